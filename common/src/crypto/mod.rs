@@ -1,0 +1,4 @@
+//! The ciphers and derivations, each from its standard.
+
+pub mod kdf;
+pub mod suites;

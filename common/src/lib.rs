@@ -1,0 +1,18 @@
+//! The sealed channel between the central server and one gateway.
+//!
+//! A layer like TLS: it takes an ordered byte stream, runs a handshake, and yields an encrypted byte stream.
+//! `proto/PROTOCOL.md` specifies it byte by byte. Everything but [`stream`] is pure: no I/O, no clock;
+//! randomness and time are passed in, so that every run can be replayed.
+//!
+//! Depends in one direction only: `stream` → `rotation`, `record`, `handshake` → `wire` → `crypto` → `secret`, `id`.
+#![forbid(unsafe_code)]
+
+pub mod crypto;
+pub mod handshake;
+pub mod id;
+pub mod record;
+pub mod rotation;
+pub mod secret;
+#[cfg(feature = "stream")]
+pub mod stream;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Records: seal, open, epochs.

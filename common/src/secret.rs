@@ -1,0 +1,218 @@
+//! One newtype per key role: zeroized on drop, redacted in `Debug`, opened by an explicit `expose`.
+
+use std::fmt;
+
+use rand_core::CryptoRng;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::id::KeyKind;
+
+/// Why bytes are no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The number of bytes is not that of the kind.
+    #[error("a key of this kind has another length")]
+    Length,
+    /// A 3DES key without odd parity, with equal parts, or with a weak or semi-weak part (SP 800-67r2, 3.4).
+    #[error("a weak or malformed 3DES key")]
+    Weak,
+}
+
+/// The bytes of a key, checked for its kind: a 3DES key has odd parity, three distinct parts, none weak.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct KeyBytes {
+    #[zeroize(skip)]
+    kind: KeyKind,
+    bytes: [u8; 32],
+}
+
+impl KeyBytes {
+    pub(crate) fn new(kind: KeyKind, bytes: &[u8]) -> Result<Self, KeyError> {
+        if bytes.len() != kind.key_len() {
+            return Err(KeyError::Length);
+        }
+        if kind == KeyKind::Tdes && !tdes_key_is_sound(bytes) {
+            return Err(KeyError::Weak);
+        }
+        let mut key = Self {
+            kind,
+            bytes: [0; 32],
+        };
+        key.bytes[..bytes.len()].copy_from_slice(bytes);
+        Ok(key)
+    }
+
+    /// Sets odd parity first; for bytes that come from a generator or a derivation.
+    pub(crate) fn with_parity(kind: KeyKind, bytes: &mut [u8]) -> Result<Self, KeyError> {
+        if kind == KeyKind::Tdes {
+            set_odd_parity(bytes);
+        }
+        Self::new(kind, bytes)
+    }
+
+    pub(crate) fn random(kind: KeyKind, rng: &mut impl CryptoRng) -> Self {
+        let mut buffer = [0; 32];
+        loop {
+            let bytes = &mut buffer[..kind.key_len()];
+            rng.fill_bytes(bytes);
+            // Fails once in 2^50 or so: a weak part, or two equal ones.
+            if let Ok(key) = Self::with_parity(kind, bytes) {
+                buffer.zeroize();
+                return key;
+            }
+        }
+    }
+
+    pub(crate) fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    pub(crate) fn expose(&self) -> &[u8] {
+        &self.bytes[..self.kind.key_len()]
+    }
+}
+
+/// Sets the lowest bit of every byte so that it has an odd number of ones (FIPS 46-3).
+pub(crate) fn set_odd_parity(bytes: &mut [u8]) {
+    for byte in bytes {
+        *byte = (*byte & 0xFE) | ((*byte >> 1).count_ones() as u8 & 1 ^ 1);
+    }
+}
+
+fn tdes_key_is_sound(bytes: &[u8]) -> bool {
+    let odd = bytes.iter().all(|byte| byte.count_ones() % 2 == 1);
+    let (Some(k1), Some(k2), Some(k3)) = (bytes.get(..8), bytes.get(8..16), bytes.get(16..24))
+    else {
+        return false;
+    };
+    let distinct = k1 != k2 && k2 != k3 && k1 != k3;
+    odd && distinct
+        && ![k1, k2, k3]
+            .iter()
+            .any(|part| WEAK_DES_KEYS.iter().any(|weak| weak == part))
+}
+
+/// The 4 weak and 12 semi-weak DES keys (SP 800-67r2, 3.4.2).
+const WEAK_DES_KEYS: [[u8; 8]; 16] = [
+    [0x01; 8],
+    [0xFE; 8],
+    [0xE0, 0xE0, 0xE0, 0xE0, 0xF1, 0xF1, 0xF1, 0xF1],
+    [0x1F, 0x1F, 0x1F, 0x1F, 0x0E, 0x0E, 0x0E, 0x0E],
+    [0x01, 0xFE, 0x01, 0xFE, 0x01, 0xFE, 0x01, 0xFE],
+    [0xFE, 0x01, 0xFE, 0x01, 0xFE, 0x01, 0xFE, 0x01],
+    [0x1F, 0xE0, 0x1F, 0xE0, 0x0E, 0xF1, 0x0E, 0xF1],
+    [0xE0, 0x1F, 0xE0, 0x1F, 0xF1, 0x0E, 0xF1, 0x0E],
+    [0x01, 0xE0, 0x01, 0xE0, 0x01, 0xF1, 0x01, 0xF1],
+    [0xE0, 0x01, 0xE0, 0x01, 0xF1, 0x01, 0xF1, 0x01],
+    [0x1F, 0xFE, 0x1F, 0xFE, 0x0E, 0xFE, 0x0E, 0xFE],
+    [0xFE, 0x1F, 0xFE, 0x1F, 0xFE, 0x0E, 0xFE, 0x0E],
+    [0x01, 0x1F, 0x01, 0x1F, 0x01, 0x0E, 0x01, 0x0E],
+    [0x1F, 0x01, 0x1F, 0x01, 0x0E, 0x01, 0x0E, 0x01],
+    [0xE0, 0xFE, 0xE0, 0xFE, 0xF1, 0xFE, 0xF1, 0xFE],
+    [0xFE, 0xE0, 0xFE, 0xE0, 0xFE, 0xF1, 0xFE, 0xF1],
+];
+
+macro_rules! key_role {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Zeroize, ZeroizeOnDrop)]
+        pub struct $name(pub(crate) KeyBytes);
+
+        impl $name {
+            /// A fresh random key.
+            pub fn random(kind: KeyKind, rng: &mut impl CryptoRng) -> Self {
+                Self(KeyBytes::random(kind, rng))
+            }
+
+            /// A key from its bytes: 24 with odd parity for 3DES, 32 for AES-256.
+            ///
+            /// # Errors
+            /// [`KeyError`] where the length is another or a 3DES key is weak or malformed.
+            pub fn from_bytes(kind: KeyKind, bytes: &[u8]) -> Result<Self, KeyError> {
+                KeyBytes::new(kind, bytes).map(Self)
+            }
+
+            /// The kind of this key.
+            pub fn kind(&self) -> KeyKind {
+                self.0.kind()
+            }
+
+            /// The secret bytes: to be written to protected storage or into a wrap, nowhere else.
+            pub fn expose(&self) -> &[u8] {
+                self.0.expose()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({}, [redacted])"), self.0.kind().name())
+            }
+        }
+    };
+}
+
+key_role!(
+    /// The repository's key from which the master key of every gateway is diversified.
+    GatewayKey
+);
+key_role!(
+    /// One gateway's own key: all that it stores. An enrolment key takes its place until the first is installed.
+    MasterKey
+);
+key_role!(
+    /// Made by the server for one session of one server/gateway pair.
+    SessionKey
+);
+
+/// The 168-bit default key, compiled into both programs and therefore public: it authenticates nobody.
+///
+/// The first 24 bytes of SHA-256("portcullis default key"), with odd parity.
+pub const DEFAULT_KEY: [u8; 24] = [
+    0x02, 0x1A, 0xA7, 0xF7, 0x98, 0xB9, 0xF4, 0x1A, 0x49, 0x31, 0x85, 0x46, 0xBF, 0xDF, 0xE9, 0x70,
+    0x52, 0x6D, 0x37, 0x5B, 0xE9, 0xAE, 0x91, 0xEA,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_key_byte() {
+        let key = MasterKey::random(KeyKind::Tdes, &mut rand::rng());
+        assert_eq!(format!("{key:?}"), "MasterKey(3des, [redacted])");
+    }
+
+    #[test]
+    fn weak_equal_and_even_3des_keys_are_refused() {
+        let good = MasterKey::random(KeyKind::Tdes, &mut rand::rng());
+        let good = good.expose();
+        for weak in WEAK_DES_KEYS {
+            for part in 0..3 {
+                let mut bytes = good.to_vec();
+                bytes[part * 8..][..8].copy_from_slice(&weak);
+                assert_eq!(
+                    MasterKey::from_bytes(KeyKind::Tdes, &bytes).unwrap_err(),
+                    KeyError::Weak
+                );
+            }
+        }
+        for (from, to) in [(0, 8), (8, 16), (0, 16)] {
+            let mut bytes = good.to_vec();
+            bytes.copy_within(from..from + 8, to);
+            assert_eq!(
+                MasterKey::from_bytes(KeyKind::Tdes, &bytes).unwrap_err(),
+                KeyError::Weak
+            );
+        }
+        let mut even = good.to_vec();
+        even[5] ^= 1;
+        assert_eq!(
+            MasterKey::from_bytes(KeyKind::Tdes, &even).unwrap_err(),
+            KeyError::Weak
+        );
+        assert_eq!(
+            MasterKey::from_bytes(KeyKind::Aes256, good).unwrap_err(),
+            KeyError::Length
+        );
+    }
+}

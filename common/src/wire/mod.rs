@@ -1,0 +1,1 @@
+//! Bytes ↔ handshake messages and record headers, with size caps.
