@@ -1,0 +1,6 @@
+//! The gateway agent: it stands on a resource host and carries out the calls that the central server pushes.
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod connector;
+pub mod provisioning;

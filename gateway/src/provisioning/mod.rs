@@ -1,0 +1,1 @@
+//! The provisioning service: receives calls and has the connectors carry them out.
