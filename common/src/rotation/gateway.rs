@@ -1,5 +1,7 @@
 //! The gateway's side: the one record it stores, and how each event changes it.
 
+use std::fmt;
+
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -17,6 +19,13 @@ pub struct HeldKey {
     pub id: KeyId,
     /// The key.
     pub key: MasterKey,
+}
+
+impl HeldKey {
+    /// Whether its id names a key of its kind, and not the default key, which no gateway holds as its own.
+    pub(super) fn is_sound(&self) -> bool {
+        self.id != KeyId::DEFAULT && self.id.kind() == self.key.kind()
+    }
 }
 
 /// Names one run of the gateway's program, so that a restart does not reopen pairing.
@@ -38,7 +47,7 @@ pub struct GatewayRecord {
     pub(super) state: State,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum State {
     /// Holds no key.
     Empty { pairing: Option<PairingWindow> },
@@ -124,12 +133,46 @@ pub enum InstallError {
     /// The new id is that of a key already active.
     #[error("the new key is already active")]
     AlreadyActive,
+    /// The new key is of another kind than its id says, or its id is the default key's.
+    #[error("the new key's id does not name a master key of its kind")]
+    NoMasterKey,
 }
 
 /// The key that a handshake proved is no longer held: it was replaced meanwhile. The handshake fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the key that this handshake proved was replaced meanwhile")]
 pub struct StaleProof;
+
+impl fmt::Debug for State {
+    /// Ids alone: whoever has the token and sees the nonce could take the gateway's place.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pending_id = |pending: &Option<HeldKey>| pending.as_ref().map(|held| held.id);
+        match self {
+            Self::Empty { pairing } => f.debug_struct("Empty").field("pairing", pairing).finish(),
+            Self::Enrolling {
+                gateway_id,
+                enrolment,
+                pending,
+                ..
+            } => f
+                .debug_struct("Enrolling")
+                .field("gateway_id", gateway_id)
+                .field("enrolment", &enrolment.id)
+                .field("pending", &pending_id(pending))
+                .finish_non_exhaustive(),
+            Self::Keyed {
+                gateway_id,
+                active,
+                pending,
+            } => f
+                .debug_struct("Keyed")
+                .field("gateway_id", gateway_id)
+                .field("active", &active.id)
+                .field("pending", &pending_id(pending))
+                .finish(),
+        }
+    }
+}
 
 impl GatewayRecord {
     /// The record of a gateway that never held a key.
@@ -291,6 +334,9 @@ impl GatewayRecord {
                     id: proved.key_id,
                     key: delivered.master_key.clone(),
                 };
+                if !active.is_sound() || delivered.gateway_id == GatewayId::NONE {
+                    return Err(StaleProof);
+                }
                 Ok(Some(Self {
                     state: State::Keyed {
                         gateway_id: delivered.gateway_id,
@@ -358,6 +404,9 @@ impl GatewayRecord {
                 if active.id == new.id {
                     return Err(InstallError::AlreadyActive);
                 }
+                if !new.is_sound() {
+                    return Err(InstallError::NoMasterKey);
+                }
                 *pending = Some(new);
                 Ok(record)
             }
@@ -393,6 +442,10 @@ impl GatewayRecord {
     }
 
     /// The enrolment key's id and the nonce, while enrolling.
+    ///
+    /// Whether a session is one for enrolment only is decided once, when message 3 was verified, from the record that
+    /// this leaves; the answer holds for the session's life. Asked again later it would be wrong: another session may
+    /// have proved the first master key meanwhile, and the enrolment key would no longer be recognized.
     pub fn enrolment(&self) -> Option<(KeyId, EnrolmentNonce)> {
         match &self.state {
             State::Enrolling {

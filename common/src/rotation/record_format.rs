@@ -147,7 +147,11 @@ fn decode_key(reader: &mut Reader<'_>) -> Result<Option<HeldKey>, RecordError> {
     let id = KeyId::from_bytes(reader.take(KeyId::LEN)?).ok_or(RecordError::Damaged)?;
     let key = reader.take(id.kind().key_len())?;
     let key = MasterKey::from_bytes(id.kind(), key).map_err(|_| RecordError::Damaged)?;
-    Ok(Some(HeldKey { id, key }))
+    let held = HeldKey { id, key };
+    if !held.is_sound() {
+        return Err(RecordError::Damaged);
+    }
+    Ok(Some(held))
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -177,6 +181,10 @@ impl<'a> Reader<'a> {
     }
 
     fn gateway_id(&mut self) -> Result<GatewayId, RecordError> {
-        self.array().map(GatewayId::from_array)
+        let id = GatewayId::from_array(self.array()?);
+        if id == GatewayId::NONE {
+            return Err(RecordError::Damaged);
+        }
+        Ok(id)
     }
 }

@@ -118,8 +118,12 @@ fn parse(bytes: &[u8]) -> Option<EnrolmentToken> {
     let (key_id, key) = rest.split_at_checked(KeyId::LEN)?;
     let key_id = KeyId::from_bytes(key_id)?;
     let key = MasterKey::from_bytes(key_id.kind(), key).ok()?;
+    let gateway_id = GatewayId::from_bytes(gateway_id)?;
+    if gateway_id == GatewayId::NONE || key_id == KeyId::DEFAULT {
+        return None;
+    }
     Some(EnrolmentToken {
-        gateway_id: GatewayId::from_bytes(gateway_id)?,
+        gateway_id,
         key_id,
         key,
     })

@@ -1,12 +1,24 @@
 //! The server's side: what the repository stores of one gateway's registration, and how each event changes it.
 //!
 //! Drive contract, for each link, in this order; every step reads the registration and the gateway keys afresh, and
-//! stores the registration durably before what follows:
+//! stores the registration durably, also where the step refuses, before what follows:
 //! 1. before message 1: [`Registration::begin`], giving the [`Offer`];
 //! 2. after message 4: [`Registration::proved`], giving the session's [`Scope`]; the session is not used before it;
 //! 3. in a session of scope [`Scope::Enrolment`]: ask for the nonce, then [`Registration::bind`];
 //! 4. in any session whose key is not current: [`Registration::plan_install`], then send the install, then shake hands anew;
 //! 5. before each call: [`Registration::may_call`].
+//!
+//! Where a step refuses in a session, another server was faster or an administrator acted: close the session and begin
+//! again at 1. Steps 2 to 5 name the gateway id that the *session* was authenticated for, since the registration read
+//! afresh may be a later one of the same name: a key of the former must open nothing of it.
+
+mod refusal;
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+pub use refusal::{BindError, InstallRefusal, ProofError, Refusal};
 
 use super::{EnrolmentNonce, EnrolmentToken, UnixMillis};
 use crate::handshake::Mode;
@@ -28,7 +40,7 @@ pub enum Standing {
 }
 
 /// A token as the server keeps it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TokenState {
     /// Id of the enrolment key.
     pub key_id: KeyId,
@@ -99,76 +111,7 @@ pub enum Scope {
     Enrolment,
 }
 
-/// Why a gateway is refused before message 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Revoked by an administrator.
-    #[error(
-        "the gateway is revoked: `portcullis gateway restore NAME` gives it a new id and token"
-    )]
-    Revoked,
-    /// Evicted by an administrator.
-    #[error("the gateway was evicted: `portcullis gateway token NAME` gives it a new id and token")]
-    Evicted,
-    /// The only keys that it can hold are compromised.
-    #[error(
-        "the gateway holds a compromised key: enrol it again with the token from `portcullis gateway token NAME`"
-    )]
-    Compromised,
-    /// It was away longer than retired keys are accepted.
-    #[error(
-        "the gateway was away longer than retired keys are accepted: enrol it again with the token from `portcullis gateway token NAME`"
-    )]
-    RetiredTooLong,
-    /// It never enrolled, and its token and pairing window are used up or out of time.
-    #[error(
-        "the gateway has no valid token and pairing is closed: `portcullis gateway token NAME` makes a new token"
-    )]
-    NoCredential,
-}
-
-/// Why a proof of message 4 is not taken: the repository changed since message 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProofError {
-    /// The key is no longer accepted from this gateway.
-    #[error(
-        "the key that the gateway proved is no longer accepted from it: a newer one was proved meanwhile, or it was refused"
-    )]
-    NotAccepted,
-}
-
-/// Why a token is not bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BindError {
-    /// Another gateway used it first. An alarm: a token is in two hands.
-    #[error(
-        "the enrolment token was already used by another gateway: it is in two hands; evict the gateway and find out why"
-    )]
-    BoundToAnother,
-    /// It is no longer there, or out of time.
-    #[error(
-        "the enrolment token is no longer valid: `portcullis gateway token NAME` makes a new one"
-    )]
-    NotValid,
-}
-
-/// Why nothing may be installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InstallRefusal {
-    /// The session's key is no longer accepted.
-    #[error("the session's key is no longer accepted from this gateway")]
-    NotAccepted,
-    /// The token was not bound to the gateway's nonce.
-    #[error("the enrolment token is not bound to this gateway's nonce")]
-    NotBound,
-    /// Too many installs were sent without one being proved.
-    #[error(
-        "{MAX_UNPROVED_INSTALLS} keys were sent to the gateway and none was proved: evict it and enrol it again"
-    )]
-    TooManyUnproved,
-}
-
-/// What to send: the master key diversified from `new`, in place of `replaced`.
+/// What to send: the master key diversified from `new` for the session's gateway, in place of `replaced`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstallPlan {
     /// The gateway key to diversify from: the current one.
@@ -200,7 +143,8 @@ impl Registration {
     }
 
     /// Before message 1: what to offer. `keys` are all gateway keys of the repository, in any order.
-    /// Changes the registration where pairing is offered (the key counts as sent) or is out of time.
+    /// Changes the registration where pairing is offered (the key counts as sent) or is out of time, so the caller stores
+    /// it also where this fails.
     ///
     /// # Errors
     /// [`Refusal`] where nothing may be offered: the socket is closed without a word.
@@ -223,12 +167,9 @@ impl Registration {
             .and_then(|_| current(keys))
             .filter(|key| !key.compromised)
             .map(|key| key.id);
-        // Before the offer is made up, so that a lost message 4 finds the key accepted the next time.
-        if let Some(id) = pairing
-            && self.mark_sent(id).is_err()
-        {
-            return Err(Refusal::NoCredential);
-        }
+        // Before the offer is made up, so that a lost message 4 finds the key accepted the next time. Where it cannot
+        // be counted it is not delivered; the keys sent before still let the gateway in.
+        let pairing = pairing.filter(|id| self.mark_sent(*id, keys).is_ok());
         let gateway_keys = self.accepted(keys, policy, now);
         let token = self
             .valid_token(now)
@@ -243,19 +184,23 @@ impl Registration {
         })
     }
 
-    /// After message 4: records what was proved, and says what the session may carry.
+    /// After message 4 of a handshake with `gateway_id`: records what was proved, and says what the session may carry.
     /// Closes pairing in every case: the caller stores the registration also where this fails.
     ///
     /// # Errors
     /// [`ProofError`] where the key is no longer accepted: the session is closed unused.
     pub fn proved(
         &mut self,
+        gateway_id: GatewayId,
         mode: Mode,
         key_id: KeyId,
         keys: &[GatewayKeyInfo],
         policy: &Policy,
         now: UnixMillis,
     ) -> Result<Scope, ProofError> {
+        if self.gateway_id != gateway_id {
+            return Err(ProofError::NotAccepted);
+        }
         let pairing_was_open = self.pairing_until.is_some_and(|until| now < until);
         self.pairing_until = None;
         if self.standing != Standing::Admitted || (mode == Mode::Default && !pairing_was_open) {
@@ -286,12 +231,13 @@ impl Registration {
         })
     }
 
-    /// Binds the token to the first nonce that came with it.
+    /// Binds the token to the first nonce that came with it, in a session authenticated for `gateway_id` under `session_key`.
     ///
     /// # Errors
     /// [`BindError`]; `BoundToAnother` is an alarm to be recorded.
     pub fn bind(
         &mut self,
+        gateway_id: GatewayId,
         session_key: KeyId,
         nonce: &EnrolmentNonce,
         now: UnixMillis,
@@ -301,58 +247,64 @@ impl Registration {
             .as_mut()
             .filter(|token| {
                 self.standing == Standing::Admitted
+                    && self.gateway_id == gateway_id
                     && token.key_id == session_key
                     && now < token.expires
             })
             .ok_or(BindError::NotValid)?;
         match &token.bound {
             None => token.bound = Some(*nonce),
-            Some(bound) if bound == nonce => {}
+            Some(_) if token.is_bound_to(nonce) => {}
             Some(_) => return Err(BindError::BoundToAnother),
         }
         Ok(())
     }
 
-    /// What to install through a session that was authenticated under `session_key`; `None` where that is the current key.
+    /// What to install through a session that was authenticated for `gateway_id` under `session_key`; `None` where that
+    /// is the current key. `nonce` is what this very session's gateway answered to `Control.Enrol`: a session under an
+    /// enrolment key that has not shown the nonce which the token is bound to is given nothing, whoever bound it.
     ///
     /// # Errors
     /// [`InstallRefusal`] where nothing may be installed through this session.
     pub fn plan_install(
         &mut self,
+        gateway_id: GatewayId,
         session_key: KeyId,
+        nonce: Option<&EnrolmentNonce>,
         keys: &[GatewayKeyInfo],
         policy: &Policy,
         now: UnixMillis,
     ) -> Result<Option<InstallPlan>, InstallRefusal> {
+        if self.gateway_id != gateway_id || self.standing != Standing::Admitted {
+            return Err(InstallRefusal::NotAccepted);
+        }
         let Some(new) = current(keys).filter(|key| !key.compromised) else {
             return Err(InstallRefusal::NotAccepted);
         };
-        if new.id == session_key {
-            return Ok(None);
-        }
-        if self.standing != Standing::Admitted {
-            return Err(InstallRefusal::NotAccepted);
-        }
         match self
             .valid_token(now)
             .filter(|token| token.key_id == session_key)
         {
-            Some(token) if token.bound.is_none() => return Err(InstallRefusal::NotBound),
-            Some(_) => {}
+            Some(token) if nonce.is_some_and(|nonce| token.is_bound_to(nonce)) => {}
+            Some(_) => return Err(InstallRefusal::NotBound),
             None if self
                 .accepted(keys, policy, now)
                 .iter()
                 .any(|key| key.id == session_key) => {}
             None => return Err(InstallRefusal::NotAccepted),
         }
-        self.mark_sent(new.id)?;
+        if new.id == session_key {
+            return Ok(None);
+        }
+        self.mark_sent(new.id, keys)?;
         Ok(Some(InstallPlan {
             new: new.id,
             replaced: session_key,
         }))
     }
 
-    /// May a new call be dispatched through a session that was authenticated under `session_key` with `scope`?
+    /// May a new call be dispatched through a session that was authenticated for `gateway_id` under `session_key` with
+    /// `scope`? Not once a newer key was proved, through whichever server: that session's link is then to be replaced.
     pub fn may_call(
         &self,
         gateway_id: GatewayId,
@@ -360,13 +312,16 @@ impl Registration {
         session_key: KeyId,
         keys: &[GatewayKeyInfo],
     ) -> bool {
+        let floor = self.floor(keys);
         scope == Scope::Full
             && self.standing == Standing::Admitted
             && self.gateway_id == gateway_id
             && self.last_proved.is_some()
-            && keys
-                .iter()
-                .any(|key| key.id == session_key && !key.compromised)
+            && keys.iter().any(|key| {
+                key.id == session_key
+                    && !key.compromised
+                    && floor.is_none_or(|floor| key.generation >= floor)
+            })
     }
 
     /// Has it proved the current gateway key?
@@ -377,6 +332,22 @@ impl Registration {
     /// Must it enrol again by token: is there no key that it could still connect with?
     pub fn must_enrol(&self, keys: &[GatewayKeyInfo], policy: &Policy, now: UnixMillis) -> bool {
         self.accepted(keys, policy, now).is_empty()
+    }
+
+    /// Perhaps it must enrol again: what it was last known to hold is refused, and the keys sent to it since may never
+    /// have arrived. It may still connect with one of them; where it does not, only a new token helps.
+    pub fn may_have_to_enrol(
+        &self,
+        keys: &[GatewayKeyInfo],
+        policy: &Policy,
+        now: UnixMillis,
+    ) -> bool {
+        let accepted = self.accepted(keys, policy, now);
+        let known = accepted.iter().any(|key| self.last_proved == Some(key.id));
+        let opening = self.standing == Standing::Admitted
+            && (self.valid_token(now).is_some()
+                || self.pairing_until.is_some_and(|until| now < until));
+        !known && !opening
     }
 
     /// Forgets its keys and its token.
@@ -431,8 +402,11 @@ impl Registration {
             .map(|key| key.generation)
     }
 
-    fn mark_sent(&mut self, id: KeyId) -> Result<(), InstallRefusal> {
+    fn mark_sent(&mut self, id: KeyId, keys: &[GatewayKeyInfo]) -> Result<(), InstallRefusal> {
         if !self.sent.contains(&id) {
+            // What is refused for ever need not be remembered: only keys that may still be proved fill the list.
+            self.sent
+                .retain(|sent| keys.iter().any(|key| key.id == *sent && !key.compromised));
             if self.sent.len() >= MAX_UNPROVED_INSTALLS {
                 return Err(InstallRefusal::TooManyUnproved);
             }
@@ -453,6 +427,22 @@ impl Registration {
         } else {
             Refusal::RetiredTooLong
         }
+    }
+}
+
+impl TokenState {
+    fn is_bound_to(&self, nonce: &EnrolmentNonce) -> bool {
+        self.bound.is_some_and(|bound| bound.ct_eq(nonce).into())
+    }
+}
+
+impl fmt::Debug for TokenState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenState")
+            .field("key_id", &self.key_id)
+            .field("expires", &self.expires)
+            .field("bound", &self.bound.is_some())
+            .finish_non_exhaustive()
     }
 }
 
