@@ -1,1 +1,10 @@
 //! The central server.
+//!
+//! Depends in one direction only: `cli`, `serve` → `api` → `provisioning` → `fleet` → `keys` → `repository`.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod fleet;
+pub mod keys;
+pub mod repository;
+pub mod serve;

@@ -1,0 +1,68 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use portcullis_common::rotation::UnixMillis;
+use portcullis_common::stream::SessionInfo;
+use portcullis_proto::gateway::v1::{DescribeResponse, SearchItem};
+
+use crate::repository::RepositoryError;
+
+/// A live link, as it is shown.
+#[derive(Clone, Debug)]
+pub struct LinkStatus {
+    /// The gateway's name.
+    pub gateway: String,
+    /// Its id, and how the session was authenticated and is protected.
+    pub session: SessionInfo,
+    /// Since when it lives.
+    pub since: UnixMillis,
+    /// The peer's socket address.
+    pub remote_address: String,
+    /// What the gateway said of itself; `None` until it did.
+    pub description: Option<DescribeResponse>,
+}
+
+/// Why a call has no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The repository could not be read: the call was not sent.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// There is no link to the gateway: the call was not sent.
+    #[error("gateway `{gateway}` is not connected: {reason}")]
+    NotConnected {
+        /// The gateway's name.
+        gateway: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The link was lost before the answer came.
+    #[error("the link to gateway `{gateway}` was lost before it answered: {reason}")]
+    Lost {
+        /// The gateway's name.
+        gateway: String,
+        /// What was seen of it.
+        reason: String,
+    },
+}
+
+/// The objects found, then exactly one `SearchEnd`, also where the search failed or the link was lost.
+/// Dropping it ends the search.
+pub struct SearchStream {
+    pub(super) items: Pin<Box<dyn Stream<Item = SearchItem> + Send>>,
+}
+
+impl Stream for SearchStream {
+    type Item = SearchItem;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.items.as_mut().poll_next(cx)
+    }
+}
+
+impl std::fmt::Debug for SearchStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SearchStream")
+    }
+}

@@ -1,0 +1,3 @@
+//! Keys of the server: the keyring that seals the repository's secrets, its protection, and the gateway keys.
+
+pub mod gateway_keys;

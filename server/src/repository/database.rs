@@ -1,0 +1,219 @@
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::{Meta, RepositoryError, ServerKeys, schema};
+
+/// How long a transaction waits for another program's.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+enum Job {
+    Run(Box<dyn FnOnce(&mut Connection) + Send>),
+    Close(oneshot::Sender<()>),
+}
+
+/// A SQLite file: one thread writes, one reads. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    writer: mpsc::Sender<Job>,
+    reader: mpsc::Sender<Job>,
+}
+
+impl Database {
+    /// Opens a repository and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Missing`], `Open`, `NewerSchema`, `Damaged`, `Full`, `Busy`.
+    pub async fn open(path: &Path) -> Result<Self, RepositoryError> {
+        if !path.exists() {
+            return Err(RepositoryError::Missing {
+                path: path.display().to_string(),
+            });
+        }
+        Self::start(path.to_owned()).await
+    }
+
+    /// Makes an empty repository at `path`, where no file may be.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Open`], `Full`.
+    pub async fn create(path: &Path) -> Result<Self, RepositoryError> {
+        // Made before SQLite opens it, which takes the mode of its other files from this one.
+        crate::serve::permissions::create_private_file(path, b"").map_err(|error| {
+            RepositoryError::Open {
+                path: path.display().to_string(),
+                reason: error.to_string(),
+            }
+        })?;
+        Self::start(path.to_owned()).await
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// The repository's own properties.
+    pub const fn meta(&self) -> Meta<'_> {
+        Meta::new(self)
+    }
+
+    /// The server keys, wrapped.
+    pub const fn server_keys(&self) -> ServerKeys<'_> {
+        ServerKeys::new(self)
+    }
+
+    /// Closes the file when the work begun is done; what is asked afterwards fails with [`RepositoryError::Closed`].
+    pub async fn close(&self) {
+        for jobs in [&self.shared.reader, &self.shared.writer] {
+            let (done, closed) = oneshot::channel();
+            if jobs.send(Job::Close(done)).is_ok() {
+                // An error says that it is closed already.
+                let _ = closed.await;
+            }
+        }
+    }
+
+    /// Runs `work` in a transaction that sees one state of the file and changes nothing.
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, RepositoryError> + Send + 'static,
+    {
+        run(&self.shared.reader, move |connection| {
+            let transaction = connection.transaction()?;
+            work(&transaction)
+        })
+        .await
+    }
+
+    /// Runs `work` in an immediate transaction, durable when this returns; an error undoes it whole.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, RepositoryError> + Send + 'static,
+    {
+        run(&self.shared.writer, move |connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })
+        .await
+    }
+
+    async fn start(path: PathBuf) -> Result<Self, RepositoryError> {
+        let writer = worker("repository-write", path.clone(), |connection| {
+            schema::migrate(connection)
+        })
+        .await?;
+        let reader = worker("repository-read", path.clone(), |_| Ok(())).await?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path,
+                writer,
+                reader,
+            }),
+        })
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Database").field(&self.path()).finish()
+    }
+}
+
+async fn run<T, F>(jobs: &mpsc::Sender<Job>, work: F) -> Result<T, RepositoryError>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Connection) -> Result<T, RepositoryError> + Send + 'static,
+{
+    let (answer, result) = oneshot::channel();
+    jobs.send(Job::Run(Box::new(move |connection| {
+        // Nobody waits any more where the caller was cancelled; the work is done all the same.
+        let _ = answer.send(work(connection));
+    })))
+    .map_err(|_| RepositoryError::Closed)?;
+    result.await.map_err(|_| RepositoryError::Closed)?
+}
+
+async fn worker(
+    name: &str,
+    path: PathBuf,
+    prepare: impl FnOnce(&mut Connection) -> Result<(), RepositoryError> + Send + 'static,
+) -> Result<mpsc::Sender<Job>, RepositoryError> {
+    let (jobs, queue) = mpsc::channel();
+    let (ready, opened) = oneshot::channel();
+    let shown = path.display().to_string();
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let connection = connect(&path).and_then(|mut connection| {
+                prepare(&mut connection)?;
+                Ok(connection)
+            });
+            match connection {
+                Ok(connection) => {
+                    if ready.send(Ok(())).is_ok() {
+                        serve(connection, &queue);
+                    }
+                }
+                // Nobody waits any more where the caller was cancelled.
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        })
+        .map_err(|error| RepositoryError::Open {
+            path: shown,
+            reason: error.to_string(),
+        })?;
+    opened.await.map_err(|_| RepositoryError::Closed)??;
+    Ok(jobs)
+}
+
+fn serve(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
+    while let Ok(job) = queue.recv() {
+        match job {
+            Job::Run(work) => work(&mut connection),
+            Job::Close(done) => {
+                drop(connection);
+                // Nobody waits any more.
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, RepositoryError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| {
+        let reason = match RepositoryError::from(error) {
+            RepositoryError::Storage(error) => error.to_string(),
+            other => return other,
+        };
+        RepositoryError::Open {
+            path: path.display().to_string(),
+            reason,
+        }
+    })?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    // Statements and temporary results stay out of /tmp.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}

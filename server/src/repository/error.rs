@@ -1,0 +1,94 @@
+use rusqlite::ErrorCode;
+
+use super::OpenError;
+
+/// Why the repository did not do what was asked. Nothing has changed in any of these cases.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The file cannot be opened.
+    #[error(
+        "cannot open the repository {path}: {reason}; check that the file is there and belongs to the user that runs the server"
+    )]
+    Open {
+        /// The file.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// There is no repository yet.
+    #[error("there is no repository at {path}: run `portcullis-server init` first")]
+    Missing {
+        /// The file.
+        path: String,
+    },
+    /// Written by a later version.
+    #[error(
+        "the repository has schema {found}, and this program knows schemas up to {known}: install the newer version of the program again"
+    )]
+    NewerSchema {
+        /// The schema of the file.
+        found: u32,
+        /// The newest schema of this program.
+        known: u32,
+    },
+    /// The disk is full.
+    #[error(
+        "the disk under the repository is full: nothing was changed; free some space, then try again"
+    )]
+    Full,
+    /// Another program holds the repository's lock.
+    #[error(
+        "the repository is locked by another program: nothing was changed; end that program, then try again"
+    )]
+    Busy,
+    /// The file is damaged.
+    #[error("the repository is damaged ({0}): stop the server and restore it from a backup")]
+    Damaged(String),
+    /// A thing of that name is there already.
+    #[error("there is already a {kind} `{name}`: choose another name")]
+    AlreadyExists {
+        /// `gateway` or `resource`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// There is no such thing.
+    #[error("there is no {kind} `{name}`: `portcullis {kind} list` shows those there are")]
+    NotFound {
+        /// `gateway` or `resource`.
+        kind: &'static str,
+        /// Its name or id.
+        name: String,
+    },
+    /// A sealed value does not open.
+    #[error(transparent)]
+    Sealed(#[from] OpenError),
+    /// The system refused to read or write.
+    #[error(
+        "the repository cannot be read or written: {0}; look at the disk and the file's permissions"
+    )]
+    Storage(rusqlite::Error),
+    /// It was closed: the server is about to end.
+    #[error("the repository is closed: the server is stopping")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for RepositoryError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Storage(error),
+        }
+    }
+}
+
+impl RepositoryError {
+    /// A column holds what this program never wrote.
+    pub(super) fn damaged(what: &str) -> Self {
+        Self::Damaged(format!("unreadable {what}"))
+    }
+}

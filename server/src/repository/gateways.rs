@@ -1,0 +1,411 @@
+use portcullis_common::id::GatewayId;
+use portcullis_common::rotation::{GatewayKeyInfo, Registration, UnixMillis};
+use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+
+use super::registration_row::{
+    COLUMN_COUNT, COLUMNS, RegistrationRow, from_sql_millis, to_sql_millis,
+};
+use super::{Repository, RepositoryError, Sealer, gateway_keys};
+
+/// Alarms kept of one gateway: the newest.
+const MAX_ALARMS: u32 = 20;
+
+/// How a link to a gateway comes about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The server dials this HOST:PORT.
+    Address(String),
+    /// The gateway dials the server.
+    DialOut,
+}
+
+/// Something that an administrator has to look into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// When it was raised.
+    pub raised: UnixMillis,
+    /// What happened, and what to do.
+    pub text: String,
+}
+
+/// A gateway in the roster.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its name: chosen by an administrator, unique.
+    pub name: String,
+    /// Who dials whom.
+    pub reach: Reach,
+    /// Its current registration.
+    pub registration: Registration,
+    /// When it was first added.
+    pub created: UnixMillis,
+    /// When a link to it was last known to live.
+    pub last_seen: Option<UnixMillis>,
+    /// Why the last attempt at a link failed, and what to do; `None`: it did not.
+    pub last_error: Option<String>,
+    /// Newest first.
+    pub alarms: Vec<Alarm>,
+}
+
+/// Names a gateway: by its name, or by the id of its current registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayRef {
+    /// By its name.
+    Name(String),
+    /// By the id of its current registration: finds nothing once it was registered again.
+    Id(GatewayId),
+}
+
+impl From<&str> for GatewayRef {
+    fn from(name: &str) -> Self {
+        Self::Name(name.to_owned())
+    }
+}
+
+impl From<GatewayId> for GatewayRef {
+    fn from(id: GatewayId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl GatewayRef {
+    fn not_found(&self) -> RepositoryError {
+        RepositoryError::NotFound {
+            kind: "gateway",
+            name: match self {
+                Self::Name(name) => name.clone(),
+                Self::Id(id) => id.to_string(),
+            },
+        }
+    }
+}
+
+/// The roster.
+#[derive(Clone, Copy, Debug)]
+pub struct Gateways<'a> {
+    repository: &'a Repository,
+}
+
+impl<'a> Gateways<'a> {
+    pub(super) const fn new(repository: &'a Repository) -> Self {
+        Self { repository }
+    }
+
+    /// Adds a gateway under a new name.
+    ///
+    /// # Errors
+    /// [`RepositoryError::AlreadyExists`] where the name is taken.
+    pub async fn add(
+        &self,
+        name: &str,
+        reach: Reach,
+        registration: &Registration,
+        now: UnixMillis,
+    ) -> Result<(), RepositoryError> {
+        let name = name.to_owned();
+        let row = RegistrationRow::encode(registration, None, &*self.repository.sealer);
+        self.repository
+            .database
+            .write(move |transaction| {
+                let taken = transaction
+                    .query_row("SELECT 1 FROM gateways WHERE name = ?1", [&name], |_| Ok(()))
+                    .optional()?;
+                if taken.is_some() {
+                    return Err(RepositoryError::AlreadyExists {
+                        kind: "gateway",
+                        name,
+                    });
+                }
+                transaction.execute(
+                    "INSERT INTO gateways (name, address, created_ms, gateway_id, standing, sent) VALUES (?1, ?2, ?3, ?4, 0, x'')",
+                    (&name, address(&reach), to_sql_millis(now), &row.gateway_id),
+                )?;
+                store(transaction, &name, &row)
+            })
+            .await
+    }
+
+    /// All of them, by name.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn list(&self) -> Result<Vec<Gateway>, RepositoryError> {
+        let sealer = self.repository.sealer.clone();
+        self.repository
+            .database
+            .read(move |transaction| select(transaction, None, &*sealer))
+            .await
+    }
+
+    /// The gateway named; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn find(
+        &self,
+        gateway: impl Into<GatewayRef>,
+    ) -> Result<Option<Gateway>, RepositoryError> {
+        let gateway = gateway.into();
+        let sealer = self.repository.sealer.clone();
+        self.repository
+            .database
+            .read(move |transaction| {
+                Ok(select(transaction, Some(&gateway), &*sealer)?
+                    .into_iter()
+                    .next())
+            })
+            .await
+    }
+
+    /// Shows a gateway's registration and all gateway keys to `look`, as they are in one moment.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] where there is no such gateway.
+    pub async fn look<T, F>(
+        &self,
+        gateway: impl Into<GatewayRef>,
+        look: F,
+    ) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Registration, &[GatewayKeyInfo]) -> T + Send + 'static,
+    {
+        let gateway = gateway.into();
+        let sealer = self.repository.sealer.clone();
+        self.repository
+            .database
+            .read(move |transaction| {
+                let keys = gateway_keys::infos(transaction)?;
+                let (_, row) = find_row(transaction, &gateway)?;
+                Ok(look(&row.decode(&*sealer)?, &keys))
+            })
+            .await
+    }
+
+    /// Lets `change` alter a gateway's registration, with all gateway keys before it, in one immediate transaction.
+    /// Whatever it returns, the registration that it leaves is stored, durably when this returns. A new registration
+    /// may take the old one's place.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] where there is no such gateway; [`RepositoryError`] where nothing was stored.
+    pub async fn update<T, F>(
+        &self,
+        gateway: impl Into<GatewayRef>,
+        change: F,
+    ) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Registration, &[GatewayKeyInfo]) -> T + Send + 'static,
+    {
+        let gateway = gateway.into();
+        let sealer = self.repository.sealer.clone();
+        self.repository
+            .database
+            .write(move |transaction| {
+                let keys = gateway_keys::infos(transaction)?;
+                let (name, stored) = find_row(transaction, &gateway)?;
+                let mut registration = stored.decode(&*sealer)?;
+                let value = change(&mut registration, &keys);
+                let row = RegistrationRow::encode(&registration, Some(&stored), &*sealer);
+                if row != stored {
+                    store(transaction, &name, &row)?;
+                }
+                Ok(value)
+            })
+            .await
+    }
+
+    /// Changes who dials whom.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] where there is no such gateway.
+    pub async fn set_reach(&self, name: &str, reach: Reach) -> Result<(), RepositoryError> {
+        let name = name.to_owned();
+        self.repository
+            .database
+            .write(move |transaction| {
+                let changed = transaction.execute(
+                    "UPDATE gateways SET address = ?2, last_error = NULL WHERE name = ?1",
+                    (&name, address(&reach)),
+                )?;
+                if changed == 0 {
+                    return Err(GatewayRef::Name(name).not_found());
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// A link to it lives, or lived until now: clears its last error.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn seen(&self, name: &str, now: UnixMillis) -> Result<(), RepositoryError> {
+        let name = name.to_owned();
+        self.repository
+            .database
+            .write(move |transaction| {
+                transaction.execute(
+                    "UPDATE gateways SET last_seen_ms = ?2, last_error = NULL WHERE name = ?1",
+                    (name, to_sql_millis(now)),
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// An attempt at a link failed. Writes only where the error is another than the last.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn failed(&self, name: &str, error: &str) -> Result<(), RepositoryError> {
+        let (name, error) = (name.to_owned(), error.to_owned());
+        self.repository
+            .database
+            .write(move |transaction| {
+                transaction.execute(
+                    "UPDATE gateways SET last_error = ?2 WHERE name = ?1 AND last_error IS NOT ?2",
+                    (name, error),
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Raises an alarm; the 20 newest of each gateway are kept.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn raise_alarm(
+        &self,
+        name: &str,
+        text: &str,
+        now: UnixMillis,
+    ) -> Result<(), RepositoryError> {
+        let (name, text) = (name.to_owned(), text.to_owned());
+        self.repository
+            .database
+            .write(move |transaction| {
+                transaction.execute(
+                    "INSERT INTO alarms (gateway, raised_ms, text) VALUES (?1, ?2, ?3)",
+                    (&name, to_sql_millis(now), text),
+                )?;
+                transaction.execute(
+                    "DELETE FROM alarms WHERE gateway = ?1 AND id NOT IN
+                       (SELECT id FROM alarms WHERE gateway = ?1 ORDER BY id DESC LIMIT ?2)",
+                    (&name, MAX_ALARMS),
+                )?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn address(reach: &Reach) -> Option<&str> {
+    match reach {
+        Reach::Address(address) => Some(address),
+        Reach::DialOut => None,
+    }
+}
+
+fn select(
+    transaction: &Transaction<'_>,
+    only: Option<&GatewayRef>,
+    sealer: &dyn Sealer,
+) -> Result<Vec<Gateway>, RepositoryError> {
+    let filter = match only {
+        None => "",
+        Some(GatewayRef::Name(_)) => "WHERE name = ?1",
+        Some(GatewayRef::Id(_)) => "WHERE gateway_id = ?1",
+    };
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT {COLUMNS}, name, address, created_ms, last_seen_ms, last_error FROM gateways {filter} ORDER BY name"
+    ))?;
+    let mut rows = match only {
+        None => statement.query([])?,
+        Some(GatewayRef::Name(name)) => statement.query([name])?,
+        Some(GatewayRef::Id(id)) => statement.query([id.to_bytes()])?,
+    };
+    let mut gateways = Vec::new();
+    while let Some(row) = rows.next()? {
+        gateways.push(read_gateway(transaction, row, sealer)?);
+    }
+    Ok(gateways)
+}
+
+fn read_gateway(
+    transaction: &Transaction<'_>,
+    row: &Row<'_>,
+    sealer: &dyn Sealer,
+) -> Result<Gateway, RepositoryError> {
+    let name: String = row.get(COLUMN_COUNT)?;
+    let address: Option<String> = row.get(COLUMN_COUNT + 1)?;
+    let last_seen: Option<i64> = row.get(COLUMN_COUNT + 3)?;
+    Ok(Gateway {
+        registration: RegistrationRow::read(row, 0)?.decode(sealer)?,
+        reach: address.map_or(Reach::DialOut, Reach::Address),
+        created: from_sql_millis(row.get(COLUMN_COUNT + 2)?),
+        last_seen: last_seen.map(from_sql_millis),
+        last_error: row.get(COLUMN_COUNT + 4)?,
+        alarms: alarms(transaction, &name)?,
+        name,
+    })
+}
+
+fn alarms(transaction: &Transaction<'_>, name: &str) -> Result<Vec<Alarm>, RepositoryError> {
+    let mut statement = transaction
+        .prepare_cached("SELECT raised_ms, text FROM alarms WHERE gateway = ?1 ORDER BY id DESC")?;
+    let rows = statement.query_map([name], |row| {
+        Ok(Alarm {
+            raised: from_sql_millis(row.get(0)?),
+            text: row.get(1)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn find_row(
+    transaction: &Transaction<'_>,
+    gateway: &GatewayRef,
+) -> Result<(String, RegistrationRow), RepositoryError> {
+    let read = |row: &Row<'_>| Ok((row.get(COLUMN_COUNT)?, RegistrationRow::read(row, 0)?));
+    let found = match gateway {
+        GatewayRef::Name(name) => transaction
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS}, name FROM gateways WHERE name = ?1"
+            ))?
+            .query_row([name], read),
+        GatewayRef::Id(id) => transaction
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS}, name FROM gateways WHERE gateway_id = ?1"
+            ))?
+            .query_row([id.to_bytes()], read),
+    };
+    found.optional()?.ok_or_else(|| gateway.not_found())
+}
+
+fn store(
+    transaction: &Transaction<'_>,
+    name: &str,
+    row: &RegistrationRow,
+) -> Result<(), RepositoryError> {
+    transaction.execute(
+        "UPDATE gateways SET gateway_id = :gateway_id, standing = :standing, token_key_id = :token_key_id,
+             token_sealed_key = :token_sealed_key, token_expires_ms = :token_expires_ms, token_bound = :token_bound,
+             pairing_until_ms = :pairing_until_ms, last_proved = :last_proved, sent = :sent
+         WHERE name = :name",
+        named_params! {
+            ":name": name,
+            ":gateway_id": row.gateway_id,
+            ":standing": row.standing,
+            ":token_key_id": row.token_key_id,
+            ":token_sealed_key": row.token_sealed_key,
+            ":token_expires_ms": row.token_expires_ms,
+            ":token_bound": row.token_bound,
+            ":pairing_until_ms": row.pairing_until_ms,
+            ":last_proved": row.last_proved,
+            ":sent": row.sent,
+        },
+    )?;
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Durable storage, by aggregate: [`Meta`] and [`ServerKeys`] of a [`Database`], and on top of an unlocked keyring
+//! [`Gateways`], [`GatewayKeys`] and [`Resources`] of a [`Repository`].
+//!
+//! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
+
+mod database;
+mod error;
+mod gateway_keys;
+mod gateways;
+mod meta;
+mod registration_row;
+mod resources;
+mod schema;
+mod sealer;
+mod server_keys;
+
+use std::sync::Arc;
+
+pub use database::Database;
+pub use error::RepositoryError;
+pub use gateway_keys::{GatewayKeyRow, GatewayKeys, NewGatewayKey, RotateError};
+pub use gateways::{Alarm, Gateway, GatewayRef, Gateways, Reach};
+pub use meta::Meta;
+pub use resources::{Resource, Resources};
+pub use sealer::{OpenError, Place, Sealer};
+pub use server_keys::{ServerKeyRow, ServerKeys};
+
+/// The repository with its secrets at hand: a [`Database`] and the [`Sealer`] that opens its sealed values. Cheap to clone.
+#[derive(Clone)]
+pub struct Repository {
+    database: Database,
+    sealer: Arc<dyn Sealer>,
+}
+
+impl Repository {
+    /// The repository in `database`, whose sealed values `sealer` opens.
+    pub fn new(database: Database, sealer: Arc<dyn Sealer>) -> Self {
+        Self { database, sealer }
+    }
+
+    /// What needs no secret.
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The roster: gateways and their registrations.
+    pub const fn gateways(&self) -> Gateways<'_> {
+        Gateways::new(self)
+    }
+
+    /// The gateway keys, of which the newest is current.
+    pub const fn gateway_keys(&self) -> GatewayKeys<'_> {
+        GatewayKeys::new(self)
+    }
+
+    /// The resources that calls are about.
+    pub const fn resources(&self) -> Resources<'_> {
+        Resources::new(&self.database)
+    }
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Repository")
+            .field(&self.database.path())
+            .finish()
+    }
+}

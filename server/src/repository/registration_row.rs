@@ -1,0 +1,147 @@
+//! A registration as columns.
+
+use portcullis_common::id::{GatewayId, KeyId};
+use portcullis_common::rotation::{
+    ENROLMENT_NONCE_LEN, Registration, Standing, TokenState, UnixMillis,
+};
+use portcullis_common::secret::MasterKey;
+use rusqlite::Row;
+
+use super::{Place, RepositoryError, Sealer};
+
+/// The columns in the order that [`RegistrationRow::read`] expects.
+pub(super) const COLUMNS: &str = "gateway_id, standing, token_key_id, token_sealed_key, token_expires_ms, token_bound, pairing_until_ms, last_proved, sent";
+/// How many they are.
+pub(super) const COLUMN_COUNT: usize = 9;
+
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct RegistrationRow {
+    pub(super) gateway_id: Vec<u8>,
+    pub(super) standing: u8,
+    pub(super) token_key_id: Option<Vec<u8>>,
+    pub(super) token_sealed_key: Option<Vec<u8>>,
+    pub(super) token_expires_ms: Option<i64>,
+    pub(super) token_bound: Option<Vec<u8>>,
+    pub(super) pairing_until_ms: Option<i64>,
+    pub(super) last_proved: Option<Vec<u8>>,
+    pub(super) sent: Vec<u8>,
+}
+
+impl RegistrationRow {
+    /// Reads [`COLUMNS`] from the one at `first` on.
+    pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Self, rusqlite::Error> {
+        Ok(Self {
+            gateway_id: row.get(first)?,
+            standing: row.get(first + 1)?,
+            token_key_id: row.get(first + 2)?,
+            token_sealed_key: row.get(first + 3)?,
+            token_expires_ms: row.get(first + 4)?,
+            token_bound: row.get(first + 5)?,
+            pairing_until_ms: row.get(first + 6)?,
+            last_proved: row.get(first + 7)?,
+            sent: row.get(first + 8)?,
+        })
+    }
+
+    /// The columns that store `registration`. A token that `stored` holds already keeps its sealed bytes.
+    pub(super) fn encode(
+        registration: &Registration,
+        stored: Option<&Self>,
+        sealer: &dyn Sealer,
+    ) -> Self {
+        let gateway_id = registration.gateway_id.to_bytes().to_vec();
+        let token = registration.token.as_ref();
+        let token_key_id = token.map(|token| token.key_id.to_bytes().to_vec());
+        let token_sealed_key = token.map(|token| {
+            stored
+                .filter(|row| row.gateway_id == gateway_id && row.token_key_id == token_key_id)
+                .and_then(|row| row.token_sealed_key.clone())
+                .unwrap_or_else(|| sealer.seal(&token_place(&gateway_id), token.key.expose()))
+        });
+        Self {
+            standing: match registration.standing {
+                Standing::Admitted => 0,
+                Standing::Evicted => 1,
+                Standing::Revoked => 2,
+            },
+            token_key_id,
+            token_sealed_key,
+            token_expires_ms: token.map(|token| to_sql_millis(token.expires)),
+            token_bound: token.and_then(|token| token.bound.map(|nonce| nonce.to_vec())),
+            pairing_until_ms: registration.pairing_until.map(to_sql_millis),
+            last_proved: registration.last_proved.map(|id| id.to_bytes().to_vec()),
+            sent: registration
+                .sent
+                .iter()
+                .flat_map(|id| id.to_bytes())
+                .collect(),
+            gateway_id,
+        }
+    }
+
+    pub(super) fn decode(&self, sealer: &dyn Sealer) -> Result<Registration, RepositoryError> {
+        Ok(Registration {
+            gateway_id: GatewayId::from_bytes(&self.gateway_id)
+                .ok_or_else(|| RepositoryError::damaged("gateway id"))?,
+            standing: match self.standing {
+                0 => Standing::Admitted,
+                1 => Standing::Evicted,
+                2 => Standing::Revoked,
+                _ => return Err(RepositoryError::damaged("standing of a gateway")),
+            },
+            token: self.decode_token(sealer)?,
+            pairing_until: self.pairing_until_ms.map(from_sql_millis),
+            last_proved: self.last_proved.as_deref().map(key_id).transpose()?,
+            sent: self
+                .sent
+                .chunks(KeyId::LEN)
+                .map(key_id)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn decode_token(&self, sealer: &dyn Sealer) -> Result<Option<TokenState>, RepositoryError> {
+        let (Some(id), Some(sealed), Some(expires)) = (
+            &self.token_key_id,
+            &self.token_sealed_key,
+            self.token_expires_ms,
+        ) else {
+            return Ok(None);
+        };
+        let id = key_id(id)?;
+        let key = sealer.open(&token_place(&self.gateway_id), sealed)?;
+        let bound: Option<[u8; ENROLMENT_NONCE_LEN]> = self
+            .token_bound
+            .as_deref()
+            .map(<[u8; ENROLMENT_NONCE_LEN]>::try_from)
+            .transpose()
+            .map_err(|_| RepositoryError::damaged("enrolment nonce"))?;
+        Ok(Some(TokenState {
+            key_id: id,
+            key: MasterKey::from_bytes(id.kind(), &key)
+                .map_err(|_| RepositoryError::damaged("enrolment key"))?,
+            expires: from_sql_millis(expires),
+            bound,
+        }))
+    }
+}
+
+pub(super) fn key_id(bytes: &[u8]) -> Result<KeyId, RepositoryError> {
+    KeyId::from_bytes(bytes).ok_or_else(|| RepositoryError::damaged("key id"))
+}
+
+pub(super) fn to_sql_millis(time: UnixMillis) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+pub(super) fn from_sql_millis(value: i64) -> UnixMillis {
+    UnixMillis(u64::try_from(value).unwrap_or(0))
+}
+
+fn token_place(gateway_id: &[u8]) -> Place<'_> {
+    Place {
+        kind: "gateway",
+        owner: gateway_id,
+        field: "enrolment key",
+    }
+}

@@ -1,0 +1,63 @@
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use portcullis_common::id::KeyId;
+
+/// Where a sealed value stands. It is authenticated with the value, which therefore opens nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The kind of thing that owns it: `gateway-key`, `gateway`, …
+    pub kind: &'static str,
+    /// The owner's id, in bytes.
+    pub owner: &'a [u8],
+    /// Which of the owner's values it is.
+    pub field: &'static str,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the {} of {} {}",
+            self.field,
+            self.kind,
+            data_encoding::HEXLOWER.encode(self.owner)
+        )
+    }
+}
+
+/// Why a sealed value does not open.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Shorter than any sealed value, or of a later version.
+    #[error("{0} is no sealed value: restore the repository from a backup")]
+    Malformed(String),
+    /// Its server key is not in the keyring.
+    #[error(
+        "{place} is sealed under server key {key}, which is not here: restore the repository from a backup"
+    )]
+    UnknownKey {
+        /// Where it stands.
+        place: String,
+        /// The key.
+        key: KeyId,
+    },
+    /// It was changed, or moved here from elsewhere.
+    #[error(
+        "{0} was changed or moved: restore the repository from a backup, and find out who wrote to it"
+    )]
+    Forged(String),
+}
+
+/// Seals and opens the secrets in the repository. The keyring is one.
+pub trait Sealer: Send + Sync {
+    /// Seals `value` for `place`.
+    fn seal(&self, place: &Place<'_>, value: &[u8]) -> Vec<u8>;
+
+    /// Opens what was sealed for `place`.
+    ///
+    /// # Errors
+    /// [`OpenError`] where it was not sealed for `place`, or not under a key of this keyring.
+    fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError>;
+}
