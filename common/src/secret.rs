@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::id::KeyKind;
 
@@ -19,27 +19,28 @@ pub enum KeyError {
 }
 
 /// The bytes of a key, checked for its kind: a 3DES key has odd parity, three distinct parts, none weak.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub(crate) struct KeyBytes {
-    #[zeroize(skip)]
-    kind: KeyKind,
-    bytes: [u8; 32],
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(crate) enum KeyBytes {
+    Tdes([u8; 24]),
+    Aes256([u8; 32]),
 }
 
 impl KeyBytes {
     pub(crate) fn new(kind: KeyKind, bytes: &[u8]) -> Result<Self, KeyError> {
-        if bytes.len() != kind.key_len() {
-            return Err(KeyError::Length);
+        match kind {
+            KeyKind::Tdes => {
+                let bytes = bytes.try_into().map_err(|_| KeyError::Length)?;
+                if tdes_key_is_sound(bytes) {
+                    Ok(Self::Tdes(*bytes))
+                } else {
+                    Err(KeyError::Weak)
+                }
+            }
+            KeyKind::Aes256 => bytes
+                .try_into()
+                .map(Self::Aes256)
+                .map_err(|_| KeyError::Length),
         }
-        if kind == KeyKind::Tdes && !tdes_key_is_sound(bytes) {
-            return Err(KeyError::Weak);
-        }
-        let mut key = Self {
-            kind,
-            bytes: [0; 32],
-        };
-        key.bytes[..bytes.len()].copy_from_slice(bytes);
-        Ok(key)
     }
 
     /// Sets odd parity first; for bytes that come from a generator or a derivation.
@@ -51,24 +52,29 @@ impl KeyBytes {
     }
 
     pub(crate) fn random(kind: KeyKind, rng: &mut impl CryptoRng) -> Self {
-        let mut buffer = [0; 32];
+        let mut buffer = Zeroizing::new([0; 32]);
         loop {
             let bytes = &mut buffer[..kind.key_len()];
             rng.fill_bytes(bytes);
             // Fails once in 2^50 or so: a weak part, or two equal ones.
             if let Ok(key) = Self::with_parity(kind, bytes) {
-                buffer.zeroize();
                 return key;
             }
         }
     }
 
-    pub(crate) fn kind(&self) -> KeyKind {
-        self.kind
+    pub(crate) const fn kind(&self) -> KeyKind {
+        match self {
+            Self::Tdes(_) => KeyKind::Tdes,
+            Self::Aes256(_) => KeyKind::Aes256,
+        }
     }
 
-    pub(crate) fn expose(&self) -> &[u8] {
-        &self.bytes[..self.kind.key_len()]
+    pub(crate) const fn expose(&self) -> &[u8] {
+        match self {
+            Self::Tdes(bytes) => bytes,
+            Self::Aes256(bytes) => bytes,
+        }
     }
 }
 
@@ -79,12 +85,9 @@ pub(crate) fn set_odd_parity(bytes: &mut [u8]) {
     }
 }
 
-fn tdes_key_is_sound(bytes: &[u8]) -> bool {
+fn tdes_key_is_sound(bytes: &[u8; 24]) -> bool {
     let odd = bytes.iter().all(|byte| byte.count_ones() % 2 == 1);
-    let (Some(k1), Some(k2), Some(k3)) = (bytes.get(..8), bytes.get(8..16), bytes.get(16..24))
-    else {
-        return false;
-    };
+    let (k1, k2, k3) = (&bytes[..8], &bytes[8..16], &bytes[16..]);
     let distinct = k1 != k2 && k2 != k3 && k1 != k3;
     odd && distinct
         && ![k1, k2, k3]
@@ -162,6 +165,47 @@ key_role!(
 key_role!(
     /// Made by the server for one session of one server/gateway pair.
     SessionKey
+);
+
+/// Wraps one key, once or under a context of its own: it is derived for that alone.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct KeyEncryptionKey(pub(crate) KeyBytes);
+
+impl fmt::Debug for KeyEncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyEncryptionKey({}, [redacted])", self.0.kind().name())
+    }
+}
+
+macro_rules! secret_role {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Zeroize, ZeroizeOnDrop)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// A secret from its 32 bytes.
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The secret bytes: to derive from, nothing else.
+            pub const fn expose(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "([redacted])"))
+            }
+        }
+    };
+}
+
+secret_role!(
+    /// The secret of one epoch of one direction: its keys and the next epoch's secret are derived from it.
+    TrafficSecret
 );
 
 /// The 168-bit default key, compiled into both programs and therefore public: it authenticates nobody.

@@ -8,27 +8,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::crypto::suites::Suite;
-use crate::handshake::{InitiatorConfig, Mode, Preamble, Proved, ResponderConfig};
-use crate::id::{GatewayId, KeyId, ServerId};
+pub use crate::handshake::SessionInfo;
+use crate::handshake::{InitiatorConfig, Preamble, Proved, ResponderConfig};
+use crate::id::KeyId;
 use crate::secret::MasterKey;
-
-/// Who is at the other end, and how that was established. What tonic handlers see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionInfo {
-    /// The central server.
-    pub server_id: ServerId,
-    /// The gateway.
-    pub gateway_id: GatewayId,
-    /// How the session was authenticated.
-    pub mode: Mode,
-    /// The key that authenticated it.
-    pub key_id: KeyId,
-    /// How its records are protected.
-    pub suite: Suite,
-    /// Names the session in both sides' logs: the first 8 bytes of a value of its own from the key schedule.
-    pub session_id: [u8; 8],
-}
 
 /// A live session: what a [`SealedStream`] and the handlers above it share.
 #[derive(Debug)]

@@ -1,9 +1,319 @@
-//! Derivations.
+//! Derivations: HKDF-SHA256 (RFC 5869) with one labelled `info` per purpose (PROTOCOL.md, "Derivations").
 
-use crate::id::GatewayId;
-use crate::secret::{GatewayKey, MasterKey};
+use zeroize::Zeroizing;
+
+use super::mac;
+use super::suites::Suite;
+use crate::id::{GatewayId, KeyKind};
+use crate::secret::{GatewayKey, KeyBytes, MasterKey};
+
+/// Bytes of a pseudorandom key: what HKDF-Extract gives and HKDF-Expand takes.
+pub const PRK_LEN: usize = 32;
+
+const PREFIX: &[u8] = b"portcullis v1 ";
+
+/// What a derived value is for. Each has a label of its own, so no value ever serves two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Gateway key to the master key of one gateway.
+    Diversify,
+    /// Master key to the key of the gateway's proof in message 2.
+    GatewayProof,
+    /// Master key to the key of the server's MAC in message 3.
+    ServerProof,
+    /// Master key to the key that wraps the session key in message 3.
+    SessionKek,
+    /// Default key and X25519 secret to the key that wraps the master key in message 3.
+    PairingKek,
+    /// Root to the key of the MAC in message 4.
+    Finished,
+    /// Root to the first traffic secret of the direction server to gateway.
+    ServerToGateway,
+    /// Root to the first traffic secret of the direction gateway to server.
+    GatewayToServer,
+    /// Root to the secret under which installs are wrapped.
+    InstallSecret,
+    /// Root to the name of the session in logs.
+    SessionId,
+    /// Install secret to the key that wraps one new master key.
+    InstallKek,
+    /// Traffic secret to the key of the cipher.
+    TrafficKey,
+    /// Traffic secret to the key of the record MAC (3DES suite).
+    TrafficMacKey,
+    /// Traffic secret to the initialization vector (AES suite).
+    TrafficIv,
+    /// Traffic secret to that of the next epoch.
+    NextTrafficSecret,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 15] = [
+        Self::Diversify,
+        Self::GatewayProof,
+        Self::ServerProof,
+        Self::SessionKek,
+        Self::PairingKek,
+        Self::Finished,
+        Self::ServerToGateway,
+        Self::GatewayToServer,
+        Self::InstallSecret,
+        Self::SessionId,
+        Self::InstallKek,
+        Self::TrafficKey,
+        Self::TrafficMacKey,
+        Self::TrafficIv,
+        Self::NextTrafficSecret,
+    ];
+
+    /// Its word in the label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Diversify => "diversify",
+            Self::GatewayProof => "gateway proof",
+            Self::ServerProof => "server proof",
+            Self::SessionKek => "session kek",
+            Self::PairingKek => "pairing kek",
+            Self::Finished => "finished",
+            Self::ServerToGateway => "server to gateway",
+            Self::GatewayToServer => "gateway to server",
+            Self::InstallSecret => "install secret",
+            Self::SessionId => "session id",
+            Self::InstallKek => "install",
+            Self::TrafficKey => "key",
+            Self::TrafficMacKey => "mac key",
+            Self::TrafficIv => "iv",
+            Self::NextTrafficSecret => "next",
+        }
+    }
+}
+
+/// A label: `portcullis v1 `, the purpose, a space, the kind's name, and where there is a suite, a space and its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// What the value is for.
+    pub purpose: Purpose,
+    /// The kind of the master key (or gateway key) at the bottom of the derivation.
+    pub kind: KeyKind,
+    /// The suite: for everything derived from a root or below.
+    pub suite: Option<Suite>,
+}
+
+impl Label {
+    fn to_bytes(self) -> Vec<u8> {
+        let mut label = PREFIX.to_vec();
+        label.extend_from_slice(self.purpose.as_str().as_bytes());
+        label.push(b' ');
+        label.extend_from_slice(self.kind.name().as_bytes());
+        if let Some(suite) = self.suite {
+            label.push(b' ');
+            label.extend_from_slice(suite.name().as_bytes());
+        }
+        label
+    }
+}
+
+/// HKDF-Extract (RFC 5869, 2.2). `ikm` is the concatenation of its parts; a salt of 32 zero bytes is that of "not provided".
+pub fn extract(salt: &[u8; PRK_LEN], ikm: &[&[u8]]) -> Zeroizing<[u8; PRK_LEN]> {
+    mac::hmac_sha256(salt, ikm)
+}
+
+/// HKDF-Extract without a salt.
+pub fn extract_unsalted(ikm: &[&[u8]]) -> Zeroizing<[u8; PRK_LEN]> {
+    extract(&[0; PRK_LEN], ikm)
+}
+
+/// HKDF-Expand with the labelled `info`: output length (u16), label with its length (u8), context with its length (u8).
+pub fn expand_label<const N: usize, const C: usize>(
+    secret: &[u8; PRK_LEN],
+    label: Label,
+    context: &[u8; C],
+) -> Zeroizing<[u8; N]> {
+    const { assert!(N <= 255 * PRK_LEN, "longer than HKDF gives") };
+    const {
+        assert!(
+            C < 255,
+            "a context's length, with an attempt byte, fits into one byte"
+        )
+    };
+    let mut out = Zeroizing::new([0; N]);
+    expand(secret, &info(N, label, &[context]), &mut *out);
+    out
+}
+
+/// As [`expand_label`], for a key of `kind`. A 3DES key gets odd parity; where it is refused as weak, the derivation is
+/// repeated with an attempt byte 1, 2, … after the context.
+pub(crate) fn derive_key<const C: usize>(
+    kind: KeyKind,
+    secret: &[u8; PRK_LEN],
+    label: Label,
+    context: &[u8; C],
+) -> KeyBytes {
+    const {
+        assert!(
+            C < 255,
+            "a context's length, with an attempt byte, fits into one byte"
+        )
+    };
+    let len = kind.key_len();
+    let mut buffer = Zeroizing::new([0; 32]);
+    let mut attempt = 0_u8;
+    loop {
+        let attempt_byte = [attempt];
+        let context: &[&[u8]] = if attempt == 0 {
+            &[context]
+        } else {
+            &[context, &attempt_byte]
+        };
+        let bytes = &mut buffer[..len];
+        expand(secret, &info(len, label, context), bytes);
+        // Refused once in 2^50 or so.
+        if let Ok(key) = KeyBytes::with_parity(kind, bytes) {
+            return key;
+        }
+        attempt = attempt.wrapping_add(1);
+    }
+}
 
 /// The master key of one gateway: KDF(gateway key, gateway id). Of the gateway key's kind.
-pub fn diversify(_gateway_key: &GatewayKey, _gateway_id: GatewayId) -> MasterKey {
-    todo!()
+pub fn diversify(gateway_key: &GatewayKey, gateway_id: GatewayId) -> MasterKey {
+    let kind = gateway_key.kind();
+    let label = Label {
+        purpose: Purpose::Diversify,
+        kind,
+        suite: None,
+    };
+    let prk = extract_unsalted(&[gateway_key.expose()]);
+    MasterKey(derive_key(kind, &prk, label, &gateway_id.to_bytes()))
+}
+
+/// The lengths fit by the callers' bounds on `N` and `C`, and because no label is longer than 64 bytes.
+fn info(output_len: usize, label: Label, context: &[&[u8]]) -> Vec<u8> {
+    let label = label.to_bytes();
+    let context_len: usize = context.iter().map(|part| part.len()).sum();
+    let mut info = Vec::with_capacity(4 + label.len() + context_len);
+    info.extend_from_slice(&(output_len as u16).to_be_bytes());
+    info.push(label.len() as u8);
+    info.extend_from_slice(&label);
+    info.push(context_len as u8);
+    for part in context {
+        info.extend_from_slice(part);
+    }
+    info
+}
+
+/// HKDF-Expand (RFC 5869, 2.3). `out` is at most 255 blocks.
+fn expand(prk: &[u8; PRK_LEN], info: &[u8], out: &mut [u8]) {
+    let mut previous: Option<Zeroizing<[u8; PRK_LEN]>> = None;
+    for (chunk, counter) in out.chunks_mut(PRK_LEN).zip(1_u8..=255) {
+        let earlier: &[u8] = previous.as_ref().map_or(&[], |block| block.as_slice());
+        let block = mac::hmac_sha256(prk, &[earlier, info, &[counter]]);
+        chunk.copy_from_slice(&block[..chunk.len()]);
+        previous = Some(block);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        HEXLOWER.decode(text.as_bytes()).unwrap()
+    }
+
+    /// RFC 5869, appendix A: SHA-256, cases 1 to 3.
+    #[test]
+    fn rfc_5869_vectors() {
+        let cases = [
+            (
+                "0b".repeat(22),
+                "000102030405060708090a0b0c".to_owned(),
+                "f0f1f2f3f4f5f6f7f8f9".to_owned(),
+                "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5",
+                "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865",
+            ),
+            (
+                (0..80).map(|i| format!("{i:02x}")).collect(),
+                String::new(),
+                (0xb0..=0xff).map(|i| format!("{i:02x}")).collect(),
+                "",
+                "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87",
+            ),
+            (
+                "0b".repeat(22),
+                String::new(),
+                String::new(),
+                "19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04",
+                "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8",
+            ),
+        ];
+        for (number, (ikm, salt, info, prk, okm)) in cases.iter().enumerate() {
+            let mut salt_block = [0; PRK_LEN];
+            // Case 2 has a salt longer than a pseudorandom key, which is the only size this takes: its hash input
+            // differs, so there only the expansion is checked, from the pseudorandom key that the RFC gives.
+            let actual = if number == 1 {
+                hex("06a6b88c5853361a06104c9ceb35b45cef760014904671014a193f40c15fc244")
+                    .try_into()
+                    .unwrap()
+            } else {
+                let salt = hex(salt);
+                salt_block[..salt.len()].copy_from_slice(&salt);
+                let actual = extract(&salt_block, &[&hex(ikm)]);
+                assert_eq!(HEXLOWER.encode(&*actual), *prk, "case {}", number + 1);
+                *actual
+            };
+            let mut out = vec![0; okm.len() / 2];
+            expand(&actual, &hex(info), &mut out);
+            assert_eq!(HEXLOWER.encode(&out), *okm, "case {}", number + 1);
+        }
+    }
+
+    #[test]
+    fn every_purpose_kind_and_suite_has_a_label_of_its_own_that_fits() {
+        let mut seen = HashSet::new();
+        for purpose in Purpose::ALL {
+            for kind in [KeyKind::Tdes, KeyKind::Aes256] {
+                for suite in [None, Some(Suite::TdesCtrHmacSha256), Some(Suite::Aes256Gcm)] {
+                    let label = Label {
+                        purpose,
+                        kind,
+                        suite,
+                    }
+                    .to_bytes();
+                    assert!(label.len() <= 64, "{label:?}");
+                    assert!(seen.insert(label));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_gateways_keys_and_lengths_give_other_master_keys() {
+        let rng = &mut rand::rng();
+        for kind in [KeyKind::Tdes, KeyKind::Aes256] {
+            let gateway_key = GatewayKey::random(kind, rng);
+            let (a, b) = (GatewayId::random(rng), GatewayId::random(rng));
+            let key = diversify(&gateway_key, a);
+            assert_eq!(key.kind(), kind);
+            assert_eq!(key.expose(), diversify(&gateway_key, a).expose());
+            assert_ne!(key.expose(), diversify(&gateway_key, b).expose());
+            assert_ne!(
+                key.expose(),
+                diversify(&GatewayKey::random(kind, rng), a).expose()
+            );
+        }
+        let label = Label {
+            purpose: Purpose::SessionId,
+            kind: KeyKind::Tdes,
+            suite: None,
+        };
+        let short: Zeroizing<[u8; 8]> = expand_label(&[1; 32], label, &[]);
+        let long: Zeroizing<[u8; 16]> = expand_label(&[1; 32], label, &[]);
+        assert_ne!(*short, long[..8], "the length is part of the derivation");
+    }
 }

@@ -1,4 +1,7 @@
 //! The ciphers and derivations, each from its standard.
 
 pub mod kdf;
+pub mod key_wrap;
+pub mod mac;
 pub mod suites;
+pub mod tdes;

@@ -22,7 +22,21 @@ impl Suite {
     /// Every suite, in the default order of preference.
     pub const ALL: [Self; 2] = [Self::TdesCtrHmacSha256, Self::Aes256Gcm];
 
-    /// The name used everywhere.
+    /// Its number on the wire.
+    pub const fn to_wire(self) -> u16 {
+        self as u16
+    }
+
+    /// The suite with this number on the wire.
+    pub const fn from_wire(number: u16) -> Option<Self> {
+        match number {
+            1 => Some(Self::TdesCtrHmacSha256),
+            2 => Some(Self::Aes256Gcm),
+            _ => None,
+        }
+    }
+
+    /// The name used everywhere, in labels too.
     pub const fn name(self) -> &'static str {
         match self {
             Self::TdesCtrHmacSha256 => "TDES-CTR-HMAC-SHA256",

@@ -1,11 +1,15 @@
 //! The handshake, both roles, as pure state machines (PROTOCOL.md, "Handshake").
 
+mod install;
+
+pub use install::{InstallSecret, InstallSecretError};
+
 use std::fmt;
 
 use crate::crypto::suites::Suite;
 use crate::id::{GatewayId, KeyId, ServerId};
 use crate::rotation::{HeldKey, Identity};
-use crate::secret::MasterKey;
+use crate::secret::{MasterKey, TrafficSecret};
 
 /// How a session was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,36 @@ impl fmt::Display for Mode {
             Self::Secure => "secure",
         })
     }
+}
+
+/// Who is at the other end, and how that was established. What handlers of calls see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// The central server.
+    pub server_id: ServerId,
+    /// The gateway.
+    pub gateway_id: GatewayId,
+    /// How the session was authenticated.
+    pub mode: Mode,
+    /// The key that authenticated it; in default mode the one that was delivered.
+    pub key_id: KeyId,
+    /// How its records are protected.
+    pub suite: Suite,
+    /// Names the session in both sides' logs: 8 bytes of their own from the key schedule.
+    pub session_id: [u8; 8],
+}
+
+/// What a completed handshake gives, to both sides alike.
+#[derive(Debug)]
+pub struct Established {
+    /// Who, and how.
+    pub info: SessionInfo,
+    /// The first secret of the direction server to gateway.
+    pub server_to_gateway: TrafficSecret,
+    /// The first secret of the direction gateway to server.
+    pub gateway_to_server: TrafficSecret,
+    /// For installs through this session.
+    pub install: InstallSecret,
 }
 
 /// What message 3 proved to the gateway, and in default mode delivered.
