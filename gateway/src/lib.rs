@@ -3,4 +3,6 @@
 
 pub mod config;
 pub mod connector;
+pub mod key_store;
 pub mod provisioning;
+pub mod state_dir;

@@ -1,0 +1,150 @@
+//! The store itself.
+
+use std::io;
+use std::path::Path;
+
+use windows_registry::{Key, LOCAL_MACHINE, Type};
+use windows_sys::Win32::Storage::FileSystem::{READ_CONTROL, WRITE_DAC, WRITE_OWNER};
+use zeroize::Zeroizing;
+
+use super::{access, win32};
+use crate::key_store::{KeyStore, KeyStoreError, MAX_RECORD_LEN};
+use crate::state_dir::{FileLock, StateDir};
+
+const VALUE: &str = "Keys";
+/// DPAPI adds a few hundred bytes.
+const MAX_VALUE_LEN: usize = MAX_RECORD_LEN + 4096;
+
+/// Keeps the record in the registry.
+#[derive(Debug)]
+pub struct RegistryStore {
+    path: String,
+    /// Binds the protected value to this place: copied to another instance it does not open.
+    entropy: Vec<u8>,
+    locks: StateDir,
+}
+
+impl RegistryStore {
+    /// The store of the gateway named `instance`, whose locks are in `state_dir`. An instance has one state folder only.
+    pub fn new(instance: &str, state_dir: &Path) -> Self {
+        let path = format!(r"SOFTWARE\Portcullis\Gateway\{instance}");
+        Self {
+            entropy: format!("portcullis gateway key record {path}").into_bytes(),
+            path,
+            locks: StateDir::new(state_dir),
+        }
+    }
+
+    fn open_private(&self) -> Result<Option<Key>, KeyStoreError> {
+        let opened = LOCAL_MACHINE
+            .options()
+            .read()
+            .access(READ_CONTROL)
+            .open(&self.path);
+        let key = match win32_error(opened) {
+            Ok(key) => key,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.failed("open", error)),
+        };
+        self.check_private(&key)?;
+        Ok(Some(key))
+    }
+
+    fn check_private(&self, key: &Key) -> Result<(), KeyStoreError> {
+        let access = win32::access_of(key).map_err(|error| self.failed("examine", error))?;
+        if access::is_private(&access) {
+            Ok(())
+        } else {
+            Err(KeyStoreError::Exposed {
+                location: self.location(),
+                access,
+            })
+        }
+    }
+
+    fn create(&self) -> Result<(), KeyStoreError> {
+        let created = LOCAL_MACHINE
+            .options()
+            .read()
+            .write()
+            .access(READ_CONTROL | WRITE_DAC | WRITE_OWNER)
+            .create()
+            .open(&self.path);
+        let key = win32_error(created).map_err(|error| self.failed("create", error))?;
+        win32::restrict(&key, access::PRIVATE).map_err(|error| self.failed("restrict", error))
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> KeyStoreError {
+        KeyStoreError::Registry {
+            action,
+            location: self.location(),
+            source,
+        }
+    }
+}
+
+impl KeyStore for RegistryStore {
+    fn location(&self) -> String {
+        format!(r"HKLM\{}", self.path)
+    }
+
+    fn prepare(&self) -> Result<(), KeyStoreError> {
+        Ok(self.locks.create()?)
+    }
+
+    fn lock(&self) -> Result<FileLock, KeyStoreError> {
+        self.locks
+            .lock_keys()?
+            .ok_or_else(|| KeyStoreError::NeverCreated {
+                location: self.location(),
+            })
+    }
+
+    fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, KeyStoreError> {
+        let Some(key) = self.open_private()? else {
+            return Ok(None);
+        };
+        let sealed = match win32_error(key.get_bytes(VALUE)) {
+            Ok(bytes) => bytes,
+            // Made, but the first record was never stored.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.failed("read", error)),
+        };
+        if sealed.len() > MAX_VALUE_LEN {
+            return Err(KeyStoreError::TooLong {
+                location: self.location(),
+            });
+        }
+        win32::unprotect(&sealed, &self.entropy)
+            .map(Some)
+            .map_err(|source| KeyStoreError::Protection {
+                location: self.location(),
+                source,
+            })
+    }
+
+    fn write(&self, bytes: &[u8], _lock: &FileLock) -> Result<(), KeyStoreError> {
+        if self.open_private()?.is_none() {
+            self.create()?;
+        }
+        let sealed =
+            win32::protect(bytes, &self.entropy).map_err(|error| self.failed("protect", error))?;
+        let opened = LOCAL_MACHINE
+            .options()
+            .read()
+            .write()
+            .access(READ_CONTROL)
+            .open(&self.path);
+        let key = win32_error(opened).map_err(|error| self.failed("open", error))?;
+        // Before the keys go in, on the very handle that takes them.
+        self.check_private(&key)?;
+        win32_error(key.set_bytes(VALUE, Type::Bytes, &sealed))
+            .map_err(|error| self.failed("write", error))?;
+        win32::flush(&key).map_err(|error| self.failed("flush", error))
+    }
+}
+
+/// The Win32 error within the `HRESULT`.
+fn win32_error<T>(result: windows_registry::Result<T>) -> io::Result<T> {
+    result.map_err(|error| io::Error::from_raw_os_error(error.code().0 & 0xFFFF))
+}

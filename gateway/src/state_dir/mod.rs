@@ -1,0 +1,267 @@
+//! The state folder: private to the gateway's user, every file in it replaced as a whole, two locks.
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod platform;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+const KEYS_LOCK: &str = "keys.lock";
+const RUN_LOCK: &str = "run.lock";
+/// Nobody holds the lock on the keys longer than a disk takes for one file.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
+/// The state folder of one gateway.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+/// What becomes of a file that was replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Former {
+    Leave,
+    Overwrite,
+}
+
+/// A lock that ends when this is dropped, or the process ends.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+impl StateDir {
+    /// The folder at `path`, which need not exist yet.
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Checks that the folder, if there is one, belongs to this user and is closed to others.
+    ///
+    /// # Errors
+    /// [`StateDirError`] saying what to mend.
+    pub fn check(&self) -> Result<(), StateDirError> {
+        platform::Folder::open(&self.path).map(drop)
+    }
+
+    /// The bytes of a file, `limit` at most; `None` where there is no such file or no folder.
+    ///
+    /// # Errors
+    /// [`StateDirError`] where others may read or write it, or it cannot be read.
+    pub fn read(
+        &self,
+        name: &str,
+        limit: usize,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StateDirError> {
+        match platform::Folder::open(&self.path)? {
+            None => Ok(None),
+            Some(folder) => folder.read(name, limit),
+        }
+    }
+
+    /// Replaces a file as a whole and durably; makes the folder where there is none.
+    ///
+    /// # Errors
+    /// [`StateDirError`]; the former file is still there then.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StateDirError> {
+        platform::Folder::open_or_create(&self.path)?.replace(name, bytes, Former::Leave)
+    }
+
+    /// As [`Self::replace`], for a file that holds keys: the former one is overwritten once it is replaced.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn replace_secret(&self, name: &str, bytes: &[u8]) -> Result<(), StateDirError> {
+        platform::Folder::open_or_create(&self.path)?.replace(name, bytes, Former::Overwrite)
+    }
+
+    /// Makes the folder where there is none.
+    ///
+    /// # Errors
+    /// [`StateDirError`] where it is unsafe or not to be made.
+    pub fn create(&self) -> Result<(), StateDirError> {
+        platform::Folder::open_or_create(&self.path).map(drop)
+    }
+
+    /// The lock on the key store; `None` where there is no folder. Waits for it, 10 s at most.
+    ///
+    /// # Errors
+    /// [`StateDirError`] where the folder is unsafe or the lock is held too long.
+    pub fn lock_keys(&self) -> Result<Option<FileLock>, StateDirError> {
+        let Some(folder) = platform::Folder::open(&self.path)? else {
+            return Ok(None);
+        };
+        let file = folder.lock_file(KEYS_LOCK)?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        while let Err(error) = self.try_lock(&file, KEYS_LOCK) {
+            if !matches!(error, StateDirError::Locked { .. }) || Instant::now() >= deadline {
+                return Err(error);
+            }
+            thread::sleep(LOCK_RETRY);
+        }
+        Ok(Some(FileLock { _file: file }))
+    }
+
+    /// The lock that a running gateway holds; `None` where there is no folder.
+    ///
+    /// # Errors
+    /// [`StateDirError::Running`] where another gateway runs on this folder.
+    pub fn lock_run(&self) -> Result<Option<FileLock>, StateDirError> {
+        let Some(folder) = platform::Folder::open(&self.path)? else {
+            return Ok(None);
+        };
+        let file = folder.lock_file(RUN_LOCK)?;
+        match self.try_lock(&file, RUN_LOCK) {
+            Ok(()) => Ok(Some(FileLock { _file: file })),
+            Err(StateDirError::Locked { .. }) => Err(StateDirError::Running {
+                folder: self.path.clone(),
+            }),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Does a gateway run on this folder?
+    ///
+    /// # Errors
+    /// [`StateDirError`] where the folder is unsafe or unreadable.
+    pub fn is_running(&self) -> Result<bool, StateDirError> {
+        match self.lock_run() {
+            Ok(_) => Ok(false),
+            Err(StateDirError::Running { .. }) => Ok(true),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn try_lock(&self, file: &File, name: &str) -> Result<(), StateDirError> {
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StateDirError::Locked {
+                path: self.path.join(name),
+            },
+            TryLockError::Error(source) => StateDirError::io("lock", &self.path.join(name), source),
+        })
+    }
+}
+
+/// What is wrong with the state folder, or a file in it, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// Another process holds the lock on the keys.
+    #[error(
+        "{} is locked by another portcullis-gateway command: wait until it has ended, then try again",
+        path.display()
+    )]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// Another gateway runs on the same folder.
+    #[error(
+        "a gateway is already running on {}: stop it first (`systemctl stop portcullis-gateway`), or give this one another state_dir",
+        folder.display()
+    )]
+    Running {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A link stands where the folder or file should.
+    #[error("{} is a symbolic link, which is refused: name the real place in state_dir", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
+    /// Something else stands where the folder or file should.
+    #[error("{} is not {expected}: move it away", path.display())]
+    Kind {
+        /// What stands there.
+        path: PathBuf,
+        /// What should.
+        expected: &'static str,
+    },
+    /// It belongs to another user.
+    #[error(
+        "{path} belongs to user id {owner}, but this program runs as user id {user}: run it as the owner (`sudo -u '#{owner}' portcullis-gateway …`), \
+         or give it to this user (`chown -R {user} {path}`)", path = path.display()
+    )]
+    Owner {
+        /// The folder or file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The user that this program runs as.
+        user: u32,
+    },
+    /// Others may read or write it.
+    #[error(
+        "{path} is open to other users (mode {mode:04o}): run `chmod {wanted:04o} {path}`, and if others can have read it, enrol again with a new token",
+        path = path.display()
+    )]
+    Mode {
+        /// The folder or file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// What they should be.
+        wanted: u32,
+    },
+    /// The file has a second name.
+    #[error(
+        "{} has {links} hard links: another name of this file may be open to others; find it (`find / -samefile`) and remove it",
+        path.display()
+    )]
+    HardLink {
+        /// The file.
+        path: PathBuf,
+        /// How many names it has.
+        links: u64,
+    },
+    /// No space left.
+    #[error("the disk under {} is full: nothing was changed; free some space, then try again", path.display())]
+    Full {
+        /// The file that could not be written.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl StateDirError {
+    fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full {
+                path: path.to_owned(),
+            },
+            _ => Self::Io {
+                action,
+                path: path.to_owned(),
+                source,
+            },
+        }
+    }
+}
