@@ -1,1 +1,168 @@
-//! Records: seal, open, epochs.
+//! Records: the sealed channel after its handshake (PROTOCOL.md, "Records").
+//!
+//! Pure: no I/O and no clock. Each direction of a session has one [`Sealer`] on the sending side and one [`Opener`] on the
+//! receiving side. How they are driven:
+//!
+//! 1. The sender calls [`Sealer::data`] for what it has to say and [`Sealer::close`] once, last; both append whole records,
+//!    a key update first where one is due, to a buffer that goes out unchanged and in order.
+//! 2. The receiver reads [`HEADER_LEN`] bytes, gives them to [`Opener::header`], reads as many bytes more as
+//!    [`RecordHeader::body_len`] says, and gives those to [`Opener::open`], which decrypts in place.
+//! 3. After any error the direction is dead: its keys are erased and every later call answers [`RecordError::Dead`].
+//!    The session is to be ended, in both directions.
+
+mod cipher;
+mod direction;
+mod keystream;
+mod open;
+mod seal;
+
+use std::time::Duration;
+
+pub use open::{Opened, Opener};
+pub use seal::Sealer;
+
+/// Bytes before a record's body: type, then the body's length (16 bits, big-endian).
+pub const HEADER_LEN: usize = 3;
+/// Bytes of the tag that ends every body.
+pub const TAG_LEN: usize = 16;
+/// Bytes of plaintext that one record carries at most.
+pub const MAX_PLAINTEXT: usize = 16_384;
+/// Bytes of a whole record at most.
+pub const MAX_RECORD: usize = HEADER_LEN + MAX_PLAINTEXT + TAG_LEN;
+/// Cipher blocks under one key at most, the update record's included (SP 800-67r2, 3.3.2).
+pub const EPOCH_BLOCKS: u64 = 1 << 20;
+/// Records of one direction at most: a session ends before its sequence numbers could repeat.
+pub const MAX_RECORDS: u64 = 1 << 48;
+/// Epochs of one direction at most.
+pub const MAX_EPOCHS: u64 = 1 << 32;
+
+/// Why a direction ended. None of these can be mended: the session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The peer sent a type that no record has.
+    #[error(
+        "the peer sent a record of the unknown type {0:#04x}: it is no Portcullis peer, or its stream was altered"
+    )]
+    UnknownType(u8),
+    /// The peer sent a length that a record of this type cannot have.
+    #[error(
+        "the peer sent a record with a body of {0} bytes, which its type does not allow: it is faulty, or its stream was altered"
+    )]
+    Length(usize),
+    /// A tag did not verify.
+    #[error(
+        "a record failed its authentication: it was altered, replayed, dropped or reordered between the peer and here"
+    )]
+    Forged,
+    /// The peer went on under a key whose budget was spent.
+    #[error("the peer used a key for more than its budget of blocks: it is faulty; upgrade it")]
+    BudgetExceeded,
+    /// The peer renewed a key that it had not used.
+    #[error("the peer renewed a key that it had not used yet: it is faulty; upgrade it")]
+    IdleUpdate,
+    /// The peer sent something after its close.
+    #[error(
+        "a record came after the peer had closed its direction: it is faulty, or its stream was altered"
+    )]
+    AfterClose,
+    /// The numbers of records or epochs are used up.
+    #[error("this session carried all that it may: open a new one")]
+    Exhausted,
+    /// Something was to be sent after the close.
+    #[error("this direction was closed already")]
+    Closed,
+    /// The direction had failed before.
+    #[error("this session failed before, and its keys are erased: open a new one")]
+    Dead,
+}
+
+/// What a record is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RecordType {
+    /// Carries 1 to [`MAX_PLAINTEXT`] bytes.
+    Data = 0x20,
+    /// The last of its epoch: the next record is under the next key.
+    KeyUpdate = 0x21,
+    /// The last of its direction.
+    Close = 0x22,
+}
+
+impl RecordType {
+    const fn from_wire(byte: u8) -> Option<Self> {
+        match byte {
+            0x20 => Some(Self::Data),
+            0x21 => Some(Self::KeyUpdate),
+            0x22 => Some(Self::Close),
+            _ => None,
+        }
+    }
+}
+
+/// A record's header, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    kind: RecordType,
+    plaintext_len: usize,
+}
+
+impl RecordHeader {
+    fn new(kind: RecordType, plaintext_len: usize) -> Self {
+        debug_assert!(plaintext_len <= MAX_PLAINTEXT);
+        Self {
+            kind,
+            plaintext_len,
+        }
+    }
+
+    fn parse(bytes: [u8; HEADER_LEN]) -> Result<Self, RecordError> {
+        let [kind, high, low] = bytes;
+        let kind = RecordType::from_wire(kind).ok_or(RecordError::UnknownType(kind))?;
+        let body_len = usize::from(u16::from_be_bytes([high, low]));
+        let plaintext_len = body_len
+            .checked_sub(TAG_LEN)
+            .filter(|&len| match kind {
+                RecordType::Data => (1..=MAX_PLAINTEXT).contains(&len),
+                RecordType::KeyUpdate | RecordType::Close => len == 0,
+            })
+            .ok_or(RecordError::Length(body_len))?;
+        Ok(Self::new(kind, plaintext_len))
+    }
+
+    fn to_bytes(self) -> [u8; HEADER_LEN] {
+        // At most 16,400: it fits 16 bits.
+        let [high, low] = (self.body_len() as u16).to_be_bytes();
+        [self.kind as u8, high, low]
+    }
+
+    /// What the record is for.
+    pub const fn kind(&self) -> RecordType {
+        self.kind
+    }
+
+    /// Bytes of ciphertext and tag that follow the header.
+    pub const fn body_len(&self) -> usize {
+        self.plaintext_len + TAG_LEN
+    }
+}
+
+/// When epochs and sessions end.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordLimits {
+    epoch_age: Duration,
+    epoch_blocks: u64,
+    records: u64,
+    epochs: u64,
+}
+
+impl RecordLimits {
+    /// The protocol's own limits, with epochs of `epoch_age` at most. Only the sender looks at the age.
+    pub const fn new(epoch_age: Duration) -> Self {
+        Self {
+            epoch_age,
+            epoch_blocks: EPOCH_BLOCKS,
+            records: MAX_RECORDS,
+            epochs: MAX_EPOCHS,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What protects the records of one epoch.
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::{Aes256Gcm, KeyInit};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::keystream::{self, Keystream};
+use super::{HEADER_LEN, RecordError, TAG_LEN};
+use crate::crypto::kdf::{Label, Purpose, derive_key, expand_label};
+use crate::crypto::mac::MacKey;
+use crate::crypto::suites::Suite;
+use crate::id::KeyKind;
+use crate::secret::TrafficSecret;
+
+/// Bytes of the nonce of AES-256-GCM.
+const IV_LEN: usize = 12;
+
+/// The keys of one epoch, ready for use: the one place that knows how a suite enciphers.
+pub(super) enum EpochCipher {
+    /// Encrypt-then-MAC.
+    TdesCtrHmacSha256 {
+        keystream: Box<Keystream>,
+        mac: MacKey,
+    },
+    Aes256Gcm {
+        cipher: Box<Aes256Gcm>,
+        iv: [u8; IV_LEN],
+    },
+}
+
+impl EpochCipher {
+    pub(super) fn new(secret: &TrafficSecret, kind: KeyKind, suite: Suite) -> Self {
+        let label = |purpose| Label {
+            purpose,
+            kind,
+            suite: Some(suite),
+        };
+        match suite {
+            Suite::TdesCtrHmacSha256 => {
+                let derived = derive_key(
+                    KeyKind::Tdes,
+                    secret.expose(),
+                    label(Purpose::TrafficKey),
+                    &[],
+                );
+                let mut key = Zeroizing::new([0; keystream::KEY_LEN]);
+                key.copy_from_slice(derived.expose());
+                let mac_key: Zeroizing<[u8; 32]> =
+                    expand_label(secret.expose(), label(Purpose::TrafficMacKey), &[]);
+                Self::TdesCtrHmacSha256 {
+                    keystream: Box::new(Keystream::new(&key)),
+                    mac: MacKey::new(&mac_key),
+                }
+            }
+            Suite::Aes256Gcm => {
+                let key: Zeroizing<[u8; 32]> =
+                    expand_label(secret.expose(), label(Purpose::TrafficKey), &[]);
+                let iv: Zeroizing<[u8; IV_LEN]> =
+                    expand_label(secret.expose(), label(Purpose::TrafficIv), &[]);
+                Self::Aes256Gcm {
+                    cipher: Box::new(Aes256Gcm::new(&(*key).into())),
+                    iv: *iv,
+                }
+            }
+        }
+    }
+
+    /// Enciphers in place and gives the tag.
+    pub(super) fn seal(
+        &mut self,
+        sequence: u64,
+        header: [u8; HEADER_LEN],
+        text: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], RecordError> {
+        match self {
+            Self::TdesCtrHmacSha256 { keystream, mac } => {
+                keystream.apply(text);
+                let full = mac
+                    .tag(&[&sequence.to_be_bytes(), &header, text])
+                    .to_bytes();
+                let mut tag = [0; TAG_LEN];
+                tag.copy_from_slice(&full[..TAG_LEN]);
+                Ok(tag)
+            }
+            Self::Aes256Gcm { cipher, iv } => cipher
+                .encrypt_inout_detached(&nonce(iv, sequence).into(), &header, text.into())
+                .map(Into::into)
+                .map_err(|_| RecordError::Length(text.len())),
+        }
+    }
+
+    /// Verifies, then deciphers in place. Where the tag is wrong, nothing was deciphered.
+    pub(super) fn open(
+        &mut self,
+        sequence: u64,
+        header: [u8; HEADER_LEN],
+        text: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), RecordError> {
+        match self {
+            Self::TdesCtrHmacSha256 { keystream, mac } => {
+                // Compares in constant time.
+                mac.verify(&[&sequence.to_be_bytes(), &header, text], tag)
+                    .map_err(|_| RecordError::Forged)?;
+                keystream.apply(text);
+                Ok(())
+            }
+            Self::Aes256Gcm { cipher, iv } => cipher
+                .decrypt_inout_detached(
+                    &nonce(iv, sequence).into(),
+                    &header,
+                    text.into(),
+                    &(*tag).into(),
+                )
+                .map_err(|_| RecordError::Forged),
+        }
+    }
+}
+
+impl Drop for EpochCipher {
+    fn drop(&mut self) {
+        if let Self::Aes256Gcm { iv, .. } = self {
+            iv.zeroize();
+        }
+    }
+}
+
+/// Cipher blocks that `plaintext_len` bytes count for: at least one. Rounded up for each record, so never below what the
+/// continuous keystream uses.
+pub(super) fn cost(suite: Suite, plaintext_len: usize) -> u64 {
+    let block = match suite {
+        Suite::TdesCtrHmacSha256 => keystream::BLOCK_LEN,
+        Suite::Aes256Gcm => 16,
+    };
+    plaintext_len.div_ceil(block).max(1) as u64
+}
+
+/// The IV xor the sequence number, which stands right-aligned (as in RFC 8446, 5.3).
+fn nonce(iv: &[u8; IV_LEN], sequence: u64) -> [u8; IV_LEN] {
+    let mut nonce = *iv;
+    for (byte, number) in nonce[IV_LEN - 8..].iter_mut().zip(sequence.to_be_bytes()) {
+        *byte ^= number;
+    }
+    nonce
+}
