@@ -1,0 +1,78 @@
+//! Why there is no channel, or none any more.
+
+use std::{fmt, io};
+
+use crate::handshake::InstallSecretError;
+use crate::record::RecordError;
+
+/// What a handshake was waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The peer's message of this number, 0 to 4.
+    Message(u8),
+    /// The transport, to take this side's message of this number.
+    Send(u8),
+    /// This side's own store, to take what was proved.
+    Store,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(number) => write!(f, "waiting for the peer's message {number}"),
+            Self::Send(number) => write!(f, "sending message {number}"),
+            Self::Store => f.write_str("storing what the peer had proved"),
+        }
+    }
+}
+
+/// Why there is no channel, or none any more. For the local log: a peer gets one opaque alert at most.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The transport failed.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// The handshake's time was up.
+    #[error(
+        "the handshake took too long, {0}: look whether the peer is overloaded, or no Portcullis peer at all"
+    )]
+    Timeout(Stage),
+    /// The peer went away during the handshake.
+    #[error("the peer closed the connection, {0}: its own log has the cause")]
+    HungUp(Stage),
+    /// The peer refused the handshake.
+    #[error(
+        "the peer refused the handshake, and never says why: its own log does. It may be that the two sides hold no key in \
+         common (an enrolment token that was replaced or has expired, a gateway that was reset or restored from an old image, \
+         pairing not open on both sides), that the gateway was revoked or is not the one registered under this name, or that \
+         they allow no suite in common. Look at `portcullis gateway show NAME` on the server and \
+         `portcullis-gateway status` on the gateway"
+    )]
+    PeerAlert,
+    /// A record was refused, or could not be sealed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The connection ended without the peer's authenticated close.
+    #[error(
+        "the connection was cut: the peer had not closed the session, so what it sent last may be missing"
+    )]
+    Truncated,
+    /// [`Session::close`](super::Session::close) was called.
+    #[error("the session was closed on this side: it was replaced, evicted or revoked")]
+    Closed,
+    /// An install that came through this session was not taken.
+    #[error(transparent)]
+    Install(#[from] InstallSecretError),
+    /// What was proved could not be stored, or no longer holds.
+    #[error("{0}")]
+    NotTaken(String),
+}
+
+impl ChannelError {
+    /// The channel's own error in what a read or write of a [`SealedStream`](super::SealedStream) gave; `None` where it was
+    /// the transport's.
+    pub fn in_io(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
