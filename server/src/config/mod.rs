@@ -1,0 +1,455 @@
+//! The server's configuration: a TOML file, every key optional, unknown keys refused.
+
+mod values;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portcullis_common::crypto::suites::Suite;
+use portcullis_common::rotation::Policy;
+use portcullis_common::stream::ChannelLimits;
+use serde::Deserialize;
+
+/// The file read where none is named.
+pub const DEFAULT_FILE: &str = "/etc/portcullis/server.toml";
+
+/// Why the configuration cannot be used. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{path}, line {line}, `{text}`: {message}", path = path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// That line.
+        text: String,
+        /// What is wrong, and what is allowed.
+        message: String,
+    },
+    /// Two values do not go together.
+    #[error("{path}: {message}", path = path.display())]
+    Contradiction {
+        /// The file.
+        path: PathBuf,
+        /// Which, and what is allowed.
+        message: &'static str,
+    },
+}
+
+/// The server's configuration, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder of the repository.
+    pub data_dir: PathBuf,
+    /// The file with the secret that opens the repository's keys.
+    pub secret_file: PathBuf,
+    /// The admin API.
+    pub admin: Admin,
+    /// Where gateways that dial out are awaited.
+    pub dial_out: DialOut,
+    /// The sealed channel.
+    pub channel: Channel,
+    /// How links are kept up.
+    pub links: Links,
+    /// Lifetimes of credentials.
+    pub keys: Keys,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// The Unix socket of the admin API, made with mode 0600.
+    #[serde(deserialize_with = "values::absolute_path")]
+    pub socket: PathBuf,
+}
+
+/// `[dial_out]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DialOut {
+    /// `None`: gateways that dial out are not awaited.
+    #[serde(deserialize_with = "values::optional_address")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[channel]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Channel {
+    /// The suites allowed, in order of preference; not empty.
+    #[serde(deserialize_with = "values::suites")]
+    pub suites: Vec<Suite>,
+    /// The whole handshake.
+    #[serde(deserialize_with = "values::short_duration")]
+    pub handshake_timeout: Duration,
+    /// The age at which the sender ends an epoch.
+    #[serde(deserialize_with = "values::duration")]
+    pub epoch_age: Duration,
+    /// The age at which a session is replaced by a fresh handshake.
+    #[serde(deserialize_with = "values::duration")]
+    pub max_session_age: Duration,
+}
+
+impl Channel {
+    /// The limits that the channel itself keeps.
+    pub fn limits(&self) -> ChannelLimits {
+        ChannelLimits {
+            handshake: self.handshake_timeout,
+            epoch_age: self.epoch_age,
+        }
+    }
+}
+
+/// `[links]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Links {
+    /// How long a link may be silent before the server asks whether it lives.
+    #[serde(deserialize_with = "values::duration")]
+    pub keep_alive_interval: Duration,
+    /// How long it waits for that answer.
+    #[serde(deserialize_with = "values::short_duration")]
+    pub keep_alive_timeout: Duration,
+    /// The wait after the first failure to connect; it doubles with each.
+    #[serde(deserialize_with = "values::duration")]
+    pub backoff_min: Duration,
+    /// The longest wait.
+    #[serde(deserialize_with = "values::duration")]
+    pub backoff_max: Duration,
+}
+
+/// `[keys]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// How long an enrolment token is valid.
+    #[serde(deserialize_with = "values::duration")]
+    pub token_lifetime: Duration,
+    /// How long pairing stays open.
+    #[serde(deserialize_with = "values::duration")]
+    pub pairing_lifetime: Duration,
+    /// How long a retired gateway key still lets a gateway that was away catch up.
+    #[serde(deserialize_with = "values::duration")]
+    pub retired_key_grace: Duration,
+}
+
+impl Keys {
+    /// The limits that rotation goes by.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            retired_key_grace_ms: u64::try_from(self.retired_key_grace.as_millis())
+                .unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// A tracing filter: a level, or `target=level,…`.
+    #[serde(deserialize_with = "values::log_filter")]
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads `file`, or where none is named [`DEFAULT_FILE`]; where that one is missing, all defaults hold.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, path),
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            Err(source) => Err(ConfigError::Unreadable {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Parses the text of a configuration; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`], `Contradiction`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|error| invalid(&error, text, path))?;
+        let config = Self::from(file);
+        if config.links.backoff_min > config.links.backoff_max {
+            return Err(ConfigError::Contradiction {
+                path: path.to_owned(),
+                message: "[links] backoff_min is longer than backoff_max: give the same or a shorter time",
+            });
+        }
+        Ok(config)
+    }
+
+    /// The repository's file.
+    pub fn repository_file(&self) -> PathBuf {
+        self.data_dir.join("portcullis.db")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        File::default().into()
+    }
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    #[serde(deserialize_with = "values::absolute_path")]
+    data_dir: PathBuf,
+    #[serde(deserialize_with = "values::optional_path")]
+    secret_file: Option<PathBuf>,
+    admin: Admin,
+    dial_out: DialOut,
+    channel: Channel,
+    links: Links,
+    keys: Keys,
+    log: Log,
+}
+
+impl From<File> for Config {
+    fn from(file: File) -> Self {
+        Self {
+            secret_file: file
+                .secret_file
+                .unwrap_or_else(|| file.data_dir.join("server.secret")),
+            data_dir: file.data_dir,
+            admin: file.admin,
+            dial_out: file.dial_out,
+            channel: file.channel,
+            links: file.links,
+            keys: file.keys,
+            log: file.log,
+        }
+    }
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            data_dir: "/var/lib/portcullis".into(),
+            secret_file: None,
+            admin: Admin::default(),
+            dial_out: DialOut::default(),
+            channel: Channel::default(),
+            links: Links::default(),
+            keys: Keys::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            socket: "/run/portcullis/admin.sock".into(),
+        }
+    }
+}
+
+impl Default for DialOut {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from(([0, 0, 0, 0], 9279))),
+        }
+    }
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        let limits = ChannelLimits::default();
+        Self {
+            suites: Suite::ALL.to_vec(),
+            handshake_timeout: limits.handshake,
+            epoch_age: limits.epoch_age,
+            max_session_age: Duration::from_hours(24),
+        }
+    }
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            keep_alive_interval: Duration::from_secs(20),
+            keep_alive_timeout: Duration::from_secs(10),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            token_lifetime: Duration::from_hours(24),
+            pairing_lifetime: Duration::from_hours(1),
+            retired_key_grace: Duration::from_hours(90 * 24),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+fn invalid(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
+    let before = error
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .unwrap_or_default();
+    let line = before.matches('\n').count();
+    ConfigError::Invalid {
+        path: path.to_owned(),
+        line: line + 1,
+        text: text.lines().nth(line).unwrap_or_default().trim().to_owned(),
+        message: error.message().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../../deploy/server.toml");
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("server.toml"))
+    }
+
+    #[test]
+    fn the_sample_holds_the_defaults() {
+        assert_eq!(parse(SAMPLE).unwrap(), Config::default());
+        assert_eq!(parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_sample_names_every_key() {
+        for section in ["", "admin", "dial_out", "channel", "links", "keys", "log"] {
+            let head = if section.is_empty() {
+                String::new()
+            } else {
+                format!("[{section}]\n")
+            };
+            let error = parse(&format!("{head}no_such_key = 1"))
+                .unwrap_err()
+                .to_string();
+            let (_, allowed) = error.split_once("expected").unwrap();
+            let names: Vec<_> = allowed.split('`').skip(1).step_by(2).collect();
+            assert!(!names.is_empty(), "{error}");
+            for name in names {
+                assert!(
+                    SAMPLE.contains(&format!("\n{name} = "))
+                        || SAMPLE.contains(&format!("[{name}]")),
+                    "{section}: {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn errors_name_file_line_key_and_what_is_allowed() {
+        let cases = [
+            ("colour = 1", 1, "colour", "data_dir"),
+            ("\n[links]\nbackoff = \"1s\"", 3, "backoff", "backoff_min"),
+            (
+                "[channel]\nsuites = [\"DES\"]",
+                2,
+                "suites",
+                "TDES-CTR-HMAC-SHA256",
+            ),
+            ("[channel]\nsuites = []", 2, "suites", "at least one"),
+            (
+                "[channel]\nepoch_age = \"10 parsecs\"",
+                2,
+                "epoch_age",
+                "10m",
+            ),
+            (
+                "[channel]\nhandshake_timeout = \"1h\"",
+                2,
+                "handshake_timeout",
+                "5m",
+            ),
+            ("[log]\nformat = \"xml\"", 2, "format", "json"),
+            ("[log]\nlevel = \"=,=\"", 2, "level", "debug"),
+            ("data_dir = \"here\"", 1, "data_dir", "absolute"),
+            (
+                "[dial_out]\nlisten = \"everywhere\"",
+                2,
+                "listen",
+                "0.0.0.0:9279",
+            ),
+            ("[keys]\ntoken_lifetime = 24", 2, "token_lifetime", "10m"),
+        ];
+        for (text, line, key, allowed) in cases {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(
+                message.starts_with(&format!("server.toml, line {line}, `")),
+                "{message}"
+            );
+            assert!(message.contains(key), "{message}");
+            assert!(message.contains(allowed), "{message}");
+        }
+        let error = parse("[links]\nbackoff_min = \"2m\"").unwrap_err();
+        assert!(error.to_string().contains("backoff_max"), "{error}");
+    }
+
+    #[test]
+    fn the_secret_lies_in_the_data_folder_unless_told() {
+        let config = parse("data_dir = \"/srv/p\"").unwrap();
+        assert_eq!(config.secret_file, Path::new("/srv/p/server.secret"));
+        let config = parse("secret_file = \"/run/secret\"").unwrap();
+        assert_eq!(config.secret_file, Path::new("/run/secret"));
+        assert_eq!(
+            parse("[dial_out]\nlisten = \"\"").unwrap().dial_out.listen,
+            None
+        );
+    }
+
+    #[test]
+    fn a_named_file_has_to_be_there() {
+        let missing = Path::new("/nonexistent/server.toml");
+        let error = Config::load(Some(missing)).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/server.toml"), "{error}");
+    }
+}
