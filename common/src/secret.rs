@@ -166,6 +166,10 @@ key_role!(
     /// Made by the server for one session of one server/gateway pair.
     SessionKey
 );
+key_role!(
+    /// The server's key that seals the secrets in its repository.
+    ServerKey
+);
 
 /// Wraps one key, once or under a context of its own: it is derived for that alone.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -206,6 +210,10 @@ macro_rules! secret_role {
 secret_role!(
     /// The secret of one epoch of one direction: its keys and the next epoch's secret are derived from it.
     TrafficSecret
+);
+secret_role!(
+    /// 256 random bits kept apart from the repository: they open its server keys.
+    StorageSecret
 );
 
 /// The 168-bit default key, compiled into both programs and therefore public: it authenticates nobody.

@@ -45,11 +45,19 @@ pub enum Purpose {
     TrafficIv,
     /// Traffic secret to that of the next epoch.
     NextTrafficSecret,
+    /// Storage secret to the key that wraps one server key.
+    StorageKek,
+    /// Storage secret to the key of the MAC over a wrapped server key.
+    StorageMacKey,
+    /// Server key to the key of the cipher of one sealed value.
+    SealedValueKey,
+    /// Server key to the key of the MAC of one sealed value.
+    SealedValueMacKey,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Diversify,
         Self::GatewayProof,
         Self::ServerProof,
@@ -65,6 +73,10 @@ impl Purpose {
         Self::TrafficMacKey,
         Self::TrafficIv,
         Self::NextTrafficSecret,
+        Self::StorageKek,
+        Self::StorageMacKey,
+        Self::SealedValueKey,
+        Self::SealedValueMacKey,
     ];
 
     /// Its word in the label.
@@ -85,6 +97,10 @@ impl Purpose {
             Self::TrafficMacKey => "mac key",
             Self::TrafficIv => "iv",
             Self::NextTrafficSecret => "next",
+            Self::StorageKek => "storage kek",
+            Self::StorageMacKey => "storage mac key",
+            Self::SealedValueKey => "sealed value key",
+            Self::SealedValueMacKey => "sealed value mac key",
         }
     }
 }

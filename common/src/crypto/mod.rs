@@ -3,5 +3,6 @@
 pub mod kdf;
 pub mod key_wrap;
 pub mod mac;
+pub mod storage;
 pub mod suites;
 pub mod tdes;

@@ -1,0 +1,307 @@
+//! Secrets at rest in the server's repository: values sealed under a server key, server keys wrapped under a secret kept elsewhere.
+//!
+//! A sealed value is: version (1) ‖ server key id (17) ‖ salt (16) ‖ ciphertext ‖ tag. Each has keys of its own, derived
+//! from the server key and its random salt, so counter and nonce start at zero each time. Under a 3DES server key it is
+//! 3DES-CTR, then HMAC-SHA256 (32-byte tag); under an AES one AES-256-GCM (16-byte tag). What stands before the
+//! ciphertext, and where the value belongs, are authenticated with it.
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::{Aes256Gcm, KeyInit};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::kdf::{Label, Purpose, derive_key, expand_label, extract_unsalted};
+use super::key_wrap;
+use super::mac::{self, MacKey};
+use super::tdes::{self, Tdes};
+use crate::id::{KeyId, KeyKind};
+use crate::secret::{KeyBytes, KeyEncryptionKey, ServerKey, StorageSecret};
+
+const VERSION: u8 = 1;
+const SALT_LEN: usize = 16;
+const HEADER_LEN: usize = 1 + KeyId::LEN + SALT_LEN;
+const GCM_TAG_LEN: usize = 16;
+
+/// Why something stored does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// Too short, or of a later version.
+    #[error("it is cut short, or written by a later version")]
+    Malformed,
+    /// It was changed, moved from elsewhere, or stored under another secret.
+    #[error("it was changed or moved, or it belongs to another secret")]
+    Forged,
+}
+
+/// The id of the server key under which `sealed` is; `None` where it is no sealed value of this version.
+pub fn server_key_id(sealed: &[u8]) -> Option<KeyId> {
+    let (&version, rest) = sealed.split_first()?;
+    (version == VERSION && sealed.len() >= HEADER_LEN)
+        .then(|| rest.get(..KeyId::LEN).and_then(KeyId::from_bytes))?
+}
+
+/// Seals `value`, of at most 1 MiB, for the place that `place` names unambiguously.
+pub fn seal(
+    key: &ServerKey,
+    key_id: KeyId,
+    place: &[u8],
+    value: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Vec<u8> {
+    let mut salt = [0; SALT_LEN];
+    rng.fill_bytes(&mut salt);
+    // Never longer than this: the buffer does not move while it holds the plaintext.
+    let mut sealed = Vec::with_capacity(HEADER_LEN + value.len() + mac::TAG_LEN);
+    sealed.push(VERSION);
+    sealed.extend_from_slice(&key_id.to_bytes());
+    sealed.extend_from_slice(&salt);
+    sealed.extend_from_slice(value);
+    let (header, text) = sealed.split_at_mut(HEADER_LEN);
+    let associated = associated_data(header, place);
+    match ValueCipher::new(key, &salt) {
+        ValueCipher::Tdes { cipher, mac } => {
+            apply_counter_mode(&cipher, text);
+            let tag = mac.tag(&[&associated, text]).to_bytes();
+            sealed.extend_from_slice(&tag);
+        }
+        ValueCipher::Aes256(cipher) => {
+            // Fails beyond 64 GiB only; an empty tag would not open.
+            let tag = cipher
+                .encrypt_inout_detached(&[0; 12].into(), &associated, text.into())
+                .map(|tag| tag.to_vec())
+                .unwrap_or_default();
+            sealed.extend_from_slice(&tag);
+        }
+    }
+    sealed
+}
+
+/// Opens what [`seal`] gave for the same `place` under the same key.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn open(
+    key: &ServerKey,
+    place: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, StorageError> {
+    if server_key_id(sealed).is_none() {
+        return Err(StorageError::Malformed);
+    }
+    let (header, rest) = sealed
+        .split_at_checked(HEADER_LEN)
+        .ok_or(StorageError::Malformed)?;
+    let salt = header
+        .last_chunk::<SALT_LEN>()
+        .ok_or(StorageError::Malformed)?;
+    let associated = associated_data(header, place);
+    match ValueCipher::new(key, salt) {
+        ValueCipher::Tdes { cipher, mac } => {
+            let (text, tag) = rest
+                .split_last_chunk::<{ mac::TAG_LEN }>()
+                .ok_or(StorageError::Malformed)?;
+            mac.verify(&[&associated, text], tag)
+                .map_err(|_| StorageError::Forged)?;
+            let mut value = Zeroizing::new(text.to_vec());
+            apply_counter_mode(&cipher, &mut value);
+            Ok(value)
+        }
+        ValueCipher::Aes256(cipher) => {
+            let (text, tag) = rest
+                .split_last_chunk::<GCM_TAG_LEN>()
+                .ok_or(StorageError::Malformed)?;
+            let mut value = Zeroizing::new(text.to_vec());
+            cipher
+                .decrypt_inout_detached(
+                    &[0; 12].into(),
+                    &associated,
+                    value.as_mut_slice().into(),
+                    &(*tag).into(),
+                )
+                .map_err(|_| StorageError::Forged)?;
+            Ok(value)
+        }
+    }
+}
+
+/// Wraps a server key under `secret`: key wrap of the key's kind, then an HMAC-SHA256 over the id and the wrap (the wrap's
+/// own check is 32 bits for 3DES).
+pub fn wrap_server_key(secret: &StorageSecret, id: KeyId, key: &ServerKey) -> Vec<u8> {
+    let (kek, mac) = protection_keys(secret, id);
+    let mut wrapped = key_wrap::wrap(&kek, key.expose());
+    let tag = mac.tag(&[&id.to_bytes(), &wrapped]).to_bytes();
+    wrapped.extend_from_slice(&tag);
+    wrapped
+}
+
+/// Opens what [`wrap_server_key`] gave for the same id.
+///
+/// # Errors
+/// [`StorageError`]; `Forged` also where `secret` is another.
+pub fn unwrap_server_key(
+    secret: &StorageSecret,
+    id: KeyId,
+    wrapped: &[u8],
+) -> Result<ServerKey, StorageError> {
+    let (kek, mac) = protection_keys(secret, id);
+    let (wrapped, tag) = wrapped
+        .split_last_chunk::<{ mac::TAG_LEN }>()
+        .ok_or(StorageError::Malformed)?;
+    mac.verify(&[&id.to_bytes(), wrapped], tag)
+        .map_err(|_| StorageError::Forged)?;
+    let bytes = key_wrap::unwrap(&kek, wrapped).map_err(|_| StorageError::Forged)?;
+    ServerKey::from_bytes(id.kind(), &bytes).map_err(|_| StorageError::Forged)
+}
+
+enum ValueCipher {
+    Tdes { cipher: Tdes, mac: MacKey },
+    Aes256(Box<Aes256Gcm>),
+}
+
+impl ValueCipher {
+    fn new(key: &ServerKey, salt: &[u8; SALT_LEN]) -> Self {
+        let prk = extract_unsalted(&[key.expose()]);
+        let kind = key.kind();
+        match derive_key(kind, &prk, label(Purpose::SealedValueKey, kind), salt) {
+            KeyBytes::Tdes(ref bytes) => {
+                let mac_key = expand_label(&prk, label(Purpose::SealedValueMacKey, kind), salt);
+                Self::Tdes {
+                    cipher: Tdes::new(bytes),
+                    mac: MacKey::new(&mac_key),
+                }
+            }
+            KeyBytes::Aes256(ref bytes) => Self::Aes256(Box::new(Aes256Gcm::new(bytes.into()))),
+        }
+    }
+}
+
+fn protection_keys(secret: &StorageSecret, id: KeyId) -> (KeyEncryptionKey, MacKey) {
+    let kind = id.kind();
+    let prk = extract_unsalted(&[secret.expose()]);
+    let context = id.to_bytes();
+    let kek = derive_key(kind, &prk, label(Purpose::StorageKek, kind), &context);
+    let mac = expand_label(&prk, label(Purpose::StorageMacKey, kind), &context);
+    (KeyEncryptionKey(kek), MacKey::new(&mac))
+}
+
+const fn label(purpose: Purpose, kind: KeyKind) -> Label {
+    Label {
+        purpose,
+        kind,
+        suite: None,
+    }
+}
+
+/// The header has a fixed length, so it and the place cannot be taken for one another.
+fn associated_data(header: &[u8], place: &[u8]) -> Vec<u8> {
+    let length = (place.len() as u64).to_be_bytes();
+    [header, &length, place].concat()
+}
+
+fn apply_counter_mode(cipher: &Tdes, text: &mut [u8]) {
+    for (counter, chunk) in text.chunks_mut(tdes::BLOCK_LEN).enumerate() {
+        let mut block = Zeroizing::new((counter as u64).to_be_bytes());
+        cipher.encrypt(&mut block);
+        for (byte, key) in chunk.iter_mut().zip(block.iter()) {
+            *byte ^= key;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [KeyKind; 2] = [KeyKind::Tdes, KeyKind::Aes256];
+
+    fn key(kind: KeyKind) -> (KeyId, ServerKey) {
+        let rng = &mut rand::rng();
+        (KeyId::random(kind, rng), ServerKey::random(kind, rng))
+    }
+
+    #[test]
+    fn a_value_opens_in_its_place_only() {
+        for kind in KINDS {
+            let (id, key) = key(kind);
+            for len in [0, 1, 8, 24, 1000] {
+                let value = vec![7; len];
+                let sealed = seal(&key, id, b"here", &value, &mut rand::rng());
+                assert_eq!(server_key_id(&sealed), Some(id));
+                assert_eq!(*open(&key, b"here", &sealed).unwrap(), value);
+                assert_eq!(
+                    open(&key, b"there", &sealed).unwrap_err(),
+                    StorageError::Forged
+                );
+                let again = seal(&key, id, b"here", &value, &mut rand::rng());
+                assert_ne!(again, sealed, "two seals of one value must differ");
+            }
+            let (_, other) = super::tests::key(kind);
+            let sealed = seal(&key, id, b"here", b"value", &mut rand::rng());
+            assert_eq!(
+                open(&other, b"here", &sealed).unwrap_err(),
+                StorageError::Forged
+            );
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_refused() {
+        for kind in KINDS {
+            let (id, key) = key(kind);
+            let sealed = seal(&key, id, b"here", b"a password", &mut rand::rng());
+            for bit in 0..sealed.len() * 8 {
+                let mut changed = sealed.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                assert!(open(&key, b"here", &changed).is_err(), "bit {bit}");
+            }
+            for len in 0..sealed.len() {
+                assert!(open(&key, b"here", &sealed[..len]).is_err(), "cut to {len}");
+            }
+            let mut longer = sealed;
+            longer.push(0);
+            assert!(open(&key, b"here", &longer).is_err());
+        }
+    }
+
+    #[test]
+    fn the_plaintext_does_not_show() {
+        for kind in KINDS {
+            let (id, key) = key(kind);
+            let value = b"correct horse battery staple";
+            let sealed = seal(&key, id, b"here", value, &mut rand::rng());
+            assert!(
+                !sealed
+                    .windows(4)
+                    .any(|window| value.windows(4).any(|part| part == window))
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_key_opens_under_its_secret_and_id_only() {
+        for kind in KINDS {
+            let (id, key) = key(kind);
+            let secret = StorageSecret::from_bytes([5; 32]);
+            let wrapped = wrap_server_key(&secret, id, &key);
+            let opened = unwrap_server_key(&secret, id, &wrapped).unwrap();
+            assert_eq!(opened.expose(), key.expose());
+            let refused = |secret: &StorageSecret, id, wrapped: &[u8]| {
+                unwrap_server_key(secret, id, wrapped).is_err()
+            };
+            assert!(refused(&StorageSecret::from_bytes([6; 32]), id, &wrapped));
+            assert!(refused(
+                &secret,
+                KeyId::random(kind, &mut rand::rng()),
+                &wrapped
+            ));
+            for bit in 0..wrapped.len() * 8 {
+                let mut changed = wrapped.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                assert!(refused(&secret, id, &changed), "bit {bit}");
+            }
+            for len in 0..wrapped.len() {
+                assert!(refused(&secret, id, &wrapped[..len]), "cut to {len}");
+            }
+        }
+    }
+}

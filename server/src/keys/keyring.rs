@@ -1,0 +1,203 @@
+use std::collections::HashMap;
+
+use portcullis_common::crypto::storage::{self, StorageError};
+use portcullis_common::id::{KeyId, KeyKind};
+use portcullis_common::rotation::UnixMillis;
+use portcullis_common::secret::ServerKey;
+use zeroize::Zeroizing;
+
+use super::protection::Protection;
+use crate::repository::{Database, OpenError, Place, RepositoryError, Sealer};
+
+/// Why there is no keyring.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// There is no server key at all.
+    #[error(
+        "the repository holds no server key: it was not made by `portcullis-server init`, or is damaged"
+    )]
+    Empty,
+    /// A server key does not open under this secret.
+    #[error(
+        "server key {0} does not open with this secret: it belongs to another repository, or one of the two was changed; put back the secret file that `portcullis-server init` made for this repository"
+    )]
+    WrongSecret(KeyId),
+}
+
+/// The server keys, opened: seals and opens the secrets in the repository.
+pub struct Keyring {
+    keys: HashMap<KeyId, ServerKey>,
+    current: (KeyId, ServerKey),
+}
+
+impl Keyring {
+    /// Opens every server key of `database`.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    pub async fn unlock(
+        database: &Database,
+        protection: &Protection,
+    ) -> Result<Self, KeyringError> {
+        let rows = database.server_keys().list().await?;
+        let mut keys = HashMap::new();
+        for row in &rows {
+            let key = protection
+                .unwrap(row.id, &row.wrapped)
+                .map_err(|_| KeyringError::WrongSecret(row.id))?;
+            keys.insert(row.id, key);
+        }
+        let current = rows
+            .first()
+            .and_then(|row| Some((row.id, keys.get(&row.id)?.clone())))
+            .ok_or(KeyringError::Empty)?;
+        Ok(Self { keys, current })
+    }
+
+    /// Makes a server key, stores it wrapped, and gives a keyring of it alone: for a repository just made.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn create(
+        database: &Database,
+        protection: &Protection,
+        now: UnixMillis,
+    ) -> Result<Self, RepositoryError> {
+        let mut rng = rand::rng();
+        let id = KeyId::random(KeyKind::Tdes, &mut rng);
+        let key = ServerKey::random(KeyKind::Tdes, &mut rng);
+        database
+            .server_keys()
+            .add(id, protection.wrap(id, &key), now)
+            .await?;
+        Ok(Self {
+            keys: HashMap::from([(id, key.clone())]),
+            current: (id, key),
+        })
+    }
+}
+
+impl Sealer for Keyring {
+    fn seal(&self, place: &Place<'_>, value: &[u8]) -> Vec<u8> {
+        let (id, key) = &self.current;
+        storage::seal(key, *id, &encode(place), value, &mut rand::rng())
+    }
+
+    fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let id = storage::server_key_id(sealed)
+            .ok_or_else(|| OpenError::Malformed(place.to_string()))?;
+        let key = self.keys.get(&id).ok_or_else(|| OpenError::UnknownKey {
+            place: place.to_string(),
+            key: id,
+        })?;
+        storage::open(key, &encode(place), sealed).map_err(|error| match error {
+            StorageError::Malformed => OpenError::Malformed(place.to_string()),
+            StorageError::Forged => OpenError::Forged(place.to_string()),
+        })
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Keyring({} keys, current {})",
+            self.keys.len(),
+            self.current.0
+        )
+    }
+}
+
+/// Each part with its length before it: no two places have the same bytes.
+fn encode(place: &Place<'_>) -> Vec<u8> {
+    let parts = [place.kind.as_bytes(), place.owner, place.field.as_bytes()];
+    let mut bytes = Vec::new();
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::protection::tests::random_protection;
+
+    async fn keyring() -> (tempfile::TempDir, Database, Protection, Keyring) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::create(&folder.path().join("test.db"))
+            .await
+            .unwrap();
+        let protection = random_protection();
+        let keyring = Keyring::create(&database, &protection, UnixMillis(1))
+            .await
+            .unwrap();
+        (folder, database, protection, keyring)
+    }
+
+    const PLACE: Place<'_> = Place {
+        kind: "gateway-key",
+        owner: b"one",
+        field: "key",
+    };
+
+    #[tokio::test]
+    async fn a_value_moved_to_another_kind_owner_or_field_does_not_open() {
+        let (_folder, _, _, keyring) = keyring().await;
+        let sealed = keyring.seal(&PLACE, b"secret");
+        assert_eq!(**keyring.open(&PLACE, &sealed).unwrap(), *b"secret");
+        let elsewhere = [
+            Place {
+                kind: "gateway",
+                ..PLACE
+            },
+            Place {
+                owner: b"two",
+                ..PLACE
+            },
+            Place {
+                field: "nonce",
+                ..PLACE
+            },
+            // The same bytes, cut elsewhere.
+            Place {
+                kind: "gateway-keyo",
+                owner: b"ne",
+                field: "key",
+            },
+        ];
+        for place in elsewhere {
+            let error = keyring.open(&place, &sealed).unwrap_err();
+            assert_eq!(error, OpenError::Forged(place.to_string()));
+        }
+        assert!(matches!(
+            keyring.open(&PLACE, &sealed[..20]).unwrap_err(),
+            OpenError::Malformed(_)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_stored_keyring_opens_again_with_its_secret_and_no_other() {
+        let (_folder, database, protection, first) = keyring().await;
+        let sealed = first.seal(&PLACE, b"secret");
+        let again = Keyring::unlock(&database, &protection).await.unwrap();
+        assert_eq!(**again.open(&PLACE, &sealed).unwrap(), *b"secret");
+        let error = Keyring::unlock(&database, &random_protection())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, KeyringError::WrongSecret(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_value_of_another_keyring_names_the_key_that_is_missing() {
+        let (_folder, _, _, one) = keyring().await;
+        let (_other_folder, _, _, other) = keyring().await;
+        let sealed = one.seal(&PLACE, b"secret");
+        let error = other.open(&PLACE, &sealed).unwrap_err();
+        assert!(matches!(error, OpenError::UnknownKey { .. }), "{error}");
+    }
+}
