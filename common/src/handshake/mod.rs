@@ -1,34 +1,31 @@
 //! The handshake, both roles, as pure state machines (PROTOCOL.md, "Handshake").
+//!
+//! Drive contract. The server: [`initiator::start`], send message 1, [`initiator::ExpectMessage2::handle`], send message 3,
+//! [`initiator::ExpectMessage4::handle`]. The gateway: [`responder::start`], send message 0 if there is one,
+//! [`responder::ExpectMessage1::handle`], send message 2, [`responder::ExpectMessage3::handle`], store what was proved,
+//! [`responder::Unconfirmed::confirm`], send message 4. Messages go in and out as whole frames; each frame's header is checked with
+//! [`FrameHeader::decode_handshake`](crate::wire::FrameHeader::decode_handshake) before its body is read. On any error but
+//! [`HandshakeError::Refused`] the peer is sent [`ALERT`](crate::wire::ALERT), and the connection is closed. A state that is
+//! dropped erases its secrets.
 
+mod error;
+pub mod initiator;
 mod install;
+mod key_schedule;
+pub mod responder;
+mod transcript;
 
+pub use error::{HandshakeError, Incompatibility, Misbehaviour, Misuse};
 pub use install::{InstallSecret, InstallSecretError};
 
-use std::fmt;
+use key_schedule::SessionSecrets;
 
 use crate::crypto::suites::Suite;
 use crate::id::{GatewayId, KeyId, ServerId};
 use crate::rotation::{HeldKey, Identity};
 use crate::secret::{MasterKey, TrafficSecret};
-
-/// How a session was authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Mode {
-    /// Under the compiled-in default key, which is public: the first contact, while pairing is open.
-    Default = 0,
-    /// Under a key that only this gateway and the server hold.
-    Secure = 1,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Default => "default",
-            Self::Secure => "secure",
-        })
-    }
-}
+use crate::wire::ALERT;
+pub use crate::wire::{Mode, Preamble};
 
 /// Who is at the other end, and how that was established. What handlers of calls see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +81,6 @@ pub struct Delivered {
     pub master_key: MasterKey,
 }
 
-/// Message 0: how a gateway that dialled out names itself, in clear.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Preamble {
-    /// By its id: it holds a key or a token.
-    Id(GatewayId),
-    /// By the name it was registered with (1 to 64 bytes of UTF-8): default mode, it has no id yet.
-    Name(String),
-}
-
 /// What the server brings to a handshake.
 #[derive(Clone, Debug)]
 pub struct InitiatorConfig {
@@ -116,3 +104,29 @@ pub struct ResponderConfig {
     /// The gateway's keys, or open pairing. `Identity::None` refuses.
     pub identity: Identity,
 }
+
+impl Established {
+    fn new(info: SessionInfo, secrets: SessionSecrets) -> Self {
+        Self {
+            info,
+            server_to_gateway: secrets.server_to_gateway,
+            gateway_to_server: secrets.gateway_to_server,
+            install: secrets.install,
+        }
+    }
+}
+
+fn is_alert(frame: &[u8]) -> bool {
+    frame == ALERT
+}
+
+/// The default key's id names no held key: else default mode could be had in secure mode's name.
+fn check_held_key(held: &HeldKey) -> Result<(), Misuse> {
+    if held.id == KeyId::DEFAULT || held.id.kind() != held.key.kind() {
+        return Err(Misuse::KeyId(held.id));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

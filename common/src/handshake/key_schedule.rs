@@ -1,0 +1,164 @@
+//! The key schedule, stage by stage (PROTOCOL.md, "Key schedule"). Each stage is consumed by the next, so that a key of
+//! the wrong stage cannot be used.
+
+use x25519_dalek::SharedSecret;
+use zeroize::Zeroizing;
+
+use super::install::InstallSecret;
+use super::transcript::TranscriptHash;
+use crate::crypto::kdf::{self, Label, PRK_LEN, Purpose};
+use crate::crypto::mac::{BadMac, MacKey};
+use crate::crypto::suites::Suite;
+use crate::id::KeyKind;
+use crate::secret::{DEFAULT_KEY, KeyEncryptionKey, MasterKey, SessionKey, TrafficSecret};
+
+/// What follows from a master key, or from the default key in its place.
+pub(super) struct MasterSecret {
+    prk: Zeroizing<[u8; PRK_LEN]>,
+    kind: KeyKind,
+}
+
+impl MasterSecret {
+    pub(super) fn new(key: &MasterKey) -> Self {
+        Self {
+            prk: kdf::extract_unsalted(&[key.expose()]),
+            kind: key.kind(),
+        }
+    }
+
+    /// In default mode, for the gateway's proof alone.
+    pub(super) fn of_default_key() -> Self {
+        Self {
+            prk: kdf::extract_unsalted(&[&DEFAULT_KEY]),
+            kind: KeyKind::Tdes,
+        }
+    }
+
+    /// For the proof that ends message 2.
+    pub(super) fn gateway_proof_key(&self) -> MacKey {
+        self.mac_key(Purpose::GatewayProof)
+    }
+
+    /// For the MAC that ends message 3.
+    pub(super) fn server_proof_key(&self) -> MacKey {
+        self.mac_key(Purpose::ServerProof)
+    }
+
+    /// Wraps the session key of the handshake whose transcript through message 2 is given: once.
+    pub(super) fn session_kek(&self, through_message2: &TranscriptHash) -> KeyEncryptionKey {
+        let label = self.label(Purpose::SessionKek);
+        let context = through_message2.as_bytes();
+        KeyEncryptionKey(kdf::derive_key(self.kind, &self.prk, label, context))
+    }
+
+    fn mac_key(&self, purpose: Purpose) -> MacKey {
+        MacKey::new(&kdf::expand_label(&self.prk, self.label(purpose), &[]))
+    }
+
+    const fn label(&self, purpose: Purpose) -> Label {
+        Label {
+            purpose,
+            kind: self.kind,
+            suite: None,
+        }
+    }
+}
+
+/// Default mode: wraps the master key of `kind` that is delivered. The default key being public, its strength is the X25519 secret's.
+pub(super) fn pairing_kek(
+    shared: &SharedSecret,
+    kind: KeyKind,
+    through_message2: &TranscriptHash,
+) -> KeyEncryptionKey {
+    let prk = kdf::extract_unsalted(&[&DEFAULT_KEY, shared.as_bytes()]);
+    let label = Label {
+        purpose: Purpose::PairingKek,
+        kind,
+        suite: None,
+    };
+    let context = through_message2.as_bytes();
+    KeyEncryptionKey(kdf::derive_key(kind, &prk, label, context))
+}
+
+/// The secrets of the session, once both sides have confirmed them.
+pub(super) struct SessionSecrets {
+    pub(super) server_to_gateway: TrafficSecret,
+    pub(super) gateway_to_server: TrafficSecret,
+    pub(super) install: InstallSecret,
+}
+
+/// Derived, but message 4 is not yet made or verified.
+pub(super) struct UnconfirmedSecrets {
+    finished: MacKey,
+    session_id: [u8; 8],
+    through_message3: TranscriptHash,
+    secrets: SessionSecrets,
+}
+
+impl UnconfirmedSecrets {
+    /// Takes session key and X25519 secret, and erases them and the root before it returns.
+    pub(super) fn derive(
+        session_key: SessionKey,
+        shared: SharedSecret,
+        suite: Suite,
+        through_message3: TranscriptHash,
+    ) -> Self {
+        let root = Root {
+            secret: kdf::extract(
+                through_message3.as_bytes(),
+                &[session_key.expose(), shared.as_bytes()],
+            ),
+            kind: session_key.kind(),
+            suite,
+        };
+        Self {
+            finished: MacKey::new(&root.expand(Purpose::Finished)),
+            session_id: *root.expand(Purpose::SessionId),
+            through_message3,
+            secrets: SessionSecrets {
+                server_to_gateway: TrafficSecret::from_bytes(
+                    *root.expand(Purpose::ServerToGateway),
+                ),
+                gateway_to_server: TrafficSecret::from_bytes(
+                    *root.expand(Purpose::GatewayToServer),
+                ),
+                install: InstallSecret::new(*root.expand(Purpose::InstallSecret), root.kind, suite),
+            },
+        }
+    }
+
+    /// Names the session in logs. Public.
+    pub(super) const fn session_id(&self) -> [u8; 8] {
+        self.session_id
+    }
+
+    /// Gateway: the MAC of message 4, and the secrets.
+    pub(super) fn confirm(self) -> ([u8; 32], SessionSecrets) {
+        let tag = self.finished.tag(&[self.through_message3.as_bytes()]);
+        (tag.to_bytes(), self.secrets)
+    }
+
+    /// Server: verifies the MAC of message 4 and gives the secrets.
+    pub(super) fn verify(self, mac: &[u8; 32]) -> Result<SessionSecrets, BadMac> {
+        self.finished
+            .verify(&[self.through_message3.as_bytes()], mac)?;
+        Ok(self.secrets)
+    }
+}
+
+struct Root {
+    secret: Zeroizing<[u8; PRK_LEN]>,
+    kind: KeyKind,
+    suite: Suite,
+}
+
+impl Root {
+    fn expand<const N: usize>(&self, purpose: Purpose) -> Zeroizing<[u8; N]> {
+        let label = Label {
+            purpose,
+            kind: self.kind,
+            suite: Some(self.suite),
+        };
+        kdf::expand_label(&self.secret, label, &[])
+    }
+}
