@@ -334,8 +334,9 @@ impl Registration {
         self.accepted(keys, policy, now).is_empty()
     }
 
-    /// Perhaps it must enrol again: what it was last known to hold is refused, and the keys sent to it since may never
-    /// have arrived. It may still connect with one of them; where it does not, only a new token helps.
+    /// Perhaps it must enrol again: what it was last known to hold is refused and the keys sent to it since may never
+    /// have arrived, or one that was sent to it is compromised and may be all that it holds. It may still connect;
+    /// where it does not, only a new token helps.
     pub fn may_have_to_enrol(
         &self,
         keys: &[GatewayKeyInfo],
@@ -343,11 +344,14 @@ impl Registration {
         now: UnixMillis,
     ) -> bool {
         let accepted = self.accepted(keys, policy, now);
-        let known = accepted.iter().any(|key| self.last_proved == Some(key.id));
-        let opening = self.standing == Standing::Admitted
-            && (self.valid_token(now).is_some()
-                || self.pairing_until.is_some_and(|until| now < until));
-        !known && !opening
+        let known = accepted.iter().any(|key| self.last_proved == Some(key.id))
+            || (self.last_proved.is_none()
+                && (self.valid_token(now).is_some()
+                    || self.pairing_until.is_some_and(|until| now < until)));
+        let doubtful = keys
+            .iter()
+            .any(|key| key.compromised && self.sent.contains(&key.id));
+        self.standing != Standing::Admitted || !known || doubtful
     }
 
     /// Forgets its keys and its token.
@@ -404,9 +408,11 @@ impl Registration {
 
     fn mark_sent(&mut self, id: KeyId, keys: &[GatewayKeyInfo]) -> Result<(), InstallRefusal> {
         if !self.sent.contains(&id) {
-            // What is refused for ever need not be remembered: only keys that may still be proved fill the list.
-            self.sent
-                .retain(|sent| keys.iter().any(|key| key.id == *sent && !key.compromised));
+            if self.sent.len() >= MAX_UNPROVED_INSTALLS {
+                // What is refused for ever makes room: only keys that may still be proved count.
+                self.sent
+                    .retain(|sent| keys.iter().any(|key| key.id == *sent && !key.compromised));
+            }
             if self.sent.len() >= MAX_UNPROVED_INSTALLS {
                 return Err(InstallRefusal::TooManyUnproved);
             }
