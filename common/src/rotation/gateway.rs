@@ -109,6 +109,12 @@ pub enum EnrolError {
         "this gateway is already enrolling with another token ({0}); give --replace to forget it"
     )]
     Enrolling(KeyId),
+    /// The key held came from this token's registration: the token is spent, and taking it would lose a good key.
+    #[error(
+        "this gateway already holds a key of the registration that the token is for ({0}): the token is spent; \
+         `portcullis gateway token NAME` makes a new one"
+    )]
+    Spent(GatewayId),
 }
 
 /// Why pairing was not opened.
@@ -198,7 +204,8 @@ impl GatewayRecord {
     /// Takes a token. With `replace`, whatever was held is forgotten.
     ///
     /// # Errors
-    /// [`EnrolError`] where a key or another token is there and `replace` is not given. The same token again is taken.
+    /// [`EnrolError`] where a key or another token is there and `replace` is not given, and where the key held came from
+    /// this token's registration. The same token again is taken while it is in use: its nonce stays.
     pub fn enrol(
         &self,
         token: &EnrolmentToken,
@@ -211,6 +218,9 @@ impl GatewayRecord {
             }
             State::Enrolling { enrolment, .. } if !replace => {
                 return Err(EnrolError::Enrolling(enrolment.id));
+            }
+            State::Keyed { gateway_id, .. } if *gateway_id == token.gateway_id() => {
+                return Err(EnrolError::Spent(*gateway_id));
             }
             State::Keyed { active, .. } if !replace => return Err(EnrolError::HoldsKey(active.id)),
             _ => {}
