@@ -1,1 +1,4 @@
+//! What the end-to-end tests, the fault runs and the benchmarks share.
+#![forbid(unsafe_code)]
 
+pub mod simulation;

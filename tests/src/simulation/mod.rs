@@ -1,0 +1,208 @@
+//! Both ends of enrolment, pairing and key rotation under a fake clock and a hostile network, replayable from a seed.
+//!
+//! The world drives the very state machines that the programs run ([`portcullis_common::rotation`] and
+//! [`portcullis_common::handshake`]): up to four gateways, two servers on one repository, links that delay, lose and cut,
+//! processes that crash before and after each store and each send, administrators who rotate, evict, revoke and
+//! renew tokens, and thieves who use retired keys and used tokens. What must hold is checked after every event, and
+//! again when the network is healed and all that is owed was done.
+//!
+//! [`Fault`] breaks one rule of the drive contract, to show that the simulation would notice.
+
+mod administrator;
+mod channel;
+mod gateway;
+mod invariants;
+mod link;
+mod repository;
+mod server;
+#[cfg(test)]
+mod tests;
+mod thief;
+mod world;
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// A rule broken on purpose, in the world's driver and never in the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The gateway makes an installed key active at once, and erases the old.
+    PromoteBeforeProof,
+    /// The server accepts every key of the repository, whatever was proved.
+    AcceptOlder,
+    /// The gateway takes an install without looking at which key it replaces.
+    InstallUnmatched,
+    /// The server sends an install without having stored that it does.
+    ForgetSent,
+    /// The gateway sends message 4 before it stored what message 3 proved.
+    FinishBeforeStore,
+    /// The server gives an install to any session under a bound token, whatever nonce that session showed.
+    ForgetNonce,
+    /// The server does not look at which registration a session was authenticated for.
+    ForgetRegistration,
+    /// The gateway makes a new nonce each time it uses its token.
+    FreshNonce,
+    /// Pairing that was in use goes on after a restart of the gateway.
+    ReopenPairing,
+    /// The server goes on calling through sessions whose key is older than the newest one proved.
+    CallUnderOutdated,
+}
+
+impl Fault {
+    /// Every one.
+    pub const ALL: [Self; 10] = [
+        Self::PromoteBeforeProof,
+        Self::AcceptOlder,
+        Self::InstallUnmatched,
+        Self::ForgetSent,
+        Self::FinishBeforeStore,
+        Self::ForgetNonce,
+        Self::ForgetRegistration,
+        Self::FreshNonce,
+        Self::ReopenPairing,
+        Self::CallUnderOutdated,
+    ];
+}
+
+/// How to run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// A rule to break.
+    pub fault: Option<Fault>,
+    /// Stop at the first seed that fails.
+    pub stop_at_first: bool,
+}
+
+/// A seed that broke a promise.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// Gives the same run again.
+    pub seed: u64,
+    /// Which promise, and how.
+    pub promise: String,
+    /// What happened before, in order.
+    pub trace: Vec<String>,
+}
+
+/// What happened in all runs together: that nothing failed means little where nothing was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Events carried out.
+    pub events: u64,
+    /// Handshakes begun.
+    pub handshakes: u64,
+    /// Handshakes that a server saw proved.
+    pub proofs: u64,
+    /// Master keys that gateways took.
+    pub installs: u64,
+    /// Gateways that took their first key in default mode.
+    pub pairings: u64,
+    /// Gateway keys replaced, those declared compromised among them.
+    pub rotations: u64,
+    /// Gateway keys declared compromised.
+    pub compromised: u64,
+    /// Processes killed.
+    pub crashes: u64,
+    /// Connections cut.
+    pub cuts: u64,
+    /// Handshakes that a thief of a retired key or of a used token tried.
+    pub thefts: u64,
+    /// Calls that a gateway received.
+    pub calls: u64,
+    /// Gateways that had to enrol again, for a reason that an administrator gave.
+    pub enrolled_again: u64,
+}
+
+/// The result of a range of seeds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Seeds run.
+    pub seeds: u64,
+    /// What was tried.
+    pub counts: Counts,
+    /// Seeds that broke a promise, each with its trace.
+    pub failures: Vec<Failure>,
+    /// How long it took.
+    #[serde(skip)]
+    pub took: Duration,
+}
+
+/// Runs each seed in a world of its own, on all processors.
+pub fn run(seeds: Range<u64>, options: Options) -> Report {
+    let started = Instant::now();
+    let workers = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let parts = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers)
+            .map(|worker| {
+                let part = (seeds.start + worker..seeds.end).step_by(workers as usize);
+                scope.spawn(move || run_part(part, options))
+            })
+            .collect();
+        handles
+            .into_iter()
+            .map(|handle| {
+                handle
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect::<Vec<_>>()
+    });
+    let mut report = Report {
+        seeds: 0,
+        counts: Counts::default(),
+        failures: Vec::new(),
+        took: Duration::ZERO,
+    };
+    for (ran, counts, failures) in parts {
+        report.seeds += ran;
+        report.counts.add(&counts);
+        report.failures.extend(failures);
+    }
+    report.failures.sort_by_key(|failure| failure.seed);
+    report.took = started.elapsed();
+    report
+}
+
+fn run_part(seeds: impl Iterator<Item = u64>, options: Options) -> (u64, Counts, Vec<Failure>) {
+    let mut ran = 0;
+    let mut total = Counts::default();
+    let mut failures = Vec::new();
+    for seed in seeds {
+        ran += 1;
+        let outcome = world::live(seed, options.fault, false);
+        total.add(&outcome.counts);
+        if outcome.broken.is_some() {
+            // Once more, this time with a trace: the same seed does the same.
+            let outcome = world::live(seed, options.fault, true);
+            failures.push(Failure {
+                seed,
+                promise: outcome.broken.unwrap_or_default(),
+                trace: outcome.trace,
+            });
+            if options.stop_at_first {
+                break;
+            }
+        }
+    }
+    (ran, total, failures)
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.handshakes += other.handshakes;
+        self.proofs += other.proofs;
+        self.installs += other.installs;
+        self.pairings += other.pairings;
+        self.rotations += other.rotations;
+        self.compromised += other.compromised;
+        self.crashes += other.crashes;
+        self.cuts += other.cuts;
+        self.thefts += other.thefts;
+        self.calls += other.calls;
+        self.enrolled_again += other.enrolled_again;
+    }
+}

@@ -1,0 +1,54 @@
+use super::{Fault, Options, run};
+
+/// Enough for a test on every change; the fault runs take thousands.
+const SEEDS: u64 = 200;
+
+#[test]
+fn every_promise_holds_in_every_world() {
+    let report = run(0..SEEDS, Options::default());
+    if let Some(failure) = report.failures.first() {
+        panic!(
+            "seed {}: {}\n{}",
+            failure.seed,
+            failure.promise,
+            failure.trace.join("\n")
+        );
+    }
+    let tried = report.counts;
+    for (what, count) in [
+        ("proofs", tried.proofs),
+        ("installs", tried.installs),
+        ("pairings", tried.pairings),
+        ("rotations", tried.rotations),
+        ("compromised keys", tried.compromised),
+        ("crashes", tried.crashes),
+        ("cuts", tried.cuts),
+        ("thefts", tried.thefts),
+        ("calls", tried.calls),
+        ("renewed enrolments", tried.enrolled_again),
+    ] {
+        assert!(
+            count > SEEDS / 10,
+            "too few {what} to mean anything: {count}"
+        );
+    }
+}
+
+#[test]
+fn a_seed_always_does_the_same() {
+    let first = run(7..8, Options::default());
+    let again = run(7..8, Options::default());
+    assert_eq!(first.counts, again.counts);
+}
+
+#[test]
+fn every_broken_rule_is_noticed() {
+    for fault in Fault::ALL {
+        let options = Options {
+            fault: Some(fault),
+            stop_at_first: true,
+        };
+        let report = run(0..5_000, options);
+        assert!(!report.failures.is_empty(), "{fault:?} went unnoticed");
+    }
+}
