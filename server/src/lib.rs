@@ -3,9 +3,11 @@
 //! Depends in one direction only: `cli`, `serve` → `api` → `provisioning` → `fleet` → `keys` → `repository`.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod fleet;
 pub mod keys;
+pub mod provisioning;
 pub mod repository;
 pub mod serve;

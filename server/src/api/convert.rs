@@ -1,0 +1,156 @@
+//! The server's own types as the API's messages.
+
+use portcullis_common::id::{KeyId, KeyKind};
+use portcullis_common::rotation::{GatewayKeyInfo, Standing, UnixMillis};
+use portcullis_proto::admin::v1 as proto;
+
+use crate::fleet::{LinkStatus, Progress, SyncState};
+use crate::repository::{Gateway, GatewayKeyRow, Reach, Resource, ServerKeyRow};
+
+/// Milliseconds as the API has them.
+pub(super) fn millis(time: UnixMillis) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds as the API has them; 0: never.
+pub(super) fn some_millis(time: Option<UnixMillis>) -> i64 {
+    time.map_or(0, millis)
+}
+
+/// A gateway, with its link where one lives.
+pub(super) fn gateway(
+    gateway: Gateway,
+    link: Option<LinkStatus>,
+    keys: &[GatewayKeyInfo],
+    now: UnixMillis,
+) -> proto::Gateway {
+    let registration = &gateway.registration;
+    let state = match registration.standing {
+        Standing::Revoked => proto::GatewayState::Revoked,
+        Standing::Evicted => proto::GatewayState::Evicted,
+        Standing::Admitted if registration.last_proved.is_some() => proto::GatewayState::Enrolled,
+        Standing::Admitted => proto::GatewayState::Registered,
+    };
+    let mut out = proto::Gateway {
+        gateway_id: registration.gateway_id.to_string(),
+        state: state.into(),
+        address: match gateway.reach {
+            Reach::Address(address) => address,
+            Reach::DialOut => String::new(),
+        },
+        last_proved_key_id: some_id(registration.last_proved),
+        synchronized: registration.synchronized(keys),
+        last_seen_unix_ms: some_millis(gateway.last_seen),
+        last_error: gateway.last_error.unwrap_or_default(),
+        token_expires_unix_ms: some_millis(registration.token.as_ref().map(|t| t.expires)),
+        pairing_until_unix_ms: some_millis(registration.pairing_until.filter(|t| now < *t)),
+        alarms: gateway
+            .alarms
+            .iter()
+            .map(|alarm| format!("{}: {}", rfc3339(alarm.raised), alarm.text))
+            .collect(),
+        name: gateway.name,
+        ..proto::Gateway::default()
+    };
+    if let Some(link) = link {
+        out.connected = true;
+        out.mode = link.session.mode.to_string();
+        out.suite = link.session.suite.to_string();
+        out.session_key_id = link.session.key_id.to_string();
+        out.connected_since_unix_ms = millis(link.since);
+        out.remote_address = link.remote_address;
+        out.last_seen_unix_ms = millis(now);
+        let description = link.description.unwrap_or_default();
+        out.version = description.version;
+        out.operating_system = description.operating_system;
+        out.connectors = description.connectors;
+    }
+    out
+}
+
+/// A gateway key: its id, never its bytes.
+pub(super) fn gateway_key(row: &GatewayKeyRow) -> proto::Key {
+    proto::Key {
+        key_id: row.info.id.to_string(),
+        purpose: "gateway".to_owned(),
+        kind: row.info.id.kind().name().to_owned(),
+        current: row.info.retired.is_none(),
+        created_unix_ms: millis(row.created),
+        retired_unix_ms: some_millis(row.info.retired),
+        in_use_by: row.in_use_by,
+        compromised: row.info.compromised,
+    }
+}
+
+/// A server key: its id, never its bytes.
+pub(super) fn server_key(row: &ServerKeyRow) -> proto::Key {
+    proto::Key {
+        key_id: row.id.to_string(),
+        purpose: "server".to_owned(),
+        kind: row.id.kind().name().to_owned(),
+        current: row.retired.is_none(),
+        created_unix_ms: millis(row.created),
+        retired_unix_ms: some_millis(row.retired),
+        in_use_by: 0,
+        compromised: false,
+    }
+}
+
+/// The kind asked for; `None` where none was.
+pub(super) fn key_kind(kind: proto::KeyKind) -> Option<KeyKind> {
+    match kind {
+        proto::KeyKind::Unspecified => None,
+        proto::KeyKind::Tdes => Some(KeyKind::Tdes),
+        proto::KeyKind::Aes256 => Some(KeyKind::Aes256),
+    }
+}
+
+/// How far a gateway key has got.
+pub(super) fn progress(progress: Progress) -> proto::SyncProgress {
+    proto::SyncProgress {
+        current_key_id: progress.current.to_string(),
+        synchronized: progress.synchronized,
+        total: progress.total,
+        results: progress
+            .results
+            .into_iter()
+            .map(|result| proto::SyncResult {
+                gateway: result.gateway,
+                state: sync_state(result.state).into(),
+                detail: result.detail,
+                last_seen_unix_ms: some_millis(result.last_seen),
+            })
+            .collect(),
+        last: progress.last,
+    }
+}
+
+/// A resource.
+pub(super) fn resource(resource: Resource) -> proto::Resource {
+    proto::Resource {
+        name: resource.name,
+        gateway: resource.gateway,
+        connector: resource.connector,
+        settings: resource.settings.into_iter().collect(),
+        created_unix_ms: millis(resource.created),
+    }
+}
+
+fn sync_state(state: SyncState) -> proto::SyncState {
+    match state {
+        SyncState::Synchronized => proto::SyncState::Synchronized,
+        SyncState::Away => proto::SyncState::Away,
+        SyncState::Pending => proto::SyncState::Pending,
+        SyncState::Refused => proto::SyncState::Refused,
+        SyncState::MustEnrol => proto::SyncState::MustEnrol,
+    }
+}
+
+fn some_id(id: Option<KeyId>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+fn rfc3339(time: UnixMillis) -> String {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(time.0);
+    humantime::format_rfc3339_seconds(time).to_string()
+}

@@ -1,0 +1,113 @@
+//! Keys, by id.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use portcullis_common::id::KeyId;
+use portcullis_proto::admin::v1 as proto;
+use portcullis_proto::admin::v1::keys_server::Keys;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use super::status::{of_repository, of_rotation};
+use crate::fleet::{ProgressStream, Rotation};
+use crate::serve::Services;
+
+/// However long a caller says that it would wait.
+const MAX_WAIT: Duration = Duration::from_secs(3_600);
+
+/// `portcullis.admin.v1.Keys`
+pub(super) struct KeysApi(pub(super) Services);
+
+type SyncStream = Pin<Box<dyn Stream<Item = Result<proto::SyncProgress, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Keys for KeysApi {
+    type RotateGatewayStream = SyncStream;
+    type SyncGatewaysStream = SyncStream;
+
+    async fn list(
+        &self,
+        _: Request<proto::ListKeysRequest>,
+    ) -> Result<Response<proto::ListKeysResponse>, Status> {
+        let repository = &self.0.repository;
+        let gateway_keys = repository
+            .gateway_keys()
+            .list()
+            .await
+            .map_err(|error| of_repository(&error))?;
+        let server_keys = repository
+            .database()
+            .server_keys()
+            .list()
+            .await
+            .map_err(|error| of_repository(&error))?;
+        let keys = gateway_keys
+            .iter()
+            .map(convert::gateway_key)
+            .chain(server_keys.iter().map(convert::server_key))
+            .collect();
+        Ok(Response::new(proto::ListKeysResponse { keys }))
+    }
+
+    async fn rotate_gateway(
+        &self,
+        request: Request<proto::RotateGatewayRequest>,
+    ) -> Result<Response<Self::RotateGatewayStream>, Status> {
+        let request = request.into_inner();
+        let rotation = Rotation {
+            kind: convert::key_kind(kind(request.kind)?),
+            expected_current: expected(&request.expected_current)?,
+            compromised: request.compromised,
+        };
+        let stream = self
+            .0
+            .fleet
+            .rotate(rotation, wait(request.wait_ms))
+            .await
+            .map_err(|error| of_rotation(&error))?;
+        Ok(Response::new(messages(stream)))
+    }
+
+    async fn sync_gateways(
+        &self,
+        request: Request<proto::SyncGatewaysRequest>,
+    ) -> Result<Response<Self::SyncGatewaysStream>, Status> {
+        let stream = self
+            .0
+            .fleet
+            .synchronize(wait(request.into_inner().wait_ms))
+            .await
+            .map_err(|error| of_repository(&error))?;
+        Ok(Response::new(messages(stream)))
+    }
+}
+
+fn kind(number: i32) -> Result<proto::KeyKind, Status> {
+    proto::KeyKind::try_from(number).map_err(|_| {
+        Status::invalid_argument(format!("{number} is no kind of key: give 3des or aes-256"))
+    })
+}
+
+fn expected(text: &str) -> Result<Option<KeyId>, Status> {
+    Some(text)
+        .filter(|text| !text.is_empty())
+        .map(|text| {
+            text.parse::<KeyId>()
+                .map_err(|error| Status::invalid_argument(error.to_string()))
+        })
+        .transpose()
+}
+
+fn wait(millis: u32) -> Duration {
+    Duration::from_millis(millis.into()).min(MAX_WAIT)
+}
+
+fn messages(stream: ProgressStream) -> SyncStream {
+    Box::pin(stream.map(|progress| {
+        progress
+            .map(convert::progress)
+            .map_err(|error| of_repository(&error))
+    }))
+}

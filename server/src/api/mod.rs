@@ -1,0 +1,70 @@
+//! The admin API, thin: authorize, call, answer.
+//!
+//! gRPC (`portcullis.admin.v1`) on a Unix socket. Every method passes [`authorize::authorize`], which stands in the
+//! router before any service. An error of the administration itself is a gRPC status; whatever concerns a call on a resource is an `Outcome`.
+
+mod authorize;
+mod calls;
+mod convert;
+mod gateways;
+mod keys;
+mod names;
+mod resources;
+mod router;
+mod socket;
+mod status;
+mod system;
+
+use std::future::Future;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_stream::{Stream, StreamExt};
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+
+use crate::serve::Services;
+use authorize::Peer;
+use router::Router;
+pub use socket::{AdminSocket, SocketError};
+
+/// Requests at once on one connection.
+const MAX_REQUESTS_AT_ONCE: u32 = 256;
+/// Bytes of headers of one request.
+const MAX_HEADERS: u32 = 16 << 10;
+
+/// Serves the admin API on `socket` until `shutdown` ends, then lets requests that were begun come to their end.
+///
+/// # Errors
+/// [`tonic::transport::Error`] where the socket fails for good.
+pub async fn serve(
+    socket: AdminSocket,
+    services: Services,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let (connections, _bound) = socket.into_connections();
+    serve_on(connections, services, shutdown).await
+}
+
+async fn serve_on<IO>(
+    connections: impl Stream<Item = io::Result<IO>>,
+    services: Services,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error>
+where
+    IO: AsyncRead + AsyncWrite + Connected<ConnectInfo = Peer> + Unpin + Send + 'static,
+{
+    // One that failed is the peer's loss, not the end of the listener.
+    let connections = connections.filter_map(|connection| match connection {
+        Ok(connection) => Some(Ok::<_, io::Error>(connection)),
+        Err(error) => {
+            tracing::warn!(%error, "an administrator's connection failed");
+            None
+        }
+    });
+    Server::builder()
+        .max_concurrent_streams(MAX_REQUESTS_AT_ONCE)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .serve_with_incoming_shutdown(Router::new(&services), connections, shutdown)
+        .await
+}

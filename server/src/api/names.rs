@@ -1,0 +1,237 @@
+//! Names and addresses as administrators give them: parsed once, here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+
+use tonic::Status;
+
+use crate::repository::Reach;
+
+/// The port on which gateways listen.
+const GATEWAY_PORT: u16 = 9278;
+
+const MAX_NAME: usize = 64;
+const MAX_SETTINGS: usize = 64;
+const MAX_SETTING_VALUE: usize = 4_096;
+
+/// A name for a gateway, a resource or a connector: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or a digit.
+pub(super) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, Status> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let sound = (1..=MAX_NAME).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(allowed);
+    if sound {
+        return Ok(text);
+    }
+    Err(Status::invalid_argument(format!(
+        "`{}` is no name for a {what}: give 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -, beginning with a letter or a digit",
+        shortened(text)
+    )))
+}
+
+/// Who dials: exactly one of the two.
+pub(super) fn reach(address: Option<&str>, dial_out: bool) -> Result<Reach, Status> {
+    match (address, dial_out) {
+        (Some(text), false) => Ok(Reach::Address(host_port(text)?)),
+        (None, true) => Ok(Reach::DialOut),
+        (Some(_), true) => Err(Status::invalid_argument(
+            "give an address or dial-out, not both: either the server dials or the gateway does",
+        )),
+        (None, false) => Err(Status::invalid_argument(
+            "give --address HOST:PORT, or --dial-out for a gateway that dials the server",
+        )),
+    }
+}
+
+/// Settings with those that are given merged in; an empty value removes one.
+pub(super) fn merge_settings(
+    settings: &mut BTreeMap<String, String>,
+    given: HashMap<String, String>,
+) {
+    for (name, value) in given {
+        if value.is_empty() {
+            settings.remove(&name);
+        } else {
+            settings.insert(name, value);
+        }
+    }
+}
+
+/// Refuses settings out of bounds.
+pub(super) fn check_settings(given: &HashMap<String, String>) -> Result<(), Status> {
+    if given.len() > MAX_SETTINGS {
+        return Err(Status::invalid_argument(format!(
+            "a resource has at most {MAX_SETTINGS} settings"
+        )));
+    }
+    for (setting, value) in given {
+        name("setting", setting)?;
+        if value.len() > MAX_SETTING_VALUE || value.chars().any(char::is_control) {
+            return Err(Status::invalid_argument(format!(
+                "setting `{setting}`: a value has at most {MAX_SETTING_VALUE} bytes, on one line"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// HOST:PORT, HOST, [IPv6]:PORT, [IPv6] or IPv6, with the port that gateways listen on where none is given.
+fn host_port(text: &str) -> Result<String, Status> {
+    let wrong = |why: &str| {
+        Status::invalid_argument(format!(
+            "`{}` is no address ({why}): give HOST:PORT, such as host1.example.com:{GATEWAY_PORT} or [2001:db8::1]:{GATEWAY_PORT}",
+            shortened(text)
+        ))
+    };
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Ok(format!("[{text}]:{GATEWAY_PORT}"));
+    }
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest
+                .split_once(']')
+                .ok_or_else(|| wrong("the bracket is not closed"))?;
+            host.parse::<Ipv6Addr>()
+                .map_err(|_| wrong("no IPv6 address stands in the brackets"))?;
+            let port = match after {
+                "" => None,
+                after => Some(
+                    after
+                        .strip_prefix(':')
+                        .ok_or_else(|| wrong("only :PORT may follow the bracket"))?,
+                ),
+            };
+            (format!("[{host}]"), port)
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host.to_owned(), Some(port)),
+            None => (text.to_owned(), None),
+        },
+    };
+    if !host.starts_with('[') && !is_host(&host) {
+        return Err(wrong("the host is neither a name nor an IP address"));
+    }
+    let port = match port {
+        None => GATEWAY_PORT,
+        Some(port) => port
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(|| wrong("the port is no number from 1 to 65535"))?,
+    };
+    Ok(format!("{host}:{port}"))
+}
+
+fn is_host(host: &str) -> bool {
+    if host.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    // What ends in a number is an IPv4 address or a mistake (RFC 1123, 2.1).
+    let numeric = host
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.chars().all(|c| c.is_ascii_digit()));
+    host.len() <= 253 && !numeric && host.split('.').all(label)
+}
+
+/// Enough of a text to recognise it by, without control characters.
+fn shortened(text: &str) -> String {
+    let mut out: String = text
+        .chars()
+        .take(MAX_NAME)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect();
+    if text.chars().count() > MAX_NAME {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_get_the_port_of_gateways_where_they_have_none() {
+        for (text, expected) in [
+            ("host1", "host1:9278"),
+            ("host1.example.com:9000", "host1.example.com:9000"),
+            ("10.0.0.1", "10.0.0.1:9278"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+            ("[::1]", "[::1]:9278"),
+            ("::1", "[::1]:9278"),
+        ] {
+            assert_eq!(host_port(text).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_why() {
+        for (text, why) in [
+            ("", "neither a name"),
+            (":9278", "neither a name"),
+            ("host:", "the port"),
+            ("host:0", "the port"),
+            ("host:65536", "the port"),
+            ("host:1:2", "the port"),
+            ("[::1", "bracket is not closed"),
+            ("[host]:1", "no IPv6"),
+            ("[::1]9278", "only :PORT"),
+            ("999.1.1.1", "neither a name"),
+            ("10.0.0:80", "neither a name"),
+            ("-host", "neither a name"),
+            ("https://host/", "the port"),
+            ("a b", "neither a name"),
+        ] {
+            match host_port(text) {
+                Err(status) => assert!(status.message().contains(why), "{text}: {status}"),
+                // `https` is a host, and `//host/` is no port.
+                Ok(address) => panic!("{text} was taken as {address}"),
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_what_every_file_and_log_can_hold() {
+        for good in ["a", "web-1.example_x", &"a".repeat(64), "0"] {
+            assert!(name("gateway", good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "-a",
+            ".a",
+            "a/b",
+            "a b",
+            "ä",
+            &"a".repeat(65),
+            "a\n",
+            "..",
+            "a\0",
+        ] {
+            let message = name("gateway", bad).unwrap_err().message().to_owned();
+            assert!(message.contains("no name for a gateway"), "{message}");
+            assert!(!message.contains(['\n', '\0']), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_removes_a_setting() {
+        let mut settings = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
+        merge_settings(
+            &mut settings,
+            HashMap::from([
+                ("a".to_owned(), String::new()),
+                ("b".to_owned(), "2".to_owned()),
+            ]),
+        );
+        assert_eq!(settings, BTreeMap::from([("b".to_owned(), "2".to_owned())]));
+    }
+}

@@ -1,0 +1,130 @@
+//! Resources: which connector of which gateway, with which settings.
+
+use std::collections::BTreeMap;
+
+use portcullis_proto::admin::v1 as proto;
+use portcullis_proto::admin::v1::resources_server::Resources;
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use super::names;
+use super::status::{not_found, of_repository};
+use crate::clock;
+use crate::repository::Resource;
+use crate::serve::Services;
+
+/// `portcullis.admin.v1.Resources`
+pub(super) struct ResourcesApi(pub(super) Services);
+
+#[tonic::async_trait]
+impl Resources for ResourcesApi {
+    async fn add(
+        &self,
+        request: Request<proto::AddResourceRequest>,
+    ) -> Result<Response<proto::Resource>, Status> {
+        let request = request.into_inner();
+        names::name("resource", &request.name)?;
+        names::name("connector", &request.connector)?;
+        names::check_settings(&request.settings)?;
+        let mut settings = BTreeMap::new();
+        names::merge_settings(&mut settings, request.settings);
+        let resource = Resource {
+            name: request.name,
+            gateway: request.gateway,
+            connector: request.connector,
+            settings,
+            created: clock::now(),
+        };
+        self.0
+            .repository
+            .resources()
+            .add(resource.clone())
+            .await
+            .map_err(|error| of_repository(&error))?;
+        tracing::info!(
+            resource = resource.name,
+            gateway = resource.gateway,
+            connector = resource.connector,
+            "added a resource"
+        );
+        Ok(Response::new(convert::resource(resource)))
+    }
+
+    async fn set(
+        &self,
+        request: Request<proto::SetResourceRequest>,
+    ) -> Result<Response<proto::Resource>, Status> {
+        let request = request.into_inner();
+        if let Some(connector) = &request.connector {
+            names::name("connector", connector)?;
+        }
+        names::check_settings(&request.settings)?;
+        let resource = self
+            .0
+            .repository
+            .resources()
+            .update(&request.name, move |resource| {
+                if let Some(gateway) = request.gateway {
+                    resource.gateway = gateway;
+                }
+                if let Some(connector) = request.connector {
+                    resource.connector = connector;
+                }
+                names::merge_settings(&mut resource.settings, request.settings);
+            })
+            .await
+            .map_err(|error| of_repository(&error))?;
+        tracing::info!(resource = resource.name, "changed a resource");
+        Ok(Response::new(convert::resource(resource)))
+    }
+
+    async fn list(
+        &self,
+        _: Request<proto::ListResourcesRequest>,
+    ) -> Result<Response<proto::ListResourcesResponse>, Status> {
+        let resources = self
+            .0
+            .repository
+            .resources()
+            .list()
+            .await
+            .map_err(|error| of_repository(&error))?;
+        Ok(Response::new(proto::ListResourcesResponse {
+            resources: resources.into_iter().map(convert::resource).collect(),
+        }))
+    }
+
+    async fn show(
+        &self,
+        request: Request<proto::ShowResourceRequest>,
+    ) -> Result<Response<proto::Resource>, Status> {
+        let name = request.into_inner().name;
+        let resource = self
+            .0
+            .repository
+            .resources()
+            .find(&name)
+            .await
+            .map_err(|error| of_repository(&error))?
+            .ok_or_else(|| not_found("resource", &name))?;
+        Ok(Response::new(convert::resource(resource)))
+    }
+
+    async fn remove(
+        &self,
+        request: Request<proto::RemoveResourceRequest>,
+    ) -> Result<Response<proto::RemoveResourceResponse>, Status> {
+        let name = request.into_inner().name;
+        self.0
+            .repository
+            .resources()
+            .remove(&name)
+            .await
+            .map_err(|error| of_repository(&error))?;
+        tracing::info!(
+            resource = name,
+            "removed a resource; nothing on it was touched"
+        );
+        Ok(Response::new(proto::RemoveResourceResponse {}))
+    }
+}

@@ -1,0 +1,210 @@
+//! The Unix socket that the admin API is served on: its owner's alone.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::transport::server::Connected;
+
+use super::authorize::Peer;
+use crate::serve::permissions::create_private_dir;
+
+/// Why the admin socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another server is there.
+    #[error(
+        "a server already listens at {}: stop it, or set another [admin] socket", path.display()
+    )]
+    Live {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something that is no socket is there.
+    #[error("{} is there and is no socket: move it away, or set another [admin] socket", path.display())]
+    NotASocket {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot listen at {}: {source}; check the folder's permissions, or set another [admin] socket", path.display())]
+    System {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The admin socket, listening. Its file goes away with it.
+#[derive(Debug)]
+pub struct AdminSocket {
+    listener: UnixListener,
+    file: SocketFile,
+}
+
+impl AdminSocket {
+    /// Listens at `path` with mode 0600. What a dead server left there is cleared away; its folder is made where it is missing.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn bind(path: &Path) -> Result<Self, SocketError> {
+        let failed = |source| SocketError::System {
+            path: path.to_owned(),
+            source,
+        };
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            create_private_dir(folder).map_err(failed)?;
+        }
+        clear_stale(path)?;
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        // Who connects before this line is still asked for its user id.
+        std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+        let inode = std::fs::symlink_metadata(path).map_err(failed)?.ino();
+        Ok(Self {
+            listener,
+            file: SocketFile {
+                path: path.to_owned(),
+                inode,
+            },
+        })
+    }
+
+    /// The connections, and the file that goes away when this is dropped.
+    pub(super) fn into_connections(
+        self,
+    ) -> (impl Stream<Item = io::Result<AdminStream>>, SocketFile) {
+        let connections =
+            UnixListenerStream::new(self.listener).map(|stream| stream.map(AdminStream));
+        (connections, self.file)
+    }
+}
+
+/// Removes the socket's file when dropped, unless another server's has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|m| m.ino() == self.inode);
+        if ours && let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the admin socket");
+        }
+    }
+}
+
+fn clear_stale(path: &Path) -> Result<(), SocketError> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let path_buf = path.to_owned();
+    if !metadata.file_type().is_socket() {
+        return Err(SocketError::NotASocket { path: path_buf });
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(SocketError::Live { path: path_buf }),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|source| SocketError::System {
+                path: path_buf,
+                source,
+            })
+        }
+        Err(source) => Err(SocketError::System {
+            path: path_buf,
+            source,
+        }),
+    }
+}
+
+/// A connection to the admin socket, which knows whose it is.
+#[derive(Debug)]
+pub(super) struct AdminStream(UnixStream);
+
+impl Connected for AdminStream {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        Peer {
+            uid: self.0.peer_cred().ok().map(|credentials| credentials.uid()),
+        }
+    }
+}
+
+impl AsyncRead for AdminStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for AdminStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_its_owners_alone_and_goes_away_with_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/admin.sock");
+        let socket = AdminSocket::bind(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+        let run = path.parent().unwrap();
+        assert_eq!(run.metadata().unwrap().mode() & 0o777, 0o700);
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_dead_servers_socket_is_cleared_and_a_live_ones_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "a listener of std leaves its file behind");
+        let socket = AdminSocket::bind(&path).unwrap();
+        let error = AdminSocket::bind(&path).unwrap_err();
+        assert!(matches!(error, SocketError::Live { .. }), "{error}");
+        // The one that lives was not disturbed.
+        UnixStream::connect(&path).await.unwrap();
+        drop(socket);
+    }
+
+    #[tokio::test]
+    async fn a_file_in_its_place_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        std::fs::write(&path, "precious").unwrap();
+        let error = AdminSocket::bind(&path).unwrap_err();
+        assert!(matches!(error, SocketError::NotASocket { .. }), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+}

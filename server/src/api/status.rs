@@ -1,0 +1,52 @@
+//! Errors of the layers below as gRPC statuses.
+
+use tonic::Status;
+
+use crate::fleet::{CallError, RotationError};
+use crate::repository::RepositoryError;
+
+/// What the repository could not do.
+pub(super) fn of_repository(error: &RepositoryError) -> Status {
+    let message = error.to_string();
+    match error {
+        RepositoryError::AlreadyExists { .. } => Status::already_exists(message),
+        RepositoryError::NotFound { .. } => Status::not_found(message),
+        RepositoryError::Busy | RepositoryError::Closed => Status::unavailable(message),
+        RepositoryError::Full
+        | RepositoryError::Open { .. }
+        | RepositoryError::Missing { .. }
+        | RepositoryError::NewerSchema { .. }
+        | RepositoryError::Damaged(_)
+        | RepositoryError::Sealed(_)
+        | RepositoryError::Storage(_) => {
+            tracing::error!(%error, "the repository failed");
+            Status::internal(message)
+        }
+    }
+}
+
+/// Why a ping did not come back.
+pub(super) fn of_call(error: &CallError) -> Status {
+    match error {
+        CallError::Repository(error) => of_repository(error),
+        CallError::NotConnected { .. } | CallError::Lost { .. } => {
+            Status::unavailable(error.to_string())
+        }
+    }
+}
+
+/// Why a rotation did not take place.
+pub(super) fn of_rotation(error: &RotationError) -> Status {
+    match error {
+        RotationError::Repository(error) => of_repository(error),
+        RotationError::Refused(refusal) => Status::aborted(refusal.to_string()),
+    }
+}
+
+/// There is no such thing.
+pub(super) fn not_found(kind: &'static str, name: &str) -> Status {
+    of_repository(&RepositoryError::NotFound {
+        kind,
+        name: name.to_owned(),
+    })
+}

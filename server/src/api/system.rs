@@ -1,0 +1,48 @@
+//! The server itself.
+
+use portcullis_proto::admin::v1::system_server::System;
+use portcullis_proto::admin::v1::{StatusRequest, StatusResponse};
+use tonic::{Request, Response, Status};
+
+use super::convert::millis;
+use super::status::of_repository;
+use crate::serve::Services;
+
+/// `portcullis.admin.v1.System`
+pub(super) struct SystemApi(pub(super) Services);
+
+#[tonic::async_trait]
+impl System for SystemApi {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let services = &self.0;
+        let gateways = services
+            .repository
+            .gateways()
+            .list()
+            .await
+            .map_err(|error| of_repository(&error))?;
+        let current = services
+            .repository
+            .gateway_keys()
+            .current()
+            .await
+            .map_err(|error| of_repository(&error))?;
+        Ok(Response::new(StatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_id: services.server_id.to_string(),
+            started_unix_ms: millis(services.started),
+            gateways_registered: count(gateways.len()),
+            gateways_connected: count(services.fleet.links().len()),
+            current_gateway_key_id: current.map(|id| id.to_string()).unwrap_or_default(),
+            dial_out_listen: services
+                .fleet
+                .dial_out_address()
+                .map(|address| address.to_string())
+                .unwrap_or_default(),
+        }))
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,112 @@
+//! Calls: made up from a resource and a request, sent through the fleet, and what came of them.
+
+mod outcome;
+
+use std::pin::Pin;
+
+use data_encoding::HEXLOWER;
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{Call, Outcome, SearchItem};
+use rand::RngExt;
+use tokio_stream::{Stream, StreamExt};
+
+use crate::fleet::CallError;
+use crate::repository::RepositoryError;
+use crate::serve::Services;
+use outcome::{Flaw, failed_search, of_call_error};
+
+/// Characters of a call id, at most.
+const MAX_CALL_ID: usize = 128;
+
+/// Why a call was not even made up. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// There is no resource of that name.
+    #[error("there is no resource `{0}`")]
+    UnknownResource(String),
+    /// The repository could not be read.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+}
+
+/// The objects found, then one `SearchEnd`.
+pub type Found = Pin<Box<dyn Stream<Item = SearchItem> + Send>>;
+
+/// Carries out one call of any verb but `search` on a resource. Whatever concerns the call itself is in the outcome.
+///
+/// # Errors
+/// [`DispatchError`].
+pub async fn execute(
+    services: &Services,
+    resource: &str,
+    call: Call,
+) -> Result<Outcome, DispatchError> {
+    let (gateway, call) = make_up(services, resource, call).await?;
+    let call_id = call.call_id.clone();
+    if let Err(flaw) = check(&call, false) {
+        return Ok(flaw.outcome(call_id));
+    }
+    let changes = outcome::changes(&call);
+    match services.fleet.execute(&gateway, call).await {
+        Ok(outcome) => Ok(outcome),
+        Err(CallError::Repository(error)) => Err(error.into()),
+        Err(error) => Ok(of_call_error(call_id, &error, changes)),
+    }
+}
+
+/// Carries out a `search` on a resource.
+///
+/// # Errors
+/// [`DispatchError`].
+pub async fn search(
+    services: &Services,
+    resource: &str,
+    call: Call,
+) -> Result<Found, DispatchError> {
+    let (gateway, call) = make_up(services, resource, call).await?;
+    if let Err(flaw) = check(&call, true) {
+        return Ok(only(failed_search(flaw.failure())));
+    }
+    match services.fleet.search(&gateway, call).await {
+        Ok(items) => Ok(Box::pin(items)),
+        Err(CallError::Repository(error)) => Err(error.into()),
+        Err(error) => Ok(only(failed_search(outcome::unavailable(&error)))),
+    }
+}
+
+/// Fills in what the resource determines, whatever the caller wrote there, and an id where there is none.
+async fn make_up(
+    services: &Services,
+    name: &str,
+    mut call: Call,
+) -> Result<(String, Call), DispatchError> {
+    let resource = services
+        .repository
+        .resources()
+        .find(name)
+        .await?
+        .ok_or_else(|| DispatchError::UnknownResource(name.to_owned()))?;
+    call.connector = resource.connector;
+    call.settings = resource.settings.into_iter().collect();
+    if call.call_id.is_empty() {
+        call.call_id = format!("pc-{}", HEXLOWER.encode(&rand::rng().random::<[u8; 16]>()));
+    }
+    Ok((resource.gateway, call))
+}
+
+fn check(call: &Call, search: bool) -> Result<(), Flaw> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
+    if call.call_id.len() > MAX_CALL_ID || !call.call_id.chars().all(allowed) {
+        return Err(Flaw::CallId);
+    }
+    match (&call.verb, search) {
+        (None, _) => Err(Flaw::NoVerb),
+        (Some(Verb::Search(_)), false) => Err(Flaw::SearchInExecute),
+        (Some(Verb::Search(_)), true) | (Some(_), false) => Ok(()),
+        (Some(_), true) => Err(Flaw::OtherThanSearch),
+    }
+}
+
+fn only(item: SearchItem) -> Found {
+    Box::pin(tokio_stream::once(item).fuse())
+}

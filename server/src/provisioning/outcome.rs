@@ -1,0 +1,92 @@
+//! What came of calls that never reached a connector.
+
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
+use portcullis_proto::gateway::v1::search_item::Kind;
+use portcullis_proto::gateway::v1::{
+    Call, Failure, FailureKind, Indeterminate, Outcome, SearchEnd, SearchItem,
+};
+
+use crate::fleet::CallError;
+
+/// What is wrong with a call before it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Flaw {
+    #[error("the call id is malformed: give 1 to 128 of A-Z a-z 0-9 . _ : -, or none")]
+    CallId,
+    #[error("the call has no verb, or one that this server does not know")]
+    NoVerb,
+    #[error("a search is no call of `Execute`: send it to `Search`")]
+    SearchInExecute,
+    #[error("`Search` takes a search: send other verbs to `Execute`")]
+    OtherThanSearch,
+}
+
+impl Flaw {
+    pub(super) fn failure(self) -> Failure {
+        Failure {
+            kind: FailureKind::Invalid.into(),
+            message: self.to_string(),
+        }
+    }
+
+    pub(super) fn outcome(self, call_id: String) -> Outcome {
+        failed(call_id, self.failure())
+    }
+}
+
+/// The outcome of a call that the fleet did not bring back.
+pub(super) fn of_call_error(call_id: String, error: &CallError, changes: bool) -> Outcome {
+    match error {
+        CallError::Lost { .. } if changes => Outcome {
+            call_id,
+            result: Some(OutcomeResult::Indeterminate(Indeterminate {
+                message: format!(
+                    "{error}: nobody knows whether the call was carried out; look at the object, then decide"
+                ),
+            })),
+        },
+        CallError::Lost { .. } | CallError::NotConnected { .. } | CallError::Repository(_) => {
+            failed(call_id, unavailable(error))
+        }
+    }
+}
+
+/// The resource was not reached; nothing has changed there.
+pub(super) fn unavailable(error: &CallError) -> Failure {
+    Failure {
+        kind: FailureKind::Unavailable.into(),
+        message: error.to_string(),
+    }
+}
+
+/// The end of a search that did not take place.
+pub(super) fn failed_search(failure: Failure) -> SearchItem {
+    SearchItem {
+        kind: Some(Kind::End(SearchEnd {
+            next_cookie: Vec::new(),
+            failure: Some(failure),
+        })),
+    }
+}
+
+/// Whether the call may leave something changed behind.
+pub(super) fn changes(call: &Call) -> bool {
+    !matches!(
+        call.verb,
+        None | Some(
+            Verb::Test(_)
+                | Verb::Schema(_)
+                | Verb::Get(_)
+                | Verb::Authenticate(_)
+                | Verb::Search(_)
+        )
+    )
+}
+
+fn failed(call_id: String, failure: Failure) -> Outcome {
+    Outcome {
+        call_id,
+        result: Some(OutcomeResult::Failed(failure)),
+    }
+}
