@@ -16,6 +16,9 @@ mod keystream;
 mod open;
 mod seal;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use open::{Opened, Opener};
