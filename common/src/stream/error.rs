@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use crate::handshake::InstallSecretError;
+use crate::handshake::{HandshakeError, InstallSecretError};
 use crate::record::RecordError;
 
 /// What a handshake was waiting for.
@@ -41,15 +41,9 @@ pub enum ChannelError {
     /// The peer went away during the handshake.
     #[error("the peer closed the connection, {0}: its own log has the cause")]
     HungUp(Stage),
-    /// The peer refused the handshake.
-    #[error(
-        "the peer refused the handshake, and never says why: its own log does. It may be that the two sides hold no key in \
-         common (an enrolment token that was replaced or has expired, a gateway that was reset or restored from an old image, \
-         pairing not open on both sides), that the gateway was revoked or is not the one registered under this name, or that \
-         they allow no suite in common. Look at `portcullis gateway show NAME` on the server and \
-         `portcullis-gateway status` on the gateway"
-    )]
-    PeerAlert,
+    /// The handshake was refused, here or by the peer: [`HandshakeError`] says by whom and why.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
     /// A record was refused, or could not be sealed.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use self::error::{ChannelError, Stage};
 pub use self::half_open::{Dropped, HalfOpen, HalfOpenLimits, Permit, WhenFull};
-pub use self::open::{accept, connect, read_preamble};
+pub use self::open::{accept, connect, read_preamble, refuse};
 pub use self::sealed::SealedStream;
 pub use self::session::Session;
 #[cfg(feature = "tonic")]
