@@ -1,0 +1,95 @@
+//! `enroll`
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+
+use portcullis_common::rotation::EnrolmentToken;
+use zeroize::Zeroizing;
+
+use super::{CliError, say};
+use crate::config::{Config, Dial};
+use crate::key_store;
+use crate::state_dir::StateDir;
+
+/// Longer than any token with the spaces around it, in bytes.
+const MAX_INPUT: u64 = 1024;
+
+/// The token is read from standard input, or from a file; never from the command line, where other users would see it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Read the token from this file instead of standard input
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Forget the key or token that this gateway holds; its sessions end
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Takes a token into the key store.
+pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<(), CliError> {
+    let text = match &arguments.token_file {
+        Some(path) => from_file(path)?,
+        None => from_input()?,
+    };
+    let token: EnrolmentToken = text.parse()?;
+    let store = key_store::open(config);
+    store.update_or_create(|record| {
+        let enrolled = record.enrol(&token, arguments.replace, &mut rand::rng())?;
+        Ok::<_, CliError>((enrolled, ()))
+    })?;
+    say(&format!(
+        "the token is stored in {}; this gateway is {}",
+        store.location(),
+        token.gateway_id()
+    ))?;
+    say(&next(config)?)
+}
+
+/// What happens next, and what to do for it.
+pub(super) fn next(config: &Config) -> Result<String, CliError> {
+    let running = StateDir::new(&config.state_dir).is_running()?;
+    Ok(match (running, &config.dial) {
+        (true, Dial::Listen(address)) => {
+            format!(
+                "the gateway is running: the server connects to port {} of this host by itself",
+                address.port()
+            )
+        }
+        (true, Dial::Out { server, .. }) => {
+            format!("the gateway is running: it connects to {server} by itself")
+        }
+        (false, Dial::Listen(address)) => format!(
+            "next: `portcullis-gateway run` (or start its service); the server then connects to port {} of this host by itself",
+            address.port()
+        ),
+        (false, Dial::Out { server, .. }) => format!(
+            "next: `portcullis-gateway run` (or start its service); it then connects to {server} by itself"
+        ),
+    })
+}
+
+fn from_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    File::open(path)
+        .and_then(read)
+        .map_err(|source| CliError::TokenFile {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+fn from_input() -> Result<Zeroizing<String>, CliError> {
+    let text = if io::stdin().is_terminal() {
+        rpassword::prompt_password("enrolment token: ").map(Zeroizing::new)
+    } else {
+        read(io::stdin())
+    };
+    text.map_err(CliError::Input)
+}
+
+fn read(source: impl io::Read) -> io::Result<Zeroizing<String>> {
+    // Of its final size from the start: a buffer that grew would leave copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_INPUT as usize));
+    source.take(MAX_INPUT).read_to_string(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,148 @@
+//! The command line: one verb per file.
+
+mod enroll;
+mod key;
+mod pair;
+mod run;
+mod status;
+mod validate;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use portcullis_common::rotation::{EnrolError, PairingError, TokenError};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, ConfigProblem, Log, LogFormat};
+use crate::key_store::KeyStoreError;
+use crate::service::RunError;
+use crate::state_dir::StateDirError;
+
+/// The gateway agent: carries out provisioning calls of the central server on this host.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis-gateway", version)]
+struct Arguments {
+    /// The configuration [default: /etc/portcullis/gateway.toml, on Windows %ProgramData%\Portcullis\gateway.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Take the enrolment token that `portcullis gateway add` printed on the server
+    Enroll(enroll::Arguments),
+    /// Open default mode once, for a limited time, for a gateway that was registered with --allow-pairing
+    Pair(pair::Arguments),
+    /// Run the gateway
+    Run,
+    /// Check the configuration and everything that `run` would, and change nothing
+    Validate,
+    /// The keys that this gateway holds
+    #[command(subcommand)]
+    Key(key::Verb),
+    /// What this gateway is doing
+    Status(status::Arguments),
+}
+
+/// Runs the program: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => return failed(&CliError::Config(problems)),
+    };
+    let outcome = match arguments.verb {
+        Verb::Run => run::run(config),
+        Verb::Validate => validate::validate(&config),
+        Verb::Enroll(arguments) => enroll::enroll(&config, &arguments),
+        Verb::Pair(arguments) => pair::pair(&config, &arguments),
+        Verb::Key(verb) => key::key(&config, &verb),
+        Verb::Status(arguments) => status::status(&config, &arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &CliError) -> ExitCode {
+    eprintln!("portcullis-gateway: {error}");
+    ExitCode::FAILURE
+}
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("the configuration is wrong; nothing was started or changed\n{}", Lines(.0))]
+    Config(Vec<ConfigProblem>),
+    #[error("{} found\n{}", problems(.0.len()), Lines(.0))]
+    Invalid(Vec<String>),
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    #[error(transparent)]
+    Pairing(#[from] PairingError),
+    #[error("cannot read the token file {}: {source}", path.display())]
+    TokenFile { path: PathBuf, source: io::Error },
+    #[error("cannot read from the terminal or standard input: {0}")]
+    Input(io::Error),
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    #[error("nothing was changed: {0} was not confirmed")]
+    NotConfirmed(&'static str),
+    #[error("the status file {} cannot be read: {message}", path.display())]
+    Status { path: PathBuf, message: String },
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+}
+
+/// One item a line.
+struct Lines<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.0.iter().enumerate() {
+            let end = if index + 1 < self.0.len() { "\n" } else { "" };
+            write!(f, "  {item}{end}")?;
+        }
+        Ok(())
+    }
+}
+
+fn problems(count: usize) -> String {
+    match count {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    }
+}
+
+/// Prints a line to standard output; a reader that went away is no error of ours to hide.
+fn say(line: &str) -> Result<(), CliError> {
+    use io::Write as _;
+    writeln!(io::stdout(), "{line}").map_err(CliError::Output)
+}
+
+/// Sends the log to standard error.
+fn start_log(log: &Log) {
+    // The configuration was checked: this filter parses.
+    let filter = EnvFilter::builder().parse_lossy(&log.level);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match log.format {
+        LogFormat::Text => subscriber.with_ansi(false).init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+}

@@ -1,0 +1,20 @@
+//! `run`
+
+use super::{CliError, start_log};
+use crate::config::Config;
+use crate::connector::Connectors;
+use crate::service;
+
+/// Runs the gateway until it is told to stop.
+pub(super) fn run(config: Config) -> Result<(), CliError> {
+    let connectors = Connectors::from_config(&config.connectors).map_err(CliError::Config)?;
+    start_log(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Start)?;
+    let outcome = runtime.block_on(Box::pin(service::run(config, connectors)));
+    // Work on the disk that is still under way ends by itself, or with the process.
+    runtime.shutdown_background();
+    Ok(outcome?)
+}

@@ -1,0 +1,180 @@
+//! What all sessions of one run share, and the way from a byte stream to a served session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_common::crypto::suites::Suite;
+use portcullis_common::handshake::{Preamble, ResponderConfig};
+use portcullis_common::rotation::Identity;
+use portcullis_common::stream::{self, ChannelError, ChannelLimits, SealedStream};
+use portcullis_proto::gateway::v1::ConnectorInfo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tracing::{Instrument as _, info, info_span, warn};
+
+use super::control::Control;
+use super::keys::Keys;
+use super::links::{Link, Links, OpenLink, Order, Scope};
+use super::refusals::Refusals;
+use super::serve;
+use super::services::Services;
+use super::status::StatusBoard;
+use crate::config::Config;
+use crate::connector::Connectors;
+
+/// How often the record is read for changes that another process made.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One run of the gateway.
+#[derive(Debug)]
+pub struct Agent {
+    /// The key store.
+    pub keys: Keys,
+    /// The live sessions.
+    pub links: Arc<Links>,
+    /// What `status` shows.
+    pub status: StatusBoard,
+    /// Handshakes that came to nothing.
+    pub refusals: Refusals,
+    /// What this gateway offers.
+    pub connectors: Vec<ConnectorInfo>,
+    /// This host's name.
+    pub hostname: String,
+    /// Limits of each channel.
+    pub limits: ChannelLimits,
+    suites: Vec<Suite>,
+    new_key: Notify,
+}
+
+impl Agent {
+    /// For one run under `config`.
+    pub fn new(
+        config: &Config,
+        _connectors: &Connectors,
+        keys: Keys,
+        status: StatusBoard,
+        hostname: String,
+    ) -> Self {
+        Self {
+            keys,
+            links: Arc::default(),
+            status,
+            refusals: Refusals::default(),
+            connectors: Vec::new(),
+            hostname,
+            limits: config.channel,
+            suites: config.suites.clone(),
+            new_key: Notify::new(),
+        }
+    }
+
+    /// Shakes hands over `io` and enters the session that comes of it.
+    ///
+    /// # Errors
+    /// [`ChannelError`] where none does.
+    pub async fn shake_hands<S>(
+        &self,
+        io: S,
+        preamble: Option<&Preamble>,
+        identity: Identity,
+        peer: &str,
+    ) -> Result<(SealedStream<S>, OpenLink), ChannelError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = ResponderConfig {
+            suites: self.suites.clone(),
+            identity,
+        };
+        // Nothing is served before it is known what the session may carry.
+        let mut scope = Scope::Enrolment;
+        let decided = &mut scope;
+        let stream = stream::accept(io, preamble, config, &self.limits, |proved| async move {
+            self.links
+                .check_room(proved.server_id)
+                .map_err(|error| error.to_string())?;
+            *decided = self
+                .keys
+                .proved(proved)
+                .await
+                .map_err(|error| error.to_string())?;
+            Ok(())
+        })
+        .await?;
+        let open = self
+            .links
+            .open(*stream.session().info(), scope, peer.to_owned());
+        self.status.opened(open.link());
+        Ok((stream, open))
+    }
+
+    /// Serves a session to its end.
+    pub async fn serve<S>(self: &Arc<Self>, stream: SealedStream<S>, open: OpenLink)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let link = open.link();
+        let span = info_span!("session", id = link.name(), peer = link.peer);
+        let services = self.services(&stream, link);
+        async {
+            info!(
+                server = %link.info.server_id, gateway = %link.info.gateway_id, key = %link.info.key_id,
+                mode = %link.mode(), suite = %link.info.suite, enrolment = link.scope == Scope::Enrolment,
+                "session opened"
+            );
+            match serve::serve(stream, link, services).await {
+                Ok(()) => info!("session ended"),
+                Err(error) => warn!("session ended: {}", chain(&error)),
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Reads the record again and again, for ever, and ends the sessions that it no longer serves.
+    pub async fn watch_keys(&self) {
+        let mut interval = tokio::time::interval(REFRESH_INTERVAL);
+        let mut unreadable = false;
+        loop {
+            interval.tick().await;
+            match self.keys.refresh().await {
+                Ok(()) => unreadable = false,
+                Err(error) if !unreadable => {
+                    unreadable = true;
+                    warn!("no session can be opened until this is mended: {error}");
+                    self.status.failed(&error.to_string());
+                }
+                Err(_) => {}
+            }
+            let standing = self.keys.standing();
+            self.links.tell(Order::Close, |link| {
+                !standing.still_serves(link.info.gateway_id, link.info.key_id)
+            });
+        }
+    }
+
+    /// Notes that a new key waits to be proved by a fresh handshake.
+    pub fn installed(&self) {
+        self.new_key.notify_one();
+    }
+
+    /// Waits until a new key waits to be proved.
+    pub async fn until_installed(&self) {
+        self.new_key.notified().await;
+    }
+
+    fn services<S>(self: &Arc<Self>, stream: &SealedStream<S>, link: &Arc<Link>) -> Services {
+        let session = Arc::clone(stream.session());
+        let control = Control::new(Arc::clone(self), session, Arc::clone(link));
+        Services::new(control, Arc::clone(link))
+    }
+}
+
+/// An error and its causes: tonic's own texts say little without them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

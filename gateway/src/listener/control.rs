@@ -1,0 +1,165 @@
+//! The `Control` service of one session: who is there, is it alive, and which key it is to hold.
+
+use std::sync::Arc;
+
+use portcullis_common::id::KeyId;
+use portcullis_common::rotation::HeldKey;
+use portcullis_common::stream::Session;
+use portcullis_proto::gateway::v1 as wire;
+use portcullis_proto::gateway::v1::control_server;
+use tonic::{Request, Response, Status};
+use tracing::{info, warn};
+
+use super::agent::Agent;
+use super::keys::InstallFailure;
+use super::links::{Link, Scope};
+
+/// The only meaning of an install that this program knows.
+const INSTALL_VERSION: u32 = 1;
+/// Larger than any ping of the server's own.
+const MAX_PING_LEN: usize = 64 * 1024;
+
+/// Answers the `Control` calls of one session.
+#[derive(Debug)]
+pub(super) struct Control {
+    agent: Arc<Agent>,
+    session: Arc<Session>,
+    link: Arc<Link>,
+}
+
+impl Control {
+    /// For the session behind `link`.
+    pub(super) fn new(agent: Arc<Agent>, session: Arc<Session>, link: Arc<Link>) -> Self {
+        Self {
+            agent,
+            session,
+            link,
+        }
+    }
+
+    async fn take_install(&self, request: wire::InstallRequest) -> Result<KeyId, Status> {
+        if request.version != INSTALL_VERSION {
+            return Err(Status::unimplemented(format!(
+                "this gateway knows installs of version {INSTALL_VERSION}, not {}: update the gateway",
+                request.version
+            )));
+        }
+        let new_id = key_id(&request.new_key_id, "new_key_id")?;
+        let replaced = key_id(&request.replaced_key_id, "replaced_key_id")?;
+        let key = self
+            .session
+            .unwrap_master_key(new_id, &request.wrapped_master_key)
+            .map_err(|error| {
+                warn!(session = self.link.name(), key = %new_id, "an install was refused: {error}");
+                Status::invalid_argument("the wrapped key is not one of this session for this id")
+            })?;
+        let new = HeldKey { id: new_id, key };
+        self.agent
+            .keys
+            .install(self.link.info.key_id, replaced, new)
+            .await
+            .map_err(|error| self.install_failed(new_id, &error))?;
+        info!(
+            session = self.link.name(), key = %new_id, replaces = %replaced,
+            "took a new master key; it becomes active once the server proved that it holds it too"
+        );
+        self.agent.installed();
+        Ok(new_id)
+    }
+
+    fn install_failed(&self, new: KeyId, error: &InstallFailure) -> Status {
+        warn!(session = self.link.name(), key = %new, "an install was not taken: {error}");
+        match error {
+            InstallFailure::Refused(refused) => Status::failed_precondition(refused.to_string()),
+            InstallFailure::Store(store) => {
+                self.agent.status.failed(&format!(
+                    "the server's new key could not be stored: {store}"
+                ));
+                Status::unavailable(
+                    "the gateway could not store the key; its log says why, and it still holds the former one",
+                )
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl control_server::Control for Control {
+    async fn describe(
+        &self,
+        _request: Request<wire::DescribeRequest>,
+    ) -> Result<Response<wire::DescribeResponse>, Status> {
+        let standing = self.agent.keys.standing();
+        let held = [standing.active, standing.pending];
+        Ok(Response::new(wire::DescribeResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            operating_system: std::env::consts::OS.to_owned(),
+            hostname: self.agent.hostname.clone(),
+            connectors: self.agent.connectors.clone(),
+            held_key_ids: held
+                .into_iter()
+                .flatten()
+                .map(|id| id.to_bytes().to_vec())
+                .collect(),
+        }))
+    }
+
+    async fn ping(
+        &self,
+        request: Request<wire::PingRequest>,
+    ) -> Result<Response<wire::PingResponse>, Status> {
+        let payload = request.into_inner().payload;
+        if payload.len() > MAX_PING_LEN {
+            return Err(Status::invalid_argument(format!(
+                "a ping carries at most {MAX_PING_LEN} bytes"
+            )));
+        }
+        Ok(Response::new(wire::PingResponse { payload }))
+    }
+
+    async fn enrol(
+        &self,
+        _request: Request<wire::EnrolRequest>,
+    ) -> Result<Response<wire::EnrolResponse>, Status> {
+        let refusal = || {
+            Status::failed_precondition(
+                "this session was not opened under the enrolment key that the gateway holds",
+            )
+        };
+        if self.link.scope != Scope::Enrolment {
+            return Err(refusal());
+        }
+        let nonce = self
+            .agent
+            .keys
+            .nonce(self.link.info.key_id)
+            .await
+            .map_err(|error| {
+                warn!(session = self.link.name(), "{error}");
+                Status::unavailable("the gateway could not read its key store; its log says why")
+            })?
+            .ok_or_else(refusal)?;
+        Ok(Response::new(wire::EnrolResponse {
+            nonce: nonce.to_vec(),
+        }))
+    }
+
+    async fn install(
+        &self,
+        request: Request<wire::InstallRequest>,
+    ) -> Result<Response<wire::InstallResponse>, Status> {
+        let pending = self.take_install(request.into_inner()).await?;
+        Ok(Response::new(wire::InstallResponse {
+            pending_key_id: pending.to_bytes().to_vec(),
+        }))
+    }
+}
+
+fn key_id(bytes: &[u8], field: &str) -> Result<KeyId, Status> {
+    KeyId::from_bytes(bytes).ok_or_else(|| {
+        Status::invalid_argument(format!(
+            "{field} is no key id: {} bytes of a known kind",
+            KeyId::LEN
+        ))
+    })
+}

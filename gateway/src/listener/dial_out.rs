@@ -1,0 +1,157 @@
+//! This gateway dials the server, and serves on the socket that it opened.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_common::handshake::Preamble;
+use portcullis_common::rotation::Identity;
+use portcullis_common::stream::ChannelError;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::agent::Agent;
+use super::backoff::Backoff;
+use super::dial_in::NO_KEY;
+use super::keys::Standing;
+use crate::key_store::KeyStoreError;
+
+/// A session that held this long was a good one.
+const GOOD_SESSION: Duration = Duration::from_secs(10);
+
+/// The server to dial.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// HOST:PORT.
+    pub server: String,
+    /// The name that this gateway was registered with, for pairing.
+    pub name: Option<String>,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+enum DialError {
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
+    #[error("{NO_KEY}")]
+    NoKey,
+    #[error(
+        "pairing over [dial_out] needs dial_out.name: the name that the gateway was registered with by `portcullis gateway add NAME --dial-out`"
+    )]
+    NoName,
+    #[error("cannot reach the server at {server}: {source}")]
+    Connect { server: String, source: io::Error },
+    #[error("cannot reach the server at {server}: no answer within {} s", .after.as_secs())]
+    Timeout { server: String, after: Duration },
+    #[error("handshake with {server}: {source}")]
+    Handshake {
+        server: String,
+        source: ChannelError,
+    },
+}
+
+/// Keeps a session with the server, for ever.
+pub async fn dial(agent: &Arc<Agent>, target: &Target) {
+    let mut backoff = Backoff::default();
+    let mut last_error = String::new();
+    let mut keys = agent.keys.changes();
+    loop {
+        keys.mark_unchanged();
+        // A key that was installed before this handshake is proved by it.
+        let opened = Box::pin(open(agent, target)).await;
+        match opened {
+            Ok(mut session) => {
+                last_error.clear();
+                let began = Instant::now();
+                tokio::select! {
+                    // The new key is proved by a fresh handshake; the old session carries its calls meanwhile.
+                    () = agent.until_installed() => continue,
+                    _ = &mut session => {}
+                }
+                if began.elapsed() >= GOOD_SESSION {
+                    backoff.reset();
+                }
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if text != last_error {
+                    warn!("no session: {text}");
+                    agent.status.failed(&text);
+                    last_error = text;
+                }
+                if matches!(error, DialError::NoKey | DialError::NoName) {
+                    changed(&mut keys).await;
+                    continue;
+                }
+            }
+        }
+        let wait = backoff.next();
+        info!(
+            "dialling {} again in {:.1} s",
+            target.server,
+            wait.as_secs_f32()
+        );
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            // Enrolled anew, or reset: what kept it from connecting may be gone.
+            () = changed(&mut keys) => backoff.reset(),
+            () = agent.until_installed() => backoff.reset(),
+        }
+    }
+}
+
+async fn open(agent: &Arc<Agent>, target: &Target) -> Result<JoinHandle<()>, DialError> {
+    let identity = agent.keys.begin().await?;
+    let preamble = preamble(&identity, target)?;
+    let stream = connect(agent, target).await?;
+    let server = &target.server;
+    let (stream, link) = agent
+        .shake_hands(stream, Some(&preamble), identity, server)
+        .await
+        .map_err(|source| DialError::Handshake {
+            server: server.clone(),
+            source,
+        })?;
+    let agent = Arc::clone(agent);
+    Ok(tokio::spawn(async move { agent.serve(stream, link).await }))
+}
+
+fn preamble(identity: &Identity, target: &Target) -> Result<Preamble, DialError> {
+    match identity {
+        Identity::Keyed { gateway_id, .. } => Ok(Preamble::Id(*gateway_id)),
+        Identity::Pairing => target
+            .name
+            .clone()
+            .map(Preamble::Name)
+            .ok_or(DialError::NoName),
+        Identity::None => Err(DialError::NoKey),
+    }
+}
+
+async fn connect(agent: &Agent, target: &Target) -> Result<TcpStream, DialError> {
+    let server = &target.server;
+    let after = agent.limits.handshake;
+    let stream = tokio::time::timeout(after, TcpStream::connect(server))
+        .await
+        .map_err(|_| DialError::Timeout {
+            server: server.clone(),
+            after,
+        })?
+        .map_err(|source| DialError::Connect {
+            server: server.clone(),
+            source,
+        })?;
+    if let Err(error) = stream.set_nodelay(true) {
+        warn!("the connection is slower than it could be: {error}");
+    }
+    Ok(stream)
+}
+
+async fn changed(keys: &mut watch::Receiver<Standing>) {
+    if keys.changed().await.is_err() {
+        // The gateway is stopping.
+        std::future::pending().await
+    }
+}

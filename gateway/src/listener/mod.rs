@@ -1,0 +1,13 @@
+//! How sessions with the central server come about, whoever dials, and what is served in them.
+
+pub mod agent;
+mod backoff;
+mod control;
+pub mod dial_in;
+pub mod dial_out;
+pub mod keys;
+pub mod links;
+mod refusals;
+mod serve;
+mod services;
+pub mod status;

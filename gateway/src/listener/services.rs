@@ -1,0 +1,61 @@
+//! The services of one session, and who may reach them.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use portcullis_proto::gateway::v1::control_server::{self, ControlServer};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+
+use super::control::Control;
+use super::links::Link;
+
+/// Larger than any message of the control service, in bytes.
+const MAX_CONTROL_MESSAGE: usize = 128 * 1024;
+
+/// What is served in one session.
+#[derive(Clone, Debug)]
+pub(super) struct Services {
+    control: ControlServer<Control>,
+    link: Arc<Link>,
+}
+
+impl Services {
+    /// For the session behind `link`.
+    pub(super) fn new(control: Control, link: Arc<Link>) -> Self {
+        Self {
+            control: ControlServer::new(control)
+                .max_decoding_message_size(MAX_CONTROL_MESSAGE)
+                .max_encoding_message_size(MAX_CONTROL_MESSAGE),
+            link,
+        }
+    }
+}
+
+impl Service<http::Request<Body>> for Services {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let service = request.uri().path().split('/').nth(1).unwrap_or_default();
+        match service {
+            control_server::SERVICE_NAME => self.control.call(request),
+            _ if !self.link.takes_calls() => refuse(Status::failed_precondition(
+                "this session carries no calls: it was opened under an enrolment key, or is being replaced",
+            )),
+            _ => refuse(Status::unimplemented("this gateway has no such service")),
+        }
+    }
+}
+
+fn refuse(status: Status) -> BoxFuture<http::Response<Body>, Infallible> {
+    Box::pin(ready(Ok(status.into_http())))
+}

@@ -1,0 +1,170 @@
+//! What `portcullis-gateway status` shows of a running gateway: a file in the state folder, replaced at every change.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task;
+use tracing::warn;
+
+use super::links::{Link, Links};
+use crate::clock;
+use crate::state_dir::StateDir;
+
+/// The file's name.
+pub const FILE: &str = "status.json";
+/// More than any report has: what is longer is not read.
+pub const MAX_LEN: usize = 64 * 1024;
+/// Changes that follow each other faster are written together.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a running gateway reports of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The program's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started: milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// Does it dial the server, or listen to be dialled?
+    pub dials_out: bool,
+    /// Where it listens, or whom it dials.
+    pub address: String,
+    /// The live sessions, oldest first.
+    pub sessions: Vec<SessionReport>,
+    /// The session that was opened last.
+    pub last_session: Option<SessionReport>,
+    /// What last went wrong.
+    pub last_error: Option<ErrorReport>,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionReport {
+    /// Its name in the logs of both sides.
+    pub session: String,
+    /// The server.
+    pub server_id: String,
+    /// The key that authenticated it.
+    pub key_id: String,
+    /// How it was authenticated.
+    pub mode: String,
+    /// How its records are protected.
+    pub suite: String,
+    /// The address of the other end.
+    pub peer: String,
+    /// When it was opened: milliseconds since 1970.
+    pub since_unix_ms: u64,
+}
+
+/// What went wrong, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// Milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// As it stands in the log.
+    pub message: String,
+}
+
+impl From<&Link> for SessionReport {
+    fn from(link: &Link) -> Self {
+        Self {
+            session: link.name(),
+            server_id: link.info.server_id.to_string(),
+            key_id: link.info.key_id.to_string(),
+            mode: link.info.mode.to_string(),
+            suite: link.info.suite.to_string(),
+            peer: link.peer.clone(),
+            since_unix_ms: link.since.0,
+        }
+    }
+}
+
+/// Where the running gateway notes what happens.
+#[derive(Debug)]
+pub struct StatusBoard {
+    report: Mutex<Report>,
+    changed: watch::Sender<()>,
+}
+
+impl StatusBoard {
+    /// Of a gateway that starts now, and dials or is dialled at `address`.
+    pub fn new(dials_out: bool, address: String) -> Self {
+        Self {
+            report: Mutex::new(Report {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                started_unix_ms: clock::now().0,
+                dials_out,
+                address,
+                sessions: Vec::new(),
+                last_session: None,
+                last_error: None,
+            }),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// Notes a session that was just opened.
+    pub fn opened(&self, link: &Link) {
+        self.change(|report| report.last_session = Some(link.into()));
+    }
+
+    /// Notes what went wrong.
+    pub fn failed(&self, message: &str) {
+        self.change(|report| {
+            report.last_error = Some(ErrorReport {
+                at_unix_ms: clock::now().0,
+                message: message.to_owned(),
+            });
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Report)) {
+        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.send_replace(());
+    }
+
+    fn now(&self, links: &Links) -> Report {
+        let mut report = self
+            .report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        report.sessions = links.list().iter().map(|link| (&**link).into()).collect();
+        report
+    }
+
+    /// Writes the file now and at every change, for ever. A failure is logged once and tried again at the next change.
+    pub async fn write_changes(&self, links: &Links, folder: &StateDir) {
+        let mut noted = self.changed.subscribe();
+        let mut counted = links.changes();
+        let mut failed = false;
+        loop {
+            let written = write(folder, &self.now(links)).await;
+            if let Err(error) = &written
+                && !failed
+            {
+                warn!("the status file is not up to date: {error}");
+            }
+            failed = written.is_err();
+            tokio::time::sleep(PAUSE).await;
+            // Neither sender goes away while both are borrowed.
+            let _ = tokio::select! {
+                changed = noted.changed() => changed,
+                changed = counted.changed() => changed,
+            };
+        }
+    }
+}
+
+async fn write(folder: &StateDir, report: &Report) -> Result<(), String> {
+    let bytes = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
+    let folder = folder.clone();
+    task::spawn_blocking(move || folder.replace(FILE, &bytes))
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,71 @@
+//! What running a program on Unix takes.
+
+use std::io;
+use std::os::unix::net::UnixDatagram;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that tell the program to stop.
+#[derive(Debug)]
+pub(super) struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    pub(super) async fn received(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Memory holds keys: no crash and no debugger of the same user may write it to disk.
+pub(super) fn disable_core_dumps() -> io::Result<()> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    not_dumpable()
+}
+
+#[cfg(target_os = "linux")]
+fn not_dumpable() -> io::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn not_dumpable() -> io::Result<()> {
+    Ok(())
+}
+
+/// This host's name.
+pub(super) fn name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Tells systemd how far the program is, where systemd asked for it.
+pub(super) fn notify(state: &str) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let sent = UnixDatagram::unbound()
+        .and_then(|datagram| datagram.send_to(state.as_bytes(), &socket).map(drop));
+    if let Err(error) = sent {
+        tracing::warn!("cannot tell the service manager {state}: {error}");
+    }
+}

@@ -1,0 +1,44 @@
+//! What running a program on Windows takes.
+
+use std::io;
+
+use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, ctrl_break, ctrl_c, ctrl_close};
+
+/// The console events that tell the program to stop.
+#[derive(Debug)]
+pub(super) struct StopSignal {
+    interrupt: CtrlC,
+    break_key: CtrlBreak,
+    close: CtrlClose,
+}
+
+impl StopSignal {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: ctrl_c()?,
+            break_key: ctrl_break()?,
+            close: ctrl_close()?,
+        })
+    }
+
+    pub(super) async fn received(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.break_key.recv() => {}
+            _ = self.close.recv() => {}
+        }
+    }
+}
+
+/// Windows writes no memory image of a program unless an administrator asked for it by name.
+pub(super) fn disable_core_dumps() -> io::Result<()> {
+    Ok(())
+}
+
+/// This host's name.
+pub(super) fn name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
+}
+
+/// There is no service manager that wants to know.
+pub(super) fn notify(_state: &str) {}

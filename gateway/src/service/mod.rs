@@ -1,0 +1,200 @@
+//! Runs the gateway: one function, under systemd or in a console.
+
+#[cfg(unix)]
+#[path = "host/unix.rs"]
+mod host;
+#[cfg(windows)]
+#[path = "host/windows.rs"]
+mod host;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_common::rotation::RunId;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::clock;
+use crate::config::{Config, Dial};
+use crate::connector::Connectors;
+use crate::key_store::{self, KeyStore, KeyStoreError};
+use crate::listener::agent::Agent;
+use crate::listener::keys::{Keys, Standing};
+use crate::listener::links::Order;
+use crate::listener::status::StatusBoard;
+use crate::listener::{dial_in, dial_out};
+use crate::state_dir::{StateDir, StateDirError};
+
+/// How long calls under way may still take once the gateway was told to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The key store.
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
+    /// The state folder, or another gateway running on it.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// Something else listens there.
+    #[error(
+        "port {port} on {ip} is in use by another program (`ss -ltnp 'sport = :{port}'` shows which): stop it, or change listen.address",
+        ip = .0.ip(), port = .0.port()
+    )]
+    PortInUse(SocketAddr),
+    /// The system does not let it listen there.
+    #[error("cannot listen on {address}: {source}; see listen.address in the configuration")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Core dumps would hold keys.
+    #[error("cannot switch off core dumps, which would hold keys: {0}")]
+    CoreDumps(io::Error),
+    /// The system's means of telling it to stop.
+    #[error("cannot watch for the signal to stop: {0}")]
+    Signals(io::Error),
+}
+
+/// Runs the gateway until it is told to stop (SIGTERM, SIGINT, Ctrl-C).
+///
+/// # Errors
+/// [`RunError`] where it does not start; nothing was changed then.
+pub async fn run(config: Config, connectors: Connectors) -> Result<(), RunError> {
+    let stop = host::StopSignal::new().map_err(RunError::Signals)?;
+    run_until(config, connectors, stop.received()).await
+}
+
+/// As [`run`], until `stop` ends.
+///
+/// # Errors
+/// As there.
+pub async fn run_until(
+    config: Config,
+    connectors: Connectors,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    host::disable_core_dumps().map_err(RunError::CoreDumps)?;
+    let folder = StateDir::new(&config.state_dir);
+    let store: Arc<dyn KeyStore> = key_store::open(&config).into();
+    let record = store.load()?;
+    let _running = folder
+        .lock_run()?
+        .ok_or_else(|| KeyStoreError::NeverCreated {
+            location: store.location(),
+        })?;
+    let keys = Keys::new(store, RunId::random(&mut rand::rng()), &record);
+    let dialling = Dialling::begin(&config.dial).await?;
+    let board = StatusBoard::new(dialling.is_out(), dialling.address());
+    log_start(&dialling, keys.standing());
+    let agent = Arc::new(Agent::new(&config, &connectors, keys, board, host::name()));
+    host::notify("READY=1");
+    tokio::select! {
+        () = dialling.go(&agent) => {}
+        () = agent.watch_keys() => {}
+        () = agent.status.write_changes(&agent.links, &folder) => {}
+        () = stop => {}
+    }
+    host::notify("STOPPING=1");
+    wind_up(&agent).await;
+    Ok(())
+}
+
+/// Either side's way to a connection, ready to be used.
+enum Dialling {
+    In(TcpListener, SocketAddr),
+    Out(dial_out::Target),
+}
+
+impl Dialling {
+    async fn begin(dial: &Dial) -> Result<Self, RunError> {
+        match dial {
+            Dial::Listen(address) => {
+                let address = *address;
+                let listener = TcpListener::bind(address).await.map_err(|source| {
+                    if source.kind() == io::ErrorKind::AddrInUse {
+                        RunError::PortInUse(address)
+                    } else {
+                        RunError::Listen { address, source }
+                    }
+                })?;
+                let bound = listener.local_addr().unwrap_or(address);
+                Ok(Self::In(listener, bound))
+            }
+            Dial::Out { server, name } => Ok(Self::Out(dial_out::Target {
+                server: server.clone(),
+                name: name.clone(),
+            })),
+        }
+    }
+
+    fn is_out(&self) -> bool {
+        matches!(self, Self::Out(_))
+    }
+
+    fn address(&self) -> String {
+        match self {
+            Self::In(_, address) => address.to_string(),
+            Self::Out(target) => target.server.clone(),
+        }
+    }
+
+    async fn go(&self, agent: &Arc<Agent>) {
+        match self {
+            Self::In(listener, _) => dial_in::listen(agent, listener).await,
+            Self::Out(target) => dial_out::dial(agent, target).await,
+        }
+    }
+}
+
+fn log_start(dialling: &Dialling, standing: Standing) {
+    let verb = if dialling.is_out() {
+        "dialling"
+    } else {
+        "listening on"
+    };
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        "{verb} {}",
+        dialling.address()
+    );
+    match (standing.gateway_id, standing.active, standing.enrolment) {
+        (Some(gateway), Some(key), _) => info!(%gateway, %key, "holds a master key"),
+        (Some(gateway), None, Some(key)) => {
+            info!(%gateway, %key, "holds an enrolment token: waiting for the server to use it");
+        }
+        _ => match standing.pairing_until {
+            Some(until) => info!(until = clock::text(until), "pairing is open"),
+            None => warn!(
+                "holds no key and pairing is closed: run `portcullis-gateway enroll` with the token that `portcullis gateway add` printed; \
+                 this gateway need not be restarted for it"
+            ),
+        },
+    }
+}
+
+/// Lets the calls under way end.
+async fn wind_up(agent: &Agent) {
+    let mut links = agent.links.changes();
+    let live = *links.borrow_and_update();
+    if live == 0 {
+        info!("stopped");
+        return;
+    }
+    info!(sessions = live, "stopping: waiting for the calls under way");
+    agent.links.tell(Order::Drain, |_| true);
+    let ended = tokio::time::timeout(STOP_PATIENCE, links.wait_for(|live| *live == 0)).await;
+    if ended.is_err() {
+        warn!(
+            "calls were still under way after {} s and are cut off",
+            STOP_PATIENCE.as_secs()
+        );
+        agent.links.tell(Order::Close, |_| true);
+    }
+    info!("stopped");
+}
