@@ -1,4 +1,5 @@
 //! What the end-to-end tests, the fault runs and the benchmarks share.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod simulation;

@@ -1,0 +1,251 @@
+//! The layers that are compared, each as a pair of connected streams.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use portcullis_common::crypto::suites::Suite;
+use portcullis_common::handshake::{InitiatorConfig, ResponderConfig};
+use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
+use portcullis_common::rotation::{HeldKey, Identity};
+use portcullis_common::secret::MasterKey;
+use portcullis_common::stream::{self, ChannelError, ChannelLimits};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// What carries the calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// TCP alone.
+    Plaintext,
+    /// TLS 1.3, both sides with certificates, no resumption.
+    MutualTls,
+    /// The sealed channel.
+    Sealed(Suite),
+}
+
+impl Peer {
+    /// Every peer, in the order of the report.
+    pub const ALL: [Self; 4] = [
+        Self::Plaintext,
+        Self::MutualTls,
+        Self::Sealed(Suite::TdesCtrHmacSha256),
+        Self::Sealed(Suite::Aes256Gcm),
+    ];
+
+    /// Its name in reports and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::MutualTls => "mutual TLS",
+            Self::Sealed(suite) => suite.name(),
+        }
+    }
+
+    /// The peer with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|peer| peer.name() == name)
+    }
+}
+
+/// Why two ends could not be joined.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The sockets, or TLS.
+    #[error("cannot join the two ends: {0}")]
+    Io(#[from] io::Error),
+    /// The sealed channel.
+    #[error("the sealed channel's handshake failed: {0}")]
+    Channel(#[from] ChannelError),
+    /// The certificates.
+    #[error("cannot make the certificates: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// The settings of TLS.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The check of the client's certificate.
+    #[error("cannot set up the check of certificates: {0}")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// A byte stream, whatever it runs through.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// One end of a link.
+pub struct Link(Box<dyn Io>);
+
+impl AsyncRead for Link {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Link {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl tonic::transport::server::Connected for Link {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+/// Makes links of one peer, each with a full handshake of its own.
+pub struct Joiner {
+    layer: Layer,
+}
+
+enum Layer {
+    Plaintext,
+    MutualTls(TlsConnector, TlsAcceptor),
+    Sealed(Box<(InitiatorConfig, ResponderConfig)>),
+}
+
+impl Joiner {
+    /// Makes the keys, or the certificates.
+    ///
+    /// # Errors
+    /// [`LinkError`] where a certificate cannot be made.
+    pub fn new(peer: Peer) -> Result<Self, LinkError> {
+        Ok(Self {
+            layer: match peer {
+                Peer::Plaintext => Layer::Plaintext,
+                Peer::MutualTls => mutual_tls()?,
+                Peer::Sealed(suite) => sealed(suite),
+            },
+        })
+    }
+
+    /// Joins two ends: the one that calls, the one that answers. Both have finished their handshake.
+    ///
+    /// # Errors
+    /// [`LinkError`] where either end fails.
+    pub async fn join(&self) -> Result<(Link, Link), LinkError> {
+        let (near, far) = sockets().await?;
+        Ok(match &self.layer {
+            Layer::Plaintext => (link(near), link(far)),
+            Layer::MutualTls(connector, acceptor) => {
+                let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+                let (near, far) =
+                    tokio::try_join!(connector.connect(name, near), acceptor.accept(far))?;
+                (link(near), link(far))
+            }
+            Layer::Sealed(configs) => {
+                let limits = ChannelLimits::default();
+                let (initiator, responder) = (**configs).clone();
+                let (near, far) = tokio::try_join!(
+                    stream::connect(near, None, initiator, &limits),
+                    stream::accept(far, None, responder, &limits, |_| async { Ok(()) }),
+                )?;
+                (link(near), link(far))
+            }
+        })
+    }
+}
+
+/// Both ends of a TCP connection, through a listener of its own, so that pairs made at the same time are not mixed up.
+async fn sockets() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (near, (far, _)) = tokio::try_join!(TcpStream::connect(address), listener.accept())?;
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    Ok((near, far))
+}
+
+fn link(io: impl Io + 'static) -> Link {
+    Link(Box::new(io))
+}
+
+fn mutual_tls() -> Result<Layer, LinkError> {
+    let one = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    let key = || PrivatePkcs8KeyDer::from(one.signing_key.serialize_der()).into();
+    let chain = vec![one.cert.der().clone()];
+    let mut roots = RootCertStore::empty();
+    roots.add(one.cert.der().clone())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = &[&rustls::version::TLS13];
+
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), Arc::clone(&provider))
+            .build()?;
+    let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain.clone(), key())?;
+    server.send_tls13_tickets = 0;
+
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key())?;
+    client.resumption = Resumption::disabled();
+    Ok(Layer::MutualTls(
+        TlsConnector::from(Arc::new(client)),
+        TlsAcceptor::from(Arc::new(server)),
+    ))
+}
+
+fn sealed(suite: Suite) -> Layer {
+    let rng = &mut rand::rng();
+    let kind = match suite {
+        Suite::TdesCtrHmacSha256 => KeyKind::Tdes,
+        Suite::Aes256Gcm => KeyKind::Aes256,
+    };
+    let gateway_id = GatewayId::random(rng);
+    let keys = vec![HeldKey {
+        id: KeyId::random(kind, rng),
+        key: MasterKey::random(kind, rng),
+    }];
+    Layer::Sealed(Box::new((
+        InitiatorConfig {
+            server_id: ServerId::random(rng),
+            suites: vec![suite],
+            gateway_id,
+            keys: keys.clone(),
+            pairing: None,
+        },
+        ResponderConfig {
+            suites: vec![suite],
+            identity: Identity::Keyed { gateway_id, keys },
+        },
+    )))
+}

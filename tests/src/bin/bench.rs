@@ -1,0 +1,113 @@
+//! Measures the sealed channel beside its peers: `cargo run --release -p portcullis-tests --bin bench -- rpc`.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use portcullis_tests::bench::peer::Peer;
+use portcullis_tests::bench::report::Report;
+use portcullis_tests::bench::{Plan, memory, run};
+use serde_json::json;
+
+/// Measures the sealed channel beside plaintext and mutual TLS.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Calls, a bulk stream, handshakes and memory, for every peer in interleaved rounds.
+    Rpc {
+        /// One JSON object a line, the last a summary.
+        #[arg(long)]
+        json: bool,
+        /// Rounds over all peers.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Milliseconds that each figure is measured in each round.
+        #[arg(long, default_value_t = 400)]
+        slice_ms: u64,
+        /// Worker threads, both ends together; the same for every peer.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Links held open to measure their memory.
+        #[arg(long, default_value_t = 200)]
+        idle_links: usize,
+    },
+    /// Holds idle links of one peer and prints the bytes of each (started by `rpc`).
+    #[command(name = memory::SUBCOMMAND, hide = true)]
+    IdleLinks {
+        /// The peer's name.
+        peer: String,
+        /// How many.
+        links: usize,
+    },
+}
+
+fn main() -> ExitCode {
+    match measure(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(command: Command) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        Command::IdleLinks { peer, links } => {
+            let peer = Peer::from_name(&peer).ok_or("no peer of that name")?;
+            println!("{}", runtime(2)?.block_on(memory::hold(peer, links))?);
+        }
+        Command::Rpc {
+            json,
+            rounds,
+            slice_ms,
+            threads,
+            idle_links,
+        } => {
+            let plan = Plan {
+                rounds: rounds.max(1),
+                slice: Duration::from_millis(slice_ms),
+                idle_links: idle_links.max(1),
+            };
+            let began = Instant::now();
+            let report = runtime(threads)?.block_on(run::run(&plan, |at| eprintln!("{at}")))?;
+            print(&report, json, &plan, threads, began.elapsed());
+        }
+    }
+    Ok(())
+}
+
+fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .enable_all()
+        .build()
+}
+
+fn print(report: &Report, json: bool, plan: &Plan, threads: usize, took: Duration) {
+    if json {
+        for line in report.json_lines() {
+            println!("{line}");
+        }
+        println!(
+            "{}",
+            json!({
+                "summary": "rpc", "rounds": plan.rounds, "slice_ms": plan.slice.as_millis() as u64, "threads": threads,
+                "idle_links": plan.idle_links, "seconds": took.as_secs_f64(), "optimized": !cfg!(debug_assertions),
+            })
+        );
+        return;
+    }
+    print!("{}", report.markdown());
+    println!(
+        "\nMedians of {} interleaved rounds, in brackets their range; the other columns are multiples of mutual TLS's median. \
+         {threads} worker threads for both ends together, loopback TCP, one link, {:.0} s in all.",
+        plan.rounds,
+        took.as_secs_f64()
+    );
+}
