@@ -68,6 +68,21 @@ impl Pair {
             })
     }
 
+    /// Every mode, kind of key, suite and form of message 0 at least once: for tests that run thousands of handshakes.
+    fn one_of_each_shape() -> [Self; 4] {
+        let suite = Suite::TdesCtrHmacSha256;
+        let mut named = Self::pairing(KeyKind::Aes256, Suite::Aes256Gcm);
+        named.preamble = Some(Preamble::Name("lab-7".to_owned()));
+        let mut by_id = Self::secure(KeyKind::Tdes, suite);
+        by_id.preamble = Some(Preamble::Id(by_id.server.gateway_id));
+        [
+            by_id,
+            named,
+            Self::secure(KeyKind::Aes256, suite),
+            Self::pairing(KeyKind::Tdes, suite),
+        ]
+    }
+
     fn gateway_keys(&mut self) -> &mut Vec<HeldKey> {
         match &mut self.gateway.identity {
             Identity::Keyed { keys, .. } => keys,
