@@ -3,104 +3,198 @@
 //! [`Fleet::start`] brings up what the roster holds and from then on follows [`Fleet::wake`]. Calls go through
 //! [`Fleet::execute`] and [`Fleet::search`]; nothing is ever sent twice.
 
+mod calls;
+mod dial;
+mod dial_out;
+mod establish;
+mod link;
 mod progress;
+mod push;
+mod roster;
 mod status;
+mod transport;
 
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use portcullis_proto::gateway::v1::{Call, Outcome};
+use portcullis_common::crypto::suites::Suite;
+use portcullis_common::id::ServerId;
+use portcullis_common::rotation::Policy;
+use portcullis_common::stream::ChannelLimits;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
-use crate::repository::{Repository, RepositoryError};
+use crate::config::{Config, Links};
+use crate::repository::{Reach, Repository, RepositoryError};
 pub use progress::{Progress, ProgressStream, Rotation, RotationError, SyncResult, SyncState};
 pub use status::{CallError, LinkStatus, SearchStream};
+
+/// Handshakes that the server itself begins at once.
+const DIALLED_HANDSHAKES: usize = 64;
+/// How long links may take to close when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the configuration says of links.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This server.
+    pub server_id: ServerId,
+    /// Suites allowed, in order of preference.
+    pub suites: Vec<Suite>,
+    /// Limits of each channel.
+    pub limits: ChannelLimits,
+    /// How links are kept up.
+    pub links: Links,
+    /// The age at which a session is replaced.
+    pub max_session_age: Duration,
+    /// Limits of rotation.
+    pub policy: Policy,
+}
+
+impl Settings {
+    /// As `config` has them.
+    pub fn new(server_id: ServerId, config: &Config) -> Self {
+        Self {
+            server_id,
+            suites: config.channel.suites.clone(),
+            limits: config.channel.limits(),
+            links: config.links.clone(),
+            max_session_age: config.channel.max_session_age,
+            policy: config.keys.policy(),
+        }
+    }
+}
 
 /// The fleet of one server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     repository: Repository,
+    settings: Settings,
+    roster: roster::Roster,
+    handshakes: Semaphore,
+    dial_out: OnceLock<(SocketAddr, AbortHandle)>,
 }
 
 impl Fleet {
     /// A fleet over `repository`, without any link yet.
-    pub fn new(repository: Repository) -> Self {
-        Self { repository }
+    pub fn new(repository: Repository, settings: Settings) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                repository,
+                settings,
+                roster: roster::Roster::default(),
+                handshakes: Semaphore::new(DIALLED_HANDSHAKES),
+                dial_out: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Dials every gateway that is to be dialled, and awaits the others on `dial_out`.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: nothing was started.
+    pub async fn start(&self, dial_out: Option<TcpListener>) -> Result<(), RepositoryError> {
+        let gateways = self.inner.repository.gateways().list().await?;
+        if let Some(listener) = dial_out
+            && let Ok(address) = listener.local_addr()
+        {
+            self.inner.dial_out.get_or_init(|| {
+                let task = tokio::spawn(self.clone().accept_gateways(listener));
+                (address, task.abort_handle())
+            });
+        }
+        for gateway in gateways {
+            if matches!(gateway.reach, Reach::Address(_)) {
+                self.wake(&gateway.name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops dialling and accepting, and closes every link: at once where no call is on the way, after 5 s in any case.
+    pub async fn stop(&self) {
+        if let Some((_, listener)) = self.inner.dial_out.get() {
+            listener.abort();
+        }
+        let links = self.inner.roster.clear();
+        let sessions: Vec<_> = links
+            .iter()
+            .map(|link| Arc::clone(link.session()))
+            .collect();
+        drop(links);
+        let all_closed = async {
+            for session in &sessions {
+                session.closed().await;
+            }
+        };
+        if timeout(STOP_TIMEOUT, all_closed).await.is_err() {
+            for session in &sessions {
+                session.close();
+            }
+        }
     }
 
     /// Every live link, by gateway name.
     pub fn links(&self) -> Vec<LinkStatus> {
-        Vec::new()
+        let links = self.inner.roster.links();
+        links.iter().map(|link| link.status()).collect()
     }
 
     /// The live link to one gateway; `None`: there is none.
-    pub fn status(&self, _gateway: &str) -> Option<LinkStatus> {
-        None
+    pub fn status(&self, gateway: &str) -> Option<LinkStatus> {
+        let link = self.inner.roster.standing(gateway).link?;
+        Some(link.status())
     }
 
     /// Where gateways that dial out are awaited; `None`: nowhere.
-    pub fn dial_out_address(&self) -> Option<std::net::SocketAddr> {
-        None
+    pub fn dial_out_address(&self) -> Option<SocketAddr> {
+        self.inner.dial_out.get().map(|(address, _)| *address)
     }
 
-    /// Carries out one call of any verb but `search`. The outcome says what came of it, also where no link was there
-    /// (failed, unavailable) or it was lost on the way (indeterminate). A call is never sent twice.
-    ///
-    /// # Errors
-    /// [`CallError::Repository`]: nothing was sent.
-    pub async fn execute(&self, gateway: &str, call: Call) -> Result<Outcome, CallError> {
-        let _ = call;
-        Err(self.not_connected(gateway))
-    }
-
-    /// Carries out a `search`.
-    ///
-    /// # Errors
-    /// [`CallError::Repository`]: nothing was sent.
-    pub async fn search(&self, gateway: &str, call: Call) -> Result<SearchStream, CallError> {
-        let _ = call;
-        Err(self.not_connected(gateway))
-    }
-
-    /// A round trip through the sealed channel.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn ping(&self, gateway: &str) -> Result<Duration, CallError> {
-        Err(self.not_connected(gateway))
+    /// Resolves when a link has come, gone or changed since this was called.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut changes = self.inner.roster.changes();
+        async move {
+            // An error says that the fleet is gone: that is a change, too.
+            let _ = changes.changed().await;
+        }
     }
 
     /// After an evict, a revoke or a new registration was stored: ends the gateway's sessions at once. Calls in flight become indeterminate.
-    pub async fn close(&self, _gateway: &str) {}
-
-    /// After a gateway was added, given another address or a new registration: looks at the roster again, and dials at once.
-    pub fn wake(&self, _gateway: &str) {}
-
-    /// Makes a new gateway key current, then pushes it as [`Self::synchronize`] does.
-    ///
-    /// # Errors
-    /// [`RotationError`]: nothing has changed.
-    pub async fn rotate(
-        &self,
-        _rotation: Rotation,
-        wait: Duration,
-    ) -> Result<ProgressStream, RotationError> {
-        Ok(self.synchronize(wait).await?)
-    }
-
-    /// Pushes the current gateway key to the gateways that have not proved it, and reports for at most `wait`
-    /// (zero: one report of how it stands) or until all that are connected have proved it.
-    ///
-    /// # Errors
-    /// [`RepositoryError`].
-    pub async fn synchronize(&self, _wait: Duration) -> Result<ProgressStream, RepositoryError> {
-        self.repository.gateway_keys().current().await?;
-        let (_, messages) = tokio::sync::mpsc::channel(1);
-        Ok(ProgressStream::new(messages))
-    }
-
-    fn not_connected(&self, gateway: &str) -> CallError {
-        CallError::NotConnected {
-            gateway: gateway.to_owned(),
-            reason: "no link was ever made".to_owned(),
+    pub async fn close(&self, gateway: &str) {
+        if let Some(link) = self.inner.roster.cut(gateway) {
+            link.session().closed().await;
+            tracing::info!(gateway, "link closed");
         }
     }
+
+    /// After a gateway was added, given another address or a new registration: looks at the roster again, and dials at once.
+    pub fn wake(&self, gateway: &str) {
+        let name = gateway.to_owned();
+        let fleet = self.clone();
+        self.inner.roster.ensure_dialler(gateway, || {
+            tokio::spawn(fleet.keep_dialling(name)).abort_handle()
+        });
+        self.inner.roster.redial(gateway).notify_one();
+    }
+}
+
+fn keep_alive(settings: &Settings) -> transport::KeepAlive {
+    transport::KeepAlive {
+        interval: settings.links.keep_alive_interval,
+        timeout: settings.links.keep_alive_timeout,
+    }
+}
+
+/// What these locks guard is whole at every moment, whoever panicked meanwhile.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,325 @@
+//! Calls through a link: sent at most once, and whatever becomes of them has an outcome.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use portcullis_proto::gateway::v1::{
+    Call, Failure, FailureKind, Indeterminate, Outcome, PingRequest, SearchEnd, SearchItem,
+    outcome, search_item,
+};
+use rand::Rng as _;
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::{Code, Status};
+
+use super::link::Link;
+use super::roster::REPLACEMENT;
+use super::transport::SendError;
+use super::{CallError, Fleet, SearchStream};
+use crate::repository::RepositoryError;
+
+/// How much longer than the gateway the server waits for an outcome.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long the server waits where the call leaves the time to the gateway.
+const LONGEST: Duration = Duration::from_mins(15);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Random bytes that a ping carries.
+const PING_LEN: usize = 32;
+
+impl Fleet {
+    /// Carries out one call of any verb but `search`. The outcome says what came of it, also where no link was there
+    /// (failed, unavailable) or it was lost on the way (indeterminate). A call is never sent twice.
+    ///
+    /// # Errors
+    /// [`CallError::Repository`]: nothing was sent.
+    pub async fn execute(&self, gateway: &str, call: Call) -> Result<Outcome, CallError> {
+        let call_id = call.call_id.clone();
+        let link = match self.link_for_call(gateway).await {
+            Ok(link) => link,
+            Err(CallError::Repository(error)) => return Err(error.into()),
+            Err(error) => return Ok(failed(call_id, FailureKind::Unavailable, error.to_string())),
+        };
+        let wait = patience(&call);
+        let answer = async { link.provisioning().execute(call).await };
+        Ok(match timeout(wait, answer).await {
+            Ok(Ok(outcome)) => checked(outcome.into_inner(), call_id),
+            Ok(Err(status)) => match what_is_known(gateway, &status) {
+                Known::NothingBegun(failure) => Outcome {
+                    call_id,
+                    result: Some(outcome::Result::Failed(failure)),
+                },
+                Known::Nothing(message) => indeterminate(call_id, message),
+            },
+            Err(_) => indeterminate(
+                call_id,
+                format!(
+                    "gateway `{gateway}` did not answer within {} s: look at the resource before the call is made again",
+                    wait.as_secs()
+                ),
+            ),
+        })
+    }
+
+    /// Carries out a `search`.
+    ///
+    /// # Errors
+    /// [`CallError::Repository`]: nothing was sent.
+    pub async fn search(&self, gateway: &str, call: Call) -> Result<SearchStream, CallError> {
+        let link = match self.link_for_call(gateway).await {
+            Ok(link) => link,
+            Err(CallError::Repository(error)) => return Err(error.into()),
+            Err(error) => {
+                let end = failed_end(FailureKind::Unavailable, error.to_string());
+                return Ok(SearchStream {
+                    items: Box::pin(stream::iter([end])),
+                });
+            }
+        };
+        let search = Search {
+            gateway: gateway.to_owned(),
+            wait: patience(&call),
+            state: SearchState::Start(link, Box::new(call)),
+        };
+        Ok(SearchStream {
+            items: Box::pin(stream::unfold(search, Search::next)),
+        })
+    }
+
+    /// A round trip through the sealed channel.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn ping(&self, gateway: &str) -> Result<Duration, CallError> {
+        let lost = |reason: String| CallError::Lost {
+            gateway: gateway.to_owned(),
+            reason,
+        };
+        let link = self.link_for_call(gateway).await?;
+        let mut payload = vec![0; PING_LEN];
+        rand::rng().fill_bytes(payload.as_mut_slice());
+        let request = PingRequest {
+            payload: payload.clone(),
+        };
+        let begun = Instant::now();
+        let answer = timeout(PING_TIMEOUT, async { link.control().ping(request).await })
+            .await
+            .map_err(|_| lost(format!("no answer within {} s", PING_TIMEOUT.as_secs())))?
+            .map_err(|status| lost(status.message().to_owned()))?;
+        let taken = begun.elapsed();
+        if answer.into_inner().payload != payload {
+            return Err(lost("it answered with another payload".to_owned()));
+        }
+        Ok(taken)
+    }
+
+    /// The link that a new call may go through. Where one is just being replaced, its successor.
+    async fn link_for_call(&self, gateway: &str) -> Result<Arc<Link>, CallError> {
+        let roster = &self.inner.roster;
+        let deadline = Instant::now() + REPLACEMENT;
+        let mut changes = roster.changes();
+        loop {
+            changes.mark_unchanged();
+            let standing = roster.standing(gateway);
+            match standing.link {
+                Some(link) if self.may_call(&link).await? => return Ok(link),
+                // Another server rotated the key, or it has just been forgotten.
+                Some(link) => self.replace(&link),
+                None if standing.awaited => {}
+                None => return Err(self.not_connected(gateway).await?),
+            }
+            // An error says that it took too long.
+            if timeout_at(deadline, changes.changed()).await.is_err() {
+                return Err(self.not_connected(gateway).await?);
+            }
+        }
+    }
+
+    pub(super) async fn may_call(&self, link: &Link) -> Result<bool, RepositoryError> {
+        if link.session().is_closed() {
+            return Ok(false);
+        }
+        let (gateway_id, scope, key) = (link.gateway_id(), link.scope, link.info().key_id);
+        let looked = self
+            .inner
+            .repository
+            .gateways()
+            .look(gateway_id, move |registration, keys| {
+                registration.may_call(gateway_id, scope, key, keys)
+            })
+            .await;
+        match looked {
+            // It was registered anew: this link belongs to nobody.
+            Err(RepositoryError::NotFound { .. }) => Ok(false),
+            other => other,
+        }
+    }
+
+    async fn not_connected(&self, gateway: &str) -> Result<CallError, RepositoryError> {
+        let row = self.inner.repository.gateways().find(gateway).await?;
+        let reason = row
+            .and_then(|row| row.last_error)
+            .unwrap_or_else(|| "no link has come about yet".to_owned());
+        Ok(CallError::NotConnected {
+            gateway: gateway.to_owned(),
+            reason: format!(
+                "{reason}; nothing was sent, and `portcullis gateway show {gateway}` tells more"
+            ),
+        })
+    }
+}
+
+/// What a status leaves to know of its call.
+enum Known {
+    NothingBegun(Failure),
+    Nothing(String),
+}
+
+fn what_is_known(gateway: &str, status: &Status) -> Known {
+    let failure = |kind, message: String| {
+        Known::NothingBegun(Failure {
+            kind: kind as i32,
+            message,
+        })
+    };
+    // A status that the gateway sent has no source; one that was made here has.
+    if let Some(source) = status.source() {
+        let unsent = source
+            .downcast_ref::<SendError>()
+            .is_some_and(|error| error.unsent);
+        return if unsent {
+            failure(
+                FailureKind::Unavailable,
+                format!("the link to gateway `{gateway}` was lost before the call was sent"),
+            )
+        } else {
+            Known::Nothing(format!(
+                "the link to gateway `{gateway}` was lost after the call was sent: look at the resource before the call is made again"
+            ))
+        };
+    }
+    let said = status.message().to_owned();
+    match status.code() {
+        Code::InvalidArgument => failure(FailureKind::Invalid, said),
+        Code::PermissionDenied | Code::Unauthenticated => failure(FailureKind::Refused, said),
+        Code::Unimplemented => failure(FailureKind::Unsupported, said),
+        Code::ResourceExhausted => failure(FailureKind::Busy, said),
+        code => Known::Nothing(format!(
+            "gateway `{gateway}` gave no outcome ({code}: {said}): look at the resource before the call is made again"
+        )),
+    }
+}
+
+fn patience(call: &Call) -> Duration {
+    match call.timeout_ms {
+        0 => LONGEST,
+        millis => Duration::from_millis(millis.into()) + GRACE,
+    }
+}
+
+/// An outcome has to say something, and about this call.
+fn checked(outcome: Outcome, call_id: String) -> Outcome {
+    if outcome.result.is_some() && outcome.call_id == call_id {
+        outcome
+    } else {
+        indeterminate(
+            call_id,
+            "the gateway's answer is not about this call, or says nothing: look at the resource before the call is made again, and at the versions on both sides".to_owned(),
+        )
+    }
+}
+
+fn failed(call_id: String, kind: FailureKind, message: String) -> Outcome {
+    Outcome {
+        call_id,
+        result: Some(outcome::Result::Failed(Failure {
+            kind: kind as i32,
+            message,
+        })),
+    }
+}
+
+fn indeterminate(call_id: String, message: String) -> Outcome {
+    Outcome {
+        call_id,
+        result: Some(outcome::Result::Indeterminate(Indeterminate { message })),
+    }
+}
+
+fn failed_end(kind: FailureKind, message: String) -> SearchItem {
+    SearchItem {
+        kind: Some(search_item::Kind::End(SearchEnd {
+            next_cookie: Vec::new(),
+            failure: Some(Failure {
+                kind: kind as i32,
+                message,
+            }),
+        })),
+    }
+}
+
+/// A search on its way.
+struct Search {
+    gateway: String,
+    /// Between two items.
+    wait: Duration,
+    state: SearchState,
+}
+
+enum SearchState {
+    Start(Arc<Link>, Box<Call>),
+    /// Holds the link, which therefore stays open.
+    Running(Arc<Link>, Box<tonic::Streaming<SearchItem>>),
+    Ended,
+}
+
+impl Search {
+    async fn next(mut self) -> Option<(SearchItem, Self)> {
+        let (link, mut items) = match std::mem::replace(&mut self.state, SearchState::Ended) {
+            SearchState::Ended => return None,
+            SearchState::Running(link, items) => (link, items),
+            SearchState::Start(link, call) => {
+                let answer = async { link.provisioning().search(*call).await };
+                match timeout(self.wait, answer).await {
+                    Ok(Ok(response)) => (link, Box::new(response.into_inner())),
+                    Ok(Err(status)) => return Some(self.broken(&status)),
+                    Err(_) => return Some(self.too_slow()),
+                }
+            }
+        };
+        match timeout(self.wait, items.next()).await {
+            Ok(Some(Ok(item))) => {
+                if !matches!(item.kind, Some(search_item::Kind::End(_))) {
+                    self.state = SearchState::Running(link, items);
+                }
+                Some((item, self))
+            }
+            Ok(Some(Err(status))) => Some(self.broken(&status)),
+            Ok(None) => Some(self.incomplete("it ended without saying so")),
+            Err(_) => Some(self.too_slow()),
+        }
+    }
+
+    fn broken(self, status: &Status) -> (SearchItem, Self) {
+        match what_is_known(&self.gateway, status) {
+            Known::NothingBegun(failure) => {
+                let kind = FailureKind::try_from(failure.kind).unwrap_or(FailureKind::Internal);
+                (failed_end(kind, failure.message), self)
+            }
+            Known::Nothing(_) => self.incomplete("the link was lost"),
+        }
+    }
+
+    fn too_slow(self) -> (SearchItem, Self) {
+        let reason = format!("nothing came for {} s", self.wait.as_secs());
+        self.incomplete(&reason)
+    }
+
+    fn incomplete(self, reason: &str) -> (SearchItem, Self) {
+        let message = format!(
+            "the search through gateway `{}` is incomplete ({reason}): search again",
+            self.gateway
+        );
+        (failed_end(FailureKind::Unavailable, message), self)
+    }
+}

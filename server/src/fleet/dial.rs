@@ -1,0 +1,197 @@
+//! One task for each gateway that the server dials: it keeps the link up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_common::rotation::Standing;
+use rand::RngExt as _;
+use rustix::net::sockopt;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::Fleet;
+use super::establish::{LinkError, Step};
+use super::link::{Link, Origin};
+use crate::repository::{Gateway, Reach};
+
+/// Silence on a connection before the system asks whether the peer lives: HTTP/2 asks sooner, this is for connections that
+/// have not come that far.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Handshakes in a row that ended with an install before it counts as a failure.
+const MAX_INSTALLS: u32 = 3;
+
+impl Fleet {
+    /// Keeps up the link to a gateway for as long as the server is to dial it.
+    pub(super) async fn keep_dialling(self, name: String) {
+        let redial = self.inner.roster.redial(&name);
+        let mut backoff = Backoff::new(&self.inner.settings.links);
+        let mut installs = 0;
+        loop {
+            let gateway = match self.inner.repository.gateways().find(name.as_str()).await {
+                Ok(Some(gateway)) => gateway,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(gateway = name, %error, "cannot read the roster");
+                    sleep(backoff.next()).await;
+                    continue;
+                }
+            };
+            let address = match gateway.reach.clone() {
+                Reach::Address(address) if gateway.registration.standing == Standing::Admitted => {
+                    address
+                }
+                // Until that changes.
+                _ => {
+                    redial.notified().await;
+                    continue;
+                }
+            };
+            match self.dial(&gateway, &address).await {
+                Ok(Step::Live(link)) => {
+                    backoff.reset();
+                    installs = 0;
+                    self.until_due(link, &redial).await;
+                }
+                Ok(Step::ShakeHandsAnew) if installs < MAX_INSTALLS => installs += 1,
+                Ok(Step::ShakeHandsAnew) => {
+                    let error = "the gateway takes a new key each time and never uses it: look at its log and its key store";
+                    self.note_failure(&name, error).await;
+                    self.wait(&mut backoff, &redial).await;
+                }
+                Err(error) => {
+                    self.inner.roster.give_up(&name);
+                    self.note_failure(&name, &error.to_string()).await;
+                    self.wait(&mut backoff, &redial).await;
+                }
+            }
+        }
+    }
+
+    async fn dial(&self, gateway: &Gateway, address: &str) -> Result<Step, LinkError> {
+        let _turn = self.inner.handshakes.acquire().await;
+        let after = self.inner.settings.limits.handshake;
+        let io = match timeout(after, TcpStream::connect(address)).await {
+            Ok(Ok(io)) => io,
+            Ok(Err(source)) => {
+                return Err(LinkError::Connect {
+                    address: address.to_owned(),
+                    source,
+                });
+            }
+            Err(_) => {
+                return Err(LinkError::ConnectTimeout {
+                    address: address.to_owned(),
+                    after,
+                });
+            }
+        };
+        prepare(&io);
+        let origin = Origin {
+            gateway: gateway.name.clone(),
+            remote_address: address.to_owned(),
+            dialled_out: false,
+        };
+        self.establish(io, None, gateway.registration.gateway_id, origin)
+            .await
+    }
+
+    /// Until the link is gone, too old, or to be replaced. A link that still lives then keeps its place until its
+    /// successor has taken it.
+    async fn until_due(&self, link: Arc<Link>, redial: &tokio::sync::Notify) {
+        let session = Arc::clone(link.session());
+        drop(link);
+        tokio::select! {
+            () = session.closed() => {
+                // So that a fleet behind a switch that was down does not come back in one moment.
+                let spread = self.inner.settings.links.backoff_min;
+                sleep(jittered(spread / 4)).await;
+            }
+            () = redial.notified() => {}
+            () = sleep(self.inner.settings.max_session_age) => {}
+        }
+    }
+
+    async fn wait(&self, backoff: &mut Backoff, redial: &tokio::sync::Notify) {
+        tokio::select! {
+            () = sleep(backoff.next()) => {}
+            () = redial.notified() => {}
+        }
+    }
+
+    /// Stores why there is no link, for `portcullis gateway show`.
+    pub(super) async fn note_failure(&self, gateway: &str, error: &str) {
+        tracing::warn!(gateway, error, "no link");
+        if self.inner.roster.standing(gateway).link.is_some() {
+            return;
+        }
+        let noted = self
+            .inner
+            .repository
+            .gateways()
+            .failed(gateway, error)
+            .await;
+        if let Err(error) = noted {
+            tracing::error!(gateway, %error, "cannot note why there is no link");
+        }
+    }
+}
+
+/// Sets what the system is to know about a connection.
+pub(super) fn prepare(io: &TcpStream) {
+    let set = io
+        .set_nodelay(true)
+        .and_then(|()| Ok(sockopt::set_socket_keepalive(io, true)?))
+        .and_then(|()| Ok(sockopt::set_tcp_keepidle(io, TCP_KEEP_ALIVE)?));
+    if let Err(error) = set {
+        tracing::debug!(%error, "a connection goes without keep-alive");
+    }
+}
+
+/// Waits that double, each with jitter.
+struct Backoff {
+    min: Duration,
+    max: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    fn new(links: &crate::config::Links) -> Self {
+        Self {
+            min: links.backoff_min,
+            max: links.backoff_max,
+            next: links.backoff_min,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.next = self.min;
+    }
+
+    fn next(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = wait.saturating_mul(2).min(self.max);
+        wait / 2 + jittered(wait / 2)
+    }
+}
+
+/// A random time up to `longest`.
+pub(super) fn jittered(longest: Duration) -> Duration {
+    longest.mul_f64(rand::rng().random_range(0.0..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_start_again_after_success() {
+        let mut backoff = Backoff::new(&crate::config::Links::default());
+        for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let expected = Duration::from_secs(expected);
+            let wait = backoff.next();
+            assert!(wait >= expected / 2 && wait <= expected, "{wait:?}");
+        }
+        backoff.reset();
+        assert!(backoff.next() <= Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,97 @@
+//! Gateways that dial out: who names itself as one of them gets a handshake.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use portcullis_common::handshake::Preamble;
+use portcullis_common::stream::{self, HalfOpen, HalfOpenLimits};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+use super::Fleet;
+use super::dial::prepare;
+use super::establish::{LinkError, Step};
+use super::link::Origin;
+use crate::repository::{Gateway, GatewayRef, Reach};
+
+/// How long accepting rests after the system refused it (no file descriptor left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Fleet {
+    /// Accepts gateways for as long as the server runs.
+    pub(super) async fn accept_gateways(self, listener: TcpListener) {
+        let half_open = HalfOpen::new(HalfOpenLimits {
+            lifetime: self.inner.settings.limits.handshake,
+            ..HalfOpenLimits::DIAL_OUT
+        });
+        loop {
+            let (io, remote) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let permit = half_open.admit(remote.ip()).await;
+            let fleet = self.clone();
+            tokio::spawn(async move {
+                match permit.guard(fleet.welcome(io, remote)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%remote, %error, "a stranger went away"),
+                    Err(error) => tracing::debug!(%remote, %error),
+                }
+            });
+        }
+    }
+
+    async fn welcome(&self, mut io: TcpStream, remote: SocketAddr) -> Result<(), LinkError> {
+        prepare(&io);
+        let preamble = stream::read_preamble(&mut io, &self.inner.settings.limits).await?;
+        let Some(gateway) = self.named_by(&preamble).await? else {
+            tracing::info!(%remote, "a gateway dialled that is not registered to dial out");
+            return Ok(());
+        };
+        let origin = Origin {
+            gateway: gateway.name.clone(),
+            remote_address: remote.to_string(),
+            dialled_out: true,
+        };
+        let gateway_id = gateway.registration.gateway_id;
+        match self
+            .establish(io, Some(&preamble), gateway_id, origin)
+            .await
+        {
+            Ok(Step::Live(link)) => self.replace_when_old(link),
+            Ok(Step::ShakeHandsAnew) => self.inner.roster.await_link(&gateway.name),
+            Err(error) => self.note_failure(&gateway.name, &error.to_string()).await,
+        }
+        Ok(())
+    }
+
+    async fn named_by(&self, preamble: &Preamble) -> Result<Option<Gateway>, LinkError> {
+        let named: GatewayRef = match preamble {
+            Preamble::Id(id) => (*id).into(),
+            Preamble::Name(name) => name.as_str().into(),
+        };
+        let gateway = self.inner.repository.gateways().find(named).await?;
+        Ok(gateway.filter(|gateway| gateway.reach == Reach::DialOut))
+    }
+
+    fn replace_when_old(&self, link: std::sync::Arc<super::link::Link>) {
+        let fleet = self.clone();
+        let session = std::sync::Arc::clone(link.session());
+        let link = std::sync::Arc::downgrade(&link);
+        let age = self.inner.settings.max_session_age;
+        tokio::spawn(async move {
+            tokio::select! {
+                () = session.closed() => {}
+                () = sleep(age) => {
+                    if let Some(link) = link.upgrade() {
+                        fleet.inner.roster.dismiss(&link);
+                    }
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,309 @@
+//! From a TCP connection to a live link, or to a key installed and the need to shake hands anew.
+//!
+//! Follows the drive contract of [`portcullis_common::rotation::Registration`]: each step is one transaction, stored before
+//! what follows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_common::crypto::kdf::diversify;
+use portcullis_common::handshake::{InitiatorConfig, Preamble};
+use portcullis_common::id::GatewayId;
+use portcullis_common::rotation::{
+    BindError, ENROLMENT_NONCE_LEN, EnrolmentNonce, HeldKey, InstallPlan, InstallRefusal, Offer,
+    ProofError, Refusal, Scope,
+};
+use portcullis_common::stream::{self, ChannelError};
+use portcullis_proto::gateway::v1::{EnrolRequest, InstallRequest};
+use tokio::net::TcpStream;
+
+use super::link::{Link, Origin};
+use super::{Fleet, keep_alive};
+use crate::clock;
+use crate::keys::gateway_keys::diversified;
+use crate::repository::RepositoryError;
+
+/// Meaning of an install message.
+const INSTALL_VERSION: u32 = 1;
+/// How long a gateway may take to store a key or to say its nonce.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What became of a connection.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// It is the gateway's live link.
+    Live(Arc<Link>),
+    /// The gateway got a key: the next handshake uses it.
+    ShakeHandsAnew,
+}
+
+/// Why a connection became no link. Texts are for `portcullis gateway show NAME` and the log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error(
+        "cannot connect to {address}: {source}; look whether the gateway runs there and a firewall lets the server through"
+    )]
+    Connect {
+        address: String,
+        source: std::io::Error,
+    },
+    #[error("cannot connect to {address}: no answer within {} s; look whether the host is up and a firewall lets the server through", .after.as_secs_f32())]
+    ConnectTimeout { address: String, after: Duration },
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the handshake failed: {0}")]
+    Channel(#[from] ChannelError),
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    #[error("no HTTP/2 inside the sealed channel: {0}")]
+    Http(#[from] hyper::Error),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(
+        "the gateway's enrolment nonce is not {ENROLMENT_NONCE_LEN} bytes: install the same version on both sides"
+    )]
+    Nonce,
+    #[error(transparent)]
+    Install(#[from] InstallRefusal),
+    #[error("the gateway did not take the new key: {0}")]
+    Control(String),
+}
+
+impl Fleet {
+    /// Runs a handshake over `io` and what has to follow it.
+    pub(super) async fn establish(
+        &self,
+        io: TcpStream,
+        preamble: Option<&Preamble>,
+        gateway_id: GatewayId,
+        origin: Origin,
+    ) -> Result<Step, LinkError> {
+        let inner = &self.inner;
+        let policy = inner.settings.policy;
+        let gateways = inner.repository.gateways();
+
+        let offer = gateways
+            .update(gateway_id, move |registration, keys| {
+                registration.begin(keys, &policy, clock::now())
+            })
+            .await??;
+        let config = self.initiator_config(gateway_id, offer).await?;
+        let sealed = stream::connect(io, preamble, config, &inner.settings.limits).await?;
+
+        let info = *sealed.session().info();
+        let now = clock::now();
+        let scope = gateways
+            .update(gateway_id, move |registration, keys| {
+                registration.proved(gateway_id, info.mode, info.key_id, keys, &policy, now)
+            })
+            .await??;
+        tracing::info!(
+            gateway = origin.gateway,
+            id = %gateway_id,
+            remote = origin.remote_address,
+            mode = %info.mode,
+            key = %info.key_id,
+            suite = %info.suite,
+            ?scope,
+            "handshake done"
+        );
+        let link =
+            Arc::new(Link::start(sealed, origin, scope, now, keep_alive(&inner.settings)).await?);
+        match scope {
+            Scope::Full => {
+                self.bring_to_life(&link).await?;
+                Ok(Step::Live(link))
+            }
+            Scope::InstallsOnly => {
+                self.install(&link, None).await?;
+                Ok(Step::ShakeHandsAnew)
+            }
+            Scope::Enrolment => {
+                let nonce = self.bind(&link).await?;
+                self.install(&link, Some(nonce)).await?;
+                Ok(Step::ShakeHandsAnew)
+            }
+        }
+    }
+
+    /// Sends the current key, where the link's session was authenticated under another. True: it was sent and taken.
+    pub(super) async fn install(
+        &self,
+        link: &Link,
+        nonce: Option<EnrolmentNonce>,
+    ) -> Result<bool, LinkError> {
+        let repository = &self.inner.repository;
+        let policy = self.inner.settings.policy;
+        let (gateway_id, session_key) = (link.gateway_id(), link.info().key_id);
+        let plan: Option<InstallPlan> = repository
+            .gateways()
+            .update(gateway_id, move |registration, keys| {
+                registration.plan_install(
+                    gateway_id,
+                    session_key,
+                    nonce.as_ref(),
+                    keys,
+                    &policy,
+                    clock::now(),
+                )
+            })
+            .await??;
+        let Some(plan) = plan else {
+            return Ok(false);
+        };
+        let keys = diversified(repository, gateway_id, &[plan.new]).await?;
+        let wrapped_master_key = keys
+            .first()
+            .map(|held| link.session().wrap_master_key(held.id, &held.key))
+            .unwrap_or_default();
+        let request = InstallRequest {
+            version: INSTALL_VERSION,
+            new_key_id: plan.new.to_bytes().to_vec(),
+            replaced_key_id: plan.replaced.to_bytes().to_vec(),
+            wrapped_master_key,
+        };
+        in_time(async { link.control().install(request).await }).await?;
+        tracing::info!(gateway = link.gateway, new = %plan.new, replaced = %plan.replaced, "key installed");
+        Ok(true)
+    }
+
+    async fn initiator_config(
+        &self,
+        gateway_id: GatewayId,
+        offer: Offer,
+    ) -> Result<InitiatorConfig, RepositoryError> {
+        let repository = &self.inner.repository;
+        let mut keys = diversified(repository, gateway_id, &offer.gateway_keys).await?;
+        if let Some((id, key)) = offer.token {
+            keys.push(HeldKey { id, key });
+        }
+        let pairing = match offer.pairing {
+            None => None,
+            Some(id) => repository
+                .gateway_keys()
+                .open(&[id])
+                .await?
+                .first()
+                .map(|key| HeldKey {
+                    id,
+                    key: diversify(key, gateway_id),
+                }),
+        };
+        Ok(InitiatorConfig {
+            server_id: self.inner.settings.server_id,
+            suites: self.inner.settings.suites.clone(),
+            gateway_id,
+            keys,
+            pairing,
+        })
+    }
+
+    /// Asks for the gateway's nonce and binds the token to it.
+    async fn bind(&self, link: &Link) -> Result<EnrolmentNonce, LinkError> {
+        let answer = in_time(async { link.control().enrol(EnrolRequest {}).await }).await?;
+        let nonce: EnrolmentNonce = answer
+            .into_inner()
+            .nonce
+            .try_into()
+            .map_err(|_| LinkError::Nonce)?;
+        let (gateway_id, session_key) = (link.gateway_id(), link.info().key_id);
+        let bound = self
+            .inner
+            .repository
+            .gateways()
+            .update(gateway_id, move |registration, _| {
+                registration.bind(gateway_id, session_key, &nonce, clock::now())
+            })
+            .await?;
+        if bound == Err(BindError::BoundToAnother) {
+            self.raise_alarm(
+                &link.gateway,
+                &format!(
+                    "its enrolment token was used a second time, from {}: it is in two hands; `portcullis gateway revoke {}`, then find out why",
+                    link.remote_address, link.gateway
+                ),
+            )
+            .await;
+        }
+        bound?;
+        Ok(nonce)
+    }
+
+    /// Makes it the gateway's one live link.
+    async fn bring_to_life(&self, link: &Arc<Link>) -> Result<(), LinkError> {
+        let repository = &self.inner.repository;
+        repository
+            .gateways()
+            .seen(&link.gateway, clock::now())
+            .await?;
+        let arrival = self.inner.roster.arrived(link);
+        self.watch_over(link);
+        // An evict or revoke between the proof and the arrival found no link to close.
+        if !self.may_call(link).await? {
+            link.session().close();
+            return Err(ProofError::NotAccepted.into());
+        }
+        if let Some(former) = arrival.flapping_with {
+            self.raise_alarm(
+                &link.gateway,
+                &format!(
+                    "its links replace each other without end, from {former} and {}: two hosts may hold the same key; evict it and enrol the right one",
+                    link.remote_address
+                ),
+            )
+            .await;
+        }
+        let fleet = self.clone();
+        let described = Arc::downgrade(link);
+        tokio::spawn(async move {
+            let Some(link) = described.upgrade() else {
+                return;
+            };
+            if let Err(error) = in_time(link.describe()).await {
+                tracing::warn!(gateway = link.gateway, %error, "the gateway does not describe itself");
+            }
+            fleet.inner.roster.changed();
+        });
+        Ok(())
+    }
+
+    /// Notes when a link is gone.
+    fn watch_over(&self, link: &Arc<Link>) {
+        let fleet = self.clone();
+        let (name, session) = (link.gateway.clone(), Arc::clone(link.session()));
+        let link = Arc::downgrade(link);
+        tokio::spawn(async move {
+            session.closed().await;
+            if fleet.inner.roster.gone(&link) {
+                tracing::warn!(gateway = name, "the link is gone");
+                let gateways = fleet.inner.repository.gateways();
+                if let Err(error) = gateways.seen(&name, clock::now()).await {
+                    tracing::error!(gateway = name, %error, "cannot note when it was last seen");
+                }
+            }
+        });
+    }
+
+    pub(super) async fn raise_alarm(&self, gateway: &str, text: &str) {
+        tracing::error!(gateway, alarm = text);
+        let gateways = self.inner.repository.gateways();
+        if let Err(error) = gateways.raise_alarm(gateway, text, clock::now()).await {
+            tracing::error!(gateway, %error, "cannot store an alarm");
+        }
+    }
+}
+
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, tonic::Status>>,
+) -> Result<T, LinkError> {
+    match tokio::time::timeout(CONTROL_TIMEOUT, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(status)) => Err(LinkError::Control(status.message().to_owned())),
+        Err(_) => Err(LinkError::Control(format!(
+            "no answer within {} s",
+            CONTROL_TIMEOUT.as_secs()
+        ))),
+    }
+}

@@ -1,0 +1,121 @@
+//! One session with one gateway, and the gRPC clients inside it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use portcullis_common::id::GatewayId;
+use portcullis_common::rotation::{Scope, UnixMillis};
+use portcullis_common::stream::{SealedStream, Session, SessionInfo};
+use portcullis_proto::gateway::v1::control_client::ControlClient;
+use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
+use portcullis_proto::gateway::v1::{DescribeRequest, DescribeResponse};
+use tokio::net::TcpStream;
+
+use super::LinkStatus;
+use super::transport::{self, KeepAlive, Requests};
+
+/// The name by which requests go: the gateway knows who asks by the session alone.
+const ORIGIN: &str = "http://gateway.portcullis";
+/// Largest message taken from a gateway, in bytes.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// How long a replaced link may finish its calls.
+const RETIREMENT: Duration = Duration::from_secs(60);
+
+/// A live session.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) gateway: String,
+    pub(super) scope: Scope,
+    pub(super) since: UnixMillis,
+    pub(super) remote_address: String,
+    /// The gateway opened this connection: the server cannot make another.
+    pub(super) dialled_out: bool,
+    session: Arc<Session>,
+    requests: Requests,
+    description: OnceLock<DescribeResponse>,
+}
+
+/// What is known of a link before it is one.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) gateway: String,
+    pub(super) remote_address: String,
+    pub(super) dialled_out: bool,
+}
+
+impl Link {
+    pub(super) async fn start(
+        stream: SealedStream<TcpStream>,
+        origin: Origin,
+        scope: Scope,
+        since: UnixMillis,
+        keep_alive: KeepAlive,
+    ) -> Result<Self, hyper::Error> {
+        let session = Arc::clone(stream.session());
+        let requests = transport::start(stream, keep_alive).await?;
+        Ok(Self {
+            gateway: origin.gateway,
+            scope,
+            since,
+            remote_address: origin.remote_address,
+            dialled_out: origin.dialled_out,
+            session,
+            requests,
+            description: OnceLock::new(),
+        })
+    }
+
+    pub(super) const fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    pub(super) fn info(&self) -> &SessionInfo {
+        self.session.info()
+    }
+
+    pub(super) fn gateway_id(&self) -> GatewayId {
+        self.info().gateway_id
+    }
+
+    pub(super) fn control(&self) -> ControlClient<Requests> {
+        ControlClient::with_origin(self.requests.clone(), http::Uri::from_static(ORIGIN))
+    }
+
+    pub(super) fn provisioning(&self) -> ProvisioningClient<Requests> {
+        ProvisioningClient::with_origin(self.requests.clone(), http::Uri::from_static(ORIGIN))
+            .max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    pub(super) fn status(&self) -> LinkStatus {
+        LinkStatus {
+            gateway: self.gateway.clone(),
+            session: *self.info(),
+            since: self.since,
+            remote_address: self.remote_address.clone(),
+            description: self.description.get().cloned(),
+        }
+    }
+
+    /// Asks the gateway what it is.
+    pub(super) async fn describe(&self) -> Result<(), tonic::Status> {
+        let answer = self.control().describe(DescribeRequest {}).await?;
+        // Asked once; were it asked twice, the first answer would do.
+        let _ = self.description.set(answer.into_inner());
+        Ok(())
+    }
+
+    /// Takes no new calls, lets those in flight end, and closes: after 60 s at the latest.
+    pub(super) fn retire(link: Arc<Self>) {
+        let session = Arc::clone(&link.session);
+        // The connection closes with the last holder of the link, which is then a call in flight.
+        drop(link);
+        tokio::spawn(async move {
+            if tokio::time::timeout(RETIREMENT, session.closed())
+                .await
+                .is_err()
+            {
+                session.close();
+            }
+        });
+    }
+}

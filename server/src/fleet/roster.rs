@@ -1,0 +1,210 @@
+//! Which gateway has which link: in memory, of this process alone.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::link::Link;
+use super::lock;
+
+/// How long a link that was closed to be replaced is awaited.
+pub(super) const REPLACEMENT: Duration = Duration::from_secs(10);
+/// So many replacements of a living link …
+const FLAPS: usize = 5;
+/// … within this time are no accident.
+const FLAP_WINDOW: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    slots: Mutex<HashMap<String, Slot>>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    link: Option<Arc<Link>>,
+    /// A link was closed to be replaced, and its successor is awaited until then.
+    awaited_until: Option<Instant>,
+    /// Why the last push through this link failed.
+    push_error: Option<String>,
+    /// Tells the task that dials to shake hands anew.
+    redial: Arc<Notify>,
+    dialler: Option<AbortHandle>,
+    /// When links that the gateway opened replaced living ones.
+    replacements: VecDeque<Instant>,
+}
+
+/// How a gateway stands, in this process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    pub(super) link: Option<Arc<Link>>,
+    pub(super) awaited: bool,
+    pub(super) push_error: Option<String>,
+}
+
+/// What the arrival of a link meant.
+#[derive(Debug, Default)]
+pub(super) struct Arrival {
+    /// Two hosts seem to hold one key: where the former link came from.
+    pub(super) flapping_with: Option<String>,
+}
+
+impl Roster {
+    /// Counts up with every change of a link or of what is known of one.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(super) fn changed(&self) {
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        let mut links: Vec<_> = lock(&self.slots)
+            .values()
+            .filter_map(|slot| slot.link.clone())
+            .collect();
+        links.sort_by(|a, b| a.gateway.cmp(&b.gateway));
+        links
+    }
+
+    pub(super) fn standing(&self, gateway: &str) -> Standing {
+        let slots = lock(&self.slots);
+        slots
+            .get(gateway)
+            .map_or_else(Standing::default, |slot| Standing {
+                link: slot.link.clone(),
+                awaited: slot
+                    .awaited_until
+                    .is_some_and(|until| Instant::now() < until),
+                push_error: slot.push_error.clone(),
+            })
+    }
+
+    /// A link came to live: it takes the former one's place, which takes no new calls.
+    pub(super) fn arrived(&self, link: &Arc<Link>) -> Arrival {
+        let mut arrival = Arrival::default();
+        let former = self.with_slot(&link.gateway, |slot| {
+            let expected = slot.awaited_until.take().is_some();
+            slot.push_error = None;
+            let former = slot.link.replace(Arc::clone(link));
+            if let Some(former) = former.as_ref().filter(|_| link.dialled_out && !expected) {
+                let now = Instant::now();
+                slot.replacements.push_back(now);
+                slot.replacements
+                    .retain(|at| now.duration_since(*at) < FLAP_WINDOW);
+                if slot.replacements.len() >= FLAPS {
+                    slot.replacements.clear();
+                    arrival.flapping_with = Some(former.remote_address.clone());
+                }
+            }
+            former
+        });
+        if let Some(former) = former {
+            Link::retire(former);
+        }
+        self.changed();
+        arrival
+    }
+
+    /// A link is gone: forgets it, unless another took its place already. True: it was the live one.
+    pub(super) fn gone(&self, link: &std::sync::Weak<Link>) -> bool {
+        let mut found = false;
+        for slot in lock(&self.slots).values_mut() {
+            if slot
+                .link
+                .as_ref()
+                .is_some_and(|held| std::ptr::eq(Arc::as_ptr(held), link.as_ptr()))
+            {
+                slot.link = None;
+                found = true;
+            }
+        }
+        self.changed();
+        found
+    }
+
+    /// Closes a link that the gateway opened, so that it opens another, which is awaited.
+    pub(super) fn dismiss(&self, link: &Arc<Link>) {
+        let dismissed = self.with_slot(&link.gateway, |slot| {
+            slot.link
+                .take_if(|held| Arc::ptr_eq(held, link))
+                .inspect(|_| {
+                    slot.awaited_until = Some(Instant::now() + REPLACEMENT);
+                })
+        });
+        if let Some(dismissed) = dismissed {
+            Link::retire(dismissed);
+        }
+        self.changed();
+    }
+
+    /// A successor is on its way: calls wait for it rather than fail.
+    pub(super) fn await_link(&self, gateway: &str) {
+        self.with_slot(gateway, |slot| {
+            slot.awaited_until = Some(Instant::now() + REPLACEMENT);
+        });
+    }
+
+    /// Nobody is on the way any more.
+    pub(super) fn give_up(&self, gateway: &str) {
+        self.with_slot(gateway, |slot| slot.awaited_until = None);
+        self.changed();
+    }
+
+    pub(super) fn push_failed(&self, gateway: &str, error: String) {
+        self.with_slot(gateway, |slot| slot.push_error = Some(error));
+        self.changed();
+    }
+
+    /// Ends a gateway's link at once.
+    pub(super) fn cut(&self, gateway: &str) -> Option<Arc<Link>> {
+        let link = self.with_slot(gateway, |slot| {
+            slot.awaited_until = None;
+            slot.push_error = None;
+            slot.link.take()
+        });
+        if let Some(link) = &link {
+            link.session().close();
+        }
+        self.changed();
+        link
+    }
+
+    /// Tells the task that dials this gateway.
+    pub(super) fn redial(&self, gateway: &str) -> Arc<Notify> {
+        self.with_slot(gateway, |slot| Arc::clone(&slot.redial))
+    }
+
+    /// Starts the task that dials this gateway, unless it runs.
+    pub(super) fn ensure_dialler(&self, gateway: &str, start: impl FnOnce() -> AbortHandle) {
+        self.with_slot(gateway, |slot| {
+            if slot.dialler.as_ref().is_none_or(AbortHandle::is_finished) {
+                slot.dialler = Some(start());
+            }
+        });
+    }
+
+    /// Stops dialling and forgets every link, giving them.
+    pub(super) fn clear(&self) -> Vec<Arc<Link>> {
+        let slots = std::mem::take(&mut *lock(&self.slots));
+        slots
+            .into_values()
+            .filter_map(|slot| {
+                if let Some(dialler) = slot.dialler {
+                    dialler.abort();
+                }
+                slot.link
+            })
+            .collect()
+    }
+
+    fn with_slot<T>(&self, gateway: &str, then: impl FnOnce(&mut Slot) -> T) -> T {
+        then(lock(&self.slots).entry(gateway.to_owned()).or_default())
+    }
+}
