@@ -1,14 +1,31 @@
 //! The running server.
 
+pub mod hardening;
+pub mod init;
+pub mod lock;
+pub mod logging;
 pub mod permissions;
+mod unlocked;
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis_common::id::ServerId;
 use portcullis_common::rotation::{Policy, UnixMillis};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::fleet::Fleet;
-use crate::repository::Repository;
+use crate::api::{self, AdminSocket, SocketError};
+use crate::clock;
+use crate::config::Config;
+use crate::fleet::{self, Fleet};
+use crate::keys::KeyringError;
+use crate::keys::protection::ProtectionError;
+use crate::repository::{Repository, RepositoryError};
+use lock::{DataDirLock, LockError};
+use permissions::PermissionError;
+pub use unlocked::Unlocked;
 
 /// What the admin API works on. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,4 +44,99 @@ pub struct Services {
     pub token_lifetime: Duration,
     /// How long pairing stays open for a gateway added with it.
     pub pairing_lifetime: Duration,
+}
+
+/// Why the server does not run. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A file or folder is open to others.
+    #[error(transparent)]
+    Permission(#[from] PermissionError),
+    /// Another server runs here.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The secret cannot be used.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
+    /// The server keys do not open.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The repository cannot be used.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The port for gateways that dial out cannot be had.
+    #[error(
+        "cannot listen on {address} for gateways that dial out: {source}; stop what listens there, or set another [dial_out] listen"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The admin socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The admin API ended.
+    #[error("the admin API failed: {0}")]
+    Api(#[from] tonic::transport::Error),
+    /// The program's own machinery does not start.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+/// Runs the server until SIGTERM or SIGINT, then closes every link and the repository.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Runtime)?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+
+    Unlocked::must_exist(&config)?;
+    permissions::check_private(&config.data_dir)?;
+    let _lock = DataDirLock::take(&config.data_dir)?;
+    let Unlocked {
+        server_id,
+        repository,
+    } = Unlocked::open(&config).await?;
+    let socket = AdminSocket::bind(&config.admin.socket)?;
+    let dial_out = match config.dial_out.listen {
+        None => None,
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(|source| ServeError::Listen { address, source })?,
+        ),
+    };
+
+    let fleet = Fleet::new(repository.clone(), fleet::Settings::new(server_id, &config));
+    fleet.start(dial_out).await?;
+    tracing::info!(
+        %server_id,
+        admin = %config.admin.socket.display(),
+        dial_out = fleet.dial_out_address().map(tracing::field::display),
+        "serving"
+    );
+    let services = Services {
+        server_id,
+        started: clock::now(),
+        repository: repository.clone(),
+        fleet: fleet.clone(),
+        policy: config.keys.policy(),
+        token_lifetime: config.keys.token_lifetime,
+        pairing_lifetime: config.keys.pairing_lifetime,
+    };
+    let served = api::serve(socket, services, shutdown).await;
+    fleet.stop().await;
+    repository.database().close().await;
+    tracing::info!("stopped");
+    Ok(served?)
 }

@@ -1,0 +1,22 @@
+use std::io;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::config::Config;
+use crate::serve::{ServeError, logging, serve};
+
+/// `portcullis-server serve`
+pub(super) fn run(config: Config) -> Result<(), ServeError> {
+    logging::start(&config.log);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    runtime(threads)
+        .map_err(ServeError::Runtime)?
+        .block_on(serve(config))
+}
+
+pub(super) fn runtime(threads: usize) -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+}

@@ -1,0 +1,124 @@
+//! Makes a repository, its secret and the first keys: all of it, or nothing.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use portcullis_common::id::{KeyId, KeyKind, ServerId};
+
+use super::permissions::{self, PermissionError};
+use crate::clock;
+use crate::config::Config;
+use crate::keys::protection::Protection;
+use crate::keys::{Keyring, gateway_keys};
+use crate::repository::{Database, Repository, RepositoryError};
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is a repository, or a secret.
+    #[error("{path} is already there: `portcullis-server init` never overwrites; use it as it is, or move it away with the rest of its folder", path = .0.display())]
+    Exists(PathBuf),
+    /// A folder or file cannot be made.
+    #[error("cannot make {path}: {source}; nothing was left behind", path = path.display())]
+    System {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data folder is open to others.
+    #[error(transparent)]
+    Permission(#[from] PermissionError),
+    /// The repository cannot be written.
+    #[error("cannot make the repository: {0}; nothing was left behind")]
+    Repository(#[from] RepositoryError),
+    /// The program's own machinery does not start.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// The new server.
+    pub server_id: ServerId,
+    /// The first gateway key.
+    pub gateway_key: KeyId,
+}
+
+/// Makes the repository and the secret that `config` names.
+///
+/// # Errors
+/// [`InitError`]; nothing was left behind, but for empty folders.
+pub async fn init(config: &Config) -> Result<Made, InitError> {
+    let repository_file = config.repository_file();
+    for path in [&repository_file, &config.secret_file] {
+        if path.symlink_metadata().is_ok() {
+            return Err(InitError::Exists(path.clone()));
+        }
+    }
+    make_dir(&config.data_dir)?;
+    permissions::check_private(&config.data_dir)?;
+    if let Some(folder) = config.secret_file.parent().filter(|path| !path.exists()) {
+        make_dir(folder)?;
+    }
+    // The repository is made beside its place: what a crash leaves there is never taken for a repository.
+    let beside = tempfile::Builder::new()
+        .prefix(".init-")
+        .tempdir_in(&config.data_dir)
+        .map_err(|source| system(&config.data_dir, source))?;
+    let unfinished = beside.path().join("portcullis.db");
+    let (protection, secret) = Protection::random();
+    let made = fill(&unfinished, &protection).await?;
+
+    permissions::create_private_file(&config.secret_file, secret.as_bytes())
+        .map_err(|source| system(&config.secret_file, source))?;
+    let placed = config
+        .secret_file
+        .parent()
+        .map_or(Ok(()), permissions::sync_dir)
+        // Fails where another `init` was faster, which a rename would not.
+        .and_then(|()| fs::hard_link(&unfinished, &repository_file))
+        .and_then(|()| permissions::sync_dir(&config.data_dir));
+    if let Err(source) = placed {
+        fs::remove_file(&config.secret_file)
+            .map_err(|source| system(&config.secret_file, source))?;
+        return Err(system(&repository_file, source));
+    }
+    Ok(made)
+}
+
+async fn fill(path: &Path, protection: &Protection) -> Result<Made, RepositoryError> {
+    let now = clock::now();
+    let server_id = ServerId::random(&mut rand::rng());
+    let database = Database::create(path).await?;
+    let filled = async {
+        database.meta().set_server_id(server_id).await?;
+        let keyring = Keyring::create(&database, protection, now).await?;
+        let repository = Repository::new(database.clone(), Arc::new(keyring));
+        let key = gateway_keys::generate(KeyKind::Tdes, now);
+        let gateway_key = key.id;
+        // Nobody else knows of this repository: there is no other rotation to lose against.
+        let _ = repository.gateway_keys().rotate(key, None, false).await?;
+        Ok(Made {
+            server_id,
+            gateway_key,
+        })
+    };
+    let filled = filled.await;
+    database.close().await;
+    filled
+}
+
+fn make_dir(path: &Path) -> Result<(), InitError> {
+    permissions::create_private_dir(path).map_err(|source| system(path, source))
+}
+
+fn system(path: &Path, source: io::Error) -> InitError {
+    InitError::System {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,74 @@
+//! One server per data folder: SQLite's file is one process's.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Why the data folder is not ours.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another server runs on it.
+    #[error(
+        "another portcullis-server uses {path}: stop it first, or give this one another data_dir",
+        path = .0.display()
+    )]
+    Taken(PathBuf),
+    /// The lock file cannot be made.
+    #[error("cannot lock {path}: {source}", path = path.display())]
+    System {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Held for as long as the server runs; the system frees it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct DataDirLock {
+    _file: File,
+}
+
+impl DataDirLock {
+    /// Takes the lock of `data_dir`.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn take(data_dir: &Path) -> Result<Self, LockError> {
+        let path = data_dir.join("lock");
+        let system = |source| LockError::System {
+            path: path.clone(),
+            source,
+        };
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(system)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Taken(data_dir.to_owned())),
+            Err(error) => Err(system(error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_on_the_same_folder_is_refused_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = DataDirLock::take(folder.path()).unwrap();
+        let error = DataDirLock::take(folder.path()).unwrap_err();
+        assert!(matches!(error, LockError::Taken(_)), "{error}");
+        drop(first);
+        DataDirLock::take(folder.path()).unwrap();
+    }
+}
