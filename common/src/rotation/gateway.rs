@@ -473,3 +473,6 @@ impl GatewayRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -188,3 +188,123 @@ impl<'a> Reader<'a> {
         Ok(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::KeyKind;
+    use crate::rotation::EnrolmentToken;
+
+    fn held(kind: KeyKind) -> HeldKey {
+        HeldKey {
+            id: KeyId::random(kind, &mut rand::rng()),
+            key: MasterKey::random(kind, &mut rand::rng()),
+        }
+    }
+
+    /// One record of each shape.
+    fn records() -> Vec<GatewayRecord> {
+        let mut rng = rand::rng();
+        let id = GatewayId::random(&mut rng);
+        let token = EnrolmentToken::random(id, KeyKind::Tdes, &mut rng);
+        let empty = GatewayRecord::empty();
+        let open = empty.open_pairing(UnixMillis(u64::MAX)).unwrap();
+        let claimed = open.begin(RunId::random(&mut rng), UnixMillis(0)).store;
+        let enrolling = empty.enrol(&token, false, &mut rng).unwrap();
+        let installed = enrolling
+            .install(token.key_id(), token.key_id(), held(KeyKind::Tdes))
+            .unwrap();
+        let keyed = |pending| GatewayRecord {
+            state: State::Keyed {
+                gateway_id: id,
+                active: held(KeyKind::Aes256),
+                pending,
+            },
+        };
+        vec![
+            empty,
+            open,
+            claimed.unwrap(),
+            enrolling,
+            installed,
+            keyed(None),
+            keyed(Some(held(KeyKind::Tdes))),
+            keyed(Some(held(KeyKind::Aes256))),
+        ]
+    }
+
+    #[test]
+    fn every_record_is_read_as_it_was_written() {
+        for record in records() {
+            let bytes = record.encode();
+            assert!(bytes.capacity() >= bytes.len() && bytes.len() <= 512);
+            let read = GatewayRecord::decode(&bytes).unwrap();
+            assert_eq!(read.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_record_cut_short_or_lengthened_is_refused() {
+        for record in records() {
+            let bytes = record.encode();
+            for len in 0..bytes.len() {
+                assert!(GatewayRecord::decode(&bytes[..len]).is_err(), "{len} bytes");
+            }
+            let mut longer = bytes.to_vec();
+            longer.push(0);
+            assert!(GatewayRecord::decode(&longer).is_err());
+        }
+    }
+
+    #[test]
+    fn a_record_with_any_bit_flipped_is_refused() {
+        for record in records() {
+            let mut bytes = record.encode().to_vec();
+            for bit in 0..bytes.len() * 8 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                assert!(GatewayRecord::decode(&bytes).is_err(), "bit {bit}");
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    /// With a digest that fits: what damage would not do, but an error in a program might.
+    #[test]
+    fn contents_that_no_record_has_are_refused() {
+        let sealed = |change: &dyn Fn(&mut Vec<u8>), record: &GatewayRecord| {
+            let mut bytes = record.encode().to_vec();
+            bytes.truncate(bytes.len() - DIGEST_LEN);
+            change(&mut bytes);
+            let digest = Sha256::digest(&bytes);
+            bytes.extend_from_slice(&digest);
+            GatewayRecord::decode(&bytes).map(|_| ())
+        };
+        let enrolling = &records()[3];
+        let state = MAGIC.len() + 1;
+        let (id, key) = (state + 1, state + 1 + GatewayId::LEN + 1);
+        assert_eq!(sealed(&|_| {}, enrolling), Ok(()));
+        let cases: [(&str, &dyn Fn(&mut Vec<u8>)); 7] = [
+            ("an unknown state", &|b| b[state] = 9),
+            ("the id of no gateway", &|b| b[id..id + 16].fill(0)),
+            ("no enrolment key", &|b| b[key - 1] = 0),
+            ("a flag that is none", &|b| b[key - 1] = 2),
+            ("a kind that is none", &|b| b[key] = 3),
+            ("the default key's id", &|b| {
+                b[key..key + KeyId::LEN].copy_from_slice(&KeyId::DEFAULT.to_bytes());
+            }),
+            ("bytes left over", &|b| b.push(0)),
+        ];
+        for (what, change) in cases {
+            assert_eq!(
+                sealed(change, enrolling),
+                Err(RecordError::Damaged),
+                "{what}"
+            );
+        }
+        assert_eq!(
+            sealed(&|b| b[MAGIC.len()] = 2, enrolling),
+            Err(RecordError::Version(2))
+        );
+        assert_eq!(sealed(&|b| b[0] = 0, enrolling), Err(RecordError::NoRecord));
+    }
+}

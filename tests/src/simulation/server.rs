@@ -277,8 +277,12 @@ impl World {
         };
         let (named, key_id, scope) = (self.named(g, session), session.key_id(), *scope);
         let unchecked = self.fault == Some(Fault::CallUnderOutdated);
-        let may = self.transact(s, g, |registration, keys, _| {
-            registration.may_call(named, scope, key_id, keys) || (unchecked && scope == Scope::Full)
+        let may = self.transact(s, g, |stored, keys, _| {
+            let mut registration = stored.clone();
+            if unchecked && registration.gateway_id == named && registration.last_proved.is_some() {
+                registration.last_proved = Some(key_id);
+            }
+            registration.may_call(named, scope, key_id, keys)
         })?;
         if may {
             self.check_call(g, session);

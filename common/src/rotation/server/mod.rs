@@ -455,3 +455,6 @@ impl fmt::Debug for TokenState {
 fn current(keys: &[GatewayKeyInfo]) -> Option<&GatewayKeyInfo> {
     keys.iter().max_by_key(|key| key.generation)
 }
+
+#[cfg(test)]
+mod tests;
