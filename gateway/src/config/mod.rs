@@ -6,6 +6,8 @@
 mod problem;
 mod section;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -63,7 +63,7 @@ pub fn open(config: &Config) -> Box<dyn KeyStore> {
     platform::open(config)
 }
 
-impl dyn KeyStore {
+impl dyn KeyStore + '_ {
     /// The record as it is now.
     ///
     /// # Errors

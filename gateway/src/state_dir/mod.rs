@@ -142,9 +142,16 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`] where the folder is unsafe or unreadable.
     pub fn is_running(&self) -> Result<bool, StateDirError> {
-        match self.lock_run() {
-            Ok(_) => Ok(false),
-            Err(StateDirError::Running { .. }) => Ok(true),
+        let Some(folder) = platform::Folder::open(&self.path)? else {
+            return Ok(false);
+        };
+        // Not made here: whoever only looks changes nothing.
+        let Some(file) = folder.open_lock_file(RUN_LOCK)? else {
+            return Ok(false);
+        };
+        match self.try_lock(&file, RUN_LOCK) {
+            Ok(()) => Ok(false),
+            Err(StateDirError::Locked { .. }) => Ok(true),
             Err(other) => Err(other),
         }
     }
@@ -181,7 +188,7 @@ pub enum StateDirError {
         folder: PathBuf,
     },
     /// A link stands where the folder or file should.
-    #[error("{} is a symbolic link, which is refused: name the real place in state_dir", path.display())]
+    #[error("{} is a symbolic link, which is refused: put the real folder or file in its place", path.display())]
     Link {
         /// The link.
         path: PathBuf,

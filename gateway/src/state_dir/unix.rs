@@ -93,6 +93,12 @@ impl Folder {
         Ok(())
     }
 
+    /// The lock file; `None` where there is none.
+    pub(super) fn open_lock_file(&self, name: &str) -> Result<Option<File>, StateDirError> {
+        self.open_file(name, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC)
+    }
+
+    /// The lock file, made where there is none.
     pub(super) fn lock_file(&self, name: &str) -> Result<File, StateDirError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.open_file(name, flags)?.ok_or_else(|| {

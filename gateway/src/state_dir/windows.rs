@@ -73,6 +73,17 @@ impl Folder {
             })
     }
 
+    /// The lock file; `None` where there is none.
+    pub(super) fn open_lock_file(&self, name: &str) -> Result<Option<File>, StateDirError> {
+        let path = self.path.join(name);
+        match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StateDirError::io("open", &path, error)),
+        }
+    }
+
+    /// The lock file, made where there is none.
     pub(super) fn lock_file(&self, name: &str) -> Result<File, StateDirError> {
         let path = self.path.join(name);
         OpenOptions::new()

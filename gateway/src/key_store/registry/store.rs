@@ -148,3 +148,30 @@ impl KeyStore for RegistryStore {
 fn win32_error<T>(result: windows_registry::Result<T>) -> io::Result<T> {
     result.map_err(|error| io::Error::from_raw_os_error(error.code().0 & 0xFFFF))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let instance = format!("acl-test-{}", std::process::id());
+        let store: &dyn KeyStore = &RegistryStore::new(&instance, folder.path());
+        store.reset().unwrap();
+        store.load().unwrap();
+        let path = format!(r"SOFTWARE\Portcullis\Gateway\{instance}");
+        let key = LOCAL_MACHINE
+            .options()
+            .read()
+            .access(READ_CONTROL | WRITE_DAC | WRITE_OWNER)
+            .open(&path)
+            .unwrap();
+        win32::restrict(&key, "O:BAD:P(A;;KA;;;SY)(A;;KA;;;BA)(A;;KR;;;BU)").unwrap();
+        for refused in [store.load().map(drop), store.reset()] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, KeyStoreError::Exposed { .. }), "{error}");
+        }
+        LOCAL_MACHINE.remove_tree(&path).unwrap();
+    }
+}

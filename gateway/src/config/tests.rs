@@ -1,0 +1,168 @@
+//! What a reader of the messages sees, and that the sample in `deploy/` is what the program does without one.
+
+use std::path::Path;
+
+use super::*;
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = Config::parse(Path::new("gateway.toml"), text).unwrap_err();
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_sample_in_deploy_is_what_holds_without_a_configuration() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/gateway.toml");
+    let sample = Config::load(Some(&file)).unwrap();
+    let default = Config::parse(&file, "").unwrap();
+    assert_eq!(format!("{sample:?}"), format!("{default:?}"));
+}
+
+#[test]
+fn every_default_is_written_out_in_the_sample() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/gateway.toml");
+    let text = fs::read_to_string(file).unwrap();
+    let keys = [
+        "instance",
+        "state_dir",
+        "address",
+        "# server",
+        "# name",
+        "suites",
+        "handshake_timeout",
+        "epoch_age",
+        "half_open",
+        "half_open_per_address",
+        "calls",
+        "call_timeout",
+        "level",
+        "format",
+    ];
+    for key in keys {
+        let stands = text
+            .lines()
+            .any(|line| line.starts_with(&format!("{key} = ")));
+        assert!(stands, "{key} does not stand in the sample");
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_line_key_and_what_is_allowed() {
+    let found = problems(
+        "port = 1\n[listen]\naddress = \"here\"\n[channel]\nsuites = [\n  \"TDES-CTR-HMAC-SHA256\",\n  \"RC4\",\n]\n[limits]\ncalls = 0\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "gateway.toml:1: port: unknown key: allowed here are `instance`, `state_dir`, `listen`, `dial_out`, `channel`, `limits`, `log`, `connectors`",
+            "gateway.toml:3: listen.address: `here`: IP:PORT is allowed, such as \"0.0.0.0:9278\" or \"[::]:9278\"",
+            "gateway.toml:7: channel.suites: `RC4`: no suite of that name: there are `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
+            "gateway.toml:10: limits.calls: out of range: a whole number from 1 to 4096 is allowed",
+        ]
+    );
+}
+
+#[test]
+fn a_value_of_another_type_is_named() {
+    let found = problems("state_dir = 3\n[log]\nlevel = true\n[limits]\ncalls = \"many\"\n");
+    assert_eq!(
+        found,
+        [
+            "gateway.toml:1: state_dir: a whole number stands here: a text in quotes is allowed",
+            "gateway.toml:3: log.level: true or false stands here: a text in quotes is allowed",
+            "gateway.toml:5: limits.calls: a text stands here: a whole number from 1 to 4096 is allowed",
+        ]
+    );
+}
+
+#[test]
+fn broken_toml_is_reported_with_its_line() {
+    let found = problems("instance = \"a\"\n[listen\n");
+    assert!(
+        found[0].starts_with("gateway.toml:2: this is no valid TOML: "),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn both_ways_of_dialling_are_too_many() {
+    let found = problems("[listen]\n[dial_out]\nserver = \"central:9279\"\n");
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].contains("gateway.toml:2: dial_out: either"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_server_to_dial_is_a_host_and_a_port() {
+    for good in [
+        "central.example.com:9279",
+        "10.0.0.1:1",
+        "[2001:db8::1]:65535",
+    ] {
+        let text = format!("[dial_out]\nserver = \"{good}\"\n");
+        let config = Config::parse(Path::new("gateway.toml"), &text).unwrap();
+        assert_eq!(
+            config.dial,
+            Dial::Out {
+                server: good.to_owned(),
+                name: None
+            }
+        );
+    }
+    for bad in [
+        "central",
+        "central:",
+        ":9279",
+        "central:0",
+        "central:99999",
+        "2001:db8::1:9279",
+        "[nine]:9279",
+        "a b:1",
+    ] {
+        let found = problems(&format!("[dial_out]\nserver = \"{bad}\"\n"));
+        assert!(
+            found[0].contains("HOST:PORT is allowed"),
+            "{bad}: {found:?}"
+        );
+    }
+    assert!(problems("[dial_out]\n")[0].contains("dial_out.server: missing"));
+}
+
+#[test]
+fn a_connector_keeps_its_own_keys_and_their_lines() {
+    let text = "[connectors.local]\ntype = \"unix\"\nprefix = \"/srv\"\n[connectors.local.guard_rails]\nread_only = true\n";
+    let config = Config::parse(Path::new("gateway.toml"), text).unwrap();
+    let local = &config.connectors.connectors[0];
+    assert_eq!(
+        (local.name.as_str(), local.kind.as_str()),
+        ("local", "unix")
+    );
+    let problems = Problems::new(Path::new("gateway.toml"));
+    let mut section = Section::new(local.path(), &local.table, &problems);
+    assert_eq!(section.text("type"), Some("unix"));
+    assert_eq!(section.line_of("prefix"), 3);
+    let mut rails = section.section("guard_rails").unwrap();
+    assert_eq!(rails.boolean("read_only"), Some(true));
+    rails.finish();
+    section.finish();
+    let left: Vec<_> = problems
+        .into_vec()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        left,
+        [
+            "gateway.toml:3: connectors.local.prefix: unknown key: allowed in [connectors.local] are `type`, `guard_rails`"
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error_only_where_it_was_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("gateway.toml");
+    let found = Config::load(Some(&missing)).unwrap_err();
+    assert!(found[0].message.contains("there is no such file"));
+}
