@@ -3,6 +3,7 @@
 //! Depends in one direction only: `cli`, `serve` → `api` → `provisioning` → `fleet` → `keys` → `repository`.
 #![forbid(unsafe_code)]
 
+pub mod admin_cli;
 pub mod api;
 pub mod cli;
 pub mod clock;

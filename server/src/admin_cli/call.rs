@@ -1,0 +1,261 @@
+//! Calls on a resource, and what came of them.
+
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use data_encoding::HEXLOWER;
+use portcullis_proto::admin::v1::ExecuteRequest;
+use portcullis_proto::admin::v1::calls_client::CallsClient;
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::done::Detail;
+use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
+use portcullis_proto::gateway::v1::{
+    Call, FailureKind, GetSchema, ObjectClass, Outcome, Schema, SearchItem,
+};
+use rand::RngExt;
+use serde_json::{Value, json};
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+use super::context::Context;
+use super::error::CliError;
+use super::input::typing::Typing;
+use super::view::View;
+use super::view::text::printable;
+
+/// What every call takes.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct CallArgs {
+    /// How long the gateway may take; its own limit is never exceeded
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Your own id for this call, by which logs can be searched: 1 to 128 of A-Z a-z 0-9 . _ : -
+    #[arg(long, value_name = "ID")]
+    call_id: Option<String>,
+}
+
+impl CallArgs {
+    /// With a time limit, where there is one.
+    pub(super) fn with_timeout(timeout: Option<Duration>) -> Self {
+        Self {
+            timeout,
+            call_id: None,
+        }
+    }
+
+    /// The caller's own id; empty: none was given.
+    pub(super) fn id(&self) -> &str {
+        self.call_id.as_deref().unwrap_or_default()
+    }
+
+    /// With an id in any case: the caller's own, or a random one.
+    pub(super) fn identified(&self) -> Self {
+        self.with_id(self.call_id.clone().unwrap_or_else(random_call_id))
+    }
+
+    /// With an id that is not the user's to choose.
+    pub(super) fn with_id(&self, call_id: String) -> Self {
+        Self {
+            timeout: self.timeout,
+            call_id: Some(call_id),
+        }
+    }
+}
+
+/// Makes calls on one resource.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    client: CallsClient<Channel>,
+    resource: String,
+}
+
+impl Caller {
+    pub(super) async fn new(context: &Context, resource: String) -> Result<Self, CliError> {
+        Ok(Self {
+            client: context.calls().await?,
+            resource,
+        })
+    }
+
+    /// One call of any verb but `search`.
+    ///
+    /// # Errors
+    /// [`CliError::CallFailed`] where nothing has changed, [`CliError::Indeterminate`] where nobody knows.
+    pub(super) async fn execute(
+        &mut self,
+        verb: Verb,
+        args: &CallArgs,
+    ) -> Result<Answer, CliError> {
+        let changes = changes(&verb);
+        let request = self.request(verb, args)?;
+        let call_id = call_id_of(&request);
+        match self.client.execute(request).await {
+            Ok(outcome) => Answer::from_outcome(outcome.into_inner()),
+            Err(status) => Err(match CliError::from(status) {
+                CliError::Lost { detail } if changes => CliError::Indeterminate {
+                    call_id,
+                    message: format!(
+                        "the connection to the server was lost before it answered ({detail}): nobody knows whether the call was carried out; look at the object, then decide"
+                    ),
+                    server_lost: true,
+                },
+                error => error,
+            }),
+        }
+    }
+
+    /// One page of a search.
+    pub(super) async fn search(
+        &mut self,
+        verb: Verb,
+        args: &CallArgs,
+    ) -> Result<Streaming<SearchItem>, CliError> {
+        let request = self.request(verb, args)?;
+        Ok(self.client.search(request).await?.into_inner())
+    }
+
+    /// How the attributes of a class are typed. A connector without a schema leaves everything text.
+    pub(super) async fn typing(
+        &mut self,
+        class: ObjectClass,
+        args: &CallArgs,
+    ) -> Result<Typing, CliError> {
+        // Not under the caller's id: that is the call's own.
+        let args = args.with_id(random_call_id());
+        match self.execute(Verb::Schema(GetSchema {}), &args).await {
+            Ok(answer) => Ok(Typing::new(class, answer.schema())),
+            Err(CliError::CallFailed {
+                kind: FailureKind::Unsupported,
+                ..
+            }) => Ok(Typing::new(class, None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn request(&self, verb: Verb, args: &CallArgs) -> Result<ExecuteRequest, CliError> {
+        let timeout_ms = args
+            .timeout
+            .map(|timeout| u32::try_from(timeout.as_millis()))
+            .transpose()
+            .map_err(|_| CliError::usage("--timeout is too long: give at most 49d"))?
+            .unwrap_or(0);
+        Ok(ExecuteRequest {
+            resource: self.resource.clone(),
+            call: Some(Call {
+                call_id: args.call_id.clone().unwrap_or_else(random_call_id),
+                timeout_ms,
+                verb: Some(verb),
+                ..Call::default()
+            }),
+        })
+    }
+}
+
+/// A call that was carried out.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) call_id: String,
+    pub(super) detail: Option<Detail>,
+}
+
+impl Answer {
+    fn from_outcome(outcome: Outcome) -> Result<Self, CliError> {
+        let call_id = outcome.call_id;
+        match outcome.result {
+            Some(OutcomeResult::Done(done)) => Ok(Self {
+                call_id,
+                detail: done.detail,
+            }),
+            Some(OutcomeResult::Failed(failure)) => Err(CliError::CallFailed {
+                call_id,
+                kind: failure.kind(),
+                message: failure.message,
+            }),
+            Some(OutcomeResult::Indeterminate(indeterminate)) => Err(CliError::Indeterminate {
+                call_id,
+                message: indeterminate.message,
+                server_lost: false,
+            }),
+            None => Err(CliError::BadAnswer("an outcome without a result")),
+        }
+    }
+
+    fn schema(self) -> Option<Schema> {
+        match self.detail {
+            Some(Detail::Schema(schema)) => Some(schema),
+            _ => None,
+        }
+    }
+
+    /// Prints what came of it: the detail that came back, or else `sentence`.
+    pub(super) fn print(self, context: &Context, sentence: &str) -> Result<(), CliError> {
+        context.print(&Printed {
+            answer: &self,
+            sentence,
+        })
+    }
+}
+
+struct Printed<'a> {
+    answer: &'a Answer,
+    sentence: &'a str,
+}
+
+impl View for Printed<'_> {
+    fn table(&self, now: SystemTime) -> String {
+        match &self.answer.detail {
+            Some(Detail::Object(object)) => object.table(now),
+            Some(Detail::Schema(schema)) => schema.table(now),
+            Some(Detail::Run(run)) => run.table(now),
+            Some(Detail::Report(report)) if !report.is_empty() => printable(report),
+            Some(Detail::Report(_)) | None => printable(self.sentence),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let mut out = json!({ "call_id": self.answer.call_id, "outcome": "done" });
+        let detail = match &self.answer.detail {
+            Some(Detail::Object(object)) => Some(("object", object.json())),
+            Some(Detail::Schema(schema)) => Some(("schema", schema.json())),
+            Some(Detail::Run(run)) => Some(("run", run.json())),
+            Some(Detail::Report(report)) => Some(("report", report.clone().into())),
+            None => None,
+        };
+        if let (Some((name, value)), Some(out)) = (detail, out.as_object_mut()) {
+            out.insert(name.to_owned(), value);
+        }
+        out
+    }
+}
+
+/// An id for a call that nobody named.
+pub(super) fn random_call_id() -> String {
+    format!("cli-{}", HEXLOWER.encode(&rand::rng().random::<[u8; 16]>()))
+}
+
+fn call_id_of(request: &ExecuteRequest) -> String {
+    request
+        .call
+        .as_ref()
+        .map(|call| call.call_id.clone())
+        .unwrap_or_default()
+}
+
+/// Whether the verb may leave something changed behind.
+fn changes(verb: &Verb) -> bool {
+    match verb {
+        Verb::Test(_)
+        | Verb::Schema(_)
+        | Verb::Get(_)
+        | Verb::Authenticate(_)
+        | Verb::Search(_) => false,
+        Verb::Create(_)
+        | Verb::Update(_)
+        | Verb::Delete(_)
+        | Verb::Enable(_)
+        | Verb::Disable(_)
+        | Verb::SetPassword(_)
+        | Verb::Rename(_)
+        | Verb::Run(_) => true,
+    }
+}

@@ -1,0 +1,123 @@
+//! What every verb works with: the way to the server, and the way results and errors are printed.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use portcullis_proto::admin::v1::calls_client::CallsClient;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
+use portcullis_proto::admin::v1::resources_client::ResourcesClient;
+use portcullis_proto::admin::v1::system_client::SystemClient;
+use serde_json::{Value, json};
+use tonic::transport::Channel;
+
+use super::Format;
+use super::connect::connect;
+use super::error::CliError;
+use super::view::View;
+
+/// What every verb works with.
+#[derive(Debug)]
+pub(super) struct Context {
+    socket: PathBuf,
+    format: Format,
+}
+
+impl Context {
+    pub(super) fn new(socket: PathBuf, format: Format) -> Self {
+        Self { socket, format }
+    }
+
+    pub(super) fn json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    pub(super) async fn system(&self) -> Result<SystemClient<Channel>, CliError> {
+        Ok(SystemClient::new(connect(&self.socket).await?))
+    }
+
+    pub(super) async fn gateways(&self) -> Result<GatewaysClient<Channel>, CliError> {
+        Ok(GatewaysClient::new(connect(&self.socket).await?))
+    }
+
+    pub(super) async fn keys(&self) -> Result<KeysClient<Channel>, CliError> {
+        Ok(KeysClient::new(connect(&self.socket).await?))
+    }
+
+    pub(super) async fn resources(&self) -> Result<ResourcesClient<Channel>, CliError> {
+        Ok(ResourcesClient::new(connect(&self.socket).await?))
+    }
+
+    pub(super) async fn calls(&self) -> Result<CallsClient<Channel>, CliError> {
+        Ok(CallsClient::new(connect(&self.socket).await?))
+    }
+
+    /// Prints a result as the caller asked for it.
+    pub(super) fn print(&self, view: &impl View) -> Result<(), CliError> {
+        match self.format {
+            Format::Table => self.line(&view.table(SystemTime::now())),
+            Format::Json => self.print_json(&view.json()),
+        }
+    }
+
+    /// Prints a JSON value, for people to read too.
+    pub(super) fn print_json(&self, value: &Value) -> Result<(), CliError> {
+        self.line(&format!("{value:#}"))
+    }
+
+    /// Prints text to standard output, and ends its line.
+    pub(super) fn line(&self, text: &str) -> Result<(), CliError> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.trim_end_matches('\n').as_bytes())
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| out.flush())
+            .map_err(CliError::Output)
+    }
+
+    /// Prints text to standard output as it is: a piece of something longer.
+    pub(super) fn write(&self, text: &str) -> Result<(), CliError> {
+        io::stdout()
+            .write_all(text.as_bytes())
+            .map_err(CliError::Output)
+    }
+
+    /// Tells people on a terminal what goes on; programs that asked for JSON are not told.
+    pub(super) fn note(&self, text: &str) {
+        if !self.json() {
+            // Notes are a courtesy: a closed terminal does not stop the work.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Prints an error, and gives the exit code.
+    pub(super) fn fail(&self, error: &CliError) -> u8 {
+        match self.format {
+            Format::Json => fail_json(error),
+            Format::Table => {
+                let call = error
+                    .call_id()
+                    .map(|id| format!(" (call {id})"))
+                    .unwrap_or_default();
+                let what = match error {
+                    CliError::Indeterminate { .. } => "indeterminate",
+                    _ => "error",
+                };
+                // Where standard error is closed, the exit code still tells.
+                let _ = writeln!(io::stderr(), "{what}: {error}{call}");
+                error.exit_code()
+            }
+        }
+    }
+}
+
+/// Prints an error as JSON, and gives the exit code.
+pub(super) fn fail_json(error: &CliError) -> u8 {
+    let mut body = json!({ "kind": error.kind(), "message": error.to_string() });
+    if let (Some(id), Some(body)) = (error.call_id(), body.as_object_mut()) {
+        body.insert("call_id".to_owned(), id.into());
+    }
+    // Where standard error is closed, the exit code still tells.
+    let _ = writeln!(io::stderr(), "{}", json!({ "error": body }));
+    error.exit_code()
+}

@@ -1,0 +1,175 @@
+//! What can go wrong, said so that the reader knows what to do next.
+
+use std::io;
+use std::path::PathBuf;
+
+use portcullis_proto::gateway::v1::FailureKind;
+use tonic::Code;
+
+use super::view::text::printable;
+
+/// Exit code of wrong usage, as clap's own.
+pub(super) const EXIT_USAGE: u8 = 2;
+const EXIT_FAILED: u8 = 1;
+const EXIT_INDETERMINATE: u8 = 3;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// The command line, or what was typed or piped in, makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no server behind the socket.
+    #[error(
+        "no server listens at {}: start `portcullis-server serve`, or give --socket PATH", path.display()
+    )]
+    NoServer { path: PathBuf },
+    /// The socket is another user's.
+    #[error(
+        "not allowed to use {}: run this as the user that the server runs as, or as root", path.display()
+    )]
+    SocketForbidden { path: PathBuf },
+    /// Any other trouble with the socket.
+    #[error("cannot talk to the server at {}: {source}", path.display())]
+    Connect { path: PathBuf, source: io::Error },
+    /// The server refused, with a reason of its own.
+    #[error("{}", printable(message))]
+    Refused { code: Code, message: String },
+    /// The connection to the server was lost before it answered.
+    #[error(
+        "the connection to the server was lost before it answered ({}): see whether it still runs with `portcullis status`, then try again",
+        printable(detail)
+    )]
+    Lost { detail: String },
+    /// The call failed on the resource; nothing has changed there.
+    #[error("{}", printable(message))]
+    CallFailed {
+        call_id: String,
+        kind: FailureKind,
+        message: String,
+    },
+    /// Nobody knows whether the call was carried out.
+    #[error("{}", printable(message))]
+    Indeterminate {
+        call_id: String,
+        message: String,
+        /// Because the connection to the server was lost: no further call has a chance.
+        server_lost: bool,
+    },
+    /// An answer that this version does not understand.
+    #[error(
+        "the server's answer makes no sense to this version of portcullis ({0}): do both have the same version?"
+    )]
+    BadAnswer(&'static str),
+    /// A file of the caller's.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// The terminal or a pipe.
+    #[error("cannot read from standard input: {0}")]
+    Input(io::Error),
+    /// The terminal or a pipe.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    /// The process could not set itself up.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// The summary has been printed: some lines of an import failed.
+    #[error("{failed} of {total} lines failed: mend them, then give the same command again")]
+    ImportFailed { failed: u64, total: u64 },
+    /// The summary has been printed: the end of the file was not reached.
+    #[error("stopped before the end of the file: give the same command again to go on")]
+    ImportStopped,
+    /// The summary has been printed: what came of some lines of an import is not known.
+    #[error(
+        "nobody knows what came of {indeterminate} of {total} lines: give the same command again, it looks before it acts"
+    )]
+    ImportIndeterminate { indeterminate: u64, total: u64 },
+}
+
+impl CliError {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// A stable word for programs.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Usage(_) => "usage",
+            Self::NoServer { .. } => "no-server",
+            Self::SocketForbidden { .. } => "permission-denied",
+            Self::Connect { .. } | Self::Lost { .. } => "connection",
+            Self::Refused { code, .. } => code_word(*code),
+            Self::CallFailed { kind, .. } => failure_word(*kind),
+            Self::Indeterminate { .. } | Self::ImportIndeterminate { .. } => "indeterminate",
+            Self::BadAnswer(_) => "bad-answer",
+            Self::File { .. } => "file",
+            Self::Input(_) | Self::Output(_) | Self::Runtime(_) => "io",
+            Self::ImportFailed { .. } | Self::ImportStopped => "import",
+        }
+    }
+
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => EXIT_USAGE,
+            Self::Indeterminate { .. } | Self::ImportIndeterminate { .. } => EXIT_INDETERMINATE,
+            _ => EXIT_FAILED,
+        }
+    }
+
+    /// The id of the call that it is about, if it is about one.
+    pub(super) fn call_id(&self) -> Option<&str> {
+        match self {
+            Self::CallFailed { call_id, .. } | Self::Indeterminate { call_id, .. } => Some(call_id),
+            _ => None,
+        }
+    }
+}
+
+impl From<tonic::Status> for CliError {
+    fn from(status: tonic::Status) -> Self {
+        let message = status.message().to_owned();
+        // A status that the server sent has no source; one that tonic makes of a broken connection has.
+        if std::error::Error::source(&status).is_some() {
+            Self::Lost { detail: message }
+        } else {
+            Self::Refused {
+                code: status.code(),
+                message,
+            }
+        }
+    }
+}
+
+/// The kind of a call's failure, as a word.
+pub(super) fn failure_word(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Invalid => "invalid",
+        FailureKind::NotFound => "not-found",
+        FailureKind::AlreadyExists => "already-exists",
+        FailureKind::Refused => "refused",
+        FailureKind::Unsupported => "unsupported",
+        FailureKind::BadCredentials => "bad-credentials",
+        FailureKind::Unavailable => "unavailable",
+        FailureKind::Rejected => "rejected",
+        FailureKind::Busy => "busy",
+        FailureKind::Internal | FailureKind::Unspecified => "internal",
+    }
+}
+
+fn code_word(code: Code) -> &'static str {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange => "invalid",
+        Code::NotFound => "not-found",
+        Code::AlreadyExists => "already-exists",
+        Code::PermissionDenied | Code::Unauthenticated => "permission-denied",
+        Code::FailedPrecondition | Code::Aborted => "refused",
+        Code::Unavailable => "unavailable",
+        Code::ResourceExhausted => "busy",
+        Code::Unimplemented => "unsupported",
+        _ => "internal",
+    }
+}

@@ -1,0 +1,52 @@
+//! `portcullis gateway add`
+
+use clap::Args;
+use portcullis_proto::admin::v1::AddGatewayRequest;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+
+use super::token::TokenOutput;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct AddArgs {
+    /// 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit
+    name: String,
+    #[command(flatten)]
+    way: WayArgs,
+    /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host: for networks where nobody can step in between
+    #[arg(long)]
+    allow_pairing: bool,
+    #[command(flatten)]
+    output: TokenOutput,
+}
+
+/// Who dials.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct WayArgs {
+    /// The server dials the gateway there; the port is 9278 where none is given
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) address: Option<String>,
+    /// The gateway dials the server
+    #[arg(long)]
+    pub(super) dial_out: bool,
+}
+
+impl AddArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let sink = self.output.prepare()?;
+        let answer = context
+            .gateways()
+            .await?
+            .add(AddGatewayRequest {
+                name: self.name,
+                address: self.way.address.unwrap_or_default(),
+                dial_out: self.way.dial_out,
+                allow_pairing: self.allow_pairing,
+            })
+            .await?
+            .into_inner();
+        sink.hand_over(context, answer.gateway, answer.token)
+    }
+}

@@ -1,0 +1,46 @@
+//! `portcullis gateway ping`
+
+use std::time::Duration;
+
+use clap::Args;
+use portcullis_proto::admin::v1::PingGatewayRequest;
+use serde_json::json;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::view::text::printable;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct PingArgs {
+    /// The gateway's name
+    name: String,
+}
+
+impl PingArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let answer = context
+            .gateways()
+            .await?
+            .ping(PingGatewayRequest { name: self.name })
+            .await?
+            .into_inner();
+        let gateway = answer.gateway.ok_or(CliError::BadAnswer("no gateway"))?;
+        if context.json() {
+            return context.print_json(&json!({
+                "gateway": gateway.name,
+                "round_trip_us": answer.round_trip_us,
+                "mode": gateway.mode,
+                "suite": gateway.suite,
+                "key_id": gateway.session_key_id,
+            }));
+        }
+        context.line(&format!(
+            "{} answered in {:?} ({} mode, {}, key {})",
+            printable(&gateway.name),
+            Duration::from_micros(answer.round_trip_us),
+            printable(&gateway.mode),
+            printable(&gateway.suite),
+            printable(&gateway.session_key_id),
+        ))
+    }
+}

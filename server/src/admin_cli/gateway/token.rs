@@ -1,0 +1,163 @@
+//! `portcullis gateway token`, and how an enrolment token is handed over.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::Args;
+use portcullis_proto::admin::v1::{EnrolmentToken, Gateway, NewTokenRequest};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::view::gateway_json;
+use crate::admin_cli::view::text::{printable, rfc3339, time_and_age};
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct TokenArgs {
+    /// The gateway's name
+    name: String,
+    /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host
+    #[arg(long)]
+    allow_pairing: bool,
+    #[command(flatten)]
+    output: TokenOutput,
+}
+
+impl TokenArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let sink = self.output.prepare()?;
+        let answer = context
+            .gateways()
+            .await?
+            .new_token(NewTokenRequest {
+                name: self.name,
+                allow_pairing: self.allow_pairing,
+            })
+            .await?
+            .into_inner();
+        sink.hand_over(context, answer.gateway, answer.token)
+    }
+}
+
+/// Where the token goes.
+#[derive(Debug, Args)]
+pub(super) struct TokenOutput {
+    /// Write the token to this new file, readable by you alone, in place of printing it
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl TokenOutput {
+    /// Opens the file before anything is asked of the server: a token that cannot be written is never made.
+    pub(super) fn prepare(self) -> Result<TokenSink, CliError> {
+        let Some(path) = self.token_file else {
+            return Ok(TokenSink { file: None });
+        };
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| CliError::File {
+                action: "create",
+                path: path.clone(),
+                source,
+            })?;
+        Ok(TokenSink {
+            file: Some(NewFile {
+                file,
+                path,
+                kept: false,
+            }),
+        })
+    }
+}
+
+/// Takes the token, once there is one.
+pub(super) struct TokenSink {
+    file: Option<NewFile>,
+}
+
+impl TokenSink {
+    pub(super) fn hand_over(
+        self,
+        context: &Context,
+        gateway: Option<Gateway>,
+        token: Option<EnrolmentToken>,
+    ) -> Result<(), CliError> {
+        let gateway = gateway.ok_or(CliError::BadAnswer("no gateway"))?;
+        let token = token.ok_or(CliError::BadAnswer("no token"))?;
+        let expires = token.expires_unix_ms;
+        let text = Zeroizing::new(token.token);
+        let path = self.file.map(|file| file.keep(&text)).transpose()?;
+        if context.json() {
+            let shown = path.is_none().then(|| text.as_str());
+            return context.print_json(&json!({
+                "gateway": gateway_json(&gateway),
+                "token": shown,
+                "token_file": path,
+                "token_expires": rfc3339(expires),
+            }));
+        }
+        let until = time_and_age(expires, SystemTime::now()).unwrap_or_default();
+        let reached = if gateway.address.is_empty() {
+            "it dials this server".to_owned()
+        } else {
+            format!("this server dials {}", printable(&gateway.address))
+        };
+        let name = printable(&gateway.name);
+        let head = format!(
+            "gateway {name} is registered as {}; {reached}",
+            gateway.gateway_id
+        );
+        match path {
+            Some(path) => context.line(&format!(
+                "{head}\nits enrolment token is in {}, valid until {until}\nnext, on its host: portcullis-gateway enroll --token-file FILE",
+                path.display()
+            )),
+            None => {
+                let page = Zeroizing::new(format!(
+                    "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll",
+                    text.as_str()
+                ));
+                context.line(&page)
+            }
+        }
+    }
+}
+
+/// A file that goes away again unless something was written to it.
+struct NewFile {
+    file: File,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl NewFile {
+    fn keep(mut self, text: &str) -> Result<PathBuf, CliError> {
+        self.file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.write_all(b"\n"))
+            .and_then(|()| self.file.sync_all())
+            .map_err(|source| CliError::File {
+                action: "write the token to",
+                path: self.path.clone(),
+                source,
+            })?;
+        self.kept = true;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.kept {
+            // An empty file that stays behind harms nobody; the error that led here is the one to tell.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The results file: one JSON object a line, appended as lines are done, read again to resume.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::admin_cli::error::CliError;
+
+/// What came of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LineStatus {
+    Done,
+    Failed,
+    Indeterminate,
+}
+
+/// One line of the results file. Never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LineResult {
+    pub(super) line: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) name: Option<String>,
+    /// Absent where nothing was sent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) call_id: Option<String>,
+    pub(super) status: LineStatus,
+    /// The account's id on the resource.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) id: Option<String>,
+    /// The kind of failure.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) message: Option<String>,
+    /// When it was known, RFC 3339.
+    pub(super) at: String,
+}
+
+impl LineResult {
+    pub(super) fn new(line: u64, name: Option<String>, status: LineStatus) -> Self {
+        Self {
+            line,
+            name,
+            call_id: None,
+            status,
+            id: None,
+            kind: None,
+            message: None,
+            at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        }
+    }
+}
+
+/// What earlier runs left: of each account, by name, the last result and how often it was tried.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    by_name: HashMap<String, (LineStatus, u32)>,
+    last_line: u64,
+    resumed: bool,
+}
+
+impl Earlier {
+    pub(super) fn status(&self, name: &str) -> Option<LineStatus> {
+        self.by_name.get(name).map(|(status, _)| *status)
+    }
+
+    /// How many results there are of this account.
+    pub(super) fn attempts(&self, name: &str) -> u32 {
+        self.by_name.get(name).map_or(0, |(_, attempts)| *attempts)
+    }
+
+    /// Whether there was an earlier run at all.
+    pub(super) fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// The last line that an earlier run has a result of. Lines are begun in order.
+    pub(super) fn last_line(&self) -> u64 {
+        self.last_line
+    }
+
+    fn take(&mut self, result: LineResult) {
+        self.last_line = self.last_line.max(result.line);
+        if let Some(name) = result.name {
+            // A row that was never sent counts as no attempt.
+            let sent = u32::from(result.call_id.is_some());
+            let entry = self.by_name.entry(name).or_insert((result.status, 0));
+            // Done is for good: a line further down that names the same account again changes nothing.
+            if entry.0 != LineStatus::Done {
+                entry.0 = result.status;
+            }
+            entry.1 += sent;
+        }
+    }
+}
+
+/// The results file, locked for this run.
+#[derive(Debug)]
+pub(super) struct Results {
+    file: File,
+    path: PathBuf,
+}
+
+impl Results {
+    /// Opens or creates it (mode 0600), and reads what earlier runs left. A last line cut short by a crash is cut off.
+    pub(super) fn open(path: &Path) -> Result<(Self, Earlier), CliError> {
+        let failed = |source| CliError::File {
+            action: "open the results file",
+            path: path.to_owned(),
+            source,
+        };
+        let existed = path.exists();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => CliError::Usage(format!(
+                "another import writes to {}: wait until it ends, or give --results another file",
+                path.display()
+            )),
+            TryLockError::Error(source) => failed(source),
+        })?;
+        let mut results = Self {
+            file,
+            path: path.to_owned(),
+        };
+        let mut earlier = results.read()?;
+        earlier.resumed = existed;
+        Ok((results, earlier))
+    }
+
+    /// Appends a result: one write, so that a crash leaves it whole or cut short, never mixed.
+    pub(super) fn append(&mut self, result: &LineResult) -> Result<(), CliError> {
+        let mut line = serde_json::to_vec(result)
+            .map_err(io::Error::from)
+            .map_err(|source| self.failed("write to", source))?;
+        line.push(b'\n');
+        self.file
+            .write_all(&line)
+            .map_err(|source| self.failed("write to", source))
+    }
+
+    /// Makes what was written durable.
+    pub(super) fn sync(&self) -> Result<(), CliError> {
+        self.file
+            .sync_data()
+            .map_err(|source| self.failed("write to", source))
+    }
+
+    fn read(&mut self) -> Result<Earlier, CliError> {
+        let mut earlier = Earlier::default();
+        let mut reader = BufReader::new(&self.file);
+        let mut whole = 0;
+        let mut line = Vec::new();
+        for number in 1_u64.. {
+            line.clear();
+            let length = reader
+                .read_until(b'\n', &mut line)
+                .map_err(|source| self.failed("read", source))?;
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            let result = serde_json::from_slice(&line).map_err(|_| {
+                CliError::Usage(format!(
+                    "{}, line {number}: this is no result of an import: move the file away, or give --results another",
+                    self.path.display()
+                ))
+            })?;
+            earlier.take(result);
+            whole += length as u64;
+        }
+        self.file
+            .set_len(whole)
+            .and_then(|()| self.file.seek(SeekFrom::End(0)))
+            .map_err(|source| self.failed("write to", source))?;
+        Ok(earlier)
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> CliError {
+        CliError::File {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Rows of a file, whatever its format: each read whole or reported, never half-read.
+
+use std::fmt;
+
+use portcullis_proto::gateway::v1::{Attribute, Create, ObjectClass, Secret};
+use zeroize::Zeroizing;
+
+/// Longer lines are broken rows, in bytes.
+pub(super) const MAX_LINE: usize = 64 << 10;
+
+/// A source of rows.
+pub(super) trait Rows {
+    /// The next row, or what is wrong with it; `None` at the end.
+    fn next_row(&mut self) -> Option<Result<Row, RowError>>;
+
+    /// How many bytes of the file have been read.
+    fn position(&self) -> u64;
+}
+
+/// One account to be.
+pub(super) struct Row {
+    /// Counted from 1, as editors do.
+    pub(super) line: u64,
+    pub(super) name: String,
+    pub(super) password: Option<Zeroizing<Vec<u8>>>,
+    pub(super) enabled: Option<bool>,
+    pub(super) attributes: Vec<Attribute>,
+}
+
+impl Row {
+    /// The call that makes it.
+    pub(super) fn create(&self) -> Create {
+        Create {
+            object_class: ObjectClass::Account.into(),
+            name: self.name.clone(),
+            attributes: self.attributes.clone(),
+            password: self.secret(),
+            enabled: self.enabled,
+        }
+    }
+
+    pub(super) fn secret(&self) -> Option<Secret> {
+        self.password.as_ref().map(|password| Secret {
+            value: password.to_vec(),
+        })
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("line", &self.line)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a row. Never repeats a value: it may be a password in the wrong column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RowError {
+    pub(super) line: u64,
+    /// Where in the line: `column 3 (uid)`; empty where it is the line as a whole.
+    pub(super) place: String,
+    /// The account's name, where it could be read.
+    pub(super) name: Option<String>,
+    pub(super) problem: String,
+}
+
+impl fmt::Display for RowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.place.is_empty() {
+            f.write_str(&self.problem)
+        } else {
+            write!(f, "{}: {}", self.place, self.problem)
+        }
+    }
+}
+
+/// The lines of a file, with their numbers, without their ends; blank ones left out.
+pub(super) struct Lines<'a> {
+    content: &'a [u8],
+    at: usize,
+    number: u64,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(content: &'a [u8]) -> Self {
+        Self {
+            content,
+            at: 0,
+            number: 0,
+        }
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.at as u64
+    }
+
+    /// The next line as text, or what keeps it from being one.
+    pub(super) fn next_line(&mut self) -> Option<(u64, Result<&'a str, String>)> {
+        loop {
+            let rest = self
+                .content
+                .get(self.at..)
+                .filter(|rest| !rest.is_empty())?;
+            let length = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+            self.at += (length + 1).min(rest.len());
+            self.number += 1;
+            let line = &rest[..length];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let text = if line.len() > MAX_LINE {
+                Err(format!("the line is longer than {MAX_LINE} bytes"))
+            } else {
+                std::str::from_utf8(line).map_err(|error| {
+                    format!(
+                        "byte {} is not UTF-8: save the file in that encoding",
+                        error.valid_up_to() + 1
+                    )
+                })
+            };
+            return Some((self.number, text));
+        }
+    }
+}

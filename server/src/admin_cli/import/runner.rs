@@ -1,0 +1,188 @@
+//! Takes rows to workers, several at a time, and their results to the results file.
+
+use std::collections::HashMap;
+use std::pin::pin;
+
+use tokio::task::JoinSet;
+
+use super::progress::Progress;
+use super::results::{Earlier, LineResult, LineStatus, Results};
+use super::row::{Row, RowError, Rows};
+use super::summary::Summary;
+use super::worker::{MAX_JOBS, Task, Worked, Worker};
+use crate::admin_cli::error::CliError;
+
+/// Rows in a row that find the resource out of reach before the rest is spared the attempt.
+const MAX_UNAVAILABLE: u32 = 10;
+
+/// One run of an import.
+pub(super) struct Runner {
+    pub(super) worker: Worker,
+    pub(super) results: Results,
+    pub(super) earlier: Earlier,
+    pub(super) jobs: u16,
+    pub(super) stop_on_error: bool,
+    pub(super) progress: Progress,
+}
+
+/// What changes while it runs.
+#[derive(Default)]
+struct State {
+    summary: Summary,
+    /// On which line each name stood first.
+    names: HashMap<String, u64>,
+    /// Lines beyond the last result of an earlier run that it may have begun all the same.
+    beyond: u16,
+    unavailable: u32,
+    stop: bool,
+    fatal: Option<CliError>,
+}
+
+impl Runner {
+    /// Works through the rows, to the end or until it has to stop; what was begun is brought to its end in any case.
+    pub(super) async fn run(mut self, rows: &mut dyn Rows) -> Result<Summary, CliError> {
+        let mut state = State::default();
+        let mut working = JoinSet::new();
+        let mut interrupt = pin!(tokio::signal::ctrl_c());
+        let mut exhausted = false;
+        loop {
+            while !exhausted && !state.stop && working.len() < usize::from(self.jobs) {
+                match rows.next_row() {
+                    None => exhausted = true,
+                    Some(row) => self.begin(&mut state, row, &mut working)?,
+                }
+            }
+            let joined = tokio::select! {
+                biased;
+                joined = working.join_next() => joined,
+                _ = &mut interrupt, if !state.stop => {
+                    state.stop = true;
+                    continue;
+                }
+            };
+            match joined {
+                None if exhausted || state.stop => break,
+                None => {}
+                Some(Ok(worked)) => self.finish(&mut state, worked)?,
+                Some(Err(error)) => return Err(CliError::Runtime(error.into())),
+            }
+            self.progress.advance(
+                rows.position(),
+                state.summary.done,
+                state.summary.failed + state.summary.indeterminate,
+            );
+        }
+        self.results.sync()?;
+        self.progress.finish();
+        state.summary.stopped = state.stop && rows.next_row().is_some();
+        match state.fatal {
+            // What is not known of single lines comes first: the exit code has to say so.
+            Some(error) if state.summary.indeterminate == 0 => Err(error),
+            _ => Ok(state.summary),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        state: &mut State,
+        row: Result<Row, RowError>,
+        working: &mut JoinSet<Worked>,
+    ) -> Result<(), CliError> {
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => return self.broken(state, &error),
+        };
+        if let Some(first) = state.names.get(&row.name) {
+            let error = RowError {
+                line: row.line,
+                place: String::new(),
+                problem: format!("this account stands on line {first} already"),
+                name: Some(row.name),
+            };
+            return self.broken(state, &error);
+        }
+        state.names.insert(row.name.clone(), row.line);
+        let (task, why) = match self.earlier.status(&row.name) {
+            Some(LineStatus::Done) => {
+                state.summary.skipped += 1;
+                return Ok(());
+            }
+            Some(LineStatus::Indeterminate) => (Task::LookFirst, "came of it is not known"),
+            Some(LineStatus::Failed) => (Task::Create, ""),
+            None if self.may_have_begun(state, row.line) => {
+                (Task::LookFirst, "came of it was not written down")
+            }
+            None => (Task::Create, ""),
+        };
+        let mut attempt = self.earlier.attempts(&row.name) + 1;
+        if task == Task::LookFirst {
+            state.summary.looked_at += 1;
+            self.progress.say(
+                row.line,
+                Some(&row.name),
+                &format!(
+                    "what {why}: looking whether the account is there before sending anything"
+                ),
+            );
+            // The one without a result counts too: no call id is ever used for two calls.
+            if self.earlier.status(&row.name).is_none() {
+                attempt += 1;
+            }
+        }
+        working.spawn(self.worker.clone().work(row, task, attempt));
+        Ok(())
+    }
+
+    /// Lines are begun in order, at most [`MAX_JOBS`] at once: none further beyond the last result can have been begun.
+    fn may_have_begun(&self, state: &mut State, line: u64) -> bool {
+        if !self.earlier.resumed() {
+            return false;
+        }
+        if line < self.earlier.last_line() {
+            return true;
+        }
+        if state.beyond < MAX_JOBS {
+            state.beyond += 1;
+            return true;
+        }
+        false
+    }
+
+    fn broken(&mut self, state: &mut State, error: &RowError) -> Result<(), CliError> {
+        let result = LineResult {
+            kind: Some("broken-row".to_owned()),
+            message: Some(error.to_string()),
+            ..LineResult::new(error.line, error.name.clone(), LineStatus::Failed)
+        };
+        self.record(state, &result)
+    }
+
+    fn finish(&mut self, state: &mut State, worked: Worked) -> Result<(), CliError> {
+        let unavailable = worked.result.kind.as_deref() == Some("unavailable");
+        state.unavailable = if unavailable {
+            state.unavailable + 1
+        } else {
+            0
+        };
+        if state.unavailable >= MAX_UNAVAILABLE {
+            state.stop = true;
+        }
+        if let Some(error) = worked.fatal {
+            state.stop = true;
+            state.fatal.get_or_insert(error);
+        }
+        self.record(state, &worked.result)
+    }
+
+    fn record(&mut self, state: &mut State, result: &LineResult) -> Result<(), CliError> {
+        self.results.append(result)?;
+        state.summary.count(result.status);
+        if result.status != LineStatus::Done {
+            state.stop |= self.stop_on_error;
+            let message = result.message.as_deref().unwrap_or_default();
+            self.progress
+                .say(result.line, result.name.as_deref(), message);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! Text to typed values, by the type that was given or by the resource's schema.
+
+use std::collections::HashMap;
+
+use data_encoding::BASE64;
+use portcullis_proto::gateway::v1::{
+    Attribute, AttributeSchema, ClassSchema, ObjectClass, Schema, Value, ValueType, value::Kind,
+};
+
+use super::assignment::{Assignment, SecretFile, TypedName};
+use super::password::read_secret_file;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::view::object::class_word;
+use crate::admin_cli::view::schema::type_word;
+use crate::admin_cli::view::text::printable;
+
+/// Why a text is no value of an attribute. The text is not repeated: it may stand in a file with passwords.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::admin_cli) enum ValueError {
+    #[error("the resource has no attribute `{name}` for {class}s; it has {known}")]
+    UnknownAttribute {
+        name: String,
+        class: &'static str,
+        known: String,
+    },
+    #[error("`{name}` takes {expected}")]
+    WrongType {
+        name: String,
+        expected: &'static str,
+    },
+    #[error("`{name}` takes one value, and {count} were given")]
+    SingleValued { name: String, count: usize },
+    #[error("`{name}` is a secret: give it with --secret-file {name}=FILE")]
+    Secret { name: String },
+}
+
+impl From<ValueError> for CliError {
+    fn from(error: ValueError) -> Self {
+        Self::Usage(printable(&error.to_string()))
+    }
+}
+
+/// What is known of the attributes of one class.
+#[derive(Clone, Debug, Default)]
+pub(in crate::admin_cli) struct Typing {
+    class: ObjectClass,
+    attributes: HashMap<String, AttributeSchema>,
+}
+
+impl Typing {
+    /// By the resource's schema. A class whose attributes are not declared takes any, as text.
+    pub(in crate::admin_cli) fn new(class: ObjectClass, schema: Option<Schema>) -> Self {
+        let attributes = schema
+            .into_iter()
+            .flat_map(|schema| schema.classes)
+            .filter(|of| of.object_class() == class)
+            .flat_map(|of: ClassSchema| of.attributes)
+            .map(|attribute| (attribute.name.clone(), attribute))
+            .collect();
+        Self { class, attributes }
+    }
+
+    /// The type of an attribute: as given, or as the schema says.
+    pub(in crate::admin_cli) fn type_of(&self, of: &TypedName) -> Result<ValueType, ValueError> {
+        if let Some(given) = of.value_type {
+            return Ok(given);
+        }
+        match self.attributes.get(&of.name) {
+            Some(attribute) => Ok(attribute.r#type()),
+            None if self.attributes.is_empty() => Ok(ValueType::Text),
+            None => Err(self.unknown(&of.name)),
+        }
+    }
+
+    /// Whether the schema lets an attribute have several values; `None` where it does not say.
+    pub(in crate::admin_cli) fn multi_valued(&self, name: &str) -> Option<bool> {
+        self.attributes.get(name).map(|a| a.multi_valued)
+    }
+
+    /// One value.
+    pub(in crate::admin_cli) fn value(
+        &self,
+        of: &TypedName,
+        text: &str,
+    ) -> Result<Value, ValueError> {
+        let value_type = self.type_of(of)?;
+        if value_type == ValueType::Secret {
+            return Err(ValueError::Secret {
+                name: of.name.clone(),
+            });
+        }
+        let kind = convert(value_type, text).ok_or_else(|| wrong_type(&of.name, value_type))?;
+        Ok(Value { kind: Some(kind) })
+    }
+
+    /// Gathers repeated assignments into attributes, in the order in which they were first named.
+    pub(in crate::admin_cli) fn attributes(
+        &self,
+        assignments: &[Assignment],
+    ) -> Result<Vec<Attribute>, ValueError> {
+        let mut out: Vec<Attribute> = Vec::new();
+        for assignment in assignments {
+            let value = self.value(&assignment.to, &assignment.text)?;
+            let name = &assignment.to.name;
+            match out.iter_mut().find(|attribute| attribute.name == *name) {
+                Some(attribute) => attribute.values.push(value),
+                None => out.push(Attribute {
+                    name: name.clone(),
+                    values: vec![value],
+                }),
+            }
+        }
+        out.iter()
+            .try_for_each(|attribute| self.check_count(attribute))?;
+        Ok(out)
+    }
+
+    /// Refuses several values where the schema allows one.
+    pub(in crate::admin_cli) fn check_count(
+        &self,
+        attribute: &Attribute,
+    ) -> Result<(), ValueError> {
+        let count = attribute.values.len();
+        if count > 1 && self.multi_valued(&attribute.name) == Some(false) {
+            return Err(ValueError::SingleValued {
+                name: attribute.name.clone(),
+                count,
+            });
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, name: &str) -> ValueError {
+        let mut known: Vec<_> = self.attributes.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        ValueError::UnknownAttribute {
+            name: name.to_owned(),
+            class: class_word(self.class),
+            known: known.join(", "),
+        }
+    }
+}
+
+/// Secret attributes, each read from its file.
+pub(in crate::admin_cli) fn secret_attributes(
+    files: &[SecretFile],
+) -> Result<Vec<Attribute>, CliError> {
+    files
+        .iter()
+        .map(|file| {
+            Ok(Attribute {
+                name: file.name.clone(),
+                values: vec![Value {
+                    kind: Some(Kind::Secret(read_secret_file(&file.path)?)),
+                }],
+            })
+        })
+        .collect()
+}
+
+/// A value of this type for an attribute of this name was expected.
+pub(in crate::admin_cli) fn wrong_type(name: &str, value_type: ValueType) -> ValueError {
+    ValueError::WrongType {
+        name: name.to_owned(),
+        expected: match value_type {
+            ValueType::Integer => "a whole number",
+            ValueType::Boolean => "true or false",
+            ValueType::Binary => "base64",
+            ValueType::Real => "a number",
+            ValueType::Time => "a time in UTC such as 2026-11-21T23:40:00Z",
+            other => type_word(other),
+        },
+    }
+}
+
+/// The text as a value of this type; `None` where it is none.
+pub(in crate::admin_cli) fn convert(value_type: ValueType, text: &str) -> Option<Kind> {
+    Some(match value_type {
+        ValueType::Text | ValueType::Unspecified => Kind::Text(text.to_owned()),
+        ValueType::Integer => Kind::Integer(text.parse().ok()?),
+        ValueType::Boolean => Kind::Boolean(text.parse().ok()?),
+        ValueType::Binary => Kind::Binary(BASE64.decode(text.as_bytes()).ok()?),
+        ValueType::Real => Kind::Real(text.parse().ok().filter(|n: &f64| n.is_finite())?),
+        ValueType::Time => {
+            humantime::parse_rfc3339(text).ok()?;
+            Kind::Time(text.to_owned())
+        }
+        ValueType::Secret => return None,
+    })
+}
+
+#[cfg(test)]
+pub(in crate::admin_cli) mod tests {
+    use super::*;
+
+    /// A schema of accounts with one attribute of each kind that matters.
+    pub(in crate::admin_cli) fn typing() -> Typing {
+        let attribute = |name: &str, value_type: ValueType, multi_valued| AttributeSchema {
+            name: name.to_owned(),
+            r#type: value_type.into(),
+            multi_valued,
+            ..AttributeSchema::default()
+        };
+        Typing::new(
+            ObjectClass::Account,
+            Some(Schema {
+                classes: vec![ClassSchema {
+                    object_class: ObjectClass::Account.into(),
+                    attributes: vec![
+                        attribute("uid", ValueType::Integer, false),
+                        attribute("shell", ValueType::Text, false),
+                        attribute("groups", ValueType::Text, true),
+                        attribute("pin", ValueType::Secret, false),
+                    ],
+                    verbs: Vec::new(),
+                }],
+                ..Schema::default()
+            }),
+        )
+    }
+
+    fn gather(texts: &[&str]) -> Result<Vec<Attribute>, ValueError> {
+        let assignments: Vec<Assignment> = texts.iter().map(|t| t.parse().unwrap()).collect();
+        typing().attributes(&assignments)
+    }
+
+    #[test]
+    fn the_schema_gives_types_and_repetition_gives_several_values() {
+        let out = gather(&["uid=1000", "groups=a", "shell=/bin/sh", "groups=b"]).unwrap();
+        assert_eq!(out[0].values[0].kind, Some(Kind::Integer(1000)));
+        assert_eq!(out[1].name, "groups");
+        assert_eq!(out[1].values.len(), 2);
+        assert_eq!(out[2].values[0].kind, Some(Kind::Text("/bin/sh".into())));
+        let out = gather(&["other:bool=true"]).unwrap();
+        assert_eq!(out[0].values[0].kind, Some(Kind::Boolean(true)));
+    }
+
+    #[test]
+    fn each_mistake_is_told_apart() {
+        for (texts, expected) in [
+            (&["uid=ten"][..], "`uid` takes a whole number"),
+            (
+                &["uid=1", "uid=2"],
+                "`uid` takes one value, and 2 were given",
+            ),
+            (
+                &["shel=/bin/sh"],
+                "the resource has no attribute `shel` for accounts; it has groups, pin, shell, uid",
+            ),
+            (
+                &["pin=1234"],
+                "`pin` is a secret: give it with --secret-file pin=FILE",
+            ),
+            (
+                &["x:time=yesterday"],
+                "`x` takes a time in UTC such as 2026-11-21T23:40:00Z",
+            ),
+        ] {
+            assert_eq!(gather(texts).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn without_a_schema_everything_is_text() {
+        let typing = Typing::new(ObjectClass::Group, None);
+        let value = typing.value(&"gid".parse().unwrap(), "5").unwrap();
+        assert_eq!(value.kind, Some(Kind::Text("5".into())));
+    }
+}

@@ -1,0 +1,153 @@
+//! `portcullis`, the administrators' command: one verb per file, each a client of the server's admin API.
+
+mod call;
+mod connect;
+mod context;
+mod error;
+mod gateway;
+mod import;
+mod input;
+mod key;
+mod object;
+mod resource;
+mod run;
+mod status;
+mod view;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind as ClapErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use context::Context;
+use error::CliError;
+
+/// Where the server's admin API listens unless its configuration says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/portcullis/admin.sock";
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nobody knows whether it was carried out (look, then decide).
+With --output json, results go to stdout as one object or one array, and an error goes to stderr as
+{\"error\":{\"kind\":\"…\",\"message\":\"…\"}}.
+No secret is ever an argument: passwords come from a prompt, from standard input, or from a file.";
+
+/// Administers a Portcullis server: its gateways, keys and resources, and the accounts and groups behind them.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct GlobalArgs {
+    /// The server's admin socket
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "PORTCULLIS_SOCKET",
+        default_value = DEFAULT_SOCKET
+    )]
+    socket: PathBuf,
+    /// How results and errors are printed
+    #[arg(long, global = true, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// How results and errors are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people: columns and sentences
+    #[default]
+    Table,
+    /// For programs: one JSON object or array
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the server's version, id, and how many gateways are connected
+    Status(status::StatusArgs),
+    /// Gateways: the agents on the resource hosts
+    #[command(subcommand)]
+    Gateway(gateway::GatewayCommand),
+    /// Keys: list them, replace the gateway key
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Resources: what accounts live on, each behind a connector of a gateway
+    #[command(subcommand)]
+    Resource(resource::ResourceCommand),
+    /// Accounts of a resource
+    #[command(subcommand)]
+    Account(object::AccountCommand),
+    /// Groups of a resource
+    #[command(subcommand)]
+    Group(object::GroupCommand),
+    /// Run one of the actions that the gateway's configuration allows
+    Run(run::RunArgs),
+}
+
+/// Runs the command with this process's arguments.
+pub fn main() -> ExitCode {
+    ExitCode::from(run_with(std::env::args_os().collect()))
+}
+
+fn run_with(arguments: Vec<OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, wants_json(&arguments)),
+    };
+    let context = Context::new(cli.global.socket, cli.global.output);
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return context.fail(&CliError::Runtime(error)),
+    };
+    match runtime.block_on(dispatch(cli.command, &context)) {
+        Ok(()) => 0,
+        Err(error) => context.fail(&error),
+    }
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::Status(args) => args.run(context).await,
+        Command::Gateway(command) => command.run(context).await,
+        Command::Key(command) => command.run(context).await,
+        Command::Resource(command) => command.run(context).await,
+        Command::Account(command) => command.run(context).await,
+        Command::Group(command) => command.run(context).await,
+        Command::Run(args) => args.run(context).await,
+    }
+}
+
+/// Prints what clap has to say, and gives the exit code: help and version are no errors.
+fn usage(error: &clap::Error, json: bool) -> u8 {
+    let informs = matches!(
+        error.kind(),
+        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
+    );
+    if json && !informs {
+        let text = error.render().to_string();
+        let message = text.trim().trim_start_matches("error: ");
+        return context::fail_json(&CliError::usage(message));
+    }
+    // Where the terminal is gone there is nobody left to tell.
+    let _ = error.print();
+    if informs { 0 } else { error::EXIT_USAGE }
+}
+
+/// Whether `--output json` stands among arguments that do not parse as a whole.
+fn wants_json(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|a| a == "--output=json")
+        || arguments
+            .windows(2)
+            .any(|pair| pair[0] == "--output" && pair[1] == "json")
+}

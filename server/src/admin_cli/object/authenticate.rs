@@ -1,0 +1,47 @@
+//! `portcullis account authenticate`
+
+use clap::Args;
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{Authenticate, ObjectClass};
+
+use crate::admin_cli::call::{CallArgs, Caller};
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::input::password::PasswordSource;
+use crate::admin_cli::view::object::class_word;
+
+use super::target::TargetArgs;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct AuthenticateArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    password: PasswordSource,
+    #[command(flatten)]
+    call: CallArgs,
+}
+
+impl AuthenticateArgs {
+    pub(in crate::admin_cli) async fn run(
+        self,
+        context: &Context,
+        class: ObjectClass,
+    ) -> Result<(), CliError> {
+        let sentence = format!(
+            "the password is that of {} {}",
+            class_word(class),
+            self.target
+        );
+        let object = Some(self.target.reference(class));
+        let mut caller = Caller::new(context, self.target.resource).await?;
+        let verb = Verb::Authenticate(Authenticate {
+            object,
+            password: Some(self.password.known_password()?),
+        });
+        caller
+            .execute(verb, &self.call)
+            .await?
+            .print(context, &sentence)
+    }
+}

@@ -1,0 +1,119 @@
+//! `portcullis account create` and `portcullis group create`
+
+use clap::Args;
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{Attribute, Create, ObjectClass};
+
+use crate::admin_cli::call::{CallArgs, Caller};
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::input::assignment::{Assignment, SecretFile};
+use crate::admin_cli::input::password::PasswordSource;
+use crate::admin_cli::input::typing::{Typing, secret_attributes};
+
+#[derive(Debug, Args)]
+struct ObjectArgs {
+    /// The resource
+    resource: String,
+    /// The new object's name
+    name: String,
+    /// An attribute's value; repeat it for several values. The resource's schema gives the type unless one is written
+    #[arg(long, value_name = "NAME[:TYPE]=VALUE")]
+    set: Vec<Assignment>,
+    /// A secret attribute, read from a file
+    #[arg(long, value_name = "NAME=FILE")]
+    secret_file: Vec<SecretFile>,
+    #[command(flatten)]
+    call: CallArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct CreateAccountArgs {
+    #[command(flatten)]
+    object: ObjectArgs,
+    /// Ask for its first password at the terminal; without any password it cannot log in by one
+    #[arg(long, conflicts_with = "PasswordSource")]
+    ask_password: bool,
+    #[command(flatten)]
+    password: PasswordSource,
+    /// Create it disabled
+    #[arg(long)]
+    disabled: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct CreateGroupArgs {
+    #[command(flatten)]
+    object: ObjectArgs,
+}
+
+impl CreateAccountArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let mut caller = Caller::new(context, self.object.resource.clone()).await?;
+        let attributes = self
+            .object
+            .attributes(&mut caller, ObjectClass::Account)
+            .await?;
+        let password = if self.ask_password || self.password.given() {
+            Some(self.password.new_password()?)
+        } else {
+            None
+        };
+        let create = Create {
+            object_class: ObjectClass::Account.into(),
+            name: self.object.name.clone(),
+            attributes,
+            password,
+            enabled: self.disabled.then_some(false),
+        };
+        self.object.create(context, caller, create).await
+    }
+}
+
+impl CreateGroupArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let mut caller = Caller::new(context, self.object.resource.clone()).await?;
+        let attributes = self
+            .object
+            .attributes(&mut caller, ObjectClass::Group)
+            .await?;
+        let create = Create {
+            object_class: ObjectClass::Group.into(),
+            name: self.object.name.clone(),
+            attributes,
+            ..Create::default()
+        };
+        self.object.create(context, caller, create).await
+    }
+}
+
+impl ObjectArgs {
+    async fn attributes(
+        &self,
+        caller: &mut Caller,
+        class: ObjectClass,
+    ) -> Result<Vec<Attribute>, CliError> {
+        // The schema is asked for only where a type is not given.
+        let typing = if self.set.iter().all(|a| a.to.value_type.is_some()) {
+            Typing::new(class, None)
+        } else {
+            caller.typing(class, &self.call).await?
+        };
+        let mut attributes = typing.attributes(&self.set)?;
+        attributes.extend(secret_attributes(&self.secret_file)?);
+        Ok(attributes)
+    }
+
+    async fn create(
+        self,
+        context: &Context,
+        mut caller: Caller,
+        create: Create,
+    ) -> Result<(), CliError> {
+        let sentence = format!("{} is created", self.name);
+        caller
+            .execute(Verb::Create(create), &self.call)
+            .await?
+            .print(context, &sentence)
+    }
+}

@@ -1,0 +1,154 @@
+//! `portcullis account search`, and how what was found is printed.
+
+use clap::Args;
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::search_item::Kind;
+use portcullis_proto::gateway::v1::{Filter, Object, ObjectClass, Search, SearchEnd};
+
+use crate::admin_cli::call::{CallArgs, Caller, random_call_id};
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::input::filter;
+use crate::admin_cli::view::View;
+use crate::admin_cli::view::object::{class_word, object_table};
+
+#[derive(Debug, Args)]
+#[command(after_help = filter::HELP)]
+pub(in crate::admin_cli) struct SearchArgs {
+    /// The resource
+    resource: String,
+    /// The condition, see below; given several times, all of them must be met
+    #[arg(long = "where", value_name = "CONDITION", required = true)]
+    conditions: Vec<String>,
+    #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
+    call: CallArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PageArgs {
+    /// Show this attribute; repeat it for several. All that the schema returns by default where none is given
+    #[arg(long = "attribute", value_name = "NAME")]
+    attributes: Vec<String>,
+    /// How many objects are asked for at a time; all of them are shown in the end
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    page_size: u32,
+}
+
+impl PageArgs {
+    pub(super) fn search(self, class: ObjectClass, filter: Option<Filter>) -> Search {
+        Search {
+            object_class: class.into(),
+            filter,
+            attribute_names: self.attributes,
+            page_size: self.page_size,
+            cookie: Vec::new(),
+        }
+    }
+}
+
+impl SearchArgs {
+    pub(in crate::admin_cli) async fn run(
+        self,
+        context: &Context,
+        class: ObjectClass,
+    ) -> Result<(), CliError> {
+        let mut caller = Caller::new(context, self.resource).await?;
+        let typing = caller.typing(class, &self.call).await?;
+        let filters = self
+            .conditions
+            .iter()
+            .map(|condition| filter::parse(condition, &typing))
+            .collect::<Result<Vec<_>, _>>()?;
+        let search = self.page.search(class, Some(filter::all(filters)));
+        print_found(context, caller, search, &self.call).await
+    }
+}
+
+/// Prints what a search finds, page after page: JSON as it comes, a table once its columns are known.
+pub(super) async fn print_found(
+    context: &Context,
+    caller: Caller,
+    search: Search,
+    args: &CallArgs,
+) -> Result<(), CliError> {
+    let class = search.object_class();
+    if !context.json() {
+        let mut objects = Vec::new();
+        let searched = each(caller, search, args, |object| {
+            objects.push(object);
+            Ok(())
+        })
+        .await;
+        let text = match objects.len() {
+            0 if searched.is_ok() => format!("no {} was found", class_word(class)),
+            0 => return searched,
+            _ => object_table(&objects),
+        };
+        context.line(&text)?;
+        return searched;
+    }
+    let mut opened = false;
+    let searched = each(caller, search, args, |object| {
+        let lead = if opened { ",\n" } else { "[\n" };
+        opened = true;
+        context.write(&format!("{lead}{}", object.json()))
+    })
+    .await;
+    // Closed also where the search broke off: what was found is whole, and the error tells the rest.
+    context.write(match (opened, &searched) {
+        (true, _) => "\n]\n",
+        (false, Ok(())) => "[]\n",
+        (false, Err(_)) => "",
+    })?;
+    searched
+}
+
+async fn each(
+    mut caller: Caller,
+    mut search: Search,
+    args: &CallArgs,
+    mut take: impl FnMut(Object) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let mut args = args.identified();
+    loop {
+        let end = page(&mut caller, &search, &args, &mut take).await?;
+        if let Some(failure) = end.failure {
+            return Err(CliError::CallFailed {
+                call_id: args.id().to_owned(),
+                kind: failure.kind(),
+                message: failure.message,
+            });
+        }
+        if end.next_cookie.is_empty() {
+            return Ok(());
+        }
+        if end.next_cookie == search.cookie {
+            return Err(CliError::BadAnswer("the next page is the same page"));
+        }
+        search.cookie = end.next_cookie;
+        // Each page is a call of its own.
+        args = args.with_id(random_call_id());
+    }
+}
+
+async fn page(
+    caller: &mut Caller,
+    search: &Search,
+    args: &CallArgs,
+    take: &mut impl FnMut(Object) -> Result<(), CliError>,
+) -> Result<SearchEnd, CliError> {
+    let mut items = caller.search(Verb::Search(search.clone()), args).await?;
+    loop {
+        let item = items
+            .message()
+            .await?
+            .ok_or(CliError::BadAnswer("the search breaks off"))?;
+        match item.kind {
+            Some(Kind::Object(object)) => take(object)?,
+            Some(Kind::End(end)) => return Ok(end),
+            None => return Err(CliError::BadAnswer("an empty search item")),
+        }
+    }
+}

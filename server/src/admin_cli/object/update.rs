@@ -1,0 +1,148 @@
+//! `portcullis account update` and `portcullis group update`
+
+use std::collections::HashSet;
+
+use clap::Args;
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{
+    Attribute, Modification, ModificationOperation, ObjectClass, Update,
+};
+
+use crate::admin_cli::call::{CallArgs, Caller};
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::input::assignment::{Assignment, SecretFile};
+use crate::admin_cli::input::typing::{Typing, secret_attributes};
+use crate::admin_cli::view::object::class_word;
+
+use super::target::TargetArgs;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct UpdateArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    changes: ChangeArgs,
+    #[command(flatten)]
+    call: CallArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct ChangeArgs {
+    /// Put this in the place of all the values that the attribute has; repeat it for several
+    #[arg(long, visible_alias = "replace", value_name = "NAME[:TYPE]=VALUE")]
+    set: Vec<Assignment>,
+    /// Add this to the attribute's values
+    #[arg(long, value_name = "NAME[:TYPE]=VALUE")]
+    add: Vec<Assignment>,
+    /// Take this away from the attribute's values
+    #[arg(long, value_name = "NAME[:TYPE]=VALUE")]
+    remove: Vec<Assignment>,
+    /// Remove the attribute, with all its values
+    #[arg(long, value_name = "NAME")]
+    clear: Vec<String>,
+    /// Put a secret, read from a file, in the attribute's place
+    #[arg(long, value_name = "NAME=FILE")]
+    secret_file: Vec<SecretFile>,
+}
+
+impl UpdateArgs {
+    pub(in crate::admin_cli) async fn run(
+        self,
+        context: &Context,
+        class: ObjectClass,
+    ) -> Result<(), CliError> {
+        let sentence = format!("{} {} is updated", class_word(class), self.target);
+        let object = Some(self.target.reference(class));
+        self.changes.check()?;
+        let mut caller = Caller::new(context, self.target.resource).await?;
+        let typing = if self.changes.typed() {
+            Typing::new(class, None)
+        } else {
+            caller.typing(class, &self.call).await?
+        };
+        let verb = Verb::Update(Update {
+            object,
+            modifications: self.changes.modifications(&typing)?,
+        });
+        caller
+            .execute(verb, &self.call)
+            .await?
+            .print(context, &sentence)
+    }
+}
+
+impl ChangeArgs {
+    /// An attribute that is replaced or cleared is not changed in any other way besides.
+    fn check(&self) -> Result<(), CliError> {
+        let set: HashSet<&str> = names(&self.set).collect();
+        let cleared = self.clear.iter().map(String::as_str);
+        let secret = self.secret_file.iter().map(|file| file.name.as_str());
+        let mut whole = set;
+        for name in cleared.chain(secret) {
+            if !whole.insert(name) {
+                return Err(clash(name));
+            }
+        }
+        match names(&self.add)
+            .chain(names(&self.remove))
+            .find(|name| whole.contains(name))
+        {
+            Some(name) => Err(clash(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether every value comes with its type, so that the schema need not be asked for.
+    fn typed(&self) -> bool {
+        [&self.set, &self.add, &self.remove]
+            .into_iter()
+            .flatten()
+            .all(|assignment| assignment.to.value_type.is_some())
+    }
+
+    fn modifications(&self, typing: &Typing) -> Result<Vec<Modification>, CliError> {
+        let mut out = Vec::new();
+        for (operation, assignments) in [
+            (ModificationOperation::Replace, &self.set),
+            (ModificationOperation::Add, &self.add),
+            (ModificationOperation::Remove, &self.remove),
+        ] {
+            let attributes = typing.attributes(assignments)?;
+            out.extend(attributes.into_iter().map(|a| modification(operation, a)));
+        }
+        let secrets = secret_attributes(&self.secret_file)?;
+        let cleared = self.clear.iter().map(|name| Attribute {
+            name: name.clone(),
+            values: Vec::new(),
+        });
+        out.extend(
+            secrets
+                .into_iter()
+                .chain(cleared)
+                .map(|attribute| modification(ModificationOperation::Replace, attribute)),
+        );
+        Ok(out)
+    }
+}
+
+fn names(assignments: &[Assignment]) -> impl Iterator<Item = &str> {
+    assignments
+        .iter()
+        .map(|assignment| assignment.to.name.as_str())
+}
+
+fn clash(name: &str) -> CliError {
+    CliError::Usage(format!(
+        "`{name}` is changed in two ways at once: --set, --secret-file and --clear each replace all that it has"
+    ))
+}
+
+fn modification(operation: ModificationOperation, attribute: Attribute) -> Modification {
+    Modification {
+        operation: operation.into(),
+        name: attribute.name,
+        values: attribute.values,
+    }
+}

@@ -1,0 +1,38 @@
+//! `portcullis resource add`
+
+use clap::Args;
+use portcullis_proto::admin::v1::AddResourceRequest;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::input::assignment::Setting;
+
+use super::settings;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct AddArgs {
+    /// 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit
+    name: String,
+    /// The gateway that reaches it
+    #[arg(long, value_name = "NAME")]
+    gateway: String,
+    /// The connector, by its name in that gateway's configuration
+    #[arg(long, value_name = "NAME")]
+    connector: String,
+    /// A setting for the connector, passed along with each call; never a secret, never a path
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<Setting>,
+}
+
+impl AddArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let request = AddResourceRequest {
+            name: self.name,
+            gateway: self.gateway,
+            connector: self.connector,
+            settings: settings(self.set)?,
+        };
+        let resource = context.resources().await?.add(request).await?.into_inner();
+        context.print(&resource)
+    }
+}

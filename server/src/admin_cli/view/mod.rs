@@ -1,0 +1,34 @@
+//! What results look like: a table for people, JSON for programs.
+//!
+//! JSON is stable: fields are added, never renamed. Times are RFC 3339 in UTC, or null.
+
+mod gateway;
+mod key;
+pub(super) mod object;
+mod resource;
+pub(super) mod schema;
+mod status;
+mod sync;
+pub(super) mod table;
+pub(super) mod text;
+pub(super) mod value;
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+pub(super) use gateway::GatewayList;
+pub(super) use key::KeyList;
+pub(super) use resource::ResourceList;
+pub(super) use sync::{SyncSummary, sync_line};
+
+pub(super) use gateway::gateway_json;
+
+/// A result that can be printed.
+pub(super) trait View {
+    /// For people, in lines of at most 100 columns where the content allows; `now` dates what is relative.
+    fn table(&self, now: SystemTime) -> String;
+
+    /// For programs.
+    fn json(&self) -> Value;
+}

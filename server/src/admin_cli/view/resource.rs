@@ -1,0 +1,73 @@
+//! Resources.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use portcullis_proto::admin::v1::Resource;
+use serde_json::{Value, json};
+
+use super::View;
+use super::table::{facts, list};
+use super::text::{rfc3339, time_and_age};
+
+/// All resources.
+pub(in crate::admin_cli) struct ResourceList(pub(in crate::admin_cli) Vec<Resource>);
+
+impl View for ResourceList {
+    fn table(&self, _: SystemTime) -> String {
+        if self.0.is_empty() {
+            return "there is no resource: `portcullis resource add NAME --gateway GATEWAY --connector CONNECTOR` makes one"
+                .to_owned();
+        }
+        let rows = self.0.iter().map(|resource| {
+            vec![
+                resource.name.clone(),
+                resource.gateway.clone(),
+                resource.connector.clone(),
+                settings(resource, " "),
+            ]
+        });
+        list(&["name", "gateway", "connector", "settings"], rows)
+    }
+
+    fn json(&self) -> Value {
+        self.0.iter().map(resource_json).collect()
+    }
+}
+
+impl View for Resource {
+    fn table(&self, now: SystemTime) -> String {
+        facts([
+            ("resource", Some(self.name.clone())),
+            ("gateway", Some(self.gateway.clone())),
+            ("connector", Some(self.connector.clone())),
+            ("settings", Some(settings(self, "\n"))),
+            ("made", time_and_age(self.created_unix_ms, now)),
+        ])
+    }
+
+    fn json(&self) -> Value {
+        resource_json(self)
+    }
+}
+
+fn resource_json(resource: &Resource) -> Value {
+    let settings: BTreeMap<_, _> = resource.settings.iter().collect();
+    json!({
+        "name": resource.name,
+        "gateway": resource.gateway,
+        "connector": resource.connector,
+        "settings": settings,
+        "created": rfc3339(resource.created_unix_ms),
+    })
+}
+
+/// In the order of their names: the same resource always looks the same.
+fn settings(resource: &Resource, separator: &str) -> String {
+    let sorted: BTreeMap<_, _> = resource.settings.iter().collect();
+    sorted
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(separator)
+}

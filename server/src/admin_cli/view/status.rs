@@ -1,0 +1,44 @@
+//! The server's status.
+
+use std::time::SystemTime;
+
+use portcullis_proto::admin::v1::StatusResponse;
+use serde_json::{Value, json};
+
+use super::View;
+use super::table::facts;
+use super::text::{rfc3339, time_and_age};
+
+impl View for StatusResponse {
+    fn table(&self, now: SystemTime) -> String {
+        let gateways = format!(
+            "{} registered, {} connected",
+            self.gateways_registered, self.gateways_connected
+        );
+        let dial_out = if self.dial_out_listen.is_empty() {
+            "closed".to_owned()
+        } else {
+            self.dial_out_listen.clone()
+        };
+        facts([
+            ("server", Some(self.server_id.clone())),
+            ("version", Some(self.version.clone())),
+            ("started", time_and_age(self.started_unix_ms, now)),
+            ("gateways", Some(gateways)),
+            ("gateway key", Some(self.current_gateway_key_id.clone())),
+            ("dial-out port", Some(dial_out)),
+        ])
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "server_id": self.server_id,
+            "version": self.version,
+            "started": rfc3339(self.started_unix_ms),
+            "gateways_registered": self.gateways_registered,
+            "gateways_connected": self.gateways_connected,
+            "current_gateway_key_id": self.current_gateway_key_id,
+            "dial_out_listen": self.dial_out_listen,
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! Text for a terminal: nothing from outside may move its cursor; times for people.
+
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The text with every control character written out, so that what a gateway or a resource says cannot
+/// steer the terminal. Line breaks and tabs become spaces.
+pub(in crate::admin_cli) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => out.push(' '),
+            c if c.is_control() || is_direction_mark(c) => {
+                // Writing to a String does not fail.
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Characters that reorder what is shown: a name must look like what it is.
+fn is_direction_mark(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// RFC 3339 in UTC, to the second; `None` for 0, which stands for never.
+pub(in crate::admin_cli) fn rfc3339(unix_ms: i64) -> Option<String> {
+    let millis = u64::try_from(unix_ms).ok().filter(|ms| *ms > 0)?;
+    // Later than year 9999 is no time that a server of ours sends.
+    (millis < 253_402_300_800_000).then(|| {
+        let time = UNIX_EPOCH + Duration::from_millis(millis);
+        humantime::format_rfc3339_seconds(time).to_string()
+    })
+}
+
+/// The time and how long ago, or how far ahead, it is: `2026-11-21T23:40:00Z (3 min ago)`.
+pub(in crate::admin_cli) fn time_and_age(unix_ms: i64, now: SystemTime) -> Option<String> {
+    let time = rfc3339(unix_ms)?;
+    Some(format!("{time} ({})", age(unix_ms, now)?))
+}
+
+/// How long ago, or how far ahead: `3 min ago`, `in 2 h`.
+pub(in crate::admin_cli) fn age(unix_ms: i64, now: SystemTime) -> Option<String> {
+    let millis = u64::try_from(unix_ms).ok().filter(|ms| *ms > 0)?;
+    let time = UNIX_EPOCH.checked_add(Duration::from_millis(millis))?;
+    Some(match now.duration_since(time) {
+        Ok(past) if past < Duration::from_secs(1) => "just now".to_owned(),
+        Ok(past) => format!("{} ago", rough(past)),
+        Err(ahead) => format!("in {}", rough(ahead.duration())),
+    })
+}
+
+fn rough(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_steers_the_terminal() {
+        assert_eq!(
+            printable("a\x1b[2Jb\u{9b}c\nd\u{202e}e"),
+            "a\\u{1b}[2Jb\\u{9b}c d\\u{202e}e"
+        );
+        assert_eq!(printable("Zoë 東京"), "Zoë 東京");
+    }
+
+    #[test]
+    fn times_are_utc_with_their_age() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let ms = 1_800_000_000_000_i64;
+        assert_eq!(
+            time_and_age(ms - 180_000, now).unwrap(),
+            "2027-01-15T07:57:00Z (3 min ago)"
+        );
+        assert_eq!(age(ms + 86_400_000, now).unwrap(), "in 24 h");
+        assert_eq!(age(ms, now).unwrap(), "just now");
+        assert_eq!(age(ms - 3 * 86_400_000, now).unwrap(), "3 days ago");
+        for never in [0, -5, i64::MIN] {
+            assert_eq!(time_and_age(never, now), None);
+        }
+        assert_eq!(rfc3339(i64::MAX), None);
+    }
+}
