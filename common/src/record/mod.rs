@@ -24,12 +24,11 @@ use std::time::Duration;
 pub use open::{Opened, Opener};
 pub use seal::Sealer;
 
-/// Bytes before a record's body: type, then the body's length (16 bits, big-endian).
-pub const HEADER_LEN: usize = 3;
-/// Bytes of the tag that ends every body.
-pub const TAG_LEN: usize = 16;
+use crate::wire::{FrameError, FrameHeader, FrameType, MAX_CIPHERTEXT_LEN};
+pub use crate::wire::{HEADER_LEN, RECORD_TAG_LEN as TAG_LEN};
+
 /// Bytes of plaintext that one record carries at most.
-pub const MAX_PLAINTEXT: usize = 16_384;
+pub const MAX_PLAINTEXT: usize = MAX_CIPHERTEXT_LEN;
 /// Bytes of a whole record at most.
 pub const MAX_RECORD: usize = HEADER_LEN + MAX_PLAINTEXT + TAG_LEN;
 /// Cipher blocks under one key at most, the update record's included (SP 800-67r2, 3.3.2).
@@ -42,11 +41,9 @@ pub const MAX_EPOCHS: u64 = 1 << 32;
 /// Why a direction ended. None of these can be mended: the session is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// The peer sent a type that no record has.
-    #[error(
-        "the peer sent a record of the unknown type {0:#04x}: it is no Portcullis peer, or its stream was altered"
-    )]
-    UnknownType(u8),
+    /// The peer sent a header that no record has.
+    #[error("the peer is faulty, or its stream was altered: {0}")]
+    Header(#[from] FrameError),
     /// The peer sent a length that a record of this type cannot have.
     #[error(
         "the peer sent a record with a body of {0} bytes, which its type does not allow: it is faulty, or its stream was altered"
@@ -81,25 +78,13 @@ pub enum RecordError {
 
 /// What a record is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum RecordType {
     /// Carries 1 to [`MAX_PLAINTEXT`] bytes.
-    Data = 0x20,
+    Data,
     /// The last of its epoch: the next record is under the next key.
-    KeyUpdate = 0x21,
+    KeyUpdate,
     /// The last of its direction.
-    Close = 0x22,
-}
-
-impl RecordType {
-    const fn from_wire(byte: u8) -> Option<Self> {
-        match byte {
-            0x20 => Some(Self::Data),
-            0x21 => Some(Self::KeyUpdate),
-            0x22 => Some(Self::Close),
-            _ => None,
-        }
-    }
+    Close,
 }
 
 /// A record's header, checked.
@@ -119,23 +104,28 @@ impl RecordHeader {
     }
 
     fn parse(bytes: [u8; HEADER_LEN]) -> Result<Self, RecordError> {
-        let [kind, high, low] = bytes;
-        let kind = RecordType::from_wire(kind).ok_or(RecordError::UnknownType(kind))?;
-        let body_len = usize::from(u16::from_be_bytes([high, low]));
+        let FrameHeader { frame_type, len } = FrameHeader::decode_record(bytes)?;
+        let body_len = usize::from(len);
         let plaintext_len = body_len
             .checked_sub(TAG_LEN)
-            .filter(|&len| match kind {
-                RecordType::Data => (1..=MAX_PLAINTEXT).contains(&len),
-                RecordType::KeyUpdate | RecordType::Close => len == 0,
-            })
             .ok_or(RecordError::Length(body_len))?;
-        Ok(Self::new(kind, plaintext_len))
+        match (frame_type, plaintext_len) {
+            (FrameType::Data, 1..) => Ok(Self::new(RecordType::Data, plaintext_len)),
+            (FrameType::KeyUpdate, 0) => Ok(Self::new(RecordType::KeyUpdate, 0)),
+            (FrameType::Close, 0) => Ok(Self::new(RecordType::Close, 0)),
+            _ => Err(RecordError::Length(body_len)),
+        }
     }
 
     fn to_bytes(self) -> [u8; HEADER_LEN] {
+        let frame_type = match self.kind {
+            RecordType::Data => FrameType::Data,
+            RecordType::KeyUpdate => FrameType::KeyUpdate,
+            RecordType::Close => FrameType::Close,
+        };
         // At most 16,400: it fits 16 bits.
-        let [high, low] = (self.body_len() as u16).to_be_bytes();
-        [self.kind as u8, high, low]
+        let len = self.body_len() as u16;
+        FrameHeader { frame_type, len }.encode()
     }
 
     /// What the record is for.
