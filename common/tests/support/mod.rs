@@ -1,6 +1,8 @@
 //! A server and a gateway that know each other.
 #![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)]
 
+pub mod transport;
+
 use std::time::Duration;
 
 use portcullis_common::crypto::suites::Suite;
