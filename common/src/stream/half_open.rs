@@ -244,3 +244,141 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn limits(when_full: WhenFull) -> HalfOpenLimits {
+        HalfOpenLimits {
+            total: 6,
+            per_address: 3,
+            lifetime: Duration::from_secs(10),
+            when_full,
+        }
+    }
+
+    /// A handshake that never ends by itself.
+    async fn stall(half_open: &HalfOpen, from: &str) -> JoinHandle<Result<(), Dropped>> {
+        let permit = half_open.admit(address(from)).await;
+        tokio::spawn(permit.guard(pending()))
+    }
+
+    async fn settle() {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn replaced(handshakes: &[JoinHandle<Result<(), Dropped>>]) -> usize {
+        handshakes.iter().filter(|one| one.is_finished()).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_from_one_address_drops_only_its_own() {
+        let half_open = HalfOpen::new(limits(WhenFull::DropOne));
+        let honest = stall(&half_open, "192.0.2.1").await;
+        let mut flood = Vec::new();
+        for _ in 0..1_000 {
+            flood.push(stall(&half_open, "198.51.100.7").await);
+            assert!(half_open.len() <= 4);
+        }
+        settle().await;
+        assert_eq!(replaced(&flood), 997);
+        assert!(!honest.is_finished());
+        for one in flood.into_iter().filter(|one| one.is_finished()) {
+            assert_eq!(one.await.unwrap(), Err(Dropped::Replaced));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_from_everywhere_is_bounded_and_its_victims_are_random() {
+        let mut survivals = 0;
+        for _ in 0..60 {
+            let half_open = HalfOpen::new(limits(WhenFull::DropOne));
+            let first = stall(&half_open, "192.0.2.1").await;
+            for other in 0..6 {
+                stall(&half_open, &format!("198.51.100.{other}")).await;
+                assert!(half_open.len() <= 6);
+            }
+            settle().await;
+            survivals += usize::from(!first.is_finished());
+        }
+        // One in six is dropped once: were it always or never the oldest, this would be 0 or 60.
+        assert!((1..60).contains(&survivals), "{survivals}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permit_ends_with_its_time_and_gives_its_place_back() {
+        let half_open = HalfOpen::new(limits(WhenFull::DropOne));
+        let began = Instant::now();
+        let slow = stall(&half_open, "192.0.2.1").await;
+        assert_eq!(slow.await.unwrap(), Err(Dropped::TooSlow));
+        assert_eq!(began.elapsed(), Duration::from_secs(10));
+        assert!(half_open.is_empty());
+
+        let permit = half_open.admit(address("192.0.2.1")).await;
+        assert_eq!(permit.guard(async { 7 }).await, Ok(7));
+        assert!(half_open.is_empty());
+        // Dropped before it was used.
+        drop(half_open.admit(address("192.0.2.1")).await);
+        assert!(half_open.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_port_stops_accepting_and_drops_nobody() {
+        for same_address in [true, false] {
+            let half_open = HalfOpen::new(limits(WhenFull::StopAccepting));
+            let mut handshakes = Vec::new();
+            for number in 0..if same_address { 3 } else { 6 } {
+                let from = if same_address { 0 } else { number };
+                handshakes.push(stall(&half_open, &format!("192.0.2.{from}")).await);
+            }
+            let waiting = tokio::spawn({
+                let half_open = half_open.clone();
+                async move { half_open.admit(address("192.0.2.0")).await }
+            });
+            settle().await;
+            assert!(!waiting.is_finished());
+            assert_eq!(replaced(&handshakes), 0);
+            // It gets the place of the first that ends.
+            handshakes.remove(0).abort();
+            waiting.await.unwrap();
+            assert_eq!(replaced(&handshakes), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_ipv6_site_counts_as_one_address_and_a_mapped_ipv4_as_ipv4() {
+        for (one, other, same) in [
+            ("2001:db8::1", "2001:db8::ffff:2", true),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            ("192.0.2.1", "192.0.2.2", false),
+        ] {
+            let equal = Source::of(address(one)) == Source::of(address(other));
+            assert_eq!(equal, same, "{one} {other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn limits_of_nothing_still_admit_one() {
+        for when_full in [WhenFull::DropOne, WhenFull::StopAccepting] {
+            let half_open = HalfOpen::new(HalfOpenLimits {
+                total: 0,
+                per_address: 0,
+                ..limits(when_full)
+            });
+            half_open.admit(address("192.0.2.1")).await;
+        }
+    }
+}
