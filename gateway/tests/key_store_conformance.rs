@@ -1,6 +1,11 @@
 //! One suite for every key store: the file store where this runs on Unix, the registry store on Windows.
 //!
 //! On Windows it writes to `HKLM\SOFTWARE\Portcullis\Gateway`, under instances of its own, and so needs an administrator.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails has to say so"
+)]
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -6,20 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::rotation::Identity;
+use portcullis_common::stream::{self, ChannelError, Dropped, HalfOpen, Permit, SealedStream};
 use tokio::net::{TcpListener, TcpStream};
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::agent::Agent;
+use super::links::OpenLink;
+use crate::key_store::KeyStoreError;
 
 /// After the system refused a connection, for want of file handles perhaps.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts connections for ever.
-pub async fn listen(agent: &Arc<Agent>, listener: &TcpListener) {
+/// Accepts connections for ever, and keeps within `half_open` those that have not shaken hands.
+pub async fn listen(agent: &Arc<Agent>, listener: &TcpListener, half_open: &HalfOpen) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                tokio::spawn(connected(Arc::clone(agent), stream, peer));
+                let permit = half_open.admit(peer.ip()).await;
+                tokio::spawn(connected(Arc::clone(agent), stream, peer, permit));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -30,33 +34,53 @@ pub async fn listen(agent: &Arc<Agent>, listener: &TcpListener) {
     }
 }
 
-async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr) {
+async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr, permit: Permit) {
     let peer = peer.to_string();
+    let shaken = permit.guard(shake_hands(&agent, stream, &peer)).await;
+    match shaken.map_err(DialInError::from).flatten() {
+        Ok((stream, open)) => agent.serve(stream, open).await,
+        Err(error) => {
+            let text = error.to_string();
+            agent.refusals.log(&peer, &text);
+            agent
+                .status
+                .failed(&format!("connection from {peer}: {text}"));
+        }
+    }
+}
+
+async fn shake_hands(
+    agent: &Agent,
+    mut stream: TcpStream,
+    peer: &str,
+) -> Result<(SealedStream<TcpStream>, OpenLink), DialInError> {
     if let Err(error) = stream.set_nodelay(true) {
         warn!(peer, "the connection is slower than it could be: {error}");
     }
     let identity = match agent.keys.begin().await {
-        Ok(identity) => identity,
-        Err(error) => {
-            error!(peer, "no session: {error}");
-            agent.status.failed(&error.to_string());
-            return;
-        }
+        Ok(Identity::None) => Err(DialInError::NoKey),
+        begun => begun.map_err(DialInError::from),
     };
-    if matches!(identity, Identity::None) {
-        agent.refusals.log(&peer, NO_KEY);
-        agent.status.failed(NO_KEY);
-        return;
-    }
-    match agent.shake_hands(stream, None, identity, &peer).await {
-        Ok((stream, open)) => agent.serve(stream, open).await,
+    match identity {
+        Ok(identity) => Ok(agent.shake_hands(stream, None, identity, peer).await?),
         Err(error) => {
-            agent.refusals.log(&peer, &error.to_string());
-            agent
-                .status
-                .failed(&format!("handshake with {peer}: {error}"));
+            stream::refuse(&mut stream).await;
+            Err(error)
         }
     }
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+enum DialInError {
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
+    #[error("{NO_KEY}")]
+    NoKey,
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    #[error(transparent)]
+    Dropped(#[from] Dropped),
 }
 
 /// Why a gateway without a key refuses every session.

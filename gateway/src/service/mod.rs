@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::rotation::RunId;
+use portcullis_common::stream::{HalfOpen, HalfOpenLimits, WhenFull};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
@@ -89,7 +90,7 @@ pub async fn run_until(
             location: store.location(),
         })?;
     let keys = Keys::new(store, RunId::random(&mut rand::rng()), &record);
-    let dialling = Dialling::begin(&config.dial).await?;
+    let dialling = Dialling::begin(&config).await?;
     let board = StatusBoard::new(dialling.is_out(), dialling.address());
     log_start(&dialling, keys.standing());
     let agent = Arc::new(Agent::new(&config, &connectors, keys, board, host::name()));
@@ -107,13 +108,13 @@ pub async fn run_until(
 
 /// Either side's way to a connection, ready to be used.
 enum Dialling {
-    In(TcpListener, SocketAddr),
+    In(TcpListener, SocketAddr, HalfOpen),
     Out(dial_out::Target),
 }
 
 impl Dialling {
-    async fn begin(dial: &Dial) -> Result<Self, RunError> {
-        match dial {
+    async fn begin(config: &Config) -> Result<Self, RunError> {
+        match &config.dial {
             Dial::Listen(address) => {
                 let address = *address;
                 let listener = TcpListener::bind(address).await.map_err(|source| {
@@ -124,7 +125,13 @@ impl Dialling {
                     }
                 })?;
                 let bound = listener.local_addr().unwrap_or(address);
-                Ok(Self::In(listener, bound))
+                let half_open = HalfOpen::new(HalfOpenLimits {
+                    total: config.limits.half_open,
+                    per_address: config.limits.half_open_per_address,
+                    lifetime: config.channel.handshake,
+                    when_full: WhenFull::DropOne,
+                });
+                Ok(Self::In(listener, bound, half_open))
             }
             Dial::Out { server, name } => Ok(Self::Out(dial_out::Target {
                 server: server.clone(),
@@ -139,14 +146,14 @@ impl Dialling {
 
     fn address(&self) -> String {
         match self {
-            Self::In(_, address) => address.to_string(),
+            Self::In(_, address, _) => address.to_string(),
             Self::Out(target) => target.server.clone(),
         }
     }
 
     async fn go(&self, agent: &Arc<Agent>) {
         match self {
-            Self::In(listener, _) => dial_in::listen(agent, listener).await,
+            Self::In(listener, _, half_open) => dial_in::listen(agent, listener, half_open).await,
             Self::Out(target) => dial_out::dial(agent, target).await,
         }
     }
