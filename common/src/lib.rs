@@ -15,4 +15,6 @@ pub mod rotation;
 pub mod secret;
 #[cfg(feature = "stream")]
 pub mod stream;
+#[cfg(test)]
+mod vectors;
 pub mod wire;
