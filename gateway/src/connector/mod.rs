@@ -1,17 +1,350 @@
 //! The connectors: what carries out calls on a resource.
+//!
+//! * [`unix`]: the accounts and groups of this host, through shadow-utils.
 
-use crate::config::{ConfigProblem, ConnectorsConfig};
+mod process;
+#[cfg(unix)]
+pub mod unix;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tonic::async_trait;
+
+use crate::config::{ConfigProblem, ConnectorConfig, ConnectorsConfig, Problems, Section};
+use crate::provisioning::model::{
+    CallError, CallId, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName, ObjectRef,
+    Password, Run, RunResult, Schema, Search, Selector, Update, Verb,
+};
+use crate::provisioning::{GuardDefaults, GuardRails};
+
+/// What every verb is told about the call beside its arguments.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The caller's id of the call, for the log.
+    pub call: CallId,
+    /// The resource's settings: only those that [`Connector::settings`] names.
+    pub settings: BTreeMap<String, String>,
+    /// When the verb has to have ended. A connector keeps to it by itself: a verb that changes something is never cut
+    /// off from outside.
+    pub deadline: Instant,
+}
+
+impl Context {
+    /// The time that is left.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Takes the objects that a search finds, one by one, and hands them on while the search goes on.
+#[derive(Debug)]
+pub struct Found {
+    sender: mpsc::Sender<Object>,
+    left: usize,
+}
+
+impl Found {
+    /// Hands objects to `sender`, `most` of them at the most.
+    pub fn new(sender: mpsc::Sender<Object>, most: usize) -> Self {
+        Self { sender, left: most }
+    }
+
+    /// Hands on one object.
+    ///
+    /// # Errors
+    /// A [`Failure`] where there are more than asked for, or nobody listens any more; the search then ends.
+    pub async fn push(&mut self, object: Object) -> Result<(), Failure> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(Failure::rejected(
+                "the connector found more objects than were asked for: it does not keep to the page size",
+            ));
+        };
+        self.left = left;
+        let gone = |_| Failure::unavailable("the caller of the search went away");
+        self.sender.send(object).await.map_err(gone)
+    }
+}
+
+/// What carries out the verbs on one resource. A verb that is not among [`Connector::verbs`] is never called; the
+/// default bodies answer that there is none.
+///
+/// A verb answers [`CallError::Failed`] only where nothing has changed, and [`CallError::Indeterminate`] where that
+/// cannot be told.
+#[async_trait]
+pub trait Connector: fmt::Debug + Send + Sync + 'static {
+    /// The type's name in the configuration.
+    fn kind(&self) -> &'static str;
+
+    /// The verbs that work on objects of this class.
+    fn verbs(&self, class: ObjectClass) -> Vec<Verb>;
+
+    /// Names of the settings that a resource may have.
+    fn settings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Names of the actions that `run` takes.
+    fn actions(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether only one changing verb may be under way at a time.
+    fn changes_one_at_a_time(&self) -> bool {
+        true
+    }
+
+    /// Checks that the resource can be worked on; says so in a sentence.
+    async fn test(&self, cx: &Context) -> Result<String, CallError>;
+
+    /// What the connector can hold and do.
+    async fn schema(&self, cx: &Context) -> Result<Schema, CallError>;
+
+    /// Makes an object, all of it or nothing.
+    async fn create(&self, _: &Context, create: Create) -> Result<Object, CallError> {
+        Err(self.lacks(Verb::Create, create.class))
+    }
+
+    /// Reads an object.
+    async fn get(&self, _: &Context, get: &Get) -> Result<Object, CallError> {
+        Err(self.lacks(Verb::Get, get.object.class))
+    }
+
+    /// Changes an object, all that is asked or nothing.
+    async fn update(&self, _: &Context, update: Update) -> Result<Object, CallError> {
+        Err(self.lacks(Verb::Update, update.object.class))
+    }
+
+    /// Removes an object. Where something of it stays behind, the answer says what.
+    async fn delete(&self, _: &Context, object: ObjectRef) -> Result<Option<String>, CallError> {
+        Err(self.lacks(Verb::Delete, object.class))
+    }
+
+    /// Lets an account log in again.
+    async fn enable(&self, _: &Context, object: ObjectRef) -> Result<Option<Object>, CallError> {
+        Err(self.lacks(Verb::Enable, object.class))
+    }
+
+    /// Keeps an account from logging in.
+    async fn disable(&self, _: &Context, object: ObjectRef) -> Result<Option<Object>, CallError> {
+        Err(self.lacks(Verb::Disable, object.class))
+    }
+
+    /// Gives an account a password.
+    async fn set_password(
+        &self,
+        _: &Context,
+        object: ObjectRef,
+        _password: Password,
+    ) -> Result<(), CallError> {
+        Err(self.lacks(Verb::SetPassword, object.class))
+    }
+
+    /// Checks a password. Whether the account is unknown or the password wrong, answer and time are the same.
+    async fn authenticate(
+        &self,
+        _: &Context,
+        object: ObjectRef,
+        _password: Password,
+    ) -> Result<(), CallError> {
+        Err(self.lacks(Verb::Authenticate, object.class))
+    }
+
+    /// Gives an object another name.
+    async fn rename(
+        &self,
+        _: &Context,
+        object: ObjectRef,
+        _new_name: ObjectName,
+    ) -> Result<Object, CallError> {
+        Err(self.lacks(Verb::Rename, object.class))
+    }
+
+    /// Hands the objects found to `found`, at most [`Search::page_size`] of them; answers where the next page starts,
+    /// empty after the last one.
+    async fn search(
+        &self,
+        _: &Context,
+        search: &Search,
+        _found: &mut Found,
+    ) -> Result<Cookie, CallError> {
+        Err(self.lacks(Verb::Search, search.class))
+    }
+
+    /// Runs an action.
+    async fn run(&self, _: &Context, run: Run) -> Result<RunResult, CallError> {
+        Err(Failure::unsupported(format!("there is no action `{}`", run.action)).into())
+    }
+
+    /// The numeric ids of objects, in the order of their names; `None` for those that do not exist or have no such id.
+    async fn numeric_ids(
+        &self,
+        cx: &Context,
+        class: ObjectClass,
+        names: &[ObjectName],
+    ) -> Result<Vec<Option<u64>>, CallError> {
+        let mut ids = Vec::with_capacity(names.len());
+        for name in names {
+            let get = Get {
+                object: ObjectRef {
+                    class,
+                    by: Selector::Name(name.clone()),
+                },
+                attributes: Vec::new(),
+            };
+            ids.push(match self.get(cx, &get).await {
+                Ok(object) => object.identity.id.as_str().parse().ok(),
+                Err(CallError::Failed(failure)) if failure.is_not_found() => None,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(ids)
+    }
+
+    /// The answer to a verb that this connector does not have.
+    fn lacks(&self, verb: Verb, class: ObjectClass) -> CallError {
+        Failure::unsupported(format!(
+            "a connector of type `{}` has no verb `{verb}` for the class {class}",
+            self.kind()
+        ))
+        .into()
+    }
+}
+
+/// A connector with its guard rails, as the configuration has it.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// What carries out the verbs.
+    pub connector: Arc<dyn Connector>,
+    /// What any server may have it do.
+    pub guard_rails: Arc<GuardRails>,
+}
+
+impl Configured {
+    /// The verbs that both the connector and its guard rails leave open.
+    pub fn open_verbs(&self) -> Vec<Verb> {
+        let account = self.connector.verbs(ObjectClass::Account);
+        let group = self.connector.verbs(ObjectClass::Group);
+        let has = |verb: &Verb| match verb {
+            Verb::Test | Verb::Schema => true,
+            Verb::Run => !self.connector.actions().is_empty(),
+            verb => account.contains(verb) || group.contains(verb),
+        };
+        Verb::ALL
+            .into_iter()
+            .filter(|verb| has(verb) && self.guard_rails.allows(*verb))
+            .collect()
+    }
+}
 
 /// The connectors that the configuration names.
-#[derive(Debug)]
-pub struct Connectors {}
+#[derive(Clone, Debug, Default)]
+pub struct Connectors {
+    by_name: BTreeMap<String, Configured>,
+}
 
 impl Connectors {
     /// Reads and checks every connector's own configuration.
     ///
     /// # Errors
     /// Every [`ConfigProblem`] found.
-    pub fn from_config(_config: &ConnectorsConfig) -> Result<Self, Vec<ConfigProblem>> {
-        Ok(Self {})
+    pub fn from_config(config: &ConnectorsConfig) -> Result<Self, Vec<ConfigProblem>> {
+        let problems = Problems::new(&config.file);
+        let by_name = config
+            .connectors
+            .iter()
+            .filter_map(|entry| Some((entry.name.clone(), configure(entry, &problems)?)))
+            .collect();
+        let found = problems.into_vec();
+        if found.is_empty() {
+            Ok(Self { by_name })
+        } else {
+            Err(found)
+        }
+    }
+
+    /// Adds a connector under a name.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, configured: Configured) -> Self {
+        self.by_name.insert(name.into(), configured);
+        self
+    }
+
+    /// The connector of this name.
+    pub fn find(&self, name: &str) -> Option<&Configured> {
+        self.by_name.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Configured)> {
+        self.by_name
+            .iter()
+            .map(|(name, found)| (name.as_str(), found))
+    }
+}
+
+fn configure(entry: &ConnectorConfig, problems: &Problems) -> Option<Configured> {
+    let mut section = Section::new(entry.path(), &entry.table, problems);
+    section.text("type");
+    let (connector, defaults) = match (entry.kind.as_str(), platform::TYPES) {
+        (kind, _) if platform::has(kind) => (
+            platform::configure(&entry.name, &mut section)?,
+            GuardDefaults::Unix,
+        ),
+        (kind, types) => {
+            if section.has("type") {
+                section.problem("type", format!("`{kind}`: {types} allowed here"));
+            }
+            return None;
+        }
+    };
+    let rails = section.section("guard_rails");
+    let guard_rails = Arc::new(GuardRails::from_section(&entry.name, defaults, rails));
+    section.finish();
+    Some(Configured {
+        connector,
+        guard_rails,
+    })
+}
+
+/// The connectors that only this operating system has.
+#[cfg(unix)]
+mod platform {
+    use std::sync::Arc;
+
+    use super::{Connector, unix};
+    use crate::config::Section;
+
+    pub(super) const TYPES: &str = "`unix` and `script` are";
+
+    pub(super) fn has(kind: &str) -> bool {
+        kind == "unix"
+    }
+
+    pub(super) fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connector>> {
+        unix::configure(name, section)
+    }
+}
+
+/// The connectors that only this operating system has.
+#[cfg(windows)]
+mod platform {
+    use std::sync::Arc;
+
+    use super::Connector;
+    use crate::config::Section;
+
+    pub(super) const TYPES: &str = "`script` is";
+
+    pub(super) fn has(_: &str) -> bool {
+        false
+    }
+
+    pub(super) fn configure(_: &str, _: &mut Section<'_>) -> Option<Arc<dyn Connector>> {
+        None
     }
 }

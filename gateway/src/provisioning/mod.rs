@@ -1,1 +1,13 @@
-//! The provisioning service: receives calls and has the connectors carry them out.
+//! The provisioning service: receives calls, checks them against the guard rails and has the connectors carry them out.
+//!
+//! [`Service`] speaks gRPC and nothing else; [`Provisioner`] decides; [`model`] is what they talk about;
+//! [`GuardRails`] are the gateway's own word on what any server may do here.
+
+mod guard;
+pub mod model;
+mod provisioner;
+mod service;
+
+pub use guard::{GuardDefaults, GuardRails};
+pub use provisioner::{Provisioner, SearchEvent};
+pub use service::Service;

@@ -1,0 +1,36 @@
+//! A program and its children as a process group.
+
+use std::io;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, Command};
+
+/// The process group of one program.
+#[derive(Debug)]
+pub(super) struct Group {
+    leader: Pid,
+}
+
+/// Has the program lead a process group of its own.
+pub(super) fn prepare(command: &mut Command) {
+    command.process_group(0);
+}
+
+impl Group {
+    /// The group that `child` leads.
+    pub(super) fn of(child: &Child) -> io::Result<Self> {
+        child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw)
+            .map(|leader| Self { leader })
+            .ok_or_else(|| io::Error::other("it has no process id"))
+    }
+
+    /// Kills whatever of it still runs. A process that has left the group, as a daemon does by `setsid`, is beyond
+    /// this; the service manager ends it with the gateway.
+    pub(super) fn kill(&self) {
+        // Fails only where nothing of the group runs any more.
+        let _ = kill_process_group(self.leader, Signal::KILL);
+    }
+}

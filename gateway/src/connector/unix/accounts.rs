@@ -1,0 +1,711 @@
+//! The verbs on accounts.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, UNIX_EPOCH};
+
+use zeroize::Zeroizing;
+
+use super::attributes::Values;
+use super::database::{DISABLED_DAY, today, under};
+use super::expiry::Remembered;
+use super::groups::{attribute, identity, parse_id};
+use super::password::{Verdict, verify};
+use super::tools::{Tool, ToolError};
+use super::{Account, Database, Group, Unix, attributes, blocking, find_account, name, way_back};
+use crate::connector::Context;
+use crate::provisioning::model::{
+    CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Password, Update,
+    Value,
+};
+
+const DAY: u64 = 86_400;
+
+/// All that a change of an account may touch.
+type View = (Option<Account>, Vec<String>, Option<Group>);
+
+fn view(name: &str) -> impl Fn(&Database) -> View {
+    move |database| {
+        let groups = database.groups_of(name);
+        (
+            database.account(name).cloned(),
+            groups.into_iter().map(str::to_owned).collect(),
+            database.group(name).cloned(),
+        )
+    }
+}
+
+/// A change as the arguments of `useradd` and `usermod`.
+#[derive(Debug, Default)]
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn option(&mut self, option: &str, value: impl Into<String>) {
+        self.0.extend([option.to_owned(), value.into()]);
+    }
+
+    fn flag(&mut self, option: &str) {
+        self.0.push(option.to_owned());
+    }
+
+    fn on(&self, name: &'_ str) -> Vec<String> {
+        let mut all = self.0.clone();
+        all.extend(["--".to_owned(), name.to_owned()]);
+        all
+    }
+}
+
+impl Unix {
+    /// An account as the model has it.
+    pub(super) fn account_object(
+        &self,
+        database: &Database,
+        account: &Account,
+    ) -> Result<Object, Failure> {
+        let text = |text: &str| vec![Value::Text(text.to_owned())];
+        let mut attributes = vec![
+            attribute("uid", vec![Value::Integer(account.uid.into())])?,
+            attribute("gid", vec![Value::Integer(account.gid.into())])?,
+            attribute("home", text(&account.home))?,
+            attribute("shell", text(&account.shell))?,
+            attribute("locked", vec![Value::Boolean(account.password.is_locked())])?,
+            attribute(
+                "has_password",
+                vec![Value::Boolean(account.password.hash().is_some())],
+            )?,
+        ];
+        if let Some(group) = database.group_of_gid(account.gid) {
+            attributes.push(attribute("primary_group", text(&group.name))?);
+        }
+        let groups = database.groups_of(&account.name);
+        if !groups.is_empty() {
+            let values = groups.into_iter().map(|g| Value::Text(g.to_owned()));
+            attributes.push(attribute("groups", values.collect())?);
+        }
+        if !account.gecos.is_empty() {
+            attributes.push(attribute("gecos", text(&account.gecos))?);
+        }
+        let full_name = full_name(&account.gecos);
+        if !full_name.is_empty() {
+            attributes.push(attribute("full_name", text(full_name))?);
+        }
+        if let Some(day) = self.real_expiry(account)? {
+            attributes.push(attribute("expires", vec![time(day)])?);
+        }
+        if let Some(day) = account.last_change {
+            attributes.push(attribute("last_change", vec![time(day)])?);
+        }
+        Ok(Object {
+            identity: identity(ObjectClass::Account, account.uid, &account.name)?,
+            enabled: Some(account.is_enabled(today())),
+            attributes,
+        })
+    }
+
+    /// The expiry day that an account has when it is enabled.
+    fn real_expiry(&self, account: &Account) -> Result<Option<i64>, Failure> {
+        match account.expires {
+            Some(DISABLED_DAY) => Ok(Remembered::load(&self.policy.prefix)?.day(account)),
+            day => Ok(day),
+        }
+    }
+
+    pub(super) async fn create_account(
+        &self,
+        cx: &Context,
+        create: Create,
+    ) -> Result<Object, CallError> {
+        let name = name::check(&create.name)?.to_owned();
+        let values = attributes::for_create(ObjectClass::Account, create.attributes)?;
+        let database = self.read().await?;
+        if database.account(&name).is_some() {
+            return Err(exists(&name).into());
+        }
+        let home = attributes::text(&values, "home").map_or_else(
+            || self.policy.home_base.join(&name).display().to_string(),
+            str::to_owned,
+        );
+        let mut arguments = self.arguments(&database, &name, "", &values)?;
+        if !values.contains_key("home") {
+            self.policy.check_home(&database, &name, &home)?;
+            arguments.option("-d", home.clone());
+        }
+        if !values.contains_key("primary_group") {
+            if database.group(&name).is_some() {
+                return Err(Failure::new(
+                    FailureKind::AlreadyExists,
+                    format!("there is a group `{name}`, so that the account cannot have one of its own: give it a `primary_group`"),
+                )
+                .into());
+            }
+            arguments.flag("-U");
+        }
+        let expires = day_of(&values)?.flatten();
+        let expiry = if create.enabled {
+            expires
+        } else {
+            Some(DISABLED_DAY)
+        };
+        if let Some(day) = expiry {
+            arguments.option("-e", day.to_string());
+        }
+        let makes_home =
+            self.policy.create_home && home != "/nonexistent" && self.home_is_free(&home);
+        arguments.flag(if makes_home { "-m" } else { "-M" });
+        let hash = self.hash(create.password, !create.enabled).await?;
+
+        // Nothing has been touched up to here.
+        if let Err(error) = self.tool(cx, Tool::UserAdd, &arguments.on(&name)).await {
+            let before = view(&name)(&database);
+            if error.wrote_nothing() || matches!(&error, ToolError::Exited { code: 1 | 10, .. }) {
+                let what = format!("account `{name}`");
+                return Err(self.after_failure(error, &what, &before, view(&name)).await);
+            }
+            return Err(self
+                .take_back(&name, makes_home, error.into_failure())
+                .await);
+        }
+        match self
+            .finish_account(cx, &name, hash, expires.filter(|_| !create.enabled))
+            .await
+        {
+            Ok(object) => Ok(object),
+            Err(failure) => Err(self.take_back(&name, makes_home, failure).await),
+        }
+    }
+
+    /// What a new account lacks after `useradd`.
+    async fn finish_account(
+        &self,
+        cx: &Context,
+        name: &str,
+        hash: Option<Zeroizing<String>>,
+        remembered: Option<i64>,
+    ) -> Result<Object, Failure> {
+        if let Some(hash) = hash {
+            self.store_hash(cx, name, &hash)
+                .await
+                .map_err(ToolError::into_failure)?;
+        }
+        let database = self.read().await?;
+        let account = database
+            .account(name)
+            .ok_or_else(|| Failure::internal(format!("useradd made no account `{name}`")))?;
+        Remembered::load(&self.policy.prefix)?.set(account.uid, name, remembered)?;
+        self.account_object(&database, account)
+    }
+
+    /// Removes an account that could not be made whole.
+    async fn take_back(&self, name: &str, made_home: bool, why: Failure) -> CallError {
+        let mut arguments = Arguments::default();
+        if made_home {
+            arguments.flag("-r");
+        }
+        let arguments = arguments.on(name);
+        let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let result = self.tools.run(Tool::UserDel, &all, b"", way_back()).await;
+        let left = match self.read().await {
+            Ok(now) => {
+                let group = now.group(name).map(|_| "its group");
+                let account = now.account(name).map(|_| "the account itself");
+                account.or(group)
+            }
+            Err(_) => Some("what is not known"),
+        };
+        match left {
+            None => why.into(),
+            Some(left) => CallError::Indeterminate(format!(
+                "{}; and of the account `{name}`, half made before that, there remains {left}{}: remove it before you try again",
+                why.message,
+                result
+                    .err()
+                    .map_or_else(String::new, |error| format!(" ({error})")),
+            )),
+        }
+    }
+
+    pub(super) async fn update_account(
+        &self,
+        cx: &Context,
+        update: &Update,
+    ) -> Result<Object, CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, &update.object)?;
+        let current = self.account_object(&database, account)?;
+        let values = attributes::for_update(&current, &update.modifications)?;
+        let mut arguments = self.arguments(&database, &account.name, &account.gecos, &values)?;
+        let mut remembered = None;
+        if let Some(day) = day_of(&values)? {
+            if account.expires == Some(DISABLED_DAY) {
+                // To set it now would let the account in again.
+                remembered = Some(day);
+            } else {
+                arguments.option("-e", day.map_or_else(String::new, |day| day.to_string()));
+            }
+        }
+        if !arguments.0.is_empty() {
+            let arguments = arguments.on(&account.name);
+            self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
+                .await?;
+        }
+        if let Some(day) = remembered {
+            let done = Remembered::load(&self.policy.prefix)
+                .and_then(|mut all| all.set(account.uid, &account.name, day));
+            done.map_err(|failure| partly(&account.name, arguments.0.is_empty(), failure))?;
+        }
+        self.look(&account.name).await
+    }
+
+    pub(super) async fn delete_account(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+    ) -> Result<Option<String>, CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target)?;
+        let mut arguments = Arguments::default();
+        let mut kept = None;
+        if self.policy.remove_home {
+            if self.policy.may_remove_home(&database, account) {
+                arguments.flag("-r");
+            } else if account.home != "/nonexistent" {
+                kept = Some(format!(
+                    "the home directory `{}` was left: it is no folder of this account alone, directly in {}",
+                    account.home,
+                    self.policy.home_base.display()
+                ));
+            }
+        }
+        let removes_home = !arguments.0.is_empty();
+        let result = self
+            .tool(cx, Tool::UserDel, &arguments.on(&account.name))
+            .await;
+        if let Err(error) = result {
+            let now = self.read().await.ok();
+            let gone = now.is_some_and(|now| now.account(&account.name).is_none());
+            if !gone {
+                let what = format!("account `{}`", account.name);
+                let view = view(&account.name);
+                let before = view(&database);
+                return Err(self.after_failure(error, &what, &before, view).await);
+            }
+            kept = Some(format!("the account is gone, but not all of it: {error}"));
+        } else if removes_home && !self.home_is_free(&account.home) {
+            kept = Some(format!("the home directory `{}` was left", account.home));
+        }
+        // A day that nobody asks for any more does no harm where it stays.
+        if let Err(failure) = Remembered::load(&self.policy.prefix)
+            .and_then(|mut all| all.set(account.uid, &account.name, None))
+        {
+            tracing::warn!(
+                account = account.name,
+                failure.message,
+                "the remembered expiry day of a deleted account stays"
+            );
+        }
+        Ok(kept)
+    }
+
+    pub(super) async fn disable_account(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+    ) -> Result<Object, CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target)?;
+        let has_hash = account.password.hash().is_some();
+        let is_locked = account.password.is_locked() || !has_hash;
+        if account.expires == Some(DISABLED_DAY) && is_locked {
+            return Ok(self.account_object(&database, account)?);
+        }
+        if account.expires != Some(DISABLED_DAY) {
+            Remembered::load(&self.policy.prefix)?.set(
+                account.uid,
+                &account.name,
+                account.expires,
+            )?;
+        }
+        let mut arguments = Arguments::default();
+        arguments.option("-e", DISABLED_DAY.to_string());
+        if has_hash {
+            arguments.flag("-L");
+        }
+        let arguments = arguments.on(&account.name);
+        self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
+            .await?;
+        self.look(&account.name).await
+    }
+
+    pub(super) async fn enable_account(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+    ) -> Result<Object, CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target)?;
+        let expires = self.real_expiry(account)?;
+        if expires.is_some_and(|day| day <= today()) {
+            return Err(Failure::rejected(format!(
+                "account `{}` expired: give it a later `expires`, or none, before you enable it",
+                account.name
+            ))
+            .into());
+        }
+        let mut arguments = Arguments::default();
+        if account.expires != expires {
+            let day = expires.map_or_else(String::new, |day| day.to_string());
+            arguments.option("-e", day);
+        }
+        if account.password.is_locked() {
+            arguments.flag("-U");
+        }
+        if !arguments.0.is_empty() {
+            let arguments = arguments.on(&account.name);
+            self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
+                .await?;
+        }
+        // Only an account that is disabled has its day looked up: one that stays does no harm.
+        if let Err(failure) = Remembered::load(&self.policy.prefix)
+            .and_then(|mut all| all.set(account.uid, &account.name, None))
+        {
+            tracing::warn!(
+                account = account.name,
+                failure.message,
+                "the remembered expiry day of an enabled account stays"
+            );
+        }
+        self.look(&account.name).await
+    }
+
+    pub(super) async fn set_account_password(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target)?;
+        let disabled = account.password.is_locked() || account.expires == Some(DISABLED_DAY);
+        let Some(hash) = self.hash(Some(password), disabled).await? else {
+            return Err(Failure::internal("no hash").into());
+        };
+        if let Err(error) = self.store_hash(cx, &account.name, &hash).await {
+            let what = format!("the password of account `{}`", account.name);
+            let view = view(&account.name);
+            let before = view(&database);
+            return Err(self.after_failure(error, &what, &before, view).await);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn authenticate_account(
+        &self,
+        target: &ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target).ok();
+        let hash = account.and_then(|account| account.password.hash());
+        let compared = Zeroizing::new(hash.unwrap_or(&self.decoy).to_owned());
+        let decoy = self.decoy.clone();
+        let verdict = blocking(move || {
+            Ok(match verify(&password, &compared) {
+                Verdict::UnknownScheme => {
+                    verify(&password, &decoy);
+                    Verdict::UnknownScheme
+                }
+                verdict => verdict,
+            })
+        })
+        .await?;
+        if verdict == Verdict::UnknownScheme {
+            tracing::warn!(object = %target, "the account's password is hashed by a scheme that the gateway cannot check; set it anew");
+        }
+        let lets_in = hash.is_some() && account.is_some_and(|found| found.is_enabled(today()));
+        if verdict == Verdict::Right && lets_in {
+            return Ok(());
+        }
+        // One answer for all, so that nobody learns which accounts there are.
+        Err(Failure::new(
+            FailureKind::BadCredentials,
+            "the password is wrong, or there is no such account, or it has no password, is disabled or has expired",
+        )
+        .into())
+    }
+
+    pub(super) async fn rename_account(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+        new_name: &str,
+    ) -> Result<Object, CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target)?;
+        let old_name = account.name.as_str();
+        if old_name == new_name {
+            return Ok(self.account_object(&database, account)?);
+        }
+        if database.account(new_name).is_some() {
+            return Err(exists(new_name).into());
+        }
+        let own_group = own_group(&database, account);
+        if own_group && database.group(new_name).is_some() {
+            return Err(Failure::new(
+                FailureKind::AlreadyExists,
+                format!("the account's own group is renamed with it, and there is a group `{new_name}` already"),
+            )
+            .into());
+        }
+        let day = Remembered::load(&self.policy.prefix)?.day(account);
+        let rename = |new: &str, old: &str| -> Vec<String> {
+            let mut arguments = Arguments::default();
+            arguments.option("-l", new);
+            arguments.on(old)
+        };
+        self.change(
+            cx,
+            &database,
+            old_name,
+            Tool::UserMod,
+            &rename(new_name, old_name),
+        )
+        .await?;
+        let group = if own_group {
+            let arguments = ["-n", new_name, "--", old_name];
+            self.tools
+                .run(Tool::GroupMod, &arguments, b"", cx.deadline)
+                .await
+        } else {
+            Ok(())
+        };
+        let day = match (group, day) {
+            (Ok(()), Some(day)) => Remembered::load(&self.policy.prefix)
+                .and_then(|mut all| all.set(account.uid, new_name, Some(day))),
+            (result, _) => result.map_err(ToolError::into_failure),
+        };
+        if let Err(failure) = day {
+            let arguments = rename(old_name, new_name);
+            let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let back = self.tools.run(Tool::UserMod, &all, b"", way_back()).await;
+            let restored = self.read().await;
+            return Err(match (back, restored) {
+                (Ok(()), Ok(now)) if view(old_name)(&now) == view(old_name)(&database) => {
+                    failure.into()
+                }
+                _ => CallError::Indeterminate(format!(
+                    "{}; the account may be named `{new_name}` and its group still `{old_name}`: look at both",
+                    failure.message
+                )),
+            });
+        }
+        self.look(new_name).await
+    }
+
+    /// Arguments for `useradd` or `usermod` that give an account these values, but for its expiry day.
+    fn arguments(
+        &self,
+        database: &Database,
+        name: &str,
+        gecos: &str,
+        values: &Values,
+    ) -> Result<Arguments, Failure> {
+        let mut arguments = Arguments::default();
+        if let Some(value) = values.get("uid").and_then(|values| values.first()) {
+            arguments.option("-u", parse_id(value)?.to_string());
+        }
+        if values.contains_key("primary_group") {
+            let group = required(values, "primary_group")?;
+            arguments.option("-g", existing_group(database, group)?);
+        }
+        if let Some(groups) = attributes::texts(values, "groups") {
+            let before: BTreeSet<_> = database.groups_of(name).into_iter().collect();
+            for group in groups.iter().filter(|group| !before.contains(**group)) {
+                existing_group(database, group)?;
+            }
+            arguments.option("-G", groups.join(","));
+        }
+        if values.contains_key("home") {
+            let home = required(values, "home")?;
+            self.policy.check_home(database, name, home)?;
+            arguments.option("-d", home);
+        }
+        if values.contains_key("shell") {
+            let shell = required(values, "shell")?;
+            self.policy.check_shell(shell)?;
+            arguments.option("-s", shell);
+        }
+        if let Some(comment) = comment(gecos, values)? {
+            arguments.option("-c", comment);
+        }
+        Ok(arguments)
+    }
+
+    async fn tool(&self, cx: &Context, tool: Tool, arguments: &[String]) -> Result<(), ToolError> {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.tools.run(tool, &arguments, b"", cx.deadline).await
+    }
+
+    /// Runs one program on an account; where it fails, looks whether anything changed.
+    async fn change(
+        &self,
+        cx: &Context,
+        before: &Database,
+        name: &str,
+        tool: Tool,
+        arguments: &[String],
+    ) -> Result<(), CallError> {
+        match self.tool(cx, tool, arguments).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let before = view(name)(before);
+                let what = format!("account `{name}`");
+                Err(self.after_failure(error, &what, &before, view(name)).await)
+            }
+        }
+    }
+
+    /// The account after a change that went well.
+    async fn look(&self, name: &str) -> Result<Object, CallError> {
+        let seen = async {
+            let database = self.read().await?;
+            match database.account(name) {
+                Some(account) => self.account_object(&database, account),
+                None => Err(Failure::internal("it is not there")),
+            }
+        };
+        seen.await.map_err(|failure| {
+            CallError::Indeterminate(format!(
+                "account `{name}` was changed, but cannot be read again: {}",
+                failure.message
+            ))
+        })
+    }
+
+    async fn hash(
+        &self,
+        password: Option<Password>,
+        locked: bool,
+    ) -> Result<Option<Zeroizing<String>>, Failure> {
+        let Some(password) = password else {
+            return Ok(None);
+        };
+        let scheme = self.scheme;
+        let hash = blocking(move || scheme.hash(&password)).await?;
+        let lock = if locked { "!" } else { "" };
+        Ok(Some(Zeroizing::new(format!("{lock}{}", *hash))))
+    }
+
+    async fn store_hash(&self, cx: &Context, name: &str, hash: &str) -> Result<(), ToolError> {
+        let line = Zeroizing::new(format!("{name}:{hash}\n"));
+        self.tools
+            .run(Tool::ChPasswd, &["-e"], line.as_bytes(), cx.deadline)
+            .await
+    }
+
+    fn home_is_free(&self, home: &str) -> bool {
+        fs::symlink_metadata(under(&self.policy.prefix, home)).is_err()
+    }
+}
+
+/// Whether an account's primary group is its own: of its name, and nobody else's.
+fn own_group(database: &Database, account: &Account) -> bool {
+    let users = database.accounts.iter().filter(|a| a.gid == account.gid);
+    users.count() == 1
+        && database
+            .group(&account.name)
+            .is_some_and(|group| group.gid == account.gid)
+}
+
+fn existing_group<'a>(database: &'a Database, name: &str) -> Result<&'a str, Failure> {
+    database
+        .group(name)
+        .map(|group| group.name.as_str())
+        .ok_or_else(|| Failure::invalid(format!("there is no group `{name}`")))
+}
+
+fn required<'a>(values: &'a Values, name: &str) -> Result<&'a str, Failure> {
+    attributes::text(values, name).ok_or_else(|| {
+        Failure::invalid(format!(
+            "attribute `{name}` of an account cannot be removed"
+        ))
+    })
+}
+
+/// The comment field that the values ask for; `None`: as it was.
+fn comment(before: &str, values: &Values) -> Result<Option<String>, Failure> {
+    let whole = values.contains_key("gecos");
+    let first = values.contains_key("full_name");
+    let text = |name| attributes::text(values, name).unwrap_or_default();
+    let comment = match (whole, first) {
+        (false, false) => return Ok(None),
+        (true, true) => {
+            return Err(Failure::invalid(
+                "`full_name` is the first part of `gecos`: give one of them, not both",
+            ));
+        }
+        (true, false) => text("gecos").to_owned(),
+        (false, true) if text("full_name").contains(',') => {
+            return Err(Failure::invalid(
+                "`full_name` holds a comma, which ends it in the account files",
+            ));
+        }
+        (false, true) => {
+            let rest = before.split_once(',').map_or("", |(_, rest)| rest);
+            match rest {
+                "" => text("full_name").to_owned(),
+                rest => format!("{},{rest}", text("full_name")),
+            }
+        }
+    };
+    if comment.len() > 512 || comment.contains(':') || comment.chars().any(char::is_control) {
+        return Err(Failure::invalid(
+            "a comment field has at most 512 bytes, no colon and no control characters",
+        ));
+    }
+    Ok(Some(comment))
+}
+
+fn full_name(gecos: &str) -> &str {
+    gecos.split(',').next().unwrap_or_default()
+}
+
+fn time(day: i64) -> Value {
+    let seconds = u64::try_from(day).unwrap_or(0).saturating_mul(DAY);
+    Value::Time(UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// The expiry day that the values ask for: `None`: as it was; `Some(None)`: none any more.
+fn day_of(values: &Values) -> Result<Option<Option<i64>>, Failure> {
+    let Some(given) = values.get("expires") else {
+        return Ok(None);
+    };
+    let Some(Value::Time(time)) = given.first() else {
+        return Ok(Some(None));
+    };
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let day = i64::try_from(since.as_secs() / DAY).unwrap_or(i64::MAX);
+    // The first two days of 1970 mean `never` and `disabled` to the programs; the last are beyond what they can write.
+    if !(2..=2_932_000).contains(&day) {
+        return Err(Failure::invalid(
+            "`expires` lies before 1970-01-03 or after the year 9990; to keep an account from logging in, disable it",
+        ));
+    }
+    Ok(Some(Some(day)))
+}
+
+fn exists(name: &str) -> Failure {
+    Failure::new(
+        FailureKind::AlreadyExists,
+        format!("there is an account `{name}` already"),
+    )
+}
+
+fn partly(name: &str, nothing_else: bool, failure: Failure) -> CallError {
+    if nothing_else {
+        return failure.into();
+    }
+    CallError::Indeterminate(format!(
+        "{}; the other attributes of account `{name}` were changed",
+        failure.message
+    ))
+}

@@ -1,0 +1,273 @@
+//! The attributes of accounts and groups: what there is, what may be given, and what modifications make of it.
+
+use std::collections::BTreeMap;
+
+use crate::provisioning::model::{
+    Attribute, AttributeName, AttributeSchema, Failure, Modification, Object, ObjectClass,
+    Operation, Value, ValueType,
+};
+
+/// One attribute.
+#[derive(Debug)]
+pub(super) struct Spec {
+    pub(super) name: &'static str,
+    kind: ValueType,
+    multi_valued: bool,
+    creatable: bool,
+    updatable: bool,
+    description: &'static str,
+}
+
+const fn spec(
+    name: &'static str,
+    kind: ValueType,
+    (creatable, updatable): (bool, bool),
+    description: &'static str,
+) -> Spec {
+    Spec {
+        name,
+        kind,
+        multi_valued: false,
+        creatable,
+        updatable,
+        description,
+    }
+}
+
+const fn list(name: &'static str, description: &'static str) -> Spec {
+    Spec {
+        name,
+        kind: ValueType::Text,
+        multi_valued: true,
+        creatable: true,
+        updatable: true,
+        description,
+    }
+}
+
+const READ_ONLY: (bool, bool) = (false, false);
+const AT_CREATION: (bool, bool) = (true, false);
+const ALWAYS: (bool, bool) = (true, true);
+
+const ACCOUNT: &[Spec] = &[
+    spec(
+        "uid",
+        ValueType::Integer,
+        AT_CREATION,
+        "the numeric id; by default the next free one",
+    ),
+    spec(
+        "gid",
+        ValueType::Integer,
+        READ_ONLY,
+        "the numeric id of the primary group",
+    ),
+    spec(
+        "primary_group",
+        ValueType::Text,
+        ALWAYS,
+        "the name of the primary group; by default a new one of the account's name",
+    ),
+    list(
+        "groups",
+        "the names of the other groups that the account is in",
+    ),
+    spec(
+        "home",
+        ValueType::Text,
+        ALWAYS,
+        "the home directory; an update moves no files",
+    ),
+    spec("shell", ValueType::Text, ALWAYS, "the login shell"),
+    spec(
+        "full_name",
+        ValueType::Text,
+        ALWAYS,
+        "the person's name: the first part of the comment field",
+    ),
+    spec("gecos", ValueType::Text, ALWAYS, "the whole comment field"),
+    spec(
+        "expires",
+        ValueType::Time,
+        ALWAYS,
+        "the day from which on the account cannot log in; absent: never",
+    ),
+    spec(
+        "locked",
+        ValueType::Boolean,
+        READ_ONLY,
+        "whether there is a password but it is locked",
+    ),
+    spec(
+        "has_password",
+        ValueType::Boolean,
+        READ_ONLY,
+        "whether there is a password, locked or not",
+    ),
+    spec(
+        "last_change",
+        ValueType::Time,
+        READ_ONLY,
+        "the day of the password's last change",
+    ),
+];
+
+const GROUP: &[Spec] = &[
+    spec(
+        "gid",
+        ValueType::Integer,
+        AT_CREATION,
+        "the numeric id; by default the next free one",
+    ),
+    list(
+        "members",
+        "the names of the accounts in the group, without those whose primary group it is",
+    ),
+];
+
+/// The attributes of a class.
+pub(super) const fn of(class: ObjectClass) -> &'static [Spec] {
+    match class {
+        ObjectClass::Account => ACCOUNT,
+        ObjectClass::Group => GROUP,
+    }
+}
+
+impl From<&Spec> for AttributeSchema {
+    fn from(spec: &Spec) -> Self {
+        Self {
+            name: spec.name.to_owned(),
+            value_type: spec.kind,
+            multi_valued: spec.multi_valued,
+            required: false,
+            creatable: spec.creatable,
+            updatable: spec.updatable,
+            returned_by_default: true,
+            description: spec.description.to_owned(),
+        }
+    }
+}
+
+/// New values by attribute.
+pub(super) type Values = BTreeMap<&'static str, Vec<Value>>;
+
+/// Refuses names that the class does not have.
+pub(super) fn check_names<'a>(
+    class: ObjectClass,
+    names: impl IntoIterator<Item = &'a AttributeName>,
+) -> Result<(), Failure> {
+    names
+        .into_iter()
+        .try_for_each(|name| find(class, name).map(drop))
+}
+
+/// The values that a create gives.
+pub(super) fn for_create(class: ObjectClass, given: Vec<Attribute>) -> Result<Values, Failure> {
+    let mut values = Values::new();
+    for Attribute { name, values: new } in given {
+        let spec = find(class, &name)?;
+        if !spec.creatable {
+            return Err(Failure::unsupported(format!(
+                "attribute `{name}` of {class}s can be read only"
+            )));
+        }
+        check_values(spec, &new)?;
+        if !new.is_empty() {
+            values.insert(spec.name, new);
+        }
+    }
+    Ok(values)
+}
+
+/// The values that an update leaves, of the attributes that it changes.
+pub(super) fn for_update(
+    current: &Object,
+    modifications: &[Modification],
+) -> Result<Values, Failure> {
+    let class = current.identity.class;
+    let mut values = Values::new();
+    for modification in modifications {
+        let spec = find(class, &modification.name)?;
+        if !spec.updatable {
+            return Err(Failure::unsupported(format!(
+                "attribute `{}` of {class}s cannot be changed",
+                spec.name
+            )));
+        }
+        let slot = values
+            .entry(spec.name)
+            .or_insert_with(|| current.values(spec.name).to_vec());
+        match modification.operation {
+            Operation::Replace => slot.clone_from(&modification.values),
+            Operation::Remove => slot.retain(|value| !modification.values.contains(value)),
+            Operation::Add => {
+                for value in &modification.values {
+                    if !slot.contains(value) {
+                        slot.push(value.clone());
+                    }
+                }
+            }
+        }
+        check_values(spec, slot)?;
+    }
+    values.retain(|name, new| {
+        let old = current.values(name);
+        old.len() != new.len() || !new.iter().all(|value| old.contains(value))
+    });
+    Ok(values)
+}
+
+/// The only value, as text.
+pub(super) fn text<'a>(values: &'a Values, name: &str) -> Option<&'a str> {
+    values.get(name)?.first()?.as_text()
+}
+
+/// All values, as texts.
+pub(super) fn texts<'a>(values: &'a Values, name: &str) -> Option<Vec<&'a str>> {
+    Some(
+        values
+            .get(name)?
+            .iter()
+            .filter_map(Value::as_text)
+            .collect(),
+    )
+}
+
+fn find(class: ObjectClass, name: &AttributeName) -> Result<&'static Spec, Failure> {
+    of(class)
+        .iter()
+        .find(|spec| spec.name == name.as_str())
+        .ok_or_else(|| {
+            let known: Vec<_> = of(class).iter().map(|spec| spec.name).collect();
+            Failure::unsupported(format!(
+                "{class}s have no attribute `{name}`; they have {}",
+                known.join(", ")
+            ))
+        })
+}
+
+fn check_values(spec: &Spec, values: &[Value]) -> Result<(), Failure> {
+    if values.len() > 1 && !spec.multi_valued {
+        return Err(Failure::invalid(format!(
+            "attribute `{}` has one value only; use `replace` to change it",
+            spec.name
+        )));
+    }
+    for (index, value) in values.iter().enumerate() {
+        if value.value_type() != spec.kind {
+            return Err(Failure::invalid(format!(
+                "attribute `{}` is of type {}, not {}",
+                spec.name,
+                spec.kind.name(),
+                value.value_type().name()
+            )));
+        }
+        if values.iter().take(index).any(|other| other == value) {
+            return Err(Failure::invalid(format!(
+                "attribute `{}` has the same value twice",
+                spec.name
+            )));
+        }
+    }
+    Ok(())
+}

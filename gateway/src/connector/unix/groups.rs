@@ -1,0 +1,249 @@
+//! The verbs on groups.
+
+use super::tools::Tool;
+use super::{Database, Group, Unix, attributes, find_group, name, way_back};
+use crate::connector::Context;
+use crate::provisioning::model::{
+    Attribute, AttributeName, CallError, Create, Failure, Identity, Object, ObjectClass, ObjectId,
+    ObjectName, ObjectRef, Update, Value,
+};
+
+/// A group as the model has it.
+pub(super) fn object(group: &Group) -> Result<Object, Failure> {
+    let mut members = group.members.clone();
+    members.sort_unstable();
+    members.dedup();
+    let mut attributes = vec![attribute("gid", vec![Value::Integer(group.gid.into())])?];
+    if !members.is_empty() {
+        let values = members.into_iter().map(Value::Text).collect();
+        attributes.push(attribute("members", values)?);
+    }
+    Ok(Object {
+        identity: identity(ObjectClass::Group, group.gid, &group.name)?,
+        enabled: None,
+        attributes,
+    })
+}
+
+pub(super) fn identity(class: ObjectClass, id: u32, name: &str) -> Result<Identity, Failure> {
+    let odd = |_| Failure::internal(format!("the {class} with the id {id} has an odd name"));
+    Ok(Identity {
+        class,
+        id: ObjectId::new(id.to_string()).map_err(odd)?,
+        name: ObjectName::new(name).map_err(odd)?,
+    })
+}
+
+pub(super) fn attribute(name: &str, values: Vec<Value>) -> Result<Attribute, Failure> {
+    Ok(Attribute {
+        name: AttributeName::new(name).map_err(|error| Failure::internal(error.to_string()))?,
+        values,
+    })
+}
+
+impl Unix {
+    pub(super) async fn create_group(
+        &self,
+        cx: &Context,
+        create: Create,
+    ) -> Result<Object, CallError> {
+        let name = name::check(&create.name)?.to_owned();
+        let values = attributes::for_create(ObjectClass::Group, create.attributes)?;
+        let members = attributes::texts(&values, "members").unwrap_or_default();
+        let database = self.read().await?;
+        if database.group(&name).is_some() {
+            return Err(exists(&name).into());
+        }
+        check_members(&database, &members)?;
+        let gid = match values.get("gid").and_then(|values| values.first()) {
+            Some(value) => Some(parse_id(value)?.to_string()),
+            None => None,
+        };
+        let mut arguments = Vec::new();
+        if let Some(gid) = &gid {
+            arguments.extend(["-g", gid]);
+        }
+        arguments.extend(["--", &name]);
+        if let Err(error) = self
+            .tools
+            .run(Tool::GroupAdd, &arguments, b"", cx.deadline)
+            .await
+        {
+            let view = |database: &Database| database.group(&name).is_some();
+            return Err(self
+                .after_failure(error, &format!("group `{name}`"), &false, view)
+                .await);
+        }
+        if !members.is_empty()
+            && let Err(error) = self.set_members(cx, &name, &members).await
+        {
+            return Err(self.take_back_group(&name, error.into_failure()).await);
+        }
+        let database = self
+            .read()
+            .await
+            .map_err(|failure| unseen(&name, failure))?;
+        let made = database.group(&name).ok_or_else(|| vanished(&name))?;
+        Ok(object(made)?)
+    }
+
+    pub(super) async fn update_group(
+        &self,
+        cx: &Context,
+        update: &Update,
+    ) -> Result<Object, CallError> {
+        let database = self.read().await?;
+        let group = find_group(&database, &update.object)?;
+        let current = object(group)?;
+        let values = attributes::for_update(&current, &update.modifications)?;
+        let Some(members) = attributes::texts(&values, "members") else {
+            return Ok(current);
+        };
+        let new: Vec<_> = members
+            .iter()
+            .copied()
+            .filter(|member| !group.members.iter().any(|old| old == member))
+            .collect();
+        check_members(&database, &new)?;
+        let name = group.name.clone();
+        if let Err(error) = self.set_members(cx, &name, &members).await {
+            let view = |database: &Database| database.group(&name).cloned();
+            let what = format!("group `{name}`");
+            return Err(self
+                .after_failure(error, &what, &Some(group.clone()), view)
+                .await);
+        }
+        let database = self
+            .read()
+            .await
+            .map_err(|failure| unseen(&name, failure))?;
+        let now = database.group(&name).ok_or_else(|| vanished(&name))?;
+        Ok(object(now)?)
+    }
+
+    pub(super) async fn delete_group(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+    ) -> Result<(), CallError> {
+        let database = self.read().await?;
+        let group = find_group(&database, target)?;
+        let arguments = ["--", group.name.as_str()];
+        let result = self.tools.run(Tool::GroupDel, &arguments, b"", cx.deadline);
+        if let Err(error) = result.await {
+            let view = |database: &Database| database.group(&group.name).cloned();
+            let what = format!("group `{}`", group.name);
+            return Err(self
+                .after_failure(error, &what, &Some(group.clone()), view)
+                .await);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn rename_group(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+        new_name: &str,
+    ) -> Result<Object, CallError> {
+        let database = self.read().await?;
+        let group = find_group(&database, target)?;
+        if group.name == new_name {
+            return Ok(object(group)?);
+        }
+        if database.group(new_name).is_some() {
+            return Err(exists(new_name).into());
+        }
+        let arguments = ["-n", new_name, "--", group.name.as_str()];
+        let result = self.tools.run(Tool::GroupMod, &arguments, b"", cx.deadline);
+        if let Err(error) = result.await {
+            let view = |database: &Database| database.group(&group.name).cloned();
+            let what = format!("group `{}`", group.name);
+            return Err(self
+                .after_failure(error, &what, &Some(group.clone()), view)
+                .await);
+        }
+        let database = self
+            .read()
+            .await
+            .map_err(|failure| unseen(new_name, failure))?;
+        let now = database.group(new_name).ok_or_else(|| vanished(new_name))?;
+        Ok(object(now)?)
+    }
+
+    async fn set_members(
+        &self,
+        cx: &Context,
+        group: &str,
+        members: &[&str],
+    ) -> Result<(), super::ToolError> {
+        let members = members.join(",");
+        let arguments = ["-M", members.as_str(), group];
+        self.tools
+            .run(Tool::GPasswd, &arguments, b"", cx.deadline)
+            .await
+    }
+
+    async fn take_back_group(&self, name: &str, why: Failure) -> CallError {
+        let arguments = ["--", name];
+        let result = self
+            .tools
+            .run(Tool::GroupDel, &arguments, b"", way_back())
+            .await;
+        match self.read().await {
+            Ok(now) if now.group(name).is_none() => why.into(),
+            _ => CallError::Indeterminate(format!(
+                "{}; and the group `{name}`, made before that, could not be removed again{}: remove it, or give it what it lacks",
+                why.message,
+                result
+                    .err()
+                    .map_or_else(String::new, |error| format!(" ({error})")),
+            )),
+        }
+    }
+}
+
+/// An id that a new object may have: not one of those that stand for nobody.
+pub(super) fn parse_id(value: &Value) -> Result<u32, Failure> {
+    match value {
+        Value::Integer(number) => u32::try_from(*number)
+            .ok()
+            .filter(|id| !matches!(id, 65_534 | 65_535) && *id < u32::MAX - 1)
+            .ok_or_else(|| {
+                Failure::invalid(format!("{number} cannot be the id of an account or group"))
+            }),
+        _ => Err(Failure::invalid("an id is a whole number")),
+    }
+}
+
+fn check_members(database: &Database, members: &[&str]) -> Result<(), Failure> {
+    match members
+        .iter()
+        .find(|member| database.account(member).is_none())
+    {
+        Some(missing) => Err(Failure::invalid(format!(
+            "there is no account `{missing}` that could be a member"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn exists(name: &str) -> Failure {
+    Failure::new(
+        crate::provisioning::model::FailureKind::AlreadyExists,
+        format!("there is a group `{name}` already"),
+    )
+}
+
+fn unseen(name: &str, failure: Failure) -> CallError {
+    CallError::Indeterminate(format!(
+        "group `{name}` was changed, but cannot be read again: {}",
+        failure.message
+    ))
+}
+
+fn vanished(name: &str) -> CallError {
+    CallError::Indeterminate(format!(
+        "the group `{name}` is not there although it was just changed: somebody else changes accounts on this host"
+    ))
+}

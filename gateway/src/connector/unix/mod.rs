@@ -1,0 +1,413 @@
+//! The accounts and groups of this host, through the programs of shadow-utils.
+//!
+//! An object's id is its uid or gid, its name the login or group name. Files are read directly, changes are made by the
+//! programs, which know the host's own rules and locks. Passwords are hashed here and go to `chpasswd` on standard
+//! input: never an argument, never the environment.
+//!
+//! To *disable* an account locks its password and sets its expiry day, so that neither a password nor an SSH key lets
+//! anybody in. To *enable* it takes back both: the former expiry day is remembered (see `expiry`). An account without a password
+//! is disabled and enabled by its expiry day alone.
+//!
+//! ```toml
+//! [connectors.local]
+//! type = "unix"
+//! prefix = "/"                       # the root of the account files; a scratch root for trying things out
+//! home_base = "/home"                # every home directory lies directly in it
+//! create_home = true                 # a new account gets its home directory
+//! remove_home = false                # a deleted account loses it, with all that is in it
+//! password_hash = "yescrypt"         # or "sha512", for hosts whose C library is older
+//! # allowed_shells = ["/bin/bash", "/usr/sbin/nologin"]   # default: those in etc/shells, and nologin
+//!
+//! [connectors.local.guard_rails]     # what any server may do here
+//! read_only = false
+//! # allowed_verbs = ["test", "schema", "get", "search"]   # default: all of them
+//! protected_accounts = []            # beside root and the system's own, which always are; patterns with * and ?
+//! protected_groups = []              # beside the privileged ones, which always are
+//! protected_ids_below = 1000         # accounts and groups with lower ids are protected
+//! # allowed_groups = ["users", "team-*"]   # groups whose membership may change; default: those that are not protected.
+//!                                    # A protected group is opened by its full name only, never by a pattern
+//! max_search_results = 10000
+//! max_deletes_per_hour = 100
+//! ```
+
+mod accounts;
+mod attributes;
+mod database;
+mod expiry;
+mod groups;
+mod name;
+mod password;
+mod policy;
+mod scratch;
+mod search;
+mod tools;
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::async_trait;
+
+use super::{Connector, Context, Found};
+use crate::config::Section;
+use crate::provisioning::model::{
+    CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName,
+    ObjectRef, Password, Schema, Search, Selector, Update, Verb,
+};
+use database::{Account, Database, Group};
+use password::Scheme;
+use policy::Policy;
+use tools::{ToolError, Tools};
+
+pub use scratch::create_scratch_root;
+
+/// What taking back a failed change may take, beyond the call's own time.
+const WAY_BACK: Duration = Duration::from_secs(15);
+
+/// The connector of type `unix`.
+#[derive(Debug)]
+pub struct Unix {
+    policy: Policy,
+    scheme: Scheme,
+    tools: Tools,
+    /// Lines of the account files that were warned of already.
+    warned: Mutex<Vec<String>>,
+    /// A hash that no password is known for: what a password of an unknown account is compared with.
+    decoy: String,
+}
+
+/// Reads the connector's own keys; what is wrong becomes a problem of the section.
+pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connector>> {
+    let mut policy = Policy::new(name, Path::new("/"));
+    let prefix = folder(section, "prefix", "/");
+    let home_base = folder(section, "home_base", "/home");
+    policy.create_home = section.boolean("create_home").unwrap_or(true);
+    policy.remove_home = section.boolean("remove_home").unwrap_or(false);
+    policy.allowed_shells = section.list("allowed_shells", |shell| {
+        if shell.starts_with('/') && !shell.contains(':') && !shell.chars().any(char::is_control) {
+            Ok(shell.to_owned())
+        } else {
+            Err("the absolute path of a shell is allowed".to_owned())
+        }
+    });
+    let scheme = match section.text("password_hash") {
+        None => Some(Scheme::default()),
+        Some(name) => {
+            let scheme = Scheme::from_name(name);
+            if scheme.is_none() {
+                section.problem(
+                    "password_hash",
+                    format!("`{name}`: `yescrypt` and `sha512` are allowed"),
+                );
+            }
+            scheme
+        }
+    };
+    policy.prefix = prefix?;
+    policy.home_base = home_base?;
+    match Unix::new(policy, scheme?) {
+        Ok(unix) => Some(Arc::new(unix)),
+        Err(failure) => {
+            section.problem("type", failure.message);
+            None
+        }
+    }
+}
+
+fn folder(section: &mut Section<'_>, key: &str, default: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(section.text(key).unwrap_or(default));
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if path.is_absolute() && plain {
+        return Some(path);
+    }
+    section.problem(key, "an absolute path without `..` is allowed");
+    None
+}
+
+impl Unix {
+    fn new(policy: Policy, scheme: Scheme) -> Result<Self, Failure> {
+        let secret: [u8; 32] = rand::random();
+        let secret = secret.map(|byte| byte | 0x40);
+        let decoy = Password::new(secret.to_vec())
+            .ok_or_else(|| Failure::internal("no decoy password"))
+            .and_then(|decoy| scheme.hash(&decoy))?;
+        Ok(Self {
+            tools: Tools::new(&policy.prefix),
+            policy,
+            scheme,
+            warned: Mutex::default(),
+            decoy: decoy.to_string(),
+        })
+    }
+
+    /// A connector for a scratch root, with every default.
+    ///
+    /// # Errors
+    /// Where the host's random numbers fail.
+    pub fn with_prefix(name: &str, prefix: &Path) -> Result<Self, Failure> {
+        Self::new(Policy::new(name, prefix), Scheme::default())
+    }
+
+    async fn read(&self) -> Result<Database, Failure> {
+        let prefix = self.policy.prefix.clone();
+        let database = blocking(move || Database::read(&prefix)).await?;
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if *warned != database.skipped {
+            for line in &database.skipped {
+                tracing::warn!(prefix = %self.policy.prefix.display(), line, "an account file has a line that makes no sense; it is skipped");
+            }
+            warned.clone_from(&database.skipped);
+        }
+        drop(warned);
+        Ok(database)
+    }
+
+    /// What a failed program left: a failure if nothing, else what nobody knows.
+    async fn after_failure<T: PartialEq>(
+        &self,
+        error: ToolError,
+        what: &str,
+        before: &T,
+        view: impl Fn(&Database) -> T,
+    ) -> CallError {
+        match self.read().await {
+            Ok(now) if view(&now) == *before => error.into_failure().into(),
+            Ok(_) => CallError::Indeterminate(format!(
+                "{error}; {what} has changed, perhaps in part: look at it before you try again"
+            )),
+            Err(failure) => CallError::Indeterminate(format!(
+                "{error}; and what came of it cannot be seen: {}",
+                failure.message
+            )),
+        }
+    }
+}
+
+/// Work that would hold up the other calls: reading files, hashing.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Failure::internal("the gateway failed; its log says more")))
+}
+
+fn find_account<'a>(database: &'a Database, object: &ObjectRef) -> Result<&'a Account, Failure> {
+    let missing = || Failure::not_found(format!("there is no {object}", object = shown(object)));
+    match &object.by {
+        Selector::Name(name) => database.account(name.as_str()).ok_or_else(missing),
+        Selector::Id(id) => {
+            let uid = number(id.as_str()).ok_or_else(missing)?;
+            let mut found = database.accounts.iter().filter(|a| a.uid == uid);
+            let account = found.next().ok_or_else(missing)?;
+            match found.next() {
+                None => Ok(account),
+                Some(other) => Err(Failure::rejected(format!(
+                    "the uid {uid} is that of both `{}` and `{}`: name the one that you mean",
+                    account.name, other.name
+                ))),
+            }
+        }
+    }
+}
+
+fn find_group<'a>(database: &'a Database, object: &ObjectRef) -> Result<&'a Group, Failure> {
+    let missing = || Failure::not_found(format!("there is no {object}", object = shown(object)));
+    match &object.by {
+        Selector::Name(name) => database.group(name.as_str()).ok_or_else(missing),
+        Selector::Id(id) => {
+            let gid = number(id.as_str()).ok_or_else(missing)?;
+            let mut found = database.groups.iter().filter(|g| g.gid == gid);
+            let group = found.next().ok_or_else(missing)?;
+            match found.next() {
+                None => Ok(group),
+                Some(other) => Err(Failure::rejected(format!(
+                    "the gid {gid} is that of both `{}` and `{}`: name the one that you mean",
+                    group.name, other.name
+                ))),
+            }
+        }
+    }
+}
+
+fn shown(object: &ObjectRef) -> String {
+    match &object.by {
+        Selector::Id(id) => format!("{} with the id `{id}`", object.class),
+        Selector::Name(name) => format!("{} `{name}`", object.class),
+    }
+}
+
+/// An id as we write it ourselves: `007` and `+7` are no other spellings of 7.
+fn number(text: &str) -> Option<u32> {
+    text.parse::<u32>()
+        .ok()
+        .filter(|number| number.to_string() == text)
+}
+
+#[async_trait]
+impl Connector for Unix {
+    fn kind(&self) -> &'static str {
+        "unix"
+    }
+
+    fn verbs(&self, class: ObjectClass) -> Vec<Verb> {
+        let both = [
+            Verb::Create,
+            Verb::Get,
+            Verb::Update,
+            Verb::Delete,
+            Verb::Rename,
+            Verb::Search,
+        ];
+        let account = [
+            Verb::Enable,
+            Verb::Disable,
+            Verb::SetPassword,
+            Verb::Authenticate,
+        ];
+        match class {
+            ObjectClass::Account => [both.as_slice(), account.as_slice()].concat(),
+            ObjectClass::Group => both.to_vec(),
+        }
+    }
+
+    async fn test(&self, _: &Context) -> Result<String, CallError> {
+        let missing = self.tools.missing();
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
+            return Err(Failure::unavailable(format!(
+                "not installed: {}; install shadow-utils (Debian and Ubuntu: the package `passwd`)",
+                names.join(", ")
+            ))
+            .into());
+        }
+        let database = self.read().await?;
+        self.policy.check_privilege()?;
+        Ok(format!(
+            "{} accounts and {} groups under {}",
+            database.accounts.len(),
+            database.groups.len(),
+            self.policy.prefix.display()
+        ))
+    }
+
+    async fn schema(&self, _: &Context) -> Result<Schema, CallError> {
+        let class = |class| ClassSchema {
+            class,
+            attributes: attributes::of(class).iter().map(Into::into).collect(),
+            verbs: self.verbs(class),
+        };
+        Ok(Schema {
+            classes: vec![class(ObjectClass::Account), class(ObjectClass::Group)],
+            ..Schema::default()
+        })
+    }
+
+    async fn create(&self, cx: &Context, create: Create) -> Result<Object, CallError> {
+        match create.class {
+            ObjectClass::Account => self.create_account(cx, create).await,
+            ObjectClass::Group => self.create_group(cx, create).await,
+        }
+    }
+
+    async fn get(&self, _: &Context, get: &Get) -> Result<Object, CallError> {
+        attributes::check_names(get.object.class, &get.attributes)?;
+        let database = self.read().await?;
+        let mut object = match get.object.class {
+            ObjectClass::Account => {
+                self.account_object(&database, find_account(&database, &get.object)?)?
+            }
+            ObjectClass::Group => groups::object(find_group(&database, &get.object)?)?,
+        };
+        object.retain(&get.attributes);
+        Ok(object)
+    }
+
+    async fn update(&self, cx: &Context, update: Update) -> Result<Object, CallError> {
+        match update.object.class {
+            ObjectClass::Account => self.update_account(cx, &update).await,
+            ObjectClass::Group => self.update_group(cx, &update).await,
+        }
+    }
+
+    async fn delete(&self, cx: &Context, object: ObjectRef) -> Result<Option<String>, CallError> {
+        match object.class {
+            ObjectClass::Account => self.delete_account(cx, &object).await,
+            ObjectClass::Group => self.delete_group(cx, &object).await.map(|()| None),
+        }
+    }
+
+    async fn enable(&self, cx: &Context, object: ObjectRef) -> Result<Option<Object>, CallError> {
+        self.enable_account(cx, &object).await.map(Some)
+    }
+
+    async fn disable(&self, cx: &Context, object: ObjectRef) -> Result<Option<Object>, CallError> {
+        self.disable_account(cx, &object).await.map(Some)
+    }
+
+    async fn set_password(
+        &self,
+        cx: &Context,
+        object: ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        self.set_account_password(cx, &object, password).await
+    }
+
+    async fn authenticate(
+        &self,
+        _: &Context,
+        object: ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        self.authenticate_account(&object, password).await
+    }
+
+    async fn rename(
+        &self,
+        cx: &Context,
+        object: ObjectRef,
+        new_name: ObjectName,
+    ) -> Result<Object, CallError> {
+        let new_name = name::check(&new_name)?;
+        match object.class {
+            ObjectClass::Account => self.rename_account(cx, &object, new_name).await,
+            ObjectClass::Group => self.rename_group(cx, &object, new_name).await,
+        }
+    }
+
+    async fn search(
+        &self,
+        _: &Context,
+        search: &Search,
+        found: &mut Found,
+    ) -> Result<Cookie, CallError> {
+        self.search_objects(search, found).await
+    }
+
+    async fn numeric_ids(
+        &self,
+        _: &Context,
+        class: ObjectClass,
+        names: &[ObjectName],
+    ) -> Result<Vec<Option<u64>>, CallError> {
+        let database = self.read().await?;
+        let id = |name: &ObjectName| match class {
+            ObjectClass::Account => database.account(name.as_str()).map(|a| a.uid.into()),
+            ObjectClass::Group => database.group(name.as_str()).map(|g| g.gid.into()),
+        };
+        Ok(names.iter().map(id).collect())
+    }
+}
+
+/// When the way back from a failed change has to have ended.
+fn way_back() -> Instant {
+    Instant::now() + WAY_BACK
+}
+
+#[cfg(test)]
+#[path = "tests/mod.rs"]
+mod tests;

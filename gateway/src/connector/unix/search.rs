@@ -1,0 +1,113 @@
+//! Finds accounts and groups, page by page.
+//!
+//! Objects come in the order of their ids. A cookie holds the id and name of the last one handed out, so that accounts
+//! that come or go between two pages neither hide others nor show them twice.
+
+use super::{Database, Unix, attributes, groups};
+use crate::connector::Found;
+use crate::provisioning::model::{CallError, Cookie, Failure, ObjectClass, Search};
+
+/// The first byte of a cookie: its version.
+const VERSION: u8 = 1;
+
+/// A place between two objects: behind the one with this id and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    id: u32,
+    name: String,
+}
+
+impl Unix {
+    pub(super) async fn search_objects(
+        &self,
+        search: &Search,
+        found: &mut Found,
+    ) -> Result<Cookie, CallError> {
+        attributes::check_names(search.class, &search.attributes)?;
+        if let Some(filter) = &search.filter {
+            attributes::check_names(search.class, filter.attributes())?;
+        }
+        let start = decode(search.class, &search.cookie)?;
+        let database = self.read().await?;
+        let places = places(&database, search.class);
+        let mut left = search.page_size.unwrap_or(usize::MAX);
+        let mut last: Option<&Place> = None;
+        for (place, index) in &places {
+            if start.as_ref().is_some_and(|start| place <= start) {
+                continue;
+            }
+            let object = match search.class {
+                ObjectClass::Account => database
+                    .accounts
+                    .get(*index)
+                    .map(|account| self.account_object(&database, account)),
+                ObjectClass::Group => database.groups.get(*index).map(groups::object),
+            };
+            let Some(mut object) = object.transpose()? else {
+                continue;
+            };
+            if !search
+                .filter
+                .as_ref()
+                .is_none_or(|filter| filter.matches(&object))
+            {
+                continue;
+            }
+            // One more than the page holds: then, and only then, is there a next page.
+            if left == 0 {
+                return Ok(last.map_or_else(Cookie::default, |last| encode(search.class, last)));
+            }
+            left -= 1;
+            last = Some(place);
+            object.retain(&search.attributes);
+            found.push(object).await?;
+        }
+        Ok(Cookie::default())
+    }
+}
+
+fn places(database: &Database, class: ObjectClass) -> Vec<(Place, usize)> {
+    let place = |(index, (id, name)): (usize, (u32, &String))| {
+        let name = name.clone();
+        (Place { id, name }, index)
+    };
+    let mut places: Vec<_> = match class {
+        ObjectClass::Account => {
+            let all = database.accounts.iter().map(|a| (a.uid, &a.name));
+            all.enumerate().map(place).collect()
+        }
+        ObjectClass::Group => {
+            let all = database.groups.iter().map(|g| (g.gid, &g.name));
+            all.enumerate().map(place).collect()
+        }
+    };
+    places.sort();
+    places.dedup_by(|a, b| a.0 == b.0);
+    places
+}
+
+fn encode(class: ObjectClass, place: &Place) -> Cookie {
+    let mut bytes = vec![VERSION, class as u8];
+    bytes.extend(place.id.to_be_bytes());
+    bytes.extend(place.name.as_bytes());
+    Cookie::new(bytes).unwrap_or_default()
+}
+
+fn decode(class: ObjectClass, cookie: &Cookie) -> Result<Option<Place>, Failure> {
+    if cookie.is_empty() {
+        return Ok(None);
+    }
+    let parsed = || {
+        let rest = cookie.as_bytes().strip_prefix(&[VERSION, class as u8])?;
+        let (id, name) = rest.split_first_chunk::<4>()?;
+        Some(Place {
+            id: u32::from_be_bytes(*id),
+            name: String::from_utf8(name.to_vec()).ok()?,
+        })
+    };
+    parsed().map(Some).ok_or_else(|| {
+        Failure::invalid(
+            "the search cookie is not one that this connector gave out for this class; start the search anew",
+        )
+    })
+}

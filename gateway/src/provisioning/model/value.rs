@@ -1,0 +1,146 @@
+//! Values of attributes, and passwords.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A password: zeroized on drop, never shown.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Password(Vec<u8>);
+
+impl Password {
+    /// Bytes that a password may have.
+    pub const MAX_LEN: usize = 1024;
+
+    /// Takes the bytes over; `None` where they are none or more than [`Password::MAX_LEN`].
+    pub fn new(mut bytes: Vec<u8>) -> Option<Self> {
+        if bytes.is_empty() || bytes.len() > Self::MAX_LEN {
+            bytes.zeroize();
+            return None;
+        }
+        Some(Self(bytes))
+    }
+
+    /// The bytes: for the resource itself, nowhere else.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password([redacted])")
+    }
+}
+
+/// One value of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Text without NUL.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// True or false.
+    Boolean(bool),
+    /// Any bytes.
+    Binary(Vec<u8>),
+    /// A finite number.
+    Real(f64),
+    /// A moment from 1970 on.
+    Time(SystemTime),
+    /// What must not be shown.
+    Secret(Password),
+}
+
+/// The type of an attribute's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    /// See [`Value::Text`].
+    Text,
+    /// See [`Value::Integer`].
+    Integer,
+    /// See [`Value::Boolean`].
+    Boolean,
+    /// See [`Value::Binary`].
+    Binary,
+    /// See [`Value::Real`].
+    Real,
+    /// See [`Value::Time`].
+    Time,
+    /// See [`Value::Secret`].
+    Secret,
+}
+
+impl ValueType {
+    /// The name used in messages and in the script protocol.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Binary => "binary",
+            Self::Real => "real",
+            Self::Time => "time",
+            Self::Secret => "secret",
+        }
+    }
+
+    /// The type of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Text,
+            Self::Integer,
+            Self::Boolean,
+            Self::Binary,
+            Self::Real,
+            Self::Time,
+            Self::Secret,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+    }
+}
+
+impl Value {
+    /// Bytes of text or binary in one value at the most.
+    pub const MAX_LEN: usize = 256 * 1024;
+
+    /// Which type it has.
+    pub const fn value_type(&self) -> ValueType {
+        match self {
+            Self::Text(_) => ValueType::Text,
+            Self::Integer(_) => ValueType::Integer,
+            Self::Boolean(_) => ValueType::Boolean,
+            Self::Binary(_) => ValueType::Binary,
+            Self::Real(_) => ValueType::Real,
+            Self::Time(_) => ValueType::Time,
+            Self::Secret(_) => ValueType::Secret,
+        }
+    }
+
+    /// The text, where it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_password() {
+        let value = Value::Secret(Password::new(b"hunter2".to_vec()).unwrap());
+        assert_eq!(format!("{value:?}"), "Secret(Password([redacted]))");
+    }
+
+    #[test]
+    fn an_empty_or_endless_password_is_none() {
+        assert!(Password::new(Vec::new()).is_none());
+        assert!(Password::new(vec![b'x'; 1025]).is_none());
+    }
+}

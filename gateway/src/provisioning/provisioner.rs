@@ -1,0 +1,561 @@
+//! Takes a call from its arrival to its outcome.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_proto::gateway::v1 as wire;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::guard::Effects;
+use super::model::{
+    Call, CallError, Cookie, Done, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,
+    ObjectRef, Outcome, Request, Search, Selector, Verb, parse_call,
+};
+use crate::connector::{Configured, Connectors, Context, Found};
+
+/// Objects that wait for a slow caller before the search waits too.
+const SEARCH_BUFFER: usize = 64;
+
+/// One step of a search.
+#[derive(Debug, PartialEq)]
+pub enum SearchEvent {
+    /// An object found.
+    Found(Box<Object>),
+    /// The last event: where the next page starts, and why the search ended early, if it did.
+    End(Cookie, Option<Failure>),
+}
+
+/// Carries out calls: parses them, checks them against the guard rails, and has a connector do the work.
+///
+/// A call that changes something runs in a task of its own: where its caller goes away, it is carried to its end and its
+/// outcome is logged. Cheap to clone; all clones share their limits.
+#[derive(Clone, Debug)]
+pub struct Provisioner {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    connectors: BTreeMap<String, Arc<Lane>>,
+    calls: Arc<Semaphore>,
+    most_calls: u32,
+    call_timeout: Duration,
+    in_flight: Mutex<HashSet<String>>,
+}
+
+/// A connector, and the turn that its changes take.
+#[derive(Debug)]
+struct Lane {
+    configured: Configured,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Provisioner {
+    /// With these connectors, at most `calls` calls at once, each of at most `call_timeout`.
+    pub fn new(connectors: &Connectors, calls: usize, call_timeout: Duration) -> Self {
+        let most_calls = u32::try_from(calls).unwrap_or(u32::MAX).clamp(1, 1 << 20);
+        let lanes = connectors.iter().map(|(name, configured)| {
+            let lane = Lane {
+                configured: configured.clone(),
+                turn: tokio::sync::Mutex::default(),
+            };
+            (name.to_owned(), Arc::new(lane))
+        });
+        Self {
+            shared: Arc::new(Shared {
+                connectors: lanes.collect(),
+                calls: Arc::new(Semaphore::new(most_calls as usize)),
+                most_calls,
+                call_timeout,
+                in_flight: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Carries out a call of any verb but `search`.
+    pub async fn execute(&self, call: wire::Call) -> Outcome {
+        match self.admit(call) {
+            Ok(admitted) => admitted.carry_out().await,
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    /// Carries out a search. Events end with [`SearchEvent::End`]; to drop the receiver ends the search.
+    pub fn search(&self, call: wire::Call) -> mpsc::Receiver<SearchEvent> {
+        let (events, receiver) = mpsc::channel(SEARCH_BUFFER);
+        let provisioner = self.clone();
+        tokio::spawn(async move {
+            let (cookie, failure) = match provisioner.search_into(call, &events).await {
+                Ok(end) => end,
+                Err(failure) => (Cookie::default(), Some(failure)),
+            };
+            // Nobody listens any more: then nobody misses the end.
+            let _ = events.send(SearchEvent::End(cookie, failure)).await;
+        });
+        receiver
+    }
+
+    /// Waits until no call is under way: what was begun has then ended.
+    pub async fn idle(&self) {
+        // Fails only where the semaphore is closed, which never happens.
+        let _ = self.shared.calls.acquire_many(self.shared.most_calls).await;
+    }
+
+    fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
+        let arrived = Instant::now();
+        let call = parse_call(call)?;
+        let lane = self.shared.connectors.get(call.connector.as_str());
+        let Some(lane) = lane else {
+            return Err(Failure::not_found(format!(
+                "this gateway has no connector `{}`: give the resource one of those in the gateway's configuration ({})",
+                call.connector,
+                list(self.shared.connectors.keys().map(String::as_str)),
+            )));
+        };
+        let known = lane.configured.connector.settings();
+        if let Some(unknown) = call.settings.keys().find(|name| !known.contains(name)) {
+            return Err(Failure::invalid(format!(
+                "connector `{}` has no setting `{unknown}`; it has {}",
+                call.connector,
+                list(known.iter().map(String::as_str)),
+            )));
+        }
+        let permit = Arc::clone(&self.shared.calls).try_acquire_owned();
+        let Ok(permit) = permit else {
+            return Err(Failure::new(
+                FailureKind::Busy,
+                format!(
+                    "this gateway carries out {} calls already, which is its limit (`limits.calls`): try again later",
+                    self.shared.most_calls
+                ),
+            ));
+        };
+        let in_flight = InFlight::new(&self.shared, call.id.as_str())?;
+        let limit = self.shared.call_timeout;
+        Ok(Admitted {
+            deadline: arrived + call.timeout.map_or(limit, |asked| asked.min(limit)),
+            lane: Arc::clone(lane),
+            call,
+            in_flight,
+            permit,
+        })
+    }
+
+    async fn search_into(
+        &self,
+        call: wire::Call,
+        events: &mpsc::Sender<SearchEvent>,
+    ) -> Result<(Cookie, Option<Failure>), Failure> {
+        let admitted = self.admit(call)?;
+        let deadline = admitted.deadline;
+        let call = admitted.call;
+        let Request::Search(mut search) = call.request else {
+            return Err(Failure::invalid(
+                "only `search` has a stream of answers; the other verbs go through Execute",
+            ));
+        };
+        let lane = &admitted.lane;
+        let rails = &lane.configured.guard_rails;
+        rails.check_verb(Verb::Search)?;
+        lane.has_verb(Verb::Search, search.class)?;
+        let most = rails.max_search_results();
+        let all_at_once = search.page_size.is_none();
+        search.page_size = Some(search.page_size.map_or(most, |size| size.min(most)));
+        let cx = Context {
+            call: call.id,
+            settings: call.settings,
+            deadline,
+        };
+        let cookie = match timeout_at(deadline, lane.search(&cx, &search, events)).await {
+            Ok(result) => result?,
+            Err(_) => {
+                return Err(Failure::unavailable(
+                    "the search did not end in the time that the call may take: ask for smaller pages",
+                ));
+            }
+        };
+        let cut = (all_at_once && !cookie.is_empty()).then(|| {
+            rails.refusal(
+                "max_search_results",
+                format!("there are more than {most} objects; ask for pages, or narrow the filter"),
+            )
+        });
+        Ok((cookie, cut))
+    }
+}
+
+impl Lane {
+    /// Carries out a change when its turn comes. Never cut off: the connector keeps to the deadline by itself.
+    async fn change(&self, call: Call, deadline: Instant) -> Result<Done, CallError> {
+        if !self.configured.connector.changes_one_at_a_time() {
+            return self.carry_out(call, deadline).await;
+        }
+        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
+            return Err(Failure::new(
+                FailureKind::Busy,
+                "earlier changes took all the time that the call may take: nothing was begun, try again later",
+            )
+            .into());
+        };
+        self.carry_out(call, deadline).await
+    }
+
+    async fn carry_out(&self, call: Call, deadline: Instant) -> Result<Done, CallError> {
+        let rails = &self.configured.guard_rails;
+        let verb = call.request.verb();
+        rails.check_verb(verb)?;
+        if let Some(class) = class_of(&call.request) {
+            self.has_verb(verb, class)?;
+        }
+        let cx = Context {
+            call: call.id,
+            settings: call.settings,
+            deadline,
+        };
+        self.check(&cx, &call.request).await?;
+        if verb == Verb::Delete {
+            rails.count_delete(std::time::Instant::now())?;
+        }
+        self.dispatch(&cx, call.request).await
+    }
+
+    fn has_verb(&self, verb: Verb, class: ObjectClass) -> Result<(), Failure> {
+        let connector = &self.configured.connector;
+        if connector.verbs(class).contains(&verb) {
+            return Ok(());
+        }
+        match connector.lacks(verb, class) {
+            CallError::Failed(failure) => Err(failure),
+            CallError::Indeterminate(message) => Err(Failure::internal(message)),
+        }
+    }
+
+    /// Holds every guard rail against a request, with the object as it now is.
+    async fn check(&self, cx: &Context, request: &Request) -> Result<(), CallError> {
+        let rails = &self.configured.guard_rails;
+        let mut current = None;
+        match request {
+            Request::Create(create) => rails.check_new_name(create.name.as_str())?,
+            Request::Rename(_, new_name) => rails.check_new_name(new_name.as_str())?,
+            _ => {}
+        }
+        if let (Some(object), true) = (request.object(), is_guarded(request.verb())) {
+            current = self.check_target(cx, object, request.verb()).await?;
+        }
+        let effects = Effects::of(request, current.as_ref());
+        if effects.replaces_unknown && !rails.opens_every_group() {
+            return Err(rails
+                .refusal(
+                    "protected_groups",
+                    "the connector cannot read an object, so that nobody knows which memberships a `replace` would take away; use `add` and `remove`".to_owned(),
+                )
+                .into());
+        }
+        self.check_effects(cx, &effects).await
+    }
+
+    /// The object as it now is, unless it is protected; `None` where it does not exist or cannot be read.
+    async fn check_target(
+        &self,
+        cx: &Context,
+        object: &ObjectRef,
+        verb: Verb,
+    ) -> Result<Option<Object>, CallError> {
+        let rails = &self.configured.guard_rails;
+        let connector = &self.configured.connector;
+        if let Selector::Name(name) = &object.by {
+            rails.check_name(object.class, name.as_str())?;
+        }
+        if let Selector::Id(id) = &object.by {
+            rails.check_number(object.class, id.as_str(), id.as_str().parse().ok())?;
+        }
+        let nothing_to_learn = rails.protects_nothing(object.class) && rails.opens_every_group();
+        if nothing_to_learn {
+            return Ok(None);
+        }
+        if !connector.verbs(object.class).contains(&Verb::Get) {
+            let known = matches!(object.by, Selector::Name(_)) && !rails.protects_ids();
+            if known || rails.protects_nothing(object.class) {
+                return Ok(None);
+            }
+            return Err(rails
+                .refusal(
+                    "protected_accounts",
+                    "the connector cannot read an object, so that nobody knows whether this id is that of a protected one; name the object instead".to_owned(),
+                )
+                .into());
+        }
+        let get = Get {
+            object: object.clone(),
+            attributes: Vec::new(),
+        };
+        match connector.get(cx, &get).await {
+            Ok(current) => {
+                rails.check_object(&current.identity)?;
+                Ok(Some(current))
+            }
+            // Whether an account exists is nothing that `authenticate` tells: it answers by itself.
+            Err(CallError::Failed(failure))
+                if failure.is_not_found() && verb == Verb::Authenticate =>
+            {
+                Ok(None)
+            }
+            // Nothing has been begun yet, whatever the reading came to.
+            Err(CallError::Failed(failure)) => Err(failure.into()),
+            Err(CallError::Indeterminate(message)) => Err(Failure::unavailable(message).into()),
+        }
+    }
+
+    async fn check_effects(&self, cx: &Context, effects: &Effects) -> Result<(), CallError> {
+        let rails = &self.configured.guard_rails;
+        for &id in &effects.ids {
+            rails.check_number(ObjectClass::Account, "(to be)", Some(id))?;
+        }
+        let groups = self.numbers(cx, ObjectClass::Group, &effects.groups);
+        for (group, number) in groups.await? {
+            rails.check_membership(&group, number)?;
+        }
+        let accounts = self.numbers(cx, ObjectClass::Account, &effects.accounts);
+        for (account, number) in accounts.await? {
+            rails.check_name(ObjectClass::Account, &account)?;
+            rails.check_number(ObjectClass::Account, &account, number)?;
+        }
+        Ok(())
+    }
+
+    /// The numeric ids of objects, where ids decide anything.
+    async fn numbers(
+        &self,
+        cx: &Context,
+        class: ObjectClass,
+        names: &std::collections::BTreeSet<String>,
+    ) -> Result<Vec<(String, Option<u64>)>, CallError> {
+        let checked = names
+            .iter()
+            .map(|name| ObjectName::new(name.clone()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| Failure::invalid(error.to_string()))?;
+        let ids = if self.configured.guard_rails.protects_ids() && !checked.is_empty() {
+            self.configured
+                .connector
+                .numeric_ids(cx, class, &checked)
+                .await?
+        } else {
+            vec![None; checked.len()]
+        };
+        Ok(names.iter().cloned().zip(ids).collect())
+    }
+
+    async fn dispatch(&self, cx: &Context, request: Request) -> Result<Done, CallError> {
+        let connector = &self.configured.connector;
+        let object = |object| Done::Object(Box::new(object));
+        let perhaps = |found: Option<Object>| found.map_or(Done::Nothing, object);
+        Ok(match request {
+            Request::Test => Done::Report(connector.test(cx).await?),
+            Request::Schema => Done::Schema(connector.schema(cx).await?),
+            Request::Create(create) => object(connector.create(cx, create).await?),
+            Request::Get(get) => object(connector.get(cx, &get).await?),
+            Request::Update(update) => object(connector.update(cx, update).await?),
+            Request::Delete(target) => connector
+                .delete(cx, target)
+                .await?
+                .map_or(Done::Nothing, Done::Report),
+            Request::Enable(target) => perhaps(connector.enable(cx, target).await?),
+            Request::Disable(target) => perhaps(connector.disable(cx, target).await?),
+            Request::SetPassword(target, password) => {
+                connector.set_password(cx, target, password).await?;
+                Done::Nothing
+            }
+            Request::Authenticate(target, password) => {
+                connector.authenticate(cx, target, password).await?;
+                Done::Nothing
+            }
+            Request::Rename(target, name) => object(connector.rename(cx, target, name).await?),
+            Request::Search(_) => {
+                let message = "a search has a stream of answers: it goes through Search";
+                return Err(Failure::invalid(message).into());
+            }
+            Request::Run(run) => Done::Run(connector.run(cx, run).await?),
+        })
+    }
+
+    async fn search(
+        &self,
+        cx: &Context,
+        search: &Search,
+        events: &mpsc::Sender<SearchEvent>,
+    ) -> Result<Cookie, Failure> {
+        let (sender, mut objects) = mpsc::channel(1);
+        let most = search.page_size.unwrap_or(usize::MAX);
+        let mut found = Found::new(sender, most);
+        let searching = async {
+            let result = self
+                .configured
+                .connector
+                .search(cx, search, &mut found)
+                .await;
+            drop(found);
+            result
+        };
+        let handing_on = async {
+            while let Some(object) = objects.recv().await {
+                if events
+                    .send(SearchEvent::Found(Box::new(object)))
+                    .await
+                    .is_err()
+                {
+                    objects.close();
+                }
+            }
+        };
+        match tokio::join!(searching, handing_on).0 {
+            Ok(cookie) => Ok(cookie),
+            Err(CallError::Failed(failure)) => Err(failure),
+            Err(CallError::Indeterminate(message)) => Err(Failure::unavailable(message)),
+        }
+    }
+}
+
+/// Verbs on an object that a guard rail may forbid. To read is open; to try passwords is not.
+fn is_guarded(verb: Verb) -> bool {
+    verb.changes() || verb == Verb::Authenticate
+}
+
+fn class_of(request: &Request) -> Option<ObjectClass> {
+    match request {
+        Request::Create(create) => Some(create.class),
+        Request::Search(search) => Some(search.class),
+        other => other.object().map(|object| object.class),
+    }
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn summary(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done(_) => "done".to_owned(),
+        Outcome::Failed(failure) => format!("failed ({}): {}", failure.kind, failure.message),
+        Outcome::Indeterminate(message) => format!("indeterminate: {message}"),
+    }
+}
+
+/// A call that may be carried out.
+#[derive(Debug)]
+struct Admitted {
+    lane: Arc<Lane>,
+    call: Call,
+    deadline: Instant,
+    permit: OwnedSemaphorePermit,
+    in_flight: InFlight,
+}
+
+impl Admitted {
+    async fn carry_out(self) -> Outcome {
+        let (verb, id) = (self.call.request.verb(), self.call.id.clone());
+        let (answer, outcome) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let outcome = self.work().await;
+            if let Err(outcome) = answer.send(outcome) {
+                tracing::warn!(call = %id, %verb, result = summary(&outcome), "the caller went away; the call was carried to its end");
+            }
+        });
+        let stop = StopReading {
+            task: (!verb.changes()).then(|| task.abort_handle()),
+        };
+        let outcome = outcome.await;
+        drop(stop);
+        outcome.unwrap_or_else(|_| {
+            // The task ended without an answer: it panicked.
+            let message = "the gateway failed while it carried out the call; its log says more";
+            if verb.changes() {
+                Outcome::Indeterminate(format!(
+                    "{message}. Look at the object before you try again"
+                ))
+            } else {
+                Outcome::Failed(Failure::internal(message))
+            }
+        })
+    }
+
+    async fn work(self) -> Outcome {
+        let Self {
+            lane,
+            call,
+            deadline,
+            permit,
+            in_flight,
+        } = self;
+        let verb = call.request.verb();
+        let (id, connector) = (call.id.clone(), call.connector.clone());
+        let begun = Instant::now();
+        let result = if verb.changes() {
+            lane.change(call, deadline).await
+        } else {
+            let slow = "the resource did not answer in the time that the call may take";
+            timeout_at(deadline, lane.carry_out(call, deadline))
+                .await
+                .unwrap_or_else(|_| Err(Failure::unavailable(slow).into()))
+        };
+        let outcome = Outcome::from(result);
+        tracing::info!(call = %id, %connector, %verb, result = summary(&outcome), took_ms = begun.elapsed().as_millis(), "call");
+        drop((permit, in_flight));
+        outcome
+    }
+}
+
+/// Keeps a call's id taken while it is under way.
+#[derive(Debug)]
+struct InFlight {
+    shared: Arc<Shared>,
+    id: String,
+}
+
+impl InFlight {
+    fn new(shared: &Arc<Shared>, id: &str) -> Result<Self, Failure> {
+        let mut taken = shared
+            .in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !taken.insert(id.to_owned()) {
+            return Err(Failure::invalid(format!(
+                "a call with the id `{id}` is under way already: wait for its outcome, or give this one an id of its own"
+            )));
+        }
+        Ok(Self {
+            shared: Arc::clone(shared),
+            id: id.to_owned(),
+        })
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.shared
+            .in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.id);
+    }
+}
+
+/// Ends a call that only reads as soon as nobody waits for it.
+struct StopReading {
+    task: Option<tokio::task::AbortHandle>,
+}
+
+impl Drop for StopReading {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
