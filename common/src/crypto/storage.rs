@@ -154,7 +154,7 @@ pub fn unwrap_server_key(
 }
 
 enum ValueCipher {
-    Tdes { cipher: Tdes, mac: MacKey },
+    Tdes { cipher: Box<Tdes>, mac: MacKey },
     Aes256(Box<Aes256Gcm>),
 }
 
@@ -166,7 +166,7 @@ impl ValueCipher {
             KeyBytes::Tdes(ref bytes) => {
                 let mac_key = expand_label(&prk, label(Purpose::SealedValueMacKey, kind), salt);
                 Self::Tdes {
-                    cipher: Tdes::new(bytes),
+                    cipher: Box::new(Tdes::new(bytes)),
                     mac: MacKey::new(&mac_key),
                 }
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use portcullis_common::rotation::Standing;
 use portcullis_proto::gateway::v1::{
     Call, Failure, FailureKind, Indeterminate, Outcome, PingRequest, SearchEnd, SearchItem,
     outcome, search_item,
@@ -122,9 +123,18 @@ impl Fleet {
             changes.mark_unchanged();
             let standing = roster.standing(gateway);
             match standing.link {
-                Some(link) if self.may_call(&link).await? => return Ok(link),
-                // Another server rotated the key, or it has just been forgotten.
-                Some(link) => self.replace(&link),
+                Some(link) => match self.may_call(&link).await? {
+                    MayCall::Yes => return Ok(link),
+                    // Another server proved a newer key, or the link is just going.
+                    MayCall::ThroughSuccessor => self.replace(&link),
+                    MayCall::No(reason) => {
+                        self.close(gateway).await;
+                        return Err(CallError::NotConnected {
+                            gateway: gateway.to_owned(),
+                            reason: reason.to_owned(),
+                        });
+                    }
+                },
                 None if standing.awaited => {}
                 None => return Err(self.not_connected(gateway).await?),
             }
@@ -135,22 +145,35 @@ impl Fleet {
         }
     }
 
-    pub(super) async fn may_call(&self, link: &Link) -> Result<bool, RepositoryError> {
-        if link.session().is_closed() {
-            return Ok(false);
-        }
+    /// May a new call go through this link? Asks the repository: another server may have changed the answer.
+    pub(super) async fn may_call(&self, link: &Link) -> Result<MayCall, RepositoryError> {
         let (gateway_id, scope, key) = (link.gateway_id(), link.scope, link.info().key_id);
+        let closed = link.session().is_closed();
         let looked = self
             .inner
             .repository
             .gateways()
             .look(gateway_id, move |registration, keys| {
-                registration.may_call(gateway_id, scope, key, keys)
+                match registration.standing {
+                    Standing::Revoked => MayCall::No(
+                        "it is revoked: `portcullis gateway restore` lets it enrol again",
+                    ),
+                    Standing::Evicted => MayCall::No(
+                        "it was evicted: it may enrol again with the token from `portcullis gateway token`",
+                    ),
+                    Standing::Admitted
+                        if !closed && registration.may_call(gateway_id, scope, key, keys) =>
+                    {
+                        MayCall::Yes
+                    }
+                    Standing::Admitted => MayCall::ThroughSuccessor,
+                }
             })
             .await;
         match looked {
-            // It was registered anew: this link belongs to nobody.
-            Err(RepositoryError::NotFound { .. }) => Ok(false),
+            Err(RepositoryError::NotFound { .. }) => Ok(MayCall::No(
+                "it was registered anew, and has not enrolled again yet",
+            )),
             other => other,
         }
     }
@@ -167,6 +190,16 @@ impl Fleet {
             ),
         })
     }
+}
+
+/// Whether a call may go through a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayCall {
+    Yes,
+    /// Not through this one: through the link that takes its place.
+    ThroughSuccessor,
+    /// Through none, for this reason.
+    No(&'static str),
 }
 
 /// What a status leaves to know of its call.

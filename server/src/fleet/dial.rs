@@ -91,8 +91,10 @@ impl Fleet {
             remote_address: address.to_owned(),
             dialled_out: false,
         };
-        self.establish(io, None, gateway.registration.gateway_id, origin)
-            .await
+        let link = self
+            .shake_hands(io, None, gateway.registration.gateway_id, origin)
+            .await?;
+        self.follow_up(link).await
     }
 
     /// Until the link is gone, too old, or to be replaced. A link that still lives then keeps its place until its

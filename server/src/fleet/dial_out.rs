@@ -1,6 +1,7 @@
 //! Gateways that dial out: who names itself as one of them gets a handshake.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::handshake::Preamble;
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 use super::Fleet;
 use super::dial::prepare;
 use super::establish::{LinkError, Step};
-use super::link::Origin;
+use super::link::{Link, Origin};
 use crate::repository::{Gateway, GatewayRef, Reach};
 
 /// How long accepting rests after the system refused it (no file descriptor left).
@@ -36,21 +37,33 @@ impl Fleet {
             let permit = half_open.admit(remote.ip()).await;
             let fleet = self.clone();
             tokio::spawn(async move {
-                match permit.guard(fleet.welcome(io, remote)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::debug!(%remote, %error, "a stranger went away"),
-                    Err(error) => tracing::debug!(%remote, %error),
-                }
+                let link = match permit.guard(fleet.welcome(io, remote)).await {
+                    Ok(Some(link)) => link,
+                    Ok(None) => return,
+                    Err(error) => {
+                        tracing::debug!(%remote, %error, "a connection came to nothing");
+                        return;
+                    }
+                };
+                fleet.go_on(link).await;
             });
         }
     }
 
-    async fn welcome(&self, mut io: TcpStream, remote: SocketAddr) -> Result<(), LinkError> {
+    /// Finds out who it is, and shakes hands. `None`: it is nobody.
+    async fn welcome(&self, mut io: TcpStream, remote: SocketAddr) -> Option<Link> {
         prepare(&io);
-        let preamble = stream::read_preamble(&mut io, &self.inner.settings.limits).await?;
-        let Some(gateway) = self.named_by(&preamble).await? else {
+        let (preamble, gateway) = match self.identify(&mut io).await {
+            Ok(identified) => identified,
+            Err(error) => {
+                tracing::debug!(%remote, %error, "a connection came to nothing");
+                return None;
+            }
+        };
+        let Some(gateway) = gateway else {
             tracing::info!(%remote, "a gateway dialled that is not registered to dial out");
-            return Ok(());
+            stream::refuse(&mut io).await;
+            return None;
         };
         let origin = Origin {
             gateway: gateway.name.clone(),
@@ -59,29 +72,41 @@ impl Fleet {
         };
         let gateway_id = gateway.registration.gateway_id;
         match self
-            .establish(io, Some(&preamble), gateway_id, origin)
+            .shake_hands(io, Some(&preamble), gateway_id, origin)
             .await
         {
-            Ok(Step::Live(link)) => self.replace_when_old(link),
-            Ok(Step::ShakeHandsAnew) => self.inner.roster.await_link(&gateway.name),
-            Err(error) => self.note_failure(&gateway.name, &error.to_string()).await,
+            Ok(link) => Some(link),
+            Err(error) => {
+                self.note_failure(&gateway.name, &error.to_string()).await;
+                None
+            }
         }
-        Ok(())
     }
 
-    async fn named_by(&self, preamble: &Preamble) -> Result<Option<Gateway>, LinkError> {
-        let named: GatewayRef = match preamble {
+    async fn go_on(&self, link: Link) {
+        let gateway = link.gateway.clone();
+        match self.follow_up(link).await {
+            Ok(Step::Live(link)) => self.replace_when_old(&link),
+            Ok(Step::ShakeHandsAnew) => self.inner.roster.await_link(&gateway),
+            Err(error) => self.note_failure(&gateway, &error.to_string()).await,
+        }
+    }
+
+    async fn identify(&self, io: &mut TcpStream) -> Result<(Preamble, Option<Gateway>), LinkError> {
+        let preamble = stream::read_preamble(io, &self.inner.settings.limits).await?;
+        let named: GatewayRef = match &preamble {
             Preamble::Id(id) => (*id).into(),
             Preamble::Name(name) => name.as_str().into(),
         };
         let gateway = self.inner.repository.gateways().find(named).await?;
-        Ok(gateway.filter(|gateway| gateway.reach == Reach::DialOut))
+        let gateway = gateway.filter(|gateway| gateway.reach == Reach::DialOut);
+        Ok((preamble, gateway))
     }
 
-    fn replace_when_old(&self, link: std::sync::Arc<super::link::Link>) {
+    fn replace_when_old(&self, link: &Arc<Link>) {
         let fleet = self.clone();
-        let session = std::sync::Arc::clone(link.session());
-        let link = std::sync::Arc::downgrade(&link);
+        let session = Arc::clone(link.session());
+        let link = Arc::downgrade(link);
         let age = self.inner.settings.max_session_age;
         tokio::spawn(async move {
             tokio::select! {

@@ -17,6 +17,7 @@ use portcullis_common::stream::{self, ChannelError};
 use portcullis_proto::gateway::v1::{EnrolRequest, InstallRequest};
 use tokio::net::TcpStream;
 
+use super::calls::MayCall;
 use super::link::{Link, Origin};
 use super::{Fleet, keep_alive};
 use crate::clock;
@@ -72,14 +73,14 @@ pub(super) enum LinkError {
 }
 
 impl Fleet {
-    /// Runs a handshake over `io` and what has to follow it.
-    pub(super) async fn establish(
+    /// Runs a handshake over `io`, and stores what it proved.
+    pub(super) async fn shake_hands(
         &self,
-        io: TcpStream,
+        mut io: TcpStream,
         preamble: Option<&Preamble>,
         gateway_id: GatewayId,
         origin: Origin,
-    ) -> Result<Step, LinkError> {
+    ) -> Result<Link, LinkError> {
         let inner = &self.inner;
         let policy = inner.settings.policy;
         let gateways = inner.repository.gateways();
@@ -88,7 +89,14 @@ impl Fleet {
             .update(gateway_id, move |registration, keys| {
                 registration.begin(keys, &policy, clock::now())
             })
-            .await??;
+            .await?;
+        let offer = match offer {
+            Ok(offer) => offer,
+            Err(refusal) => {
+                stream::refuse(&mut io).await;
+                return Err(refusal.into());
+            }
+        };
         let config = self.initiator_config(gateway_id, offer).await?;
         let sealed = stream::connect(io, preamble, config, &inner.settings.limits).await?;
 
@@ -109,10 +117,14 @@ impl Fleet {
             ?scope,
             "handshake done"
         );
-        let link =
-            Arc::new(Link::start(sealed, origin, scope, now, keep_alive(&inner.settings)).await?);
-        match scope {
+        Ok(Link::start(sealed, origin, scope, now, keep_alive(&inner.settings)).await?)
+    }
+
+    /// What has to follow a handshake, by what its session may carry.
+    pub(super) async fn follow_up(&self, link: Link) -> Result<Step, LinkError> {
+        match link.scope {
             Scope::Full => {
+                let link = Arc::new(link);
                 self.bring_to_life(&link).await?;
                 Ok(Step::Live(link))
             }
@@ -241,7 +253,7 @@ impl Fleet {
         let arrival = self.inner.roster.arrived(link);
         self.watch_over(link);
         // An evict or revoke between the proof and the arrival found no link to close.
-        if !self.may_call(link).await? {
+        if self.may_call(link).await? != MayCall::Yes {
             link.session().close();
             return Err(ProofError::NotAccepted.into());
         }

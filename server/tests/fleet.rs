@@ -1,0 +1,380 @@
+//! The fleet against gateways in this process, over the real channel.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which are to fail where something is amiss"
+)]
+
+mod support;
+
+use portcullis_common::handshake::Mode;
+use portcullis_common::rotation::{GatewayRecord, Standing};
+use portcullis_proto::gateway::v1::{FailureKind, Outcome, outcome, search_item};
+use portcullis_server::fleet::{Rotation, SyncState};
+use portcullis_server::repository::{Reach, RotateError};
+use support::gateway::{ANSWERS, CUTS, FakeGateway, WAITS};
+use support::{PATIENCE, Server, call, last};
+use tokio::time::timeout;
+use tokio_stream::StreamExt;
+
+async fn enrolled(server: &Server, name: &str) -> FakeGateway {
+    let (gateway, _) = enrolled_at(server, name).await;
+    gateway
+}
+
+async fn enrolled_at(
+    server: &Server,
+    name: &str,
+) -> (
+    FakeGateway,
+    (std::net::SocketAddr, tokio::task::JoinHandle<()>),
+) {
+    // The address has to be known before the token is.
+    let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = reserved.local_addr().unwrap();
+    drop(reserved);
+    let token = server
+        .add(name, Reach::Address(address.to_string()), false)
+        .await;
+    let gateway = FakeGateway::with_token(&token);
+    let listening = gateway.listen(address).await;
+    server.fleet.wake(name);
+    server.until_connected(name).await;
+    (gateway, listening)
+}
+
+fn is_done(outcome: &Outcome) -> bool {
+    matches!(outcome.result, Some(outcome::Result::Done(_)))
+}
+
+fn is_indeterminate(outcome: &Outcome) -> bool {
+    matches!(outcome.result, Some(outcome::Result::Indeterminate(_)))
+}
+
+fn is_unavailable(outcome: &Outcome) -> bool {
+    match &outcome.result {
+        Some(outcome::Result::Failed(failure)) => failure.kind == FailureKind::Unavailable as i32,
+        _ => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_enrols_by_token_and_carries_calls() {
+    let server = Server::start().await;
+    let gateway = enrolled(&server, "host1").await;
+    let link = server.fleet.status("host1").unwrap();
+    assert_eq!(link.session.mode, Mode::Secure);
+    assert_eq!(
+        gateway.record().active_key_id(),
+        Some(server.current_key().await)
+    );
+    let row = server.repository.gateways().find("host1").await.unwrap();
+    assert!(row.unwrap().registration.token.is_none());
+
+    let outcome = server.fleet.execute("host1", call("c1", ANSWERS)).await;
+    let outcome = outcome.unwrap();
+    assert!(is_done(&outcome), "{outcome:?}");
+    assert_eq!(outcome.call_id, "c1");
+    server.fleet.ping("host1").await.unwrap();
+    server
+        .until("the description", || {
+            let described = server.fleet.status("host1").unwrap().description;
+            std::future::ready(described.is_some_and(|it| it.version == "fake"))
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_dials_out_pairs_in_default_mode_once() {
+    let server = Server::start().await;
+    server.add("host1", Reach::DialOut, true).await;
+    let gateway = FakeGateway::pairing();
+    let dialling = gateway.dial(server.dial_out, "host1");
+    server.until_connected("host1").await;
+    assert_eq!(
+        server.fleet.status("host1").unwrap().session.mode,
+        Mode::Default
+    );
+    assert!(is_done(
+        &server
+            .fleet
+            .execute("host1", call("c1", ANSWERS))
+            .await
+            .unwrap()
+    ));
+
+    gateway.cut();
+    server
+        .until("secure mode", || {
+            let link = server.fleet.status("host1");
+            std::future::ready(link.is_some_and(|link| link.session.mode == Mode::Secure))
+        })
+        .await;
+    dialling.abort();
+
+    let stranger = FakeGateway::pairing();
+    let dialling = stranger.dial(server.dial_out, "host1");
+    gateway.cut();
+    server
+        .until("the stranger's refusal", || async {
+            let row = server.repository.gateways().find("host1").await.unwrap();
+            row.unwrap().last_error.is_some()
+        })
+        .await;
+    assert!(stranger.record().gateway_id().is_none());
+    dialling.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_reaches_every_link_and_disturbs_no_call() {
+    let server = Server::start().await;
+    let dialled = enrolled(&server, "dialled").await;
+    let token = server.add("dialling", Reach::DialOut, false).await;
+    let dialling = FakeGateway::with_token(&token);
+    let _task = dialling.dial(server.dial_out, "dialling");
+    server.until_connected("dialling").await;
+
+    let fleet = server.fleet.clone();
+    let in_flight =
+        tokio::spawn(async move { fleet.execute("dialled", call("slow", WAITS)).await });
+    dialled.begun().await;
+
+    let before = server.current_key().await;
+    let progress = server.fleet.rotate(Rotation::default(), PATIENCE).await;
+    let progress = last(progress.unwrap()).await;
+    let after = server.current_key().await;
+    assert_ne!(before, after);
+    assert_eq!(progress.current, after);
+    assert_eq!((progress.synchronized, progress.total), (2, 2));
+    for (gateway, name) in [(&dialled, "dialled"), (&dialling, "dialling")] {
+        server.until_connected(name).await;
+        assert_eq!(gateway.record().active_key_id(), Some(after));
+        assert_eq!(gateway.record().pending_key_id(), None);
+        let outcome = server.fleet.execute(name, call("c", ANSWERS)).await;
+        assert!(is_done(&outcome.unwrap()));
+    }
+
+    dialled.release();
+    let outcome = timeout(PATIENCE, in_flight).await.unwrap().unwrap();
+    assert!(is_done(&outcome.unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_was_away_catches_up() {
+    let server = Server::start().await;
+    let (gateway, (address, listening)) = enrolled_at(&server, "host1").await;
+    listening.abort();
+    gateway.cut();
+    server
+        .until("the loss", || {
+            std::future::ready(server.fleet.status("host1").is_none())
+        })
+        .await;
+    let first = gateway.record().active_key_id();
+    for _ in 0..3 {
+        let progress = server.fleet.rotate(Rotation::default(), PATIENCE).await;
+        let progress = last(progress.unwrap()).await;
+        assert_eq!((progress.synchronized, progress.total), (0, 1));
+        assert_eq!(progress.results[0].state, SyncState::Away);
+    }
+    assert_eq!(gateway.record().active_key_id(), first);
+    gateway.listen(address).await;
+    server.until_connected("host1").await;
+    let current = server.current_key().await;
+    assert_eq!(gateway.record().active_key_id(), Some(current));
+    let progress = server.fleet.synchronize(PATIENCE).await.unwrap();
+    assert_eq!(last(progress).await.synchronized, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_expecting_another_key_changes_nothing() {
+    let server = Server::start().await;
+    let current = server.current_key().await;
+    let rotation = Rotation {
+        expected_current: Some(current),
+        ..Rotation::default()
+    };
+    server.fleet.rotate(rotation, PATIENCE).await.unwrap();
+    let second = server.current_key().await;
+    let error = server.fleet.rotate(rotation, PATIENCE).await.unwrap_err();
+    let expected = RotateError::NotCurrent {
+        expected: current,
+        current: second,
+    };
+    assert_eq!(error.to_string(), expected.to_string());
+    assert_eq!(server.current_key().await, second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compromised_key_is_refused_at_once() {
+    let server = Server::start().await;
+    let gateway = enrolled(&server, "host1").await;
+    let before = gateway.record().active_key_id();
+    let rotation = Rotation {
+        compromised: true,
+        ..Rotation::default()
+    };
+    let progress = server.fleet.rotate(rotation, PATIENCE).await.unwrap();
+    let progress = last(progress).await;
+    assert_eq!(progress.results[0].state, SyncState::MustEnrol);
+    assert_eq!(gateway.record().active_key_id(), before);
+    let outcome = server.fleet.execute("host1", call("c", ANSWERS)).await;
+    assert!(is_unavailable(&outcome.unwrap()));
+    assert_eq!(gateway.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_gateway_loses_its_link_and_gets_no_other() {
+    let server = Server::start().await;
+    let gateway = enrolled(&server, "host1").await;
+    let fleet = server.fleet.clone();
+    let in_flight = tokio::spawn(async move { fleet.execute("host1", call("slow", WAITS)).await });
+    gateway.begun().await;
+
+    let gateways = server.repository.gateways();
+    gateways
+        .update("host1", |registration, _| registration.revoke())
+        .await
+        .unwrap();
+    server.fleet.close("host1").await;
+    let outcome = timeout(PATIENCE, in_flight).await.unwrap().unwrap();
+    assert!(is_indeterminate(&outcome.unwrap()));
+
+    server.fleet.wake("host1");
+    let outcome = server.fleet.execute("host1", call("c2", ANSWERS)).await;
+    assert!(is_unavailable(&outcome.unwrap()));
+    assert_eq!(gateway.calls(), 1);
+    let row = server.repository.gateways().find("host1").await.unwrap();
+    assert_eq!(row.unwrap().registration.standing, Standing::Revoked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_refused_once_another_server_has_revoked_the_gateway() {
+    let server = Server::start().await;
+    let gateway = enrolled(&server, "host1").await;
+    let gateways = server.repository.gateways();
+    gateways
+        .update("host1", |registration, _| registration.revoke())
+        .await
+        .unwrap();
+    let outcome = server.fleet.execute("host1", call("c", ANSWERS)).await;
+    assert!(is_unavailable(&outcome.unwrap()));
+    assert_eq!(gateway.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_lost_in_mid_call_leaves_an_indeterminate_outcome_and_comes_back() {
+    let server = Server::start().await;
+    let gateway = enrolled(&server, "host1").await;
+    let outcome = server.fleet.execute("host1", call("c1", CUTS)).await;
+    let outcome = outcome.unwrap();
+    assert!(is_indeterminate(&outcome), "{outcome:?}");
+    assert_eq!(outcome.call_id, "c1");
+    server.until_connected("host1").await;
+    server
+        .until("a call to go through", || async {
+            let outcome = server.fleet.execute("host1", call("c2", ANSWERS)).await;
+            is_done(&outcome.unwrap())
+        })
+        .await;
+    assert!(gateway.calls() >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_ends_with_one_end_whatever_happens() {
+    let server = Server::start().await;
+    let _gateway = enrolled(&server, "host1").await;
+    for (connector, complete) in [(ANSWERS, true), (CUTS, false)] {
+        let items = server.fleet.search("host1", call("s", connector)).await;
+        let items: Vec<_> = items.unwrap().collect().await;
+        let ends: Vec<_> = items
+            .iter()
+            .filter_map(|item| match &item.kind {
+                Some(search_item::Kind::End(end)) => Some(end),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(ends.len(), 1, "{connector}");
+        assert_eq!(ends[0].failure.is_none(), complete, "{connector}");
+        assert!(matches!(
+            items.last().unwrap().kind,
+            Some(search_item::Kind::End(_))
+        ));
+    }
+    let items = server.fleet.search("nobody", call("s", ANSWERS)).await;
+    assert_eq!(items.unwrap().collect::<Vec<_>>().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_two_hands_raises_an_alarm() {
+    let server = Server::start().await;
+    let token = server.add("host1", Reach::DialOut, false).await;
+    // The first hand binds the token, and goes away before anything is installed.
+    let gateways = server.repository.gateways();
+    let (id, key) = (token.gateway_id(), token.key_id());
+    gateways
+        .update("host1", move |registration, _| {
+            registration.bind(id, key, &[1; 32], portcullis_server::clock::now())
+        })
+        .await
+        .unwrap()
+        .unwrap();
+    let second = FakeGateway::with_token(&token);
+    let dialling = second.dial(server.dial_out, "host1");
+    server
+        .until("the alarm", || async {
+            let row = server.repository.gateways().find("host1").await.unwrap();
+            !row.unwrap().alarms.is_empty()
+        })
+        .await;
+    dialling.abort();
+    assert_eq!(second.record().pending_key_id(), None);
+    assert_eq!(second.record().active_key_id(), None);
+    let row = server.repository.gateways().find("host1").await.unwrap();
+    let alarms = row.unwrap().alarms;
+    assert!(alarms[0].text.contains("two hands"), "{alarms:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_of_full_age_is_replaced_without_losing_a_call() {
+    let server = Server::start_with(|config| {
+        config.channel.max_session_age = std::time::Duration::from_millis(300);
+    })
+    .await;
+    let token = server.add("dialling", Reach::DialOut, false).await;
+    let dialling = FakeGateway::with_token(&token);
+    let _task = dialling.dial(server.dial_out, "dialling");
+    let _dialled = enrolled(&server, "dialled").await;
+    server.until_connected("dialling").await;
+    for name in ["dialled", "dialling"] {
+        let first = server.fleet.status(name).unwrap().session.session_id;
+        let replaced = || {
+            let link = server.fleet.status(name);
+            std::future::ready(link.is_some_and(|link| link.session.session_id != first))
+        };
+        while !replaced().await {
+            let outcome = server.fleet.execute(name, call("c", ANSWERS)).await;
+            let outcome = outcome.unwrap();
+            assert!(is_done(&outcome), "{name}: {outcome:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_without_a_key_at_the_address_gets_nothing() {
+    let server = Server::start().await;
+    let stranger = FakeGateway::with_record(GatewayRecord::empty());
+    let (address, _task) = stranger.listen_anywhere().await;
+    server
+        .add("host1", Reach::Address(address.to_string()), false)
+        .await;
+    server
+        .until("the refusal", || async {
+            let row = server.repository.gateways().find("host1").await.unwrap();
+            row.unwrap()
+                .last_error
+                .is_some_and(|error| error.contains("gateway show"))
+        })
+        .await;
+    assert!(server.fleet.status("host1").is_none());
+}

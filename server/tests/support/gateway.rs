@@ -1,0 +1,311 @@
+//! A gateway in this process: the real channel, record and rules, with connectors that only answer.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use portcullis_common::crypto::suites::Suite;
+use portcullis_common::handshake::{Preamble, ResponderConfig};
+use portcullis_common::id::KeyId;
+use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, HeldKey, RunId, UnixMillis};
+use portcullis_common::stream::{self, ChannelLimits, SealedStream, Session};
+use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
+use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, ProvisioningServer};
+use portcullis_proto::gateway::v1::{
+    Call, DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse, InstallRequest,
+    InstallResponse, Object, Outcome, PingRequest, PingResponse, SearchEnd, SearchItem, done,
+    outcome, search_item,
+};
+use portcullis_server::clock;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_stream::{Stream, StreamExt};
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+/// Names of connectors, and what they do with a call.
+pub(crate) const ANSWERS: &str = "answers";
+/// Waits until [`FakeGateway::release`].
+pub(crate) const WAITS: &str = "waits";
+/// Cuts the link in the middle of the call.
+pub(crate) const CUTS: &str = "cuts";
+
+#[derive(Clone)]
+pub(crate) struct FakeGateway {
+    state: Arc<State>,
+}
+
+struct State {
+    record: Mutex<GatewayRecord>,
+    run: RunId,
+    calls: AtomicU32,
+    sessions: Mutex<Vec<Arc<Session>>>,
+    /// A call that waits has begun.
+    begun: Notify,
+    release: Notify,
+}
+
+impl FakeGateway {
+    /// A gateway that was given a token.
+    pub(crate) fn with_token(token: &EnrolmentToken) -> Self {
+        let record = GatewayRecord::empty().enrol(token, false, &mut rand::rng());
+        Self::with_record(record.unwrap())
+    }
+
+    /// A gateway on which pairing was opened.
+    pub(crate) fn pairing() -> Self {
+        let until = UnixMillis(u64::MAX);
+        Self::with_record(GatewayRecord::empty().open_pairing(until).unwrap())
+    }
+
+    pub(crate) fn with_record(record: GatewayRecord) -> Self {
+        Self {
+            state: Arc::new(State {
+                record: Mutex::new(record),
+                run: RunId::random(&mut rand::rng()),
+                calls: AtomicU32::new(0),
+                sessions: Mutex::default(),
+                begun: Notify::new(),
+                release: Notify::new(),
+            }),
+        }
+    }
+
+    pub(crate) fn record(&self) -> GatewayRecord {
+        self.state.record.lock().unwrap().clone()
+    }
+
+    /// Calls carried out so far.
+    pub(crate) fn calls(&self) -> u32 {
+        self.state.calls.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when a call that waits has begun.
+    pub(crate) async fn begun(&self) {
+        self.state.begun.notified().await;
+    }
+
+    /// Lets a call that waits go on.
+    pub(crate) fn release(&self) {
+        self.state.release.notify_one();
+    }
+
+    /// Cuts every session.
+    pub(crate) fn cut(&self) {
+        for session in self.state.sessions.lock().unwrap().drain(..) {
+            session.close();
+        }
+    }
+
+    /// Awaits the server at an address, until the task is aborted.
+    pub(crate) async fn listen(&self, address: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gateway = self.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let (io, _) = listener.accept().await.unwrap();
+                let gateway = gateway.clone();
+                tokio::spawn(async move {
+                    let _ = gateway.serve(io, None).await;
+                });
+            }
+        });
+        (address, task)
+    }
+
+    pub(crate) async fn listen_anywhere(&self) -> (SocketAddr, JoinHandle<()>) {
+        self.listen((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Dials the server, again and again, until the task is aborted.
+    pub(crate) fn dial(&self, server: SocketAddr, name: &str) -> JoinHandle<()> {
+        let (gateway, name) = (self.clone(), name.to_owned());
+        tokio::spawn(async move {
+            loop {
+                let io = TcpStream::connect(server).await.unwrap();
+                let preamble = match gateway.record().gateway_id() {
+                    Some(id) => Preamble::Id(id),
+                    None => Preamble::Name(name.clone()),
+                };
+                if let Ok(session) = gateway.serve(io, Some(preamble)).await {
+                    session.closed().await;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    }
+
+    /// Shakes hands and serves what comes.
+    async fn serve(
+        &self,
+        io: TcpStream,
+        preamble: Option<Preamble>,
+    ) -> Result<Arc<Session>, String> {
+        let run = self.state.run;
+        let identity = {
+            let mut record = self.state.record.lock().unwrap();
+            let begin = record.begin(run, clock::now());
+            if let Some(changed) = begin.store {
+                *record = changed;
+            }
+            begin.identity
+        };
+        let config = ResponderConfig {
+            suites: Suite::ALL.to_vec(),
+            identity,
+        };
+        let state = Arc::clone(&self.state);
+        let sealed = stream::accept(
+            io,
+            preamble.as_ref(),
+            config,
+            &ChannelLimits::default(),
+            |proved| async move {
+                let mut record = state.record.lock().unwrap();
+                let changed = record
+                    .proved(&proved, run, clock::now())
+                    .map_err(|error| error.to_string())?;
+                if let Some(changed) = changed {
+                    *record = changed;
+                }
+                Ok(())
+            },
+        )
+        .await
+        .map_err(|error| error.to_string())?;
+        let session = Arc::clone(sealed.session());
+        self.state
+            .sessions
+            .lock()
+            .unwrap()
+            .push(Arc::clone(&session));
+        tokio::spawn(self.clone().serve_http(sealed, Arc::clone(&session)));
+        Ok(session)
+    }
+
+    async fn serve_http(self, sealed: SealedStream<TcpStream>, session: Arc<Session>) {
+        let enrolment_only = self.enrolment_key() == Some(session.info().key_id);
+        let services = Services {
+            gateway: self,
+            session: Arc::clone(&session),
+            enrolment_only,
+        };
+        let incoming =
+            tokio_stream::once(Ok::<_, std::io::Error>(sealed)).chain(tokio_stream::pending());
+        Server::builder()
+            .add_service(ControlServer::new(services.clone()))
+            .add_service(ProvisioningServer::new(services))
+            .serve_with_incoming_shutdown(incoming, async move { session.closed().await })
+            .await
+            .unwrap();
+    }
+
+    fn enrolment_key(&self) -> Option<KeyId> {
+        self.record().enrolment().map(|(id, _)| id)
+    }
+}
+
+#[derive(Clone)]
+struct Services {
+    gateway: FakeGateway,
+    session: Arc<Session>,
+    enrolment_only: bool,
+}
+
+#[tonic::async_trait]
+impl Control for Services {
+    async fn describe(
+        &self,
+        _: Request<DescribeRequest>,
+    ) -> Result<Response<DescribeResponse>, Status> {
+        Ok(Response::new(DescribeResponse {
+            version: "fake".to_owned(),
+            ..DescribeResponse::default()
+        }))
+    }
+
+    async fn ping(&self, request: Request<PingRequest>) -> Result<Response<PingResponse>, Status> {
+        let payload = request.into_inner().payload;
+        Ok(Response::new(PingResponse { payload }))
+    }
+
+    async fn enrol(&self, _: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
+        let record = self.gateway.record();
+        let (_, nonce) = record
+            .enrolment()
+            .filter(|_| self.enrolment_only)
+            .ok_or_else(|| Status::permission_denied("this is no enrolment session"))?;
+        let nonce = nonce.to_vec();
+        Ok(Response::new(EnrolResponse { nonce }))
+    }
+
+    async fn install(
+        &self,
+        request: Request<InstallRequest>,
+    ) -> Result<Response<InstallResponse>, Status> {
+        let request = request.into_inner();
+        let id = |bytes: &[u8]| KeyId::from_bytes(bytes).unwrap();
+        let new = id(&request.new_key_id);
+        let key = self
+            .session
+            .unwrap_master_key(new, &request.wrapped_master_key)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mut record = self.gateway.state.record.lock().unwrap();
+        *record = record
+            .install(
+                self.session.info().key_id,
+                id(&request.replaced_key_id),
+                HeldKey { id: new, key },
+            )
+            .map_err(|error| Status::failed_precondition(error.to_string()))?;
+        Ok(Response::new(InstallResponse {
+            pending_key_id: request.new_key_id,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl Provisioning for Services {
+    type SearchStream = Pin<Box<dyn Stream<Item = Result<SearchItem, Status>> + Send>>;
+
+    async fn execute(&self, request: Request<Call>) -> Result<Response<Outcome>, Status> {
+        let call = request.into_inner();
+        self.gateway.state.calls.fetch_add(1, Ordering::SeqCst);
+        match call.connector.as_str() {
+            WAITS => {
+                self.gateway.state.begun.notify_one();
+                self.gateway.state.release.notified().await;
+            }
+            CUTS => self.session.close(),
+            _ => {}
+        }
+        Ok(Response::new(Outcome {
+            call_id: call.call_id,
+            result: Some(outcome::Result::Done(Done {
+                detail: Some(done::Detail::Report("ready".to_owned())),
+            })),
+        }))
+    }
+
+    async fn search(&self, request: Request<Call>) -> Result<Response<Self::SearchStream>, Status> {
+        let cuts = request.into_inner().connector == CUTS;
+        let session = Arc::clone(&self.session);
+        let items = (0..4).map(move |number| {
+            if number == 2 && cuts {
+                session.close();
+            }
+            let kind = match number {
+                3 => search_item::Kind::End(SearchEnd::default()),
+                _ => search_item::Kind::Object(Object {
+                    name: format!("object {number}"),
+                    ..Object::default()
+                }),
+            };
+            Ok(SearchItem { kind: Some(kind) })
+        });
+        Ok(Response::new(Box::pin(tokio_stream::iter(items))))
+    }
+}

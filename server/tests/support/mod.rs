@@ -1,0 +1,142 @@
+//! A server's fleet over a repository in a temporary folder, and a gateway in this very process.
+
+pub(crate) mod gateway;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_common::id::{GatewayId, KeyId, KeyKind};
+use portcullis_common::rotation::{EnrolmentToken, Registration};
+use portcullis_proto::gateway::v1::{Call, Test, call};
+use portcullis_server::clock;
+use portcullis_server::config::Config;
+use portcullis_server::fleet::{Fleet, Progress, ProgressStream, Settings};
+use portcullis_server::keys::protection::Protection;
+use portcullis_server::keys::{Keyring, gateway_keys};
+use portcullis_server::repository::{Database, Reach, Repository};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_stream::StreamExt;
+
+/// Longer than anything here takes: what takes so long does not come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Server {
+    pub(crate) repository: Repository,
+    pub(crate) fleet: Fleet,
+    pub(crate) dial_out: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    pub(crate) async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::create(&folder.path().join("test.db"))
+            .await
+            .unwrap();
+        let now = clock::now();
+        let keyring = Keyring::create(&database, &Protection::random().0, now)
+            .await
+            .unwrap();
+        let repository = Repository::new(database, Arc::new(keyring));
+        repository
+            .gateway_keys()
+            .rotate(gateway_keys::generate(KeyKind::Tdes, now), None, false)
+            .await
+            .unwrap()
+            .unwrap();
+        let mut config = Config::default();
+        config.links.backoff_min = Duration::from_millis(100);
+        config.links.backoff_max = Duration::from_millis(200);
+        adjust(&mut config);
+        let server_id = portcullis_common::id::ServerId::random(&mut rand::rng());
+        let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let dial_out = listener.local_addr().unwrap();
+        fleet.start(Some(listener)).await.unwrap();
+        Self {
+            repository,
+            fleet,
+            dial_out,
+            _folder: folder,
+        }
+    }
+
+    /// Registers a gateway, and gives its token.
+    pub(crate) async fn add(&self, name: &str, reach: Reach, pairing: bool) -> EnrolmentToken {
+        let now = clock::now();
+        let mut rng = rand::rng();
+        let token = EnrolmentToken::random(GatewayId::random(&mut rng), KeyKind::Tdes, &mut rng);
+        let until = now.plus(3_600_000);
+        let registration = Registration::new(&token, until, pairing.then_some(until));
+        self.repository
+            .gateways()
+            .add(name, reach, &registration, now)
+            .await
+            .unwrap();
+        self.fleet.wake(name);
+        token
+    }
+
+    pub(crate) async fn current_key(&self) -> KeyId {
+        let current = self.repository.gateway_keys().current().await;
+        current.unwrap().unwrap()
+    }
+
+    /// Waits for a live link under the current key.
+    pub(crate) async fn until_connected(&self, name: &str) {
+        let current = self.current_key().await;
+        self.until(&format!("{name} to connect under {current}"), || {
+            let status = self.fleet.status(name);
+            std::future::ready(status.is_some_and(|link| link.session.key_id == current))
+        })
+        .await;
+    }
+
+    /// Waits for something that a change of a link brings about.
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
+        let wait = async {
+            loop {
+                let changed = self.fleet.changed();
+                if holds().await {
+                    return;
+                }
+                // What is stored beside a link changes without notice.
+                let _ = timeout(Duration::from_millis(50), changed).await;
+            }
+        };
+        if timeout(PATIENCE, wait).await.is_err() {
+            let rows = self.repository.gateways().list().await.unwrap();
+            panic!("waited in vain for {what}: {rows:#?}");
+        }
+    }
+}
+
+/// The last report of a rotation.
+pub(crate) async fn last(mut progress: ProgressStream) -> Progress {
+    let wait = async {
+        loop {
+            let report = progress.next().await.unwrap().unwrap();
+            if report.last {
+                return report;
+            }
+        }
+    };
+    timeout(PATIENCE, wait).await.unwrap()
+}
+
+/// A call of the verb `test`; the connector's name tells the gateway what to do with it.
+pub(crate) fn call(id: &str, connector: &str) -> Call {
+    Call {
+        call_id: id.to_owned(),
+        connector: connector.to_owned(),
+        verb: Some(call::Verb::Test(Test {})),
+        ..Call::default()
+    }
+}
