@@ -1,5 +1,6 @@
 //! gRPC inside a sealed stream. The HTTP/2 client is always the server's side, whoever dialled.
 #![cfg(feature = "tonic")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod support;
 
