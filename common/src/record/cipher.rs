@@ -58,7 +58,7 @@ impl EpochCipher {
                 let iv: Zeroizing<[u8; IV_LEN]> =
                     expand_label(secret.expose(), label(Purpose::TrafficIv), &[]);
                 Self::Aes256Gcm {
-                    cipher: Box::new(Aes256Gcm::new(&(*key).into())),
+                    cipher: Box::new(Aes256Gcm::new((&*key).into())),
                     iv: *iv,
                 }
             }

@@ -1,7 +1,7 @@
 //! 3DES in counter mode, as one continuous keystream for all the records of an epoch.
 
 use des::TdesEde3;
-use des::cipher::{Array, Block, BlockCipherEncrypt, KeyInit};
+use des::cipher::{Block, BlockCipherEncrypt, KeyInit};
 use zeroize::Zeroize;
 
 /// Bytes of a 3DES key.
@@ -25,7 +25,7 @@ pub(super) struct Keystream {
 impl Keystream {
     pub(super) fn new(key: &[u8; KEY_LEN]) -> Self {
         Self {
-            cipher: TdesEde3::new(&Array::from(*key)),
+            cipher: TdesEde3::new(key.into()),
             counter: 0,
             block: [0; BLOCK_LEN],
             used: BLOCK_LEN,
@@ -40,6 +40,7 @@ impl Keystream {
         self.used += leftover;
 
         let mut batch = [Block::<TdesEde3>::default(); BATCH];
+        let batch = &mut batch[..BATCH.min(rest.len().div_ceil(BLOCK_LEN))];
         for part in rest.chunks_mut(BATCH * BLOCK_LEN) {
             let batch = &mut batch[..part.len().div_ceil(BLOCK_LEN)];
             for block in batch.iter_mut() {
@@ -83,7 +84,7 @@ mod tests {
         Keystream::new(&key).apply(&mut whole);
 
         // The keystream is the encipherment of 0, 1, 2, …
-        let cipher = TdesEde3::new(&Array::from(key));
+        let cipher = TdesEde3::new(&key.into());
         for (counter, expected) in whole.chunks(BLOCK_LEN).enumerate() {
             let mut block: Block<TdesEde3> = (counter as u64).to_be_bytes().into();
             cipher.encrypt_block(&mut block);

@@ -10,7 +10,6 @@ use crate::record::{HEADER_LEN, MAX_RECORD, Opened, Opener, RecordError};
 const LARGE_BUFFER: usize = 2 * MAX_RECORD;
 
 /// Bytes of one receiving direction. Never holds more than [`LARGE_BUFFER`] bytes, nor plaintext of more than one record.
-#[derive(Debug)]
 pub(super) struct Inbox {
     opener: Opener,
     buffer: Zeroizing<Vec<u8>>,
@@ -145,5 +144,110 @@ impl Inbox {
         (self.start, self.end) = (0, waiting.len());
         self.plaintext = 0..0;
         self.buffer = buffer;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::time::Duration;
+
+    use rand::rngs::StdRng;
+    use rand::{Rng, RngExt, SeedableRng};
+
+    use super::*;
+    use crate::crypto::suites::Suite;
+    use crate::id::KeyKind;
+    use crate::record::{RecordLimits, Sealer};
+    use crate::secret::TrafficSecret;
+
+    fn pair() -> (Sealer, Inbox) {
+        let secret = TrafficSecret::from_bytes([1; 32]);
+        let limits = RecordLimits::new(Duration::from_secs(600));
+        let (kind, suite) = (KeyKind::Tdes, Suite::Aes256Gcm);
+        let sealer = Sealer::new(secret.clone(), kind, suite, limits);
+        (sealer, Inbox::new(Opener::new(secret, kind, suite, limits)))
+    }
+
+    fn seal(sealer: &mut Sealer, text: &[u8], wire: &mut Vec<u8>) {
+        let taken = sealer.data(Duration::ZERO, &[IoSlice::new(text)], wire);
+        assert_eq!(taken, Ok(text.len()));
+    }
+
+    /// Lets all of `wire` arrive, `most` bytes at a time, and reads what it holds.
+    fn receive(inbox: &mut Inbox, mut wire: &[u8], most: &mut impl FnMut() -> usize) -> Vec<u8> {
+        let mut text = Vec::new();
+        loop {
+            while inbox.open_next().unwrap() == Step::Plaintext {
+                let mut buf = [0; 1_000];
+                while !inbox.plaintext.is_empty() {
+                    let mut buf = ReadBuf::new(&mut buf);
+                    inbox.hand_out(&mut buf);
+                    text.extend_from_slice(buf.filled());
+                }
+            }
+            if wire.is_empty() {
+                inbox.ran_dry();
+                return text;
+            }
+            let room = inbox.room().unwrap();
+            assert!(!room.is_empty());
+            let len = room.len().min(wire.len()).min(most());
+            room[..len].copy_from_slice(&wire[..len]);
+            inbox.arrived(len);
+            wire = &wire[len..];
+            assert!(inbox.buffer.len() <= LARGE_BUFFER);
+        }
+    }
+
+    #[test]
+    fn records_of_any_size_arriving_in_any_pieces_never_need_more_than_the_large_buffer() {
+        let seed = rand::rng().next_u64();
+        println!("seed {seed}");
+        let rng = &mut StdRng::seed_from_u64(seed);
+        let (mut sealer, mut inbox) = pair();
+        for _ in 0..200 {
+            let (mut wire, mut sent) = (Vec::new(), Vec::new());
+            for _ in 0..rng.random_range(1..6) {
+                let mut text = vec![0; rng.random_range(1..=16_384)];
+                rng.fill_bytes(&mut text);
+                seal(&mut sealer, &text, &mut wire);
+                sent.extend(text);
+            }
+            assert!(receive(&mut inbox, &wire, &mut || rng.random_range(1..40_000)) == sent);
+        }
+    }
+
+    #[test]
+    fn a_large_buffer_that_is_not_needed_is_given_back_and_loses_nothing() {
+        let (mut sealer, mut inbox) = pair();
+        let mut wire = Vec::new();
+        seal(&mut sealer, &[1; 16_384], &mut wire);
+        receive(&mut inbox, &wire, &mut || 100);
+        assert_eq!(inbox.buffer.len(), LARGE_BUFFER);
+        for _ in 0..PATIENCE {
+            wire.clear();
+            seal(&mut sealer, b"ping", &mut wire);
+            assert_eq!(receive(&mut inbox, &wire, &mut || 100), b"ping");
+        }
+        assert_eq!(inbox.buffer.len(), SMALL_BUFFER);
+        wire.clear();
+        seal(&mut sealer, &[2; 10_000], &mut wire);
+        assert_eq!(receive(&mut inbox, &wire, &mut || 100), [2; 10_000]);
+    }
+
+    #[test]
+    fn plaintext_that_was_handed_out_is_wiped() {
+        let (mut sealer, mut inbox) = pair();
+        let secret = b"correct horse battery staple";
+        let mut wire = Vec::new();
+        seal(&mut sealer, secret, &mut wire);
+        assert_eq!(receive(&mut inbox, &wire, &mut || 1_000), secret);
+        assert!(
+            !inbox
+                .buffer
+                .windows(4)
+                .any(|bytes| secret.windows(4).any(|s| s == bytes))
+        );
     }
 }

@@ -12,7 +12,6 @@ const HIGH_WATER: usize = 32 * 1024;
 const SEND_AT: usize = 16 * 1024;
 
 /// Bytes of one sending direction: ciphertext only.
-#[derive(Debug)]
 pub(super) struct Outbox {
     sealer: Sealer,
     buffer: Vec<u8>,
