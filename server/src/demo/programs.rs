@@ -1,0 +1,92 @@
+//! Finds the programs that the demonstration runs; under cargo, builds them first.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::DemoError;
+
+/// Where the three programs are.
+pub(super) struct Programs {
+    pub(super) server: PathBuf,
+    pub(super) gateway: PathBuf,
+    pub(super) admin: PathBuf,
+}
+
+impl Programs {
+    /// Beside this program; when it was started by cargo (which builds only the package it runs), cargo builds the others.
+    pub(super) fn locate() -> Result<Self, DemoError> {
+        let server = std::env::current_exe()
+            .map_err(DemoError::file("find this program", "portcullis-server"))?;
+        let folder = server.parent().unwrap_or(Path::new(".")).to_path_buf();
+        if let (Some(cargo), Some(manifest)) = (
+            std::env::var_os("CARGO"),
+            std::env::var_os("CARGO_MANIFEST_DIR"),
+        ) {
+            for (package, program) in [
+                ("portcullis-server", "portcullis"),
+                ("portcullis-gateway", "portcullis-gateway"),
+            ] {
+                build(
+                    Path::new(&cargo),
+                    Path::new(&manifest),
+                    &folder,
+                    package,
+                    program,
+                )?;
+            }
+        }
+        let beside = |name: &'static str| {
+            let path = folder
+                .join(name)
+                .with_extension(std::env::consts::EXE_EXTENSION);
+            if path.is_file() {
+                Ok(path)
+            } else {
+                Err(DemoError::ProgramMissing {
+                    name,
+                    beside: folder.clone(),
+                })
+            }
+        };
+        Ok(Self {
+            gateway: beside("portcullis-gateway")?,
+            admin: beside("portcullis")?,
+            server,
+        })
+    }
+}
+
+fn build(
+    cargo: &Path,
+    manifest: &Path,
+    folder: &Path,
+    package: &'static str,
+    program: &str,
+) -> Result<(), DemoError> {
+    println!("Building {program} ...");
+    let mut command = Command::new(cargo);
+    command.current_dir(manifest).args([
+        "build",
+        "--quiet",
+        "--package",
+        package,
+        "--bin",
+        program,
+    ]);
+    if folder.file_name().is_some_and(|name| name == "release") {
+        command.arg("--release");
+    }
+    // The profile's folder lies in the target folder, wherever that is.
+    if let Some(target) = folder.parent() {
+        command.arg("--target-dir").arg(target);
+    }
+    let built = command
+        .stdin(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if built {
+        Ok(())
+    } else {
+        Err(DemoError::Build { package })
+    }
+}
