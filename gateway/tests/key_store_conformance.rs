@@ -173,11 +173,11 @@ fn a_reader_beside_a_writer_sees_the_old_record_or_the_new_one() {
     let (done, ended) = mpsc::channel::<()>();
     let reader = {
         let place = Arc::clone(&place);
-        let known: HashSet<_> = records.iter().map(|r| r.encode().to_vec()).collect();
+        let known: HashSet<Vec<u8>> = records.iter().map(|r| r.encode().to_vec()).collect();
         thread::spawn(move || {
             let mut reads = 0;
             while ended.try_recv() == Err(mpsc::TryRecvError::Empty) {
-                assert!(known.contains(&place.open().load().unwrap().encode().to_vec()));
+                assert!(known.contains(place.open().load().unwrap().encode().as_slice()));
                 reads += 1;
             }
             reads
@@ -198,7 +198,7 @@ fn a_change_waits_until_the_one_before_is_done() {
     let (entered, inside) = mpsc::channel();
     let (leave, left) = mpsc::channel::<()>();
     let slow = {
-        let (place, first) = (Arc::clone(&place), first.clone());
+        let place = Arc::clone(&place);
         thread::spawn(move || {
             place.open().update(|record| {
                 entered.send(()).unwrap();

@@ -1,0 +1,195 @@
+//! A central server of a few lines: it holds keys, shakes hands, and calls.
+
+use std::future::ready;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use portcullis_common::crypto::suites::Suite;
+use portcullis_common::handshake::{InitiatorConfig, Preamble};
+use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
+use portcullis_common::rotation::{EnrolmentToken, HeldKey};
+use portcullis_common::secret::MasterKey;
+use portcullis_common::stream::{self, ChannelError, ChannelLimits, SealedStream, Session};
+use portcullis_proto::gateway::v1::control_client::ControlClient;
+use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
+use portcullis_proto::gateway::v1::{
+    Call, EnrolRequest, InstallRequest, Outcome, PingRequest, Test, call,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+/// What a server knows of one gateway.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) id: ServerId,
+    pub(crate) gateway_id: GatewayId,
+    /// Newest first.
+    pub(crate) keys: Vec<HeldKey>,
+    pub(crate) pairing: Option<HeldKey>,
+    pub(crate) suites: Vec<Suite>,
+}
+
+/// A live session as the server has it.
+pub(crate) struct Link {
+    pub(crate) session: Arc<Session>,
+    channel: Channel,
+}
+
+pub(crate) fn token() -> EnrolmentToken {
+    let mut rng = rand::rng();
+    EnrolmentToken::random(GatewayId::random(&mut rng), KeyKind::Tdes, &mut rng)
+}
+
+pub(crate) fn master_key(kind: KeyKind) -> HeldKey {
+    HeldKey {
+        id: KeyId::random(kind, &mut rand::rng()),
+        key: MasterKey::random(kind, &mut rand::rng()),
+    }
+}
+
+impl Server {
+    /// One that made this token.
+    pub(crate) fn of(token: &EnrolmentToken) -> Self {
+        Self {
+            id: ServerId::random(&mut rand::rng()),
+            gateway_id: token.gateway_id(),
+            keys: vec![HeldKey {
+                id: token.key_id(),
+                key: token.key().clone(),
+            }],
+            pairing: None,
+            suites: Suite::ALL.to_vec(),
+        }
+    }
+
+    /// One that offers pairing.
+    pub(crate) fn pairing() -> Self {
+        let mut server = Self::of(&token());
+        server.keys.clear();
+        server.pairing = Some(master_key(KeyKind::Tdes));
+        server
+    }
+
+    /// Dials the gateway and shakes hands.
+    pub(crate) async fn dial(&self, address: SocketAddr) -> Result<Link, ChannelError> {
+        self.shake_hands(TcpStream::connect(address).await?, None)
+            .await
+    }
+
+    /// Awaits the gateway's connection and shakes hands.
+    pub(crate) async fn await_gateway(
+        &self,
+        listener: &TcpListener,
+    ) -> (Preamble, Result<Link, ChannelError>) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let preamble = stream::read_preamble(&mut stream, &ChannelLimits::default())
+            .await
+            .unwrap();
+        let link = self.shake_hands(stream, Some(&preamble)).await;
+        (preamble, link)
+    }
+
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        preamble: Option<&Preamble>,
+    ) -> Result<Link, ChannelError> {
+        let config = InitiatorConfig {
+            server_id: self.id,
+            suites: self.suites.clone(),
+            gateway_id: self.gateway_id,
+            keys: self.keys.clone(),
+            pairing: self.pairing.clone(),
+        };
+        let limits = ChannelLimits {
+            handshake: Duration::from_secs(30),
+            ..ChannelLimits::default()
+        };
+        let stream = stream::connect(stream, preamble, config, &limits).await?;
+        Ok(Link::over(stream).await)
+    }
+}
+
+impl Link {
+    async fn over(stream: SealedStream<TcpStream>) -> Self {
+        let session = Arc::clone(stream.session());
+        let mut once = Some(stream);
+        let connector = tower::service_fn(move |_| {
+            ready(once.take().map(TokioIo::new).ok_or("the session is over"))
+        });
+        let channel = Endpoint::from_static("http://gateway")
+            .connect_with_connector(connector)
+            .await
+            .unwrap();
+        Self { session, channel }
+    }
+
+    pub(crate) fn control(&self) -> ControlClient<Channel> {
+        ControlClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn key_id(&self) -> KeyId {
+        self.session.info().key_id
+    }
+
+    pub(crate) async fn ping(&self) -> Result<(), Status> {
+        let payload = b"are you there".to_vec();
+        let request = PingRequest {
+            payload: payload.clone(),
+        };
+        let answer = self.control().ping(request).await?.into_inner();
+        assert_eq!(answer.payload, payload);
+        Ok(())
+    }
+
+    pub(crate) async fn nonce(&self) -> Result<Vec<u8>, Status> {
+        let answer = self.control().enrol(EnrolRequest {}).await?;
+        Ok(answer.into_inner().nonce)
+    }
+
+    /// A provisioning call; whether the gateway lets it through is what matters here.
+    pub(crate) async fn call(&self) -> Result<Outcome, Status> {
+        let call = Call {
+            call_id: "one".to_owned(),
+            connector: "nowhere".to_owned(),
+            verb: Some(call::Verb::Test(Test {})),
+            ..Call::default()
+        };
+        let mut client = ProvisioningClient::new(self.channel.clone());
+        Ok(client.execute(call).await?.into_inner())
+    }
+
+    /// Installs `new` in place of the key that this session was opened under.
+    pub(crate) async fn install(&self, new: &HeldKey) -> Result<(), Status> {
+        let request = self.install_request(new);
+        let answer = self.control().install(request).await?.into_inner();
+        assert_eq!(answer.pending_key_id, new.id.to_bytes());
+        Ok(())
+    }
+
+    pub(crate) fn install_request(&self, new: &HeldKey) -> InstallRequest {
+        InstallRequest {
+            version: 1,
+            new_key_id: new.id.to_bytes().to_vec(),
+            replaced_key_id: self.key_id().to_bytes().to_vec(),
+            wrapped_master_key: self.session.wrap_master_key(new.id, &new.key),
+        }
+    }
+
+    /// Waits until the gateway has ended the session.
+    pub(crate) async fn until_ended(&self) {
+        tokio::time::timeout(super::PATIENCE, self.session.closed())
+            .await
+            .unwrap();
+    }
+}
+
+/// The code of a refusal, and that its message says something.
+pub(crate) fn code<T: std::fmt::Debug>(refused: Result<T, Status>) -> Code {
+    let status = refused.unwrap_err();
+    assert!(!status.message().is_empty(), "{status:?}");
+    status.code()
+}
