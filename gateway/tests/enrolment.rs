@@ -52,6 +52,7 @@ async fn a_token_leads_to_the_first_key_and_is_gone_once_that_is_proved() {
     let live = server.dial(gateway.address).await.unwrap();
     assert_eq!(live.key_id(), first.id);
     live.ping().await.unwrap();
+    live.call().await.unwrap();
     assert_eq!(code(live.nonce().await), Code::FailedPrecondition);
     enrolling.until_ended().await;
     let shown = site.done(&["key", "show"], "");

@@ -21,6 +21,7 @@ use super::services::Services;
 use super::status::StatusBoard;
 use crate::config::Config;
 use crate::connector::Connectors;
+use crate::provisioning::{self, Provisioner};
 
 /// How often the record is read for changes that another process made.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,6 +37,8 @@ pub struct Agent {
     pub status: StatusBoard,
     /// Handshakes that came to nothing.
     pub refusals: Refusals,
+    /// Carries out the calls.
+    pub provisioner: Provisioner,
     /// What this gateway offers.
     pub connectors: Vec<ConnectorInfo>,
     /// This host's name.
@@ -50,7 +53,7 @@ impl Agent {
     /// For one run under `config`.
     pub fn new(
         config: &Config,
-        _connectors: &Connectors,
+        connectors: &Connectors,
         keys: Keys,
         status: StatusBoard,
         hostname: String,
@@ -60,7 +63,12 @@ impl Agent {
             links: Arc::default(),
             status,
             refusals: Refusals::default(),
-            connectors: Vec::new(),
+            provisioner: Provisioner::new(
+                connectors,
+                config.limits.calls,
+                config.limits.call_timeout,
+            ),
+            connectors: describe(connectors),
             hostname,
             limits: config.channel,
             suites: config.suites.clone(),
@@ -166,8 +174,24 @@ impl Agent {
     fn services<S>(self: &Arc<Self>, stream: &SealedStream<S>, link: &Arc<Link>) -> Services {
         let session = Arc::clone(stream.session());
         let control = Control::new(Arc::clone(self), session, Arc::clone(link));
-        Services::new(control, Arc::clone(link))
+        let provisioning = provisioning::Service::new(self.provisioner.clone());
+        Services::new(control, provisioning, Arc::clone(link))
     }
+}
+
+fn describe(connectors: &Connectors) -> Vec<ConnectorInfo> {
+    connectors
+        .iter()
+        .map(|(name, configured)| ConnectorInfo {
+            name: name.to_owned(),
+            r#type: configured.connector.kind().to_owned(),
+            allowed_verbs: configured
+                .open_verbs()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        })
+        .collect()
 }
 
 /// An error and its causes: tonic's own texts say little without them.

@@ -26,6 +26,8 @@ pub enum Scope {
 pub enum Order {
     /// Serve on.
     Serve,
+    /// Another session takes its place: serve on until the server has had time to see it, then drain.
+    Retire,
     /// Take no new calls, and end with the last one under way, at the latest when patience ends.
     Drain,
     /// End at once.
@@ -52,9 +54,9 @@ impl Link {
         self.order.subscribe()
     }
 
-    /// May it carry a new provisioning call?
+    /// May it carry provisioning calls? One that drains takes those that are still on their way to it.
     pub fn takes_calls(&self) -> bool {
-        self.scope == Scope::Full && *self.order.borrow() == Order::Serve
+        self.scope == Scope::Full && *self.order.borrow() < Order::Close
     }
 
     /// Tells it, unless it was told worse before.
@@ -120,7 +122,7 @@ impl Links {
         }
     }
 
-    /// Enters a session that was just opened. An older one with the same server takes no new calls from now on.
+    /// Enters a session that was just opened. An older one with the same server gives way to it.
     pub fn open(self: &Arc<Self>, info: SessionInfo, scope: Scope, peer: String) -> OpenLink {
         let link = Arc::new(Link {
             info,
@@ -134,7 +136,7 @@ impl Links {
             .iter()
             .filter(|older| older.info.server_id == info.server_id)
         {
-            older.tell(Order::Drain);
+            older.tell(Order::Retire);
         }
         let excess = (live.len() + 1).saturating_sub(MAX_LINKS);
         for ending in live
@@ -227,9 +229,10 @@ mod tests {
             ServerId::random(&mut rand::rng()),
         );
         let (older, other, newer) = (open(&links, one), open(&links, two), open(&links, one));
-        assert!(!older.link().takes_calls());
-        assert!(other.link().takes_calls());
-        assert!(newer.link().takes_calls());
+        let told = |open: &OpenLink| *open.link().order.borrow();
+        assert_eq!(told(&older), Order::Retire);
+        assert_eq!(told(&other), Order::Serve);
+        assert_eq!(told(&newer), Order::Serve);
         drop(older);
         assert_eq!(links.list().len(), 2);
     }
@@ -244,7 +247,7 @@ mod tests {
             .filter(|open| *open.link().order.borrow() == Order::Close)
             .count();
         assert_eq!(closed, 3);
-        assert!(opened.last().unwrap().link().takes_calls());
+        assert_eq!(*opened.last().unwrap().link().order.borrow(), Order::Serve);
     }
 
     #[test]
@@ -259,7 +262,8 @@ mod tests {
             Err(TooManyLinks)
         );
         assert_eq!(links.check_room(known), Ok(()));
-        assert!(opened.iter().all(|open| open.link().takes_calls()));
+        let told = |open: &OpenLink| *open.link().order.borrow();
+        assert!(opened.iter().all(|open| told(open) == Order::Serve));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use tonic::transport::Server;
 use super::links::{Link, Order};
 use super::services::Services;
 
+/// How long a session that was replaced takes the calls that the server sent before it knew.
+const RETIRE_GRACE: Duration = Duration::from_secs(5);
 /// How long a session that was replaced may carry the calls it has.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
 /// A peer that says nothing for this long is asked, …
@@ -43,7 +45,7 @@ where
     let stop = async move {
         tokio::select! {
             () = ended.closed() => {}
-            () = told(&mut order, Order::Drain) => {}
+            () = draining(&mut order) => {}
         }
     };
     // Pending after its one connection: the server would return, and leave the connection to itself, when this ended.
@@ -64,9 +66,18 @@ where
     serving.await
 }
 
+/// Ends when the link is to take no new calls.
+async fn draining(order: &mut watch::Receiver<Order>) {
+    told(order, Order::Retire).await;
+    tokio::select! {
+        () = tokio::time::sleep(RETIRE_GRACE) => {}
+        () = told(order, Order::Drain) => {}
+    }
+}
+
 /// Ends when the link has to end whatever it still carries.
 async fn patience(mut order: watch::Receiver<Order>) {
-    told(&mut order, Order::Drain).await;
+    told(&mut order, Order::Retire).await;
     tokio::select! {
         () = tokio::time::sleep(DRAIN_PATIENCE) => {}
         () = told(&mut order, Order::Close) => {}

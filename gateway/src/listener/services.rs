@@ -6,30 +6,42 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use portcullis_proto::gateway::v1::control_server::{self, ControlServer};
+use portcullis_proto::gateway::v1::provisioning_server::{self, ProvisioningServer};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 
 use super::control::Control;
 use super::links::Link;
+use crate::provisioning;
 
 /// Larger than any message of the control service, in bytes.
 const MAX_CONTROL_MESSAGE: usize = 128 * 1024;
+/// One call or one object, in bytes.
+const MAX_CALL_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// What is served in one session.
 #[derive(Clone, Debug)]
 pub(super) struct Services {
     control: ControlServer<Control>,
+    provisioning: ProvisioningServer<provisioning::Service>,
     link: Arc<Link>,
 }
 
 impl Services {
     /// For the session behind `link`.
-    pub(super) fn new(control: Control, link: Arc<Link>) -> Self {
+    pub(super) fn new(
+        control: Control,
+        provisioning: provisioning::Service,
+        link: Arc<Link>,
+    ) -> Self {
         Self {
             control: ControlServer::new(control)
                 .max_decoding_message_size(MAX_CONTROL_MESSAGE)
                 .max_encoding_message_size(MAX_CONTROL_MESSAGE),
+            provisioning: ProvisioningServer::new(provisioning)
+                .max_decoding_message_size(MAX_CALL_MESSAGE)
+                .max_encoding_message_size(MAX_CALL_MESSAGE),
             link,
         }
     }
@@ -48,8 +60,11 @@ impl Service<http::Request<Body>> for Services {
         let service = request.uri().path().split('/').nth(1).unwrap_or_default();
         match service {
             control_server::SERVICE_NAME => self.control.call(request),
-            _ if !self.link.takes_calls() => refuse(Status::failed_precondition(
-                "this session carries no calls: it was opened under an enrolment key, or is being replaced",
+            provisioning_server::SERVICE_NAME if self.link.takes_calls() => {
+                self.provisioning.call(request)
+            }
+            provisioning_server::SERVICE_NAME => refuse(Status::failed_precondition(
+                "this session carries no calls: it was opened under an enrolment key, or its key was forgotten",
             )),
             _ => refuse(Status::unimplemented("this gateway has no such service")),
         }

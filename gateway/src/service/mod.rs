@@ -185,20 +185,23 @@ fn log_start(dialling: &Dialling, standing: Standing) {
     }
 }
 
-/// Lets the calls under way end.
+/// Lets the calls under way end, also those whose session was lost.
 async fn wind_up(agent: &Agent) {
     let mut links = agent.links.changes();
-    let live = *links.borrow_and_update();
-    if live == 0 {
-        info!("stopped");
-        return;
-    }
-    info!(sessions = live, "stopping: waiting for the calls under way");
+    let sessions = *links.borrow_and_update();
+    info!(
+        sessions,
+        "stopping: calls under way are carried to their end"
+    );
     agent.links.tell(Order::Drain, |_| true);
-    let ended = tokio::time::timeout(STOP_PATIENCE, links.wait_for(|live| *live == 0)).await;
-    if ended.is_err() {
+    let ended = async {
+        // Fails only where the sessions are gone altogether.
+        let _ = links.wait_for(|live| *live == 0).await;
+        agent.provisioner.idle().await;
+    };
+    if tokio::time::timeout(STOP_PATIENCE, ended).await.is_err() {
         warn!(
-            "calls were still under way after {} s and are cut off",
+            "calls were still under way after {} s and are cut off: what came of them is unknown",
             STOP_PATIENCE.as_secs()
         );
         agent.links.tell(Order::Close, |_| true);
