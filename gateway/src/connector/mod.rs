@@ -1,8 +1,10 @@
 //! The connectors: what carries out calls on a resource.
 //!
-//! * [`unix`]: the accounts and groups of this host, through shadow-utils.
+//! * `unix`: the accounts and groups of this host, through shadow-utils (not on Windows).
+//! * [`script`]: allow-listed executables in one folder, one per verb.
 
 mod process;
+pub mod script;
 #[cfg(unix)]
 pub mod unix;
 
@@ -290,13 +292,18 @@ impl Connectors {
 fn configure(entry: &ConnectorConfig, problems: &Problems) -> Option<Configured> {
     let mut section = Section::new(entry.path(), &entry.table, problems);
     section.text("type");
-    let (connector, defaults) = match (entry.kind.as_str(), platform::TYPES) {
-        (kind, _) if platform::has(kind) => (
+    let (connector, defaults) = match entry.kind.as_str() {
+        "script" => (
+            script::configure(&entry.name, &mut section)?,
+            GuardDefaults::Script,
+        ),
+        kind if platform::has(kind) => (
             platform::configure(&entry.name, &mut section)?,
             GuardDefaults::Unix,
         ),
-        (kind, types) => {
+        kind => {
             if section.has("type") {
+                let types = platform::TYPES;
                 section.problem("type", format!("`{kind}`: {types} allowed here"));
             }
             return None;

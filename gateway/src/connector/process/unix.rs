@@ -1,14 +1,17 @@
 //! A program and its children as a process group.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
-/// The process group of one program.
+/// The process group of one program. To drop it kills what still runs in it.
 #[derive(Debug)]
 pub(super) struct Group {
     leader: Pid,
+    /// Once is enough; later the number may be that of somebody else's group.
+    killed: AtomicBool,
 }
 
 /// Has the program lead a process group of its own.
@@ -23,14 +26,25 @@ impl Group {
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw)
-            .map(|leader| Self { leader })
+            .map(|leader| Self {
+                leader,
+                killed: AtomicBool::new(false),
+            })
             .ok_or_else(|| io::Error::other("it has no process id"))
     }
 
     /// Kills whatever of it still runs. A process that has left the group, as a daemon does by `setsid`, is beyond
     /// this; the service manager ends it with the gateway.
     pub(super) fn kill(&self) {
-        // Fails only where nothing of the group runs any more.
-        let _ = kill_process_group(self.leader, Signal::KILL);
+        if !self.killed.swap(true, Ordering::Relaxed) {
+            // Fails only where nothing of the group runs any more.
+            let _ = kill_process_group(self.leader, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
     }
 }

@@ -1,0 +1,443 @@
+//! Allow-listed executables in one folder, one per verb: JSON on standard input, JSON on standard output.
+//!
+//! What a script is asked and what it answers stands in `PROTOCOL.md` beside this file.
+//!
+//! ```toml
+//! [connectors.hr]
+//! type = "script"
+//! folder = "/etc/portcullis/scripts/hr"   # root's, and nobody else's to write
+//! timeout = "30s"                         # for each run; the call's own limit still holds
+//! max_output = 1048576                    # bytes
+//! serialize_changes = true                # one change at a time
+//! settings = []                           # names of the settings that a resource may give
+//!
+//! [connectors.hr.environment]             # beside PATH and LC_ALL; never a secret
+//! # HR_URL = "https://hr.example.com"
+//!
+//! [connectors.hr.guard_rails]
+//! # as for type "unix", but nothing is protected by default
+//! ```
+
+mod folder;
+mod protocol;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::async_trait;
+use zeroize::Zeroizing;
+
+use super::process::{self, Finished, Program, RunError};
+use super::{Connector, Context, Found};
+use crate::config::Section;
+use crate::provisioning::model::{
+    CallError, ClassSchema, Cookie, Create, Failure, FailureKind, Get, Object, ObjectClass,
+    ObjectName, ObjectRef, Password, Run, RunResult, Schema, Search, Update, Verb,
+};
+use folder::{Folder, Task, base_environment};
+use protocol::{Answer, Nonsense, Question, redact};
+
+/// The connector of type `script`.
+#[derive(Debug)]
+pub struct Script {
+    name: String,
+    folder: Folder,
+    timeout: Duration,
+    max_output: usize,
+    serialize_changes: bool,
+    settings: Vec<String>,
+    environment: Vec<(String, OsString)>,
+}
+
+/// Reads the connector's own keys; what is wrong becomes a problem of the section.
+pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connector>> {
+    let folder = Folder::configure(section);
+    let range = Duration::from_secs(1)..=Duration::from_secs(3600);
+    let timeout = section.duration("timeout", range);
+    let max_output = section.integer("max_output", 1024..=64 * 1024 * 1024);
+    let serialize_changes = section.boolean("serialize_changes");
+    let settings = section.list("settings", |name| {
+        if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+            return Err("a name of 1 to 64 bytes is allowed".to_owned());
+        }
+        Ok(name.to_owned())
+    });
+    let mut environment = Vec::new();
+    if let Some(mut own) = section.section("environment") {
+        for (key, value) in own.named_texts() {
+            if key.is_empty() || key.contains(['=', '\0']) || value.contains('\0') {
+                own.problem(
+                    key,
+                    "no variable of an environment: `=` and NUL are not allowed",
+                );
+            }
+            environment.push((key.to_owned(), value.into()));
+        }
+        own.finish();
+    }
+    Some(Arc::new(Script {
+        name: name.to_owned(),
+        folder: folder?,
+        timeout: timeout.unwrap_or(Duration::from_secs(30)),
+        max_output: max_output.map_or(1024 * 1024, |most| {
+            usize::try_from(most).unwrap_or(usize::MAX)
+        }),
+        serialize_changes: serialize_changes.unwrap_or(true),
+        settings: settings.unwrap_or_default(),
+        environment,
+    }))
+}
+
+/// A script that ended by itself.
+#[derive(Debug)]
+struct Ended {
+    exit_code: Option<i32>,
+    answer: Result<Answer, Nonsense>,
+}
+
+impl Script {
+    /// Runs a script and sorts out how it ended. What comes back is an answer without an error.
+    async fn ask(&self, cx: &Context, task: &Task, question: Question) -> Result<Ended, CallError> {
+        let changes = match task {
+            Task::Verb(verb) => verb.changes(),
+            Task::Action(_) => true,
+        };
+        let (input, secrets) = question.into_bytes();
+        let input = Zeroizing::new(input);
+        let finished = self.run_script(cx, task, &input, changes).await?;
+        if !finished.errors.is_empty() {
+            let errors = redact(finished.errors, &secrets);
+            tracing::warn!(call = %cx.call, connector = self.name, ?task, errors, "a script wrote to standard error");
+        }
+        let answer = Answer::parse(&finished.output);
+        let ended = Ended {
+            exit_code: finished.status.code(),
+            answer,
+        };
+        self.judge(ended, changes, matches!(task, Task::Action(_)), &secrets)
+    }
+
+    async fn run_script(
+        &self,
+        cx: &Context,
+        task: &Task,
+        input: &[u8],
+        changes: bool,
+    ) -> Result<Finished, CallError> {
+        let start = self
+            .folder
+            .start(task)
+            .ok_or_else(|| Failure::unsupported("the connector has no script for this"))?
+            .map_err(|error| {
+                Failure::new(
+                    FailureKind::Refused,
+                    format!("the script is not run, because it is not safe: {error}"),
+                )
+            })?;
+        let mut environment = base_environment();
+        let own = self.environment.iter();
+        environment.extend(own.map(|(key, value)| (key.as_str(), value.clone())));
+        let program = Program {
+            path: &start.program,
+            arguments: &start.arguments,
+            environment: &environment,
+            folder: self.folder.path(),
+            input,
+            deadline: cx.deadline.min(Instant::now() + self.timeout),
+            max_output: self.max_output,
+        };
+        process::run(&program).await.map_err(|error| {
+            let message = format!("the script {error}");
+            match error {
+                RunError::NotStarted(_) => Failure::unavailable(message).into(),
+                _ if changes => CallError::Indeterminate(format!(
+                    "{message}; look at the object before you try again"
+                )),
+                _ => Failure::unavailable(message).into(),
+            }
+        })
+    }
+
+    fn judge(
+        &self,
+        ended: Ended,
+        changes: bool,
+        is_action: bool,
+        secrets: &[Password],
+    ) -> Result<Ended, CallError> {
+        if let Ok(answer) = &ended.answer {
+            if let Some(mut failure) = answer.error() {
+                failure.message = redact(failure.message, secrets);
+                return Err(match answer.changed() {
+                    Some(true) => CallError::Indeterminate(failure.message),
+                    _ => failure.into(),
+                });
+            }
+            if ended.exit_code == Some(0) || (is_action && ended.exit_code.is_some()) {
+                return Ok(ended);
+            }
+        }
+        let how = match ended.exit_code {
+            Some(code) => format!("the script ended with exit code {code}"),
+            None => "the script was ended by a signal".to_owned(),
+        };
+        let unchanged = matches!(&ended.answer, Ok(answer) if answer.changed() == Some(false));
+        let failed = ended.exit_code != Some(0);
+        Err(match (&ended.answer, changes) {
+            (Ok(_), true) if unchanged => Failure::rejected(how).into(),
+            (Ok(_), true) => CallError::Indeterminate(format!(
+                "{how} and did not say whether anything has changed: look at the object before you try again; the gateway's log holds what the script wrote"
+            )),
+            (Err(error), true) => CallError::Indeterminate(format!(
+                "{how}, and its answer makes no sense: {error}. Look at the object before you try again"
+            )),
+            (_, false) if failed => Failure::unavailable(format!(
+                "{how}; the gateway's log holds what the script wrote"
+            ))
+            .into(),
+            (Err(error), false) => {
+                Failure::internal(format!("the script's answer makes no sense: {error}")).into()
+            }
+            (Ok(_), false) => Failure::internal(how).into(),
+        })
+    }
+
+    /// What became of a call whose script ended well but whose answer lacks what it should hold.
+    fn senseless(&self, verb: Verb, error: &Nonsense) -> CallError {
+        let message = format!("the script's answer makes no sense: {error}");
+        if verb.changes() {
+            return CallError::Indeterminate(format!(
+                "{message}. Look at the object before you try again"
+            ));
+        }
+        Failure::internal(message).into()
+    }
+
+    async fn object(
+        &self,
+        cx: &Context,
+        verb: Verb,
+        class: ObjectClass,
+        question: Question,
+    ) -> Result<Object, CallError> {
+        let ended = self.ask(cx, &Task::Verb(verb), question).await?;
+        ended
+            .answer
+            .and_then(|answer| answer.object(class))
+            .map_err(|error| self.senseless(verb, &error))
+    }
+
+    async fn perhaps_object(
+        &self,
+        cx: &Context,
+        verb: Verb,
+        object: &ObjectRef,
+    ) -> Result<Option<Object>, CallError> {
+        let question = Question::new(cx, verb).object(object);
+        let ended = self.ask(cx, &Task::Verb(verb), question).await?;
+        match ended.answer {
+            Ok(answer) if !answer.has_object() => Ok(None),
+            answer => answer
+                .and_then(|answer| answer.object(object.class).map(Some))
+                .map_err(|error| self.senseless(verb, &error)),
+        }
+    }
+
+    fn has(&self, verb: Verb) -> bool {
+        self.folder.has(&Task::Verb(verb))
+    }
+}
+
+#[async_trait]
+impl Connector for Script {
+    fn kind(&self) -> &'static str {
+        "script"
+    }
+
+    fn verbs(&self, class: ObjectClass) -> Vec<Verb> {
+        let accounts_only = [
+            Verb::Enable,
+            Verb::Disable,
+            Verb::SetPassword,
+            Verb::Authenticate,
+        ];
+        Verb::ALL
+            .into_iter()
+            .filter(|verb| !matches!(verb, Verb::Test | Verb::Schema))
+            .filter(|verb| self.has(*verb))
+            .filter(|verb| class == ObjectClass::Account || !accounts_only.contains(verb))
+            .collect()
+    }
+
+    fn settings(&self) -> Vec<String> {
+        self.settings.clone()
+    }
+
+    fn actions(&self) -> Vec<String> {
+        let action = |task: &Task| match task {
+            Task::Action(action) => Some(action.clone()),
+            Task::Verb(_) => None,
+        };
+        self.folder.tasks().filter_map(action).collect()
+    }
+
+    fn changes_one_at_a_time(&self) -> bool {
+        self.serialize_changes
+    }
+
+    async fn test(&self, cx: &Context) -> Result<String, CallError> {
+        let scripts = self.folder.tasks().count();
+        let default = || format!("{scripts} scripts in {}", self.folder.path().display());
+        if !self.has(Verb::Test) {
+            return Ok(default());
+        }
+        let question = Question::new(cx, Verb::Test);
+        let ended = self.ask(cx, &Task::Verb(Verb::Test), question).await?;
+        let report = ended.answer.map(|answer| answer.report());
+        let report = report.map_err(|error| self.senseless(Verb::Test, &error))?;
+        Ok(report.unwrap_or_else(default))
+    }
+
+    async fn schema(&self, cx: &Context) -> Result<Schema, CallError> {
+        let mut schema = if self.has(Verb::Schema) {
+            let question = Question::new(cx, Verb::Schema);
+            let ended = self.ask(cx, &Task::Verb(Verb::Schema), question).await?;
+            ended
+                .answer
+                .and_then(|answer| answer.schema(|class| self.verbs(class)))
+                .map_err(|error| self.senseless(Verb::Schema, &error))?
+        } else {
+            let class = |class| ClassSchema {
+                class,
+                attributes: Vec::new(),
+                verbs: self.verbs(class),
+            };
+            Schema {
+                classes: vec![class(ObjectClass::Account), class(ObjectClass::Group)],
+                ..Schema::default()
+            }
+        };
+        schema.actions = self.actions();
+        schema.settings.clone_from(&self.settings);
+        Ok(schema)
+    }
+
+    async fn create(&self, cx: &Context, create: Create) -> Result<Object, CallError> {
+        let class = create.class;
+        let question = Question::new(cx, Verb::Create).create(create)?;
+        self.object(cx, Verb::Create, class, question).await
+    }
+
+    async fn get(&self, cx: &Context, get: &Get) -> Result<Object, CallError> {
+        let question = Question::new(cx, Verb::Get)
+            .object(&get.object)
+            .attribute_names(&get.attributes);
+        let mut object = self
+            .object(cx, Verb::Get, get.object.class, question)
+            .await?;
+        object.retain(&get.attributes);
+        Ok(object)
+    }
+
+    async fn update(&self, cx: &Context, update: Update) -> Result<Object, CallError> {
+        let question = Question::new(cx, Verb::Update).update(&update)?;
+        self.object(cx, Verb::Update, update.object.class, question)
+            .await
+    }
+
+    async fn delete(&self, cx: &Context, object: ObjectRef) -> Result<Option<String>, CallError> {
+        let question = Question::new(cx, Verb::Delete).object(&object);
+        let ended = self.ask(cx, &Task::Verb(Verb::Delete), question).await?;
+        Ok(ended.answer.ok().and_then(|answer| answer.report()))
+    }
+
+    async fn enable(&self, cx: &Context, object: ObjectRef) -> Result<Option<Object>, CallError> {
+        self.perhaps_object(cx, Verb::Enable, &object).await
+    }
+
+    async fn disable(&self, cx: &Context, object: ObjectRef) -> Result<Option<Object>, CallError> {
+        self.perhaps_object(cx, Verb::Disable, &object).await
+    }
+
+    async fn set_password(
+        &self,
+        cx: &Context,
+        object: ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        let question = Question::new(cx, Verb::SetPassword)
+            .object(&object)
+            .password(password)?;
+        let task = Task::Verb(Verb::SetPassword);
+        self.ask(cx, &task, question).await.map(drop)
+    }
+
+    async fn authenticate(
+        &self,
+        cx: &Context,
+        object: ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        let question = Question::new(cx, Verb::Authenticate)
+            .object(&object)
+            .password(password)?;
+        let task = Task::Verb(Verb::Authenticate);
+        self.ask(cx, &task, question).await.map(drop)
+    }
+
+    async fn rename(
+        &self,
+        cx: &Context,
+        object: ObjectRef,
+        new_name: ObjectName,
+    ) -> Result<Object, CallError> {
+        let question = Question::new(cx, Verb::Rename)
+            .object(&object)
+            .new_name(&new_name);
+        self.object(cx, Verb::Rename, object.class, question).await
+    }
+
+    async fn search(
+        &self,
+        cx: &Context,
+        search: &Search,
+        found: &mut Found,
+    ) -> Result<Cookie, CallError> {
+        let question = Question::new(cx, Verb::Search).search(search)?;
+        let ended = self.ask(cx, &Task::Verb(Verb::Search), question).await?;
+        let (objects, cookie) = ended
+            .answer
+            .and_then(|answer| answer.objects(search.class))
+            .map_err(|error| self.senseless(Verb::Search, &error))?;
+        for mut object in objects {
+            object.retain(&search.attributes);
+            found.push(object).await?;
+        }
+        Ok(cookie)
+    }
+
+    async fn run(&self, cx: &Context, run: Run) -> Result<RunResult, CallError> {
+        let task = Task::Action(run.action.to_string());
+        if !self.folder.has(&task) {
+            return Err(Failure::not_found(format!(
+                "there is no action `{}`; there are {}",
+                run.action,
+                self.actions().join(", ")
+            ))
+            .into());
+        }
+        let action = run.action.as_str();
+        let question = Question::new(cx, Verb::Run).run(action, &run.arguments)?;
+        let ended = self.ask(cx, &task, question).await?;
+        let results = ended.answer.and_then(|answer| answer.results());
+        Ok(RunResult {
+            exit_code: ended.exit_code.unwrap_or_default(),
+            results: results.map_err(|error| self.senseless(Verb::Run, &error))?,
+        })
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,498 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use portcullis_proto::gateway::v1 as wire;
+use tempfile::TempDir;
+use wire::call::Verb;
+
+use crate::config::Config;
+use crate::connector::Connectors;
+use crate::provisioning::model::{FailureKind, Outcome};
+use crate::provisioning::{Provisioner, SearchEvent};
+
+/// A folder of shell scripts, each given as file name and body.
+fn folder(scripts: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, body) in scripts {
+        write(folder.path(), name, body);
+    }
+    folder
+}
+
+fn write(folder: &Path, name: &str, body: &str) {
+    let path = folder.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn connectors(folder: &Path, keys: &str) -> Result<Connectors, Vec<String>> {
+    let text = format!(
+        "[connectors.hr]\ntype = \"script\"\nfolder = \"{}\"\n{keys}\n",
+        folder.display()
+    );
+    let config = Config::parse(Path::new("gateway.toml"), &text).unwrap();
+    Connectors::from_config(&config.connectors)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn provisioner(folder: &Path, keys: &str) -> Provisioner {
+    Provisioner::new(
+        &connectors(folder, keys).unwrap(),
+        64,
+        Duration::from_secs(60),
+    )
+}
+
+fn call(verb: Verb) -> wire::Call {
+    wire::Call {
+        call_id: format!("t-{:016x}", rand::random::<u64>()),
+        connector: "hr".into(),
+        verb: Some(verb),
+        ..wire::Call::default()
+    }
+}
+
+fn account(name: &str) -> Option<wire::ObjectRef> {
+    Some(wire::ObjectRef {
+        object_class: wire::ObjectClass::Account.into(),
+        by: Some(wire::object_ref::By::Name(name.into())),
+    })
+}
+
+fn create(name: &str, password: &str) -> Verb {
+    Verb::Create(wire::Create {
+        object_class: wire::ObjectClass::Account.into(),
+        name: name.into(),
+        attributes: vec![wire::Attribute {
+            name: "mail".into(),
+            values: vec![wire::Value {
+                kind: Some(wire::value::Kind::Text("ada@example.com".into())),
+            }],
+        }],
+        password: Some(wire::Secret {
+            value: password.as_bytes().to_vec(),
+        }),
+        enabled: None,
+    })
+}
+
+fn get(name: &str) -> Verb {
+    Verb::Get(wire::Get {
+        object: account(name),
+        attribute_names: Vec::new(),
+    })
+}
+
+fn delete(name: &str) -> Verb {
+    Verb::Delete(wire::Delete {
+        object: account(name),
+    })
+}
+
+fn failure(outcome: Outcome) -> (FailureKind, String) {
+    match outcome {
+        Outcome::Failed(failure) => (failure.kind, failure.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn indeterminate(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Indeterminate(message) => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+const OBJECT: &str = r#"echo '{"object": {"id": "7", "name": "ada", "enabled": true, "attributes": {"mail": ["ada@example.com"], "born": [{"time": "1970-12-10T00:00:00Z"}], "n": [1, 2.5, true]}}}'"#;
+
+#[tokio::test]
+async fn a_script_is_asked_in_json_and_answers_in_json() {
+    let body = format!("cat > asked\nenv > environment\necho \"$#\" > count\n{OBJECT}");
+    let folder = folder(&[("create", &body)]);
+    let keys = "[connectors.hr.environment]\nHR_URL = \"https://hr.example.com\"";
+    let provisioner = provisioner(folder.path(), keys);
+    let outcome = provisioner
+        .execute(call(create("ada", "s3cret \"x\"")))
+        .await;
+    let Outcome::Done(done) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let Some(wire::done::Detail::Object(object)) = wire::Done::from(done).detail else {
+        panic!("no object");
+    };
+    assert_eq!((object.id.as_str(), object.name.as_str()), ("7", "ada"));
+    assert_eq!(object.attributes.len(), 3);
+
+    let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
+    let mut asked: serde_json::Value = serde_json::from_str(&asked).unwrap();
+    assert!(asked["call"].take().is_string());
+    assert_eq!(
+        asked,
+        serde_json::json!({
+            "version": 1, "verb": "create", "call": null, "settings": {}, "class": "account",
+            "name": "ada", "enabled": true, "password": "s3cret \"x\"",
+            "attributes": {"mail": ["ada@example.com"]},
+        })
+    );
+    let environment = fs::read_to_string(folder.path().join("environment")).unwrap();
+    let mut names: Vec<_> = environment
+        .lines()
+        .filter_map(|l| Some(l.split_once('=')?.0))
+        .collect();
+    names.retain(|name| !["PWD", "_", "SHLVL", "OLDPWD"].contains(name));
+    names.sort_unstable();
+    assert_eq!(names, ["HR_URL", "LC_ALL", "PATH"]);
+    assert_eq!(
+        fs::read_to_string(folder.path().join("count")).unwrap(),
+        "0\n"
+    );
+}
+
+#[tokio::test]
+async fn a_script_that_hangs_is_killed_with_its_children() {
+    let hang = "echo $$ > pid; sleep 600 & echo $! > child; wait";
+    let folder = folder(&[("get", hang), ("delete", hang)]);
+    let provisioner = provisioner(folder.path(), "timeout = \"1s\"");
+    let begun = Instant::now();
+    let (kind, message) = failure(provisioner.execute(call(get("ada"))).await);
+    assert_eq!(kind, FailureKind::Unavailable);
+    assert_eq!(message, "the script did not end in time and was killed");
+    let message = indeterminate(provisioner.execute(call(delete("ada"))).await);
+    assert_eq!(
+        message,
+        "the script did not end in time and was killed; look at the object before you try again"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    for file in ["pid", "child"] {
+        assert_gone(&fs::read_to_string(folder.path().join(file)).unwrap());
+    }
+}
+
+/// Waits for a killed process to be gone (or to await its reaper).
+fn assert_gone(pid: &str) {
+    let begun = Instant::now();
+    loop {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        match stat {
+            Err(_) => return,
+            Ok(stat) if stat.contains(") Z ") => return,
+            Ok(stat) => assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "still there: {stat}"
+            ),
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn what_a_script_leaves_running_neither_holds_up_the_call_nor_survives() {
+    let folder = folder(&[("delete", "sleep 600 & echo $! > child; echo '{}'")]);
+    let provisioner = provisioner(folder.path(), "");
+    let begun = Instant::now();
+    let outcome = provisioner.execute(call(delete("ada"))).await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert_gone(&fs::read_to_string(folder.path().join("child")).unwrap());
+}
+
+#[tokio::test]
+async fn a_script_that_floods_is_killed() {
+    let folder = folder(&[
+        ("get", "exec yes"),
+        ("delete", "exec yes"),
+        ("disable", "exec yes >&2"),
+    ]);
+    let provisioner = provisioner(folder.path(), "max_output = 4096\ntimeout = \"20s\"");
+    let begun = Instant::now();
+    let (kind, message) = failure(provisioner.execute(call(get("ada"))).await);
+    assert_eq!(kind, FailureKind::Unavailable);
+    assert_eq!(
+        message,
+        "the script wrote more than 4096 bytes and was killed"
+    );
+    indeterminate(provisioner.execute(call(delete("ada"))).await);
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    // Standard error is read and dropped: that flood lasts until the time is up, in bounded memory.
+    let mut disable = call(Verb::Disable(wire::Disable {
+        object: account("ada"),
+    }));
+    disable.timeout_ms = 300;
+    indeterminate(provisioner.execute(disable).await);
+}
+
+#[tokio::test]
+async fn exit_codes_and_errors_come_out_as_promised() {
+    let rows = [
+        (
+            "exit 3",
+            "get",
+            "unavailable: the script ended with exit code 3; the gateway's log holds what the script wrote",
+        ),
+        (
+            "exit 3",
+            "delete",
+            "indeterminate: the script ended with exit code 3 and did not say whether anything has changed: look at the object before you try again; the gateway's log holds what the script wrote",
+        ),
+        (
+            "echo '{\"changed\": false}'; exit 3",
+            "delete",
+            "rejected: the script ended with exit code 3",
+        ),
+        (
+            "echo '{\"error\": {\"kind\": \"not-found\", \"message\": \"no ada\"}}'",
+            "delete",
+            "not-found: no ada",
+        ),
+        (
+            "printf %s '{\"error\": {\"kind\": \"not-found\", \"message\": \"no\\n ada\"}}'; exit 1",
+            "get",
+            "not-found: no; ada",
+        ),
+        (
+            "echo '{\"error\": {\"message\": \"half done\"}, \"changed\": true}'; exit 1",
+            "delete",
+            "indeterminate: half done",
+        ),
+        (
+            "echo garbage",
+            "get",
+            "internal: the script's answer makes no sense: it is no JSON (line 1, column 1)",
+        ),
+        (
+            "echo garbage",
+            "delete",
+            "indeterminate: the script ended with exit code 0, and its answer makes no sense: it is no JSON (line 1, column 1). Look at the object before you try again",
+        ),
+        (
+            "echo '[]'",
+            "get",
+            "internal: the script's answer makes no sense: it is no JSON object",
+        ),
+        (
+            "echo '{}'",
+            "get",
+            "internal: the script's answer makes no sense: it lacks `object`",
+        ),
+        (
+            "echo '{\"object\": {\"id\": \"\", \"name\": \"x\"}}'",
+            "get",
+            "internal: the script's answer makes no sense: the object's id is empty",
+        ),
+        (
+            "kill -9 $$",
+            "delete",
+            "indeterminate: the script was ended by a signal and did not say whether anything has changed: look at the object before you try again; the gateway's log holds what the script wrote",
+        ),
+        ("echo '{}'", "delete", "done"),
+        ("", "delete", "done"),
+    ];
+    for (body, verb, expected) in rows {
+        let folder = folder(&[(verb, body)]);
+        let provisioner = provisioner(folder.path(), "");
+        let request = if verb == "get" {
+            get("ada")
+        } else {
+            delete("ada")
+        };
+        let found = match provisioner.execute(call(request)).await {
+            Outcome::Done(_) => "done".to_owned(),
+            Outcome::Failed(failure) => format!("{}: {}", failure.kind, failure.message),
+            Outcome::Indeterminate(message) => format!("indeterminate: {message}"),
+        };
+        assert_eq!(found, expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_a_script_repeats_goes_no_further() {
+    let body = r#"cat >/dev/null; echo '{"error": {"kind": "rejected", "message": "too weak: hunter2-hunter2"}}'"#;
+    let folder = folder(&[("create", body)]);
+    let provisioner = provisioner(folder.path(), "");
+    let outcome = provisioner
+        .execute(call(create("ada", "hunter2-hunter2")))
+        .await;
+    assert_eq!(
+        failure(outcome),
+        (FailureKind::Rejected, "too weak: [redacted]".to_owned())
+    );
+}
+
+#[test]
+fn a_folder_or_script_that_others_can_change_is_refused() {
+    let made = folder(&[("get", OBJECT)]);
+    let problem = |what: &str| {
+        let problems = connectors(made.path(), "").unwrap_err();
+        assert!(
+            problems[0].starts_with("gateway.toml:3: connectors.hr.folder: "),
+            "{problems:?}"
+        );
+        assert!(problems[0].contains(what), "{problems:?}");
+    };
+    let script = made.path().join("get");
+    let mode =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    for bad in [0o775, 0o757] {
+        mode(&script, bad);
+        problem("`chmod go-w` it");
+    }
+    mode(&script, 0o644);
+    problem("cannot be executed");
+    mode(&script, 0o755);
+    mode(made.path(), 0o777);
+    problem("`chmod go-w` it");
+    mode(made.path(), 0o755);
+    assert!(connectors(made.path(), "").is_ok());
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&script, Some(1234), None).unwrap();
+        problem("belongs to the user with the id 1234");
+        std::os::unix::fs::chown(&script, Some(0), None).unwrap();
+    }
+    fs::remove_file(&script).unwrap();
+    symlink("/bin/true", &script).unwrap();
+    problem("is a link out of its folder");
+    let outer = tempfile::tempdir().unwrap();
+    let inner = outer.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    mode(outer.path(), 0o777);
+    let problems = connectors(&inner, "").unwrap_err();
+    assert!(
+        problems[0].contains("in the place of the scripts'"),
+        "{problems:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_script_made_unsafe_while_the_gateway_runs_is_not_run() {
+    let made = folder(&[("delete", "touch ran")]);
+    let provisioner = provisioner(made.path(), "");
+    let script = made.path().join("delete");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o777)).unwrap();
+    let (kind, message) = failure(provisioner.execute(call(delete("ada"))).await);
+    assert_eq!(kind, FailureKind::Refused);
+    assert!(
+        message.starts_with("the script is not run, because it is not safe: "),
+        "{message}"
+    );
+    fs::remove_file(&script).unwrap();
+    symlink("/bin/true", &script).unwrap();
+    let (kind, _) = failure(provisioner.execute(call(delete("ada"))).await);
+    assert_eq!(kind, FailureKind::Refused);
+    assert!(!made.path().join("ran").exists());
+}
+
+#[tokio::test]
+async fn only_the_actions_in_the_folder_run() {
+    let body = r#"cat >/dev/null; echo '{"results": {"rows": [3]}}'; exit 4"#;
+    let made = folder(&[
+        ("run-reindex", body),
+        ("other", "touch ran"),
+        ("run-..x", "touch ran"),
+    ]);
+    let provisioner = provisioner(made.path(), "");
+    let run = |action: &str| {
+        call(Verb::Run(wire::Run {
+            action: action.into(),
+            arguments: Vec::new(),
+        }))
+    };
+    let outcome = provisioner.execute(run("reindex")).await;
+    let Outcome::Done(crate::provisioning::model::Done::Run(result)) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!((result.exit_code, result.results.len()), (4, 1));
+    let (kind, message) = failure(provisioner.execute(run("other")).await);
+    assert_eq!(kind, FailureKind::NotFound);
+    assert_eq!(message, "there is no action `other`; there are reindex");
+    for bad in ["../other", "..x", "reindex\0", "/bin/sh", "a b"] {
+        let (kind, _) = failure(provisioner.execute(run(bad)).await);
+        assert_eq!(kind, FailureKind::Invalid, "{bad:?}");
+    }
+    assert!(!made.path().join("ran").exists());
+}
+
+#[tokio::test]
+async fn a_search_hands_on_objects_and_the_scripts_own_cookie() {
+    let body = r#"grep -q '"cookie":"next"' && { echo '{"objects": []}'; exit; }
+echo '{"objects": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}], "next_cookie": "next"}'"#;
+    let made = folder(&[("search", body)]);
+    let provisioner = provisioner(made.path(), "");
+    let search = |cookie: &[u8], page_size| {
+        call(Verb::Search(wire::Search {
+            object_class: wire::ObjectClass::Account.into(),
+            page_size,
+            cookie: cookie.to_vec(),
+            ..wire::Search::default()
+        }))
+    };
+    let mut events = provisioner.search(search(b"", 2));
+    let mut seen = Vec::new();
+    while let Some(event) = events.recv().await {
+        seen.push(match event {
+            SearchEvent::Found(object) => object.identity.name.to_string(),
+            SearchEvent::End(cookie, failure) => format!("{:?} {failure:?}", cookie.as_bytes()),
+        });
+    }
+    assert_eq!(seen, ["a", "b", &format!("{:?} None", b"next")]);
+    let mut events = provisioner.search(search(b"next", 2));
+    assert!(
+        matches!(events.recv().await, Some(SearchEvent::End(cookie, None)) if cookie.is_empty())
+    );
+    // A script that does not keep to the page size is not believed.
+    let mut events = provisioner.search(search(b"", 1));
+    assert!(matches!(events.recv().await, Some(SearchEvent::Found(_))));
+    let Some(SearchEvent::End(_, Some(failure))) = events.recv().await else {
+        panic!("no end");
+    };
+    assert!(failure.message.contains("page size"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn guard_rails_hold_where_a_script_alone_knows_names() {
+    let known = r#"grep -q '"id":"7"' && name=boss || name=ada
+echo "{\"object\": {\"id\": \"7\", \"name\": \"$name\", \"attributes\": {\"groups\": [\"admins\"]}}}""#;
+    let made = folder(&[
+        ("get", known),
+        ("delete", "touch ran"),
+        ("update", "touch ran"),
+    ]);
+    let rails = "[connectors.hr.guard_rails]\nprotected_accounts = [\"boss\"]\nprotected_groups = [\"admins\"]";
+    let provisioner = provisioner(made.path(), rails);
+    let by_id = Some(wire::ObjectRef {
+        object_class: wire::ObjectClass::Account.into(),
+        by: Some(wire::object_ref::By::Id("7".into())),
+    });
+    let outcome = provisioner
+        .execute(call(Verb::Delete(wire::Delete { object: by_id })))
+        .await;
+    assert_eq!(failure(outcome).0, FailureKind::Refused);
+    for (operation, values, name) in [
+        (wire::ModificationOperation::Add, vec!["admins"], "groups"),
+        (
+            wire::ModificationOperation::Remove,
+            vec!["ADMINS"],
+            "Groups",
+        ),
+        (wire::ModificationOperation::Replace, vec![], "groups"),
+    ] {
+        let values = values.into_iter().map(|text| wire::Value {
+            kind: Some(wire::value::Kind::Text(text.into())),
+        });
+        let update = Verb::Update(wire::Update {
+            object: account("ada"),
+            modifications: vec![wire::Modification {
+                operation: operation.into(),
+                name: name.into(),
+                values: values.collect(),
+            }],
+        });
+        assert_eq!(
+            failure(provisioner.execute(call(update)).await).0,
+            FailureKind::Refused
+        );
+    }
+    assert!(!made.path().join("ran").exists());
+}
