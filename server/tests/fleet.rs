@@ -7,6 +7,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use portcullis_common::handshake::Mode;
 use portcullis_common::rotation::{GatewayRecord, Standing};
 use portcullis_proto::gateway::v1::{FailureKind, Outcome, outcome, search_item};
@@ -29,13 +31,7 @@ async fn enrolled_at(
     FakeGateway,
     (std::net::SocketAddr, tokio::task::JoinHandle<()>),
 ) {
-    // The address has to be known before the token is.
-    let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
-    let token = server
-        .add(name, Reach::Address(address.to_string()), false)
-        .await;
+    let (address, token) = server.add_at_free_port(name).await;
     let gateway = FakeGateway::with_token(&token);
     let listening = gateway.listen(address).await;
     server.fleet.wake(name);
@@ -336,9 +332,48 @@ async fn a_token_in_two_hands_raises_an_alarm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_hosts_with_one_key_raise_an_alarm() {
+    let server = Server::start().await;
+    let token = server.add("host1", Reach::DialOut, false).await;
+    let first = FakeGateway::with_token(&token);
+    let _first = first.dial(server.dial_out, "host1");
+    server.until_connected("host1").await;
+    let copy = FakeGateway::with_record(first.record());
+    let _copy = copy.dial(server.dial_out, "host1");
+    server
+        .until("the alarm", || async {
+            let row = server.repository.gateways().find("host1").await.unwrap();
+            let alarms = row.unwrap().alarms;
+            alarms.iter().any(|alarm| alarm.text.contains("two hosts"))
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ping_dials_at_once() {
+    let server = Server::start_with(|config| {
+        config.links.backoff_min = Duration::from_secs(3600);
+        config.links.backoff_max = Duration::from_secs(3600);
+    })
+    .await;
+    let (address, token) = server.add_at_free_port("host1").await;
+    server
+        .until("the first attempt to fail", || async {
+            let row = server.repository.gateways().find("host1").await.unwrap();
+            row.unwrap().last_error.is_some()
+        })
+        .await;
+    let error = server.fleet.ping("host1").await.unwrap_err().to_string();
+    assert!(error.contains("cannot connect"), "{error}");
+    let gateway = FakeGateway::with_token(&token);
+    gateway.listen(address).await;
+    server.fleet.ping("host1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_of_full_age_is_replaced_without_losing_a_call() {
     let server = Server::start_with(|config| {
-        config.channel.max_session_age = std::time::Duration::from_millis(300);
+        config.channel.max_session_age = Duration::from_millis(300);
     })
     .await;
     let token = server.add("dialling", Reach::DialOut, false).await;

@@ -235,7 +235,7 @@ mod tests {
                 let again = seal(&key, id, b"here", &value, &mut rand::rng());
                 assert_ne!(again, sealed, "two seals of one value must differ");
             }
-            let (_, other) = super::tests::key(kind);
+            let other = ServerKey::random(kind, &mut rand::rng());
             let sealed = seal(&key, id, b"here", b"value", &mut rand::rng());
             assert_eq!(
                 open(&other, b"here", &sealed).unwrap_err(),

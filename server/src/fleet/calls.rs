@@ -17,8 +17,8 @@ use tonic::{Code, Status};
 use super::link::Link;
 use super::roster::REPLACEMENT;
 use super::transport::SendError;
-use super::{CallError, Fleet, SearchStream};
-use crate::repository::RepositoryError;
+use super::{CallError, Fleet, SearchStream, printable};
+use crate::repository::{Reach, RepositoryError};
 
 /// How much longer than the gateway the server waits for an outcome.
 const GRACE: Duration = Duration::from_secs(10);
@@ -87,7 +87,7 @@ impl Fleet {
         })
     }
 
-    /// A round trip through the sealed channel.
+    /// A round trip through the sealed channel. Where there is no link and the server dials this gateway, it dials at once.
     ///
     /// # Errors
     /// [`CallError`].
@@ -96,6 +96,7 @@ impl Fleet {
             gateway: gateway.to_owned(),
             reason,
         };
+        self.dial_now(gateway).await?;
         let link = self.link_for_call(gateway).await?;
         let mut payload = vec![0; PING_LEN];
         rand::rng().fill_bytes(payload.as_mut_slice());
@@ -106,12 +107,29 @@ impl Fleet {
         let answer = timeout(PING_TIMEOUT, async { link.control().ping(request).await })
             .await
             .map_err(|_| lost(format!("no answer within {} s", PING_TIMEOUT.as_secs())))?
-            .map_err(|status| lost(status.message().to_owned()))?;
+            .map_err(|status| lost(printable(status.message())))?;
         let taken = begun.elapsed();
         if answer.into_inner().payload != payload {
             return Err(lost("it answered with another payload".to_owned()));
         }
         Ok(taken)
+    }
+
+    /// Rather than wait for the next attempt, where there is one to come.
+    async fn dial_now(&self, gateway: &str) -> Result<(), RepositoryError> {
+        if self.inner.roster.standing(gateway).link.is_some() {
+            return Ok(());
+        }
+        let row = self.inner.repository.gateways().find(gateway).await?;
+        let dialled = row.is_some_and(|row| {
+            matches!(row.reach, Reach::Address(_))
+                && row.registration.standing == Standing::Admitted
+        });
+        if dialled {
+            self.inner.roster.await_link(gateway);
+            self.wake(gateway);
+        }
+        Ok(())
     }
 
     /// The link that a new call may go through. Where one is just being replaced, its successor.
@@ -231,7 +249,7 @@ fn what_is_known(gateway: &str, status: &Status) -> Known {
             ))
         };
     }
-    let said = status.message().to_owned();
+    let said = printable(status.message());
     match status.code() {
         Code::InvalidArgument => failure(FailureKind::Invalid, said),
         Code::PermissionDenied | Code::Unauthenticated => failure(FailureKind::Refused, said),

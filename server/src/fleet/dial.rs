@@ -68,7 +68,6 @@ impl Fleet {
     }
 
     async fn dial(&self, gateway: &Gateway, address: &str) -> Result<Step, LinkError> {
-        let _turn = self.inner.handshakes.acquire().await;
         let after = self.inner.settings.limits.handshake;
         let io = match timeout(after, TcpStream::connect(address)).await {
             Ok(Ok(io)) => io,
@@ -86,6 +85,8 @@ impl Fleet {
             }
         };
         prepare(&io);
+        // Only now: hosts that do not answer hold up no others.
+        let _turn = self.inner.handshakes.acquire().await;
         let origin = Origin {
             gateway: gateway.name.clone(),
             remote_address: address.to_owned(),

@@ -61,7 +61,9 @@ impl Fleet {
             }
         };
         let Some(gateway) = gateway else {
-            tracing::info!(%remote, "a gateway dialled that is not registered to dial out");
+            if self.inner.strangers.ready() {
+                tracing::info!(%remote, ?preamble, "a gateway dialled that is not registered to dial out");
+            }
             stream::refuse(&mut io).await;
             return None;
         };
@@ -77,7 +79,10 @@ impl Fleet {
         {
             Ok(link) => Some(link),
             Err(error) => {
-                self.note_failure(&gateway.name, &error.to_string()).await;
+                // Anybody can name this gateway: a crowd of strangers is not to keep the disk busy.
+                if self.inner.roster.may_note(&gateway.name) {
+                    self.note_failure(&gateway.name, &error.to_string()).await;
+                }
                 None
             }
         }

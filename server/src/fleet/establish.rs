@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 
 use super::calls::MayCall;
 use super::link::{Link, Origin};
-use super::{Fleet, keep_alive};
+use super::{Fleet, keep_alive, printable};
 use crate::clock;
 use crate::keys::gateway_keys::diversified;
 use crate::repository::RepositoryError;
@@ -312,7 +312,7 @@ async fn in_time<T>(
 ) -> Result<T, LinkError> {
     match tokio::time::timeout(CONTROL_TIMEOUT, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(status)) => Err(LinkError::Control(status.message().to_owned())),
+        Ok(Err(status)) => Err(LinkError::Control(printable(status.message()))),
         Err(_) => Err(LinkError::Control(format!(
             "no answer within {} s",
             CONTROL_TIMEOUT.as_secs()

@@ -34,6 +34,8 @@ pub use status::{CallError, LinkStatus, SearchStream};
 
 /// Handshakes that the server itself begins at once.
 const DIALLED_HANDSHAKES: usize = 64;
+/// Letters quoted of what a gateway said.
+const MAX_QUOTED: usize = 500;
 /// How long links may take to close when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -80,6 +82,7 @@ struct Inner {
     settings: Settings,
     roster: roster::Roster,
     handshakes: Semaphore,
+    strangers: roster::Throttle,
     dial_out: OnceLock<(SocketAddr, AbortHandle)>,
 }
 
@@ -92,6 +95,7 @@ impl Fleet {
                 settings,
                 roster: roster::Roster::default(),
                 handshakes: Semaphore::new(DIALLED_HANDSHAKES),
+                strangers: roster::Throttle::default(),
                 dial_out: OnceLock::new(),
             }),
         }
@@ -192,6 +196,14 @@ fn keep_alive(settings: &Settings) -> transport::KeepAlive {
         interval: settings.links.keep_alive_interval,
         timeout: settings.links.keep_alive_timeout,
     }
+}
+
+/// What a gateway said, for a log or a message: one line, of a sensible length.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(MAX_QUOTED)
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
 }
 
 /// What these locks guard is whole at every moment, whoever panicked meanwhile.

@@ -34,8 +34,26 @@ struct Slot {
     /// Tells the task that dials to shake hands anew.
     redial: Arc<Notify>,
     dialler: Option<AbortHandle>,
+    /// Failures of those who dial and name this gateway.
+    failures: Throttle,
     /// When links that the gateway opened replaced living ones.
     replacements: VecDeque<Instant>,
+}
+
+/// Lets something through once a second.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Mutex<Option<Instant>>);
+
+impl Throttle {
+    pub(super) fn ready(&self) -> bool {
+        let mut last = lock(&self.0);
+        let now = Instant::now();
+        let ready = last.is_none_or(|last| now.duration_since(last) >= Duration::from_secs(1));
+        if ready {
+            *last = Some(now);
+        }
+        ready
+    }
 }
 
 /// How a gateway stands, in this process.
@@ -160,6 +178,11 @@ impl Roster {
     pub(super) fn push_failed(&self, gateway: &str, error: String) {
         self.with_slot(gateway, |slot| slot.push_error = Some(error));
         self.changed();
+    }
+
+    /// May a failure of one who dialled be stored? Once a second.
+    pub(super) fn may_note(&self, gateway: &str) -> bool {
+        self.with_slot(gateway, |slot| slot.failures.ready())
     }
 
     /// Ends a gateway's link at once.

@@ -66,3 +66,6 @@ impl std::fmt::Debug for Repository {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

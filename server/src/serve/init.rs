@@ -122,3 +122,86 @@ fn system(path: &Path, source: io::Error) -> InitError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::serve::Unlocked;
+
+    fn config(folder: &Path) -> Config {
+        Config {
+            data_dir: folder.join("data"),
+            secret_file: folder.join("data/server.secret"),
+            ..Config::default()
+        }
+    }
+
+    /// Every file below, by its path.
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[tokio::test]
+    async fn what_init_makes_opens_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let made = init(&config).await.unwrap();
+        assert_eq!(
+            files(folder.path()),
+            [config.repository_file(), config.secret_file.clone()]
+        );
+        for path in files(folder.path()) {
+            assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+        }
+        assert_eq!(config.data_dir.metadata().unwrap().mode() & 0o777, 0o700);
+        let unlocked = Unlocked::open(&config).await.unwrap();
+        assert_eq!(unlocked.server_id, made.server_id);
+        let current = unlocked.repository.gateway_keys().current().await.unwrap();
+        assert_eq!(current, Some(made.gateway_key));
+    }
+
+    #[tokio::test]
+    async fn init_never_overwrites() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        init(&config).await.unwrap();
+        let before: Vec<_> = files(folder.path())
+            .iter()
+            .map(|path| fs::read(path).unwrap())
+            .collect();
+        let error = init(&config).await.unwrap_err();
+        assert!(matches!(error, InitError::Exists(_)), "{error}");
+        fs::remove_file(config.repository_file()).unwrap();
+        let error = init(&config).await.unwrap_err();
+        assert!(matches!(&error, InitError::Exists(path) if *path == config.secret_file));
+        assert_eq!(fs::read(&config.secret_file).unwrap(), before[1]);
+    }
+
+    #[tokio::test]
+    async fn an_init_that_fails_leaves_no_file_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path());
+        // A file stands where a folder would have to be.
+        let blocked = folder.path().join("blocked");
+        fs::write(&blocked, "").unwrap();
+        config.secret_file = blocked.join("server.secret");
+        let error = init(&config).await.unwrap_err().to_string();
+        assert!(error.contains("blocked/server.secret"), "{error}");
+        assert_eq!(files(folder.path()), [blocked]);
+    }
+}

@@ -84,6 +84,15 @@ impl Server {
         token
     }
 
+    /// Registers a gateway at an address where nothing listens yet.
+    pub(crate) async fn add_at_free_port(&self, name: &str) -> (SocketAddr, EnrolmentToken) {
+        let reserved = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = reserved.local_addr().unwrap();
+        drop(reserved);
+        let reach = Reach::Address(address.to_string());
+        (address, self.add(name, reach, false).await)
+    }
+
     pub(crate) async fn current_key(&self) -> KeyId {
         let current = self.repository.gateway_keys().current().await;
         current.unwrap().unwrap()

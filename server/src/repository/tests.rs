@@ -1,0 +1,449 @@
+//! The conformance suite: what every repository has to do, whatever it stores in.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use portcullis_common::handshake::Mode;
+use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
+use portcullis_common::rotation::{EnrolmentToken, Policy, Registration, Scope, UnixMillis};
+use tempfile::TempDir;
+
+use super::*;
+use crate::keys::protection::Protection;
+use crate::keys::{Keyring, gateway_keys};
+
+const NOW: UnixMillis = UnixMillis(1_000_000);
+const POLICY: Policy = Policy {
+    retired_key_grace_ms: 1_000,
+};
+
+struct Fixture {
+    folder: TempDir,
+    protection: Protection,
+    repository: Repository,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (protection, _) = Protection::random();
+        let database = Database::create(&file(folder.path())).await.unwrap();
+        let keyring = Keyring::create(&database, &protection, NOW).await.unwrap();
+        Self {
+            folder,
+            protection,
+            repository: Repository::new(database, Arc::new(keyring)),
+        }
+    }
+
+    /// A second handle on the same repository, as another process has it.
+    async fn another(&self) -> Repository {
+        let database = Database::open(&file(self.folder.path())).await.unwrap();
+        let keyring = Keyring::unlock(&database, &self.protection).await.unwrap();
+        Repository::new(database, Arc::new(keyring))
+    }
+}
+
+fn file(folder: &Path) -> std::path::PathBuf {
+    folder.join("test.db")
+}
+
+fn registration(kind: KeyKind) -> Registration {
+    let mut rng = rand::rng();
+    let token = EnrolmentToken::random(GatewayId::random(&mut rng), kind, &mut rng);
+    Registration::new(&token, NOW.plus(10), Some(NOW.plus(20)))
+}
+
+async fn rotate(repository: &Repository, expected: Option<KeyId>) -> Result<KeyId, RotateError> {
+    let new = gateway_keys::generate(KeyKind::Tdes, NOW);
+    let id = new.id;
+    let rotated = repository.gateway_keys().rotate(new, expected, false).await;
+    rotated.unwrap().map(|_| id)
+}
+
+/// Everything that is stored, as text.
+async fn everything(repository: &Repository) -> String {
+    format!(
+        "{:?} {:?} {:?}",
+        repository.gateways().list().await.unwrap(),
+        repository.gateway_keys().list().await.unwrap(),
+        repository.resources().list().await.unwrap()
+    )
+}
+
+#[tokio::test]
+async fn a_registration_is_read_as_it_was_stored() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    let key = rotate(&fixture.repository, None).await.unwrap();
+    for (name, kind) in [("a", KeyKind::Tdes), ("b", KeyKind::Aes256)] {
+        let stored = registration(kind);
+        gateways
+            .add(name, Reach::DialOut, &stored, NOW)
+            .await
+            .unwrap();
+        let bound = stored.clone();
+        gateways
+            .update(stored.gateway_id, move |registration, keys| {
+                assert_eq!(keys.len(), 1);
+                registration.token.as_mut().unwrap().bound = Some([9; 32]);
+                registration.last_proved = Some(key);
+                registration.sent = vec![key, key];
+            })
+            .await
+            .unwrap();
+        let row = fixture.another().await.gateways().find(name).await.unwrap();
+        let read = row.unwrap().registration;
+        let (read_token, token) = (read.token.unwrap(), bound.token.unwrap());
+        assert_eq!(read.gateway_id, bound.gateway_id);
+        assert_eq!(read_token.key.expose(), token.key.expose());
+        assert_eq!(read_token.key_id, token.key_id);
+        assert_eq!(read_token.expires, NOW.plus(10));
+        assert_eq!(read_token.bound, Some([9; 32]));
+        assert_eq!(read.pairing_until, Some(NOW.plus(20)));
+        assert_eq!(read.last_proved, Some(key));
+        assert_eq!(read.sent, [key, key]);
+    }
+    let in_use = fixture.repository.gateway_keys().list().await.unwrap();
+    assert_eq!(in_use[0].in_use_by, 2);
+}
+
+#[tokio::test]
+async fn a_new_registration_takes_the_old_ones_place() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    let (old, new) = (registration(KeyKind::Tdes), registration(KeyKind::Tdes));
+    gateways
+        .add("host1", Reach::DialOut, &old, NOW)
+        .await
+        .unwrap();
+    let placed = new.clone();
+    gateways
+        .update("host1", move |registration, _| *registration = placed)
+        .await
+        .unwrap();
+    assert!(gateways.find(old.gateway_id).await.unwrap().is_none());
+    let error = gateways.update(old.gateway_id, |_, _| ()).await;
+    assert!(matches!(error, Err(RepositoryError::NotFound { .. })));
+    let row = gateways.find(new.gateway_id).await.unwrap().unwrap();
+    let token = row.registration.token.unwrap();
+    assert_eq!(token.key.expose(), new.token.unwrap().key.expose());
+}
+
+#[tokio::test]
+async fn names_are_taken_once_and_missing_things_are_named() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    let add = |registration: Registration| async move {
+        gateways
+            .add("host1", Reach::DialOut, &registration, NOW)
+            .await
+    };
+    add(registration(KeyKind::Tdes)).await.unwrap();
+    let error = add(registration(KeyKind::Tdes)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is already a gateway `host1`: choose another name"
+    );
+
+    let resources = fixture.repository.resources();
+    let resource = Resource {
+        name: "r".to_owned(),
+        gateway: "nowhere".to_owned(),
+        connector: "unix".to_owned(),
+        settings: [("a".to_owned(), "1".to_owned())].into(),
+        created: NOW,
+    };
+    let error = resources.add(resource.clone()).await.unwrap_err();
+    assert!(
+        error.to_string().contains("no gateway `nowhere`"),
+        "{error}"
+    );
+    let resource = Resource {
+        gateway: "host1".to_owned(),
+        ..resource
+    };
+    resources.add(resource.clone()).await.unwrap();
+    let again = resources.add(resource.clone()).await.unwrap_err();
+    assert!(matches!(again, RepositoryError::AlreadyExists { .. }));
+    let changed = resources
+        .update("r", |resource| {
+            resource.settings = [("b".to_owned(), "2".to_owned())].into();
+        })
+        .await
+        .unwrap();
+    assert_eq!(resources.find("r").await.unwrap(), Some(changed.clone()));
+    assert_eq!(changed.settings.len(), 1);
+    let moved = resources
+        .update("r", |resource| resource.gateway = "nowhere".to_owned())
+        .await;
+    assert!(moved.is_err());
+    assert_eq!(resources.list().await.unwrap(), [changed]);
+    resources.remove("r").await.unwrap();
+    assert!(resources.remove("r").await.is_err());
+    assert!(resources.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn of_two_servers_that_rotate_at_once_one_wins() {
+    let fixture = Fixture::new().await;
+    let other = fixture.another().await;
+    let mut current = rotate(&fixture.repository, None).await.unwrap();
+    for _ in 0..20 {
+        let (a, b) = tokio::join!(
+            rotate(&fixture.repository, Some(current)),
+            rotate(&other, Some(current))
+        );
+        let (won, lost) = match (a, b) {
+            (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),
+            both => panic!("both or none: {both:?}"),
+        };
+        let expected = current;
+        assert_eq!(
+            lost,
+            RotateError::NotCurrent {
+                expected,
+                current: won
+            }
+        );
+        current = won;
+        assert_eq!(other.gateway_keys().current().await.unwrap(), Some(won));
+    }
+    let keys = other.gateway_keys().list().await.unwrap();
+    assert_eq!(keys.len(), 21);
+    assert!(keys[0].info.retired.is_none());
+    assert!(keys[1..].iter().all(|key| key.info.retired.is_some()));
+    assert!(
+        keys.windows(2)
+            .all(|pair| pair[0].info.generation > pair[1].info.generation)
+    );
+}
+
+#[tokio::test]
+async fn of_two_servers_that_bind_a_token_one_wins() {
+    let fixture = Fixture::new().await;
+    let other = fixture.another().await;
+    let stored = registration(KeyKind::Tdes);
+    let (id, key) = (stored.gateway_id, stored.token.as_ref().unwrap().key_id);
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &stored, NOW)
+        .await
+        .unwrap();
+    let bind = |repository: Repository, nonce: [u8; 32]| async move {
+        let gateways = repository.gateways();
+        gateways
+            .update(id, move |registration, _| {
+                registration.bind(id, key, &nonce, NOW)
+            })
+            .await
+            .unwrap()
+    };
+    let (a, b) = tokio::join!(
+        bind(fixture.repository.clone(), [1; 32]),
+        bind(other, [2; 32])
+    );
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+}
+
+#[tokio::test]
+async fn what_a_transition_leaves_is_stored_also_where_it_fails() {
+    let fixture = Fixture::new().await;
+    let key = rotate(&fixture.repository, None).await.unwrap();
+    let stored = registration(KeyKind::Tdes);
+    let id = stored.gateway_id;
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &stored, NOW)
+        .await
+        .unwrap();
+    let scope = gateways
+        .update(id, move |registration, keys| {
+            registration.proved(id, Mode::Secure, key, keys, &POLICY, NOW)
+        })
+        .await
+        .unwrap();
+    assert!(scope.is_err(), "this key was never sent: {scope:?}");
+    let row = gateways.find("host1").await.unwrap().unwrap();
+    assert_eq!(row.registration.pairing_until, None, "any proof closes it");
+
+    gateways
+        .update(id, move |registration, _| registration.sent.push(key))
+        .await
+        .unwrap();
+    let scope = gateways
+        .update(id, move |registration, keys| {
+            registration.proved(id, Mode::Secure, key, keys, &POLICY, NOW)
+        })
+        .await
+        .unwrap();
+    assert_eq!(scope, Ok(Scope::Full));
+}
+
+#[tokio::test]
+async fn a_full_disk_changes_nothing_and_is_told_as_such() {
+    let fixture = Fixture::new().await;
+    let repository = &fixture.repository;
+    rotate(repository, None).await.unwrap();
+    let limit = |pages: u32| {
+        repository.database.write(move |transaction| {
+            Ok(transaction.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
+        })
+    };
+    // SQLite takes no limit below what is in use, so this is exactly that.
+    limit(1).await.unwrap();
+    let mut added = 0;
+    let error = loop {
+        let before = everything(repository).await;
+        let result = repository
+            .gateways()
+            .add(
+                &format!("host{added} {}", "x".repeat(500)),
+                Reach::DialOut,
+                &registration(KeyKind::Tdes),
+                NOW,
+            )
+            .await;
+        match result {
+            Ok(()) => added += 1,
+            Err(error) => {
+                assert_eq!(everything(repository).await, before);
+                break error;
+            }
+        }
+        assert!(added < 1_000, "the limit does not hold");
+    };
+    assert!(matches!(error, RepositoryError::Full), "{error}");
+    assert!(error.to_string().contains("free some space"), "{error}");
+
+    limit(1_000_000).await.unwrap();
+    rotate(repository, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ciphertext_moved_to_another_row_does_not_open() {
+    let fixture = Fixture::new().await;
+    let repository = &fixture.repository;
+    let (first, second) = (
+        rotate(repository, None).await.unwrap(),
+        rotate(repository, None).await.unwrap(),
+    );
+    repository
+        .gateway_keys()
+        .open(&[first, second])
+        .await
+        .unwrap();
+    repository
+        .database
+        .write(move |transaction| {
+            transaction.execute(
+                "UPDATE gateway_keys SET sealed_key = (SELECT sealed_key FROM gateway_keys WHERE id = ?1) WHERE id = ?2",
+                (first.to_bytes(), second.to_bytes()),
+            )?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let error = repository.gateway_keys().open(&[second]).await.unwrap_err();
+    assert!(
+        matches!(error, RepositoryError::Sealed(OpenError::Forged(_))),
+        "{error}"
+    );
+    repository.gateway_keys().open(&[first]).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_secret_stands_in_the_file() {
+    let fixture = Fixture::new().await;
+    let stored = registration(KeyKind::Tdes);
+    let token = stored.token.as_ref().unwrap().key.clone();
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &stored, NOW)
+        .await
+        .unwrap();
+    let new = gateway_keys::generate(KeyKind::Tdes, NOW);
+    let key = new.key.clone();
+    let keys = fixture.repository.gateway_keys();
+    keys.rotate(new, None, false).await.unwrap().unwrap();
+    fixture.repository.database.close().await;
+    let bytes = std::fs::read(file(fixture.folder.path())).unwrap();
+    for secret in [token.expose(), key.expose()] {
+        assert!(!bytes.windows(8).any(|window| window == &secret[..8]));
+    }
+    assert!(
+        bytes.windows(5).any(|window| window == b"host1"),
+        "the file read is the repository"
+    );
+}
+
+#[tokio::test]
+async fn a_newer_schema_and_a_strange_file_are_refused_untouched() {
+    let fixture = Fixture::new().await;
+    let path = file(fixture.folder.path());
+    fixture
+        .repository
+        .database
+        .write(|transaction| Ok(transaction.pragma_update(None, "user_version", 99)?))
+        .await
+        .unwrap();
+    fixture.repository.database.close().await;
+    let before = std::fs::read(&path).unwrap();
+    let error = Database::open(&path).await.unwrap_err();
+    assert!(
+        matches!(error, RepositoryError::NewerSchema { found: 99, .. }),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+
+    std::fs::write(
+        &path,
+        "this is no database, whatever its name says".repeat(50),
+    )
+    .unwrap();
+    let error = Database::open(&path).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::Damaged(_)), "{error}");
+    std::fs::remove_file(&path).unwrap();
+    let error = Database::open(&path).await.unwrap_err();
+    assert!(
+        error.to_string().contains("portcullis-server init"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_asked_after_the_end_fails_and_a_second_end_is_none() {
+    let fixture = Fixture::new().await;
+    let database = &fixture.repository.database;
+    let id = ServerId::random(&mut rand::rng());
+    database.meta().set_server_id(id).await.unwrap();
+    assert_eq!(database.meta().server_id().await.unwrap(), id);
+    database.close().await;
+    database.close().await;
+    let error = database.meta().server_id().await.unwrap_err();
+    assert!(matches!(error, RepositoryError::Closed), "{error}");
+}
+
+#[tokio::test]
+async fn alarms_are_kept_newest_first_and_bounded() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &registration(KeyKind::Tdes), NOW)
+        .await
+        .unwrap();
+    for number in 0..30 {
+        let text = format!("alarm {number}");
+        gateways.raise_alarm("host1", &text, NOW).await.unwrap();
+    }
+    let row = gateways.find("host1").await.unwrap().unwrap();
+    assert_eq!(row.alarms.len(), 20);
+    assert_eq!(row.alarms[0].text, "alarm 29");
+    assert_eq!(row.last_error, None);
+    gateways.failed("host1", "no route").await.unwrap();
+    let failed = gateways.find("host1").await.unwrap().unwrap();
+    assert_eq!(failed.last_error.as_deref(), Some("no route"));
+    gateways.seen("host1", NOW.plus(5)).await.unwrap();
+    let seen = gateways.find("host1").await.unwrap().unwrap();
+    assert_eq!((seen.last_error, seen.last_seen), (None, Some(NOW.plus(5))));
+}
