@@ -96,3 +96,45 @@ impl Outbox {
         self.sent = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::suites::Suite;
+    use crate::id::KeyKind;
+    use crate::record::{MAX_RECORD, RecordLimits};
+    use crate::secret::TrafficSecret;
+
+    #[test]
+    fn a_transport_that_never_catches_up_does_not_make_the_buffer_grow() {
+        let secret = TrafficSecret::from_bytes([1; 32]);
+        let limits = RecordLimits::new(Duration::from_secs(600));
+        let suite = Suite::Aes256Gcm;
+        let mut outbox = Outbox::new(Sealer::new(secret, KeyKind::Tdes, suite, limits));
+        for _ in 0..5_000 {
+            while !outbox.is_full() {
+                outbox
+                    .seal(Duration::ZERO, &[IoSlice::new(&[7; 3_000])])
+                    .unwrap();
+            }
+            assert!(outbox.buffer.len() <= 2 * HIGH_WATER + MAX_RECORD);
+            outbox.taken(2_000);
+        }
+    }
+
+    #[test]
+    fn a_large_buffer_that_is_not_needed_is_given_back() {
+        let secret = TrafficSecret::from_bytes([1; 32]);
+        let limits = RecordLimits::new(Duration::from_secs(600));
+        let suite = Suite::Aes256Gcm;
+        let mut outbox = Outbox::new(Sealer::new(secret, KeyKind::Tdes, suite, limits));
+        let mut send = |text: &[u8]| {
+            outbox.seal(Duration::ZERO, &[IoSlice::new(text)]).unwrap();
+            outbox.taken(outbox.waiting().len());
+            outbox.buffer.capacity()
+        };
+        assert!(send(&[7; 16_000]) > SMALL_BUFFER);
+        let after: Vec<_> = (0..PATIENCE).map(|_| send(b"ping")).collect();
+        assert!(after[0] > SMALL_BUFFER && after[PATIENCE as usize - 1] <= SMALL_BUFFER);
+    }
+}
