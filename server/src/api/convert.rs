@@ -91,7 +91,7 @@ pub(super) fn server_key(row: &ServerKeyRow) -> proto::Key {
         current: row.retired.is_none(),
         created_unix_ms: millis(row.created),
         retired_unix_ms: some_millis(row.retired),
-        in_use_by: 0,
+        in_use_by: row.in_use_by,
         compromised: false,
     }
 }

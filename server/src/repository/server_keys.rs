@@ -17,6 +17,8 @@ pub struct ServerKeyRow {
     pub created: UnixMillis,
     /// When a newer one took its place; `None` for the current one.
     pub retired: Option<UnixMillis>,
+    /// How many values of the repository are sealed under it.
+    pub in_use_by: u64,
 }
 
 /// The server keys.
@@ -38,7 +40,11 @@ impl<'a> ServerKeys<'a> {
         self.database
             .read(|transaction| {
                 let mut statement = transaction.prepare_cached(
-                    "SELECT id, generation, wrapped, created_ms, retired_ms FROM server_keys ORDER BY generation DESC",
+                    // A sealed value begins with a version byte and the id of its key.
+                    "SELECT s.id, s.generation, s.wrapped, s.created_ms, s.retired_ms,
+                            (SELECT count(*) FROM gateway_keys WHERE substr(sealed_key, 2, 17) = s.id)
+                          + (SELECT count(*) FROM gateways WHERE substr(token_sealed_key, 2, 17) = s.id)
+                     FROM server_keys s ORDER BY s.generation DESC",
                 )?;
                 let mut rows = statement.query([])?;
                 let mut keys = Vec::new();
@@ -49,6 +55,7 @@ impl<'a> ServerKeys<'a> {
                         wrapped: row.get(2)?,
                         created: from_sql_millis(row.get(3)?),
                         retired: row.get::<_, Option<i64>>(4)?.map(from_sql_millis),
+                        in_use_by: row.get::<_, i64>(5)?.unsigned_abs(),
                     });
                 }
                 Ok(keys)
