@@ -121,7 +121,7 @@ impl TokenSink {
             )),
             None => {
                 let page = Zeroizing::new(format!(
-                    "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll",
+                    "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll (it asks for the token)",
                     text.as_str()
                 ));
                 context.line(&page)

@@ -64,7 +64,7 @@ impl View for Gateway {
             ("state", Some(state_word(self).to_owned())),
             ("link", Some(link)),
             ("session", session),
-            ("session key", session_key),
+            ("under key", session_key),
             ("remote address", Some(self.remote_address.clone())),
             ("address", Some(way(self))),
             ("last proved key", Some(self.last_proved_key_id.clone())),

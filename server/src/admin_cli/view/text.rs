@@ -53,12 +53,14 @@ pub(in crate::admin_cli) fn age(unix_ms: i64, now: SystemTime) -> Option<String>
 }
 
 fn rough(duration: Duration) -> String {
-    let seconds = duration.as_secs();
+    // Rounded: a token made just now is valid for 24 h, not for 23.
+    let seconds = (duration.as_millis() + 500) / 1_000;
+    let rounded = |unit: u128| (seconds + unit / 2) / unit;
     match seconds {
         0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+        60..3_570 => format!("{} min", rounded(60)),
+        3_570..171_000 => format!("{} h", rounded(3_600)),
+        _ => format!("{} days", rounded(86_400)),
     }
 }
 
