@@ -68,3 +68,6 @@ where
         .serve_with_incoming_shutdown(Router::new(&services), connections, shutdown)
         .await
 }
+
+#[cfg(test)]
+mod tests;

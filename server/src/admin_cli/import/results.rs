@@ -168,7 +168,7 @@ impl Results {
             let length = reader
                 .read_until(b'\n', &mut line)
                 .map_err(|source| self.failed("read", source))?;
-            if !line.ends_with(b"\n") {
+            if !line.ends_with(b"\n") && cut_short(&line) {
                 break;
             }
             let result = serde_json::from_slice(&line).map_err(|_| {
@@ -194,4 +194,10 @@ impl Results {
             source,
         }
     }
+}
+
+/// Whether this is the beginning of a result, or nothing: what is anything else is not ours to cut off.
+fn cut_short(tail: &[u8]) -> bool {
+    const BEGINNING: &[u8] = b"{\"line\":";
+    tail.starts_with(BEGINNING) || BEGINNING.starts_with(tail)
 }

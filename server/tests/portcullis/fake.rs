@@ -1,0 +1,418 @@
+//! A server that keeps accounts in memory and answers as the test wants.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use portcullis_proto::admin::v1::ExecuteRequest;
+use portcullis_proto::admin::v1::calls_server::{Calls, CallsServer};
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::done::Detail;
+use portcullis_proto::gateway::v1::object_ref::By;
+use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
+use portcullis_proto::gateway::v1::search_item::Kind;
+use portcullis_proto::gateway::v1::{
+    AttributeSchema, Call, ClassSchema, Create, Done, Failure, FailureKind, Indeterminate, Object,
+    ObjectClass, ObjectRef, Outcome, RunResult, Schema, SearchEnd, SearchItem, ValueType,
+};
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response, Status};
+
+/// What becomes of the creation of one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It fails, with this kind.
+    Fails(FailureKind),
+    /// It is created, and the answer is `indeterminate`.
+    CreatedUnknown,
+    /// It is not created, and the answer is `indeterminate`.
+    LostUnknown,
+    /// It is created, and no answer ever comes.
+    CreatedHangs,
+}
+
+#[derive(Default)]
+struct State {
+    accounts: BTreeMap<String, Create>,
+    fates: BTreeMap<String, Fate>,
+    calls: Vec<Call>,
+}
+
+/// The server; it ends with this value.
+pub(crate) struct Fake {
+    pub(crate) folder: tempfile::TempDir,
+    state: Arc<Mutex<State>>,
+    called: Arc<Notify>,
+    runtime: Option<Runtime>,
+}
+
+impl Fake {
+    pub(crate) fn start() -> Self {
+        let mut fake = Self {
+            folder: tempfile::tempdir().unwrap(),
+            state: Arc::default(),
+            called: Arc::default(),
+            runtime: None,
+        };
+        fake.listen();
+        fake
+    }
+
+    fn listen(&mut self) {
+        let runtime = Runtime::new().unwrap();
+        let listener = {
+            let _entered = runtime.enter();
+            UnixListener::bind(self.socket()).unwrap()
+        };
+        let calls = FakeCalls {
+            state: Arc::clone(&self.state),
+            called: Arc::clone(&self.called),
+        };
+        runtime.spawn(
+            tonic::transport::Server::builder()
+                .serve_with_incoming(CallsServer::new(calls), UnixListenerStream::new(listener)),
+        );
+        self.runtime = Some(runtime);
+    }
+
+    /// Ends the server as if it were killed.
+    pub(crate) fn stop(&mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+        std::fs::remove_file(self.socket()).unwrap();
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("admin.sock")
+    }
+
+    pub(crate) fn fate(&self, name: &str, fate: Fate) {
+        let mut state = self.state.lock().unwrap();
+        state.fates.insert(name.to_owned(), fate);
+    }
+
+    pub(crate) fn no_more_fates(&self) {
+        self.state.lock().unwrap().fates.clear();
+    }
+
+    pub(crate) fn account(&self, name: &str) -> Option<Create> {
+        self.state.lock().unwrap().accounts.get(name).cloned()
+    }
+
+    pub(crate) fn put(&self, create: Create) {
+        let mut state = self.state.lock().unwrap();
+        state.accounts.insert(create.name.clone(), create);
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.state
+            .lock()
+            .unwrap()
+            .accounts
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    /// The calls so far; what comes later starts a new list.
+    pub(crate) fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.state.lock().unwrap().calls)
+    }
+
+    /// Waits until a call of `create` for this account has come.
+    pub(crate) fn wait_for_create(&self, name: &str) {
+        let found = || {
+            let state = self.state.lock().unwrap();
+            state
+                .calls
+                .iter()
+                .any(|call| matches!(&call.verb, Some(Verb::Create(create)) if create.name == name))
+        };
+        self.runtime.as_ref().unwrap().block_on(async {
+            loop {
+                let next = self.called.notified();
+                if found() {
+                    return;
+                }
+                next.await;
+            }
+        });
+    }
+
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The program, with nothing on its standard input.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command
+            .args(arguments)
+            .env("PORTCULLIS_SOCKET", self.socket())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
+        Finished::of(self.command(arguments).output().unwrap())
+    }
+
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Finished {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        Finished::of(child.wait_with_output().unwrap())
+    }
+}
+
+/// What a program left behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Finished {
+    fn of(output: std::process::Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Its standard output, as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The `error` of its standard error, as JSON.
+    pub(crate) fn error(&self) -> serde_json::Value {
+        let error: serde_json::Value =
+            serde_json::from_str(&self.err).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        error["error"].clone()
+    }
+}
+
+/// The lines of a results file.
+pub(crate) fn results(path: &Path) -> Vec<serde_json::Value> {
+    let name = format!("{}.results.jsonl", path.display());
+    let text = std::fs::read_to_string(name).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+struct FakeCalls {
+    state: Arc<Mutex<State>>,
+    called: Arc<Notify>,
+}
+
+#[tonic::async_trait]
+impl Calls for FakeCalls {
+    type SearchStream = Pin<Box<dyn Stream<Item = Result<SearchItem, Status>> + Send>>;
+
+    async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<Outcome>, Status> {
+        let request = request.into_inner();
+        if request.resource == "missing" {
+            return Err(Status::not_found("there is no resource `missing`"));
+        }
+        let call = request.call.unwrap();
+        let answer = self.state.lock().unwrap().answer(call.clone());
+        self.called.notify_waiters();
+        match answer {
+            Some(result) => Ok(Response::new(Outcome {
+                call_id: call.call_id,
+                result: Some(result),
+            })),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn search(
+        &self,
+        request: Request<ExecuteRequest>,
+    ) -> Result<Response<Self::SearchStream>, Status> {
+        let call = request.into_inner().call.unwrap();
+        let mut state = self.state.lock().unwrap();
+        state.calls.push(call.clone());
+        let Some(Verb::Search(search)) = call.verb else {
+            return Err(Status::internal("no search"));
+        };
+        let from: usize = match search.cookie.as_slice() {
+            [] => 0,
+            cookie => std::str::from_utf8(cookie).unwrap().parse().unwrap(),
+        };
+        let size = search.page_size as usize;
+        let page: Vec<Object> = state
+            .accounts
+            .values()
+            .skip(from)
+            .take(size)
+            .map(object)
+            .collect();
+        let failure = page
+            .iter()
+            .any(|object| object.name == "poison")
+            .then(|| failure(FailureKind::Unavailable));
+        let next = from + size;
+        let end = SearchEnd {
+            next_cookie: if next < state.accounts.len() {
+                next.to_string().into_bytes()
+            } else {
+                Vec::new()
+            },
+            failure,
+        };
+        let items = page
+            .into_iter()
+            .map(Kind::Object)
+            .chain(std::iter::once(Kind::End(end)))
+            .map(|kind| Ok(SearchItem { kind: Some(kind) }))
+            .collect::<Vec<_>>();
+        Ok(Response::new(Box::pin(tokio_stream::iter(items))))
+    }
+}
+
+impl State {
+    /// `None`: no answer ever comes.
+    fn answer(&mut self, call: Call) -> Option<OutcomeResult> {
+        self.calls.push(call.clone());
+        Some(match call.verb? {
+            Verb::Schema(_) => done(Some(Detail::Schema(schema()))),
+            Verb::Test(_) => done(Some(Detail::Report("ready".to_owned()))),
+            Verb::Create(create) => return self.create(create),
+            Verb::Get(get) => match self.named(get.object) {
+                Some(account) => done(Some(Detail::Object(object(account)))),
+                None => failed(FailureKind::NotFound),
+            },
+            Verb::Authenticate(authenticate) => match self.named(authenticate.object) {
+                Some(account) if account.password == authenticate.password => done(None),
+                Some(_) => failed(FailureKind::BadCredentials),
+                None => failed(FailureKind::NotFound),
+            },
+            Verb::SetPassword(set) => match self.named(set.object).cloned() {
+                Some(mut account) => {
+                    account.password = set.password;
+                    self.accounts.insert(account.name.clone(), account);
+                    done(None)
+                }
+                None => failed(FailureKind::NotFound),
+            },
+            Verb::Delete(delete) => match self.named(delete.object).map(|a| a.name.clone()) {
+                Some(name) => {
+                    self.accounts.remove(&name);
+                    done(None)
+                }
+                None => failed(FailureKind::NotFound),
+            },
+            Verb::Run(run) => done(Some(Detail::Run(RunResult {
+                exit_code: 0,
+                results: run.arguments,
+            }))),
+            _ => done(None),
+        })
+    }
+
+    fn create(&mut self, create: Create) -> Option<OutcomeResult> {
+        let fate = self.fates.get(&create.name).copied();
+        if self.accounts.contains_key(&create.name) {
+            return Some(failed(FailureKind::AlreadyExists));
+        }
+        match fate {
+            Some(Fate::Fails(kind)) => return Some(failed(kind)),
+            Some(Fate::LostUnknown) => return Some(unknown()),
+            Some(Fate::CreatedUnknown | Fate::CreatedHangs) | None => {}
+        }
+        let made = object(&create);
+        self.accounts.insert(create.name.clone(), create);
+        match fate {
+            Some(Fate::CreatedUnknown) => Some(unknown()),
+            Some(Fate::CreatedHangs) => None,
+            _ => Some(done(Some(Detail::Object(made)))),
+        }
+    }
+
+    fn named(&self, reference: Option<ObjectRef>) -> Option<&Create> {
+        match reference?.by? {
+            By::Name(name) => self.accounts.get(&name),
+            By::Id(id) => self.accounts.get(id.strip_prefix("id-")?),
+        }
+    }
+}
+
+fn object(create: &Create) -> Object {
+    Object {
+        object_class: ObjectClass::Account.into(),
+        id: format!("id-{}", create.name),
+        name: create.name.clone(),
+        enabled: Some(create.enabled.unwrap_or(true)),
+        attributes: create.attributes.clone(),
+    }
+}
+
+fn done(detail: Option<Detail>) -> OutcomeResult {
+    OutcomeResult::Done(Done { detail })
+}
+
+fn failed(kind: FailureKind) -> OutcomeResult {
+    OutcomeResult::Failed(failure(kind))
+}
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure {
+        kind: kind.into(),
+        message: format!("the resource says \x1b[31m{}", kind.as_str_name()),
+    }
+}
+
+fn unknown() -> OutcomeResult {
+    OutcomeResult::Indeterminate(Indeterminate {
+        message: "the link was lost".to_owned(),
+    })
+}
+
+fn schema() -> Schema {
+    let attribute = |name: &str, value_type: ValueType, multi_valued| AttributeSchema {
+        name: name.to_owned(),
+        r#type: value_type.into(),
+        multi_valued,
+        creatable: true,
+        updatable: true,
+        returned_by_default: true,
+        description: format!("what {name} is"),
+        ..AttributeSchema::default()
+    };
+    Schema {
+        classes: vec![ClassSchema {
+            object_class: ObjectClass::Account.into(),
+            attributes: vec![
+                attribute("uid", ValueType::Integer, false),
+                attribute("shell", ValueType::Text, false),
+                attribute("groups", ValueType::Text, true),
+            ],
+            verbs: vec!["create".to_owned(), "get".to_owned()],
+        }],
+        actions: vec!["greet".to_owned()],
+        settings: vec!["prefix".to_owned()],
+    }
+}

@@ -1,0 +1,467 @@
+//! Importing files of accounts: broken rows, interruptions, and what is sent when.
+
+use std::process::Stdio;
+
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::value::Kind;
+use portcullis_proto::gateway::v1::{Call, Create, FailureKind, Secret};
+
+use crate::fake::{Fake, Fate, results};
+
+fn creates(calls: &[Call]) -> Vec<&str> {
+    calls
+        .iter()
+        .filter_map(|call| match &call.verb {
+            Some(Verb::Create(create)) => Some(create.name.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_csv_file_becomes_accounts_with_typed_attributes() {
+    let fake = Fake::start();
+    let file = fake.file(
+        "people.csv",
+        "\u{feff}name,password,uid,shell,groups,enabled\r\n\
+         ann,\"se,cr\"\"et\",1000,/bin/bash,a;b,\r\n\
+         \r\n\
+         bob,,,,,false\r\n",
+    );
+    let finished = fake.run(&["account", "import", "r", file.to_str().unwrap()]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let ann = fake.account("ann").unwrap();
+    assert_eq!(ann.password.unwrap().value, b"se,cr\"et");
+    assert_eq!(ann.enabled, None);
+    assert_eq!(ann.attributes[0].values[0].kind, Some(Kind::Integer(1000)));
+    assert_eq!(ann.attributes[2].values.len(), 2);
+    let bob = fake.account("bob").unwrap();
+    assert_eq!((bob.password, bob.enabled), (None, Some(false)));
+    assert!(bob.attributes.is_empty());
+    let results = results(&file);
+    assert_eq!(results.len(), 2);
+    assert!(results.iter().all(|result| result["status"] == "done"));
+    assert!(results.iter().any(|result| result["id"] == "id-ann"));
+}
+
+#[test]
+fn json_lines_become_accounts() {
+    let fake = Fake::start();
+    let file = fake.file(
+        "people.jsonl",
+        "{\"name\":\"ann\",\"password\":\"two\\nlines\",\"attributes\":{\"uid\":7,\"groups\":[\"a\",\"b\"],\"shell\":null}}\n",
+    );
+    let finished = fake.run(&["account", "import", "r", file.to_str().unwrap()]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let ann = fake.account("ann").unwrap();
+    assert_eq!(ann.password.unwrap().value, b"two\nlines");
+    assert_eq!(ann.attributes.len(), 2);
+}
+
+#[test]
+fn broken_rows_are_named_with_line_and_column_and_the_rest_is_done() {
+    let fake = Fake::start();
+    let file = fake.file(
+        "people.csv",
+        "name,password,uid,shell\n\
+         ann,hunter2,1000,/bin/sh\n\
+         bob,hunter2,ten,/bin/sh\n\
+         cid,\"hunter2,1,/bin/sh\n\
+         dee,hunter2,2\n\
+         ,hunter2,3,/bin/sh\n\
+         ann,hunter2,4,/bin/sh\n\
+         eve,\"hunter2\"x,4,/bin/sh\n\
+         fay,hunter2,5,/bin/sh\n",
+    );
+    let finished = fake.run(&["account", "import", "r", file.to_str().unwrap()]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert_eq!(fake.names(), ["ann", "fay"]);
+    for message in [
+        "line 3 (bob): column 3 (uid): `uid` takes a whole number",
+        "line 4: column 2 (password): a quote is opened and not closed on this line",
+        "line 5 (dee): 3 fields where the heading has 4",
+        "line 6: column 1 (name): the name is empty",
+        "line 7 (ann): this account stands on line 2 already",
+        "line 8: column 2 (password): something follows the closing quote",
+        "6 of 8 lines failed",
+    ] {
+        assert!(
+            finished.err.contains(message),
+            "{message}: {}",
+            finished.err
+        );
+    }
+    let everything = format!("{finished:?}{:?}", results(&file));
+    assert!(!everything.contains("hunter2"), "{everything}");
+
+    // Mended, the same command does what is left, and nothing twice.
+    fake.take_calls();
+    let mended = std::fs::read_to_string(&file).unwrap().replace("ten", "10");
+    std::fs::write(&file, mended).unwrap();
+    let finished = fake.run(&["account", "import", "r", file.to_str().unwrap()]);
+    assert_eq!(creates(&fake.take_calls()), ["bob"], "{finished:?}");
+}
+
+#[test]
+fn broken_json_lines_are_named_without_their_values() {
+    let fake = Fake::start();
+    let file = fake.file(
+        "people.jsonl",
+        "{\"name\":\"ann\",\"password\":hunter2}\n\
+         {\"name\":\"bob\",\"password\":4711}\n\
+         {\"name\":\"cid\",\"passwort\":\"hunter2\"}\n\
+         {\"password\":\"hunter2\"}\n\
+         [\"hunter2\"]\n\
+         {\"name\":\"dee\",\"attributes\":{\"uid\":\"hunter2\"}}\n\
+         {\"name\":\"eve\",\"attributes\":{\"uid\":[1,2]}}\n\
+         {\"name\":\"fay\"}\n",
+    );
+    let finished = fake.run(&["account", "import", "r", file.to_str().unwrap()]);
+    assert_eq!(finished.code, Some(1));
+    assert_eq!(fake.names(), ["fay"]);
+    for message in [
+        "line 1: character 26: this is no JSON",
+        "line 2 (bob): `password`: takes a text, in quotes",
+        "line 3 (cid): `passwort`: is not known",
+        "line 4: there is no `name`",
+        "line 5: the line is no JSON object",
+        "line 6 (dee): uid: `uid` takes a whole number",
+        "line 7 (eve): uid: `uid` takes one value, and 2 were given",
+    ] {
+        assert!(
+            finished.err.contains(message),
+            "{message}: {}",
+            finished.err
+        );
+    }
+    let everything = format!("{finished:?}{:?}", results(&file));
+    for secret in ["hunter2", "4711"] {
+        assert!(!everything.contains(secret), "{everything}");
+    }
+}
+
+#[test]
+fn a_heading_that_makes_no_sense_stops_everything_before_it_begins() {
+    let fake = Fake::start();
+    for (heading, message) in [
+        ("", "the file is empty"),
+        (
+            "nme,uid\nann,1\n",
+            "column 1: the resource has no attribute `nme` for accounts; it has groups, shell, uid",
+        ),
+        (
+            "name;uid\n",
+            "column 1: the resource has no attribute `name;uid`",
+        ),
+        ("uid,shell\n", "there is no column `name`"),
+        ("name,uid,uid\n", "column 3: `uid` is there twice"),
+        ("name,,uid\n", "column 2: the column has no name"),
+        ("name,uid:intt\n", "column 2: `intt` is no type"),
+    ] {
+        let file = fake.file("people.csv", heading);
+        let finished = fake.run(&["account", "import", "r", file.to_str().unwrap()]);
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        assert!(
+            finished.err.contains(message),
+            "{message}: {}",
+            finished.err
+        );
+        assert!(fake.names().is_empty());
+        assert!(!fake.folder.path().join("people.csv.results.jsonl").exists());
+    }
+}
+
+#[test]
+fn a_second_run_skips_what_is_done_and_tries_again_what_failed() {
+    let fake = Fake::start();
+    let file = fake.file("people.csv", "name\nann\nbob\ncid\n");
+    let import = ["account", "import", "r", file.to_str().unwrap()];
+    fake.fate("bob", Fate::Fails(FailureKind::Rejected));
+    let first = fake.run(&import);
+    assert_eq!(first.code, Some(1));
+    // What a resource says cannot steer the terminal.
+    assert!(first.err.contains("\\u{1b}[31m"), "{}", first.err);
+    assert!(!first.err.contains('\u{1b}'), "{}", first.err);
+    fake.no_more_fates();
+    fake.take_calls();
+    let second = fake.run(&import);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!(creates(&fake.take_calls()), ["bob"]);
+    let third = fake.run(&import);
+    assert_eq!(third.code, Some(0));
+    assert!(creates(&fake.take_calls()).is_empty());
+    // Each call has an id of its own, which names the line.
+    let ids: Vec<_> = results(&file)
+        .iter()
+        .map(|result| result["call_id"].as_str().unwrap().to_owned())
+        .collect();
+    let distinct: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len(), "{ids:?}");
+    assert!(ids.iter().any(|id| id.ends_with("-3-2")), "{ids:?}");
+}
+
+#[test]
+fn the_same_line_of_the_same_file_has_the_same_call_id_anywhere() {
+    let ids: Vec<_> = (0..2)
+        .map(|_| {
+            let fake = Fake::start();
+            let file = fake.file("people.csv", "name,password\nann,pw\n");
+            fake.run(&["account", "import", "r", file.to_str().unwrap()]);
+            results(&file)[0]["call_id"].clone()
+        })
+        .collect();
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[test]
+fn what_nobody_knows_is_looked_at_before_anything_is_sent() {
+    let fake = Fake::start();
+    let file = fake.file("people.csv", "name,password\nann,pw\nbob,pw\ncid,pw\n");
+    let import = ["account", "import", "r", file.to_str().unwrap()];
+    fake.fate("ann", Fate::CreatedUnknown);
+    fake.fate("bob", Fate::LostUnknown);
+    let first = fake.run(&import);
+    assert_eq!(first.code, Some(3), "{first:?}");
+    assert!(
+        first.err.contains("nobody knows what came of 2 of 3 lines"),
+        "{}",
+        first.err
+    );
+    fake.no_more_fates();
+    fake.take_calls();
+    let second = fake.run(&import);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert!(
+        second
+            .err
+            .contains("line 2 (ann): what came of it is not known: looking"),
+        "{}",
+        second.err
+    );
+    assert_eq!(creates(&fake.take_calls()), ["bob"]);
+}
+
+#[test]
+fn an_account_that_is_not_as_the_file_wants_it_is_never_taken_for_done() {
+    let fake = Fake::start();
+    let file = fake.file(
+        "people.csv",
+        "name,password,shell\nann,pw,/bin/sh\nbob,pw,/bin/sh\n",
+    );
+    let import = ["account", "import", "r", file.to_str().unwrap()];
+    fake.fate("ann", Fate::LostUnknown);
+    fake.fate("bob", Fate::CreatedUnknown);
+    assert_eq!(fake.run(&import).code, Some(3));
+    // Meanwhile somebody else makes one, and changes the other's password.
+    fake.put(Create {
+        name: "ann".to_owned(),
+        ..Create::default()
+    });
+    let mut bob = fake.account("bob").unwrap();
+    bob.password = Some(Secret {
+        value: b"other".to_vec(),
+    });
+    fake.put(bob);
+    let second = fake.run(&import);
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(
+        second
+            .err
+            .contains("line 2 (ann): the account is there, but its `shell` is another"),
+        "{}",
+        second.err
+    );
+    assert!(
+        second
+            .err
+            .contains("line 3 (bob): the account is there, but its password is another"),
+        "{}",
+        second.err
+    );
+    assert_eq!(
+        fake.account("bob").unwrap().password.unwrap().value,
+        b"other"
+    );
+}
+
+#[test]
+fn an_import_that_was_killed_goes_on_where_it_was() {
+    let fake = Fake::start();
+    let names: Vec<String> = (0..200).map(|n| format!("user{n}")).collect();
+    let rows: String = names.iter().map(|name| format!("{name},pw\n")).collect();
+    let file = fake.file("people.csv", &format!("name,password\n{rows}"));
+    let import = [
+        "account",
+        "import",
+        "r",
+        file.to_str().unwrap(),
+        "--jobs",
+        "4",
+    ];
+    fake.fate("user20", Fate::CreatedHangs);
+    fake.fate("user90", Fate::CreatedHangs);
+    fake.fate("user91", Fate::CreatedHangs);
+    fake.fate("user92", Fate::CreatedHangs);
+    let mut child = fake
+        .command(&import)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // All four jobs hang from here on.
+    fake.wait_for_create("user92");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // As after a crash of the machine: the last line is cut short.
+    let path = fake.folder.path().join("people.csv.results.jsonl");
+    let before = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&before[..], b"{\"line\":9"].concat()).unwrap();
+
+    fake.no_more_fates();
+    let made = fake.names().len();
+    fake.take_calls();
+    let second = fake.run(&import);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    let calls = fake.take_calls();
+    assert_eq!(
+        creates(&calls).len(),
+        names.len() - made,
+        "nothing is sent twice"
+    );
+    assert_eq!(fake.names().len(), names.len());
+    let gets = calls
+        .iter()
+        .filter(|call| matches!(call.verb, Some(Verb::Get(_))))
+        .count();
+    // The one that hung early, and those beyond the last result that may have been begun.
+    assert!((4..=65).contains(&gets), "{gets} were looked at");
+    let results = results(&file);
+    let done: std::collections::HashSet<_> = results
+        .iter()
+        .filter(|result| result["status"] == "done")
+        .map(|result| result["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(done.len(), names.len());
+    let ids: std::collections::HashSet<_> = calls.iter().map(|call| &call.call_id).collect();
+    assert_eq!(ids.len(), calls.len(), "no call id is used twice");
+}
+
+#[test]
+fn a_server_that_goes_away_stops_the_import_and_loses_nothing() {
+    let mut fake = Fake::start();
+    let rows: String = (0..50).map(|n| format!("user{n}\n")).collect();
+    let file = fake.file("people.csv", &format!("name\n{rows}"));
+    fake.fate("user9", Fate::CreatedHangs);
+    let child = fake
+        .command(&[
+            "account",
+            "import",
+            "r",
+            file.to_str().unwrap(),
+            "--jobs",
+            "1",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    fake.wait_for_create("user9");
+    fake.stop();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let results = results(&file);
+    assert_eq!(
+        results.len(),
+        10,
+        "no line after the one in doubt was begun"
+    );
+    assert_eq!(results[9]["status"], "indeterminate");
+}
+
+#[test]
+fn stop_on_error_begins_nothing_after_the_first_failure() {
+    let fake = Fake::start();
+    let file = fake.file("people.csv", "name,uid\nann,1\nbob,x\ncid,3\n");
+    let finished = fake.run(&[
+        "account",
+        "import",
+        "r",
+        file.to_str().unwrap(),
+        "--stop-on-error",
+        "--jobs",
+        "1",
+    ]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert_eq!(fake.names(), ["ann"]);
+    assert!(
+        finished.out.contains("before the end of the file"),
+        "{}",
+        finished.out
+    );
+}
+
+#[test]
+fn a_resource_out_of_reach_is_not_tried_for_every_line() {
+    let fake = Fake::start();
+    let rows: String = (0..500).map(|n| format!("user{n}\n")).collect();
+    let file = fake.file("people.csv", &format!("name\n{rows}"));
+    for n in 0..500 {
+        fake.fate(&format!("user{n}"), Fate::Fails(FailureKind::Unavailable));
+    }
+    let finished = fake.run(&["account", "import", "r", file.to_str().unwrap()]);
+    assert_eq!(finished.code, Some(1));
+    assert!(creates(&fake.take_calls()).len() < 50);
+}
+
+#[test]
+fn two_imports_do_not_share_a_results_file_and_no_other_file_is_taken_for_one() {
+    let fake = Fake::start();
+    let file = fake.file("people.csv", "name\nann\n");
+    fake.fate("ann", Fate::CreatedHangs);
+    let import = ["account", "import", "r", file.to_str().unwrap()];
+    let mut first = fake
+        .command(&import)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    fake.wait_for_create("ann");
+    let second = fake.run(&import);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(second.code, Some(2), "{second:?}");
+    assert!(
+        second.err.contains("another import writes to"),
+        "{}",
+        second.err
+    );
+
+    for content in ["not json\n", "not json", "{\"a\":1}"] {
+        let precious = fake.file("precious", content);
+        let third = fake.run(&[&import[..], &["--results", precious.to_str().unwrap()]].concat());
+        assert_eq!(third.code, Some(2));
+        assert!(
+            third.err.contains("line 1: this is no result of an import"),
+            "{}",
+            third.err
+        );
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), content);
+    }
+}
+
+#[test]
+fn json_output_is_one_object() {
+    let fake = Fake::start();
+    let file = fake.file("people.csv", "name,uid\nann,1\nbob,x\n");
+    let finished = fake.run(&[
+        "account",
+        "import",
+        "r",
+        file.to_str().unwrap(),
+        "--output",
+        "json",
+    ]);
+    assert_eq!(finished.json()["done"], 1);
+    assert_eq!(finished.json()["failed"], 1);
+    assert_eq!(finished.error()["kind"], "import");
+}

@@ -1,0 +1,109 @@
+//! What is printed, word for word.
+
+use portcullis_proto::gateway::v1::value::Kind;
+use portcullis_proto::gateway::v1::{Attribute, Create, Value};
+
+use crate::fake::Fake;
+
+fn with_ann() -> Fake {
+    let fake = Fake::start();
+    let text = |text: &str| Value {
+        kind: Some(Kind::Text(text.to_owned())),
+    };
+    fake.put(Create {
+        name: "ann".to_owned(),
+        attributes: vec![
+            Attribute {
+                name: "shell".to_owned(),
+                values: vec![text("/bin/bash")],
+            },
+            Attribute {
+                name: "groups".to_owned(),
+                values: vec![text("a\u{1b}[2J"), text("b")],
+            },
+        ],
+        ..Create::default()
+    });
+    fake
+}
+
+#[test]
+fn one_account_as_a_table() {
+    let finished = with_ann().run(&["account", "get", "r", "ann"]);
+    assert_eq!(
+        finished.out,
+        "account  ann\n\
+         id       id-ann\n\
+         state    enabled\n\
+         shell    /bin/bash\n\
+         groups   a\\u{1b}[2J, b\n"
+    );
+}
+
+#[test]
+fn accounts_as_a_table() {
+    let fake = with_ann();
+    fake.put(Create {
+        name: "bob".to_owned(),
+        enabled: Some(false),
+        ..Create::default()
+    });
+    assert_eq!(
+        fake.run(&["account", "list", "r"]).out,
+        "NAME  ID      STATE     GROUPS         SHELL\n\
+         ann   id-ann  enabled   a\\u{1b}[2J, b  /bin/bash\n\
+         bob   id-bob  disabled\n"
+    );
+}
+
+#[test]
+fn accounts_as_json() {
+    let finished = with_ann().run(&["account", "list", "r", "--output", "json"]);
+    assert_eq!(
+        finished.out,
+        "[\n{\"attributes\":{\"groups\":[\"a\\u001b[2J\",\"b\"],\"shell\":[\"/bin/bash\"]},\
+         \"class\":\"account\",\"enabled\":true,\"id\":\"id-ann\",\"name\":\"ann\"}\n]\n"
+    );
+    let empty = Fake::start().run(&["account", "list", "r", "--output", "json"]);
+    assert_eq!(empty.out, "[]\n");
+}
+
+#[test]
+fn a_schema_as_a_table() {
+    let finished = Fake::start().run(&["resource", "schema", "r"]);
+    assert_eq!(
+        finished.out,
+        "account: create, get\n\
+         \n\
+         ATTRIBUTE  TYPE           USE             DESCRIPTION\n\
+         uid        integer        create, update  what uid is\n\
+         shell      text           create, update  what shell is\n\
+         groups     text, several  create, update  what groups is\n\
+         \n\
+         settings: prefix\n\
+         actions: greet\n"
+    );
+}
+
+#[test]
+fn an_error_as_text_and_as_json() {
+    let fake = Fake::start();
+    let finished = fake.run(&["account", "get", "r", "nobody", "--call-id", "c-1"]);
+    assert_eq!(
+        finished.err,
+        "error: the resource says \\u{1b}[31mFAILURE_KIND_NOT_FOUND (call c-1)\n"
+    );
+    let finished = fake.run(&[
+        "account",
+        "get",
+        "missing",
+        "ann",
+        "--output=json",
+        "--call-id",
+        "c-2",
+    ]);
+    assert_eq!(
+        finished.err,
+        "{\"error\":{\"kind\":\"not-found\",\"message\":\"there is no resource `missing`\"}}\n"
+    );
+}

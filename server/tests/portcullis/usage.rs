@@ -1,0 +1,99 @@
+//! The command line itself.
+
+use std::process::Command;
+
+use crate::fake::Fake;
+
+#[test]
+fn no_server_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("none.sock");
+    let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["status", "--socket"])
+        .arg(&socket)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!(
+            "error: no server listens at {}: start `portcullis-server serve`, or give --socket PATH\n",
+            socket.display()
+        )
+    );
+}
+
+#[test]
+fn wrong_usage_is_2_in_both_forms() {
+    let fake = Fake::start();
+    for arguments in [
+        &["gateway", "add", "web1"][..],
+        &["gateway", "add", "web1", "--dial-out", "--address", "a"],
+        &["account", "import", "r", "people.xml"],
+        &["account", "import", "r", "people.csv", "--jobs", "0"],
+        &["key", "rotate-gateway", "--yes"],
+        &["resource", "set", "r"],
+        &["fly"],
+        &[],
+    ] {
+        let text = fake.run(arguments);
+        assert_eq!(text.code, Some(2), "{text:?}");
+        let json = fake.run(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(json.code, Some(2), "{json:?}");
+        assert_eq!(json.error()["kind"], "usage");
+    }
+}
+
+#[test]
+fn a_compromised_rotation_is_not_begun_without_a_word() {
+    let fake = Fake::start();
+    let finished = fake.run(&["key", "rotate-gateway", "--compromised"]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.err.contains("--yes"), "{finished:?}");
+}
+
+#[test]
+fn a_token_file_that_is_there_is_not_overwritten_and_one_without_a_token_does_not_stay() {
+    let fake = Fake::start();
+    let file = fake.file("token", "an older token");
+    let add =
+        |path: &str| fake.run(&["gateway", "add", "web1", "--dial-out", "--token-file", path]);
+    let finished = add(file.to_str().unwrap());
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "an older token");
+    // This server has no gateways: the request fails after the file was made.
+    let new = fake.folder.path().join("new-token");
+    assert_eq!(add(new.to_str().unwrap()).code, Some(1));
+    assert!(!new.exists());
+}
+
+#[test]
+fn every_verb_of_the_manual_is_there() {
+    let fake = Fake::start();
+    for (noun, verbs) in [
+        (
+            "gateway",
+            "add token set list show ping evict revoke restore",
+        ),
+        ("key", "list rotate-gateway sync-gateways"),
+        ("resource", "add set list show test schema remove"),
+        (
+            "account",
+            "create get update delete enable disable set-password rename authenticate list search import",
+        ),
+        ("group", "create get update delete list"),
+    ] {
+        for verb in verbs.split(' ') {
+            let help = fake.run(&[noun, verb, "--help"]);
+            assert_eq!(help.code, Some(0), "{help:?}");
+            assert!(help.out.contains("--output"), "{noun} {verb}");
+            // A secret never has a place among the arguments.
+            for secret in ["<PASSWORD>", "<TOKEN>", "<SECRET>"] {
+                assert!(!help.out.contains(secret), "{noun} {verb}");
+            }
+        }
+    }
+    for other in ["run", "status"] {
+        assert_eq!(fake.run(&[other, "--help"]).code, Some(0));
+    }
+}
