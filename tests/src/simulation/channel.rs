@@ -1,230 +1,146 @@
-//! The handshake of both ends, idealized: a proof of a key is the key itself, and a flight cannot be altered.
+//! The handshake of both ends: the product's own state machines, and what the world has to know of them.
 
-use portcullis_common::handshake::{Delivered, InitiatorConfig, Mode, Proved, ResponderConfig};
+use portcullis_common::handshake::{
+    Established, InitiatorConfig, Mode, Preamble, Proved, ResponderConfig, initiator, responder,
+};
 use portcullis_common::id::{GatewayId, KeyId, ServerId};
-use portcullis_common::rotation::{HeldKey, Identity};
+use portcullis_common::rotation::Identity;
 use portcullis_common::secret::MasterKey;
+use portcullis_common::wire::HEADER_LEN;
 use rand_chacha::ChaCha12Rng;
 
-#[derive(Clone)]
-pub(super) enum Flight {
-    One {
-        server_id: ServerId,
-        ids: Vec<KeyId>,
-    },
-    Two {
-        gateway_id: GatewayId,
-        mode: Mode,
-        key: Option<HeldKey>,
-    },
-    Three {
-        key: HeldKey,
-        delivered: Option<GatewayId>,
-    },
-    Four,
-}
+/// A message of the handshake, header included.
+pub(super) type Flight = Vec<u8>;
 
-/// Why a handshake ended: the cause is of no interest to the world.
+/// A handshake ended. The cause is of no interest to the world: it looks at what follows.
 pub(super) struct Refused;
 
-pub(super) struct Session {
-    gateway_id: GatewayId,
-    mode: Mode,
-    key_id: KeyId,
-}
+/// An authenticated session, on either side.
+pub(super) struct Session(Established);
 
 impl Session {
     pub(super) fn gateway_id(&self) -> GatewayId {
-        self.gateway_id
+        self.0.info.gateway_id
     }
 
     pub(super) fn mode(&self) -> Mode {
-        self.mode
+        self.0.info.mode
     }
 
     pub(super) fn key_id(&self) -> KeyId {
-        self.key_id
+        self.0.info.key_id
     }
 
-    pub(super) fn wrap(&self, _new: KeyId, key: &MasterKey) -> Vec<u8> {
-        key.expose().to_vec()
+    pub(super) fn wrap(&self, new: KeyId, key: &MasterKey) -> Vec<u8> {
+        self.0.install.wrap_master_key(new, key)
     }
 
     pub(super) fn unwrap(&self, new: KeyId, wrapped: &[u8]) -> Option<MasterKey> {
-        MasterKey::from_bytes(new.kind(), wrapped).ok()
+        self.0.install.unwrap_master_key(new, wrapped).ok()
     }
 }
 
 /// The server's side of a handshake under way.
-pub(super) struct ServerHandshake {
-    config: InitiatorConfig,
-    proved: Option<(KeyId, Mode)>,
+pub(super) enum ServerHandshake {
+    ExpectMessage2(initiator::ExpectMessage2),
+    ExpectMessage4(initiator::ExpectMessage4),
 }
 
 pub(super) enum ServerStep {
-    Send(ServerHandshake, Flight),
-    Done(Session),
+    /// Message 3, and the key that it shows.
+    Send(Box<ServerHandshake>, Flight, KeyId),
+    Done(Box<Session>),
 }
 
 impl ServerHandshake {
-    pub(super) fn start(config: InitiatorConfig, _rng: &mut ChaCha12Rng) -> (Self, Flight) {
-        let mut ids: Vec<_> = config.keys.iter().map(|held| held.id).collect();
-        if config.pairing.is_some() {
-            ids.push(KeyId::DEFAULT);
-        }
-        let server_id = config.server_id;
-        let proved = None;
-        (Self { config, proved }, Flight::One { server_id, ids })
-    }
-
-    /// The key that message 3 shows, once message 2 was answered.
-    pub(super) fn shown(&self) -> Option<KeyId> {
-        self.proved.map(|(id, _)| id)
+    pub(super) fn start(
+        config: InitiatorConfig,
+        preamble: Option<&Preamble>,
+        rng: &mut ChaCha12Rng,
+    ) -> Result<(Self, Flight), Refused> {
+        let (flight, next) = initiator::start(config, preamble, rng).map_err(|_| Refused)?;
+        Ok((Self::ExpectMessage2(next), flight))
     }
 
     pub(super) fn handle(
-        mut self,
-        flight: Flight,
-        _rng: &mut ChaCha12Rng,
+        self,
+        flight: &Flight,
+        rng: &mut ChaCha12Rng,
     ) -> Result<ServerStep, Refused> {
-        match (flight, self.proved) {
-            (
-                Flight::Two {
-                    gateway_id,
-                    mode: Mode::Secure,
-                    key: Some(key),
-                },
-                None,
-            ) => {
-                let mut accepted = self.config.keys.iter();
-                let held = accepted
-                    .find(|held| held.id == key.id && held.key.expose() == key.key.expose())
-                    .filter(|_| gateway_id == self.config.gateway_id)
-                    .cloned()
-                    .ok_or(Refused)?;
-                self.proved = Some((held.id, Mode::Secure));
+        match self {
+            Self::ExpectMessage2(state) => {
+                let (flight, next) = state.handle(flight, rng).map_err(|_| Refused)?;
+                let key_id = flight.get(HEADER_LEN..HEADER_LEN + KeyId::LEN);
+                let key_id = key_id.and_then(KeyId::from_bytes).ok_or(Refused)?;
                 Ok(ServerStep::Send(
-                    self,
-                    Flight::Three {
-                        key: held,
-                        delivered: None,
-                    },
+                    Box::new(Self::ExpectMessage4(next)),
+                    flight,
+                    key_id,
                 ))
             }
-            (
-                Flight::Two {
-                    mode: Mode::Default,
-                    ..
-                },
-                None,
-            ) => {
-                let key = self.config.pairing.clone().ok_or(Refused)?;
-                self.proved = Some((key.id, Mode::Default));
-                let delivered = Some(self.config.gateway_id);
-                Ok(ServerStep::Send(self, Flight::Three { key, delivered }))
+            Self::ExpectMessage4(state) => {
+                let established = state.handle(flight).map_err(|_| Refused)?;
+                Ok(ServerStep::Done(Box::new(Session(established))))
             }
-            (Flight::Four, Some((key_id, mode))) => Ok(ServerStep::Done(Session {
-                gateway_id: self.config.gateway_id,
-                mode,
-                key_id,
-            })),
-            _ => Err(Refused),
         }
     }
 }
 
 /// The gateway's side of a handshake under way.
-pub(super) struct GatewayHandshake {
-    config: ResponderConfig,
-    server_id: Option<ServerId>,
-    chosen: Option<(Mode, Option<HeldKey>)>,
+pub(super) enum GatewayHandshake {
+    ExpectMessage1(responder::ExpectMessage1),
+    ExpectMessage3(responder::ExpectMessage3),
 }
 
 pub(super) enum GatewayStep {
     Send(GatewayHandshake, Flight),
-    /// Message 3 was verified: to be stored, then `Finish::send`.
-    Proved(Finish, Proved),
+    /// Message 3 was verified: what it proved is to be stored, and then message 4 sent.
+    Proved(Finish),
 }
 
-pub(super) struct Finish(Session);
+/// Message 4, not yet sent.
+pub(super) struct Finish(responder::Unconfirmed);
 
 impl Finish {
+    pub(super) fn proved(&self) -> &Proved {
+        self.0.proved()
+    }
+
     pub(super) fn send(self) -> (Session, Flight) {
-        (self.0, Flight::Four)
+        let (flight, established) = self.0.confirm();
+        (Session(established), flight)
     }
 }
 
 impl GatewayHandshake {
-    pub(super) fn start(config: ResponderConfig) -> Self {
-        Self {
-            config,
-            server_id: None,
-            chosen: None,
-        }
+    /// With the message 0 that it sends first, where the gateway dials.
+    pub(super) fn start(
+        config: ResponderConfig,
+        dials: bool,
+    ) -> Result<(Self, Option<Preamble>), Refused> {
+        let preamble = match &config.identity {
+            _ if !dials => None,
+            Identity::Keyed { gateway_id, .. } => Some(Preamble::Id(*gateway_id)),
+            Identity::Pairing | Identity::None => Some(Preamble::Name("gateway".to_owned())),
+        };
+        let (_, next) = responder::start(config, preamble.as_ref()).map_err(|_| Refused)?;
+        Ok((Self::ExpectMessage1(next), preamble))
     }
 
     pub(super) fn handle(
-        mut self,
-        flight: Flight,
-        _rng: &mut ChaCha12Rng,
+        self,
+        flight: &Flight,
+        rng: &mut ChaCha12Rng,
     ) -> Result<GatewayStep, Refused> {
-        match (flight, self.chosen.clone()) {
-            (Flight::One { server_id, ids }, None) => {
-                let (gateway_id, mode, key) = match &self.config.identity {
-                    Identity::Keyed { gateway_id, keys } => {
-                        let chosen = ids
-                            .iter()
-                            .find_map(|id| keys.iter().find(|held| held.id == *id));
-                        (
-                            *gateway_id,
-                            Mode::Secure,
-                            Some(chosen.cloned().ok_or(Refused)?),
-                        )
-                    }
-                    Identity::Pairing if ids.contains(&KeyId::DEFAULT) => {
-                        (GatewayId::NONE, Mode::Default, None)
-                    }
-                    Identity::Pairing | Identity::None => return Err(Refused),
-                };
-                self.server_id = Some(server_id);
-                self.chosen = Some((mode, key.clone()));
-                Ok(GatewayStep::Send(
-                    self,
-                    Flight::Two {
-                        gateway_id,
-                        mode,
-                        key,
-                    },
-                ))
+        match self {
+            Self::ExpectMessage1(state) => {
+                let (flight, next) = state.handle(flight, rng).map_err(|_| Refused)?;
+                Ok(GatewayStep::Send(Self::ExpectMessage3(next), flight))
             }
-            (Flight::Three { key, delivered }, Some((mode, chosen))) => {
-                let fits = match &chosen {
-                    Some(held) => held.id == key.id && held.key.expose() == key.key.expose(),
-                    None => delivered.is_some(),
-                };
-                let own = match &self.config.identity {
-                    Identity::Keyed { gateway_id, .. } => Some(*gateway_id),
-                    Identity::Pairing | Identity::None => None,
-                };
-                let gateway_id = own.or(delivered).filter(|_| fits).ok_or(Refused)?;
-                let proved = Proved {
-                    mode,
-                    gateway_id,
-                    server_id: self.server_id.ok_or(Refused)?,
-                    key_id: key.id,
-                    delivered: delivered.map(|gateway_id| Delivered {
-                        gateway_id,
-                        master_key: key.key.clone(),
-                    }),
-                };
-                let session = Session {
-                    gateway_id,
-                    mode,
-                    key_id: key.id,
-                };
-                Ok(GatewayStep::Proved(Finish(session), proved))
+            Self::ExpectMessage3(state) => {
+                let unconfirmed = state.handle(flight).map_err(|_| Refused)?;
+                Ok(GatewayStep::Proved(Finish(unconfirmed)))
             }
-            _ => Err(Refused),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A gateway's process: one durable record, read afresh and stored before each act.
 
 use portcullis_common::crypto::suites::Suite;
-use portcullis_common::handshake::{Mode, ResponderConfig};
+use portcullis_common::handshake::{Mode, Preamble, ResponderConfig};
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{
     EnrolmentToken, GatewayRecord, HeldKey, Identity, RunId, UnixMillis,
@@ -9,7 +9,7 @@ use portcullis_common::rotation::{
 use rand::RngExt;
 
 use super::Fault;
-use super::channel::{Finish, GatewayHandshake, GatewayStep};
+use super::channel::{self, Finish, GatewayHandshake, GatewayStep};
 use super::link::{GatewayEnd, Message};
 use super::repository::MINUTE;
 use super::world::{Down, Process, World};
@@ -56,7 +56,11 @@ impl World {
     }
 
     /// What the gateway brings to a new connection; `None` where it refuses every session.
-    pub(super) fn gateway_begins(&mut self, g: usize) -> Result<Option<GatewayHandshake>, Down> {
+    pub(super) fn gateway_begins(
+        &mut self,
+        g: usize,
+        dials: bool,
+    ) -> Result<Option<(GatewayHandshake, Option<Preamble>)>, Down> {
         let (run, now) = (self.gateways[g].run, self.now);
         let identity = self.store(g, |record| {
             let begin = record.begin(run, now);
@@ -68,10 +72,7 @@ impl World {
             Identity::Keyed { .. } => {}
         }
         let suites = Suite::ALL.to_vec();
-        Ok(Some(GatewayHandshake::start(ResponderConfig {
-            suites,
-            identity,
-        })))
+        Ok(GatewayHandshake::start(ResponderConfig { suites, identity }, dials).ok())
     }
 
     pub(super) fn gateway_receives(
@@ -83,15 +84,13 @@ impl World {
     ) -> Result<Option<GatewayEnd>, Down> {
         match (end, message) {
             (GatewayEnd::Handshake(state), Message::Flight(flight)) => {
-                match state.handle(flight, &mut self.rng) {
+                match state.handle(&flight, &mut self.rng) {
                     Err(_) => Ok(None),
                     Ok(GatewayStep::Send(state, flight)) => {
                         self.gateway_sends(link, g, Message::Flight(flight))?;
                         Ok(Some(GatewayEnd::Handshake(state)))
                     }
-                    Ok(GatewayStep::Proved(finish, proved)) => {
-                        self.gateway_proved(link, g, finish, &proved)
-                    }
+                    Ok(GatewayStep::Proved(finish)) => self.gateway_proved(link, g, finish),
                 }
             }
             (GatewayEnd::Live { session, enrolment }, Message::AskNonce) => {
@@ -144,16 +143,16 @@ impl World {
         link: u64,
         g: usize,
         finish: Finish,
-        proved: &portcullis_common::handshake::Proved,
     ) -> Result<Option<GatewayEnd>, Down> {
         let early = self.fault == Some(Fault::FinishBeforeStore);
+        let proved = finish.proved().clone();
         let (session, flight) = finish.send();
         let mut flight = Some(flight);
         if early && let Some(flight) = flight.take() {
             self.gateway_sends(link, g, Message::Flight(flight))?;
         }
         let (run, now) = (self.gateways[g].run, self.now);
-        let kept = self.store(g, |record| match record.proved(proved, run, now) {
+        let kept = self.store(g, |record| match record.proved(&proved, run, now) {
             Ok(changed) => (true, changed),
             Err(_) => (false, None),
         })?;
@@ -194,7 +193,7 @@ impl World {
                 Err(_) => (false, None),
                 Ok(record) if fault == Some(Fault::PromoteBeforeProof) => {
                     let promoted = record.gateway_id().and_then(|gateway_id| {
-                        let proved = super::channel::unproved(gateway_id, new.id);
+                        let proved = channel::unproved(gateway_id, new.id);
                         record.proved(&proved, run, UnixMillis(0)).ok().flatten()
                     });
                     (true, promoted.or(Some(record)))

@@ -21,6 +21,7 @@ mod thief;
 mod world;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -134,11 +135,13 @@ pub struct Report {
 pub fn run(seeds: Range<u64>, options: Options) -> Report {
     let started = Instant::now();
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let found = AtomicBool::new(false);
     let parts = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..workers)
             .map(|worker| {
                 let part = (seeds.start + worker..seeds.end).step_by(workers as usize);
-                scope.spawn(move || run_part(part, options))
+                let found = &found;
+                scope.spawn(move || run_part(part, options, found))
             })
             .collect();
         handles
@@ -166,11 +169,18 @@ pub fn run(seeds: Range<u64>, options: Options) -> Report {
     report
 }
 
-fn run_part(seeds: impl Iterator<Item = u64>, options: Options) -> (u64, Counts, Vec<Failure>) {
+fn run_part(
+    seeds: impl Iterator<Item = u64>,
+    options: Options,
+    found: &AtomicBool,
+) -> (u64, Counts, Vec<Failure>) {
     let mut ran = 0;
     let mut total = Counts::default();
     let mut failures = Vec::new();
     for seed in seeds {
+        if options.stop_at_first && found.load(Ordering::Relaxed) {
+            break;
+        }
         ran += 1;
         let outcome = world::live(seed, options.fault, false);
         total.add(&outcome.counts);
@@ -182,9 +192,7 @@ fn run_part(seeds: impl Iterator<Item = u64>, options: Options) -> (u64, Counts,
                 promise: outcome.broken.unwrap_or_default(),
                 trace: outcome.trace,
             });
-            if options.stop_at_first {
-                break;
-            }
+            found.store(true, Ordering::Relaxed);
         }
     }
     (ran, total, failures)

@@ -1,7 +1,7 @@
 //! The servers' processes: nothing but links; all else stands in the repository.
 
 use portcullis_common::crypto::suites::Suite;
-use portcullis_common::handshake::InitiatorConfig;
+use portcullis_common::handshake::{InitiatorConfig, Preamble};
 use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{
     EnrolmentNonce, GatewayKeyInfo, HeldKey, InstallPlan, InstallRefusal, Offer, Registration,
@@ -36,6 +36,7 @@ impl World {
         &mut self,
         s: usize,
         g: usize,
+        preamble: Option<&Preamble>,
     ) -> Result<Option<(ServerEnd, Flight)>, Down> {
         let older = self.fault == Some(Fault::AcceptOlder);
         let (offer, gateway_id) = self.transact(s, g, |registration, keys, now| {
@@ -77,9 +78,8 @@ impl World {
             pairing,
         };
         self.counts.handshakes += 1;
-        let (state, flight) = ServerHandshake::start(config, &mut self.rng);
-        let end = ServerEnd::Handshake { gateway_id, state };
-        Ok(Some((end, flight)))
+        let started = ServerHandshake::start(config, preamble, &mut self.rng).ok();
+        Ok(started.map(|(state, flight)| (ServerEnd::Handshake { gateway_id, state }, flight)))
     }
 
     pub(super) fn server_receives(
@@ -92,23 +92,27 @@ impl World {
     ) -> Result<Option<ServerEnd>, Down> {
         match (end, message) {
             (ServerEnd::Handshake { gateway_id, state }, Message::Flight(flight)) => {
-                match state.handle(flight, &mut self.rng) {
+                match state.handle(&flight, &mut self.rng) {
                     Err(_) => Ok(None),
-                    Ok(ServerStep::Send(state, flight)) => {
-                        if let Some(key_id) = state.shown() {
-                            self.ghost.shown.insert((gateway_id, key_id));
-                        }
+                    Ok(ServerStep::Send(state, flight, key_id)) => {
+                        self.ghost.shown.insert((gateway_id, key_id));
                         self.server_sends(link, s, Message::Flight(flight))?;
-                        Ok(Some(ServerEnd::Handshake { gateway_id, state }))
+                        Ok(Some(ServerEnd::Handshake {
+                            gateway_id,
+                            state: *state,
+                        }))
                     }
-                    Ok(ServerStep::Done(session)) => self.server_proved(link, s, g, session),
+                    Ok(ServerStep::Done(session)) => self.server_proved(link, s, g, *session),
                 }
             }
-            (ServerEnd::Live { session, scope, .. }, Message::Nonce(nonce))
-                if scope == Scope::Enrolment =>
-            {
-                self.server_binds(link, s, g, session, nonce)
-            }
+            (
+                ServerEnd::Live {
+                    session,
+                    scope: Scope::Enrolment,
+                    ..
+                },
+                Message::Nonce(nonce),
+            ) => self.server_binds(link, s, g, session, nonce),
             // Some time later it shakes hands anew; it may also use the session for a while.
             (
                 end @ ServerEnd::Live {

@@ -1,7 +1,7 @@
 use super::{Fault, Options, run};
 
 /// Enough for a test on every change; the fault runs take thousands.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 
 #[test]
 fn every_promise_holds_in_every_world() {
@@ -48,7 +48,7 @@ fn every_broken_rule_is_noticed() {
             fault: Some(fault),
             stop_at_first: true,
         };
-        let report = run(0..5_000, options);
+        let report = run(0..2_000, options);
         assert!(!report.failures.is_empty(), "{fault:?} went unnoticed");
     }
 }

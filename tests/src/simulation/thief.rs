@@ -1,7 +1,7 @@
 //! Thieves: one who copied a gateway's active key and uses it once it is retired, one who copied a token.
 
 use portcullis_common::crypto::suites::Suite;
-use portcullis_common::handshake::ResponderConfig;
+use portcullis_common::handshake::{Preamble, ResponderConfig};
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{
     ENROLMENT_NONCE_LEN, EnrolmentNonce, GatewayRecord, HeldKey, Identity,
@@ -90,19 +90,24 @@ impl World {
         outdated || self.record(gateway).active_key_id() == Some(key_id)
     }
 
-    pub(super) fn thief_begins(&mut self, loot: usize) -> GatewayHandshake {
+    pub(super) fn thief_begins(
+        &mut self,
+        loot: usize,
+        dials: bool,
+    ) -> Option<(GatewayHandshake, Option<Preamble>)> {
         let Loot {
             gateway_id,
             ref key,
             ..
         } = self.loot[loot];
-        GatewayHandshake::start(ResponderConfig {
+        let config = ResponderConfig {
             suites: Suite::ALL.to_vec(),
             identity: Identity::Keyed {
                 gateway_id,
                 keys: vec![key.clone()],
             },
-        })
+        };
+        GatewayHandshake::start(config, dials).ok()
     }
 
     pub(super) fn thief_receives(
@@ -114,11 +119,11 @@ impl World {
     ) -> Option<GatewayEnd> {
         let (end, answer) = match (end, message) {
             (GatewayEnd::Handshake(state), Message::Flight(flight)) => {
-                match state.handle(flight, &mut self.rng).ok()? {
+                match state.handle(&flight, &mut self.rng).ok()? {
                     GatewayStep::Send(state, flight) => {
                         (GatewayEnd::Handshake(state), Some(Message::Flight(flight)))
                     }
-                    GatewayStep::Proved(finish, _) => {
+                    GatewayStep::Proved(finish) => {
                         let (session, flight) = finish.send();
                         let end = GatewayEnd::Live {
                             session,

@@ -129,8 +129,8 @@ impl World {
         let s = self.rng.random_range(0..SERVERS);
         match self.rng.random_range(0..1_000) {
             0..560 => self.deliver_any(),
-            560..720 => self.connect(s, g, Peer::Gateway),
-            720..770 => self.operator_enrols(g),
+            560..700 => self.connect(s, g, Peer::Gateway),
+            700..770 => self.operator_enrols(g),
             770..790 => self.operator_pairs(g),
             790..800 => self.cut_any(),
             800..810 => {
@@ -145,8 +145,8 @@ impl World {
             850..853 => self.rotate(s, true),
             853..880 => self.push(s),
             880..930 => self.call_any(),
-            930..975 => self.thief_acts(s),
-            975..995 => self.administrator_acts(g),
+            930..965 => self.thief_acts(s),
+            965..995 => self.administrator_acts(g),
             _ => {
                 self.pass_time();
                 Ok(())
@@ -167,14 +167,15 @@ impl World {
 
     /// Opens a connection, whoever dialled: both ends get ready, and message 1 is on its way.
     pub(super) fn connect(&mut self, s: usize, g: usize, peer: Peer) -> Result<(), Down> {
+        let dials = self.rng.random();
         let gateway_end = match peer {
-            Peer::Gateway => self.gateway_begins(g)?,
-            Peer::Thief(loot) => Some(self.thief_begins(loot)),
+            Peer::Gateway => self.gateway_begins(g, dials)?,
+            Peer::Thief(loot) => self.thief_begins(loot, dials),
         };
-        let Some(gateway_end) = gateway_end else {
+        let Some((gateway_end, preamble)) = gateway_end else {
             return Ok(());
         };
-        let Some((server_end, flight)) = self.server_begins(s, g)? else {
+        let Some((server_end, flight)) = self.server_begins(s, g, preamble.as_ref())? else {
             return Ok(());
         };
         let link = Link {
