@@ -34,7 +34,7 @@ impl World {
         let expires = self.now.plus(TOKEN_LIFETIME);
         let pairing = self
             .rng
-            .random_bool(0.3)
+            .random_bool(0.5)
             .then(|| self.now.plus(PAIRING_LIFETIME));
         let registration = Registration::new(&token, expires, pairing);
         self.ghost.tokens.insert(token.key_id(), expires);

@@ -1,7 +1,7 @@
 use super::{Fault, Options, run};
 
 /// Enough for a test on every change; the fault runs take thousands.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 200;
 
 #[test]
 fn every_promise_holds_in_every_world() {

@@ -130,8 +130,8 @@ impl World {
         match self.rng.random_range(0..1_000) {
             0..560 => self.deliver_any(),
             560..700 => self.connect(s, g, Peer::Gateway),
-            700..770 => self.operator_enrols(g),
-            770..790 => self.operator_pairs(g),
+            700..750 => self.operator_enrols(g),
+            750..790 => self.operator_pairs(g),
             790..800 => self.cut_any(),
             800..810 => {
                 self.crash(Process::Server(s));
