@@ -2,7 +2,7 @@
 
 use crate::crypto::suites::Suite;
 use crate::id::{GatewayId, KeyId};
-use crate::wire::DecodeError;
+use crate::wire::{DecodeError, VERSION};
 
 /// Why a handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +10,7 @@ use crate::wire::DecodeError;
 pub enum HandshakeError {
     /// The peer sent something that is no message of this protocol. Look for what else listens or dials there.
     #[error("the peer sent a malformed handshake message: {0}")]
-    Malformed(#[from] DecodeError),
+    Malformed(DecodeError),
     /// The peer sent a well-formed message that no honest peer with the right keys sends. It may be an attack.
     #[error("the peer failed the handshake: {0}")]
     Misbehaved(#[from] Misbehaviour),
@@ -27,6 +27,15 @@ pub enum HandshakeError {
     /// This program called the handshake wrongly: a defect, or a configuration that ought to have been refused before.
     #[error("the handshake was set up wrongly: {0}")]
     Misuse(#[from] Misuse),
+}
+
+impl From<DecodeError> for HandshakeError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Version(version) => Incompatibility::Version(version).into(),
+            malformed => Self::Malformed(malformed),
+        }
+    }
 }
 
 /// What a peer did that no honest peer with the right keys does.
@@ -95,6 +104,11 @@ pub enum Misbehaviour {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Incompatibility {
+    /// Gateway: the server speaks another version of the protocol.
+    #[error(
+        "the server speaks version {0} of the protocol, this gateway version {VERSION}: update the older program"
+    )]
+    Version(u8),
     /// Gateway: it allows none of the server's suites.
     #[error(
         "the server allows none of this gateway's suites; compare `[channel] suites` in both configurations"

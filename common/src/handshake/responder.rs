@@ -17,7 +17,7 @@ use crate::crypto::suites::Suite;
 use crate::id::{GatewayId, KeyId, ServerId};
 use crate::rotation::{HeldKey, Identity};
 use crate::secret::{MasterKey, SessionKey};
-use crate::wire::{MAC_LEN, Message1, Message2, Message3, Message4, NONCE_LEN};
+use crate::wire::{DecodeError, MAC_LEN, Message1, Message2, Message3, Message4, NONCE_LEN};
 
 /// Begins a handshake. Where the gateway dialled, `preamble` is message 0, and the frame given is to be sent first.
 ///
@@ -225,15 +225,16 @@ fn master_key(
     message3: &Message3,
     shared: &SharedSecret,
     through_message2: &TranscriptHash,
-) -> Result<(GatewayId, Delivered), Misbehaviour> {
+) -> Result<(GatewayId, Delivered), HandshakeError> {
     let key_id = message3.key_id;
     match (credential, &message3.delivery) {
-        (Credential::Secure { gateway_id, held }, _) => {
+        (Credential::Secure { gateway_id, held }, None) => {
             if key_id != held.id {
                 return Err(Misbehaviour::OtherKey {
                     expected: held.id,
                     found: key_id,
-                });
+                }
+                .into());
             }
             let master_key = held.key;
             Ok((
@@ -259,7 +260,9 @@ fn master_key(
                 },
             ))
         }
-        (Credential::Pairing, None) => Err(Misbehaviour::KeyWrap(KeyId::DEFAULT)),
+        (Credential::Secure { .. }, Some(_)) | (Credential::Pairing, None) => {
+            Err(DecodeError::Contradiction.into())
+        }
     }
 }
 

@@ -156,6 +156,19 @@ fn a_gateway_without_key_and_pairing_refuses_every_session_and_says_what_to_do()
 }
 
 #[test]
+fn another_version_is_nobodys_fault() {
+    let pair = secure();
+    let outcome = pair.run_with(|number, mut frame| {
+        if number == 1 {
+            frame[3] = 2;
+        }
+        frame
+    });
+    let version = Incompatibility::Version(2).into();
+    assert!(matches!(outcome, Err(Failure::Gateway(error)) if error == version));
+}
+
+#[test]
 fn no_common_suite_is_refused() {
     let mut pair = Pair::secure(KeyKind::Tdes, Suite::Aes256Gcm);
     pair.gateway.suites = vec![SUITE];
@@ -409,7 +422,7 @@ fn debug_of_every_state_shows_no_key() {
         for text in texts {
             let text = text.to_lowercase().replace([' ', ','], "");
             for secret in secrets {
-                let part = &secret[..4];
+                let part = &secret[..8];
                 let hex: String = part.iter().map(|b| format!("{b:02x}")).collect();
                 let list: String = part.iter().map(|b| b.to_string()).collect();
                 assert!(!text.contains(&hex) && !text.contains(&list), "{text}");
