@@ -14,7 +14,7 @@ use support::Site;
 use support::server::{Server, code, master_key, token};
 use tonic::Code;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_leads_to_the_first_key_and_is_gone_once_that_is_proved() {
     let (site, token) = (Site::listening(), token());
     let printed = site.done(&["enroll"], &token.to_text());
@@ -91,7 +91,7 @@ async fn a_token_leads_to_the_first_key_and_is_gone_once_that_is_proved() {
     assert!(!everything.contains(&*token.to_text()));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_at_any_point_of_enrolment_keeps_nonce_and_keys() {
     let (site, token) = (Site::listening(), token());
     site.done(&["enroll"], &token.to_text());
@@ -122,7 +122,7 @@ async fn a_restart_at_any_point_of_enrolment_keeps_nonce_and_keys() {
     link.ping().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_install_that_does_not_fit_changes_nothing() {
     let (site, token) = (Site::listening(), token());
     site.done(&["enroll"], &token.to_text());
@@ -159,7 +159,7 @@ async fn an_install_that_does_not_fit_changes_nothing() {
     link.install(&new).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pairing_delivers_the_first_key_once() {
     let site = Site::listening();
     let printed = site.done(&["pair", "--for", "10m"], "");
@@ -185,7 +185,7 @@ async fn pairing_delivers_the_first_key_once() {
     assert_eq!(link.key_id(), delivered.id);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_closes_pairing() {
     let site = Site::listening();
     site.done(&["pair", "--for", "10m"], "");
@@ -201,7 +201,7 @@ async fn a_restart_closes_pairing() {
     gateway.wait_for("holds no key and pairing is closed");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_without_a_key_takes_one_while_it_runs() {
     let site = Site::listening();
     site.done(&["key", "reset", "--yes"], "");
