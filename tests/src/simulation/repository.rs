@@ -6,6 +6,7 @@ use portcullis_common::crypto::kdf;
 use portcullis_common::id::{GatewayId, KeyId, KeyKind};
 use portcullis_common::rotation::{GatewayKeyInfo, HeldKey, Policy, Registration, UnixMillis};
 use portcullis_common::secret::{GatewayKey, MasterKey};
+use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
 pub(super) const MINUTE: u64 = 60_000;
@@ -43,7 +44,8 @@ impl Repository {
         self.keys.last().copied()
     }
 
-    /// A new current key; the former one is retired, and with `compromised` refused at once.
+    /// A new current key; the former one is retired, and with `compromised` refused at once, at times
+    /// with all before it.
     pub(super) fn rotate(
         &mut self,
         kind: KeyKind,
@@ -54,6 +56,12 @@ impl Repository {
         if let Some(former) = self.keys.last_mut() {
             former.retired = Some(now);
             former.compromised = compromised;
+        }
+        // The server refuses all older keys together; the rules must hold whichever of them are refused.
+        if compromised && rng.random() {
+            for older in &mut self.keys {
+                older.compromised = true;
+            }
         }
         let id = KeyId::random(kind, rng);
         self.secrets.insert(id, GatewayKey::random(kind, rng));
