@@ -156,6 +156,20 @@ fn a_gateway_without_key_and_pairing_refuses_every_session_and_says_what_to_do()
 }
 
 #[test]
+fn the_two_proofs_never_verify_as_one_another_over_the_same_transcript() {
+    let secret = MasterSecret::new(&held(KeyKind::Tdes).key);
+    let transcript = transcript_of(&[b"the same"]);
+    let gateway = tag(&secret.gateway_proof_key(), &transcript, b"");
+    let server = tag(&secret.server_proof_key(), &transcript, b"");
+    assert_ne!(gateway, server);
+    let hash = transcript.hash();
+    let as_server = secret
+        .server_proof_key()
+        .verify(&[hash.as_bytes()], &gateway);
+    assert!(as_server.is_err());
+}
+
+#[test]
 fn another_version_is_nobodys_fault() {
     let pair = secure();
     let outcome = pair.run_with(|number, mut frame| {
