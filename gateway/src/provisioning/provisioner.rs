@@ -559,3 +559,7 @@ impl Drop for StopReading {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "provisioner_tests.rs"]
+mod tests;

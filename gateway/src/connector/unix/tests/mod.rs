@@ -3,4 +3,5 @@
 
 mod bench;
 mod guard_rails;
+mod rollback;
 mod verbs;
