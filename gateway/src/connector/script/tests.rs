@@ -346,8 +346,8 @@ fn a_folder_or_script_that_others_can_change_is_refused() {
     problem("`chmod go-w` it");
     mode(made.path(), 0o755);
     assert!(connectors(made.path(), "").is_ok());
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(&script, Some(1234), None).unwrap();
+    // Only root can give a file away, and root of a user namespace has nobody to give it to.
+    if std::os::unix::fs::chown(&script, Some(1234), None).is_ok() {
         problem("belongs to the user with the id 1234");
         std::os::unix::fs::chown(&script, Some(0), None).unwrap();
     }

@@ -152,6 +152,7 @@ impl Unix {
         let makes_home =
             self.policy.create_home && home != "/nonexistent" && self.home_is_free(&home);
         arguments.flag(if makes_home { "-m" } else { "-M" });
+        let made_home = makes_home.then_some(home.as_str());
         let hash = self.hash(create.password, !create.enabled).await?;
 
         // Nothing has been touched up to here.
@@ -161,16 +162,14 @@ impl Unix {
                 let what = format!("account `{name}`");
                 return Err(self.after_failure(error, &what, &before, view(&name)).await);
             }
-            return Err(self
-                .take_back(&name, makes_home, error.into_failure())
-                .await);
+            return Err(self.take_back(&name, made_home, error.into_failure()).await);
         }
         match self
             .finish_account(cx, &name, hash, expires.filter(|_| !create.enabled))
             .await
         {
             Ok(object) => Ok(object),
-            Err(failure) => Err(self.take_back(&name, makes_home, failure).await),
+            Err(failure) => Err(self.take_back(&name, made_home, failure).await),
         }
     }
 
@@ -196,19 +195,26 @@ impl Unix {
     }
 
     /// Removes an account that could not be made whole.
-    async fn take_back(&self, name: &str, made_home: bool, why: Failure) -> CallError {
+    async fn take_back(&self, name: &str, made_home: Option<&str>, why: Failure) -> CallError {
         let mut arguments = Arguments::default();
-        if made_home {
+        if made_home.is_some() {
             arguments.flag("-r");
         }
         let arguments = arguments.on(name);
         let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let result = self.tools.run(Tool::UserDel, &all, b"", way_back()).await;
+        let home = made_home.map(|home| under(&self.policy.prefix, home));
+        if let Some(home) = &home {
+            // userdel leaves a home that does not seem to be the account's, as in a user namespace, which cannot give it
+            // to the account. This one was made a moment ago, where nothing was before.
+            let _ = fs::remove_dir_all(home);
+        }
         let left = match self.read().await {
             Ok(now) => {
                 let group = now.group(name).map(|_| "its group");
                 let account = now.account(name).map(|_| "the account itself");
-                account.or(group)
+                let home = home.filter(|home| fs::symlink_metadata(home).is_ok());
+                account.or(group).or(home.map(|_| "its home directory"))
             }
             Err(_) => Some("what is not known"),
         };

@@ -47,6 +47,13 @@ impl Bench {
         self.folder.path().join(inside)
     }
 
+    /// Whether this process can give a file to another user: not as root of a user namespace with one user.
+    pub(super) fn gives_homes_away(&self) -> bool {
+        let path = self.path("given-away");
+        std::fs::write(&path, "").unwrap();
+        std::os::unix::fs::chown(&path, Some(1000), None).is_ok()
+    }
+
     pub(super) fn file(&self, inside: &str) -> String {
         std::fs::read_to_string(self.path(inside)).unwrap()
     }
