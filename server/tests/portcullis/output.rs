@@ -50,10 +50,39 @@ fn accounts_as_a_table() {
     });
     assert_eq!(
         fake.run(&["account", "list", "r"]).out,
-        "NAME  ID      STATE     GROUPS         SHELL\n\
-         ann   id-ann  enabled   a\\u{1b}[2J, b  /bin/bash\n\
+        "NAME  ID      STATE     SHELL      GROUPS\n\
+         ann   id-ann  enabled   /bin/bash  a\\u{1b}[2J, b\n\
          bob   id-bob  disabled\n"
     );
+}
+
+#[test]
+fn a_table_of_accounts_leaves_out_what_does_not_fit_or_says_nothing_new() {
+    let fake = Fake::start();
+    let attribute = |name: &str, text: &str| Attribute {
+        name: name.to_owned(),
+        values: vec![Value {
+            kind: Some(Kind::Text(text.to_owned())),
+        }],
+    };
+    fake.put(Create {
+        name: "ann".to_owned(),
+        attributes: vec![
+            attribute("uid", "id-ann"),
+            attribute("motto", &"x".repeat(90)),
+            attribute("shell", "/bin/sh"),
+        ],
+        ..Create::default()
+    });
+    assert_eq!(
+        fake.run(&["account", "list", "r"]).out,
+        "NAME  ID      STATE    SHELL\n\
+         ann   id-ann  enabled  /bin/sh\n\
+         \n\
+         not shown: uid, motto (--attribute NAME, or --output json)\n"
+    );
+    let chosen = fake.run(&["account", "list", "r", "--attribute", "motto"]);
+    assert!(chosen.out.contains("MOTTO"), "{chosen:?}");
 }
 
 #[test]

@@ -38,13 +38,17 @@ impl Progress {
 
     /// Says something about one line of the file.
     pub(super) fn say(&self, line: u64, name: Option<&str>, text: &str) {
-        if self.silent {
-            return;
-        }
         let of = name
             .map(|name| format!(" ({})", printable(name)))
             .unwrap_or_default();
-        let text = format!("line {line}{of}: {}", printable(text));
+        self.note(&format!("line {line}{of}: {}", printable(text)));
+    }
+
+    /// Says something about the import as a whole.
+    pub(super) fn note(&self, text: &str) {
+        if self.silent {
+            return;
+        }
         self.bar.suspend(|| {
             // A closed terminal does not stop the import; the results file has it all.
             let _ = writeln!(io::stderr(), "{text}");

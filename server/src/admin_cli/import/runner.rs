@@ -55,8 +55,17 @@ impl Runner {
             let joined = tokio::select! {
                 biased;
                 joined = working.join_next() => joined,
-                _ = &mut interrupt, if !state.stop => {
+                _ = &mut interrupt => {
+                    if state.stop {
+                        // Asked a second time: what is on its way is looked at by the next run.
+                        return Err(CliError::ImportStopped);
+                    }
                     state.stop = true;
+                    interrupt.set(tokio::signal::ctrl_c());
+                    self.progress.note(&format!(
+                        "interrupted: waiting for the {} calls on their way; interrupt again to leave them",
+                        working.len()
+                    ));
                     continue;
                 }
             };

@@ -74,6 +74,7 @@ pub(super) async fn print_found(
     args: &CallArgs,
 ) -> Result<(), CliError> {
     let class = search.object_class();
+    let chosen = !search.attribute_names.is_empty();
     if !context.json() {
         let mut objects = Vec::new();
         let searched = each(caller, search, args, |object| {
@@ -84,7 +85,7 @@ pub(super) async fn print_found(
         let text = match objects.len() {
             0 if searched.is_ok() => format!("no {} was found", class_word(class)),
             0 => return searched,
-            _ => object_table(&objects),
+            _ => object_table(&objects, chosen),
         };
         context.line(&text)?;
         return searched;

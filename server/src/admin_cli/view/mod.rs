@@ -32,3 +32,6 @@ pub(super) trait View {
     /// For programs.
     fn json(&self) -> Value;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,14 @@
 //! Accounts and groups, and what came of a call.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use portcullis_proto::gateway::v1::{Object, ObjectClass, RunResult};
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::{facts, list};
+use super::table::{GAP, WIDTH, facts, list};
+use super::text::printable;
 use super::value::{attributes_json, values_text};
 
 /// One object.
@@ -36,35 +37,91 @@ impl View for Object {
     }
 }
 
-/// A table of objects: the columns are the attributes that any of them has.
-pub(in crate::admin_cli) fn object_table(objects: &[Object]) -> String {
-    let names: BTreeSet<&str> = objects
+/// A table of objects. With `all`, every attribute that any of them has is a column; otherwise only those that fit on a
+/// line and say something that no column before them says, and a last line names the others.
+pub(in crate::admin_cli) fn object_table(objects: &[Object], all: bool) -> String {
+    let stateful = objects.iter().any(|object| object.enabled.is_some());
+    let mut columns = vec![
+        Column::new("name", objects, |object| object.name.clone()),
+        Column::new("id", objects, |object| object.id.clone()),
+    ];
+    if stateful {
+        columns.push(Column::new("state", objects, |object| {
+            object.enabled.map_or("", enabled_word).to_owned()
+        }));
+    }
+    let mut left_out = Vec::new();
+    for name in attribute_names(objects) {
+        let column = Column::new(name, objects, |object| attribute_text(object, name));
+        let width: usize = columns.iter().map(Column::width).sum();
+        let fits = width + column.width() <= usize::from(WIDTH);
+        let new = columns.iter().all(|other| other.cells != column.cells);
+        if all || (fits && new) {
+            columns.push(column);
+        } else {
+            left_out.push(name);
+        }
+    }
+    let heading: Vec<_> = columns.iter().map(|column| column.title).collect();
+    let rows = (0..objects.len()).map(|row| {
+        columns
+            .iter()
+            .map(|column| column.cells[row].clone())
+            .collect()
+    });
+    let table = list(&heading, rows);
+    if left_out.is_empty() {
+        return table;
+    }
+    format!(
+        "{table}\n\nnot shown: {} (--attribute NAME, or --output json)",
+        printable(&left_out.join(", "))
+    )
+}
+
+struct Column<'a> {
+    title: &'a str,
+    cells: Vec<String>,
+}
+
+impl<'a> Column<'a> {
+    fn new(title: &'a str, objects: &[Object], cell: impl Fn(&Object) -> String) -> Self {
+        Self {
+            title,
+            cells: objects.iter().map(cell).collect(),
+        }
+    }
+
+    /// With the space after it.
+    fn width(&self) -> usize {
+        let texts = self.cells.iter().map(String::as_str);
+        texts
+            .chain([self.title])
+            .map(|text| printable(text).chars().count())
+            .max()
+            .unwrap_or_default()
+            + GAP
+    }
+}
+
+/// In the order in which the resource gives them.
+fn attribute_names(objects: &[Object]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    objects
         .iter()
         .flat_map(|object| &object.attributes)
         .map(|attribute| attribute.name.as_str())
-        .collect();
-    let stateful = objects.iter().any(|object| object.enabled.is_some());
-    let mut heading = vec!["name", "id"];
-    if stateful {
-        heading.push("state");
-    }
-    heading.extend(&names);
-    let rows = objects.iter().map(|object| {
-        let mut row = vec![object.name.clone(), object.id.clone()];
-        if stateful {
-            row.push(object.enabled.map_or("", enabled_word).to_owned());
-        }
-        row.extend(names.iter().map(|name| {
-            object
-                .attributes
-                .iter()
-                .find(|attribute| attribute.name == *name)
-                .map(|attribute| values_text(&attribute.values))
-                .unwrap_or_default()
-        }));
-        row
-    });
-    list(&heading, rows)
+        .filter(|name| seen.insert(*name))
+        .collect()
+}
+
+fn attribute_text(object: &Object, name: &str) -> String {
+    object
+        .attributes
+        .iter()
+        .find(|attribute| attribute.name == name)
+        .map(|attribute| values_text(&attribute.values))
+        .unwrap_or_default()
 }
 
 /// What an action gave back.

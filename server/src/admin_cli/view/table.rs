@@ -4,7 +4,10 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::text::printable;
 
-const WIDTH: u16 = 100;
+/// Columns of text that a table takes at most, where its content allows.
+pub(super) const WIDTH: u16 = 100;
+/// Spaces between two columns.
+pub(super) const GAP: usize = 2;
 
 /// A table with a heading over each column.
 pub(in crate::admin_cli) fn list(
@@ -44,7 +47,7 @@ fn plain() -> Table {
 
 fn finish(table: &mut Table) -> String {
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP as u16));
     }
     table.trim_fmt()
 }
