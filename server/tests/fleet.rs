@@ -239,6 +239,8 @@ async fn a_revoked_gateway_loses_its_link_and_gets_no_other() {
     server.fleet.wake("host1");
     let outcome = server.fleet.execute("host1", call("c2", ANSWERS)).await;
     assert!(is_unavailable(&outcome.unwrap()));
+    let error = server.fleet.ping("host1").await.unwrap_err().to_string();
+    assert!(error.contains("revoked"), "{error}");
     assert_eq!(gateway.calls(), 1);
     let row = server.repository.gateways().find("host1").await.unwrap();
     assert_eq!(row.unwrap().registration.standing, Standing::Revoked);
@@ -382,7 +384,7 @@ async fn a_link_of_full_age_is_replaced_without_losing_a_call() {
     let _dialled = enrolled(&server, "dialled").await;
     server.until_connected("dialling").await;
     for name in ["dialled", "dialling"] {
-        let first = server.fleet.status(name).unwrap().session.session_id;
+        let first = server.session_id(name).await;
         let replaced = || {
             let link = server.fleet.status(name);
             std::future::ready(link.is_some_and(|link| link.session.session_id != first))

@@ -18,13 +18,16 @@ use super::link::Link;
 use super::roster::REPLACEMENT;
 use super::transport::SendError;
 use super::{CallError, Fleet, SearchStream, printable};
-use crate::repository::{Reach, RepositoryError};
+use crate::repository::{Gateway, Reach, RepositoryError};
 
 /// How much longer than the gateway the server waits for an outcome.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the server waits where the call leaves the time to the gateway.
 const LONGEST: Duration = Duration::from_mins(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+const REVOKED: &str = "it is revoked: `portcullis gateway restore` lets it enrol again";
+const EVICTED: &str =
+    "it was evicted: it may enrol again with the token from `portcullis gateway token`";
 /// Random bytes that a ping carries.
 const PING_LEN: usize = 32;
 
@@ -173,12 +176,8 @@ impl Fleet {
             .gateways()
             .look(gateway_id, move |registration, keys| {
                 match registration.standing {
-                    Standing::Revoked => MayCall::No(
-                        "it is revoked: `portcullis gateway restore` lets it enrol again",
-                    ),
-                    Standing::Evicted => MayCall::No(
-                        "it was evicted: it may enrol again with the token from `portcullis gateway token`",
-                    ),
+                    Standing::Revoked => MayCall::No(REVOKED),
+                    Standing::Evicted => MayCall::No(EVICTED),
                     Standing::Admitted
                         if !closed && registration.may_call(gateway_id, scope, key, keys) =>
                     {
@@ -198,15 +197,32 @@ impl Fleet {
 
     async fn not_connected(&self, gateway: &str) -> Result<CallError, RepositoryError> {
         let row = self.inner.repository.gateways().find(gateway).await?;
-        let reason = row
-            .and_then(|row| row.last_error)
-            .unwrap_or_else(|| "no link has come about yet".to_owned());
+        let reason = row.map_or_else(|| "there is no gateway of that name".to_owned(), why_away);
         Ok(CallError::NotConnected {
             gateway: gateway.to_owned(),
             reason: format!(
                 "{reason}; nothing was sent, and `portcullis gateway show {gateway}` tells more"
             ),
         })
+    }
+}
+
+fn why_away(row: Gateway) -> String {
+    let standing = match row.registration.standing {
+        Standing::Revoked => Some(REVOKED),
+        Standing::Evicted => Some(EVICTED),
+        Standing::Admitted => None,
+    };
+    let awaited = match row.reach {
+        Reach::Address(_) => "it is being dialled",
+        Reach::DialOut => {
+            "it is to dial this server and does not: look whether it is enrolled and runs"
+        }
+    };
+    match (standing, row.last_error) {
+        (Some(standing), _) => standing.to_owned(),
+        (None, Some(error)) => error,
+        (None, None) => awaited.to_owned(),
     }
 }
 

@@ -184,10 +184,9 @@ impl Fleet {
     pub fn wake(&self, gateway: &str) {
         let name = gateway.to_owned();
         let fleet = self.clone();
-        self.inner.roster.ensure_dialler(gateway, || {
+        self.inner.roster.wake_dialler(gateway, || {
             tokio::spawn(fleet.keep_dialling(name)).abort_handle()
         });
-        self.inner.roster.redial(gateway).notify_one();
     }
 }
 

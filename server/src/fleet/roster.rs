@@ -204,11 +204,13 @@ impl Roster {
         self.with_slot(gateway, |slot| Arc::clone(&slot.redial))
     }
 
-    /// Starts the task that dials this gateway, unless it runs.
-    pub(super) fn ensure_dialler(&self, gateway: &str, start: impl FnOnce() -> AbortHandle) {
+    /// Starts the task that dials this gateway, or where it runs tells it to look and dial again.
+    pub(super) fn wake_dialler(&self, gateway: &str, start: impl FnOnce() -> AbortHandle) {
         self.with_slot(gateway, |slot| {
             if slot.dialler.as_ref().is_none_or(AbortHandle::is_finished) {
                 slot.dialler = Some(start());
+            } else {
+                slot.redial.notify_one();
             }
         });
     }

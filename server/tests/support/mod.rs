@@ -108,6 +108,17 @@ impl Server {
         .await;
     }
 
+    /// The session of the live link, which may be just being replaced.
+    pub(crate) async fn session_id(&self, name: &str) -> [u8; 8] {
+        loop {
+            let changed = self.fleet.changed();
+            if let Some(link) = self.fleet.status(name) {
+                return link.session.session_id;
+            }
+            timeout(PATIENCE, changed).await.unwrap();
+        }
+    }
+
     /// Waits for something that a change of a link brings about.
     pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
         let wait = async {
