@@ -27,7 +27,7 @@ impl Backoff {
         wait
     }
 
-    /// A session held: the next failure is the first.
+    /// A session was opened: the next failure is the first.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis_common::handshake::Preamble;
 use portcullis_common::rotation::Identity;
@@ -17,9 +17,6 @@ use super::backoff::Backoff;
 use super::dial_in::NO_KEY;
 use super::keys::Standing;
 use crate::key_store::KeyStoreError;
-
-/// A session that held this long was a good one.
-const GOOD_SESSION: Duration = Duration::from_secs(10);
 
 /// The server to dial.
 #[derive(Clone, Debug)]
@@ -64,15 +61,13 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
         match opened {
             Ok(mut session) => {
                 last_error.clear();
-                let began = Instant::now();
                 tokio::select! {
                     // The new key is proved by a fresh handshake; the old session carries its calls meanwhile.
                     () = agent.until_installed() => continue,
                     _ = &mut session => {}
                 }
-                if began.elapsed() >= GOOD_SESSION {
-                    backoff.reset();
-                }
+                // The server was well enough to shake hands: whatever failed before is over.
+                backoff.reset();
             }
             Err(error) => {
                 let text = error.to_string();
