@@ -36,6 +36,8 @@ pub(crate) enum Fate {
     LostUnknown,
     /// It is created, and no answer ever comes.
     CreatedHangs,
+    /// It is created, and the first look does not see it yet.
+    CreatedLate,
 }
 
 #[derive(Default)]
@@ -301,8 +303,11 @@ impl State {
             Verb::Schema(_) => done(Some(Detail::Schema(schema()))),
             Verb::Test(_) => done(Some(Detail::Report("ready".to_owned()))),
             Verb::Create(create) => return self.create(create),
-            Verb::Get(get) => match self.named(get.object) {
-                Some(account) => done(Some(Detail::Object(object(account)))),
+            Verb::Get(get) => match self.named(get.object).cloned() {
+                Some(account) if self.fates.remove(&account.name) == Some(Fate::CreatedLate) => {
+                    failed(FailureKind::NotFound)
+                }
+                Some(account) => done(Some(Detail::Object(object(&account)))),
                 None => failed(FailureKind::NotFound),
             },
             Verb::Authenticate(authenticate) => match self.named(authenticate.object) {
@@ -341,12 +346,12 @@ impl State {
         match fate {
             Some(Fate::Fails(kind)) => return Some(failed(kind)),
             Some(Fate::LostUnknown) => return Some(unknown()),
-            Some(Fate::CreatedUnknown | Fate::CreatedHangs) | None => {}
+            Some(Fate::CreatedUnknown | Fate::CreatedHangs | Fate::CreatedLate) | None => {}
         }
         let made = object(&create);
         self.accounts.insert(create.name.clone(), create);
         match fate {
-            Some(Fate::CreatedUnknown) => Some(unknown()),
+            Some(Fate::CreatedUnknown | Fate::CreatedLate) => Some(unknown()),
             Some(Fate::CreatedHangs) => None,
             _ => Some(done(Some(Detail::Object(made)))),
         }

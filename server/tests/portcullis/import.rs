@@ -242,6 +242,18 @@ fn what_nobody_knows_is_looked_at_before_anything_is_sent() {
 }
 
 #[test]
+fn a_call_of_an_earlier_run_that_arrives_after_the_look_is_not_taken_for_somebody_elses() {
+    let fake = Fake::start();
+    let file = fake.file("people.csv", "name,password\nann,pw\n");
+    let import = ["account", "import", "r", file.to_str().unwrap()];
+    fake.fate("ann", Fate::CreatedLate);
+    assert_eq!(fake.run(&import).code, Some(3));
+    let second = fake.run(&import);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!(results(&file)[1]["status"], "done");
+}
+
+#[test]
 fn an_account_that_is_not_as_the_file_wants_it_is_never_taken_for_done() {
     let fake = Fake::start();
     let file = fake.file(

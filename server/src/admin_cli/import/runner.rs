@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -14,6 +15,9 @@ use crate::admin_cli::error::CliError;
 
 /// Rows in a row that find the resource out of reach before the rest is spared the attempt.
 const MAX_UNAVAILABLE: u32 = 10;
+
+/// Interrupts that follow each other this closely are one.
+const SAME_INTERRUPT: Duration = Duration::from_millis(300);
 
 /// One run of an import.
 pub(super) struct Runner {
@@ -33,6 +37,8 @@ struct State {
     names: HashMap<String, u64>,
     /// Lines beyond the last result of an earlier run that it may have begun all the same.
     beyond: u16,
+    /// It was said that such lines are looked at.
+    told: bool,
     unavailable: u32,
     stop: bool,
     fatal: Option<CliError>,
@@ -44,6 +50,7 @@ impl Runner {
         let mut state = State::default();
         let mut working = JoinSet::new();
         let mut interrupt = pin!(tokio::signal::ctrl_c());
+        let mut interrupted = None;
         let mut exhausted = false;
         loop {
             while !exhausted && !state.stop && working.len() < usize::from(self.jobs) {
@@ -56,11 +63,17 @@ impl Runner {
                 biased;
                 joined = working.join_next() => joined,
                 _ = &mut interrupt => {
+                    // One keystroke can arrive as two signals: at the process, and at its group.
+                    if interrupted.is_some_and(|at: Instant| at.elapsed() < SAME_INTERRUPT) {
+                        interrupt.set(tokio::signal::ctrl_c());
+                        continue;
+                    }
                     if state.stop {
                         // Asked a second time: what is on its way is looked at by the next run.
                         return Err(CliError::ImportStopped);
                     }
                     state.stop = true;
+                    interrupted = Some(Instant::now());
                     interrupt.set(tokio::signal::ctrl_c());
                     self.progress.note(&format!(
                         "interrupted: waiting for the {} calls on their way; interrupt again to leave them",
@@ -111,32 +124,38 @@ impl Runner {
             return self.broken(state, &error);
         }
         state.names.insert(row.name.clone(), row.line);
-        let (task, why) = match self.earlier.status(&row.name) {
+        let earlier = self.earlier.status(&row.name);
+        let mut attempt = self.earlier.attempts(&row.name) + 1;
+        let task = match earlier {
             Some(LineStatus::Done) => {
                 state.summary.skipped += 1;
                 return Ok(());
             }
-            Some(LineStatus::Indeterminate) => (Task::LookFirst, "came of it is not known"),
-            Some(LineStatus::Failed) => (Task::Create, ""),
-            None if self.may_have_begun(state, row.line) => {
-                (Task::LookFirst, "came of it was not written down")
+            Some(LineStatus::Failed) => Task::Create,
+            Some(LineStatus::Indeterminate) => {
+                self.progress.say(
+                    row.line,
+                    Some(&row.name),
+                    "what came of it is not known: looking whether the account is there before sending anything",
+                );
+                Task::LookFirst
             }
-            None => (Task::Create, ""),
+            None if self.may_have_begun(state, row.line) => {
+                if !std::mem::replace(&mut state.told, true) {
+                    self.progress.note(&format!(
+                        "from line {} on, an earlier run may have begun lines without writing down what came of them: \
+                         looking whether the account is there before sending anything",
+                        row.line
+                    ));
+                }
+                // The one without a result counts too: no call id is ever used for two calls.
+                attempt += 1;
+                Task::LookFirst
+            }
+            None => Task::Create,
         };
-        let mut attempt = self.earlier.attempts(&row.name) + 1;
         if task == Task::LookFirst {
             state.summary.looked_at += 1;
-            self.progress.say(
-                row.line,
-                Some(&row.name),
-                &format!(
-                    "what {why}: looking whether the account is there before sending anything"
-                ),
-            );
-            // The one without a result counts too: no call id is ever used for two calls.
-            if self.earlier.status(&row.name).is_none() {
-                attempt += 1;
-            }
         }
         working.spawn(self.worker.clone().work(row, task, attempt));
         Ok(())

@@ -81,7 +81,24 @@ impl Worker {
             }
         }
         let args = self.call.with_id(call_id.clone());
-        match self.caller.execute(Verb::Create(row.create()), &args).await {
+        let mut created = self.caller.execute(Verb::Create(row.create()), &args).await;
+        if task == Task::LookFirst && already_exists(&created) {
+            // The earlier run's call was still on its way when we looked.
+            match self.look(&row, &format!("{call_id}-again")).await {
+                Ok(Some(result)) => {
+                    return Worked {
+                        result: LineResult {
+                            call_id: Some(call_id),
+                            ..result
+                        },
+                        fatal: None,
+                    };
+                }
+                Ok(None) => {}
+                Err(error) => created = Err(error),
+            }
+        }
+        match created {
             Ok(answer) => Worked {
                 result: LineResult {
                     call_id: Some(call_id),
@@ -192,6 +209,16 @@ fn unsuccessful(row: &Row, call_id: String, status: LineStatus, error: CliError)
         error => Some(error),
     };
     Worked { result, fatal }
+}
+
+fn already_exists(created: &Result<Answer, CliError>) -> bool {
+    matches!(
+        created,
+        Err(CliError::CallFailed {
+            kind: FailureKind::AlreadyExists,
+            ..
+        })
+    )
 }
 
 fn object_of(answer: Answer) -> Option<Object> {

@@ -83,6 +83,7 @@ impl View for Gateway {
             ("connectors", Some(connectors)),
             ("last error", Some(self.last_error.clone())),
             ("alarms", Some(self.alarms.join("\n"))),
+            ("next", next_step(self)),
         ])
     }
 
@@ -153,6 +154,21 @@ fn key_word(gateway: &Gateway) -> &'static str {
     } else {
         "behind"
     }
+}
+
+/// What lets a gateway come back that an administrator has shut out.
+fn next_step(gateway: &Gateway) -> Option<String> {
+    let verb = match gateway.state() {
+        GatewayState::Evicted => "token",
+        GatewayState::Revoked => "restore",
+        GatewayState::Registered | GatewayState::Enrolled | GatewayState::Unspecified => {
+            return None;
+        }
+    };
+    Some(format!(
+        "`portcullis gateway {verb} {}` lets it enrol again",
+        gateway.name
+    ))
 }
 
 fn way(gateway: &Gateway) -> String {
