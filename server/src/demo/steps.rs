@@ -467,6 +467,7 @@ fn create_scratch_root(root: &Path) -> Result<(), DemoError> {
         ("group", "root:x:0:\nusers:x:100:\n", 0o644),
         ("shadow", "root:*:20000:0:99999:7:::\n", 0o600),
         ("gshadow", "root:*::\nusers:!::\n", 0o600),
+        ("shells", "/bin/sh\n/bin/bash\n", 0o644),
         (
             "login.defs",
             "UID_MIN 1000\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\nUSERGROUPS_ENAB yes\n",
