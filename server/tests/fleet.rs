@@ -15,7 +15,10 @@ use portcullis_proto::gateway::v1::{FailureKind, Outcome, outcome, search_item};
 use portcullis_server::fleet::{Rotation, SyncState};
 use portcullis_server::repository::{Reach, RotateError};
 use support::gateway::{ANSWERS, CUTS, FakeGateway, WAITS};
+use support::proxy::Proxy;
 use support::{PATIENCE, Server, call, last};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
@@ -247,6 +250,23 @@ async fn a_revoked_gateway_loses_its_link_and_gets_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revoke_ends_also_the_calls_of_a_replaced_link() {
+    let server = Server::start().await;
+    let gateway = enrolled(&server, "host1").await;
+    let fleet = server.fleet.clone();
+    let in_flight = tokio::spawn(async move { fleet.execute("host1", call("slow", WAITS)).await });
+    gateway.begun().await;
+    let progress = server.fleet.rotate(Rotation::default(), PATIENCE).await;
+    last(progress.unwrap()).await;
+    server.until_connected("host1").await;
+    assert!(!in_flight.is_finished());
+
+    server.fleet.close("host1").await;
+    let outcome = timeout(PATIENCE, in_flight).await.unwrap().unwrap();
+    assert!(is_indeterminate(&outcome.unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_refused_once_another_server_has_revoked_the_gateway() {
     let server = Server::start().await;
     let gateway = enrolled(&server, "host1").await;
@@ -394,6 +414,86 @@ async fn a_link_of_full_age_is_replaced_without_losing_a_call() {
             let outcome = outcome.unwrap();
             assert!(is_done(&outcome), "{name}: {outcome:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_falls_silent_is_given_up_and_comes_back() {
+    let server = Server::start_with(|config| {
+        config.links.keep_alive_interval = Duration::from_millis(200);
+        config.links.keep_alive_timeout = Duration::from_millis(200);
+        config.channel.handshake_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let token = server.add("host1", Reach::DialOut, false).await;
+    let gateway = FakeGateway::with_token(&token);
+    let (address, _listening) = gateway.listen_anywhere().await;
+    let proxy = Proxy::to(address).await;
+    let reach = Reach::Address(proxy.address.to_string());
+    let gateways = server.repository.gateways();
+    gateways.set_reach("host1", reach).await.unwrap();
+    server.fleet.wake("host1");
+    server.until_connected("host1").await;
+
+    let fleet = server.fleet.clone();
+    let in_flight = tokio::spawn(async move { fleet.execute("host1", call("slow", WAITS)).await });
+    gateway.begun().await;
+    proxy.freeze();
+    let outcome = timeout(PATIENCE, in_flight).await.unwrap().unwrap();
+    assert!(is_indeterminate(&outcome.unwrap()));
+    server
+        .until("the loss", || {
+            std::future::ready(server.fleet.status("host1").is_none())
+        })
+        .await;
+    let outcome = server.fleet.execute("host1", call("c", ANSWERS)).await;
+    assert!(is_unavailable(&outcome.unwrap()));
+    proxy.thaw();
+    server.until_connected("host1").await;
+    let outcome = server.fleet.execute("host1", call("c", ANSWERS)).await;
+    assert!(is_done(&outcome.unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_neither_cut_a_link_nor_keep_others_out_for_long() {
+    let server = Server::start_with(|config| {
+        config.channel.handshake_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let token = server.add("host1", Reach::DialOut, false).await;
+    let gateway = FakeGateway::with_token(&token);
+    let _task = gateway.dial(server.dial_out, "host1");
+    server.until_connected("host1").await;
+    let session = server.session_id("host1").await;
+
+    // Says that it is host1, in the bytes of message 0, and then nothing.
+    let id = token.gateway_id().to_bytes();
+    let preamble = [&[0x10, 0, 17, 1][..], &id].concat();
+    let mut stalled = Vec::new();
+    for number in 0..400 {
+        let mut io = TcpStream::connect(server.dial_out).await.unwrap();
+        match number % 3 {
+            0 => io.write_all(&preamble).await.unwrap(),
+            1 => io.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap(),
+            _ => {}
+        }
+        stalled.push(io);
+    }
+    let outcome = server.fleet.execute("host1", call("c", ANSWERS)).await;
+    assert!(is_done(&outcome.unwrap()));
+    assert_eq!(server.session_id("host1").await, session);
+    let row = server.repository.gateways().find("host1").await.unwrap();
+    assert_eq!(row.unwrap().last_error, None, "a living link has no error");
+
+    let token = server.add("host2", Reach::DialOut, false).await;
+    let second = FakeGateway::with_token(&token);
+    let _second = second.dial(server.dial_out, "host2");
+    server.until_connected("host2").await;
+    assert_eq!(server.session_id("host1").await, session);
+    for io in &mut stalled {
+        // Everyone of them is told in the end, or just cut off.
+        let closed = timeout(PATIENCE, io.read_to_end(&mut Vec::new())).await;
+        let _ = closed.unwrap();
     }
 }
 

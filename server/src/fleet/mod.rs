@@ -128,12 +128,7 @@ impl Fleet {
         if let Some((_, listener)) = self.inner.dial_out.get() {
             listener.abort();
         }
-        let links = self.inner.roster.clear();
-        let sessions: Vec<_> = links
-            .iter()
-            .map(|link| Arc::clone(link.session()))
-            .collect();
-        drop(links);
+        let sessions = self.inner.roster.clear();
         let all_closed = async {
             for session in &sessions {
                 session.closed().await;
@@ -174,8 +169,7 @@ impl Fleet {
 
     /// After an evict, a revoke or a new registration was stored: ends the gateway's sessions at once. Calls in flight become indeterminate.
     pub async fn close(&self, gateway: &str) {
-        if let Some(link) = self.inner.roster.cut(gateway) {
-            link.session().closed().await;
+        if self.inner.roster.cut(gateway) {
             tracing::info!(gateway, "link closed");
         }
     }

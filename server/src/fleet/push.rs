@@ -45,8 +45,8 @@ impl Fleet {
             .await??;
         tracing::info!(new = %id, ?replaced, compromised = rotation.compromised, "gateway key rotated");
         if rotation.compromised {
-            for link in self.inner.roster.links() {
-                self.inner.roster.cut(&link.gateway);
+            for gateway in self.inner.roster.gateways() {
+                self.inner.roster.cut(&gateway);
             }
         }
         Ok(self.synchronize(wait).await?)

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use portcullis_common::stream::Session;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -27,6 +28,8 @@ pub(super) struct Roster {
 #[derive(Debug, Default)]
 struct Slot {
     link: Option<Arc<Link>>,
+    /// Sessions of replaced links, on which calls may still be on the way.
+    retired: Vec<Arc<Session>>,
     /// A link was closed to be replaced, and its successor is awaited until then.
     awaited_until: Option<Instant>,
     /// Why the last push through this link failed.
@@ -53,6 +56,13 @@ impl Throttle {
             *last = Some(now);
         }
         ready
+    }
+}
+
+impl Slot {
+    fn retire(&mut self, link: &Link) {
+        self.retired.retain(|session| !session.is_closed());
+        self.retired.push(Arc::clone(link.session()));
     }
 }
 
@@ -91,6 +101,11 @@ impl Roster {
         links
     }
 
+    /// Every gateway of which anything is known here.
+    pub(super) fn gateways(&self) -> Vec<String> {
+        lock(&self.slots).keys().cloned().collect()
+    }
+
     pub(super) fn standing(&self, gateway: &str) -> Standing {
         let slots = lock(&self.slots);
         slots
@@ -111,6 +126,9 @@ impl Roster {
             let expected = slot.awaited_until.take().is_some();
             slot.push_error = None;
             let former = slot.link.replace(Arc::clone(link));
+            if let Some(former) = &former {
+                slot.retire(former);
+            }
             if let Some(former) = former.as_ref().filter(|_| link.dialled_out && !expected) {
                 let now = Instant::now();
                 slot.replacements.push_back(now);
@@ -150,11 +168,10 @@ impl Roster {
     /// Closes a link that the gateway opened, so that it opens another, which is awaited.
     pub(super) fn dismiss(&self, link: &Arc<Link>) {
         let dismissed = self.with_slot(&link.gateway, |slot| {
-            slot.link
-                .take_if(|held| Arc::ptr_eq(held, link))
-                .inspect(|_| {
-                    slot.awaited_until = Some(Instant::now() + REPLACEMENT);
-                })
+            let dismissed = slot.link.take_if(|held| Arc::ptr_eq(held, link))?;
+            slot.retire(&dismissed);
+            slot.awaited_until = Some(Instant::now() + REPLACEMENT);
+            Some(dismissed)
         });
         if let Some(dismissed) = dismissed {
             Link::retire(dismissed);
@@ -185,18 +202,19 @@ impl Roster {
         self.with_slot(gateway, |slot| slot.failures.ready())
     }
 
-    /// Ends a gateway's link at once.
-    pub(super) fn cut(&self, gateway: &str) -> Option<Arc<Link>> {
-        let link = self.with_slot(gateway, |slot| {
+    /// Ends a gateway's link at once, and those replaced that still carry calls. True: there was one.
+    pub(super) fn cut(&self, gateway: &str) -> bool {
+        let (link, retired) = self.with_slot(gateway, |slot| {
             slot.awaited_until = None;
             slot.push_error = None;
-            slot.link.take()
+            (slot.link.take(), std::mem::take(&mut slot.retired))
         });
-        if let Some(link) = &link {
-            link.session().close();
+        let live = link.as_ref().map(|link| link.session());
+        for session in retired.iter().chain(live) {
+            session.close();
         }
         self.changed();
-        link
+        live.is_some()
     }
 
     /// Tells the task that dials this gateway.
@@ -215,18 +233,18 @@ impl Roster {
         });
     }
 
-    /// Stops dialling and forgets every link, giving them.
-    pub(super) fn clear(&self) -> Vec<Arc<Link>> {
+    /// Stops dialling and forgets every link: gives the sessions, which end when their last call has.
+    pub(super) fn clear(&self) -> Vec<Arc<Session>> {
         let slots = std::mem::take(&mut *lock(&self.slots));
-        slots
-            .into_values()
-            .filter_map(|slot| {
-                if let Some(dialler) = slot.dialler {
-                    dialler.abort();
-                }
-                slot.link
-            })
-            .collect()
+        let mut sessions = Vec::new();
+        for slot in slots.into_values() {
+            if let Some(dialler) = slot.dialler {
+                dialler.abort();
+            }
+            sessions.extend(slot.retired);
+            sessions.extend(slot.link.map(|link| Arc::clone(link.session())));
+        }
+        sessions
     }
 
     fn with_slot<T>(&self, gateway: &str, then: impl FnOnce(&mut Slot) -> T) -> T {

@@ -1,6 +1,7 @@
 //! A server's fleet over a repository in a temporary folder, and a gateway in this very process.
 
 pub(crate) mod gateway;
+pub(crate) mod proxy;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
