@@ -9,6 +9,8 @@ fn problems(text: &str) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
+/// On Windows the default paths are others.
+#[cfg(unix)]
 #[test]
 fn the_sample_in_deploy_is_what_holds_without_a_configuration() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/gateway.toml");
@@ -165,4 +167,34 @@ fn a_file_that_is_not_there_is_an_error_only_where_it_was_named() {
     let missing = folder.path().join("gateway.toml");
     let found = Config::load(Some(&missing)).unwrap_err();
     assert!(found[0].message.contains("there is no such file"));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_connectors_in_the_sample_are_ones_that_the_program_knows() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/gateway.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let (_, samples) = text.split_once("\n# [connectors.").unwrap();
+    let stands = |line: &str| line.starts_with('[') || line.contains(" = ");
+    let uncommented: String = format!("[connectors.{samples}")
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap_or(line))
+        .filter(|line| stands(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let config = Config::parse(&file, &uncommented).unwrap();
+    let names: Vec<_> = config
+        .connectors
+        .connectors
+        .iter()
+        .map(|c| &c.name)
+        .collect();
+    assert_eq!(names, ["hr", "local"]);
+    // The folder of scripts alone is missing here.
+    let problems = crate::connector::Connectors::from_config(&config.connectors)
+        .err()
+        .unwrap_or_default();
+    for problem in problems {
+        assert_eq!(problem.key, "connectors.hr.folder", "{problem}");
+    }
 }
