@@ -65,7 +65,7 @@ fn bulk_item() -> pb::SearchItem {
     let content = pb::Attribute {
         name: "content".to_owned(),
         values: vec![pb::Value {
-            kind: Some(pb::value::Kind::Binary(vec![0x5a; BULK_ITEM].into())),
+            kind: Some(pb::value::Kind::Binary(vec![0x5a; BULK_ITEM])),
         }],
     };
     pb::SearchItem {

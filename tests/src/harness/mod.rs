@@ -6,6 +6,7 @@ mod gateway;
 mod process;
 mod programs;
 mod proxy;
+mod scripts;
 mod server;
 mod site;
 
@@ -18,6 +19,7 @@ pub use gateway::{Dial, Gateway};
 pub use process::{Finished, Process, run, run_to_end};
 pub use programs::Programs;
 pub use proxy::{Proxy, Recording};
+pub use scripts::Scripts;
 pub use server::{Admin, Server};
 pub use site::{Site, free_port};
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::HarnessError;
 
@@ -25,6 +25,8 @@ impl Programs {
     /// [`HarnessError`] where they cannot be built or are not there afterwards.
     pub fn built() -> Result<&'static Self, HarnessError> {
         static BUILT: OnceLock<Programs> = OnceLock::new();
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(programs) = BUILT.get() {
             return Ok(programs);
         }

@@ -1,0 +1,148 @@
+//! Fault runs: `cargo run -p portcullis-tests --bin chaos -- links --kills 100`, `… simulation --seeds 5000`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use portcullis_tests::chaos::links;
+use portcullis_tests::simulation;
+use serde_json::{Value, json};
+
+/// Breaks things at random and checks what has to hold nevertheless. Ends with 1 where a promise was broken.
+#[derive(Parser)]
+struct Cli {
+    /// One JSON object a line, the last a summary.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Kills server and gateways while calls run and keys rotate.
+    Links {
+        /// Processes to kill.
+        #[arg(long, default_value_t = 100)]
+        kills: u32,
+        /// Gateways; every second one dials out.
+        #[arg(long, default_value_t = 2)]
+        gateways: usize,
+        /// Who is killed and when; random where not given, and always printed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Both ends under a fake clock, one world for each seed.
+    Simulation {
+        /// How many.
+        #[arg(long, default_value_t = 5000)]
+        seeds: u64,
+        /// The first; random where not given, and always printed.
+        #[arg(long)]
+        first: Option<u64>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let kept = match cli.command {
+        Command::Links {
+            kills,
+            gateways,
+            seed,
+        } => links(kills, gateways, seed, cli.json),
+        Command::Simulation { seeds, first } => Ok(simulation(seeds, first, cli.json)),
+    };
+    match kept {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("chaos: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn links(
+    kills: u32,
+    gateways: usize,
+    seed: Option<u64>,
+    json: bool,
+) -> Result<bool, Box<dyn std::error::Error>> {
+    let plan = links::Plan {
+        kills,
+        gateways,
+        seed: seed.unwrap_or_else(rand::random),
+    };
+    eprintln!("seed {}", plan.seed);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let summary = runtime.block_on(links::run(&plan, |event| tell(event, json)))?;
+    let kept = summary.broken.is_empty();
+    if json {
+        println!("{}", serde_json::to_string(&summary)?);
+    } else {
+        println!(
+            "{} kills ({} of the server), {} rotations, {} calls done, {} failed, {} indeterminate, {} without an answer; \
+             links back after {} ms (median), {} ms (longest); {:.0} s",
+            summary.kills,
+            summary.server_kills,
+            summary.rotations,
+            summary.calls.done,
+            summary.calls.failed,
+            summary.calls.indeterminate,
+            summary.calls.unanswered,
+            summary.recovery_ms_median,
+            summary.recovery_ms_max,
+            summary.seconds
+        );
+        for broken in &summary.broken {
+            println!("BROKEN: {broken}");
+        }
+        if kept {
+            println!(
+                "every link came back, every gateway ended on the current key, no call was carried out twice"
+            );
+        }
+    }
+    Ok(kept)
+}
+
+fn tell(event: &Value, json: bool) {
+    if json {
+        println!("{event}");
+    } else {
+        eprintln!("{event}");
+    }
+}
+
+fn simulation(seeds: u64, first: Option<u64>, json: bool) -> bool {
+    let first = first.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    eprintln!("seeds from {first}");
+    let report = simulation::run(
+        first..first.saturating_add(seeds),
+        simulation::Options::default(),
+    );
+    for failure in &report.failures {
+        if json {
+            println!("{}", json!(failure));
+        } else {
+            println!("seed {}: BROKEN: {}", failure.seed, failure.promise);
+        }
+    }
+    let seconds = report.took.as_secs_f64();
+    if json {
+        println!(
+            "{}",
+            json!({"summary": "simulation", "first": first, "seeds": report.seeds, "failures": report.failures.len(),
+                "counts": report.counts, "seconds": seconds})
+        );
+    } else {
+        println!(
+            "{} seeds from {first}, {} broke a promise; {:.1} s\n{}",
+            report.seeds,
+            report.failures.len(),
+            seconds,
+            json!(report.counts)
+        );
+    }
+    report.failures.is_empty() && report.seeds == seeds
+}

@@ -1,0 +1,4 @@
+//! Fault runs: real processes killed at random, and what has to hold nevertheless.
+
+pub mod calls;
+pub mod links;

@@ -1,0 +1,305 @@
+//! What is wrong is told with what to do, before anything starts; nothing half-done stays.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use portcullis_tests::harness::{Dial, Gateway, Scripts, Server, Site, run};
+
+use crate::Pair;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_named() {
+    let pair = Pair::dialled_in("").await.unwrap();
+    let Dial::In(port) = pair.gateway.dial else {
+        unreachable!("it is dialled")
+    };
+    let mut other = Gateway::new(&pair.site, "other", pair.gateway.dial, "").unwrap();
+    let token = pair.admin.add_gateway("other", "", false).await.unwrap();
+    other.enroll(&token).unwrap();
+    let ended = other.start().unwrap().wait().unwrap();
+    assert_eq!(ended.code(), Some(1));
+    assert!(other.log().contains(&port.to_string()), "{}", other.log());
+
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = occupied.local_addr().unwrap().port();
+    let data = pair.site.folder("second").unwrap();
+    let mut second = Server::configured(&pair.site, "second", &data, "").unwrap();
+    let text = fs::read_to_string(&second.config).unwrap();
+    let changed = text.replace(&second.dial_out_port.to_string(), &port.to_string());
+    fs::write(&second.config, changed).unwrap();
+    second.cli(&["init"]).unwrap().ok().unwrap();
+    let ended = second.start().unwrap().wait().unwrap();
+    assert_eq!(ended.code(), Some(1));
+    assert!(second.log().contains(&port.to_string()), "{}", second.log());
+}
+
+#[test]
+fn a_broken_configuration_is_told_with_file_line_and_key() {
+    let site = Site::new().unwrap();
+    let data = site.folder("server").unwrap();
+    for (more, key) in [
+        ("[links]\nbackof_min = \"1s\"\n", "backof_min"),
+        ("[channel]\nsuites = [\"DES\"]\n", "suites"),
+        ("[keys]\ntoken_lifetime = \"soon\"\n", "token_lifetime"),
+        ("[keys\n", "[keys"),
+    ] {
+        let server = Server::configured(&site, "server", &data, "").unwrap();
+        // Alone in the file: a table that stood twice would be the first mistake.
+        fs::write(&server.config, format!("data_dir = {data:?}\n{more}")).unwrap();
+        for verb in ["validate", "serve", "init"] {
+            let refused = server.cli(&[verb]).unwrap();
+            assert_eq!(refused.status.code(), Some(1), "{verb} {key}: {refused:?}");
+            assert!(refused.stderr.contains("server.toml"), "{refused:?}");
+            assert!(refused.stderr.contains("line "), "{refused:?}");
+            assert!(refused.stderr.contains(key), "{refused:?}");
+        }
+        assert!(!data.join("portcullis.db").exists(), "{key}");
+    }
+
+    for (text, key) in [
+        ("instanze = \"a\"\n", "instanze"),
+        ("[limits]\ncalls = 0\n", "calls"),
+        ("[listen]\naddress = \"nowhere\"\n", "address"),
+        ("[connectors.a]\ntype = \"telepathy\"\n", "telepathy"),
+    ] {
+        let gateway = Gateway::new(&site, "host1", Dial::In(1), "").unwrap();
+        let text = format!("state_dir = {:?}\n{text}", gateway.state);
+        fs::write(&gateway.config, text).unwrap();
+        for verb in ["validate", "run"] {
+            let refused = gateway.cli(&[verb], None).unwrap();
+            assert_eq!(refused.status.code(), Some(1), "{verb} {key}: {refused:?}");
+            assert!(refused.stderr.contains("host1.toml"), "{refused:?}");
+            assert!(refused.stderr.contains(key), "{refused:?}");
+        }
+        assert!(!gateway.state.join("keys").exists(), "{key}");
+    }
+
+    let gateway = Gateway::new(&site, "host1", Dial::In(1), "").unwrap();
+    fs::remove_file(&gateway.config).unwrap();
+    let refused = gateway.cli(&["validate"], None).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("host1.toml"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_without_a_sound_key_store_does_not_start() {
+    let mut pair = Pair::dialled_in("").await.unwrap();
+    pair.gateway.kill().unwrap();
+    let keys = pair.key_store();
+    let sound = fs::read(&keys).unwrap();
+    let refused = |why: &str| {
+        let refused = pair.gateway.cli(&["run"], None).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{why}: {refused:?}");
+        assert!(refused.stderr.contains("keys"), "{why}: {refused:?}");
+        refused.stderr
+    };
+
+    let mut damaged = sound.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&keys, &damaged).unwrap();
+    refused("one bit is wrong");
+    fs::write(&keys, &sound[..middle]).unwrap();
+    refused("cut in half");
+    fs::write(&keys, b"").unwrap();
+    refused("empty");
+    fs::write(&keys, &sound).unwrap();
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(refused("readable by all").contains("chmod"));
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).unwrap();
+    let away = keys.with_extension("away");
+    fs::rename(&keys, &away).unwrap();
+    assert!(refused("gone").contains("enroll"));
+
+    fs::rename(&away, &keys).unwrap();
+    pair.gateway.start().unwrap();
+    pair.admin.synchronized("host1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_state_folder_serves_one_process() {
+    let pair = Pair::dialled_in("").await.unwrap();
+    let refused = pair.gateway.cli(&["run"], None).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let refused = pair.server.cli(&["serve"]).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let again = pair.server.cli(&["init"]).unwrap();
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert!(again.stderr.contains("never overwrites"), "{again:?}");
+    pair.admin.synchronized("host1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_identity_twice_does_not_stop_the_service() {
+    let mut pair = Pair::dialled_out("").await.unwrap();
+    // A copy of a gateway's folder, as a cloned machine has it.
+    let copy = pair.site.folder("clone").unwrap();
+    fs::copy(pair.key_store(), copy.join("keys")).unwrap();
+    let mut clone = Gateway::new(
+        &pair.site,
+        "clone",
+        pair.gateway.dial,
+        &pair.scripts.config(),
+    )
+    .unwrap();
+    clone.start().unwrap();
+    clone
+        .process
+        .as_ref()
+        .unwrap()
+        .wait_for_line("session")
+        .unwrap();
+    clone.kill().unwrap();
+    // Whichever held the link: the one that is left has it in the end.
+    pair.gateway.kill().unwrap();
+    pair.gateway.start().unwrap();
+    pair.admin.synchronized("host1").await.unwrap();
+    pair.admin.rotate(30_000).await.unwrap();
+    pair.admin.synchronized("host1").await.unwrap();
+
+    // The clone stayed behind: what it holds is retired, and opens nothing any more.
+    clone.start().unwrap();
+    clone
+        .process
+        .as_ref()
+        .unwrap()
+        .wait_for_line("no session")
+        .unwrap();
+    pair.admin.synchronized("host1").await.unwrap();
+}
+
+/// A file system of a few hundred kilobytes, unmounted when dropped; `None` where this user may not mount one.
+struct TinyDisk(PathBuf);
+
+impl TinyDisk {
+    fn new(folder: &Path, size: &str) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args([
+            "-t",
+            "tmpfs",
+            "-o",
+            &format!("size={size},mode=0700"),
+            "tmpfs",
+        ]);
+        mount.arg(folder);
+        run(mount, None).ok()?;
+        Some(Self(folder.to_owned()))
+    }
+
+    /// Leaves no room for another byte.
+    fn fill(&self) {
+        let mut block = vec![1_u8; 4096];
+        let mut file = fs::File::create(self.0.join("filling")).unwrap();
+        while std::io::Write::write_all(&mut file, &block).is_ok() {}
+        block.truncate(1);
+        while std::io::Write::write_all(&mut file, &block).is_ok() {}
+    }
+
+    fn clear(&self) {
+        fs::remove_file(self.0.join("filling")).unwrap();
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let mut umount = Command::new("umount");
+        umount.arg("-l").arg(&self.0);
+        if let Err(error) = run(umount, None) {
+            eprintln!("{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_key_store_loses_no_key() {
+    let site = Site::new().unwrap();
+    let mut server = Server::new(&site, "").unwrap();
+    let admin = server.serve().await.unwrap();
+    let dial = Dial::inward().unwrap();
+    let mut gateway = Gateway::new(&site, "host1", dial, "").unwrap();
+    let Some(disk) = TinyDisk::new(&gateway.state, "64k") else {
+        eprintln!("skipped: to mount a small file system needs root");
+        return;
+    };
+    let token = admin
+        .add_gateway("host1", &dial.address(), false)
+        .await
+        .unwrap();
+    disk.fill();
+    let refused = gateway.cli(&["enroll"], Some(&token)).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("full"), "{refused:?}");
+    disk.clear();
+    gateway.enroll(&token).unwrap();
+    gateway.start().unwrap();
+    let before = admin.synchronized("host1").await.unwrap();
+
+    // A rotation that cannot be stored is not taken; the link goes on, and the key comes once there is room.
+    disk.fill();
+    let report = admin.rotate(2_000).await.unwrap();
+    assert_eq!(report.synchronized, 0, "{report:?}");
+    assert_ne!(report.current_key_id, before.session_key_id);
+    disk.clear();
+    gateway.kill().unwrap();
+    gateway.start().unwrap();
+    let after = admin.synchronized("host1").await.unwrap();
+    assert_eq!(after.session_key_id, report.current_key_id);
+    gateway.kill().unwrap();
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_repository_loses_nothing() {
+    let site = Site::new().unwrap();
+    let data = site.folder("server").unwrap();
+    let Some(disk) = TinyDisk::new(&data, "1m") else {
+        eprintln!("skipped: to mount a small file system needs root");
+        return;
+    };
+    let mut server = Server::configured(&site, "server", &data, "").unwrap();
+    disk.fill();
+    let refused = server.cli(&["init"]).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    disk.clear();
+    assert_eq!(
+        fs::read_dir(&data).unwrap().count(),
+        0,
+        "something half-done stayed"
+    );
+    server.cli(&["init"]).unwrap().ok().unwrap();
+    let admin = server.serve().await.unwrap();
+    let dial = Dial::inward().unwrap();
+    let scripts = Scripts::new(&site, "scripts").unwrap();
+    let mut gateway = Gateway::new(&site, "host1", dial, &scripts.config()).unwrap();
+    let token = admin
+        .add_gateway("host1", &dial.address(), false)
+        .await
+        .unwrap();
+    gateway.enroll(&token).unwrap();
+    gateway.start().unwrap();
+    let before = admin.synchronized("host1").await.unwrap();
+
+    disk.fill();
+    // What is appended to a log of changes first may still fit: at some point it does not.
+    let mut refused = None;
+    for _ in 0..200 {
+        if let Err(error) = admin.rotate(0).await {
+            refused = Some(error.to_string());
+            break;
+        }
+    }
+    let refused = refused.expect("a full disk refuses a change");
+    assert!(!refused.is_empty());
+    disk.clear();
+    server.kill().unwrap();
+    let admin = server.serve().await.unwrap();
+    let after = admin.synchronized("host1").await.unwrap();
+    assert_eq!(after.gateway_id, before.gateway_id);
+    admin.rotate(30_000).await.unwrap();
+    admin.synchronized("host1").await.unwrap();
+    server.kill().unwrap();
+    drop(disk);
+}
