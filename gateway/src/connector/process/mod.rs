@@ -152,9 +152,9 @@ async fn read_capped(
     to: &mut Vec<u8>,
     most: usize,
 ) -> Result<(), RunError> {
-    let mut buffer = Zeroizing::new([0; 8192]);
+    let mut buffer = Zeroizing::new(vec![0; 8192]);
     loop {
-        let count = from.read(&mut *buffer).await.map_err(RunError::Lost)?;
+        let count = from.read(&mut buffer).await.map_err(RunError::Lost)?;
         if count == 0 {
             return Ok(());
         }
@@ -169,7 +169,7 @@ async fn read_and_drop(
     mut from: impl AsyncRead + Unpin,
     kept: &mut Vec<u8>,
 ) -> Result<(), RunError> {
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 4096];
     loop {
         let count = from.read(&mut buffer).await.map_err(RunError::Lost)?;
         if count == 0 {
