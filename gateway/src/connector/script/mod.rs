@@ -439,5 +439,6 @@ impl Connector for Script {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -103,7 +103,7 @@ impl From<Value> for wire::Value {
                 Value::Text(text) => Kind::Text(text),
                 Value::Integer(number) => Kind::Integer(number),
                 Value::Boolean(truth) => Kind::Boolean(truth),
-                Value::Binary(bytes) => Kind::Binary(bytes.into()),
+                Value::Binary(bytes) => Kind::Binary(bytes),
                 Value::Real(number) => Kind::Real(number),
                 Value::Time(time) => Kind::Time(humantime::format_rfc3339(time).to_string()),
                 Value::Secret(secret) => Kind::Secret(wire::Secret {

@@ -372,7 +372,7 @@ fn parse_value(attribute: &AttributeName, value: wire::Value) -> Result<Value, M
         Kind::Text(text) => Value::Text(text),
         Kind::Integer(number) => Value::Integer(number),
         Kind::Boolean(truth) => Value::Boolean(truth),
-        Kind::Binary(bytes) => Value::Binary(bytes.into()),
+        Kind::Binary(bytes) => Value::Binary(bytes),
         Kind::Real(number) if number.is_finite() => Value::Real(number),
         Kind::Real(_) => return Err(bad("is no finite number")),
         Kind::Time(text) => Value::Time(
