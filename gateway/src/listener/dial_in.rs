@@ -41,10 +41,12 @@ async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr, permi
         Ok((stream, open)) => agent.serve(stream, open).await,
         Err(error) => {
             let text = error.to_string();
-            agent.refusals.log(&peer, &text);
-            agent
-                .status
-                .failed(&format!("connection from {peer}: {text}"));
+            // Each is a file written and synchronized: strangers get as many as they get lines of the log.
+            if agent.refusals.log(&peer, &text) {
+                agent
+                    .status
+                    .failed(&format!("connection from {peer}: {text}"));
+            }
         }
     }
 }

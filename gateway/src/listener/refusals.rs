@@ -29,8 +29,8 @@ struct Verdict {
 }
 
 impl Refusals {
-    /// Logs that a handshake with `peer` came to nothing.
-    pub fn log(&self, peer: &str, error: &str) {
+    /// Logs that a handshake with `peer` came to nothing. False: too many do, and this one is counted only.
+    pub fn log(&self, peer: &str, error: &str) -> bool {
         let verdict = self.count(Instant::now());
         if verdict.unlogged > 0 {
             warn!(
@@ -41,6 +41,7 @@ impl Refusals {
         if verdict.log {
             warn!(peer, "no session: {error}");
         }
+        verdict.log
     }
 
     fn count(&self, now: Instant) -> Verdict {
