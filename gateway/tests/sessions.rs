@@ -81,6 +81,25 @@ async fn a_rotation_goes_through_the_live_session_and_is_proved_by_the_next() {
     link.until_ended().await;
 }
 
+/// Somebody who stole the former key posed as a server with it, and keeps his session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_under_a_former_key_does_not_outlive_it() {
+    let site = Site::listening();
+    let (gateway, mut server) = enrolled(&site).await;
+    let mut thief = server.clone();
+    thief.id = ServerId::random(&mut rand::rng());
+    let stolen = thief.dial(gateway.address).await.unwrap();
+    stolen.call().await.unwrap();
+
+    let new = master_key(KeyKind::Tdes);
+    let link = server.dial(gateway.address).await.unwrap();
+    link.install(&new).await.unwrap();
+    server.keys.insert(0, new);
+    let live = server.dial(gateway.address).await.unwrap();
+    stolen.until_ended().await;
+    live.call().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_superseded_install_is_dropped() {
     let site = Site::listening();

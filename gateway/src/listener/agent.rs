@@ -155,6 +155,10 @@ impl Agent {
                 Err(_) => {}
             }
             let standing = self.keys.standing();
+            // A server that has proved the newer key opened another session under it. Who has the former key alone may
+            // have stolen it: his session is not to outlive it.
+            self.links
+                .tell(Order::Retire, |link| !standing.holds(link.info.key_id));
             self.links.tell(Order::Close, |link| {
                 !standing.still_serves(link.info.gateway_id, link.info.key_id)
             });

@@ -50,12 +50,15 @@ impl From<&GatewayRecord> for Standing {
 }
 
 impl Standing {
+    /// Is this one of the keys held now?
+    pub fn holds(&self, key_id: KeyId) -> bool {
+        [self.enrolment, self.active, self.pending].contains(&Some(key_id))
+    }
+
     /// May a session that was opened for `gateway_id` under `key_id` go on? Not once the record was reset or the gateway
-    /// enrolled anew. A key that was merely replaced by a newer one carries its session until the server replaces that.
+    /// enrolled anew. A key that was merely replaced by a newer one lets its session carry its last calls.
     pub fn still_serves(&self, gateway_id: GatewayId, key_id: KeyId) -> bool {
-        let held = [self.enrolment, self.active, self.pending];
-        self.gateway_id == Some(gateway_id)
-            && (self.enrolment.is_none() || held.contains(&Some(key_id)))
+        self.gateway_id == Some(gateway_id) && (self.enrolment.is_none() || self.holds(key_id))
     }
 }
 
