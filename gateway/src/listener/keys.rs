@@ -7,7 +7,7 @@ use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{
     EnrolmentNonce, GatewayRecord, HeldKey, Identity, InstallError, RunId, StaleProof, UnixMillis,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task;
 
 use super::links::Scope;
@@ -20,6 +20,8 @@ pub struct Keys {
     store: Arc<dyn KeyStore>,
     run: RunId,
     standing: watch::Sender<Standing>,
+    /// One use of the store at a time.
+    turn: Arc<Semaphore>,
 }
 
 /// What a record says, without its keys.
@@ -91,6 +93,7 @@ impl Keys {
             store,
             run,
             standing: watch::Sender::new(record.into()),
+            turn: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -172,7 +175,7 @@ impl Keys {
 
     async fn read(&self) -> Result<GatewayRecord, KeyStoreError> {
         let store = Arc::clone(&self.store);
-        let record = on_disk(move || store.load()).await?;
+        let record = self.on_disk(move || store.load()).await?;
         self.publish((&record).into());
         Ok(record)
     }
@@ -186,15 +189,16 @@ impl Keys {
         E: From<KeyStoreError> + Send + 'static,
     {
         let store = Arc::clone(&self.store);
-        let (standing, outcome) = on_disk(move || {
-            store.update(|record| {
-                let before = Standing::from(&record);
-                let (new, outcome) = change(record)?;
-                let standing = new.as_ref().map_or(before, Standing::from);
-                Ok::<_, E>((new, (standing, outcome)))
+        let (standing, outcome) = self
+            .on_disk(move || {
+                store.update(|record| {
+                    let before = Standing::from(&record);
+                    let (new, outcome) = change(record)?;
+                    let standing = new.as_ref().map_or(before, Standing::from);
+                    Ok::<_, E>((new, (standing, outcome)))
+                })
             })
-        })
-        .await?;
+            .await?;
         self.publish(standing);
         Ok(outcome)
     }
@@ -206,17 +210,94 @@ impl Keys {
             changed
         });
     }
+
+    /// Runs what blocks on the disk beside the workers that serve connections. It runs to its end also where the caller
+    /// does not wait for it; a caller that goes away before its turn leaves nothing behind, so that a crowd of strangers
+    /// cannot make work pile up.
+    async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else {
+            // Never closed.
+            return std::future::pending().await;
+        };
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        match task::spawn_blocking(work).await {
+            Ok(outcome) => outcome,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down: nobody waits for the outcome any more.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
 }
 
-/// Runs what blocks on the disk beside the workers that serve connections. It runs to its end also where the caller
-/// does not wait for it.
-async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down: nobody waits for the outcome any more.
-            Err(_) => std::future::pending().await,
-        },
+#[cfg(all(test, unix))]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Waker};
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::key_store::FileStore;
+    use crate::state_dir::FileLock;
+
+    /// A disk that answers only while the gate is open, and counts what it was asked.
+    #[derive(Debug)]
+    struct SlowStore {
+        store: FileStore,
+        gate: Mutex<()>,
+        reads: AtomicUsize,
+    }
+
+    impl KeyStore for SlowStore {
+        fn location(&self) -> String {
+            self.store.location()
+        }
+
+        fn prepare(&self) -> Result<(), KeyStoreError> {
+            self.store.prepare()
+        }
+
+        fn lock(&self) -> Result<FileLock, KeyStoreError> {
+            self.store.lock()
+        }
+
+        fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, KeyStoreError> {
+            let _open = self.gate.lock().unwrap();
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            self.store.read()
+        }
+
+        fn write(&self, bytes: &[u8], lock: &FileLock) -> Result<(), KeyStoreError> {
+            self.store.write(bytes, lock)
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_that_were_dropped_leave_no_work_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SlowStore {
+            store: FileStore::new(&folder.path().join("state")),
+            gate: Mutex::new(()),
+            reads: AtomicUsize::new(0),
+        });
+        (&*store as &dyn KeyStore).reset().unwrap();
+        let run = RunId::random(&mut rand::rng());
+        let keys = Keys::new(store.clone(), run, &GatewayRecord::empty());
+        let closed = store.gate.lock().unwrap();
+        for _ in 0..1_000 {
+            let mut begun = Box::pin(keys.begin());
+            let polled = begun.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+        }
+        drop(closed);
+        assert!(matches!(keys.begin().await.unwrap(), Identity::None));
+        // That of the first, which had its turn, and of the last.
+        assert!(store.reads.load(Ordering::SeqCst) <= 2);
     }
 }
