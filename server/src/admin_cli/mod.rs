@@ -94,6 +94,11 @@ enum Command {
 
 /// Runs the command with this process's arguments.
 pub fn main() -> ExitCode {
+    // Passwords and tokens pass through here: they are not to end in a core file.
+    if let Err(error) = crate::serve::hardening::forbid_core_dumps() {
+        eprintln!("portcullis: cannot switch off core dumps, which would hold passwords: {error}");
+        return ExitCode::FAILURE;
+    }
     ExitCode::from(run_with(std::env::args_os().collect()))
 }
 
