@@ -14,7 +14,8 @@ use tokio::time::Instant;
 pub enum WhenFull {
     /// It takes the place of a half-open one picked at random: among those of its own address where that limit is reached.
     DropOne,
-    /// It waits, and with it every later one: the listener stops accepting.
+    /// It waits, and with it every later one: the listener stops accepting. Where its own address alone has its fill, it is
+    /// turned away instead: one address is not to close the port to all others.
     StopAccepting,
 }
 
@@ -41,7 +42,7 @@ impl HalfOpenLimits {
     };
 
     /// For the server's dial-out port, where a whole fleet may stand behind one address: 1,024 in all, 256 an address, 10 s;
-    /// beyond that it stops accepting.
+    /// beyond that it stops accepting, or turns away more from the one address.
     pub const DIAL_OUT: Self = Self {
         total: 1_024,
         per_address: 256,
@@ -126,16 +127,18 @@ impl HalfOpen {
     }
 
     /// Admits a connection from `address`. To be awaited before the next one is accepted: under
-    /// [`WhenFull::StopAccepting`] it waits for a place; under [`WhenFull::DropOne`] it never does.
-    pub async fn admit(&self, address: IpAddr) -> Permit {
+    /// [`WhenFull::StopAccepting`] it waits for a place; under [`WhenFull::DropOne`] it never does. `None`: the connection
+    /// is to be closed.
+    pub async fn admit(&self, address: IpAddr) -> Option<Permit> {
         let source = Source::of(address);
         loop {
             let mut freed = std::pin::pin!(self.shared.freed.notified());
             freed.as_mut().enable();
-            if let Some(permit) = self.try_admit(source) {
-                return permit;
+            match self.try_admit(source) {
+                Admission::Granted(permit) => return Some(permit),
+                Admission::TurnedAway => return None,
+                Admission::Full => freed.await,
             }
-            freed.await;
         }
     }
 
@@ -149,23 +152,21 @@ impl HalfOpen {
         self.len() == 0
     }
 
-    fn try_admit(&self, source: Source) -> Option<Permit> {
+    fn try_admit(&self, source: Source) -> Admission {
         let limits = &self.shared.limits;
         let mut table = self.shared.table();
         let of_source = table.counts.get(&source).copied().unwrap_or(0);
-        let victim = if of_source >= limits.per_address {
-            Some(table.random(|entry| entry.source == source))
-        } else if table.entries.len() >= limits.total {
-            Some(table.random(|_| true))
-        } else {
-            None
-        };
-        if let Some(victim) = victim {
-            if limits.when_full == WhenFull::StopAccepting {
-                return None;
-            }
-            if let Some(id) = victim {
-                table.remove(id);
+        let crowded = of_source >= limits.per_address;
+        if crowded || table.entries.len() >= limits.total {
+            match limits.when_full {
+                WhenFull::StopAccepting if crowded => return Admission::TurnedAway,
+                WhenFull::StopAccepting => return Admission::Full,
+                WhenFull::DropOne => {
+                    let victim = table.random(|entry| !crowded || entry.source == source);
+                    if let Some(victim) = victim {
+                        table.remove(victim);
+                    }
+                }
             }
         }
         let id = table.next_id;
@@ -177,13 +178,21 @@ impl HalfOpen {
             _alive: alive,
         });
         *table.counts.entry(source).or_insert(0) += 1;
-        Some(Permit {
+        Admission::Granted(Permit {
             id,
             replaced,
             deadline: Instant::now() + limits.lifetime,
             shared: Arc::clone(&self.shared),
         })
     }
+}
+
+enum Admission {
+    Granted(Permit),
+    /// Its address has its fill.
+    TurnedAway,
+    /// There is no place now.
+    Full,
 }
 
 /// The place of one half-open handshake; given back when dropped.
@@ -268,7 +277,7 @@ mod tests {
 
     /// A handshake that never ends by itself.
     async fn stall(half_open: &HalfOpen, from: &str) -> JoinHandle<Result<(), Dropped>> {
-        let permit = half_open.admit(address(from)).await;
+        let permit = half_open.admit(address(from)).await.unwrap();
         tokio::spawn(permit.guard(pending()))
     }
 
@@ -325,7 +334,7 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::from_secs(10));
         assert!(half_open.is_empty());
 
-        let permit = half_open.admit(address("192.0.2.1")).await;
+        let permit = half_open.admit(address("192.0.2.1")).await.unwrap();
         assert_eq!(permit.guard(async { 7 }).await, Ok(7));
         assert!(half_open.is_empty());
         // Dropped before it was used.
@@ -335,25 +344,42 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_full_port_stops_accepting_and_drops_nobody() {
-        for same_address in [true, false] {
-            let half_open = HalfOpen::new(limits(WhenFull::StopAccepting));
-            let mut handshakes = Vec::new();
-            for number in 0..if same_address { 3 } else { 6 } {
-                let from = if same_address { 0 } else { number };
-                handshakes.push(stall(&half_open, &format!("192.0.2.{from}")).await);
-            }
-            let waiting = tokio::spawn({
-                let half_open = half_open.clone();
-                async move { half_open.admit(address("192.0.2.0")).await }
-            });
-            settle().await;
-            assert!(!waiting.is_finished());
-            assert_eq!(replaced(&handshakes), 0);
-            // It gets the place of the first that ends.
-            handshakes.remove(0).abort();
-            waiting.await.unwrap();
-            assert_eq!(replaced(&handshakes), 0);
+        let half_open = HalfOpen::new(limits(WhenFull::StopAccepting));
+        let mut handshakes = Vec::new();
+        for number in 0..6 {
+            handshakes.push(stall(&half_open, &format!("192.0.2.{number}")).await);
         }
+        let waiting = tokio::spawn({
+            let half_open = half_open.clone();
+            async move { half_open.admit(address("192.0.2.0")).await }
+        });
+        settle().await;
+        assert!(!waiting.is_finished());
+        assert_eq!(replaced(&handshakes), 0);
+        // It gets the place of the first that ends.
+        handshakes.remove(0).abort();
+        waiting.await.unwrap().unwrap();
+        assert_eq!(replaced(&handshakes), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_cannot_close_the_port_to_the_others() {
+        let half_open = HalfOpen::new(limits(WhenFull::StopAccepting));
+        let mut flood = Vec::new();
+        for _ in 0..3 {
+            flood.push(stall(&half_open, "198.51.100.7").await);
+        }
+        for _ in 0..1_000 {
+            assert!(half_open.admit(address("198.51.100.7")).await.is_none());
+        }
+        let honest = stall(&half_open, "192.0.2.1").await;
+        settle().await;
+        assert_eq!(replaced(&flood), 0);
+        assert!(!honest.is_finished());
+        // It has a place again when one of its own ends.
+        flood.remove(0).abort();
+        settle().await;
+        assert!(half_open.admit(address("198.51.100.7")).await.is_some());
     }
 
     #[tokio::test]
@@ -378,7 +404,7 @@ mod tests {
                 per_address: 0,
                 ..limits(when_full)
             });
-            half_open.admit(address("192.0.2.1")).await;
+            assert!(half_open.admit(address("192.0.2.1")).await.is_some());
         }
     }
 }

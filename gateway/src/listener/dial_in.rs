@@ -22,8 +22,9 @@ pub async fn listen(agent: &Arc<Agent>, listener: &TcpListener, half_open: &Half
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let permit = half_open.admit(peer.ip()).await;
-                tokio::spawn(connected(Arc::clone(agent), stream, peer, permit));
+                if let Some(permit) = half_open.admit(peer.ip()).await {
+                    tokio::spawn(connected(Arc::clone(agent), stream, peer, permit));
+                }
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

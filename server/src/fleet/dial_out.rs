@@ -34,7 +34,12 @@ impl Fleet {
                     continue;
                 }
             };
-            let permit = half_open.admit(remote.ip()).await;
+            let Some(permit) = half_open.admit(remote.ip()).await else {
+                if self.inner.strangers.ready() {
+                    tracing::warn!(%remote, "turned away: its address has too many handshakes half-open");
+                }
+                continue;
+            };
             let fleet = self.clone();
             tokio::spawn(async move {
                 let link = match permit.guard(fleet.welcome(io, remote)).await {
