@@ -269,6 +269,8 @@ mod tests {
     }
 
     /// With a digest that fits: what damage would not do, but an error in a program might.
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+
     #[test]
     fn contents_that_no_record_has_are_refused() {
         let sealed = |change: &dyn Fn(&mut Vec<u8>), record: &GatewayRecord| {
@@ -283,7 +285,7 @@ mod tests {
         let state = MAGIC.len() + 1;
         let (id, key) = (state + 1, state + 1 + GatewayId::LEN + 1);
         assert_eq!(sealed(&|_| {}, enrolling), Ok(()));
-        let cases: [(&str, &dyn Fn(&mut Vec<u8>)); 7] = [
+        let cases: [(&str, Change); 7] = [
             ("an unknown state", &|b| b[state] = 9),
             ("the id of no gateway", &|b| b[id..id + 16].fill(0)),
             ("no enrolment key", &|b| b[key - 1] = 0),

@@ -1,6 +1,12 @@
 //! Real servers and gateways, each a process of its own, on loopback.
 //!
 //! The tests ask what an administrator would: the admin API, the programs' messages, the files they leave.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's own helpers fail the test"
+)]
 
 mod bad_input;
 mod calls;

@@ -225,7 +225,7 @@ fn pairing_works_once_for_one_run_in_its_time() {
     assert!(claimed.proved(&delivery(id, &first), run, LATER).is_err());
     assert!(
         claimed
-            .proved(&delivery(id, &first), super::tests::run(), NOW)
+            .proved(&delivery(id, &first), self::run(), NOW)
             .is_err()
     );
     let record = claimed
