@@ -143,7 +143,7 @@ pub struct Keys {
     #[serde(deserialize_with = "values::duration")]
     pub pairing_lifetime: Duration,
     /// How long a retired gateway key still lets a gateway that was away catch up.
-    #[serde(deserialize_with = "values::duration")]
+    #[serde(deserialize_with = "values::grace")]
     pub retired_key_grace: Duration,
 }
 

@@ -1,6 +1,7 @@
 //! How single values are read; each error says what is allowed.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,13 +10,22 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use tracing_subscriber::EnvFilter;
 
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// From 100 ms to 10 years.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     bounded(
         deserializer,
-        Duration::from_hours(10 * 365 * 24),
+        SHORTEST..=Duration::from_hours(10 * 365 * 24),
         "a time from `100ms` to `3650d`, like `20s`, `10m` or `24h`",
     )
+}
+
+/// From an hour to 10 years. With less, one rotation would lock out the gateways that are connected.
+pub(super) fn grace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    const ALLOWED: &str = "a time from `1h` to `3650d`, like `90d`";
+    let longest = Duration::from_hours(10 * 365 * 24);
+    bounded(deserializer, Duration::from_hours(1)..=longest, ALLOWED)
 }
 
 /// From 100 ms to 5 minutes.
@@ -24,7 +34,7 @@ pub(super) fn short_duration<'de, D: Deserializer<'de>>(
 ) -> Result<Duration, D::Error> {
     bounded(
         deserializer,
-        Duration::from_mins(5),
+        SHORTEST..=Duration::from_mins(5),
         "a time from `100ms` to `5m`, like `10s`",
     )
 }
@@ -91,7 +101,7 @@ pub(super) fn log_filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<S
 
 fn bounded<'de, D: Deserializer<'de>>(
     deserializer: D,
-    longest: Duration,
+    range: RangeInclusive<Duration>,
     allowed: &'static str,
 ) -> Result<Duration, D::Error> {
     let refuse = || Error::custom(format_args!("not allowed here: give {allowed}"));
@@ -99,6 +109,6 @@ fn bounded<'de, D: Deserializer<'de>>(
     let text = toml::Value::deserialize(deserializer)?;
     text.as_str()
         .and_then(|text| humantime::parse_duration(text).ok())
-        .filter(|time| (Duration::from_millis(100)..=longest).contains(time))
+        .filter(|time| range.contains(time))
         .ok_or_else(refuse)
 }
