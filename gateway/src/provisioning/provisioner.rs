@@ -293,7 +293,7 @@ impl Lane {
         };
         match connector.get(cx, &get).await {
             Ok(current) => {
-                rails.check_object(&current.identity)?;
+                rails.check_object(&current)?;
                 Ok(Some(current))
             }
             // Whether an account exists is nothing that `authenticate` tells: it answers by itself.
@@ -316,6 +316,7 @@ impl Lane {
         let groups = self.numbers(cx, ObjectClass::Group, &effects.groups);
         for (group, number) in groups.await? {
             rails.check_membership(&group, number)?;
+            self.check_namesake(cx, &group).await?;
         }
         let accounts = self.numbers(cx, ObjectClass::Account, &effects.accounts);
         for (account, number) in accounts.await? {
@@ -323,6 +324,24 @@ impl Lane {
             rails.check_number(ObjectClass::Account, &account, number)?;
         }
         Ok(())
+    }
+
+    /// On a unix host, a group of an account's name is that account's own, and its files are often open to the group: no
+    /// membership in that of a protected account.
+    async fn check_namesake(&self, cx: &Context, group: &str) -> Result<(), CallError> {
+        let rails = &self.configured.guard_rails;
+        if !rails.protects_ids() || rails.opens(group) {
+            return Ok(());
+        }
+        let name = ObjectName::new(group).map_err(|error| Failure::invalid(error.to_string()))?;
+        let account = ObjectRef {
+            class: ObjectClass::Account,
+            by: Selector::Name(name),
+        };
+        match self.check_target(cx, &account, Verb::Update).await {
+            Err(CallError::Failed(failure)) if failure.is_not_found() => Ok(()),
+            result => result.map(drop),
+        }
     }
 
     /// The numeric ids of objects, where ids decide anything.

@@ -108,6 +108,14 @@ impl Effects {
     }
 }
 
+/// Names of the groups that an account is in, its primary group among them.
+pub(super) fn groups_of(account: &Object) -> impl Iterator<Item = &str> {
+    let naming = account.attributes.iter();
+    naming
+        .filter(|attribute| is_one_of(attribute.name.as_str(), &GROUP_ATTRIBUTES))
+        .flat_map(|attribute| attribute.values.iter().filter_map(Value::as_text))
+}
+
 fn texts(values: &[Value]) -> impl Iterator<Item = String> + '_ {
     values
         .iter()

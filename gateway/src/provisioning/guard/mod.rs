@@ -10,16 +10,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Section;
-use crate::provisioning::model::{Failure, FailureKind, Identity, ObjectClass, Verb};
+use crate::provisioning::model::{Failure, FailureKind, Object, ObjectClass, Verb};
 
 pub(super) use effects::Effects;
+use effects::groups_of;
 use pattern::Pattern;
 
 /// Groups whose members rule the host, or can come to. Protected by every unix connector, whatever the configuration
 /// adds; membership of one can be allowed only by naming it in `allowed_groups`.
 const PRIVILEGED_GROUPS: &[&str] = &[
     "root",
-    "sudo",
+    "*sudo*",
     "wheel",
     "admin",
     "adm",
@@ -32,6 +33,8 @@ const PRIVILEGED_GROUPS: &[&str] = &[
     "tty",
     "docker",
     "lxd",
+    "microk8s",
+    "lpadmin",
     "incus-admin",
     "libvirt",
     "kvm",
@@ -173,14 +176,31 @@ impl GuardRails {
         Ok(())
     }
 
-    /// Refuses to touch a protected object.
+    /// Refuses to touch a protected object. An account is protected, too, by each protected group that it is in: whoever
+    /// can set its password, or otherwise act as it, has all that the group has. A group that `allowed_groups` opens by
+    /// its name protects nobody.
     ///
     /// # Errors
     /// A [`Failure`] that names the rule.
-    pub fn check_object(&self, identity: &Identity) -> Result<(), Failure> {
-        let name = identity.name.as_str();
-        self.check_name(identity.class, name)?;
-        self.check_number(identity.class, name, identity.id.as_str().parse().ok())
+    pub fn check_object(&self, object: &Object) -> Result<(), Failure> {
+        let (class, name) = (object.identity.class, object.identity.name.as_str());
+        self.check_name(class, name)?;
+        self.check_number(class, name, object.identity.id.as_str().parse().ok())?;
+        if class == ObjectClass::Group {
+            return Ok(());
+        }
+        let protecting = groups_of(object).find(|group| {
+            !self.opens(group) && self.check_name(ObjectClass::Group, group).is_err()
+        });
+        match protecting {
+            Some(group) => Err(self.refusal(
+                "protected_groups",
+                format!(
+                    "account `{name}` is in the protected group `{group}`, and who acts as it has what the group has; to open it, write out the group's name in `allowed_groups`"
+                ),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a name that a new or renamed object must not take: that of a protected account or group, whatever the
@@ -245,11 +265,10 @@ impl GuardRails {
         let Some(allowed) = &self.allowed_groups else {
             return protected;
         };
-        let matching = || allowed.iter().filter(|pattern| pattern.matches(group));
-        if matching().any(Pattern::is_literal) {
+        if self.opens(group) {
             return Ok(());
         }
-        if matching().next().is_none() {
+        if !allowed.iter().any(|pattern| pattern.matches(group)) {
             return Err(self.refusal(
                 "allowed_groups",
                 format!("group `{group}` is not among them"),
@@ -257,6 +276,12 @@ impl GuardRails {
         }
         // A pattern never opens a protected group: that takes its name, written out.
         protected
+    }
+
+    /// Whether `allowed_groups` names the group, written out.
+    pub(super) fn opens(&self, group: &str) -> bool {
+        let mut allowed = self.allowed_groups.iter().flatten();
+        allowed.any(|pattern| pattern.is_literal() && pattern.matches(group))
     }
 
     /// Counts a deletion that is about to begin.

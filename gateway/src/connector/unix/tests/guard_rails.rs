@@ -180,11 +180,8 @@ async fn a_privileged_group_is_not_made_taken_over_or_emptied() {
     bench.refused(new_group("others", &["nobody"])).await;
 }
 
-#[tokio::test]
-async fn who_is_in_a_protected_group_stays_there() {
-    let Some(bench) = with_ada("").await else {
-        return;
-    };
+/// Puts `ada` into `sudo` by the host's own hand.
+fn make_ada_an_administrator(bench: &Bench) {
     for file in ["etc/group", "etc/gshadow"] {
         let text = bench
             .file(file)
@@ -192,21 +189,69 @@ async fn who_is_in_a_protected_group_stays_there() {
             .replace("sudo:*::", "sudo:*::ada");
         std::fs::write(bench.path(file), text).unwrap();
     }
+}
+
+#[tokio::test]
+async fn who_is_in_a_protected_group_is_protected() {
+    let Some(bench) = with_ada("").await else {
+        return;
+    };
+    bench.done(Verb::Create(new_account("eve"))).await;
+    make_ada_an_administrator(&bench);
+    let uid = values(&bench.object(get(account("ada"))).await, "uid").remove(0);
+    for object in [|_: &str| account("ada"), |uid: &str| account_id(uid)] {
+        let object = || object(&uid);
+        for verb in [
+            set_password(object(), "owned"),
+            authenticate(object(), "guess"),
+            update(object(), Remove, "groups", texts(&["sudo"])),
+            update(object(), Replace, "groups", vec![]),
+            update(object(), Replace, "home", texts(&["/home/eve2"])),
+            update(object(), Replace, "full_name", texts(&["Ada"])),
+            rename(object(), "eve2"),
+            Verb::Delete(wire::Delete { object: object() }),
+            Verb::Disable(wire::Disable { object: object() }),
+            Verb::Enable(wire::Enable { object: object() }),
+        ] {
+            let message = bench.refused(verb).await;
+            assert!(
+                message.contains("`ada` is in the protected group `sudo`"),
+                "{message}"
+            );
+        }
+    }
+    // Her own group opens her files where the umask is 002.
+    for verb in [
+        update(account("eve"), Add, "groups", texts(&["ada"])),
+        update(account("eve"), Replace, "primary_group", texts(&["ada"])),
+        update(group("ada"), Add, "members", texts(&["eve"])),
+        new_account_with("mallory", "groups", texts(&["ada"])),
+    ] {
+        bench.refused(verb).await;
+    }
+    bench.done(set_password(account("eve"), "her own")).await;
+}
+
+#[tokio::test]
+async fn a_group_opened_by_name_protects_nobody() {
+    let Some(bench) = with_ada("allowed_groups = [\"sudo\", \"*\"]").await else {
+        return;
+    };
+    make_ada_an_administrator(&bench);
+    bench.done(set_password(account("ada"), "new")).await;
     bench
-        .refused(update(account("ada"), Remove, "groups", texts(&["sudo"])))
+        .done(update(account("ada"), Remove, "groups", texts(&["sudo"])))
         .await;
-    bench
-        .refused(update(account("ada"), Replace, "groups", vec![]))
-        .await;
-    bench
-        .done(update(
-            account("ada"),
-            Replace,
-            "full_name",
-            texts(&["Ada"]),
-        ))
-        .await;
-    assert_eq!(bench.database().groups_of("ada"), ["sudo"]);
+}
+
+#[tokio::test]
+async fn groups_that_rule_by_name_are_not_made() {
+    let Some(bench) = with_ada("").await else {
+        return;
+    };
+    for name in ["google-sudoers", "sudoers", "microk8s"] {
+        bench.refused(new_group(name, &["ada"])).await;
+    }
 }
 
 #[tokio::test]
