@@ -1,6 +1,6 @@
 //! Reads the account files: `etc/passwd`, `etc/group` and `etc/shadow` under a prefix.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,6 +16,9 @@ const MAX_FILE_LEN: u64 = 256 * 1024 * 1024;
 /// The expiry day that a disabled account has: 2 January 1970.
 pub(super) const DISABLED_DAY: i64 = 1;
 
+/// 31 December 9999, the last day that a time can be written for. Later ones mean `never`.
+const LAST_DAY: i64 = 2_932_896;
+
 /// All accounts and groups, as they stood at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Database {
@@ -25,6 +28,10 @@ pub(super) struct Database {
     pub(super) groups: Vec<Group>,
     /// Lines that were skipped because they make no sense.
     pub(super) skipped: Vec<String>,
+    /// Places in `groups` of those that list an account as a member.
+    groups_of: HashMap<String, Vec<usize>>,
+    /// The place in `groups` of the first group with a gid.
+    group_of_gid: HashMap<u32, usize>,
 }
 
 /// One account.
@@ -110,7 +117,21 @@ impl Database {
                 None => database.skip("etc/group", number),
             }
         }
+        database.index();
         Ok(database)
+    }
+
+    /// Without it, a search would look through every group for every account.
+    fn index(&mut self) {
+        for (place, group) in self.groups.iter().enumerate() {
+            self.group_of_gid.entry(group.gid).or_insert(place);
+            for member in &group.members {
+                self.groups_of
+                    .entry(member.clone())
+                    .or_default()
+                    .push(place);
+            }
+        }
     }
 
     fn skip(&mut self, file: &str, number: usize) {
@@ -126,15 +147,14 @@ impl Database {
     }
 
     pub(super) fn group_of_gid(&self, gid: u32) -> Option<&Group> {
-        self.groups.iter().find(|group| group.gid == gid)
+        self.groups.get(*self.group_of_gid.get(&gid)?)
     }
 
     /// Names of the groups that list the account as a member, sorted.
     pub(super) fn groups_of(&self, account: &str) -> Vec<&str> {
-        let mut names: Vec<_> = self
-            .groups
-            .iter()
-            .filter(|group| group.members.iter().any(|member| member == account))
+        let places = self.groups_of.get(account).into_iter().flatten();
+        let mut names: Vec<_> = places
+            .filter_map(|place| self.groups.get(*place))
             .map(|group| group.name.as_str())
             .collect();
         names.sort_unstable();
@@ -169,7 +189,7 @@ fn read_shadow(
         };
         let day = |index: usize| -> Option<i64> {
             let day = fields.get(index)?.parse().ok()?;
-            (0..=4_000_000).contains(&day).then_some(day)
+            (0..=LAST_DAY).contains(&day).then_some(day)
         };
         // The first line counts, as it does for the C library.
         entries

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use portcullis_proto::gateway::v1 as wire;
 
 use super::bench::*;
@@ -443,4 +445,65 @@ async fn what_the_connector_does_not_have_is_named() {
     );
     let failure = bench.failed(Verb::Create(new_account("-rf"))).await;
     assert_eq!(failure.kind, FailureKind::Invalid);
+}
+
+#[tokio::test]
+async fn a_day_beyond_what_a_time_can_hold_means_never() {
+    let Some(bench) = bench() else { return };
+    bench.done(Verb::Create(new_account("ada"))).await;
+    let shadow = bench.file("etc/shadow");
+    let own = bench.shadow_line("ada");
+    let far = "ada:!:2932897:0:99999:7::2932897:";
+    std::fs::write(bench.path("etc/shadow"), shadow.replace(&own, far)).unwrap();
+    let ada = bench.object(get(account("ada"))).await;
+    assert_eq!(ada.enabled, Some(true));
+    assert!(values(&ada, "expires").is_empty() && values(&ada, "last_change").is_empty());
+    let last = far.replace("2932897", "2932896");
+    std::fs::write(bench.path("etc/shadow"), shadow.replace(&own, &last)).unwrap();
+    let ada = bench.object(get(account("ada"))).await;
+    assert_eq!(values(&ada, "expires"), ["9999-12-31T00:00:00Z"]);
+}
+
+#[tokio::test]
+async fn a_search_that_finds_nothing_lets_others_work() {
+    let Some(bench) = bench() else { return };
+    let (mut passwd, mut group) = (bench.file("etc/passwd"), bench.file("etc/group"));
+    for id in 2000..22_000 {
+        passwd += &format!("u{id}:x:{id}:{id}::/home/u{id}:/bin/sh\n");
+        group += &format!("u{id}:x:{id}:u{id},u2000\n");
+    }
+    std::fs::write(bench.path("etc/passwd"), passwd).unwrap();
+    std::fs::write(bench.path("etc/group"), group).unwrap();
+    let nowhere = wire::Comparison {
+        operation: wire::ComparisonOperation::Equals.into(),
+        attribute: "groups".into(),
+        value: Some(text("nowhere")),
+    };
+    let mut search = call(Verb::Search(wire::Search {
+        object_class: wire::ObjectClass::Account.into(),
+        filter: Some(wire::Filter {
+            kind: Some(wire::filter::Kind::Comparison(nowhere)),
+        }),
+        ..wire::Search::default()
+    }));
+    search.timeout_ms = 60_000;
+    let mut events = bench.provisioner.search(search);
+    let mut longest = Duration::ZERO;
+    let waiting = async {
+        let mut last = Instant::now();
+        loop {
+            tokio::task::yield_now().await;
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+        }
+    };
+    let end = tokio::select! {
+        end = events.recv() => end,
+        () = waiting => None,
+    };
+    let Some(crate::provisioning::SearchEvent::End(_, None)) = end else {
+        panic!("{end:?}");
+    };
+    // There is one thread only: others have a turn where the search steps back. Without pauses, that took ten seconds.
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
