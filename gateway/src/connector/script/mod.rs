@@ -289,7 +289,13 @@ impl Connector for Script {
 
     async fn test(&self, cx: &Context) -> Result<String, CallError> {
         let scripts = self.folder.tasks().count();
-        let default = || format!("{scripts} scripts in {}", self.folder.path().display());
+        let plural = if scripts == 1 { "" } else { "s" };
+        let default = || {
+            format!(
+                "{scripts} script{plural} in {}",
+                self.folder.path().display()
+            )
+        };
         if !self.has(Verb::Test) {
             return Ok(default());
         }

@@ -286,10 +286,14 @@ impl Connector for Unix {
         }
         let database = self.read().await?;
         self.policy.check_privilege()?;
+        let count = |count: usize, what| {
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{count} {what}{plural}")
+        };
         Ok(format!(
-            "{} accounts and {} groups under {}",
-            database.accounts.len(),
-            database.groups.len(),
+            "{} and {} under {}",
+            count(database.accounts.len(), "account"),
+            count(database.groups.len(), "group"),
             self.policy.prefix.display()
         ))
     }
