@@ -121,6 +121,7 @@ impl Unix {
         if database.account(&name).is_some() {
             return Err(exists(&name).into());
         }
+        inherits_nothing(&database, &name)?;
         let home = attributes::text(&values, "home").map_or_else(
             || self.policy.home_base.join(&name).display().to_string(),
             str::to_owned,
@@ -454,6 +455,7 @@ impl Unix {
         if database.account(new_name).is_some() {
             return Err(exists(new_name).into());
         }
+        inherits_nothing(&database, new_name)?;
         let own_group = own_group(&database, account);
         if own_group && database.group(new_name).is_some() {
             return Err(Failure::new(
@@ -610,6 +612,17 @@ impl Unix {
 
     fn home_is_free(&self, home: &str) -> bool {
         fs::symlink_metadata(under(&self.policy.prefix, home)).is_err()
+    }
+}
+
+/// Refuses a name that a group lists although nobody has it: who takes it would be in that group at once, and no guard
+/// rail was asked.
+fn inherits_nothing(database: &Database, name: &str) -> Result<(), Failure> {
+    match database.groups_of(name).first() {
+        Some(group) => Err(Failure::rejected(format!(
+            "group `{group}` lists a member `{name}` already, although there is no such account: take it out of that group first"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -233,6 +233,29 @@ async fn who_is_in_a_protected_group_is_protected() {
 }
 
 #[tokio::test]
+async fn a_name_that_a_group_still_lists_is_not_taken() {
+    let Some(bench) = with_ada("").await else {
+        return;
+    };
+    let text = bench
+        .file("etc/group")
+        .replace("sudo:x:27:", "sudo:x:27:bob");
+    std::fs::write(bench.path("etc/group"), text).unwrap();
+    let before = bench.files();
+    for verb in [
+        Verb::Create(new_account("bob")),
+        rename(account("ada"), "bob"),
+    ] {
+        let failure = bench.failed(verb).await;
+        assert_eq!(
+            failure.message,
+            "group `sudo` lists a member `bob` already, although there is no such account: take it out of that group first"
+        );
+    }
+    assert_eq!(bench.files(), before);
+}
+
+#[tokio::test]
 async fn a_group_opened_by_name_protects_nobody() {
     let Some(bench) = with_ada("allowed_groups = [\"sudo\", \"*\"]").await else {
         return;
