@@ -1,4 +1,10 @@
 //! The Windows gateway under Wine against the Linux server. Needs what `tests/run windows` prepares.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that fails has to say so"
+)]
 
 use std::path::{Path, PathBuf};
 
