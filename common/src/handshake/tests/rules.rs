@@ -392,10 +392,13 @@ fn an_unusable_configuration_is_refused_before_anything_is_sent() {
     assert!(matches!(misuse(other_kind), Misuse::KeyId(_)));
     let twice = |p: &mut Pair| p.server.keys.push(p.server.keys[0].clone());
     assert!(matches!(misuse(twice), Misuse::Unsendable(_)));
-    let named = |p: &mut Pair| {
-        p.preamble = Some(Preamble::Id(GatewayId::random(&mut rand::rng())));
-    };
-    assert_eq!(misuse(named), Misuse::OtherPreamble);
+    // Each side for itself, for the other may be no program of ours.
+    let (pair, rng) = (secure(), &mut rand::rng());
+    let other = Some(Preamble::Id(GatewayId::random(rng)));
+    let server = initiator::start(pair.server, other.as_ref(), rng).unwrap_err();
+    assert_eq!(server, Misuse::OtherPreamble.into());
+    let gateway = responder::start(pair.gateway, other.as_ref()).unwrap_err();
+    assert_eq!(gateway, Misuse::OtherPreamble.into());
     let nameless = |p: &mut Pair| p.preamble = Some(Preamble::Name(String::new()));
     assert!(matches!(misuse(nameless), Misuse::Unsendable(_)));
 }

@@ -164,6 +164,15 @@ fn a_token_is_bound_to_its_first_nonce() {
 }
 
 #[test]
+fn a_session_under_another_key_binds_no_token() {
+    let mut site = Site::registered(false);
+    let (id, current) = (site.registration.gateway_id, site.current());
+    let bound = site.registration.bind(id, current, &NONCE, site.now);
+    assert_eq!(bound, Err(BindError::NotValid));
+    assert_eq!(site.bind(&OTHER_NONCE), Ok(()));
+}
+
+#[test]
 fn a_token_out_of_time_opens_nothing() {
     let mut site = Site::registered(false);
     let token = site.token();
@@ -308,6 +317,14 @@ fn pairing_counts_its_key_as_sent_before_it_is_delivered() {
 }
 
 #[test]
+fn pairing_never_delivers_a_compromised_key() {
+    let mut site = Site::registered(true);
+    site.keys.last_mut().unwrap().compromised = true;
+    let offer = site.begin().unwrap();
+    assert_eq!((offer.pairing, offer.token.is_some()), (None, true));
+}
+
+#[test]
 fn pairing_closes_at_the_first_message_4_of_any_mode() {
     let mut site = Site::registered(true);
     let (token, current) = (site.token(), site.current());
@@ -428,6 +445,12 @@ fn sessions_of_a_former_registration_open_nothing_of_the_new_one() {
         registration.pairing_until.is_some(),
         "nor close its pairing"
     );
+    assert!(!registration.may_call(former, Scope::Full, current, &site.keys));
+
+    // Nor once the new one has proved the key under which the former's session was opened, too.
+    let site = Site::enrolled();
+    let (current, registration) = (site.current(), &site.registration);
+    assert!(site.may_call(current));
     assert!(!registration.may_call(former, Scope::Full, current, &site.keys));
 }
 
