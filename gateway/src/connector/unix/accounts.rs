@@ -12,7 +12,7 @@ use super::expiry::Remembered;
 use super::groups::{attribute, identity, parse_id};
 use super::password::{Verdict, verify};
 use super::tools::{Tool, ToolError};
-use super::{Account, Database, Group, Unix, attributes, blocking, find_account, name, way_back};
+use super::{Account, Database, Group, Unix, attributes, find_account, name, way_back};
 use crate::connector::Context;
 use crate::provisioning::model::{
     CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Password, Update,
@@ -415,7 +415,7 @@ impl Unix {
         let hash = account.and_then(|account| account.password.hash());
         let compared = Zeroizing::new(hash.unwrap_or(&self.decoy).to_owned());
         let decoy = self.decoy.clone();
-        let verdict = blocking(move || {
+        let comparing = self.hashing.run(move || {
             Ok(match verify(&password, &compared) {
                 Verdict::UnknownScheme => {
                     verify(&password, &decoy);
@@ -423,8 +423,8 @@ impl Unix {
                 }
                 verdict => verdict,
             })
-        })
-        .await?;
+        });
+        let verdict = comparing.await?;
         if verdict == Verdict::UnknownScheme {
             tracing::warn!(object = %target, "the account's password is hashed by a scheme that the gateway cannot check; set it anew");
         }
@@ -598,7 +598,7 @@ impl Unix {
             return Ok(None);
         };
         let scheme = self.scheme;
-        let hash = blocking(move || scheme.hash(&password)).await?;
+        let hash = self.hashing.run(move || scheme.hash(&password)).await?;
         let lock = if locked { "!" } else { "" };
         Ok(Some(Zeroizing::new(format!("{lock}{}", *hash))))
     }

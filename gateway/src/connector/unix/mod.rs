@@ -56,7 +56,7 @@ use crate::provisioning::model::{
     ObjectRef, Password, Schema, Search, Selector, Update, Verb,
 };
 use database::{Account, Database, Group};
-use password::Scheme;
+use password::{Hashing, Scheme};
 use policy::Policy;
 use tools::{ToolError, Tools};
 
@@ -70,6 +70,7 @@ const WAY_BACK: Duration = Duration::from_secs(15);
 pub struct Unix {
     policy: Policy,
     scheme: Scheme,
+    hashing: Hashing,
     tools: Tools,
     /// Lines of the account files that were warned of already.
     warned: Mutex<Vec<String>>,
@@ -138,6 +139,7 @@ impl Unix {
             tools: Tools::new(&policy.prefix),
             policy,
             scheme,
+            hashing: Hashing::new(),
             warned: Mutex::default(),
             decoy: decoy.to_string(),
         })
@@ -186,7 +188,7 @@ impl Unix {
     }
 }
 
-/// Work that would hold up the other calls: reading files, hashing.
+/// Work that would hold up the other calls.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

@@ -1,9 +1,13 @@
 //! Hashes of passwords, as the C library's `crypt` understands them.
 
+use std::sync::Arc;
+
 use sha_crypt::{PasswordHasher as _, PasswordVerifier as _, ShaCrypt};
+use tokio::sync::Semaphore;
 use yescrypt::Yescrypt;
 use zeroize::Zeroizing;
 
+use super::blocking;
 use crate::provisioning::model::{Failure, Password};
 
 /// Bytes of a password that `crypt` and PAM take; longer ones would be cut off or refused at login.
@@ -11,6 +15,35 @@ const MAX_LEN: usize = 511;
 
 /// Rounds of SHA-512-crypt: a tenth of a second or so.
 const SHA512_ROUNDS: u32 = 100_000;
+
+/// Hashes and comparisons under way at once: one for each processor. One takes a tenth of a second and 16 MiB, and cannot
+/// be stopped; so it keeps its place to its end, even where the caller goes away and asks again and again.
+#[derive(Clone, Debug)]
+pub(super) struct Hashing(Arc<Semaphore>);
+
+impl Hashing {
+    pub(super) fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Semaphore::new(processors)))
+    }
+
+    /// Does the work, off the threads that serve the other calls, when its turn comes.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let place = Arc::clone(&self.0)
+            .acquire_owned()
+            .await
+            .map_err(|_| Failure::internal("the gateway is stopping"))?;
+        blocking(move || {
+            let result = work();
+            drop(place);
+            result
+        })
+        .await
+    }
+}
 
 /// How new passwords are hashed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,6 +176,32 @@ mod tests {
             assert!(Scheme::Sha512.hash(&password(bad)).is_err(), "{bad:?}");
             assert_eq!(verify(&password(bad), FOREIGN[0]), Verdict::Wrong);
         }
+    }
+
+    #[tokio::test]
+    async fn a_comparison_whose_caller_goes_away_keeps_its_place_to_its_end() {
+        let hashing = Hashing(Arc::new(Semaphore::new(1)));
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let (end, may_end) = std::sync::mpsc::channel::<()>();
+        let caller = tokio::spawn({
+            let hashing = hashing.clone();
+            async move {
+                let work = move || {
+                    begun.send(()).unwrap();
+                    may_end.recv().unwrap();
+                    Ok(())
+                };
+                hashing.run(work).await
+            }
+        });
+        tokio::task::spawn_blocking(move || has_begun.recv().unwrap())
+            .await
+            .unwrap();
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        assert!(hashing.0.try_acquire().is_err());
+        end.send(()).unwrap();
+        hashing.run(|| Ok(())).await.unwrap();
     }
 
     #[test]
