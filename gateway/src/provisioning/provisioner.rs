@@ -157,6 +157,7 @@ impl Provisioner {
             ));
         };
         let lane = &admitted.lane;
+        tracing::info!(call = %call.id, connector = %call.connector, verb = %Verb::Search, object = %search.class, "call");
         let rails = &lane.configured.guard_rails;
         rails.check_verb(Verb::Search)?;
         lane.has_verb(Verb::Search, search.class)?;
@@ -442,6 +443,16 @@ fn is_guarded(verb: Verb) -> bool {
     verb.changes() || verb == Verb::Authenticate
 }
 
+/// What a call is about, for the log: the only record of a call that a stolen server cannot touch.
+fn subject(request: &Request) -> Option<String> {
+    match request {
+        Request::Create(create) => Some(format!("{} `{}`", create.class, create.name)),
+        Request::Rename(object, new_name) => Some(format!("{object} to `{new_name}`")),
+        Request::Run(run) => Some(format!("action `{}`", run.action)),
+        other => other.object().map(ToString::to_string),
+    }
+}
+
 fn class_of(request: &Request) -> Option<ObjectClass> {
     match request {
         Request::Create(create) => Some(create.class),
@@ -515,6 +526,7 @@ impl Admitted {
         } = self;
         let verb = call.request.verb();
         let (id, connector) = (call.id.clone(), call.connector.clone());
+        let object = subject(&call.request);
         let begun = Instant::now();
         let result = if verb.changes() {
             lane.change(call, deadline).await
@@ -525,7 +537,7 @@ impl Admitted {
                 .unwrap_or_else(|_| Err(Failure::unavailable(slow).into()))
         };
         let outcome = Outcome::from(result);
-        tracing::info!(call = %id, %connector, %verb, result = summary(&outcome), took_ms = begun.elapsed().as_millis(), "call");
+        tracing::info!(call = %id, %connector, %verb, object, result = summary(&outcome), took_ms = begun.elapsed().as_millis(), "call");
         drop((permit, in_flight));
         outcome
     }
