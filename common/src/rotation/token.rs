@@ -189,6 +189,25 @@ mod tests {
         assert!("A".repeat(100_000).parse::<EnrolmentToken>().is_err());
     }
 
+    /// With a checksum that fits: another program may have made it.
+    #[test]
+    fn a_token_for_no_gateway_or_under_the_default_keys_id_is_refused() {
+        let rng = &mut rand::rng();
+        let token = EnrolmentToken::random(GatewayId::random(rng), KeyKind::Tdes, rng);
+        for (gateway_id, key_id) in [
+            (GatewayId::NONE, token.key_id()),
+            (token.gateway_id(), KeyId::DEFAULT),
+        ] {
+            let forged = EnrolmentToken {
+                gateway_id,
+                key_id,
+                key: token.key().clone(),
+            };
+            let read = forged.to_text().parse::<EnrolmentToken>();
+            assert_eq!(read.unwrap_err(), TokenError::Damaged);
+        }
+    }
+
     #[test]
     fn debug_shows_no_key() {
         let token = EnrolmentToken::random(

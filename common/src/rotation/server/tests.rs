@@ -237,6 +237,10 @@ fn nothing_older_than_what_was_proved_is_accepted_in_any_step() {
     assert_eq!(site.registration.last_proved, Some(second));
     assert_eq!(site.plan(second, None).unwrap().unwrap().new, third);
     assert_eq!(site.listed(), [third, second]);
+    // Whatever else is stored.
+    site.registration.sent.insert(0, first);
+    assert_eq!(site.listed(), [third, second]);
+    assert_eq!(site.prove(first), Err(ProofError::NotAccepted));
 }
 
 #[test]
