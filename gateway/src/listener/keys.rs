@@ -236,8 +236,8 @@ impl Keys {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, PoisonError};
     use std::task::{Context, Waker};
 
     use zeroize::Zeroizing;
@@ -268,7 +268,7 @@ mod tests {
         }
 
         fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, KeyStoreError> {
-            let _open = self.gate.lock().unwrap();
+            let _open = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             self.reads.fetch_add(1, Ordering::SeqCst);
             self.store.read()
         }
