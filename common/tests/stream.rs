@@ -377,6 +377,29 @@ async fn closing_the_session_ends_whatever_waits() {
     }
 }
 
+/// As when a gateway is revoked: not a byte more, though the transport would take it.
+#[tokio::test]
+async fn a_closed_session_sends_and_gives_nothing_more() {
+    for suite in Suite::ALL {
+        let (a, b) = duplex(1_000);
+        let (mut server, mut gateway) = Pair::new(suite).join(a, b).await;
+        gateway.write_all(b"arrived before").await.unwrap();
+        gateway.flush().await.unwrap();
+        server.session().close();
+        for ended in [
+            server.read(&mut [0; 8]).await.map(drop),
+            server.write(b"too late").await.map(drop),
+            server.flush().await,
+        ] {
+            let error = ended.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        }
+        server.shutdown().await.unwrap();
+        let error = gateway.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+}
+
 #[tokio::test]
 async fn a_dropped_stream_closes_its_session() {
     let (a, b) = duplex(1_000);
