@@ -1,6 +1,8 @@
 //! The gateway agent: it stands on a resource host and carries out the calls that the central server pushes.
 #![deny(unsafe_code)]
 
+#[cfg(windows)]
+mod access_list;
 pub mod cli;
 pub mod clock;
 pub mod config;

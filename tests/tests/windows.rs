@@ -1,130 +1,350 @@
-//! The Windows gateway under Wine against the Linux server. Needs what `tests/run windows` prepares.
+//! The gateway for Windows, under Wine, against the server: what an administrator of a Windows host would do and see.
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     reason = "a test that fails has to say so"
 )]
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use portcullis_proto::gateway::v1::outcome::Result as Came;
-use portcullis_proto::gateway::v1::{self as pb, Outcome};
-use portcullis_tests::harness::{Admin, Dial, Gateway, Server, Site};
+use portcullis_proto::gateway::v1::outcome::Result as Ended;
+use portcullis_proto::gateway::v1::{FailureKind, Outcome, RunResult, done, value};
+use portcullis_tests::harness::{
+    Admin, Dial, Finished, HarnessError, Scripts, Server, Site, WindowsGateway, Wine, eventually,
+    free_port,
+};
 
-/// Appends to a journal beside itself, and answers with nothing, which is an answer.
-const RECORD: &str = "@echo off\r\necho carried out>>journal.txt\r\n";
+const SCRIPTS: [&str; 3] = ["run-record", "run-fail", "run-hang"];
 
-/// As a Windows program under Wine sees a path of this host.
-fn as_windows(path: &Path) -> String {
-    format!("Z:{}", path.display()).replace('/', "\\")
+/// A server that runs, and a gateway that has not been enrolled.
+struct Pair {
+    // In this order: processes are killed before the folder they live in goes.
+    host: WindowsGateway,
+    _server: Server,
+    admin: Admin,
+    site: Site,
+    token: String,
 }
 
-/// Wine and the .exe.
-fn launcher() -> Vec<PathBuf> {
-    let exe = std::env::var_os("PORTCULLIS_TEST_GATEWAY_EXE")
-        .expect("PORTCULLIS_TEST_GATEWAY_EXE names the .exe: run `tests/run windows`");
-    vec![PathBuf::from("wine"), PathBuf::from(exe)]
-}
-
-async fn record(admin: &Admin, id: &str) -> Outcome {
-    let call = pb::Call {
-        call_id: id.to_owned(),
-        verb: Some(pb::call::Verb::Run(pb::Run {
-            action: "record".to_owned(),
-            arguments: Vec::new(),
-        })),
-        ..pb::Call::default()
-    };
-    admin.call("journal", call).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Wine and the .exe: run by `tests/run windows`"]
-async fn enrols_shakes_hands_carries_out_a_call_rotates_and_restarts() {
-    for out in [false, true] {
-        let site = Site::new().unwrap();
-        let mut server = Server::new(&site, "").unwrap();
-        let admin = server.serve().await.unwrap();
+impl Pair {
+    async fn new(out: bool) -> Result<Self, HarnessError> {
+        let site = Site::new()?;
+        let mut server = Server::new(&site, "")?;
+        let admin = server.serve().await?;
         let dial = if out {
             Dial::Out(server.dial_out_port)
         } else {
-            Dial::inward().unwrap()
+            Dial::inward()?
         };
-        let scripts = site.folder("scripts").unwrap();
-        let script = site.file("scripts/run-record.cmd", 0o700, RECORD).unwrap();
-        let mut gateway = Gateway::new(&site, "host1", dial, "").unwrap();
-        // Paths as Windows has them, and a registry key of its own for each run.
-        let text = std::fs::read_to_string(&gateway.config).unwrap();
-        let unix = format!("state_dir = {:?}", gateway.state);
-        assert!(text.contains(&unix), "{text}");
-        let text = text.replace(
-            &unix,
-            &format!(
-                "instance = \"test-{out}\"\nstate_dir = '{}'",
-                as_windows(&gateway.state)
-            ),
-        );
-        let text = format!(
-            "{text}[connectors.journal]\ntype = \"script\"\nfolder = '{}'\n",
-            as_windows(&scripts)
-        );
-        std::fs::write(&gateway.config, text).unwrap();
-        gateway.config = PathBuf::from(as_windows(&gateway.config));
-        let mut gateway = gateway.launched_by(launcher());
+        let host = Wine::from_environment()?.gateway(&site, "host1", dial, &SCRIPTS)?;
+        let token = admin.add_gateway("host1", &dial.address(), true).await?;
+        admin.add_resource("journal", "host1", "scripts").await?;
+        Ok(Self {
+            host,
+            _server: server,
+            admin,
+            site,
+            token,
+        })
+    }
 
-        let token = admin
-            .add_gateway("host1", &dial.address(), false)
-            .await
-            .unwrap();
-        gateway.enroll(&token).unwrap();
-        gateway.start().unwrap();
-        let first = admin
-            .synchronized("host1")
-            .await
-            .unwrap_or_else(|error| panic!("{error}\n{}", gateway.log()));
+    async fn connected(out: bool) -> Result<Self, HarnessError> {
+        let mut pair = Self::new(out).await?;
+        pair.host.gateway.enroll(&pair.token)?;
+        pair.host.gateway.start()?;
+        pair.admin.synchronized("host1").await?;
+        Ok(pair)
+    }
+
+    fn cli(&self, arguments: &[&str]) -> Finished {
+        self.host.gateway.cli(arguments, None).unwrap()
+    }
+
+    /// Carries out an action of the connector.
+    async fn call(&self, action: &str, id: &str) -> Outcome {
+        let call = Scripts::call(action, id);
+        self.admin.call("journal", call).await.unwrap()
+    }
+
+    /// Carries out `record`, and checks what the script saw and did.
+    async fn record(&self, id: &str) {
+        let done = done(self.call("record", id).await);
+        assert_eq!(done.exit_code, 0);
+        assert_eq!(result(&done, "call"), value::Kind::Text(id.to_owned()));
+        assert_eq!(result(&done, "arguments"), value::Kind::Integer(0));
+        let inherited = value::Kind::Text("not inherited".to_owned());
+        assert_eq!(result(&done, "secret"), inherited);
+        let journal = journal(&self.host.folder);
+        let count = journal.lines().filter(|line| *line == id).count();
+        assert_eq!(count, 1, "{journal}");
+    }
+}
+
+fn journal(folder: &Path) -> String {
+    fs::read_to_string(folder.join("journal")).unwrap_or_default()
+}
+
+fn done(outcome: Outcome) -> RunResult {
+    match outcome.result {
+        Some(Ended::Done(portcullis_proto::gateway::v1::Done {
+            detail: Some(done::Detail::Run(run)),
+        })) => run,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn result(run: &RunResult, name: &str) -> value::Kind {
+    let found = run.results.iter().find(|result| result.name == name);
+    let values = found.map(|found| found.values.as_slice());
+    match values {
+        Some([value]) => value.kind.clone().unwrap(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the .exe and Wine: tests/run windows"]
+async fn a_gateway_enrols_carries_out_calls_takes_new_keys_and_survives_restarts() {
+    for out in [false, true] {
+        let mut pair = Pair::connected(out).await.unwrap();
+        let first = pair.admin.gateway("host1").await.unwrap();
         assert_eq!(first.mode, "secure");
-        // It describes itself once the link is up.
-        admin
-            .gateway_becomes("host1", "described", |g| g.operating_system == "windows")
+        assert_eq!(first.suite, "TDES-CTR-HMAC-SHA256");
+        pair.admin
+            .gateway_becomes("host1", "described", |gateway| {
+                gateway.operating_system == "windows"
+            })
             .await
             .unwrap();
-        assert!(
-            !gateway.state.join("keys").exists(),
-            "keys belong in the registry"
-        );
+        pair.record("before").await;
+        assert_eq!(done(pair.call("batch", "batch").await).exit_code, 0);
+        assert!(journal(&pair.host.folder).contains("from a batch file"));
 
-        admin
-            .add_resource("journal", "host1", "journal")
-            .await
-            .unwrap();
-        let outcome = record(&admin, "first").await;
-        assert!(matches!(outcome.result, Some(Came::Done(_))), "{outcome:?}");
-        let journal = script.with_file_name("journal.txt");
-        assert_eq!(
-            std::fs::read_to_string(&journal).unwrap().lines().count(),
-            1
-        );
-
-        let current = admin.rotate(30_000).await.unwrap().current_key_id;
-        let rotated = admin.synchronized("host1").await.unwrap();
-        assert_eq!(rotated.session_key_id, current);
+        let report = pair.admin.rotate(30_000).await.unwrap();
+        assert_eq!((report.synchronized, report.total), (1, 1), "{report:?}");
+        let rotated = pair.admin.synchronized("host1").await.unwrap();
+        assert_eq!(rotated.session_key_id, report.current_key_id);
         assert_ne!(rotated.session_key_id, first.session_key_id);
+        pair.record("after-the-rotation").await;
 
-        // What was rotated lives on in the registry.
-        gateway.kill().unwrap();
-        admin
-            .gateway_becomes("host1", "away", |g| !g.connected)
+        // The new key was proved, and the one before is forgotten.
+        let shown = pair.cli(&["key", "show"]).ok().unwrap().stdout;
+        assert!(
+            shown.contains(r"HKLM\SOFTWARE\Portcullis\Gateway\test-"),
+            "{shown}"
+        );
+        assert!(shown.contains(&report.current_key_id), "{shown}");
+        assert!(!shown.contains(&first.session_key_id), "{shown}");
+        assert!(!shown.contains("pending"), "{shown}");
+
+        pair.host.gateway.kill().unwrap();
+        pair.admin
+            .gateway_becomes("host1", "away", |gateway| !gateway.connected)
             .await
             .unwrap();
-        gateway.start().unwrap();
-        let back = admin.synchronized("host1").await.unwrap();
-        assert_eq!(back.session_key_id, current);
-        let outcome = record(&admin, "second").await;
-        assert!(matches!(outcome.result, Some(Came::Done(_))), "{outcome:?}");
-        assert_eq!(
-            std::fs::read_to_string(&journal).unwrap().lines().count(),
-            2
+        let stopped = pair.cli(&["status"]).ok().unwrap().stdout;
+        assert!(stopped.contains("not running"), "{stopped}");
+        let missed = pair.admin.rotate(0).await.unwrap();
+        pair.host.gateway.start().unwrap();
+        let back = pair.admin.synchronized("host1").await.unwrap();
+        assert_eq!(back.session_key_id, missed.current_key_id);
+        pair.record("after-the-restart").await;
+        status_shows(&pair, &back.session_key_id).await;
+    }
+}
+
+/// `status` shows the session under this key; the gateway writes its report a moment after the session began.
+async fn status_shows(pair: &Pair, key: &str) {
+    let shown = eventually("status to show the session", || async {
+        let shown = pair.cli(&["status", "--output", "json"]).ok().ok()?.stdout;
+        let status: serde_json::Value = serde_json::from_str(&shown).ok()?;
+        let session = status["report"]["sessions"].as_array()?.last()?.clone();
+        (session["key_id"] == key).then_some((status, session))
+    });
+    let (status, session) = shown.await.unwrap();
+    assert_eq!(status["running"], true, "{status}");
+    assert_eq!(status["active_key_id"], key, "{status}");
+    assert_eq!(session["mode"], "secure", "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the .exe and Wine: tests/run windows"]
+async fn a_token_is_taken_from_a_file_and_damaged_ones_leave_nothing_behind() {
+    let mut pair = Pair::new(false).await.unwrap();
+    let file = format!(r"{}\token.txt", pair.host.windows_folder);
+    let enrol = ["enroll", "--token-file", file.as_str()];
+    let missing = pair.cli(&enrol);
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+    assert!(missing.stderr.contains(&file), "{missing:?}");
+
+    // Another letter in the middle; letters stand for the same in either case.
+    let (head, tail) = pair.token.split_at(pair.token.len() / 2);
+    let other = if tail.starts_with(['A', 'a']) {
+        'B'
+    } else {
+        'A'
+    };
+    let damaged = format!("{head}{other}{}", &tail[1..]);
+    for wrong in ["", "not a token", head, &damaged] {
+        fs::write(pair.host.folder.join("token.txt"), wrong).unwrap();
+        let from_input = pair.host.gateway.cli(&["enroll"], Some(wrong)).unwrap();
+        for refused in [from_input, pair.cli(&enrol)] {
+            assert_eq!(refused.status.code(), Some(1), "{wrong:?}: {refused:?}");
+            assert!(refused.stderr.contains("token"), "{refused:?}");
+            assert!(
+                wrong.is_empty() || !refused.stderr.contains(wrong),
+                "{refused:?}"
+            );
+        }
+        for verb in [["key", "show"].as_slice(), &["run"]] {
+            let refused = pair.cli(verb);
+            assert_eq!(refused.status.code(), Some(1), "{wrong:?}: {refused:?}");
+            assert!(
+                refused.stderr.contains("there is no key store at HKLM"),
+                "{refused:?}"
+            );
+        }
+    }
+
+    // As an editor on Windows leaves it.
+    let text = format!("{}\r\n", pair.token);
+    fs::write(pair.host.folder.join("token.txt"), text).unwrap();
+    pair.cli(&enrol).ok().unwrap();
+    pair.host.gateway.start().unwrap();
+    pair.admin.synchronized("host1").await.unwrap();
+    let again = pair.cli(&enrol);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert!(again.stderr.contains("the token is spent"), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the .exe and Wine: tests/run windows"]
+async fn pairing_gives_a_gateway_its_key_once() {
+    for out in [false, true] {
+        let mut pair = Pair::new(out).await.unwrap();
+        let open = ["pair", "--for", "10m"];
+        pair.cli(&open).ok().unwrap();
+        pair.host.gateway.start().unwrap();
+        let paired = pair.admin.synchronized("host1").await.unwrap();
+        assert_eq!(paired.pairing_until_unix_ms, 0, "pairing is still open");
+        pair.record("paired").await;
+        pair.host.gateway.kill().unwrap();
+        let refused = pair.cli(&open);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(
+            refused.stderr.contains("never goes back to default mode"),
+            "{refused:?}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the .exe and Wine: tests/run windows"]
+async fn a_second_gateway_on_the_same_keys_or_the_same_port_does_not_start() {
+    let pair = Pair::connected(false).await.unwrap();
+    let second = pair.cli(&["run"]);
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    assert!(second.stderr.contains("already running"), "{second:?}");
+    assert!(!second.stderr.contains("systemctl"), "{second:?}");
+
+    let other = Wine::from_environment()
+        .and_then(|wine| wine.gateway(&pair.site, "host2", pair.host.gateway.dial, &[]))
+        .unwrap();
+    let address = format!("127.0.0.1:{}", free_port().unwrap());
+    let token = pair.admin.add_gateway("host2", &address, false).await;
+    other.gateway.enroll(&token.unwrap()).unwrap();
+    let in_use = other.gateway.cli(&["run"], None).unwrap();
+    assert_eq!(in_use.status.code(), Some(1), "{in_use:?}");
+    assert!(in_use.stderr.contains("is in use"), "{in_use:?}");
+    assert!(in_use.stderr.contains("netstat -ano"), "{in_use:?}");
+
+    assert!(pair.admin.gateway("host1").await.unwrap().connected);
+    pair.record("undisturbed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the .exe and Wine: tests/run windows"]
+async fn a_script_that_fails_or_hangs_is_reported_and_nothing_of_it_goes_on() {
+    let pair = Pair::connected(false).await.unwrap();
+    assert_eq!(done(pair.call("fail", "failing").await).exit_code, 3);
+
+    let hung = pair.call("hang", "hanging").await;
+    assert!(
+        matches!(hung.result, Some(Ended::Indeterminate(_))),
+        "{hung:?}"
+    );
+    // The child did run, beyond the reach of a kill of its parent alone.
+    let journal = journal(&pair.host.folder);
+    assert!(journal.contains("alive"), "{journal}");
+    let script = format!(r"{}\scripts\run-hang.exe", pair.host.windows_folder);
+    eventually("the script and its child to be gone", || async {
+        (!is_running(&script)).then_some(())
+    })
+    .await
+    .unwrap();
+    pair.record("afterwards").await;
+}
+
+/// Is there a process with this on its command line? Wine's processes are seen from outside.
+fn is_running(program: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap();
+    processes.filter_map(Result::ok).any(|process| {
+        fs::read(process.path().join("cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(program))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the .exe and Wine: tests/run windows"]
+async fn scripts_that_anybody_may_change_are_not_run() {
+    let pair = Pair::connected(false).await.unwrap();
+    let (folder, id) = (pair.host.folder.join("scripts"), "unsafe");
+    for path in [folder.clone(), folder.join("run-record.exe")] {
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        match pair.call("record", id).await.result {
+            Some(Ended::Failed(failure)) => {
+                assert_eq!(failure.kind(), FailureKind::Refused, "{failure:?}");
+                assert!(
+                    failure.message.contains("can be written by S-1-1-0"),
+                    "{failure:?}"
+                );
+                // Fit to be typed.
+                assert!(
+                    failure.message.contains(r#"`icacls "C:\test-"#),
+                    "{failure:?}"
+                );
+            }
+            other => panic!("{}: {other:?}", path.display()),
+        }
+        fs::set_permissions(&path, before).unwrap();
+    }
+    assert_eq!(journal(&pair.host.folder), "");
+    pair.record("mended").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the .exe and Wine: tests/run windows"]
+async fn a_configuration_or_state_folder_that_strangers_can_use_stops_the_start() {
+    let pair = Pair::new(false).await.unwrap();
+    pair.host.gateway.enroll(&pair.token).unwrap();
+    let closed = fs::metadata(&pair.host.gateway.state).unwrap();
+    // Wine shows Administrators as the group.
+    assert_eq!(closed.permissions().mode() & 0o007, 0, "made open");
+    for (file, loose, what) in [
+        ("state", 0o755, "can be opened by S-1-1-0"),
+        ("gateway.toml", 0o666, "can be written by S-1-1-0"),
+    ] {
+        let path = pair.host.folder.join(file);
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(loose)).unwrap();
+        for verb in ["run", "validate"] {
+            let refused = pair.cli(&[verb]);
+            assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+            assert!(refused.stderr.contains(what), "{refused:?}");
+        }
+        fs::set_permissions(&path, before).unwrap();
     }
 }

@@ -148,6 +148,11 @@ impl Config {
     pub fn load(file: Option<&Path>) -> Result<Self, Vec<ConfigProblem>> {
         let default = default_file();
         let path = file.unwrap_or(&default);
+        if let Err(message) = platform::check(path) {
+            let problems = Problems::new(path);
+            problems.add(None, "", message);
+            return Err(problems.into_vec());
+        }
         match read_file(path) {
             Ok(text) => Self::parse(path, &text),
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
@@ -195,7 +200,12 @@ pub fn default_file() -> PathBuf {
 
 #[cfg(unix)]
 mod platform {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
+
+    /// Nothing to check: `/etc` is nobody's to write but root's.
+    pub(super) fn check(_: &Path) -> Result<(), String> {
+        Ok(())
+    }
 
     pub(super) fn default_file() -> PathBuf {
         PathBuf::from("/etc/portcullis/gateway.toml")
@@ -208,7 +218,17 @@ mod platform {
 
 #[cfg(windows)]
 mod platform {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
+
+    use crate::access_list::{self, Forbidden};
+
+    /// Any user of the host may make files below `%ProgramData%`: none of theirs may say what the gateway runs.
+    pub(super) fn check(path: &Path) -> Result<(), String> {
+        if !path.exists() {
+            return Ok(());
+        }
+        access_list::check(path, Forbidden::Writing).map_err(|error| error.to_string())
+    }
 
     pub(super) fn default_file() -> PathBuf {
         program_data().join("gateway.toml")

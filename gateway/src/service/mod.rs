@@ -42,8 +42,8 @@ pub enum RunError {
     StateDir(#[from] StateDirError),
     /// Something else listens there.
     #[error(
-        "port {port} on {ip} is in use by another program (`ss -ltnp 'sport = :{port}'` shows which): stop it, or change listen.address",
-        ip = .0.ip(), port = .0.port()
+        "port {port} on {ip} is in use by another program (`{command}` shows which): stop it, or change listen.address",
+        ip = .0.ip(), port = .0.port(), command = host::show_listener(.0.port())
     )]
     PortInUse(SocketAddr),
     /// The system does not let it listen there.

@@ -180,8 +180,8 @@ pub enum StateDirError {
     },
     /// Another gateway runs on the same folder.
     #[error(
-        "a gateway is already running on {}: stop it first (`systemctl stop portcullis-gateway`), or give this one another state_dir",
-        folder.display()
+        "a gateway is already running on {}: stop it first{}, or give this one another state_dir",
+        folder.display(), platform::HOW_TO_STOP
     )]
     Running {
         /// The folder.
@@ -226,6 +226,14 @@ pub enum StateDirError {
         mode: u32,
         /// What they should be.
         wanted: u32,
+    },
+    /// Windows: others own it or may use it.
+    #[error("{} {problem}", path.display())]
+    Access {
+        /// The folder.
+        path: PathBuf,
+        /// Who, and the command that mends it.
+        problem: String,
     },
     /// The file has a second name.
     #[error(

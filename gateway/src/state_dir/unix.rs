@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 
 use super::{Former, StateDirError};
 
+/// How a running gateway is stopped, for messages.
+pub(super) const HOW_TO_STOP: &str = " (`systemctl stop portcullis-gateway`)";
+
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const NEW_FILE: Mode = Mode::RUSR.union(Mode::WUSR);

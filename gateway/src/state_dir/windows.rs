@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::{Former, StateDirError};
+use crate::access_list::{self, Forbidden};
+
+/// How a running gateway is stopped, for messages.
+pub(super) const HOW_TO_STOP: &str = "";
 
 /// A folder that is there.
 pub(super) struct Folder {
@@ -20,9 +24,18 @@ impl Folder {
             Ok(found) if found.is_symlink() => Err(StateDirError::Link {
                 path: path.to_owned(),
             }),
-            Ok(found) if found.is_dir() => Ok(Some(Self {
-                path: path.to_owned(),
-            })),
+            Ok(found) if found.is_dir() => {
+                // Whoever may read a lock's file may also hold the lock.
+                access_list::check(path, Forbidden::Anything).map_err(|error| {
+                    StateDirError::Access {
+                        path: path.to_owned(),
+                        problem: error.to_string(),
+                    }
+                })?;
+                Ok(Some(Self {
+                    path: path.to_owned(),
+                }))
+            }
             Ok(_) => Err(StateDirError::Kind {
                 path: path.to_owned(),
                 expected: "a folder",
@@ -34,7 +47,8 @@ impl Folder {
 
     /// Opens the folder, and makes it where there is none.
     pub(super) fn open_or_create(path: &Path) -> Result<Self, StateDirError> {
-        fs::create_dir_all(path).map_err(|source| StateDirError::io("create", path, source))?;
+        access_list::create_private_folders(path)
+            .map_err(|source| StateDirError::io("create", path, source))?;
         Self::open(path)?
             .ok_or_else(|| StateDirError::io("open", path, io::ErrorKind::NotFound.into()))
     }

@@ -76,11 +76,24 @@ impl Gateway {
         })
     }
 
-    /// Starts it as another program: `wine` and a path, say.
-    #[must_use]
-    pub fn launched_by(mut self, launcher: Vec<PathBuf>) -> Self {
-        self.launcher = launcher;
-        self
+    /// One whose configuration is there already, started by this command: `wine` and a path, say.
+    pub(super) fn launched(
+        name: &str,
+        config: PathBuf,
+        state: PathBuf,
+        dial: Dial,
+        launcher: Vec<PathBuf>,
+        log: PathBuf,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            config,
+            state,
+            dial,
+            process: None,
+            launcher,
+            log,
+        }
     }
 
     /// `portcullis-gateway` with this configuration.

@@ -9,6 +9,7 @@ mod proxy;
 mod scripts;
 mod server;
 mod site;
+mod wine;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub use proxy::{Proxy, Recording};
 pub use scripts::Scripts;
 pub use server::{Admin, Server};
 pub use site::{Site, free_port};
+pub use wine::{WindowsGateway, Wine};
 
 /// How long anything may take that is awaited, before it counts as lost.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use windows_registry::{Key, LOCAL_MACHINE, Type};
-use windows_sys::Win32::Storage::FileSystem::{READ_CONTROL, WRITE_DAC, WRITE_OWNER};
+use windows_sys::Win32::Storage::FileSystem::READ_CONTROL;
 use zeroize::Zeroizing;
 
 use super::{access, win32};
@@ -62,16 +62,10 @@ impl RegistryStore {
         }
     }
 
-    fn create(&self) -> Result<(), KeyStoreError> {
-        let created = LOCAL_MACHINE
-            .options()
-            .read()
-            .write()
-            .access(READ_CONTROL | WRITE_DAC | WRITE_OWNER)
-            .create()
-            .open(&self.path);
-        let key = win32_error(created).map_err(|error| self.failed("create", error))?;
-        win32::restrict(&key, access::PRIVATE).map_err(|error| self.failed("restrict", error))
+    fn too_long(&self) -> KeyStoreError {
+        KeyStoreError::TooLong {
+            location: self.location(),
+        }
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> KeyStoreError {
@@ -104,38 +98,32 @@ impl KeyStore for RegistryStore {
         let Some(key) = self.open_private()? else {
             return Ok(None);
         };
-        let sealed = match win32_error(key.get_bytes(VALUE)) {
-            Ok(bytes) => bytes,
+        let sealed = match win32::value(&key, VALUE, MAX_VALUE_LEN) {
+            Ok(Some(bytes)) => bytes,
             // Made, but the first record was never stored.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(self.too_long());
+            }
             Err(error) => return Err(self.failed("read", error)),
         };
-        if sealed.len() > MAX_VALUE_LEN {
-            return Err(KeyStoreError::TooLong {
-                location: self.location(),
-            });
-        }
-        win32::unprotect(&sealed, &self.entropy)
-            .map(Some)
-            .map_err(|source| KeyStoreError::Protection {
+        let record = win32::unprotect(&sealed, &self.entropy).map_err(|source| {
+            KeyStoreError::Protection {
                 location: self.location(),
                 source,
-            })
+            }
+        })?;
+        if record.len() > MAX_RECORD_LEN {
+            return Err(self.too_long());
+        }
+        Ok(Some(record))
     }
 
     fn write(&self, bytes: &[u8], _lock: &FileLock) -> Result<(), KeyStoreError> {
-        if self.open_private()?.is_none() {
-            self.create()?;
-        }
         let sealed =
             win32::protect(bytes, &self.entropy).map_err(|error| self.failed("protect", error))?;
-        let opened = LOCAL_MACHINE
-            .options()
-            .read()
-            .write()
-            .access(READ_CONTROL)
-            .open(&self.path);
-        let key = win32_error(opened).map_err(|error| self.failed("open", error))?;
+        let key = win32::create(&self.path, access::PRIVATE)
+            .map_err(|error| self.failed("create", error))?;
         // Before the keys go in, on the very handle that takes them.
         self.check_private(&key)?;
         win32_error(key.set_bytes(VALUE, Type::Bytes, &sealed))
@@ -151,13 +139,15 @@ fn win32_error<T>(result: windows_registry::Result<T>) -> io::Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use windows_sys::Win32::Storage::FileSystem::{WRITE_DAC, WRITE_OWNER};
+
     use super::*;
 
     #[test]
     fn a_key_that_others_may_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let instance = format!("acl-test-{}", std::process::id());
-        let store: &dyn KeyStore = &RegistryStore::new(&instance, folder.path());
+        let store: &dyn KeyStore = &RegistryStore::new(&instance, &folder.path().join("state"));
         store.reset().unwrap();
         store.load().unwrap();
         let path = format!(r"SOFTWARE\Portcullis\Gateway\{instance}");

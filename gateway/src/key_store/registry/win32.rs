@@ -7,7 +7,9 @@ use std::ptr::{null, null_mut};
 use std::slice;
 
 use windows_registry::Key;
-use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, ERROR_SUCCESS, LocalFree};
+use windows_sys::Win32::Foundation::{
+    ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER, ERROR_MORE_DATA, ERROR_SUCCESS, LocalFree,
+};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSecurityDescriptorToStringSecurityDescriptorW,
     ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
@@ -18,8 +20,13 @@ use windows_sys::Win32::Security::Cryptography::{
 };
 use windows_sys::Win32::Security::{
     DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION,
+    SECURITY_ATTRIBUTES,
 };
-use windows_sys::Win32::System::Registry::{RegFlushKey, RegGetKeySecurity, RegSetKeySecurity};
+use windows_sys::Win32::Storage::FileSystem::{WRITE_DAC, WRITE_OWNER};
+use windows_sys::Win32::System::Registry::{
+    HKEY_LOCAL_MACHINE, KEY_READ, KEY_WRITE, REG_CREATED_NEW_KEY, REG_OPTION_NON_VOLATILE,
+    RegCreateKeyExW, RegFlushKey, RegGetKeySecurity, RegQueryValueExW, RegSetKeySecurity,
+};
 use zeroize::{Zeroize, Zeroizing};
 
 const OWNER_AND_DACL: u32 = OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION;
@@ -70,23 +77,74 @@ pub(super) fn unprotect(data: &[u8], entropy: &[u8]) -> io::Result<Zeroizing<Vec
     Ok(Zeroizing::new(output.bytes().to_vec()))
 }
 
-/// Sets owner and access list; the key must have been opened with `WRITE_DAC` and `WRITE_OWNER`.
-pub(super) fn restrict(key: &Key, sddl: &str) -> io::Result<()> {
-    let sddl: Vec<u16> = sddl.encode_utf16().chain([0]).collect();
-    let mut descriptor = Descriptor(null_mut());
-    // SAFETY: the text ends with a zero and lives through the call; the descriptor is a valid place for the result, which
-    // it then owns; the size is not asked for.
-    let converted = unsafe {
-        ConvertStringSecurityDescriptorToSecurityDescriptorW(
-            sddl.as_ptr(),
-            SDDL_REVISION_1,
-            &raw mut descriptor.0,
-            null_mut(),
+/// Creates a key below `HKEY_LOCAL_MACHINE`, with this owner and access list from its first moment: whoever opened it
+/// before it was closed could go on reading. Opens it where it is there already; its access list is left as it is then.
+pub(super) fn create(path: &str, sddl: &str) -> io::Result<Key> {
+    let path = wide(path);
+    let descriptor = Descriptor::parse(sddl)?;
+    let attributes = SECURITY_ATTRIBUTES {
+        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).map_err(io::Error::other)?,
+        lpSecurityDescriptor: descriptor.0,
+        bInheritHandle: 0,
+    };
+    let (mut key, mut disposition) = (null_mut(), 0);
+    // SAFETY: the path ends with a zero; it, the attributes and their descriptor live through the call; the class may be
+    // null; the two results are valid places.
+    let status = unsafe {
+        RegCreateKeyExW(
+            HKEY_LOCAL_MACHINE,
+            path.as_ptr(),
+            0,
+            null(),
+            REG_OPTION_NON_VOLATILE,
+            KEY_READ | KEY_WRITE | WRITE_DAC | WRITE_OWNER,
+            &raw const attributes,
+            &raw mut key,
+            &raw mut disposition,
         )
     };
-    if converted == 0 {
-        return Err(io::Error::last_os_error());
+    succeeded(status)?;
+    // SAFETY: the handle was just opened, is valid, and nobody else owns it.
+    let key = unsafe { Key::from_raw(key) };
+    if disposition == REG_CREATED_NEW_KEY {
+        // Not every implementation heeds the attributes; nothing is in the key yet.
+        restrict(&key, sddl)?;
     }
+    Ok(key)
+}
+
+/// The bytes of a value, `limit` at most, read in one step; `None` where there is no such value.
+/// [`io::ErrorKind::FileTooLarge`] where it has more.
+pub(super) fn value(key: &Key, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let name = wide(name);
+    let mut bytes = vec![0; limit];
+    let mut length = u32::try_from(limit).map_err(io::Error::other)?;
+    // SAFETY: the handle is open as long as `key` lives; the name ends with a zero; the buffer has `length` bytes; all of
+    // them live through the call, and the unwanted results are null.
+    let status = unsafe {
+        RegQueryValueExW(
+            key.as_raw(),
+            name.as_ptr(),
+            null(),
+            null_mut(),
+            bytes.as_mut_ptr(),
+            &raw mut length,
+        )
+    };
+    match status {
+        ERROR_FILE_NOT_FOUND => Ok(None),
+        ERROR_MORE_DATA => Err(io::ErrorKind::FileTooLarge.into()),
+        status => {
+            succeeded(status)?;
+            bytes.truncate(length as usize);
+            Ok(Some(bytes))
+        }
+    }
+}
+
+/// Sets owner and access list; the key must have been opened with `WRITE_DAC` and `WRITE_OWNER`.
+pub(super) fn restrict(key: &Key, sddl: &str) -> io::Result<()> {
+    let descriptor = Descriptor::parse(sddl)?;
     // SAFETY: the handle is open as long as `key` lives; the descriptor was made by the system just now.
     let status = unsafe {
         RegSetKeySecurity(
@@ -155,6 +213,11 @@ fn succeeded(status: u32) -> io::Result<()> {
     }
 }
 
+/// As the system takes texts: UTF-16, a zero at its end.
+fn wide(text: &str) -> Vec<u16> {
+    text.encode_utf16().chain([0]).collect()
+}
+
 /// Describes a slice that the callee only reads.
 fn borrow(bytes: &[u8]) -> io::Result<CRYPT_INTEGER_BLOB> {
     Ok(CRYPT_INTEGER_BLOB {
@@ -194,7 +257,29 @@ impl Drop for Local {
     }
 }
 
+/// A security descriptor.
 struct Descriptor(*mut c_void);
+
+impl Descriptor {
+    fn parse(sddl: &str) -> io::Result<Self> {
+        let sddl = wide(sddl);
+        let mut descriptor = Self(null_mut());
+        // SAFETY: the text ends with a zero and lives through the call; the descriptor is a valid place for the result,
+        // which it then owns; the size is not asked for.
+        let converted = unsafe {
+            ConvertStringSecurityDescriptorToSecurityDescriptorW(
+                sddl.as_ptr(),
+                SDDL_REVISION_1,
+                &raw mut descriptor.0,
+                null_mut(),
+            )
+        };
+        if converted == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(descriptor)
+    }
+}
 
 impl Drop for Descriptor {
     fn drop(&mut self) {

@@ -69,3 +69,8 @@ pub(super) fn notify(state: &str) {
         tracing::warn!("cannot tell the service manager {state}: {error}");
     }
 }
+
+/// The command that shows who listens on a port.
+pub(super) fn show_listener(port: u16) -> String {
+    format!("ss -ltnp 'sport = :{port}'")
+}

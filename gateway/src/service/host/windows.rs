@@ -2,7 +2,9 @@
 
 use std::io;
 
-use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, ctrl_break, ctrl_c, ctrl_close};
+use tokio::signal::windows::{
+    CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+};
 
 /// The console events that tell the program to stop.
 #[derive(Debug)]
@@ -10,6 +12,7 @@ pub(super) struct StopSignal {
     interrupt: CtrlC,
     break_key: CtrlBreak,
     close: CtrlClose,
+    shutdown: CtrlShutdown,
 }
 
 impl StopSignal {
@@ -18,6 +21,7 @@ impl StopSignal {
             interrupt: ctrl_c()?,
             break_key: ctrl_break()?,
             close: ctrl_close()?,
+            shutdown: ctrl_shutdown()?,
         })
     }
 
@@ -26,6 +30,7 @@ impl StopSignal {
             _ = self.interrupt.recv() => {}
             _ = self.break_key.recv() => {}
             _ = self.close.recv() => {}
+            _ = self.shutdown.recv() => {}
         }
     }
 }
@@ -42,3 +47,8 @@ pub(super) fn name() -> String {
 
 /// There is no service manager that wants to know.
 pub(super) fn notify(_state: &str) {}
+
+/// The command that shows who listens on a port.
+pub(super) fn show_listener(port: u16) -> String {
+    format!("netstat -ano | findstr :{port}")
+}

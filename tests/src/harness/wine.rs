@@ -1,0 +1,104 @@
+//! Gateways for Windows: the cross-built .exe under Wine, which `tests/run windows` sets up.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Dial, Gateway, HarnessError, Site};
+
+/// Leaves a line in the journal, and answers with nothing, which is an answer.
+const BATCH: &str = "@echo off\r\necho from a batch file>>%JOURNAL%\r\n";
+
+/// Where the programs are that run under Wine.
+#[derive(Clone, Debug)]
+pub struct Wine {
+    gateway: PathBuf,
+    script: PathBuf,
+    prefix: PathBuf,
+}
+
+/// A gateway under Wine, with a folder of its own on drive C.
+#[derive(Debug)]
+pub struct WindowsGateway {
+    /// The gateway.
+    pub gateway: Gateway,
+    /// Its folder, as seen from outside.
+    pub folder: PathBuf,
+    /// The same, as the gateway sees it.
+    pub windows_folder: String,
+}
+
+impl Wine {
+    /// As the environment says: `PORTCULLIS_TEST_GATEWAY_EXE`, `PORTCULLIS_TEST_SCRIPT_EXE` and `WINEPREFIX`.
+    ///
+    /// # Errors
+    /// [`HarnessError::NotBuilt`] where a variable is missing.
+    pub fn from_environment() -> Result<Self, HarnessError> {
+        let path = |name: &str| {
+            env::var_os(name)
+                .map(PathBuf::from)
+                .ok_or_else(|| HarnessError::NotBuilt(name.into()))
+        };
+        Ok(Self {
+            gateway: path("PORTCULLIS_TEST_GATEWAY_EXE")?,
+            script: path("PORTCULLIS_TEST_SCRIPT_EXE")?,
+            prefix: path("WINEPREFIX")?,
+        })
+    }
+
+    /// Writes a configuration with one connector, `scripts`, whose folder holds the test's script under these names, and a batch file, `run-batch`.
+    ///
+    /// # Errors
+    /// [`HarnessError`].
+    pub fn gateway(
+        &self,
+        site: &Site,
+        name: &str,
+        dial: Dial,
+        scripts: &[&str],
+    ) -> Result<WindowsGateway, HarnessError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let instance = format!(
+            "test-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let folder = self.prefix.join("drive_c").join(&instance);
+        let windows_folder = format!(r"C:\{instance}");
+        let written = HarnessError::io("set up a gateway on drive C");
+        let dialling = match dial {
+            Dial::In(port) => format!("[listen]\naddress = \"127.0.0.1:{port}\"\n"),
+            Dial::Out(port) => {
+                format!("[dial_out]\nserver = \"127.0.0.1:{port}\"\nname = {name:?}\n")
+            }
+        };
+        let text = format!(
+            "instance = '{instance}'\nstate_dir = '{windows_folder}\\state'\n{dialling}[log]\nlevel = \"debug\"\n\
+             [connectors.scripts]\ntype = \"script\"\nfolder = '{windows_folder}\\scripts'\ntimeout = \"5s\"\n\
+             [connectors.scripts.environment]\nJOURNAL = '{windows_folder}\\journal'\n"
+        );
+        fs::create_dir_all(folder.join("scripts"))
+            .and_then(|()| {
+                scripts.iter().try_for_each(|script| {
+                    let to = folder.join("scripts").join(format!("{script}.exe"));
+                    fs::copy(&self.script, to).map(drop)
+                })
+            })
+            .and_then(|()| fs::write(folder.join("scripts").join("run-batch.cmd"), BATCH))
+            .and_then(|()| fs::write(folder.join("gateway.toml"), text))
+            .map_err(written)?;
+        Ok(WindowsGateway {
+            gateway: Gateway::launched(
+                name,
+                format!(r"{windows_folder}\gateway.toml").into(),
+                folder.join("state"),
+                dial,
+                vec!["wine".into(), self.gateway.clone()],
+                site.path().join(format!("{instance}.log")),
+            ),
+            folder,
+            windows_folder,
+        })
+    }
+}
