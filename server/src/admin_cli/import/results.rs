@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::admin_cli::error::CliError;
@@ -109,6 +110,8 @@ pub(super) struct Results {
 
 impl Results {
     /// Opens or creates it (mode 0600), and reads what earlier runs left. A last line cut short by a crash is cut off.
+    /// It is a file of this user's own: in a folder such as `/tmp`, somebody else may have put a link or a file of theirs
+    /// in its place, to have another file written to or lines skipped.
     pub(super) fn open(path: &Path) -> Result<(Self, Earlier), CliError> {
         let failed = |source| CliError::File {
             action: "open the results file",
@@ -122,8 +125,16 @@ impl Results {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(path)
             .map_err(failed)?;
+        let found = file.metadata().map_err(failed)?;
+        if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
+            return Err(CliError::Usage(format!(
+                "{} is no regular file of your own: move it away, or give --results another",
+                path.display()
+            )));
+        }
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => CliError::Usage(format!(
                 "another import writes to {}: wait until it ends, or give --results another file",
@@ -200,4 +211,27 @@ impl Results {
 fn cut_short(tail: &[u8]) -> bool {
     const BEGINNING: &[u8] = b"{\"line\":";
     tail.starts_with(BEGINNING) || BEGINNING.starts_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_or_a_file_of_somebody_else_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        let link = folder.path().join("people.csv.results.jsonl");
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        assert!(Results::open(&link).is_err());
+        assert!(!victim.exists());
+
+        let foreign = folder.path().join("foreign");
+        std::fs::write(&foreign, "").unwrap();
+        assert!(Results::open(&foreign).is_ok());
+        if std::os::unix::fs::chown(&foreign, Some(12_345), None).is_ok() {
+            let error = Results::open(&foreign).unwrap_err();
+            assert!(error.to_string().contains("of your own"), "{error}");
+        }
+    }
 }
