@@ -523,12 +523,16 @@ impl Unix {
         }
         if values.contains_key("primary_group") {
             let group = required(values, "primary_group")?;
+            no_number(group)?;
             arguments.option("-g", existing_group(database, group)?);
         }
         if let Some(groups) = attributes::texts(values, "groups") {
             let before: BTreeSet<_> = database.groups_of(name).into_iter().collect();
-            for group in groups.iter().filter(|group| !before.contains(**group)) {
-                existing_group(database, group)?;
+            for group in &groups {
+                if !before.contains(*group) {
+                    existing_group(database, group)?;
+                }
+                no_number(group)?;
             }
             arguments.option("-G", groups.join(","));
         }
@@ -640,6 +644,16 @@ fn existing_group<'a>(database: &'a Database, name: &str) -> Result<&'a str, Fai
         .group(name)
         .map(|group| group.name.as_str())
         .ok_or_else(|| Failure::invalid(format!("there is no group `{name}`")))
+}
+
+/// Refuses a group whose name is a number, as other programs make them: shadow-utils would take it for the id of another.
+fn no_number(group: &str) -> Result<(), Failure> {
+    if group.trim().parse::<i128>().is_err() {
+        return Ok(());
+    }
+    Err(Failure::rejected(format!(
+        "the name of group `{group}` is a number, which the programs would take for a group's id: rename it first"
+    )))
 }
 
 fn required<'a>(values: &'a Values, name: &str) -> Result<&'a str, Failure> {

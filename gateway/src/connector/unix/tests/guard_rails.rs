@@ -256,6 +256,28 @@ async fn a_name_that_a_group_still_lists_is_not_taken() {
 }
 
 #[tokio::test]
+async fn a_group_named_by_a_number_is_not_taken_for_the_group_with_that_id() {
+    let Some(bench) = with_ada("").await else {
+        return;
+    };
+    let text = bench.file("etc/group") + "27:x:1600:\n0:x:1601:\n";
+    std::fs::write(bench.path("etc/group"), text).unwrap();
+    let before = bench.files();
+    for name in ["27", "0"] {
+        for verb in [
+            update(account("ada"), Add, "groups", texts(&[name])),
+            update(account("ada"), Replace, "primary_group", texts(&[name])),
+            new_account_with("eve", "groups", texts(&[name])),
+            new_account_with("eve", "primary_group", texts(&[name])),
+        ] {
+            let failure = bench.failed(verb).await;
+            assert!(failure.message.contains("is a number"), "{failure:?}");
+        }
+    }
+    assert_eq!(bench.files(), before);
+}
+
+#[tokio::test]
 async fn a_group_opened_by_name_protects_nobody() {
     let Some(bench) = with_ada("allowed_groups = [\"sudo\", \"*\"]").await else {
         return;
