@@ -16,10 +16,14 @@ pub(super) fn validate(config: &Config) -> Result<(), CliError> {
         found.extend(problems.iter().map(ToString::to_string));
     }
     let folder = StateDir::new(&config.state_dir);
-    let running = folder.is_running().unwrap_or(false);
-    // Of the folder, or of the store in it: both name what is wrong.
+    let running = folder.is_running().unwrap_or_else(|error| {
+        found.push(error.to_string());
+        false
+    });
+    // A store that lies in the folder has the same problem once more.
     if let Err(error) = key_store::open(config).load() {
         found.push(error.to_string());
+        found.dedup();
     }
     if !running && let Some(problem) = port_problem(&config.dial) {
         found.push(problem);
