@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigProblem, Log, LogFormat};
 use crate::key_store::KeyStoreError;
-use crate::service::RunError;
+use crate::service::{self, RunError};
 use crate::state_dir::StateDirError;
 
 /// The gateway agent: carries out provisioning calls of the central server on this host.
@@ -52,6 +52,9 @@ enum Verb {
 /// Runs the program: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = service::forbid_core_dumps() {
+        return failed(&error.into());
+    }
     let config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,
         Err(problems) => return failed(&CliError::Config(problems)),

@@ -62,6 +62,14 @@ pub enum RunError {
     Signals(io::Error),
 }
 
+/// Switches off core dumps, in which keys, tokens and passwords would stand. Every verb begins with it.
+///
+/// # Errors
+/// [`RunError::CoreDumps`].
+pub fn forbid_core_dumps() -> Result<(), RunError> {
+    host::disable_core_dumps().map_err(RunError::CoreDumps)
+}
+
 /// Runs the gateway until it is told to stop (SIGTERM, SIGINT, Ctrl-C).
 ///
 /// # Errors
@@ -80,7 +88,6 @@ pub async fn run_until(
     connectors: Connectors,
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    host::disable_core_dumps().map_err(RunError::CoreDumps)?;
     let folder = StateDir::new(&config.state_dir);
     let store: Arc<dyn KeyStore> = key_store::open(&config).into();
     let record = store.load()?;
