@@ -200,10 +200,33 @@ pub fn default_file() -> PathBuf {
 
 #[cfg(unix)]
 mod platform {
+    use std::os::unix::fs::MetadataExt;
     use std::path::{Path, PathBuf};
 
-    /// Nothing to check: `/etc` is nobody's to write but root's.
-    pub(super) fn check(_: &Path) -> Result<(), String> {
+    /// Group and others may write.
+    const OTHERS_WRITE: u32 = 0o022;
+
+    /// What this file says runs with the gateway's rights: nobody but root and the gateway's own user may write it.
+    pub(super) fn check(path: &Path) -> Result<(), String> {
+        // Where it cannot be looked at, reading it tells why.
+        let Ok(found) = path.metadata() else {
+            return Ok(());
+        };
+        let user = rustix::process::geteuid().as_raw();
+        if found.uid() != user && found.uid() != 0 {
+            return Err(format!(
+                "it belongs to user {} and decides what the gateway does: `chown {user} {}`",
+                found.uid(),
+                path.display()
+            ));
+        }
+        if found.is_file() && found.mode() & OTHERS_WRITE != 0 {
+            return Err(format!(
+                "others may write it (mode {:04o}), and it decides what the gateway does: `chmod go-w {}`",
+                found.mode() & 0o7777,
+                path.display()
+            ));
+        }
         Ok(())
     }
 

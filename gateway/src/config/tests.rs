@@ -198,3 +198,23 @@ fn the_connectors_in_the_sample_are_ones_that_the_program_knows() {
         assert_eq!(problem.key, "connectors.hr.folder", "{problem}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_may_write_is_refused_with_what_to_do() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    fs::write(&file, "").unwrap();
+    for (mode, taken) in [(0o600, true), (0o644, true), (0o664, false), (0o646, false)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        match Config::load(Some(&file)) {
+            Ok(_) => assert!(taken, "{mode:o}"),
+            Err(found) => {
+                assert!(!taken, "{mode:o}: {found:?}");
+                assert!(found[0].message.contains("chmod go-w"), "{found:?}");
+            }
+        }
+    }
+}

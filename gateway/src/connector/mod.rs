@@ -4,8 +4,10 @@
 //! * [`script`]: allow-listed executables in one folder, one per verb.
 
 mod process;
+#[forbid(unsafe_code)]
 pub mod script;
 #[cfg(unix)]
+#[forbid(unsafe_code)]
 pub mod unix;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@
 //! read are three different errors; none of them ever counts as "holds no key".
 
 #[cfg(unix)]
+#[forbid(unsafe_code)]
 mod file;
 #[cfg(any(windows, test))]
 mod registry;
