@@ -10,13 +10,11 @@ use super::attributes::Values;
 use super::database::{DISABLED_DAY, today, under};
 use super::expiry::Remembered;
 use super::groups::{attribute, identity, parse_id};
-use super::password::{Verdict, verify};
 use super::tools::{Tool, ToolError};
 use super::{Account, Database, Group, Unix, attributes, find_account, name, way_back};
 use crate::connector::Context;
 use crate::provisioning::model::{
-    CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Password, Update,
-    Value,
+    CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Update, Value,
 };
 
 const DAY: u64 = 86_400;
@@ -24,7 +22,7 @@ const DAY: u64 = 86_400;
 /// All that a change of an account may touch.
 type View = (Option<Account>, Vec<String>, Option<Group>);
 
-fn view(name: &str) -> impl Fn(&Database) -> View {
+pub(super) fn view(name: &str) -> impl Fn(&Database) -> View {
     move |database| {
         let groups = database.groups_of(name);
         (
@@ -37,18 +35,22 @@ fn view(name: &str) -> impl Fn(&Database) -> View {
 
 /// A change as the arguments of `useradd` and `usermod`.
 #[derive(Debug, Default)]
-struct Arguments(Vec<String>);
+pub(super) struct Arguments(Vec<String>);
 
 impl Arguments {
-    fn option(&mut self, option: &str, value: impl Into<String>) {
+    pub(super) fn option(&mut self, option: &str, value: impl Into<String>) {
         self.0.extend([option.to_owned(), value.into()]);
     }
 
-    fn flag(&mut self, option: &str) {
+    pub(super) fn flag(&mut self, option: &str) {
         self.0.push(option.to_owned());
     }
 
-    fn on(&self, name: &'_ str) -> Vec<String> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn on(&self, name: &'_ str) -> Vec<String> {
         let mut all = self.0.clone();
         all.extend(["--".to_owned(), name.to_owned()]);
         all
@@ -103,7 +105,7 @@ impl Unix {
     }
 
     /// The expiry day that an account has when it is enabled.
-    fn real_expiry(&self, account: &Account) -> Result<Option<i64>, Failure> {
+    pub(super) fn real_expiry(&self, account: &Account) -> Result<Option<i64>, Failure> {
         match account.expires {
             Some(DISABLED_DAY) => Ok(Remembered::load(&self.policy.prefix)?.day(account)),
             day => Ok(day),
@@ -313,133 +315,6 @@ impl Unix {
         Ok(kept)
     }
 
-    pub(super) async fn disable_account(
-        &self,
-        cx: &Context,
-        target: &ObjectRef,
-    ) -> Result<Object, CallError> {
-        let database = self.read().await?;
-        let account = find_account(&database, target)?;
-        let has_hash = account.password.hash().is_some();
-        let is_locked = account.password.is_locked() || !has_hash;
-        if account.expires == Some(DISABLED_DAY) && is_locked {
-            return Ok(self.account_object(&database, account)?);
-        }
-        if account.expires != Some(DISABLED_DAY) {
-            Remembered::load(&self.policy.prefix)?.set(
-                account.uid,
-                &account.name,
-                account.expires,
-            )?;
-        }
-        let mut arguments = Arguments::default();
-        arguments.option("-e", DISABLED_DAY.to_string());
-        if has_hash {
-            arguments.flag("-L");
-        }
-        let arguments = arguments.on(&account.name);
-        self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
-            .await?;
-        self.look(&account.name).await
-    }
-
-    pub(super) async fn enable_account(
-        &self,
-        cx: &Context,
-        target: &ObjectRef,
-    ) -> Result<Object, CallError> {
-        let database = self.read().await?;
-        let account = find_account(&database, target)?;
-        let expires = self.real_expiry(account)?;
-        if expires.is_some_and(|day| day <= today()) {
-            return Err(Failure::rejected(format!(
-                "account `{}` expired: give it a later `expires`, or none, before you enable it",
-                account.name
-            ))
-            .into());
-        }
-        let mut arguments = Arguments::default();
-        if account.expires != expires {
-            let day = expires.map_or_else(String::new, |day| day.to_string());
-            arguments.option("-e", day);
-        }
-        if account.password.is_locked() {
-            arguments.flag("-U");
-        }
-        if !arguments.0.is_empty() {
-            let arguments = arguments.on(&account.name);
-            self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
-                .await?;
-        }
-        // Only an account that is disabled has its day looked up: one that stays does no harm.
-        if let Err(failure) = Remembered::load(&self.policy.prefix)
-            .and_then(|mut all| all.set(account.uid, &account.name, None))
-        {
-            tracing::warn!(
-                account = account.name,
-                failure.message,
-                "the remembered expiry day of an enabled account stays"
-            );
-        }
-        self.look(&account.name).await
-    }
-
-    pub(super) async fn set_account_password(
-        &self,
-        cx: &Context,
-        target: &ObjectRef,
-        password: Password,
-    ) -> Result<(), CallError> {
-        let database = self.read().await?;
-        let account = find_account(&database, target)?;
-        let disabled = account.password.is_locked() || account.expires == Some(DISABLED_DAY);
-        let Some(hash) = self.hash(Some(password), disabled).await? else {
-            return Err(Failure::internal("no hash").into());
-        };
-        if let Err(error) = self.store_hash(cx, &account.name, &hash).await {
-            let what = format!("the password of account `{}`", account.name);
-            let view = view(&account.name);
-            let before = view(&database);
-            return Err(self.after_failure(error, &what, &before, view).await);
-        }
-        Ok(())
-    }
-
-    pub(super) async fn authenticate_account(
-        &self,
-        target: &ObjectRef,
-        password: Password,
-    ) -> Result<(), CallError> {
-        let database = self.read().await?;
-        let account = find_account(&database, target).ok();
-        let hash = account.and_then(|account| account.password.hash());
-        let compared = Zeroizing::new(hash.unwrap_or(&self.decoy).to_owned());
-        let decoy = self.decoy.clone();
-        let comparing = self.hashing.run(move || {
-            Ok(match verify(&password, &compared) {
-                Verdict::UnknownScheme => {
-                    verify(&password, &decoy);
-                    Verdict::UnknownScheme
-                }
-                verdict => verdict,
-            })
-        });
-        let verdict = comparing.await?;
-        if verdict == Verdict::UnknownScheme {
-            tracing::warn!(object = %target, "the account's password is hashed by a scheme that the gateway cannot check; set it anew");
-        }
-        let lets_in = hash.is_some() && account.is_some_and(|found| found.is_enabled(today()));
-        if verdict == Verdict::Right && lets_in {
-            return Ok(());
-        }
-        // One answer for all, so that nobody learns which accounts there are.
-        Err(Failure::new(
-            FailureKind::BadCredentials,
-            "the password is wrong, or there is no such account, or it has no password, is disabled or has expired",
-        )
-        .into())
-    }
-
     pub(super) async fn rename_account(
         &self,
         cx: &Context,
@@ -558,7 +433,7 @@ impl Unix {
     }
 
     /// Runs one program on an account; where it fails, looks whether anything changed.
-    async fn change(
+    pub(super) async fn change(
         &self,
         cx: &Context,
         before: &Database,
@@ -577,7 +452,7 @@ impl Unix {
     }
 
     /// The account after a change that went well.
-    async fn look(&self, name: &str) -> Result<Object, CallError> {
+    pub(super) async fn look(&self, name: &str) -> Result<Object, CallError> {
         let seen = async {
             let database = self.read().await?;
             match database.account(name) {
@@ -591,27 +466,6 @@ impl Unix {
                 failure.message
             ))
         })
-    }
-
-    async fn hash(
-        &self,
-        password: Option<Password>,
-        locked: bool,
-    ) -> Result<Option<Zeroizing<String>>, Failure> {
-        let Some(password) = password else {
-            return Ok(None);
-        };
-        let scheme = self.scheme;
-        let hash = self.hashing.run(move || scheme.hash(&password)).await?;
-        let lock = if locked { "!" } else { "" };
-        Ok(Some(Zeroizing::new(format!("{lock}{}", *hash))))
-    }
-
-    async fn store_hash(&self, cx: &Context, name: &str, hash: &str) -> Result<(), ToolError> {
-        let line = Zeroizing::new(format!("{name}:{hash}\n"));
-        self.tools
-            .run(Tool::ChPasswd, &["-e"], line.as_bytes(), cx.deadline)
-            .await
     }
 
     fn home_is_free(&self, home: &str) -> bool {

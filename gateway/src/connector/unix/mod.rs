@@ -35,6 +35,7 @@ mod attributes;
 mod database;
 mod expiry;
 mod groups;
+mod login;
 mod name;
 mod password;
 mod policy;

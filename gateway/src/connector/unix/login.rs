@@ -1,0 +1,167 @@
+//! Who may log in: enabling, disabling, passwords.
+
+use zeroize::Zeroizing;
+
+use super::accounts::{Arguments, view};
+use super::database::{DISABLED_DAY, today};
+use super::expiry::Remembered;
+use super::password::{Verdict, verify};
+use super::tools::{Tool, ToolError};
+use super::{Unix, find_account};
+use crate::connector::Context;
+use crate::provisioning::model::{CallError, Failure, FailureKind, Object, ObjectRef, Password};
+
+impl Unix {
+    pub(super) async fn disable_account(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+    ) -> Result<Object, CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target)?;
+        let has_hash = account.password.hash().is_some();
+        let is_locked = account.password.is_locked() || !has_hash;
+        if account.expires == Some(DISABLED_DAY) && is_locked {
+            return Ok(self.account_object(&database, account)?);
+        }
+        if account.expires != Some(DISABLED_DAY) {
+            Remembered::load(&self.policy.prefix)?.set(
+                account.uid,
+                &account.name,
+                account.expires,
+            )?;
+        }
+        let mut arguments = Arguments::default();
+        arguments.option("-e", DISABLED_DAY.to_string());
+        if has_hash {
+            arguments.flag("-L");
+        }
+        let arguments = arguments.on(&account.name);
+        self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
+            .await?;
+        self.look(&account.name).await
+    }
+
+    pub(super) async fn enable_account(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+    ) -> Result<Object, CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target)?;
+        let expires = self.real_expiry(account)?;
+        if expires.is_some_and(|day| day <= today()) {
+            return Err(Failure::rejected(format!(
+                "account `{}` expired: give it a later `expires`, or none, before you enable it",
+                account.name
+            ))
+            .into());
+        }
+        let mut arguments = Arguments::default();
+        if account.expires != expires {
+            let day = expires.map_or_else(String::new, |day| day.to_string());
+            arguments.option("-e", day);
+        }
+        if account.password.is_locked() {
+            arguments.flag("-U");
+        }
+        if !arguments.is_empty() {
+            let arguments = arguments.on(&account.name);
+            self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
+                .await?;
+        }
+        // Only an account that is disabled has its day looked up: one that stays does no harm.
+        if let Err(failure) = Remembered::load(&self.policy.prefix)
+            .and_then(|mut all| all.set(account.uid, &account.name, None))
+        {
+            tracing::warn!(
+                account = account.name,
+                failure.message,
+                "the remembered expiry day of an enabled account stays"
+            );
+        }
+        self.look(&account.name).await
+    }
+
+    pub(super) async fn set_account_password(
+        &self,
+        cx: &Context,
+        target: &ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target)?;
+        let disabled = account.password.is_locked() || account.expires == Some(DISABLED_DAY);
+        let Some(hash) = self.hash(Some(password), disabled).await? else {
+            return Err(Failure::internal("no hash").into());
+        };
+        if let Err(error) = self.store_hash(cx, &account.name, &hash).await {
+            let what = format!("the password of account `{}`", account.name);
+            let view = view(&account.name);
+            let before = view(&database);
+            return Err(self.after_failure(error, &what, &before, view).await);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn authenticate_account(
+        &self,
+        target: &ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        let database = self.read().await?;
+        let account = find_account(&database, target).ok();
+        let hash = account.and_then(|account| account.password.hash());
+        let compared = Zeroizing::new(hash.unwrap_or(&self.decoy).to_owned());
+        let decoy = self.decoy.clone();
+        let comparing = self.hashing.run(move || {
+            Ok(match verify(&password, &compared) {
+                Verdict::UnknownScheme => {
+                    verify(&password, &decoy);
+                    Verdict::UnknownScheme
+                }
+                verdict => verdict,
+            })
+        });
+        let verdict = comparing.await?;
+        if verdict == Verdict::UnknownScheme {
+            tracing::warn!(object = %target, "the account's password is hashed by a scheme that the gateway cannot check; set it anew");
+        }
+        let lets_in = hash.is_some() && account.is_some_and(|found| found.is_enabled(today()));
+        if verdict == Verdict::Right && lets_in {
+            return Ok(());
+        }
+        // One answer for all, so that nobody learns which accounts there are.
+        Err(Failure::new(
+            FailureKind::BadCredentials,
+            "the password is wrong, or there is no such account, or it has no password, is disabled or has expired",
+        )
+        .into())
+    }
+
+    pub(super) async fn hash(
+        &self,
+        password: Option<Password>,
+        locked: bool,
+    ) -> Result<Option<Zeroizing<String>>, Failure> {
+        let Some(password) = password else {
+            return Ok(None);
+        };
+        let scheme = self.scheme;
+        let hash = self.hashing.run(move || scheme.hash(&password)).await?;
+        let lock = if locked { "!" } else { "" };
+        Ok(Some(Zeroizing::new(format!("{lock}{}", *hash))))
+    }
+
+    pub(super) async fn store_hash(
+        &self,
+        cx: &Context,
+        name: &str,
+        hash: &str,
+    ) -> Result<(), ToolError> {
+        let line = Zeroizing::new(format!("{name}:{hash}\n"));
+        self.tools
+            .run(Tool::ChPasswd, &["-e"], line.as_bytes(), cx.deadline)
+            .await
+    }
+}
