@@ -5,7 +5,7 @@
 //! [`responder::ExpectMessage1::handle`], send message 2, [`responder::ExpectMessage3::handle`], store what was proved,
 //! [`responder::Unconfirmed::confirm`], send message 4. Messages go in and out as whole frames; each frame's header is checked with
 //! [`FrameHeader::decode_handshake`](crate::wire::FrameHeader::decode_handshake) before its body is read. On any error but
-//! [`HandshakeError::Refused`] the peer is sent [`ALERT`](crate::wire::ALERT), and the connection is closed. A state that is
+//! [`HandshakeError::Refused`] the peer is sent [`ALERT`], and the connection is closed. A state that is
 //! dropped erases its secrets.
 
 mod error;

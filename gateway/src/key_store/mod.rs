@@ -1,7 +1,7 @@
 //! Where the gateway keeps its keys: a file, or on Windows the registry.
 //!
 //! One record ([`GatewayRecord`]) holds everything, so that a crash at any point leaves the old record or the new one.
-//! Every reading that leads to a writing happens under one lock ([`KeyStore::update`]), which other processes
+//! Every reading that leads to a writing happens under one lock (`update`), which other processes
 //! (`enroll`, `pair`, `key reset`) respect too. A store that was never created, one that is damaged and one that cannot be
 //! read are three different errors; none of them ever counts as "holds no key".
 
@@ -106,7 +106,7 @@ impl dyn KeyStore + '_ {
         Ok(outcome)
     }
 
-    /// As [`Self::update`], where there need be no store yet: `change` gets an empty record then, and the store is created.
+    /// As `update`, where there need be no store yet: `change` gets an empty record then, and the store is created.
     ///
     /// # Errors
     /// What `change` gives, or a [`KeyStoreError`]; the record is unchanged then.

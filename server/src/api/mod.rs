@@ -1,6 +1,6 @@
 //! The admin API, thin: authorize, call, answer.
 //!
-//! gRPC (`portcullis.admin.v1`) on a Unix socket. Every method passes [`authorize::authorize`], which stands in the
+//! gRPC (`portcullis.admin.v1`) on a Unix socket. Every method passes `authorize`, which stands in the
 //! router before any service. An error of the administration itself is a gRPC status; whatever concerns a call on a resource is an `Outcome`.
 
 mod authorize;

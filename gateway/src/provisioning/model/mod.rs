@@ -1,6 +1,6 @@
 //! The data model of a call, checked: what has one of these types is known to be well-formed.
 //!
-//! The wire's messages are parsed once, in [`parse`], and never seen behind it; [`encode`] turns answers back.
+//! The wire's messages are parsed once, in `parse`, and never seen behind it; `encode` turns answers back.
 
 mod encode;
 mod filter;
