@@ -88,7 +88,7 @@ pub(super) fn server_key(row: &ServerKeyRow) -> proto::Key {
         key_id: row.id.to_string(),
         purpose: "server".to_owned(),
         kind: row.id.kind().name().to_owned(),
-        current: row.retired.is_none(),
+        current: row.current,
         created_unix_ms: millis(row.created),
         retired_unix_ms: some_millis(row.retired),
         in_use_by: row.in_use_by,

@@ -10,7 +10,10 @@ pub(super) fn of_repository(error: &RepositoryError) -> Status {
     let message = error.to_string();
     match error {
         RepositoryError::AlreadyExists { .. } => Status::already_exists(message),
-        RepositoryError::NotFound { .. } => Status::not_found(message),
+        RepositoryError::NotFound { .. } | RepositoryError::NoSuchKey(_) => {
+            Status::not_found(message)
+        }
+        RepositoryError::ServerKeyGone(_) => Status::aborted(message),
         RepositoryError::Busy | RepositoryError::Closed => Status::unavailable(message),
         RepositoryError::Full
         | RepositoryError::Open { .. }

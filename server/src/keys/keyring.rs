@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use portcullis_common::crypto::storage::{self, StorageError};
 use portcullis_common::id::{KeyId, KeyKind};
@@ -27,8 +28,13 @@ pub enum KeyringError {
     WrongSecret(KeyId),
 }
 
-/// The server keys, opened: seals and opens the secrets in the repository.
+/// The server keys, opened: seals and opens the secrets in the repository. It follows the repository: what changes a
+/// server key there changes it here right after.
 pub struct Keyring {
+    held: RwLock<Held>,
+}
+
+struct Held {
     keys: HashMap<KeyId, ServerKey>,
     current: (KeyId, ServerKey),
 }
@@ -51,10 +57,13 @@ impl Keyring {
             keys.insert(row.id, key);
         }
         let current = rows
-            .first()
+            .iter()
+            .find(|row| row.current)
             .and_then(|row| Some((row.id, keys.get(&row.id)?.clone())))
             .ok_or(KeyringError::Empty)?;
-        Ok(Self { keys, current })
+        Ok(Self {
+            held: RwLock::new(Held { keys, current }),
+        })
     }
 
     /// Makes a server key, stores it wrapped, and gives a keyring of it alone: for a repository just made.
@@ -74,26 +83,81 @@ impl Keyring {
             .add(id, protection.wrap(id, &key), now)
             .await?;
         Ok(Self {
-            keys: HashMap::from([(id, key.clone())]),
-            current: (id, key),
+            held: RwLock::new(Held {
+                keys: HashMap::from([(id, key.clone())]),
+                current: (id, key),
+            }),
         })
+    }
+
+    /// The id of the key that seals.
+    pub fn current(&self) -> KeyId {
+        self.read().current.0
+    }
+
+    /// The key with this id, where it is here.
+    pub fn key(&self, id: KeyId) -> Option<ServerKey> {
+        self.read().keys.get(&id).cloned()
+    }
+
+    /// The ids of the keys that are here.
+    pub fn ids(&self) -> Vec<KeyId> {
+        self.read().keys.keys().copied().collect()
+    }
+
+    /// Takes in a key that was stored.
+    pub fn add(&self, id: KeyId, key: ServerKey) {
+        self.write().keys.insert(id, key);
+    }
+
+    /// Seals under this key from now on, as the repository does; `false`: it is not here.
+    pub fn set_current(&self, id: KeyId) -> bool {
+        let mut held = self.write();
+        let Some(key) = held.keys.get(&id).cloned() else {
+            return false;
+        };
+        held.current = (id, key);
+        true
+    }
+
+    /// Erases a key that was deleted; `false`: it is the current one, and stays.
+    pub fn remove(&self, id: KeyId) -> bool {
+        let mut held = self.write();
+        if held.current.0 == id {
+            return false;
+        }
+        held.keys.remove(&id);
+        true
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        // Whole at every moment, whoever panicked meanwhile.
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sealer for Keyring {
     fn seal(&self, place: &Place<'_>, value: &[u8]) -> Vec<u8> {
-        let (id, key) = &self.current;
-        storage::seal(key, *id, &encode(place), value, &mut rand::rng())
+        let (id, key) = self.read().current.clone();
+        storage::seal(&key, id, &encode(place), value, &mut rand::rng())
+    }
+
+    fn holds_key_of(&self, sealed: &[u8]) -> bool {
+        storage::server_key_id(sealed).is_some_and(|id| self.read().keys.contains_key(&id))
     }
 
     fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let id = storage::server_key_id(sealed)
             .ok_or_else(|| OpenError::Malformed(place.to_string()))?;
-        let key = self.keys.get(&id).ok_or_else(|| OpenError::UnknownKey {
+        let key = self.key(id).ok_or_else(|| OpenError::UnknownKey {
             place: place.to_string(),
             key: id,
         })?;
-        storage::open(key, &encode(place), sealed).map_err(|error| match error {
+        storage::open(&key, &encode(place), sealed).map_err(|error| match error {
             StorageError::Malformed => OpenError::Malformed(place.to_string()),
             StorageError::Forged => OpenError::Forged(place.to_string()),
         })
@@ -102,18 +166,19 @@ impl Sealer for Keyring {
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Keyring({} keys, current {})",
-            self.keys.len(),
-            self.current.0
-        )
+        let held = self.read();
+        let (keys, current) = (held.keys.len(), held.current.0);
+        write!(f, "Keyring({keys} keys, current {current})")
     }
 }
 
 /// Each part with its length before it: no two places have the same bytes.
 fn encode(place: &Place<'_>) -> Vec<u8> {
-    let parts = [place.kind.as_bytes(), place.owner, place.field.as_bytes()];
+    let parts = [
+        place.kind.bound_name().as_bytes(),
+        place.owner,
+        place.field.as_bytes(),
+    ];
     let mut bytes = Vec::new();
     for part in parts {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -126,6 +191,7 @@ fn encode(place: &Place<'_>) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::keys::protection::tests::random_protection;
+    use crate::repository::ProtectedType;
 
     async fn keyring() -> (tempfile::TempDir, Database, Protection, Keyring) {
         let folder = tempfile::tempdir().unwrap();
@@ -140,7 +206,7 @@ mod tests {
     }
 
     const PLACE: Place<'_> = Place {
-        kind: "gateway-key",
+        kind: ProtectedType::GatewayKey,
         owner: b"one",
         field: "key",
     };
@@ -152,7 +218,7 @@ mod tests {
         assert_eq!(**keyring.open(&PLACE, &sealed).unwrap(), *b"secret");
         let elsewhere = [
             Place {
-                kind: "gateway",
+                kind: ProtectedType::EnrolmentKey,
                 ..PLACE
             },
             Place {
@@ -165,9 +231,9 @@ mod tests {
             },
             // The same bytes, cut elsewhere.
             Place {
-                kind: "gateway-keyo",
-                owner: b"ne",
-                field: "key",
+                owner: b"onek",
+                field: "ey",
+                ..PLACE
             },
         ];
         for place in elsewhere {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::{Meta, RepositoryError, ServerKeys, schema};
+use super::{Meta, RepositoryError, SealedValues, ServerKeys, schema};
 
 /// How long a transaction waits for another program's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,6 +70,11 @@ impl Database {
     /// The server keys, wrapped.
     pub const fn server_keys(&self) -> ServerKeys<'_> {
         ServerKeys::new(self)
+    }
+
+    /// The sealed values, as they are: sealed.
+    pub const fn sealed_values(&self) -> SealedValues<'_> {
+        SealedValues::new(self)
     }
 
     /// Closes the file when the work begun is done; what is asked afterwards fails with [`RepositoryError::Closed`].

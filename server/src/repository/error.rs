@@ -1,6 +1,7 @@
 use rusqlite::ErrorCode;
 
 use super::OpenError;
+use portcullis_common::id::KeyId;
 
 /// Why the repository did not do what was asked. Nothing has changed in any of these cases.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,14 @@ pub enum RepositoryError {
     /// A sealed value does not open.
     #[error(transparent)]
     Sealed(#[from] OpenError),
+    /// There is no such key.
+    #[error("there is no key {0}: `portcullis key list` shows those there are")]
+    NoSuchKey(KeyId),
+    /// The server key of a value was deleted between its sealing and its storing.
+    #[error(
+        "server key {0} was deleted at this very moment: nothing was changed; try again, the current key will be taken"
+    )]
+    ServerKeyGone(KeyId),
     /// The system refused to read or write.
     #[error(
         "the repository cannot be read or written: {0}; look at the disk and the file's permissions"

@@ -4,7 +4,7 @@ use portcullis_common::secret::GatewayKey;
 use rusqlite::Transaction;
 
 use super::registration_row::{from_sql_millis, key_id, to_sql_millis};
-use super::{Place, Repository, RepositoryError};
+use super::{Place, ProtectedType, Repository, RepositoryError, sealed_values};
 
 /// A gateway key as it is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +105,12 @@ impl<'a> GatewayKeys<'a> {
         self.repository
             .database
             .read(move |transaction| {
-                let mut statement = transaction
-                    .prepare_cached("SELECT sealed_key FROM gateway_keys WHERE id = ?1")?;
                 ids.iter()
                     .map(|id| {
-                        let sealed: Vec<u8> =
-                            statement.query_row([id.to_bytes()], |row| row.get(0))?;
-                        let bytes = sealer.open(&key_place(&id.to_bytes()), &sealed)?;
+                        let owner = id.to_bytes();
+                        let sealed = sealed_values::find(transaction, &key_place(&owner))?
+                            .ok_or_else(|| RepositoryError::damaged("gateway key"))?;
+                        let bytes = sealer.open(&key_place(&owner), &sealed)?;
                         GatewayKey::from_bytes(id.kind(), &bytes)
                             .map_err(|_| RepositoryError::damaged("gateway key"))
                     })
@@ -153,10 +152,11 @@ impl<'a> GatewayKeys<'a> {
                     transaction.execute("UPDATE gateway_keys SET compromised = 1", [])?;
                 }
                 transaction.execute(
-                    "INSERT INTO gateway_keys (id, generation, sealed_key, created_ms)
-                     VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM gateway_keys), ?2, ?3)",
-                    (new.id.to_bytes(), sealed, now),
+                    "INSERT INTO gateway_keys (id, generation, created_ms)
+                     VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM gateway_keys), ?2)",
+                    (new.id.to_bytes(), now),
                 )?;
+                sealed_values::put(transaction, &key_place(&new.id.to_bytes()), &sealed)?;
                 Ok(Ok(current))
             })
             .await
@@ -191,7 +191,7 @@ fn read_info(row: &rusqlite::Row<'_>) -> Result<GatewayKeyInfo, RepositoryError>
 
 fn key_place(id: &[u8]) -> Place<'_> {
     Place {
-        kind: "gateway-key",
+        kind: ProtectedType::GatewayKey,
         owner: id,
         field: "key",
     }

@@ -1,6 +1,6 @@
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, UnixMillis};
-use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::registration_row::{
     COLUMN_COUNT, COLUMNS, RegistrationRow, from_sql_millis, to_sql_millis,
@@ -120,7 +120,7 @@ impl<'a> Gateways<'a> {
                     "INSERT INTO gateways (name, address, created_ms, gateway_id, standing, sent) VALUES (?1, ?2, ?3, ?4, 0, x'')",
                     (&name, address(&reach), to_sql_millis(now), &row.gateway_id),
                 )?;
-                store(transaction, &name, &row)
+                row.store(transaction, &name)
             })
             .await
     }
@@ -208,7 +208,7 @@ impl<'a> Gateways<'a> {
                 let value = change(&mut registration, &keys);
                 let row = RegistrationRow::encode(&registration, Some(&stored), &*sealer);
                 if row != stored {
-                    store(transaction, &name, &row)?;
+                    row.store(transaction, &name)?;
                 }
                 Ok(value)
             })
@@ -382,30 +382,4 @@ fn find_row(
             .query_row([id.to_bytes()], read),
     };
     found.optional()?.ok_or_else(|| gateway.not_found())
-}
-
-fn store(
-    transaction: &Transaction<'_>,
-    name: &str,
-    row: &RegistrationRow,
-) -> Result<(), RepositoryError> {
-    transaction.execute(
-        "UPDATE gateways SET gateway_id = :gateway_id, standing = :standing, token_key_id = :token_key_id,
-             token_sealed_key = :token_sealed_key, token_expires_ms = :token_expires_ms, token_bound = :token_bound,
-             pairing_until_ms = :pairing_until_ms, last_proved = :last_proved, sent = :sent
-         WHERE name = :name",
-        named_params! {
-            ":name": name,
-            ":gateway_id": row.gateway_id,
-            ":standing": row.standing,
-            ":token_key_id": row.token_key_id,
-            ":token_sealed_key": row.token_sealed_key,
-            ":token_expires_ms": row.token_expires_ms,
-            ":token_bound": row.token_bound,
-            ":pairing_until_ms": row.pairing_until_ms,
-            ":last_proved": row.last_proved,
-            ":sent": row.sent,
-        },
-    )?;
-    Ok(())
 }

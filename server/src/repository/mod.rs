@@ -1,4 +1,4 @@
-//! Durable storage, by aggregate: [`Meta`] and [`ServerKeys`] of a [`Database`], and on top of an unlocked keyring
+//! Durable storage, by aggregate: [`Meta`], [`ServerKeys`] and [`SealedValues`] of a [`Database`], and on top of an unlocked keyring
 //! [`Gateways`], [`GatewayKeys`] and [`Resources`] of a [`Repository`].
 //!
 //! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
@@ -8,9 +8,11 @@ mod error;
 mod gateway_keys;
 mod gateways;
 mod meta;
+mod protected_type;
 mod registration_row;
 mod resources;
 mod schema;
+mod sealed_values;
 mod sealer;
 mod server_keys;
 
@@ -21,7 +23,9 @@ pub use error::RepositoryError;
 pub use gateway_keys::{GatewayKeyRow, GatewayKeys, NewGatewayKey, RotateError};
 pub use gateways::{Alarm, Gateway, GatewayRef, Gateways, Reach};
 pub use meta::Meta;
+pub use protected_type::{ProtectedType, UnknownType};
 pub use resources::{Resource, Resources};
+pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{ServerKeyRow, ServerKeys};
 

@@ -5,12 +5,14 @@ use portcullis_common::rotation::{
     ENROLMENT_NONCE_LEN, Registration, Standing, TokenState, UnixMillis,
 };
 use portcullis_common::secret::MasterKey;
-use rusqlite::Row;
+use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
-use super::{Place, RepositoryError, Sealer};
+use super::{OpenError, Place, ProtectedType, RepositoryError, Sealer, sealed_values};
 
 /// The columns in the order that [`RegistrationRow::read`] expects.
-pub(super) const COLUMNS: &str = "gateway_id, standing, token_key_id, token_sealed_key, token_expires_ms, token_bound, pairing_until_ms, last_proved, sent";
+pub(super) const COLUMNS: &str = "gateway_id, standing, token_key_id,
+    (SELECT sealed FROM sealed_values v WHERE v.type = 'enrolment-key' AND v.owner = gateway_id AND v.field = 'enrolment key'),
+    token_expires_ms, token_bound, pairing_until_ms, last_proved, sent";
 /// How many they are.
 pub(super) const COLUMN_COUNT: usize = 9;
 
@@ -43,13 +45,16 @@ impl RegistrationRow {
         })
     }
 
-    /// The columns that store `registration`. A token that `stored` holds already keeps its sealed bytes.
+    /// The columns that store `registration`. A token that `stored` holds already keeps its sealed bytes, and one whose
+    /// server key is not here stays as it is until that key arrives.
     pub(super) fn encode(
         registration: &Registration,
         stored: Option<&Self>,
         sealer: &dyn Sealer,
     ) -> Self {
         let gateway_id = registration.gateway_id.to_bytes().to_vec();
+        let closed =
+            stored.filter(|row| row.gateway_id == gateway_id && row.token_is_closed(sealer));
         let token = registration.token.as_ref();
         let token_key_id = token.map(|token| token.key_id.to_bytes().to_vec());
         let token_sealed_key = token.map(|token| {
@@ -58,7 +63,7 @@ impl RegistrationRow {
                 .and_then(|row| row.token_sealed_key.clone())
                 .unwrap_or_else(|| sealer.seal(&token_place(&gateway_id), token.key.expose()))
         });
-        Self {
+        let mut row = Self {
             standing: match registration.standing {
                 Standing::Admitted => 0,
                 Standing::Evicted => 1,
@@ -76,7 +81,63 @@ impl RegistrationRow {
                 .flat_map(|id| id.to_bytes())
                 .collect(),
             gateway_id,
+        };
+        if let (None, Some(closed)) = (token, closed) {
+            row.token_key_id = closed.token_key_id.clone();
+            row.token_sealed_key = closed.token_sealed_key.clone();
+            row.token_expires_ms = closed.token_expires_ms;
+            row.token_bound = closed.token_bound.clone();
         }
+        row
+    }
+
+    /// Stores the registration of the gateway `name`.
+    pub(super) fn store(
+        &self,
+        transaction: &Transaction<'_>,
+        name: &str,
+    ) -> Result<(), RepositoryError> {
+        let before: Option<Vec<u8>> = transaction
+            .query_row(
+                "SELECT gateway_id FROM gateways WHERE name = ?1",
+                [name],
+                |row| row.get(0),
+            )
+            .optional()?;
+        if let Some(before) = before.filter(|before| *before != self.gateway_id) {
+            sealed_values::remove(transaction, &token_place(&before))?;
+        }
+        let place = token_place(&self.gateway_id);
+        let stands = sealed_values::find(transaction, &place)?;
+        match &self.token_sealed_key {
+            None => sealed_values::remove(transaction, &place)?,
+            Some(sealed) if stands.as_ref() == Some(sealed) => {}
+            Some(sealed) => sealed_values::put(transaction, &place, sealed)?,
+        }
+        transaction.execute(
+            "UPDATE gateways SET gateway_id = :gateway_id, standing = :standing, token_key_id = :token_key_id,
+                 token_expires_ms = :token_expires_ms, token_bound = :token_bound,
+                 pairing_until_ms = :pairing_until_ms, last_proved = :last_proved, sent = :sent
+             WHERE name = :name",
+            named_params! {
+                ":name": name,
+                ":gateway_id": self.gateway_id,
+                ":standing": self.standing,
+                ":token_key_id": self.token_key_id,
+                ":token_expires_ms": self.token_expires_ms,
+                ":token_bound": self.token_bound,
+                ":pairing_until_ms": self.pairing_until_ms,
+                ":last_proved": self.last_proved,
+                ":sent": self.sent,
+            },
+        )?;
+        Ok(())
+    }
+
+    fn token_is_closed(&self, sealer: &dyn Sealer) -> bool {
+        self.token_sealed_key
+            .as_ref()
+            .is_some_and(|sealed| !sealer.holds_key_of(sealed))
     }
 
     pub(super) fn decode(&self, sealer: &dyn Sealer) -> Result<Registration, RepositoryError> {
@@ -109,7 +170,11 @@ impl RegistrationRow {
             return Ok(None);
         };
         let id = key_id(id)?;
-        let key = sealer.open(&token_place(&self.gateway_id), sealed)?;
+        let key = match sealer.open(&token_place(&self.gateway_id), sealed) {
+            // Of no use until that key arrives; the roster is readable all the same.
+            Err(OpenError::UnknownKey { .. }) => return Ok(None),
+            opened => opened?,
+        };
         let bound: Option<[u8; ENROLMENT_NONCE_LEN]> = self
             .token_bound
             .as_deref()
@@ -140,7 +205,7 @@ pub(super) fn from_sql_millis(value: i64) -> UnixMillis {
 
 fn token_place(gateway_id: &[u8]) -> Place<'_> {
     Place {
-        kind: "gateway",
+        kind: ProtectedType::EnrolmentKey,
         owner: gateway_id,
         field: "enrolment key",
     }

@@ -4,26 +4,40 @@ use zeroize::Zeroizing;
 
 use portcullis_common::id::KeyId;
 
+use super::ProtectedType;
+
 /// Where a sealed value stands. It is authenticated with the value, which therefore opens nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// The kind of thing that owns it: `gateway-key`, `gateway`, …
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: ProtectedType,
     /// The owner's id, in bytes.
     pub owner: &'a [u8],
     /// Which of the owner's values it is.
-    pub field: &'static str,
+    pub field: &'a str,
 }
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the {} of {} {}",
-            self.field,
+            "the {} ({}) of {}",
             self.kind,
-            data_encoding::HEXLOWER.encode(self.owner)
+            self.field,
+            Owner(self.owner)
         )
+    }
+}
+
+/// An owner as people know it: a name, or the bytes of an id.
+struct Owner<'a>(&'a [u8]);
+
+impl fmt::Display for Owner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match std::str::from_utf8(self.0) {
+            Ok(name) if !name.contains(char::is_control) => write!(f, "`{name}`"),
+            _ => f.write_str(&data_encoding::HEXLOWER.encode(self.0)),
+        }
     }
 }
 
@@ -35,7 +49,7 @@ pub enum OpenError {
     Malformed(String),
     /// Its server key is not in the keyring.
     #[error(
-        "{place} is sealed under server key {key}, which is not here: restore the repository from a backup"
+        "{place} is sealed under server key {key}, which is not here: `portcullis key import` it from an export, or restore the repository from a backup"
     )]
     UnknownKey {
         /// Where it stands.
@@ -54,6 +68,9 @@ pub enum OpenError {
 pub trait Sealer: Send + Sync {
     /// Seals `value` for `place`.
     fn seal(&self, place: &Place<'_>, value: &[u8]) -> Vec<u8>;
+
+    /// Is the key here under which `sealed` is sealed?
+    fn holds_key_of(&self, sealed: &[u8]) -> bool;
 
     /// Opens what was sealed for `place`.
     ///

@@ -6,34 +6,51 @@ use std::sync::Arc;
 use portcullis_common::handshake::Mode;
 use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
 use portcullis_common::rotation::{EnrolmentToken, Policy, Registration, Scope, UnixMillis};
+use portcullis_common::secret::ServerKey;
 use tempfile::TempDir;
 
 use super::*;
 use crate::keys::protection::Protection;
 use crate::keys::{Keyring, gateway_keys};
 
-const NOW: UnixMillis = UnixMillis(1_000_000);
+pub(super) const NOW: UnixMillis = UnixMillis(1_000_000);
 const POLICY: Policy = Policy {
     retired_key_grace_ms: 1_000,
 };
 
-struct Fixture {
+pub(super) struct Fixture {
     folder: TempDir,
     protection: Protection,
-    repository: Repository,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) repository: Repository,
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (protection, _) = Protection::random();
         let database = Database::create(&file(folder.path())).await.unwrap();
         let keyring = Keyring::create(&database, &protection, NOW).await.unwrap();
+        let keyring = Arc::new(keyring);
         Self {
             folder,
             protection,
-            repository: Repository::new(database, Arc::new(keyring)),
+            repository: Repository::new(database, keyring.clone()),
+            keyring,
         }
+    }
+
+    /// Makes a server key and seals under it from now on. Gives the id of the key before.
+    pub(super) async fn change_server_key(&self) -> KeyId {
+        let before = self.keyring.current();
+        let id = KeyId::random(KeyKind::Tdes, &mut rand::rng());
+        let key = ServerKey::random(KeyKind::Tdes, &mut rand::rng());
+        let keys = self.repository.database().server_keys();
+        let wrapped = self.protection.wrap(id, &key);
+        keys.add(id, wrapped, NOW).await.unwrap();
+        self.keyring.add(id, key);
+        assert!(self.keyring.set_current(id));
+        before
     }
 
     /// A second handle on the same repository, as another process has it.
@@ -48,13 +65,16 @@ fn file(folder: &Path) -> std::path::PathBuf {
     folder.join("test.db")
 }
 
-fn registration(kind: KeyKind) -> Registration {
+pub(super) fn registration(kind: KeyKind) -> Registration {
     let mut rng = rand::rng();
     let token = EnrolmentToken::random(GatewayId::random(&mut rng), kind, &mut rng);
     Registration::new(&token, NOW.plus(10), Some(NOW.plus(20)))
 }
 
-async fn rotate(repository: &Repository, expected: Option<KeyId>) -> Result<KeyId, RotateError> {
+pub(super) async fn rotate(
+    repository: &Repository,
+    expected: Option<KeyId>,
+) -> Result<KeyId, RotateError> {
     let new = gateway_keys::generate(KeyKind::Tdes, NOW);
     let id = new.id;
     let rotated = repository.gateway_keys().rotate(new, expected, false).await;
@@ -337,7 +357,7 @@ async fn a_ciphertext_moved_to_another_row_does_not_open() {
         .database
         .write(move |transaction| {
             transaction.execute(
-                "UPDATE gateway_keys SET sealed_key = (SELECT sealed_key FROM gateway_keys WHERE id = ?1) WHERE id = ?2",
+                "UPDATE sealed_values SET sealed = (SELECT sealed FROM sealed_values WHERE owner = ?1) WHERE owner = ?2",
                 (first.to_bytes(), second.to_bytes()),
             )?;
             Ok(())

@@ -9,6 +9,7 @@ mod unlocked;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::id::ServerId;
@@ -20,8 +21,8 @@ use crate::api::{self, AdminSocket, SocketError};
 use crate::clock;
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
-use crate::keys::KeyringError;
 use crate::keys::protection::ProtectionError;
+use crate::keys::{Keyring, KeyringError};
 use crate::repository::{Repository, RepositoryError};
 use lock::{DataDirLock, LockError};
 use permissions::PermissionError;
@@ -36,6 +37,8 @@ pub struct Services {
     pub started: UnixMillis,
     /// The repository.
     pub repository: Repository,
+    /// The server keys, opened.
+    pub keyring: Arc<Keyring>,
     /// The gateways and their links.
     pub fleet: Fleet,
     /// Limits of rotation.
@@ -106,6 +109,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let Unlocked {
         server_id,
         repository,
+        keyring,
     } = Unlocked::open(&config).await?;
     let socket = AdminSocket::bind(&config.admin.socket)?;
     let dial_out = match config.dial_out.listen {
@@ -129,6 +133,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         server_id,
         started: clock::now(),
         repository: repository.clone(),
+        keyring,
         fleet: fleet.clone(),
         policy: config.keys.policy(),
         token_lifetime: config.keys.token_lifetime,

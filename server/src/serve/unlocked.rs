@@ -16,6 +16,8 @@ pub struct Unlocked {
     pub server_id: ServerId,
     /// The repository.
     pub repository: Repository,
+    /// The server keys, opened.
+    pub keyring: Arc<Keyring>,
 }
 
 impl Unlocked {
@@ -59,10 +61,11 @@ impl Unlocked {
     }
 
     async fn unlock(database: &Database, protection: &Protection) -> Result<Self, ServeError> {
-        let keyring = Keyring::unlock(database, protection).await?;
+        let keyring = Arc::new(Keyring::unlock(database, protection).await?);
         Ok(Self {
             server_id: database.meta().server_id().await?,
-            repository: Repository::new(database.clone(), Arc::new(keyring)),
+            repository: Repository::new(database.clone(), keyring.clone()),
+            keyring,
         })
     }
 }

@@ -1,0 +1,400 @@
+//! Every sealed value in one table: what counts them, encrypts them again and verifies them need not know their owners.
+
+use portcullis_common::id::KeyId;
+use rusqlite::{OptionalExtension, Row, Transaction};
+
+use super::registration_row::key_id;
+use super::{Database, Place, ProtectedType, RepositoryError};
+
+/// How many values of one type are sealed under one server key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedCount {
+    /// The key; `None`: what stands there is no sealed value.
+    pub server_key: Option<KeyId>,
+    /// What they are.
+    pub kind: ProtectedType,
+    /// How many.
+    pub values: u64,
+}
+
+/// A sealed value with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedValue {
+    /// Its row: grows with each value stored.
+    pub row: i64,
+    /// What it is.
+    pub kind: ProtectedType,
+    /// The owner's id, in bytes.
+    pub owner: Vec<u8>,
+    /// Which of the owner's values it is.
+    pub field: String,
+    /// The value, sealed for this place.
+    pub sealed: Vec<u8>,
+}
+
+impl SealedValue {
+    /// Where it stands.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            kind: self.kind,
+            owner: &self.owner,
+            field: &self.field,
+        }
+    }
+}
+
+/// Which values a batch is to hold.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Of these types; empty: of all.
+    pub kinds: Vec<ProtectedType>,
+    /// Sealed under any key but this.
+    pub not_under: Option<KeyId>,
+    /// Sealed under this key.
+    pub under: Option<KeyId>,
+}
+
+/// A value sealed anew.
+#[derive(Clone, Debug)]
+pub struct Resealed {
+    /// Its row.
+    pub row: i64,
+    /// What stood there when it was opened: where something else stands now, it stays.
+    pub before: Vec<u8>,
+    /// What is to stand there.
+    pub after: Vec<u8>,
+}
+
+/// The sealed values of a repository, as they are: sealed.
+#[derive(Clone, Copy, Debug)]
+pub struct SealedValues<'a> {
+    database: &'a Database,
+}
+
+impl<'a> SealedValues<'a> {
+    pub(super) const fn new(database: &'a Database) -> Self {
+        Self { database }
+    }
+
+    /// How many there are of each type under each key, as they are in one moment.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn counts(&self) -> Result<Vec<SealedCount>, RepositoryError> {
+        self.database
+            .read(|transaction| {
+                let mut statement = transaction.prepare_cached(
+                    "SELECT server_key, type, count(*) FROM sealed_values GROUP BY server_key, type",
+                )?;
+                let mut rows = statement.query([])?;
+                let mut counts = Vec::new();
+                while let Some(row) = rows.next()? {
+                    counts.push(SealedCount {
+                        server_key: KeyId::from_bytes(&row.get::<_, Vec<u8>>(0)?),
+                        kind: read_kind(row, 1)?,
+                        values: row.get::<_, i64>(2)?.unsigned_abs(),
+                    });
+                }
+                Ok(counts)
+            })
+            .await
+    }
+
+    /// The first `limit` selected values in rows after `after`, by row.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn batch(
+        &self,
+        selection: Selection,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<SealedValue>, RepositoryError> {
+        self.database
+            .read(move |transaction| {
+                let kinds = selection.kinds.iter().map(|kind| kind.name());
+                let kinds = kinds.collect::<Vec<_>>().join(" ");
+                let under = selection.under.map(|id| id.to_bytes().to_vec());
+                let not_under = selection.not_under.map(|id| id.to_bytes().to_vec());
+                let mut statement = transaction.prepare_cached(
+                    // No name of a type holds a blank.
+                    "SELECT id, type, owner, field, sealed FROM sealed_values
+                     WHERE id > ?1 AND (?2 IS NULL OR server_key = ?2) AND (?3 IS NULL OR server_key <> ?3)
+                       AND (?4 = '' OR instr(' ' || ?4 || ' ', ' ' || type || ' ') > 0)
+                     ORDER BY id LIMIT ?5",
+                )?;
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                let mut rows = statement.query((after, under, not_under, kinds, limit))?;
+                let mut values = Vec::new();
+                while let Some(row) = rows.next()? {
+                    values.push(SealedValue {
+                        row: row.get(0)?,
+                        kind: read_kind(row, 1)?,
+                        owner: row.get(2)?,
+                        field: row.get(3)?,
+                        sealed: row.get(4)?,
+                    });
+                }
+                Ok(values)
+            })
+            .await
+    }
+
+    /// Puts values sealed anew into their places, in one transaction, each only where the value from before still stands.
+    /// Gives how many were replaced.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; `ServerKeyGone` where the key of one was deleted meanwhile. None was replaced then.
+    pub async fn replace(&self, values: Vec<Resealed>) -> Result<u64, RepositoryError> {
+        self.database
+            .write(move |transaction| {
+                let mut statement = transaction.prepare_cached(
+                    "UPDATE sealed_values SET sealed = ?3 WHERE id = ?1 AND sealed = ?2",
+                )?;
+                let mut replaced = 0;
+                let mut checked = None;
+                for value in &values {
+                    let key = value.after.get(1..=KeyId::LEN);
+                    if checked != key {
+                        require_key(transaction, &value.after)?;
+                        checked = key;
+                    }
+                    let changed = statement.execute((value.row, &value.before, &value.after))?;
+                    replaced += u64::from(changed > 0);
+                }
+                Ok(replaced)
+            })
+            .await
+    }
+}
+
+/// Stores a value that was sealed for `place`, over the one that stood there.
+///
+/// # Errors
+/// [`RepositoryError::ServerKeyGone`] where its server key was deleted since it was sealed.
+pub(super) fn put(
+    transaction: &Transaction<'_>,
+    place: &Place<'_>,
+    sealed: &[u8],
+) -> Result<(), RepositoryError> {
+    require_key(transaction, sealed)?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO sealed_values (type, owner, field, sealed) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (type, owner, field) DO UPDATE SET sealed = excluded.sealed",
+        )?
+        .execute((place.kind.name(), place.owner, place.field, sealed))?;
+    Ok(())
+}
+
+/// The sealed value that stands at `place`.
+pub(super) fn find(
+    transaction: &Transaction<'_>,
+    place: &Place<'_>,
+) -> Result<Option<Vec<u8>>, RepositoryError> {
+    Ok(transaction
+        .prepare_cached(
+            "SELECT sealed FROM sealed_values WHERE type = ?1 AND owner = ?2 AND field = ?3",
+        )?
+        .query_row((place.kind.name(), place.owner, place.field), |row| {
+            row.get(0)
+        })
+        .optional()?)
+}
+
+/// Deletes the value at `place`, where there is one.
+pub(super) fn remove(
+    transaction: &Transaction<'_>,
+    place: &Place<'_>,
+) -> Result<(), RepositoryError> {
+    transaction
+        .prepare_cached("DELETE FROM sealed_values WHERE type = ?1 AND owner = ?2 AND field = ?3")?
+        .execute((place.kind.name(), place.owner, place.field))?;
+    Ok(())
+}
+
+/// A value is sealed before its transaction begins: by then its key may have been deleted.
+fn require_key(transaction: &Transaction<'_>, sealed: &[u8]) -> Result<(), RepositoryError> {
+    let id = sealed
+        .get(1..=KeyId::LEN)
+        .ok_or_else(|| RepositoryError::damaged("sealed value"))?;
+    let found = transaction
+        .prepare_cached("SELECT 1 FROM server_keys WHERE id = ?1")?
+        .exists([id])?;
+    if found {
+        return Ok(());
+    }
+    Err(RepositoryError::ServerKeyGone(key_id(id)?))
+}
+
+fn read_kind(row: &Row<'_>, column: usize) -> Result<ProtectedType, RepositoryError> {
+    let name: String = row.get(column)?;
+    name.parse()
+        .map_err(|_| RepositoryError::damaged("type of a sealed value"))
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_common::id::KeyKind;
+
+    use super::super::tests::{Fixture, NOW, registration, rotate};
+    use super::super::{Reach, Sealer};
+    use super::*;
+
+    const ALL: Selection = Selection {
+        kinds: Vec::new(),
+        not_under: None,
+        under: None,
+    };
+
+    #[tokio::test]
+    async fn values_are_counted_and_selected_by_key_and_type() {
+        let fixture = Fixture::new().await;
+        let repository = &fixture.repository;
+        rotate(repository, None).await.unwrap();
+        let first = fixture.change_server_key().await;
+        rotate(repository, None).await.unwrap();
+        let token = registration(KeyKind::Tdes);
+        let gateways = repository.gateways();
+        gateways
+            .add("host1", Reach::DialOut, &token, NOW)
+            .await
+            .unwrap();
+
+        let values = repository.database().sealed_values();
+        let current = fixture.keyring.current();
+        let counts = values.counts().await.unwrap();
+        for (server_key, kind) in [
+            (first, ProtectedType::GatewayKey),
+            (current, ProtectedType::GatewayKey),
+            (current, ProtectedType::EnrolmentKey),
+        ] {
+            assert!(counts.contains(&SealedCount {
+                server_key: Some(server_key),
+                kind,
+                values: 1
+            }));
+        }
+        assert_eq!(counts.len(), 3);
+
+        let select = async |selection: Selection| {
+            let found = values.batch(selection, 0, 10).await.unwrap();
+            found.iter().map(|value| value.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(select(ALL).await.len(), 3);
+        let old = Selection {
+            not_under: Some(current),
+            ..ALL
+        };
+        assert_eq!(select(old).await, [ProtectedType::GatewayKey]);
+        let tokens = Selection {
+            kinds: vec![ProtectedType::EnrolmentKey],
+            under: Some(current),
+            ..ALL
+        };
+        assert_eq!(select(tokens).await, [ProtectedType::EnrolmentKey]);
+        let one = values.batch(ALL, 0, 1).await.unwrap();
+        let rest = values.batch(ALL, one[0].row, 10).await.unwrap();
+        assert_eq!((one.len(), rest.len()), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn a_value_changed_meanwhile_is_not_replaced() {
+        let fixture = Fixture::new().await;
+        let repository = &fixture.repository;
+        let id = rotate(repository, None).await.unwrap();
+        let values = repository.database().sealed_values();
+        let found = values.batch(ALL, 0, 1).await.unwrap().remove(0);
+        fixture.change_server_key().await;
+        let opened = fixture.keyring.open(&found.place(), &found.sealed).unwrap();
+        let anew = |before: &[u8]| Resealed {
+            row: found.row,
+            before: before.to_vec(),
+            after: fixture.keyring.seal(&found.place(), &opened),
+        };
+        let stale = vec![anew(b"something else")];
+        assert_eq!(values.replace(stale).await.unwrap(), 0);
+        assert_eq!(values.batch(ALL, 0, 1).await.unwrap()[0], found);
+        let fresh = vec![anew(&found.sealed)];
+        assert_eq!(values.replace(fresh).await.unwrap(), 1);
+        repository.gateway_keys().open(&[id]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_stored_under_a_server_key_that_was_deleted() {
+        let fixture = Fixture::new().await;
+        let repository = &fixture.repository;
+        let first = fixture.change_server_key().await;
+        // Sealed while the key still was the current one, stored after it was deleted.
+        assert!(fixture.keyring.set_current(first));
+        repository
+            .database()
+            .write(move |transaction| {
+                transaction.execute("DELETE FROM server_keys WHERE id = ?1", [first.to_bytes()])?;
+                Ok(())
+            })
+            .await
+            .unwrap();
+        let new = crate::keys::gateway_keys::generate(KeyKind::Tdes, NOW);
+        let error = repository.gateway_keys().rotate(new, None, false).await;
+        let error = error.unwrap_err();
+        assert!(
+            matches!(error, RepositoryError::ServerKeyGone(id) if id == first),
+            "{error}"
+        );
+        assert!(repository.gateway_keys().list().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_token_whose_server_key_is_away_is_none_until_the_key_arrives() {
+        let fixture = Fixture::new().await;
+        let gateways = fixture.repository.gateways();
+        let token = registration(KeyKind::Tdes);
+        gateways
+            .add("host1", Reach::DialOut, &token, NOW)
+            .await
+            .unwrap();
+        let away = fixture.change_server_key().await;
+        let key = fixture.keyring.key(away).unwrap();
+        assert!(fixture.keyring.remove(away));
+        let row = gateways.find("host1").await.unwrap().unwrap();
+        assert!(row.registration.token.is_none());
+        let closed_at = NOW.plus(7);
+        gateways
+            .update("host1", move |row, _| row.pairing_until = Some(closed_at))
+            .await
+            .unwrap();
+
+        fixture.keyring.add(away, key);
+        let row = gateways.find("host1").await.unwrap().unwrap();
+        assert_eq!(row.registration.pairing_until, Some(closed_at));
+        let opened = row.registration.token.unwrap();
+        assert_eq!(opened.key.expose(), token.token.unwrap().key.expose());
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_gone_leaves_no_value() {
+        let fixture = Fixture::new().await;
+        let gateways = fixture.repository.gateways();
+        let first = registration(KeyKind::Tdes);
+        gateways
+            .add("host1", Reach::DialOut, &first, NOW)
+            .await
+            .unwrap();
+        let count = async || {
+            let values = fixture.repository.database().sealed_values();
+            values.batch(ALL, 0, 10).await.unwrap().len()
+        };
+        let again = registration(KeyKind::Tdes);
+        gateways
+            .update("host1", move |row, _| *row = again)
+            .await
+            .unwrap();
+        assert_eq!(count().await, 1);
+        gateways
+            .update("host1", |row, _| row.token = None)
+            .await
+            .unwrap();
+        assert_eq!(count().await, 0);
+    }
+}
