@@ -186,6 +186,7 @@ fn read_info(row: &rusqlite::Row<'_>) -> Result<GatewayKeyInfo, RepositoryError>
         generation: row.get::<_, i64>(1)?.unsigned_abs(),
         retired: row.get::<_, Option<i64>>(2)?.map(from_sql_millis),
         compromised: row.get(3)?,
+        withdrawn: false,
     })
 }
 

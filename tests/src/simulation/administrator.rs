@@ -5,7 +5,7 @@ use portcullis_common::rotation::{EnrolmentToken, Registration, Standing};
 use rand::RngExt;
 
 use super::link::Peer;
-use super::repository::{DAY, HOUR};
+use super::repository::{DAY, Fate, HOUR};
 use super::world::{Down, Process, SERVERS, World};
 
 const TOKEN_LIFETIME: u64 = DAY;
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// `key rotate-gateway`, and the push to this server's own links; at times twice in quick succession.
-    pub(super) fn rotate(&mut self, s: usize, compromised: bool) -> Result<(), Down> {
+    pub(super) fn rotate(&mut self, s: usize, fate: Fate) -> Result<(), Down> {
         if self.repository.keys.len() > 25 {
             return Ok(());
         }
@@ -87,14 +87,32 @@ impl World {
         for _ in 0..times {
             self.crash_point(Process::Server(s))?;
             let kind = self.kind();
-            self.repository
-                .rotate(kind, compromised, self.now, &mut self.rng);
+            self.repository.rotate(kind, fate, self.now, &mut self.rng);
             self.counts.rotations += 1;
-            self.counts.compromised += u64::from(compromised);
-            self.note(|| format!("server {s} rotates, compromised: {compromised}"));
+            self.counts.compromised += u64::from(fate == Fate::Compromised);
+            self.note(|| format!("server {s} rotates, the former key is {fate:?}"));
             self.crash_point(Process::Server(s))?;
         }
-        self.push(s)
+        self.push(s, |_| true)
+    }
+
+    /// `key rotate-gateway --roll-back`: those that may hold the key withdrawn move forward to the fresh one, the others
+    /// are left alone.
+    pub(super) fn roll_back(&mut self, s: usize) -> Result<(), Down> {
+        let Some(withdrawn) = self
+            .current_id()
+            .filter(|_| self.repository.keys.len() <= 25)
+        else {
+            return Ok(());
+        };
+        self.crash_point(Process::Server(s))?;
+        let kind = self.kind();
+        self.repository
+            .rotate(kind, Fate::Withdrawn, self.now, &mut self.rng);
+        self.counts.rolled_back += 1;
+        self.note(|| format!("server {s} rolls {withdrawn} back"));
+        self.crash_point(Process::Server(s))?;
+        self.push(s, |registration| registration.may_hold(withdrawn))
     }
 
     /// No crash, no cut, no thief any more: whoever shares a key must end on the current one; whoever does not is

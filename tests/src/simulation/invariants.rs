@@ -93,8 +93,12 @@ impl World {
         g: usize,
         session: &Session,
         nonce: Option<EnrolmentNonce>,
+        new: KeyId,
     ) {
         self.check_accepted(g, session);
+        if self.repository.info(new).is_some_and(|key| key.withdrawn) {
+            self.broken(|| format!("gateway {g} is sent {new}, which was withdrawn"));
+        }
         if self.ghost.tokens.contains_key(&session.key_id())
             && (nonce.is_none() || self.ghost.bound.get(&session.key_id()) != nonce.as_ref())
         {

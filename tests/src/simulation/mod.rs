@@ -2,7 +2,7 @@
 //!
 //! The world drives the very state machines that the programs run ([`portcullis_common::rotation`] and
 //! [`portcullis_common::handshake`]): up to four gateways, two servers on one repository, links that delay, lose and cut,
-//! processes that crash before and after each store and each send, administrators who rotate, evict, revoke and
+//! processes that crash before and after each store and each send, administrators who rotate, roll back, evict, revoke and
 //! renew tokens, and thieves who use retired keys and used tokens. What must hold is checked after every event, and
 //! again when the network is healed and all that is owed was done.
 //!
@@ -48,13 +48,15 @@ pub enum Fault {
     FreshNonce,
     /// Pairing that was in use goes on after a restart of the gateway.
     ReopenPairing,
+    /// A push under way goes on sending the key that was withdrawn meanwhile.
+    SendWithdrawn,
     /// The server goes on calling through sessions whose key is older than the newest one proved.
     CallUnderOutdated,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PromoteBeforeProof,
         Self::AcceptOlder,
         Self::InstallUnmatched,
@@ -64,6 +66,7 @@ impl Fault {
         Self::ForgetRegistration,
         Self::FreshNonce,
         Self::ReopenPairing,
+        Self::SendWithdrawn,
         Self::CallUnderOutdated,
     ];
 }
@@ -105,6 +108,8 @@ pub struct Counts {
     pub rotations: u64,
     /// Gateway keys declared compromised.
     pub compromised: u64,
+    /// Gateway keys rolled back.
+    pub rolled_back: u64,
     /// Processes killed.
     pub crashes: u64,
     /// Connections cut.
@@ -207,6 +212,7 @@ impl Counts {
         self.pairings += other.pairings;
         self.rotations += other.rotations;
         self.compromised += other.compromised;
+        self.rolled_back += other.rolled_back;
         self.crashes += other.crashes;
         self.cuts += other.cuts;
         self.thefts += other.thefts;

@@ -17,6 +17,16 @@ pub(super) const POLICY: Policy = Policy {
     retired_key_grace_ms: 90 * DAY,
 };
 
+/// What becomes of the key that a rotation replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Retired,
+    /// Rolled back: never sent again.
+    Withdrawn,
+    /// Refused at once.
+    Compromised,
+}
+
 /// What all servers share.
 pub(super) struct Repository {
     /// In the order of their generations; the last is the current one.
@@ -35,7 +45,7 @@ impl Repository {
             diversified: BTreeMap::new(),
             registrations: Vec::new(),
         };
-        repository.rotate(KeyKind::Tdes, false, UnixMillis(0), rng);
+        repository.rotate(KeyKind::Tdes, Fate::Retired, UnixMillis(0), rng);
         repository
     }
 
@@ -44,21 +54,22 @@ impl Repository {
         self.keys.last().copied()
     }
 
-    /// A new current key; the former one is retired, and with `compromised` refused at once, at times
+    /// A new current key; the former one is retired, and withdrawn or refused at once where `fate` says so, at times
     /// with all before it.
     pub(super) fn rotate(
         &mut self,
         kind: KeyKind,
-        compromised: bool,
+        fate: Fate,
         now: UnixMillis,
         rng: &mut ChaCha12Rng,
     ) {
         if let Some(former) = self.keys.last_mut() {
             former.retired = Some(now);
-            former.compromised = compromised;
+            former.compromised = fate == Fate::Compromised;
+            former.withdrawn = fate == Fate::Withdrawn;
         }
         // The server refuses all older keys together; the rules must hold whichever of them are refused.
-        if compromised && rng.random() {
+        if fate == Fate::Compromised && rng.random() {
             for older in &mut self.keys {
                 older.compromised = true;
             }
@@ -70,6 +81,7 @@ impl Repository {
             generation: self.keys.len() as u64 + 1,
             retired: None,
             compromised: false,
+            withdrawn: false,
         });
     }
 

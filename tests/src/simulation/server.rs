@@ -221,7 +221,7 @@ impl World {
         let ServerEnd::Live { session, .. } = &end else {
             return Ok(None);
         };
-        self.check_install(g, session, nonce);
+        self.check_install(g, session, nonce, plan.new);
         let Some(new) = self.repository.master_key(plan.new, session.gateway_id()) else {
             return Ok(None);
         };
@@ -260,6 +260,20 @@ impl World {
                 _ => nonce,
             };
             let before = registration.clone();
+            let stale: Vec<_>;
+            let keys = match keys.iter().rposition(|key| key.withdrawn) {
+                Some(at) if fault == Some(Fault::SendWithdrawn) => {
+                    let before = keys[..=at].iter();
+                    stale = before
+                        .map(|key| GatewayKeyInfo {
+                            withdrawn: false,
+                            ..*key
+                        })
+                        .collect();
+                    &stale
+                }
+                _ => keys,
+            };
             let plan = registration.plan_install(named, key_id, nonce.as_ref(), keys, &POLICY, now);
             if fault == Some(Fault::ForgetSent) {
                 *registration = before;

@@ -21,6 +21,7 @@ fn every_promise_holds_in_every_world() {
         ("pairings", tried.pairings),
         ("rotations", tried.rotations),
         ("compromised keys", tried.compromised),
+        ("keys rolled back", tried.rolled_back),
         ("crashes", tried.crashes),
         ("cuts", tried.cuts),
         ("thefts", tried.thefts),

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use portcullis_common::id::ServerId;
-use portcullis_common::rotation::{GatewayRecord, RunId, UnixMillis};
+use portcullis_common::rotation::{GatewayRecord, Registration, RunId, UnixMillis};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use super::gateway::Gateway;
 use super::invariants::Ghost;
 use super::link::{Link, Message, Peer};
-use super::repository::{DAY, HOUR, MINUTE, Repository};
+use super::repository::{DAY, Fate, HOUR, MINUTE, Repository};
 use super::thief::Loot;
 use super::{Counts, Fault};
 
@@ -141,9 +141,10 @@ impl World {
                 self.crash(Process::Gateway(g));
                 Ok(())
             }
-            820..850 => self.rotate(s, false),
-            850..853 => self.rotate(s, true),
-            853..880 => self.push(s),
+            820..845 => self.rotate(s, Fate::Retired),
+            845..850 => self.roll_back(s),
+            850..853 => self.rotate(s, Fate::Compromised),
+            853..880 => self.push(s, |_| true),
             880..930 => self.call_any(),
             930..965 => self.thief_acts(s),
             965..995 => self.administrator_acts(g),
@@ -304,14 +305,21 @@ impl World {
         Ok(())
     }
 
-    /// A server looks at its links: whichever is under another key than the current gets that installed.
-    pub(super) fn push(&mut self, s: usize) -> Result<(), Down> {
+    /// A server looks at its links: whichever is under another key than the current, and `concerned`, gets that installed.
+    pub(super) fn push(
+        &mut self,
+        s: usize,
+        concerned: impl Fn(&Registration) -> bool,
+    ) -> Result<(), Down> {
         let ids: Vec<_> = self.links.keys().copied().collect();
         for id in ids {
             let Some(link) = self.links.get_mut(&id).filter(|link| link.server == s) else {
                 continue;
             };
             let g = link.gateway;
+            if !concerned(&self.repository.registrations[g]) {
+                continue;
+            }
             let Some(end) = link.server_end.take() else {
                 continue;
             };

@@ -63,6 +63,15 @@ pub struct GatewayKeyInfo {
     pub retired: Option<UnixMillis>,
     /// Refused at once: it may have been stolen.
     pub compromised: bool,
+    /// Rolled back: never sent again. Who proved it, or was sent it, may still prove it, and is moved forward to a newer one.
+    pub withdrawn: bool,
+}
+
+impl GatewayKeyInfo {
+    /// May it be given to a gateway, where it is the current one?
+    const fn may_be_sent(&self) -> bool {
+        !self.compromised && !self.withdrawn
+    }
 }
 
 /// Limits that the configuration sets.
@@ -165,7 +174,7 @@ impl Registration {
         let pairing = self
             .pairing_until
             .and_then(|_| current(keys))
-            .filter(|key| !key.compromised)
+            .filter(|key| key.may_be_sent())
             .map(|key| key.id);
         // Before the offer is made up, so that a lost message 4 finds the key accepted the next time. Where it cannot
         // be counted it is not delivered; the keys sent before still let the gateway in.
@@ -278,7 +287,7 @@ impl Registration {
         if self.gateway_id != gateway_id || self.standing != Standing::Admitted {
             return Err(InstallRefusal::NotAccepted);
         }
-        let Some(new) = current(keys).filter(|key| !key.compromised) else {
+        let Some(new) = current(keys).filter(|key| key.may_be_sent()) else {
             return Err(InstallRefusal::NotAccepted);
         };
         match self
@@ -327,6 +336,11 @@ impl Registration {
     /// Has it proved the current gateway key?
     pub fn synchronized(&self, keys: &[GatewayKeyInfo]) -> bool {
         current(keys).is_some_and(|key| self.last_proved == Some(key.id))
+    }
+
+    /// May it hold the master key under this gateway key: did it prove it last, or was it sent and not proved since?
+    pub fn may_hold(&self, key: KeyId) -> bool {
+        self.last_proved == Some(key) || self.sent.contains(&key)
     }
 
     /// Must it enrol again by token: is there no key that it could still connect with?
@@ -386,7 +400,7 @@ impl Registration {
         let floor = self.floor(keys);
         let mut accepted: Vec<_> = keys
             .iter()
-            .filter(|key| self.last_proved == Some(key.id) || self.sent.contains(&key.id))
+            .filter(|key| self.may_hold(key.id))
             .filter(|key| floor.is_none_or(|floor| key.generation >= floor))
             .filter(|key| !key.compromised)
             .filter(|key| {
@@ -422,10 +436,7 @@ impl Registration {
     }
 
     fn why_nothing(&self, keys: &[GatewayKeyInfo]) -> Refusal {
-        let held: Vec<_> = keys
-            .iter()
-            .filter(|key| self.last_proved == Some(key.id) || self.sent.contains(&key.id))
-            .collect();
+        let held: Vec<_> = keys.iter().filter(|key| self.may_hold(key.id)).collect();
         if held.is_empty() {
             Refusal::NoCredential
         } else if held.iter().any(|key| key.compromised) {

@@ -53,8 +53,16 @@ impl Site {
             generation: self.keys.len() as u64,
             retired: None,
             compromised: false,
+            withdrawn: false,
         });
         id
+    }
+
+    fn roll_back(&mut self) -> KeyId {
+        if let Some(former) = self.keys.last_mut() {
+            former.withdrawn = true;
+        }
+        self.rotate(false)
     }
 
     fn current(&self) -> KeyId {
@@ -288,6 +296,60 @@ fn a_compromised_key_that_may_have_arrived_is_remembered_as_a_doubt() {
     site.plan(first, None).unwrap();
     site.prove(third).unwrap();
     assert!(!site.may_have_to_enrol());
+}
+
+#[test]
+fn who_proved_a_withdrawn_key_moves_forward_and_never_back() {
+    let mut site = Site::enrolled();
+    let first = site.current();
+    let withdrawn = site.rotate(false);
+    site.plan(first, None).unwrap().unwrap();
+    assert_eq!(site.prove(withdrawn), Ok(Scope::Full));
+    let fresh = site.roll_back();
+    assert!(site.registration.may_hold(withdrawn));
+    assert_eq!(site.listed(), [withdrawn]);
+    assert_eq!(site.prove(withdrawn), Ok(Scope::InstallsOnly));
+    assert_eq!(site.prove(first), Err(ProofError::NotAccepted));
+    let plan = site.plan(withdrawn, None).unwrap().unwrap();
+    assert_eq!((plan.new, plan.replaced), (fresh, withdrawn));
+    assert_eq!(site.prove(fresh), Ok(Scope::Full));
+    assert_eq!(site.listed(), [fresh]);
+    assert!(!site.registration.may_hold(withdrawn));
+}
+
+#[test]
+fn who_was_sent_a_withdrawn_key_may_prove_it_or_the_one_before() {
+    for proves_it in [true, false] {
+        let mut site = Site::enrolled();
+        let first = site.current();
+        let withdrawn = site.rotate(false);
+        site.plan(first, None).unwrap().unwrap();
+        let fresh = site.roll_back();
+        assert!(site.registration.may_hold(withdrawn));
+        assert_eq!(site.listed(), [withdrawn, first]);
+        let held = if proves_it { withdrawn } else { first };
+        assert_eq!(site.prove(held), Ok(Scope::InstallsOnly));
+        let plan = site.plan(held, None).unwrap().unwrap();
+        assert_eq!(plan.new, fresh);
+        assert_eq!(site.prove(fresh), Ok(Scope::Full));
+    }
+}
+
+#[test]
+fn a_withdrawn_key_is_never_sent() {
+    let mut site = Site::registered(true);
+    let first = site.current();
+    for key in &mut site.keys {
+        key.withdrawn = true;
+    }
+    assert_eq!(site.begin().unwrap().pairing, None);
+    let token = site.token();
+    site.bind(&NONCE).unwrap();
+    assert_eq!(
+        site.plan(token, Some(&NONCE)),
+        Err(InstallRefusal::NotAccepted)
+    );
+    assert!(!site.registration.may_hold(first));
 }
 
 #[test]
