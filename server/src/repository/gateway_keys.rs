@@ -1,7 +1,7 @@
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{GatewayKeyInfo, UnixMillis};
 use portcullis_common::secret::GatewayKey;
-use rusqlite::Transaction;
+use rusqlite::{OptionalExtension, Transaction};
 
 use super::registration_row::{from_sql_millis, key_id, to_sql_millis};
 use super::{Place, ProtectedType, Repository, RepositoryError, sealed_values};
@@ -43,6 +43,47 @@ pub enum RotateError {
     },
 }
 
+/// Why a gateway still depends on a gateway key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependency {
+    /// It is the newest key that the gateway ever proved.
+    LastProved,
+    /// It was sent to the gateway, which has not proved it, nor a newer one, since.
+    Sent,
+    /// It was sent to a gateway that is enrolling: its token is bound, and no key was proved yet.
+    Enrolling,
+}
+
+/// A gateway that still depends on a gateway key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependent {
+    /// The gateway's name.
+    pub gateway: String,
+    /// Why.
+    pub dependency: Dependency,
+}
+
+/// Why a gateway key was not deleted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteKeyError {
+    /// It is the one that every gateway is to hold.
+    #[error(
+        "{0} is the current gateway key: `portcullis key rotate-gateway` first, and delete it once every gateway has moved on"
+    )]
+    Current(KeyId),
+    /// Gateways would be locked out.
+    #[error(
+        "{} of the gateways still depend on gateway key {key}, the first is `{}`: `portcullis key status --gateways` lists them, `portcullis key sync-gateways` moves them on",
+        .dependents.len(), .dependents.first().map_or("", |first| first.gateway.as_str())
+    )]
+    InUse {
+        /// The key.
+        key: KeyId,
+        /// Who depends on it, by name; never empty.
+        dependents: Vec<Dependent>,
+    },
+}
+
 /// The gateway keys: the one with the highest generation is current.
 #[derive(Clone, Copy, Debug)]
 pub struct GatewayKeys<'a> {
@@ -63,7 +104,7 @@ impl<'a> GatewayKeys<'a> {
             .database
             .read(|transaction| {
                 let mut statement = transaction.prepare_cached(
-                    "SELECT k.id, k.generation, k.retired_ms, k.compromised, k.created_ms,
+                    "SELECT k.id, k.generation, k.retired_ms, k.compromised, k.withdrawn, k.created_ms,
                             (SELECT count(*) FROM gateways g WHERE g.last_proved = k.id)
                      FROM gateway_keys k ORDER BY k.generation DESC",
                 )?;
@@ -72,8 +113,8 @@ impl<'a> GatewayKeys<'a> {
                 while let Some(row) = rows.next()? {
                     keys.push(GatewayKeyRow {
                         info: read_info(row)?,
-                        created: from_sql_millis(row.get(4)?),
-                        in_use_by: row.get::<_, i64>(5)?.unsigned_abs(),
+                        created: from_sql_millis(row.get(5)?),
+                        in_use_by: row.get::<_, i64>(6)?.unsigned_abs(),
                     });
                 }
                 Ok(keys)
@@ -130,6 +171,74 @@ impl<'a> GatewayKeys<'a> {
         expected: Option<KeyId>,
         compromised: bool,
     ) -> Result<Result<Option<KeyId>, RotateError>, RepositoryError> {
+        let replaced = if compromised {
+            Replaced::Compromised
+        } else {
+            Replaced::Retired
+        };
+        self.replace(new, expected, replaced).await
+    }
+
+    /// Makes `new` the current key, provided that `expected` still is, and withdraws the one replaced, in one
+    /// transaction: once it is through, no transaction finds the withdrawn key to be sent. Gives its id.
+    ///
+    /// # Errors
+    /// As [`Self::rotate`].
+    pub async fn roll_back(
+        &self,
+        new: NewGatewayKey,
+        expected: Option<KeyId>,
+    ) -> Result<Result<Option<KeyId>, RotateError>, RepositoryError> {
+        self.replace(new, expected, Replaced::Withdrawn).await
+    }
+
+    /// Every gateway that still depends on the key `id`, by name: those that proved it last, and those that were sent it
+    /// and may yet prove it. A key on which none depends is of no use to any gateway.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NoSuchKey`].
+    pub async fn dependents(&self, id: KeyId) -> Result<Vec<Dependent>, RepositoryError> {
+        self.repository
+            .database
+            .read(move |transaction| {
+                require(transaction, id)?;
+                dependents(transaction, id)
+            })
+            .await
+    }
+
+    /// Deletes the key `id` and its sealed bytes, in one transaction, provided that no gateway depends on it.
+    ///
+    /// # Errors
+    /// [`RepositoryError`], or within it [`DeleteKeyError`]: nothing has changed then.
+    pub async fn delete(&self, id: KeyId) -> Result<Result<(), DeleteKeyError>, RepositoryError> {
+        self.repository
+            .database
+            .write(move |transaction| {
+                require(transaction, id)?;
+                if current(&infos(transaction)?) == Some(id) {
+                    return Ok(Err(DeleteKeyError::Current(id)));
+                }
+                let dependents = dependents(transaction, id)?;
+                if !dependents.is_empty() {
+                    return Ok(Err(DeleteKeyError::InUse {
+                        key: id,
+                        dependents,
+                    }));
+                }
+                transaction.execute("DELETE FROM gateway_keys WHERE id = ?1", [id.to_bytes()])?;
+                sealed_values::remove(transaction, &key_place(&id.to_bytes()))?;
+                Ok(Ok(()))
+            })
+            .await
+    }
+
+    async fn replace(
+        &self,
+        new: NewGatewayKey,
+        expected: Option<KeyId>,
+        replaced: Replaced,
+    ) -> Result<Result<Option<KeyId>, RotateError>, RepositoryError> {
         let sealed = self
             .repository
             .sealer
@@ -144,11 +253,17 @@ impl<'a> GatewayKeys<'a> {
                     return Ok(Err(RotateError::NotCurrent { expected, current }));
                 }
                 let now = to_sql_millis(new.created);
+                if replaced == Replaced::Withdrawn {
+                    transaction.execute(
+                        "UPDATE gateway_keys SET withdrawn = 1 WHERE retired_ms IS NULL",
+                        [],
+                    )?;
+                }
                 transaction.execute(
                     "UPDATE gateway_keys SET retired_ms = ?1 WHERE retired_ms IS NULL",
                     [now],
                 )?;
-                if compromised {
+                if replaced == Replaced::Compromised {
                     transaction.execute("UPDATE gateway_keys SET compromised = 1", [])?;
                 }
                 transaction.execute(
@@ -163,10 +278,56 @@ impl<'a> GatewayKeys<'a> {
     }
 }
 
+/// What becomes of the key that a rotation replaces.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Replaced {
+    Retired,
+    Withdrawn,
+    /// With every older one.
+    Compromised,
+}
+
+fn require(transaction: &Transaction<'_>, id: KeyId) -> Result<(), RepositoryError> {
+    transaction
+        .query_row(
+            "SELECT 1 FROM gateway_keys WHERE id = ?1",
+            [id.to_bytes()],
+            |_| Ok(()),
+        )
+        .optional()?
+        .ok_or(RepositoryError::NoSuchKey(id))
+}
+
+fn dependents(transaction: &Transaction<'_>, id: KeyId) -> Result<Vec<Dependent>, RepositoryError> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT name, last_proved IS ?1, token_bound IS NOT NULL, sent FROM gateways
+         WHERE last_proved = ?1 OR instr(sent, ?1) > 0 ORDER BY name",
+    )?;
+    let mut rows = statement.query([id.to_bytes()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (proved, bound): (bool, bool) = (row.get(1)?, row.get(2)?);
+        let sent: Vec<u8> = row.get(3)?;
+        let was_sent = sent.chunks(KeyId::LEN).any(|sent| sent == id.to_bytes());
+        let dependency = match (proved, was_sent) {
+            (true, _) => Dependency::LastProved,
+            (false, true) if bound => Dependency::Enrolling,
+            (false, true) => Dependency::Sent,
+            // The bytes of two ids stand beside each other and look like this one.
+            (false, false) => continue,
+        };
+        found.push(Dependent {
+            gateway: row.get(0)?,
+            dependency,
+        });
+    }
+    Ok(found)
+}
+
 /// What rotation goes by, of every key, newest first.
 pub(super) fn infos(transaction: &Transaction<'_>) -> Result<Vec<GatewayKeyInfo>, RepositoryError> {
     let mut statement = transaction.prepare_cached(
-        "SELECT id, generation, retired_ms, compromised FROM gateway_keys ORDER BY generation DESC",
+        "SELECT id, generation, retired_ms, compromised, withdrawn FROM gateway_keys ORDER BY generation DESC",
     )?;
     let mut rows = statement.query([])?;
     let mut keys = Vec::new();
@@ -186,7 +347,7 @@ fn read_info(row: &rusqlite::Row<'_>) -> Result<GatewayKeyInfo, RepositoryError>
         generation: row.get::<_, i64>(1)?.unsigned_abs(),
         retired: row.get::<_, Option<i64>>(2)?.map(from_sql_millis),
         compromised: row.get(3)?,
-        withdrawn: false,
+        withdrawn: row.get(4)?,
     })
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, Transaction};
 use super::registration_row::{
     COLUMN_COUNT, COLUMNS, RegistrationRow, from_sql_millis, to_sql_millis,
 };
-use super::{Repository, RepositoryError, Sealer, gateway_keys};
+use super::{Database, Repository, RepositoryError, Sealer, gateway_groups, gateway_keys};
 
 /// Alarms kept of one gateway: the newest.
 const MAX_ALARMS: u32 = 20;
@@ -43,6 +43,8 @@ pub struct Gateway {
     pub last_seen: Option<UnixMillis>,
     /// Why the last attempt at a link failed, and what to do; `None`: it did not.
     pub last_error: Option<String>,
+    /// The groups that it is in, in order.
+    pub groups: Vec<String>,
     /// Newest first.
     pub alarms: Vec<Alarm>,
 }
@@ -80,6 +82,17 @@ impl GatewayRef {
     }
 }
 
+/// What an administrator changes of a gateway.
+#[derive(Clone, Debug, Default)]
+pub struct GatewayChange {
+    /// Who dials whom; `None`: as it was.
+    pub reach: Option<Reach>,
+    /// Groups that it comes into.
+    pub add_groups: Vec<String>,
+    /// Groups that it leaves.
+    pub remove_groups: Vec<String>,
+}
+
 /// The roster.
 #[derive(Clone, Copy, Debug)]
 pub struct Gateways<'a> {
@@ -91,6 +104,10 @@ impl<'a> Gateways<'a> {
         Self { repository }
     }
 
+    pub(super) const fn database(&self) -> &Database {
+        &self.repository.database
+    }
+
     /// Adds a gateway under a new name.
     ///
     /// # Errors
@@ -99,6 +116,22 @@ impl<'a> Gateways<'a> {
         &self,
         name: &str,
         reach: Reach,
+        registration: &Registration,
+        now: UnixMillis,
+    ) -> Result<(), RepositoryError> {
+        self.add_to(name, reach, Vec::new(), registration, now)
+            .await
+    }
+
+    /// Adds a gateway under a new name, and puts it into groups.
+    ///
+    /// # Errors
+    /// [`RepositoryError::AlreadyExists`] where the name is taken.
+    pub async fn add_to(
+        &self,
+        name: &str,
+        reach: Reach,
+        groups: Vec<String>,
         registration: &Registration,
         now: UnixMillis,
     ) -> Result<(), RepositoryError> {
@@ -120,6 +153,7 @@ impl<'a> Gateways<'a> {
                     "INSERT INTO gateways (name, address, created_ms, gateway_id, standing, sent) VALUES (?1, ?2, ?3, ?4, 0, x'')",
                     (&name, address(&reach), to_sql_millis(now), &row.gateway_id),
                 )?;
+                gateway_groups::add(transaction, &name, &groups)?;
                 row.store(transaction, &name)
             })
             .await
@@ -220,18 +254,36 @@ impl<'a> Gateways<'a> {
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is no such gateway.
     pub async fn set_reach(&self, name: &str, reach: Reach) -> Result<(), RepositoryError> {
+        let change = GatewayChange {
+            reach: Some(reach),
+            ..GatewayChange::default()
+        };
+        self.change(name, change).await
+    }
+
+    /// Changes what an administrator chose of a gateway.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] where there is no such gateway.
+    pub async fn change(&self, name: &str, change: GatewayChange) -> Result<(), RepositoryError> {
         let name = name.to_owned();
         self.repository
             .database
             .write(move |transaction| {
-                let changed = transaction.execute(
-                    "UPDATE gateways SET address = ?2, last_error = NULL WHERE name = ?1",
-                    (&name, address(&reach)),
-                )?;
-                if changed == 0 {
+                let is_there = transaction
+                    .prepare_cached("SELECT 1 FROM gateways WHERE name = ?1")?
+                    .exists([&name])?;
+                if !is_there {
                     return Err(GatewayRef::Name(name).not_found());
                 }
-                Ok(())
+                if let Some(reach) = &change.reach {
+                    transaction.execute(
+                        "UPDATE gateways SET address = ?2, last_error = NULL WHERE name = ?1",
+                        (&name, address(reach)),
+                    )?;
+                }
+                gateway_groups::remove(transaction, &name, &change.remove_groups)?;
+                gateway_groups::add(transaction, &name, &change.add_groups)
             })
             .await
     }
@@ -326,9 +378,19 @@ fn select(
         Some(GatewayRef::Name(name)) => statement.query([name])?,
         Some(GatewayRef::Id(id)) => statement.query([id.to_bytes()])?,
     };
+    // Where all are wanted, one query for the groups of all of them.
+    let mut groups = match only {
+        None => Some(gateway_groups::all(transaction)?),
+        Some(_) => None,
+    };
     let mut gateways = Vec::new();
     while let Some(row) = rows.next()? {
-        gateways.push(read_gateway(transaction, row, sealer)?);
+        let mut gateway = read_gateway(transaction, row, sealer)?;
+        gateway.groups = match &mut groups {
+            Some(all) => all.remove(&gateway.name).unwrap_or_default(),
+            None => gateway_groups::of(transaction, &gateway.name)?,
+        };
+        gateways.push(gateway);
     }
     Ok(gateways)
 }
@@ -347,6 +409,7 @@ fn read_gateway(
         created: from_sql_millis(row.get(COLUMN_COUNT + 2)?),
         last_seen: last_seen.map(from_sql_millis),
         last_error: row.get(COLUMN_COUNT + 4)?,
+        groups: Vec::new(),
         alarms: alarms(transaction, &name)?,
         name,
     })

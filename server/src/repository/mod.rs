@@ -5,8 +5,10 @@
 
 mod database;
 mod error;
+mod gateway_groups;
 mod gateway_keys;
 mod gateways;
+mod holdings;
 mod meta;
 mod protected_type;
 mod registration_row;
@@ -20,8 +22,11 @@ use std::sync::Arc;
 
 pub use database::Database;
 pub use error::RepositoryError;
-pub use gateway_keys::{GatewayKeyRow, GatewayKeys, NewGatewayKey, RotateError};
-pub use gateways::{Alarm, Gateway, GatewayRef, Gateways, Reach};
+pub use gateway_keys::{
+    DeleteKeyError, Dependency, Dependent, GatewayKeyRow, GatewayKeys, NewGatewayKey, RotateError,
+};
+pub use gateways::{Alarm, Gateway, GatewayChange, GatewayRef, Gateways, Reach};
+pub use holdings::{Holding, Holdings};
 pub use meta::Meta;
 pub use protected_type::{ProtectedType, UnknownType};
 pub use resources::{Resource, Resources};

@@ -7,6 +7,8 @@ use portcullis_common::rotation::{
 use portcullis_common::secret::MasterKey;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
+use crate::clock;
+
 use super::{OpenError, Place, ProtectedType, RepositoryError, Sealer, sealed_values};
 
 /// The columns in the order that [`RegistrationRow::read`] expects.
@@ -117,7 +119,9 @@ impl RegistrationRow {
         transaction.execute(
             "UPDATE gateways SET gateway_id = :gateway_id, standing = :standing, token_key_id = :token_key_id,
                  token_expires_ms = :token_expires_ms, token_bound = :token_bound,
-                 pairing_until_ms = :pairing_until_ms, last_proved = :last_proved, sent = :sent
+                 pairing_until_ms = :pairing_until_ms, sent = :sent,
+                 proved_ms = CASE WHEN last_proved IS :last_proved THEN proved_ms WHEN :last_proved IS NOT NULL THEN :now END,
+                 last_proved = :last_proved
              WHERE name = :name",
             named_params! {
                 ":name": name,
@@ -129,6 +133,7 @@ impl RegistrationRow {
                 ":pairing_until_ms": self.pairing_until_ms,
                 ":last_proved": self.last_proved,
                 ":sent": self.sent,
+                ":now": to_sql_millis(clock::now()),
             },
         )?;
         Ok(())
@@ -144,12 +149,7 @@ impl RegistrationRow {
         Ok(Registration {
             gateway_id: GatewayId::from_bytes(&self.gateway_id)
                 .ok_or_else(|| RepositoryError::damaged("gateway id"))?,
-            standing: match self.standing {
-                0 => Standing::Admitted,
-                1 => Standing::Evicted,
-                2 => Standing::Revoked,
-                _ => return Err(RepositoryError::damaged("standing of a gateway")),
-            },
+            standing: standing(self.standing)?,
             token: self.decode_token(sealer)?,
             pairing_until: self.pairing_until_ms.map(from_sql_millis),
             last_proved: self.last_proved.as_deref().map(key_id).transpose()?,
@@ -188,6 +188,15 @@ impl RegistrationRow {
             expires: from_sql_millis(expires),
             bound,
         }))
+    }
+}
+
+pub(super) fn standing(number: u8) -> Result<Standing, RepositoryError> {
+    match number {
+        0 => Ok(Standing::Admitted),
+        1 => Ok(Standing::Evicted),
+        2 => Ok(Standing::Revoked),
+        _ => Err(RepositoryError::damaged("standing of a gateway")),
     }
 }
 

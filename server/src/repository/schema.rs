@@ -8,6 +8,7 @@ use super::RepositoryError;
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_sealed_values.sql"),
+    include_str!("schema/0003_gateway_groups.sql"),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), RepositoryError> {

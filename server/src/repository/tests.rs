@@ -467,3 +467,145 @@ async fn alarms_are_kept_newest_first_and_bounded() {
     let seen = gateways.find("host1").await.unwrap().unwrap();
     assert_eq!((seen.last_error, seen.last_seen), (None, Some(NOW.plus(5))));
 }
+
+#[tokio::test]
+async fn groups_come_and_go_with_their_gateways() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    let groups = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let stored = registration(KeyKind::Tdes);
+    gateways
+        .add_to("a", Reach::DialOut, groups(&["west", "east"]), &stored, NOW)
+        .await
+        .unwrap();
+    gateways
+        .add("b", Reach::DialOut, &registration(KeyKind::Tdes), NOW)
+        .await
+        .unwrap();
+    let change = GatewayChange {
+        reach: None,
+        add_groups: groups(&["north", "east"]),
+        remove_groups: groups(&["west", "south"]),
+    };
+    gateways.change("a", change.clone()).await.unwrap();
+    let found = gateways.find("a").await.unwrap().unwrap();
+    assert_eq!(found.groups, ["east", "north"]);
+    assert_eq!(found.reach, Reach::DialOut);
+    let listed = gateways.list().await.unwrap();
+    assert_eq!(listed[0].groups, found.groups);
+    assert!(listed[1].groups.is_empty());
+    let holdings = gateways.holdings().await.unwrap();
+    assert_eq!(holdings.gateways[0].groups, found.groups);
+    let error = gateways.change("c", change).await.unwrap_err();
+    assert!(
+        matches!(error, RepositoryError::NotFound { .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_is_deleted_only_once_no_gateway_depends_on_it() {
+    let fixture = Fixture::new().await;
+    let repository = &fixture.repository;
+    let (gateways, keys) = (repository.gateways(), repository.gateway_keys());
+    let first = rotate(repository, None).await.unwrap();
+    for name in ["enrolling", "proved", "sent"] {
+        gateways
+            .add(name, Reach::DialOut, &registration(KeyKind::Tdes), NOW)
+            .await
+            .unwrap();
+    }
+    let second = rotate(repository, Some(first)).await.unwrap();
+    let current = rotate(repository, Some(second)).await.unwrap();
+    gateways
+        .update("enrolling", move |row, _| {
+            row.token.as_mut().unwrap().bound = Some([9; 32]);
+            row.sent = vec![second];
+        })
+        .await
+        .unwrap();
+    gateways
+        .update("proved", move |row, _| {
+            row.token = None;
+            row.last_proved = Some(second);
+        })
+        .await
+        .unwrap();
+    gateways
+        .update("sent", move |row, _| {
+            row.token = None;
+            row.last_proved = Some(first);
+            row.sent = vec![second, current];
+        })
+        .await
+        .unwrap();
+
+    let found = keys.dependents(second).await.unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|dependent| (dependent.gateway.as_str(), dependent.dependency))
+        .collect();
+    let expected = [
+        ("enrolling", Dependency::Enrolling),
+        ("proved", Dependency::LastProved),
+        ("sent", Dependency::Sent),
+    ];
+    assert_eq!(found, expected);
+    let refused = keys.delete(second).await.unwrap().unwrap_err();
+    assert!(
+        matches!(&refused, DeleteKeyError::InUse { dependents, .. } if dependents.len() == 3),
+        "{refused}"
+    );
+    let refused = keys.delete(current).await.unwrap();
+    assert_eq!(refused, Err(DeleteKeyError::Current(current)));
+    keys.open(&[second, current]).await.unwrap();
+
+    for name in ["enrolling", "proved", "sent"] {
+        gateways
+            .update(name, move |row, _| {
+                row.token = None;
+                row.last_proved = Some(current);
+                row.sent.clear();
+            })
+            .await
+            .unwrap();
+    }
+    keys.delete(second).await.unwrap().unwrap();
+    assert!(keys.open(&[second]).await.is_err());
+    let error = keys.delete(second).await.unwrap_err();
+    assert!(
+        matches!(error, RepositoryError::NoSuchKey(id) if id == second),
+        "{error}"
+    );
+    let values = repository.database().sealed_values();
+    let left = values.batch(Selection::default(), 0, 10).await.unwrap();
+    assert_eq!(left.len(), 2);
+}
+
+#[tokio::test]
+async fn a_roll_back_withdraws_the_current_key_alone() {
+    let fixture = Fixture::new().await;
+    let keys = fixture.repository.gateway_keys();
+    let first = rotate(&fixture.repository, None).await.unwrap();
+    let second = rotate(&fixture.repository, Some(first)).await.unwrap();
+    let fresh = || gateway_keys::generate(KeyKind::Tdes, NOW);
+    let late = keys.roll_back(fresh(), Some(first)).await.unwrap();
+    assert!(late.is_err());
+    let new = fresh();
+    let id = new.id;
+    let withdrawn = keys.roll_back(new, Some(second)).await.unwrap();
+    assert_eq!(withdrawn, Ok(Some(second)));
+    let listed = keys.list().await.unwrap();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|row| (row.info.id, row.info.withdrawn, row.info.compromised))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            (id, false, false),
+            (second, true, false),
+            (first, false, false)
+        ]
+    );
+}
