@@ -3,20 +3,25 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction};
 use tokio::sync::oneshot;
 
+use super::batch::{self, OneWrite, Write};
 use super::{Meta, RepositoryError, SealedValues, ServerKeys, schema};
 
 /// How long a transaction waits for another program's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Writes made durable together at most.
+const MAX_BATCH: usize = 256;
 
 enum Job {
     Run(Box<dyn FnOnce(&mut Connection) + Send>),
+    Write(Box<dyn Write>),
     Close(oneshot::Sender<()>),
 }
 
-/// A SQLite file: one thread writes, one reads. Cheap to clone.
+/// A SQLite file: one thread writes, one reads. What waits to be written together is made durable together, each still
+/// whole or not at all. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     shared: Arc<Shared>,
@@ -107,14 +112,17 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, RepositoryError> + Send + 'static,
     {
-        run(&self.shared.writer, move |connection| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        })
-        .await
+        let (answer, result) = oneshot::channel();
+        let write = Box::new(OneWrite {
+            work: Some(work),
+            result: None,
+            answer,
+        });
+        self.shared
+            .writer
+            .send(Job::Write(write))
+            .map_err(|_| RepositoryError::Closed)?;
+        result.await.map_err(|_| RepositoryError::Closed)?
     }
 
     async fn start(path: PathBuf) -> Result<Self, RepositoryError> {
@@ -187,9 +195,21 @@ async fn worker(
 }
 
 fn serve(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
-    while let Ok(job) = queue.recv() {
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| queue.recv().ok()) {
         match job {
             Job::Run(work) => work(&mut connection),
+            Job::Write(first) => {
+                let mut batch = vec![first];
+                while batch.len() < MAX_BATCH && next.is_none() {
+                    match queue.try_recv() {
+                        Ok(Job::Write(write)) => batch.push(write),
+                        Ok(other) => next = Some(other),
+                        Err(_) => break,
+                    }
+                }
+                batch::write(&mut connection, batch);
+            }
             Job::Close(done) => {
                 drop(connection);
                 // Nobody waits any more.

@@ -96,6 +96,22 @@ impl From<rusqlite::Error> for RepositoryError {
 }
 
 impl RepositoryError {
+    /// The same again, for each of those whom one failure concerns.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Full => Self::Full,
+            Self::Busy => Self::Busy,
+            Self::Damaged(what) => Self::Damaged(what.clone()),
+            Self::Storage(rusqlite::Error::SqliteFailure(code, text)) => {
+                Self::Storage(rusqlite::Error::SqliteFailure(*code, text.clone()))
+            }
+            other => Self::Storage(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT),
+                Some(other.to_string()),
+            )),
+        }
+    }
+
     /// A column holds what this program never wrote.
     pub(super) fn damaged(what: &str) -> Self {
         Self::Damaged(format!("unreadable {what}"))

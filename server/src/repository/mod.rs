@@ -3,6 +3,7 @@
 //!
 //! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
 
+mod batch;
 mod database;
 mod error;
 mod gateway_groups;
