@@ -10,8 +10,9 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::convert;
-use super::status::{of_repository, of_rotation};
+use super::status::{of_key, of_repository, of_rotation};
 use crate::fleet::{ProgressStream, Rotation};
+use crate::repository::RepositoryError;
 use crate::serve::Services;
 
 /// However long a caller says that it would wait.
@@ -51,6 +52,26 @@ impl Keys for KeysApi {
         Ok(Response::new(proto::ListKeysResponse { keys }))
     }
 
+    async fn generate_server(
+        &self,
+        request: Request<proto::GenerateServerKeyRequest>,
+    ) -> Result<Response<proto::Key>, Status> {
+        let request = request.into_inner();
+        let kind = convert::key_kind(kind(request.kind)?);
+        let made = self.0.keys.generate(kind, request.set_current).await;
+        self.server_key(made.map_err(|error| of_key(&error))?).await
+    }
+
+    async fn set_current(
+        &self,
+        request: Request<proto::SetCurrentKeyRequest>,
+    ) -> Result<Response<proto::Key>, Status> {
+        let id = key_id(&request.into_inner().key_id)?;
+        let set = self.0.keys.set_current(id).await;
+        set.map_err(|error| of_key(&error))?;
+        self.server_key(id).await
+    }
+
     async fn rotate_gateway(
         &self,
         request: Request<proto::RotateGatewayRequest>,
@@ -84,6 +105,17 @@ impl Keys for KeysApi {
     }
 }
 
+impl KeysApi {
+    async fn server_key(&self, id: KeyId) -> Result<Response<proto::Key>, Status> {
+        let keys = self.0.repository.database().server_keys().list().await;
+        keys.map_err(|error| of_repository(&error))?
+            .iter()
+            .find(|key| key.id == id)
+            .map(|key| Response::new(convert::server_key(key)))
+            .ok_or_else(|| of_repository(&RepositoryError::NoSuchKey(id)))
+    }
+}
+
 fn kind(number: i32) -> Result<proto::KeyKind, Status> {
     proto::KeyKind::try_from(number).map_err(|_| {
         Status::invalid_argument(format!("{number} is no kind of key: give 3des or aes-256"))
@@ -93,11 +125,13 @@ fn kind(number: i32) -> Result<proto::KeyKind, Status> {
 fn expected(text: &str) -> Result<Option<KeyId>, Status> {
     Some(text)
         .filter(|text| !text.is_empty())
-        .map(|text| {
-            text.parse::<KeyId>()
-                .map_err(|error| Status::invalid_argument(error.to_string()))
-        })
+        .map(key_id)
         .transpose()
+}
+
+fn key_id(text: &str) -> Result<KeyId, Status> {
+    text.parse::<KeyId>()
+        .map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 fn wait(millis: u32) -> Duration {

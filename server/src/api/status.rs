@@ -3,6 +3,7 @@
 use tonic::Status;
 
 use crate::fleet::{CallError, RotationError};
+use crate::keys::KeyError;
 use crate::repository::RepositoryError;
 
 /// What the repository could not do.
@@ -43,6 +44,18 @@ pub(super) fn of_rotation(error: &RotationError) -> Status {
     match error {
         RotationError::Repository(error) => of_repository(error),
         RotationError::Refused(refusal) => Status::aborted(refusal.to_string()),
+    }
+}
+
+/// Why the server keys were not changed.
+pub(super) fn of_key(error: &KeyError) -> Status {
+    match error {
+        KeyError::Repository(error) => of_repository(error),
+        KeyError::DoesNotOpen(_) => {
+            tracing::error!(%error, "a server key failed");
+            Status::internal(error.to_string())
+        }
+        KeyError::Stopping => Status::unavailable(error.to_string()),
     }
 }
 

@@ -40,14 +40,14 @@ impl Api {
         let Unlocked {
             server_id,
             repository,
-            keyring,
+            keys,
         } = Unlocked::open(&config).await.unwrap();
         let services = Services {
             server_id,
             started: clock::now(),
             fleet: Fleet::new(repository.clone(), Settings::new(server_id, &config)),
             repository,
-            keyring,
+            keys,
             policy: config.keys.policy(),
             token_lifetime: config.keys.token_lifetime,
             pairing_lifetime: config.keys.pairing_lifetime,

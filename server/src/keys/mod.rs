@@ -2,6 +2,8 @@
 
 pub mod gateway_keys;
 mod keyring;
+mod manager;
 pub mod protection;
 
 pub use keyring::{Keyring, KeyringError};
+pub use manager::{KeyError, KeyManager};

@@ -1,7 +1,7 @@
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
 
-use rusqlite::Transaction;
+use rusqlite::{OptionalExtension, Transaction};
 
 use super::registration_row::{from_sql_millis, key_id, to_sql_millis};
 use super::{Database, RepositoryError};
@@ -66,7 +66,22 @@ impl<'a> ServerKeys<'a> {
             .await
     }
 
-    /// Stores a new key, which becomes the current one.
+    /// One key, wrapped; `None`: there is none of this id.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn find(&self, id: KeyId) -> Result<Option<Vec<u8>>, RepositoryError> {
+        self.database
+            .read(move |transaction| {
+                Ok(transaction
+                    .prepare_cached("SELECT wrapped FROM server_keys WHERE id = ?1")?
+                    .query_row([id.to_bytes()], |row| row.get(0))
+                    .optional()?)
+            })
+            .await
+    }
+
+    /// Stores a new key, under which nothing is sealed until it is made current. The first one of all is current at once.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -83,7 +98,13 @@ impl<'a> ServerKeys<'a> {
                      VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM server_keys), ?2, ?3)",
                     (id.to_bytes(), wrapped, to_sql_millis(now)),
                 )?;
-                make_current(transaction, id, now)
+                let first = !transaction
+                    .prepare_cached("SELECT 1 FROM server_keys WHERE current = 1")?
+                    .exists([])?;
+                if first {
+                    make_current(transaction, id, now)?;
+                }
+                Ok(())
             })
             .await
     }
@@ -95,6 +116,23 @@ impl<'a> ServerKeys<'a> {
     pub async fn set_current(&self, id: KeyId, now: UnixMillis) -> Result<(), RepositoryError> {
         self.database
             .write(move |transaction| make_current(transaction, id, now))
+            .await
+    }
+
+    /// Removes a key that is not the current one and that no value needs; where one does, it stays. `false`: it stayed, or there is none.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn remove(&self, id: KeyId) -> Result<bool, RepositoryError> {
+        self.database
+            .write(move |transaction| {
+                let removed = transaction.execute(
+                    "DELETE FROM server_keys WHERE id = ?1 AND current = 0
+                       AND NOT EXISTS (SELECT 1 FROM sealed_values WHERE server_key = ?1)",
+                    [id.to_bytes()],
+                )?;
+                Ok(removed > 0)
+            })
             .await
     }
 }

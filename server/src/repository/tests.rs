@@ -48,6 +48,7 @@ impl Fixture {
         let keys = self.repository.database().server_keys();
         let wrapped = self.protection.wrap(id, &key);
         keys.add(id, wrapped, NOW).await.unwrap();
+        keys.set_current(id, NOW).await.unwrap();
         self.keyring.add(id, key);
         assert!(self.keyring.set_current(id));
         before

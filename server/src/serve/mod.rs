@@ -9,7 +9,6 @@ mod unlocked;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::id::ServerId;
@@ -22,7 +21,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::keys::protection::ProtectionError;
-use crate::keys::{Keyring, KeyringError};
+use crate::keys::{KeyManager, KeyringError};
 use crate::repository::{Repository, RepositoryError};
 use lock::{DataDirLock, LockError};
 use permissions::PermissionError;
@@ -37,8 +36,8 @@ pub struct Services {
     pub started: UnixMillis,
     /// The repository.
     pub repository: Repository,
-    /// The server keys, opened.
-    pub keyring: Arc<Keyring>,
+    /// The server keys, opened, and what changes them.
+    pub keys: KeyManager,
     /// The gateways and their links.
     pub fleet: Fleet,
     /// Limits of rotation.
@@ -109,7 +108,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let Unlocked {
         server_id,
         repository,
-        keyring,
+        keys,
     } = Unlocked::open(&config).await?;
     let socket = AdminSocket::bind(&config.admin.socket)?;
     let dial_out = match config.dial_out.listen {
@@ -133,7 +132,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         server_id,
         started: clock::now(),
         repository: repository.clone(),
-        keyring,
+        keys,
         fleet: fleet.clone(),
         policy: config.keys.policy(),
         token_lifetime: config.keys.token_lifetime,

@@ -5,8 +5,8 @@ use portcullis_common::id::ServerId;
 use super::ServeError;
 use super::permissions;
 use crate::config::Config;
-use crate::keys::Keyring;
 use crate::keys::protection::Protection;
+use crate::keys::{KeyManager, Keyring};
 use crate::repository::{Database, Repository, RepositoryError};
 
 /// A repository whose secrets are at hand.
@@ -16,8 +16,8 @@ pub struct Unlocked {
     pub server_id: ServerId,
     /// The repository.
     pub repository: Repository,
-    /// The server keys, opened.
-    pub keyring: Arc<Keyring>,
+    /// The server keys, opened, and what changes them.
+    pub keys: KeyManager,
 }
 
 impl Unlocked {
@@ -32,7 +32,7 @@ impl Unlocked {
         permissions::check_private(&file)?;
         let protection = Protection::load(&config.secret_file)?;
         let database = Database::open(&file).await?;
-        let unlocked = Self::unlock(&database, &protection).await;
+        let unlocked = Self::unlock(&database, protection).await;
         if unlocked.is_err() {
             database.close().await;
         }
@@ -60,12 +60,12 @@ impl Unlocked {
         Ok(unlocked)
     }
 
-    async fn unlock(database: &Database, protection: &Protection) -> Result<Self, ServeError> {
-        let keyring = Arc::new(Keyring::unlock(database, protection).await?);
+    async fn unlock(database: &Database, protection: Protection) -> Result<Self, ServeError> {
+        let keyring = Arc::new(Keyring::unlock(database, &protection).await?);
         Ok(Self {
             server_id: database.meta().server_id().await?,
             repository: Repository::new(database.clone(), keyring.clone()),
-            keyring,
+            keys: KeyManager::new(database.clone(), keyring, protection),
         })
     }
 }

@@ -1,7 +1,10 @@
 //! `portcullis key …`
 
+mod generate_server;
+mod kind;
 mod list;
 mod rotate_gateway;
+mod set_current;
 mod sync_gateways;
 
 use clap::Subcommand;
@@ -16,6 +19,10 @@ use super::view::{SyncSummary, sync_line};
 pub(super) enum KeyCommand {
     /// List the keys of the repository, by id
     List(list::ListArgs),
+    /// Make a server key
+    GenerateServer(generate_server::GenerateServerArgs),
+    /// Encrypt what is stored from now on under another server key
+    SetCurrent(set_current::SetCurrentArgs),
     /// Make a new gateway key current and push it to the gateways
     RotateGateway(rotate_gateway::RotateGatewayArgs),
     /// Push the current gateway key to the gateways that have not proved it
@@ -26,6 +33,8 @@ impl KeyCommand {
     pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
         match self {
             Self::List(args) => args.run(context).await,
+            Self::GenerateServer(args) => args.run(context).await,
+            Self::SetCurrent(args) => args.run(context).await,
             Self::RotateGateway(args) => args.run(context).await,
             Self::SyncGateways(args) => args.run(context).await,
         }

@@ -3,13 +3,14 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use portcullis_common::id::KeyId;
-use portcullis_proto::admin::v1::{KeyKind, RotateGatewayRequest};
+use portcullis_proto::admin::v1::RotateGatewayRequest;
 
 use crate::admin_cli::context::Context;
 use crate::admin_cli::error::CliError;
 
+use super::kind::{self, Kind};
 use super::{follow, wait_ms};
 
 /// What has to be typed before every gateway is made to enrol again.
@@ -34,16 +35,6 @@ pub(in crate::admin_cli) struct RotateGatewayArgs {
     expected_current: Option<KeyId>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
-    /// 168-bit 3DES
-    #[value(name = "3des")]
-    Tdes,
-    /// 256-bit AES
-    #[value(name = "aes-256")]
-    Aes256,
-}
-
 impl RotateGatewayArgs {
     pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
         let wait_ms = wait_ms(self.wait)?;
@@ -51,14 +42,9 @@ impl RotateGatewayArgs {
         if self.compromised && !self.yes {
             confirm()?;
         }
-        let kind = match self.kind {
-            None => KeyKind::Unspecified,
-            Some(Kind::Tdes) => KeyKind::Tdes,
-            Some(Kind::Aes256) => KeyKind::Aes256,
-        };
         let stream = keys
             .rotate_gateway(RotateGatewayRequest {
-                kind: kind.into(),
+                kind: kind::wire(self.kind).into(),
                 expected_current: self
                     .expected_current
                     .map(|id| id.to_string())

@@ -56,6 +56,7 @@ fn state(key: &Key) -> &'static str {
     match (key.compromised, key.current) {
         (true, _) => "compromised",
         (false, true) => "current",
+        (false, false) if key.retired_unix_ms == 0 => "not yet used",
         (false, false) => "retired",
     }
 }

@@ -1,0 +1,30 @@
+//! `portcullis key generate-server`
+
+use clap::Args;
+use portcullis_proto::admin::v1::GenerateServerKeyRequest;
+
+use super::kind::{self, Kind};
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::view::KeyList;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct GenerateServerArgs {
+    /// The kind of the new key; that of the current one where none is given
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// Encrypt what is stored from now on under it
+    #[arg(long)]
+    set_current: bool,
+}
+
+impl GenerateServerArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let request = GenerateServerKeyRequest {
+            kind: kind::wire(self.kind).into(),
+            set_current: self.set_current,
+        };
+        let key = context.keys().await?.generate_server(request).await?;
+        context.print(&KeyList(vec![key.into_inner()]))
+    }
+}
