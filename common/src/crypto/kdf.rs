@@ -1,11 +1,10 @@
 //! Derivations: HKDF-SHA256 (RFC 5869) with one labelled `info` per purpose (PROTOCOL.md, "Derivations").
 
-use zeroize::Zeroizing;
-
 use super::mac;
 use super::suites::Suite;
 use crate::id::{GatewayId, KeyKind};
-use crate::secret::{GatewayKey, KeyBytes, MasterKey};
+use crate::secret::locked::LockedBytes;
+use crate::secret::{GatewayKey, KeyBytes, MasterKey, stack};
 
 /// Bytes of a pseudorandom key: what HKDF-Extract gives and HKDF-Expand takes.
 pub const PRK_LEN: usize = 32;
@@ -131,12 +130,14 @@ impl Label {
 }
 
 /// HKDF-Extract (RFC 5869, 2.2). `ikm` is the concatenation of its parts; a salt of 32 zero bytes is that of "not provided".
-pub fn extract(salt: &[u8; PRK_LEN], ikm: &[&[u8]]) -> Zeroizing<[u8; PRK_LEN]> {
-    mac::hmac_sha256(salt, ikm)
+pub fn extract(salt: &[u8; PRK_LEN], ikm: &[&[u8]]) -> LockedBytes<PRK_LEN> {
+    let mut prk = LockedBytes::zeroed();
+    stack::wiped(|| mac::hmac_sha256(salt, ikm, &mut prk));
+    prk
 }
 
 /// HKDF-Extract without a salt.
-pub fn extract_unsalted(ikm: &[&[u8]]) -> Zeroizing<[u8; PRK_LEN]> {
+pub fn extract_unsalted(ikm: &[&[u8]]) -> LockedBytes<PRK_LEN> {
     extract(&[0; PRK_LEN], ikm)
 }
 
@@ -145,7 +146,7 @@ pub fn expand_label<const N: usize, const C: usize>(
     secret: &[u8; PRK_LEN],
     label: Label,
     context: &[u8; C],
-) -> Zeroizing<[u8; N]> {
+) -> LockedBytes<N> {
     const { assert!(N <= 255 * PRK_LEN, "longer than HKDF gives") };
     const {
         assert!(
@@ -153,8 +154,8 @@ pub fn expand_label<const N: usize, const C: usize>(
             "a context's length, with an attempt byte, fits into one byte"
         )
     };
-    let mut out = Zeroizing::new([0; N]);
-    expand(secret, &info(N, label, &[context]), &mut *out);
+    let mut out = LockedBytes::zeroed();
+    stack::wiped(|| expand(secret, &info(N, label, &[context]), &mut *out));
     out
 }
 
@@ -173,7 +174,6 @@ pub(crate) fn derive_key<const C: usize>(
         )
     };
     let len = kind.key_len();
-    let mut buffer = Zeroizing::new([0; 32]);
     let mut attempt = 0_u8;
     loop {
         let attempt_byte = [attempt];
@@ -182,10 +182,10 @@ pub(crate) fn derive_key<const C: usize>(
         } else {
             &[context, &attempt_byte]
         };
-        let bytes = &mut buffer[..len];
-        expand(secret, &info(len, label, context), bytes);
+        let info = info(len, label, context);
+        let fill = |bytes: &mut [u8]| stack::wiped(|| expand(secret, &info, bytes));
         // Refused once in 2^50 or so.
-        if let Ok(key) = KeyBytes::with_parity(kind, bytes) {
+        if let Ok(key) = KeyBytes::made(kind, fill) {
             return key;
         }
         attempt = attempt.wrapping_add(1);
@@ -221,12 +221,13 @@ fn info(output_len: usize, label: Label, context: &[&[u8]]) -> Vec<u8> {
 
 /// HKDF-Expand (RFC 5869, 2.3). `out` is at most 255 blocks.
 fn expand(prk: &[u8; PRK_LEN], info: &[u8], out: &mut [u8]) {
-    let mut previous: Option<Zeroizing<[u8; PRK_LEN]>> = None;
+    let mut block = LockedBytes::<PRK_LEN>::zeroed();
+    let mut next = LockedBytes::<PRK_LEN>::zeroed();
     for (chunk, counter) in out.chunks_mut(PRK_LEN).zip(1_u8..=255) {
-        let earlier: &[u8] = previous.as_ref().map_or(&[], |block| block.as_slice());
-        let block = mac::hmac_sha256(prk, &[earlier, info, &[counter]]);
-        chunk.copy_from_slice(&block[..chunk.len()]);
-        previous = Some(block);
+        let earlier: &[u8] = if counter == 1 { &[] } else { &*block };
+        mac::hmac_sha256(prk, &[earlier, info, &[counter]], &mut next);
+        chunk.copy_from_slice(&next[..chunk.len()]);
+        std::mem::swap(&mut block, &mut next);
     }
 }
 
@@ -328,8 +329,8 @@ mod tests {
             kind: KeyKind::Tdes,
             suite: None,
         };
-        let short: Zeroizing<[u8; 8]> = expand_label(&[1; 32], label, &[]);
-        let long: Zeroizing<[u8; 16]> = expand_label(&[1; 32], label, &[]);
+        let short: LockedBytes<8> = expand_label(&[1; 32], label, &[]);
+        let long: LockedBytes<16> = expand_label(&[1; 32], label, &[]);
         assert_ne!(*short, long[..8], "the length is part of the derivation");
     }
 }

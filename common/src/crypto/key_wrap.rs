@@ -11,7 +11,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::tdes::Tdes;
 use crate::id::KeyKind;
-use crate::secret::{KeyBytes, KeyEncryptionKey};
+use crate::secret::locked::Locked;
+use crate::secret::{KeyBytes, KeyEncryptionKey, stack};
 
 /// Why nothing was unwrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,8 +103,14 @@ impl BlockCipher for Aes256 {
 
 fn with_cipher<T>(kek: &KeyEncryptionKey, then: impl FnOnce(&dyn BlockCipher) -> T) -> T {
     match &kek.0 {
-        KeyBytes::Tdes(key) => then(&Tdes::new(key)),
-        KeyBytes::Aes256(key) => then(&Aes256::new(key.into())),
+        KeyBytes::Tdes(key) => {
+            let cipher = Tdes::new(key);
+            stack::wiped(|| then(&cipher))
+        }
+        KeyBytes::Aes256(key) => {
+            let cipher = Locked::make(|| Aes256::new((&**key).into()));
+            stack::wiped(|| then(&*cipher))
+        }
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use crate::secret::locked::Locked;
+use crate::secret::stack;
 
 /// Bytes of a full tag.
 pub const TAG_LEN: usize = 32;
@@ -19,19 +23,27 @@ const SHA256_BLOCK: usize = 64;
 #[error("the MAC does not verify")]
 pub struct BadMac;
 
-/// A key for HMAC-SHA256, in the form of its two half-computed hashes; erased on drop.
+/// A key for HMAC-SHA256, in the form of its two half-computed hashes, in locked memory; erased on drop.
 #[derive(Clone)]
-pub struct MacKey(Hmac<Sha256>);
+pub struct MacKey(Locked<Keyed>);
+
+#[derive(Clone)]
+struct Keyed(Hmac<Sha256>);
+
+/// The half-computed hashes and their buffer wipe themselves.
+impl ZeroizeOnDrop for Keyed {}
 
 impl MacKey {
     /// A key from its 32 bytes.
     pub fn new(bytes: &[u8; MAC_KEY_LEN]) -> Self {
-        Self(keyed(bytes))
+        Self(Locked::make(|| Keyed(keyed(bytes))))
     }
 
     /// The tag over the concatenation of `parts`.
     pub fn tag(&self, parts: &[&[u8]]) -> Tag {
-        Tag(*finish(self.0.clone(), parts))
+        let mut tag = [0; TAG_LEN];
+        stack::wiped(|| finish(self.0.0.clone(), parts, &mut tag));
+        Tag(tag)
     }
 
     /// Compares `tag` with the one over the concatenation of `parts`, in constant time. A shorter `tag` is compared
@@ -71,9 +83,9 @@ impl Tag {
     }
 }
 
-/// HMAC-SHA256 as a function, for the key derivations: its result is a secret.
-pub(super) fn hmac_sha256(key: &[u8; MAC_KEY_LEN], parts: &[&[u8]]) -> Zeroizing<[u8; TAG_LEN]> {
-    finish(keyed(key), parts)
+/// HMAC-SHA256 as a function, for the key derivations: its result is a secret, and so is what it leaves on the stack.
+pub(super) fn hmac_sha256(key: &[u8; MAC_KEY_LEN], parts: &[&[u8]], out: &mut [u8; TAG_LEN]) {
+    finish(keyed(key), parts, out);
 }
 
 /// A key shorter than a block counts as filled up with zeros (FIPS 198-1, step 3).
@@ -85,11 +97,11 @@ fn keyed(key: &[u8; MAC_KEY_LEN]) -> Hmac<Sha256> {
     Hmac::new((&*block).into())
 }
 
-fn finish(mut mac: Hmac<Sha256>, parts: &[&[u8]]) -> Zeroizing<[u8; TAG_LEN]> {
+fn finish(mut mac: Hmac<Sha256>, parts: &[&[u8]], out: &mut [u8; TAG_LEN]) {
     for part in parts {
         mac.update(part);
     }
-    Zeroizing::new(mac.finalize().into_bytes().into())
+    mac.finalize_into(out.into());
 }
 
 #[cfg(test)]

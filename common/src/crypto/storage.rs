@@ -15,6 +15,7 @@ use super::key_wrap;
 use super::mac::{self, MacKey};
 use super::tdes::{self, Tdes};
 use crate::id::{KeyId, KeyKind};
+use crate::secret::locked::Locked;
 use crate::secret::{KeyBytes, KeyEncryptionKey, ServerKey, StorageSecret};
 
 const VERSION: u8 = 1;
@@ -154,8 +155,8 @@ pub fn unwrap_server_key(
 }
 
 enum ValueCipher {
-    Tdes { cipher: Box<Tdes>, mac: MacKey },
-    Aes256(Box<Aes256Gcm>),
+    Tdes { cipher: Tdes, mac: MacKey },
+    Aes256(Locked<Aes256Gcm>),
 }
 
 impl ValueCipher {
@@ -166,11 +167,13 @@ impl ValueCipher {
             KeyBytes::Tdes(ref bytes) => {
                 let mac_key = expand_label(&prk, label(Purpose::SealedValueMacKey, kind), salt);
                 Self::Tdes {
-                    cipher: Box::new(Tdes::new(bytes)),
+                    cipher: Tdes::new(bytes),
                     mac: MacKey::new(&mac_key),
                 }
             }
-            KeyBytes::Aes256(ref bytes) => Self::Aes256(Box::new(Aes256Gcm::new(bytes.into()))),
+            KeyBytes::Aes256(ref bytes) => {
+                Self::Aes256(Locked::make(|| Aes256Gcm::new((&**bytes).into())))
+            }
         }
     }
 }
@@ -281,14 +284,14 @@ mod tests {
     fn a_server_key_opens_under_its_secret_and_id_only() {
         for kind in KINDS {
             let (id, key) = key(kind);
-            let secret = StorageSecret::from_bytes([5; 32]);
+            let secret = StorageSecret::from_bytes(&[5; 32]);
             let wrapped = wrap_server_key(&secret, id, &key);
             let opened = unwrap_server_key(&secret, id, &wrapped).unwrap();
             assert_eq!(opened.expose(), key.expose());
             let refused = |secret: &StorageSecret, id, wrapped: &[u8]| {
                 unwrap_server_key(secret, id, wrapped).is_err()
             };
-            assert!(refused(&StorageSecret::from_bytes([6; 32]), id, &wrapped));
+            assert!(refused(&StorageSecret::from_bytes(&[6; 32]), id, &wrapped));
             assert!(refused(
                 &secret,
                 KeyId::random(kind, &mut rand::rng()),

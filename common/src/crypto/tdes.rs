@@ -5,19 +5,21 @@ use std::fmt;
 use des::TdesEde3;
 use des::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 
+use crate::secret::locked::Locked;
+
 /// Bytes of a block.
 pub const BLOCK_LEN: usize = 8;
 /// Bytes of a key, parity included.
 pub const KEY_LEN: usize = 24;
 
-/// Triple DES under one key, whose schedule is erased on drop.
+/// Triple DES under one key, whose schedule is in locked memory and erased on drop.
 #[derive(Clone)]
-pub struct Tdes(TdesEde3);
+pub struct Tdes(Locked<TdesEde3>);
 
 impl Tdes {
     /// The cipher under `key`. Its parity does not matter here, nor does its strength: keys are checked where they arise.
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
-        Self(TdesEde3::new(key.into()))
+        Self(Locked::make(|| TdesEde3::new(key.into())))
     }
 
     /// Encrypts one block in place.

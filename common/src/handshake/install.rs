@@ -2,21 +2,18 @@
 
 use std::fmt;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
-
 use crate::crypto::kdf::{self, Label, PRK_LEN, Purpose};
 use crate::crypto::key_wrap::{self, KeyWrapError};
 use crate::crypto::suites::Suite;
 use crate::id::{KeyId, KeyKind};
+use crate::secret::locked::LockedBytes;
 use crate::secret::{KeyEncryptionKey, KeyError, MasterKey};
 
 /// The secret of one session under which installs are wrapped. Both sides keep it as long as the session lives.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone)]
 pub struct InstallSecret {
-    secret: [u8; PRK_LEN],
-    #[zeroize(skip)]
+    secret: LockedBytes<PRK_LEN>,
     kind: KeyKind,
-    #[zeroize(skip)]
     suite: Suite,
 }
 
@@ -32,7 +29,7 @@ pub enum InstallSecretError {
 }
 
 impl InstallSecret {
-    pub(super) const fn new(secret: [u8; PRK_LEN], kind: KeyKind, suite: Suite) -> Self {
+    pub(super) const fn new(secret: LockedBytes<PRK_LEN>, kind: KeyKind, suite: Suite) -> Self {
         Self {
             secret,
             kind,
@@ -87,7 +84,11 @@ mod tests {
         let rng = &mut rand::rng();
         for session in [KeyKind::Tdes, KeyKind::Aes256] {
             for new in [KeyKind::Tdes, KeyKind::Aes256] {
-                let secret = InstallSecret::new([1; 32], session, Suite::TdesCtrHmacSha256);
+                let secret = InstallSecret::new(
+                    LockedBytes::copy_of(&[1; 32]),
+                    session,
+                    Suite::TdesCtrHmacSha256,
+                );
                 let (id, key) = (KeyId::random(new, rng), MasterKey::random(new, rng));
                 let wrapped = secret.wrap_master_key(id, &key);
                 let opened = secret.unwrap_master_key(id, &wrapped).unwrap();
@@ -99,7 +100,11 @@ mod tests {
                     secret.unwrap_master_key(other_id, &wrapped).unwrap_err(),
                     integrity
                 );
-                let other = InstallSecret::new([2; 32], session, Suite::TdesCtrHmacSha256);
+                let other = InstallSecret::new(
+                    LockedBytes::copy_of(&[2; 32]),
+                    session,
+                    Suite::TdesCtrHmacSha256,
+                );
                 assert_eq!(
                     other.unwrap_master_key(id, &wrapped).unwrap_err(),
                     integrity
@@ -112,7 +117,11 @@ mod tests {
     #[test]
     fn an_install_of_a_weak_key_or_of_another_kind_is_refused() {
         let rng = &mut rand::rng();
-        let secret = InstallSecret::new([1; 32], KeyKind::Tdes, Suite::TdesCtrHmacSha256);
+        let secret = InstallSecret::new(
+            LockedBytes::copy_of(&[1; 32]),
+            KeyKind::Tdes,
+            Suite::TdesCtrHmacSha256,
+        );
         let id = KeyId::random(KeyKind::Tdes, rng);
         let wrapped = key_wrap::wrap(&secret.key_encryption_key(id), &[1; 24]);
         assert_eq!(

@@ -2,7 +2,6 @@
 //! the wrong stage cannot be used.
 
 use x25519_dalek::SharedSecret;
-use zeroize::Zeroizing;
 
 use super::install::InstallSecret;
 use super::transcript::TranscriptHash;
@@ -10,11 +9,12 @@ use crate::crypto::kdf::{self, Label, PRK_LEN, Purpose};
 use crate::crypto::mac::{BadMac, MacKey};
 use crate::crypto::suites::Suite;
 use crate::id::KeyKind;
+use crate::secret::locked::LockedBytes;
 use crate::secret::{DEFAULT_KEY, KeyEncryptionKey, MasterKey, SessionKey, TrafficSecret};
 
 /// What follows from a master key, or from the default key in its place.
 pub(super) struct MasterSecret {
-    prk: Zeroizing<[u8; PRK_LEN]>,
+    prk: LockedBytes<PRK_LEN>,
     kind: KeyKind,
 }
 
@@ -116,13 +116,9 @@ impl UnconfirmedSecrets {
             session_id: *root.expand(Purpose::SessionId),
             through_message3,
             secrets: SessionSecrets {
-                server_to_gateway: TrafficSecret::from_bytes(
-                    *root.expand(Purpose::ServerToGateway),
-                ),
-                gateway_to_server: TrafficSecret::from_bytes(
-                    *root.expand(Purpose::GatewayToServer),
-                ),
-                install: InstallSecret::new(*root.expand(Purpose::InstallSecret), root.kind, suite),
+                server_to_gateway: root.expand(Purpose::ServerToGateway).into(),
+                gateway_to_server: root.expand(Purpose::GatewayToServer).into(),
+                install: InstallSecret::new(root.expand(Purpose::InstallSecret), root.kind, suite),
             },
         }
     }
@@ -147,13 +143,13 @@ impl UnconfirmedSecrets {
 }
 
 struct Root {
-    secret: Zeroizing<[u8; PRK_LEN]>,
+    secret: LockedBytes<PRK_LEN>,
     kind: KeyKind,
     suite: Suite,
 }
 
 impl Root {
-    fn expand<const N: usize>(&self, purpose: Purpose) -> Zeroizing<[u8; N]> {
+    fn expand<const N: usize>(&self, purpose: Purpose) -> LockedBytes<N> {
         let label = Label {
             purpose,
             kind: self.kind,

@@ -2,7 +2,7 @@
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::keystream::{self, Keystream};
 use super::{HEADER_LEN, RecordError, TAG_LEN};
@@ -11,6 +11,7 @@ use crate::crypto::mac::MacKey;
 use crate::crypto::suites::Suite;
 use crate::id::KeyKind;
 use crate::secret::TrafficSecret;
+use crate::secret::locked::{Locked, LockedBytes};
 
 /// Bytes of the nonce of AES-256-GCM.
 const IV_LEN: usize = 12;
@@ -19,11 +20,11 @@ const IV_LEN: usize = 12;
 pub(super) enum EpochCipher {
     /// Encrypt-then-MAC.
     TdesCtrHmacSha256 {
-        keystream: Box<Keystream>,
+        keystream: Locked<Keystream>,
         mac: MacKey,
     },
     Aes256Gcm {
-        cipher: Box<Aes256Gcm>,
+        cipher: Locked<Aes256Gcm>,
         iv: [u8; IV_LEN],
     },
 }
@@ -43,22 +44,22 @@ impl EpochCipher {
                     label(Purpose::TrafficKey),
                     &[],
                 );
-                let mut key = Zeroizing::new([0; keystream::KEY_LEN]);
+                let mut key = LockedBytes::<{ keystream::KEY_LEN }>::zeroed();
                 key.copy_from_slice(derived.expose());
-                let mac_key: Zeroizing<[u8; 32]> =
+                let mac_key: LockedBytes<32> =
                     expand_label(secret.expose(), label(Purpose::TrafficMacKey), &[]);
                 Self::TdesCtrHmacSha256 {
-                    keystream: Box::new(Keystream::new(&key)),
+                    keystream: Locked::make(|| Keystream::new(&key)),
                     mac: MacKey::new(&mac_key),
                 }
             }
             Suite::Aes256Gcm => {
-                let key: Zeroizing<[u8; 32]> =
+                let key: LockedBytes<32> =
                     expand_label(secret.expose(), label(Purpose::TrafficKey), &[]);
-                let iv: Zeroizing<[u8; IV_LEN]> =
+                let iv: LockedBytes<IV_LEN> =
                     expand_label(secret.expose(), label(Purpose::TrafficIv), &[]);
                 Self::Aes256Gcm {
-                    cipher: Box::new(Aes256Gcm::new((&*key).into())),
+                    cipher: Locked::make(|| Aes256Gcm::new((&*key).into())),
                     iv: *iv,
                 }
             }

@@ -76,7 +76,7 @@ impl Direction {
             kind: self.kind,
             suite: Some(self.suite),
         };
-        self.secret = TrafficSecret::from_bytes(*expand_label(self.secret.expose(), label, &[]));
+        self.secret = expand_label(self.secret.expose(), label, &[]).into();
         self.cipher = EpochCipher::new(&self.secret, self.kind, self.suite);
         self.epochs += 1;
         self.blocks = 0;

@@ -2,7 +2,7 @@
 
 use des::TdesEde3;
 use des::cipher::{Block, BlockCipherEncrypt, KeyInit};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Bytes of a 3DES key.
 pub(super) const KEY_LEN: usize = 24;
@@ -66,6 +66,9 @@ impl Drop for Keystream {
         self.block.zeroize();
     }
 }
+
+/// The cipher's schedule wipes itself.
+impl ZeroizeOnDrop for Keystream {}
 
 fn xor(data: &mut [u8], keystream: &[u8]) {
     for (byte, key) in data.iter_mut().zip(keystream) {

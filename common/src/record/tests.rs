@@ -20,7 +20,7 @@ fn limits() -> RecordLimits {
 
 fn sealer(suite: Suite, limits: RecordLimits) -> Sealer {
     Sealer::new(
-        TrafficSecret::from_bytes(SECRET),
+        TrafficSecret::from_bytes(&SECRET),
         KeyKind::Tdes,
         suite,
         limits,
@@ -29,7 +29,7 @@ fn sealer(suite: Suite, limits: RecordLimits) -> Sealer {
 
 fn opener(suite: Suite, limits: RecordLimits) -> Opener {
     Opener::new(
-        TrafficSecret::from_bytes(SECRET),
+        TrafficSecret::from_bytes(&SECRET),
         KeyKind::Tdes,
         suite,
         limits,
@@ -222,7 +222,7 @@ fn another_suite_kind_or_secret_opens_nothing() {
         ([8; 32], KeyKind::Tdes, Suite::TdesCtrHmacSha256),
     ];
     for (secret, kind, suite) in others {
-        let secret = TrafficSecret::from_bytes(secret);
+        let secret = TrafficSecret::from_bytes(&secret);
         let received = receive(&mut Opener::new(secret, kind, suite, limits()), &record);
         assert_eq!(received.error, Some(RecordError::Forged));
     }
@@ -387,7 +387,7 @@ fn a_key_renewed_before_its_use_is_refused() {
     for suite in Suite::ALL {
         // A sender of this kind does not exist here: what it would send is sealed by hand.
         let mut direction = direction::Direction::new(
-            TrafficSecret::from_bytes(SECRET),
+            TrafficSecret::from_bytes(&SECRET),
             KeyKind::Tdes,
             suite,
             limits(),

@@ -162,7 +162,7 @@ mod tests {
     use crate::secret::TrafficSecret;
 
     fn pair() -> (Sealer, Inbox) {
-        let secret = TrafficSecret::from_bytes([1; 32]);
+        let secret = TrafficSecret::from_bytes(&[1; 32]);
         let limits = RecordLimits::new(Duration::from_secs(600));
         let (kind, suite) = (KeyKind::Tdes, Suite::Aes256Gcm);
         let sealer = Sealer::new(secret.clone(), kind, suite, limits);

@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_transport_that_never_catches_up_does_not_make_the_buffer_grow() {
-        let secret = TrafficSecret::from_bytes([1; 32]);
+        let secret = TrafficSecret::from_bytes(&[1; 32]);
         let limits = RecordLimits::new(Duration::from_secs(600));
         let suite = Suite::Aes256Gcm;
         let mut outbox = Outbox::new(Sealer::new(secret, KeyKind::Tdes, suite, limits));
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_large_buffer_that_is_not_needed_is_given_back() {
-        let secret = TrafficSecret::from_bytes([1; 32]);
+        let secret = TrafficSecret::from_bytes(&[1; 32]);
         let limits = RecordLimits::new(Duration::from_secs(600));
         let suite = Suite::Aes256Gcm;
         let mut outbox = Outbox::new(Sealer::new(secret, KeyKind::Tdes, suite, limits));

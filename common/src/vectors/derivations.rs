@@ -157,9 +157,9 @@ fn wrap(kek_kind: KeyKind, key_kind: KeyKind) -> Wrap {
 }
 
 fn parity() -> Parity {
-    let mut bytes: [u8; 24] = fixed("parity", "bytes");
+    let bytes: [u8; 24] = fixed("parity", "bytes");
     let before = hex(bytes);
-    let key = KeyBytes::with_parity(KeyKind::Tdes, &mut bytes).unwrap();
+    let key = KeyBytes::made(KeyKind::Tdes, |key| key.copy_from_slice(&bytes)).unwrap();
     Parity {
         bytes: before,
         key: hex(key.expose()),

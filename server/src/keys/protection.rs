@@ -63,7 +63,7 @@ impl Protection {
         text.push_str(PREFIX);
         BASE32_NOPAD.encode_append(&content, &mut text);
         text.push('\n');
-        let secret = StorageSecret::from_bytes(*bytes);
+        let secret = StorageSecret::from_bytes(&bytes);
         (Self { secret }, text)
     }
 
@@ -108,7 +108,7 @@ fn parse(text: &[u8]) -> Option<Protection> {
     if sum != checksum(secret) {
         return None;
     }
-    let secret = StorageSecret::from_bytes(*secret);
+    let secret = StorageSecret::from_bytes(secret);
     Some(Protection { secret })
 }
 

@@ -49,7 +49,7 @@ pub fn parties(pairing: bool) -> (InitiatorConfig, ResponderConfig) {
 /// Both ends of one direction.
 pub fn direction(suite: Suite) -> (Sealer, Opener) {
     let limits = RecordLimits::new(Duration::from_secs(600));
-    let secret = || TrafficSecret::from_bytes([7; 32]);
+    let secret = || TrafficSecret::from_bytes(&[7; 32]);
     (
         Sealer::new(secret(), KeyKind::Tdes, suite, limits),
         Opener::new(secret(), KeyKind::Tdes, suite, limits),

@@ -1,11 +1,16 @@
-//! One newtype per key role: zeroized on drop, redacted in `Debug`, opened by an explicit `expose`.
+//! One newtype per key role: in locked memory, zeroized on drop, redacted in `Debug`, opened by an explicit `expose`.
+
+#[cfg_attr(feature = "locked-memory", allow(unsafe_code))]
+pub mod locked;
+pub mod stack;
 
 use std::fmt;
 
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::id::KeyKind;
+use locked::LockedBytes;
 
 /// Why bytes are no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,44 +26,53 @@ pub enum KeyError {
 /// The bytes of a key, checked for its kind: a 3DES key has odd parity, three distinct parts, none weak.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) enum KeyBytes {
-    Tdes([u8; 24]),
-    Aes256([u8; 32]),
+    Tdes(LockedBytes<24>),
+    Aes256(LockedBytes<32>),
 }
 
 impl KeyBytes {
     pub(crate) fn new(kind: KeyKind, bytes: &[u8]) -> Result<Self, KeyError> {
+        if bytes.len() != kind.key_len() {
+            return Err(KeyError::Length);
+        }
+        Self::filled(kind, |key| key.copy_from_slice(bytes))
+    }
+
+    pub(crate) fn random(kind: KeyKind, rng: &mut impl CryptoRng) -> Self {
+        loop {
+            // Fails once in 2^50 or so: a weak part, or two equal ones.
+            if let Ok(key) = Self::made(kind, |bytes| rng.fill_bytes(bytes)) {
+                return key;
+            }
+        }
+    }
+
+    /// Of the bytes that `fill` writes, with odd parity set first for 3DES: from a generator or a derivation.
+    pub(crate) fn made(kind: KeyKind, fill: impl FnOnce(&mut [u8])) -> Result<Self, KeyError> {
+        Self::filled(kind, |bytes| {
+            fill(bytes);
+            if kind == KeyKind::Tdes {
+                set_odd_parity(bytes);
+            }
+        })
+    }
+
+    /// `fill` writes where the key stays.
+    fn filled(kind: KeyKind, fill: impl FnOnce(&mut [u8])) -> Result<Self, KeyError> {
         match kind {
             KeyKind::Tdes => {
-                let bytes = bytes.try_into().map_err(|_| KeyError::Length)?;
-                if tdes_key_is_sound(bytes) {
-                    Ok(Self::Tdes(*bytes))
+                let mut bytes = LockedBytes::zeroed();
+                fill(&mut *bytes);
+                if tdes_key_is_sound(&bytes) {
+                    Ok(Self::Tdes(bytes))
                 } else {
                     Err(KeyError::Weak)
                 }
             }
-            KeyKind::Aes256 => bytes
-                .try_into()
-                .map(Self::Aes256)
-                .map_err(|_| KeyError::Length),
-        }
-    }
-
-    /// Sets odd parity first; for bytes that come from a generator or a derivation.
-    pub(crate) fn with_parity(kind: KeyKind, bytes: &mut [u8]) -> Result<Self, KeyError> {
-        if kind == KeyKind::Tdes {
-            set_odd_parity(bytes);
-        }
-        Self::new(kind, bytes)
-    }
-
-    pub(crate) fn random(kind: KeyKind, rng: &mut impl CryptoRng) -> Self {
-        let mut buffer = Zeroizing::new([0; 32]);
-        loop {
-            let bytes = &mut buffer[..kind.key_len()];
-            rng.fill_bytes(bytes);
-            // Fails once in 2^50 or so: a weak part, or two equal ones.
-            if let Ok(key) = Self::with_parity(kind, bytes) {
-                return key;
+            KeyKind::Aes256 => {
+                let mut bytes = LockedBytes::zeroed();
+                fill(&mut *bytes);
+                Ok(Self::Aes256(bytes))
             }
         }
     }
@@ -70,10 +84,10 @@ impl KeyBytes {
         }
     }
 
-    pub(crate) const fn expose(&self) -> &[u8] {
+    pub(crate) fn expose(&self) -> &[u8] {
         match self {
-            Self::Tdes(bytes) => bytes,
-            Self::Aes256(bytes) => bytes,
+            Self::Tdes(bytes) => &**bytes,
+            Self::Aes256(bytes) => &**bytes,
         }
     }
 }
@@ -185,17 +199,23 @@ macro_rules! secret_role {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-        pub struct $name([u8; 32]);
+        pub struct $name(LockedBytes<32>);
 
         impl $name {
-            /// A secret from its 32 bytes.
-            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-                Self(bytes)
+            /// A secret from its 32 bytes, which the caller wipes.
+            pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+                Self(LockedBytes::copy_of(bytes))
             }
 
             /// The secret bytes: to derive from, nothing else.
-            pub const fn expose(&self) -> &[u8; 32] {
+            pub fn expose(&self) -> &[u8; 32] {
                 &self.0
+            }
+        }
+
+        impl From<LockedBytes<32>> for $name {
+            fn from(bytes: LockedBytes<32>) -> Self {
+                Self(bytes)
             }
         }
 
