@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::rotation::RunId;
+use portcullis_common::secret::locked;
 use portcullis_common::stream::{HalfOpen, HalfOpenLimits, WhenFull};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
@@ -97,6 +98,9 @@ pub async fn run_until(
             location: store.location(),
         })?;
     let keys = Keys::new(store, RunId::random(&mut rand::rng()), &record);
+    if let Err(error) = locked::check() {
+        warn!("{error}");
+    }
     let dialling = Dialling::begin(&config).await?;
     let board = StatusBoard::new(dialling.is_out(), dialling.address());
     log_start(&dialling, keys.standing());

@@ -13,6 +13,7 @@ use super::names;
 use super::status::{not_found, of_call, of_repository};
 use crate::clock;
 use crate::fleet::LinkStatus;
+use crate::keys::memory::key_rng;
 use crate::serve::Services;
 
 /// `portcullis.admin.v1.Gateways`
@@ -265,7 +266,7 @@ impl GatewaysApi {
         };
         let expires = after(self.0.token_lifetime);
         let pairing_until = allow_pairing.then(|| after(self.0.pairing_lifetime));
-        let mut rng = rand::rng();
+        let mut rng = key_rng();
         let token = EnrolmentToken::random(GatewayId::random(&mut rng), kind, &mut rng);
         Ok(Fresh {
             registration: Registration::new(&token, expires, pairing_until),

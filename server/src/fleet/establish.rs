@@ -22,6 +22,7 @@ use super::link::{Link, Origin};
 use super::{Fleet, keep_alive, printable};
 use crate::clock;
 use crate::keys::gateway_keys::diversified;
+use crate::keys::memory;
 use crate::repository::RepositoryError;
 
 /// Meaning of an install message.
@@ -117,6 +118,7 @@ impl Fleet {
             ?scope,
             "handshake done"
         );
+        memory::warn_where_not_locked();
         Ok(Link::start(sealed, origin, scope, now, keep_alive(&inner.settings)).await?)
     }
 

@@ -5,11 +5,12 @@ use portcullis_common::id::{GatewayId, KeyId, KeyKind};
 use portcullis_common::rotation::{HeldKey, UnixMillis};
 use portcullis_common::secret::GatewayKey;
 
+use super::memory::key_rng;
 use crate::repository::{NewGatewayKey, Repository, RepositoryError};
 
 /// A fresh gateway key, not stored yet.
 pub fn generate(kind: KeyKind, now: UnixMillis) -> NewGatewayKey {
-    let mut rng = rand::rng();
+    let mut rng = key_rng();
     NewGatewayKey {
         id: KeyId::random(kind, &mut rng),
         key: GatewayKey::random(kind, &mut rng),

@@ -7,6 +7,7 @@ use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::ServerKey;
 use zeroize::Zeroizing;
 
+use super::memory::key_rng;
 use super::protection::Protection;
 use crate::repository::{Database, OpenError, Place, RepositoryError, Sealer};
 
@@ -75,7 +76,7 @@ impl Keyring {
         protection: &Protection,
         now: UnixMillis,
     ) -> Result<Self, RepositoryError> {
-        let mut rng = rand::rng();
+        let mut rng = key_rng();
         let id = KeyId::random(KeyKind::Tdes, &mut rng);
         let key = ServerKey::random(KeyKind::Tdes, &mut rng);
         database

@@ -3,6 +3,7 @@
 pub mod gateway_keys;
 mod keyring;
 mod manager;
+pub mod memory;
 pub mod protection;
 
 pub use keyring::{Keyring, KeyringError};

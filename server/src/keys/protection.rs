@@ -15,6 +15,7 @@ use portcullis_common::secret::{ServerKey, StorageSecret};
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
+use super::memory::key_rng;
 use crate::serve::permissions::{self, PermissionError};
 
 const PREFIX: &str = "PCS1-";
@@ -55,7 +56,7 @@ impl Protection {
     /// A fresh secret, and the text that its file is to hold.
     pub fn random() -> (Self, Zeroizing<String>) {
         let mut bytes = Zeroizing::new([0; SECRET_LEN]);
-        rand::rng().fill_bytes(&mut *bytes);
+        key_rng().fill_bytes(&mut *bytes);
         let mut content = Zeroizing::new(Vec::with_capacity(SECRET_LEN + CHECKSUM_LEN));
         content.extend_from_slice(&*bytes);
         content.extend_from_slice(&checksum(&bytes));

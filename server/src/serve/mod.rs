@@ -20,6 +20,7 @@ use crate::api::{self, AdminSocket, SocketError};
 use crate::clock;
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
+use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
 use crate::keys::{KeyManager, KeyringError};
 use crate::repository::{Repository, RepositoryError};
@@ -120,6 +121,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         ),
     };
 
+    memory::warn_where_not_locked();
     let fleet = Fleet::new(repository.clone(), fleet::Settings::new(server_id, &config));
     fleet.start(dial_out).await?;
     tracing::info!(
