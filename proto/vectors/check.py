@@ -569,6 +569,8 @@ def check_handshake(name, vector):
     ours("key_schedule", "server_to_gateway", scheduled("server to gateway", 32))
     ours("key_schedule", "gateway_to_server", scheduled("gateway to server", 32))
     ours("key_schedule", "install_secret", scheduled("install secret", 32))
+    exporter = scheduled("exporter secret", 32)
+    ours("key_schedule", "exporter_secret", exporter)
     ours("key_schedule", "session_id", scheduled("session id", 8))
     message_4 = frame(0x14, mac(scheduled("finished", 32), through_3))
     ours("messages", "message_4", message_4)
@@ -580,9 +582,29 @@ def check_handshake(name, vector):
     ours("install", "install_kek", kek)
     ours("install", "wrapped_master_key", wrap(kind, kek, install["new_master_key"]))
 
+    for value in vector["call_values"]:
+        check_call_value(f"{name}: secret in a call, way {value['way']}", value, exporter, kind, suite)
+
     for direction in ("server_to_gateway", "gateway_to_server"):
         secret = scheduled(direction.replace("_", " "), 32)
         check_records(f"{name}: {direction}", vector["records"][direction], secret, kind, suite)
+
+
+def check_call_value(name, case, exporter, kind, suite):
+    """ "Secrets in calls": the keys of one value, and the value sealed anew."""
+    salt, value = bytes.fromhex(case["salt"]), bytes.fromhex(case["value"])
+    place = bytes([case["way"]]) + case["number"].to_bytes(4, "big") + case["call_id"].encode()
+    key = derive_key(TDES if suite == 1 else AES, exporter, "call value key", kind, suite, salt)
+    same(f"{name}: key", case["key"], key)
+    if suite == 1:
+        mac_key = expand_label(exporter, "call value mac key", kind, suite, salt, 32)
+        same(f"{name}: MAC key", case["mac_key"], mac_key)
+        cipher = Tdes(key)
+        ciphertext = xor(value, b"".join(cipher.encrypt(n.to_bytes(8, "big")) for n in range(len(value) // 8 + 1)))
+        tag = mac(mac_key, place + ciphertext)
+    else:
+        ciphertext, tag = gcm_seal(key, bytes(12), place, value)
+    same(f"{name}: sealed", case["sealed"], salt + ciphertext + tag)
 
 
 def check_records(name, direction, secret, kind, suite):

@@ -32,10 +32,16 @@ pub enum Purpose {
     GatewayToServer,
     /// Root to the secret under which installs are wrapped.
     InstallSecret,
+    /// Root to the secret under which values in calls are sealed.
+    ExporterSecret,
     /// Root to the name of the session in logs.
     SessionId,
     /// Install secret to the key that wraps one new master key.
     InstallKek,
+    /// Exporter secret to the key of the cipher of one value in a call.
+    CallValueKey,
+    /// Exporter secret to the key of the MAC of one value in a call (3DES suite).
+    CallValueMacKey,
     /// Traffic secret to the key of the cipher.
     TrafficKey,
     /// Traffic secret to the key of the record MAC (3DES suite).
@@ -56,7 +62,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Diversify,
         Self::GatewayProof,
         Self::ServerProof,
@@ -66,8 +72,11 @@ impl Purpose {
         Self::ServerToGateway,
         Self::GatewayToServer,
         Self::InstallSecret,
+        Self::ExporterSecret,
         Self::SessionId,
         Self::InstallKek,
+        Self::CallValueKey,
+        Self::CallValueMacKey,
         Self::TrafficKey,
         Self::TrafficMacKey,
         Self::TrafficIv,
@@ -90,8 +99,11 @@ impl Purpose {
             Self::ServerToGateway => "server to gateway",
             Self::GatewayToServer => "gateway to server",
             Self::InstallSecret => "install secret",
+            Self::ExporterSecret => "exporter secret",
             Self::SessionId => "session id",
             Self::InstallKek => "install",
+            Self::CallValueKey => "call value key",
+            Self::CallValueMacKey => "call value mac key",
             Self::TrafficKey => "key",
             Self::TrafficMacKey => "mac key",
             Self::TrafficIv => "iv",

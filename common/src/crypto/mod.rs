@@ -6,3 +6,4 @@ pub mod mac;
 pub mod storage;
 pub mod suites;
 pub mod tdes;
+pub(crate) mod value_cipher;

@@ -5,23 +5,18 @@
 //! 3DES-CTR, then HMAC-SHA256 (32-byte tag); under an AES one AES-256-GCM (16-byte tag). What stands before the
 //! ciphertext, and where the value belongs, are authenticated with it.
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, KeyInit};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::kdf::{Label, Purpose, derive_key, expand_label, extract_unsalted};
 use super::key_wrap;
 use super::mac::{self, MacKey};
-use super::tdes::{self, Tdes};
+use super::value_cipher::{MAX_TAG_LEN, SALT_LEN, ValueCipher, ValueFlaw};
 use crate::id::{KeyId, KeyKind};
-use crate::secret::locked::Locked;
-use crate::secret::{KeyBytes, KeyEncryptionKey, ServerKey, StorageSecret};
+use crate::secret::{KeyEncryptionKey, ServerKey, StorageSecret};
 
 const VERSION: u8 = 1;
-const SALT_LEN: usize = 16;
 const HEADER_LEN: usize = 1 + KeyId::LEN + SALT_LEN;
-const GCM_TAG_LEN: usize = 16;
 
 /// Why something stored does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +27,15 @@ pub enum StorageError {
     /// It was changed, moved from elsewhere, or stored under another secret.
     #[error("it was changed or moved, or it belongs to another secret")]
     Forged,
+}
+
+impl From<ValueFlaw> for StorageError {
+    fn from(flaw: ValueFlaw) -> Self {
+        match flaw {
+            ValueFlaw::Short => Self::Malformed,
+            ValueFlaw::Forged => Self::Forged,
+        }
+    }
 }
 
 /// The id of the server key under which `sealed` is; `None` where it is no sealed value of this version.
@@ -52,28 +56,13 @@ pub fn seal(
     let mut salt = [0; SALT_LEN];
     rng.fill_bytes(&mut salt);
     // Never longer than this: the buffer does not move while it holds the plaintext.
-    let mut sealed = Vec::with_capacity(HEADER_LEN + value.len() + mac::TAG_LEN);
+    let mut sealed = Vec::with_capacity(HEADER_LEN + value.len() + MAX_TAG_LEN);
     sealed.push(VERSION);
     sealed.extend_from_slice(&key_id.to_bytes());
     sealed.extend_from_slice(&salt);
+    let associated = associated_data(&sealed, place);
     sealed.extend_from_slice(value);
-    let (header, text) = sealed.split_at_mut(HEADER_LEN);
-    let associated = associated_data(header, place);
-    match ValueCipher::new(key, &salt) {
-        ValueCipher::Tdes { cipher, mac } => {
-            apply_counter_mode(&cipher, text);
-            let tag = mac.tag(&[&associated, text]).to_bytes();
-            sealed.extend_from_slice(&tag);
-        }
-        ValueCipher::Aes256(cipher) => {
-            // Fails beyond 64 GiB only; an empty tag would not open.
-            let tag = cipher
-                .encrypt_inout_detached(&[0; 12].into(), &associated, text.into())
-                .map(|tag| tag.to_vec())
-                .unwrap_or_default();
-            sealed.extend_from_slice(&tag);
-        }
-    }
+    value_cipher(key, &salt).seal(&associated, &mut sealed, HEADER_LEN);
     sealed
 }
 
@@ -96,33 +85,7 @@ pub fn open(
         .last_chunk::<SALT_LEN>()
         .ok_or(StorageError::Malformed)?;
     let associated = associated_data(header, place);
-    match ValueCipher::new(key, salt) {
-        ValueCipher::Tdes { cipher, mac } => {
-            let (text, tag) = rest
-                .split_last_chunk::<{ mac::TAG_LEN }>()
-                .ok_or(StorageError::Malformed)?;
-            mac.verify(&[&associated, text], tag)
-                .map_err(|_| StorageError::Forged)?;
-            let mut value = Zeroizing::new(text.to_vec());
-            apply_counter_mode(&cipher, &mut value);
-            Ok(value)
-        }
-        ValueCipher::Aes256(cipher) => {
-            let (text, tag) = rest
-                .split_last_chunk::<GCM_TAG_LEN>()
-                .ok_or(StorageError::Malformed)?;
-            let mut value = Zeroizing::new(text.to_vec());
-            cipher
-                .decrypt_inout_detached(
-                    &[0; 12].into(),
-                    &associated,
-                    value.as_mut_slice().into(),
-                    &(*tag).into(),
-                )
-                .map_err(|_| StorageError::Forged)?;
-            Ok(value)
-        }
-    }
+    Ok(value_cipher(key, salt).open(&associated, rest)?)
 }
 
 /// Wraps a server key under `secret`: key wrap of the key's kind, then an HMAC-SHA256 over the id and the wrap (the wrap's
@@ -154,28 +117,13 @@ pub fn unwrap_server_key(
     ServerKey::from_bytes(id.kind(), &bytes).map_err(|_| StorageError::Forged)
 }
 
-enum ValueCipher {
-    Tdes { cipher: Tdes, mac: MacKey },
-    Aes256(Locked<Aes256Gcm>),
-}
-
-impl ValueCipher {
-    fn new(key: &ServerKey, salt: &[u8; SALT_LEN]) -> Self {
-        let prk = extract_unsalted(&[key.expose()]);
-        let kind = key.kind();
-        match derive_key(kind, &prk, label(Purpose::SealedValueKey, kind), salt) {
-            KeyBytes::Tdes(ref bytes) => {
-                let mac_key = expand_label(&prk, label(Purpose::SealedValueMacKey, kind), salt);
-                Self::Tdes {
-                    cipher: Tdes::new(bytes),
-                    mac: MacKey::new(&mac_key),
-                }
-            }
-            KeyBytes::Aes256(ref bytes) => {
-                Self::Aes256(Locked::make(|| Aes256Gcm::new((&**bytes).into())))
-            }
-        }
-    }
+fn value_cipher(key: &ServerKey, salt: &[u8; SALT_LEN]) -> ValueCipher {
+    let prk = extract_unsalted(&[key.expose()]);
+    let kind = key.kind();
+    let cipher_key = derive_key(kind, &prk, label(Purpose::SealedValueKey, kind), salt);
+    ValueCipher::new(&cipher_key, || {
+        expand_label(&prk, label(Purpose::SealedValueMacKey, kind), salt)
+    })
 }
 
 fn protection_keys(secret: &StorageSecret, id: KeyId) -> (KeyEncryptionKey, MacKey) {
@@ -199,16 +147,6 @@ const fn label(purpose: Purpose, kind: KeyKind) -> Label {
 fn associated_data(header: &[u8], place: &[u8]) -> Vec<u8> {
     let length = (place.len() as u64).to_be_bytes();
     [header, &length, place].concat()
-}
-
-fn apply_counter_mode(cipher: &Tdes, text: &mut [u8]) {
-    for (counter, chunk) in text.chunks_mut(tdes::BLOCK_LEN).enumerate() {
-        let mut block = Zeroizing::new((counter as u64).to_be_bytes());
-        cipher.encrypt(&mut block);
-        for (byte, key) in chunk.iter_mut().zip(block.iter()) {
-            *byte ^= key;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use x25519_dalek::SharedSecret;
 
+use super::exporter::ExporterSecret;
 use super::install::InstallSecret;
 use super::transcript::TranscriptHash;
 use crate::crypto::kdf::{self, Label, PRK_LEN, Purpose};
@@ -85,6 +86,7 @@ pub(super) struct SessionSecrets {
     pub(super) server_to_gateway: TrafficSecret,
     pub(super) gateway_to_server: TrafficSecret,
     pub(super) install: InstallSecret,
+    pub(super) exporter: ExporterSecret,
 }
 
 /// Derived, but message 4 is not yet made or verified.
@@ -119,6 +121,11 @@ impl UnconfirmedSecrets {
                 server_to_gateway: root.expand(Purpose::ServerToGateway).into(),
                 gateway_to_server: root.expand(Purpose::GatewayToServer).into(),
                 install: InstallSecret::new(root.expand(Purpose::InstallSecret), root.kind, suite),
+                exporter: ExporterSecret::new(
+                    root.expand(Purpose::ExporterSecret),
+                    root.kind,
+                    suite,
+                ),
             },
         }
     }

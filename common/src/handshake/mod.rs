@@ -9,6 +9,7 @@
 //! dropped erases its secrets.
 
 mod error;
+mod exporter;
 pub mod initiator;
 mod install;
 mod key_schedule;
@@ -16,6 +17,7 @@ pub mod responder;
 mod transcript;
 
 pub use error::{HandshakeError, Incompatibility, Misbehaviour, Misuse};
+pub use exporter::{CallPlace, ExporterSecret, NotSealedHere, Way};
 pub use install::{InstallSecret, InstallSecretError};
 
 use key_schedule::SessionSecrets;
@@ -55,6 +57,8 @@ pub struct Established {
     pub gateway_to_server: TrafficSecret,
     /// For installs through this session.
     pub install: InstallSecret,
+    /// For the secrets inside this session's calls.
+    pub exporter: ExporterSecret,
 }
 
 /// What message 3 proved to the gateway, and in default mode delivered.
@@ -112,6 +116,7 @@ impl Established {
             server_to_gateway: secrets.server_to_gateway,
             gateway_to_server: secrets.gateway_to_server,
             install: secrets.install,
+            exporter: secrets.exporter,
         }
     }
 }

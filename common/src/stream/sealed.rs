@@ -73,7 +73,11 @@ impl<S> SealedStream<S> {
             io,
             inbox: Inbox::new(Opener::new(receive, kind, info.suite, limits)),
             outbox: Outbox::new(Sealer::new(send, kind, info.suite, limits)),
-            session: Arc::new(Session::new(info, established.install)),
+            session: Arc::new(Session::new(
+                info,
+                established.install,
+                established.exporter,
+            )),
             end: None,
             began: Instant::now(),
         }

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use tokio::sync::Notify;
 
 use super::ChannelError;
-use crate::handshake::{InstallSecret, SessionInfo};
+use crate::handshake::{ExporterSecret, InstallSecret, SessionInfo};
 use crate::id::KeyId;
 use crate::secret::MasterKey;
 
@@ -16,6 +16,7 @@ use crate::secret::MasterKey;
 pub struct Session {
     info: SessionInfo,
     install: InstallSecret,
+    exporter: ExporterSecret,
     closed: AtomicBool,
     wakers: Mutex<Wakers>,
     notify: Notify,
@@ -36,10 +37,11 @@ struct Wakers {
 }
 
 impl Session {
-    pub(super) fn new(info: SessionInfo, install: InstallSecret) -> Self {
+    pub(super) fn new(info: SessionInfo, install: InstallSecret, exporter: ExporterSecret) -> Self {
         Self {
             info,
             install,
+            exporter,
             closed: AtomicBool::new(false),
             wakers: Mutex::default(),
             notify: Notify::new(),
@@ -91,6 +93,11 @@ impl Session {
         wrapped: &[u8],
     ) -> Result<MasterKey, ChannelError> {
         Ok(self.install.unwrap_master_key(new_key_id, wrapped)?)
+    }
+
+    /// For the secrets inside this session's calls.
+    pub const fn exporter(&self) -> &ExporterSecret {
+        &self.exporter
     }
 
     /// Has the task of `cx` woken when the session is closed. Gives true where it is closed already.

@@ -11,7 +11,9 @@ use super::{Script, array, fixed, hex, publish};
 use crate::crypto::kdf::{self, Label, Purpose};
 use crate::crypto::key_wrap;
 use crate::crypto::suites::Suite;
-use crate::handshake::{InitiatorConfig, Mode, Preamble, ResponderConfig, initiator, responder};
+use crate::handshake::{
+    CallPlace, InitiatorConfig, Mode, Preamble, ResponderConfig, Way, initiator, responder,
+};
 use crate::id::{GatewayId, KeyId, KeyKind, ServerId};
 use crate::record::{HEADER_LEN, Opener, RecordLimits, Sealer};
 use crate::rotation::{HeldKey, Identity};
@@ -36,6 +38,7 @@ struct Vector {
     x25519_shared_secret: String,
     key_schedule: KeySchedule,
     install: Install,
+    call_values: Vec<CallValue>,
     records: Records,
 }
 
@@ -103,6 +106,7 @@ struct KeySchedule {
     server_to_gateway: String,
     gateway_to_server: String,
     install_secret: String,
+    exporter_secret: String,
     session_id: String,
 }
 
@@ -112,6 +116,20 @@ struct Install {
     new_master_key: String,
     install_kek: String,
     wrapped_master_key: String,
+}
+
+/// A secret inside a call, or inside an answer.
+#[derive(Serialize)]
+struct CallValue {
+    way: u8,
+    call_id: &'static str,
+    number: u32,
+    value: String,
+    salt: String,
+    key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac_key: Option<String>,
+    sealed: String,
 }
 
 #[derive(Serialize)]
@@ -337,6 +355,8 @@ fn vector(case: &Case) -> Vector {
     let finished_key: [u8; 32] = *kdf::expand_label(&root, scheduled(Purpose::Finished), &[]);
     let install_secret: [u8; 32] =
         *kdf::expand_label(&root, scheduled(Purpose::InstallSecret), &[]);
+    let exporter_secret: [u8; 32] =
+        *kdf::expand_label(&root, scheduled(Purpose::ExporterSecret), &[]);
     let session_id: [u8; 8] = *kdf::expand_label(&root, scheduled(Purpose::SessionId), &[]);
     assert_eq!(session_id, server.info.session_id);
 
@@ -419,6 +439,7 @@ fn vector(case: &Case) -> Vector {
             server_to_gateway: hex(server.server_to_gateway.expose()),
             gateway_to_server: hex(server.gateway_to_server.expose()),
             install_secret: hex(install_secret),
+            exporter_secret: hex(exporter_secret),
             session_id: hex(session_id),
         },
         install: Install {
@@ -427,6 +448,39 @@ fn vector(case: &Case) -> Vector {
             install_kek: hex(install_kek.expose()),
             wrapped_master_key: hex(wrapped),
         },
+        call_values: [(Way::Call, 0), (Way::Answer, 1)]
+            .map(|(way, number)| {
+                let place = CallPlace {
+                    way,
+                    call_id: "pc-1",
+                    number,
+                };
+                let value = b"correct horse battery staple";
+                let salt: [u8; 16] = fixed(name, &format!("salt {number}"));
+                let sealed = server
+                    .exporter
+                    .seal(place, value, &mut Script::new(&[&salt]));
+                assert_eq!(**gateway.exporter.open(place, &sealed).unwrap(), *value);
+                let (key_kind, has_mac) = match case.suite {
+                    Suite::TdesCtrHmacSha256 => (KeyKind::Tdes, true),
+                    Suite::Aes256Gcm => (KeyKind::Aes256, false),
+                };
+                let purpose = scheduled(Purpose::CallValueKey);
+                let key = kdf::derive_key(key_kind, &exporter_secret, purpose, &salt);
+                let purpose = scheduled(Purpose::CallValueMacKey);
+                let mac_key = kdf::expand_label::<32, 16>(&exporter_secret, purpose, &salt);
+                CallValue {
+                    way: way as u8,
+                    call_id: place.call_id,
+                    number,
+                    value: hex(value),
+                    salt: hex(salt),
+                    key: hex(key.expose()),
+                    mac_key: has_mac.then(|| hex(*mac_key)),
+                    sealed: hex(sealed),
+                }
+            })
+            .into(),
         records: Records {
             server_to_gateway: direction(server.server_to_gateway, kind, case.suite),
             gateway_to_server: direction(server.gateway_to_server, kind, case.suite),
