@@ -1,10 +1,11 @@
 //! The central server.
 //!
-//! Depends in one direction only: `cli`, `serve` → `api` → `provisioning` → `fleet` → `keys` → `repository`.
+//! Depends in one direction only: `cli`, `serve` → `api` → `audit`, `provisioning` → `fleet` → `keys` → `repository`.
 #![forbid(unsafe_code)]
 
 pub mod admin_cli;
 pub mod api;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

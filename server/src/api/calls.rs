@@ -4,11 +4,14 @@ use std::pin::Pin;
 
 use portcullis_proto::admin::v1::ExecuteRequest;
 use portcullis_proto::admin::v1::calls_server::Calls;
+use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{Outcome, SearchItem};
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::status::{not_found, of_repository};
+use super::audited_call::AuditedCall;
+use super::identity::Caller;
+use super::status::{not_found, of_audit, of_repository};
 use crate::provisioning::{self, DispatchError};
 use crate::serve::Services;
 
@@ -20,22 +23,50 @@ impl Calls for CallsApi {
     type SearchStream = Pin<Box<dyn Stream<Item = Result<SearchItem, Status>> + Send>>;
 
     async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<Outcome>, Status> {
+        let caller = Caller::of(&request);
         let ExecuteRequest { resource, call } = request.into_inner();
-        provisioning::execute(&self.0, &resource, call.unwrap_or_default())
+        let call = provisioning::with_id(call.unwrap_or_default());
+        let audited = AuditedCall::begin(&self.0.audit, caller, &resource, &call)
             .await
-            .map(Response::new)
-            .map_err(|error| refused(&error))
+            .map_err(|error| of_audit(&error))?;
+        match provisioning::execute(&self.0, &resource, call).await {
+            Ok(outcome) => {
+                audited.outcome(&outcome).await;
+                Ok(Response::new(outcome))
+            }
+            Err(error) => Err(audited.refused(refused(&error)).await),
+        }
     }
 
     async fn search(
         &self,
         request: Request<ExecuteRequest>,
     ) -> Result<Response<Self::SearchStream>, Status> {
+        let caller = Caller::of(&request);
         let ExecuteRequest { resource, call } = request.into_inner();
-        let items = provisioning::search(&self.0, &resource, call.unwrap_or_default())
+        let call = provisioning::with_id(call.unwrap_or_default());
+        let audited = AuditedCall::begin(&self.0.audit, caller, &resource, &call)
             .await
-            .map_err(|error| refused(&error))?;
-        Ok(Response::new(Box::pin(items.map(Ok))))
+            .map_err(|error| of_audit(&error))?;
+        let items = match provisioning::search(&self.0, &resource, call).await {
+            Ok(items) => items,
+            Err(error) => return Err(audited.refused(refused(&error)).await),
+        };
+        let mut audited = Some(audited);
+        // The entry is written before the caller sees the end.
+        let items = futures_util::StreamExt::then(items, move |item| {
+            let ended = match &item.kind {
+                Some(Kind::End(_)) => audited.take(),
+                _ => None,
+            };
+            async move {
+                if let (Some(audited), Some(Kind::End(end))) = (ended, &item.kind) {
+                    audited.search_end(end).await;
+                }
+                Ok(item)
+            }
+        });
+        Ok(Response::new(Box::pin(items)))
     }
 }
 

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{self, millis};
 use super::names;
+use super::note::Note;
 use super::status::{not_found, of_call, of_repository};
 use crate::clock;
 use crate::fleet::LinkStatus;
@@ -48,6 +49,7 @@ impl Gateways for GatewaysApi {
         &self,
         request: Request<proto::AddGatewayRequest>,
     ) -> Result<Response<proto::AddGatewayResponse>, Status> {
+        let note = Note::of(&request);
         let request = request.into_inner();
         let name = names::name("gateway", &request.name)?;
         let address = Some(request.address.as_str()).filter(|text| !text.is_empty());
@@ -59,6 +61,7 @@ impl Gateways for GatewaysApi {
             .add(name, reach, &fresh.registration, fresh.now)
             .await
             .map_err(|error| of_repository(&error))?;
+        note.add(fresh.registration.gateway_id);
         tracing::info!(gateway = name, id = %fresh.registration.gateway_id, pairing = request.allow_pairing, "added a gateway");
         self.0.fleet.wake(name);
         Ok(Response::new(proto::AddGatewayResponse {
@@ -71,6 +74,7 @@ impl Gateways for GatewaysApi {
         &self,
         request: Request<proto::NewTokenRequest>,
     ) -> Result<Response<proto::NewTokenResponse>, Status> {
+        let note = Note::of(&request);
         let request = request.into_inner();
         let name = &request.name;
         let policy = self.0.policy;
@@ -78,6 +82,7 @@ impl Gateways for GatewaysApi {
             .register_again(
                 name,
                 request.allow_pairing,
+                &note,
                 move |registration, keys, now| may_have_token(registration, keys, &policy, now),
             )
             .await?;
@@ -213,13 +218,14 @@ impl Gateways for GatewaysApi {
         &self,
         request: Request<proto::RestoreGatewayRequest>,
     ) -> Result<Response<proto::NewTokenResponse>, Status> {
+        let note = Note::of(&request);
         let name = request.into_inner().name;
-        let answer = self
-            .register_again(&name, false, |registration, _, _| {
-                match registration.standing {
-                    Standing::Revoked => Ok(()),
-                    Standing::Admitted | Standing::Evicted => Err(Denied::NotRevoked),
-                }
+        let answer =
+            self.register_again(&name, false, &note, |registration, _, _| match registration
+                .standing
+            {
+                Standing::Revoked => Ok(()),
+                Standing::Admitted | Standing::Evicted => Err(Denied::NotRevoked),
             })
             .await?;
         tracing::info!(gateway = name, "restored a revoked gateway");
@@ -281,6 +287,7 @@ impl GatewaysApi {
         &self,
         name: &str,
         allow_pairing: bool,
+        note: &Note,
         allowed: F,
     ) -> Result<proto::NewTokenResponse, Status>
     where
@@ -301,6 +308,7 @@ impl GatewaysApi {
             .await
             .map_err(|error| of_repository(&error))?
             .map_err(|denied: Denied| denied.status(name))?;
+        note.add(fresh.registration.gateway_id);
         self.0.fleet.close(name).await;
         self.0.fleet.wake(name);
         Ok(proto::NewTokenResponse {

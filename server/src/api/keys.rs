@@ -10,6 +10,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::convert;
+use super::note::Note;
 use super::status::{of_key, of_repository, of_rotation};
 use crate::fleet::{ProgressStream, Rotation};
 use crate::repository::RepositoryError;
@@ -56,10 +57,13 @@ impl Keys for KeysApi {
         &self,
         request: Request<proto::GenerateServerKeyRequest>,
     ) -> Result<Response<proto::Key>, Status> {
+        let note = Note::of(&request);
         let request = request.into_inner();
         let kind = convert::key_kind(kind(request.kind)?);
         let made = self.0.keys.generate(kind, request.set_current).await;
-        self.server_key(made.map_err(|error| of_key(&error))?).await
+        let made = made.map_err(|error| of_key(&error))?;
+        note.add(made);
+        self.server_key(made).await
     }
 
     async fn set_current(

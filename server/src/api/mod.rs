@@ -1,14 +1,19 @@
 //! The admin API, thin: authorize, call, answer.
 //!
-//! gRPC (`portcullis.admin.v1`) on a Unix socket. Every method passes `authorize`, which stands in the
-//! router before any service. An error of the administration itself is a gRPC status; whatever concerns a call on a resource is an `Outcome`.
+//! gRPC (`portcullis.admin.v1`) on a Unix socket. Every method passes the router before any service: `authorize` refuses whoever
+//! may not call it, and a change is audited. Both go by the table in `methods.rs`. An error of the administration itself is a gRPC status; whatever concerns a call on a resource is an `Outcome`.
 
+mod audited_call;
 mod authorize;
 mod calls;
 mod convert;
 mod gateways;
+mod identity;
 mod keys;
+mod methods;
 mod names;
+mod note;
+mod objects;
 mod resources;
 mod router;
 mod socket;
@@ -24,7 +29,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
 use crate::serve::Services;
-use authorize::Peer;
+use identity::Peer;
 use router::Router;
 pub use socket::{AdminSocket, SocketError};
 

@@ -1,9 +1,11 @@
-//! From a method's path to its service, past [`authorize`].
+//! From a method's path to its service, past [`authorize`] and the audit log.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use portcullis_proto::admin::v1::calls_server::CallsServer;
 use portcullis_proto::admin::v1::gateways_server::GatewaysServer;
 use portcullis_proto::admin::v1::keys_server::KeysServer;
@@ -15,20 +17,131 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Service;
 
-use super::authorize::{Peer, authorize};
+use super::authorize::authorize;
 use super::calls::CallsApi;
 use super::gateways::GatewaysApi;
+use super::identity::{Caller, Identities, Peer};
 use super::keys::KeysApi;
+use super::methods::{Method, Plan};
+use super::note::Note;
 use super::resources::ResourcesApi;
+use super::status::of_audit;
 use super::system::SystemApi;
+use crate::audit::{AuditLog, Outcome};
 use crate::serve::Services;
 
 /// The largest request, in bytes: many times the largest sensible call.
 const MAX_REQUEST: usize = 1 << 20;
+/// Bytes before the message in a gRPC request: whether it is compressed, and its length.
+const FRAME: usize = 5;
 
-/// All services of the admin API. Nothing behind it is reached without [`authorize`].
+/// All services of the admin API. Nothing behind it is reached without [`authorize`], and no change without its audit entry.
 #[derive(Clone)]
 pub(super) struct Router {
+    identities: Arc<Identities>,
+    audit: AuditLog,
+    endpoints: Endpoints,
+}
+
+impl Router {
+    pub(super) fn new(services: &Services) -> Self {
+        Self {
+            identities: Arc::new(Identities::new(services.capabilities.clone())),
+            audit: services.audit.clone(),
+            endpoints: Endpoints::new(services),
+        }
+    }
+
+    async fn answer(mut self, mut request: Request<Body>) -> Response<Body> {
+        let peer = request.extensions().get::<Peer>().copied();
+        let caller = self.identities.caller(peer).await;
+        match authorize(&caller, request.uri().path()) {
+            Err(refusal) => {
+                let reason = refusal.status.message();
+                self.audit
+                    .refused(caller.subject, refusal.action, reason)
+                    .await;
+                refusal.status.into_http()
+            }
+            Ok(method) => {
+                request.extensions_mut().insert(caller.clone());
+                match method.plan {
+                    Plan::Read | Plan::Own => self.endpoints.call(request).await,
+                    Plan::Change(object) => self.change(caller, method, object, request).await,
+                }
+            }
+        }
+    }
+
+    /// Calls a method that changes something, between the entries `begun` and its outcome.
+    async fn change(
+        self,
+        caller: Caller,
+        method: &Method,
+        object: fn(&[u8]) -> String,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let body = match Limited::new(body, MAX_REQUEST + FRAME).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Status::out_of_range(format!(
+                    "the request is larger than {MAX_REQUEST} bytes"
+                ))
+                .into_http();
+            }
+            Err(error) => return Status::cancelled(error.to_string()).into_http(),
+        };
+        let object = object(body.get(FRAME..).unwrap_or_default());
+        let begun = self.audit.begin(caller.subject, method.name, &object);
+        let begun = match begun.await {
+            Ok(begun) => begun,
+            Err(error) => return of_audit(&error).into_http(),
+        };
+        let mut request = Request::from_parts(parts, Body::new(Full::new(body)));
+        let note = Note::default();
+        request.extensions_mut().insert(note.clone());
+        let mut endpoints = self.endpoints;
+        // In a task of its own: a caller that goes away does not leave the change half done, nor its outcome unknown.
+        let work = tokio::spawn(async move {
+            let response = endpoints.call(request).await;
+            match failure(&response) {
+                None => begun.end(Outcome::Done, &note.text()).await,
+                Some(status) => begun.end(Outcome::Failed, status.message()).await,
+            }
+            response
+        });
+        work.await.unwrap_or_else(|_| {
+            let message =
+                "the server failed within this method: look at its log, and at what was changed";
+            Status::internal(message).into_http()
+        })
+    }
+}
+
+/// Why the method failed; `None`: it did not. An answer that is a stream has succeeded when it begins.
+fn failure(response: &Response<Body>) -> Option<Status> {
+    Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
+}
+
+impl Service<Request<Body>> for Router {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let router = self.clone();
+        Box::pin(async move { Ok(router.answer(request).await) })
+    }
+}
+
+/// The services by name.
+#[derive(Clone)]
+struct Endpoints {
     system: SystemServer<SystemApi>,
     gateways: GatewaysServer<GatewaysApi>,
     keys: KeysServer<KeysApi>,
@@ -36,8 +149,8 @@ pub(super) struct Router {
     calls: CallsServer<CallsApi>,
 }
 
-impl Router {
-    pub(super) fn new(services: &Services) -> Self {
+impl Endpoints {
+    fn new(services: &Services) -> Self {
         macro_rules! bounded {
             ($server:ident, $api:ident) => {
                 $server::new($api(services.clone())).max_decoding_message_size(MAX_REQUEST)
@@ -51,43 +164,22 @@ impl Router {
             calls: bounded!(CallsServer, CallsApi),
         }
     }
-}
 
-impl Service<Request<Body>> for Router {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let method = request.uri().path();
-        let peer = request.extensions().get::<Peer>();
-        if let Err(refusal) = authorize(peer, method) {
-            tracing::warn!(?peer, method, "refused an administrator's request");
-            return answer(&refusal);
-        }
-        let service = method
+    async fn call(&mut self, request: Request<Body>) -> Response<Body> {
+        let service = request
+            .uri()
+            .path()
             .strip_prefix('/')
             .and_then(|path| path.split_once('/'))
             .map(|(service, _)| service.to_owned());
-        match service.as_deref() {
-            Some(SystemServer::<SystemApi>::NAME) => self.system.call(request),
-            Some(GatewaysServer::<GatewaysApi>::NAME) => self.gateways.call(request),
-            Some(KeysServer::<KeysApi>::NAME) => self.keys.call(request),
-            Some(ResourcesServer::<ResourcesApi>::NAME) => self.resources.call(request),
-            Some(CallsServer::<CallsApi>::NAME) => self.calls.call(request),
-            _ => answer(&Status::new(
-                Code::Unimplemented,
-                "there is no such service",
-            )),
-        }
+        let Ok(response) = match service.as_deref() {
+            Some(SystemServer::<SystemApi>::NAME) => self.system.call(request).await,
+            Some(GatewaysServer::<GatewaysApi>::NAME) => self.gateways.call(request).await,
+            Some(KeysServer::<KeysApi>::NAME) => self.keys.call(request).await,
+            Some(ResourcesServer::<ResourcesApi>::NAME) => self.resources.call(request).await,
+            Some(CallsServer::<CallsApi>::NAME) => self.calls.call(request).await,
+            _ => Ok(Status::unimplemented("there is no such service").into_http()),
+        };
+        response
     }
-}
-
-fn answer(status: &Status) -> BoxFuture<Response<Body>, Infallible> {
-    let response = status.clone().into_http();
-    Box::pin(std::future::ready(Ok(response)))
 }

@@ -1,4 +1,4 @@
-//! The Unix socket that the admin API is served on: its owner's alone.
+//! The Unix socket that the admin API is served on: its owner's alone, or also a group's that the configuration names.
 
 use std::fs::Permissions;
 use std::io;
@@ -13,7 +13,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::server::Connected;
 
-use super::authorize::Peer;
+use super::identity::Peer;
 use crate::serve::permissions::create_private_dir;
 
 /// Why the admin socket cannot be had.
@@ -51,22 +51,28 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Listens at `path` with mode 0600. What a dead server left there is cleared away; its folder is made where it is missing.
+    /// Listens at `path` with mode 0600, or with 0660 for `group`. What a dead server left there is cleared away; its folder is made where it is missing.
     ///
     /// # Errors
     /// [`SocketError`].
-    pub fn bind(path: &Path) -> Result<Self, SocketError> {
+    pub fn bind(path: &Path, group: Option<u32>) -> Result<Self, SocketError> {
         let failed = |source| SocketError::System {
             path: path.to_owned(),
             source,
         };
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
             create_private_dir(folder).map_err(failed)?;
+            if let Some(group) = group {
+                share(folder, group, 0o750).map_err(failed)?;
+            }
         }
         clear_stale(path)?;
         let listener = UnixListener::bind(path).map_err(failed)?;
-        // Who connects before this line is still asked for its user id.
+        // Whoever connects before this line is still asked for its user id.
         std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+        if let Some(group) = group {
+            share(path, group, 0o660).map_err(failed)?;
+        }
         let inode = std::fs::symlink_metadata(path).map_err(failed)?.ino();
         Ok(Self {
             listener,
@@ -103,6 +109,12 @@ impl Drop for SocketFile {
     }
 }
 
+/// Gives `path` to `group`, and then to its members what `mode` says.
+fn share(path: &Path, group: u32, mode: u32) -> io::Result<()> {
+    std::os::unix::fs::chown(path, None, Some(group))?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
 fn clear_stale(path: &Path) -> Result<(), SocketError> {
     let Ok(metadata) = std::fs::symlink_metadata(path) else {
         return Ok(());
@@ -134,8 +146,10 @@ impl Connected for AdminStream {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
+        let credentials = self.0.peer_cred().ok();
         Peer {
-            uid: self.0.peer_cred().ok().map(|credentials| credentials.uid()),
+            uid: credentials.map(|credentials| credentials.uid()),
+            gid: credentials.map(|credentials| credentials.gid()),
         }
     }
 }
@@ -176,7 +190,7 @@ mod tests {
     async fn the_socket_is_its_owners_alone_and_goes_away_with_the_server() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/admin.sock");
-        let socket = AdminSocket::bind(&path).unwrap();
+        let socket = AdminSocket::bind(&path, None).unwrap();
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
         let run = path.parent().unwrap();
         assert_eq!(run.metadata().unwrap().mode() & 0o777, 0o700);
@@ -185,13 +199,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_group_may_open_the_socket_where_the_configuration_names_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/admin.sock");
+        let group = rustix::process::getegid().as_raw();
+        let _socket = AdminSocket::bind(&path, Some(group)).unwrap();
+        for (path, mode) in [(path.as_path(), 0o660), (path.parent().unwrap(), 0o750)] {
+            let metadata = path.metadata().unwrap();
+            assert_eq!((metadata.mode() & 0o777, metadata.gid()), (mode, group));
+        }
+    }
+
+    #[tokio::test]
     async fn a_dead_servers_socket_is_cleared_and_a_live_ones_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "a listener of std leaves its file behind");
-        let socket = AdminSocket::bind(&path).unwrap();
-        let error = AdminSocket::bind(&path).unwrap_err();
+        let socket = AdminSocket::bind(&path, None).unwrap();
+        let error = AdminSocket::bind(&path, None).unwrap_err();
         assert!(matches!(error, SocketError::Live { .. }), "{error}");
         // The one that lives was not disturbed.
         UnixStream::connect(&path).await.unwrap();
@@ -203,7 +229,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         std::fs::write(&path, "precious").unwrap();
-        let error = AdminSocket::bind(&path).unwrap_err();
+        let error = AdminSocket::bind(&path, None).unwrap_err();
         assert!(matches!(error, SocketError::NotASocket { .. }), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }

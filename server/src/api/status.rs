@@ -2,6 +2,7 @@
 
 use tonic::Status;
 
+use crate::audit::AuditError;
 use crate::fleet::{CallError, RotationError};
 use crate::keys::KeyError;
 use crate::repository::RepositoryError;
@@ -26,6 +27,18 @@ pub(super) fn of_repository(error: &RepositoryError) -> Status {
             tracing::error!(%error, "the repository failed");
             Status::internal(message)
         }
+    }
+}
+
+/// Why something was not done, where it could not be audited.
+pub(super) fn of_audit(error: &AuditError) -> Status {
+    let message = format!("nothing was done, because it could not be audited: {error}");
+    match error {
+        AuditError::Repository(_) | AuditError::Head(_) | AuditError::Closed => {
+            Status::unavailable(message)
+        }
+        AuditError::Disputed(_) => Status::failed_precondition(message),
+        AuditError::Undisputed => Status::failed_precondition(error.to_string()),
     }
 }
 

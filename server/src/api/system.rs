@@ -5,6 +5,7 @@ use portcullis_proto::admin::v1::{StatusRequest, StatusResponse};
 use tonic::{Request, Response, Status};
 
 use super::convert::millis;
+use super::identity::Caller;
 use super::status::of_repository;
 use crate::serve::Services;
 
@@ -13,8 +14,12 @@ pub(super) struct SystemApi(pub(super) Services);
 
 #[tonic::async_trait]
 impl System for SystemApi {
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
         let services = &self.0;
+        let caller = Caller::of(&request);
         let gateways = services
             .repository
             .gateways()
@@ -39,6 +44,8 @@ impl System for SystemApi {
                 .dial_out_address()
                 .map(|address| address.to_string())
                 .unwrap_or_default(),
+            caller: caller.subject.to_string(),
+            capabilities: caller.held.iter().map(|held| held.to_string()).collect(),
         }))
     }
 }

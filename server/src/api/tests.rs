@@ -11,17 +11,24 @@ use portcullis_proto::admin::v1::keys_client::KeysClient;
 use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 use portcullis_proto::admin::v1::system_client::SystemClient;
 use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::search_item::Kind;
-use portcullis_proto::gateway::v1::{Call, Delete, Failure, FailureKind, Outcome, Search, Test};
+use portcullis_proto::gateway::v1::{
+    Call, Delete, Failure, FailureKind, ObjectClass, ObjectRef, Outcome, Search, Secret,
+    SetPassword, Test,
+};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::methods::{METHODS, Method, Plan};
 use super::*;
+use crate::audit::AuditLog;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Capability, CapabilitySet, Config};
 use crate::fleet::{Fleet, Settings};
+use crate::repository::AuditEntry;
 use crate::serve::{Unlocked, init};
 
 /// A server's API in this process, with a connection of this user's.
@@ -34,7 +41,20 @@ struct Api {
 impl Api {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = format!("data_dir = {:?}", folder.path().join("data"));
+        let text = format!(
+            "data_dir = {0:?}\n\
+             [admin]\nsocket_group = \"root\"\n\
+             [capabilities]\n\
+             security-administrator = [\"uid:{1}\"]\n\
+             administrator = [\"gid:{2}\"]\n\
+             operator = [\"uid:{3}\"]\n\
+             auditor = [\"uid:{4}\"]\n",
+            folder.path().join("data"),
+            BASE,
+            BASE + 1,
+            BASE + 2,
+            BASE + 3
+        );
         let config = Config::parse(&text, "test.toml".as_ref()).unwrap();
         init::init(&config).await.unwrap();
         let Unlocked {
@@ -42,7 +62,10 @@ impl Api {
             repository,
             keys,
         } = Unlocked::open(&config).await.unwrap();
+        let audit = AuditLog::open(&repository, server_id, &config.audit);
         let services = Services {
+            audit: audit.await.unwrap(),
+            capabilities: config.capabilities.clone(),
             server_id,
             started: clock::now(),
             fleet: Fleet::new(repository.clone(), Settings::new(server_id, &config)),
@@ -53,7 +76,7 @@ impl Api {
             pairing_lifetime: config.keys.pairing_lifetime,
         };
         let own = rustix::process::geteuid().as_raw();
-        let channel = connect(&services, Some(own)).await;
+        let channel = connect(&services, own).await;
         Self {
             _folder: folder,
             services,
@@ -108,10 +131,16 @@ fn dial_out(name: &str) -> proto::AddGatewayRequest {
     }
 }
 
-/// A connection whose peer has this user id.
-async fn connect(services: &Services, uid: Option<u32>) -> Channel {
+/// The ids of those who hold one capability each, in their order; no user of this host has them.
+const BASE: u32 = 3_000_000_000;
+/// Nobody's.
+const STRANGER: u32 = BASE + 9;
+
+/// A connection whose peer has this user id, and the same group id.
+async fn connect(services: &Services, id: impl Into<Option<u32>>) -> Channel {
     let (near, far) = tokio::io::duplex(1 << 16);
-    let peer = Peer { uid };
+    let id = id.into();
+    let peer = Peer { uid: id, gid: id };
     let connections =
         tokio_stream::once(Ok(Vouched { io: far, peer })).chain(tokio_stream::pending());
     let services = services.clone();
@@ -185,47 +214,238 @@ fn methods() -> Vec<String> {
     methods
 }
 
-/// Calls a method with an empty request, and gives the code of the answer.
-async fn code(channel: &Channel, method: &str) -> Code {
+/// Calls a method with an empty request, and gives the error of its answer.
+async fn answer(channel: &Channel, method: &str) -> Option<Status> {
     let mut client = tonic::client::Grpc::new(channel.clone());
     client.ready().await.unwrap();
     let codec = tonic_prost::ProstCodec::<(), ()>::default();
     let path: PathAndQuery = method.parse().unwrap();
-    let answer = client.unary(tonic::Request::new(()), path, codec).await;
-    answer.err().map_or(Code::Ok, |status| status.code())
+    let answer = client.server_streaming(tonic::Request::new(()), path, codec);
+    let mut answers = match answer.await {
+        Ok(answers) => answers.into_inner(),
+        Err(status) => return Some(status),
+    };
+    // A message of another type may not decode as an empty one: that it came is enough.
+    let _ = answers.message().await;
+    None
+}
+
+async fn code(channel: &Channel, method: &str) -> Code {
+    let status = answer(channel, method).await;
+    status.map_or(Code::Ok, |status| status.code())
+}
+
+fn path(method: &Method) -> String {
+    format!("/portcullis.admin.v1.{}", method.name)
+}
+
+#[test]
+fn every_method_of_the_api_stands_in_the_table_once() {
+    let mut declared = methods();
+    let mut known: Vec<_> = METHODS.iter().map(path).collect();
+    declared.sort();
+    known.sort();
+    assert_eq!(declared, known);
+    assert!(METHODS.iter().all(|method| method.who.iter().count() > 0));
+}
+
+#[test]
+fn what_is_not_audited_only_reads() {
+    const READS: [&str; 6] = ["Status", "List", "Show", "Ping", "Verify", "Watch"];
+    for method in METHODS {
+        let (_, verb) = method.name.split_once('/').unwrap();
+        let reads = matches!(method.plan, Plan::Read);
+        assert_eq!(reads, READS.contains(&verb), "{}", method.name);
+    }
+}
+
+#[tokio::test]
+async fn each_method_is_open_to_its_capabilities_and_to_nobody_else() {
+    let api = Api::start().await;
+    for (id, capability) in (BASE..).zip(Capability::ALL) {
+        let channel = connect(&api.services, id).await;
+        for method in METHODS {
+            let may = method.who.meets(CapabilitySet::of(&[capability]));
+            let status = answer(&channel, &path(method)).await;
+            let code = status.as_ref().map_or(Code::Ok, Status::code);
+            assert_ne!(code, Code::Unimplemented, "{}", method.name);
+            assert_eq!(
+                code != Code::PermissionDenied,
+                may,
+                "{} for {capability}",
+                method.name
+            );
+            if let (false, Some(status)) = (may, status) {
+                let message = status.message();
+                let missing = method.who.to_string();
+                assert!(message.contains(&format!("uid {id}")), "{message}");
+                assert!(message.contains(&missing), "{message}");
+                assert!(message.contains(capability.name()), "{message}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
 async fn no_method_is_open_to_a_stranger() {
     let api = Api::start().await;
-    let methods = methods();
-    assert!(methods.len() >= 20, "{methods:?}");
-    let own = rustix::process::geteuid().as_raw();
-    for stranger in [None, Some(own.wrapping_add(1).max(1))] {
+    for stranger in [None, Some(STRANGER)] {
         let channel = connect(&api.services, stranger).await;
-        for method in &methods {
-            assert_eq!(
-                code(&channel, method).await,
-                Code::PermissionDenied,
-                "{method}"
-            );
+        for method in methods() {
+            let code = code(&channel, &method).await;
+            assert_eq!(code, Code::PermissionDenied, "{method}");
         }
     }
-    for method in &methods {
-        let code = code(&api.channel, method).await;
+    for method in methods() {
+        let code = code(&api.channel, &method).await;
         assert!(
             !matches!(code, Code::PermissionDenied | Code::Unimplemented),
             "{method} gives its owner {code:?}"
         );
     }
-    let elsewhere = code(&api.channel, "/portcullis.admin.v1.Secrets/Show").await;
-    assert_eq!(elsewhere, Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_table_is_refused_to_everybody() {
+    let api = Api::start().await;
+    for unknown in [
+        "/portcullis.admin.v1.Secrets/Show",
+        "/portcullis.admin.v1.Keys/Show",
+        "/portcullis.admin.v1.Keys/List/",
+        "/portcullis.admin.v2.Keys/List",
+        "/",
+    ] {
+        let code = code(&api.channel, unknown).await;
+        assert_eq!(code, Code::PermissionDenied, "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn status_tells_callers_what_they_may_do() {
+    let api = Api::start().await;
+    let channel = connect(&api.services, BASE + 2).await;
+    let status = SystemClient::new(channel)
+        .status(proto::StatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(status.caller, format!("uid {}", BASE + 2));
+    assert_eq!(status.capabilities, ["operator"]);
+}
+
+/// What the audit log says, oldest first: subject, action, object, outcome.
+async fn audited(api: &Api) -> Vec<AuditEntry> {
+    let entries = api.services.repository.audit_entries();
+    entries.scan(0, 10_000).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_method_that_changes_something_leaves_an_entry_before_and_one_after() {
+    let api = Api::start().await;
+    for method in METHODS {
+        let before = audited(&api).await.len();
+        // Most of these fail: that is in the log, too.
+        let status = answer(&api.channel, &path(method)).await;
+        let all = audited(&api).await;
+        let left = &all[before..];
+        let told: Vec<_> = left
+            .iter()
+            .map(|entry| (entry.action.as_str(), entry.outcome.as_str()))
+            .collect();
+        match method.plan {
+            Plan::Read => assert_eq!(told, [], "{}", method.name),
+            Plan::Change(_) => {
+                let outcome = if status.is_none() { "done" } else { "failed" };
+                let expected = [(method.name, "begun"), (method.name, outcome)];
+                assert_eq!(told, expected);
+                assert_eq!(left[1].begun, left[0].seq);
+            }
+            Plan::Own => assert_eq!(told.len(), 1, "{}", method.name),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_entry_says_who_did_what_to_what_and_holds_no_token() {
+    let api = Api::start().await;
+    let channel = connect(&api.services, BASE + 1).await;
+    let request = proto::AddGatewayRequest {
+        allow_pairing: true,
+        ..dial_out("web1")
+    };
+    let added = GatewaysClient::new(channel).add(request).await.unwrap();
+    let added = added.into_inner();
+    let entries = audited(&api).await;
+    let last = entries.last().unwrap();
+    assert_eq!(last.subject, format!("uid {}", BASE + 1));
+    assert_eq!(last.object, "gateway web1, with pairing");
+    assert_eq!(last.detail, added.gateway.unwrap().gateway_id);
+    let token = added.token.unwrap().token;
+    assert!(!format!("{entries:?}").contains(&token));
+}
+
+#[tokio::test]
+async fn a_refused_request_is_in_the_log_and_a_flood_of_them_does_not_fill_it() {
+    let api = Api::start().await;
+    let channel = connect(&api.services, STRANGER).await;
+    code(&channel, "/portcullis.admin.v1.Keys/RotateGateway").await;
+    let entries = audited(&api).await;
+    let last = entries.last().unwrap();
+    assert_eq!(last.subject, format!("uid {STRANGER}"));
+    assert_eq!(last.action, "Keys/RotateGateway");
+    assert_eq!(last.outcome, "refused");
+    for n in 0..300 {
+        code(&channel, &format!("/portcullis.admin.v1.Keys/{n}")).await;
+    }
+    assert!(audited(&api).await.len() < entries.len() + 100);
+}
+
+#[tokio::test]
+async fn each_call_leaves_one_entry_unless_calls_are_not_audited() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    let object = ObjectRef {
+        object_class: ObjectClass::Account.into(),
+        by: Some(By::Name("ada".to_owned())),
+    };
+    let password = Some(Secret {
+        value: b"open sesame".to_vec(),
+    });
+    let call = Call {
+        call_id: "c1".to_owned(),
+        verb: Some(Verb::SetPassword(SetPassword {
+            object: Some(object),
+            password,
+        })),
+        ..Call::default()
+    };
+    let before = audited(&api).await.len();
+    api.execute("ldap", call.clone()).await.unwrap();
+    let entries = audited(&api).await;
+    assert_eq!(entries.len(), before + 1);
+    let entry = entries.last().unwrap();
+    assert_eq!(entry.action, "call set-password");
+    assert_eq!(entry.object, "resource ldap, account ada, call c1");
+    assert_eq!(entry.outcome, "failed");
+    assert!(!format!("{entry:?}").contains("sesame"));
+
+    let mut services = api.services.clone();
+    services.audit = services.audit.clone().without_calls();
+    let own = rustix::process::geteuid().as_raw();
+    let request = proto::ExecuteRequest {
+        resource: "ldap".to_owned(),
+        call: Some(call),
+    };
+    let mut calls = CallsClient::new(connect(&services, own).await);
+    calls.execute(request).await.unwrap();
+    assert_eq!(audited(&api).await.len(), before + 1);
 }
 
 #[tokio::test]
 async fn root_may_administer_whoever_runs_the_server() {
     let api = Api::start().await;
-    let channel = connect(&api.services, Some(0)).await;
+    let channel = connect(&api.services, 0).await;
     let status = SystemClient::new(channel)
         .status(proto::StatusRequest {})
         .await

@@ -1,5 +1,6 @@
 //! The server's configuration: a TOML file, every key optional, unknown keys refused.
 
+mod capabilities;
 mod values;
 
 use std::net::SocketAddr;
@@ -10,6 +11,9 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::rotation::Policy;
 use portcullis_common::stream::ChannelLimits;
 use serde::Deserialize;
+
+use crate::audit;
+pub use capabilities::{Capabilities, Capability, CapabilitySet, Principal};
 
 /// The file read where none is named.
 pub const DEFAULT_FILE: &str = "/etc/portcullis/server.toml";
@@ -56,6 +60,10 @@ pub struct Config {
     pub secret_file: PathBuf,
     /// The admin API.
     pub admin: Admin,
+    /// Who may do what through it.
+    pub capabilities: Capabilities,
+    /// The audit log.
+    pub audit: audit::Settings,
     /// Where gateways that dial out are awaited.
     pub dial_out: DialOut,
     /// The sealed channel.
@@ -75,6 +83,9 @@ pub struct Admin {
     /// The Unix socket of the admin API, made with mode 0600.
     #[serde(deserialize_with = "values::absolute_path")]
     pub socket: PathBuf,
+    /// The group that may open the socket, which then has mode 0660; `None`: nobody but the server's own user and root.
+    #[serde(deserialize_with = "capabilities::optional_group")]
+    pub socket_group: Option<u32>,
 }
 
 /// `[dial_out]`
@@ -211,6 +222,12 @@ impl Config {
                 message: "[links] backoff_min is longer than backoff_max: give the same or a shorter time",
             });
         }
+        if config.admin.socket_group.is_none() && !config.capabilities.is_empty() {
+            return Err(ConfigError::Contradiction {
+                path: path.to_owned(),
+                message: "[capabilities] names users who cannot open the socket: set [admin] socket_group to a group that they are all in",
+            });
+        }
         Ok(config)
     }
 
@@ -235,11 +252,22 @@ struct File {
     #[serde(deserialize_with = "values::optional_path")]
     secret_file: Option<PathBuf>,
     admin: Admin,
+    capabilities: Capabilities,
+    audit: Audit,
     dial_out: DialOut,
     channel: Channel,
     links: Links,
     keys: Keys,
     log: Log,
+}
+
+/// `[audit]`
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Audit {
+    #[serde(deserialize_with = "values::optional_path")]
+    head_file: Option<PathBuf>,
+    calls: bool,
 }
 
 impl From<File> for Config {
@@ -248,8 +276,16 @@ impl From<File> for Config {
             secret_file: file
                 .secret_file
                 .unwrap_or_else(|| file.data_dir.join("server.secret")),
+            audit: audit::Settings {
+                head_file: file
+                    .audit
+                    .head_file
+                    .unwrap_or_else(|| beside(&file.data_dir).join("head")),
+                calls: file.audit.calls,
+            },
             data_dir: file.data_dir,
             admin: file.admin,
+            capabilities: file.capabilities,
             dial_out: file.dial_out,
             channel: file.channel,
             links: file.links,
@@ -265,6 +301,8 @@ impl Default for File {
             data_dir: "/var/lib/portcullis".into(),
             secret_file: None,
             admin: Admin::default(),
+            capabilities: Capabilities::default(),
+            audit: Audit::default(),
             dial_out: DialOut::default(),
             channel: Channel::default(),
             links: Links::default(),
@@ -278,6 +316,16 @@ impl Default for Admin {
     fn default() -> Self {
         Self {
             socket: "/run/portcullis/admin.sock".into(),
+            socket_group: None,
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            head_file: None,
+            calls: true,
         }
     }
 }
@@ -332,6 +380,13 @@ impl Default for Log {
     }
 }
 
+/// `/var/lib/portcullis-audit` for `/var/lib/portcullis`: what the folder's backup and restore do not touch.
+fn beside(data_dir: &Path) -> PathBuf {
+    let mut name = data_dir.file_name().unwrap_or_default().to_owned();
+    name.push("-audit");
+    data_dir.with_file_name(name)
+}
+
 fn invalid(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
     let before = error
         .span()
@@ -364,7 +419,17 @@ mod tests {
 
     #[test]
     fn the_sample_names_every_key() {
-        for section in ["", "admin", "dial_out", "channel", "links", "keys", "log"] {
+        for section in [
+            "",
+            "admin",
+            "capabilities",
+            "audit",
+            "dial_out",
+            "channel",
+            "links",
+            "keys",
+            "log",
+        ] {
             let head = if section.is_empty() {
                 String::new()
             } else {
@@ -419,6 +484,30 @@ mod tests {
                 "listen",
                 "0.0.0.0:9279",
             ),
+            (
+                "[admin]\nsocket_group = \"no such group\"",
+                2,
+                "socket_group",
+                "create it",
+            ),
+            (
+                "[capabilities]\nauditor = [\"user:no such user\"]",
+                2,
+                "auditor",
+                "create it",
+            ),
+            (
+                "[capabilities]\nroot = [\"uid:0\"]",
+                2,
+                "root",
+                "security-administrator",
+            ),
+            (
+                "[capabilities]\noperator = [\"ann\"]",
+                2,
+                "operator",
+                "user:NAME",
+            ),
             ("[keys]\ntoken_lifetime = 24", 2, "token_lifetime", "10m"),
         ];
         for (text, line, key, allowed) in cases {
@@ -432,11 +521,14 @@ mod tests {
         }
         let error = parse("[links]\nbackoff_min = \"2m\"").unwrap_err();
         assert!(error.to_string().contains("backoff_max"), "{error}");
+        let error = parse("[capabilities]\nauditor = [\"uid:5\"]").unwrap_err();
+        assert!(error.to_string().contains("socket_group"), "{error}");
     }
 
     #[test]
-    fn the_secret_lies_in_the_data_folder_unless_told() {
+    fn the_secret_lies_in_the_data_folder_and_the_head_file_beside_it_unless_told() {
         let config = parse("data_dir = \"/srv/p\"").unwrap();
+        assert_eq!(config.audit.head_file, Path::new("/srv/p-audit/head"));
         assert_eq!(config.secret_file, Path::new("/srv/p/server.secret"));
         let config = parse("secret_file = \"/run/secret\"").unwrap();
         assert_eq!(config.secret_file, Path::new("/run/secret"));

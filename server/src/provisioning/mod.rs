@@ -32,6 +32,14 @@ pub enum DispatchError {
 /// The objects found, then one `SearchEnd`.
 pub type Found = Pin<Box<dyn Stream<Item = SearchItem> + Send>>;
 
+/// The call, with an id where it has none.
+pub fn with_id(mut call: Call) -> Call {
+    if call.call_id.is_empty() {
+        call.call_id = format!("pc-{}", HEXLOWER.encode(&rand::rng().random::<[u8; 16]>()));
+    }
+    call
+}
+
 /// Carries out one call of any verb but `search` on a resource. Whatever concerns the call itself is in the outcome.
 ///
 /// # Errors
@@ -88,10 +96,7 @@ async fn make_up(
         .ok_or_else(|| DispatchError::UnknownResource(name.to_owned()))?;
     call.connector = resource.connector;
     call.settings = resource.settings.into_iter().collect();
-    if call.call_id.is_empty() {
-        call.call_id = format!("pc-{}", HEXLOWER.encode(&rand::rng().random::<[u8; 16]>()));
-    }
-    Ok((resource.gateway, call))
+    Ok((resource.gateway, with_id(call)))
 }
 
 fn check(call: &Call, search: bool) -> Result<(), Flaw> {

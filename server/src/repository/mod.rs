@@ -1,8 +1,9 @@
 //! Durable storage, by aggregate: [`Meta`], [`ServerKeys`] and [`SealedValues`] of a [`Database`], and on top of an unlocked keyring
-//! [`Gateways`], [`GatewayKeys`] and [`Resources`] of a [`Repository`].
+//! [`Gateways`], [`GatewayKeys`], [`Resources`] and [`AuditEntries`] of a [`Repository`].
 //!
 //! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
 
+mod audit;
 mod batch;
 mod database;
 mod error;
@@ -21,6 +22,7 @@ mod server_keys;
 
 use std::sync::Arc;
 
+pub use audit::{AUDIT_MAC_LEN, AuditEntries, AuditEntry, AuditFilter, AuditTip, TipMoved};
 pub use database::Database;
 pub use error::RepositoryError;
 pub use gateway_keys::{
@@ -61,6 +63,11 @@ impl Repository {
     /// The gateway keys, of which the newest is current.
     pub const fn gateway_keys(&self) -> GatewayKeys<'_> {
         GatewayKeys::new(self)
+    }
+
+    /// The audit log's entries.
+    pub const fn audit_entries(&self) -> AuditEntries<'_> {
+        AuditEntries::new(self)
     }
 
     /// The resources that calls are about.

@@ -62,6 +62,18 @@ impl Fixture {
     }
 }
 
+impl Database {
+    /// Lets the file grow no further than it is, as a full disk does; `None` lets it grow again.
+    pub(crate) async fn limit_pages(&self, limit: Option<u32>) {
+        let pages = limit.unwrap_or(1 << 20);
+        self.write(move |transaction| {
+            Ok(transaction.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
+        })
+        .await
+        .unwrap();
+    }
+}
+
 fn file(folder: &Path) -> std::path::PathBuf {
     folder.join("test.db")
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use portcullis_common::id::{KeyId, KeyKind, ServerId};
 
 use super::permissions::{self, PermissionError};
+use crate::audit::{self, AuditError, Head, HeadError, HeadFile};
 use crate::clock;
 use crate::config::Config;
 use crate::keys::protection::Protection;
@@ -34,6 +35,12 @@ pub enum InitError {
     /// The repository cannot be written.
     #[error("cannot make the repository: {0}; nothing was left behind")]
     Repository(#[from] RepositoryError),
+    /// The audit log's head file cannot be written.
+    #[error("{0}; nothing was left behind")]
+    Head(#[from] HeadError),
+    /// The audit log cannot be made.
+    #[error("cannot make the audit log: {0}; nothing was left behind")]
+    Audit(#[from] AuditError),
     /// The program's own machinery does not start.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -54,7 +61,8 @@ pub struct Made {
 /// [`InitError`]; nothing was left behind, but for empty folders.
 pub async fn init(config: &Config) -> Result<Made, InitError> {
     let repository_file = config.repository_file();
-    for path in [&repository_file, &config.secret_file] {
+    let head_file = &config.audit.head_file;
+    for path in [&repository_file, &config.secret_file, head_file] {
         if path.symlink_metadata().is_ok() {
             return Err(InitError::Exists(path.clone()));
         }
@@ -71,26 +79,40 @@ pub async fn init(config: &Config) -> Result<Made, InitError> {
         .map_err(|source| system(&config.data_dir, source))?;
     let unfinished = beside.path().join("portcullis.db");
     let (protection, secret) = Protection::random();
-    let made = fill(&unfinished, &protection).await?;
+    let (made, head) = fill(&unfinished, &protection).await?;
 
     permissions::create_private_file(&config.secret_file, secret.as_bytes())
         .map_err(|source| system(&config.secret_file, source))?;
-    let placed = config
+    let placed = place(config, &unfinished, &head);
+    if placed.is_err() {
+        for made in [&config.secret_file, head_file] {
+            match fs::remove_file(made) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(system(made, source));
+                }
+                _ => {}
+            }
+        }
+    }
+    placed?;
+    Ok(made)
+}
+
+/// Puts the head file, and then the repository, into their places.
+fn place(config: &Config, unfinished: &Path, head: &Head) -> Result<(), InitError> {
+    HeadFile::new(config.audit.head_file.clone()).write(head)?;
+    let repository_file = config.repository_file();
+    config
         .secret_file
         .parent()
         .map_or(Ok(()), permissions::sync_dir)
         // Fails where another `init` was faster, which a rename would not.
-        .and_then(|()| fs::hard_link(&unfinished, &repository_file))
-        .and_then(|()| permissions::sync_dir(&config.data_dir));
-    if let Err(source) = placed {
-        fs::remove_file(&config.secret_file)
-            .map_err(|source| system(&config.secret_file, source))?;
-        return Err(system(&repository_file, source));
-    }
-    Ok(made)
+        .and_then(|()| fs::hard_link(unfinished, &repository_file))
+        .and_then(|()| permissions::sync_dir(&config.data_dir))
+        .map_err(|source| system(&repository_file, source))
 }
 
-async fn fill(path: &Path, protection: &Protection) -> Result<Made, RepositoryError> {
+async fn fill(path: &Path, protection: &Protection) -> Result<(Made, Head), InitError> {
     let now = clock::now();
     let server_id = ServerId::random(&mut rand::rng());
     let database = Database::create(path).await?;
@@ -102,10 +124,12 @@ async fn fill(path: &Path, protection: &Protection) -> Result<Made, RepositoryEr
         let gateway_key = key.id;
         // Nobody else knows of this repository: there is no other rotation to lose against.
         let _ = repository.gateway_keys().rotate(key, None, false).await?;
-        Ok(Made {
+        let head = audit::create(&repository, server_id).await?;
+        let made = Made {
             server_id,
             gateway_key,
-        })
+        };
+        Ok::<_, InitError>((made, head))
     };
     let filled = filled.await;
     database.close().await;
@@ -134,6 +158,10 @@ mod tests {
         Config {
             data_dir: folder.join("data"),
             secret_file: folder.join("data/server.secret"),
+            audit: audit::Settings {
+                head_file: folder.join("data-audit/head"),
+                calls: true,
+            },
             ..Config::default()
         }
     }
@@ -163,7 +191,11 @@ mod tests {
         let made = init(&config).await.unwrap();
         assert_eq!(
             files(folder.path()),
-            [config.repository_file(), config.secret_file.clone()]
+            [
+                config.repository_file(),
+                config.secret_file.clone(),
+                config.audit.head_file.clone()
+            ]
         );
         for path in files(folder.path()) {
             assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);

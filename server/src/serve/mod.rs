@@ -17,8 +17,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::{self, AdminSocket, SocketError};
+use crate::audit::{AuditError, AuditLog};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Capabilities, Config};
 use crate::fleet::{self, Fleet};
 use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
@@ -39,6 +40,10 @@ pub struct Services {
     pub repository: Repository,
     /// The server keys, opened, and what changes them.
     pub keys: KeyManager,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// Who may do what.
+    pub capabilities: Capabilities,
     /// The gateways and their links.
     pub fleet: Fleet,
     /// Limits of rotation.
@@ -67,6 +72,9 @@ pub enum ServeError {
     /// The repository cannot be used.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The port for gateways that dial out cannot be had.
     #[error(
         "cannot listen on {address} for gateways that dial out: {source}; stop what listens there, or set another [dial_out] listen"
@@ -111,7 +119,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         repository,
         keys,
     } = Unlocked::open(&config).await?;
-    let socket = AdminSocket::bind(&config.admin.socket)?;
+    let socket = AdminSocket::bind(&config.admin.socket, config.admin.socket_group)?;
     let dial_out = match config.dial_out.listen {
         None => None,
         Some(address) => Some(
@@ -122,6 +130,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
 
     memory::warn_where_not_locked();
+    let audit = AuditLog::open(&repository, server_id, &config.audit).await?;
     let fleet = Fleet::new(repository.clone(), fleet::Settings::new(server_id, &config));
     fleet.start(dial_out).await?;
     tracing::info!(
@@ -135,6 +144,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         started: clock::now(),
         repository: repository.clone(),
         keys,
+        audit: audit.clone(),
+        capabilities: config.capabilities.clone(),
         fleet: fleet.clone(),
         policy: config.keys.policy(),
         token_lifetime: config.keys.token_lifetime,
@@ -142,6 +153,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
     let served = api::serve(socket, services, shutdown).await;
     fleet.stop().await;
+    audit.close().await;
     repository.database().close().await;
     tracing::info!("stopped");
     Ok(served?)

@@ -244,14 +244,18 @@ fn resources_and_status_as_tables() {
         gateways_connected: 1,
         current_gateway_key_id: KEY.to_owned(),
         dial_out_listen: String::new(),
+        caller: "ada (1001)".to_owned(),
+        capabilities: vec!["operator".to_owned(), "auditor".to_owned()],
     };
     assert_eq!(
         status.table(now()),
-        "server         sv-1\n\
-         version        0.1.0\n\
-         started        2027-01-15T07:59:59Z (1 s ago)\n\
-         gateways       2 registered, 1 connected\n\
-         gateway key    3des-00112233445566778899aabbccddeeff\n\
-         dial-out port  closed"
+        "server          sv-1\n\
+         version         0.1.0\n\
+         started         2027-01-15T07:59:59Z (1 s ago)\n\
+         gateways        2 registered, 1 connected\n\
+         gateway key     3des-00112233445566778899aabbccddeeff\n\
+         dial-out port   closed\n\
+         you             ada (1001)\n\
+         you may act as  operator, auditor"
     );
 }

@@ -1,0 +1,128 @@
+//! Who is at the other end of a connection, and what that user may do.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Gid, Uid, User, getgrouplist};
+
+use crate::audit::Subject;
+use crate::config::{Capabilities, CapabilitySet};
+
+/// How long the system's answer about a user holds: after that, who left a group has left it here, too.
+const FRESH: Duration = Duration::from_secs(10);
+/// Users remembered at most.
+const MAX_REMEMBERED: usize = 1_024;
+
+/// The process at the other end, as the kernel vouches for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    /// Its user id; `None` where the kernel does not say.
+    pub(super) uid: Option<u32>,
+    /// Its group id.
+    pub(super) gid: Option<u32>,
+}
+
+/// Who calls a method. Services find it in their requests' extensions.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) subject: Subject,
+    pub(super) held: CapabilitySet,
+    /// Whether the kernel said who it is.
+    pub(super) known: bool,
+}
+
+impl Caller {
+    /// Whose request this is. The router writes it into every one.
+    pub(super) fn of<T>(request: &tonic::Request<T>) -> Self {
+        let found = request.extensions().get::<Self>();
+        found.cloned().unwrap_or_else(Self::nobody)
+    }
+
+    fn nobody() -> Self {
+        Self {
+            subject: Subject::nobody(),
+            held: CapabilitySet::default(),
+            known: false,
+        }
+    }
+}
+
+/// By user and group: since when, and what was found.
+type Remembered = HashMap<(u32, Option<u32>), (Instant, Caller)>;
+
+/// Asks the system for the names and groups of users, and remembers for a short while.
+#[derive(Debug)]
+pub(super) struct Identities {
+    capabilities: Capabilities,
+    own: u32,
+    remembered: Mutex<Remembered>,
+}
+
+impl Identities {
+    pub(super) fn new(capabilities: Capabilities) -> Self {
+        Self {
+            capabilities,
+            own: rustix::process::geteuid().as_raw(),
+            remembered: Mutex::default(),
+        }
+    }
+
+    /// Who `peer` is. Where the system does not answer, nobody with nothing.
+    pub(super) async fn caller(&self, peer: Option<Peer>) -> Caller {
+        let Some((uid, gid)) = peer.and_then(|peer| Some((peer.uid?, peer.gid))) else {
+            return Caller::nobody();
+        };
+        if let Some(caller) = self.remembered(uid, gid) {
+            return caller;
+        }
+        // The user database may be a directory server's.
+        let looked_up = tokio::task::spawn_blocking(move || look_up(uid, gid)).await;
+        let (name, groups) = looked_up.unwrap_or_default();
+        let held = if uid == 0 || uid == self.own {
+            CapabilitySet::ALL
+        } else {
+            self.capabilities.held_by(uid, &groups)
+        };
+        let caller = Caller {
+            subject: Subject::user(uid, name.as_deref()),
+            held,
+            known: true,
+        };
+        let mut remembered = self.lock();
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert((uid, gid), (Instant::now(), caller.clone()));
+        caller
+    }
+
+    fn remembered(&self, uid: u32, gid: Option<u32>) -> Option<Caller> {
+        let remembered = self.lock();
+        let (since, caller) = remembered.get(&(uid, gid))?;
+        (since.elapsed() < FRESH).then(|| caller.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        // Whole at every moment, whoever panicked meanwhile.
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The user's name, and the groups of the process and of the user.
+fn look_up(uid: u32, gid: Option<u32>) -> (Option<String>, Vec<u32>) {
+    let mut groups: Vec<u32> = gid.into_iter().collect();
+    let Ok(Some(user)) = User::from_uid(Uid::from_raw(uid)) else {
+        return (None, groups);
+    };
+    let primary = gid.map_or(user.gid, Gid::from_raw);
+    if let Ok(name) = CString::new(user.name.as_str()) {
+        // Without the list, only the group of the process counts.
+        let listed = getgrouplist(&name, primary).unwrap_or_default();
+        groups.extend(listed.into_iter().map(Gid::as_raw));
+    }
+    (Some(user.name), groups)
+}

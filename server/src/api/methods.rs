@@ -1,0 +1,99 @@
+//! Every method of the admin API: who may call it, and how it is audited.
+//!
+//! **To add a method** to `admin.proto`: add its line to [`METHODS`], or nobody may call it.
+//! * [`read`]: it changes nothing, and leaves nothing in the audit log.
+//! * [`change`]: it changes something. The router writes `begun` before the service sees the request and the outcome when it has answered;
+//!   the service need do nothing, and runs to its end even where the caller goes away. Say in `objects.rs` what its request is about (names and ids,
+//!   never a secret); the service may add more with [`Note`](super::note::Note). An answer that is a stream counts as
+//!   done when the stream begins: a task that goes on by itself writes entries of its own, with [`AuditLog::begin`](crate::audit::AuditLog::begin).
+//! * [`own`]: the service audits it itself, in another way than these two. A test of its own has to prove that.
+//!
+//! The tests walk this table and `admin.proto`, for every capability.
+
+use portcullis_proto::admin::v1 as proto;
+
+use super::objects::{Object, object_of};
+use crate::config::Capability::{Administrator, Auditor, Operator, SecurityAdministrator};
+use crate::config::{Capability, CapabilitySet};
+
+/// What stands before a method's name in its path.
+const PREFIX: &str = "/portcullis.admin.v1.";
+
+/// Who may call a method, and how it is audited.
+#[derive(Debug)]
+pub(super) struct Method {
+    /// `Gateways/Add`
+    pub(super) name: &'static str,
+    /// One of these is enough.
+    pub(super) who: CapabilitySet,
+    pub(super) plan: Plan,
+}
+
+/// How a method is audited.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Plan {
+    /// Not at all: it changes nothing.
+    Read,
+    /// By the router, with an entry before and one after; the function tells from the encoded request what it is about.
+    Change(fn(&[u8]) -> String),
+    /// By the service.
+    Own,
+}
+
+/// All methods. Whoever has a capability sees the status; lists are for whoever works with what they hold.
+pub(super) const METHODS: &[Method] = &[
+    read("System/Status", &Capability::ALL),
+    change::<proto::AddGatewayRequest>("Gateways/Add", &[Administrator]),
+    change::<proto::NewTokenRequest>("Gateways/NewToken", &[Administrator]),
+    change::<proto::SetGatewayRequest>("Gateways/Set", &[Administrator]),
+    read("Gateways/List", LOOK),
+    read("Gateways/Show", LOOK),
+    read("Gateways/Ping", &[SecurityAdministrator, Administrator]),
+    change::<proto::EvictGatewayRequest>("Gateways/Evict", &[Administrator]),
+    change::<proto::RevokeGatewayRequest>("Gateways/Revoke", &[Administrator]),
+    change::<proto::RestoreGatewayRequest>("Gateways/Restore", &[Administrator]),
+    read("Keys/List", LOOK),
+    change::<proto::GenerateServerKeyRequest>("Keys/GenerateServer", &[SecurityAdministrator]),
+    change::<proto::SetCurrentKeyRequest>("Keys/SetCurrent", &[SecurityAdministrator]),
+    change::<proto::RotateGatewayRequest>("Keys/RotateGateway", &[SecurityAdministrator]),
+    change::<proto::SyncGatewaysRequest>("Keys/SyncGateways", &[SecurityAdministrator]),
+    change::<proto::AddResourceRequest>("Resources/Add", &[Administrator]),
+    change::<proto::SetResourceRequest>("Resources/Set", &[Administrator]),
+    read("Resources/List", &[Administrator, Operator, Auditor]),
+    read("Resources/Show", &[Administrator, Operator, Auditor]),
+    change::<proto::RemoveResourceRequest>("Resources/Remove", &[Administrator]),
+    own("Calls/Execute", &[Operator]),
+    own("Calls/Search", &[Operator]),
+];
+
+const LOOK: &[Capability] = &[SecurityAdministrator, Administrator, Auditor];
+
+/// The method at a path, `/portcullis.admin.v1.Gateways/Add`; `None`: there is none.
+pub(super) fn find(path: &str) -> Option<&'static Method> {
+    let name = path.strip_prefix(PREFIX)?;
+    METHODS.iter().find(|method| method.name == name)
+}
+
+const fn read(name: &'static str, who: &[Capability]) -> Method {
+    Method {
+        name,
+        who: CapabilitySet::of(who),
+        plan: Plan::Read,
+    }
+}
+
+const fn change<Request: Object>(name: &'static str, who: &[Capability]) -> Method {
+    Method {
+        name,
+        who: CapabilitySet::of(who),
+        plan: Plan::Change(object_of::<Request>),
+    }
+}
+
+const fn own(name: &'static str, who: &[Capability]) -> Method {
+    Method {
+        name,
+        who: CapabilitySet::of(who),
+        plan: Plan::Own,
+    }
+}

@@ -1,0 +1,51 @@
+//! What the requests that change something are about, for the audit log: names and ids, never a secret.
+
+use portcullis_proto::admin::v1 as proto;
+use prost::Message;
+
+/// What a request is about.
+pub(super) trait Object: Message + Default {
+    /// In a few words; empty: the server itself.
+    fn object(&self) -> String;
+}
+
+/// What an encoded request is about. One that does not decode is about nothing, and refused by its service.
+pub(super) fn object_of<Request: Object>(encoded: &[u8]) -> String {
+    Request::decode(encoded)
+        .map(|request| request.object())
+        .unwrap_or_default()
+}
+
+macro_rules! objects {
+    ($($request:ident: |$it:ident| $object:expr;)*) => {
+        $(impl Object for proto::$request {
+            fn object(&self) -> String {
+                let $it = self;
+                $object
+            }
+        })*
+    };
+}
+
+objects! {
+    AddGatewayRequest: |it| format!("gateway {}{}", it.name, pairing(it.allow_pairing));
+    NewTokenRequest: |it| format!("gateway {}{}", it.name, pairing(it.allow_pairing));
+    SetGatewayRequest: |it| format!("gateway {}", it.name);
+    EvictGatewayRequest: |it| format!("gateway {}", it.name);
+    RevokeGatewayRequest: |it| format!("gateway {}", it.name);
+    RestoreGatewayRequest: |it| format!("gateway {}", it.name);
+    GenerateServerKeyRequest: |_it| "server key".to_owned();
+    SetCurrentKeyRequest: |it| format!("server key {}", it.key_id);
+    RotateGatewayRequest: |it| match it.compromised {
+        true => "gateway key, compromised".to_owned(),
+        false => "gateway key".to_owned(),
+    };
+    SyncGatewaysRequest: |_it| "gateway key".to_owned();
+    AddResourceRequest: |it| format!("resource {} on gateway {}", it.name, it.gateway);
+    SetResourceRequest: |it| format!("resource {}", it.name);
+    RemoveResourceRequest: |it| format!("resource {}", it.name);
+}
+
+fn pairing(allowed: bool) -> &'static str {
+    if allowed { ", with pairing" } else { "" }
+}

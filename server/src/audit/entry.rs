@@ -1,0 +1,135 @@
+//! What is to be written, before it has its place in the chain.
+
+use std::fmt;
+
+/// Characters of a subject, an action or an object at most; what comes from outside may be longer.
+const MAX_NAME: usize = 256;
+/// Characters of a detail at most.
+const MAX_DETAIL: usize = 1_000;
+
+/// Who did it: `alice (1001)`, `uid 1001` where the system knows no name, or `server`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject(String);
+
+impl Subject {
+    /// A user of this host, with the name that the system knows.
+    pub fn user(uid: u32, name: Option<&str>) -> Self {
+        Self(name.map_or_else(
+            || format!("uid {uid}"),
+            |name| format!("{} ({uid})", bounded(name, MAX_NAME)),
+        ))
+    }
+
+    /// Somebody whom the system does not name.
+    pub fn nobody() -> Self {
+        Self("unknown".to_owned())
+    }
+
+    /// The server itself.
+    pub fn server() -> Self {
+        Self("server".to_owned())
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Not over yet. A later entry says what came of it.
+    Begun,
+    /// It was carried out.
+    Done,
+    /// It was not; nothing changed.
+    Failed,
+    /// Whoever asked may not.
+    Refused,
+    /// The link or the tool of a call was lost on the way.
+    Indeterminate,
+    /// The server ended, or whoever asked went away, before it was known.
+    Unknown,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Begun,
+        Self::Done,
+        Self::Failed,
+        Self::Refused,
+        Self::Indeterminate,
+        Self::Unknown,
+    ];
+
+    /// Its name in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Begun => "begun",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Indeterminate => "indeterminate",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// An entry to be written.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub(super) subject: Subject,
+    pub(super) action: String,
+    pub(super) object: String,
+    pub(super) outcome: Outcome,
+    pub(super) begun: u64,
+    pub(super) detail: String,
+}
+
+impl Draft {
+    /// Texts from outside are shortened and their control characters replaced.
+    pub fn new(subject: Subject, action: &str, object: &str, outcome: Outcome) -> Self {
+        Self {
+            subject,
+            action: bounded(action, MAX_NAME),
+            object: bounded(object, MAX_NAME),
+            outcome,
+            begun: 0,
+            detail: String::new(),
+        }
+    }
+
+    /// With more, in words; never a secret.
+    pub fn detail(mut self, detail: &str) -> Self {
+        self.detail = bounded(detail, MAX_DETAIL);
+        self
+    }
+
+    /// The outcome that is to come, of entry `seq`.
+    pub(super) fn of(mut self, seq: u64) -> Self {
+        self.begun = seq;
+        self
+    }
+
+    /// With this outcome.
+    pub fn ended(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+}
+
+fn bounded(text: &str, most: usize) -> String {
+    let mut letters = text.chars();
+    let mut out: String = letters
+        .by_ref()
+        .take(most)
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    if letters.next().is_some() {
+        out.push('…');
+    }
+    out
+}

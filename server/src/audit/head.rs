@@ -1,0 +1,146 @@
+//! The end of the log, kept outside the repository.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use portcullis_common::id::ServerId;
+use serde::{Deserialize, Serialize};
+
+use crate::repository::{AUDIT_MAC_LEN, AuditTip};
+use crate::serve::permissions::{create_private_dir, sync_dir};
+
+const FORMAT: &str = "portcullis audit head 1";
+/// Bytes of the file at most: many times what is ever written.
+const MAX_LEN: u64 = 4_096;
+
+/// Why the head file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// The system refused.
+    #[error(
+        "cannot {action} the audit log's head file {path}: {source}; mend that, or set another [audit] head_file and move the file there",
+        path = path.display()
+    )]
+    System {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Where a log ended, as the head file holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub(super) server: ServerId,
+    pub(super) tip: AuditTip,
+    pub(super) tag: [u8; AUDIT_MAC_LEN],
+}
+
+/// What is found in the head's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Head(Head),
+    Missing,
+    Damaged,
+}
+
+/// The file that holds a [`Head`]: replaced as a whole, durably, after each commit of the log.
+#[derive(Clone, Debug)]
+pub struct HeadFile {
+    path: PathBuf,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Text {
+    format: String,
+    server: String,
+    count: u64,
+    mac: String,
+    tag: String,
+}
+
+impl HeadFile {
+    /// The file at `path`, which need not be there yet.
+    pub const fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Writes `head` in place of what is there. The folder is made where it is missing.
+    ///
+    /// # Errors
+    /// [`HeadError`]; the file is as it was.
+    pub fn write(&self, head: &Head) -> Result<(), HeadError> {
+        let text = Text {
+            format: FORMAT.to_owned(),
+            server: head.server.to_string(),
+            count: head.tip.count,
+            mac: HEXLOWER.encode(&head.tip.mac),
+            tag: HEXLOWER.encode(&head.tag),
+        };
+        serde_json::to_vec(&text)
+            .map_err(io::Error::from)
+            .and_then(|mut line| {
+                line.push(b'\n');
+                self.replace(&line)
+            })
+            .map_err(|source| self.error("write", source))
+    }
+
+    pub(super) fn read(&self) -> Result<Found, HeadError> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if metadata.len() > MAX_LEN => return Ok(Found::Damaged),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(error) => return Err(self.error("read", error)),
+        }
+        let content = fs::read(&self.path).map_err(|error| self.error("read", error))?;
+        Ok(parse(&content).map_or(Found::Damaged, Found::Head))
+    }
+
+    fn replace(&self, content: &[u8]) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        if !folder.exists() {
+            create_private_dir(folder)?;
+        }
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(content)?;
+        file.sync_data()?;
+        fs::rename(&beside, &self.path)?;
+        sync_dir(folder)
+    }
+
+    fn error(&self, action: &'static str, source: io::Error) -> HeadError {
+        HeadError::System {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+fn parse(content: &[u8]) -> Option<Head> {
+    let text: Text = serde_json::from_slice(content).ok()?;
+    let bytes = |hex: &str| HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok();
+    (text.format == FORMAT).then_some(())?;
+    Some(Head {
+        server: text.server.parse().ok()?,
+        tip: AuditTip {
+            count: text.count,
+            mac: bytes(&text.mac)?,
+        },
+        tag: bytes(&text.tag)?,
+    })
+}

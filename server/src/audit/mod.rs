@@ -1,0 +1,361 @@
+//! The audit log: who did what on what, and what came of it; never a secret.
+//!
+//! Each entry's MAC covers the one before, under a key that is sealed in the repository; the end of the chain is also
+//! kept outside the repository ([`HeadFile`]) and told to the log. So an edit, a cut tail and a rewrite show.
+//!
+//! Whatever changes something calls [`AuditLog::begin`] before it does, and [`Begun::end`] after; what is recorded once it is
+//! over calls [`AuditLog::ready`] before and [`AuditLog::record`] after. Where the log cannot be written the first of the two
+//! fails, and nothing may be done then. Methods of the admin API do not come here: the table in `api/methods.rs` says how
+//! each is audited, and the router does it.
+
+mod chain;
+mod entry;
+mod floods;
+mod head;
+mod verify;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use portcullis_common::id::ServerId;
+use rand::Rng;
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use crate::keys::memory::key_rng;
+use crate::repository::{AUDIT_MAC_LEN, AuditTip, Repository, RepositoryError, TipMoved};
+use chain::Chain;
+pub use entry::{Draft, Outcome, Subject};
+pub use head::{Head, HeadError, HeadFile};
+pub use verify::{Fault, Report, Verifier};
+use writer::{Request, Writer};
+
+/// Requests that may wait for the writer; whoever comes then waits to be let in.
+const MAX_WAITING: usize = 1_024;
+
+/// Why the audit log cannot be written or read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The repository does not take entries.
+    #[error("the audit log cannot be written: {0}")]
+    Repository(Arc<RepositoryError>),
+    /// The end of the log cannot be written down outside the repository.
+    #[error(transparent)]
+    Head(Arc<HeadError>),
+    /// The log is not as this server left it.
+    #[error(
+        "the audit log takes no entries: {0}. See what `portcullis audit verify` says; when you know why, `portcullis audit accept` goes on from here"
+    )]
+    Disputed(Dispute),
+    /// Nothing is in dispute.
+    #[error("there is nothing to accept: the audit log and its head file agree")]
+    Undisputed,
+    /// The server is stopping.
+    #[error("the audit log is closed: the server is stopping")]
+    Closed,
+}
+
+impl From<RepositoryError> for AuditError {
+    fn from(error: RepositoryError) -> Self {
+        Self::Repository(Arc::new(error))
+    }
+}
+
+impl From<HeadError> for AuditError {
+    fn from(error: HeadError) -> Self {
+        Self::Head(Arc::new(error))
+    }
+}
+
+/// In what the audit log is not as this server left it. Only an administrator can know whether that is an attack or a restored backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Dispute {
+    /// The head file is gone.
+    #[error("its head file is missing, and with it the proof that the log is whole")]
+    HeadMissing,
+    /// The head file is not what this server wrote.
+    #[error("its head file is damaged, was changed, or belongs to another repository")]
+    HeadDamaged,
+    /// Entries are missing at the end.
+    #[error(
+        "its head file counts {head} entries and the repository has {count}: the last ones were cut off, or the repository was restored from a backup"
+    )]
+    Cut {
+        /// As the head file has it.
+        head: u64,
+        /// As the repository has it.
+        count: u64,
+    },
+    /// The head file is too old.
+    #[error(
+        "its head file counts {head} entries and the repository has {count}, more than one commit ahead: the head file was put back to an older state"
+    )]
+    HeadOlder {
+        /// As the head file has it.
+        head: u64,
+        /// As the repository has it.
+        count: u64,
+    },
+    /// The entries are others than those that were written.
+    #[error("entry {seq} is not the one that its head file knows: the log was rewritten")]
+    Rewritten {
+        /// The entry at which the two differ.
+        seq: u64,
+    },
+    /// The last entry is not what this server wrote.
+    #[error("its last entry, {seq}, was changed")]
+    LastChanged {
+        /// That entry.
+        seq: u64,
+    },
+    /// Somebody else wrote to it while the server ran.
+    #[error("{0}")]
+    Moved(#[from] TipMoved),
+}
+
+/// `[audit]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the end of the log is kept outside the repository.
+    pub head_file: PathBuf,
+    /// Whether provisioning calls leave entries.
+    pub calls: bool,
+}
+
+/// The audit log. Cheap to clone; one task writes for all, and what arrives together is one transaction.
+#[derive(Clone, Debug)]
+pub struct AuditLog {
+    requests: mpsc::Sender<Request>,
+    chain: Arc<Chain>,
+    repository: Repository,
+    healthy: Arc<AtomicBool>,
+    calls: bool,
+}
+
+impl AuditLog {
+    /// Opens the log of `repository`. What is in dispute does not hinder the opening: [`Self::begin`] fails then.
+    /// Operations that a crash cut off get the outcome `unknown`.
+    ///
+    /// # Errors
+    /// [`AuditError::Repository`], [`AuditError::Head`].
+    pub async fn open(
+        repository: &Repository,
+        server: ServerId,
+        settings: &Settings,
+    ) -> Result<Self, AuditError> {
+        let (key, fresh) = key(repository).await?;
+        let chain = Arc::new(Chain::new(&key, server));
+        let head = HeadFile::new(settings.head_file.clone());
+        let healthy = Arc::new(AtomicBool::new(false));
+        let writer = Writer::open(
+            repository.clone(),
+            chain.clone(),
+            head,
+            fresh,
+            healthy.clone(),
+        )
+        .await?;
+        let (requests, queue) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(writer.run(queue));
+        let log = Self {
+            requests,
+            chain,
+            repository: repository.clone(),
+            healthy,
+            calls: settings.calls,
+        };
+        let started = Draft::new(Subject::server(), "Server/Start", "", Outcome::Done)
+            .detail(concat!("version ", env!("CARGO_PKG_VERSION")));
+        log.record(started).await;
+        Ok(log)
+    }
+
+    /// Whether provisioning calls leave entries.
+    pub const fn calls(&self) -> bool {
+        self.calls
+    }
+
+    /// The same log, for whoever is not to write entries about calls.
+    #[cfg(test)]
+    pub(crate) fn without_calls(mut self) -> Self {
+        self.calls = false;
+        self
+    }
+
+    /// Writes the entry `begun`, durably, before something is changed.
+    ///
+    /// # Errors
+    /// [`AuditError`]: nothing may be changed then.
+    pub async fn begin(
+        &self,
+        subject: Subject,
+        action: &str,
+        object: &str,
+    ) -> Result<Begun, AuditError> {
+        let draft = Draft::new(subject, action, object, Outcome::Begun);
+        let (answer, result) = oneshot::channel();
+        self.send(Request::Begin {
+            draft: draft.clone(),
+            answer,
+        })
+        .await?;
+        let seq = result.await.map_err(|_| AuditError::Closed)??;
+        Ok(Begun {
+            log: self.clone(),
+            draft: Some(draft.of(seq)),
+        })
+    }
+
+    /// Whether [`Self::record`] will be able to write: to be asked before what is recorded is done.
+    ///
+    /// # Errors
+    /// [`AuditError`]: nothing may be done then.
+    pub async fn ready(&self) -> Result<(), AuditError> {
+        if self.healthy.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (answer, result) = oneshot::channel();
+        self.send(Request::Retry { answer }).await?;
+        result.await.map_err(|_| AuditError::Closed)?
+    }
+
+    /// Writes an entry about what is over. Where that fails it is kept in memory and written before anything else.
+    pub async fn record(&self, draft: Draft) {
+        let (answer, written) = oneshot::channel();
+        // An error says that the log is closed: the operation's entry `begun` stays without its outcome, which says that much.
+        if self.send(Request::Record { draft, answer }).await.is_ok() {
+            let _ = written.await;
+        }
+    }
+
+    /// As [`Self::record`], without waiting: for where a future is dropped.
+    pub fn record_later(&self, draft: Draft) {
+        let (answer, _) = oneshot::channel();
+        if self
+            .requests
+            .try_send(Request::Record { draft, answer })
+            .is_err()
+        {
+            tracing::error!(
+                "an audit entry about an abandoned operation found no room; its outcome stays unknown"
+            );
+        }
+    }
+
+    /// Notes a request that was refused. Floods of one subject are collapsed; where the log cannot be written, only the server's log has it.
+    pub async fn refused(&self, subject: Subject, action: &str, reason: &str) {
+        let draft = Draft::new(subject, action, "", Outcome::Refused).detail(reason);
+        let (answer, noted) = oneshot::channel();
+        if self.send(Request::Refused { draft, answer }).await.is_ok() {
+            // An error says that the log is closed.
+            let _ = noted.await;
+        }
+    }
+
+    /// Verifies every entry, the head file, and that the chain passes through the heads `known` from elsewhere.
+    ///
+    /// # Errors
+    /// [`AuditError`] where the log cannot be read; what is wrong with it is in the report.
+    pub async fn verify(&self, known: Vec<AuditTip>) -> Result<Report, AuditError> {
+        let (answer, result) = oneshot::channel();
+        self.send(Request::Inspect { answer }).await?;
+        let inspection = result.await.map_err(|_| AuditError::Closed)?;
+        verify::verify(&self.repository, &self.chain, inspection, known).await
+    }
+
+    /// Where the log ends.
+    ///
+    /// # Errors
+    /// [`AuditError::Closed`].
+    pub async fn tip(&self) -> Result<AuditTip, AuditError> {
+        let (answer, result) = oneshot::channel();
+        self.send(Request::Inspect { answer }).await?;
+        Ok(result.await.map_err(|_| AuditError::Closed)?.tip)
+    }
+
+    /// Checks entries that came from elsewhere, such as an export, against this log's key.
+    pub fn verifier(&self) -> Verifier {
+        Verifier::new(self.chain.clone())
+    }
+
+    /// Goes on from the repository's last entry although the head file disagrees, and writes down who said so and what was found.
+    ///
+    /// # Errors
+    /// [`AuditError`]; `Undisputed` where there is nothing to accept.
+    pub async fn accept(&self, subject: Subject, reason: &str) -> Result<AuditTip, AuditError> {
+        let draft = Draft::new(subject, "Audit/Accept", "", Outcome::Done).detail(reason);
+        let (answer, result) = oneshot::channel();
+        self.send(Request::Accept { draft, answer }).await?;
+        result.await.map_err(|_| AuditError::Closed)?
+    }
+
+    /// Writes what is left, and tells the log where it ends. To be called before the repository is closed.
+    pub async fn close(&self) {
+        let stopped = Draft::new(Subject::server(), "Server/Stop", "", Outcome::Done);
+        self.record(stopped).await;
+        let (answer, closed) = oneshot::channel();
+        if self.send(Request::Close { answer }).await.is_ok() {
+            // An error says that it is closed already.
+            let _ = closed.await;
+        }
+    }
+
+    async fn send(&self, request: Request) -> Result<(), AuditError> {
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| AuditError::Closed)
+    }
+}
+
+/// Makes the audit key and the head file of a repository just made.
+///
+/// # Errors
+/// [`AuditError::Repository`], [`AuditError::Head`].
+pub async fn create(repository: &Repository, server: ServerId) -> Result<Head, AuditError> {
+    let (key, _) = key(repository).await?;
+    let chain = Chain::new(&key, server);
+    Ok(chain.head(chain.beginning()))
+}
+
+async fn key(
+    repository: &Repository,
+) -> Result<(Zeroizing<[u8; AUDIT_MAC_LEN]>, bool), RepositoryError> {
+    let mut fresh = Zeroizing::new([0; AUDIT_MAC_LEN]);
+    key_rng().fill_bytes(fresh.as_mut_slice());
+    repository.audit_entries().key_or(fresh).await
+}
+
+/// An operation that was begun. Dropped without [`Self::end`], it leaves the outcome `unknown`.
+#[derive(Debug)]
+#[must_use = "its outcome has to be written: call `end`"]
+pub struct Begun {
+    log: AuditLog,
+    draft: Option<Draft>,
+}
+
+impl Begun {
+    /// Writes what came of it.
+    pub async fn end(mut self, outcome: Outcome, detail: &str) {
+        if let Some(draft) = self.draft.take() {
+            self.log.record(draft.ended(outcome).detail(detail)).await;
+        }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            self.log.record_later(
+                draft
+                    .ended(Outcome::Unknown)
+                    .detail("it was abandoned before its outcome was known"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

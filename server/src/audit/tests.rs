@@ -1,0 +1,471 @@
+//! The log as a whole, over a real repository and a real head file; an attacker writes to both as SQLite and the system let them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::Config;
+use crate::repository::AuditEntry;
+use crate::serve::{Unlocked, init};
+
+struct Fixture {
+    _folder: TempDir,
+    config: Config,
+    server: ServerId,
+    repository: Repository,
+    log: AuditLog,
+}
+
+impl Fixture {
+    /// A log with one entry: `Server/Start`.
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("data_dir = {:?}", folder.path().join("data"));
+        let config = Config::parse(&text, "test.toml".as_ref()).unwrap();
+        init::init(&config).await.unwrap();
+        let Unlocked {
+            server_id: server,
+            repository,
+            ..
+        } = Unlocked::open(&config).await.unwrap();
+        let log = AuditLog::open(&repository, server, &config.audit)
+            .await
+            .unwrap();
+        Self {
+            _folder: folder,
+            config,
+            server,
+            repository,
+            log,
+        }
+    }
+
+    /// With entries 2 to 7: three operations that were carried out.
+    async fn with_entries() -> Self {
+        let fixture = Self::new().await;
+        for object in ["one", "two", "three"] {
+            fixture.change(object).await.unwrap();
+        }
+        fixture
+    }
+
+    async fn change(&self, object: &str) -> Result<(), AuditError> {
+        let begun = self.log.begin(alice(), "Things/Change", object).await?;
+        begun.end(Outcome::Done, "").await;
+        Ok(())
+    }
+
+    /// As a crash of the server ends it, and a new start finds it.
+    async fn restart(&mut self) {
+        self.repository.database().close().await;
+        let unlocked = Unlocked::open(&self.config).await.unwrap();
+        self.repository = unlocked.repository;
+        self.log = AuditLog::open(&self.repository, self.server, &self.config.audit)
+            .await
+            .unwrap();
+    }
+
+    fn head(&self) -> PathBuf {
+        self.config.audit.head_file.clone()
+    }
+
+    /// Runs SQL as somebody who can write to the repository's file.
+    fn attack(&self, sql: &str) {
+        let connection = Connection::open(self.config.repository_file()).unwrap();
+        connection
+            .execute_batch(&format!(
+                "DROP TRIGGER IF EXISTS audit_entries_never_change;
+                 DROP TRIGGER IF EXISTS audit_entries_never_go; {sql}"
+            ))
+            .unwrap();
+    }
+
+    async fn entries(&self) -> Vec<AuditEntry> {
+        self.repository
+            .audit_entries()
+            .scan(0, 1_000)
+            .await
+            .unwrap()
+    }
+
+    async fn faults(&self) -> Vec<Fault> {
+        self.log.verify(Vec::new()).await.unwrap().faults
+    }
+
+    /// The dispute for which nothing is begun.
+    async fn dispute(&self) -> Dispute {
+        match self.change("four").await {
+            Err(AuditError::Disputed(dispute)) => dispute,
+            other => panic!("not disputed: {other:?}"),
+        }
+    }
+}
+
+fn alice() -> Subject {
+    Subject::user(1_001, Some("alice"))
+}
+
+fn told(entries: &[AuditEntry]) -> Vec<(&str, &str, u64)> {
+    let told = |entry: &AuditEntry| entry.begun;
+    entries
+        .iter()
+        .map(|entry| (entry.action.as_str(), entry.outcome.as_str(), told(entry)))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_operation_leaves_an_entry_before_and_one_after_and_the_whole_verifies() {
+    let mut fixture = Fixture::new().await;
+    fixture.change("one").await.unwrap();
+    let entries = fixture.entries().await;
+    assert_eq!(
+        told(&entries),
+        [
+            ("Server/Start", "done", 0),
+            ("Things/Change", "begun", 0),
+            ("Things/Change", "done", 2)
+        ]
+    );
+    assert_eq!(entries[1].subject, "alice (1001)");
+    for _ in 0..2 {
+        let report = fixture.log.verify(Vec::new()).await.unwrap();
+        assert_eq!(report.faults, []);
+        assert_eq!(
+            (report.count, report.sound.count),
+            (report.head.unwrap(), report.count)
+        );
+        fixture.log.close().await;
+        fixture.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn what_arrives_together_is_one_commit() {
+    let fixture = Fixture::new().await;
+    let calls = (0..256).map(|n| {
+        let draft = Draft::new(alice(), "call test", &n.to_string(), Outcome::Done);
+        fixture.log.record(draft)
+    });
+    futures_util::future::join_all(calls).await;
+    let entries = fixture.entries().await;
+    assert_eq!(entries.len(), 257);
+    let mut commits: Vec<_> = entries.iter().map(|entry| entry.commit_first).collect();
+    commits.dedup();
+    // The start, the first to arrive, and all that came while that one was written.
+    assert!(commits.len() <= 4, "{commits:?}");
+    assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
+async fn a_changed_field_of_any_entry_shows() {
+    for change in [
+        "subject = 'bob (1002)'",
+        "action = 'Things/Look'",
+        "object = 'five'",
+        "outcome = 'refused'",
+        "detail = 'by mistake'",
+        "time_ms = time_ms + 1",
+        "begun = begun + 1",
+        "commit_first = 1",
+        "mac = randomblob(32)",
+    ] {
+        let fixture = Fixture::with_entries().await;
+        fixture.attack(&format!("UPDATE audit_entries SET {change} WHERE seq = 4"));
+        assert_eq!(
+            fixture.faults().await,
+            [Fault::Changed { seq: 4 }],
+            "{change}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn swapped_removed_and_inserted_entries_show() {
+    let fixture = Fixture::with_entries().await;
+    fixture.attack(
+        "UPDATE audit_entries SET seq = 100 WHERE seq = 3; UPDATE audit_entries SET seq = 3 WHERE seq = 5;
+         UPDATE audit_entries SET seq = 5 WHERE seq = 100;",
+    );
+    assert_eq!(fixture.faults().await, [Fault::Changed { seq: 3 }]);
+
+    let fixture = Fixture::with_entries().await;
+    fixture.attack("DELETE FROM audit_entries WHERE seq IN (3, 4)");
+    assert_eq!(
+        fixture.faults().await,
+        [Fault::Missing { first: 3, last: 4 }]
+    );
+
+    // With the gap closed.
+    let fixture = Fixture::with_entries().await;
+    fixture.attack(
+        "DELETE FROM audit_entries WHERE seq = 3; UPDATE audit_entries SET seq = -seq WHERE seq > 3;
+         UPDATE audit_entries SET seq = -seq - 1 WHERE seq < 0;",
+    );
+    assert_eq!(fixture.faults().await[0], Fault::Changed { seq: 3 });
+}
+
+#[tokio::test]
+async fn a_cut_tail_shows_while_the_server_runs_and_after() {
+    let mut fixture = Fixture::with_entries().await;
+    fixture.attack("DELETE FROM audit_entries WHERE seq > 5");
+    let cut = Dispute::Cut { head: 7, count: 5 };
+    assert_eq!(fixture.faults().await, [Fault::Disputed(cut)]);
+    assert_eq!(fixture.dispute().await, Dispute::Moved(TipMoved));
+    fixture.restart().await;
+    assert_eq!(fixture.faults().await, [Fault::Disputed(cut)]);
+    assert_eq!(fixture.dispute().await, cut);
+    // The log takes nothing before an administrator has decided.
+    assert!(fixture.log.ready().await.is_err());
+    assert_eq!(fixture.entries().await.len(), 5);
+
+    // All of it.
+    let mut fixture = Fixture::with_entries().await;
+    fixture.attack("DELETE FROM audit_entries");
+    fixture.restart().await;
+    assert_eq!(fixture.dispute().await, Dispute::Cut { head: 7, count: 0 });
+}
+
+#[tokio::test]
+async fn a_restored_backup_goes_on_once_it_is_accepted_and_the_log_says_so() {
+    let mut fixture = Fixture::with_entries().await;
+    fixture.attack("DELETE FROM audit_entries WHERE seq > 5");
+    fixture.restart().await;
+    fixture.dispute().await;
+    let tip = fixture.log.accept(alice(), "restored from Tuesday").await;
+    let tip = tip.unwrap();
+    let entries = fixture.entries().await;
+    let accepted = entries.iter().find(|entry| entry.action == "Audit/Accept");
+    let accepted = accepted.unwrap();
+    assert_eq!(accepted.subject, "alice (1001)");
+    for part in [
+        "restored from Tuesday",
+        "counts 7 entries",
+        "said 7 ",
+        "repository 5 ",
+    ] {
+        assert!(accepted.detail.contains(part), "{}", accepted.detail);
+    }
+    assert_eq!(tip.count, entries.len() as u64);
+    assert_eq!(fixture.faults().await, []);
+    fixture.change("four").await.unwrap();
+    let again = fixture.log.accept(alice(), "").await;
+    assert!(matches!(again, Err(AuditError::Undisputed)), "{again:?}");
+    fixture.restart().await;
+    assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
+async fn a_rewrite_with_the_right_key_shows() {
+    let mut fixture = Fixture::with_entries().await;
+    let before = fixture.log.tip().await.unwrap();
+    fixture.repository.database().close().await;
+    // Whoever holds the key makes a chain that is sound in itself.
+    let unlocked = Unlocked::open(&fixture.config).await.unwrap();
+    let (key, _) = key(&unlocked.repository).await.unwrap();
+    let chain = Chain::new(&key, fixture.server);
+    let mut tip = chain.beginning();
+    let mut rewritten = unlocked
+        .repository
+        .audit_entries()
+        .scan(0, 100)
+        .await
+        .unwrap();
+    for entry in &mut rewritten {
+        entry.object = "nothing of interest".to_owned();
+        tip = AuditTip {
+            count: entry.seq,
+            mac: chain.mac(&tip.mac, entry),
+        };
+        entry.mac = tip.mac.to_vec();
+    }
+    fixture.attack("DELETE FROM audit_entries");
+    let entries = unlocked.repository.audit_entries();
+    entries
+        .append(chain.beginning(), rewritten)
+        .await
+        .unwrap()
+        .unwrap();
+    unlocked.repository.database().close().await;
+    fixture.restart().await;
+    let dispute = Dispute::Rewritten { seq: 7 };
+    assert_eq!(fixture.faults().await, [Fault::Disputed(dispute)]);
+    assert_eq!(fixture.dispute().await, dispute);
+
+    // With the head file made anew, too, what the server's log was told gives it away.
+    HeadFile::new(fixture.head())
+        .write(&chain.head(tip))
+        .unwrap();
+    fixture.restart().await;
+    assert_eq!(fixture.faults().await, []);
+    let report = fixture.log.verify(vec![before]).await.unwrap();
+    assert_eq!(report.faults, [Fault::Foreign { seq: 7 }]);
+}
+
+#[tokio::test]
+async fn a_head_file_that_is_missing_damaged_or_older_shows() {
+    let mut fixture = Fixture::with_entries().await;
+    let older = fs::read(fixture.head()).unwrap();
+    fixture.change("four").await.unwrap();
+    fixture.change("five").await.unwrap();
+    let newest = fs::read(fixture.head()).unwrap();
+    let forged = String::from_utf8(newest.clone())
+        .unwrap()
+        .replace("\"count\":11", "\"count\":10")
+        .into_bytes();
+    assert_ne!(forged, newest);
+    let cases = [
+        (None, Dispute::HeadMissing),
+        (Some(Vec::new()), Dispute::HeadDamaged),
+        (
+            Some(newest[..newest.len() / 2].to_vec()),
+            Dispute::HeadDamaged,
+        ),
+        (Some(forged), Dispute::HeadDamaged),
+        (Some(older), Dispute::HeadOlder { head: 7, count: 11 }),
+    ];
+    for (content, dispute) in cases {
+        match content {
+            None => fs::remove_file(fixture.head()).unwrap(),
+            Some(content) => fs::write(fixture.head(), content).unwrap(),
+        }
+        fixture.restart().await;
+        assert_eq!(fixture.faults().await, [Fault::Disputed(dispute)]);
+        assert_eq!(fixture.dispute().await, dispute);
+        // Nothing of what was found is lost before an administrator has seen it.
+        fs::write(fixture.head(), &newest).unwrap();
+    }
+    fixture.restart().await;
+    assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
+async fn another_repositorys_head_file_is_not_taken() {
+    let (mut fixture, other) = (Fixture::new().await, Fixture::new().await);
+    fs::copy(other.head(), fixture.head()).unwrap();
+    fixture.restart().await;
+    assert_eq!(fixture.dispute().await, Dispute::HeadDamaged);
+}
+
+#[tokio::test]
+async fn a_head_file_one_commit_behind_is_what_a_crash_leaves() {
+    let mut fixture = Fixture::with_entries().await;
+    let begun = fixture.log.begin(alice(), "Things/Change", "four").await;
+    let before = fs::read(fixture.head()).unwrap();
+    begun.unwrap().end(Outcome::Done, "").await;
+    fs::write(fixture.head(), before).unwrap();
+    assert_eq!(fixture.faults().await, []);
+    fixture.restart().await;
+    assert_eq!(fixture.faults().await, []);
+    fixture.change("five").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_between_begun_and_outcome_shows_as_unknown() {
+    let mut fixture = Fixture::new().await;
+    let begun = fixture.log.begin(alice(), "Things/Change", "one").await;
+    // The process is gone: nothing of it runs any more.
+    std::mem::forget(begun.unwrap());
+    fixture.restart().await;
+    let entries = fixture.entries().await;
+    assert_eq!(
+        told(&entries[2..]),
+        [("Things/Change", "unknown", 2), ("Server/Start", "done", 0)]
+    );
+    assert_eq!(entries[2].object, "one");
+    // Once.
+    fixture.restart().await;
+    assert_eq!(fixture.entries().await.len(), 5);
+}
+
+#[tokio::test]
+async fn an_abandoned_operation_is_unknown() {
+    let fixture = Fixture::new().await;
+    drop(
+        fixture
+            .log
+            .begin(alice(), "Things/Change", "one")
+            .await
+            .unwrap(),
+    );
+    fixture.change("two").await.unwrap();
+    let entries = fixture.entries().await;
+    assert_eq!(told(&entries[2..3]), [("Things/Change", "unknown", 2)]);
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_begun_and_what_was_done_is_written_later() {
+    let fixture = Fixture::new().await;
+    let begun = fixture.log.begin(alice(), "Things/Change", "one").await;
+    fixture.repository.database().limit_pages(Some(1)).await;
+    let long = "x".repeat(900);
+    begun.unwrap().end(Outcome::Done, &long).await;
+    let mut refused = 0;
+    for n in 0..100 {
+        let draft = Draft::new(alice(), "call test", &n.to_string(), Outcome::Done);
+        fixture.log.record(draft.detail(&long)).await;
+        refused += u64::from(
+            fixture
+                .log
+                .begin(alice(), "Things/Change", &long)
+                .await
+                .is_err(),
+        );
+    }
+    assert!(refused > 0);
+    let error = fixture.log.ready().await.unwrap_err();
+    assert!(error.to_string().contains("disk"), "{error}");
+    let before = fixture.entries().await.len();
+    fixture.repository.database().limit_pages(None).await;
+    fixture.log.ready().await.unwrap();
+    let entries = fixture.entries().await;
+    assert!(entries.len() > before);
+    let calls = entries.iter().filter(|entry| entry.action == "call test");
+    assert_eq!(calls.count(), 100);
+    assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
+async fn where_the_head_file_cannot_be_written_nothing_is_begun() {
+    let fixture = Fixture::new().await;
+    let folder = fixture.head().parent().unwrap().to_owned();
+    let moved = folder.with_extension("moved");
+    fs::rename(&folder, &moved).unwrap();
+    fs::write(&folder, "").unwrap();
+    for _ in 0..3 {
+        let error = fixture.change("one").await.unwrap_err();
+        assert!(matches!(error, AuditError::Head(_)), "{error}");
+    }
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&moved, &folder).unwrap();
+    fixture.change("two").await.unwrap();
+    let entries = fixture.entries().await;
+    // The first was begun before the file was missed, and then given up.
+    assert_eq!(
+        told(&entries[1..3]),
+        [
+            ("Things/Change", "begun", 0),
+            ("Things/Change", "failed", 2)
+        ]
+    );
+    assert_eq!(entries.len(), 5);
+    assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
+async fn a_repository_from_before_the_log_gets_one() {
+    let mut fixture = Fixture::new().await;
+    fixture.attack("DELETE FROM audit_entries; DELETE FROM sealed_values WHERE type = 'audit-key'");
+    fs::remove_file(fixture.head()).unwrap();
+    fixture.restart().await;
+    fixture.change("one").await.unwrap();
+    assert_eq!(fixture.faults().await, []);
+
+    // Without its key the log is no log.
+    fixture.attack("DELETE FROM sealed_values WHERE type = 'audit-key'");
+    let opened = AuditLog::open(&fixture.repository, fixture.server, &fixture.config.audit).await;
+    let error = opened.unwrap_err().to_string();
+    assert!(error.contains("key is gone"), "{error}");
+}

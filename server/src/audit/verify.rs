@@ -1,0 +1,207 @@
+//! Whether the log is what this server wrote.
+
+use std::sync::Arc;
+
+use super::chain::Chain;
+use super::head::Found;
+use super::writer::{Inspection, older};
+use super::{AuditError, Dispute};
+use crate::repository::{AuditEntry, AuditTip, Repository};
+
+/// Entries read at once.
+const PAGE: u32 = 1_000;
+
+/// What is wrong with an audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// An entry does not carry the MAC that its content and the entry before ask for.
+    #[error("entry {seq} was changed, or stands where another one stood")]
+    Changed {
+        /// The first such entry.
+        seq: u64,
+    },
+    /// Entries are missing.
+    #[error("entries {first} to {last} are missing")]
+    Missing {
+        /// The first that is missing.
+        first: u64,
+        /// The last that is missing.
+        last: u64,
+    },
+    /// The entries are sound, but not those of a head that is known from elsewhere.
+    #[error(
+        "entry {seq} is not the one of the head given: the log was rewritten since, or that head is another log's"
+    )]
+    Foreign {
+        /// The entry of that head.
+        seq: u64,
+    },
+    /// The head file or the running server knows otherwise.
+    #[error("{0}")]
+    Disputed(Dispute),
+}
+
+impl Fault {
+    /// The first entry concerned; 0: none in particular.
+    pub const fn seq(&self) -> u64 {
+        match self {
+            Self::Changed { seq } | Self::Foreign { seq } => *seq,
+            Self::Missing { first, .. } => *first,
+            Self::Disputed(dispute) => match dispute {
+                Dispute::Rewritten { seq } | Dispute::LastChanged { seq } => *seq,
+                Dispute::Cut { count, .. } => *count + 1,
+                Dispute::HeadOlder { head, .. } => *head,
+                Dispute::HeadMissing | Dispute::HeadDamaged | Dispute::Moved(_) => 0,
+            },
+        }
+    }
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The last entry that is sound, and how many there are up to it.
+    pub sound: AuditTip,
+    /// Entries in the repository.
+    pub count: u64,
+    /// How many entries the head file counts; `None`: it is missing or not to be trusted.
+    pub head: Option<u64>,
+    /// The first fault in the chain, then those of the heads.
+    pub faults: Vec<Fault>,
+}
+
+/// Verifies entries one by one, in their order.
+#[derive(Debug)]
+pub struct Verifier {
+    chain: Arc<Chain>,
+    tip: AuditTip,
+}
+
+impl Verifier {
+    pub(super) fn new(chain: Arc<Chain>) -> Self {
+        let tip = chain.beginning();
+        Self { chain, tip }
+    }
+
+    /// The last entry that was taken.
+    pub const fn tip(&self) -> AuditTip {
+        self.tip
+    }
+
+    /// Takes the next entry.
+    ///
+    /// # Errors
+    /// [`Fault`] where it is not what the server wrote in that place.
+    pub fn take(&mut self, entry: &AuditEntry) -> Result<(), Fault> {
+        let seq = self.tip.count + 1;
+        if entry.seq > seq {
+            return Err(Fault::Missing {
+                first: seq,
+                last: entry.seq - 1,
+            });
+        }
+        let mac = self.chain.mac(&self.tip.mac, entry);
+        if entry.seq < seq || entry.mac != mac {
+            return Err(Fault::Changed { seq });
+        }
+        self.tip = AuditTip { count: seq, mac };
+        Ok(())
+    }
+}
+
+pub(super) async fn verify(
+    repository: &Repository,
+    chain: &Arc<Chain>,
+    inspection: Inspection,
+    mut known: Vec<AuditTip>,
+) -> Result<Report, AuditError> {
+    let Inspection { tip, head, dispute } = inspection;
+    let mut faults: Vec<Fault> = Vec::new();
+    let (head, untrusted) = match head? {
+        Found::Head(head) if chain.made(&head) => (Some(head.tip), None),
+        Found::Missing => (None, Some(Dispute::HeadMissing)),
+        Found::Head(_) | Found::Damaged => (None, Some(Dispute::HeadDamaged)),
+    };
+    known.sort_by_key(|known| known.count);
+    let mut verifier = Verifier::new(chain.clone());
+    let mut marks = Marks { head, known };
+    marks.pass(verifier.tip, &mut faults);
+    let (mut broken, mut last) = (None, None);
+    let mut count = 0;
+    loop {
+        let after = count;
+        let entries = repository.audit_entries().scan(after, PAGE).await?;
+        let Some(end) = entries.last() else { break };
+        count = end.seq;
+        for entry in entries {
+            if broken.is_none() {
+                match verifier.take(&entry) {
+                    Ok(()) => marks.pass(verifier.tip, &mut faults),
+                    Err(fault) => broken = Some(fault),
+                }
+            }
+            last = Some(entry);
+        }
+        // Entries that come meanwhile are the next verification's.
+        if count >= tip.count {
+            break;
+        }
+    }
+    let mut found: Vec<Fault> = broken.into_iter().collect();
+    if broken.is_none() {
+        // With a broken chain these only say again that it is broken.
+        found.append(&mut faults);
+        found.extend(marks.known.iter().map(|known| Fault::Missing {
+            first: count + 1,
+            last: known.count,
+        }));
+    }
+    let at_head = match head {
+        Some(head) if head.count > count => Some(Dispute::Cut {
+            head: head.count,
+            count,
+        }),
+        Some(head) => last.as_ref().and_then(|last| older(head.count, last)),
+        None => untrusted,
+    };
+    let cut = (count < tip.count).then_some(Dispute::Cut {
+        head: tip.count,
+        count,
+    });
+    for dispute in at_head.or(cut).into_iter().chain(dispute) {
+        let fault = Fault::Disputed(dispute);
+        if !found.contains(&fault) {
+            found.push(fault);
+        }
+    }
+    Ok(Report {
+        sound: verifier.tip,
+        count,
+        head: head.map(|head| head.count),
+        faults: found,
+    })
+}
+
+/// Heads that the chain has to pass through, those from elsewhere by count.
+struct Marks {
+    head: Option<AuditTip>,
+    known: Vec<AuditTip>,
+}
+
+impl Marks {
+    fn pass(&mut self, tip: AuditTip, faults: &mut Vec<Fault>) {
+        let seq = tip.count;
+        if self
+            .head
+            .is_some_and(|head| head.count == seq && head.mac != tip.mac)
+        {
+            faults.push(Fault::Disputed(Dispute::Rewritten { seq }));
+        }
+        let passed = self.known.partition_point(|known| known.count <= seq);
+        for known in self.known.drain(..passed) {
+            if known.mac != tip.mac {
+                faults.push(Fault::Foreign { seq });
+            }
+        }
+    }
+}

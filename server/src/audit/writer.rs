@@ -1,0 +1,490 @@
+//! The one task that appends: what arrives while a transaction is under way goes into the next one together.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::chain::Chain;
+use super::floods::Floods;
+use super::head::Found;
+use super::{AuditError, Dispute, Draft, HeadError, HeadFile, Outcome, Subject};
+use crate::clock;
+use crate::repository::{AuditEntry, AuditTip, Repository};
+
+/// Requests that one transaction answers at most.
+const MAX_TOGETHER: usize = 1_024;
+/// Entries kept in memory while they cannot be written. Operations are refused meanwhile: only those under way add to them.
+const MAX_KEPT: usize = 8_192;
+/// The log is told of the head after so many entries …
+const TELL_ENTRIES: u64 = 256;
+/// … or when it has changed since so long ago.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+const GIVEN_UP: &str = "it was given up before anything was done";
+
+pub(super) enum Request {
+    /// Nothing is done unless this is durable.
+    Begin {
+        draft: Draft,
+        answer: oneshot::Sender<Result<u64, AuditError>>,
+    },
+    /// It is done already: kept until it can be written.
+    Record {
+        draft: Draft,
+        answer: oneshot::Sender<()>,
+    },
+    Refused {
+        draft: Draft,
+        answer: oneshot::Sender<()>,
+    },
+    /// Write what is kept, or say why not.
+    Retry {
+        answer: oneshot::Sender<Result<(), AuditError>>,
+    },
+    Inspect {
+        answer: oneshot::Sender<Inspection>,
+    },
+    Accept {
+        draft: Draft,
+        answer: oneshot::Sender<Result<AuditTip, AuditError>>,
+    },
+    Close {
+        answer: oneshot::Sender<()>,
+    },
+}
+
+/// The state of the log between two commits.
+#[derive(Debug)]
+pub(super) struct Inspection {
+    pub(super) tip: AuditTip,
+    pub(super) head: Result<Found, HeadError>,
+    pub(super) dispute: Option<Dispute>,
+}
+
+pub(super) struct Writer {
+    repository: Repository,
+    chain: Arc<Chain>,
+    file: HeadFile,
+    tip: AuditTip,
+    /// The head file is not where the log ends.
+    head_behind: bool,
+    dispute: Option<Dispute>,
+    kept: VecDeque<Draft>,
+    floods: Floods,
+    told: AuditTip,
+    tell_at: Instant,
+    healthy: Arc<AtomicBool>,
+}
+
+/// An entry for the next transaction, and who waits for it.
+struct Waiting {
+    draft: Draft,
+    answer: Answer,
+}
+
+enum Answer {
+    Begin(oneshot::Sender<Result<u64, AuditError>>),
+    Record(oneshot::Sender<()>),
+    Refused(oneshot::Sender<()>),
+}
+
+impl Writer {
+    /// Finds out where the log ends and whether its head file says the same.
+    pub(super) async fn open(
+        repository: Repository,
+        chain: Arc<Chain>,
+        file: HeadFile,
+        fresh: bool,
+        healthy: Arc<AtomicBool>,
+    ) -> Result<Self, AuditError> {
+        let beginning = chain.beginning();
+        let mut writer = Self {
+            repository,
+            chain,
+            file,
+            tip: beginning,
+            head_behind: true,
+            dispute: None,
+            kept: VecDeque::new(),
+            floods: Floods::default(),
+            told: beginning,
+            tell_at: Instant::now(),
+            healthy,
+        };
+        let found = writer.file.read()?;
+        let last = writer.find_tip().await?;
+        writer.dispute = match last {
+            Err(dispute) => Some(dispute),
+            // A log just made, or a repository from before there was one.
+            Ok(_) if fresh && found == Found::Missing => None,
+            Ok(last) => writer.compare(found, last.as_ref()).await?,
+        };
+        writer.head_behind = found != Found::Head(writer.chain.head(writer.tip));
+        if let Some(dispute) = writer.dispute {
+            tracing::error!(%dispute, "the audit log takes no entries: see `portcullis audit verify`");
+        }
+        for begun in writer.repository.audit_entries().unfinished().await? {
+            writer.kept.push_back(unfinished(&begun));
+        }
+        Ok(writer)
+    }
+
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut requests = Vec::with_capacity(MAX_TOGETHER);
+        loop {
+            let received =
+                timeout_at(self.tell_at, queue.recv_many(&mut requests, MAX_TOGETHER)).await;
+            match received {
+                Ok(0) => return self.tell(),
+                Ok(_) => {
+                    if let Some(closed) = self.handle(&mut requests).await {
+                        self.tell();
+                        // Nobody waits any more.
+                        let _ = closed.send(());
+                        return;
+                    }
+                }
+                Err(_) => self.tick().await,
+            }
+        }
+    }
+
+    /// Answers all `requests`; gives whom to tell where one of them ends the log.
+    async fn handle(&mut self, requests: &mut Vec<Request>) -> Option<oneshot::Sender<()>> {
+        let mut waiting = Vec::with_capacity(requests.len());
+        let mut rest = Vec::new();
+        for request in requests.drain(..) {
+            let (draft, answer) = match request {
+                Request::Begin { draft, answer } => (draft, Answer::Begin(answer)),
+                Request::Record { draft, answer } => (draft, Answer::Record(answer)),
+                Request::Refused { draft, answer } => match self.admit(draft) {
+                    Some(draft) => (draft, Answer::Refused(answer)),
+                    None => {
+                        // Nobody waits any more where the caller was cancelled; so below.
+                        let _ = answer.send(());
+                        continue;
+                    }
+                },
+                other => {
+                    rest.push(other);
+                    continue;
+                }
+            };
+            waiting.push(Waiting { draft, answer });
+        }
+        if !waiting.is_empty() {
+            self.write(waiting).await;
+        }
+        let mut closed = None;
+        for request in rest {
+            match request {
+                Request::Retry { answer } => {
+                    let retried = self.commit(Vec::new()).await.map(|_| ());
+                    let _ = answer.send(retried);
+                }
+                Request::Inspect { answer } => {
+                    let inspection = Inspection {
+                        tip: self.tip,
+                        head: self.file.read(),
+                        dispute: self.dispute,
+                    };
+                    let _ = answer.send(inspection);
+                }
+                Request::Accept { draft, answer } => {
+                    let accepted = self.accept(draft).await;
+                    let _ = answer.send(accepted);
+                }
+                Request::Close { answer } => closed = Some(answer),
+                Request::Begin { .. } | Request::Record { .. } | Request::Refused { .. } => {}
+            }
+        }
+        closed
+    }
+
+    /// Writes entries in one transaction, and answers for each.
+    async fn write(&mut self, waiting: Vec<Waiting>) {
+        let before = self.tip.count;
+        let first = before + self.kept.len() as u64 + 1;
+        let drafts = waiting.iter().map(|one| one.draft.clone()).collect();
+        let result = self.commit(drafts).await;
+        let written = self.tip.count > before;
+        for (seq, Waiting { draft, answer }) in (first..).zip(waiting) {
+            match answer {
+                Answer::Begin(answer) => {
+                    let outcome = result.clone().map(|()| seq);
+                    let refused = outcome.is_err();
+                    let gone = answer.send(outcome).is_err();
+                    // Nothing was done, though the entry stands.
+                    if written && (refused || gone) {
+                        self.keep(draft.of(seq).ended(Outcome::Failed).detail(GIVEN_UP));
+                    }
+                }
+                Answer::Record(answer) => {
+                    if !written {
+                        self.keep(draft);
+                    }
+                    let _ = answer.send(());
+                }
+                Answer::Refused(answer) => {
+                    let _ = answer.send(());
+                }
+            }
+        }
+    }
+
+    /// Appends what is kept and `drafts`, and moves the head file. Where this fails although the tip has moved, the entries stand and
+    /// only the head file does not.
+    async fn commit(&mut self, drafts: Vec<Draft>) -> Result<(), AuditError> {
+        let committed = self.try_commit(drafts).await;
+        if let Err(error) = &committed
+            && self.healthy.swap(false, Ordering::AcqRel)
+        {
+            tracing::error!(%error, "the audit log takes no entries: what would be audited is refused until it does");
+        }
+        if committed.is_ok() {
+            self.healthy.store(self.kept.is_empty(), Ordering::Release);
+        }
+        committed
+    }
+
+    async fn try_commit(&mut self, drafts: Vec<Draft>) -> Result<(), AuditError> {
+        if let Some(dispute) = self.dispute {
+            return Err(AuditError::Disputed(dispute));
+        }
+        if self.head_behind {
+            self.write_head().await?;
+        }
+        if drafts.is_empty() && self.kept.is_empty() {
+            return Ok(());
+        }
+        let first = self.tip.count + 1;
+        let time_ms = clock::now().0;
+        let mut tip = self.tip;
+        let mut entries = Vec::with_capacity(self.kept.len() + drafts.len());
+        for draft in self.kept.iter().chain(&drafts) {
+            let mut entry = AuditEntry {
+                seq: tip.count + 1,
+                commit_first: first,
+                time_ms,
+                subject: draft.subject.to_string(),
+                action: draft.action.clone(),
+                object: draft.object.clone(),
+                outcome: draft.outcome.name().to_owned(),
+                begun: draft.begun,
+                detail: draft.detail.clone(),
+                mac: Vec::new(),
+            };
+            tip = AuditTip {
+                count: entry.seq,
+                mac: self.chain.mac(&tip.mac, &entry),
+            };
+            entry.mac = tip.mac.to_vec();
+            entries.push(entry);
+        }
+        let log = self.repository.audit_entries();
+        if let Err(moved) = log.append(self.tip, entries).await? {
+            self.dispute = Some(moved.into());
+            return Err(AuditError::Disputed(moved.into()));
+        }
+        self.kept.clear();
+        self.tip = tip;
+        self.head_behind = true;
+        self.write_head().await?;
+        if self.tip.count - self.told.count >= TELL_ENTRIES {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    async fn write_head(&mut self) -> Result<(), AuditError> {
+        let head = self.chain.head(self.tip);
+        let file = self.file.clone();
+        tokio::task::spawn_blocking(move || file.write(&head))
+            .await
+            .map_err(|_| AuditError::Closed)??;
+        self.head_behind = false;
+        Ok(())
+    }
+
+    /// Goes on from the last entry that is there, whatever the head file says.
+    async fn accept(&mut self, draft: Draft) -> Result<AuditTip, AuditError> {
+        let dispute = self.dispute.ok_or(AuditError::Undisputed)?;
+        let found = match self.file.read()? {
+            Found::Head(head) => format!(
+                "the head file said {} {}",
+                head.tip.count,
+                HEXLOWER.encode(&head.tip.mac)
+            ),
+            Found::Missing => "the head file was missing".to_owned(),
+            Found::Damaged => "the head file was damaged".to_owned(),
+        };
+        // An entry that was changed is gone on from, too: `verify` goes on telling of it.
+        let _ = self.find_tip().await?;
+        let before = self.tip;
+        // What was kept may tell of entries that are not there any more.
+        self.kept.retain(|kept| kept.begun <= before.count);
+        let detail = format!(
+            "{}; accepted: {dispute}; {found}; the repository {} {}",
+            draft.detail,
+            before.count,
+            HEXLOWER.encode(&before.mac)
+        );
+        self.dispute = None;
+        // The head file stays as it is until the acceptance is written.
+        self.head_behind = false;
+        let accepted = self.commit(vec![draft.detail(&detail)]).await;
+        if accepted.is_err() && self.tip == before {
+            self.dispute = Some(dispute);
+        }
+        accepted?;
+        tracing::warn!(%dispute, "an administrator accepted the audit log as it is");
+        self.tell();
+        Ok(self.tip)
+    }
+
+    /// Sets the tip to the last entry of the repository, and checks that entry.
+    async fn find_tip(&mut self) -> Result<Result<Option<AuditEntry>, Dispute>, AuditError> {
+        let entries = self.repository.audit_entries();
+        let Some(last) = entries.last().await? else {
+            self.tip = self.chain.beginning();
+            return Ok(Ok(None));
+        };
+        let changed = Dispute::LastChanged { seq: last.seq };
+        let Ok(mac) = last.mac.as_slice().try_into() else {
+            return Ok(Err(changed));
+        };
+        self.tip = AuditTip {
+            count: last.seq,
+            mac,
+        };
+        let before = match last.seq {
+            1 => self.chain.beginning().mac.to_vec(),
+            seq => {
+                let before = entries.scan(seq.saturating_sub(2), 1).await?;
+                before.into_iter().next().unwrap_or_default().mac
+            }
+        };
+        if self.chain.mac(&before, &last) == mac {
+            Ok(Ok(Some(last)))
+        } else {
+            Ok(Err(changed))
+        }
+    }
+
+    /// In what the head file disagrees with the log's end.
+    async fn compare(
+        &self,
+        found: Found,
+        last: Option<&AuditEntry>,
+    ) -> Result<Option<Dispute>, AuditError> {
+        let head = match found {
+            Found::Missing => return Ok(Some(Dispute::HeadMissing)),
+            Found::Damaged => return Ok(Some(Dispute::HeadDamaged)),
+            Found::Head(head) if !self.chain.made(&head) => return Ok(Some(Dispute::HeadDamaged)),
+            Found::Head(head) => head.tip,
+        };
+        let count = self.tip.count;
+        if head.count > count {
+            let head = head.count;
+            return Ok(Some(Dispute::Cut { head, count }));
+        }
+        let known = match head.count {
+            0 => self.chain.beginning().mac.to_vec(),
+            seq => {
+                let entries = self.repository.audit_entries();
+                let entry = entries.scan(seq - 1, 1).await?.into_iter().next();
+                entry
+                    .filter(|entry| entry.seq == seq)
+                    .unwrap_or_default()
+                    .mac
+            }
+        };
+        if known != head.mac {
+            return Ok(Some(Dispute::Rewritten { seq: head.count }));
+        }
+        Ok(last.and_then(|last| older(head.count, last)))
+    }
+
+    fn admit(&mut self, draft: Draft) -> Option<Draft> {
+        let silent = self.floods.admit(&draft.subject, clock::now())?;
+        tracing::warn!(
+            subject = %draft.subject,
+            method = draft.action,
+            reason = draft.detail,
+            silent,
+            "refused an administrator's request"
+        );
+        if silent == 0 {
+            return Some(draft);
+        }
+        let detail = format!(
+            "{} (and {silent} more before, not written one by one)",
+            draft.detail
+        );
+        Some(draft.detail(&detail))
+    }
+
+    fn keep(&mut self, draft: Draft) {
+        if self.kept.len() >= MAX_KEPT {
+            tracing::error!(subject = %draft.subject, action = draft.action, object = draft.object,
+                outcome = draft.outcome.name(), "an audit entry found no room and is lost but for this line");
+            return;
+        }
+        self.kept.push_back(draft);
+        self.healthy.store(false, Ordering::Release);
+    }
+
+    async fn tick(&mut self) {
+        let silenced: Vec<_> = self
+            .floods
+            .due(clock::now())
+            .into_iter()
+            .map(|(subject, silent)| {
+                Draft::new(subject, "refused requests", "", Outcome::Refused)
+                    .detail(&format!("{silent} more, not written one by one"))
+            })
+            .collect();
+        if !silenced.is_empty() || !self.kept.is_empty() || self.head_behind {
+            // Tried again with the next request; the failure was told when it began.
+            let _ = self.commit(silenced).await;
+        }
+        self.tell();
+    }
+
+    /// Tells the log where the audit log ends: what is told there, nobody takes back by writing to this host's files.
+    fn tell(&mut self) {
+        self.tell_at = Instant::now() + TELL_EVERY;
+        if self.told != self.tip {
+            self.told = self.tip;
+            tracing::info!(
+                count = self.tip.count,
+                mac = HEXLOWER.encode(&self.tip.mac),
+                "audit head"
+            );
+        }
+    }
+}
+
+/// A head file may be behind by the last commit, which a crash may have cut off from it, and by no more.
+pub(super) fn older(head: u64, last: &AuditEntry) -> Option<Dispute> {
+    (head + 1 < last.commit_first).then_some(Dispute::HeadOlder {
+        head,
+        count: last.seq,
+    })
+}
+
+fn unfinished(begun: &AuditEntry) -> Draft {
+    Draft::new(
+        Subject::server(),
+        &begun.action,
+        &begun.object,
+        Outcome::Unknown,
+    )
+    .of(begun.seq)
+    .detail("the server ended before its outcome was known")
+}

@@ -1,0 +1,302 @@
+//! The rows of the audit log. What they mean, and what chains them, is `crate::audit`'s.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{OptionalExtension, Row, Transaction};
+use zeroize::Zeroizing;
+
+use super::{Place, ProtectedType, Repository, RepositoryError, sealed_values};
+
+/// Bytes of the key and of the MACs of the chain.
+pub const AUDIT_MAC_LEN: usize = 32;
+
+const COLUMNS: &str =
+    "seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac";
+
+/// An entry as it is stored. What was read may have been changed by anybody: only its MAC says that it was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// 1, 2, … without a gap.
+    pub seq: u64,
+    /// The first entry that was written in the same transaction.
+    pub commit_first: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Who.
+    pub subject: String,
+    /// What.
+    pub action: String,
+    /// On what; empty: on the server itself.
+    pub object: String,
+    /// What came of it.
+    pub outcome: String,
+    /// The entry `begun` that this is the outcome of; 0: of none.
+    pub begun: u64,
+    /// More, in words; never a secret.
+    pub detail: String,
+    /// The MAC over the one before and all of the above.
+    pub mac: Vec<u8>,
+}
+
+/// The end of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditTip {
+    /// How many entries there are.
+    pub count: u64,
+    /// The MAC of the last one; of an empty log, the chain's beginning.
+    pub mac: [u8; AUDIT_MAC_LEN],
+}
+
+/// The last entry is not the one that the chain was to go on from: somebody else wrote to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the end of the audit log is not where this server left it: somebody else wrote to the repository"
+)]
+pub struct TipMoved;
+
+/// Which entries a list is to hold. Empty texts and zeros select everything.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Before this entry.
+    pub before: u64,
+    /// Not earlier, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Not later, in milliseconds since 1970.
+    pub until_ms: u64,
+    /// A part of the subject.
+    pub subject: String,
+    /// A part of the action.
+    pub action: String,
+    /// A part of the object.
+    pub object: String,
+    /// The whole outcome.
+    pub outcome: String,
+    /// With the entries `begun` whose outcome is there.
+    pub with_begun: bool,
+}
+
+/// The audit log.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditEntries<'a> {
+    repository: &'a Repository,
+}
+
+impl<'a> AuditEntries<'a> {
+    pub(super) const fn new(repository: &'a Repository) -> Self {
+        Self { repository }
+    }
+
+    /// The key of the chain. Where there is none and no entry yet, `fresh` becomes it; the flag says so.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; `Damaged` where there are entries and no key.
+    pub async fn key_or(
+        &self,
+        fresh: Zeroizing<[u8; AUDIT_MAC_LEN]>,
+    ) -> Result<(Zeroizing<[u8; AUDIT_MAC_LEN]>, bool), RepositoryError> {
+        let sealer = self.repository.sealer.clone();
+        let find = move |transaction: &Transaction<'_>| {
+            let Some(sealed) = sealed_values::find(transaction, &KEY_PLACE)? else {
+                return Ok(None);
+            };
+            let bytes = sealer.open(&KEY_PLACE, &sealed)?;
+            let key = <[u8; AUDIT_MAC_LEN]>::try_from(bytes.as_slice()).map(Zeroizing::new);
+            key.map(Some)
+                .map_err(|_| RepositoryError::damaged("audit key"))
+        };
+        if let Some(key) = self.repository.database.read(find).await? {
+            return Ok((key, false));
+        }
+        let sealed = self.repository.sealer.seal(&KEY_PLACE, fresh.as_slice());
+        self.repository
+            .database
+            .write(move |transaction| {
+                if last(transaction)?.is_some() {
+                    return Err(RepositoryError::damaged("audit log: its key is gone"));
+                }
+                sealed_values::put(transaction, &KEY_PLACE, &sealed)
+            })
+            .await?;
+        Ok((fresh, true))
+    }
+
+    /// The last entry; `None`: the log is empty.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn last(&self) -> Result<Option<AuditEntry>, RepositoryError> {
+        self.repository.database.read(last).await
+    }
+
+    /// Appends entries, of which the first follows on `tip`, in one transaction.
+    ///
+    /// # Errors
+    /// [`RepositoryError`], or within it [`TipMoved`]: none was appended then.
+    pub async fn append(
+        &self,
+        tip: AuditTip,
+        entries: Vec<AuditEntry>,
+    ) -> Result<Result<(), TipMoved>, RepositoryError> {
+        self.repository
+            .database
+            .write(move |transaction| {
+                let unmoved = match last(transaction)? {
+                    None => tip.count == 0,
+                    Some(last) => last.seq == tip.count && last.mac == tip.mac,
+                };
+                if !unmoved {
+                    return Ok(Err(TipMoved));
+                }
+                let mut statement = transaction.prepare_cached(
+                    "INSERT INTO audit_entries
+                     (seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                )?;
+                for entry in &entries {
+                    statement.execute((
+                        to_sql(entry.seq),
+                        to_sql(entry.commit_first),
+                        to_sql(entry.time_ms),
+                        &entry.subject,
+                        &entry.action,
+                        &entry.object,
+                        &entry.outcome,
+                        to_sql(entry.begun),
+                        &entry.detail,
+                        &entry.mac,
+                    ))?;
+                }
+                Ok(Ok(()))
+            })
+            .await
+    }
+
+    /// The first `limit` entries after `after`, oldest first.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn scan(&self, after: u64, limit: u32) -> Result<Vec<AuditEntry>, RepositoryError> {
+        self.repository
+            .database
+            .read(move |transaction| {
+                let mut statement = transaction.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM audit_entries WHERE seq > ?1 ORDER BY seq LIMIT ?2"
+                ))?;
+                let rows = statement.query_map((to_sql(after), limit), read)?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// At most `limit` of the entries that `filter` selects, newest first.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn page(
+        &self,
+        filter: AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, RepositoryError> {
+        self.repository
+            .database
+            .read(move |transaction| {
+                let mut statement = transaction.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM audit_entries AS e
+                     WHERE seq > 0 AND (?1 = 0 OR seq < ?1) AND time_ms >= ?2 AND (?3 = 0 OR time_ms <= ?3)
+                       AND instr(subject, ?4) > 0 AND instr(action, ?5) > 0 AND instr(object, ?6) > 0
+                       AND (?7 = '' OR outcome = ?7)
+                       AND (?8 OR outcome <> 'begun'
+                            OR NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0))
+                     ORDER BY seq DESC LIMIT ?9"
+                ))?;
+                let rows = statement.query_map(
+                    (
+                        to_sql(filter.before),
+                        to_sql(filter.since_ms),
+                        to_sql(filter.until_ms),
+                        &filter.subject,
+                        &filter.action,
+                        &filter.object,
+                        &filter.outcome,
+                        filter.with_begun,
+                        limit,
+                    ),
+                    read,
+                )?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// The entries `begun` without an outcome, oldest first.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn unfinished(&self) -> Result<Vec<AuditEntry>, RepositoryError> {
+        self.repository
+            .database
+            .read(move |transaction| {
+                let mut statement = transaction.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM audit_entries AS e WHERE outcome = 'begun'
+                       AND NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0)
+                     ORDER BY seq"
+                ))?;
+                let rows = statement.query_map([], read)?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+}
+
+const KEY_PLACE: Place<'static> = Place {
+    kind: ProtectedType::AuditKey,
+    owner: b"audit log",
+    field: "key",
+};
+
+fn last(transaction: &Transaction<'_>) -> Result<Option<AuditEntry>, RepositoryError> {
+    Ok(transaction
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM audit_entries ORDER BY seq DESC LIMIT 1"
+        ))?
+        .query_row([], read)
+        .optional()?)
+}
+
+/// Reads a row whatever somebody wrote into it: the MAC tells what is wrong with it, an error here would only hide which row it is.
+fn read(row: &Row<'_>) -> Result<AuditEntry, rusqlite::Error> {
+    Ok(AuditEntry {
+        seq: number(row, 0)?,
+        commit_first: number(row, 1)?,
+        time_ms: number(row, 2)?,
+        subject: text(row, 3)?,
+        action: text(row, 4)?,
+        object: text(row, 5)?,
+        outcome: text(row, 6)?,
+        begun: number(row, 7)?,
+        detail: text(row, 8)?,
+        mac: bytes(row, 9)?,
+    })
+}
+
+fn number(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
+    Ok(match row.get_ref(column)? {
+        // A negative one was never written here, nor is its like above 2^63.
+        ValueRef::Integer(number) => number.cast_unsigned(),
+        _ => u64::MAX,
+    })
+}
+
+fn text(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
+    Ok(String::from_utf8_lossy(&bytes(row, column)?).into_owned())
+}
+
+fn bytes(row: &Row<'_>, column: usize) -> Result<Vec<u8>, rusqlite::Error> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+        _ => Vec::new(),
+    })
+}
+
+fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
