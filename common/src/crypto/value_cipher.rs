@@ -7,7 +7,7 @@ use aes_gcm::{Aes256Gcm, KeyInit};
 use zeroize::Zeroizing;
 
 use super::mac::{self, MacKey};
-use super::tdes::{self, Tdes};
+use super::tdes::Keystream;
 use crate::secret::KeyBytes;
 use crate::secret::locked::{Locked, LockedBytes};
 
@@ -29,7 +29,7 @@ pub(crate) enum ValueFlaw {
 
 /// The keys of one value, ready for use.
 pub(crate) enum ValueCipher {
-    Tdes { cipher: Tdes, mac: MacKey },
+    Tdes { keystream: Keystream, mac: MacKey },
     Aes256(Locked<Aes256Gcm>),
 }
 
@@ -38,7 +38,7 @@ impl ValueCipher {
     pub(crate) fn new(key: &KeyBytes, mac_key: impl FnOnce() -> LockedBytes<32>) -> Self {
         match key {
             KeyBytes::Tdes(bytes) => Self::Tdes {
-                cipher: Tdes::new(bytes),
+                keystream: Keystream::new(bytes),
                 mac: MacKey::new(&mac_key()),
             },
             KeyBytes::Aes256(bytes) => {
@@ -52,8 +52,8 @@ impl ValueCipher {
     pub(crate) fn seal(self, associated: &[u8], buffer: &mut Vec<u8>, start: usize) {
         let text = buffer.get_mut(start..).unwrap_or_default();
         match self {
-            Self::Tdes { cipher, mac } => {
-                apply_counter_mode(&cipher, text);
+            Self::Tdes { mut keystream, mac } => {
+                keystream.apply(text);
                 let tag = mac.tag(&[associated, text]).to_bytes();
                 buffer.extend_from_slice(&tag);
             }
@@ -75,14 +75,14 @@ impl ValueCipher {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, ValueFlaw> {
         match self {
-            Self::Tdes { cipher, mac } => {
+            Self::Tdes { mut keystream, mac } => {
                 let (text, tag) = sealed
                     .split_last_chunk::<{ mac::TAG_LEN }>()
                     .ok_or(ValueFlaw::Short)?;
                 mac.verify(&[associated, text], tag)
                     .map_err(|_| ValueFlaw::Forged)?;
                 let mut value = Zeroizing::new(text.to_vec());
-                apply_counter_mode(&cipher, &mut value);
+                keystream.apply(&mut value);
                 Ok(value)
             }
             Self::Aes256(cipher) => {
@@ -100,16 +100,6 @@ impl ValueCipher {
                     .map_err(|_| ValueFlaw::Forged)?;
                 Ok(value)
             }
-        }
-    }
-}
-
-fn apply_counter_mode(cipher: &Tdes, text: &mut [u8]) {
-    for (counter, chunk) in text.chunks_mut(tdes::BLOCK_LEN).enumerate() {
-        let mut block = Zeroizing::new((counter as u64).to_be_bytes());
-        cipher.encrypt(&mut block);
-        for (byte, key) in chunk.iter_mut().zip(block.iter()) {
-            *byte ^= key;
         }
     }
 }

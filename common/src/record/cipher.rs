@@ -4,11 +4,11 @@ use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use zeroize::Zeroize;
 
-use super::keystream::{self, Keystream};
 use super::{HEADER_LEN, RecordError, TAG_LEN};
 use crate::crypto::kdf::{Label, Purpose, derive_key, expand_label};
 use crate::crypto::mac::MacKey;
 use crate::crypto::suites::Suite;
+use crate::crypto::tdes::{self, Keystream};
 use crate::id::KeyKind;
 use crate::secret::TrafficSecret;
 use crate::secret::locked::{Locked, LockedBytes};
@@ -19,10 +19,7 @@ const IV_LEN: usize = 12;
 /// The keys of one epoch, ready for use: the one place that knows how a suite enciphers.
 pub(super) enum EpochCipher {
     /// Encrypt-then-MAC.
-    TdesCtrHmacSha256 {
-        keystream: Locked<Keystream>,
-        mac: MacKey,
-    },
+    TdesCtrHmacSha256 { keystream: Keystream, mac: MacKey },
     Aes256Gcm {
         cipher: Locked<Aes256Gcm>,
         iv: [u8; IV_LEN],
@@ -44,12 +41,12 @@ impl EpochCipher {
                     label(Purpose::TrafficKey),
                     &[],
                 );
-                let mut key = LockedBytes::<{ keystream::KEY_LEN }>::zeroed();
+                let mut key = LockedBytes::<{ tdes::KEY_LEN }>::zeroed();
                 key.copy_from_slice(derived.expose());
                 let mac_key: LockedBytes<32> =
                     expand_label(secret.expose(), label(Purpose::TrafficMacKey), &[]);
                 Self::TdesCtrHmacSha256 {
-                    keystream: Locked::make(|| Keystream::new(&key)),
+                    keystream: Keystream::new(&key),
                     mac: MacKey::new(&mac_key),
                 }
             }
@@ -130,7 +127,7 @@ impl Drop for EpochCipher {
 /// continuous keystream uses.
 pub(super) fn cost(suite: Suite, plaintext_len: usize) -> u64 {
     let block = match suite {
-        Suite::TdesCtrHmacSha256 => keystream::BLOCK_LEN,
+        Suite::TdesCtrHmacSha256 => tdes::BLOCK_LEN,
         Suite::Aes256Gcm => 16,
     };
     plaintext_len.div_ceil(block).max(1) as u64

@@ -12,7 +12,6 @@
 
 mod cipher;
 mod direction;
-mod keystream;
 mod open;
 mod seal;
 

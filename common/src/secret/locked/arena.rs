@@ -2,7 +2,7 @@
 //!
 //! A chunk is 64 KiB of pages between two that nothing may touch, so that no overrun of the ordinary heap reaches a key and
 //! none of a key's reaches it. It is cut into runs of 4 KiB, each of which holds slots of one size, a power of two. What is
-//! larger than half a run gets a chunk of its own. Slots that are given back are wiped and used again; chunks of slots
+//! larger than a run gets a chunk of its own. Slots that are given back are wiped and used again; chunks of slots
 //! are never unmapped, so their number follows the most that was ever needed at one time.
 
 use std::alloc::{Layout, handle_alloc_error};
@@ -19,7 +19,7 @@ use super::{NotLocked, pages};
 
 const RUN: usize = 4096;
 const SMALLEST: usize = 32;
-const LARGEST: usize = RUN / 2;
+const LARGEST: usize = RUN;
 /// One for each power of two from the smallest to the largest slot.
 const CLASSES: usize = (LARGEST / SMALLEST).ilog2() as usize + 1;
 

@@ -1,0 +1,103 @@
+//! What the kernel asks of a register.
+
+use super::circuits;
+
+/// A register of `WORDS` words of 64 bits, with gates of two inputs.
+pub(super) trait Register: Copy {
+    const WORDS: usize;
+
+    fn xor(self, other: Self) -> Self;
+    fn and(self, other: Self) -> Self;
+    fn or(self, other: Self) -> Self;
+    /// `self & !other`.
+    fn without(self, other: Self) -> Self;
+    /// Every word shifted towards its high end.
+    fn left(self, places: i32) -> Self;
+    /// Every word shifted towards its low end.
+    fn right(self, places: i32) -> Self;
+    /// All ones or all zeros, as `word` is.
+    fn spread(word: u32) -> Self;
+    /// The first `WORDS` of `words`.
+    fn from_words(words: &[u64; 8]) -> Self;
+    /// Adds the words to the first bytes of `data`, the lowest byte of a word first. Does nothing where they are too few.
+    fn add(self, data: &mut [u8]);
+}
+
+/// Gates of three inputs.
+#[cfg(any(test, feature = "simd"))]
+pub(super) trait Tables: Copy {
+    /// Of `TABLE`, for each bit of the three, the bit of number `4a + 2b + c`.
+    fn lut<const TABLE: i32>(a: Self, b: Self, c: Self) -> Self;
+}
+
+/// A register that the kernel runs on.
+pub(super) trait Word: Register {
+    /// S-box `BOX`, from 0, on six inputs, the first being the most significant, as of the four outputs. Those of
+    /// [`circuits::INVERTED`] are inverted.
+    fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4];
+
+    /// In every word, exchanges the bits of `a` that are not in `low` with those of `b` that are, `places` lower.
+    #[inline(always)]
+    fn exchange(a: Self, b: Self, places: i32, low: Self) -> (Self, Self) {
+        let changed = a.right(places).xor(b).and(low);
+        (a.xor(changed.left(places)), b.xor(changed))
+    }
+}
+
+impl Register for u64 {
+    const WORDS: usize = 1;
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        self ^ other
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        self & other
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        self | other
+    }
+
+    #[inline(always)]
+    fn without(self, other: Self) -> Self {
+        self & !other
+    }
+
+    #[inline(always)]
+    fn left(self, places: i32) -> Self {
+        self << places
+    }
+
+    #[inline(always)]
+    fn right(self, places: i32) -> Self {
+        self >> places
+    }
+
+    #[inline(always)]
+    fn spread(word: u32) -> Self {
+        i64::from(word.cast_signed()).cast_unsigned()
+    }
+
+    #[inline(always)]
+    fn from_words(words: &[u64; 8]) -> Self {
+        words[0]
+    }
+
+    #[inline(always)]
+    fn add(self, data: &mut [u8]) {
+        if let Some(bytes) = data.first_chunk_mut() {
+            *bytes = (Self::from_le_bytes(*bytes) ^ self).to_le_bytes();
+        }
+    }
+}
+
+impl Word for u64 {
+    #[inline(always)]
+    fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
+        circuits::two::substitute::<Self, BOX>(inputs)
+    }
+}
