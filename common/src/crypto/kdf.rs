@@ -58,11 +58,19 @@ pub enum Purpose {
     SealedValueKey,
     /// Server key to the key of the MAC of one sealed value.
     SealedValueMacKey,
+    /// Default key to the storage secret of a repository without protection.
+    DefaultStorageSecret,
+    /// Default key to the export secret of an export without protection.
+    DefaultExportSecret,
+    /// Export secret to the key that wraps one exported key.
+    ExportKek,
+    /// Export secret to the key of the MAC over an export.
+    ExportMacKey,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Diversify,
         Self::GatewayProof,
         Self::ServerProof,
@@ -85,6 +93,10 @@ impl Purpose {
         Self::StorageMacKey,
         Self::SealedValueKey,
         Self::SealedValueMacKey,
+        Self::DefaultStorageSecret,
+        Self::DefaultExportSecret,
+        Self::ExportKek,
+        Self::ExportMacKey,
     ];
 
     /// Its word in the label.
@@ -112,6 +124,10 @@ impl Purpose {
             Self::StorageMacKey => "storage mac key",
             Self::SealedValueKey => "sealed value key",
             Self::SealedValueMacKey => "sealed value mac key",
+            Self::DefaultStorageSecret => "default storage secret",
+            Self::DefaultExportSecret => "default export secret",
+            Self::ExportKek => "export kek",
+            Self::ExportMacKey => "export mac key",
         }
     }
 }

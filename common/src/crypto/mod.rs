@@ -1,5 +1,6 @@
 //! The ciphers and derivations, each from its standard.
 
+pub mod export;
 pub mod kdf;
 pub mod key_wrap;
 pub mod mac;

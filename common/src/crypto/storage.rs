@@ -13,7 +13,7 @@ use super::key_wrap;
 use super::mac::{self, MacKey};
 use super::value_cipher::{MAX_TAG_LEN, SALT_LEN, ValueCipher, ValueFlaw};
 use crate::id::{KeyId, KeyKind};
-use crate::secret::{KeyEncryptionKey, ServerKey, StorageSecret};
+use crate::secret::{DEFAULT_KEY, KeyEncryptionKey, ServerKey, StorageSecret};
 
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 1 + KeyId::LEN + SALT_LEN;
@@ -124,6 +124,13 @@ fn value_cipher(key: &ServerKey, salt: &[u8; SALT_LEN]) -> ValueCipher {
     ValueCipher::new(&cipher_key, || {
         expand_label(&prk, label(Purpose::SealedValueMacKey, kind), salt)
     })
+}
+
+/// The storage secret of a repository without protection: derived from the compiled-in default key, and public as that is.
+pub fn default_storage_secret() -> StorageSecret {
+    let prk = extract_unsalted(&[&DEFAULT_KEY]);
+    let label = label(Purpose::DefaultStorageSecret, KeyKind::Tdes);
+    StorageSecret::from(expand_label(&prk, label, &[]))
 }
 
 fn protection_keys(secret: &StorageSecret, id: KeyId) -> (KeyEncryptionKey, MacKey) {

@@ -232,8 +232,12 @@ secret_role!(
     TrafficSecret
 );
 secret_role!(
-    /// 256 random bits kept apart from the repository: they open its server keys.
+    /// 256 random bits that open a repository's server keys. The repository holds them encrypted only, if at all.
     StorageSecret
+);
+secret_role!(
+    /// 256 random bits that open the keys in one export. The export holds them encrypted under its passphrase.
+    ExportSecret
 );
 
 /// The 168-bit default key, compiled into both programs and therefore public: it authenticates nobody.

@@ -15,13 +15,16 @@ pub(super) fn of_repository(error: &RepositoryError) -> Status {
         RepositoryError::NotFound { .. } | RepositoryError::NoSuchKey(_) => {
             Status::not_found(message)
         }
-        RepositoryError::ServerKeyGone(_) => Status::aborted(message),
+        RepositoryError::ServerKeyGone(_) | RepositoryError::ProtectionChanged => {
+            Status::aborted(message)
+        }
         RepositoryError::Busy | RepositoryError::Closed => Status::unavailable(message),
         RepositoryError::Full
         | RepositoryError::Open { .. }
         | RepositoryError::Missing { .. }
         | RepositoryError::NewerSchema { .. }
         | RepositoryError::Damaged(_)
+        | RepositoryError::NotScrubbed { .. }
         | RepositoryError::Sealed(_)
         | RepositoryError::Storage(_) => {
             tracing::error!(%error, "the repository failed");

@@ -27,7 +27,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Makes the repository, its secret and the first keys.
-    Init,
+    Init(init::InitArgs),
     /// Runs the server until SIGTERM or SIGINT.
     Serve,
     /// Checks the configuration, the permissions and that the secret opens the repository.
@@ -52,7 +52,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     crate::serve::hardening::forbid_core_dumps()?;
     let config = || Config::load(arguments.config.as_deref());
     match &arguments.verb {
-        Verb::Init => init::run(&config()?)?,
+        Verb::Init(arguments) => init::run(&config()?, arguments)?,
         Verb::Serve => serve::run(config()?)?,
         Verb::Validate => {
             let file = arguments.config.clone();

@@ -56,8 +56,8 @@ pub enum ConfigError {
 pub struct Config {
     /// The folder of the repository.
     pub data_dir: PathBuf,
-    /// The file with the secret that opens the repository's keys.
-    pub secret_file: PathBuf,
+    /// Where the secret that opens the repository's keys comes from.
+    pub secret: SecretSource,
     /// The admin API.
     pub admin: Admin,
     /// Who may do what through it.
@@ -74,6 +74,17 @@ pub struct Config {
     pub keys: Keys,
     /// What is logged, and how.
     pub log: Log,
+}
+
+/// Where the secret that opens the repository's keys comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file of mode 0600 (`secret_file`).
+    File(PathBuf),
+    /// A credential of the service, by systemd (`secret_credential`).
+    Credential(String),
+    /// Whoever starts the server types it (`secret_prompt`).
+    Prompt,
 }
 
 /// `[admin]`
@@ -215,12 +226,16 @@ impl Config {
     /// [`ConfigError::Invalid`], `Contradiction`.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let file: File = toml::from_str(text).map_err(|error| invalid(&error, text, path))?;
-        let config = Self::from(file);
+        let contradiction = |message| ConfigError::Contradiction {
+            path: path.to_owned(),
+            message,
+        };
+        let secret = file.secret().map_err(contradiction)?;
+        let config = file.with(secret);
         if config.links.backoff_min > config.links.backoff_max {
-            return Err(ConfigError::Contradiction {
-                path: path.to_owned(),
-                message: "[links] backoff_min is longer than backoff_max: give the same or a shorter time",
-            });
+            return Err(contradiction(
+                "[links] backoff_min is longer than backoff_max: give the same or a shorter time",
+            ));
         }
         if config.admin.socket_group.is_none() && !config.capabilities.is_empty() {
             return Err(ConfigError::Contradiction {
@@ -239,7 +254,9 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        File::default().into()
+        let file = File::default();
+        let secret = file.default_secret();
+        file.with(secret)
     }
 }
 
@@ -251,6 +268,9 @@ struct File {
     data_dir: PathBuf,
     #[serde(deserialize_with = "values::optional_path")]
     secret_file: Option<PathBuf>,
+    #[serde(deserialize_with = "values::optional_credential")]
+    secret_credential: Option<String>,
+    secret_prompt: bool,
     admin: Admin,
     capabilities: Capabilities,
     audit: Audit,
@@ -270,27 +290,51 @@ struct Audit {
     calls: bool,
 }
 
-impl From<File> for Config {
-    fn from(file: File) -> Self {
-        Self {
-            secret_file: file
-                .secret_file
-                .unwrap_or_else(|| file.data_dir.join("server.secret")),
+impl File {
+    fn secret(&self) -> Result<SecretSource, &'static str> {
+        match (
+            &self.secret_file,
+            &self.secret_credential,
+            self.secret_prompt,
+        ) {
+            (None, None, false) => Ok(self.default_secret()),
+            (Some(path), None, false) => Ok(SecretSource::File(path.clone())),
+            (None, Some(name), false) => Ok(SecretSource::Credential(name.clone())),
+            (None, None, true) => Ok(SecretSource::Prompt),
+            (Some(_), Some(_), _) => {
+                Err("secret_file and secret_credential are both given: leave one of them out")
+            }
+            (Some(_), None, true) => {
+                Err("secret_file is given and secret_prompt is true: leave one of them out")
+            }
+            (None, Some(_), true) => {
+                Err("secret_credential is given and secret_prompt is true: leave one of them out")
+            }
+        }
+    }
+
+    fn default_secret(&self) -> SecretSource {
+        SecretSource::File(self.data_dir.join("server.secret"))
+    }
+
+    fn with(self, secret: SecretSource) -> Config {
+        Config {
+            secret,
             audit: audit::Settings {
-                head_file: file
+                head_file: self
                     .audit
                     .head_file
-                    .unwrap_or_else(|| beside(&file.data_dir).join("head")),
-                calls: file.audit.calls,
+                    .unwrap_or_else(|| beside(&self.data_dir).join("head")),
+                calls: self.audit.calls,
             },
-            data_dir: file.data_dir,
-            admin: file.admin,
-            capabilities: file.capabilities,
-            dial_out: file.dial_out,
-            channel: file.channel,
-            links: file.links,
-            keys: file.keys,
-            log: file.log,
+            data_dir: self.data_dir,
+            admin: self.admin,
+            capabilities: self.capabilities,
+            dial_out: self.dial_out,
+            channel: self.channel,
+            links: self.links,
+            keys: self.keys,
+            log: self.log,
         }
     }
 }
@@ -300,6 +344,8 @@ impl Default for File {
         Self {
             data_dir: "/var/lib/portcullis".into(),
             secret_file: None,
+            secret_credential: None,
+            secret_prompt: false,
             admin: Admin::default(),
             capabilities: Capabilities::default(),
             audit: Audit::default(),
@@ -529,13 +575,42 @@ mod tests {
     fn the_secret_lies_in_the_data_folder_and_the_head_file_beside_it_unless_told() {
         let config = parse("data_dir = \"/srv/p\"").unwrap();
         assert_eq!(config.audit.head_file, Path::new("/srv/p-audit/head"));
-        assert_eq!(config.secret_file, Path::new("/srv/p/server.secret"));
+        assert_eq!(
+            config.secret,
+            SecretSource::File("/srv/p/server.secret".into())
+        );
         let config = parse("secret_file = \"/run/secret\"").unwrap();
-        assert_eq!(config.secret_file, Path::new("/run/secret"));
+        assert_eq!(config.secret, SecretSource::File("/run/secret".into()));
+        let config = parse("secret_credential = \"portcullis\"").unwrap();
+        assert_eq!(config.secret, SecretSource::Credential("portcullis".into()));
+        let config = parse("secret_prompt = true").unwrap();
+        assert_eq!(config.secret, SecretSource::Prompt);
         assert_eq!(
             parse("[dial_out]\nlisten = \"\"").unwrap().dial_out.listen,
             None
         );
+    }
+
+    #[test]
+    fn two_sources_of_the_secret_contradict_each_other() {
+        let (file, credential, prompt) = (
+            "secret_file = \"/run/secret\"\n",
+            "secret_credential = \"portcullis\"\n",
+            "secret_prompt = true\n",
+        );
+        for (one, other) in [(file, credential), (file, prompt), (credential, prompt)] {
+            let error = parse(&format!("{one}{other}")).unwrap_err().to_string();
+            for text in [one, other] {
+                let (key, _) = text.split_once(' ').unwrap();
+                assert!(error.contains(key), "{error}");
+            }
+            assert!(error.starts_with("server.toml: "), "{error}");
+        }
+        for name in ["../x", "a/b", ".", "with blank"] {
+            let text = format!("secret_credential = {name:?}");
+            let error = parse(&text).unwrap_err().to_string();
+            assert!(error.contains("a credential's name"), "{error}");
+        }
     }
 
     #[test]

@@ -58,6 +58,20 @@ pub(super) fn optional_path<'de, D: Deserializer<'de>>(
     absolute_path(deserializer).map(Some)
 }
 
+/// A name in `$CREDENTIALS_DIRECTORY`; empty: none.
+pub(super) fn optional_credential<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.starts_with('.') || !name.chars().all(allowed) {
+        return Err(Error::custom(
+            "not a credential's name: give the name from LoadCredential=NAME:…, of letters, digits, `.`, `_` and `-`, or `\"\"` for none",
+        ));
+    }
+    Ok(Some(name).filter(|name| !name.is_empty()))
+}
+
 pub(super) fn optional_address<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SocketAddr>, D::Error> {

@@ -22,11 +22,11 @@ pub enum KeyringError {
         "the repository holds no server key: it was not made by `portcullis-server init`, or is damaged"
     )]
     Empty,
-    /// A server key does not open under this secret.
+    /// A server key does not open under the storage secret that stands beside it.
     #[error(
-        "server key {0} does not open with this secret: it belongs to another repository, or one of the two was changed; put back the secret file that `portcullis-server init` made for this repository"
+        "server key {0} does not open, though the secret is right: it or the protection in the repository was changed; restore the repository from a backup"
     )]
-    WrongSecret(KeyId),
+    DoesNotOpen(KeyId),
 }
 
 /// The server keys, opened: seals and opens the secrets in the repository. It follows the repository: what changes a
@@ -54,7 +54,7 @@ impl Keyring {
         for row in &rows {
             let key = protection
                 .unwrap(row.id, &row.wrapped)
-                .map_err(|_| KeyringError::WrongSecret(row.id))?;
+                .map_err(|_| KeyringError::DoesNotOpen(row.id))?;
             keys.insert(row.id, key);
         }
         let current = rows
@@ -256,7 +256,7 @@ mod tests {
         let error = Keyring::unlock(&database, &random_protection())
             .await
             .unwrap_err();
-        assert!(matches!(error, KeyringError::WrongSecret(_)), "{error}");
+        assert!(matches!(error, KeyringError::DoesNotOpen(_)), "{error}");
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ pub enum KeyError {
 /// repository that was changed.
 #[derive(Clone, Debug)]
 pub struct KeyManager {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
@@ -147,9 +147,9 @@ impl Inner {
 }
 
 /// Runs a change to its end, whether or not its caller still waits.
-pub(super) async fn to_its_end<T: Send + 'static>(
-    change: impl Future<Output = Result<T, KeyError>> + Send + 'static,
-) -> Result<T, KeyError> {
+pub(super) async fn to_its_end<T: Send + 'static, E: From<KeyError> + Send + 'static>(
+    change: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
     tokio::spawn(change).await.map_err(|_| KeyError::Stopping)?
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use tokio::sync::oneshot;
 
 use super::batch::{self, OneWrite, Write};
-use super::{Meta, RepositoryError, SealedValues, ServerKeys, schema};
+use super::{Meta, ProtectionTable, RepositoryError, SealedValues, ServerKeys, schema};
 
 /// How long a transaction waits for another program's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,6 +72,11 @@ impl Database {
         Meta::new(self)
     }
 
+    /// What protects the server keys.
+    pub const fn protection(&self) -> ProtectionTable<'_> {
+        ProtectionTable::new(self)
+    }
+
     /// The server keys, wrapped.
     pub const fn server_keys(&self) -> ServerKeys<'_> {
         ServerKeys::new(self)
@@ -123,6 +128,15 @@ impl Database {
             .send(Job::Write(write))
             .map_err(|_| RepositoryError::Closed)?;
         result.await.map_err(|_| RepositoryError::Closed)?
+    }
+
+    /// Runs `work` where no transaction is open, after all writes asked for before.
+    pub(super) async fn maintain<T, F>(&self, work: F) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, RepositoryError> + Send + 'static,
+    {
+        run(&self.shared.writer, work).await
     }
 
     async fn start(path: PathBuf) -> Result<Self, RepositoryError> {

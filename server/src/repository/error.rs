@@ -72,6 +72,19 @@ pub enum RepositoryError {
         "server key {0} was deleted at this very moment: nothing was changed; try again, the current key will be taken"
     )]
     ServerKeyGone(KeyId),
+    /// Another change of the protection, or of the server keys, was faster.
+    #[error(
+        "the protection or the server keys were changed at this very moment: nothing was changed; look at `portcullis key list`, then try again if that is still wanted"
+    )]
+    ProtectionChanged,
+    /// Something reads the repository and does not end.
+    #[error(
+        "{path} still holds what was deleted, because another program reads the repository: end that program (a backup?), then restart the server, which tries again"
+    )]
+    NotScrubbed {
+        /// The write-ahead log.
+        path: String,
+    },
     /// The system refused to read or write.
     #[error(
         "the repository cannot be read or written: {0}; look at the disk and the file's permissions"

@@ -1,9 +1,10 @@
 use portcullis_common::id::ServerId;
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Transaction};
 
 use super::{Database, RepositoryError};
 
 const SERVER_ID: &str = "server_id";
+const SCRUB_DUE: &str = "scrub_due";
 
 /// The repository's own properties.
 #[derive(Clone, Copy, Debug)]
@@ -52,4 +53,25 @@ impl<'a> Meta<'a> {
             })
             .await
     }
+}
+
+/// Deleted key bytes may remain in the file until the next scrub. Part of the transaction that deletes them, so that a crash
+/// does not forget it.
+pub(super) fn set_scrub_due(transaction: &Transaction<'_>) -> Result<(), RepositoryError> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, x'01')",
+        [SCRUB_DUE],
+    )?;
+    Ok(())
+}
+
+pub(super) fn scrub_is_due(transaction: &Transaction<'_>) -> Result<bool, RepositoryError> {
+    Ok(transaction
+        .prepare_cached("SELECT 1 FROM meta WHERE name = ?1")?
+        .exists([SCRUB_DUE])?)
+}
+
+pub(super) fn clear_scrub_due(transaction: &Transaction<'_>) -> Result<(), RepositoryError> {
+    transaction.execute("DELETE FROM meta WHERE name = ?1", [SCRUB_DUE])?;
+    Ok(())
 }

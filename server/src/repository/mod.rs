@@ -1,4 +1,4 @@
-//! Durable storage, by aggregate: [`Meta`], [`ServerKeys`] and [`SealedValues`] of a [`Database`], and on top of an unlocked keyring
+//! Durable storage, by aggregate: [`Meta`], [`ProtectionTable`], [`ServerKeys`] and [`SealedValues`] of a [`Database`], and on top of an unlocked keyring
 //! [`Gateways`], [`GatewayKeys`], [`Resources`] and [`AuditEntries`] of a [`Repository`].
 //!
 //! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
@@ -13,9 +13,11 @@ mod gateways;
 mod holdings;
 mod meta;
 mod protected_type;
+mod protection;
 mod registration_row;
 mod resources;
 mod schema;
+mod scrub;
 mod sealed_values;
 mod sealer;
 mod server_keys;
@@ -32,6 +34,7 @@ pub use gateways::{Alarm, Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
 pub use meta::Meta;
 pub use protected_type::{ProtectedType, UnknownType};
+pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use resources::{Resource, Resources};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};

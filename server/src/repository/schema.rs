@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0002_sealed_values.sql"),
     include_str!("schema/0003_gateway_groups.sql"),
     include_str!("schema/0004_audit.sql"),
+    include_str!("schema/0005_protection.sql"),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), RepositoryError> {

@@ -28,7 +28,7 @@ pub(super) struct Fixture {
 impl Fixture {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (protection, _) = Protection::random();
+        let protection = Protection::random();
         let database = Database::create(&file(folder.path())).await.unwrap();
         let keyring = Keyring::create(&database, &protection, NOW).await.unwrap();
         let keyring = Arc::new(keyring);

@@ -10,10 +10,11 @@ use portcullis_common::id::{KeyId, KeyKind, ServerId};
 use super::permissions::{self, PermissionError};
 use crate::audit::{self, AuditError, Head, HeadError, HeadFile};
 use crate::clock;
-use crate::config::Config;
-use crate::keys::protection::Protection;
+use crate::config::{Config, SecretSource};
+use crate::keys::protection::pbe::{Kdf, PbeError};
+use crate::keys::protection::{Protection, ProtectionError, Secret, files};
 use crate::keys::{Keyring, gateway_keys};
-use crate::repository::{Database, Repository, RepositoryError};
+use crate::repository::{Database, Repository, RepositoryError, Scheme};
 
 /// Why nothing was made.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,12 @@ pub enum InitError {
     /// The data folder is open to others.
     #[error(transparent)]
     Permission(#[from] PermissionError),
+    /// The secret cannot be used.
+    #[error("{0}; nothing was left behind")]
+    Secret(#[from] ProtectionError),
+    /// The storage secret cannot be encrypted.
+    #[error("cannot protect the keys: {0}; nothing was left behind")]
+    Pbe(#[from] PbeError),
     /// The repository cannot be written.
     #[error("cannot make the repository: {0}; nothing was left behind")]
     Repository(#[from] RepositoryError),
@@ -55,21 +62,53 @@ pub struct Made {
     pub gateway_key: KeyId,
 }
 
+/// What is to protect the keys of the new repository.
+#[derive(Clone, Debug)]
+pub enum InitProtection {
+    /// The compiled-in default key, which is public.
+    Default,
+    /// A secret (PKCS #5).
+    Pbe {
+        /// `None`: a fresh one where it comes from a file, and else the one that is found there.
+        secret: Option<Secret>,
+        /// How the key is derived from it.
+        kdf: Kdf,
+    },
+}
+
 /// Makes the repository and the secret that `config` names.
 ///
 /// # Errors
 /// [`InitError`]; nothing was left behind, but for empty folders.
 pub async fn init(config: &Config) -> Result<Made, InitError> {
+    let protection = InitProtection::Pbe {
+        secret: None,
+        kdf: Kdf::default(),
+    };
+    init_protected(config, protection).await
+}
+
+/// As [`init`], with this protection.
+///
+/// # Errors
+/// [`InitError`]; nothing was left behind, but for empty folders.
+pub async fn init_protected(
+    config: &Config,
+    protection: InitProtection,
+) -> Result<Made, InitError> {
     let repository_file = config.repository_file();
     let head_file = &config.audit.head_file;
-    for path in [&repository_file, &config.secret_file, head_file] {
+    for path in [&repository_file, head_file] {
         if path.symlink_metadata().is_ok() {
             return Err(InitError::Exists(path.clone()));
         }
     }
+    let plan = Plan::new(&config.secret, protection)?;
     make_dir(&config.data_dir)?;
     permissions::check_private(&config.data_dir)?;
-    if let Some(folder) = config.secret_file.parent().filter(|path| !path.exists()) {
+    if let Some((file, _)) = &plan.file
+        && let Some(folder) = file.parent().filter(|path| !path.exists())
+    {
         make_dir(folder)?;
     }
     // The repository is made beside its place: what a crash leaves there is never taken for a repository.
@@ -78,14 +117,16 @@ pub async fn init(config: &Config) -> Result<Made, InitError> {
         .tempdir_in(&config.data_dir)
         .map_err(|source| system(&config.data_dir, source))?;
     let unfinished = beside.path().join("portcullis.db");
-    let (protection, secret) = Protection::random();
-    let (made, head) = fill(&unfinished, &protection).await?;
+    let (made, head) = fill(&unfinished, &plan.protection, plan.scheme).await?;
 
-    permissions::create_private_file(&config.secret_file, secret.as_bytes())
-        .map_err(|source| system(&config.secret_file, source))?;
-    let placed = place(config, &unfinished, &head);
+    if let Some((file, secret)) = &plan.file {
+        permissions::create_private_file(file, &secret.to_file())
+            .map_err(|source| system(file, source))?;
+    }
+    let secret_file = plan.file.as_ref().map(|(file, _)| file);
+    let placed = place(config, secret_file, &unfinished, &head);
     if placed.is_err() {
-        for made in [&config.secret_file, head_file] {
+        for made in secret_file.into_iter().chain([head_file]) {
             match fs::remove_file(made) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(system(made, source));
@@ -99,12 +140,16 @@ pub async fn init(config: &Config) -> Result<Made, InitError> {
 }
 
 /// Puts the head file, and then the repository, into their places.
-fn place(config: &Config, unfinished: &Path, head: &Head) -> Result<(), InitError> {
+fn place(
+    config: &Config,
+    secret_file: Option<&PathBuf>,
+    unfinished: &Path,
+    head: &Head,
+) -> Result<(), InitError> {
     HeadFile::new(config.audit.head_file.clone()).write(head)?;
     let repository_file = config.repository_file();
-    config
-        .secret_file
-        .parent()
+    secret_file
+        .and_then(|file| file.parent())
         .map_or(Ok(()), permissions::sync_dir)
         // Fails where another `init` was faster, which a rename would not.
         .and_then(|()| fs::hard_link(unfinished, &repository_file))
@@ -112,12 +157,65 @@ fn place(config: &Config, unfinished: &Path, head: &Head) -> Result<(), InitErro
         .map_err(|source| system(&repository_file, source))
 }
 
-async fn fill(path: &Path, protection: &Protection) -> Result<(Made, Head), InitError> {
+/// What is to be made beside the repository.
+struct Plan {
+    protection: Protection,
+    scheme: Scheme,
+    /// The secret file to be written.
+    file: Option<(PathBuf, Secret)>,
+}
+
+impl Plan {
+    fn new(source: &SecretSource, protection: InitProtection) -> Result<Self, InitError> {
+        let InitProtection::Pbe { secret, kdf } = protection else {
+            return Ok(Self {
+                protection: Protection::public_default(),
+                scheme: Scheme::Default,
+                file: None,
+            });
+        };
+        let (secret, file) = match (source, secret) {
+            (SecretSource::File(path), secret) => file_to_write(path, secret)?,
+            (_, Some(secret)) => (secret, None),
+            (source, None) => (files::read_new(source)?, None),
+        };
+        let protection = Protection::random();
+        Ok(Self {
+            scheme: protection.encrypt(&secret, kdf)?,
+            protection,
+            file: file.map(|path| (path, secret)),
+        })
+    }
+}
+
+/// A file that holds the secret given already is used as it is.
+fn file_to_write(
+    path: &Path,
+    given: Option<Secret>,
+) -> Result<(Secret, Option<PathBuf>), InitError> {
+    if path.symlink_metadata().is_err() {
+        return Ok((given.unwrap_or_else(Secret::random), Some(path.to_owned())));
+    }
+    match given {
+        Some(secret) if files::read_private(path)? == secret => Ok((secret, None)),
+        _ => Err(InitError::Exists(path.to_owned())),
+    }
+}
+
+async fn fill(
+    path: &Path,
+    protection: &Protection,
+    scheme: Scheme,
+) -> Result<(Made, Head), InitError> {
     let now = clock::now();
     let server_id = ServerId::random(&mut rand::rng());
     let database = Database::create(path).await?;
     let filled = async {
         database.meta().set_server_id(server_id).await?;
+        database
+            .protection()
+            .switch(None, scheme, Vec::new(), now)
+            .await?;
         let keyring = Keyring::create(&database, protection, now).await?;
         let repository = Repository::new(database.clone(), Arc::new(keyring));
         let key = gateway_keys::generate(KeyKind::Tdes, now);
@@ -125,6 +223,7 @@ async fn fill(path: &Path, protection: &Protection) -> Result<(Made, Head), Init
         // Nobody else knows of this repository: there is no other rotation to lose against.
         let _ = repository.gateway_keys().rotate(key, None, false).await?;
         let head = audit::create(&repository, server_id).await?;
+        database.scrub().await?;
         let made = Made {
             server_id,
             gateway_key,
@@ -157,13 +256,17 @@ mod tests {
     fn config(folder: &Path) -> Config {
         Config {
             data_dir: folder.join("data"),
-            secret_file: folder.join("data/server.secret"),
+            secret: SecretSource::File(secret_file(folder)),
             audit: audit::Settings {
                 head_file: folder.join("data-audit/head"),
                 calls: true,
             },
             ..Config::default()
         }
+    }
+
+    fn secret_file(folder: &Path) -> PathBuf {
+        folder.join("data/server.secret")
     }
 
     /// Every file below, by its path.
@@ -193,7 +296,7 @@ mod tests {
             files(folder.path()),
             [
                 config.repository_file(),
-                config.secret_file.clone(),
+                secret_file(folder.path()),
                 config.audit.head_file.clone()
             ]
         );
@@ -220,8 +323,39 @@ mod tests {
         assert!(matches!(error, InitError::Exists(_)), "{error}");
         fs::remove_file(config.repository_file()).unwrap();
         let error = init(&config).await.unwrap_err();
-        assert!(matches!(&error, InitError::Exists(path) if *path == config.secret_file));
-        assert_eq!(fs::read(&config.secret_file).unwrap(), before[1]);
+        assert!(matches!(&error, InitError::Exists(path) if *path == secret_file(folder.path())));
+        assert_eq!(fs::read(secret_file(folder.path())).unwrap(), before[1]);
+    }
+
+    #[tokio::test]
+    async fn a_repository_without_protection_opens_without_a_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        init_protected(&config, InitProtection::Default)
+            .await
+            .unwrap();
+        assert!(!secret_file(folder.path()).exists());
+        Unlocked::open(&config).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_is_there_already_is_used_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let secret = Secret::parse(b"correct horse battery").unwrap();
+        let given = |secret: &Secret| InitProtection::Pbe {
+            secret: Some(secret.clone()),
+            kdf: Kdf::Pbkdf2,
+        };
+        make_dir(&config.data_dir).unwrap();
+        let path = secret_file(folder.path());
+        permissions::create_private_file(&path, &secret.to_file()).unwrap();
+        let other = Secret::random();
+        let error = init_protected(&config, given(&other)).await.unwrap_err();
+        assert!(matches!(error, InitError::Exists(_)), "{error}");
+        init_protected(&config, given(&secret)).await.unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"correct horse battery\n");
+        Unlocked::open(&config).await.unwrap();
     }
 
     #[tokio::test]
@@ -231,7 +365,7 @@ mod tests {
         // A file stands where a folder would have to be.
         let blocked = folder.path().join("blocked");
         fs::write(&blocked, "").unwrap();
-        config.secret_file = blocked.join("server.secret");
+        config.secret = SecretSource::File(blocked.join("server.secret"));
         let error = init(&config).await.unwrap_err().to_string();
         assert!(error.contains("blocked/server.secret"), "{error}");
         assert_eq!(files(folder.path()), [blocked]);

@@ -4,10 +4,10 @@ use portcullis_common::id::ServerId;
 
 use super::ServeError;
 use super::permissions;
-use crate::config::Config;
-use crate::keys::protection::Protection;
+use crate::config::{Config, SecretSource};
+use crate::keys::protection::{self, Unlock};
 use crate::keys::{KeyManager, Keyring};
-use crate::repository::{Database, Repository, RepositoryError};
+use crate::repository::{Database, Repository, RepositoryError, Scheme};
 
 /// A repository whose secrets are at hand.
 #[derive(Debug)]
@@ -21,18 +21,32 @@ pub struct Unlocked {
 }
 
 impl Unlocked {
-    /// Opens the repository of `config` with its secret. Refuses files that others may reach.
+    /// Opens the repository of `config` with its secret, and puts right what a crash left half done. Refuses files that
+    /// others may reach.
     ///
     /// # Errors
     /// [`ServeError`].
     pub async fn open(config: &Config) -> Result<Self, ServeError> {
+        Self::open_to(config, Unlock::Mend).await
+    }
+
+    /// As [`Self::open`], to look at it only: changes nothing, and closes it again.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn inspect(config: &Config) -> Result<Self, ServeError> {
+        let unlocked = Self::open_to(config, Unlock::Look).await?;
+        unlocked.repository.database().close().await;
+        Ok(unlocked)
+    }
+
+    async fn open_to(config: &Config, how: Unlock) -> Result<Self, ServeError> {
         let file = config.repository_file();
         Self::must_exist(config)?;
         permissions::check_private(&config.data_dir)?;
         permissions::check_private(&file)?;
-        let protection = Protection::load(&config.secret_file)?;
         let database = Database::open(&file).await?;
-        let unlocked = Self::unlock(&database, protection).await;
+        let unlocked = Self::unlock(&database, &config.secret, how).await;
         if unlocked.is_err() {
             database.close().await;
         }
@@ -50,22 +64,42 @@ impl Unlocked {
         })
     }
 
-    /// As [`Self::open`], to look at it only: closes it again.
-    ///
-    /// # Errors
-    /// [`ServeError`].
-    pub async fn inspect(config: &Config) -> Result<Self, ServeError> {
-        let unlocked = Self::open(config).await?;
-        unlocked.repository.database().close().await;
-        Ok(unlocked)
-    }
-
-    async fn unlock(database: &Database, protection: Protection) -> Result<Self, ServeError> {
+    async fn unlock(
+        database: &Database,
+        secret: &SecretSource,
+        how: Unlock,
+    ) -> Result<Self, ServeError> {
+        let protection = protection::unlock(database, secret, how).await?;
         let keyring = Arc::new(Keyring::unlock(database, &protection).await?);
+        if how == Unlock::Mend {
+            scrub(database).await;
+            warn_where_not_protected(database).await?;
+        }
         Ok(Self {
             server_id: database.meta().server_id().await?,
             repository: Repository::new(database.clone(), keyring.clone()),
             keys: KeyManager::new(database.clone(), keyring, protection),
         })
     }
+}
+
+/// Deleted keys that a crash left in the file are overwritten now. That this cannot be done is no reason not to serve.
+async fn scrub(database: &Database) {
+    match database.scrub_if_due().await {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("overwrote what was deleted from the repository before"),
+        Err(error) => {
+            tracing::error!(%error, "keys that were deleted remain in the repository's files")
+        }
+    }
+}
+
+async fn warn_where_not_protected(database: &Database) -> Result<(), RepositoryError> {
+    let row = database.protection().find().await?;
+    if row.is_some_and(|row| row.scheme == Scheme::Default) {
+        tracing::warn!(
+            "the server keys are NOT protected: whoever gets hold of the repository has everything; `portcullis key protect pbe` protects them"
+        );
+    }
+    Ok(())
 }

@@ -42,7 +42,7 @@ impl Server {
             .await
             .unwrap();
         let now = clock::now();
-        let keyring = Keyring::create(&database, &Protection::random().0, now)
+        let keyring = Keyring::create(&database, &Protection::random(), now)
             .await
             .unwrap();
         let repository = Repository::new(database, Arc::new(keyring));

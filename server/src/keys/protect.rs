@@ -1,0 +1,278 @@
+//! Another protection, or another secret: a fresh storage secret, and every server key wrapped anew under it, in one
+//! transaction.
+//!
+//! With a secret file, a crash at any point leaves a server that starts: the new secret is written beside the old one first,
+//! and takes its place last (see [`files`]).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use portcullis_common::id::KeyId;
+
+use super::manager::{Inner, KeyError, KeyManager, to_its_end};
+use super::protection::pbe::{self, Cost, Kdf, PbeError};
+use super::protection::{Protection, ProtectionError, Secret, files};
+use crate::clock;
+use crate::config::SecretSource;
+use crate::repository::{RepositoryError, Scheme};
+
+/// Why the protection was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtectError {
+    /// A server key cannot be read, or the server ended.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The secret, or its file.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
+    /// The storage secret cannot be encrypted.
+    #[error("cannot protect the keys: {0}; nothing was changed")]
+    Pbe(#[from] PbeError),
+    /// Nobody would know it.
+    #[error(
+        "this server takes its secret from {0}, where it cannot write a fresh one: give the new secret with --secret-file or --prompt; nothing was changed"
+    )]
+    SecretNeeded(String),
+    /// What stands in the repository is not the key.
+    #[error(
+        "server key {0} does not open as it is stored, and would be lost: nothing was changed; restore the repository from a backup, or delete the key if nothing needs it"
+    )]
+    DoesNotOpen(KeyId),
+    /// The change took effect; its last step is left for the next start.
+    #[error(
+        "the protection was changed, but its secret lies in {path}.new until the next start puts it in place ({source}): back that file up now", path = path.display()
+    )]
+    NotPlaced {
+        /// The secret file.
+        path: PathBuf,
+        /// What the system said.
+        source: ProtectionError,
+    },
+    /// There is no secret to wrap anew under.
+    #[error(
+        "the keys are protected by the default key, which is public: there is nothing to renew; `portcullis key protect pbe` protects them"
+    )]
+    NotProtected,
+}
+
+impl From<RepositoryError> for ProtectError {
+    fn from(error: RepositoryError) -> Self {
+        Self::Key(error.into())
+    }
+}
+
+/// What is to protect the server keys from now on.
+#[derive(Clone, Debug)]
+pub enum NewProtection {
+    /// The compiled-in default key, which is public.
+    Default,
+    /// A secret (PKCS #5).
+    Pbe {
+        /// `None`: a fresh one, written to the server's secret file.
+        secret: Option<Secret>,
+        /// How the key is derived from it.
+        kdf: Kdf,
+    },
+}
+
+/// How the server keys are protected now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protected {
+    /// What deriving the key costs; `None`: the default key protects, that is, nothing does.
+    pub cost: Option<Cost>,
+    /// Grows with each change.
+    pub generation: u64,
+    /// How many server keys were wrapped anew.
+    pub keys: usize,
+    /// The file that holds the new secret.
+    pub secret_file: Option<PathBuf>,
+    /// Where the new secret has to stand at the next start, where the server cannot put it there.
+    pub to_be_placed: Option<String>,
+    /// Why the old wrapped keys could not be overwritten in the repository's files yet; the next start tries again.
+    pub not_scrubbed: Option<String>,
+}
+
+impl KeyManager {
+    /// Switches to this protection, or to another secret of the same. `source` is where the server takes its secret from at
+    /// its start.
+    ///
+    /// # Errors
+    /// [`ProtectError`]: the protection is as it was.
+    pub async fn protect(
+        &self,
+        new: NewProtection,
+        source: &SecretSource,
+    ) -> Result<Protected, ProtectError> {
+        let inner = Arc::clone(&self.inner);
+        let source = source.clone();
+        to_its_end(async move {
+            let mut protection = inner.protection.lock().await;
+            let change = Change::prepare(new, &source).await?;
+            if let Some((path, secret)) = &change.file {
+                files::stage(path, secret)?;
+            }
+            let switched = inner.switch(&protection, &change).await;
+            let (generation, keys) = match switched {
+                Ok(done) => done,
+                Err(error) => {
+                    change.discard();
+                    return Err(error);
+                }
+            };
+            *protection = change.protection.clone();
+            tracing::info!(generation, keys, "the server keys are protected anew");
+            if let Some((path, _)) = &change.file {
+                files::place(path).map_err(|source| ProtectError::NotPlaced {
+                    path: path.clone(),
+                    source,
+                })?;
+            }
+            Ok(Protected {
+                generation,
+                keys,
+                not_scrubbed: inner.scrub().await,
+                to_be_placed: change.to_be_placed(&source),
+                cost: change.cost,
+                secret_file: change.file.map(|(path, _)| path),
+            })
+        })
+        .await
+    }
+
+    /// Wraps every server key anew under a fresh storage secret, which the same `secret` opens. Gives how many.
+    ///
+    /// # Errors
+    /// [`ProtectError`]: nothing was changed. `NotProtected` where the default key protects.
+    pub async fn rewrap(&self, source: &SecretSource) -> Result<usize, ProtectError> {
+        let row = self.inner.database.protection().find().await?;
+        let Some(Scheme::Pbe(encrypted)) = row.map(|row| row.scheme) else {
+            return Err(ProtectError::NotProtected);
+        };
+        let kdf = match pbe::cost(&encrypted).map_err(ProtectionError::Damaged)? {
+            Cost::Pbkdf2 { .. } => Kdf::Pbkdf2,
+            Cost::Scrypt { .. } => Kdf::Scrypt,
+        };
+        if *source == SecretSource::Prompt {
+            return Err(ProtectError::SecretNeeded(files::describe(source)));
+        }
+        let secret = Some(files::read(source)?);
+        let new = NewProtection::Pbe { secret, kdf };
+        Ok(self.protect(new, source).await?.keys)
+    }
+}
+
+/// A change about to be made.
+struct Change {
+    protection: Protection,
+    scheme: Scheme,
+    cost: Option<Cost>,
+    /// The secret file to be replaced.
+    file: Option<(PathBuf, Secret)>,
+}
+
+impl Change {
+    async fn prepare(new: NewProtection, source: &SecretSource) -> Result<Self, ProtectError> {
+        let NewProtection::Pbe { secret, kdf } = new else {
+            return Ok(Self {
+                protection: Protection::public_default(),
+                scheme: Scheme::Default,
+                cost: None,
+                file: None,
+            });
+        };
+        let secret = match (secret, source) {
+            (Some(secret), _) => secret,
+            (None, SecretSource::File(_)) => Secret::random(),
+            (None, other) => return Err(ProtectError::SecretNeeded(files::describe(other))),
+        };
+        let protection = Protection::random();
+        let cost = kdf.cost(secret.is_random());
+        // Deriving is meant to take long: beside the tasks of the server.
+        let derive = {
+            let (protection, secret) = (protection.clone(), secret.clone());
+            move || protection.encrypt(&secret, kdf)
+        };
+        let scheme = tokio::task::spawn_blocking(derive)
+            .await
+            .map_err(|_| KeyError::Stopping)??;
+        Ok(Self {
+            protection,
+            scheme,
+            cost: Some(cost),
+            file: match source {
+                SecretSource::File(path) => Some((path.clone(), secret)),
+                SecretSource::Credential(_) | SecretSource::Prompt => None,
+            },
+        })
+    }
+
+    /// The one in use stays. One that cannot be removed is removed by the next start.
+    fn discard(&self) {
+        if let Some((path, _)) = &self.file
+            && let Err(error) = files::discard(path)
+        {
+            tracing::warn!(%error, "the secret that did not come into use stays until the next start");
+        }
+    }
+
+    fn to_be_placed(&self, source: &SecretSource) -> Option<String> {
+        let needed = self.cost.is_some() && self.file.is_none();
+        needed.then(|| files::describe(source))
+    }
+}
+
+impl Inner {
+    /// Wraps every key anew and stores it all in one transaction. Gives the new generation, and how many keys.
+    async fn switch(
+        &self,
+        before: &Protection,
+        change: &Change,
+    ) -> Result<(u64, usize), ProtectError> {
+        let expected = self.database.protection().find().await?;
+        let expected = expected.map(|row| row.generation);
+        let wrapped = self.wrap_anew(before, &change.protection).await?;
+        let keys = wrapped.len();
+        let scheme = change.scheme.clone();
+        let switched = self
+            .database
+            .protection()
+            .switch(expected, scheme.clone(), wrapped, clock::now())
+            .await;
+        match switched {
+            Ok(generation) => Ok((generation, keys)),
+            // An error of the disk may come after the change took effect: what stands there now decides.
+            Err(error) => match self.database.protection().find().await? {
+                Some(row) if row.scheme == scheme && Some(row.generation) != expected => {
+                    Ok((row.generation, keys))
+                }
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// From what is stored, not from the keyring: a key that no longer opens must not be lost by the way.
+    async fn wrap_anew(
+        &self,
+        before: &Protection,
+        after: &Protection,
+    ) -> Result<Vec<(KeyId, Vec<u8>)>, ProtectError> {
+        let rows = self.database.server_keys().list().await?;
+        rows.iter()
+            .map(|row| {
+                let key = before.unwrap(row.id, &row.wrapped);
+                let key = key.map_err(|_| ProtectError::DoesNotOpen(row.id))?;
+                Ok((row.id, after.wrap(row.id, &key)))
+            })
+            .collect()
+    }
+
+    /// Overwrites what was deleted; gives why it could not.
+    pub(super) async fn scrub(&self) -> Option<String> {
+        let error = self.database.scrub().await.err()?;
+        tracing::error!(%error, "what was deleted remains in the repository's files until the next start");
+        Some(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;
