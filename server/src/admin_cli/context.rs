@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::calls_client::CallsClient;
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::keys_client::KeysClient;
@@ -47,6 +48,10 @@ impl Context {
 
     pub(super) async fn resources(&self) -> Result<ResourcesClient<Channel>, CliError> {
         Ok(ResourcesClient::new(connect(&self.socket).await?))
+    }
+
+    pub(super) async fn audit(&self) -> Result<AuditClient<Channel>, CliError> {
+        Ok(AuditClient::new(connect(&self.socket).await?))
     }
 
     pub(super) async fn calls(&self) -> Result<CallsClient<Channel>, CliError> {

@@ -26,7 +26,7 @@ pub(super) enum CliError {
     NoServer { path: PathBuf },
     /// The socket is another user's.
     #[error(
-        "not allowed to use {}: run this as the user that the server runs as, or as root", path.display()
+        "not allowed to use {}: run this as a user to whom the server's configuration gives a capability, or as root", path.display()
     )]
     SocketForbidden { path: PathBuf },
     /// Any other trouble with the socket.
@@ -77,6 +77,9 @@ pub(super) enum CliError {
     /// The process could not set itself up.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
+    /// The report has been printed: the audit log, or an export of it, is not what the server wrote.
+    #[error("not as the server wrote it: {}", printable(what))]
+    AuditFault { what: String },
     /// The summary has been printed: some lines of an import failed.
     #[error("{failed} of {total} lines failed: mend them, then give the same command again")]
     ImportFailed { failed: u64, total: u64 },
@@ -108,6 +111,7 @@ impl CliError {
             Self::BadAnswer(_) => "bad-answer",
             Self::File { .. } => "file",
             Self::Input(_) | Self::Output(_) | Self::Runtime(_) => "io",
+            Self::AuditFault { .. } => "audit",
             Self::ImportFailed { .. } | Self::ImportStopped => "import",
         }
     }

@@ -1,5 +1,6 @@
 //! `portcullis`, the administrators' command: one verb per file, each a client of the server's admin API.
 
+mod audit;
 mod call;
 mod connect;
 mod context;
@@ -88,6 +89,9 @@ enum Command {
     /// Groups of a resource
     #[command(subcommand)]
     Group(object::GroupCommand),
+    /// The audit log: who did what, and what came of it
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Run one of the actions that the gateway's configuration allows
     Run(run::RunArgs),
 }
@@ -129,6 +133,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Resource(command) => command.run(context).await,
         Command::Account(command) => command.run(context).await,
         Command::Group(command) => command.run(context).await,
+        Command::Audit(command) => command.run(context).await,
         Command::Run(args) => args.run(context).await,
     }
 }

@@ -62,6 +62,11 @@ pub(super) const METHODS: &[Method] = &[
     read("Resources/List", &[Administrator, Operator, Auditor]),
     read("Resources/Show", &[Administrator, Operator, Auditor]),
     change::<proto::RemoveResourceRequest>("Resources/Remove", &[Administrator]),
+    read("Audit/List", &[SecurityAdministrator, Auditor]),
+    read("Audit/Verify", &[SecurityAdministrator, Auditor]),
+    read("Audit/VerifyExport", &[SecurityAdministrator, Auditor]),
+    own("Audit/Export", &[SecurityAdministrator, Auditor]),
+    own("Audit/Accept", &[SecurityAdministrator]),
     own("Calls/Execute", &[Operator]),
     own("Calls/Search", &[Operator]),
 ];

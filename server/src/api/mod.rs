@@ -3,6 +3,7 @@
 //! gRPC (`portcullis.admin.v1`) on a Unix socket. Every method passes the router before any service: `authorize` refuses whoever
 //! may not call it, and a change is audited. Both go by the table in `methods.rs`. An error of the administration itself is a gRPC status; whatever concerns a call on a resource is an `Outcome`.
 
+mod audit;
 mod audited_call;
 mod authorize;
 mod calls;

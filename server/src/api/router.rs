@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use portcullis_proto::admin::v1::audit_server::AuditServer;
 use portcullis_proto::admin::v1::calls_server::CallsServer;
 use portcullis_proto::admin::v1::gateways_server::GatewaysServer;
 use portcullis_proto::admin::v1::keys_server::KeysServer;
@@ -17,6 +18,7 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Service;
 
+use super::audit::AuditApi;
 use super::authorize::authorize;
 use super::calls::CallsApi;
 use super::gateways::GatewaysApi;
@@ -147,6 +149,7 @@ struct Endpoints {
     keys: KeysServer<KeysApi>,
     resources: ResourcesServer<ResourcesApi>,
     calls: CallsServer<CallsApi>,
+    audit: AuditServer<AuditApi>,
 }
 
 impl Endpoints {
@@ -162,6 +165,7 @@ impl Endpoints {
             keys: bounded!(KeysServer, KeysApi),
             resources: bounded!(ResourcesServer, ResourcesApi),
             calls: bounded!(CallsServer, CallsApi),
+            audit: bounded!(AuditServer, AuditApi),
         }
     }
 
@@ -178,6 +182,7 @@ impl Endpoints {
             Some(KeysServer::<KeysApi>::NAME) => self.keys.call(request).await,
             Some(ResourcesServer::<ResourcesApi>::NAME) => self.resources.call(request).await,
             Some(CallsServer::<CallsApi>::NAME) => self.calls.call(request).await,
+            Some(AuditServer::<AuditApi>::NAME) => self.audit.call(request).await,
             _ => Ok(Status::unimplemented("there is no such service").into_http()),
         };
         response

@@ -26,6 +26,7 @@ impl System for SystemApi {
             .list()
             .await
             .map_err(|error| of_repository(&error))?;
+        let audit = services.audit.ready().await;
         let current = services
             .repository
             .gateway_keys()
@@ -43,6 +44,10 @@ impl System for SystemApi {
                 .fleet
                 .dial_out_address()
                 .map(|address| address.to_string())
+                .unwrap_or_default(),
+            audit_error: audit
+                .err()
+                .map(|error| error.to_string())
                 .unwrap_or_default(),
             caller: caller.subject.to_string(),
             capabilities: caller.held.iter().map(|held| held.to_string()).collect(),

@@ -37,9 +37,12 @@ pub enum HeadError {
 /// Where a log ended, as the head file holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    pub(super) server: ServerId,
-    pub(super) tip: AuditTip,
-    pub(super) tag: [u8; AUDIT_MAC_LEN],
+    /// Whose log it is.
+    pub server: ServerId,
+    /// Where it ended.
+    pub tip: AuditTip,
+    /// The MAC over both.
+    pub tag: [u8; AUDIT_MAC_LEN],
 }
 
 /// What is found in the head's place.

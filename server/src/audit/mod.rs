@@ -269,10 +269,11 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`AuditError::Closed`].
-    pub async fn tip(&self) -> Result<AuditTip, AuditError> {
+    pub async fn head(&self) -> Result<Head, AuditError> {
         let (answer, result) = oneshot::channel();
         self.send(Request::Inspect { answer }).await?;
-        Ok(result.await.map_err(|_| AuditError::Closed)?.tip)
+        let inspection = result.await.map_err(|_| AuditError::Closed)?;
+        Ok(self.chain.head(inspection.tip))
     }
 
     /// Checks entries that came from elsewhere, such as an export, against this log's key.
@@ -284,11 +285,12 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`AuditError`]; `Undisputed` where there is nothing to accept.
-    pub async fn accept(&self, subject: Subject, reason: &str) -> Result<AuditTip, AuditError> {
+    pub async fn accept(&self, subject: Subject, reason: &str) -> Result<Head, AuditError> {
         let draft = Draft::new(subject, "Audit/Accept", "", Outcome::Done).detail(reason);
         let (answer, result) = oneshot::channel();
         self.send(Request::Accept { draft, answer }).await?;
-        result.await.map_err(|_| AuditError::Closed)?
+        let tip = result.await.map_err(|_| AuditError::Closed)??;
+        Ok(self.chain.head(tip))
     }
 
     /// Writes what is left, and tells the log where it ends. To be called before the repository is closed.

@@ -235,7 +235,7 @@ async fn a_restored_backup_goes_on_once_it_is_accepted_and_the_log_says_so() {
     fixture.restart().await;
     fixture.dispute().await;
     let tip = fixture.log.accept(alice(), "restored from Tuesday").await;
-    let tip = tip.unwrap();
+    let tip = tip.unwrap().tip;
     let entries = fixture.entries().await;
     let accepted = entries.iter().find(|entry| entry.action == "Audit/Accept");
     let accepted = accepted.unwrap();
@@ -260,7 +260,7 @@ async fn a_restored_backup_goes_on_once_it_is_accepted_and_the_log_says_so() {
 #[tokio::test]
 async fn a_rewrite_with_the_right_key_shows() {
     let mut fixture = Fixture::with_entries().await;
-    let before = fixture.log.tip().await.unwrap();
+    let before = fixture.log.head().await.unwrap().tip;
     fixture.repository.database().close().await;
     // Whoever holds the key makes a chain that is sound in itself.
     let unlocked = Unlocked::open(&fixture.config).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::chain::Chain;
 use super::head::Found;
 use super::writer::{Inspection, older};
-use super::{AuditError, Dispute};
+use super::{AuditError, Dispute, Head};
 use crate::repository::{AuditEntry, AuditTip, Repository};
 
 /// Entries read at once.
@@ -36,6 +36,14 @@ pub enum Fault {
         /// The entry of that head.
         seq: u64,
     },
+    /// The head at an export's end is not that of its entries.
+    #[error(
+        "the export does not end with the head of its {count} entries: its end was cut off or changed"
+    )]
+    End {
+        /// How many entries it has.
+        count: u64,
+    },
     /// The head file or the running server knows otherwise.
     #[error("{0}")]
     Disputed(Dispute),
@@ -47,6 +55,7 @@ impl Fault {
         match self {
             Self::Changed { seq } | Self::Foreign { seq } => *seq,
             Self::Missing { first, .. } => *first,
+            Self::End { count } => *count,
             Self::Disputed(dispute) => match dispute {
                 Dispute::Rewritten { seq } | Dispute::LastChanged { seq } => *seq,
                 Dispute::Cut { count, .. } => *count + 1,
@@ -106,6 +115,19 @@ impl Verifier {
         }
         self.tip = AuditTip { count: seq, mac };
         Ok(())
+    }
+
+    /// Takes the head at the end of an export.
+    ///
+    /// # Errors
+    /// [`Fault::End`] where it is not the head of the entries that were taken.
+    pub fn end(&self, head: Option<Head>) -> Result<(), Fault> {
+        match head {
+            Some(head) if head.tip == self.tip && self.chain.made(&head) => Ok(()),
+            _ => Err(Fault::End {
+                count: self.tip.count,
+            }),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! JSON is stable: fields are added, never renamed. Times are RFC 3339 in UTC, or null.
 
+mod audit;
 mod gateway;
 mod key;
 pub(super) mod object;
@@ -17,6 +18,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+pub(super) use audit::AuditList;
 pub(super) use gateway::GatewayList;
 pub(super) use key::KeyList;
 pub(super) use resource::ResourceList;

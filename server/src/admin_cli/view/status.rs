@@ -27,6 +27,7 @@ impl View for StatusResponse {
             ("gateways", Some(gateways)),
             ("gateway key", Some(self.current_gateway_key_id.clone())),
             ("dial-out port", Some(dial_out)),
+            ("audit log", Some(self.audit_error.clone())),
             ("you", Some(self.caller.clone())),
             ("you may act as", Some(self.capabilities.join(", "))),
         ])
@@ -41,6 +42,7 @@ impl View for StatusResponse {
             "gateways_connected": self.gateways_connected,
             "current_gateway_key_id": self.current_gateway_key_id,
             "dial_out_listen": self.dial_out_listen,
+            "audit_error": self.audit_error,
             "caller": self.caller,
             "capabilities": self.capabilities,
         })

@@ -244,6 +244,7 @@ fn resources_and_status_as_tables() {
         gateways_connected: 1,
         current_gateway_key_id: KEY.to_owned(),
         dial_out_listen: String::new(),
+        audit_error: String::new(),
         caller: "ada (1001)".to_owned(),
         capabilities: vec!["operator".to_owned(), "auditor".to_owned()],
     };

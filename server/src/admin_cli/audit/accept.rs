@@ -1,0 +1,33 @@
+//! `portcullis audit accept`
+
+use clap::Args;
+use data_encoding::HEXLOWER;
+use portcullis_proto::admin::v1::AcceptAuditRequest;
+use serde_json::json;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct AcceptArgs {
+    /// Why: the backup that was restored, or what was found; it is written into the log
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+impl AcceptArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let request = AcceptAuditRequest {
+            reason: self.reason,
+        };
+        let head = context.audit().await?.accept(request).await?.into_inner();
+        let mac = HEXLOWER.encode(&head.mac);
+        if context.json() {
+            return context.print_json(&json!({ "count": head.count, "mac": mac }));
+        }
+        context.line(&format!(
+            "the audit log goes on from entry {}, which says so\nhead  {}:{mac}",
+            head.count, head.count
+        ))
+    }
+}

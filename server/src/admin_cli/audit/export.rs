@@ -1,0 +1,83 @@
+//! `portcullis audit export`
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use clap::Args;
+use data_encoding::HEXLOWER;
+use portcullis_proto::admin::v1::audit_record::Record;
+use portcullis_proto::admin::v1::{AuditHead, AuditRecord, ExportAuditRequest};
+use serde_json::json;
+use tonic::Streaming;
+
+use super::line;
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct ExportArgs {
+    /// The file to make, which must not be there yet
+    file: PathBuf,
+}
+
+impl ExportArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let failed = |action, source| CliError::File {
+            action,
+            path: self.file.clone(),
+            source,
+        };
+        let mut client = context.audit().await?;
+        let records = client.export(ExportAuditRequest {}).await?.into_inner();
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.file)
+            .map_err(|source| failed("create", source))?;
+        let written = write_all(file, records, |source| failed("write", source)).await;
+        if written.is_err() {
+            std::fs::remove_file(&self.file)
+                .map_err(|source| failed("remove what was written of", source))?;
+        }
+        let head = written?;
+        let mac = HEXLOWER.encode(&head.mac);
+        if context.json() {
+            return context.print_json(&json!({
+                "file": self.file,
+                "count": head.count,
+                "mac": mac,
+            }));
+        }
+        context.line(&format!(
+            "{} entries in {}\nhead  {}:{mac}",
+            head.count,
+            self.file.display(),
+            head.count
+        ))
+    }
+}
+
+async fn write_all(
+    file: File,
+    mut records: Streaming<AuditRecord>,
+    failed: impl Fn(io::Error) -> CliError,
+) -> Result<AuditHead, CliError> {
+    let mut out = BufWriter::new(file);
+    let mut head = None;
+    while let Some(AuditRecord { record }) = records.message().await? {
+        let record = record.ok_or(CliError::BadAnswer("an empty record"))?;
+        if let Record::Head(last) = &record {
+            head = Some(last.clone());
+        }
+        writeln!(out, "{}", line::write(record)).map_err(&failed)?;
+    }
+    let head = head.ok_or(CliError::BadAnswer("the export breaks off"))?;
+    out.into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .and_then(|file| file.sync_all())
+        .map_err(&failed)?;
+    Ok(head)
+}

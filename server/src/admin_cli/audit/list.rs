@@ -1,0 +1,90 @@
+//! `portcullis audit list`
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use portcullis_proto::admin::v1::ListAuditRequest;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::view::AuditList;
+
+/// Entries asked for at once.
+const PAGE: u32 = 1_000;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct ListArgs {
+    /// Not earlier: a time like 2026-11-22T08:00:00Z, or how long ago, like 2h
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<SystemTime>,
+    /// Not later
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<SystemTime>,
+    /// A part of who it was: a name, or an id
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    subject: String,
+    /// A part of what was done, like Keys/ or set-password
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    action: String,
+    /// A part of what it was done to, like a name or a call id
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    object: String,
+    /// What came of it: begun, done, failed, refused, indeterminate, unknown
+    #[arg(long, value_name = "WORD", default_value = "")]
+    outcome: String,
+    /// Only entries before this one
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    before: u64,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u32,
+    /// Also the entries that say that something was begun whose outcome is known
+    #[arg(long)]
+    with_begun: bool,
+}
+
+impl ListArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let mut client = context.audit().await?;
+        let mut request = ListAuditRequest {
+            since_unix_ms: self.since.map_or(0, unix_ms),
+            until_unix_ms: self.until.map_or(0, unix_ms),
+            subject: self.subject,
+            action: self.action,
+            object: self.object,
+            outcome: self.outcome,
+            with_begun: self.with_begun,
+            before: self.before,
+            limit: 0,
+        };
+        let mut entries = Vec::new();
+        let mut left = self.limit;
+        while left > 0 {
+            request.limit = left.min(PAGE);
+            let page = client.list(request.clone()).await?.into_inner();
+            let got = u32::try_from(page.entries.len()).unwrap_or(u32::MAX);
+            left = left.saturating_sub(got);
+            entries.extend(page.entries);
+            request.before = page.next_before;
+            if page.next_before == 0 {
+                break;
+            }
+        }
+        context.print(&AuditList(entries))
+    }
+}
+
+fn moment(text: &str) -> Result<SystemTime, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return SystemTime::now()
+            .checked_sub(ago)
+            .ok_or_else(|| "too long ago".to_owned());
+    }
+    humantime::parse_rfc3339_weak(text)
+        .map_err(|_| "give a time like 2026-11-22T08:00:00Z, or how long ago, like 2h".to_owned())
+}
+
+fn unix_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX).max(1)
+}

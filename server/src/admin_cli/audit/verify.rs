@@ -1,0 +1,94 @@
+//! `portcullis audit verify`
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use data_encoding::HEXLOWER;
+use portcullis_proto::admin::v1::{
+    AuditRecord, KnownAuditHead, VerifyAuditRequest, VerifyAuditResponse,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::line;
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+
+/// Lines on their way to the server.
+const AHEAD: usize = 256;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct VerifyArgs {
+    /// A head known from elsewhere, as the server's log tells it: the log has to pass through it
+    #[arg(long, value_name = "COUNT:MAC", value_parser = known)]
+    head: Vec<KnownAuditHead>,
+    /// Check this export in place of the log
+    #[arg(long, value_name = "FILE", conflicts_with = "head")]
+    file: Option<PathBuf>,
+}
+
+impl VerifyArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let mut client = context.audit().await?;
+        let report = match &self.file {
+            None => {
+                let known = self.head;
+                let request = VerifyAuditRequest { known };
+                client.verify(request).await?.into_inner()
+            }
+            Some(path) => {
+                let (records, stream) = mpsc::channel(AHEAD);
+                let (answer, sent) = tokio::join!(
+                    client.verify_export(ReceiverStream::new(stream)),
+                    send(path, records)
+                );
+                // A line that cannot be read is the cause, whatever the server made of the rest.
+                sent?;
+                answer?.into_inner()
+            }
+        };
+        context.print(&report)?;
+        result(&report)
+    }
+}
+
+fn result(report: &VerifyAuditResponse) -> Result<(), CliError> {
+    match report.faults.first() {
+        None => Ok(()),
+        Some(fault) => Err(CliError::AuditFault {
+            what: fault.what.clone(),
+        }),
+    }
+}
+
+async fn send(path: &Path, records: mpsc::Sender<AuditRecord>) -> Result<(), CliError> {
+    let failed = |source| CliError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    let file = BufReader::new(File::open(path).map_err(failed)?);
+    for (number, text) in (1..).zip(file.lines()) {
+        let record =
+            line::read(&text.map_err(failed)?).map_err(|problem| CliError::AuditFault {
+                what: format!("{}, line {number}: {problem}", path.display()),
+            })?;
+        let record = Some(record);
+        if records.send(AuditRecord { record }).await.is_err() {
+            // The server has answered already.
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn known(text: &str) -> Result<KnownAuditHead, String> {
+    let parsed = text.split_once(':').and_then(|(count, mac)| {
+        let count = count.parse().ok()?;
+        let mac = HEXLOWER.decode(mac.as_bytes()).ok()?;
+        (mac.len() == 32).then_some(KnownAuditHead { count, mac })
+    });
+    parsed.ok_or_else(|| "give COUNT:MAC, with the MAC in 64 hexadecimal digits".to_owned())
+}

@@ -1,0 +1,323 @@
+//! What the audit log holds of the API's work, and how it is read and checked.
+
+use portcullis_proto::admin::v1::audit_client::AuditClient;
+use portcullis_proto::admin::v1::audit_record::Record;
+use portcullis_proto::gateway::v1::object_ref::By;
+use portcullis_proto::gateway::v1::{ObjectClass, ObjectRef, Secret, SetPassword};
+
+use super::*;
+use crate::repository::AuditEntry;
+
+/// All entries, oldest first.
+async fn audited(api: &Api) -> Vec<AuditEntry> {
+    let entries = api.services.repository.audit_entries();
+    entries.scan(0, 10_000).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_method_that_changes_something_leaves_an_entry_before_and_one_after() {
+    let api = Api::start().await;
+    for method in METHODS {
+        let before = audited(&api).await.len();
+        // Most of these fail: that is in the log, too.
+        let status = answer(&api.channel, &path(method)).await;
+        let all = audited(&api).await;
+        let left = &all[before..];
+        let told: Vec<_> = left
+            .iter()
+            .map(|entry| (entry.action.as_str(), entry.outcome.as_str()))
+            .collect();
+        match method.plan {
+            Plan::Read => assert_eq!(told, [], "{}", method.name),
+            Plan::Change(_) => {
+                let outcome = if status.is_none() { "done" } else { "failed" };
+                let expected = [(method.name, "begun"), (method.name, outcome)];
+                assert_eq!(told, expected);
+                assert_eq!(left[1].begun, left[0].seq);
+            }
+            Plan::Own => assert_eq!(told.len(), 1, "{}", method.name),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_entry_says_who_did_what_to_what_and_holds_no_token() {
+    let api = Api::start().await;
+    let channel = connect(&api.services, BASE + 1).await;
+    let request = proto::AddGatewayRequest {
+        allow_pairing: true,
+        ..dial_out("web1")
+    };
+    let added = GatewaysClient::new(channel).add(request).await.unwrap();
+    let added = added.into_inner();
+    let entries = audited(&api).await;
+    let last = entries.last().unwrap();
+    assert_eq!(last.subject, format!("uid {}", BASE + 1));
+    assert_eq!(last.object, "gateway web1, with pairing");
+    assert_eq!(last.detail, added.gateway.unwrap().gateway_id);
+    let token = added.token.unwrap().token;
+    assert!(!format!("{entries:?}").contains(&token));
+}
+
+#[tokio::test]
+async fn a_refused_request_is_in_the_log_and_a_flood_of_them_does_not_fill_it() {
+    let api = Api::start().await;
+    let channel = connect(&api.services, STRANGER).await;
+    code(&channel, "/portcullis.admin.v1.Keys/RotateGateway").await;
+    let entries = audited(&api).await;
+    let last = entries.last().unwrap();
+    assert_eq!(last.subject, format!("uid {STRANGER}"));
+    assert_eq!(last.action, "Keys/RotateGateway");
+    assert_eq!(last.outcome, "refused");
+    for n in 0..300 {
+        code(&channel, &format!("/portcullis.admin.v1.Keys/{n}")).await;
+    }
+    assert!(audited(&api).await.len() < entries.len() + 100);
+}
+
+#[tokio::test]
+async fn each_call_leaves_one_entry_unless_calls_are_not_audited() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    let object = ObjectRef {
+        object_class: ObjectClass::Account.into(),
+        by: Some(By::Name("ada".to_owned())),
+    };
+    let password = Some(Secret {
+        value: b"open sesame".to_vec(),
+    });
+    let call = Call {
+        call_id: "c1".to_owned(),
+        verb: Some(Verb::SetPassword(SetPassword {
+            object: Some(object),
+            password,
+        })),
+        ..Call::default()
+    };
+    let before = audited(&api).await.len();
+    api.execute("ldap", call.clone()).await.unwrap();
+    let entries = audited(&api).await;
+    assert_eq!(entries.len(), before + 1);
+    let entry = entries.last().unwrap();
+    assert_eq!(entry.action, "call set-password");
+    assert_eq!(entry.object, "resource ldap, account ada, call c1");
+    assert_eq!(entry.outcome, "failed");
+    assert!(!format!("{entry:?}").contains("sesame"));
+
+    let mut services = api.services.clone();
+    services.audit = services.audit.clone().without_calls();
+    let own = rustix::process::geteuid().as_raw();
+    let request = proto::ExecuteRequest {
+        resource: "ldap".to_owned(),
+        call: Some(call),
+    };
+    let mut calls = CallsClient::new(connect(&services, own).await);
+    calls.execute(request).await.unwrap();
+    assert_eq!(audited(&api).await.len(), before + 1);
+}
+
+fn auditor(api: &Api) -> AuditClient<Channel> {
+    AuditClient::new(api.channel.clone())
+}
+
+async fn list(api: &Api, request: proto::ListAuditRequest) -> Vec<proto::AuditEntry> {
+    let answer = auditor(api).list(request).await.unwrap();
+    answer.into_inner().entries
+}
+
+async fn verify(api: &Api) -> Vec<String> {
+    let request = proto::VerifyAuditRequest::default();
+    let report = auditor(api).verify(request).await.unwrap().into_inner();
+    report.faults.into_iter().map(|fault| fault.what).collect()
+}
+
+async fn export(api: &Api) -> Vec<proto::AuditRecord> {
+    let records = auditor(api).export(proto::ExportAuditRequest {}).await;
+    let records = records.unwrap().into_inner();
+    records.map(Result::unwrap).collect().await
+}
+
+#[tokio::test]
+async fn entries_are_listed_newest_first_by_page_and_by_what_is_asked_for() {
+    let api = Api::start().await;
+    for name in ["web1", "web2", "db1"] {
+        api.add_gateway(name).await;
+    }
+    let all = list(&api, proto::ListAuditRequest::default()).await;
+    let told: Vec<_> = all.iter().map(|entry| entry.object.as_str()).collect();
+    assert_eq!(told, ["gateway db1", "gateway web2", "gateway web1", ""]);
+    assert!(all.iter().all(|entry| entry.outcome == "done"));
+
+    let request = proto::ListAuditRequest {
+        limit: 2,
+        ..Default::default()
+    };
+    let page = auditor(&api)
+        .list(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(page.entries, all[..2]);
+    let request = proto::ListAuditRequest {
+        before: page.next_before,
+        ..request
+    };
+    assert_eq!(list(&api, request).await, all[2..]);
+
+    let any = proto::ListAuditRequest::default();
+    for (request, found) in [
+        (
+            proto::ListAuditRequest {
+                object: "web".to_owned(),
+                ..any.clone()
+            },
+            2,
+        ),
+        (
+            proto::ListAuditRequest {
+                action: "Server/".to_owned(),
+                ..any.clone()
+            },
+            1,
+        ),
+        (
+            proto::ListAuditRequest {
+                subject: "server".to_owned(),
+                ..any.clone()
+            },
+            1,
+        ),
+        (
+            proto::ListAuditRequest {
+                outcome: "failed".to_owned(),
+                ..any.clone()
+            },
+            0,
+        ),
+        (
+            proto::ListAuditRequest {
+                with_begun: true,
+                ..any.clone()
+            },
+            7,
+        ),
+        (
+            proto::ListAuditRequest {
+                since_unix_ms: all[0].time_unix_ms + 1,
+                ..any.clone()
+            },
+            0,
+        ),
+        (
+            proto::ListAuditRequest {
+                until_unix_ms: all[3].time_unix_ms - 1,
+                ..any.clone()
+            },
+            0,
+        ),
+    ] {
+        assert_eq!(
+            list(&api, request.clone()).await.len(),
+            found,
+            "{request:?}"
+        );
+    }
+    let request = proto::ListAuditRequest {
+        outcome: "fine".to_owned(),
+        ..any
+    };
+    let error = auditor(&api).list(request).await.unwrap_err();
+    assert!(error.message().contains("indeterminate"), "{error}");
+}
+
+#[tokio::test]
+async fn an_export_is_verified_by_itself_and_every_change_to_it_shows() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    let records = export(&api).await;
+    // The start, the gateway, the export itself, and the head.
+    assert_eq!(records.len(), 5);
+    let check = async |records: Vec<proto::AuditRecord>| {
+        let report = auditor(&api)
+            .verify_export(tokio_stream::iter(records))
+            .await;
+        let report = report.unwrap().into_inner();
+        let faults = report.faults.iter().map(|fault| fault.seq);
+        (report.sound, faults.collect::<Vec<_>>())
+    };
+    assert_eq!(check(records.clone()).await, (4, vec![]));
+
+    let mut changed = records.clone();
+    if let Some(Record::Entry(entry)) = &mut changed[1].record {
+        entry.object = "gateway web2".to_owned();
+    }
+    assert_eq!(check(changed).await, (1, vec![2]));
+    let mut removed = records.clone();
+    removed.remove(1);
+    assert_eq!(check(removed).await, (1, vec![2]));
+    let mut swapped = records.clone();
+    swapped.swap(1, 2);
+    assert_eq!(check(swapped).await, (1, vec![2]));
+    // A cut tail, with and without the head put back.
+    assert_eq!(check(records[..3].to_vec()).await, (3, vec![3]));
+    let cut = [&records[..3], &records[4..]].concat();
+    assert_eq!(check(cut).await, (3, vec![3]));
+    let more = [&records[..], &records[3..4]].concat();
+    assert_eq!(check(more).await, (4, vec![4]));
+    // Another server's.
+    let other = export(&Api::start().await).await;
+    assert_eq!(check(other).await, (0, vec![1]));
+}
+
+#[tokio::test]
+async fn where_the_log_is_in_dispute_nothing_is_changed_until_somebody_accepts() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    assert_eq!(verify(&api).await, [""; 0]);
+    let nothing = proto::AcceptAuditRequest {
+        reason: "bored".to_owned(),
+    };
+    let error = auditor(&api).accept(nothing.clone()).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+
+    let file = api.folder.path().join("data/portcullis.db");
+    rusqlite::Connection::open(file)
+        .unwrap()
+        .execute_batch(
+            "DROP TRIGGER audit_entries_never_go; DELETE FROM audit_entries WHERE seq > 1",
+        )
+        .unwrap();
+    let error = api.gateways().add(dial_out("web2")).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(
+        error.message().contains("portcullis audit accept"),
+        "{error}"
+    );
+    assert!(show(&api, "web2").await.is_err());
+    let error = api.execute("ldap", Call::default()).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    // Reading goes on, and says what is wrong.
+    assert!(show(&api, "web1").await.is_ok());
+    let status = SystemClient::new(api.channel.clone())
+        .status(proto::StatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(status.audit_error.contains("audit verify"), "{status:?}");
+    assert_ne!(verify(&api).await, [""; 0]);
+    assert!(!export(&api).await.is_empty());
+
+    let why_not = proto::AcceptAuditRequest::default();
+    let error = auditor(&api).accept(why_not).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    auditor(&api).accept(nothing).await.unwrap();
+    assert_eq!(verify(&api).await, [""; 0]);
+    api.add_gateway("web2").await;
+    let accepted = proto::ListAuditRequest {
+        action: "Audit/Accept".to_owned(),
+        outcome: "done".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(list(&api, accepted).await.len(), 1);
+}
