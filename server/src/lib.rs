@@ -1,6 +1,6 @@
 //! The central server.
 //!
-//! Depends in one direction only: `cli`, `serve` → `api` → `audit`, `provisioning` → `fleet` → `keys` → `repository`.
+//! Depends in one direction only: `cli`, `serve` → `api` → `audit`, `tasks`, `provisioning` → `fleet` → `keys` → `repository`.
 #![forbid(unsafe_code)]
 
 pub mod admin_cli;
@@ -15,3 +15,4 @@ pub mod keys;
 pub mod provisioning;
 pub mod repository;
 pub mod serve;
+pub mod tasks;

@@ -10,6 +10,7 @@ use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::keys_client::KeysClient;
 use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 use portcullis_proto::admin::v1::system_client::SystemClient;
+use portcullis_proto::admin::v1::tasks_client::TasksClient;
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
@@ -44,6 +45,10 @@ impl Context {
 
     pub(super) async fn keys(&self) -> Result<KeysClient<Channel>, CliError> {
         Ok(KeysClient::new(connect(&self.socket).await?))
+    }
+
+    pub(super) async fn tasks(&self) -> Result<TasksClient<Channel>, CliError> {
+        Ok(TasksClient::new(connect(&self.socket).await?))
     }
 
     pub(super) async fn resources(&self) -> Result<ResourcesClient<Channel>, CliError> {

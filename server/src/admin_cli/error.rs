@@ -91,6 +91,27 @@ pub(super) enum CliError {
         "nobody knows what came of {indeterminate} of {total} lines: give the same command again, it looks before it acts"
     )]
     ImportIndeterminate { indeterminate: u64, total: u64 },
+    /// Its report has been printed.
+    #[error(
+        "task {id} failed: {}; `portcullis task resume {id}` goes on with what is left to do",
+        printable(reason)
+    )]
+    TaskFailed { id: u64, reason: String },
+    /// Its report has been printed.
+    #[error(
+        "task {id} was cancelled: `portcullis task resume {id}` goes on with what is left to do"
+    )]
+    TaskCancelled { id: u64 },
+    /// Whoever waited for it does not wait any more.
+    #[error(
+        "task {id} goes on by itself: `portcullis task watch {id}` follows it, `portcullis task cancel {id}` ends it"
+    )]
+    TaskLeft { id: u64 },
+    /// The server stopped under it.
+    #[error(
+        "the server stopped: task {id} goes on when it starts again, and `portcullis task watch {id}` follows it then"
+    )]
+    TaskSuspended { id: u64 },
 }
 
 impl CliError {
@@ -113,6 +134,10 @@ impl CliError {
             Self::Input(_) | Self::Output(_) | Self::Runtime(_) => "io",
             Self::AuditFault { .. } => "audit",
             Self::ImportFailed { .. } | Self::ImportStopped => "import",
+            Self::TaskFailed { .. }
+            | Self::TaskCancelled { .. }
+            | Self::TaskLeft { .. }
+            | Self::TaskSuspended { .. } => "task",
         }
     }
 

@@ -13,6 +13,7 @@ mod object;
 mod resource;
 mod run;
 mod status;
+mod task;
 mod view;
 
 use std::ffi::OsString;
@@ -77,9 +78,12 @@ enum Command {
     /// Gateways: the agents on the resource hosts
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
-    /// Keys: list them, replace the gateway key
+    /// Keys: make, list and replace them, and encrypt what they protect anew
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Tasks: long work that the server does by itself
+    #[command(subcommand)]
+    Task(task::TaskCommand),
     /// Resources: what accounts live on, each behind a connector of a gateway
     #[command(subcommand)]
     Resource(resource::ResourceCommand),
@@ -130,6 +134,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Status(args) => args.run(context).await,
         Command::Gateway(command) => command.run(context).await,
         Command::Key(command) => command.run(context).await,
+        Command::Task(command) => command.run(context).await,
         Command::Resource(command) => command.run(context).await,
         Command::Account(command) => command.run(context).await,
         Command::Group(command) => command.run(context).await,

@@ -9,12 +9,14 @@ use portcullis_proto::admin::v1::keys_server::Keys;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-use super::convert;
+use super::identity::Caller;
 use super::note::Note;
 use super::status::{of_key, of_repository, of_rotation};
+use super::{convert, key_tasks};
 use crate::fleet::{ProgressStream, Rotation};
 use crate::repository::RepositoryError;
 use crate::serve::Services;
+use crate::tasks::Job;
 
 /// However long a caller says that it would wait.
 const MAX_WAIT: Duration = Duration::from_secs(3_600);
@@ -76,6 +78,21 @@ impl Keys for KeysApi {
         self.server_key(id).await
     }
 
+    async fn re_encrypt(
+        &self,
+        request: Request<proto::ReEncryptRequest>,
+    ) -> Result<Response<proto::StartedTask>, Status> {
+        let subject = subject(&request);
+        key_tasks::re_encrypt(&self.0, &subject, request.into_inner()).await
+    }
+
+    async fn verify(
+        &self,
+        request: Request<proto::VerifyRequest>,
+    ) -> Result<Response<proto::StartedTask>, Status> {
+        key_tasks::start(&self.0, &subject(&request), Job::Verify).await
+    }
+
     async fn rotate_gateway(
         &self,
         request: Request<proto::RotateGatewayRequest>,
@@ -118,6 +135,11 @@ impl KeysApi {
             .map(|key| Response::new(convert::server_key(key)))
             .ok_or_else(|| of_repository(&RepositoryError::NoSuchKey(id)))
     }
+}
+
+/// Who asks.
+fn subject<T>(request: &Request<T>) -> String {
+    Caller::of(request).subject.to_string()
 }
 
 fn kind(number: i32) -> Result<proto::KeyKind, Status> {

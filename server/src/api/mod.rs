@@ -10,6 +10,7 @@ mod calls;
 mod convert;
 mod gateways;
 mod identity;
+mod key_tasks;
 mod keys;
 mod methods;
 mod names;
@@ -20,6 +21,7 @@ mod router;
 mod socket;
 mod status;
 mod system;
+mod tasks;
 
 use std::future::Future;
 use std::io;

@@ -41,6 +41,13 @@ objects! {
         false => "gateway key".to_owned(),
     };
     SyncGatewaysRequest: |_it| "gateway key".to_owned();
+    ReEncryptRequest: |it| match it.dry_run {
+        true => "values, dry run".to_owned(),
+        false => "values".to_owned(),
+    };
+    VerifyRequest: |_it| "values".to_owned();
+    CancelTaskRequest: |it| format!("task {}", it.id);
+    ResumeTaskRequest: |it| format!("task {}", it.id);
     AddResourceRequest: |it| format!("resource {} on gateway {}", it.name, it.gateway);
     SetResourceRequest: |it| format!("resource {}", it.name);
     RemoveResourceRequest: |it| format!("resource {}", it.name);

@@ -12,6 +12,7 @@ use portcullis_proto::admin::v1::gateways_server::GatewaysServer;
 use portcullis_proto::admin::v1::keys_server::KeysServer;
 use portcullis_proto::admin::v1::resources_server::ResourcesServer;
 use portcullis_proto::admin::v1::system_server::SystemServer;
+use portcullis_proto::admin::v1::tasks_server::TasksServer;
 use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tonic::server::NamedService;
@@ -29,6 +30,7 @@ use super::note::Note;
 use super::resources::ResourcesApi;
 use super::status::of_audit;
 use super::system::SystemApi;
+use super::tasks::TasksApi;
 use crate::audit::{AuditLog, Outcome};
 use crate::serve::Services;
 
@@ -147,6 +149,7 @@ struct Endpoints {
     system: SystemServer<SystemApi>,
     gateways: GatewaysServer<GatewaysApi>,
     keys: KeysServer<KeysApi>,
+    tasks: TasksServer<TasksApi>,
     resources: ResourcesServer<ResourcesApi>,
     calls: CallsServer<CallsApi>,
     audit: AuditServer<AuditApi>,
@@ -163,6 +166,7 @@ impl Endpoints {
             system: bounded!(SystemServer, SystemApi),
             gateways: bounded!(GatewaysServer, GatewaysApi),
             keys: bounded!(KeysServer, KeysApi),
+            tasks: bounded!(TasksServer, TasksApi),
             resources: bounded!(ResourcesServer, ResourcesApi),
             calls: bounded!(CallsServer, CallsApi),
             audit: bounded!(AuditServer, AuditApi),
@@ -180,6 +184,7 @@ impl Endpoints {
             Some(SystemServer::<SystemApi>::NAME) => self.system.call(request).await,
             Some(GatewaysServer::<GatewaysApi>::NAME) => self.gateways.call(request).await,
             Some(KeysServer::<KeysApi>::NAME) => self.keys.call(request).await,
+            Some(TasksServer::<TasksApi>::NAME) => self.tasks.call(request).await,
             Some(ResourcesServer::<ResourcesApi>::NAME) => self.resources.call(request).await,
             Some(CallsServer::<CallsApi>::NAME) => self.calls.call(request).await,
             Some(AuditServer::<AuditApi>::NAME) => self.audit.call(request).await,

@@ -6,6 +6,7 @@ use crate::audit::AuditError;
 use crate::fleet::{CallError, RotationError};
 use crate::keys::KeyError;
 use crate::repository::RepositoryError;
+use crate::tasks::TaskError;
 
 /// What the repository could not do.
 pub(super) fn of_repository(error: &RepositoryError) -> Status {
@@ -72,6 +73,19 @@ pub(super) fn of_key(error: &KeyError) -> Status {
             Status::internal(error.to_string())
         }
         KeyError::Stopping => Status::unavailable(error.to_string()),
+    }
+}
+
+/// Why a task was not started, resumed or cancelled.
+pub(super) fn of_task(error: &TaskError) -> Status {
+    match error {
+        TaskError::Repository(error) => of_repository(error),
+        TaskError::AlreadyRunning { .. }
+        | TaskError::Ended { .. }
+        | TaskError::Done(_)
+        | TaskError::Unknown(_) => Status::failed_precondition(error.to_string()),
+        TaskError::Empty => Status::invalid_argument(error.to_string()),
+        TaskError::Stopping => Status::unavailable(error.to_string()),
     }
 }
 

@@ -27,6 +27,7 @@ use crate::clock;
 use crate::config::{Capability, CapabilitySet, Config};
 use crate::fleet::{Fleet, Settings};
 use crate::serve::{Unlocked, init};
+use crate::tasks::{Tasks, Work};
 
 /// A server's API in this process, with a connection of this user's.
 struct Api {
@@ -60,12 +61,20 @@ impl Api {
             keys,
         } = Unlocked::open(&config).await.unwrap();
         let audit = AuditLog::open(&repository, server_id, &config.audit);
+        let audit = audit.await.unwrap();
+        let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
         let services = Services {
-            audit: audit.await.unwrap(),
+            audit: audit.clone(),
             capabilities: config.capabilities.clone(),
             server_id,
             started: clock::now(),
-            fleet: Fleet::new(repository.clone(), Settings::new(server_id, &config)),
+            tasks: Tasks::new(Work {
+                repository: repository.clone(),
+                keys: keys.clone(),
+                fleet: fleet.clone(),
+                audit,
+            }),
+            fleet,
             repository,
             keys,
             policy: config.keys.policy(),

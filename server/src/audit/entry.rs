@@ -25,6 +25,11 @@ impl Subject {
         Self("unknown".to_owned())
     }
 
+    /// Whoever was written down like this before.
+    pub fn written(text: &str) -> Self {
+        Self(bounded(text, MAX_NAME))
+    }
+
     /// The server itself.
     pub fn server() -> Self {
         Self("server".to_owned())

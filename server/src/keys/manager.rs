@@ -8,6 +8,7 @@ use portcullis_common::secret::ServerKey;
 use tokio::sync::Mutex;
 
 use super::Keyring;
+use super::memory::key_rng;
 use super::protection::Protection;
 use crate::clock;
 use crate::repository::{Database, RepositoryError};
@@ -74,12 +75,32 @@ impl KeyManager {
         kind: Option<KeyKind>,
         set_current: bool,
     ) -> Result<KeyId, KeyError> {
+        let id = self.fresh_id(kind);
+        self.ensure(id).await?;
+        if set_current {
+            self.set_current(id).await?;
+        }
+        Ok(id)
+    }
+
+    /// An id for a key of `kind` (`None`: that of the current one) that is yet to be made.
+    pub fn fresh_id(&self, kind: Option<KeyKind>) -> KeyId {
+        let kind = kind.unwrap_or_else(|| self.keyring().current().kind());
+        KeyId::random(kind, &mut rand::rng())
+    }
+
+    /// Makes and stores the server key of this id, unless it is there already.
+    ///
+    /// # Errors
+    /// [`KeyError`]: nothing was stored.
+    pub async fn ensure(&self, id: KeyId) -> Result<(), KeyError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             let protection = inner.protection.lock().await;
-            let kind = kind.unwrap_or_else(|| inner.keyring.current().kind());
-            let id = KeyId::random(kind, &mut rand::rng());
-            let key = ServerKey::random(kind, &mut rand::rng());
+            if inner.keyring.key(id).is_some() {
+                return Ok(());
+            }
+            let key = ServerKey::random(id.kind(), &mut key_rng());
             let keys = inner.database.server_keys();
             keys.add(id, protection.wrap(id, &key), clock::now())
                 .await?;
@@ -90,12 +111,24 @@ impl KeyManager {
             }
             inner.keyring.add(id, key);
             tracing::info!(key = %id, "server key made");
-            if set_current {
-                inner.make_current(id).await?;
-            }
-            Ok(id)
+            Ok(())
         })
         .await
+    }
+
+    /// The stored server keys that do not open, or are others than those in the keyring; and how many there are in all.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub async fn check(&self) -> Result<(Vec<KeyId>, u64), KeyError> {
+        let protection = self.inner.protection.lock().await;
+        let rows = self.inner.database.server_keys().list().await?;
+        let bad = rows.iter().filter(|row| {
+            let held = self.keyring().key(row.id);
+            let stored = protection.unwrap(row.id, &row.wrapped).ok();
+            !matches!((&held, &stored), (Some(held), Some(stored)) if held.expose() == stored.expose())
+        });
+        Ok((bad.map(|row| row.id).collect(), rows.len() as u64))
     }
 
     /// Seals under this stored key from now on. Gives the id of the key before.

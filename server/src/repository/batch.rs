@@ -5,6 +5,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::RepositoryError;
+use super::observer::{Fate, Moment, WriteObserver};
 
 /// A write and the answer that its caller waits for.
 pub(super) trait Write: Send {
@@ -53,22 +54,44 @@ where
     }
 }
 
-/// Carries the writes out and answers each.
-pub(super) fn write(connection: &mut Connection, mut batch: Vec<Box<dyn Write>>) {
-    let lost = transact(connection, &mut batch).err();
+/// Carries the writes out and answers each. `false`: `observer` wants no more of this repository, and nobody is answered.
+pub(super) fn write(
+    connection: &mut Connection,
+    mut batch: Vec<Box<dyn Write>>,
+    observer: Option<&dyn WriteObserver>,
+) -> bool {
+    let lost = match transact(connection, &mut batch, observer) {
+        Ok(()) => None,
+        Err(Lost::Died) => return false,
+        Err(Lost::Failed(error)) => Some(error),
+    };
     for write in batch {
         write.answer(lost.as_ref());
+    }
+    true
+}
+
+/// Why nothing took effect, or nobody is to know that it did.
+enum Lost {
+    Failed(RepositoryError),
+    Died,
+}
+
+impl<E: Into<RepositoryError>> From<E> for Lost {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 
 fn transact(
     connection: &mut Connection,
     batch: &mut [Box<dyn Write>],
-) -> Result<(), RepositoryError> {
+    observer: Option<&dyn WriteObserver>,
+) -> Result<(), Lost> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let [only] = batch {
         return match only.run(&transaction) {
-            true => Ok(transaction.commit()?),
+            true => commit(transaction, observer),
             false => Ok(()),
         };
     }
@@ -77,16 +100,32 @@ fn transact(
         let done = write.run(&transaction);
         // Some failures, such as a full disk, end the whole transaction.
         if transaction.is_autocommit() {
-            return Err(write
-                .error()
-                .map_or(RepositoryError::Full, |error| error.again()));
+            return Err(Lost::Failed(
+                write
+                    .error()
+                    .map_or(RepositoryError::Full, |error| error.again()),
+            ));
         }
         transaction.execute_batch(match done {
             true => "RELEASE one_write",
             false => "ROLLBACK TO one_write; RELEASE one_write",
         })?;
     }
-    Ok(transaction.commit()?)
+    commit(transaction, observer)
+}
+
+fn commit(transaction: Transaction<'_>, observer: Option<&dyn WriteObserver>) -> Result<(), Lost> {
+    let fate = |moment| observer.map_or(Fate::GoOn, |observer| observer.at(moment));
+    match fate(Moment::BeforeCommit) {
+        Fate::GoOn => {}
+        Fate::Full => return Err(Lost::Failed(RepositoryError::Full)),
+        Fate::Die => return Err(Lost::Died),
+    }
+    transaction.commit()?;
+    match fate(Moment::AfterCommit) {
+        Fate::Die => Err(Lost::Died),
+        Fate::GoOn | Fate::Full => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +173,7 @@ mod tests {
         let (c, told_c) = one(|transaction| {
             Ok(transaction.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)
         });
-        write(&mut connection, vec![a, b, c]);
+        write(&mut connection, vec![a, b, c], None);
         assert_eq!(told_a.blocking_recv().unwrap().unwrap(), 1);
         assert!(matches!(
             told_b.blocking_recv().unwrap(),
@@ -153,7 +192,7 @@ mod tests {
             Err(RepositoryError::Full)
         });
         let (c, told_c) = insert(3, Ok(3));
-        write(&mut connection, vec![a, b, c]);
+        write(&mut connection, vec![a, b, c], None);
         for told in [told_a, told_b, told_c] {
             assert!(matches!(
                 told.blocking_recv().unwrap(),
@@ -162,7 +201,7 @@ mod tests {
         }
         assert!(stored(&connection).is_empty());
         let (again, told) = insert(4, Ok(4));
-        write(&mut connection, vec![again]);
+        write(&mut connection, vec![again], None);
         assert_eq!(told.blocking_recv().unwrap().unwrap(), 4);
     }
 }

@@ -7,7 +7,9 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use tokio::sync::oneshot;
 
 use super::batch::{self, OneWrite, Write};
-use super::{Meta, ProtectionTable, RepositoryError, SealedValues, ServerKeys, schema};
+use super::{
+    Meta, ProtectionTable, RepositoryError, SealedValues, ServerKeys, Tasks, WriteObserver, schema,
+};
 
 /// How long a transaction waits for another program's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,7 +46,18 @@ impl Database {
                 path: path.display().to_string(),
             });
         }
-        Self::start(path.to_owned()).await
+        Self::start(path.to_owned(), None).await
+    }
+
+    /// As [`Self::open`]; `observer` decides on every write from now on.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_with(
+        path: &Path,
+        observer: Arc<dyn WriteObserver>,
+    ) -> Result<Self, RepositoryError> {
+        Self::start(path.to_owned(), Some(observer)).await
     }
 
     /// Makes an empty repository at `path`, where no file may be.
@@ -59,7 +72,7 @@ impl Database {
                 reason: error.to_string(),
             }
         })?;
-        Self::start(path.to_owned()).await
+        Self::start(path.to_owned(), None).await
     }
 
     /// The file.
@@ -85,6 +98,11 @@ impl Database {
     /// The sealed values, as they are: sealed.
     pub const fn sealed_values(&self) -> SealedValues<'_> {
         SealedValues::new(self)
+    }
+
+    /// Long work that was asked for.
+    pub const fn tasks(&self) -> Tasks<'_> {
+        Tasks::new(self)
     }
 
     /// Closes the file when the work begun is done; what is asked afterwards fails with [`RepositoryError::Closed`].
@@ -139,12 +157,15 @@ impl Database {
         run(&self.shared.writer, work).await
     }
 
-    async fn start(path: PathBuf) -> Result<Self, RepositoryError> {
-        let writer = worker("repository-write", path.clone(), |connection| {
+    async fn start(
+        path: PathBuf,
+        observer: Option<Arc<dyn WriteObserver>>,
+    ) -> Result<Self, RepositoryError> {
+        let writer = worker("repository-write", path.clone(), observer, |connection| {
             schema::migrate(connection)
         })
         .await?;
-        let reader = worker("repository-read", path.clone(), |_| Ok(())).await?;
+        let reader = worker("repository-read", path.clone(), None, |_| Ok(())).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path,
@@ -178,6 +199,7 @@ where
 async fn worker(
     name: &str,
     path: PathBuf,
+    observer: Option<Arc<dyn WriteObserver>>,
     prepare: impl FnOnce(&mut Connection) -> Result<(), RepositoryError> + Send + 'static,
 ) -> Result<mpsc::Sender<Job>, RepositoryError> {
     let (jobs, queue) = mpsc::channel();
@@ -193,7 +215,7 @@ async fn worker(
             match connection {
                 Ok(connection) => {
                     if ready.send(Ok(())).is_ok() {
-                        serve(connection, &queue);
+                        serve(connection, &queue, observer.as_deref());
                     }
                 }
                 // Nobody waits any more where the caller was cancelled.
@@ -208,7 +230,11 @@ async fn worker(
     Ok(jobs)
 }
 
-fn serve(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
+fn serve(
+    mut connection: Connection,
+    queue: &mpsc::Receiver<Job>,
+    observer: Option<&dyn WriteObserver>,
+) {
     let mut next = None;
     while let Some(job) = next.take().or_else(|| queue.recv().ok()) {
         match job {
@@ -222,7 +248,9 @@ fn serve(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
                         Err(_) => break,
                     }
                 }
-                batch::write(&mut connection, batch);
+                if !batch::write(&mut connection, batch, observer) {
+                    return;
+                }
             }
             Job::Close(done) => {
                 drop(connection);

@@ -1,4 +1,5 @@
-//! Durable storage, by aggregate: [`Meta`], [`ProtectionTable`], [`ServerKeys`] and [`SealedValues`] of a [`Database`], and on top of an unlocked keyring
+//! Durable storage, by aggregate: [`Meta`], [`ProtectionTable`], [`ServerKeys`], [`SealedValues`] and [`Tasks`] of a [`Database`], and on top of
+//! an unlocked keyring
 //! [`Gateways`], [`GatewayKeys`], [`Resources`] and [`AuditEntries`] of a [`Repository`].
 //!
 //! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
@@ -12,6 +13,7 @@ mod gateway_keys;
 mod gateways;
 mod holdings;
 mod meta;
+mod observer;
 mod protected_type;
 mod protection;
 mod registration_row;
@@ -21,6 +23,7 @@ mod scrub;
 mod sealed_values;
 mod sealer;
 mod server_keys;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -33,12 +36,14 @@ pub use gateway_keys::{
 pub use gateways::{Alarm, Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
 pub use meta::Meta;
+pub use observer::{Fate, Moment, WriteObserver};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use resources::{Resource, Resources};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{ServerKeyRow, ServerKeys};
+pub use tasks::{Admission, NewTask, TaskRow, TaskState, Tasks};
 
 /// The repository with its secrets at hand: a [`Database`] and the [`Sealer`] that opens its sealed values. Cheap to clone.
 #[derive(Clone)]

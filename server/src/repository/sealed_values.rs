@@ -1,7 +1,7 @@
 //! Every sealed value in one table: what counts them, encrypts them again and verifies them need not know their owners.
 
 use portcullis_common::id::KeyId;
-use rusqlite::{OptionalExtension, Row, Transaction};
+use rusqlite::{OptionalExtension, Row, Rows, Transaction};
 
 use super::registration_row::key_id;
 use super::{Database, Place, ProtectedType, RepositoryError};
@@ -124,18 +124,67 @@ impl<'a> SealedValues<'a> {
                      ORDER BY id LIMIT ?5",
                 )?;
                 let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                let mut rows = statement.query((after, under, not_under, kinds, limit))?;
-                let mut values = Vec::new();
-                while let Some(row) = rows.next()? {
-                    values.push(SealedValue {
-                        row: row.get(0)?,
-                        kind: read_kind(row, 1)?,
-                        owner: row.get(2)?,
-                        field: row.get(3)?,
-                        sealed: row.get(4)?,
-                    });
+                let rows = statement.query((after, under, not_under, kinds, limit))?;
+                collect(rows)
+            })
+            .await
+    }
+
+    /// The first `limit` values of one type that are sealed under `key`, in rows after `after`, by row. As quick for a few
+    /// among many as for all.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn under(
+        &self,
+        key: KeyId,
+        kind: ProtectedType,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<SealedValue>, RepositoryError> {
+        self.database
+            .read(move |transaction| {
+                let mut statement = transaction.prepare_cached(
+                    "SELECT id, type, owner, field, sealed FROM sealed_values
+                     WHERE server_key = ?1 AND type = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+                )?;
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                let rows = statement.query((key.to_bytes(), kind.name(), after, limit))?;
+                collect(rows)
+            })
+            .await
+    }
+
+    /// The first `limit` values that are sealed under no key of this repository, or are no sealed values at all.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn without_key(&self, limit: usize) -> Result<Vec<SealedValue>, RepositoryError> {
+        self.database
+            .read(move |transaction| {
+                let mut statement = transaction.prepare_cached(
+                    "SELECT id, type, owner, field, sealed FROM sealed_values
+                     WHERE server_key NOT IN (SELECT id FROM server_keys)
+                     ORDER BY server_key, type, id LIMIT ?1",
+                )?;
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                let rows = statement.query([limit])?;
+                collect(rows)
+            })
+            .await
+    }
+
+    /// Stores values, each sealed for its place, in one transaction; their rows are given to them.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; `ServerKeyGone` where the key of one was deleted since it was sealed. None is stored then.
+    pub async fn store(&self, values: Vec<SealedValue>) -> Result<(), RepositoryError> {
+        self.database
+            .write(move |transaction| {
+                for value in &values {
+                    put(transaction, &value.place(), &value.sealed)?;
                 }
-                Ok(values)
+                Ok(())
             })
             .await
     }
@@ -225,6 +274,20 @@ fn require_key(transaction: &Transaction<'_>, sealed: &[u8]) -> Result<(), Repos
         return Ok(());
     }
     Err(RepositoryError::ServerKeyGone(key_id(id)?))
+}
+
+fn collect(mut rows: Rows<'_>) -> Result<Vec<SealedValue>, RepositoryError> {
+    let mut values = Vec::new();
+    while let Some(row) = rows.next()? {
+        values.push(SealedValue {
+            row: row.get(0)?,
+            kind: read_kind(row, 1)?,
+            owner: row.get(2)?,
+            field: row.get(3)?,
+            sealed: row.get(4)?,
+        });
+    }
+    Ok(values)
 }
 
 fn read_kind(row: &Row<'_>, column: usize) -> Result<ProtectedType, RepositoryError> {

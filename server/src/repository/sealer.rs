@@ -17,6 +17,16 @@ pub struct Place<'a> {
     pub field: &'a str,
 }
 
+impl Place<'_> {
+    /// The owner as people know it: a name, or the bytes of an id in hexadecimal.
+    pub fn owner_name(&self) -> String {
+        match std::str::from_utf8(self.owner) {
+            Ok(name) if !name.contains(char::is_control) => format!("`{name}`"),
+            _ => data_encoding::HEXLOWER.encode(self.owner),
+        }
+    }
+}
+
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -24,20 +34,8 @@ impl fmt::Display for Place<'_> {
             "the {} ({}) of {}",
             self.kind,
             self.field,
-            Owner(self.owner)
+            self.owner_name()
         )
-    }
-}
-
-/// An owner as people know it: a name, or the bytes of an id.
-struct Owner<'a>(&'a [u8]);
-
-impl fmt::Display for Owner<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match std::str::from_utf8(self.0) {
-            Ok(name) if !name.contains(char::is_control) => write!(f, "`{name}`"),
-            _ => f.write_str(&data_encoding::HEXLOWER.encode(self.0)),
-        }
     }
 }
 

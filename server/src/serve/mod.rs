@@ -25,6 +25,7 @@ use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
 use crate::keys::{KeyManager, KeyringError};
 use crate::repository::{Repository, RepositoryError};
+use crate::tasks::{Tasks, Work};
 use lock::{DataDirLock, LockError};
 use permissions::PermissionError;
 pub use unlocked::Unlocked;
@@ -46,6 +47,8 @@ pub struct Services {
     pub capabilities: Capabilities,
     /// The gateways and their links.
     pub fleet: Fleet,
+    /// Long work.
+    pub tasks: Tasks,
     /// Limits of rotation.
     pub policy: Policy,
     /// How long a new enrolment token is valid.
@@ -133,6 +136,13 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let audit = AuditLog::open(&repository, server_id, &config.audit).await?;
     let fleet = Fleet::new(repository.clone(), fleet::Settings::new(server_id, &config));
     fleet.start(dial_out).await?;
+    let tasks = Tasks::new(Work {
+        repository: repository.clone(),
+        keys: keys.clone(),
+        fleet: fleet.clone(),
+        audit: audit.clone(),
+    });
+    tasks.resume_interrupted().await?;
     tracing::info!(
         %server_id,
         admin = %config.admin.socket.display(),
@@ -147,11 +157,18 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         audit: audit.clone(),
         capabilities: config.capabilities.clone(),
         fleet: fleet.clone(),
+        tasks: tasks.clone(),
         policy: config.keys.policy(),
         token_lifetime: config.keys.token_lifetime,
         pairing_lifetime: config.keys.pairing_lifetime,
     };
+    let shutdown = async {
+        shutdown.await;
+        // Whoever watches one would keep the API from ending.
+        tasks.stop().await;
+    };
     let served = api::serve(socket, services, shutdown).await;
+    tasks.stop().await;
     fleet.stop().await;
     audit.close().await;
     repository.database().close().await;

@@ -3,9 +3,11 @@
 mod generate_server;
 mod kind;
 mod list;
+mod re_encrypt;
 mod rotate_gateway;
 mod set_current;
 mod sync_gateways;
+mod verify;
 
 use clap::Subcommand;
 use portcullis_proto::admin::v1::SyncProgress;
@@ -23,6 +25,10 @@ pub(super) enum KeyCommand {
     GenerateServer(generate_server::GenerateServerArgs),
     /// Encrypt what is stored from now on under another server key
     SetCurrent(set_current::SetCurrentArgs),
+    /// Encrypt anew every value that is not under the current server key
+    ReEncrypt(re_encrypt::ReEncryptArgs),
+    /// Open every value and every server key, and report what does not open
+    Verify(verify::VerifyArgs),
     /// Make a new gateway key current and push it to the gateways
     RotateGateway(rotate_gateway::RotateGatewayArgs),
     /// Push the current gateway key to the gateways that have not proved it
@@ -35,6 +41,8 @@ impl KeyCommand {
             Self::List(args) => args.run(context).await,
             Self::GenerateServer(args) => args.run(context).await,
             Self::SetCurrent(args) => args.run(context).await,
+            Self::ReEncrypt(args) => args.run(context).await,
+            Self::Verify(args) => args.run(context).await,
             Self::RotateGateway(args) => args.run(context).await,
             Self::SyncGateways(args) => args.run(context).await,
         }

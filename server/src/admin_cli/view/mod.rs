@@ -11,6 +11,7 @@ pub(super) mod schema;
 mod status;
 mod sync;
 pub(super) mod table;
+mod task;
 pub(super) mod text;
 pub(super) mod value;
 
@@ -23,6 +24,7 @@ pub(super) use gateway::GatewayList;
 pub(super) use key::KeyList;
 pub(super) use resource::ResourceList;
 pub(super) use sync::{SyncSummary, sync_line};
+pub(super) use task::{StartedView, TaskList};
 
 pub(super) use gateway::gateway_json;
 

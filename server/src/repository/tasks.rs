@@ -1,0 +1,361 @@
+use portcullis_common::rotation::UnixMillis;
+use rusqlite::{OptionalExtension, Row, Transaction};
+
+use super::registration_row::{from_sql_millis, to_sql_millis};
+use super::{Database, RepositoryError};
+
+/// Ended tasks that are remembered.
+const HISTORY: u32 = 200;
+const COLUMNS: &str =
+    "id, kind, parameters, subject, state, reason, progress, started_ms, ended_ms";
+
+/// How a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// At work, or to be resumed when the server starts.
+    Running,
+    /// All of it was done.
+    Done,
+    /// It ended before that, or found what it was to look for; the reason says which.
+    Failed,
+    /// Somebody ended it.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Its name in the repository and for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A task about to be stored.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// What it does; one runs of each kind.
+    pub kind: String,
+    /// What it was asked to do, in JSON.
+    pub parameters: String,
+    /// Who asked.
+    pub subject: String,
+    /// How far it is, in JSON.
+    pub progress: String,
+    /// When it began.
+    pub started: UnixMillis,
+}
+
+/// A task as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRow {
+    /// Its number.
+    pub id: u64,
+    /// What it does.
+    pub kind: String,
+    /// What it was asked to do, in JSON.
+    pub parameters: String,
+    /// Who asked.
+    pub subject: String,
+    /// How it stands.
+    pub state: TaskState,
+    /// Why it failed, where it did.
+    pub reason: Option<String>,
+    /// How far it is, in JSON.
+    pub progress: String,
+    /// When it began.
+    pub started: UnixMillis,
+    /// When it ended.
+    pub ended: Option<UnixMillis>,
+}
+
+/// Whether a task may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is stored as running.
+    Admitted(TaskRow),
+    /// Another of its kind runs, of this number.
+    Busy(u64),
+}
+
+/// The tasks.
+#[derive(Clone, Copy, Debug)]
+pub struct Tasks<'a> {
+    database: &'a Database,
+}
+
+impl<'a> Tasks<'a> {
+    pub(super) const fn new(database: &'a Database) -> Self {
+        Self { database }
+    }
+
+    /// All that are remembered, newest first.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn list(&self) -> Result<Vec<TaskRow>, RepositoryError> {
+        self.database
+            .read(|transaction| {
+                let mut statement = transaction
+                    .prepare_cached(&format!("SELECT {COLUMNS} FROM tasks ORDER BY id DESC"))?;
+                let mut rows = statement.query([])?;
+                let mut tasks = Vec::new();
+                while let Some(row) = rows.next()? {
+                    tasks.push(read(row)?);
+                }
+                Ok(tasks)
+            })
+            .await
+    }
+
+    /// One task; `None`: there is none of this number, or no more.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn find(&self, id: u64) -> Result<Option<TaskRow>, RepositoryError> {
+        self.database
+            .read(move |transaction| find(transaction, id))
+            .await
+    }
+
+    /// Stores a task as running, unless another of its kind runs, and forgets the oldest that ended.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn start(&self, new: NewTask) -> Result<Admission, RepositoryError> {
+        self.database
+            .write(move |transaction| {
+                if let Some(running) = running(transaction, &new.kind)? {
+                    return Ok(Admission::Busy(running));
+                }
+                transaction.execute(
+                    "INSERT INTO tasks (kind, parameters, subject, state, progress, started_ms)
+                     VALUES (?1, ?2, ?3, 'running', ?4, ?5)",
+                    (
+                        new.kind,
+                        new.parameters,
+                        new.subject,
+                        new.progress,
+                        to_sql_millis(new.started),
+                    ),
+                )?;
+                let id = transaction.last_insert_rowid().unsigned_abs();
+                transaction.execute(
+                    "DELETE FROM tasks WHERE state <> 'running' AND id NOT IN
+                         (SELECT id FROM tasks WHERE state <> 'running' ORDER BY id DESC LIMIT ?1)",
+                    [HISTORY],
+                )?;
+                admitted(transaction, id)
+            })
+            .await
+    }
+
+    /// Stores a task that ended as running again, unless another of its kind runs.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; `NotFound` where there is no such task any more.
+    pub async fn resume(&self, id: u64) -> Result<Admission, RepositoryError> {
+        self.database
+            .write(move |transaction| {
+                let Some(task) = find(transaction, id)? else {
+                    return Err(not_found(id));
+                };
+                if let Some(running) = running(transaction, &task.kind)? {
+                    return Ok(Admission::Busy(running));
+                }
+                transaction.execute(
+                    "UPDATE tasks SET state = 'running', reason = NULL, ended_ms = NULL WHERE id = ?1",
+                    [to_sql(id)],
+                )?;
+                admitted(transaction, id)
+            })
+            .await
+    }
+
+    /// Stores how far a running task is; `false`: it is not there any more, or not running.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn report(&self, id: u64, progress: String) -> Result<bool, RepositoryError> {
+        self.database
+            .write(move |transaction| {
+                let changed = transaction
+                    .prepare_cached(
+                        "UPDATE tasks SET progress = ?2 WHERE id = ?1 AND state = 'running'",
+                    )?
+                    .execute((to_sql(id), progress))?;
+                Ok(changed > 0)
+            })
+            .await
+    }
+
+    /// Stores that a running task has ended; `reason` says why, where it failed. `false`: it is not there any more, or not running.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn end(
+        &self,
+        id: u64,
+        state: TaskState,
+        reason: Option<String>,
+        progress: String,
+        now: UnixMillis,
+    ) -> Result<bool, RepositoryError> {
+        self.database
+            .write(move |transaction| {
+                let changed = transaction.execute(
+                    "UPDATE tasks SET state = ?2, reason = ?3, progress = ?4, ended_ms = ?5
+                     WHERE id = ?1 AND state = 'running'",
+                    (
+                        to_sql(id),
+                        state.name(),
+                        reason,
+                        progress,
+                        to_sql_millis(now),
+                    ),
+                )?;
+                Ok(changed > 0)
+            })
+            .await
+    }
+}
+
+fn running(transaction: &Transaction<'_>, kind: &str) -> Result<Option<u64>, RepositoryError> {
+    let id: Option<i64> = transaction
+        .prepare_cached("SELECT id FROM tasks WHERE kind = ?1 AND state = 'running'")?
+        .query_row([kind], |row| row.get(0))
+        .optional()?;
+    Ok(id.map(i64::unsigned_abs))
+}
+
+fn find(transaction: &Transaction<'_>, id: u64) -> Result<Option<TaskRow>, RepositoryError> {
+    let mut statement =
+        transaction.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1"))?;
+    let mut rows = statement.query([to_sql(id)])?;
+    rows.next()?.map(read).transpose()
+}
+
+fn admitted(transaction: &Transaction<'_>, id: u64) -> Result<Admission, RepositoryError> {
+    let task = find(transaction, id)?.ok_or_else(|| not_found(id))?;
+    Ok(Admission::Admitted(task))
+}
+
+fn not_found(id: u64) -> RepositoryError {
+    RepositoryError::NotFound {
+        kind: "task",
+        name: id.to_string(),
+    }
+}
+
+fn to_sql(id: u64) -> i64 {
+    // None has a number as great as this: it is not found.
+    i64::try_from(id).unwrap_or(i64::MAX)
+}
+
+fn read(row: &Row<'_>) -> Result<TaskRow, RepositoryError> {
+    let state: String = row.get(4)?;
+    let state = [
+        TaskState::Running,
+        TaskState::Done,
+        TaskState::Failed,
+        TaskState::Cancelled,
+    ]
+    .into_iter()
+    .find(|known| known.name() == state)
+    .ok_or_else(|| RepositoryError::damaged("state of a task"))?;
+    Ok(TaskRow {
+        id: row.get::<_, i64>(0)?.unsigned_abs(),
+        kind: row.get(1)?,
+        parameters: row.get(2)?,
+        subject: row.get(3)?,
+        state,
+        reason: row.get(5)?,
+        progress: row.get(6)?,
+        started: from_sql_millis(row.get(7)?),
+        ended: row.get::<_, Option<i64>>(8)?.map(from_sql_millis),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Fixture, NOW};
+    use super::*;
+
+    fn new(kind: &str) -> NewTask {
+        NewTask {
+            kind: kind.to_owned(),
+            parameters: "{}".to_owned(),
+            subject: "root".to_owned(),
+            progress: "{}".to_owned(),
+            started: NOW,
+        }
+    }
+
+    async fn admitted(tasks: &Tasks<'_>, kind: &str) -> u64 {
+        match tasks.start(new(kind)).await.unwrap() {
+            Admission::Admitted(task) => task.id,
+            Admission::Busy(id) => panic!("task {id} runs"),
+        }
+    }
+
+    async fn end(tasks: &Tasks<'_>, id: u64) -> bool {
+        let ended = tasks.end(id, TaskState::Failed, Some("why".into()), "{}".into(), NOW);
+        ended.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_task_of_a_kind_runs_at_once() {
+        let fixture = Fixture::new().await;
+        let tasks = fixture.repository.database().tasks();
+        let first = admitted(&tasks, "verify").await;
+        let busy = tasks.start(new("verify")).await.unwrap();
+        assert_eq!(busy, Admission::Busy(first));
+        admitted(&tasks, "re-encrypt").await;
+        assert!(end(&tasks, first).await);
+        let failed = tasks.find(first).await.unwrap().unwrap();
+        assert_eq!(failed.state, TaskState::Failed);
+        assert_eq!(failed.reason.as_deref(), Some("why"));
+
+        let second = admitted(&tasks, "verify").await;
+        assert!(second > first);
+        assert_eq!(tasks.resume(first).await.unwrap(), Admission::Busy(second));
+        assert!(end(&tasks, second).await);
+        let Admission::Admitted(resumed) = tasks.resume(first).await.unwrap() else {
+            panic!("refused");
+        };
+        assert_eq!(resumed.state, TaskState::Running);
+        assert_eq!((resumed.reason, resumed.ended), (None, None));
+    }
+
+    #[tokio::test]
+    async fn what_ended_takes_no_report_and_what_never_was_is_not_found() {
+        let fixture = Fixture::new().await;
+        let tasks = fixture.repository.database().tasks();
+        let id = admitted(&tasks, "verify").await;
+        assert!(tasks.report(id, "{\"done\":1}".into()).await.unwrap());
+        assert!(end(&tasks, id).await);
+        assert!(!tasks.report(id, "{}".into()).await.unwrap());
+        assert!(!end(&tasks, id).await);
+        let error = tasks.resume(u64::MAX).await.unwrap_err();
+        assert!(matches!(error, RepositoryError::NotFound { .. }), "{error}");
+        assert_eq!(tasks.find(id + 1).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_ended_are_forgotten_and_what_runs_is_not() {
+        let fixture = Fixture::new().await;
+        let tasks = fixture.repository.database().tasks();
+        let running = admitted(&tasks, "re-encrypt").await;
+        for _ in 0..HISTORY + 5 {
+            let id = admitted(&tasks, "verify").await;
+            assert!(end(&tasks, id).await);
+        }
+        let last = admitted(&tasks, "verify").await;
+        let list = tasks.list().await.unwrap();
+        assert_eq!(list.len(), HISTORY as usize + 2);
+        assert_eq!((list[0].id, list.last().unwrap().id), (last, running));
+    }
+}

@@ -1,0 +1,117 @@
+use crate::audit::AuditError;
+use crate::fleet::RotationError;
+use crate::keys::KeyError;
+use crate::repository::{RepositoryError, TaskState};
+
+/// Why a task was not started, resumed or cancelled.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The repository could not be read or written.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// One of its kind runs.
+    #[error(
+        "task {id} ({kind}) is running, and only one of its kind may: `portcullis task watch {id}` shows how far it is, `portcullis task cancel {id}` ends it"
+    )]
+    AlreadyRunning {
+        /// What it does.
+        kind: String,
+        /// Its number.
+        id: u64,
+    },
+    /// There is nothing to cancel.
+    #[error("task {id} is {state} already: there is nothing to cancel", state = .state.name())]
+    Ended {
+        /// Its number.
+        id: u64,
+        /// How it ended.
+        state: TaskState,
+    },
+    /// There is nothing to resume.
+    #[error(
+        "task {0} is done: there is nothing to resume; give its command again to start another"
+    )]
+    Done(u64),
+    /// It is of a later version.
+    #[error(
+        "task {0} was made by a later version of the server, and this one cannot carry it out: install that version again, or `portcullis task cancel {0}`"
+    )]
+    Unknown(u64),
+    /// It is to do nothing.
+    #[error("there is nothing to do: name at least one step")]
+    Empty,
+    /// The server is about to end.
+    #[error("the server is stopping: try again when it runs")]
+    Stopping,
+}
+
+/// Why a task that was begun did not do all of its work.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The repository could not be read or written.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// A server key could not be made, chosen or deleted.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The gateway key could not be replaced.
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
+    /// Values do not open.
+    #[error(
+        "{count} values do not open, and were left as they are: the report of the task lists them; restore them from a backup, or store them anew"
+    )]
+    DoNotOpen {
+        /// How many.
+        count: u64,
+    },
+    /// What is done has to be written down first.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The part of the program that carried it out broke.
+    #[error(
+        "it broke off by a fault of the program: the server's log says more; resume it with `portcullis task resume`"
+    )]
+    Broken,
+    /// Nothing failed.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupt),
+}
+
+impl JobError {
+    /// Whether the task is to go on when the server starts again: nothing failed but the server itself.
+    pub(super) fn resumes_by_itself(&self) -> bool {
+        match self {
+            Self::Interrupted(interrupt) => *interrupt == Interrupt::Stopping,
+            Self::Repository(error) | Self::Key(KeyError::Repository(error)) => {
+                matches!(error, RepositoryError::Closed)
+            }
+            Self::Rotation(RotationError::Repository(error)) => {
+                matches!(error, RepositoryError::Closed)
+            }
+            Self::Audit(AuditError::Repository(error)) => {
+                matches!(**error, RepositoryError::Closed)
+            }
+            Self::Audit(AuditError::Closed) | Self::Key(KeyError::Stopping) => true,
+            Self::Key(_)
+            | Self::Rotation(_)
+            | Self::Audit(_)
+            | Self::DoNotOpen { .. }
+            | Self::Broken => false,
+        }
+    }
+}
+
+/// Why a task ends early although nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Interrupt {
+    /// Somebody cancelled it.
+    #[error("it was cancelled")]
+    Cancelled,
+    /// The server ends; the task is resumed when it starts again.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The task was deleted.
+    #[error("the task was deleted")]
+    Deleted,
+}

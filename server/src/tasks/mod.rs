@@ -1,0 +1,470 @@
+//! Long work that outlives whoever asked for it, and the server: each task is stored, tells how far it is, and is resumed
+//! after a crash. What is left to do is found in the repository, so that nothing is done twice and nothing left out.
+//!
+//! To add a kind: a variant of [`Job`], and a function that does the work through a [`Reporter`].
+
+mod error;
+mod job;
+mod progress;
+pub mod re_encrypt;
+mod reporter;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream};
+use portcullis_common::rotation::UnixMillis;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::audit::{AuditLog, Outcome, Subject};
+use crate::clock;
+use crate::fleet::Fleet;
+use crate::keys::KeyManager;
+use crate::repository::{Admission, NewTask, Repository, RepositoryError, TaskRow, TaskState};
+pub use error::{Interrupt, JobError, TaskError};
+pub use job::{Job, ReEncrypt};
+pub use progress::{
+    Finding, MAX_FINDINGS, Progress, SERVER_KEY, Step, StepState, TypeProgress, Why,
+};
+pub use reporter::Reporter;
+
+/// The shortest time between two states that a watcher gets.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What tasks work on. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The repository.
+    pub repository: Repository,
+    /// The server keys.
+    pub keys: KeyManager,
+    /// The gateways.
+    pub fleet: Fleet,
+    /// Where each task leaves its entries.
+    pub audit: AuditLog,
+}
+
+/// A task as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its number.
+    pub id: u64,
+    /// What it does.
+    pub kind: String,
+    /// Who asked for it.
+    pub subject: String,
+    /// How it stands.
+    pub state: TaskState,
+    /// Why it failed, where it did.
+    pub reason: Option<String>,
+    /// How far it is.
+    pub progress: Progress,
+    /// When it began.
+    pub started: UnixMillis,
+    /// When it ended.
+    pub ended: Option<UnixMillis>,
+}
+
+/// The tasks of one server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    work: Work,
+    live: Mutex<LiveTasks>,
+}
+
+#[derive(Debug, Default)]
+struct LiveTasks {
+    tasks: HashMap<u64, Live>,
+    /// No other begins.
+    stopping: bool,
+}
+
+/// A task at work, or one whose end could not be stored yet.
+#[derive(Debug)]
+struct Live {
+    task: watch::Receiver<Task>,
+    interrupt: watch::Sender<Option<Interrupt>>,
+}
+
+impl Tasks {
+    /// The tasks of the repository in `work`; none is at work yet.
+    pub fn new(work: Work) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                work,
+                live: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Takes up again what a stop or a crash interrupted: once, when the server starts.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: nothing was taken up.
+    pub async fn resume_interrupted(&self) -> Result<(), RepositoryError> {
+        for row in self.stored().list().await? {
+            if row.state != TaskState::Running {
+                continue;
+            }
+            match job(&row) {
+                Ok(job) => {
+                    tracing::info!(task = row.id, kind = row.kind, "task resumed");
+                    // None was told to stop yet.
+                    let _ = self.begin(row, job);
+                }
+                Err(error) => tracing::warn!(%error, "task not resumed"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a task for `subject`.
+    ///
+    /// # Errors
+    /// [`TaskError`]: nothing was started.
+    pub async fn start(&self, job: Job, subject: &str) -> Result<Task, TaskError> {
+        let new = NewTask {
+            kind: job.kind().to_owned(),
+            parameters: to_json(&job),
+            subject: subject.to_owned(),
+            progress: to_json(&Progress::default()),
+            started: clock::now(),
+        };
+        let database = self.inner.work.repository.database().clone();
+        self.admit(job, async move { database.tasks().start(new).await })
+            .await
+    }
+
+    /// Lets a task that failed or was cancelled go on with what is left to do.
+    ///
+    /// # Errors
+    /// [`TaskError`]: it was not resumed.
+    pub async fn resume(&self, id: u64) -> Result<Task, TaskError> {
+        self.settle().await?;
+        let row = self.row(id).await?;
+        let job = job(&row)?;
+        match row.state {
+            TaskState::Running => {
+                return Err(TaskError::AlreadyRunning { kind: row.kind, id });
+            }
+            TaskState::Done => return Err(TaskError::Done(id)),
+            TaskState::Failed | TaskState::Cancelled => {}
+        }
+        let database = self.inner.work.repository.database().clone();
+        self.admit(job, async move { database.tasks().resume(id).await })
+            .await
+    }
+
+    /// Ends a running task at the next point where it can be resumed, and gives it as it stands then.
+    ///
+    /// # Errors
+    /// [`TaskError::Ended`] where it has ended by itself.
+    pub async fn cancel(&self, id: u64) -> Result<Task, TaskError> {
+        let live = {
+            let live = self.live();
+            live.tasks.get(&id).map(|live| {
+                // The first reason holds.
+                live.interrupt.send_if_modified(|interrupt| {
+                    let first = interrupt.is_none();
+                    interrupt.get_or_insert(Interrupt::Cancelled);
+                    first
+                });
+                live.task.clone()
+            })
+        };
+        match live {
+            Some(mut task) => {
+                let ended = task.wait_for(|task| task.state != TaskState::Running).await;
+                let task = ended.map_err(|_| TaskError::Stopping)?.clone();
+                match task.state {
+                    TaskState::Cancelled => Ok(task),
+                    state => Err(TaskError::Ended { id, state }),
+                }
+            }
+            None => {
+                let row = self.row(id).await?;
+                if row.state != TaskState::Running {
+                    return Err(TaskError::Ended {
+                        id,
+                        state: row.state,
+                    });
+                }
+                // Of a later version: it runs nowhere.
+                let (state, now) = (TaskState::Cancelled, clock::now());
+                self.stored()
+                    .end(id, state, None, row.progress, now)
+                    .await?;
+                self.show(id).await
+            }
+        }
+    }
+
+    /// Every task that is remembered, newest first.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn list(&self) -> Result<Vec<Task>, RepositoryError> {
+        let rows = self.stored().list().await?;
+        let live = self.live();
+        let newest = |row| {
+            let task = Task::read(row);
+            let live = live
+                .tasks
+                .get(&task.id)
+                .map(|live| live.task.borrow().clone());
+            live.unwrap_or(task)
+        };
+        Ok(rows.into_iter().map(newest).collect())
+    }
+
+    /// One task.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`].
+    pub async fn show(&self, id: u64) -> Result<Task, TaskError> {
+        let live = self
+            .live()
+            .tasks
+            .get(&id)
+            .map(|live| live.task.borrow().clone());
+        match live {
+            Some(task) => Ok(task),
+            None => Ok(Task::read(self.row(id).await?)),
+        }
+    }
+
+    /// A task as it stands now and at each change, until it has ended. Where the stream ends with a running task, the
+    /// server stops.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`].
+    pub async fn watch(
+        &self,
+        id: u64,
+    ) -> Result<impl Stream<Item = Task> + Send + use<>, TaskError> {
+        let task = self.show(id).await?;
+        let changes = self.live().tasks.get(&id).map(|live| live.task.clone());
+        Ok(stream::unfold(
+            (Some(task), changes),
+            |(first, changes)| async move {
+                if let Some(task) = first {
+                    let running = task.state == TaskState::Running;
+                    return Some((task, (None, changes.filter(|_| running))));
+                }
+                let mut changes = changes?;
+                changes.changed().await.ok()?;
+                // What else changes meanwhile is told with it.
+                sleep(WATCH_INTERVAL).await;
+                let task = changes.borrow_and_update().clone();
+                let running = task.state == TaskState::Running;
+                Some((task, (None, Some(changes).filter(|_| running))))
+            },
+        ))
+    }
+
+    /// Interrupts every task, so that it is resumed at the next start, and waits until none is at work.
+    pub async fn stop(&self) {
+        let ends: Vec<_> = {
+            let mut live = self.live();
+            live.stopping = true;
+            let ends = live.tasks.values().map(|live| {
+                live.interrupt.send_replace(Some(Interrupt::Stopping));
+                live.task.clone()
+            });
+            ends.collect()
+        };
+        for mut task in ends {
+            // The end of the channel is the end of the task.
+            while task.borrow_and_update().state == TaskState::Running
+                && task.changed().await.is_ok()
+            {}
+        }
+    }
+
+    /// Stores a task as running and begins it: both, or neither, whether or not its caller still waits.
+    async fn admit(
+        &self,
+        job: Job,
+        admission: impl Future<Output = Result<Admission, RepositoryError>> + Send + 'static,
+    ) -> Result<Task, TaskError> {
+        self.settle().await?;
+        let tasks = self.clone();
+        tokio::spawn(async move {
+            match admission.await? {
+                Admission::Admitted(row) => tasks.begin(row, job),
+                Admission::Busy(id) => Err(TaskError::AlreadyRunning {
+                    kind: job.kind().to_owned(),
+                    id,
+                }),
+            }
+        })
+        .await
+        .map_err(|_| TaskError::Stopping)?
+    }
+
+    /// Where the server is about to end, it begins when it starts again.
+    fn begin(&self, row: TaskRow, job: Job) -> Result<Task, TaskError> {
+        let task = Task::read(row);
+        let (told, watched) = watch::channel(task.clone());
+        let (interrupt, interrupted) = watch::channel(None);
+        let reporter = Reporter {
+            id: task.id,
+            database: self.inner.work.repository.database().clone(),
+            task: told.clone(),
+            interrupt: interrupted,
+            stored: Instant::now(),
+        };
+        let live = Live {
+            task: watched,
+            interrupt,
+        };
+        let mut tasks = self.live();
+        if tasks.stopping {
+            return Err(TaskError::Stopping);
+        }
+        tasks.tasks.insert(task.id, live);
+        drop(tasks);
+        tokio::spawn(self.clone().carry_out(job, reporter, told));
+        Ok(task)
+    }
+
+    async fn carry_out(self, job: Job, reporter: Reporter, task: watch::Sender<Task>) {
+        let id = reporter.id;
+        let result = self.audited(job, reporter, &task).await;
+        let (state, reason) = match result {
+            Ok(()) => (TaskState::Done, None),
+            Err(error) if error.resumes_by_itself() => {
+                self.live().tasks.remove(&id);
+                return;
+            }
+            Err(JobError::Interrupted(_)) => (TaskState::Cancelled, None),
+            Err(error) => (TaskState::Failed, Some(error.to_string())),
+        };
+        tracing::info!(task = id, state = state.name(), reason, "task ended");
+        let mut ended = task.borrow().clone();
+        (ended.state, ended.reason, ended.ended) = (state, reason, Some(clock::now()));
+        // Stored first: whoever hears of the end may start the next one at once.
+        let stored = self.store_end(&ended).await;
+        task.send_replace(ended);
+        match stored {
+            Ok(()) => drop(self.live().tasks.remove(&id)),
+            Err(error) => {
+                tracing::warn!(task = id, %error, "the end of the task is not stored yet");
+            }
+        }
+    }
+
+    /// Does the work between two entries of the audit log.
+    async fn audited(
+        &self,
+        job: Job,
+        mut reporter: Reporter,
+        task: &watch::Sender<Task>,
+    ) -> Result<(), JobError> {
+        let work = self.inner.work.clone();
+        let action = format!("Task/{}", job.kind());
+        let subject = Subject::written(&task.borrow().subject);
+        let object = format!("task {}", reporter.id);
+        let begun = work.audit.begin(subject, &action, &object).await?;
+        // In a task of its own: whatever breaks there is its failure, and no other's.
+        let result = tokio::spawn(async move { job.run(&work, &mut reporter).await })
+            .await
+            .unwrap_or(Err(JobError::Broken));
+        let progress = task.borrow().progress.clone();
+        let done = format!("{} of {} values", progress.done(), progress.total());
+        match &result {
+            Ok(()) => begun.end(Outcome::Done, &done).await,
+            Err(error) if error.resumes_by_itself() => {
+                let why = format!("{done}; it goes on when the server starts again");
+                begun.end(Outcome::Unknown, &why).await;
+            }
+            Err(error) => {
+                begun
+                    .end(Outcome::Failed, &format!("{done}; {error}"))
+                    .await
+            }
+        }
+        result
+    }
+
+    /// Stores the ends that could not be stored when they came.
+    async fn settle(&self) -> Result<(), RepositoryError> {
+        let ended: Vec<_> = {
+            let live = self.live();
+            let tasks = live.tasks.values().map(|live| live.task.borrow().clone());
+            tasks
+                .filter(|task| task.state != TaskState::Running)
+                .collect()
+        };
+        for task in ended {
+            self.store_end(&task).await?;
+            self.live().tasks.remove(&task.id);
+        }
+        Ok(())
+    }
+
+    async fn store_end(&self, task: &Task) -> Result<(), RepositoryError> {
+        let progress = to_json(&task.progress);
+        let now = task.ended.unwrap_or_else(clock::now);
+        let reason = task.reason.clone();
+        self.stored()
+            .end(task.id, task.state, reason, progress, now)
+            .await
+            // Deleted meanwhile: there is nothing to store.
+            .map(|_| ())
+    }
+
+    async fn row(&self, id: u64) -> Result<TaskRow, RepositoryError> {
+        let row = self.stored().find(id).await?;
+        row.ok_or_else(|| RepositoryError::NotFound {
+            kind: "task",
+            name: id.to_string(),
+        })
+    }
+
+    fn stored(&self) -> crate::repository::Tasks<'_> {
+        self.inner.work.repository.database().tasks()
+    }
+
+    fn live(&self) -> MutexGuard<'_, LiveTasks> {
+        // Whole at every moment, whoever panicked meanwhile.
+        let live = self.inner.live.lock();
+        live.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Task {
+    fn read(row: TaskRow) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            subject: row.subject,
+            state: row.state,
+            reason: row.reason,
+            // Of a later version: nothing of it can be shown.
+            progress: serde_json::from_str(&row.progress).unwrap_or_default(),
+            started: row.started,
+            ended: row.ended,
+        }
+    }
+}
+
+fn job(row: &TaskRow) -> Result<Job, TaskError> {
+    serde_json::from_str(&row.parameters).map_err(|_| TaskError::Unknown(row.id))
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    // Fails for maps whose keys are no text, of which there are none here.
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,620 @@
+//! Tasks over a real repository, with faults at each write.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+
+use portcullis_common::id::{KeyId, KeyKind, ServerId};
+use tempfile::TempDir;
+use tokio_stream::StreamExt;
+
+use super::*;
+use crate::audit;
+use crate::config::Config;
+use crate::fleet;
+use crate::keys::Keyring;
+use crate::keys::protection::Protection;
+use crate::repository::{
+    Database, Fate, Moment, ProtectedType, SealedValue, Sealer, Selection, WriteObserver,
+};
+
+const TYPES: [ProtectedType; 3] = [
+    ProtectedType::UserPassword,
+    ProtectedType::PasswordHistory,
+    ProtectedType::QueuedCall,
+];
+
+/// A stopped server's folder.
+struct Stopped {
+    folder: TempDir,
+    secret: PathBuf,
+    server: ServerId,
+}
+
+/// A server's tasks at work in a folder.
+struct Running {
+    folder: TempDir,
+    secret: PathBuf,
+    server: ServerId,
+    database: Database,
+    tasks: Tasks,
+    work: Work,
+}
+
+impl Stopped {
+    /// Values under a key that is not current any more: `many` of the first type, a few of the others.
+    async fn new(many: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (protection, text) = Protection::random();
+        let secret = folder.path().join("secret");
+        crate::serve::permissions::create_private_file(&secret, text.as_bytes()).unwrap();
+        let database = Database::create(&folder.path().join("test.db"))
+            .await
+            .unwrap();
+        let keyring = Keyring::create(&database, &protection, clock::now())
+            .await
+            .unwrap();
+        let keys = KeyManager::new(database.clone(), Arc::new(keyring), protection);
+        keys.generate(Some(KeyKind::Aes256), true).await.unwrap();
+        for (kind, count) in TYPES.into_iter().zip([many, 3, 3]) {
+            store(&database, &keys, kind, count).await;
+        }
+        keys.generate(Some(KeyKind::Tdes), true).await.unwrap();
+        store(&database, &keys, ProtectedType::UserAnswer, 2).await;
+        database.close().await;
+        Self {
+            folder,
+            secret,
+            server: ServerId::random(&mut rand::rng()),
+        }
+    }
+
+    /// Another folder of the same content.
+    fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(self.folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        Self {
+            secret: folder.path().join("secret"),
+            server: self.server,
+            folder,
+        }
+    }
+
+    async fn start(self, observer: Option<Arc<dyn WriteObserver>>) -> Running {
+        let path = self.folder.path().join("test.db");
+        let database = match observer {
+            Some(observer) => Database::open_with(&path, observer).await.unwrap(),
+            None => Database::open(&path).await.unwrap(),
+        };
+        let protection = Protection::load(&self.secret).unwrap();
+        let keyring = Arc::new(Keyring::unlock(&database, &protection).await.unwrap());
+        let repository = Repository::new(database.clone(), keyring.clone());
+        let settings = audit::Settings {
+            head_file: self.folder.path().join("audit.head"),
+            calls: false,
+        };
+        let config = Config::parse("", "test.toml".as_ref()).unwrap();
+        let audit = AuditLog::open(&repository, self.server, &settings).await;
+        let settings = fleet::Settings::new(self.server, &config);
+        let work = Work {
+            fleet: Fleet::new(repository.clone(), settings),
+            keys: KeyManager::new(database.clone(), keyring, protection),
+            audit: audit.unwrap(),
+            repository,
+        };
+        Running {
+            folder: self.folder,
+            secret: self.secret,
+            server: self.server,
+            database,
+            tasks: Tasks::new(work.clone()),
+            work,
+        }
+    }
+}
+
+impl Running {
+    async fn stop(self) -> Stopped {
+        self.tasks.stop().await;
+        self.work.audit.close().await;
+        self.database.close().await;
+        Stopped {
+            folder: self.folder,
+            secret: self.secret,
+            server: self.server,
+        }
+    }
+
+    /// The last that is heard of a task.
+    async fn end_of(&self, id: u64) -> Task {
+        let mut states = Box::pin(self.tasks.watch(id).await.unwrap());
+        let mut last = None;
+        while let Some(task) = states.next().await {
+            last = Some(task);
+        }
+        last.unwrap()
+    }
+
+    async fn values(&self) -> Vec<SealedValue> {
+        let values = self.database.sealed_values();
+        let all = values.batch(Selection::default(), 0, usize::MAX).await;
+        let mut all = all.unwrap();
+        all.retain(|value| value.kind != ProtectedType::AuditKey);
+        all
+    }
+
+    /// Checks that each value of the fixture opens to what was stored, and gives how many there are.
+    async fn all_open(&self) -> usize {
+        let values = self.values().await;
+        let keyring = self.work.keys.keyring();
+        for value in &values {
+            let opened = keyring.open(&value.place(), &value.sealed).unwrap();
+            assert_eq!(*opened, content(value.kind, &value.owner));
+        }
+        values.len()
+    }
+
+    async fn under_current(&self) -> bool {
+        let current = self.work.keys.keyring().current();
+        let counts = self.database.sealed_values().counts().await.unwrap();
+        counts.iter().all(|count| count.server_key == Some(current))
+    }
+
+    fn raw(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.database.path()).unwrap()
+    }
+}
+
+fn content(kind: ProtectedType, owner: &[u8]) -> Vec<u8> {
+    [kind.name().as_bytes(), b" of ", owner].concat()
+}
+
+async fn store(database: &Database, keys: &KeyManager, kind: ProtectedType, count: usize) {
+    let values = (0..count).map(|number| {
+        let owner = format!("user{number}").into_bytes();
+        let mut value = SealedValue {
+            row: 0,
+            kind,
+            owner,
+            field: "secret".to_owned(),
+            sealed: Vec::new(),
+        };
+        value.sealed = keys
+            .keyring()
+            .seal(&value.place(), &content(kind, &value.owner));
+        value
+    });
+    let values = values.collect();
+    database.sealed_values().store(values).await.unwrap();
+}
+
+fn all() -> Job {
+    Job::ReEncrypt(ReEncrypt::default())
+}
+
+/// Does something at the n-th transaction that writes.
+struct AtWrite<F> {
+    count: AtomicU32,
+    n: u32,
+    moment: Moment,
+    act: F,
+}
+
+impl<F: Fn() -> Fate + Send + Sync> AtWrite<F> {
+    fn new(n: u32, moment: Moment, act: F) -> Arc<Self> {
+        Arc::new(Self {
+            count: AtomicU32::new(0),
+            n,
+            moment,
+            act,
+        })
+    }
+
+    fn reached(&self) -> bool {
+        self.count.load(Ordering::SeqCst) >= self.n
+    }
+}
+
+impl<F: Fn() -> Fate + Send + Sync> WriteObserver for AtWrite<F> {
+    fn at(&self, moment: Moment) -> Fate {
+        if moment == self.moment && self.count.fetch_add(1, Ordering::SeqCst) + 1 == self.n {
+            return (self.act)();
+        }
+        Fate::GoOn
+    }
+}
+
+#[tokio::test]
+async fn everything_is_sealed_anew_and_each_type_is_counted() {
+    let running = Stopped::new(700).await.start(None).await;
+    let task = running.tasks.start(all(), "ada (7)").await.unwrap();
+    let ended = running.end_of(task.id).await;
+    assert_eq!((ended.state, ended.reason), (TaskState::Done, None));
+    assert_eq!(ended.subject, "ada (7)");
+    assert_eq!(running.all_open().await, 708);
+    assert!(running.under_current().await);
+    // Zero counts included; the answers were under the current key before.
+    assert_eq!(ended.progress.types.len(), ProtectedType::ALL.len());
+    let of = |kind: ProtectedType| {
+        let found = ended.progress.types.iter().find(|t| t.name == kind.name());
+        let found = found.unwrap();
+        (found.total, found.done)
+    };
+    assert_eq!(of(ProtectedType::UserPassword), (700, 700));
+    assert_eq!(of(ProtectedType::QueuedCall), (3, 3));
+    assert_eq!(of(ProtectedType::UserAnswer), (0, 0));
+    assert_eq!(of(ProtectedType::PolicyWord), (0, 0));
+}
+
+#[tokio::test]
+async fn only_the_types_asked_for_are_sealed_anew() {
+    let running = Stopped::new(5).await.start(None).await;
+    let job = Job::ReEncrypt(ReEncrypt::of(&[ProtectedType::QueuedCall]));
+    let task = running.tasks.start(job, "ada").await.unwrap();
+    assert_eq!(running.end_of(task.id).await.state, TaskState::Done);
+    let current = running.work.keys.keyring().current();
+    for value in running.values().await {
+        let key = portcullis_common::crypto::storage::server_key_id(&value.sealed);
+        let moved = matches!(
+            value.kind,
+            ProtectedType::QueuedCall | ProtectedType::UserAnswer
+        );
+        assert_eq!(key == Some(current), moved, "{:?}", value.kind);
+    }
+    assert_eq!(running.all_open().await, 13);
+}
+
+#[tokio::test]
+async fn a_crash_at_any_write_loses_no_value_and_the_next_start_ends_the_work() {
+    let fixture = Stopped::new(600).await;
+    for moment in [Moment::BeforeCommit, Moment::AfterCommit] {
+        let mut crashes = 0;
+        for n in 1.. {
+            // The audit log's own entry of the start comes first.
+            let observer = AtWrite::new(n + 2, moment, || Fate::Die);
+            let running = fixture.copy().start(Some(observer.clone())).await;
+            let started = running.tasks.start(all(), "ada").await;
+            if let Ok(task) = &started {
+                running.end_of(task.id).await;
+            }
+            let crashed = observer.reached();
+            let again = running.stop().await.start(None).await;
+            assert_eq!(again.all_open().await, 608, "write {n}, {moment:?}");
+            again.tasks.resume_interrupted().await.unwrap();
+            let task = match again.tasks.list().await.unwrap().into_iter().next() {
+                Some(task) => task,
+                None => again.tasks.start(all(), "ada").await.unwrap(),
+            };
+            let ended = again.end_of(task.id).await;
+            assert_eq!(
+                ended.state,
+                TaskState::Done,
+                "write {n}: {:?}",
+                ended.reason
+            );
+            assert_eq!(again.all_open().await, 608);
+            assert!(again.under_current().await, "write {n}, {moment:?}");
+            if !crashed {
+                break;
+            }
+            crashes += 1;
+        }
+        assert!(crashes >= 6, "only {crashes} writes were reached");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_at_any_write_loses_no_value_and_the_task_can_be_resumed() {
+    let fixture = Stopped::new(600).await;
+    let mut failures = 0;
+    for n in 3.. {
+        let observer = AtWrite::new(n, Moment::BeforeCommit, || Fate::Full);
+        let running = fixture.copy().start(Some(observer.clone())).await;
+        let started = running.tasks.start(all(), "ada").await;
+        let ended = match &started {
+            Ok(task) => Some(running.end_of(task.id).await),
+            Err(error) => {
+                assert!(error.to_string().contains("disk"), "{error}");
+                None
+            }
+        };
+        assert_eq!(running.all_open().await, 608, "write {n}");
+        if !observer.reached() {
+            break;
+        }
+        let again = match ended {
+            Some(task) if task.state == TaskState::Failed => {
+                failures += 1;
+                let reason = task.reason.unwrap();
+                assert!(reason.contains("disk"), "{reason}");
+                running.tasks.resume(task.id).await.unwrap()
+            }
+            _ => running.tasks.start(all(), "ada").await.unwrap(),
+        };
+        assert_eq!(running.end_of(again.id).await.state, TaskState::Done);
+        assert_eq!(running.all_open().await, 608);
+        assert!(running.under_current().await, "write {n}");
+    }
+    assert!(
+        failures >= 4,
+        "only {failures} writes of the task were reached"
+    );
+}
+
+#[tokio::test]
+async fn what_changes_or_goes_meanwhile_is_neither_overwritten_nor_missed() {
+    let fixture = Stopped::new(600).await;
+    let path = fixture.folder.path().join("test.db");
+    // After the first batch was stored: a value is deleted, another takes the place of a third, and so on.
+    let act = move || {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let run = |sql: &str| connection.execute_batch(sql).unwrap();
+        run(
+            "DELETE FROM sealed_values WHERE type = 'user-password' AND owner = CAST('user599' AS BLOB)",
+        );
+        run("DELETE FROM sealed_values WHERE type = 'password-history'");
+        Fate::GoOn
+    };
+    let observer = AtWrite::new(6, Moment::AfterCommit, act);
+    let running = fixture.start(Some(observer.clone())).await;
+    let task = running.tasks.start(all(), "ada").await.unwrap();
+    let ended = running.end_of(task.id).await;
+    assert!(observer.reached());
+    assert_eq!(ended.state, TaskState::Done, "{:?}", ended.reason);
+    assert_eq!(running.all_open().await, 604);
+    assert!(running.under_current().await);
+}
+
+#[tokio::test]
+async fn another_choice_of_key_under_way_is_followed() {
+    let fixture = Stopped::new(600).await;
+    let chosen: Arc<Mutex<Option<(Arc<Keyring>, KeyId)>>> = Arc::default();
+    let told = chosen.clone();
+    let act = move || {
+        if let Some((keyring, id)) = &*told.lock().unwrap() {
+            assert!(keyring.set_current(*id));
+        }
+        Fate::GoOn
+    };
+    let observer = AtWrite::new(7, Moment::BeforeCommit, act);
+    let running = fixture.start(Some(observer.clone())).await;
+    let third = running.work.keys.generate(None, false).await.unwrap();
+    *chosen.lock().unwrap() = Some((running.work.keys.keyring().clone(), third));
+    let task = running.tasks.start(all(), "ada").await.unwrap();
+    assert_eq!(running.end_of(task.id).await.state, TaskState::Done);
+    assert!(observer.reached());
+    assert_eq!(running.work.keys.keyring().current(), third);
+    assert_eq!(running.all_open().await, 608);
+    assert!(running.under_current().await);
+}
+
+#[tokio::test]
+async fn what_does_not_open_is_left_and_listed() {
+    let running = Stopped::new(5).await.start(None).await;
+    let raw = running.raw();
+    raw.execute_batch(
+        "CREATE TEMP TABLE swap AS SELECT owner, sealed FROM sealed_values WHERE type = 'user-password' AND owner = CAST('user0' AS BLOB);
+         UPDATE sealed_values SET sealed = (SELECT sealed FROM swap) WHERE type = 'user-password' AND owner = CAST('user1' AS BLOB);
+         UPDATE sealed_values SET sealed = substr(sealed, 1, 10) WHERE type = 'queued-call' AND owner = CAST('user2' AS BLOB);",
+    )
+    .unwrap();
+    let before = running.values().await;
+    for (job, all_done) in [(all(), 9), (Job::Verify, 11)] {
+        let kind = job.kind();
+        let task = running.tasks.start(job, "ada").await.unwrap();
+        let ended = running.end_of(task.id).await;
+        assert_eq!(ended.state, TaskState::Failed);
+        assert!(ended.reason.unwrap().starts_with("2 values do not open"));
+        let mut found: Vec<_> = ended.progress.findings.iter().collect();
+        found.sort_by_key(|finding| &finding.owner);
+        let found: Vec<_> = found
+            .iter()
+            .map(|f| (f.kind.as_str(), f.owner.as_str(), f.field.as_str(), f.why))
+            .collect();
+        let expected = [
+            ("user-password", "`user1`", "secret", Why::Forged),
+            ("queued-call", "`user2`", "secret", Why::Malformed),
+        ];
+        assert_eq!(found, expected, "{kind}");
+        let of_fixture = ended.progress.types.iter();
+        let of_fixture = of_fixture.filter(|t| t.name != SERVER_KEY && t.name != "audit-key");
+        assert_eq!(of_fixture.map(|t| t.done).sum::<u64>(), all_done, "{kind}");
+    }
+    let after = running.values().await;
+    for (before, after) in before.iter().zip(&after) {
+        let bad = (before.kind, before.owner.as_slice());
+        if bad == (TYPES[0], b"user1") || bad == (TYPES[2], b"user2") {
+            assert_eq!(before, after);
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_whose_key_is_away_wait_for_it() {
+    let running = Stopped::new(5).await.start(None).await;
+    let keyring = running.work.keys.keyring();
+    let old = keyring
+        .ids()
+        .into_iter()
+        .find(|id| *id != keyring.current() && id.kind() == KeyKind::Aes256);
+    let old = old.unwrap();
+    let key = keyring.key(old).unwrap();
+    running
+        .raw()
+        .execute("DELETE FROM server_keys WHERE id = ?1", [old.to_bytes()])
+        .unwrap();
+    assert!(keyring.remove(old));
+    let task = running.tasks.start(all(), "ada").await.unwrap();
+    let ended = running.end_of(task.id).await;
+    assert_eq!(ended.state, TaskState::Done);
+    assert_eq!(ended.progress.undecryptable(), 11);
+    assert_eq!(ended.progress.findings.len(), 11);
+    assert!(
+        ended
+            .progress
+            .findings
+            .iter()
+            .all(|finding| { finding.why == Why::KeyAbsent && finding.key == old.to_string() })
+    );
+    // It tells whether everything opens: no.
+    let task = running.tasks.start(Job::Verify, "ada").await.unwrap();
+    let ended = running.end_of(task.id).await;
+    assert_eq!(ended.state, TaskState::Failed);
+    assert_eq!(ended.progress.undecryptable(), 11);
+
+    running
+        .raw()
+        .execute(
+            "INSERT INTO server_keys (id, generation, wrapped, created_ms) VALUES (?1, 99, x'00', 1)",
+            [old.to_bytes()],
+        )
+        .unwrap();
+    keyring.add(old, key);
+    let task = running.tasks.start(all(), "ada").await.unwrap();
+    assert_eq!(running.end_of(task.id).await.state, TaskState::Done);
+    assert_eq!(running.all_open().await, 13);
+    // The row is no key of this protection.
+    let task = running.tasks.start(Job::Verify, "ada").await.unwrap();
+    let ended = running.end_of(task.id).await;
+    assert_eq!(ended.state, TaskState::Failed);
+    let [finding] = &*ended.progress.findings else {
+        panic!("{:?}", ended.progress.findings);
+    };
+    assert_eq!(
+        (finding.kind.as_str(), &finding.owner),
+        (SERVER_KEY, &old.to_string())
+    );
+}
+
+/// A task whose first batch waits to be stored until the test lets it.
+async fn held_up() -> (Running, Task, mpsc::Sender<()>) {
+    let (go, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let act = move || {
+        // An error says that the test is over.
+        let _ = wait.lock().unwrap().recv();
+        Fate::GoOn
+    };
+    // The entries of the audit log and the task itself come first.
+    let observer = AtWrite::new(5, Moment::BeforeCommit, act);
+    let running = Stopped::new(600).await.start(Some(observer)).await;
+    let task = running.tasks.start(all(), "ada").await.unwrap();
+    (running, task, go)
+}
+
+#[tokio::test]
+async fn one_of_a_kind_runs_and_can_be_cancelled_and_resumed() {
+    let (running, task, go) = held_up().await;
+    let id = task.id;
+    let waiting = running.tasks.clone();
+    let second = tokio::spawn(async move { waiting.start(all(), "bob").await });
+    let waiting = running.tasks.clone();
+    let cancel = tokio::spawn(async move { waiting.cancel(id).await });
+    // The request to cancel has reached the task before the task goes on.
+    let mut interrupted = {
+        let live = running.tasks.live();
+        live.tasks[&id].interrupt.subscribe()
+    };
+    interrupted.wait_for(Option::is_some).await.unwrap();
+    go.send(()).unwrap();
+    let error = second.await.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, TaskError::AlreadyRunning { id: busy, .. } if *busy == id),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("portcullis task watch {id}"))
+    );
+    let cancelled = cancel.await.unwrap().unwrap();
+    assert_eq!(cancelled.state, TaskState::Cancelled);
+    assert!(!running.under_current().await);
+    assert_eq!(running.all_open().await, 608);
+    let error = running.tasks.cancel(id).await.unwrap_err();
+    assert!(matches!(error, TaskError::Ended { .. }), "{error}");
+
+    running.tasks.resume(id).await.unwrap();
+    assert_eq!(running.end_of(id).await.state, TaskState::Done);
+    assert!(running.under_current().await);
+    assert_eq!(running.all_open().await, 608);
+    let error = running.tasks.resume(id).await.unwrap_err();
+    assert!(matches!(error, TaskError::Done(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_takes_its_tasks_up_again() {
+    let (running, task, go) = held_up().await;
+    let tasks = running.tasks.clone();
+    let stop = tokio::spawn(async move { tasks.stop().await });
+    let mut interrupted = {
+        let live = running.tasks.live();
+        live.tasks[&task.id].interrupt.subscribe()
+    };
+    interrupted.wait_for(Option::is_some).await.unwrap();
+    go.send(()).unwrap();
+    stop.await.unwrap();
+    let error = running.tasks.start(Job::Verify, "ada").await.unwrap_err();
+    assert!(matches!(error, TaskError::Stopping), "{error}");
+    let again = running.stop().await.start(None).await;
+    let found = again.tasks.show(task.id).await.unwrap();
+    assert_eq!(found.state, TaskState::Running);
+    again.tasks.resume_interrupted().await.unwrap();
+    assert_eq!(again.end_of(task.id).await.state, TaskState::Done);
+    assert!(again.under_current().await);
+    assert_eq!(again.all_open().await, 608);
+}
+
+#[tokio::test]
+async fn a_task_that_is_deleted_ends() {
+    let running = Stopped::new(5).await.start(None).await;
+    let row = running
+        .database
+        .tasks()
+        .start(NewTask {
+            kind: "re-encrypt".to_owned(),
+            parameters: to_json(&all()),
+            subject: "ada".to_owned(),
+            progress: "{}".to_owned(),
+            started: clock::now(),
+        })
+        .await
+        .unwrap();
+    let Admission::Admitted(row) = row else {
+        panic!("{row:?}");
+    };
+    running.raw().execute("DELETE FROM tasks", []).unwrap();
+    let task = running.tasks.begin(row, all()).unwrap();
+    assert!(running.work.audit.tip().await.is_ok());
+    running.tasks.stop().await;
+    let error = running.tasks.show(task.id).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            TaskError::Repository(RepositoryError::NotFound { .. })
+        ),
+        "{error}"
+    );
+    assert_eq!(running.all_open().await, 13);
+}
+
+#[test]
+fn a_stored_task_is_read_by_the_next_version() {
+    // As they stand in repositories: never change these.
+    let known = [
+        (
+            r#"{"kind":"re-encrypt","types":["queued-call"]}"#,
+            "re-encrypt",
+        ),
+        (r#"{"kind":"verify"}"#, "verify"),
+    ];
+    for (text, kind) in known {
+        let job: Job = serde_json::from_str(text).unwrap();
+        assert_eq!(job.kind(), kind);
+        assert_eq!(to_json(&job), text);
+    }
+}
