@@ -76,11 +76,16 @@ impl KeyManager {
         set_current: bool,
     ) -> Result<KeyId, KeyError> {
         let id = self.fresh_id(kind);
-        self.ensure(id).await?;
-        if set_current {
-            self.set_current(id).await?;
-        }
-        Ok(id)
+        let inner = Arc::clone(&self.inner);
+        to_its_end(async move {
+            let protection = inner.protection.lock().await;
+            inner.ensure(&protection, id).await?;
+            if set_current {
+                inner.make_current(id).await?;
+            }
+            Ok(id)
+        })
+        .await
     }
 
     /// An id for a key of `kind` (`None`: that of the current one) that is yet to be made.
@@ -97,21 +102,7 @@ impl KeyManager {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             let protection = inner.protection.lock().await;
-            if inner.keyring.key(id).is_some() {
-                return Ok(());
-            }
-            let key = ServerKey::random(id.kind(), &mut key_rng());
-            let keys = inner.database.server_keys();
-            keys.add(id, protection.wrap(id, &key), clock::now())
-                .await?;
-            if let Err(error) = inner.check_stored(&protection, id, &key).await {
-                // It would keep the server from starting.
-                keys.remove(id).await?;
-                return Err(error);
-            }
-            inner.keyring.add(id, key);
-            tracing::info!(key = %id, "server key made");
-            Ok(())
+            inner.ensure(&protection, id).await
         })
         .await
     }
@@ -151,6 +142,24 @@ impl KeyManager {
 }
 
 impl Inner {
+    async fn ensure(&self, protection: &Protection, id: KeyId) -> Result<(), KeyError> {
+        if self.keyring.key(id).is_some() {
+            return Ok(());
+        }
+        let key = ServerKey::random(id.kind(), &mut key_rng());
+        let keys = self.database.server_keys();
+        keys.add(id, protection.wrap(id, &key), clock::now())
+            .await?;
+        if let Err(error) = self.check_stored(protection, id, &key).await {
+            // It would keep the server from starting.
+            keys.remove(id).await?;
+            return Err(error);
+        }
+        self.keyring.add(id, key);
+        tracing::info!(key = %id, "server key made");
+        Ok(())
+    }
+
     /// Checks that the repository gives this key again.
     async fn check_stored(
         &self,

@@ -1,0 +1,71 @@
+//! Long work, as its clients see it.
+
+use portcullis_proto::admin::v1::tasks_client::TasksClient;
+
+use super::audit::audited;
+use super::*;
+
+#[tokio::test]
+async fn a_task_is_watched_to_its_end_and_leaves_entries_of_its_own() {
+    let api = Api::start().await;
+    let mut keys = KeysClient::new(api.channel.clone());
+    let request = proto::GenerateServerKeyRequest {
+        kind: proto::KeyKind::Aes256.into(),
+        set_current: true,
+    };
+    let made = keys.generate_server(request).await.unwrap().into_inner();
+    assert!(made.current);
+    assert_eq!(made.kind, "aes-256");
+
+    let request = |dry_run| proto::ReEncryptRequest {
+        types: vec!["gateway-key".to_owned()],
+        dry_run,
+    };
+    let plan = keys.re_encrypt(request(true)).await.unwrap().into_inner();
+    let Some(proto::started_task::Kind::Plan(plan)) = plan.kind else {
+        panic!("no plan");
+    };
+    assert_eq!((plan.types.len(), plan.types[0].total), (1, 1));
+    let started = keys.re_encrypt(request(false)).await.unwrap().into_inner();
+    let Some(proto::started_task::Kind::Task(task)) = started.kind else {
+        panic!("no task");
+    };
+    let mut tasks = TasksClient::new(api.channel.clone());
+    let watch = proto::WatchTaskRequest { id: task.id };
+    let mut states = tasks.watch(watch).await.unwrap().into_inner();
+    let mut last = None;
+    while let Some(state) = states.message().await.unwrap() {
+        last = Some(state);
+    }
+    let last = last.unwrap();
+    assert_eq!(last.state(), proto::TaskState::Done);
+    assert_eq!((last.done, last.total), (1, 1));
+    let own: Vec<_> = audited(&api)
+        .await
+        .into_iter()
+        .filter(|entry| entry.action == "Task/re-encrypt")
+        .map(|entry| (entry.object, entry.subject, entry.outcome))
+        .collect();
+    let entry = |outcome: &str| {
+        (
+            format!("task {}", task.id),
+            task.subject.clone(),
+            outcome.to_owned(),
+        )
+    };
+    assert_eq!(own, [entry("begun"), entry("done")]);
+
+    let error = keys
+        .re_encrypt(proto::ReEncryptRequest {
+            types: vec!["nonsense".to_owned()],
+            dry_run: true,
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    let error = tasks
+        .resume(proto::ResumeTaskRequest { id: task.id })
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+}
