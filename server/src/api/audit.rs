@@ -134,7 +134,8 @@ impl Audit for AuditApi {
         request: Request<Streaming<proto::AuditRecord>>,
     ) -> Result<Response<proto::VerifyAuditResponse>, Status> {
         let mut records = request.into_inner();
-        let mut verifier = self.0.audit.verifier();
+        let verifier = self.0.audit.verifier().await;
+        let mut verifier = verifier.map_err(|error| Status::unavailable(error.to_string()))?;
         let (mut count, mut head) = (0, None);
         let mut fault = None;
         while let Some(record) = records.message().await? {
@@ -156,7 +157,7 @@ impl Audit for AuditApi {
             sound: verifier.tip(),
             count,
             head: head.map(|head| head.tip.count),
-            faults: fault.into_iter().collect(),
+            faults: fault.into_iter().chain(verifier.unchecked()).collect(),
         })))
     }
 

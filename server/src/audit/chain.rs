@@ -3,40 +3,89 @@
 use portcullis_common::crypto::mac::MacKey;
 use portcullis_common::id::ServerId;
 
-use super::Head;
-use crate::repository::{AUDIT_MAC_LEN, AuditEntry, AuditTip};
+use rand::Rng;
+use zeroize::Zeroizing;
 
-const BEGINNING: &[u8] = b"portcullis audit beginning v1";
+use super::{Dispute, Head};
+use crate::keys::memory::key_rng;
+use crate::repository::{
+    AUDIT_MAC_LEN, AuditEntry, AuditTip, OpenError, Repository, RepositoryError,
+};
+
 const ENTRY: &[u8] = b"portcullis audit entry v1";
 const HEAD: &[u8] = b"portcullis audit head v1";
 
-/// The chain of one repository's log, under its audit key.
+/// The chain of one repository's log. It has one key as a rule, and a further one from each entry on at which an administrator had to
+/// go on without the one before.
 #[derive(Debug)]
 pub(super) struct Chain {
-    key: MacKey,
     server: ServerId,
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    first: u64,
+    key: Result<MacKey, Dispute>,
 }
 
 impl Chain {
-    pub(super) fn new(key: &[u8; AUDIT_MAC_LEN], server: ServerId) -> Self {
-        Self {
-            key: MacKey::new(key),
-            server,
-        }
+    /// The chain under the keys of `repository`, those that open.
+    pub(super) async fn load(
+        repository: &Repository,
+        server: ServerId,
+    ) -> Result<Self, RepositoryError> {
+        let keys = repository.audit_entries().keys().await?;
+        let segments = keys
+            .into_iter()
+            .map(|row| Segment {
+                first: row.first,
+                key: row
+                    .key
+                    .map(|key| MacKey::new(&key))
+                    .map_err(|error| match error {
+                        OpenError::UnknownKey { key, .. } => Dispute::KeyAway { server_key: key },
+                        OpenError::Malformed(_) | OpenError::Forged(_) => Dispute::KeyGone,
+                    }),
+            })
+            .collect();
+        Ok(Self { server, segments })
     }
 
-    /// Before the first entry.
-    pub(super) fn beginning(&self) -> AuditTip {
-        let parts = Encoding::new(BEGINNING).bytes(&self.server.to_bytes());
-        AuditTip {
-            count: 0,
-            mac: self.key.tag(&[&parts.0]).to_bytes(),
-        }
+    /// Makes the key for the entries from `first` on, and stores it.
+    pub(super) async fn extend(
+        repository: &Repository,
+        server: ServerId,
+        first: u64,
+    ) -> Result<Self, RepositoryError> {
+        let mut fresh = Zeroizing::new([0; AUDIT_MAC_LEN]);
+        key_rng().fill_bytes(fresh.as_mut_slice());
+        repository.audit_entries().add_key(first, &fresh).await?;
+        Self::load(repository, server).await
+    }
+
+    /// Whether there is no key at all, as in a repository just made.
+    pub(super) fn is_new(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Why no entry can be chained after `count` others; `None`: one can.
+    pub(super) fn lacks_key_after(&self, count: u64) -> Option<Dispute> {
+        self.key(count + 1).err()
     }
 
     /// The MAC of `entry` where `before` is that of the one before.
-    pub(super) fn mac(&self, before: &[u8], entry: &AuditEntry) -> [u8; AUDIT_MAC_LEN] {
+    ///
+    /// # Errors
+    /// [`Dispute`] where its key does not open.
+    pub(super) fn mac(
+        &self,
+        before: &[u8],
+        entry: &AuditEntry,
+    ) -> Result<[u8; AUDIT_MAC_LEN], Dispute> {
+        let key = self.key(entry.seq)?;
         let encoded = Encoding::new(ENTRY)
+            .bytes(&self.server.to_bytes())
             .bytes(before)
             .number(entry.seq)
             .number(entry.commit_first)
@@ -47,25 +96,39 @@ impl Chain {
             .bytes(entry.outcome.as_bytes())
             .number(entry.begun)
             .bytes(entry.detail.as_bytes());
-        self.key.tag(&[&encoded.0]).to_bytes()
+        Ok(key.tag(&[&encoded.0]).to_bytes())
     }
 
     /// The head file's content for a log that ends at `tip`.
-    pub(super) fn head(&self, tip: AuditTip) -> Head {
-        Head {
+    ///
+    /// # Errors
+    /// [`Dispute`] where its key does not open.
+    pub(super) fn head(&self, tip: AuditTip) -> Result<Head, Dispute> {
+        let key = self.key(tip.count.max(1))?;
+        Ok(Head {
             server: self.server,
             tip,
-            tag: self.key.tag(&[&self.encoded_head(tip)]).to_bytes(),
-        }
+            tag: key.tag(&[&self.encoded_head(tip)]).to_bytes(),
+        })
     }
 
     /// Whether this chain's key made `head`.
     pub(super) fn made(&self, head: &Head) -> bool {
+        let encoded = self.encoded_head(head.tip);
         head.server == self.server
             && self
-                .key
-                .verify(&[&self.encoded_head(head.tip)], &head.tag)
-                .is_ok()
+                .key(head.tip.count.max(1))
+                .is_ok_and(|key| key.verify(&[&encoded], &head.tag).is_ok())
+    }
+
+    /// The key of the entry `seq`.
+    fn key(&self, seq: u64) -> Result<&MacKey, Dispute> {
+        let after = self.segments.partition_point(|one| one.first <= seq);
+        let segment = after.checked_sub(1).and_then(|at| self.segments.get(at));
+        match segment {
+            Some(segment) => segment.key.as_ref().map_err(|dispute| *dispute),
+            None => Err(Dispute::KeyGone),
+        }
     }
 
     fn encoded_head(&self, tip: AuditTip) -> Vec<u8> {
@@ -101,9 +164,19 @@ impl Encoding {
 mod tests {
     use super::*;
 
+    fn chain(key: u8) -> Chain {
+        Chain {
+            server: ServerId::from_array([2; 16]),
+            segments: vec![Segment {
+                first: 1,
+                key: Ok(MacKey::new(&[key; 32])),
+            }],
+        }
+    }
+
     #[test]
     fn every_field_counts_and_none_runs_into_the_next() {
-        let chain = Chain::new(&[1; 32], ServerId::from_array([2; 16]));
+        let chain = chain(1);
         let entry = AuditEntry {
             seq: 3,
             commit_first: 3,
@@ -154,8 +227,9 @@ mod tests {
             assert_ne!(chain.mac(&[7; 32], other), mac, "{other:?}");
         }
         assert_ne!(chain.mac(&[8; 32], &entry), mac);
-        let elsewhere = Chain::new(&[3; 32], ServerId::from_array([2; 16]));
+        let elsewhere = self::chain(3);
         assert_ne!(elsewhere.mac(&[7; 32], &entry), mac);
-        assert!(!elsewhere.made(&chain.head(chain.beginning())));
+        let head = chain.head(AuditTip::BEGINNING).unwrap();
+        assert!(chain.made(&head) && !elsewhere.made(&head));
     }
 }

@@ -10,7 +10,7 @@ use portcullis_common::id::ServerId;
 use serde::{Deserialize, Serialize};
 
 use crate::repository::{AUDIT_MAC_LEN, AuditTip};
-use crate::serve::permissions::{create_private_dir, sync_dir};
+use crate::serve::permissions::{create_private_dir, create_private_file, sync_dir};
 
 const FORMAT: &str = "portcullis audit head 1";
 /// Bytes of the file at most: many times what is ever written.
@@ -79,19 +79,23 @@ impl HeadFile {
     /// # Errors
     /// [`HeadError`]; the file is as it was.
     pub fn write(&self, head: &Head) -> Result<(), HeadError> {
-        let text = Text {
-            format: FORMAT.to_owned(),
-            server: head.server.to_string(),
-            count: head.tip.count,
-            mac: HEXLOWER.encode(&head.tip.mac),
-            tag: HEXLOWER.encode(&head.tag),
+        text(head)
+            .and_then(|line| self.replace(&line))
+            .map_err(|source| self.error("write", source))
+    }
+
+    /// Writes `head` where no file is.
+    ///
+    /// # Errors
+    /// [`HeadError`]; nothing was left behind.
+    pub fn create(&self, head: &Head) -> Result<(), HeadError> {
+        let create = |line: Vec<u8>| {
+            let folder = self.folder()?;
+            create_private_file(&self.path, &line)?;
+            sync_dir(folder)
         };
-        serde_json::to_vec(&text)
-            .map_err(io::Error::from)
-            .and_then(|mut line| {
-                line.push(b'\n');
-                self.replace(&line)
-            })
+        text(head)
+            .and_then(create)
             .map_err(|source| self.error("write", source))
     }
 
@@ -107,10 +111,7 @@ impl HeadFile {
     }
 
     fn replace(&self, content: &[u8]) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        if !folder.exists() {
-            create_private_dir(folder)?;
-        }
+        let folder = self.folder()?;
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
         let mut file = OpenOptions::new()
@@ -125,6 +126,15 @@ impl HeadFile {
         sync_dir(folder)
     }
 
+    /// The folder, made where it is missing.
+    fn folder(&self) -> io::Result<&Path> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        if !folder.exists() {
+            create_private_dir(folder)?;
+        }
+        Ok(folder)
+    }
+
     fn error(&self, action: &'static str, source: io::Error) -> HeadError {
         HeadError::System {
             action,
@@ -132,6 +142,19 @@ impl HeadFile {
             source,
         }
     }
+}
+
+fn text(head: &Head) -> io::Result<Vec<u8>> {
+    let text = Text {
+        format: FORMAT.to_owned(),
+        server: head.server.to_string(),
+        count: head.tip.count,
+        mac: HEXLOWER.encode(&head.tip.mac),
+        tag: HEXLOWER.encode(&head.tag),
+    };
+    let mut line = serde_json::to_vec(&text)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 fn parse(content: &[u8]) -> Option<Head> {

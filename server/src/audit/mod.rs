@@ -19,13 +19,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use portcullis_common::id::ServerId;
-use rand::Rng;
+use portcullis_common::id::{KeyId, ServerId};
 use tokio::sync::{mpsc, oneshot};
-use zeroize::Zeroizing;
 
-use crate::keys::memory::key_rng;
-use crate::repository::{AUDIT_MAC_LEN, AuditTip, Repository, RepositoryError, TipMoved};
+use crate::repository::{AuditTip, Repository, RepositoryError, TipMoved};
 use chain::Chain;
 pub use entry::{Draft, Outcome, Subject};
 pub use head::{Head, HeadError, HeadFile};
@@ -48,7 +45,7 @@ pub enum AuditError {
     #[error(
         "the audit log takes no entries: {0}. See what `portcullis audit verify` says; when you know why, `portcullis audit accept` goes on from here"
     )]
-    Disputed(Dispute),
+    Disputed(#[from] Dispute),
     /// Nothing is in dispute.
     #[error("there is nothing to accept: the audit log and its head file agree")]
     Undisputed,
@@ -110,6 +107,15 @@ pub enum Dispute {
         /// That entry.
         seq: u64,
     },
+    /// The server key that seals the audit key is not in the keyring.
+    #[error("its key is sealed under server key {server_key}, which is not here")]
+    KeyAway {
+        /// That key.
+        server_key: KeyId,
+    },
+    /// The audit key was removed, or is not what this server stored.
+    #[error("its key was removed or changed")]
+    KeyGone,
     /// Somebody else wrote to it while the server ran.
     #[error("{0}")]
     Moved(#[from] TipMoved),
@@ -128,7 +134,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     requests: mpsc::Sender<Request>,
-    chain: Arc<Chain>,
+    server: ServerId,
     repository: Repository,
     healthy: Arc<AtomicBool>,
     calls: bool,
@@ -145,23 +151,14 @@ impl AuditLog {
         server: ServerId,
         settings: &Settings,
     ) -> Result<Self, AuditError> {
-        let (key, fresh) = key(repository).await?;
-        let chain = Arc::new(Chain::new(&key, server));
         let head = HeadFile::new(settings.head_file.clone());
         let healthy = Arc::new(AtomicBool::new(false));
-        let writer = Writer::open(
-            repository.clone(),
-            chain.clone(),
-            head,
-            fresh,
-            healthy.clone(),
-        )
-        .await?;
+        let writer = Writer::open(repository.clone(), server, head, healthy.clone()).await?;
         let (requests, queue) = mpsc::channel(MAX_WAITING);
         tokio::spawn(writer.run(queue));
         let log = Self {
             requests,
-            chain,
+            server,
             repository: repository.clone(),
             healthy,
             calls: settings.calls,
@@ -262,23 +259,29 @@ impl AuditLog {
         let (answer, result) = oneshot::channel();
         self.send(Request::Inspect { answer }).await?;
         let inspection = result.await.map_err(|_| AuditError::Closed)?;
-        verify::verify(&self.repository, &self.chain, inspection, known).await
+        let chain = Chain::load(&self.repository, self.server).await?;
+        verify::verify(&self.repository, chain, inspection, known).await
     }
 
     /// Where the log ends.
     ///
     /// # Errors
-    /// [`AuditError::Closed`].
+    /// [`AuditError`].
     pub async fn head(&self) -> Result<Head, AuditError> {
         let (answer, result) = oneshot::channel();
         self.send(Request::Inspect { answer }).await?;
-        let inspection = result.await.map_err(|_| AuditError::Closed)?;
-        Ok(self.chain.head(inspection.tip))
+        let tip = result.await.map_err(|_| AuditError::Closed)?.tip;
+        let chain = Chain::load(&self.repository, self.server).await?;
+        Ok(chain.head(tip)?)
     }
 
     /// Checks entries that came from elsewhere, such as an export, against this log's key.
-    pub fn verifier(&self) -> Verifier {
-        Verifier::new(self.chain.clone())
+    ///
+    /// # Errors
+    /// [`AuditError::Repository`].
+    pub async fn verifier(&self) -> Result<Verifier, AuditError> {
+        let chain = Chain::load(&self.repository, self.server).await?;
+        Ok(Verifier::new(chain))
     }
 
     /// Goes on from the repository's last entry although the head file disagrees, and writes down who said so and what was found.
@@ -290,7 +293,8 @@ impl AuditLog {
         let (answer, result) = oneshot::channel();
         self.send(Request::Accept { draft, answer }).await?;
         let tip = result.await.map_err(|_| AuditError::Closed)??;
-        Ok(self.chain.head(tip))
+        let chain = Chain::load(&self.repository, self.server).await?;
+        Ok(chain.head(tip)?)
     }
 
     /// Writes what is left, and tells the log where it ends. To be called before the repository is closed.
@@ -312,22 +316,13 @@ impl AuditLog {
     }
 }
 
-/// Makes the audit key and the head file of a repository just made.
+/// Makes the audit key of a repository just made, and gives what its head file is to hold.
 ///
 /// # Errors
-/// [`AuditError::Repository`], [`AuditError::Head`].
+/// [`AuditError::Repository`].
 pub async fn create(repository: &Repository, server: ServerId) -> Result<Head, AuditError> {
-    let (key, _) = key(repository).await?;
-    let chain = Chain::new(&key, server);
-    Ok(chain.head(chain.beginning()))
-}
-
-async fn key(
-    repository: &Repository,
-) -> Result<(Zeroizing<[u8; AUDIT_MAC_LEN]>, bool), RepositoryError> {
-    let mut fresh = Zeroizing::new([0; AUDIT_MAC_LEN]);
-    key_rng().fill_bytes(fresh.as_mut_slice());
-    repository.audit_entries().key_or(fresh).await
+    let chain = Chain::extend(repository, server, 1).await?;
+    Ok(chain.head(AuditTip::BEGINNING)?)
 }
 
 /// An operation that was begun. Dropped without [`Self::end`], it leaves the outcome `unknown`.

@@ -264,9 +264,9 @@ async fn a_rewrite_with_the_right_key_shows() {
     fixture.repository.database().close().await;
     // Whoever holds the key makes a chain that is sound in itself.
     let unlocked = Unlocked::open(&fixture.config).await.unwrap();
-    let (key, _) = key(&unlocked.repository).await.unwrap();
-    let chain = Chain::new(&key, fixture.server);
-    let mut tip = chain.beginning();
+    let chain = Chain::load(&unlocked.repository, fixture.server).await;
+    let chain = chain.unwrap();
+    let mut tip = AuditTip::BEGINNING;
     let mut rewritten = unlocked
         .repository
         .audit_entries()
@@ -277,14 +277,14 @@ async fn a_rewrite_with_the_right_key_shows() {
         entry.object = "nothing of interest".to_owned();
         tip = AuditTip {
             count: entry.seq,
-            mac: chain.mac(&tip.mac, entry),
+            mac: chain.mac(&tip.mac, entry).unwrap(),
         };
         entry.mac = tip.mac.to_vec();
     }
     fixture.attack("DELETE FROM audit_entries");
     let entries = unlocked.repository.audit_entries();
     entries
-        .append(chain.beginning(), rewritten)
+        .append(AuditTip::BEGINNING, rewritten)
         .await
         .unwrap()
         .unwrap();
@@ -296,7 +296,7 @@ async fn a_rewrite_with_the_right_key_shows() {
 
     // With the head file made anew, too, what the server's log was told gives it away.
     HeadFile::new(fixture.head())
-        .write(&chain.head(tip))
+        .write(&chain.head(tip).unwrap())
         .unwrap();
     fixture.restart().await;
     assert_eq!(fixture.faults().await, []);
@@ -462,10 +462,52 @@ async fn a_repository_from_before_the_log_gets_one() {
     fixture.restart().await;
     fixture.change("one").await.unwrap();
     assert_eq!(fixture.faults().await, []);
+}
 
-    // Without its key the log is no log.
-    fixture.attack("DELETE FROM sealed_values WHERE type = 'audit-key'");
-    let opened = AuditLog::open(&fixture.repository, fixture.server, &fixture.config.audit).await;
-    let error = opened.unwrap_err().to_string();
-    assert!(error.contains("key is gone"), "{error}");
+#[tokio::test]
+async fn where_the_audit_key_does_not_open_the_server_starts_and_goes_on_with_another_once_accepted()
+ {
+    let mut fixture = Fixture::with_entries().await;
+    let hidden = "UPDATE sealed_values SET field = 'away' WHERE type = 'audit-key'";
+    fixture.attack(hidden);
+    fixture.restart().await;
+    assert_eq!(fixture.dispute().await, Dispute::KeyGone);
+    fixture
+        .log
+        .accept(alice(), "the key was deleted")
+        .await
+        .unwrap();
+    fixture.change("four").await.unwrap();
+    let unchecked = Fault::Unchecked { first: 1, last: 7 };
+    for _ in 0..2 {
+        assert_eq!(fixture.faults().await, [unchecked]);
+        fixture.restart().await;
+    }
+    // What comes after is checked all the same …
+    fixture.attack("UPDATE audit_entries SET object = 'five' WHERE seq = 10");
+    assert_eq!(
+        fixture.faults().await,
+        [Fault::Changed { seq: 10 }, unchecked]
+    );
+    fixture.attack("UPDATE audit_entries SET object = 'four' WHERE seq = 10");
+    // … and what was before, once its key is back.
+    fixture.attack(
+        "UPDATE sealed_values SET field = 'key' WHERE type = 'audit-key' AND field = 'away'",
+    );
+    fixture.restart().await;
+    assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
+async fn an_audit_key_under_a_server_key_that_is_away_says_which() {
+    let mut fixture = Fixture::with_entries().await;
+    // The id of a server key stands behind the version byte.
+    fixture.attack(
+        "UPDATE sealed_values SET sealed = CAST(substr(sealed, 1, 2) || zeroblob(16) || substr(sealed, 19) AS BLOB)
+         WHERE type = 'audit-key'",
+    );
+    fixture.restart().await;
+    let dispute = fixture.dispute().await;
+    assert!(matches!(dispute, Dispute::KeyAway { .. }), "{dispute}");
+    assert!(dispute.to_string().contains("3des-0000"), "{dispute}");
 }

@@ -1,7 +1,5 @@
 //! Whether the log is what this server wrote.
 
-use std::sync::Arc;
-
 use super::chain::Chain;
 use super::head::Found;
 use super::writer::{Inspection, older};
@@ -26,6 +24,16 @@ pub enum Fault {
         /// The first that is missing.
         first: u64,
         /// The last that is missing.
+        last: u64,
+    },
+    /// Their audit key does not open.
+    #[error(
+        "entries {first} to {last} cannot be checked: their audit key is sealed under a server key that is not here, or it was removed"
+    )]
+    Unchecked {
+        /// The first such entry.
+        first: u64,
+        /// The last such entry.
         last: u64,
     },
     /// The entries are sound, but not those of a head that is known from elsewhere.
@@ -54,13 +62,17 @@ impl Fault {
     pub const fn seq(&self) -> u64 {
         match self {
             Self::Changed { seq } | Self::Foreign { seq } => *seq,
-            Self::Missing { first, .. } => *first,
+            Self::Missing { first, .. } | Self::Unchecked { first, .. } => *first,
             Self::End { count } => *count,
             Self::Disputed(dispute) => match dispute {
                 Dispute::Rewritten { seq } | Dispute::LastChanged { seq } => *seq,
                 Dispute::Cut { count, .. } => *count + 1,
                 Dispute::HeadOlder { head, .. } => *head,
-                Dispute::HeadMissing | Dispute::HeadDamaged | Dispute::Moved(_) => 0,
+                Dispute::HeadMissing
+                | Dispute::HeadDamaged
+                | Dispute::KeyAway { .. }
+                | Dispute::KeyGone
+                | Dispute::Moved(_) => 0,
             },
         }
     }
@@ -82,14 +94,24 @@ pub struct Report {
 /// Verifies entries one by one, in their order.
 #[derive(Debug)]
 pub struct Verifier {
-    chain: Arc<Chain>,
+    chain: Chain,
     tip: AuditTip,
+    unchecked: Option<(u64, u64)>,
 }
 
 impl Verifier {
-    pub(super) fn new(chain: Arc<Chain>) -> Self {
-        let tip = chain.beginning();
-        Self { chain, tip }
+    pub(super) fn new(chain: Chain) -> Self {
+        Self {
+            chain,
+            tip: AuditTip::BEGINNING,
+            unchecked: None,
+        }
+    }
+
+    /// Entries that were taken as they are, because their key does not open.
+    pub fn unchecked(&self) -> Option<Fault> {
+        let (first, last) = self.unchecked?;
+        Some(Fault::Unchecked { first, last })
     }
 
     /// The last entry that was taken.
@@ -109,10 +131,20 @@ impl Verifier {
                 last: entry.seq - 1,
             });
         }
-        let mac = self.chain.mac(&self.tip.mac, entry);
-        if entry.seq < seq || entry.mac != mac {
-            return Err(Fault::Changed { seq });
+        let changed = Fault::Changed { seq };
+        let stored = entry.mac.as_slice().try_into().map_err(|_| changed)?;
+        if entry.seq < seq {
+            return Err(changed);
         }
+        let mac = match self.chain.mac(&self.tip.mac, entry) {
+            Ok(mac) if mac != stored => return Err(changed),
+            Ok(mac) => mac,
+            Err(_) => {
+                let first = self.unchecked.map_or(seq, |(first, _)| first);
+                self.unchecked = Some((first, seq));
+                stored
+            }
+        };
         self.tip = AuditTip { count: seq, mac };
         Ok(())
     }
@@ -133,7 +165,7 @@ impl Verifier {
 
 pub(super) async fn verify(
     repository: &Repository,
-    chain: &Arc<Chain>,
+    chain: Chain,
     inspection: Inspection,
     mut known: Vec<AuditTip>,
 ) -> Result<Report, AuditError> {
@@ -145,7 +177,7 @@ pub(super) async fn verify(
         Found::Head(_) | Found::Damaged => (None, Some(Dispute::HeadDamaged)),
     };
     known.sort_by_key(|known| known.count);
-    let mut verifier = Verifier::new(chain.clone());
+    let mut verifier = Verifier::new(chain);
     let mut marks = Marks { head, known };
     marks.pass(verifier.tip, &mut faults);
     let (mut broken, mut last) = (None, None);
@@ -169,7 +201,7 @@ pub(super) async fn verify(
             break;
         }
     }
-    let mut found: Vec<Fault> = broken.into_iter().collect();
+    let mut found: Vec<Fault> = broken.into_iter().chain(verifier.unchecked()).collect();
     if broken.is_none() {
         // With a broken chain these only say again that it is broken.
         found.append(&mut faults);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
+use portcullis_common::id::ServerId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -68,7 +69,8 @@ pub(super) struct Inspection {
 
 pub(super) struct Writer {
     repository: Repository,
-    chain: Arc<Chain>,
+    server: ServerId,
+    chain: Chain,
     file: HeadFile,
     tip: AuditTip,
     /// The head file is not where the log ends.
@@ -97,22 +99,28 @@ impl Writer {
     /// Finds out where the log ends and whether its head file says the same.
     pub(super) async fn open(
         repository: Repository,
-        chain: Arc<Chain>,
+        server: ServerId,
         file: HeadFile,
-        fresh: bool,
         healthy: Arc<AtomicBool>,
     ) -> Result<Self, AuditError> {
-        let beginning = chain.beginning();
+        let mut chain = Chain::load(&repository, server).await?;
+        let last = repository.audit_entries().last().await?;
+        // A repository from before there was a log.
+        let fresh = chain.is_new() && last.is_none();
+        if fresh {
+            chain = Chain::extend(&repository, server, 1).await?;
+        }
         let mut writer = Self {
             repository,
+            server,
             chain,
             file,
-            tip: beginning,
+            tip: AuditTip::BEGINNING,
             head_behind: true,
             dispute: None,
             kept: VecDeque::new(),
             floods: Floods::default(),
-            told: beginning,
+            told: AuditTip::BEGINNING,
             tell_at: Instant::now(),
             healthy,
         };
@@ -120,11 +128,11 @@ impl Writer {
         let last = writer.find_tip().await?;
         writer.dispute = match last {
             Err(dispute) => Some(dispute),
-            // A log just made, or a repository from before there was one.
             Ok(_) if fresh && found == Found::Missing => None,
             Ok(last) => writer.compare(found, last.as_ref()).await?,
         };
-        writer.head_behind = found != Found::Head(writer.chain.head(writer.tip));
+        let head = writer.chain.head(writer.tip).map(Found::Head);
+        writer.head_behind = head != Ok(found);
         if let Some(dispute) = writer.dispute {
             tracing::error!(%dispute, "the audit log takes no entries: see `portcullis audit verify`");
         }
@@ -281,7 +289,7 @@ impl Writer {
             };
             tip = AuditTip {
                 count: entry.seq,
-                mac: self.chain.mac(&tip.mac, &entry),
+                mac: self.chain.mac(&tip.mac, &entry)?,
             };
             entry.mac = tip.mac.to_vec();
             entries.push(entry);
@@ -302,7 +310,7 @@ impl Writer {
     }
 
     async fn write_head(&mut self) -> Result<(), AuditError> {
-        let head = self.chain.head(self.tip);
+        let head = self.chain.head(self.tip)?;
         let file = self.file.clone();
         tokio::task::spawn_blocking(move || file.write(&head))
             .await
@@ -334,6 +342,10 @@ impl Writer {
             before.count,
             HEXLOWER.encode(&before.mac)
         );
+        if self.chain.lacks_key_after(before.count).is_some() {
+            let first = before.count + 1;
+            self.chain = Chain::extend(&self.repository, self.server, first).await?;
+        }
         self.dispute = None;
         // The head file stays as it is until the acceptance is written.
         self.head_behind = false;
@@ -351,8 +363,8 @@ impl Writer {
     async fn find_tip(&mut self) -> Result<Result<Option<AuditEntry>, Dispute>, AuditError> {
         let entries = self.repository.audit_entries();
         let Some(last) = entries.last().await? else {
-            self.tip = self.chain.beginning();
-            return Ok(Ok(None));
+            self.tip = AuditTip::BEGINNING;
+            return Ok(self.chain.lacks_key_after(0).map_or(Ok(None), Err));
         };
         let changed = Dispute::LastChanged { seq: last.seq };
         let Ok(mac) = last.mac.as_slice().try_into() else {
@@ -363,16 +375,19 @@ impl Writer {
             mac,
         };
         let before = match last.seq {
-            1 => self.chain.beginning().mac.to_vec(),
+            1 => AuditTip::BEGINNING.mac.to_vec(),
             seq => {
                 let before = entries.scan(seq.saturating_sub(2), 1).await?;
                 before.into_iter().next().unwrap_or_default().mac
             }
         };
-        if self.chain.mac(&before, &last) == mac {
-            Ok(Ok(Some(last)))
-        } else {
-            Ok(Err(changed))
+        if let Some(dispute) = self.chain.lacks_key_after(last.seq) {
+            return Ok(Err(dispute));
+        }
+        // One whose key is away stands before a key that an administrator had made: it cannot be checked.
+        match self.chain.mac(&before, &last) {
+            Ok(expected) if expected != mac => Ok(Err(changed)),
+            Ok(_) | Err(_) => Ok(Ok(Some(last))),
         }
     }
 
@@ -394,7 +409,7 @@ impl Writer {
             return Ok(Some(Dispute::Cut { head, count }));
         }
         let known = match head.count {
-            0 => self.chain.beginning().mac.to_vec(),
+            0 => AuditTip::BEGINNING.mac.to_vec(),
             seq => {
                 let entries = self.repository.audit_entries();
                 let entry = entries.scan(seq - 1, 1).await?.into_iter().next();

@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;
 
-use super::{Place, ProtectedType, Repository, RepositoryError, sealed_values};
+use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, sealed_values};
 
 /// Bytes of the key and of the MACs of the chain.
 pub const AUDIT_MAC_LEN: usize = 32;
@@ -37,13 +37,30 @@ pub struct AuditEntry {
     pub mac: Vec<u8>,
 }
 
+/// A key of the chain.
+#[derive(Debug)]
+pub struct AuditKeyRow {
+    /// It chains the entries from this one on, up to the next key's first.
+    pub first: u64,
+    /// The key, or why it does not open.
+    pub key: Result<Zeroizing<[u8; AUDIT_MAC_LEN]>, OpenError>,
+}
+
 /// The end of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditTip {
     /// How many entries there are.
     pub count: u64,
-    /// The MAC of the last one; of an empty log, the chain's beginning.
+    /// The MAC of the last one; of an empty log, zeros.
     pub mac: [u8; AUDIT_MAC_LEN],
+}
+
+impl AuditTip {
+    /// Of an empty log.
+    pub const BEGINNING: Self = Self {
+        count: 0,
+        mac: [0; AUDIT_MAC_LEN],
+    };
 }
 
 /// The last entry is not the one that the chain was to go on from: somebody else wrote to the log.
@@ -85,38 +102,54 @@ impl<'a> AuditEntries<'a> {
         Self { repository }
     }
 
-    /// The key of the chain. Where there is none and no entry yet, `fresh` becomes it; the flag says so.
+    /// The keys of the chain, oldest first.
     ///
     /// # Errors
-    /// [`RepositoryError`]; `Damaged` where there are entries and no key.
-    pub async fn key_or(
-        &self,
-        fresh: Zeroizing<[u8; AUDIT_MAC_LEN]>,
-    ) -> Result<(Zeroizing<[u8; AUDIT_MAC_LEN]>, bool), RepositoryError> {
+    /// [`RepositoryError`]; a key that does not open is no error here.
+    pub async fn keys(&self) -> Result<Vec<AuditKeyRow>, RepositoryError> {
         let sealer = self.repository.sealer.clone();
-        let find = move |transaction: &Transaction<'_>| {
-            let Some(sealed) = sealed_values::find(transaction, &KEY_PLACE)? else {
-                return Ok(None);
-            };
-            let bytes = sealer.open(&KEY_PLACE, &sealed)?;
-            let key = <[u8; AUDIT_MAC_LEN]>::try_from(bytes.as_slice()).map(Zeroizing::new);
-            key.map(Some)
-                .map_err(|_| RepositoryError::damaged("audit key"))
-        };
-        if let Some(key) = self.repository.database.read(find).await? {
-            return Ok((key, false));
-        }
-        let sealed = self.repository.sealer.seal(&KEY_PLACE, fresh.as_slice());
         self.repository
             .database
-            .write(move |transaction| {
-                if last(transaction)?.is_some() {
-                    return Err(RepositoryError::damaged("audit log: its key is gone"));
+            .read(move |transaction| {
+                let mut statement = transaction.prepare_cached(
+                    "SELECT owner, sealed FROM sealed_values WHERE type = ?1 AND field = ?2 ORDER BY owner",
+                )?;
+                let mut rows = statement.query((ProtectedType::AuditKey.name(), KEY_FIELD))?;
+                let mut keys = Vec::new();
+                while let Some(row) = rows.next()? {
+                    let owner: Vec<u8> = row.get(0)?;
+                    let sealed: Vec<u8> = row.get(1)?;
+                    let first = <[u8; 8]>::try_from(owner.as_slice())
+                        .map_err(|_| RepositoryError::damaged("owner of an audit key"))?;
+                    keys.push(AuditKeyRow {
+                        first: u64::from_be_bytes(first),
+                        key: sealer.open(&key_place(&first), &sealed).and_then(|bytes| {
+                            <[u8; AUDIT_MAC_LEN]>::try_from(bytes.as_slice())
+                                .map(Zeroizing::new)
+                                .map_err(|_| OpenError::Malformed("the audit key".to_owned()))
+                        }),
+                    });
                 }
-                sealed_values::put(transaction, &KEY_PLACE, &sealed)
+                Ok(keys)
             })
-            .await?;
-        Ok((fresh, true))
+            .await
+    }
+
+    /// Stores the key that chains the entries from `first` on.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn add_key(
+        &self,
+        first: u64,
+        key: &[u8; AUDIT_MAC_LEN],
+    ) -> Result<(), RepositoryError> {
+        let first = first.to_be_bytes();
+        let sealed = self.repository.sealer.seal(&key_place(&first), key);
+        self.repository
+            .database
+            .write(move |transaction| sealed_values::put(transaction, &key_place(&first), &sealed))
+            .await
     }
 
     /// The last entry; `None`: the log is empty.
@@ -247,11 +280,15 @@ impl<'a> AuditEntries<'a> {
     }
 }
 
-const KEY_PLACE: Place<'static> = Place {
-    kind: ProtectedType::AuditKey,
-    owner: b"audit log",
-    field: "key",
-};
+const KEY_FIELD: &str = "key";
+
+fn key_place(first: &[u8]) -> Place<'_> {
+    Place {
+        kind: ProtectedType::AuditKey,
+        owner: first,
+        field: KEY_FIELD,
+    }
+}
 
 fn last(transaction: &Transaction<'_>) -> Result<Option<AuditEntry>, RepositoryError> {
     Ok(transaction

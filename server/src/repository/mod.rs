@@ -27,7 +27,9 @@ mod tasks;
 
 use std::sync::Arc;
 
-pub use audit::{AUDIT_MAC_LEN, AuditEntries, AuditEntry, AuditFilter, AuditTip, TipMoved};
+pub use audit::{
+    AUDIT_MAC_LEN, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, TipMoved,
+};
 pub use database::Database;
 pub use error::RepositoryError;
 pub use gateway_keys::{

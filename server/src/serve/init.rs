@@ -98,12 +98,9 @@ pub async fn init_protected(
 ) -> Result<Made, InitError> {
     let repository_file = config.repository_file();
     let head_file = &config.audit.head_file;
-    for path in [&repository_file, head_file] {
-        if path.symlink_metadata().is_ok() {
-            return Err(InitError::Exists(path.clone()));
-        }
-    }
+    must_not_exist(&repository_file)?;
     let plan = Plan::new(&config.secret, protection)?;
+    must_not_exist(head_file)?;
     make_dir(&config.data_dir)?;
     permissions::check_private(&config.data_dir)?;
     if let Some((file, _)) = &plan.file
@@ -124,29 +121,35 @@ pub async fn init_protected(
             .map_err(|source| system(file, source))?;
     }
     let secret_file = plan.file.as_ref().map(|(file, _)| file);
-    let placed = place(config, secret_file, &unfinished, &head);
+    let mut left_behind: Vec<_> = secret_file.into_iter().collect();
+    let placed = HeadFile::new(head_file.clone())
+        .create(&head)
+        .map_err(InitError::from)
+        .and_then(|()| {
+            left_behind.push(head_file);
+            place(config, secret_file, &unfinished)
+        });
     if placed.is_err() {
-        for made in secret_file.into_iter().chain([head_file]) {
-            match fs::remove_file(made) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(system(made, source));
-                }
-                _ => {}
-            }
+        for file in left_behind {
+            fs::remove_file(file).map_err(|source| system(file, source))?;
         }
     }
-    placed?;
-    Ok(made)
+    placed.map(|()| made)
 }
 
-/// Puts the head file, and then the repository, into their places.
+fn must_not_exist(path: &Path) -> Result<(), InitError> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(InitError::Exists(path.to_owned())),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Puts the repository into its place.
 fn place(
     config: &Config,
     secret_file: Option<&PathBuf>,
     unfinished: &Path,
-    head: &Head,
 ) -> Result<(), InitError> {
-    HeadFile::new(config.audit.head_file.clone()).write(head)?;
     let repository_file = config.repository_file();
     secret_file
         .and_then(|file| file.parent())
