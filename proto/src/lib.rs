@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod redacted;
+mod secrets;
 
 /// Services that a gateway offers to the central server (`gateway.proto`).
 pub mod gateway {

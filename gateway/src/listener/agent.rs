@@ -177,8 +177,9 @@ impl Agent {
 
     fn services<S>(self: &Arc<Self>, stream: &SealedStream<S>, link: &Arc<Link>) -> Services {
         let session = Arc::clone(stream.session());
+        let exporter = session.exporter().clone();
         let control = Control::new(Arc::clone(self), session, Arc::clone(link));
-        let provisioning = provisioning::Service::new(self.provisioner.clone());
+        let provisioning = provisioning::Service::new(self.provisioner.clone(), exporter);
         Services::new(control, provisioning, Arc::clone(link))
     }
 }

@@ -6,6 +6,7 @@
 mod guard;
 pub mod model;
 mod provisioner;
+mod secrets;
 mod service;
 
 pub use guard::{GuardDefaults, GuardRails};

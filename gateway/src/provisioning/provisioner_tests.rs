@@ -89,9 +89,7 @@ fn object() -> Option<wire::ObjectRef> {
 }
 
 fn set_password(id: &str) -> wire::Call {
-    let password = Some(wire::Secret {
-        value: b"x".to_vec(),
-    });
+    let password = Some(wire::Secret::plain(b"x".to_vec()));
     let object = object();
     call(
         id,

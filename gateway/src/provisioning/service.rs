@@ -1,26 +1,43 @@
 //! The gRPC face of the [`Provisioner`].
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use portcullis_common::handshake::ExporterSecret;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::gateway::v1::provisioning_server::Provisioning;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, async_trait};
 
+use super::secrets::{self, Answers};
 use super::{Provisioner, SearchEvent};
 
 /// Serves `portcullis.gateway.v1.Provisioning`. Who may call it is the listener's decision.
 #[derive(Clone, Debug)]
 pub struct Service {
     provisioner: Provisioner,
+    exporter: ExporterSecret,
 }
 
 impl Service {
-    /// Has `provisioner` carry out the calls.
-    pub fn new(provisioner: Provisioner) -> Self {
-        Self { provisioner }
+    /// Has `provisioner` carry out the calls of the session whose secrets `exporter` opens.
+    pub fn new(provisioner: Provisioner, exporter: ExporterSecret) -> Self {
+        Self {
+            provisioner,
+            exporter,
+        }
+    }
+
+    /// The call, its secrets opened.
+    fn open(&self, request: Request<wire::Call>) -> Result<wire::Call, Status> {
+        let mut call = request.into_inner();
+        secrets::open_call(&self.exporter, &mut call).map_err(|_| {
+            Status::invalid_argument(
+                "a secret of the call was not sealed for this session: the server has to be of the same version",
+            )
+        })?;
+        Ok(call)
     }
 }
 
@@ -30,10 +47,12 @@ impl Provisioning for Service {
         &self,
         request: Request<wire::Call>,
     ) -> Result<Response<wire::Outcome>, Status> {
-        let call = request.into_inner();
+        let call = self.open(request)?;
         let call_id = call.call_id.clone();
-        let outcome = self.provisioner.execute(call).await;
-        Ok(Response::new(outcome.into_wire(call_id)))
+        let mut answers = Answers::new(&self.exporter, &call_id);
+        let mut outcome = self.provisioner.execute(call).await.into_wire(call_id);
+        answers.seal(outcome.secrets_mut());
+        Ok(Response::new(outcome))
     }
 
     type SearchStream = SearchStream;
@@ -42,8 +61,10 @@ impl Provisioning for Service {
         &self,
         request: Request<wire::Call>,
     ) -> Result<Response<Self::SearchStream>, Status> {
-        let events = self.provisioner.search(request.into_inner());
-        Ok(Response::new(SearchStream { events }))
+        let call = self.open(request)?;
+        let answers = Answers::new(&self.exporter, &call.call_id);
+        let events = self.provisioner.search(call);
+        Ok(Response::new(SearchStream { events, answers }))
     }
 }
 
@@ -51,15 +72,19 @@ impl Provisioning for Service {
 #[derive(Debug)]
 pub struct SearchStream {
     events: mpsc::Receiver<SearchEvent>,
+    answers: Answers,
 }
 
 impl Stream for SearchStream {
     type Item = Result<wire::SearchItem, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.events
-            .poll_recv(cx)
-            .map(|event| event.map(|event| Ok(encode(event))))
+        let event = ready!(self.events.poll_recv(cx));
+        Poll::Ready(event.map(|event| {
+            let mut item = encode(event);
+            self.answers.seal(item.secrets_mut());
+            Ok(item)
+        }))
     }
 }
 

@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 
 use super::link::Link;
 use super::roster::REPLACEMENT;
+use super::secrets::{Answers, seal_call};
 use super::transport::SendError;
 use super::{CallError, Fleet, SearchStream, printable};
 use crate::repository::{Gateway, Reach, RepositoryError};
@@ -37,7 +38,7 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
-    pub async fn execute(&self, gateway: &str, call: Call) -> Result<Outcome, CallError> {
+    pub async fn execute(&self, gateway: &str, mut call: Call) -> Result<Outcome, CallError> {
         let call_id = call.call_id.clone();
         let link = match self.link_for_call(gateway).await {
             Ok(link) => link,
@@ -45,9 +46,12 @@ impl Fleet {
             Err(error) => return Ok(failed(call_id, FailureKind::Unavailable, error.to_string())),
         };
         let wait = patience(&call);
+        let exporter = link.session().exporter();
+        seal_call(exporter, &mut call);
+        let answers = Answers::new(exporter, &call_id);
         let answer = async { link.provisioning().execute(call).await };
         Ok(match timeout(wait, answer).await {
-            Ok(Ok(outcome)) => checked(outcome.into_inner(), call_id),
+            Ok(Ok(outcome)) => checked(outcome.into_inner(), call_id, answers),
             Ok(Err(status)) => match what_is_known(gateway, &status) {
                 Known::NothingBegun(failure) => Outcome {
                     call_id,
@@ -69,7 +73,7 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
-    pub async fn search(&self, gateway: &str, call: Call) -> Result<SearchStream, CallError> {
+    pub async fn search(&self, gateway: &str, mut call: Call) -> Result<SearchStream, CallError> {
         let link = match self.link_for_call(gateway).await {
             Ok(link) => link,
             Err(CallError::Repository(error)) => return Err(error.into()),
@@ -80,7 +84,10 @@ impl Fleet {
                 });
             }
         };
+        let exporter = link.session().exporter();
+        seal_call(exporter, &mut call);
         let search = Search {
+            answers: Answers::new(exporter, &call.call_id),
             gateway: gateway.to_owned(),
             wait: patience(&call),
             state: SearchState::Start(link, Box::new(call)),
@@ -285,13 +292,16 @@ fn patience(call: &Call) -> Duration {
 }
 
 /// An outcome has to say something, and about this call.
-fn checked(outcome: Outcome, call_id: String) -> Outcome {
-    if outcome.result.is_some() && outcome.call_id == call_id {
+fn checked(mut outcome: Outcome, call_id: String, mut answers: Answers) -> Outcome {
+    if outcome.result.is_some()
+        && outcome.call_id == call_id
+        && answers.open(outcome.secrets_mut()).is_ok()
+    {
         outcome
     } else {
         indeterminate(
             call_id,
-            "the gateway's answer is not about this call, or says nothing: look at the resource before the call is made again, and at the versions on both sides".to_owned(),
+            "the gateway's answer is not about this call, says nothing, or holds a secret that was not sealed for this server: look at the resource before the call is made again, and at the versions on both sides".to_owned(),
         )
     }
 }
@@ -328,6 +338,7 @@ fn failed_end(kind: FailureKind, message: String) -> SearchItem {
 /// A search on its way.
 struct Search {
     gateway: String,
+    answers: Answers,
     /// Between two items.
     wait: Duration,
     state: SearchState,
@@ -355,7 +366,12 @@ impl Search {
             }
         };
         match timeout(self.wait, items.next()).await {
-            Ok(Some(Ok(item))) => {
+            Ok(Some(Ok(mut item))) => {
+                if self.answers.open(item.secrets_mut()).is_err() {
+                    return Some(
+                        self.incomplete("it gave a secret that was not sealed for this server"),
+                    );
+                }
                 if !matches!(item.kind, Some(search_item::Kind::End(_))) {
                     self.state = SearchState::Running(link, items);
                 }

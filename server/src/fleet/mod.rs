@@ -11,6 +11,7 @@ mod link;
 mod progress;
 mod push;
 mod roster;
+mod secrets;
 mod status;
 mod transport;
 

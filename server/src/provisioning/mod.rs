@@ -49,9 +49,9 @@ pub async fn execute(
     resource: &str,
     call: Call,
 ) -> Result<Outcome, DispatchError> {
-    let (gateway, call) = make_up(services, resource, call).await?;
+    let (gateway, mut call) = make_up(services, resource, call).await?;
     let call_id = call.call_id.clone();
-    if let Err(flaw) = check(&call, false) {
+    if let Err(flaw) = check(&mut call, false) {
         return Ok(flaw.outcome(call_id));
     }
     let changes = outcome::changes(&call);
@@ -71,8 +71,8 @@ pub async fn search(
     resource: &str,
     call: Call,
 ) -> Result<Found, DispatchError> {
-    let (gateway, call) = make_up(services, resource, call).await?;
-    if let Err(flaw) = check(&call, true) {
+    let (gateway, mut call) = make_up(services, resource, call).await?;
+    if let Err(flaw) = check(&mut call, true) {
         return Ok(only(failed_search(flaw.failure())));
     }
     match services.fleet.search(&gateway, call).await {
@@ -99,10 +99,17 @@ async fn make_up(
     Ok((resource.gateway, with_id(call)))
 }
 
-fn check(call: &Call, search: bool) -> Result<(), Flaw> {
+fn check(call: &mut Call, search: bool) -> Result<(), Flaw> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
     if call.call_id.len() > MAX_CALL_ID || !call.call_id.chars().all(allowed) {
         return Err(Flaw::CallId);
+    }
+    if call
+        .secrets_mut()
+        .iter()
+        .any(|secret| !secret.sealed.is_empty())
+    {
+        return Err(Flaw::SealedSecret);
     }
     match (&call.verb, search) {
         (None, _) => Err(Flaw::NoVerb),

@@ -16,6 +16,10 @@ pub(super) enum Flaw {
     CallId,
     #[error("the call has no verb, or one that this server does not know")]
     NoVerb,
+    #[error(
+        "a secret of the call is in its sealed form: give `value`, the server seals it for the gateway"
+    )]
+    SealedSecret,
     #[error("a search is no call of `Execute`: send it to `Search`")]
     SearchInExecute,
     #[error("`Search` takes a search: send other verbs to `Execute`")]

@@ -270,9 +270,7 @@ fn an_account_that_is_not_as_the_file_wants_it_is_never_taken_for_done() {
         ..Create::default()
     });
     let mut bob = fake.account("bob").unwrap();
-    bob.password = Some(Secret {
-        value: b"other".to_vec(),
-    });
+    bob.password = Some(Secret::plain(b"other".to_vec()));
     fake.put(bob);
     let second = fake.run(&import);
     assert_eq!(second.code, Some(1), "{second:?}");

@@ -72,9 +72,7 @@ fn create(name: &str, password: &str) -> Verb {
                 kind: Some(wire::value::Kind::Text("ada@example.com".into())),
             }],
         }],
-        password: Some(wire::Secret {
-            value: password.as_bytes().to_vec(),
-        }),
+        password: Some(wire::Secret::plain(password.as_bytes().to_vec())),
         enabled: None,
     })
 }

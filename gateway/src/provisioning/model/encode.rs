@@ -106,9 +106,9 @@ impl From<Value> for wire::Value {
                 Value::Binary(bytes) => Kind::Binary(bytes),
                 Value::Real(number) => Kind::Real(number),
                 Value::Time(time) => Kind::Time(humantime::format_rfc3339(time).to_string()),
-                Value::Secret(secret) => Kind::Secret(wire::Secret {
-                    value: secret.expose().to_vec(),
-                }),
+                Value::Secret(secret) => {
+                    Kind::Secret(wire::Secret::plain(secret.expose().to_vec()))
+                }
             }),
         }
     }

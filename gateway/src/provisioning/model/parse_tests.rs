@@ -43,9 +43,7 @@ fn a_group_has_no_password() {
     }
     let set = wire::SetPassword {
         object,
-        password: Some(wire::Secret {
-            value: b"x".to_vec(),
-        }),
+        password: Some(wire::Secret::plain(b"x".to_vec())),
     };
     assert_eq!(
         error(call(wire::call::Verb::SetPassword(set))),
@@ -113,9 +111,9 @@ fn a_secret_cannot_be_searched_for() {
             operation: wire::ComparisonOperation::Equals.into(),
             attribute: "password".into(),
             value: Some(wire::Value {
-                kind: Some(wire::value::Kind::Secret(wire::Secret {
-                    value: b"hunter2".to_vec(),
-                })),
+                kind: Some(wire::value::Kind::Secret(wire::Secret::plain(
+                    b"hunter2".to_vec(),
+                ))),
             }),
         })),
     };

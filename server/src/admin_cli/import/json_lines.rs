@@ -118,9 +118,9 @@ impl<'a> JsonRows<'a> {
         let value_type = self.typing.type_of(of).map_err(|error| error.to_string())?;
         let wrong = || wrong_type(&of.name, value_type).to_string();
         let kind = match (value_type, json) {
-            (ValueType::Secret, Json::String(text)) => Kind::Secret(Secret {
-                value: text.into_bytes(),
-            }),
+            (ValueType::Secret, Json::String(text)) => {
+                Kind::Secret(Secret::plain(text.into_bytes()))
+            }
             (_, Json::String(text)) => {
                 return self.typing.value(of, &text).map_err(|e| e.to_string());
             }

@@ -40,9 +40,9 @@ impl Row {
     }
 
     pub(super) fn secret(&self) -> Option<Secret> {
-        self.password.as_ref().map(|password| Secret {
-            value: password.to_vec(),
-        })
+        self.password
+            .as_ref()
+            .map(|password| Secret::plain(password.to_vec()))
     }
 }
 

@@ -97,9 +97,7 @@ fn check(mut bytes: Zeroizing<Vec<u8>>) -> Result<Secret, CliError> {
     } else if bytes.iter().any(|byte| matches!(byte, 0 | b'\n' | b'\r')) {
         "the password has more than one line: give one line, with nothing after it"
     } else {
-        return Ok(Secret {
-            value: std::mem::take(&mut *bytes),
-        });
+        return Ok(Secret::plain(std::mem::take(&mut *bytes)));
     };
     Err(CliError::usage(problem))
 }

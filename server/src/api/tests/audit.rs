@@ -86,9 +86,7 @@ async fn each_call_leaves_one_entry_unless_calls_are_not_audited() {
         object_class: ObjectClass::Account.into(),
         by: Some(By::Name("ada".to_owned())),
     };
-    let password = Some(Secret {
-        value: b"open sesame".to_vec(),
-    });
+    let password = Some(Secret::plain(b"open sesame".to_vec()));
     let call = Call {
         call_id: "c1".to_owned(),
         verb: Some(Verb::SetPassword(SetPassword {

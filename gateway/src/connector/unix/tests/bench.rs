@@ -152,9 +152,7 @@ pub(super) fn time(text: &str) -> wire::Value {
 }
 
 pub(super) fn secret(text: &str) -> Option<wire::Secret> {
-    Some(wire::Secret {
-        value: text.as_bytes().to_vec(),
-    })
+    Some(wire::Secret::plain(text.as_bytes().to_vec()))
 }
 
 fn reference(class: wire::ObjectClass, by: wire::object_ref::By) -> Option<wire::ObjectRef> {
