@@ -11,13 +11,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use portcullis_common::crypto::suites::Suite;
-use portcullis_common::handshake::Preamble;
+use portcullis_common::handshake::{CallPlace, Preamble, Way};
 use portcullis_common::id::{GatewayId, KeyKind, ServerId};
 use portcullis_common::rotation::HeldKey;
-use support::server::{Link, Server, master_key, token};
+use portcullis_proto::gateway::v1::{Call, Secret, SetPassword, call, outcome};
+use support::server::{Link, Server, code, master_key, token};
 use support::{Gateway, PATIENCE, Site};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tonic::Code;
 
 /// A gateway that holds a proved master key, and the server that gave it.
 async fn enrolled(site: &Site) -> (Gateway, Server) {
@@ -49,6 +51,64 @@ async fn until_status(site: &Site, text: &str) {
         }
         assert!(began.elapsed() < PATIENCE, "no {text:?} in {status}");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_is_taken_only_in_the_form_that_was_sealed_for_its_session_and_place() {
+    let site = Site::listening();
+    let (gateway, server) = enrolled(&site).await;
+    let link = server.dial(gateway.address).await.unwrap();
+    let other = Server {
+        id: ServerId::random(&mut rand::rng()),
+        ..server
+    };
+    let other = other.dial(gateway.address).await.unwrap();
+    let call = |password| Call {
+        call_id: "one".to_owned(),
+        connector: "nowhere".to_owned(),
+        verb: Some(call::Verb::SetPassword(SetPassword {
+            object: None,
+            password: Some(password),
+        })),
+        ..Call::default()
+    };
+    let place = CallPlace {
+        way: Way::Call,
+        call_id: "one",
+        number: 0,
+    };
+    let value = b"correct horse";
+    // It gets as far as to be found wanting in something else.
+    let outcome = link.execute(call(link.seal(place, value))).await.unwrap();
+    assert!(
+        matches!(outcome.result, Some(outcome::Result::Failed(_))),
+        "{outcome:?}"
+    );
+
+    let mut both = link.seal(place, value);
+    both.value = value.to_vec();
+    let mut flipped = link.seal(place, value);
+    flipped.sealed[16] ^= 1;
+    let elsewhere = |way, call_id, number| CallPlace {
+        way,
+        call_id,
+        number,
+    };
+    for refused in [
+        Secret::plain(value.to_vec()),
+        Secret::default(),
+        both,
+        flipped,
+        other.seal(place, value),
+        link.seal(elsewhere(Way::Answer, "one", 0), value),
+        link.seal(elsewhere(Way::Call, "two", 0), value),
+        link.seal(elsewhere(Way::Call, "one", 1), value),
+    ] {
+        assert_eq!(
+            code(link.execute(call(refused)).await),
+            Code::InvalidArgument
+        );
     }
 }
 

@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use portcullis_common::handshake::Mode;
 use portcullis_common::rotation::{GatewayRecord, Standing};
-use portcullis_proto::gateway::v1::{FailureKind, Outcome, outcome, search_item};
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{
+    FailureKind, Outcome, Secret, SetPassword, outcome, search_item,
+};
 use portcullis_server::fleet::{Rotation, SyncState};
 use portcullis_server::repository::{Reach, RotateError};
-use support::gateway::{ANSWERS, CUTS, FakeGateway, WAITS};
+use support::gateway::{ANSWERS, CUTS, FakeGateway, GIVES_BACK, GIVES_BACK_PLAIN, WAITS};
 use support::proxy::Proxy;
 use support::{PATIENCE, Server, call, last};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -296,6 +299,29 @@ async fn a_link_lost_in_mid_call_leaves_an_indeterminate_outcome_and_comes_back(
         })
         .await;
     assert!(gateway.calls() >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_go_sealed_both_ways_and_a_plain_one_is_not_taken() {
+    let server = Server::start().await;
+    let _gateway = enrolled(&server, "host1").await;
+    for (connector, taken) in [(GIVES_BACK, true), (GIVES_BACK_PLAIN, false)] {
+        let mut call = call("c1", connector);
+        call.verb = Some(Verb::SetPassword(SetPassword {
+            object: None,
+            password: Some(Secret::plain(b"correct horse".to_vec())),
+        }));
+        let mut outcome = server.fleet.execute("host1", call).await.unwrap();
+        let given: Vec<_> = outcome
+            .secrets_mut()
+            .into_iter()
+            .map(|secret| secret.clone())
+            .collect();
+        let expected = [Secret::plain(b"correct horse".to_vec())];
+        assert_eq!(given, expected[..usize::from(taken)], "{connector}");
+        let unknown = matches!(outcome.result, Some(outcome::Result::Indeterminate(_)));
+        assert_eq!(unknown, !taken, "{outcome:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

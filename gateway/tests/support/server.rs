@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use portcullis_common::crypto::suites::Suite;
-use portcullis_common::handshake::{InitiatorConfig, Preamble};
+use portcullis_common::handshake::{CallPlace, InitiatorConfig, Preamble};
 use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
 use portcullis_common::rotation::{EnrolmentToken, HeldKey};
 use portcullis_common::secret::MasterKey;
@@ -15,7 +15,7 @@ use portcullis_common::stream::{self, ChannelError, ChannelLimits, SealedStream,
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
 use portcullis_proto::gateway::v1::{
-    Call, EnrolRequest, InstallRequest, Outcome, PingRequest, Test, call,
+    Call, EnrolRequest, InstallRequest, Outcome, PingRequest, Secret, Test, call,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::{Channel, Endpoint};
@@ -158,8 +158,18 @@ impl Link {
             verb: Some(call::Verb::Test(Test {})),
             ..Call::default()
         };
+        self.execute(call).await
+    }
+
+    pub(crate) async fn execute(&self, call: Call) -> Result<Outcome, Status> {
         let mut client = ProvisioningClient::new(self.channel.clone());
         Ok(client.execute(call).await?.into_inner())
+    }
+
+    /// Seals a secret for this session.
+    pub(crate) fn seal(&self, place: CallPlace<'_>, value: &[u8]) -> Secret {
+        let exporter = self.session.exporter();
+        Secret::sealed(exporter.seal(place, value, &mut rand::rng()))
     }
 
     /// Installs `new` in place of the key that this session was opened under.

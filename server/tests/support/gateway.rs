@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use portcullis_common::crypto::suites::Suite;
-use portcullis_common::handshake::{Preamble, ResponderConfig};
+use portcullis_common::handshake::{CallPlace, Preamble, ResponderConfig, Way};
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, HeldKey, RunId, UnixMillis};
 use portcullis_common::stream::{self, ChannelLimits, SealedStream, Session};
 use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, ProvisioningServer};
 use portcullis_proto::gateway::v1::{
-    Call, DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse, InstallRequest,
-    InstallResponse, Object, Outcome, PingRequest, PingResponse, SearchEnd, SearchItem, done,
-    outcome, search_item,
+    Attribute, Call, DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse,
+    InstallRequest, InstallResponse, Object, Outcome, PingRequest, PingResponse, RunResult,
+    SearchEnd, SearchItem, Secret, Value, done, outcome, search_item, value,
 };
 use portcullis_server::clock;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +31,10 @@ pub(crate) const ANSWERS: &str = "answers";
 pub(crate) const WAITS: &str = "waits";
 /// Cuts the link in the middle of the call.
 pub(crate) const CUTS: &str = "cuts";
+/// Answers with the password of the call, sealed.
+pub(crate) const GIVES_BACK: &str = "gives back";
+/// Answers with it in clear, as no gateway may.
+pub(crate) const GIVES_BACK_PLAIN: &str = "gives back plain";
 
 #[derive(Clone)]
 pub(crate) struct FakeGateway {
@@ -267,6 +271,43 @@ impl Control for Services {
     }
 }
 
+impl Services {
+    /// The password of the call, as the result of a run: sealed, or as it never may be sent.
+    fn given_back(&self, mut call: Call) -> Outcome {
+        let exporter = self.session.exporter();
+        let place = |way| CallPlace {
+            way,
+            call_id: &call.call_id,
+            number: 0,
+        };
+        let (asked, answered) = (place(Way::Call), place(Way::Answer));
+        let mut copy = call.clone();
+        let password = copy.secrets_mut().into_iter().next().unwrap();
+        assert!(password.value.is_empty(), "a password came in clear");
+        let password = exporter.open(asked, &password.sealed).unwrap();
+        let secret = match call.connector.as_str() {
+            GIVES_BACK_PLAIN => Secret::plain(password.to_vec()),
+            _ => Secret::sealed(exporter.seal(answered, &password, &mut rand::rng())),
+        };
+        let value = Value {
+            kind: Some(value::Kind::Secret(secret)),
+        };
+        let result = RunResult {
+            results: vec![Attribute {
+                name: "password".to_owned(),
+                values: vec![value],
+            }],
+            ..RunResult::default()
+        };
+        Outcome {
+            call_id: std::mem::take(&mut call.call_id),
+            result: Some(outcome::Result::Done(Done {
+                detail: Some(done::Detail::Run(result)),
+            })),
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl Provisioning for Services {
     type SearchStream = Pin<Box<dyn Stream<Item = Result<SearchItem, Status>> + Send>>;
@@ -275,6 +316,7 @@ impl Provisioning for Services {
         let call = request.into_inner();
         self.gateway.state.calls.fetch_add(1, Ordering::SeqCst);
         match call.connector.as_str() {
+            GIVES_BACK | GIVES_BACK_PLAIN => return Ok(Response::new(self.given_back(call))),
             WAITS => {
                 self.gateway.state.begun.notify_one();
                 self.gateway.state.release.notified().await;
