@@ -27,8 +27,11 @@ fn values_of_all_sizes_stand_apart_and_are_aligned() {
     let middle: Vec<_> = (0..=255)
         .map(|byte| Locked::new(Field([byte; 33])))
         .collect();
+    let page: Vec<_> = (0..8)
+        .map(|byte| Locked::new(Field([byte; 4096])))
+        .collect();
     let large: Vec<_> = (0..8)
-        .map(|byte| Locked::new(Field([byte; 2048])))
+        .map(|byte| Locked::new(Field([byte; 6000])))
         .collect();
     let chunk: Vec<_> = (0..4)
         .map(|byte| Locked::new(Field([byte; 70_000])))
@@ -38,6 +41,7 @@ fn values_of_all_sizes_stand_apart_and_are_aligned() {
         assert!(holds_only(&small[usize::from(byte)], byte));
         assert!(holds_only(&middle[usize::from(byte)], byte));
     }
+    assert!((0..8).all(|byte| holds_only(&page[usize::from(byte)], byte)));
     assert!((0..8).all(|byte| holds_only(&large[usize::from(byte)], byte)));
     assert!((0..4).all(|byte| holds_only(&chunk[usize::from(byte)], byte)));
     assert_eq!(aligned.0, 9);
