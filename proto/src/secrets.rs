@@ -29,6 +29,8 @@ impl Call {
     /// Its secrets, in order.
     pub fn secrets_mut(&mut self) -> Vec<&mut Secret> {
         let mut found = Vec::new();
+        let settings = self.secret_settings.iter_mut();
+        found.extend(settings.filter_map(|setting| setting.value.as_mut()));
         match &mut self.verb {
             Some(Verb::Create(create)) => {
                 of_attributes(&mut create.attributes, &mut found);
@@ -126,7 +128,7 @@ mod tests {
     use super::*;
     use crate::gateway::v1::{
         Comparison, Create, Done, FilterList, Modification, Object, Run, RunResult, Search,
-        SetPassword, Update,
+        SecretSetting, SetPassword, Update,
     };
 
     fn secret(text: &str) -> Secret {
@@ -171,6 +173,16 @@ mod tests {
             ..SetPassword::default()
         }));
         assert_eq!(texts(set.secrets_mut()), ["1"]);
+        let setting = |value| SecretSetting {
+            name: "bind".to_owned(),
+            value,
+        };
+        set.secret_settings = vec![
+            setting(Some(secret("a"))),
+            setting(None),
+            setting(Some(secret("b"))),
+        ];
+        assert_eq!(texts(set.secrets_mut()), ["a", "b", "1"]);
         let modifications = attributes.iter().map(|attribute| Modification {
             values: attribute.values.clone(),
             ..Modification::default()

@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 pub mod fleet;
 pub mod keys;
+pub mod passwords;
 pub mod provisioning;
 pub mod repository;
 pub mod serve;

@@ -33,6 +33,8 @@ pub struct Context {
     pub call: CallId,
     /// The resource's settings: only those that [`Connector::settings`] names.
     pub settings: BTreeMap<String, String>,
+    /// Those of them that are secret.
+    pub secret_settings: BTreeMap<String, Password>,
     /// When the verb has to have ended. A connector keeps to it by itself: a verb that changes something is never cut
     /// off from outside.
     pub deadline: Instant,

@@ -115,7 +115,8 @@ impl Provisioner {
             )));
         };
         let known = lane.configured.connector.settings();
-        if let Some(unknown) = call.settings.keys().find(|name| !known.contains(name)) {
+        let mut given = call.settings.keys().chain(call.secret_settings.keys());
+        if let Some(unknown) = given.find(|name| !known.contains(name)) {
             return Err(Failure::invalid(format!(
                 "connector `{}` has no setting `{unknown}`; it has {}",
                 call.connector,
@@ -167,6 +168,7 @@ impl Provisioner {
         let cx = Context {
             call: call.id,
             settings: call.settings,
+            secret_settings: call.secret_settings,
             deadline,
         };
         let cookie = match timeout_at(deadline, lane.search(&cx, &search, events)).await {
@@ -213,6 +215,7 @@ impl Lane {
         let cx = Context {
             call: call.id,
             settings: call.settings,
+            secret_settings: call.secret_settings,
             deadline,
         };
         self.check(&cx, &call.request).await?;

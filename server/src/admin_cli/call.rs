@@ -67,6 +67,8 @@ impl CallArgs {
 pub(super) struct Caller {
     client: CallsClient<Channel>,
     resource: String,
+    /// Whose password the call is to set.
+    password_from_user: String,
 }
 
 impl Caller {
@@ -74,7 +76,14 @@ impl Caller {
         Ok(Self {
             client: context.calls().await?,
             resource,
+            password_from_user: String::new(),
         })
+    }
+
+    /// From now on calls set the password of this user.
+    pub(super) fn with_password_of(mut self, user: String) -> Self {
+        self.password_from_user = user;
+        self
     }
 
     /// One call of any verb but `search`.
@@ -147,6 +156,7 @@ impl Caller {
                 verb: Some(verb),
                 ..Call::default()
             }),
+            password_from_user: self.password_from_user.clone(),
         })
     }
 }

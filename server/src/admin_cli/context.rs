@@ -8,9 +8,11 @@ use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::calls_client::CallsClient;
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::keys_client::KeysClient;
+use portcullis_proto::admin::v1::policy_client::PolicyClient;
 use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 use portcullis_proto::admin::v1::system_client::SystemClient;
 use portcullis_proto::admin::v1::tasks_client::TasksClient;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
@@ -57,6 +59,14 @@ impl Context {
 
     pub(super) async fn audit(&self) -> Result<AuditClient<Channel>, CliError> {
         Ok(AuditClient::new(connect(&self.socket).await?))
+    }
+
+    pub(super) async fn users(&self) -> Result<UsersClient<Channel>, CliError> {
+        Ok(UsersClient::new(connect(&self.socket).await?))
+    }
+
+    pub(super) async fn policy(&self) -> Result<PolicyClient<Channel>, CliError> {
+        Ok(PolicyClient::new(connect(&self.socket).await?))
     }
 
     pub(super) async fn calls(&self) -> Result<CallsClient<Channel>, CliError> {

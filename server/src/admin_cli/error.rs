@@ -56,6 +56,12 @@ pub(super) enum CliError {
         /// Because the connection to the server was lost: no further call has a chance.
         server_lost: bool,
     },
+    /// What was tried is not the user's.
+    #[error("the {what} is not that of user {user}")]
+    NoMatch { what: &'static str, user: String },
+    /// A password that was tried breaks rules.
+    #[error("the password does not meet the policy: {}", printable(&violations.join("; ")))]
+    PolicyBroken { violations: Vec<String> },
     /// An answer that this version does not understand.
     #[error(
         "the server's answer makes no sense to this version of portcullis ({0}): do both have the same version?"
@@ -129,6 +135,8 @@ impl CliError {
             Self::Refused { code, .. } => code_word(*code),
             Self::CallFailed { kind, .. } => failure_word(*kind),
             Self::Indeterminate { .. } | Self::ImportIndeterminate { .. } => "indeterminate",
+            Self::NoMatch { .. } => "bad-credentials",
+            Self::PolicyBroken { .. } => "rejected",
             Self::BadAnswer(_) => "bad-answer",
             Self::File { .. } => "file",
             Self::Input(_) | Self::Output(_) | Self::Runtime(_) => "io",

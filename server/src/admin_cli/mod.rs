@@ -10,10 +10,12 @@ mod import;
 mod input;
 mod key;
 mod object;
+mod policy;
 mod resource;
 mod run;
 mod status;
 mod task;
+mod user;
 mod view;
 
 use std::ffi::OsString;
@@ -87,6 +89,12 @@ enum Command {
     /// Resources: what accounts live on, each behind a connector of a gateway
     #[command(subcommand)]
     Resource(resource::ResourceCommand),
+    /// Users: the people of the identity system, their passwords and answers
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// What passwords have to be: rules, dictionary, history
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Accounts of a resource
     #[command(subcommand)]
     Account(object::AccountCommand),
@@ -136,6 +144,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Key(command) => command.run(context).await,
         Command::Task(command) => command.run(context).await,
         Command::Resource(command) => command.run(context).await,
+        Command::User(command) => command.run(context).await,
+        Command::Policy(command) => command.run(context).await,
         Command::Account(command) => command.run(context).await,
         Command::Group(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::audited_call::AuditedCall;
 use super::identity::Caller;
-use super::status::{not_found, of_audit, of_repository};
+use super::status::{not_found, of_audit, of_password, of_repository};
 use crate::provisioning::{self, DispatchError};
 use crate::serve::Services;
 
@@ -24,12 +24,17 @@ impl Calls for CallsApi {
 
     async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<Outcome>, Status> {
         let caller = Caller::of(&request);
-        let ExecuteRequest { resource, call } = request.into_inner();
+        let ExecuteRequest {
+            resource,
+            call,
+            password_from_user,
+        } = request.into_inner();
+        let user = Some(password_from_user.as_str()).filter(|user| !user.is_empty());
         let call = provisioning::with_id(call.unwrap_or_default());
         let audited = AuditedCall::begin(&self.0.audit, caller, &resource, &call)
             .await
             .map_err(|error| of_audit(&error))?;
-        match provisioning::execute(&self.0, &resource, call).await {
+        match provisioning::execute(&self.0, &resource, call, user).await {
             Ok(outcome) => {
                 audited.outcome(&outcome).await;
                 Ok(Response::new(outcome))
@@ -43,7 +48,7 @@ impl Calls for CallsApi {
         request: Request<ExecuteRequest>,
     ) -> Result<Response<Self::SearchStream>, Status> {
         let caller = Caller::of(&request);
-        let ExecuteRequest { resource, call } = request.into_inner();
+        let ExecuteRequest { resource, call, .. } = request.into_inner();
         let call = provisioning::with_id(call.unwrap_or_default());
         let audited = AuditedCall::begin(&self.0.audit, caller, &resource, &call)
             .await
@@ -74,5 +79,7 @@ fn refused(error: &DispatchError) -> Status {
     match error {
         DispatchError::UnknownResource(name) => not_found("resource", name),
         DispatchError::Repository(error) => of_repository(error),
+        DispatchError::Password(error) => of_password(error),
+        DispatchError::Stopping => Status::unavailable(error.to_string()),
     }
 }

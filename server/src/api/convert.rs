@@ -5,7 +5,9 @@ use portcullis_common::rotation::{GatewayKeyInfo, Standing, UnixMillis};
 use portcullis_proto::admin::v1 as proto;
 
 use crate::fleet::{LinkStatus, Progress, SyncState};
-use crate::repository::{Gateway, GatewayKeyRow, Reach, Resource, ServerKeyRow};
+use crate::repository::{
+    Gateway, GatewayKeyRow, PasswordPolicy, Reach, Resource, ServerKeyRow, User,
+};
 
 /// Milliseconds as the API has them.
 pub(super) fn millis(time: UnixMillis) -> i64 {
@@ -132,7 +134,35 @@ pub(super) fn resource(resource: Resource) -> proto::Resource {
         gateway: resource.gateway,
         connector: resource.connector,
         settings: resource.settings.into_iter().collect(),
+        secret_settings: resource.secret_settings.into_iter().collect(),
         created_unix_ms: millis(resource.created),
+    }
+}
+
+/// A user: never the password, nor any answer.
+pub(super) fn user(user: User) -> proto::User {
+    proto::User {
+        name: user.name,
+        created_unix_ms: millis(user.created),
+        password_set_unix_ms: some_millis(user.password_set),
+        questions: user.questions,
+    }
+}
+
+/// The password policy.
+pub(super) fn policy(policy: PasswordPolicy, words: u64) -> proto::PasswordPolicy {
+    proto::PasswordPolicy {
+        min_length: policy.min_length,
+        max_length: policy.max_length,
+        min_lower: policy.min_lower,
+        min_upper: policy.min_upper,
+        min_digits: policy.min_digits,
+        min_other: policy.min_other,
+        forbid_names: policy.forbid_names,
+        forbid_words: policy.forbid_words,
+        user_history: policy.user_history,
+        account_history: policy.account_history,
+        words,
     }
 }
 

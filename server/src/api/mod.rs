@@ -16,12 +16,14 @@ mod methods;
 mod names;
 mod note;
 mod objects;
+mod policy;
 mod resources;
 mod router;
 mod socket;
 mod status;
 mod system;
 mod tasks;
+mod users;
 
 use std::future::Future;
 use std::io;

@@ -11,7 +11,9 @@ use crate::repository::Reach;
 const GATEWAY_PORT: u16 = 9278;
 
 const MAX_NAME: usize = 64;
-const MAX_SETTINGS: usize = 64;
+const MAX_USER_NAME: usize = 128;
+/// Settings of a resource.
+pub(super) const MAX_SETTINGS: usize = 64;
 const MAX_SETTING_VALUE: usize = 4_096;
 
 /// A name for a gateway, a resource or a connector: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or a digit.
@@ -25,6 +27,21 @@ pub(super) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, Status> {
     }
     Err(Status::invalid_argument(format!(
         "`{}` is no name for a {what}: give 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -, beginning with a letter or a digit",
+        shortened(text)
+    )))
+}
+
+/// A name for a user: 1 to 128 of `A-Z a-z 0-9 . _ @ + -`, beginning with a letter or a digit.
+pub(super) fn user(text: &str) -> Result<&str, Status> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '+' | '-');
+    let sound = (1..=MAX_USER_NAME).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(allowed);
+    if sound {
+        return Ok(text);
+    }
+    Err(Status::invalid_argument(format!(
+        "`{}` is no name for a user: give 1 to {MAX_USER_NAME} of A-Z a-z 0-9 . _ @ + -, beginning with a letter or a digit",
         shortened(text)
     )))
 }
@@ -219,6 +236,17 @@ mod tests {
             let message = name("gateway", bad).unwrap_err().message().to_owned();
             assert!(message.contains("no name for a gateway"), "{message}");
             assert!(!message.contains(['\n', '\0']), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn users_may_be_called_by_their_address() {
+        for good in ["ada", "ada.lovelace+hr@example.com", &"a".repeat(128)] {
+            assert!(user(good).is_ok(), "{good}");
+        }
+        for bad in ["", "@ada", "a/b", "a b", "a\n", &"a".repeat(129)] {
+            let message = user(bad).unwrap_err().message().to_owned();
+            assert!(message.contains("no name for a user"), "{message}");
         }
     }
 

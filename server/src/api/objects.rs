@@ -51,6 +51,22 @@ objects! {
     AddResourceRequest: |it| format!("resource {} on gateway {}", it.name, it.gateway);
     SetResourceRequest: |it| format!("resource {}", it.name);
     RemoveResourceRequest: |it| format!("resource {}", it.name);
+    AddUserRequest: |it| format!("user {}", it.name);
+    RemoveUserRequest: |it| format!("user {}", it.name);
+    SetUserPasswordRequest: |it| format!("user {}", it.name);
+    CheckUserPasswordRequest: |it| format!("user {}", it.name);
+    SetAnswerRequest: |it| format!("user {}", it.name);
+    CheckAnswerRequest: |it| format!("user {}", it.name);
+    RemoveAnswerRequest: |it| format!("user {}", it.name);
+    SetPolicyRequest: |_it| "password policy".to_owned();
+    AddWordsRequest: |it| format!("dictionary, {} words", it.words.len());
+    RemoveWordRequest: |_it| "dictionary, 1 word".to_owned();
+    CheckPolicyRequest: |it| match (it.user.as_str(), it.account.as_str()) {
+        ("", "") => "a password".to_owned(),
+        (user, "") => format!("a password for user {user}"),
+        (_, account) => format!("a password for account {account} of resource {}", it.resource),
+    };
+    ClearWordsRequest: |_it| "dictionary, all words".to_owned();
 }
 
 fn pairing(allowed: bool) -> &'static str {

@@ -1,17 +1,22 @@
 //! Resources: which connector of which gateway, with which settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::resources_server::Resources;
+use portcullis_proto::gateway::v1::SecretSetting;
 use tonic::{Request, Response, Status};
 
 use super::convert;
 use super::names;
 use super::status::{not_found, of_repository};
+use super::users::secret;
 use crate::clock;
-use crate::repository::Resource;
+use crate::repository::{Resource, SecretSettings};
 use crate::serve::Services;
+
+/// Bytes of a secret setting.
+const MAX_SECRET: usize = 1_024;
 
 /// `portcullis.admin.v1.Resources`
 pub(super) struct ResourcesApi(pub(super) Services);
@@ -33,6 +38,7 @@ impl Resources for ResourcesApi {
             gateway: request.gateway,
             connector: request.connector,
             settings,
+            secret_settings: std::collections::BTreeSet::new(),
             created: clock::now(),
         };
         self.0
@@ -59,11 +65,12 @@ impl Resources for ResourcesApi {
             names::name("connector", connector)?;
         }
         names::check_settings(&request.settings)?;
+        let secrets = secret_settings(request.secret_settings, &request.settings)?;
         let resource = self
             .0
             .repository
             .resources()
-            .update(&request.name, move |resource| {
+            .update_with(&request.name, secrets, move |resource| {
                 if let Some(gateway) = request.gateway {
                     resource.gateway = gateway;
                 }
@@ -127,4 +134,34 @@ impl Resources for ResourcesApi {
         );
         Ok(Response::new(proto::RemoveResourceResponse {}))
     }
+}
+
+/// Secret settings as they are stored, within bounds.
+fn secret_settings(
+    given: Vec<SecretSetting>,
+    settings: &HashMap<String, String>,
+) -> Result<SecretSettings, Status> {
+    let mut secrets = SecretSettings::new();
+    for SecretSetting { name, value } in given {
+        names::name("setting", &name)?;
+        let value = secret(value);
+        if value.len() > MAX_SECRET {
+            return Err(Status::invalid_argument(format!(
+                "setting `{name}`: a secret has at most {MAX_SECRET} bytes"
+            )));
+        }
+        if settings.contains_key(&name) || secrets.contains_key(&name) {
+            return Err(Status::invalid_argument(format!(
+                "setting `{name}` is given twice: give it once, as a secret or as it is"
+            )));
+        }
+        secrets.insert(name, value);
+    }
+    if secrets.len() > names::MAX_SETTINGS {
+        return Err(Status::invalid_argument(format!(
+            "a resource has at most {} settings",
+            names::MAX_SETTINGS
+        )));
+    }
+    Ok(secrets)
 }

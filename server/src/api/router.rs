@@ -10,9 +10,11 @@ use portcullis_proto::admin::v1::audit_server::AuditServer;
 use portcullis_proto::admin::v1::calls_server::CallsServer;
 use portcullis_proto::admin::v1::gateways_server::GatewaysServer;
 use portcullis_proto::admin::v1::keys_server::KeysServer;
+use portcullis_proto::admin::v1::policy_server::PolicyServer;
 use portcullis_proto::admin::v1::resources_server::ResourcesServer;
 use portcullis_proto::admin::v1::system_server::SystemServer;
 use portcullis_proto::admin::v1::tasks_server::TasksServer;
+use portcullis_proto::admin::v1::users_server::UsersServer;
 use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tonic::server::NamedService;
@@ -27,10 +29,12 @@ use super::identity::{Caller, Identities, Peer};
 use super::keys::KeysApi;
 use super::methods::{Method, Plan};
 use super::note::Note;
+use super::policy::PolicyApi;
 use super::resources::ResourcesApi;
 use super::status::of_audit;
 use super::system::SystemApi;
 use super::tasks::TasksApi;
+use super::users::UsersApi;
 use crate::audit::{AuditLog, Outcome};
 use crate::serve::Services;
 
@@ -151,6 +155,8 @@ struct Endpoints {
     keys: KeysServer<KeysApi>,
     tasks: TasksServer<TasksApi>,
     resources: ResourcesServer<ResourcesApi>,
+    users: UsersServer<UsersApi>,
+    policy: PolicyServer<PolicyApi>,
     calls: CallsServer<CallsApi>,
     audit: AuditServer<AuditApi>,
 }
@@ -168,6 +174,8 @@ impl Endpoints {
             keys: bounded!(KeysServer, KeysApi),
             tasks: bounded!(TasksServer, TasksApi),
             resources: bounded!(ResourcesServer, ResourcesApi),
+            users: bounded!(UsersServer, UsersApi),
+            policy: bounded!(PolicyServer, PolicyApi),
             calls: bounded!(CallsServer, CallsApi),
             audit: bounded!(AuditServer, AuditApi),
         }
@@ -186,6 +194,8 @@ impl Endpoints {
             Some(KeysServer::<KeysApi>::NAME) => self.keys.call(request).await,
             Some(TasksServer::<TasksApi>::NAME) => self.tasks.call(request).await,
             Some(ResourcesServer::<ResourcesApi>::NAME) => self.resources.call(request).await,
+            Some(UsersServer::<UsersApi>::NAME) => self.users.call(request).await,
+            Some(PolicyServer::<PolicyApi>::NAME) => self.policy.call(request).await,
             Some(CallsServer::<CallsApi>::NAME) => self.calls.call(request).await,
             Some(AuditServer::<AuditApi>::NAME) => self.audit.call(request).await,
             _ => Ok(Status::unimplemented("there is no such service").into_http()),

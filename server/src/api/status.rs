@@ -5,6 +5,8 @@ use tonic::Status;
 use crate::audit::AuditError;
 use crate::fleet::{CallError, RotationError};
 use crate::keys::KeyError;
+use crate::passwords::PasswordError;
+use crate::passwords::digest::DigestError;
 use crate::repository::RepositoryError;
 use crate::tasks::TaskError;
 
@@ -86,6 +88,24 @@ pub(super) fn of_task(error: &TaskError) -> Status {
         | TaskError::Unknown(_) => Status::failed_precondition(error.to_string()),
         TaskError::Empty => Status::invalid_argument(error.to_string()),
         TaskError::Stopping => Status::unavailable(error.to_string()),
+    }
+}
+
+/// Why a password or an answer was not taken.
+pub(super) fn of_password(error: &PasswordError) -> Status {
+    let message = error.to_string();
+    match error {
+        PasswordError::Repository(error) => of_repository(error),
+        PasswordError::Refused(_) | PasswordError::Malformed(_) => {
+            Status::invalid_argument(message)
+        }
+        PasswordError::NoPassword(_) => Status::failed_precondition(message),
+        PasswordError::Digest(DigestError::Busy) => Status::resource_exhausted(message),
+        PasswordError::Digest(DigestError::Stopping) => Status::unavailable(message),
+        PasswordError::Digest(DigestError::Malformed) => {
+            tracing::error!(%error, "a stored digest cannot be read");
+            Status::internal(message)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The API as its clients see it, over a real repository; gateways are not there.
 
 mod audit;
+mod passwords;
 mod tasks;
 
 use std::pin::Pin;
@@ -124,6 +125,7 @@ impl Api {
             .execute(proto::ExecuteRequest {
                 resource: resource.to_owned(),
                 call: Some(call),
+                ..Default::default()
             })
             .await
             .map(tonic::Response::into_inner)
@@ -625,6 +627,7 @@ async fn what_concerns_a_call_is_an_outcome_and_an_unknown_resource_a_status() {
             .search(proto::ExecuteRequest {
                 resource: "ldap".to_owned(),
                 call: Some(call("", Some(verb))),
+                ..Default::default()
             })
             .await
             .unwrap()

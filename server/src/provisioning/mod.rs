@@ -1,16 +1,19 @@
 //! Calls: made up from a resource and a request, sent through the fleet, and what came of them.
 
 mod outcome;
+mod password;
 
 use std::pin::Pin;
 
 use data_encoding::HEXLOWER;
 use portcullis_proto::gateway::v1::call::Verb;
-use portcullis_proto::gateway::v1::{Call, Outcome, SearchItem};
+use portcullis_proto::gateway::v1::{Call, Outcome, SearchItem, Secret, SecretSetting};
 use rand::RngExt;
 use tokio_stream::{Stream, StreamExt};
+use zeroize::Zeroizing;
 
-use crate::fleet::CallError;
+use crate::fleet::{CallError, Fleet};
+use crate::passwords::PasswordError;
 use crate::repository::RepositoryError;
 use crate::serve::Services;
 use outcome::{Flaw, failed_search, of_call_error};
@@ -18,7 +21,7 @@ use outcome::{Flaw, failed_search, of_call_error};
 /// Characters of a call id, at most.
 const MAX_CALL_ID: usize = 128;
 
-/// Why a call was not even made up. Nothing was sent.
+/// Why a call has no outcome. Nothing was sent, save for `Stopping`.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
     /// There is no resource of that name.
@@ -27,6 +30,12 @@ pub enum DispatchError {
     /// The repository could not be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    /// The password that it sets cannot be had or judged.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The server ends while the call is under way: what came of it is not known.
+    #[error("the server is stopping: look at the object before the call is made again")]
+    Stopping,
 }
 
 /// The objects found, then one `SearchEnd`.
@@ -41,6 +50,7 @@ pub fn with_id(mut call: Call) -> Call {
 }
 
 /// Carries out one call of any verb but `search` on a resource. Whatever concerns the call itself is in the outcome.
+/// With `from_user`, the password that the call sets is that user's.
 ///
 /// # Errors
 /// [`DispatchError`].
@@ -48,14 +58,39 @@ pub async fn execute(
     services: &Services,
     resource: &str,
     call: Call,
+    from_user: Option<&str>,
 ) -> Result<Outcome, DispatchError> {
     let (gateway, mut call) = make_up(services, resource, call).await?;
-    let call_id = call.call_id.clone();
     if let Err(flaw) = check(&mut call, false) {
-        return Ok(flaw.outcome(call_id));
+        return Ok(flaw.outcome(call.call_id));
     }
+    let repository = &services.repository;
+    if let Some(user) = from_user {
+        password::fill_in(repository, &mut call, user).await?;
+    }
+    let afterwards = match password::prepare(repository, resource, &call).await {
+        Ok(afterwards) => afterwards,
+        Err(error) => {
+            return outcome::of_password_error(call.call_id, error).map_err(DispatchError::from);
+        }
+    };
+    if afterwards.is_nothing() {
+        return send(&services.fleet, &gateway, call).await;
+    }
+    let (fleet, repository) = (services.fleet.clone(), services.repository.clone());
+    // On its own: the history is kept also where the caller goes away while the call is under way.
+    let sent = tokio::spawn(async move {
+        let outcome = send(&fleet, &gateway, call).await?;
+        afterwards.carry_out(&repository, &outcome).await;
+        Ok(outcome)
+    });
+    sent.await.map_err(|_| DispatchError::Stopping)?
+}
+
+async fn send(fleet: &Fleet, gateway: &str, call: Call) -> Result<Outcome, DispatchError> {
+    let call_id = call.call_id.clone();
     let changes = outcome::changes(&call);
-    match services.fleet.execute(&gateway, call).await {
+    match fleet.execute(gateway, call).await {
         Ok(outcome) => Ok(outcome),
         Err(CallError::Repository(error)) => Err(error.into()),
         Err(error) => Ok(of_call_error(call_id, &error, changes)),
@@ -88,15 +123,23 @@ async fn make_up(
     name: &str,
     mut call: Call,
 ) -> Result<(String, Call), DispatchError> {
-    let resource = services
+    let (resource, secrets) = services
         .repository
         .resources()
-        .find(name)
+        .open(name)
         .await?
         .ok_or_else(|| DispatchError::UnknownResource(name.to_owned()))?;
     call.connector = resource.connector;
     call.settings = resource.settings.into_iter().collect();
+    call.secret_settings = secrets.into_iter().map(secret_setting).collect();
     Ok((resource.gateway, with_id(call)))
+}
+
+fn secret_setting((name, mut value): (String, Zeroizing<Vec<u8>>)) -> SecretSetting {
+    SecretSetting {
+        name,
+        value: Some(Secret::plain(std::mem::take(&mut *value))),
+    }
 }
 
 fn check(call: &mut Call, search: bool) -> Result<(), Flaw> {

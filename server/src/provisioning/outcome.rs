@@ -8,6 +8,8 @@ use portcullis_proto::gateway::v1::{
 };
 
 use crate::fleet::CallError;
+use crate::passwords::PasswordError;
+use crate::passwords::digest::DigestError;
 
 /// What is wrong with a call before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +56,23 @@ pub(super) fn of_call_error(call_id: String, error: &CallError, changes: bool) -
             failed(call_id, unavailable(error))
         }
     }
+}
+
+/// The outcome of a call whose password was not taken; other trouble comes back as it is. Nothing was sent.
+pub(super) fn of_password_error(
+    call_id: String,
+    error: PasswordError,
+) -> Result<Outcome, PasswordError> {
+    let kind = match &error {
+        PasswordError::Refused(_) => FailureKind::Rejected,
+        PasswordError::Digest(DigestError::Busy) => FailureKind::Busy,
+        _ => return Err(error),
+    };
+    let failure = Failure {
+        kind: kind.into(),
+        message: error.to_string(),
+    };
+    Ok(failed(call_id, failure))
 }
 
 /// The resource was not reached; nothing has changed there.

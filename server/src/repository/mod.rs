@@ -1,6 +1,6 @@
 //! Durable storage, by aggregate: [`Meta`], [`ProtectionTable`], [`ServerKeys`], [`SealedValues`] and [`Tasks`] of a [`Database`], and on top of
-//! an unlocked keyring
-//! [`Gateways`], [`GatewayKeys`], [`Resources`] and [`AuditEntries`] of a [`Repository`].
+//! an unlocked keyring [`Gateways`], [`GatewayKeys`], [`Resources`], [`Users`], [`PasswordHistory`], [`PolicyWords`] and [`AuditEntries`]
+//! of a [`Repository`].
 //!
 //! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
 
@@ -14,6 +14,9 @@ mod gateways;
 mod holdings;
 mod meta;
 mod observer;
+mod password_history;
+mod password_policy;
+mod policy_words;
 mod protected_type;
 mod protection;
 mod registration_row;
@@ -24,6 +27,7 @@ mod sealed_values;
 mod sealer;
 mod server_keys;
 mod tasks;
+mod users;
 
 use std::sync::Arc;
 
@@ -39,13 +43,17 @@ pub use gateways::{Alarm, Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
 pub use meta::Meta;
 pub use observer::{Fate, Moment, WriteObserver};
+pub use password_history::{HistoryEntry, HistoryOwner, PasswordHistory};
+pub use password_policy::{PasswordPolicies, PasswordPolicy};
+pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
-pub use resources::{Resource, Resources};
+pub use resources::{Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{ServerKeyRow, ServerKeys};
 pub use tasks::{Admission, NewTask, TaskRow, TaskState, Tasks};
+pub use users::{User, Users};
 
 /// The repository with its secrets at hand: a [`Database`] and the [`Sealer`] that opens its sealed values. Cheap to clone.
 #[derive(Clone)]
@@ -82,7 +90,27 @@ impl Repository {
 
     /// The resources that calls are about.
     pub const fn resources(&self) -> Resources<'_> {
-        Resources::new(&self.database)
+        Resources::new(self)
+    }
+
+    /// The people of the identity system.
+    pub const fn users(&self) -> Users<'_> {
+        Users::new(self)
+    }
+
+    /// The digests of earlier passwords.
+    pub const fn password_history(&self) -> PasswordHistory<'_> {
+        PasswordHistory::new(self)
+    }
+
+    /// What passwords have to be.
+    pub const fn password_policy(&self) -> PasswordPolicies<'_> {
+        PasswordPolicies::new(&self.database)
+    }
+
+    /// Words that no password may be.
+    pub const fn policy_words(&self) -> PolicyWords<'_> {
+        PolicyWords::new(self)
     }
 }
 

@@ -1,10 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::registration_row::{from_sql_millis, to_sql_millis};
-use super::{Database, RepositoryError};
+use zeroize::Zeroizing;
+
+use super::{Place, ProtectedType, Repository, RepositoryError, password_history, sealed_values};
 
 /// A resource: a connector of a gateway, with settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,19 +19,24 @@ pub struct Resource {
     pub connector: String,
     /// The settings passed along with each call.
     pub settings: BTreeMap<String, String>,
+    /// The names of those that are secret; their values are sealed.
+    pub secret_settings: BTreeSet<String>,
     /// When it was added.
     pub created: UnixMillis,
 }
 
+/// The values of a resource's secret settings, by name.
+pub type SecretSettings = BTreeMap<String, Zeroizing<Vec<u8>>>;
+
 /// The resources.
 #[derive(Clone, Copy, Debug)]
 pub struct Resources<'a> {
-    database: &'a Database,
+    repository: &'a Repository,
 }
 
 impl<'a> Resources<'a> {
-    pub(super) const fn new(database: &'a Database) -> Self {
-        Self { database }
+    pub(super) const fn new(repository: &'a Repository) -> Self {
+        Self { repository }
     }
 
     /// Adds one under a new name.
@@ -37,7 +44,8 @@ impl<'a> Resources<'a> {
     /// # Errors
     /// [`RepositoryError::AlreadyExists`] where the name is taken, `NotFound` where there is no such gateway.
     pub async fn add(&self, resource: Resource) -> Result<(), RepositoryError> {
-        self.database
+        self.repository
+            .database
             .write(move |transaction| {
                 if find(transaction, &resource.name)?.is_some() {
                     return Err(RepositoryError::AlreadyExists {
@@ -55,7 +63,8 @@ impl<'a> Resources<'a> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn list(&self) -> Result<Vec<Resource>, RepositoryError> {
-        self.database
+        self.repository
+            .database
             .read(|transaction| {
                 let mut statement =
                     transaction.prepare_cached("SELECT name FROM resources ORDER BY name")?;
@@ -76,12 +85,41 @@ impl<'a> Resources<'a> {
     /// [`RepositoryError`].
     pub async fn find(&self, name: &str) -> Result<Option<Resource>, RepositoryError> {
         let name = name.to_owned();
-        self.database
+        self.repository
+            .database
             .read(move |transaction| find(transaction, &name))
             .await
     }
 
-    /// Lets `change` alter a resource (all but its name) in one transaction, and gives it as it then is.
+    /// The resource of that name, with the values of its secret settings; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; `Sealed` where one does not open.
+    pub async fn open(
+        &self,
+        name: &str,
+    ) -> Result<Option<(Resource, SecretSettings)>, RepositoryError> {
+        let name = name.to_owned();
+        let sealer = self.repository.sealer.clone();
+        self.repository
+            .database
+            .read(move |transaction| {
+                let Some(resource) = find(transaction, &name)? else {
+                    return Ok(None);
+                };
+                let mut secrets = SecretSettings::new();
+                for setting in &resource.secret_settings {
+                    let place = place(&name, setting);
+                    if let Some(sealed) = sealed_values::find(transaction, &place)? {
+                        secrets.insert(setting.clone(), sealer.open(&place, &sealed)?);
+                    }
+                }
+                Ok(Some((resource, secrets)))
+            })
+            .await
+    }
+
+    /// Lets `change` alter a resource (all but its name and secret settings) in one transaction, and gives it as it then is.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is no such resource, or no such gateway as the one it now names.
@@ -89,30 +127,79 @@ impl<'a> Resources<'a> {
     where
         F: FnOnce(&mut Resource) + Send + 'static,
     {
+        self.update_with(name, SecretSettings::new(), change).await
+    }
+
+    /// As [`Self::update`], and stores the values of secret settings; an empty one removes a setting. A setting is secret
+    /// or not: the way in which it is given now stands.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn update_with<F>(
+        &self,
+        name: &str,
+        secrets: SecretSettings,
+        change: F,
+    ) -> Result<Resource, RepositoryError>
+    where
+        F: FnOnce(&mut Resource) + Send + 'static,
+    {
         let name = name.to_owned();
-        self.database
+        let sealer = &self.repository.sealer;
+        let sealed: Vec<_> = secrets
+            .into_iter()
+            .map(|(setting, value)| {
+                let sealed =
+                    (!value.is_empty()).then(|| sealer.seal(&place(&name, &setting), &value));
+                (setting, sealed)
+            })
+            .collect();
+        self.repository
+            .database
             .write(move |transaction| {
                 let mut resource =
                     find(transaction, &name)?.ok_or_else(|| not_found("resource", &name))?;
+                let secret = std::mem::take(&mut resource.secret_settings);
                 change(&mut resource);
                 resource.name = name;
+                for setting in &secret {
+                    if resource.settings.contains_key(setting) {
+                        sealed_values::remove(transaction, &place(&resource.name, setting))?;
+                    }
+                }
+                for (setting, sealed) in &sealed {
+                    let place = place(&resource.name, setting);
+                    match sealed {
+                        Some(sealed) => {
+                            resource.settings.remove(setting);
+                            sealed_values::put(transaction, &place, sealed)?;
+                        }
+                        None => sealed_values::remove(transaction, &place)?,
+                    }
+                }
                 store(transaction, &resource)?;
+                resource.secret_settings = secret_settings(transaction, &resource.name)?;
                 Ok(resource)
             })
             .await
     }
 
-    /// Removes one.
+    /// Removes one, with its secret settings and the password history of its accounts.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is none of that name.
     pub async fn remove(&self, name: &str) -> Result<(), RepositoryError> {
         let name = name.to_owned();
-        self.database
+        self.repository
+            .database
             .write(move |transaction| {
                 match transaction.execute("DELETE FROM resources WHERE name = ?1", [&name])? {
                     0 => Err(not_found("resource", &name)),
-                    _ => Ok(()),
+                    _ => {
+                        let kind = ProtectedType::ResourcePassword;
+                        sealed_values::remove_of_owner(transaction, kind, name.as_bytes())?;
+                        password_history::remove_of_resource(transaction, &name)
+                    }
                 }
             })
             .await
@@ -135,6 +222,7 @@ fn find(transaction: &Transaction<'_>, name: &str) -> Result<Option<Resource>, R
                 gateway: row.get(0)?,
                 connector: row.get(1)?,
                 settings: BTreeMap::new(),
+                secret_settings: BTreeSet::new(),
                 created: from_sql_millis(row.get(2)?),
             })
         })
@@ -146,7 +234,25 @@ fn find(transaction: &Transaction<'_>, name: &str) -> Result<Option<Resource>, R
         .prepare_cached("SELECT name, value FROM resource_settings WHERE resource = ?1")?
         .query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
+    resource.secret_settings = secret_settings(transaction, name)?;
     Ok(Some(resource))
+}
+
+fn secret_settings(
+    transaction: &Transaction<'_>,
+    name: &str,
+) -> Result<BTreeSet<String>, RepositoryError> {
+    let kind = ProtectedType::ResourcePassword;
+    let names = sealed_values::fields(transaction, kind, name.as_bytes())?;
+    Ok(names.into_iter().collect())
+}
+
+fn place<'a>(resource: &'a str, setting: &'a str) -> Place<'a> {
+    Place {
+        kind: ProtectedType::ResourcePassword,
+        owner: resource.as_bytes(),
+        field: setting,
+    }
 }
 
 fn store(transaction: &Transaction<'_>, resource: &Resource) -> Result<(), RepositoryError> {
@@ -179,4 +285,92 @@ fn store(transaction: &Transaction<'_>, resource: &Resource) -> Result<(), Repos
         insert.execute((&resource.name, name, value))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_common::id::KeyKind;
+
+    use super::super::Reach;
+    use super::super::tests::{Fixture, NOW, registration};
+    use super::*;
+
+    fn secrets(given: &[(&str, &str)]) -> SecretSettings {
+        given
+            .iter()
+            .map(|(name, value)| {
+                (
+                    (*name).to_owned(),
+                    Zeroizing::new(value.as_bytes().to_vec()),
+                )
+            })
+            .collect()
+    }
+
+    async fn with_resource() -> Fixture {
+        let fixture = Fixture::new().await;
+        let token = registration(KeyKind::Tdes);
+        let gateways = fixture.repository.gateways();
+        gateways
+            .add("g", Reach::DialOut, &token, NOW)
+            .await
+            .unwrap();
+        let resource = Resource {
+            name: "ldap".to_owned(),
+            gateway: "g".to_owned(),
+            connector: "c".to_owned(),
+            settings: BTreeMap::from([("base".to_owned(), "dc=x".to_owned())]),
+            secret_settings: BTreeSet::new(),
+            created: NOW,
+        };
+        fixture.repository.resources().add(resource).await.unwrap();
+        fixture
+    }
+
+    #[tokio::test]
+    async fn secret_settings_are_read_as_stored_and_removed_with_the_resource() {
+        let fixture = with_resource().await;
+        let resources = fixture.repository.resources();
+        let given = secrets(&[("password", "one"), ("pin", "two")]);
+        let resource = resources.update_with("ldap", given, |_| ()).await.unwrap();
+        assert!(resource.secret_settings.iter().eq(["password", "pin"]));
+        fixture.change_server_key().await;
+        let given = secrets(&[("password", "three"), ("pin", "")]);
+        resources.update_with("ldap", given, |_| ()).await.unwrap();
+        let another = fixture.another().await;
+        let (resource, opened) = another.resources().open("ldap").await.unwrap().unwrap();
+        assert!(resource.secret_settings.iter().eq(["password"]));
+        assert_eq!(opened, secrets(&[("password", "three")]));
+
+        resources.remove("ldap").await.unwrap();
+        let values = fixture.repository.database().sealed_values();
+        let left = values.counts().await.unwrap();
+        assert!(
+            !left
+                .iter()
+                .any(|count| count.kind == ProtectedType::ResourcePassword),
+            "{left:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_setting_is_secret_or_not() {
+        let fixture = with_resource().await;
+        let resources = fixture.repository.resources();
+        let given = secrets(&[("base", "secret")]);
+        let resource = resources.update_with("ldap", given, |_| ()).await.unwrap();
+        assert!(resource.settings.is_empty());
+        let resource = resources
+            .update("ldap", |resource| {
+                resource
+                    .settings
+                    .insert("base".to_owned(), "plain".to_owned());
+            })
+            .await
+            .unwrap();
+        assert!(resource.secret_settings.is_empty());
+        let (resource, opened) = resources.open("ldap").await.unwrap().unwrap();
+        assert_eq!(resource.settings["base"], "plain");
+        assert!(opened.is_empty());
+    }
 }

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0004_audit.sql"),
     include_str!("schema/0005_protection.sql"),
     include_str!("schema/0006_tasks.sql"),
+    include_str!("schema/0007_passwords.sql"),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), RepositoryError> {

@@ -262,6 +262,32 @@ pub(super) fn remove(
     Ok(())
 }
 
+/// Deletes every value of one type that an owner has.
+pub(super) fn remove_of_owner(
+    transaction: &Transaction<'_>,
+    kind: ProtectedType,
+    owner: &[u8],
+) -> Result<(), RepositoryError> {
+    transaction
+        .prepare_cached("DELETE FROM sealed_values WHERE type = ?1 AND owner = ?2")?
+        .execute((kind.name(), owner))?;
+    Ok(())
+}
+
+/// The fields of one type that an owner has, oldest first.
+pub(super) fn fields(
+    transaction: &Transaction<'_>,
+    kind: ProtectedType,
+    owner: &[u8],
+) -> Result<Vec<String>, RepositoryError> {
+    Ok(transaction
+        .prepare_cached(
+            "SELECT field FROM sealed_values WHERE type = ?1 AND owner = ?2 ORDER BY id",
+        )?
+        .query_map((kind.name(), owner), |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
 /// A value is sealed before its transaction begins: by then its key may have been deleted.
 fn require_key(transaction: &Transaction<'_>, sealed: &[u8]) -> Result<(), RepositoryError> {
     let id = sealed

@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     /// A second handle on the same repository, as another process has it.
-    async fn another(&self) -> Repository {
+    pub(super) async fn another(&self) -> Repository {
         let database = Database::open(&file(self.folder.path())).await.unwrap();
         let keyring = Keyring::unlock(&database, &self.protection).await.unwrap();
         Repository::new(database, Arc::new(keyring))
@@ -185,6 +185,7 @@ async fn names_are_taken_once_and_missing_things_are_named() {
         gateway: "nowhere".to_owned(),
         connector: "unix".to_owned(),
         settings: [("a".to_owned(), "1".to_owned())].into(),
+        secret_settings: std::collections::BTreeSet::new(),
         created: NOW,
     };
     let error = resources.add(resource.clone()).await.unwrap_err();

@@ -362,6 +362,7 @@ impl Admin {
         let request = admin::ExecuteRequest {
             resource: resource.to_owned(),
             call: Some(call),
+            ..Default::default()
         };
         Ok(self.calls().await?.execute(request).await?.into_inner())
     }

@@ -235,7 +235,7 @@ impl Script {
         verb: Verb,
         object: &ObjectRef,
     ) -> Result<Option<Object>, CallError> {
-        let question = Question::new(cx, verb).object(object);
+        let question = Question::new(cx, verb)?.object(object);
         let ended = self.ask(cx, &Task::Verb(verb), question).await?;
         match ended.answer {
             Ok(answer) if !answer.has_object() => Ok(None),
@@ -299,7 +299,7 @@ impl Connector for Script {
         if !self.has(Verb::Test) {
             return Ok(default());
         }
-        let question = Question::new(cx, Verb::Test);
+        let question = Question::new(cx, Verb::Test)?;
         let ended = self.ask(cx, &Task::Verb(Verb::Test), question).await?;
         let report = ended.answer.map(|answer| answer.report());
         let report = report.map_err(|error| self.senseless(Verb::Test, &error))?;
@@ -308,7 +308,7 @@ impl Connector for Script {
 
     async fn schema(&self, cx: &Context) -> Result<Schema, CallError> {
         let mut schema = if self.has(Verb::Schema) {
-            let question = Question::new(cx, Verb::Schema);
+            let question = Question::new(cx, Verb::Schema)?;
             let ended = self.ask(cx, &Task::Verb(Verb::Schema), question).await?;
             ended
                 .answer
@@ -332,12 +332,12 @@ impl Connector for Script {
 
     async fn create(&self, cx: &Context, create: Create) -> Result<Object, CallError> {
         let class = create.class;
-        let question = Question::new(cx, Verb::Create).create(create)?;
+        let question = Question::new(cx, Verb::Create)?.create(create)?;
         self.object(cx, Verb::Create, class, question).await
     }
 
     async fn get(&self, cx: &Context, get: &Get) -> Result<Object, CallError> {
-        let question = Question::new(cx, Verb::Get)
+        let question = Question::new(cx, Verb::Get)?
             .object(&get.object)
             .attribute_names(&get.attributes);
         let mut object = self
@@ -348,13 +348,13 @@ impl Connector for Script {
     }
 
     async fn update(&self, cx: &Context, update: Update) -> Result<Object, CallError> {
-        let question = Question::new(cx, Verb::Update).update(&update)?;
+        let question = Question::new(cx, Verb::Update)?.update(&update)?;
         self.object(cx, Verb::Update, update.object.class, question)
             .await
     }
 
     async fn delete(&self, cx: &Context, object: ObjectRef) -> Result<Option<String>, CallError> {
-        let question = Question::new(cx, Verb::Delete).object(&object);
+        let question = Question::new(cx, Verb::Delete)?.object(&object);
         let ended = self.ask(cx, &Task::Verb(Verb::Delete), question).await?;
         Ok(ended.answer.ok().and_then(|answer| answer.report()))
     }
@@ -373,7 +373,7 @@ impl Connector for Script {
         object: ObjectRef,
         password: Password,
     ) -> Result<(), CallError> {
-        let question = Question::new(cx, Verb::SetPassword)
+        let question = Question::new(cx, Verb::SetPassword)?
             .object(&object)
             .password(password)?;
         let task = Task::Verb(Verb::SetPassword);
@@ -386,7 +386,7 @@ impl Connector for Script {
         object: ObjectRef,
         password: Password,
     ) -> Result<(), CallError> {
-        let question = Question::new(cx, Verb::Authenticate)
+        let question = Question::new(cx, Verb::Authenticate)?
             .object(&object)
             .password(password)?;
         let task = Task::Verb(Verb::Authenticate);
@@ -399,7 +399,7 @@ impl Connector for Script {
         object: ObjectRef,
         new_name: ObjectName,
     ) -> Result<Object, CallError> {
-        let question = Question::new(cx, Verb::Rename)
+        let question = Question::new(cx, Verb::Rename)?
             .object(&object)
             .new_name(&new_name);
         self.object(cx, Verb::Rename, object.class, question).await
@@ -411,7 +411,7 @@ impl Connector for Script {
         search: &Search,
         found: &mut Found,
     ) -> Result<Cookie, CallError> {
-        let question = Question::new(cx, Verb::Search).search(search)?;
+        let question = Question::new(cx, Verb::Search)?.search(search)?;
         let ended = self.ask(cx, &Task::Verb(Verb::Search), question).await?;
         let (objects, cookie) = ended
             .answer
@@ -435,7 +435,7 @@ impl Connector for Script {
             .into());
         }
         let action = run.action.as_str();
-        let question = Question::new(cx, Verb::Run).run(action, &run.arguments)?;
+        let question = Question::new(cx, Verb::Run)?.run(action, &run.arguments)?;
         let ended = self.ask(cx, &task, question).await?;
         let results = ended.answer.and_then(|answer| answer.results());
         Ok(RunResult {

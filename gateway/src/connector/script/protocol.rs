@@ -25,7 +25,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) fn new(cx: &Context, verb: Verb) -> Self {
+    pub(super) fn new(cx: &Context, verb: Verb) -> Result<Self, Failure> {
         let mut question = Self {
             members: Map::new(),
             secrets: Vec::new(),
@@ -33,8 +33,16 @@ impl Question {
         question.put("version", VERSION);
         question.put("verb", verb.name());
         question.put("call", cx.call.as_str());
-        question.put("settings", json!(cx.settings));
-        question
+        let mut settings = Map::new();
+        for (name, value) in &cx.settings {
+            settings.insert(name.clone(), value.as_str().into());
+        }
+        for (name, secret) in &cx.secret_settings {
+            let value = question.value(&Value::Secret(secret.clone()))?;
+            settings.insert(name.clone(), value);
+        }
+        question.put("settings", Json::Object(settings));
+        Ok(question)
     }
 
     fn put(&mut self, name: &str, value: impl Into<Json>) {

@@ -150,6 +150,44 @@ async fn a_script_is_asked_in_json_and_answers_in_json() {
 }
 
 #[tokio::test]
+async fn secret_settings_reach_a_script_as_secrets_and_are_struck_out_of_what_it_says() {
+    let failing = r#"cat > asked; echo "bind with swordfish" >&2; echo '{"error": {"kind": "rejected", "message": "swordfish is wrong"}}'"#;
+    let folder = folder(&[("delete", failing)]);
+    let provisioner = provisioner(folder.path(), "settings = [\"bind\", \"base\"]");
+    let secret = |name: &str| wire::SecretSetting {
+        name: name.to_owned(),
+        value: Some(wire::Secret::plain(b"swordfish".to_vec())),
+    };
+    let with = |secrets: Vec<wire::SecretSetting>| {
+        let mut call = call(delete("ada"));
+        call.settings.insert("base".to_owned(), "dc=x".to_owned());
+        call.secret_settings = secrets;
+        call
+    };
+    let (_, message) = failure(provisioner.execute(with(vec![secret("bind")])).await);
+    assert!(!message.contains("swordfish"), "{message}");
+    let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
+    let asked: serde_json::Value = serde_json::from_str(&asked).unwrap();
+    assert_eq!(
+        asked["settings"],
+        serde_json::json!({ "base": "dc=x", "bind": { "secret": "swordfish" } })
+    );
+
+    for (secrets, hint) in [
+        (vec![secret("pin")], "has no setting `pin`"),
+        (vec![secret("base")], "`base` is given twice"),
+        (
+            vec![secret("bind"), secret("bind")],
+            "`bind` is given twice",
+        ),
+        (vec![wire::SecretSetting::default()], "is empty"),
+    ] {
+        let (_, message) = failure(provisioner.execute(with(secrets)).await);
+        assert!(message.contains(hint), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_script_that_hangs_is_killed_with_its_children() {
     let hang = "echo $$ > pid; sleep 600 & echo $! > child; wait";
     let folder = folder(&[("get", hang), ("delete", hang)]);

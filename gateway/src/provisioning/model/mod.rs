@@ -143,6 +143,8 @@ pub struct Call {
     pub connector: ConnectorName,
     /// The resource's settings, as text.
     pub settings: BTreeMap<String, String>,
+    /// Those of the resource's settings that are secret.
+    pub secret_settings: BTreeMap<String, Password>,
     /// The time that the caller allows; the gateway's own limit is never exceeded.
     pub timeout: Option<Duration>,
     /// What is to be done.

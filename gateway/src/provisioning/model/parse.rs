@@ -79,6 +79,9 @@ pub enum ModelError {
     /// A setting is too long or holds control characters.
     #[error("setting `{0}` is empty, too long or holds control characters")]
     Setting(String),
+    /// A setting is given twice.
+    #[error("setting `{0}` is given twice: once as it is, once as a secret, or twice as a secret")]
+    SettingTwice(String),
 }
 
 impl From<ModelError> for Failure {
@@ -92,10 +95,12 @@ impl From<ModelError> for Failure {
 /// # Errors
 /// [`ModelError`], which says what is wrong with it.
 pub fn parse_call(call: wire::Call) -> Result<Call, ModelError> {
+    let settings = parse_settings(call.settings)?;
     Ok(Call {
         id: CallId::new(call.call_id)?,
         connector: ConnectorName::new(call.connector)?,
-        settings: parse_settings(call.settings)?,
+        secret_settings: parse_secret_settings(call.secret_settings, &settings)?,
+        settings,
         timeout: (call.timeout_ms > 0).then(|| Duration::from_millis(call.timeout_ms.into())),
         request: parse_request(call.verb.ok_or(ModelError::Missing("a verb"))?)?,
     })
@@ -113,6 +118,30 @@ fn parse_settings(
         }
     }
     Ok(settings.into_iter().collect())
+}
+
+fn parse_secret_settings(
+    given: Vec<wire::SecretSetting>,
+    settings: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, Password>, ModelError> {
+    at_most("secret settings", given.len(), MAX_ATTRIBUTES)?;
+    let mut secrets = BTreeMap::new();
+    for wire::SecretSetting { name, value } in given {
+        let malformed = |name: &str| {
+            let shown = name.chars().filter(|&c| !is_control(c)).take(64).collect();
+            ModelError::Setting(shown)
+        };
+        if name.is_empty() || name.len() > MAX_SETTING || name.chars().any(is_control) {
+            return Err(malformed(&name));
+        }
+        let value = value.and_then(|secret| Password::new(secret.value));
+        let value = value.ok_or_else(|| malformed(&name))?;
+        if settings.contains_key(&name) || secrets.contains_key(&name) {
+            return Err(ModelError::SettingTwice(name));
+        }
+        secrets.insert(name, value);
+    }
+    Ok(secrets)
 }
 
 fn parse_request(verb: wire::call::Verb) -> Result<Request, ModelError> {

@@ -36,14 +36,14 @@ impl PasswordSource {
         if let Some(secret) = self.read_named()? {
             return Ok(secret);
         }
-        let first = prompt("New password: ")?;
-        let second = prompt("The same again: ")?;
+        let first = prompt("New password: ", "password")?;
+        let second = prompt("The same again: ", "password")?;
         if *first != *second {
             return Err(CliError::usage(
                 "the two passwords differ: nothing has changed",
             ));
         }
-        check(first.into_bytes_zeroizing())
+        check(first.into_bytes_zeroizing(), "password")
     }
 
     /// A password that is already set: asked for once where neither pipe nor file is named.
@@ -51,13 +51,18 @@ impl PasswordSource {
         if let Some(secret) = self.read_named()? {
             return Ok(secret);
         }
-        check(prompt("Password: ")?.into_bytes_zeroizing())
+        check(
+            prompt("Password: ", "password")?.into_bytes_zeroizing(),
+            "password",
+        )
     }
 
     fn read_named(&self) -> Result<Option<Secret>, CliError> {
         if self.password_stdin {
             let mut input = io::stdin().lock();
-            return read_line(&mut input).map_err(CliError::Input)?.map(Some);
+            return read_line(&mut input, "password")
+                .map_err(CliError::Input)?
+                .map(Some);
         }
         self.password_file
             .as_deref()
@@ -66,18 +71,70 @@ impl PasswordSource {
     }
 }
 
+/// Where an answer comes from.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(in crate::admin_cli) struct AnswerSource {
+    /// Read the answer from standard input: its one line
+    #[arg(long)]
+    answer_stdin: bool,
+    /// Read the answer from a file: its one line
+    #[arg(long, value_name = "FILE")]
+    answer_file: Option<PathBuf>,
+}
+
+impl AnswerSource {
+    /// An answer: asked for, unseen, where neither pipe nor file is named.
+    pub(in crate::admin_cli) fn answer(&self) -> Result<Secret, CliError> {
+        if self.answer_stdin {
+            let mut input = io::stdin().lock();
+            return read_line(&mut input, "answer").map_err(CliError::Input)?;
+        }
+        match self.answer_file.as_deref() {
+            Some(path) => read_file(path, "answer"),
+            None => check(
+                prompt("Answer: ", "answer")?.into_bytes_zeroizing(),
+                "answer",
+            ),
+        }
+    }
+}
+
 /// The one line of a file, as a secret.
 pub(in crate::admin_cli) fn read_secret_file(path: &Path) -> Result<Secret, CliError> {
+    read_file(path, "password")
+}
+
+/// A new secret of this name: asked for twice.
+pub(in crate::admin_cli) fn ask_secret(name: &str) -> Result<Secret, CliError> {
+    let first = ask(&format!("{name}: "))?;
+    let second = ask("The same again: ")?;
+    if *first != *second {
+        return Err(CliError::usage("the two differ: nothing has changed"));
+    }
+    check(first.into_bytes_zeroizing(), "secret")
+}
+
+fn ask(text: &str) -> Result<Zeroizing<String>, CliError> {
+    let typed = rpassword::prompt_password(text).map(Zeroizing::new);
+    typed.map_err(|_| {
+        CliError::usage(
+            "there is no terminal to ask for the secret at: give --password-file FILE or --secret-file NAME=FILE",
+        )
+    })
+}
+
+fn read_file(path: &Path, what: &str) -> Result<Secret, CliError> {
     let failed = |source| CliError::File {
         action: "read",
         path: path.to_owned(),
         source,
     };
     let mut file = File::open(path).map_err(failed)?;
-    read_line(&mut file).map_err(failed)?
+    read_line(&mut file, what).map_err(failed)?
 }
 
-fn read_line(reader: &mut impl Read) -> io::Result<Result<Secret, CliError>> {
+fn read_line(reader: &mut impl Read, what: &str) -> io::Result<Result<Secret, CliError>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LEN as usize + 1));
     reader.take(MAX_LEN + 1).read_to_end(&mut bytes)?;
     if bytes.ends_with(b"\n") {
@@ -86,29 +143,29 @@ fn read_line(reader: &mut impl Read) -> io::Result<Result<Secret, CliError>> {
             bytes.pop();
         }
     }
-    Ok(check(bytes))
+    Ok(check(bytes, what))
 }
 
-fn check(mut bytes: Zeroizing<Vec<u8>>) -> Result<Secret, CliError> {
+fn check(mut bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Secret, CliError> {
     let problem = if bytes.is_empty() {
-        "the password is empty: nothing has changed"
+        format!("the {what} is empty: nothing has changed")
     } else if bytes.len() as u64 > MAX_LEN {
-        "the password is longer than 4096 bytes"
+        format!("the {what} is longer than 4096 bytes")
     } else if bytes.iter().any(|byte| matches!(byte, 0 | b'\n' | b'\r')) {
-        "the password has more than one line: give one line, with nothing after it"
+        format!("the {what} has more than one line: give one line, with nothing after it")
     } else {
         return Ok(Secret::plain(std::mem::take(&mut *bytes)));
     };
     Err(CliError::usage(problem))
 }
 
-fn prompt(text: &str) -> Result<Zeroizing<String>, CliError> {
+fn prompt(text: &str, what: &str) -> Result<Zeroizing<String>, CliError> {
     rpassword::prompt_password(text)
         .map(Zeroizing::new)
         .map_err(|_| {
-            CliError::usage(
-                "there is no terminal to ask for the password at: give --password-stdin or --password-file FILE",
-            )
+            CliError::usage(format!(
+                "there is no terminal to ask for the {what} at: give --{what}-stdin or --{what}-file FILE"
+            ))
         })
 }
 
@@ -128,7 +185,7 @@ mod tests {
     use super::*;
 
     fn read(input: &[u8]) -> Result<Vec<u8>, String> {
-        read_line(&mut &input[..])
+        read_line(&mut &input[..], "password")
             .unwrap()
             .map(|secret| secret.value)
             .map_err(|error| error.to_string())

@@ -36,6 +36,9 @@ pub(in crate::admin_cli) struct CreateAccountArgs {
     ask_password: bool,
     #[command(flatten)]
     password: PasswordSource,
+    /// Its first password is that of this user, which nobody has to know
+    #[arg(long, value_name = "USER", conflicts_with_all = ["PasswordSource", "ask_password"])]
+    password_from_user: Option<String>,
     /// Create it disabled
     #[arg(long)]
     disabled: bool,
@@ -59,6 +62,9 @@ impl CreateAccountArgs {
         } else {
             None
         };
+        if let Some(user) = self.password_from_user {
+            caller = caller.with_password_of(user);
+        }
         let create = Create {
             object_class: ObjectClass::Account.into(),
             name: self.object.name.clone(),

@@ -18,6 +18,9 @@ pub(in crate::admin_cli) struct SetPasswordArgs {
     target: TargetArgs,
     #[command(flatten)]
     password: PasswordSource,
+    /// The password of this user, which nobody has to know
+    #[arg(long, value_name = "USER", conflicts_with = "PasswordSource")]
+    from_user: Option<String>,
     #[command(flatten)]
     call: CallArgs,
 }
@@ -32,10 +35,14 @@ impl SetPasswordArgs {
         let object = Some(self.target.reference(class));
         // Connected before the prompt: nobody types a password for a server that is not there.
         let mut caller = Caller::new(context, self.target.resource).await?;
-        let verb = Verb::SetPassword(SetPassword {
-            object,
-            password: Some(self.password.new_password()?),
-        });
+        let password = match self.from_user {
+            Some(user) => {
+                caller = caller.with_password_of(user);
+                None
+            }
+            None => Some(self.password.new_password()?),
+        };
+        let verb = Verb::SetPassword(SetPassword { object, password });
         caller
             .execute(verb, &self.call)
             .await?

@@ -6,6 +6,7 @@ mod audit;
 mod gateway;
 mod key;
 pub(super) mod object;
+mod policy;
 mod resource;
 pub(super) mod schema;
 mod status;
@@ -13,6 +14,7 @@ mod sync;
 pub(super) mod table;
 mod task;
 pub(super) mod text;
+mod user;
 pub(super) mod value;
 
 use std::time::SystemTime;
@@ -25,6 +27,8 @@ pub(super) use key::KeyList;
 pub(super) use resource::ResourceList;
 pub(super) use sync::{SyncSummary, sync_line};
 pub(super) use task::{StartedView, TaskList};
+
+pub(super) use user::UserList;
 
 pub(super) use gateway::gateway_json;
 

@@ -42,6 +42,7 @@ impl View for Resource {
             ("gateway", Some(self.gateway.clone())),
             ("connector", Some(self.connector.clone())),
             ("settings", Some(settings(self, "\n"))),
+            ("secrets", Some(secrets(self))),
             ("made", time_and_age(self.created_unix_ms, now)),
         ])
     }
@@ -58,8 +59,17 @@ fn resource_json(resource: &Resource) -> Value {
         "gateway": resource.gateway,
         "connector": resource.connector,
         "settings": settings,
+        "secret_settings": resource.secret_settings,
         "created": rfc3339(resource.created_unix_ms),
     })
+}
+
+/// Which are set; what they are is never told.
+fn secrets(resource: &Resource) -> String {
+    let set = resource.secret_settings.iter();
+    set.map(|name| format!("{name} is set"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// In the order of their names: the same resource always looks the same.

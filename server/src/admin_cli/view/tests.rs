@@ -222,6 +222,7 @@ fn resources_and_status_as_tables() {
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .into(),
         created_unix_ms: NOW_MS - 60_000,
+        secret_settings: vec!["password".to_owned()],
     };
     assert_eq!(
         resource.table(now()),
@@ -229,6 +230,7 @@ fn resources_and_status_as_tables() {
          gateway    web1\n\
          connector  local\n\
          settings   a=1\n           b=2\n\
+         secrets    password is set\n\
          made       2027-01-15T07:59:00Z (1 min ago)"
     );
     assert_eq!(

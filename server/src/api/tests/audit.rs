@@ -111,6 +111,7 @@ async fn each_call_leaves_one_entry_unless_calls_are_not_audited() {
     let request = proto::ExecuteRequest {
         resource: "ldap".to_owned(),
         call: Some(call),
+        ..Default::default()
     };
     let mut calls = CallsClient::new(connect(&services, own).await);
     calls.execute(request).await.unwrap();

@@ -134,7 +134,7 @@ pub fn encrypt(
         Cost::Pbkdf2 { iterations } => {
             Parameters::generate_pbkdf2_sha256_aes256cbc(iterations, &salt, iv)
         }
-        Cost::Scrypt { log_n, r, p } => pkcs5::scrypt::Params::new(log_n, r, p)
+        Cost::Scrypt { log_n, r, p } => scrypt::Params::new(log_n, r, p)
             .map_err(|_| PbeError::TooCostly)
             .map(|params| Parameters::generate_scrypt_aes256cbc(params, &salt, iv))?,
     }

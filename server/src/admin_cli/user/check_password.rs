@@ -1,0 +1,30 @@
+//! `portcullis user check-password`
+
+use clap::Args;
+use portcullis_proto::admin::v1::CheckUserPasswordRequest;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::input::password::PasswordSource;
+
+use super::print_match;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct CheckPasswordArgs {
+    /// The user
+    name: String,
+    #[command(flatten)]
+    password: PasswordSource,
+}
+
+impl CheckPasswordArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let mut users = context.users().await?;
+        let request = CheckUserPasswordRequest {
+            name: self.name.clone(),
+            password: Some(self.password.known_password()?),
+        };
+        let answer = users.check_password(request).await?.into_inner();
+        print_match(context, answer, "password", &self.name)
+    }
+}

@@ -1,0 +1,29 @@
+//! `portcullis user remove`
+
+use clap::Args;
+use portcullis_proto::admin::v1::RemoveUserRequest;
+use serde_json::json;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct RemoveArgs {
+    /// The user
+    name: String,
+}
+
+impl RemoveArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let name = self.name;
+        let request = RemoveUserRequest { name: name.clone() };
+        context.users().await?.remove(request).await?;
+        if context.json() {
+            context.print_json(&json!({ "removed": name }))
+        } else {
+            context.line(&format!(
+                "user {name} is removed, with password, history and answers; no account was touched"
+            ))
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `portcullis user set-answer`
+
+use clap::Args;
+use portcullis_proto::admin::v1::SetAnswerRequest;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::input::password::AnswerSource;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct SetAnswerArgs {
+    /// The user
+    name: String,
+    /// The question, as it will be asked
+    #[arg(long, value_name = "QUESTION")]
+    question: String,
+    #[command(flatten)]
+    answer: AnswerSource,
+}
+
+impl SetAnswerArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let mut users = context.users().await?;
+        let request = SetAnswerRequest {
+            name: self.name,
+            question: self.question,
+            answer: Some(self.answer.answer()?),
+        };
+        let user = users.set_answer(request).await?.into_inner();
+        context.print(&user)
+    }
+}
