@@ -17,17 +17,13 @@ pub(super) const fn batch_len(words: usize) -> usize {
 pub(super) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [u8]) {
     let mut masks = Masks::empty();
     masks.fill(schedule);
-    let mut state = State {
-        left: [W::spread(0); 32],
-        right: [W::spread(0); 32],
-        rows: [W::spread(0); 64],
-    };
+    let mut state = State::<W>::zeroed();
     let mut counter = first;
     for batch in data.chunks_exact_mut(batch_len(W::WORDS)) {
-        state.encipher(&masks, counter);
-        for (row, bytes) in state.rows.iter().zip(batch.chunks_exact_mut(8 * W::WORDS)) {
-            row.add(bytes);
-        }
+        state.count_from(counter);
+        state.encipher(&masks);
+        state.transpose();
+        state.add(batch);
         counter = counter.wrapping_add(64 * W::WORDS as u64);
     }
     state.wipe();
@@ -40,17 +36,55 @@ pub(super) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [
 struct State<W> {
     left: [W; 32],
     right: [W; 32],
-    /// The output.
+    /// The counter, then the output, by its bits; in the end by its blocks.
     rows: [W; 64],
 }
 
 impl<W: Word> State<W> {
     #[inline(always)]
-    fn encipher(&mut self, masks: &Masks, first: u64) {
-        for i in 0..32 {
-            self.left[i] = counter_bit(64 - IP[i], first);
-            self.right[i] = counter_bit(64 - IP[32 + i], first);
+    fn zeroed() -> Self {
+        Self {
+            left: [W::spread(0); 32],
+            right: [W::spread(0); 32],
+            rows: [W::spread(0); 64],
         }
+    }
+
+    /// The counter blocks from `first` on. The lowest bits of a counter count the words of a register, the next the bits
+    /// of a word, and the others are the same in the whole batch.
+    #[inline(always)]
+    fn count_from(&mut self, first: u64) {
+        const COUNTING: [u64; 6] = [
+            0xAAAA_AAAA_AAAA_AAAA,
+            0xCCCC_CCCC_CCCC_CCCC,
+            0xF0F0_F0F0_F0F0_F0F0,
+            0xFF00_FF00_FF00_FF00,
+            0xFFFF_0000_FFFF_0000,
+            0xFFFF_FFFF_0000_0000,
+        ];
+        for (bit, row) in self.rows.iter_mut().enumerate() {
+            *row = W::spread(0_u32.wrapping_sub((first >> bit) as u32 & 1));
+        }
+        let word_bits = W::WORDS.trailing_zeros() as usize;
+        for bit in 0..word_bits {
+            let mut words = [0; 8];
+            for (number, word) in words.iter_mut().enumerate() {
+                *word = 0_u64.wrapping_sub(number as u64 >> bit & 1);
+            }
+            self.rows[bit] = W::from_words(&words);
+        }
+        for (bit, counting) in COUNTING.into_iter().enumerate() {
+            self.rows[word_bits + bit] = W::from_words(&[counting; 8]);
+        }
+        for i in 0..32 {
+            // None is beyond 63: the compiler cannot see it.
+            self.left[i] = self.rows[(64 - IP[i] as usize) & 63];
+            self.right[i] = self.rows[(64 - IP[32 + i] as usize) & 63];
+        }
+    }
+
+    #[inline(always)]
+    fn encipher(&mut self, masks: &Masks) {
         let (mut a, mut b) = (&mut self.left, &mut self.right);
         for pass in masks.passes() {
             for [even, odd] in pass.as_chunks().0 {
@@ -61,21 +95,84 @@ impl<W: Word> State<W> {
             (a, b) = (b, a);
         }
         for i in 0..32 {
-            self.rows[row(IP[i])] = a[i];
-            self.rows[row(IP[32 + i])] = b[i];
+            self.rows[ROW[i] & 63] = a[i];
+            self.rows[ROW[32 + i] & 63] = b[i];
         }
-        transpose(&mut self.rows);
+    }
+
+    /// Makes bit `j` of row `i` bit `i` of row `j`, in every word: eight rows at a time, as many as there are registers for.
+    #[inline(always)]
+    fn transpose(&mut self) {
+        let low = [
+            0x0000_0000_FFFF_FFFF,
+            0x0000_FFFF_0000_FFFF,
+            0x00FF_00FF_00FF_00FF,
+        ];
+        let groups = self.rows.as_chunks_mut::<8>().0;
+        for i in 0..8 {
+            let mut eight = [W::spread(0); 8];
+            for (row, group) in eight.iter_mut().zip(groups.iter()) {
+                *row = group[i];
+            }
+            let eight = exchange::<W, 8>(eight, low);
+            for (row, group) in eight.into_iter().zip(groups.iter_mut()) {
+                group[i] = row;
+            }
+        }
+        let low = [
+            0x0F0F_0F0F_0F0F_0F0F,
+            0x3333_3333_3333_3333,
+            0x5555_5555_5555_5555,
+        ];
+        for group in groups {
+            *group = exchange::<W, 1>(*group, low);
+        }
+    }
+
+    #[inline(always)]
+    fn add(&self, batch: &mut [u8]) {
+        for (row, bytes) in self.rows.iter().zip(batch.chunks_exact_mut(8 * W::WORDS)) {
+            row.add(bytes);
+        }
     }
 
     /// Leaves no keystream on the stack.
     #[inline(always)]
     fn wipe(&mut self) {
-        self.left = [W::spread(0); 32];
-        self.right = [W::spread(0); 32];
-        self.rows = [W::spread(0); 64];
+        *self = Self::zeroed();
         optimization_barrier(self);
     }
 }
+
+/// Three steps of the transposition, on eight rows that are `DISTANCE` apart: each exchanges
+/// what lies four, two and one of them apart, the bits that `low` leaves out with those that it names.
+#[inline(always)]
+fn exchange<W: Word, const DISTANCE: i32>(mut eight: [W; 8], low: [u64; 3]) -> [W; 8] {
+    let [four, two, one] = low.map(|low| W::from_words(&[low; 8]));
+    for i in 0..4 {
+        (eight[i], eight[i + 4]) = W::exchange(eight[i], eight[i + 4], 4 * DISTANCE, four);
+    }
+    for i in [0, 1, 4, 5] {
+        (eight[i], eight[i + 2]) = W::exchange(eight[i], eight[i + 2], 2 * DISTANCE, two);
+    }
+    for i in [0, 2, 4, 6] {
+        (eight[i], eight[i + 1]) = W::exchange(eight[i], eight[i + 1], DISTANCE, one);
+    }
+    eight
+}
+
+/// The row of each bit of what the last round leaves: the final permutation, to the place that a bit has in the word that
+/// a processor reads a block as, lowest byte first.
+const ROW: [usize; 64] = {
+    let mut rows = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        let bit = IP[i] as usize - 1;
+        rows[i] = bit / 8 * 8 + 7 - bit % 8;
+        i += 1;
+    }
+    rows
+};
 
 /// One round: `half` is changed by what `other` and the round key give.
 #[inline(always)]
@@ -100,59 +197,5 @@ fn substitute<W: Word, const BOX: usize>(half: &mut [W; 32], other: &[W; 32], ke
     for (i, output) in outputs.into_iter().enumerate() {
         let bit = permuted(BOX, i);
         half[bit] = half[bit].xor(output);
-    }
-}
-
-/// Bit `bit` of every counter, 0 being the least significant. The lowest count the words, the next the bits of a word.
-#[inline(always)]
-fn counter_bit<W: Word>(bit: u8, first: u64) -> W {
-    const COUNTING: [u64; 6] = [
-        0xAAAA_AAAA_AAAA_AAAA,
-        0xCCCC_CCCC_CCCC_CCCC,
-        0xF0F0_F0F0_F0F0_F0F0,
-        0xFF00_FF00_FF00_FF00,
-        0xFFFF_0000_FFFF_0000,
-        0xFFFF_FFFF_0000_0000,
-    ];
-    let word_bits = W::WORDS.trailing_zeros() as usize;
-    let bit = bit as usize;
-    if bit < word_bits {
-        let mut words = [0; 8];
-        for (number, word) in words.iter_mut().enumerate() {
-            *word = 0_u64.wrapping_sub(number as u64 >> bit & 1);
-        }
-        W::from_words(&words)
-    } else if bit < word_bits + COUNTING.len() {
-        W::from_words(&[COUNTING[bit - word_bits]; 8])
-    } else {
-        W::spread(0_u32.wrapping_sub((first >> bit) as u32 & 1))
-    }
-}
-
-/// The place that bit `bit` of a block, from 1, the most significant first, has in the word that a processor reads the
-/// block as, lowest byte first.
-#[inline(always)]
-const fn row(bit: u8) -> usize {
-    let bit = bit as usize - 1;
-    bit / 8 * 8 + 7 - bit % 8
-}
-
-/// Makes bit `j` of row `i` bit `i` of row `j`, in every word.
-#[inline(always)]
-fn transpose<W: Word>(rows: &mut [W; 64]) {
-    exchange(rows, 32, 0x0000_0000_FFFF_FFFF);
-    exchange(rows, 16, 0x0000_FFFF_0000_FFFF);
-    exchange(rows, 8, 0x00FF_00FF_00FF_00FF);
-    exchange(rows, 4, 0x0F0F_0F0F_0F0F_0F0F);
-    exchange(rows, 2, 0x3333_3333_3333_3333);
-    exchange(rows, 1, 0x5555_5555_5555_5555);
-}
-
-#[inline(always)]
-fn exchange<W: Word>(rows: &mut [W; 64], places: i32, low: u64) {
-    let low = W::from_words(&[low; 8]);
-    let distance = places as usize;
-    for i in (0..64).filter(|i| i & distance == 0) {
-        (rows[i], rows[i + distance]) = W::exchange(rows[i], rows[i + distance], places, low);
     }
 }

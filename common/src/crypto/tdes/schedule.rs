@@ -1,5 +1,7 @@
 //! A key made ready for the kernel.
 
+use std::hint::black_box;
+
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing, optimization_barrier};
 
 use super::wiring::{KEY_BITS, ROUND_KEY_BITS, ROUNDS, expanded, permuted};
@@ -62,7 +64,7 @@ pub(super) type RoundKey = [u32; ROUND_KEY_BITS];
 pub(super) struct Masks([RoundKey; ALL_ROUNDS]);
 
 impl Masks {
-    /// Nothing yet: made before it is filled, so that it need not be moved.
+    /// Nothing yet: made before it is filled, so that no copy of it is left where it was made.
     #[inline(always)]
     pub(super) fn empty() -> Self {
         Self([[0; ROUND_KEY_BITS]; ALL_ROUNDS])
@@ -71,6 +73,9 @@ impl Masks {
     #[inline(always)]
     pub(super) fn fill(&mut self, schedule: &Schedule) {
         for (masks, words) in self.0.iter_mut().zip(&schedule.rounds) {
+            // Unseen, so that the masks of one round are made at once, rather than one of each of many rounds, which takes
+            // longer.
+            let words = black_box(*words);
             for (masks, word) in masks.as_chunks_mut::<WORD_BITS>().0.iter_mut().zip(words) {
                 for (place, mask) in masks.iter_mut().enumerate() {
                     let bit = 1 << place;

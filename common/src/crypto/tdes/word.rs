@@ -24,7 +24,7 @@ pub(super) trait Register: Copy {
 }
 
 /// Gates of three inputs.
-#[cfg(any(test, feature = "simd"))]
+#[cfg(any(test, all(feature = "simd", target_arch = "x86_64")))]
 pub(super) trait Tables: Copy {
     /// Of `TABLE`, for each bit of the three, the bit of number `4a + 2b + c`.
     fn lut<const TABLE: i32>(a: Self, b: Self, c: Self) -> Self;
