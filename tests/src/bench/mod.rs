@@ -2,6 +2,7 @@
 //!
 //! Everything but the layer under test is one and the same for every peer: runtime, threads, loopback TCP, tonic, service, payload.
 
+pub mod cipher;
 pub mod links;
 pub mod measure;
 pub mod memory;

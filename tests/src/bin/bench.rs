@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use portcullis_tests::bench::cipher;
 use portcullis_tests::bench::peer::Peer;
 use portcullis_tests::bench::report::Report;
 use portcullis_tests::bench::{Plan, memory, run};
@@ -36,6 +37,18 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         idle_links: usize,
     },
+    /// The cipher on one core, by every backend that this machine has, beside OpenSSL and the `des` crate.
+    Cipher {
+        /// One JSON object a line, the last a summary.
+        #[arg(long)]
+        json: bool,
+        /// Rounds over all peers.
+        #[arg(long, default_value_t = 11)]
+        rounds: usize,
+        /// Milliseconds that each figure is measured in each round.
+        #[arg(long, default_value_t = 30)]
+        slice_ms: u64,
+    },
     /// Holds idle links of one peer and prints the bytes of each (started by `rpc`).
     #[command(name = memory::SUBCOMMAND, hide = true)]
     IdleLinks {
@@ -61,6 +74,14 @@ fn measure(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         Command::IdleLinks { peer, links } => {
             let peer = Peer::from_name(&peer).ok_or("no peer of that name")?;
             println!("{}", runtime(2)?.block_on(memory::hold(peer, links))?);
+        }
+        Command::Cipher {
+            json,
+            rounds,
+            slice_ms,
+        } => {
+            let report = cipher::run(rounds.max(1), Duration::from_millis(slice_ms))?;
+            print_cipher(&report, json, rounds.max(1), slice_ms);
         }
         Command::Rpc {
             json,
@@ -109,5 +130,23 @@ fn print(report: &Report, json: bool, plan: &Plan, threads: usize, took: Duratio
          {threads} worker threads for both ends together, loopback TCP, one link, {:.0} s in all.",
         plan.rounds,
         took.as_secs_f64()
+    );
+}
+
+fn print_cipher(report: &cipher::Report, json: bool, rounds: usize, slice_ms: u64) {
+    if json {
+        for line in report.json_lines() {
+            println!("{line}");
+        }
+        println!(
+            "{}",
+            json!({"summary": "cipher", "rounds": rounds, "slice_ms": slice_ms, "optimized": !cfg!(debug_assertions)})
+        );
+        return;
+    }
+    print!("{}", report.markdown());
+    println!(
+        "\nMedians of {rounds} interleaved rounds of {slice_ms} ms, in brackets their range; a multiple is taken within its round. \
+         One core, one continuous keystream: the time to make it is counted in at every size."
     );
 }
