@@ -10,6 +10,9 @@ use super::methods::{self, Method};
 pub(super) struct Refusal {
     /// The method, where there is one of that name.
     pub(super) action: &'static str,
+    /// In a few words, for the logs.
+    pub(super) reason: String,
+    /// For the caller.
     pub(super) status: Status,
 }
 
@@ -18,6 +21,7 @@ pub(super) fn authorize(caller: &Caller, path: &str) -> Result<&'static Method, 
     let subject = &caller.subject;
     let method = methods::find(path).ok_or_else(|| Refusal {
         action: "unknown method",
+        reason: String::new(),
         status: Status::permission_denied(
             "this server has no such method: is `portcullis` of a newer version than the server?",
         ),
@@ -25,28 +29,26 @@ pub(super) fn authorize(caller: &Caller, path: &str) -> Result<&'static Method, 
     if method.who.meets(caller.held) {
         return Ok(method);
     }
-    let name = method.name;
+    let held = match caller.held.iter().next() {
+        None => "nothing".to_owned(),
+        Some(_) => caller.held.to_string(),
+    };
     let message = if caller.known {
-        let held = if caller.held.iter().next().is_none() {
-            "none".to_owned()
-        } else {
-            caller.held.to_string()
-        };
-        let one_of = if method.who.iter().count() > 1 {
-            "one of the capabilities"
-        } else {
-            "the capability"
+        let one_of = match method.who.iter().nth(1) {
+            None => "the capability",
+            Some(_) => "one of the capabilities",
         };
         format!(
-            "user {subject} may not call {name}: it needs {one_of} {}, and this user has {held}; [capabilities] of the server's configuration gives them",
-            method.who
+            "user {subject} may not call {}: it needs {one_of} {}, and this user has {held}; [capabilities] of the server's configuration gives them",
+            method.name, method.who
         )
     } else {
         "the system does not say which user this is: connect through the server's Unix socket"
             .to_owned()
     };
     Err(Refusal {
-        action: name,
+        action: method.name,
+        reason: format!("needs {}; has {held}", method.who),
         status: Status::permission_denied(message),
     })
 }

@@ -118,11 +118,28 @@ fn look_up(uid: u32, gid: Option<u32>) -> (Option<String>, Vec<u32>) {
     let Ok(Some(user)) = User::from_uid(Uid::from_raw(uid)) else {
         return (None, groups);
     };
-    let primary = gid.map_or(user.gid, Gid::from_raw);
     if let Ok(name) = CString::new(user.name.as_str()) {
         // Without the list, only the group of the process counts.
-        let listed = getgrouplist(&name, primary).unwrap_or_default();
+        let listed = getgrouplist(&name, user.gid).unwrap_or_default();
         groups.extend(listed.into_iter().map(Gid::as_raw));
     }
     (Some(user.name), groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_in_the_groups_that_the_system_lists_and_in_that_of_the_process() {
+        let (name, groups) = look_up(0, Some(12_345));
+        assert_eq!(name.as_deref(), Some("root"));
+        assert!(
+            groups.contains(&0) && groups.contains(&12_345),
+            "{groups:?}"
+        );
+        // Nobody has this id.
+        let unknown = 3_999_999_999;
+        assert_eq!(look_up(unknown, Some(7)), (None, vec![7]));
+    }
 }

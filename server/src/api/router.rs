@@ -65,9 +65,8 @@ impl Router {
         let caller = self.identities.caller(peer).await;
         match authorize(&caller, request.uri().path()) {
             Err(refusal) => {
-                let reason = refusal.status.message();
                 self.audit
-                    .refused(caller.subject, refusal.action, reason)
+                    .refused(caller.subject, refusal.action, &refusal.reason)
                     .await;
                 refusal.status.into_http()
             }
