@@ -86,6 +86,11 @@ pub(super) enum CliError {
     /// The report has been printed: the audit log, or an export of it, is not what the server wrote.
     #[error("not as the server wrote it: {}", printable(what))]
     AuditFault { what: String },
+    /// The summary has been printed: the push ended because another key is current.
+    #[error(
+        "the push of gateway key {key} ended because another gateway key was made current meanwhile: `portcullis key status` shows which; its own push goes on"
+    )]
+    Superseded { key: String },
     /// The summary has been printed: some lines of an import failed.
     #[error("{failed} of {total} lines failed: mend them, then give the same command again")]
     ImportFailed { failed: u64, total: u64 },
@@ -133,6 +138,7 @@ impl CliError {
             Self::SocketForbidden { .. } => "permission-denied",
             Self::Connect { .. } | Self::Lost { .. } => "connection",
             Self::Refused { code, .. } => code_word(*code),
+            Self::Superseded { .. } => "superseded",
             Self::CallFailed { kind, .. } => failure_word(*kind),
             Self::Indeterminate { .. } | Self::ImportIndeterminate { .. } => "indeterminate",
             Self::NoMatch { .. } => "bad-credentials",

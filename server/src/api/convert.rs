@@ -4,7 +4,7 @@ use portcullis_common::id::{KeyId, KeyKind};
 use portcullis_common::rotation::{GatewayKeyInfo, Standing, UnixMillis};
 use portcullis_proto::admin::v1 as proto;
 
-use crate::fleet::{LinkStatus, Progress, SyncState};
+use crate::fleet::{LinkStatus, Progress, PushEnd, SyncState};
 use crate::repository::{
     Gateway, GatewayKeyRow, PasswordPolicy, Reach, Resource, ServerKeyRow, User,
 };
@@ -51,6 +51,7 @@ pub(super) fn gateway(
             .iter()
             .map(|alarm| format!("{}: {}", rfc3339(alarm.raised), alarm.text))
             .collect(),
+        groups: gateway.groups,
         name: gateway.name,
         ..proto::Gateway::default()
     };
@@ -81,6 +82,7 @@ pub(super) fn gateway_key(row: &GatewayKeyRow) -> proto::Key {
         retired_unix_ms: some_millis(row.info.retired),
         in_use_by: row.in_use_by,
         compromised: row.info.compromised,
+        withdrawn: row.info.withdrawn,
     }
 }
 
@@ -95,6 +97,7 @@ pub(super) fn server_key(row: &ServerKeyRow) -> proto::Key {
         retired_unix_ms: some_millis(row.retired),
         in_use_by: row.in_use_by,
         compromised: false,
+        withdrawn: false,
     }
 }
 
@@ -107,12 +110,25 @@ pub(super) fn key_kind(kind: proto::KeyKind) -> Option<KeyKind> {
     }
 }
 
-/// How far a gateway key has got.
-pub(super) fn progress(progress: Progress) -> proto::SyncProgress {
+/// How far a gateway key has got; `withdrawn` was rolled back for it.
+pub(super) fn progress(progress: Progress, withdrawn: Option<KeyId>) -> proto::SyncProgress {
+    let counts = progress.counts;
+    let end = match progress.end {
+        PushEnd::UnderWay => proto::PushEnd::UnderWay,
+        PushEnd::Complete => proto::PushEnd::Complete,
+        PushEnd::Superseded => proto::PushEnd::Superseded,
+    };
     proto::SyncProgress {
         current_key_id: progress.current.to_string(),
-        synchronized: progress.synchronized,
-        total: progress.total,
+        withdrawn_key_id: some_id(withdrawn),
+        synchronized: counts.synchronized,
+        total: counts.total,
+        away: counts.away,
+        pending: counts.pending,
+        refused: counts.refused,
+        must_enrol: counts.must_enrol,
+        not_in_scope: counts.not_in_scope,
+        end: end.into(),
         results: progress
             .results
             .into_iter()
@@ -173,10 +189,11 @@ fn sync_state(state: SyncState) -> proto::SyncState {
         SyncState::Pending => proto::SyncState::Pending,
         SyncState::Refused => proto::SyncState::Refused,
         SyncState::MustEnrol => proto::SyncState::MustEnrol,
+        SyncState::NotInScope => proto::SyncState::NotInScope,
     }
 }
 
-fn some_id(id: Option<KeyId>) -> String {
+pub(super) fn some_id(id: Option<KeyId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 

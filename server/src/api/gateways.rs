@@ -15,6 +15,7 @@ use super::status::{not_found, of_call, of_repository};
 use crate::clock;
 use crate::fleet::LinkStatus;
 use crate::keys::memory::key_rng;
+use crate::repository::{Gateway, GatewayChange};
 use crate::serve::Services;
 
 /// `portcullis.admin.v1.Gateways`
@@ -54,11 +55,12 @@ impl Gateways for GatewaysApi {
         let name = names::name("gateway", &request.name)?;
         let address = Some(request.address.as_str()).filter(|text| !text.is_empty());
         let reach = names::reach(address, request.dial_out)?;
+        let groups = names::groups(request.groups)?;
         let fresh = self.fresh(request.allow_pairing).await?;
         self.0
             .repository
             .gateways()
-            .add(name, reach, &fresh.registration, fresh.now)
+            .add_to(name, reach, groups, &fresh.registration, fresh.now)
             .await
             .map_err(|error| of_repository(&error))?;
         note.add(fresh.registration.gateway_id);
@@ -100,22 +102,36 @@ impl Gateways for GatewaysApi {
     ) -> Result<Response<proto::Gateway>, Status> {
         let request = request.into_inner();
         let name = &request.name;
-        let reach = names::reach(request.address.as_deref(), request.dial_out)?;
+        let change = GatewayChange {
+            reach: match (request.address.as_deref(), request.dial_out) {
+                (None, false) => None,
+                (address, dial_out) => Some(names::reach(address, dial_out)?),
+            },
+            add_groups: names::groups(request.add_groups)?,
+            remove_groups: names::groups(request.remove_groups)?,
+        };
+        let moved = change.reach.is_some();
         self.0
             .repository
             .gateways()
-            .set_reach(name, reach)
+            .change(name, change)
             .await
             .map_err(|error| of_repository(&error))?;
-        tracing::info!(gateway = name, "changed how a gateway is reached");
-        self.0.fleet.wake(name);
+        tracing::info!(gateway = name, moved, "changed a gateway");
+        if moved {
+            self.0.fleet.wake(name);
+        }
         self.shown(name).await.map(Response::new)
     }
 
     async fn list(
         &self,
-        _: Request<proto::ListGatewaysRequest>,
+        request: Request<proto::ListGatewaysRequest>,
     ) -> Result<Response<proto::ListGatewaysResponse>, Status> {
+        let groups = names::groups(request.into_inner().groups)?;
+        let wanted = |gateway: &Gateway| {
+            groups.is_empty() || gateway.groups.iter().any(|group| groups.contains(group))
+        };
         let keys = self.keys().await?;
         let gateways = self
             .0
@@ -135,6 +151,7 @@ impl Gateways for GatewaysApi {
         Ok(Response::new(proto::ListGatewaysResponse {
             gateways: gateways
                 .into_iter()
+                .filter(wanted)
                 .map(|gateway| {
                     let link = links.remove(&gateway.name);
                     convert::gateway(gateway, link, &keys, now)

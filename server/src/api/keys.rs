@@ -12,14 +12,14 @@ use tonic::{Request, Response, Status};
 use super::identity::Caller;
 use super::note::Note;
 use super::status::{of_key, of_repository, of_rotation};
-use super::{convert, key_tasks};
-use crate::fleet::{ProgressStream, Rotation};
+use super::{convert, key_status, key_tasks, names};
+use crate::fleet::{Pace, ProgressStream, Push, Replaced, Rotation};
 use crate::repository::RepositoryError;
 use crate::serve::Services;
 use crate::tasks::Job;
 
 /// However long a caller says that it would wait.
-const MAX_WAIT: Duration = Duration::from_secs(3_600);
+const MAX_WAIT: Duration = Duration::from_hours(24);
 
 /// `portcullis.admin.v1.Keys`
 pub(super) struct KeysApi(pub(super) Services);
@@ -97,33 +97,85 @@ impl Keys for KeysApi {
         &self,
         request: Request<proto::RotateGatewayRequest>,
     ) -> Result<Response<Self::RotateGatewayStream>, Status> {
+        let note = Note::of(&request);
         let request = request.into_inner();
+        let mut push = push(request.push.unwrap_or_default())?;
+        let replaced = match (request.roll_back, request.compromised) {
+            (false, false) => Replaced::Retired,
+            (false, true) => Replaced::Compromised,
+            (true, false) if push.groups.is_empty() => Replaced::Withdrawn,
+            (true, false) => {
+                return Err(Status::invalid_argument(
+                    "a roll-back concerns every gateway that may hold the key, whatever its group: give no group",
+                ));
+            }
+            (true, true) => {
+                return Err(Status::invalid_argument(
+                    "a compromised key is not rolled back but refused: give one of the two",
+                ));
+            }
+        };
         let rotation = Rotation {
             kind: convert::key_kind(kind(request.kind)?),
             expected_current: expected(&request.expected_current)?,
-            compromised: request.compromised,
+            replaced,
         };
-        let stream = self
-            .0
-            .fleet
-            .rotate(rotation, wait(request.wait_ms))
+        let fleet = &self.0.fleet;
+        let (new, former) = fleet
+            .rotate(rotation)
             .await
             .map_err(|error| of_rotation(&error))?;
-        Ok(Response::new(messages(stream)))
+        note.add(format!("{new} is current"));
+        if let Some(former) = former {
+            note.add(format!("it replaces {former}"));
+        }
+        let withdrawn = former.filter(|_| replaced == Replaced::Withdrawn);
+        push.holders_of = withdrawn;
+        let stream = fleet
+            .synchronize(push, wait(request.wait_ms))
+            .await
+            .map_err(|error| of_repository(&error))?;
+        Ok(Response::new(messages(stream, withdrawn)))
     }
 
     async fn sync_gateways(
         &self,
         request: Request<proto::SyncGatewaysRequest>,
     ) -> Result<Response<Self::SyncGatewaysStream>, Status> {
+        let request = request.into_inner();
+        let push = push(request.push.unwrap_or_default())?;
         let stream = self
             .0
             .fleet
-            .synchronize(wait(request.into_inner().wait_ms))
+            .synchronize(push, wait(request.wait_ms))
             .await
             .map_err(|error| of_repository(&error))?;
-        Ok(Response::new(messages(stream)))
+        Ok(Response::new(messages(stream, None)))
     }
+
+    async fn status(
+        &self,
+        request: Request<proto::KeyStatusRequest>,
+    ) -> Result<Response<proto::KeyStatusResponse>, Status> {
+        let gateway_keys = key_status::gateway_keys(&self.0, request.into_inner().gateways).await?;
+        Ok(Response::new(proto::KeyStatusResponse {
+            gateway_keys: Some(gateway_keys),
+            server_keys: None,
+        }))
+    }
+}
+
+fn push(options: proto::PushOptions) -> Result<Push, Status> {
+    Ok(Push {
+        groups: names::groups(options.groups)?.into_iter().collect(),
+        holders_of: None,
+        pace: match options.per_minute {
+            None => Pace::default(),
+            Some(0) => Pace::FullSpeed,
+            Some(number) => Pace::PerMinute(number),
+        },
+        force: options.force,
+    })
 }
 
 impl KeysApi {
@@ -164,10 +216,10 @@ fn wait(millis: u32) -> Duration {
     Duration::from_millis(millis.into()).min(MAX_WAIT)
 }
 
-fn messages(stream: ProgressStream) -> SyncStream {
-    Box::pin(stream.map(|progress| {
+fn messages(stream: ProgressStream, withdrawn: Option<KeyId>) -> SyncStream {
+    Box::pin(stream.map(move |progress| {
         progress
-            .map(convert::progress)
+            .map(|progress| convert::progress(progress, withdrawn))
             .map_err(|error| of_repository(&error))
     }))
 }

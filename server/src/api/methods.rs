@@ -53,6 +53,7 @@ pub(super) const METHODS: &[Method] = &[
     change::<proto::RevokeGatewayRequest>("Gateways/Revoke", &[Administrator]),
     change::<proto::RestoreGatewayRequest>("Gateways/Restore", &[Administrator]),
     read("Keys/List", LOOK),
+    read("Keys/Status", LOOK),
     change::<proto::GenerateServerKeyRequest>("Keys/GenerateServer", &[SecurityAdministrator]),
     change::<proto::SetCurrentKeyRequest>("Keys/SetCurrent", &[SecurityAdministrator]),
     change::<proto::RotateGatewayRequest>("Keys/RotateGateway", &[SecurityAdministrator]),

@@ -12,6 +12,7 @@ const GATEWAY_PORT: u16 = 9278;
 
 const MAX_NAME: usize = 64;
 const MAX_USER_NAME: usize = 128;
+const MAX_GROUPS: usize = 64;
 /// Settings of a resource.
 pub(super) const MAX_SETTINGS: usize = 64;
 const MAX_SETTING_VALUE: usize = 4_096;
@@ -29,6 +30,20 @@ pub(super) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, Status> {
         "`{}` is no name for a {what}: give 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -, beginning with a letter or a digit",
         shortened(text)
     )))
+}
+
+/// Names of groups, in order, each once.
+pub(super) fn groups(given: Vec<String>) -> Result<Vec<String>, Status> {
+    if given.len() > MAX_GROUPS {
+        return Err(Status::invalid_argument(format!(
+            "at most {MAX_GROUPS} groups can be given at once"
+        )));
+    }
+    for group in &given {
+        name("group", group)?;
+    }
+    let ordered: std::collections::BTreeSet<_> = given.into_iter().collect();
+    Ok(ordered.into_iter().collect())
 }
 
 /// A name for a user: 1 to 128 of `A-Z a-z 0-9 . _ @ + -`, beginning with a letter or a digit.

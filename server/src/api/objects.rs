@@ -28,19 +28,23 @@ macro_rules! objects {
 }
 
 objects! {
-    AddGatewayRequest: |it| format!("gateway {}{}", it.name, pairing(it.allow_pairing));
+    AddGatewayRequest: |it| format!("gateway {}{}{}", it.name, pairing(it.allow_pairing), groups(", into", &it.groups));
     NewTokenRequest: |it| format!("gateway {}{}", it.name, pairing(it.allow_pairing));
-    SetGatewayRequest: |it| format!("gateway {}", it.name);
+    SetGatewayRequest: |it| format!("gateway {}{}{}", it.name, groups(", into", &it.add_groups), groups(", out of", &it.remove_groups));
     EvictGatewayRequest: |it| format!("gateway {}", it.name);
     RevokeGatewayRequest: |it| format!("gateway {}", it.name);
     RestoreGatewayRequest: |it| format!("gateway {}", it.name);
     GenerateServerKeyRequest: |_it| "server key".to_owned();
     SetCurrentKeyRequest: |it| format!("server key {}", it.key_id);
-    RotateGatewayRequest: |it| match it.compromised {
-        true => "gateway key, compromised".to_owned(),
-        false => "gateway key".to_owned(),
+    RotateGatewayRequest: |it| {
+        let what = match (it.compromised, it.roll_back) {
+            (true, _) => ", compromised",
+            (false, true) => ", rolled back",
+            (false, false) => "",
+        };
+        format!("gateway key{what}{}", pushed(it.push.as_ref()))
     };
-    SyncGatewaysRequest: |_it| "gateway key".to_owned();
+    SyncGatewaysRequest: |it| format!("gateway key{}", pushed(it.push.as_ref()));
     ReEncryptRequest: |it| match it.dry_run {
         true => "values, dry run".to_owned(),
         false => "values".to_owned(),
@@ -67,6 +71,18 @@ objects! {
         (_, account) => format!("a password for account {account} of resource {}", it.resource),
     };
     ClearWordsRequest: |_it| "dictionary, all words".to_owned();
+}
+
+fn pushed(push: Option<&proto::PushOptions>) -> String {
+    push.map_or_else(String::new, |push| groups(", to", &push.groups))
+}
+
+/// As they were sent: nobody has looked at them yet.
+fn groups(how: &str, names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("{how} {}", names.join(" ")),
+    }
 }
 
 fn pairing(allowed: bool) -> &'static str {

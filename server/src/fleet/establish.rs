@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portcullis_common::crypto::kdf::diversify;
 use portcullis_common::handshake::{InitiatorConfig, Preamble};
-use portcullis_common::id::GatewayId;
+use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{
     BindError, ENROLMENT_NONCE_LEN, EnrolmentNonce, HeldKey, InstallPlan, InstallRefusal, Offer,
     ProofError, Refusal, Scope,
@@ -69,6 +69,8 @@ pub(super) enum LinkError {
     Nonce,
     #[error(transparent)]
     Install(#[from] InstallRefusal),
+    #[error("another gateway key is current meanwhile")]
+    Superseded,
     #[error("the gateway did not take the new key: {0}")]
     Control(String),
 }
@@ -131,22 +133,24 @@ impl Fleet {
                 Ok(Step::Live(link))
             }
             Scope::InstallsOnly => {
-                self.install(&link, None).await?;
+                self.install(&link, None, None).await?;
                 Ok(Step::ShakeHandsAnew)
             }
             Scope::Enrolment => {
                 let nonce = self.bind(&link).await?;
-                self.install(&link, Some(nonce)).await?;
+                self.install(&link, Some(nonce), None).await?;
                 Ok(Step::ShakeHandsAnew)
             }
         }
     }
 
     /// Sends the current key, where the link's session was authenticated under another. True: it was sent and taken.
+    /// With `only`, no other key than this is sent.
     pub(super) async fn install(
         &self,
         link: &Link,
         nonce: Option<EnrolmentNonce>,
+        only: Option<KeyId>,
     ) -> Result<bool, LinkError> {
         let repository = &self.inner.repository;
         let policy = self.inner.settings.policy;
@@ -154,14 +158,21 @@ impl Fleet {
         let plan: Option<InstallPlan> = repository
             .gateways()
             .update(gateway_id, move |registration, keys| {
-                registration.plan_install(
+                // In the very transaction: a key that was withdrawn meanwhile is not sent, and nobody gets another
+                // than he was to get.
+                let current = keys.iter().max_by_key(|key| key.generation);
+                if only.is_some_and(|only| current.is_none_or(|current| current.id != only)) {
+                    return Err(LinkError::Superseded);
+                }
+                let plan = registration.plan_install(
                     gateway_id,
                     session_key,
                     nonce.as_ref(),
                     keys,
                     &policy,
                     clock::now(),
-                )
+                );
+                Ok(plan?)
             })
             .await??;
         let Some(plan) = plan else {
@@ -278,7 +289,7 @@ impl Fleet {
             if let Err(error) = in_time(link.describe()).await {
                 tracing::warn!(gateway = link.gateway, %error, "the gateway does not describe itself");
             }
-            fleet.inner.roster.changed();
+            fleet.inner.roster.changed(&link.gateway);
         });
         Ok(())
     }
@@ -290,7 +301,7 @@ impl Fleet {
         let link = Arc::downgrade(link);
         tokio::spawn(async move {
             session.closed().await;
-            if fleet.inner.roster.gone(&link) {
+            if fleet.inner.roster.gone(&name, &link) {
                 tracing::warn!(gateway = name, "the link is gone");
                 let gateways = fleet.inner.repository.gateways();
                 if let Err(error) = gateways.seen(&name, clock::now()).await {

@@ -8,29 +8,36 @@ mod dial;
 mod dial_out;
 mod establish;
 mod link;
+mod pace;
 mod progress;
 mod push;
 mod roster;
 mod secrets;
+mod standings;
 mod status;
 mod transport;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use portcullis_common::crypto::suites::Suite;
-use portcullis_common::id::ServerId;
+use portcullis_common::id::{KeyId, ServerId};
 use portcullis_common::rotation::Policy;
 use portcullis_common::stream::ChannelLimits;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::config::{Config, Links};
 use crate::repository::{Reach, Repository, RepositoryError};
-pub use progress::{Progress, ProgressStream, Rotation, RotationError, SyncResult, SyncState};
+pub use pace::{DEFAULT_PER_MINUTE, Pace};
+pub use progress::{
+    Progress, ProgressStream, Push, PushEnd, Replaced, Rotation, RotationError, SyncCounts,
+    SyncResult, SyncState,
+};
 pub use status::{CallError, LinkStatus, SearchStream};
 
 /// Handshakes that the server itself begins at once.
@@ -85,6 +92,8 @@ struct Inner {
     handshakes: Semaphore,
     strangers: roster::Throttle,
     dial_out: OnceLock<(SocketAddr, AbortHandle)>,
+    /// As far as this process knows: a push of another key ends.
+    current_key: watch::Sender<Option<KeyId>>,
 }
 
 impl Fleet {
@@ -98,6 +107,7 @@ impl Fleet {
                 handshakes: Semaphore::new(DIALLED_HANDSHAKES),
                 strangers: roster::Throttle::default(),
                 dial_out: OnceLock::new(),
+                current_key: watch::Sender::new(None),
             }),
         }
     }
@@ -146,6 +156,12 @@ impl Fleet {
     pub fn links(&self) -> Vec<LinkStatus> {
         let links = self.inner.roster.links();
         links.iter().map(|link| link.status()).collect()
+    }
+
+    /// The names of the gateways that have a live link.
+    pub fn connected(&self) -> HashSet<String> {
+        let links = self.inner.roster.links();
+        links.iter().map(|link| link.gateway.clone()).collect()
     }
 
     /// The live link to one gateway; `None`: there is none.

@@ -1,7 +1,10 @@
+use std::collections::BTreeSet;
+
 use portcullis_common::id::{KeyId, KeyKind};
 use portcullis_common::rotation::UnixMillis;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::Pace;
 use crate::repository::{RepositoryError, RotateError};
 
 /// What a rotation of the gateway key is to do.
@@ -11,8 +14,20 @@ pub struct Rotation {
     pub kind: Option<KeyKind>,
     /// Refuse unless this is the current key; `None`: whichever is.
     pub expected_current: Option<KeyId>,
-    /// The older keys are refused at once; the gateways that hold them enrol again by token.
-    pub compromised: bool,
+    /// What becomes of the key that is replaced.
+    pub replaced: Replaced,
+}
+
+/// What becomes of the key that a rotation replaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replaced {
+    /// It still lets in those that hold it, for as long as the configuration says.
+    #[default]
+    Retired,
+    /// Rolled back: its push ends, it is never sent again, and those that may hold it move forward to the new one.
+    Withdrawn,
+    /// It and the older ones are refused at once; the gateways that hold them enrol again by token.
+    Compromised,
 }
 
 /// Why a rotation did not take place.
@@ -26,6 +41,19 @@ pub enum RotationError {
     Refused(#[from] RotateError),
 }
 
+/// Whom a push of the current gateway key reaches, and how fast.
+#[derive(Clone, Debug, Default)]
+pub struct Push {
+    /// Only gateways in one of these groups; empty: all.
+    pub groups: BTreeSet<String>,
+    /// Only gateways that may hold this key: those that are to leave a withdrawn one.
+    pub holders_of: Option<KeyId>,
+    /// How fast.
+    pub pace: Pace,
+    /// Also gateways that refused this very key a moment ago, and those that wait to be dialled again.
+    pub force: bool,
+}
+
 /// How a gateway stands to the current gateway key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncState {
@@ -33,12 +61,14 @@ pub enum SyncState {
     Synchronized,
     /// Not connected: catches up when it returns.
     Away,
-    /// Connected; the key is on its way, its proof not yet seen.
+    /// Connected; the key waits for its turn or is on its way, its proof not yet seen.
     Pending,
     /// The gateway, or its link, refused: see the detail.
     Refused,
     /// Holds no key that is still accepted: must enrol again by token.
     MustEnrol,
+    /// The push does not concern it; it gets the key when it next reconnects.
+    NotInScope,
 }
 
 /// One gateway's part of the progress.
@@ -54,17 +84,70 @@ pub struct SyncResult {
     pub last_seen: Option<UnixMillis>,
 }
 
+/// How many gateways stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncCounts {
+    /// All that are enrolled.
+    pub total: u32,
+    /// [`SyncState::Synchronized`]
+    pub synchronized: u32,
+    /// [`SyncState::Away`]
+    pub away: u32,
+    /// [`SyncState::Pending`]
+    pub pending: u32,
+    /// [`SyncState::Refused`]
+    pub refused: u32,
+    /// [`SyncState::MustEnrol`]
+    pub must_enrol: u32,
+    /// [`SyncState::NotInScope`]
+    pub not_in_scope: u32,
+}
+
+impl SyncCounts {
+    pub(super) fn add(&mut self, state: SyncState) {
+        self.total += 1;
+        *self.of(state) += 1;
+    }
+
+    pub(super) fn change(&mut self, from: SyncState, to: SyncState) {
+        *self.of(from) -= 1;
+        *self.of(to) += 1;
+    }
+
+    fn of(&mut self, state: SyncState) -> &mut u32 {
+        match state {
+            SyncState::Synchronized => &mut self.synchronized,
+            SyncState::Away => &mut self.away,
+            SyncState::Pending => &mut self.pending,
+            SyncState::Refused => &mut self.refused,
+            SyncState::MustEnrol => &mut self.must_enrol,
+            SyncState::NotInScope => &mut self.not_in_scope,
+        }
+    }
+}
+
+/// Where a push is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushEnd {
+    /// It goes on.
+    UnderWay,
+    /// Every gateway that it concerns was asked and answered, or is away.
+    Complete,
+    /// Another key is current meanwhile: this push has ended.
+    Superseded,
+}
+
 /// How far the fleet is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The current gateway key.
+    /// The key that is pushed: the current gateway key, unless the push was superseded.
     pub current: KeyId,
-    /// How many of the enrolled gateways have proved it.
-    pub synchronized: u32,
-    /// How many are enrolled.
-    pub total: u32,
+    /// The enrolled gateways by their states.
+    pub counts: SyncCounts,
     /// Those that changed since the last message; the first message holds all of them.
     pub results: Vec<SyncResult>,
+    /// Whether the push goes on. It does also after the last message of a caller who did not wait for its end.
+    pub end: PushEnd,
     /// No message follows.
     pub last: bool,
 }

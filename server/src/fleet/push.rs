@@ -1,38 +1,53 @@
-//! A new gateway key: made current, then pushed to every gateway that has a link. Those that are away catch up when they return.
+//! A new gateway key: made current, then pushed to the gateways that have a link. Those that are away get it when they return.
+//!
+//! A push asks one link after the other, at its pace and with so many unanswered at most, to take the key and shake hands
+//! anew. It keeps nothing that has to survive: what a gateway was sent and what it proved stands in its registration, so a
+//! push that was cut off is simply begun again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_common::id::KeyKind;
-use portcullis_common::rotation::{GatewayKeyInfo, Standing};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, sleep, sleep_until};
+use portcullis_common::id::{KeyId, KeyKind};
+use portcullis_common::rotation::InstallRefusal;
+use rand::seq::SliceRandom as _;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
-use super::dial::jittered;
+use super::establish::LinkError;
 use super::link::Link;
-use super::{Fleet, Progress, ProgressStream, Rotation, RotationError, SyncResult, SyncState};
+use super::pace::Schedule;
+use super::roster::{Follower, REPLACEMENT};
+use super::standings::Standings;
+use super::{
+    Fleet, Progress, ProgressStream, Push, PushEnd, Replaced, Rotation, RotationError, SyncState,
+};
 use crate::clock;
 use crate::keys::gateway_keys;
-use crate::repository::{Gateway, RepositoryError};
+use crate::repository::RepositoryError;
 
-/// Installs at once.
-const PUSHES: usize = 64;
-/// Installs are spread over so long, for each link.
-const SPREAD_PER_LINK: Duration = Duration::from_millis(2);
+/// Gateways that were asked and have not proved the key yet, at most.
+const WINDOW: usize = 128;
+/// How long a gateway that took the key may take to come back with it.
+const PROOF_PATIENCE: Duration = Duration::from_secs(30);
+/// A gateway that refused a key is not asked again for so long, unless forced.
+const REFUSAL_REST: Duration = Duration::from_secs(60);
+/// How often one gateway's turn comes in one push: its link may be replaced just when it does.
+const MAX_TRIES: u32 = 3;
 /// The shortest time between two reports.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Fleet {
-    /// Makes a new gateway key current, then pushes it as [`Self::synchronize`] does.
+    /// Makes a new gateway key current. Every push of the key that it replaces ends; to push the new one is the caller's
+    /// part. Gives the new key and the one replaced.
     ///
     /// # Errors
     /// [`RotationError`]: nothing has changed.
     pub async fn rotate(
         &self,
         rotation: Rotation,
-        wait: Duration,
-    ) -> Result<ProgressStream, RotationError> {
+    ) -> Result<(KeyId, Option<KeyId>), RotationError> {
         let keys = self.inner.repository.gateway_keys();
         let kind = match rotation.kind {
             Some(kind) => kind,
@@ -40,56 +55,73 @@ impl Fleet {
         };
         let new = gateway_keys::generate(kind, clock::now());
         let id = new.id;
-        let replaced = keys
-            .rotate(new, rotation.expected_current, rotation.compromised)
-            .await??;
-        tracing::info!(new = %id, ?replaced, compromised = rotation.compromised, "gateway key rotated");
-        if rotation.compromised {
+        let expected = rotation.expected_current;
+        let replaced = match rotation.replaced {
+            Replaced::Retired => keys.rotate(new, expected, false).await??,
+            Replaced::Compromised => keys.rotate(new, expected, true).await??,
+            Replaced::Withdrawn => keys.roll_back(new, expected).await??,
+        };
+        tracing::info!(new = %id, ?replaced, as = ?rotation.replaced, "gateway key rotated");
+        self.inner.current_key.send_replace(Some(id));
+        if rotation.replaced == Replaced::Compromised {
             for gateway in self.inner.roster.gateways() {
                 self.inner.roster.cut(&gateway);
             }
         }
-        Ok(self.synchronize(wait).await?)
+        Ok((id, replaced))
     }
 
-    /// Pushes the current gateway key to the gateways that have not proved it, and reports for at most `wait`
-    /// (zero: one report of how it stands) or until all that are connected have proved it.
+    /// Pushes the current gateway key in the background, and reports for at most `wait` (zero: one report of how it
+    /// stands) or until the push has ended.
     ///
     /// # Errors
-    /// [`RepositoryError`].
-    pub async fn synchronize(&self, wait: Duration) -> Result<ProgressStream, RepositoryError> {
-        let mut changes = self.inner.roster.changes();
-        let first = self.report(&mut HashMap::new()).await?;
-        let (messages, progress) = mpsc::channel(16);
-        self.push_to_links(first.progress.current);
-        let fleet = self.clone();
+    /// [`RepositoryError`]: nothing was begun.
+    pub async fn synchronize(
+        &self,
+        push: Push,
+        wait: Duration,
+    ) -> Result<ProgressStream, RepositoryError> {
+        let mut running = Running::begin(self.clone(), push).await?;
+        let (messages, stream) = mpsc::channel(16);
+        let deadline = Instant::now() + wait;
+        let mut first = running.progress(PushEnd::UnderWay);
+        first.last = wait.is_zero();
+        // There is room for the first.
+        let _ = messages.send(Ok(first)).await;
+        let reports = if wait.is_zero() { None } else { Some(messages) };
         tokio::spawn(async move {
-            let deadline = Instant::now() + wait;
-            let mut known = HashMap::new();
-            loop {
-                changes.mark_unchanged();
-                let report = match fleet.report(&mut known).await {
-                    Ok(report) => report,
-                    Err(error) => {
-                        // Nobody listens any more.
-                        let _ = messages.send(Err(error)).await;
-                        return;
-                    }
-                };
-                let mut progress = report.progress;
-                progress.last = !report.pending || Instant::now() >= deadline;
-                let last = progress.last;
-                if messages.send(Ok(progress)).await.is_err() || last {
-                    return;
-                }
-                sleep(REPORT_INTERVAL).await;
-                tokio::select! {
-                    _ = changes.changed() => {}
-                    () = sleep_until(deadline) => {}
+            let mut reports = Reports {
+                to: reports,
+                deadline,
+            };
+            match running.run(&mut reports).await {
+                Ok(last) => reports.end(Ok(last)).await,
+                Err(error) => {
+                    tracing::error!(%error, "a push of the gateway key broke off");
+                    reports.end(Err(error)).await;
                 }
             }
         });
-        Ok(ProgressStream::new(progress))
+        Ok(ProgressStream::new(stream))
+    }
+
+    /// Pushes the current gateway key, telling `report` how far it is, and ends with the last report when every gateway
+    /// concerned has answered or is away, or the push was superseded. Dropping the future stops the push: gateways that
+    /// took the key by then prove it when they next reconnect.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: the push broke off.
+    pub async fn push(
+        &self,
+        push: Push,
+        report: mpsc::Sender<Result<Progress, RepositoryError>>,
+    ) -> Result<Progress, RepositoryError> {
+        let mut running = Running::begin(self.clone(), push).await?;
+        let mut reports = Reports {
+            to: Some(report),
+            deadline: Instant::now() + Duration::from_hours(24 * 365),
+        };
+        running.run(&mut reports).await
     }
 
     /// Has a link's gateway shake hands anew, where the link's session is no longer what it should be.
@@ -101,116 +133,289 @@ impl Fleet {
             self.inner.roster.redial(&link.gateway).notify_one();
         }
     }
+}
 
-    fn push_to_links(&self, current: portcullis_common::id::KeyId) {
-        let links: Vec<_> = self
-            .inner
-            .roster
-            .links()
-            .into_iter()
-            .filter(|link| link.info().key_id != current)
-            .collect();
-        let turns = Arc::new(Semaphore::new(PUSHES));
-        let spread = SPREAD_PER_LINK.saturating_mul(u32::try_from(links.len()).unwrap_or(u32::MAX));
-        for link in links {
-            let (fleet, turns) = (self.clone(), Arc::clone(&turns));
-            tokio::spawn(async move {
-                sleep(jittered(spread)).await;
-                let _turn = turns.acquire().await;
-                fleet.push(&link).await;
-            });
-        }
-    }
+/// To whoever follows a push. A slow one gets fewer reports, each with all that changed since the one before.
+struct Reports {
+    to: Option<mpsc::Sender<Result<Progress, RepositoryError>>>,
+    deadline: Instant,
+}
 
-    async fn push(&self, link: &Arc<Link>) {
-        match self.install(link, None).await {
-            Ok(_) => self.replace(link),
-            Err(error) => {
-                tracing::warn!(gateway = link.gateway, %error, "the new key was not taken");
-                self.inner
-                    .roster
-                    .push_failed(&link.gateway, error.to_string());
-            }
-        }
-    }
-
-    async fn report(
-        &self,
-        known: &mut HashMap<String, SyncState>,
-    ) -> Result<Report, RepositoryError> {
-        let keys: Vec<GatewayKeyInfo> = self
-            .inner
-            .repository
-            .gateway_keys()
-            .list()
-            .await?
-            .into_iter()
-            .map(|row| row.info)
-            .collect();
-        let current = keys
-            .first()
-            .map(|key| key.id)
-            .ok_or_else(|| RepositoryError::Damaged("no gateway key".to_owned()))?;
-        let mut report = Report {
-            pending: false,
-            progress: Progress {
-                current,
-                synchronized: 0,
-                total: 0,
-                results: Vec::new(),
-                last: false,
-            },
-        };
-        for gateway in self.inner.repository.gateways().list().await? {
-            let registration = &gateway.registration;
-            if registration.standing != Standing::Admitted || registration.last_proved.is_none() {
-                continue;
-            }
-            let result = self.sync_result(&gateway, &keys);
-            report.progress.total += 1;
-            report.progress.synchronized += u32::from(result.state == SyncState::Synchronized);
-            report.pending |= result.state == SyncState::Pending;
-            if known.insert(gateway.name, result.state) != Some(result.state) {
-                report.progress.results.push(result);
-            }
-        }
-        Ok(report)
-    }
-
-    fn sync_result(&self, gateway: &Gateway, keys: &[GatewayKeyInfo]) -> SyncResult {
-        let standing = self.inner.roster.standing(&gateway.name);
-        let registration = &gateway.registration;
-        let (state, detail) = if registration.synchronized(keys) {
-            (SyncState::Synchronized, String::new())
-        } else if registration.must_enrol(keys, &self.inner.settings.policy, clock::now()) {
-            (
-                SyncState::MustEnrol,
-                format!(
-                    "enrol it again with the token from `portcullis gateway token {}`",
-                    gateway.name
-                ),
-            )
-        } else if let Some(error) = standing.push_error {
-            (SyncState::Refused, error)
-        } else if standing.link.is_some() || standing.awaited {
-            (SyncState::Pending, String::new())
-        } else {
-            (
-                SyncState::Away,
-                gateway.last_error.clone().unwrap_or_default(),
-            )
-        };
-        SyncResult {
-            gateway: gateway.name.clone(),
-            state,
-            detail,
-            last_seen: gateway.last_seen,
+impl Reports {
+    async fn end(self, last: Result<Progress, RepositoryError>) {
+        if let Some(to) = self.to {
+            // Nobody listens any more.
+            let _ = to.send(last).await;
         }
     }
 }
 
-struct Report {
-    progress: Progress,
-    /// Some are connected and have not proved the current key yet.
-    pending: bool,
+/// What came of asking one gateway.
+enum Asked {
+    /// It took the key, or holds it.
+    Taken,
+    /// It has to be asked through its next link, or said why not: the roster knows.
+    NotTaken,
+    /// Another key is current.
+    Superseded,
+}
+
+/// A push under way.
+struct Running {
+    fleet: Fleet,
+    push: Push,
+    standings: Standings,
+    follower: Follower,
+    /// Tells of every rotation in this process.
+    current: watch::Receiver<Option<KeyId>>,
+    queue: VecDeque<String>,
+    queued: HashSet<String>,
+    tries: HashMap<String, u32>,
+    /// Those that were asked, and until when their proof is awaited.
+    asked: HashMap<String, Instant>,
+    installs: JoinSet<(String, Asked)>,
+    schedule: Schedule,
+    next_report: Instant,
+}
+
+impl Running {
+    async fn begin(fleet: Fleet, push: Push) -> Result<Self, RepositoryError> {
+        // First, so that what happens while the roster is read is not missed.
+        let follower = fleet.inner.roster.follow();
+        let current = fleet.inner.current_key.subscribe();
+        let standings = fleet.standings(&push).await?;
+        let now = Instant::now();
+        let mut running = Self {
+            schedule: Schedule::new(push.pace, now),
+            fleet,
+            push,
+            standings,
+            follower,
+            current,
+            queue: VecDeque::new(),
+            queued: HashSet::new(),
+            tries: HashMap::new(),
+            asked: HashMap::new(),
+            installs: JoinSet::new(),
+            next_report: now + REPORT_INTERVAL,
+        };
+        running.fill();
+        Ok(running)
+    }
+
+    /// Puts everybody who is to be asked into the queue, in an order left to chance.
+    fn fill(&mut self) {
+        let roster = &self.fleet.inner.roster;
+        let key = self.standings.key();
+        let mut names = self.standings.pending();
+        for name in self.standings.refused() {
+            let refusal = roster.standing(&name).refusal;
+            if self.push.force || refusal.is_none_or(|refusal| refusal.at.elapsed() > REFUSAL_REST)
+            {
+                roster.forget_refusal(&name, key);
+                names.push(name);
+            }
+        }
+        if self.push.force {
+            names.append(&mut self.standings.to_be_dialled());
+        }
+        names.shuffle(&mut rand::rng());
+        for name in names {
+            self.enqueue(name);
+        }
+    }
+
+    fn enqueue(&mut self, name: String) {
+        let tries = self.tries.entry(name.clone()).or_default();
+        if *tries == MAX_TRIES {
+            return;
+        }
+        *tries += 1;
+        if self.queued.insert(name.clone()) {
+            self.queue.push_back(name);
+        }
+    }
+
+    async fn run(&mut self, reports: &mut Reports) -> Result<Progress, RepositoryError> {
+        let key = self.standings.key();
+        let superseded = loop {
+            if self.queue.is_empty() && self.asked.is_empty() && self.installs.is_empty() {
+                break false;
+            }
+            let may_ask = !self.queue.is_empty() && self.asked.len() < WINDOW;
+            let patience = self.asked.values().min().copied();
+            tokio::select! {
+                () = another(&mut self.current, key) => break true,
+                () = sleep_until(self.schedule.next()), if may_ask => self.ask_next(),
+                Some(Ok((name, asked))) = self.installs.join_next() => match asked {
+                    Asked::Superseded => break true,
+                    Asked::Taken => {
+                        self.asked.insert(name.clone(), Instant::now() + PROOF_PATIENCE);
+                        self.look(&name);
+                    }
+                    Asked::NotTaken => self.look(&name),
+                },
+                names = self.follower.changed() => names.iter().for_each(|name| self.look(name)),
+                () = sleep_until(patience.unwrap_or(self.next_report)), if patience.is_some() => self.give_up(),
+                () = sleep_until(self.next_report.min(reports.deadline)), if reports.to.is_some() => {
+                    self.report(reports).await;
+                }
+            }
+        };
+        self.installs.abort_all();
+        let end = if superseded {
+            PushEnd::Superseded
+        } else {
+            PushEnd::Complete
+        };
+        if !superseded {
+            // What another server saw, and what was written last.
+            let fresh = self.fleet.standings(&self.push).await?;
+            if fresh.key() == key {
+                self.standings.renew(fresh);
+            }
+        }
+        let mut last = self.progress(end);
+        last.last = true;
+        tracing::info!(%key, ?end, counts = ?last.counts, "a push of the gateway key ended");
+        Ok(last)
+    }
+
+    fn ask_next(&mut self) {
+        self.schedule.advance(Instant::now());
+        let Some(name) = self.queue.pop_front() else {
+            return;
+        };
+        self.queued.remove(&name);
+        let standing = self.fleet.inner.roster.standing(&name);
+        self.standings.ask(&name, &standing);
+        let patience = Instant::now() + PROOF_PATIENCE;
+        match standing.link {
+            Some(link) if link.info().key_id != self.standings.key() => {
+                let (fleet, key) = (self.fleet.clone(), self.standings.key());
+                self.asked.insert(name.clone(), patience);
+                self.installs
+                    .spawn(async move { (name, fleet.ask(&link, key).await) });
+            }
+            Some(_) => self.look(&name),
+            None if standing.awaited => {
+                self.asked.insert(name, Instant::now() + REPLACEMENT);
+            }
+            // Forced: it gets the key by connecting.
+            None if self.push.force => {
+                self.fleet.inner.roster.await_link(&name);
+                self.fleet.wake(&name);
+                self.asked.insert(name, patience);
+            }
+            None => self.look(&name),
+        }
+    }
+
+    /// Something changed of this gateway.
+    fn look(&mut self, name: &str) {
+        let standing = self.fleet.inner.roster.standing(name);
+        let state = self.standings.look(name, &standing);
+        match state {
+            // A link under the former key came up just when that was replaced.
+            Some(SyncState::Pending)
+                if standing.link.is_some() && !self.asked.contains_key(name) =>
+            {
+                self.enqueue(name.to_owned());
+            }
+            Some(SyncState::Pending) => {}
+            _ => {
+                self.asked.remove(name);
+            }
+        }
+    }
+
+    fn give_up(&mut self) {
+        let now = Instant::now();
+        let late = self.asked.extract_if(|_, until| *until <= now);
+        for (name, _) in late.collect::<Vec<_>>() {
+            let standing = self.fleet.inner.roster.standing(&name);
+            self.standings.give_up(&name, &standing);
+        }
+    }
+
+    async fn report(&mut self, reports: &mut Reports) {
+        let now = Instant::now();
+        self.next_report = now + REPORT_INTERVAL;
+        let Some(to) = &reports.to else {
+            return;
+        };
+        if now >= reports.deadline {
+            let mut progress = self.progress(PushEnd::UnderWay);
+            progress.last = true;
+            // Nobody listens any more.
+            let _ = to.send(Ok(progress)).await;
+            reports.to = None;
+        } else if to.is_closed() {
+            reports.to = None;
+        } else if self.standings.has_changes()
+            && let Ok(room) = to.clone().try_reserve_owned()
+        {
+            room.send(Ok(self.progress(PushEnd::UnderWay)));
+        }
+    }
+
+    fn progress(&mut self, end: PushEnd) -> Progress {
+        Progress {
+            current: self.standings.key(),
+            counts: self.standings.counts(),
+            results: self.standings.take_changes(),
+            end,
+            last: false,
+        }
+    }
+}
+
+/// Waits until a key other than `key` is made current.
+async fn another(current: &mut watch::Receiver<Option<KeyId>>, key: KeyId) {
+    loop {
+        if current.changed().await.is_err() {
+            // The server is stopping.
+            std::future::pending::<()>().await;
+        }
+        if *current.borrow_and_update() != Some(key) {
+            return;
+        }
+    }
+}
+
+impl Fleet {
+    async fn standings(&self, push: &Push) -> Result<Standings, RepositoryError> {
+        let holdings = self.inner.repository.gateways().holdings().await?;
+        let policy = self.inner.settings.policy;
+        let roster = &self.inner.roster;
+        Standings::new(holdings, push, &policy, clock::now(), |name| {
+            roster.standing(name)
+        })
+        .ok_or_else(|| RepositoryError::Damaged("no gateway key".to_owned()))
+    }
+
+    /// Asks a gateway to take `key` and to shake hands anew.
+    async fn ask(&self, link: &Arc<Link>, key: KeyId) -> Asked {
+        match self.install(link, None, Some(key)).await {
+            Ok(_) => {
+                self.replace(link);
+                Asked::Taken
+            }
+            Err(LinkError::Superseded) => Asked::Superseded,
+            // Its link was replaced meanwhile: the new one is asked, or has brought the key already.
+            Err(LinkError::Install(InstallRefusal::NotAccepted)) => {
+                self.replace(link);
+                Asked::Taken
+            }
+            Err(error) => {
+                tracing::warn!(gateway = link.gateway, %error, "the new key was not taken");
+                if !link.session().is_closed() {
+                    self.inner
+                        .roster
+                        .refused(&link.gateway, key, error.to_string());
+                }
+                Asked::NotTaken
+            }
+        }
+    }
 }

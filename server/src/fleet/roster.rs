@@ -1,9 +1,10 @@
 //! Which gateway has which link: in memory, of this process alone.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use portcullis_common::id::KeyId;
 use portcullis_common::stream::Session;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -23,6 +24,31 @@ const FLAP_WINDOW: Duration = Duration::from_secs(120);
 pub(super) struct Roster {
     slots: Mutex<HashMap<String, Slot>>,
     changes: watch::Sender<u64>,
+    followers: Mutex<Vec<Weak<Changed>>>,
+}
+
+/// The gateways of which something changed and was not looked at yet.
+#[derive(Debug, Default)]
+struct Changed {
+    names: Mutex<BTreeSet<String>>,
+    more: Notify,
+}
+
+/// Follows the roster: tells which gateways to look at, however many others there are.
+#[derive(Debug)]
+pub(super) struct Follower(Arc<Changed>);
+
+impl Follower {
+    /// Those that changed since this was last asked; waits for the first.
+    pub(super) async fn changed(&self) -> BTreeSet<String> {
+        loop {
+            let names = std::mem::take(&mut *lock(&self.0.names));
+            if !names.is_empty() {
+                return names;
+            }
+            self.0.more.notified().await;
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +59,7 @@ struct Slot {
     /// A link was closed to be replaced, and its successor is awaited until then.
     awaited_until: Option<Instant>,
     /// Why the last push through this link failed.
-    push_error: Option<String>,
+    refusal: Option<Refused>,
     /// Tells the task that dials to shake hands anew.
     redial: Arc<Notify>,
     dialler: Option<AbortHandle>,
@@ -41,6 +67,14 @@ struct Slot {
     failures: Throttle,
     /// When links that the gateway opened replaced living ones.
     replacements: VecDeque<Instant>,
+}
+
+/// A gateway did not take a key.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) key: KeyId,
+    pub(super) why: String,
+    pub(super) at: Instant,
 }
 
 /// Lets something through once a second.
@@ -71,7 +105,7 @@ impl Slot {
 pub(super) struct Standing {
     pub(super) link: Option<Arc<Link>>,
     pub(super) awaited: bool,
-    pub(super) push_error: Option<String>,
+    pub(super) refusal: Option<Refused>,
 }
 
 /// What the arrival of a link meant.
@@ -87,9 +121,25 @@ impl Roster {
         self.changes.subscribe()
     }
 
-    pub(super) fn changed(&self) {
+    /// Something changed of this gateway.
+    pub(super) fn changed(&self, gateway: &str) {
+        lock(&self.followers).retain(|follower| {
+            let Some(changed) = follower.upgrade() else {
+                return false;
+            };
+            lock(&changed.names).insert(gateway.to_owned());
+            changed.more.notify_one();
+            true
+        });
         self.changes
             .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// From now on.
+    pub(super) fn follow(&self) -> Follower {
+        let changed = Arc::new(Changed::default());
+        lock(&self.followers).push(Arc::downgrade(&changed));
+        Follower(changed)
     }
 
     pub(super) fn links(&self) -> Vec<Arc<Link>> {
@@ -115,7 +165,7 @@ impl Roster {
                 awaited: slot
                     .awaited_until
                     .is_some_and(|until| Instant::now() < until),
-                push_error: slot.push_error.clone(),
+                refusal: slot.refusal.clone(),
             })
     }
 
@@ -124,7 +174,7 @@ impl Roster {
         let mut arrival = Arrival::default();
         let former = self.with_slot(&link.gateway, |slot| {
             let expected = slot.awaited_until.take().is_some();
-            slot.push_error = None;
+            slot.refusal = None;
             let former = slot.link.replace(Arc::clone(link));
             if let Some(former) = &former {
                 slot.retire(former);
@@ -144,24 +194,20 @@ impl Roster {
         if let Some(former) = former {
             Link::retire(former);
         }
-        self.changed();
+        self.changed(&link.gateway);
         arrival
     }
 
     /// A link is gone: forgets it, unless another took its place already. True: it was the live one.
-    pub(super) fn gone(&self, link: &std::sync::Weak<Link>) -> bool {
-        let mut found = false;
-        for slot in lock(&self.slots).values_mut() {
-            if slot
-                .link
-                .as_ref()
-                .is_some_and(|held| std::ptr::eq(Arc::as_ptr(held), link.as_ptr()))
-            {
-                slot.link = None;
-                found = true;
-            }
-        }
-        self.changed();
+    pub(super) fn gone(&self, gateway: &str, link: &Weak<Link>) -> bool {
+        let is_it = |held: &mut Arc<Link>| std::ptr::eq(Arc::as_ptr(held), link.as_ptr());
+        let gone = lock(&self.slots)
+            .get_mut(gateway)
+            .and_then(|slot| slot.link.take_if(is_it));
+        let found = gone.is_some();
+        // The last holder closes the connection: not under the lock.
+        drop(gone);
+        self.changed(gateway);
         found
     }
 
@@ -176,7 +222,7 @@ impl Roster {
         if let Some(dismissed) = dismissed {
             Link::retire(dismissed);
         }
-        self.changed();
+        self.changed(&link.gateway);
     }
 
     /// A successor is on its way: calls wait for it rather than fail.
@@ -184,17 +230,30 @@ impl Roster {
         self.with_slot(gateway, |slot| {
             slot.awaited_until = Some(Instant::now() + REPLACEMENT);
         });
+        self.changed(gateway);
     }
 
     /// Nobody is on the way any more.
     pub(super) fn give_up(&self, gateway: &str) {
         self.with_slot(gateway, |slot| slot.awaited_until = None);
-        self.changed();
+        self.changed(gateway);
     }
 
-    pub(super) fn push_failed(&self, gateway: &str, error: String) {
-        self.with_slot(gateway, |slot| slot.push_error = Some(error));
-        self.changed();
+    /// It is asked once more to take this key.
+    pub(super) fn forget_refusal(&self, gateway: &str, key: KeyId) {
+        self.with_slot(gateway, |slot| {
+            slot.refusal.take_if(|refusal| refusal.key == key);
+        });
+        self.changed(gateway);
+    }
+
+    /// The gateway did not take this key.
+    pub(super) fn refused(&self, gateway: &str, key: KeyId, why: String) {
+        let at = Instant::now();
+        self.with_slot(gateway, |slot| {
+            slot.refusal = Some(Refused { key, why, at })
+        });
+        self.changed(gateway);
     }
 
     /// May a failure of one who dialled be stored? Once a second.
@@ -206,14 +265,14 @@ impl Roster {
     pub(super) fn cut(&self, gateway: &str) -> bool {
         let (link, retired) = self.with_slot(gateway, |slot| {
             slot.awaited_until = None;
-            slot.push_error = None;
+            slot.refusal = None;
             (slot.link.take(), std::mem::take(&mut slot.retired))
         });
         let live = link.as_ref().map(|link| link.session());
         for session in retired.iter().chain(live) {
             session.close();
         }
-        self.changed();
+        self.changed(gateway);
         live.is_some()
     }
 

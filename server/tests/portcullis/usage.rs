@@ -75,7 +75,7 @@ fn every_verb_of_the_manual_is_there() {
             "gateway",
             "add token set list show ping evict revoke restore",
         ),
-        ("key", "list rotate-gateway sync-gateways"),
+        ("key", "list status rotate-gateway sync-gateways"),
         ("resource", "add set list show test schema remove"),
         (
             "account",

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use portcullis_common::crypto::suites::Suite;
@@ -45,6 +45,7 @@ struct State {
     record: Mutex<GatewayRecord>,
     run: RunId,
     calls: AtomicU32,
+    refuses: AtomicBool,
     sessions: Mutex<Vec<Arc<Session>>>,
     /// A call that waits has begun.
     begun: Notify,
@@ -70,6 +71,7 @@ impl FakeGateway {
                 record: Mutex::new(record),
                 run: RunId::random(&mut rand::rng()),
                 calls: AtomicU32::new(0),
+                refuses: AtomicBool::new(false),
                 sessions: Mutex::default(),
                 begun: Notify::new(),
                 release: Notify::new(),
@@ -84,6 +86,11 @@ impl FakeGateway {
     /// Calls carried out so far.
     pub(crate) fn calls(&self) -> u32 {
         self.state.calls.load(Ordering::SeqCst)
+    }
+
+    /// Whether it refuses the keys that come.
+    pub(crate) fn refuse_keys(&self, refuses: bool) {
+        self.state.refuses.store(refuses, Ordering::SeqCst);
     }
 
     /// Resolves when a call that waits has begun.
@@ -250,6 +257,9 @@ impl Control for Services {
         &self,
         request: Request<InstallRequest>,
     ) -> Result<Response<InstallResponse>, Status> {
+        if self.gateway.state.refuses.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("the disk is full"));
+        }
         let request = request.into_inner();
         let id = |bytes: &[u8]| KeyId::from_bytes(bytes).unwrap();
         let new = id(&request.new_key_id);

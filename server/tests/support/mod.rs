@@ -3,6 +3,7 @@
 pub(crate) mod gateway;
 pub(crate) mod proxy;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use portcullis_common::rotation::{EnrolmentToken, Registration};
 use portcullis_proto::gateway::v1::{Call, Test, call};
 use portcullis_server::clock;
 use portcullis_server::config::Config;
-use portcullis_server::fleet::{Fleet, Progress, ProgressStream, Settings};
+use portcullis_server::fleet::{Fleet, Progress, ProgressStream, Push, Rotation, Settings};
 use portcullis_server::keys::protection::Protection;
 use portcullis_server::keys::{Keyring, gateway_keys};
 use portcullis_server::repository::{Database, Reach, Repository};
@@ -99,6 +100,17 @@ impl Server {
         current.unwrap().unwrap()
     }
 
+    /// Makes a new gateway key and pushes it to the end: the last report.
+    pub(crate) async fn rotate(&self, rotation: Rotation) -> Progress {
+        self.fleet.rotate(rotation).await.unwrap();
+        self.synchronize(Push::default()).await
+    }
+
+    /// Pushes the current key to the end: the last report.
+    pub(crate) async fn synchronize(&self, push: Push) -> Progress {
+        last(self.fleet.synchronize(push, PATIENCE).await.unwrap()).await
+    }
+
     /// Waits for a live link under the current key.
     pub(crate) async fn until_connected(&self, name: &str) {
         let current = self.current_key().await;
@@ -139,12 +151,17 @@ impl Server {
     }
 }
 
-/// The last report of a rotation.
+/// The last report of a push, with the last word on every gateway.
 pub(crate) async fn last(mut progress: ProgressStream) -> Progress {
     let wait = async {
+        let mut results = BTreeMap::new();
         loop {
-            let report = progress.next().await.unwrap().unwrap();
+            let mut report = progress.next().await.unwrap().unwrap();
+            for result in report.results.drain(..) {
+                results.insert(result.gateway.clone(), result);
+            }
             if report.last {
+                report.results = results.into_values().collect();
                 return report;
             }
         }

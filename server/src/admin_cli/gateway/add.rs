@@ -17,6 +17,9 @@ pub(in crate::admin_cli) struct AddArgs {
     /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host: for networks where nobody can step in between
     #[arg(long)]
     allow_pairing: bool,
+    /// Put it into this group, for pushes of the gateway key; repeat for several
+    #[arg(long = "group", value_name = "G")]
+    groups: Vec<String>,
     #[command(flatten)]
     output: TokenOutput,
 }
@@ -24,13 +27,13 @@ pub(in crate::admin_cli) struct AddArgs {
 /// Who dials.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct WayArgs {
+struct WayArgs {
     /// The server dials the gateway there; the port is 9278 where none is given
     #[arg(long, value_name = "HOST:PORT")]
-    pub(super) address: Option<String>,
+    address: Option<String>,
     /// The gateway dials the server
     #[arg(long)]
-    pub(super) dial_out: bool,
+    dial_out: bool,
 }
 
 impl AddArgs {
@@ -44,6 +47,7 @@ impl AddArgs {
                 address: self.way.address.unwrap_or_default(),
                 dial_out: self.way.dial_out,
                 allow_pairing: self.allow_pairing,
+                groups: self.groups,
             })
             .await?
             .into_inner();

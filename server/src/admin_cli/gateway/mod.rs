@@ -21,7 +21,7 @@ pub(super) enum GatewayCommand {
     Add(add::AddArgs),
     /// Make a new enrolment token: lost, expired, or the gateway was evicted
     Token(token::TokenArgs),
-    /// Change how a gateway is reached
+    /// Change how a gateway is reached, and which groups it is in
     Set(set::SetArgs),
     /// List the gateways
     List(list::ListArgs),

@@ -6,14 +6,29 @@ use portcullis_proto::admin::v1::SetGatewayRequest;
 use crate::admin_cli::context::Context;
 use crate::admin_cli::error::CliError;
 
-use super::add::WayArgs;
-
 #[derive(Debug, Args)]
 pub(in crate::admin_cli) struct SetArgs {
     /// The gateway's name
     name: String,
     #[command(flatten)]
-    way: WayArgs,
+    change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct ChangeArgs {
+    /// The server dials the gateway there; the port is 9278 where none is given
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "dial_out")]
+    address: Option<String>,
+    /// The gateway dials the server
+    #[arg(long)]
+    dial_out: bool,
+    /// Put it into this group; repeat for several
+    #[arg(long = "add-group", value_name = "G")]
+    add_groups: Vec<String>,
+    /// Take it out of this group; repeat for several
+    #[arg(long = "remove-group", value_name = "G")]
+    remove_groups: Vec<String>,
 }
 
 impl SetArgs {
@@ -23,8 +38,10 @@ impl SetArgs {
             .await?
             .set(SetGatewayRequest {
                 name: self.name,
-                address: self.way.address,
-                dial_out: self.way.dial_out,
+                address: self.change.address,
+                dial_out: self.change.dial_out,
+                add_groups: self.change.add_groups,
+                remove_groups: self.change.remove_groups,
             })
             .await?
             .into_inner();

@@ -3,19 +3,18 @@
 mod generate_server;
 mod kind;
 mod list;
+mod push;
 mod re_encrypt;
 mod rotate_gateway;
 mod set_current;
+mod status;
 mod sync_gateways;
 mod verify;
 
 use clap::Subcommand;
-use portcullis_proto::admin::v1::SyncProgress;
-use tonic::Streaming;
 
 use super::context::Context;
 use super::error::CliError;
-use super::view::{SyncSummary, sync_line};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
@@ -29,6 +28,8 @@ pub(super) enum KeyCommand {
     ReEncrypt(re_encrypt::ReEncryptArgs),
     /// Open every value and every server key, and report what does not open
     Verify(verify::VerifyArgs),
+    /// Show who holds which key
+    Status(status::StatusArgs),
     /// Make a new gateway key current and push it to the gateways
     RotateGateway(rotate_gateway::RotateGatewayArgs),
     /// Push the current gateway key to the gateways that have not proved it
@@ -43,33 +44,9 @@ impl KeyCommand {
             Self::SetCurrent(args) => args.run(context).await,
             Self::ReEncrypt(args) => args.run(context).await,
             Self::Verify(args) => args.run(context).await,
+            Self::Status(args) => args.run(context).await,
             Self::RotateGateway(args) => args.run(context).await,
             Self::SyncGateways(args) => args.run(context).await,
         }
     }
-}
-
-/// Follows a push to its end, tells what happens as it happens, and prints the summary.
-async fn follow(context: &Context, mut stream: Streaming<SyncProgress>) -> Result<(), CliError> {
-    let mut summary = SyncSummary::default();
-    loop {
-        let progress = stream
-            .message()
-            .await?
-            .ok_or(CliError::BadAnswer("the report breaks off"))?;
-        for result in &progress.results {
-            context.note(&sync_line(result));
-        }
-        let last = progress.last;
-        summary.take(progress);
-        if last {
-            return context.print(&summary);
-        }
-    }
-}
-
-/// A wait in the milliseconds of the wire.
-fn wait_ms(wait: std::time::Duration) -> Result<u32, CliError> {
-    u32::try_from(wait.as_millis())
-        .map_err(|_| CliError::usage("--wait is too long: give at most 49d"))
 }

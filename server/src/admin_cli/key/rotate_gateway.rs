@@ -1,17 +1,16 @@
 //! `portcullis key rotate-gateway`
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
 
 use clap::Args;
 use portcullis_common::id::KeyId;
-use portcullis_proto::admin::v1::RotateGatewayRequest;
+use portcullis_proto::admin::v1::{ListKeysRequest, RotateGatewayRequest};
 
 use crate::admin_cli::context::Context;
 use crate::admin_cli::error::CliError;
 
 use super::kind::{self, Kind};
-use super::{follow, wait_ms};
+use super::push::{PushArgs, follow};
 
 /// What has to be typed before every gateway is made to enrol again.
 const CONFIRMATION: &str = "compromised";
@@ -27,30 +26,43 @@ pub(in crate::admin_cli) struct RotateGatewayArgs {
     /// Do not ask to confirm --compromised
     #[arg(long, requires = "compromised")]
     yes: bool,
-    /// How long to wait for connected gateways to prove the new key; 0s does not wait
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
-    wait: Duration,
-    /// Refuse unless this is the current key: two who rotate at once then make one new key, not two
+    /// Take the current key back: end its push, never send it again, and move the gateways that may hold it, and no others,
+    /// forward to the new key
+    #[arg(long, conflicts_with_all = ["compromised", "groups"])]
+    roll_back: bool,
+    /// Refuse unless this is the current key; otherwise the one that is current when the command begins. So two who rotate
+    /// at once make one new key, not two
     #[arg(long, value_name = "ID")]
     expected_current: Option<KeyId>,
+    #[command(flatten)]
+    push: PushArgs,
 }
 
 impl RotateGatewayArgs {
     pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let wait_ms = wait_ms(self.wait)?;
+        let wait_ms = self.push.wait_ms()?;
         let mut keys = context.keys().await?;
         if self.compromised && !self.yes {
             confirm()?;
         }
+        let expected_current = match self.expected_current {
+            Some(id) => id.to_string(),
+            None => {
+                let listed = keys.list(ListKeysRequest {}).await?.into_inner().keys;
+                let current = listed
+                    .into_iter()
+                    .find(|key| key.purpose == "gateway" && key.current);
+                current.map(|key| key.key_id).unwrap_or_default()
+            }
+        };
         let stream = keys
             .rotate_gateway(RotateGatewayRequest {
                 kind: kind::wire(self.kind).into(),
-                expected_current: self
-                    .expected_current
-                    .map(|id| id.to_string())
-                    .unwrap_or_default(),
+                expected_current,
                 compromised: self.compromised,
+                roll_back: self.roll_back,
                 wait_ms,
+                push: Some(self.push.options()),
             })
             .await?
             .into_inner();

@@ -25,12 +25,15 @@ impl View for GatewayList {
                 link_word(gateway).to_owned(),
                 key_word(gateway).to_owned(),
                 way(gateway),
+                gateway.groups.join(", "),
                 seen(gateway, now),
                 attention(gateway),
             ]
         });
         list(
-            &["name", "state", "link", "key", "address", "seen", "note"],
+            &[
+                "name", "state", "link", "key", "address", "groups", "seen", "note",
+            ],
             rows,
         )
     }
@@ -67,6 +70,7 @@ impl View for Gateway {
             ("under key", session_key),
             ("remote address", Some(self.remote_address.clone())),
             ("address", Some(way(self))),
+            ("groups", Some(self.groups.join(", "))),
             ("last proved key", Some(self.last_proved_key_id.clone())),
             ("key is", Some(key_word(self).to_owned())),
             ("last seen", time_and_age(self.last_seen_unix_ms, now)),
@@ -113,6 +117,7 @@ pub(in crate::admin_cli) fn gateway_json(gateway: &Gateway) -> Value {
         "state": state_word(gateway),
         "address": some(&gateway.address),
         "dial_out": gateway.address.is_empty(),
+        "groups": gateway.groups,
         "connected": gateway.connected,
         "session": session,
         "last_proved_key_id": some(&gateway.last_proved_key_id),

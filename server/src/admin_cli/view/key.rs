@@ -43,6 +43,7 @@ impl View for KeyList {
                     "kind": key.kind,
                     "current": key.current,
                     "compromised": key.compromised,
+                    "withdrawn": key.withdrawn,
                     "created": rfc3339(key.created_unix_ms),
                     "retired": rfc3339(key.retired_unix_ms),
                     "in_use_by": key.in_use_by,
@@ -52,12 +53,13 @@ impl View for KeyList {
     }
 }
 
-fn state(key: &Key) -> &'static str {
-    match (key.compromised, key.current) {
-        (true, _) => "compromised",
-        (false, true) => "current",
-        (false, false) if key.retired_unix_ms == 0 => "not yet used",
-        (false, false) => "retired",
+pub(super) fn state(key: &Key) -> &'static str {
+    match (key.compromised, key.withdrawn, key.current) {
+        (true, _, _) => "compromised",
+        (false, true, _) => "withdrawn",
+        (false, false, true) => "current",
+        (false, false, false) if key.retired_unix_ms == 0 => "not yet used",
+        (false, false, false) => "retired",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use portcullis_proto::admin::v1::{SyncProgress, SyncResult, SyncState};
+use portcullis_proto::admin::v1::{PushEnd, SyncProgress, SyncResult, SyncState};
 use serde_json::{Value, json};
 
 use super::View;
@@ -13,21 +13,27 @@ use super::text::{age, printable, rfc3339};
 /// The last that was heard of each gateway.
 #[derive(Debug, Default)]
 pub(in crate::admin_cli) struct SyncSummary {
-    current_key_id: String,
-    synchronized: u32,
-    total: u32,
+    last: SyncProgress,
     gateways: BTreeMap<String, SyncResult>,
 }
 
 impl SyncSummary {
     /// Takes in one message of the stream.
-    pub(in crate::admin_cli) fn take(&mut self, progress: SyncProgress) {
-        self.current_key_id = progress.current_key_id;
-        self.synchronized = progress.synchronized;
-        self.total = progress.total;
-        for result in progress.results {
+    pub(in crate::admin_cli) fn take(&mut self, mut progress: SyncProgress) {
+        for result in std::mem::take(&mut progress.results) {
             self.gateways.insert(result.gateway.clone(), result);
         }
+        self.last = progress;
+    }
+
+    fn counts(&self) -> [(u32, &'static str); 5] {
+        [
+            (self.last.pending, "pending"),
+            (self.last.away, "away"),
+            (self.last.refused, "refused"),
+            (self.last.must_enrol, "must enrol again"),
+            (self.last.not_in_scope, "not in scope"),
+        ]
     }
 }
 
@@ -38,8 +44,12 @@ pub(in crate::admin_cli) fn sync_line(result: &SyncResult) -> String {
     } else {
         format!(": {}", printable(&result.detail))
     };
+    let since = match (result.state(), rfc3339(result.last_seen_unix_ms)) {
+        (SyncState::Away, Some(time)) => format!(" since {time}"),
+        _ => String::new(),
+    };
     format!(
-        "{}: {}{detail}",
+        "{}: {}{since}{detail}",
         printable(&result.gateway),
         state_phrase(result.state())
     )
@@ -47,12 +57,24 @@ pub(in crate::admin_cli) fn sync_line(result: &SyncResult) -> String {
 
 impl View for SyncSummary {
     fn table(&self, now: SystemTime) -> String {
-        let head = format!(
-            "current gateway key: {}\n{} of {} enrolled gateways have proved it",
-            printable(&self.current_key_id),
-            self.synchronized,
-            self.total
+        let mut head = format!(
+            "gateway key: {}\n{} of {} enrolled gateways have proved it",
+            printable(&self.last.current_key_id),
+            self.last.synchronized,
+            self.last.total
         );
+        for (count, what) in self.counts().into_iter().filter(|(count, _)| *count > 0) {
+            head.push_str(&format!(", {count} {what}"));
+        }
+        if !self.last.withdrawn_key_id.is_empty() {
+            head.push_str(&format!(
+                "\nwithdrawn: {}, never sent again",
+                printable(&self.last.withdrawn_key_id)
+            ));
+        }
+        if self.last.end() == PushEnd::UnderWay {
+            head.push_str("\nthe push goes on");
+        }
         let late: Vec<_> = self
             .gateways
             .values()
@@ -89,11 +111,27 @@ impl View for SyncSummary {
             })
             .collect();
         json!({
-            "current_key_id": self.current_key_id,
-            "synchronized": self.synchronized,
-            "total": self.total,
+            "current_key_id": self.last.current_key_id,
+            "withdrawn_key_id": Some(&self.last.withdrawn_key_id).filter(|id| !id.is_empty()),
+            "end": end_word(self.last.end()),
+            "synchronized": self.last.synchronized,
+            "away": self.last.away,
+            "pending": self.last.pending,
+            "refused": self.last.refused,
+            "must_enrol": self.last.must_enrol,
+            "not_in_scope": self.last.not_in_scope,
+            "total": self.last.total,
             "gateways": gateways,
         })
+    }
+}
+
+fn end_word(end: PushEnd) -> &'static str {
+    match end {
+        PushEnd::UnderWay => "under-way",
+        PushEnd::Complete => "complete",
+        PushEnd::Superseded => "superseded",
+        PushEnd::Unspecified => "unknown",
     }
 }
 
@@ -104,6 +142,7 @@ fn state_word(state: SyncState) -> &'static str {
         SyncState::Pending => "pending",
         SyncState::Refused => "refused",
         SyncState::MustEnrol => "must-enrol",
+        SyncState::NotInScope => "not-in-scope",
         SyncState::Unspecified => "unknown",
     }
 }
@@ -111,10 +150,11 @@ fn state_word(state: SyncState) -> &'static str {
 fn state_phrase(state: SyncState) -> &'static str {
     match state {
         SyncState::Synchronized => "has proved the current key",
-        SyncState::Away => "away, catches up when it returns",
-        SyncState::Pending => "key sent, proof not yet seen",
+        SyncState::Away => "away",
+        SyncState::Pending => "pending",
         SyncState::Refused => "refused the key",
         SyncState::MustEnrol => "must enrol again by token",
+        SyncState::NotInScope => "not in scope",
         SyncState::Unspecified => "unknown to this version",
     }
 }

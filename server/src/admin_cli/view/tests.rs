@@ -3,7 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use portcullis_proto::admin::v1::{
-    Gateway, GatewayState, Key, Resource, StatusResponse, SyncProgress, SyncResult, SyncState,
+    Gateway, GatewayState, Key, PushEnd, Resource, StatusResponse, SyncProgress, SyncResult,
+    SyncState,
 };
 use portcullis_proto::gateway::v1::ConnectorInfo;
 use serde_json::json;
@@ -32,6 +33,7 @@ fn enrolled() -> Gateway {
         synchronized: true,
         last_seen_unix_ms: NOW_MS,
         remote_address: "192.0.2.7:9278".to_owned(),
+        groups: vec!["canary".to_owned()],
         version: "0.1.0".to_owned(),
         operating_system: "linux".to_owned(),
         connectors: vec![ConnectorInfo {
@@ -60,9 +62,9 @@ fn gateways_as_a_table() {
     let text = GatewayList(vec![troubled(), enrolled()]).table(now());
     assert_eq!(
         text,
-        "NAME  STATE       LINK  KEY      ADDRESS                SEEN      NOTE\n\
-         db1   registered  down  none     (dials out)            never     1 alarm, error: see show\n\
-         web1  enrolled    up    current  web1.example.com:9278  just now"
+        "NAME  STATE       LINK  KEY      ADDRESS                GROUPS  SEEN      NOTE\n\
+         db1   registered  down  none     (dials out)                    never     1 alarm, error: see show\n\
+         web1  enrolled    up    current  web1.example.com:9278  canary  just now"
     );
     assert!(text.lines().all(|line| line.chars().count() <= 100));
     let none = GatewayList(Vec::new());
@@ -82,6 +84,7 @@ fn one_gateway_as_a_table() {
          under key        3des-00112233445566778899aabbccddeeff\n\
          remote address   192.0.2.7:9278\n\
          address          web1.example.com:9278\n\
+         groups           canary\n\
          last proved key  3des-00112233445566778899aabbccddeeff\n\
          key is           current\n\
          last seen        2027-01-15T08:00:00Z (just now)\n\
@@ -113,6 +116,7 @@ fn gateways_as_json() {
             "state": "enrolled",
             "address": "web1.example.com:9278",
             "dial_out": false,
+            "groups": ["canary"],
             "connected": true,
             "session": {
                 "mode": "secure",
@@ -146,11 +150,16 @@ fn keys_as_a_table() {
         retired_unix_ms,
         in_use_by: 1,
         compromised,
+        withdrawn: false,
     };
     let text = KeyList(vec![
         key(true, false, 0),
         key(false, false, NOW_MS - 60_000),
         key(false, true, NOW_MS - 60_000),
+        Key {
+            withdrawn: true,
+            ..key(false, false, NOW_MS - 60_000)
+        },
     ])
     .table(now());
     assert_eq!(
@@ -158,7 +167,8 @@ fn keys_as_a_table() {
         "KEY                                    PURPOSE  STATE        MADE         RETIRED    IN USE BY\n\
          3des-00112233445566778899aabbccddeeff  gateway  current      10 days ago             1 gateway\n\
          3des-00112233445566778899aabbccddeeff  gateway  retired      10 days ago  1 min ago  1 gateway\n\
-         3des-00112233445566778899aabbccddeeff  gateway  compromised  10 days ago  1 min ago  1 gateway"
+         3des-00112233445566778899aabbccddeeff  gateway  compromised  10 days ago  1 min ago  1 gateway\n\
+         3des-00112233445566778899aabbccddeeff  gateway  withdrawn    10 days ago  1 min ago  1 gateway"
     );
     assert!(text.lines().all(|line| line.chars().count() <= 100));
 }
@@ -186,23 +196,34 @@ fn a_push_tells_who_is_late_and_the_last_word_of_each_counts() {
             current_key_id: KEY.to_owned(),
             synchronized,
             total: 2,
+            away: 1,
             results,
-            last: false,
+            end: PushEnd::Complete.into(),
+            withdrawn_key_id: "3des-ff".to_owned(),
+            ..SyncProgress::default()
         });
     }
     assert_eq!(
         summary.table(now()),
-        "current gateway key: 3des-00112233445566778899aabbccddeeff\n\
-         1 of 2 enrolled gateways have proved it\n\
+        "gateway key: 3des-00112233445566778899aabbccddeeff\n\
+         1 of 2 enrolled gateways have proved it, 1 away\n\
+         withdrawn: 3des-ff, never sent again\n\
          \n\
-         GATEWAY  STATE                             SEEN     DETAIL\n\
-         db1      away, catches up when it returns  1 h ago"
+         GATEWAY  STATE  SEEN     DETAIL\n\
+         db1      away   1 h ago"
     );
     assert_eq!(
         summary.json(),
         json!({
             "current_key_id": KEY,
+            "withdrawn_key_id": "3des-ff",
+            "end": "complete",
             "synchronized": 1,
+            "away": 1,
+            "pending": 0,
+            "refused": 0,
+            "must_enrol": 0,
+            "not_in_scope": 0,
             "total": 2,
             "gateways": [
                 { "gateway": "db1", "state": "away", "detail": "", "last_seen": "2027-01-15T07:00:00Z" },

@@ -5,6 +5,8 @@
     reason = "helpers of tests, which are to fail where something is amiss"
 )]
 
+mod push;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::Duration;
@@ -15,11 +17,11 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{
     FailureKind, Outcome, Secret, SetPassword, outcome, search_item,
 };
-use portcullis_server::fleet::{Rotation, SyncState};
+use portcullis_server::fleet::{Push, Replaced, Rotation, SyncState};
 use portcullis_server::repository::{Reach, RotateError};
 use support::gateway::{ANSWERS, CUTS, FakeGateway, GIVES_BACK, GIVES_BACK_PLAIN, WAITS};
 use support::proxy::Proxy;
-use support::{PATIENCE, Server, call, last};
+use support::{PATIENCE, Server, call};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -142,12 +144,14 @@ async fn a_rotation_reaches_every_link_and_disturbs_no_call() {
     dialled.begun().await;
 
     let before = server.current_key().await;
-    let progress = server.fleet.rotate(Rotation::default(), PATIENCE).await;
-    let progress = last(progress.unwrap()).await;
+    let progress = server.rotate(Rotation::default()).await;
     let after = server.current_key().await;
     assert_ne!(before, after);
     assert_eq!(progress.current, after);
-    assert_eq!((progress.synchronized, progress.total), (2, 2));
+    assert_eq!(
+        (progress.counts.synchronized, progress.counts.total),
+        (2, 2)
+    );
     for (gateway, name) in [(&dialled, "dialled"), (&dialling, "dialling")] {
         server.until_connected(name).await;
         assert_eq!(gateway.record().active_key_id(), Some(after));
@@ -174,9 +178,11 @@ async fn a_gateway_that_was_away_catches_up() {
         .await;
     let first = gateway.record().active_key_id();
     for _ in 0..3 {
-        let progress = server.fleet.rotate(Rotation::default(), PATIENCE).await;
-        let progress = last(progress.unwrap()).await;
-        assert_eq!((progress.synchronized, progress.total), (0, 1));
+        let progress = server.rotate(Rotation::default()).await;
+        assert_eq!(
+            (progress.counts.synchronized, progress.counts.total),
+            (0, 1)
+        );
         assert_eq!(progress.results[0].state, SyncState::Away);
     }
     assert_eq!(gateway.record().active_key_id(), first);
@@ -184,8 +190,8 @@ async fn a_gateway_that_was_away_catches_up() {
     server.until_connected("host1").await;
     let current = server.current_key().await;
     assert_eq!(gateway.record().active_key_id(), Some(current));
-    let progress = server.fleet.synchronize(PATIENCE).await.unwrap();
-    assert_eq!(last(progress).await.synchronized, 1);
+    let progress = server.synchronize(Push::default()).await;
+    assert_eq!(progress.counts.synchronized, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,9 +202,9 @@ async fn a_rotation_expecting_another_key_changes_nothing() {
         expected_current: Some(current),
         ..Rotation::default()
     };
-    server.fleet.rotate(rotation, PATIENCE).await.unwrap();
+    server.fleet.rotate(rotation).await.unwrap();
     let second = server.current_key().await;
-    let error = server.fleet.rotate(rotation, PATIENCE).await.unwrap_err();
+    let error = server.fleet.rotate(rotation).await.unwrap_err();
     let expected = RotateError::NotCurrent {
         expected: current,
         current: second,
@@ -213,11 +219,10 @@ async fn a_compromised_key_is_refused_at_once() {
     let gateway = enrolled(&server, "host1").await;
     let before = gateway.record().active_key_id();
     let rotation = Rotation {
-        compromised: true,
+        replaced: Replaced::Compromised,
         ..Rotation::default()
     };
-    let progress = server.fleet.rotate(rotation, PATIENCE).await.unwrap();
-    let progress = last(progress).await;
+    let progress = server.rotate(rotation).await;
     assert_eq!(progress.results[0].state, SyncState::MustEnrol);
     assert_eq!(gateway.record().active_key_id(), before);
     let outcome = server.fleet.execute("host1", call("c", ANSWERS)).await;
@@ -259,8 +264,7 @@ async fn a_revoke_ends_also_the_calls_of_a_replaced_link() {
     let fleet = server.fleet.clone();
     let in_flight = tokio::spawn(async move { fleet.execute("host1", call("slow", WAITS)).await });
     gateway.begun().await;
-    let progress = server.fleet.rotate(Rotation::default(), PATIENCE).await;
-    last(progress.unwrap()).await;
+    server.rotate(Rotation::default()).await;
     server.until_connected("host1").await;
     assert!(!in_flight.is_finished());
 
