@@ -4,5 +4,6 @@
 
 pub mod bench;
 pub mod chaos;
+pub mod fleet;
 pub mod harness;
 pub mod simulation;

@@ -1,9 +1,10 @@
-//! Fault runs: `cargo run -p portcullis-tests --bin chaos -- links --kills 100`, `… simulation --seeds 5000`.
+//! Fault runs: `cargo run -p portcullis-tests --bin chaos -- links --kills 100`, `… simulation --seeds 5000`,
+//! `… rotation --gateways 1000`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use portcullis_tests::chaos::links;
+use portcullis_tests::chaos::{links, rotation};
 use portcullis_tests::simulation;
 use serde_json::{Value, json};
 
@@ -31,6 +32,15 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Rotates the gateway key of a fleet of simulated gateways: some away, some dying, one key rolled back.
+    Rotation {
+        /// How many; every second one dials out.
+        #[arg(long, default_value_t = 1000)]
+        gateways: usize,
+        /// Who is away, who dies and when; random where not given, and always printed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Both ends under a fake clock, one world for each seed.
     Simulation {
         /// How many.
@@ -50,6 +60,7 @@ fn main() -> ExitCode {
             gateways,
             seed,
         } => links(kills, gateways, seed, cli.json),
+        Command::Rotation { gateways, seed } => rotation(gateways, seed, cli.json),
         Command::Simulation { seeds, first } => Ok(simulation(seeds, first, cli.json)),
     };
     match kept {
@@ -102,6 +113,53 @@ fn links(
                 "every link came back, every gateway ended on the current key, no call was carried out twice"
             );
         }
+    }
+    Ok(kept)
+}
+
+fn rotation(
+    gateways: usize,
+    seed: Option<u64>,
+    json: bool,
+) -> Result<bool, Box<dyn std::error::Error>> {
+    let plan = rotation::Plan {
+        gateways,
+        seed: seed.unwrap_or_else(rand::random),
+    };
+    eprintln!("seed {}", plan.seed);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let summary = runtime.block_on(rotation::run(&plan, |event| tell(event, json)))?;
+    let kept = summary.broken.is_empty();
+    if json {
+        println!("{}", serde_json::to_string(&summary)?);
+        return Ok(kept);
+    }
+    let [empty, linked, after] = summary.server_kib;
+    println!(
+        "{} gateways, {} away, {} died: enrolled in {} ms; rotation {} ms from the command to the last proof, {} ms with those \
+         that died; those away caught up in {} ms; {} holders of a key rolled back moved on in {} ms; {} a minute took {} ms; \
+         server {empty} KiB, {linked} KiB with all links ({:.1} KiB each), {after} KiB at the end; {:.0} s",
+        summary.gateways,
+        summary.away,
+        summary.crashed,
+        summary.enrolled_ms,
+        summary.rotation_ms,
+        summary.rotation_with_crashed_ms,
+        summary.caught_up_ms,
+        summary.withdrawn_holders,
+        summary.roll_back_ms,
+        summary.per_minute,
+        summary.paced_ms,
+        summary.kib_per_link,
+        summary.seconds
+    );
+    for broken in &summary.broken {
+        println!("BROKEN: {broken}");
+    }
+    if kept {
+        println!(
+            "every reachable gateway ended on the current key, the others were listed exactly and caught up, none went back"
+        );
     }
     Ok(kept)
 }

@@ -2,3 +2,4 @@
 
 pub mod calls;
 pub mod links;
+pub mod rotation;

@@ -1,5 +1,6 @@
 //! The central server, and its admin API.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -246,6 +247,7 @@ impl Admin {
             address: address.to_owned(),
             dial_out: address.is_empty(),
             allow_pairing,
+            ..admin::AddGatewayRequest::default()
         };
         let added = self.gateways().await?.add(request).await?.into_inner();
         let token = added.token.ok_or(HarnessError::Incomplete("token"))?;
@@ -308,7 +310,8 @@ impl Admin {
         .await
     }
 
-    /// Makes a new gateway key and waits until every connected gateway has it, `wait_ms` at most: the last report.
+    /// Makes a new gateway key and waits until every connected gateway has it, `wait_ms` at most: the last report, with
+    /// the last word on each gateway.
     ///
     /// # Errors
     /// [`HarnessError`].
@@ -323,11 +326,17 @@ impl Admin {
             .rotate_gateway(request)
             .await?
             .into_inner();
+        let mut results = BTreeMap::new();
         let mut last = None;
-        while let Some(report) = reports.message().await? {
+        while let Some(mut report) = reports.message().await? {
+            for result in report.results.drain(..) {
+                results.insert(result.gateway.clone(), result);
+            }
             last = Some(report);
         }
-        last.ok_or(HarnessError::Incomplete("report"))
+        let mut last = last.ok_or(HarnessError::Incomplete("report"))?;
+        last.results = results.into_values().collect();
+        Ok(last)
     }
 
     /// Adds a resource.

@@ -118,10 +118,13 @@ async fn after_a_compromise_only_a_new_token_helps() {
         .into_inner();
     let mut last = None;
     while let Some(report) = reports.message().await.unwrap() {
+        for result in &report.results {
+            assert_eq!(result.state(), SyncState::MustEnrol, "{report:?}");
+        }
         last = Some(report);
     }
     let last = last.unwrap();
-    assert_eq!(last.results[0].state(), SyncState::MustEnrol, "{last:?}");
+    assert_eq!((last.must_enrol, last.total), (1, 1), "{last:?}");
     pair.admin
         .gateway_becomes("host1", "cut off", |g| {
             !g.connected && !g.last_error.is_empty()
