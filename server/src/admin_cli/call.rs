@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use data_encoding::HEXLOWER;
-use portcullis_proto::admin::v1::ExecuteRequest;
 use portcullis_proto::admin::v1::calls_client::CallsClient;
+use portcullis_proto::admin::v1::{ExecuteRequest, QueuedCall};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
@@ -32,6 +32,9 @@ pub(super) struct CallArgs {
     /// Your own id for this call, by which logs can be searched: 1 to 128 of A-Z a-z 0-9 . _ : -
     #[arg(long, value_name = "ID")]
     call_id: Option<String>,
+    /// Queue the call: it is sent, once, when there is a link to its gateway. `portcullis call show ID` tells what came of it
+    #[arg(long)]
+    queue: bool,
 }
 
 impl CallArgs {
@@ -40,6 +43,7 @@ impl CallArgs {
         Self {
             timeout,
             call_id: None,
+            queue: false,
         }
     }
 
@@ -50,7 +54,10 @@ impl CallArgs {
 
     /// With an id in any case: the caller's own, or a random one.
     pub(super) fn identified(&self) -> Self {
-        self.with_id(self.call_id.clone().unwrap_or_else(random_call_id))
+        Self {
+            queue: self.queue,
+            ..self.with_id(self.call_id.clone().unwrap_or_else(random_call_id))
+        }
     }
 
     /// With an id that is not the user's to choose.
@@ -58,6 +65,7 @@ impl CallArgs {
         Self {
             timeout: self.timeout,
             call_id: Some(call_id),
+            queue: false,
         }
     }
 }
@@ -98,6 +106,14 @@ impl Caller {
         let changes = changes(&verb);
         let request = self.request(verb, args)?;
         let call_id = call_id_of(&request);
+        if args.queue {
+            let queued = self.client.enqueue(request).await?.into_inner();
+            return Ok(Answer {
+                call_id,
+                detail: None,
+                queued: Some(queued),
+            });
+        }
         match self.client.execute(request).await {
             Ok(outcome) => Answer::from_outcome(outcome.into_inner()),
             Err(status) => Err(match CliError::from(status) {
@@ -119,6 +135,11 @@ impl Caller {
         verb: Verb,
         args: &CallArgs,
     ) -> Result<Streaming<SearchItem>, CliError> {
+        if args.queue {
+            return Err(CliError::usage(
+                "a search is not queued: its answer is wanted now",
+            ));
+        }
         let request = self.request(verb, args)?;
         Ok(self.client.search(request).await?.into_inner())
     }
@@ -166,6 +187,8 @@ impl Caller {
 pub(super) struct Answer {
     pub(super) call_id: String,
     pub(super) detail: Option<Detail>,
+    /// It was not carried out yet, but queued.
+    queued: Option<QueuedCall>,
 }
 
 impl Answer {
@@ -175,6 +198,7 @@ impl Answer {
             Some(OutcomeResult::Done(done)) => Ok(Self {
                 call_id,
                 detail: done.detail,
+                queued: None,
             }),
             Some(OutcomeResult::Failed(failure)) => Err(CliError::CallFailed {
                 call_id,
@@ -199,6 +223,9 @@ impl Answer {
 
     /// Prints what came of it: the detail that came back, or else `sentence`.
     pub(super) fn print(self, context: &Context, sentence: &str) -> Result<(), CliError> {
+        if let Some(queued) = &self.queued {
+            return context.print(queued);
+        }
         context.print(&Printed {
             answer: &self,
             sentence,

@@ -11,6 +11,7 @@ mod input;
 mod key;
 mod object;
 mod policy;
+mod queue;
 mod resource;
 mod run;
 mod status;
@@ -104,6 +105,9 @@ enum Command {
     /// The audit log: who did what, and what came of it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Queued calls: what waits for its gateway, and what came of it
+    #[command(subcommand)]
+    Call(queue::QueueCommand),
     /// Run one of the actions that the gateway's configuration allows
     Run(run::RunArgs),
 }
@@ -149,6 +153,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Account(command) => command.run(context).await,
         Command::Group(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,
+        Command::Call(command) => command.run(context).await,
         Command::Run(args) => args.run(context).await,
     }
 }

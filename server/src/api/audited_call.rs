@@ -88,7 +88,7 @@ impl Drop for AuditedCall {
 }
 
 /// The verb, and the object that it is about: ` account ada`.
-fn describe(call: &Call) -> (&'static str, String) {
+pub(super) fn describe(call: &Call) -> (&'static str, String) {
     let by = |object: Option<&ObjectRef>| {
         let Some(ObjectRef { object_class, by }) = object else {
             return String::new();

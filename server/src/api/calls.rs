@@ -2,8 +2,8 @@
 
 use std::pin::Pin;
 
-use portcullis_proto::admin::v1::ExecuteRequest;
 use portcullis_proto::admin::v1::calls_server::Calls;
+use portcullis_proto::admin::v1::{self as proto, ExecuteRequest};
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{Outcome, SearchItem};
 use tokio_stream::Stream;
@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::audited_call::AuditedCall;
 use super::identity::Caller;
+use super::queued;
 use super::status::{not_found, of_audit, of_password, of_repository};
 use crate::provisioning::{self, DispatchError};
 use crate::serve::Services;
@@ -41,6 +42,34 @@ impl Calls for CallsApi {
             }
             Err(error) => Err(audited.refused(refused(&error)).await),
         }
+    }
+
+    async fn enqueue(
+        &self,
+        request: Request<ExecuteRequest>,
+    ) -> Result<Response<proto::QueuedCall>, Status> {
+        queued::enqueue(&self.0, request).await
+    }
+
+    async fn list_queued(
+        &self,
+        request: Request<proto::ListQueuedRequest>,
+    ) -> Result<Response<proto::ListQueuedResponse>, Status> {
+        queued::list(&self.0, &request.into_inner()).await
+    }
+
+    async fn show_queued(
+        &self,
+        request: Request<proto::ShowQueuedRequest>,
+    ) -> Result<Response<proto::QueuedCall>, Status> {
+        queued::show(&self.0, &request.into_inner().call_id).await
+    }
+
+    async fn cancel_queued(
+        &self,
+        request: Request<proto::CancelQueuedRequest>,
+    ) -> Result<Response<proto::QueuedCall>, Status> {
+        queued::cancel(&self.0, &request.into_inner().call_id).await
     }
 
     async fn search(

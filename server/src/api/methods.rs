@@ -92,6 +92,10 @@ pub(super) const METHODS: &[Method] = &[
     change::<proto::CheckPolicyRequest>("Policy/Check", &[Administrator]),
     own("Calls/Execute", &[Operator]),
     own("Calls/Search", &[Operator]),
+    change::<proto::ExecuteRequest>("Calls/Enqueue", &[Operator]),
+    read("Calls/ListQueued", &[Operator]),
+    read("Calls/ShowQueued", &[Operator]),
+    change::<proto::CancelQueuedRequest>("Calls/CancelQueued", &[Operator]),
 ];
 
 const LOOK: &[Capability] = &[SecurityAdministrator, Administrator, Auditor];

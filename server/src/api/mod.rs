@@ -18,6 +18,7 @@ mod names;
 mod note;
 mod objects;
 mod policy;
+mod queued;
 mod resources;
 mod router;
 mod socket;

@@ -55,6 +55,12 @@ objects! {
     AddResourceRequest: |it| format!("resource {} on gateway {}", it.name, it.gateway);
     SetResourceRequest: |it| format!("resource {}", it.name);
     RemoveResourceRequest: |it| format!("resource {}", it.name);
+    ExecuteRequest: |it| format!(
+        "resource {}, call {}",
+        it.resource,
+        it.call.as_ref().map(|call| call.call_id.as_str()).unwrap_or_default()
+    );
+    CancelQueuedRequest: |it| format!("call {}", it.call_id);
     AddUserRequest: |it| format!("user {}", it.name);
     RemoveUserRequest: |it| format!("user {}", it.name);
     SetUserPasswordRequest: |it| format!("user {}", it.name);

@@ -12,6 +12,8 @@ use portcullis_common::rotation::Policy;
 use portcullis_common::stream::ChannelLimits;
 use serde::Deserialize;
 
+use crate::provisioning::queue::QueueLimits;
+
 use crate::audit;
 pub use capabilities::{Capabilities, Capability, CapabilitySet, Principal};
 
@@ -72,6 +74,8 @@ pub struct Config {
     pub links: Links,
     /// Lifetimes of credentials.
     pub keys: Keys,
+    /// Calls that wait for their gateway.
+    pub calls: Calls,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -179,6 +183,31 @@ impl Keys {
     }
 }
 
+/// `[calls]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Calls {
+    /// How many calls may wait for one gateway.
+    pub queue_limit: u32,
+    /// How long a call may wait.
+    #[serde(deserialize_with = "values::duration")]
+    pub queue_lifetime: Duration,
+    /// How long it is known what came of a queued call.
+    #[serde(deserialize_with = "values::duration")]
+    pub results_kept: Duration,
+}
+
+impl Calls {
+    /// The limits of the queue.
+    pub fn limits(&self) -> QueueLimits {
+        QueueLimits {
+            calls: self.queue_limit,
+            lifetime: self.queue_lifetime,
+            results_kept: self.results_kept,
+        }
+    }
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -278,6 +307,7 @@ struct File {
     channel: Channel,
     links: Links,
     keys: Keys,
+    calls: Calls,
     log: Log,
 }
 
@@ -334,6 +364,7 @@ impl File {
             channel: self.channel,
             links: self.links,
             keys: self.keys,
+            calls: self.calls,
             log: self.log,
         }
     }
@@ -353,6 +384,7 @@ impl Default for File {
             channel: Channel::default(),
             links: Links::default(),
             keys: Keys::default(),
+            calls: Calls::default(),
             log: Log::default(),
         }
     }
@@ -417,6 +449,16 @@ impl Default for Keys {
     }
 }
 
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            queue_limit: 10_000,
+            queue_lifetime: Duration::from_hours(7 * 24),
+            results_kept: Duration::from_hours(90 * 24),
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self {
@@ -474,6 +516,7 @@ mod tests {
             "channel",
             "links",
             "keys",
+            "calls",
             "log",
         ] {
             let head = if section.is_empty() {

@@ -38,21 +38,34 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
-    pub async fn execute(&self, gateway: &str, mut call: Call) -> Result<Outcome, CallError> {
+    pub async fn execute(&self, gateway: &str, call: Call) -> Result<Outcome, CallError> {
+        let call_id = call.call_id.clone();
+        Ok(match self.attempt(gateway, call).await? {
+            Attempt::Ended(outcome) => outcome,
+            Attempt::Unsent(message) => failed(call_id, FailureKind::Unavailable, message),
+        })
+    }
+
+    /// As [`Self::execute`], but tells a call that was certainly not sent from one that failed.
+    ///
+    /// # Errors
+    /// [`CallError::Repository`]: nothing was sent.
+    pub async fn attempt(&self, gateway: &str, mut call: Call) -> Result<Attempt, RepositoryError> {
         let call_id = call.call_id.clone();
         let link = match self.link_for_call(gateway).await {
             Ok(link) => link,
-            Err(CallError::Repository(error)) => return Err(error.into()),
-            Err(error) => return Ok(failed(call_id, FailureKind::Unavailable, error.to_string())),
+            Err(CallError::Repository(error)) => return Err(error),
+            Err(error) => return Ok(Attempt::Unsent(error.to_string())),
         };
         let wait = patience(&call);
         let exporter = link.session().exporter();
         seal_call(exporter, &mut call);
         let answers = Answers::new(exporter, &call_id);
         let answer = async { link.provisioning().execute(call).await };
-        Ok(match timeout(wait, answer).await {
+        Ok(Attempt::Ended(match timeout(wait, answer).await {
             Ok(Ok(outcome)) => checked(outcome.into_inner(), call_id, answers),
             Ok(Err(status)) => match what_is_known(gateway, &status) {
+                Known::Unsent(message) => return Ok(Attempt::Unsent(message)),
                 Known::NothingBegun(failure) => Outcome {
                     call_id,
                     result: Some(outcome::Result::Failed(failure)),
@@ -66,7 +79,7 @@ impl Fleet {
                     wait.as_secs()
                 ),
             ),
-        })
+        }))
     }
 
     /// Carries out a `search`.
@@ -233,6 +246,15 @@ fn why_away(row: Gateway) -> String {
     }
 }
 
+/// What became of an attempt to have a call carried out.
+#[derive(Clone, Debug)]
+pub enum Attempt {
+    /// It came to an end.
+    Ended(Outcome),
+    /// It was certainly not sent, for this reason.
+    Unsent(String),
+}
+
 /// Whether a call may go through a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MayCall {
@@ -245,6 +267,7 @@ pub(super) enum MayCall {
 
 /// What a status leaves to know of its call.
 enum Known {
+    Unsent(String),
     NothingBegun(Failure),
     Nothing(String),
 }
@@ -262,10 +285,9 @@ fn what_is_known(gateway: &str, status: &Status) -> Known {
             .downcast_ref::<SendError>()
             .is_some_and(|error| error.unsent);
         return if unsent {
-            failure(
-                FailureKind::Unavailable,
-                format!("the link to gateway `{gateway}` was lost before the call was sent"),
-            )
+            Known::Unsent(format!(
+                "the link to gateway `{gateway}` was lost before the call was sent"
+            ))
         } else {
             Known::Nothing(format!(
                 "the link to gateway `{gateway}` was lost after the call was sent: look at the resource before the call is made again"
@@ -389,6 +411,7 @@ impl Search {
                 let kind = FailureKind::try_from(failure.kind).unwrap_or(FailureKind::Internal);
                 (failed_end(kind, failure.message), self)
             }
+            Known::Unsent(message) => (failed_end(FailureKind::Unavailable, message), self),
             Known::Nothing(_) => self.incomplete("the link was lost"),
         }
     }

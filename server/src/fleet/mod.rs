@@ -33,6 +33,7 @@ use tokio::time::timeout;
 
 use crate::config::{Config, Links};
 use crate::repository::{Reach, Repository, RepositoryError};
+pub use calls::Attempt;
 pub use pace::{DEFAULT_PER_MINUTE, Pace};
 pub use progress::{
     Progress, ProgressStream, Push, PushEnd, Replaced, Rotation, RotationError, SyncCounts,

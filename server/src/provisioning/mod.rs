@@ -2,6 +2,7 @@
 
 mod outcome;
 mod password;
+pub mod queue;
 
 use std::pin::Pin;
 
@@ -17,6 +18,7 @@ use crate::passwords::PasswordError;
 use crate::repository::RepositoryError;
 use crate::serve::Services;
 use outcome::{Flaw, failed_search, of_call_error};
+use password::Afterwards;
 
 /// Characters of a call id, at most.
 const MAX_CALL_ID: usize = 128;
@@ -60,19 +62,13 @@ pub async fn execute(
     call: Call,
     from_user: Option<&str>,
 ) -> Result<Outcome, DispatchError> {
-    let (gateway, mut call) = make_up(services, resource, call).await?;
-    if let Err(flaw) = check(&mut call, false) {
-        return Ok(flaw.outcome(call.call_id));
-    }
-    let repository = &services.repository;
-    if let Some(user) = from_user {
-        password::fill_in(repository, &mut call, user).await?;
-    }
-    let afterwards = match password::prepare(repository, resource, &call).await {
-        Ok(afterwards) => afterwards,
-        Err(error) => {
-            return outcome::of_password_error(call.call_id, error).map_err(DispatchError::from);
-        }
+    let (gateway, call, afterwards) = match prepare(services, resource, call, from_user).await? {
+        Prepared::Answered(outcome) => return Ok(outcome),
+        Prepared::Ready {
+            gateway,
+            call,
+            afterwards,
+        } => (gateway, *call, afterwards),
     };
     if afterwards.is_nothing() {
         return send(&services.fleet, &gateway, call).await;
@@ -85,6 +81,40 @@ pub async fn execute(
         Ok(outcome)
     });
     sent.await.map_err(|_| DispatchError::Stopping)?
+}
+
+/// A call that is ready to be sent, or already has its outcome.
+enum Prepared {
+    Ready {
+        gateway: String,
+        call: Box<Call>,
+        afterwards: Afterwards,
+    },
+    Answered(Outcome),
+}
+
+async fn prepare(
+    services: &Services,
+    resource: &str,
+    call: Call,
+    from_user: Option<&str>,
+) -> Result<Prepared, DispatchError> {
+    let (gateway, mut call) = make_up(services, resource, call).await?;
+    if let Err(flaw) = check(&mut call, false) {
+        return Ok(Prepared::Answered(flaw.outcome(call.call_id)));
+    }
+    let repository = &services.repository;
+    if let Some(user) = from_user {
+        password::fill_in(repository, &mut call, user).await?;
+    }
+    Ok(match password::prepare(repository, resource, &call).await {
+        Ok(afterwards) => Prepared::Ready {
+            gateway,
+            call: Box::new(call),
+            afterwards,
+        },
+        Err(error) => Prepared::Answered(outcome::of_password_error(call.call_id, error)?),
+    })
 }
 
 async fn send(fleet: &Fleet, gateway: &str, call: Call) -> Result<Outcome, DispatchError> {

@@ -107,6 +107,25 @@ pub(super) fn changes(call: &Call) -> bool {
     )
 }
 
+/// The outcome of a call that the server itself ends.
+pub(super) fn failed_with(call_id: String, kind: FailureKind, message: String) -> Outcome {
+    let failure = Failure {
+        kind: kind.into(),
+        message,
+    };
+    failed(call_id, failure)
+}
+
+/// The outcome of a call of which nobody knows what became.
+pub(super) fn indeterminate(call_id: String, message: &str) -> Outcome {
+    Outcome {
+        call_id,
+        result: Some(OutcomeResult::Indeterminate(Indeterminate {
+            message: message.to_owned(),
+        })),
+    }
+}
+
 fn failed(call_id: String, failure: Failure) -> Outcome {
     Outcome {
         call_id,

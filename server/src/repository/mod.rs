@@ -19,6 +19,7 @@ mod password_policy;
 mod policy_words;
 mod protected_type;
 mod protection;
+mod queued_calls;
 mod registration_row;
 mod resources;
 mod schema;
@@ -48,6 +49,7 @@ pub use password_policy::{PasswordPolicies, PasswordPolicy};
 pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
+pub use queued_calls::{Dispatched, Enqueued, NewQueuedCall, QueuedCall, QueuedCalls, QueuedState};
 pub use resources::{Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
@@ -91,6 +93,11 @@ impl Repository {
     /// The resources that calls are about.
     pub const fn resources(&self) -> Resources<'_> {
         Resources::new(self)
+    }
+
+    /// Calls that wait for their gateway.
+    pub const fn queued_calls(&self) -> QueuedCalls<'_> {
+        QueuedCalls::new(self)
     }
 
     /// The people of the identity system.

@@ -3,10 +3,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Transaction};
 
+use crate::clock;
+
 use super::registration_row::{from_sql_millis, to_sql_millis};
 use zeroize::Zeroizing;
 
-use super::{Place, ProtectedType, Repository, RepositoryError, password_history, sealed_values};
+use super::{
+    Place, ProtectedType, Repository, RepositoryError, password_history, queued_calls,
+    sealed_values,
+};
 
 /// A resource: a connector of a gateway, with settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +189,7 @@ impl<'a> Resources<'a> {
             .await
     }
 
-    /// Removes one, with its secret settings and the password history of its accounts.
+    /// Removes one, with its secret settings and the password history of its accounts. Queued calls that wait for it are cancelled.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is none of that name.
@@ -198,7 +203,8 @@ impl<'a> Resources<'a> {
                     _ => {
                         let kind = ProtectedType::ResourcePassword;
                         sealed_values::remove_of_owner(transaction, kind, name.as_bytes())?;
-                        password_history::remove_of_resource(transaction, &name)
+                        password_history::remove_of_resource(transaction, &name)?;
+                        queued_calls::cancel_of_resource(transaction, &name, clock::now())
                     }
                 }
             })

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0005_protection.sql"),
     include_str!("schema/0006_tasks.sql"),
     include_str!("schema/0007_passwords.sql"),
+    include_str!("schema/0008_queued_calls.sql"),
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), RepositoryError> {

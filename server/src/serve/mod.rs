@@ -24,6 +24,7 @@ use crate::fleet::{self, Fleet};
 use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
 use crate::keys::{KeyManager, KeyringError};
+use crate::provisioning::queue::CallQueue;
 use crate::repository::{Repository, RepositoryError};
 use crate::tasks::{Tasks, Work};
 use lock::{DataDirLock, LockError};
@@ -49,6 +50,8 @@ pub struct Services {
     pub fleet: Fleet,
     /// Long work.
     pub tasks: Tasks,
+    /// The calls that wait for their gateway.
+    pub queue: CallQueue,
     /// Limits of rotation.
     pub policy: Policy,
     /// How long a new enrolment token is valid.
@@ -158,6 +161,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         capabilities: config.capabilities.clone(),
         fleet: fleet.clone(),
         tasks: tasks.clone(),
+        queue: CallQueue::new(config.calls.limits()),
         policy: config.keys.policy(),
         token_lifetime: config.keys.token_lifetime,
         pairing_lifetime: config.keys.pairing_lifetime,
@@ -167,7 +171,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         // Whoever watches one would keep the API from ending.
         tasks.stop().await;
     };
+    let queue = tokio::spawn(services.queue.clone().run(services.clone()));
     let served = api::serve(socket, services, shutdown).await;
+    queue.abort();
     tasks.stop().await;
     fleet.stop().await;
     audit.close().await;

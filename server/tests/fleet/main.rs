@@ -6,6 +6,7 @@
 )]
 
 mod push;
+mod queue;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -279,3 +279,26 @@ fn an_action_takes_arguments_as_text_or_typed() {
         Some(Kind::Text("ann".to_owned()))
     );
 }
+
+#[test]
+fn a_queued_call_is_answered_with_its_place_in_the_queue() {
+    let fake = Fake::start();
+    let done = fake.run(&[
+        "account",
+        "delete",
+        "ldap",
+        "ada",
+        "--queue",
+        "--call-id",
+        "c1",
+        "--output",
+        "json",
+    ]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let queued = done.json();
+    assert_eq!(queued["call_id"], "c1");
+    assert_eq!(queued["state"], "waiting");
+    let refused = fake.run(&["account", "list", "ldap", "--queue"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.err.contains("not queued"), "{refused:?}");
+}

@@ -7,8 +7,11 @@ use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use portcullis_proto::admin::v1::ExecuteRequest;
 use portcullis_proto::admin::v1::calls_server::{Calls, CallsServer};
+use portcullis_proto::admin::v1::{
+    CancelQueuedRequest, ExecuteRequest, ListQueuedRequest, ListQueuedResponse, QueuedCall,
+    QueuedState, ShowQueuedRequest,
+};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
 use portcullis_proto::gateway::v1::object_ref::By;
@@ -248,6 +251,44 @@ impl Calls for FakeCalls {
             })),
             None => std::future::pending().await,
         }
+    }
+
+    async fn enqueue(
+        &self,
+        request: Request<ExecuteRequest>,
+    ) -> Result<Response<QueuedCall>, Status> {
+        let ExecuteRequest { resource, call, .. } = request.into_inner();
+        let call = call.unwrap();
+        let queued = QueuedCall {
+            call_id: call.call_id.clone(),
+            resource,
+            summary: "delete, account ada".to_owned(),
+            state: QueuedState::Waiting.into(),
+            ..QueuedCall::default()
+        };
+        self.state.lock().unwrap().calls.push(call);
+        Ok(Response::new(queued))
+    }
+
+    async fn list_queued(
+        &self,
+        _: Request<ListQueuedRequest>,
+    ) -> Result<Response<ListQueuedResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn show_queued(
+        &self,
+        _: Request<ShowQueuedRequest>,
+    ) -> Result<Response<QueuedCall>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn cancel_queued(
+        &self,
+        _: Request<CancelQueuedRequest>,
+    ) -> Result<Response<QueuedCall>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
     async fn search(

@@ -8,6 +8,7 @@ mod key;
 mod key_status;
 pub(super) mod object;
 mod policy;
+mod queued_call;
 mod resource;
 pub(super) mod schema;
 mod status;
@@ -30,6 +31,7 @@ pub(super) use resource::ResourceList;
 pub(super) use sync::{SyncSummary, sync_line};
 pub(super) use task::{StartedView, TaskList};
 
+pub(super) use queued_call::QueuedCallList;
 pub(super) use user::UserList;
 
 pub(super) use gateway::gateway_json;

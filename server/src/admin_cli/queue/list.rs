@@ -1,0 +1,34 @@
+//! `portcullis call list`
+
+use clap::Args;
+use portcullis_proto::admin::v1::ListQueuedRequest;
+
+use crate::admin_cli::context::Context;
+use crate::admin_cli::error::CliError;
+use crate::admin_cli::view::QueuedCallList;
+
+#[derive(Debug, Args)]
+pub(in crate::admin_cli) struct ListArgs {
+    /// Those that have ended, too
+    #[arg(long)]
+    all: bool,
+}
+
+impl ListArgs {
+    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let mut client = context.calls().await?;
+        let mut calls = Vec::new();
+        let mut request = ListQueuedRequest {
+            all: self.all,
+            ..ListQueuedRequest::default()
+        };
+        loop {
+            let page = client.list_queued(request).await?.into_inner();
+            calls.extend(page.calls);
+            match calls.last() {
+                Some(last) if page.more => request.after = last.sequence,
+                _ => return context.print(&QueuedCallList(calls)),
+            }
+        }
+    }
+}

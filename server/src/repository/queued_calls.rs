@@ -1,0 +1,649 @@
+use portcullis_common::rotation::UnixMillis;
+use rusqlite::{OptionalExtension, Row, Transaction};
+use zeroize::Zeroizing;
+
+use super::registration_row::{from_sql_millis, to_sql_millis};
+use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, sealed_values};
+
+/// How a queued call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueuedState {
+    /// It waits for a link to its gateway.
+    Waiting,
+    /// It is about to be sent, or was: it is never sent again.
+    Dispatched,
+    /// It was carried out.
+    Done,
+    /// It was not.
+    Failed,
+    /// Nobody knows.
+    Indeterminate,
+    /// Somebody took it back before it was dispatched.
+    Cancelled,
+    /// No link came in time.
+    Expired,
+}
+
+impl QueuedState {
+    const ALL: [Self; 7] = [
+        Self::Waiting,
+        Self::Dispatched,
+        Self::Done,
+        Self::Failed,
+        Self::Indeterminate,
+        Self::Cancelled,
+        Self::Expired,
+    ];
+
+    const fn number(self) -> u8 {
+        self as u8
+    }
+
+    fn from_number(number: u8) -> Result<Self, RepositoryError> {
+        let found = Self::ALL.get(usize::from(number)).copied();
+        found.ok_or_else(|| RepositoryError::damaged("state of a queued call"))
+    }
+}
+
+/// A queued call without its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedCall {
+    /// Grows with each call queued.
+    pub sequence: i64,
+    /// Its id, unique among queued calls.
+    pub call_id: String,
+    /// The resource that it is about.
+    pub resource: String,
+    /// The verb and the object, for people.
+    pub summary: String,
+    /// How it stands.
+    pub state: QueuedState,
+    /// When it was queued.
+    pub queued: UnixMillis,
+    /// When it fails, unless it was dispatched by then.
+    pub expires: UnixMillis,
+    /// When it was dispatched last.
+    pub dispatched: Option<UnixMillis>,
+    /// When it ended.
+    pub ended: Option<UnixMillis>,
+    /// What came of it, encoded; `None`: nothing has.
+    pub outcome: Option<Vec<u8>>,
+}
+
+/// A call about to be queued.
+#[derive(Clone, Debug)]
+pub struct NewQueuedCall {
+    /// Its id.
+    pub call_id: String,
+    /// The resource that it is about.
+    pub resource: String,
+    /// The verb and the object, for people.
+    pub summary: String,
+    /// All that is to be sent, encoded.
+    pub payload: Zeroizing<Vec<u8>>,
+    /// When it was queued.
+    pub queued: UnixMillis,
+    /// When it is to fail.
+    pub expires: UnixMillis,
+}
+
+/// What became of queueing a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is in the queue.
+    New(QueuedCall),
+    /// One of its id was there already: nothing has changed.
+    Existing(QueuedCall),
+    /// So many wait for this gateway that no more are taken: nothing has changed.
+    Full {
+        /// The gateway.
+        gateway: String,
+    },
+}
+
+/// A call that was just marked as dispatched.
+#[derive(Clone, Debug)]
+pub struct Dispatched {
+    /// The call.
+    pub call: QueuedCall,
+    /// All that is to be sent, encoded.
+    pub payload: Result<Zeroizing<Vec<u8>>, OpenError>,
+}
+
+/// The queue of calls: in the order of their resources, each sent at most once.
+#[derive(Clone, Copy, Debug)]
+pub struct QueuedCalls<'a> {
+    repository: &'a Repository,
+}
+
+const COLUMNS: &str = "sequence, call_id, resource, summary, state, queued_ms, expires_ms, dispatched_ms, ended_ms, outcome";
+
+impl<'a> QueuedCalls<'a> {
+    pub(super) const fn new(repository: &'a Repository) -> Self {
+        Self { repository }
+    }
+
+    /// Queues a call, provided that fewer than `limit` wait for its gateway.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] where there is no such resource.
+    pub async fn enqueue(
+        &self,
+        new: NewQueuedCall,
+        limit: u32,
+    ) -> Result<Enqueued, RepositoryError> {
+        let sealer = &self.repository.sealer;
+        let sealed = sealer.seal(&place(&new.call_id), &new.payload);
+        self.repository
+            .database
+            .write(move |transaction| {
+                if let Some(existing) = find(transaction, &new.call_id)? {
+                    return Ok(Enqueued::Existing(existing));
+                }
+                let gateway: String = transaction
+                    .query_row(
+                        "SELECT gateway FROM resources WHERE name = ?1",
+                        [&new.resource],
+                        |row| row.get(0),
+                    )
+                    .optional()?
+                    .ok_or_else(|| RepositoryError::NotFound {
+                        kind: "resource",
+                        name: new.resource.clone(),
+                    })?;
+                let waiting: u32 = transaction
+                    .prepare_cached(
+                        "SELECT count(*) FROM queued_calls q JOIN resources r ON r.name = q.resource
+                         WHERE q.state < 2 AND r.gateway = ?1",
+                    )?
+                    .query_row([&gateway], |row| row.get(0))?;
+                if waiting >= limit {
+                    return Ok(Enqueued::Full { gateway });
+                }
+                transaction.execute(
+                    "INSERT INTO queued_calls (call_id, resource, summary, state, queued_ms, expires_ms)
+                     VALUES (?1, ?2, ?3, 0, ?4, ?5)",
+                    (
+                        &new.call_id,
+                        &new.resource,
+                        &new.summary,
+                        to_sql_millis(new.queued),
+                        to_sql_millis(new.expires),
+                    ),
+                )?;
+                sealed_values::put(transaction, &place(&new.call_id), &sealed)?;
+                require(transaction, &new.call_id).map(Enqueued::New)
+            })
+            .await
+    }
+
+    /// The call of that id; `None`: none was queued, or it ended so long ago that it was forgotten.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn find(&self, call_id: &str) -> Result<Option<QueuedCall>, RepositoryError> {
+        let call_id = call_id.to_owned();
+        self.repository
+            .database
+            .read(move |transaction| find(transaction, &call_id))
+            .await
+    }
+
+    /// The first `limit` calls after `after`, in the order in which they were queued: all, or those that have not ended.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn list(
+        &self,
+        all: bool,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<QueuedCall>, RepositoryError> {
+        self.repository
+            .database
+            .read(move |transaction| {
+                let mut statement = transaction.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM queued_calls WHERE sequence > ?1 AND (?2 OR state < 2)
+                     ORDER BY sequence LIMIT ?3"
+                ))?;
+                let mut rows = statement.query((after, all, limit))?;
+                let mut calls = Vec::new();
+                while let Some(row) = rows.next()? {
+                    calls.push(read(row)?);
+                }
+                Ok(calls)
+            })
+            .await
+    }
+
+    /// Takes back a call that still waits. Gives it as it then is: where it was dispatched or had ended, as it was.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] where there is none of that id.
+    pub async fn cancel(
+        &self,
+        call_id: &str,
+        now: UnixMillis,
+    ) -> Result<QueuedCall, RepositoryError> {
+        let call_id = call_id.to_owned();
+        self.repository
+            .database
+            .write(move |transaction| {
+                if require(transaction, &call_id)?.state == QueuedState::Waiting {
+                    end(transaction, &call_id, QueuedState::Cancelled, None, now)?;
+                }
+                require(transaction, &call_id)
+            })
+            .await
+    }
+
+    /// The gateways for which calls wait.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn awaited_gateways(&self) -> Result<Vec<String>, RepositoryError> {
+        self.repository
+            .database
+            .read(|transaction| {
+                Ok(transaction
+                    .prepare_cached(
+                        "SELECT DISTINCT r.gateway FROM queued_calls q JOIN resources r ON r.name = q.resource
+                         WHERE q.state = 0",
+                    )?
+                    .query_map([], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Marks the first call for a gateway as dispatched whose resource has no earlier one waiting or under way.
+    /// One whose server key is not here waits on. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: it was not marked.
+    pub async fn dispatch(
+        &self,
+        gateway: &str,
+        now: UnixMillis,
+    ) -> Result<Option<Dispatched>, RepositoryError> {
+        let gateway = gateway.to_owned();
+        let sealer = self.repository.sealer.clone();
+        self.repository
+            .database
+            .write(move |transaction| {
+                for call_id in first_of_each_resource(transaction, &gateway)? {
+                    let sealed = sealed_values::find(transaction, &place(&call_id))?
+                        .ok_or_else(|| RepositoryError::damaged("payload of a queued call"))?;
+                    if !sealer.holds_key_of(&sealed) {
+                        continue;
+                    }
+                    transaction
+                        .prepare_cached(
+                            "UPDATE queued_calls SET state = 1, dispatched_ms = ?2 WHERE call_id = ?1",
+                        )?
+                        .execute((&call_id, to_sql_millis(now)))?;
+                    return Ok(Some(Dispatched {
+                        call: require(transaction, &call_id)?,
+                        payload: sealer.open(&place(&call_id), &sealed),
+                    }));
+                }
+                Ok(None)
+            })
+            .await
+    }
+
+    /// Has a call wait again that was dispatched and certainly not sent.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn put_back(&self, call_id: &str) -> Result<(), RepositoryError> {
+        let call_id = call_id.to_owned();
+        self.repository
+            .database
+            .write(move |transaction| {
+                transaction.execute(
+                    "UPDATE queued_calls SET state = 0, dispatched_ms = NULL WHERE call_id = ?1 AND state = 1",
+                    [&call_id],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Records what came of a call that was dispatched, and erases its payload.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn end(
+        &self,
+        call_id: &str,
+        state: QueuedState,
+        outcome: Vec<u8>,
+        now: UnixMillis,
+    ) -> Result<(), RepositoryError> {
+        let call_id = call_id.to_owned();
+        self.repository
+            .database
+            .write(move |transaction| end(transaction, &call_id, state, Some(&outcome), now))
+            .await
+    }
+
+    /// The ids of those that are dispatched without an outcome.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn dispatched(&self) -> Result<Vec<String>, RepositoryError> {
+        self.repository
+            .database
+            .read(|transaction| {
+                Ok(transaction
+                    .prepare_cached("SELECT call_id FROM queued_calls WHERE state = 1")?
+                    .query_map([], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Ends what waits beyond its time, and forgets what ended before `forget`. Gives when the next one expires.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn expire(
+        &self,
+        now: UnixMillis,
+        forget: UnixMillis,
+    ) -> Result<Option<UnixMillis>, RepositoryError> {
+        self.repository
+            .database
+            .write(move |transaction| {
+                let expired = transaction
+                    .prepare_cached(
+                        "SELECT call_id FROM queued_calls WHERE state = 0 AND expires_ms <= ?1",
+                    )?
+                    .query_map([to_sql_millis(now)], |row| row.get(0))?
+                    .collect::<Result<Vec<String>, _>>()?;
+                for call_id in &expired {
+                    end(transaction, call_id, QueuedState::Expired, None, now)?;
+                }
+                transaction
+                    .prepare_cached("DELETE FROM queued_calls WHERE state > 1 AND ended_ms < ?1")?
+                    .execute([to_sql_millis(forget)])?;
+                let next: Option<i64> = transaction
+                    .prepare_cached("SELECT min(expires_ms) FROM queued_calls WHERE state = 0")?
+                    .query_row([], |row| row.get(0))?;
+                Ok(next.map(from_sql_millis))
+            })
+            .await
+    }
+}
+
+/// Ends what waits for a resource that is removed.
+pub(super) fn cancel_of_resource(
+    transaction: &Transaction<'_>,
+    resource: &str,
+    now: UnixMillis,
+) -> Result<(), RepositoryError> {
+    let waiting = transaction
+        .prepare_cached("SELECT call_id FROM queued_calls WHERE state = 0 AND resource = ?1")?
+        .query_map([resource], |row| row.get(0))?
+        .collect::<Result<Vec<String>, _>>()?;
+    for call_id in &waiting {
+        end(transaction, call_id, QueuedState::Cancelled, None, now)?;
+    }
+    Ok(())
+}
+
+fn first_of_each_resource(
+    transaction: &Transaction<'_>,
+    gateway: &str,
+) -> Result<Vec<String>, RepositoryError> {
+    Ok(transaction
+        .prepare_cached(
+            "SELECT q.call_id FROM resources r JOIN queued_calls q ON q.resource = r.name
+             WHERE r.gateway = ?1 AND q.state = 0
+               AND q.sequence = (SELECT min(o.sequence) FROM queued_calls o WHERE o.resource = r.name AND o.state < 2)
+             ORDER BY q.sequence",
+        )?
+        .query_map([gateway], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+fn end(
+    transaction: &Transaction<'_>,
+    call_id: &str,
+    state: QueuedState,
+    outcome: Option<&[u8]>,
+    now: UnixMillis,
+) -> Result<(), RepositoryError> {
+    transaction
+        .prepare_cached(
+            "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4 WHERE call_id = ?1 AND state < 2",
+        )?
+        .execute((call_id, state.number(), outcome, to_sql_millis(now)))?;
+    sealed_values::remove(transaction, &place(call_id))
+}
+
+fn find(
+    transaction: &Transaction<'_>,
+    call_id: &str,
+) -> Result<Option<QueuedCall>, RepositoryError> {
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM queued_calls WHERE call_id = ?1"
+    ))?;
+    let mut rows = statement.query([call_id])?;
+    rows.next()?.map(read).transpose()
+}
+
+fn require(transaction: &Transaction<'_>, call_id: &str) -> Result<QueuedCall, RepositoryError> {
+    find(transaction, call_id)?.ok_or_else(|| RepositoryError::NotFound {
+        kind: "call",
+        name: call_id.to_owned(),
+    })
+}
+
+fn read(row: &Row<'_>) -> Result<QueuedCall, RepositoryError> {
+    Ok(QueuedCall {
+        sequence: row.get(0)?,
+        call_id: row.get(1)?,
+        resource: row.get(2)?,
+        summary: row.get(3)?,
+        state: QueuedState::from_number(row.get(4)?)?,
+        queued: from_sql_millis(row.get(5)?),
+        expires: from_sql_millis(row.get(6)?),
+        dispatched: row.get::<_, Option<i64>>(7)?.map(from_sql_millis),
+        ended: row.get::<_, Option<i64>>(8)?.map(from_sql_millis),
+        outcome: row.get(9)?,
+    })
+}
+
+const fn place(call_id: &str) -> Place<'_> {
+    Place {
+        kind: ProtectedType::QueuedCall,
+        owner: call_id.as_bytes(),
+        field: "payload",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_common::id::KeyKind;
+
+    use super::super::tests::{Fixture, NOW, registration};
+    use super::super::{Reach, Resource};
+    use super::*;
+
+    const LATER: UnixMillis = UnixMillis(NOW.0 + 100);
+
+    async fn fixture() -> Fixture {
+        let fixture = Fixture::new().await;
+        let repository = &fixture.repository;
+        for gateway in ["g1", "g2"] {
+            let token = registration(KeyKind::Tdes);
+            let gateways = repository.gateways();
+            gateways
+                .add(gateway, Reach::DialOut, &token, NOW)
+                .await
+                .unwrap();
+        }
+        for (name, gateway) in [("a", "g1"), ("b", "g1"), ("c", "g2")] {
+            let resource = Resource {
+                name: name.to_owned(),
+                gateway: gateway.to_owned(),
+                connector: "c".to_owned(),
+                settings: std::collections::BTreeMap::new(),
+                secret_settings: std::collections::BTreeSet::new(),
+                created: NOW,
+            };
+            repository.resources().add(resource).await.unwrap();
+        }
+        fixture
+    }
+
+    fn new(call_id: &str, resource: &str) -> NewQueuedCall {
+        NewQueuedCall {
+            call_id: call_id.to_owned(),
+            resource: resource.to_owned(),
+            summary: "delete account ada".to_owned(),
+            payload: Zeroizing::new(format!("payload of {call_id}").into_bytes()),
+            queued: NOW,
+            expires: LATER,
+        }
+    }
+
+    async fn enqueue(fixture: &Fixture, call_id: &str, resource: &str) -> Enqueued {
+        let calls = fixture.repository.queued_calls();
+        calls.enqueue(new(call_id, resource), 3).await.unwrap()
+    }
+
+    async fn dispatch(fixture: &Fixture, gateway: &str) -> Option<String> {
+        let calls = fixture.repository.queued_calls();
+        let dispatched = calls.dispatch(gateway, NOW).await.unwrap()?;
+        let payload = dispatched.payload.unwrap();
+        let call_id = dispatched.call.call_id;
+        assert_eq!(**payload, *format!("payload of {call_id}").as_bytes());
+        Some(call_id)
+    }
+
+    async fn payloads(fixture: &Fixture) -> u64 {
+        let values = fixture.repository.database().sealed_values();
+        let counts = values.counts().await.unwrap();
+        let queued = counts
+            .iter()
+            .filter(|it| it.kind == ProtectedType::QueuedCall);
+        queued.map(|it| it.values).sum()
+    }
+
+    async fn state(fixture: &Fixture, call_id: &str) -> QueuedState {
+        let calls = fixture.repository.queued_calls();
+        calls.find(call_id).await.unwrap().unwrap().state
+    }
+
+    #[tokio::test]
+    async fn calls_of_one_resource_go_one_after_the_other() {
+        let fixture = fixture().await;
+        let calls = fixture.repository.queued_calls();
+        for (call_id, resource) in [("1", "a"), ("2", "a"), ("3", "b"), ("4", "c")] {
+            let queued = enqueue(&fixture, call_id, resource).await;
+            assert!(matches!(queued, Enqueued::New(_)), "{queued:?}");
+        }
+        let mut gateways = calls.awaited_gateways().await.unwrap();
+        gateways.sort_unstable();
+        assert_eq!(gateways, ["g1", "g2"]);
+        assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+        assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("3"));
+        assert_eq!(dispatch(&fixture, "g1").await, None);
+        calls.put_back("1").await.unwrap();
+        assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+        calls
+            .end("1", QueuedState::Done, b"done".to_vec(), LATER)
+            .await
+            .unwrap();
+        assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
+        assert_eq!(payloads(&fixture).await, 3);
+        let ended = calls.find("1").await.unwrap().unwrap();
+        assert_eq!(ended.outcome.as_deref(), Some(&b"done"[..]));
+        assert_eq!((ended.state, ended.ended), (QueuedState::Done, Some(LATER)));
+        let mut open = calls.dispatched().await.unwrap();
+        open.sort_unstable();
+        assert_eq!(open, ["2", "3"]);
+    }
+
+    #[tokio::test]
+    async fn the_same_id_again_is_the_same_call_and_a_full_queue_takes_no_more() {
+        let fixture = fixture().await;
+        for call_id in ["1", "2", "3"] {
+            enqueue(&fixture, call_id, "a").await;
+        }
+        let again = enqueue(&fixture, "2", "b").await;
+        assert!(
+            matches!(&again, Enqueued::Existing(call) if call.resource == "a"),
+            "{again:?}"
+        );
+        let gateway = "g1".to_owned();
+        assert_eq!(
+            enqueue(&fixture, "4", "b").await,
+            Enqueued::Full { gateway }
+        );
+        assert!(matches!(
+            enqueue(&fixture, "4", "c").await,
+            Enqueued::New(_)
+        ));
+        let calls = fixture.repository.queued_calls();
+        let error = calls.enqueue(new("5", "nowhere"), 3).await.unwrap_err();
+        assert!(matches!(error, RepositoryError::NotFound { .. }), "{error}");
+        assert_eq!(payloads(&fixture).await, 4);
+    }
+
+    #[tokio::test]
+    async fn what_is_cancelled_expired_or_without_its_resource_leaves_no_payload() {
+        let fixture = fixture().await;
+        let calls = fixture.repository.queued_calls();
+        for (call_id, resource) in [("1", "a"), ("2", "a"), ("3", "b")] {
+            enqueue(&fixture, call_id, resource).await;
+        }
+        assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+        // Under way: not to be taken back any more.
+        let kept = calls.cancel("1", NOW).await.unwrap();
+        assert_eq!(kept.state, QueuedState::Dispatched);
+        let cancelled = calls.cancel("2", NOW).await.unwrap();
+        assert_eq!(cancelled.state, QueuedState::Cancelled);
+        fixture.repository.resources().remove("b").await.unwrap();
+        assert_eq!(state(&fixture, "3").await, QueuedState::Cancelled);
+        assert_eq!(payloads(&fixture).await, 1);
+
+        enqueue(&fixture, "4", "c").await;
+        let next = calls.expire(NOW, UnixMillis(0)).await.unwrap();
+        assert_eq!(next, Some(LATER));
+        assert_eq!(calls.expire(LATER, UnixMillis(0)).await.unwrap(), None);
+        assert_eq!(state(&fixture, "4").await, QueuedState::Expired);
+        assert_eq!(state(&fixture, "1").await, QueuedState::Dispatched);
+        assert_eq!(payloads(&fixture).await, 1);
+
+        let list = async |all| {
+            let calls = calls.list(all, 0, 10).await.unwrap();
+            calls
+                .into_iter()
+                .map(|call| call.call_id)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(list(true).await, ["1", "2", "3", "4"]);
+        assert_eq!(list(false).await, ["1"]);
+        calls.expire(LATER, LATER.plus(1)).await.unwrap();
+        // The resource was removed just now, long after this test's time.
+        assert_eq!(list(true).await, ["1", "3"]);
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_server_key_is_away_waits_for_it_and_holds_up_no_other_resource() {
+        let fixture = fixture().await;
+        enqueue(&fixture, "1", "a").await;
+        let away = fixture.change_server_key().await;
+        enqueue(&fixture, "2", "b").await;
+        let key = fixture.keyring.key(away).unwrap();
+        assert!(fixture.keyring.remove(away));
+        assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
+        assert_eq!(dispatch(&fixture, "g1").await, None);
+        fixture.keyring.add(away, key);
+        assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+    }
+}

@@ -1,0 +1,212 @@
+//! Queued calls over real links.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use portcullis_common::id::{GatewayId, KeyKind};
+use portcullis_common::rotation::{EnrolmentToken, Registration};
+use portcullis_server::audit::AuditLog;
+use portcullis_server::clock;
+use portcullis_server::config::Config;
+use portcullis_server::fleet::{Fleet, Settings};
+use portcullis_server::provisioning::queue::{CallQueue, QueueError, QueueLimits};
+use portcullis_server::repository::{ProtectedType, QueuedCall, QueuedState, Reach, Resource};
+use portcullis_server::serve::{Services, Unlocked, init};
+use portcullis_server::tasks::{Tasks, Work};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::support::gateway::{ANSWERS, CUTS, FakeGateway};
+use crate::support::{PATIENCE, call};
+
+struct Fixture {
+    _folder: tempfile::TempDir,
+    services: Services,
+    gateway: FakeGateway,
+    address: std::net::SocketAddr,
+}
+
+impl Fixture {
+    /// A server with one gateway, which is away, and resources named after what their connector does.
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "data_dir = {:?}\n[links]\nbackoff_min = \"100ms\"\nbackoff_max = \"200ms\"\n",
+            folder.path().join("data")
+        );
+        let config = Config::parse(&text, "test.toml".as_ref()).unwrap();
+        init::init(&config).await.unwrap();
+        let Unlocked {
+            server_id,
+            repository,
+            keys,
+        } = Unlocked::open(&config).await.unwrap();
+        let audit = AuditLog::open(&repository, server_id, &config.audit)
+            .await
+            .unwrap();
+        let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
+        let limits = QueueLimits {
+            calls: 3,
+            lifetime: Duration::from_secs(3_600),
+            results_kept: Duration::from_secs(3_600),
+        };
+        let services = Services {
+            server_id,
+            started: clock::now(),
+            capabilities: config.capabilities.clone(),
+            tasks: Tasks::new(Work {
+                repository: repository.clone(),
+                keys: keys.clone(),
+                fleet: fleet.clone(),
+                audit: audit.clone(),
+            }),
+            audit,
+            fleet,
+            repository,
+            keys,
+            queue: CallQueue::new(limits),
+            policy: config.keys.policy(),
+            token_lifetime: config.keys.token_lifetime,
+            pairing_lifetime: config.keys.pairing_lifetime,
+        };
+        let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = reserved.local_addr().unwrap();
+        drop(reserved);
+        let (now, mut rng) = (clock::now(), rand::rng());
+        let token = EnrolmentToken::random(GatewayId::random(&mut rng), KeyKind::Tdes, &mut rng);
+        let registration = Registration::new(&token, now.plus(3_600_000), None);
+        let reach = Reach::Address(address.to_string());
+        let gateways = services.repository.gateways();
+        gateways
+            .add("host1", reach, &registration, now)
+            .await
+            .unwrap();
+        for connector in [ANSWERS, CUTS] {
+            let resource = Resource {
+                name: connector.to_owned(),
+                gateway: "host1".to_owned(),
+                connector: connector.to_owned(),
+                settings: BTreeMap::new(),
+                secret_settings: BTreeSet::new(),
+                created: now,
+            };
+            services.repository.resources().add(resource).await.unwrap();
+        }
+        Self {
+            _folder: folder,
+            services,
+            gateway: FakeGateway::with_token(&token),
+            address,
+        }
+    }
+
+    fn run(&self) {
+        let services = self.services.clone();
+        tokio::spawn(services.queue.clone().run(services));
+    }
+
+    async fn bring_up(&self) {
+        self.gateway.listen(self.address).await;
+        self.services.fleet.wake("host1");
+    }
+
+    async fn enqueue(&self, id: &str, resource: &str) -> Result<QueuedCall, QueueError> {
+        let summary = "test".to_owned();
+        let call = call(id, "");
+        let queue = &self.services.queue;
+        queue
+            .enqueue(&self.services, resource, call, None, summary)
+            .await
+    }
+
+    async fn state(&self, id: &str) -> QueuedState {
+        let queued = self.services.repository.queued_calls();
+        queued.find(id).await.unwrap().unwrap().state
+    }
+
+    async fn until(&self, id: &str, state: QueuedState) {
+        let wait = async {
+            while self.state(id).await != state {
+                // What is stored changes without notice.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = timeout(PATIENCE, wait).await;
+        assert!(waited.is_ok(), "{id} is {:?}", self.state(id).await);
+    }
+
+    async fn payloads(&self) -> u64 {
+        let values = self.services.repository.database().sealed_values();
+        let counts = values.counts().await.unwrap();
+        let queued = counts
+            .iter()
+            .filter(|it| it.kind == ProtectedType::QueuedCall);
+        queued.map(|it| it.values).sum()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queued_call_waits_for_its_link_and_is_sent_once() {
+    let fixture = Fixture::start().await;
+    fixture.run();
+    for id in ["1", "2", "1"] {
+        fixture.enqueue(id, ANSWERS).await.unwrap();
+    }
+    assert_eq!(fixture.state("1").await, QueuedState::Waiting);
+    assert_eq!(fixture.payloads().await, 2);
+    fixture.bring_up().await;
+    for id in ["1", "2"] {
+        fixture.until(id, QueuedState::Done).await;
+    }
+    // With the link there, it is sent at once.
+    fixture.enqueue("3", ANSWERS).await.unwrap();
+    fixture.until("3", QueuedState::Done).await;
+    let again = fixture.enqueue("3", ANSWERS).await.unwrap();
+    assert_eq!(again.state, QueuedState::Done);
+    assert_eq!(fixture.gateway.calls(), 3);
+    assert_eq!(fixture.payloads().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_dispatched_when_the_server_ended_is_never_sent_again() {
+    let fixture = Fixture::start().await;
+    for id in ["lost", "next"] {
+        fixture.enqueue(id, ANSWERS).await.unwrap();
+    }
+    let queued = fixture.services.repository.queued_calls();
+    let dispatched = queued.dispatch("host1", clock::now()).await.unwrap();
+    assert_eq!(dispatched.unwrap().call.call_id, "lost");
+    // The server ended here; it starts anew.
+    fixture.run();
+    fixture.bring_up().await;
+    fixture.until("next", QueuedState::Done).await;
+    assert_eq!(fixture.state("lost").await, QueuedState::Indeterminate);
+    assert_eq!(fixture.gateway.calls(), 1);
+    assert_eq!(fixture.payloads().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_lost_under_a_queued_call_leaves_it_indeterminate_and_the_next_one_goes() {
+    let fixture = Fixture::start().await;
+    fixture.run();
+    fixture.enqueue("cut", CUTS).await.unwrap();
+    fixture.bring_up().await;
+    fixture.until("cut", QueuedState::Indeterminate).await;
+    fixture.enqueue("next", ANSWERS).await.unwrap();
+    fixture.until("next", QueuedState::Done).await;
+    assert_eq!(fixture.gateway.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_call_of_the_same_id_and_one_too_many_are_refused() {
+    let fixture = Fixture::start().await;
+    for id in ["1", "2", "3"] {
+        fixture.enqueue(id, ANSWERS).await.unwrap();
+    }
+    let other = fixture.enqueue("1", CUTS).await.unwrap_err();
+    assert!(matches!(other, QueueError::OtherCall(_)), "{other}");
+    let full = fixture.enqueue("4", CUTS).await.unwrap_err();
+    assert!(matches!(full, QueueError::Full { .. }), "{full}");
+    let malformed = fixture.enqueue("a b", ANSWERS).await.unwrap_err();
+    assert!(matches!(malformed, QueueError::Malformed(_)), "{malformed}");
+}
