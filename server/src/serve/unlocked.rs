@@ -7,7 +7,7 @@ use super::permissions;
 use crate::config::{Config, SecretSource};
 use crate::keys::protection::{self, Unlock};
 use crate::keys::{KeyManager, Keyring};
-use crate::repository::{Database, Repository, RepositoryError, Scheme};
+use crate::repository::{Database, Repository, RepositoryError, Scheme, WriteObserver};
 
 /// A repository whose secrets are at hand.
 #[derive(Debug)]
@@ -27,7 +27,18 @@ impl Unlocked {
     /// # Errors
     /// [`ServeError`].
     pub async fn open(config: &Config) -> Result<Self, ServeError> {
-        Self::open_to(config, Unlock::Mend).await
+        Self::open_to(config, Unlock::Mend, None).await
+    }
+
+    /// As [`Self::open`]; `observer` decides on every write from now on.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn open_observed(
+        config: &Config,
+        observer: Arc<dyn WriteObserver>,
+    ) -> Result<Self, ServeError> {
+        Self::open_to(config, Unlock::Mend, Some(observer)).await
     }
 
     /// As [`Self::open`], to look at it only: changes nothing, and closes it again.
@@ -35,17 +46,24 @@ impl Unlocked {
     /// # Errors
     /// [`ServeError`].
     pub async fn inspect(config: &Config) -> Result<Self, ServeError> {
-        let unlocked = Self::open_to(config, Unlock::Look).await?;
+        let unlocked = Self::open_to(config, Unlock::Look, None).await?;
         unlocked.repository.database().close().await;
         Ok(unlocked)
     }
 
-    async fn open_to(config: &Config, how: Unlock) -> Result<Self, ServeError> {
+    async fn open_to(
+        config: &Config,
+        how: Unlock,
+        observer: Option<Arc<dyn WriteObserver>>,
+    ) -> Result<Self, ServeError> {
         let file = config.repository_file();
         Self::must_exist(config)?;
         permissions::check_private(&config.data_dir)?;
         permissions::check_private(&file)?;
-        let database = Database::open(&file).await?;
+        let database = match observer {
+            None => Database::open(&file).await?,
+            Some(observer) => Database::open_with(&file, observer).await?,
+        };
         let unlocked = Self::unlock(&database, &config.secret, how).await;
         if unlocked.is_err() {
             database.close().await;
