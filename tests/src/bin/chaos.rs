@@ -1,12 +1,15 @@
 //! Fault runs: `cargo run -p portcullis-tests --bin chaos -- links --kills 100`, `… simulation --seeds 5000`,
-//! `… rotation --gateways 1000`.
+//! `… rotation --gateways 1000`, `… keys --seeds 2000`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use portcullis_tests::chaos::{links, rotation};
+use portcullis_tests::chaos::{keys, links, rotation};
 use portcullis_tests::simulation;
 use serde_json::{Value, json};
+
+/// Failures that are printed in full.
+const SHOWN: usize = 5;
 
 /// Breaks things at random and checks what has to hold nevertheless. Ends with 1 where a promise was broken.
 #[derive(Parser)]
@@ -50,6 +53,19 @@ enum Command {
         #[arg(long)]
         first: Option<u64>,
     },
+    /// All that is done with keys, over a real repository, with a crash at any write and any message: one world for each
+    /// seed.
+    Keys {
+        /// How many.
+        #[arg(long, default_value_t = 2000)]
+        seeds: u64,
+        /// The first; random where not given, and always printed.
+        #[arg(long)]
+        first: Option<u64>,
+        /// A rule to break, to see that it is noticed; its number.
+        #[arg(long, hide = true)]
+        fault: Option<usize>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -62,6 +78,11 @@ fn main() -> ExitCode {
         } => links(kills, gateways, seed, cli.json),
         Command::Rotation { gateways, seed } => rotation(gateways, seed, cli.json),
         Command::Simulation { seeds, first } => Ok(simulation(seeds, first, cli.json)),
+        Command::Keys {
+            seeds,
+            first,
+            fault,
+        } => keys(seeds, first, fault, cli.json),
     };
     match kept {
         Ok(true) => ExitCode::SUCCESS,
@@ -203,4 +224,47 @@ fn simulation(seeds: u64, first: Option<u64>, json: bool) -> bool {
         );
     }
     report.failures.is_empty() && report.seeds == seeds
+}
+
+fn keys(
+    seeds: u64,
+    first: Option<u64>,
+    fault: Option<usize>,
+    json: bool,
+) -> Result<bool, Box<dyn std::error::Error>> {
+    let first = first.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    eprintln!("seeds from {first}");
+    let options = keys::Options {
+        fault: fault.and_then(|number| keys::Fault::ALL.get(number).copied()),
+        stop_at_first: fault.is_some(),
+    };
+    let report = keys::run(first..first.saturating_add(seeds), options)?;
+    let seconds = report.took.as_secs_f64();
+    let (points, died) = report.covered();
+    if json {
+        for failure in &report.failures {
+            println!("{}", json!(failure));
+        }
+        println!(
+            "{}",
+            json!({"summary": "keys", "first": first, "seeds": report.seeds, "failures": report.failures.len(),
+                "counts": report.counts, "points": report.points, "seconds": seconds})
+        );
+    } else {
+        for failure in report.failures.iter().take(SHOWN) {
+            println!("seed {}: BROKEN: {}", failure.seed, failure.promise);
+            for step in &failure.trace {
+                println!("    {step}");
+            }
+            println!("again: chaos -- keys --first {} --seeds 1", failure.seed);
+        }
+        println!(
+            "{} seeds from {first}, {} broke a promise; {seconds:.1} s\n{}\n{points} crash points (before or after a write of an \
+             operation) reached, a crash at {died} of them",
+            report.seeds,
+            report.failures.len(),
+            json!(report.counts)
+        );
+    }
+    Ok(report.failures.is_empty() && report.seeds == seeds)
 }

@@ -10,50 +10,50 @@ use portcullis_common::wire::HEADER_LEN;
 use rand_chacha::ChaCha12Rng;
 
 /// A message of the handshake, header included.
-pub(super) type Flight = Vec<u8>;
+pub(crate) type Flight = Vec<u8>;
 
 /// A handshake ended. The cause is of no interest to the world: it looks at what follows.
-pub(super) struct Refused;
+pub(crate) struct Refused;
 
 /// An authenticated session, on either side.
-pub(super) struct Session(Established);
+pub(crate) struct Session(Established);
 
 impl Session {
-    pub(super) fn gateway_id(&self) -> GatewayId {
+    pub(crate) fn gateway_id(&self) -> GatewayId {
         self.0.info.gateway_id
     }
 
-    pub(super) fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         self.0.info.mode
     }
 
-    pub(super) fn key_id(&self) -> KeyId {
+    pub(crate) fn key_id(&self) -> KeyId {
         self.0.info.key_id
     }
 
-    pub(super) fn wrap(&self, new: KeyId, key: &MasterKey) -> Vec<u8> {
+    pub(crate) fn wrap(&self, new: KeyId, key: &MasterKey) -> Vec<u8> {
         self.0.install.wrap_master_key(new, key)
     }
 
-    pub(super) fn unwrap(&self, new: KeyId, wrapped: &[u8]) -> Option<MasterKey> {
+    pub(crate) fn unwrap(&self, new: KeyId, wrapped: &[u8]) -> Option<MasterKey> {
         self.0.install.unwrap_master_key(new, wrapped).ok()
     }
 }
 
 /// The server's side of a handshake under way.
-pub(super) enum ServerHandshake {
+pub(crate) enum ServerHandshake {
     ExpectMessage2(initiator::ExpectMessage2),
     ExpectMessage4(initiator::ExpectMessage4),
 }
 
-pub(super) enum ServerStep {
+pub(crate) enum ServerStep {
     /// Message 3, and the key that it shows.
     Send(Box<ServerHandshake>, Flight, KeyId),
     Done(Box<Session>),
 }
 
 impl ServerHandshake {
-    pub(super) fn start(
+    pub(crate) fn start(
         config: InitiatorConfig,
         preamble: Option<&Preamble>,
         rng: &mut ChaCha12Rng,
@@ -62,7 +62,7 @@ impl ServerHandshake {
         Ok((Self::ExpectMessage2(next), flight))
     }
 
-    pub(super) fn handle(
+    pub(crate) fn handle(
         self,
         flight: &Flight,
         rng: &mut ChaCha12Rng,
@@ -87,26 +87,26 @@ impl ServerHandshake {
 }
 
 /// The gateway's side of a handshake under way.
-pub(super) enum GatewayHandshake {
+pub(crate) enum GatewayHandshake {
     ExpectMessage1(responder::ExpectMessage1),
     ExpectMessage3(responder::ExpectMessage3),
 }
 
-pub(super) enum GatewayStep {
+pub(crate) enum GatewayStep {
     Send(GatewayHandshake, Flight),
     /// Message 3 was verified: what it proved is to be stored, and then message 4 sent.
     Proved(Finish),
 }
 
 /// Message 4, not yet sent.
-pub(super) struct Finish(responder::Unconfirmed);
+pub(crate) struct Finish(responder::Unconfirmed);
 
 impl Finish {
-    pub(super) fn proved(&self) -> &Proved {
+    pub(crate) fn proved(&self) -> &Proved {
         self.0.proved()
     }
 
-    pub(super) fn send(self) -> (Session, Flight) {
+    pub(crate) fn send(self) -> (Session, Flight) {
         let (flight, established) = self.0.confirm();
         (Session(established), flight)
     }
@@ -114,7 +114,7 @@ impl Finish {
 
 impl GatewayHandshake {
     /// With the message 0 that it sends first, where the gateway dials.
-    pub(super) fn start(
+    pub(crate) fn start(
         config: ResponderConfig,
         dials: bool,
     ) -> Result<(Self, Option<Preamble>), Refused> {
@@ -127,7 +127,7 @@ impl GatewayHandshake {
         Ok((Self::ExpectMessage1(next), preamble))
     }
 
-    pub(super) fn handle(
+    pub(crate) fn handle(
         self,
         flight: &Flight,
         rng: &mut ChaCha12Rng,
@@ -146,7 +146,7 @@ impl GatewayHandshake {
 }
 
 /// What a gateway would go by that took an install for a proof.
-pub(super) fn unproved(gateway_id: GatewayId, key_id: KeyId) -> Proved {
+pub(crate) fn unproved(gateway_id: GatewayId, key_id: KeyId) -> Proved {
     Proved {
         mode: Mode::Secure,
         gateway_id,

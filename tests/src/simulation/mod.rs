@@ -9,7 +9,7 @@
 //! [`Fault`] breaks one rule of the drive contract, to show that the simulation would notice.
 
 mod administrator;
-mod channel;
+pub(crate) mod channel;
 mod gateway;
 mod invariants;
 mod link;

@@ -1,0 +1,286 @@
+//! The life of every key: random sequences of all that administrators do, over a real repository file and with the
+//! product's own code, with a crash at any write of the repository and at any message of a gateway.
+//!
+//! A crash copies the repository's files as they lie at that moment, drops whatever was in memory, and starts the server
+//! again on the copy, as `serve` does. What has to be there is kept beside it (`model`) and compared after every
+//! operation and every start. Everything that a seed decides is decided by the seed; the keys themselves are random.
+//!
+//! [`Fault`] breaks one rule, to show that it would be noticed.
+
+mod checks;
+mod gateways;
+mod history;
+mod lives;
+mod long_work;
+mod model;
+mod operations;
+mod points;
+mod search;
+mod server_keys;
+#[cfg(test)]
+mod tests;
+mod values;
+mod world;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use points::Coverage;
+
+/// A rule broken on purpose, in the world's driver and never in the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The server sends an install without having stored that it does.
+    ForgetSent,
+    /// The new secret takes the place of the old one before the repository is changed.
+    SecretFirst,
+    /// Re-encryption writes its values back without looking at what stands there by then.
+    WriteBackBlindly,
+}
+
+impl Fault {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::ForgetSent, Self::SecretFirst, Self::WriteBackBlindly];
+}
+
+/// How to run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// A rule to break.
+    pub fault: Option<Fault>,
+    /// Stop at the first seed that fails.
+    pub stop_at_first: bool,
+}
+
+/// A seed that broke a promise.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// Gives the same run again.
+    pub seed: u64,
+    /// Which promise, and how.
+    pub promise: String,
+    /// What happened before, in order.
+    pub trace: Vec<String>,
+}
+
+/// What happened in all runs together: that nothing failed means little where nothing was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Operations begun.
+    pub operations: u64,
+    /// Of these, those that came through.
+    pub done: u64,
+    /// Those that were refused, as they had to be.
+    pub refused: u64,
+    /// Operations repeated with a crash at each of their writes in turn.
+    pub swept: u64,
+    /// Crashes of the server.
+    pub crashes: u64,
+    /// Starts after a crash.
+    pub starts: u64,
+    /// Writes that found the disk full.
+    pub full: u64,
+    /// Crashes of gateways.
+    pub gateway_crashes: u64,
+    /// Crashes of the server right after it sent something.
+    pub died_after_sending: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// Messages lost.
+    pub lost: u64,
+    /// Keys proved by gateways.
+    pub proofs: u64,
+    /// Keys that gateways took.
+    pub installs: u64,
+    /// Gateway keys replaced.
+    pub rotations: u64,
+    /// Gateway keys deleted.
+    pub gateway_keys_deleted: u64,
+    /// Gateways that had to enrol again, for a reason that an administrator gave.
+    pub enrolled_again: u64,
+    /// Values stored, changed and deleted.
+    pub changed: u64,
+    /// Changes of the protection.
+    pub protections: u64,
+    /// Re-encryptions that came through.
+    pub re_encrypted: u64,
+    /// Verifications.
+    pub verified: u64,
+    /// Tasks that went on after an interruption.
+    pub resumed: u64,
+    /// Looks at everything.
+    pub checks: u64,
+    /// Values opened and compared.
+    pub opened: u64,
+    /// Values whose key was away, by force.
+    pub sealed_for_now: u64,
+    /// Searches of all files for secrets in the clear.
+    pub searches: u64,
+}
+
+/// How often the server died at one write of an operation.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Point {
+    /// The operation.
+    pub operation: &'static str,
+    /// Which of its writes, from 0.
+    pub write: u32,
+    /// How often it came that far.
+    pub reached: u64,
+    /// Crashes before the commit.
+    pub died_before: u64,
+    /// Crashes after it.
+    pub died_after: u64,
+}
+
+/// The result of a range of seeds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Seeds run.
+    pub seeds: u64,
+    /// What was tried.
+    pub counts: Counts,
+    /// Where the server could die, and did.
+    pub points: Vec<Point>,
+    /// Seeds that broke a promise, each with its trace.
+    pub failures: Vec<Failure>,
+    /// How long it took.
+    #[serde(skip)]
+    pub took: Duration,
+}
+
+impl Report {
+    /// How many crash points were reached, and at how many of them the server died: two for each write of each operation.
+    pub fn covered(&self) -> (usize, usize) {
+        let died = self.points.iter();
+        let died = died
+            .map(|point| usize::from(point.died_before > 0) + usize::from(point.died_after > 0));
+        (2 * self.points.len(), died.sum())
+    }
+}
+
+#[derive(Default)]
+struct Part {
+    ran: u64,
+    counts: Counts,
+    coverage: Coverage,
+    failures: Vec<Failure>,
+}
+
+/// Runs each seed in a world of its own, on all processors.
+///
+/// # Errors
+/// Where the world cannot be made: no runtime, or no folder.
+pub fn run(seeds: Range<u64>, options: Options) -> Result<Report, std::io::Error> {
+    let started = Instant::now();
+    // A world waits for its repository's threads most of the time.
+    let workers = 2 * std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let found = AtomicBool::new(false);
+    let parts = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers)
+            .map(|worker| {
+                let part = (seeds.start + worker..seeds.end).step_by(workers as usize);
+                let found = &found;
+                scope.spawn(move || run_part(part, options, found))
+            })
+            .collect();
+        handles
+            .into_iter()
+            .map(|handle| {
+                handle
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    let mut total = Part::default();
+    for part in parts {
+        total.ran += part.ran;
+        total.counts.add(&part.counts);
+        total.coverage.add(&part.coverage);
+        total.failures.extend(part.failures);
+    }
+    total.failures.sort_by_key(|failure| failure.seed);
+    let points = total
+        .coverage
+        .0
+        .iter()
+        .map(|((operation, write), tally)| Point {
+            operation,
+            write: *write,
+            reached: tally.reached,
+            died_before: tally.died_before,
+            died_after: tally.died_after,
+        });
+    Ok(Report {
+        seeds: total.ran,
+        counts: total.counts,
+        points: points.collect(),
+        failures: total.failures,
+        took: started.elapsed(),
+    })
+}
+
+fn run_part(
+    seeds: impl Iterator<Item = u64>,
+    options: Options,
+    found: &AtomicBool,
+) -> Result<Part, std::io::Error> {
+    let mut total = Part::default();
+    for seed in seeds {
+        if options.stop_at_first && found.load(Ordering::Relaxed) {
+            break;
+        }
+        // A runtime of its own: nothing of one world reaches into the next.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let outcome = runtime.block_on(world::live(seed, options.fault, true))?;
+        total.ran += 1;
+        total.counts.add(&outcome.counts);
+        total.coverage.add(&outcome.coverage);
+        if let Some(promise) = outcome.broken {
+            total.failures.push(Failure {
+                seed,
+                promise,
+                trace: outcome.trace,
+            });
+            found.store(true, Ordering::Relaxed);
+        }
+    }
+    Ok(total)
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.operations += other.operations;
+        self.done += other.done;
+        self.refused += other.refused;
+        self.swept += other.swept;
+        self.crashes += other.crashes;
+        self.starts += other.starts;
+        self.full += other.full;
+        self.gateway_crashes += other.gateway_crashes;
+        self.died_after_sending += other.died_after_sending;
+        self.messages += other.messages;
+        self.lost += other.lost;
+        self.proofs += other.proofs;
+        self.installs += other.installs;
+        self.rotations += other.rotations;
+        self.gateway_keys_deleted += other.gateway_keys_deleted;
+        self.enrolled_again += other.enrolled_again;
+        self.changed += other.changed;
+        self.protections += other.protections;
+        self.re_encrypted += other.re_encrypted;
+        self.verified += other.verified;
+        self.resumed += other.resumed;
+        self.checks += other.checks;
+        self.opened += other.opened;
+        self.sealed_for_now += other.sealed_for_now;
+        self.searches += other.searches;
+    }
+}
