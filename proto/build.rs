@@ -6,6 +6,8 @@ const SECRET_MESSAGES: &[&str] = &[
     ".portcullis.gateway.v1.EnrolResponse",
     ".portcullis.gateway.v1.InstallRequest",
     ".portcullis.admin.v1.EnrolmentToken",
+    ".portcullis.admin.v1.ExportKeysResponse",
+    ".portcullis.admin.v1.ImportKeysRequest",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

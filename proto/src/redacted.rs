@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::admin::v1::EnrolmentToken;
+use crate::admin::v1::{EnrolmentToken, ExportKeysResponse, ImportKeysRequest};
 use crate::gateway::v1::{EnrolResponse, InstallRequest, Secret};
 
 impl fmt::Debug for Secret {
@@ -31,6 +31,23 @@ impl fmt::Debug for EnrolmentToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnrolmentToken")
             .field("expires_unix_ms", &self.expires_unix_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+// An export is a secret where nothing but the public default key protects it.
+impl fmt::Debug for ExportKeysResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExportKeysResponse")
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ImportKeysRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImportKeysRequest")
+            .field("dry_run", &self.dry_run)
             .finish_non_exhaustive()
     }
 }

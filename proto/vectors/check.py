@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Recomputes every value of the test vectors from PROTOCOL.md alone.
+"""Recomputes every value of the test vectors from PROTOCOL.md and KEY_EXPORT.md alone.
 
 A stranger's peer: it shares no code with the programs and needs nothing but Python 3's standard library (SHA-256 and HMAC;
 X25519, DES, AES and GCM are written out below, slowly and plainly, from their standards). It reads the JSON files beside it,
@@ -675,6 +675,81 @@ def check_derivations(name, vector):
         refused(f"{name}: {case['why']}", lambda: check_key(TDES, bytes.fromhex(case["key"])))
 
 
+def der(tag, content):
+    length = bytes([len(content)]) if len(content) < 128 else bytes([0x81, len(content)])
+    return bytes([tag]) + length + content
+
+
+def der_integer(value):
+    return der(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def der_oid(text):
+    first, second, *rest = map(int, text.split("."))
+    out = bytes([40 * first + second])
+    for number in rest:
+        digits = [number & 0x7F]
+        while number := number >> 7:
+            digits.insert(0, number & 0x7F | 0x80)
+        out += bytes(digits)
+    return der(0x06, out)
+
+
+def pbes2(case, derived):
+    """KEY_EXPORT.md, "The export secret"."""
+    salt, iv, kdf = bytes.fromhex(case["salt"]), bytes.fromhex(case["iv"]), case["kdf"]
+    if kdf["name"] == "pbkdf2":
+        prf = der(0x30, der_oid("1.2.840.113549.2.9") + der(0x05, b""))
+        kdf = der_oid("1.2.840.113549.1.5.12") + der(0x30, der(0x04, salt) + der_integer(kdf["iterations"]) + prf)
+    else:
+        numbers = [2 ** kdf["log_n"], kdf["r"], kdf["p"]]
+        kdf = der_oid("1.3.6.1.4.1.11591.4.11") + der(0x30, der(0x04, salt) + b"".join(map(der_integer, numbers)))
+    cipher = der(0x30, der_oid("2.16.840.1.101.3.4.1.42") + der(0x04, iv))
+    algorithm = der(0x30, der_oid("1.2.840.113549.1.5.13") + der(0x30, der(0x30, kdf) + cipher))
+    aes, block, ciphertext = Aes256(derived), iv, b""
+    padded = bytes.fromhex(case["export_secret"]) + b"\x10" * 16
+    for at in range(0, len(padded), 16):
+        block = aes.encrypt(xor(padded[at:at + 16], block))
+        ciphertext += block
+    return der(0x30, algorithm + der(0x04, ciphertext))
+
+
+def check_key_export(name, cases):
+    """KEY_EXPORT.md: every file written anew from its inputs."""
+    for case in cases:
+        what = f"{name}: {case['name']}"
+        secret, kdf = bytes.fromhex(case["export_secret"]), case["kdf"]
+        if kdf is None:
+            derived = expand_label(extract(NO_SALT, DEFAULT_KEY), "default export secret", TDES, None, b"", 32)
+            same(f"{what}: the export secret", case["export_secret"], derived)
+            protection = "default"
+        else:
+            passphrase, salt = bytes.fromhex(case["passphrase"]), bytes.fromhex(case["salt"])
+            if kdf["name"] == "pbkdf2":
+                derived = hashlib.pbkdf2_hmac("sha256", passphrase, salt, kdf["iterations"], 32)
+            else:
+                derived = hashlib.scrypt(passphrase, salt=salt, n=2 ** kdf["log_n"], r=kdf["r"], p=kdf["p"], dklen=32)
+            encrypted = pbes2(case, derived)
+            same(f"{what}: the encrypted export secret", case["encrypted"], encrypted)
+            protection = "pbe " + base64.b64encode(encrypted).decode()
+        prk = extract(NO_SALT, secret)
+        lines = ["-----BEGIN PORTCULLIS KEY EXPORT-----", "version 1", f"server {case['server']}",
+                 f"created {case['created']}", f"protection {protection}"]
+        for key in case["keys"]:
+            key_id, material = bytes.fromhex(key["id_bytes"]), bytes.fromhex(key["key"])
+            check_key(key_id[0], material)
+            purpose = {"server": 1, "gateway": 2}[key["purpose"]]
+            kek = expand_label(prk, "export kek", AES, None, bytes([purpose]) + key_id, 32)
+            wrapped = base64.b64encode(wrap(AES, kek, material)).decode()
+            retired = "-" if key["retired"] is None else key["retired"]
+            lines.append(f"key {key['purpose']} {key['id']} {key['state']} {key['created']} {retired} {wrapped}")
+        text = "".join(line + "\n" for line in lines)
+        mac_key = expand_label(prk, "export mac key", AES, None, b"", 32)
+        text += f"mac {base64.b64encode(mac(mac_key, text.encode())).decode()}\n"
+        text += f"sum {hashlib.sha256(text.encode()).hexdigest()}\n-----END PORTCULLIS KEY EXPORT-----\n"
+        same(f"{what}: the file", case["file"], text)
+
+
 def check_malformed(name, vectors):
     readers = [read_message_0, read_message_1, read_message_2, read_message_3, read_message_4]
     for case in vectors:
@@ -717,9 +792,10 @@ def main():
     files = [pathlib.Path(name) for name in sys.argv[1:]] or sorted(here.glob("*.json"))
     if not files:
         raise SystemExit(f"FAILED: no vectors in {here}")
+    checks = {"derivations": check_derivations, "malformed": check_malformed, "key-export": check_key_export}
     for file in files:
         vector = json.loads(file.read_text(encoding="utf-8"))
-        check = {"derivations": check_derivations, "malformed": check_malformed}.get(file.stem, check_handshake)
+        check = checks.get(file.stem, check_handshake)
         check(file.stem, vector)
         print(f"{file.name}: ok")
     print(f"{checked} values recomputed, all alike")

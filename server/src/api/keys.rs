@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use super::identity::Caller;
 use super::note::Note;
 use super::status::{of_key, of_repository, of_rotation};
-use super::{convert, key_status, key_tasks, names};
+use super::{convert, key_life, key_status, key_tasks, names};
 use crate::fleet::{Pace, ProgressStream, Push, Replaced, Rotation};
 use crate::repository::RepositoryError;
 use crate::serve::Services;
@@ -52,7 +52,11 @@ impl Keys for KeysApi {
             .map(convert::gateway_key)
             .chain(server_keys.iter().map(convert::server_key))
             .collect();
-        Ok(Response::new(proto::ListKeysResponse { keys }))
+        let protection = key_life::protection(&self.0).await?;
+        Ok(Response::new(proto::ListKeysResponse {
+            keys,
+            protection: Some(protection),
+        }))
     }
 
     async fn generate_server(
@@ -153,6 +157,34 @@ impl Keys for KeysApi {
         Ok(Response::new(messages(stream, None)))
     }
 
+    async fn protect(
+        &self,
+        request: Request<proto::ProtectRequest>,
+    ) -> Result<Response<proto::ProtectResponse>, Status> {
+        key_life::protect(&self.0, request).await
+    }
+
+    async fn export(
+        &self,
+        request: Request<proto::ExportKeysRequest>,
+    ) -> Result<Response<proto::ExportKeysResponse>, Status> {
+        key_life::export(&self.0, request).await
+    }
+
+    async fn import(
+        &self,
+        request: Request<proto::ImportKeysRequest>,
+    ) -> Result<Response<proto::ImportKeysResponse>, Status> {
+        key_life::import(&self.0, request).await
+    }
+
+    async fn delete(
+        &self,
+        request: Request<proto::DeleteKeyRequest>,
+    ) -> Result<Response<proto::DeleteKeyResponse>, Status> {
+        key_life::delete(&self.0, request).await
+    }
+
     async fn status(
         &self,
         request: Request<proto::KeyStatusRequest>,
@@ -207,7 +239,7 @@ fn expected(text: &str) -> Result<Option<KeyId>, Status> {
         .transpose()
 }
 
-fn key_id(text: &str) -> Result<KeyId, Status> {
+pub(super) fn key_id(text: &str) -> Result<KeyId, Status> {
     text.parse::<KeyId>()
         .map_err(|error| Status::invalid_argument(error.to_string()))
 }

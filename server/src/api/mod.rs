@@ -10,6 +10,7 @@ mod calls;
 mod convert;
 mod gateways;
 mod identity;
+mod key_life;
 mod key_status;
 mod key_tasks;
 mod keys;

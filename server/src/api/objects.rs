@@ -52,6 +52,23 @@ objects! {
     VerifyRequest: |_it| "values".to_owned();
     CancelTaskRequest: |it| format!("task {}", it.id);
     ResumeTaskRequest: |it| format!("task {}", it.id);
+    ProtectRequest: |it| match it.public_default {
+        true => "server keys, by the public default key".to_owned(),
+        false => "server keys, by a secret".to_owned(),
+    };
+    ExportKeysRequest: |it| {
+        let which = match (it.key_ids.as_slice(), it.purpose.as_str()) {
+            ([], "") => "all keys".to_owned(),
+            ([], purpose) => format!("{purpose} keys"),
+            (ids, _) => format!("keys {}", ids.join(", ")),
+        };
+        format!("{which}{}", if it.unprotected { ", unprotected" } else { "" })
+    };
+    ImportKeysRequest: |it| format!("keys{}", dry_run(it.dry_run));
+    DeleteKeyRequest: |it| {
+        let forced = if it.force { ", forced" } else { "" };
+        format!("key {}{forced}{}", it.key_id, dry_run(it.dry_run))
+    };
     AddResourceRequest: |it| format!("resource {} on gateway {}", it.name, it.gateway);
     SetResourceRequest: |it| format!("resource {}", it.name);
     RemoveResourceRequest: |it| format!("resource {}", it.name);
@@ -89,6 +106,10 @@ fn groups(how: &str, names: &[String]) -> String {
         [] => String::new(),
         names => format!("{how} {}", names.join(" ")),
     }
+}
+
+fn dry_run(dry: bool) -> &'static str {
+    if dry { ", dry run" } else { "" }
 }
 
 fn pairing(allowed: bool) -> &'static str {

@@ -67,6 +67,7 @@ impl Api {
         let audit = audit.await.unwrap();
         let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
         let services = Services {
+            secret: config.secret.clone(),
             audit: audit.clone(),
             capabilities: config.capabilities.clone(),
             server_id,

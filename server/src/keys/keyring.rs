@@ -106,6 +106,19 @@ impl Keyring {
         self.read().keys.keys().copied().collect()
     }
 
+    /// A copy that holds these keys, too.
+    pub(super) fn with(&self, more: impl IntoIterator<Item = (KeyId, ServerKey)>) -> Self {
+        let held = self.read();
+        let mut keys = held.keys.clone();
+        keys.extend(more);
+        Self {
+            held: RwLock::new(Held {
+                keys,
+                current: held.current.clone(),
+            }),
+        }
+    }
+
     /// Takes in a key that was stored.
     pub fn add(&self, id: KeyId, key: ServerKey) {
         self.write().keys.insert(id, key);

@@ -11,7 +11,7 @@ use super::Keyring;
 use super::memory::key_rng;
 use super::protection::Protection;
 use crate::clock;
-use crate::repository::{Database, RepositoryError};
+use crate::repository::{Database, Repository, RepositoryError};
 
 /// Why the server keys were not changed.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +142,11 @@ impl KeyManager {
 }
 
 impl Inner {
+    /// The repository, whose values the keyring opens.
+    pub(super) fn repository(&self) -> Repository {
+        Repository::new(self.database.clone(), self.keyring.clone())
+    }
+
     async fn ensure(&self, protection: &Protection, id: KeyId) -> Result<(), KeyError> {
         if self.keyring.key(id).is_some() {
             return Ok(());

@@ -1,12 +1,15 @@
 //! Keys of the server: the keyring that seals the repository's secrets, its protection, and the gateway keys.
 
+mod delete;
 pub mod gateway_keys;
 mod keyring;
 mod manager;
 pub mod memory;
 mod protect;
 pub mod protection;
+pub mod transfer;
 
+pub use delete::{DeleteError, Deleted, Deletion};
 pub use keyring::{Keyring, KeyringError};
 pub use manager::{KeyError, KeyManager};
 pub use protect::{NewProtection, ProtectError, Protected};

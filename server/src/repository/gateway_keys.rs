@@ -4,7 +4,7 @@ use portcullis_common::secret::GatewayKey;
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::registration_row::{from_sql_millis, key_id, to_sql_millis};
-use super::{Place, ProtectedType, Repository, RepositoryError, sealed_values};
+use super::{Place, ProtectedType, Repository, RepositoryError, meta, sealed_values};
 
 /// A gateway key as it is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,9 +226,51 @@ impl<'a> GatewayKeys<'a> {
                         dependents,
                     }));
                 }
-                transaction.execute("DELETE FROM gateway_keys WHERE id = ?1", [id.to_bytes()])?;
-                sealed_values::remove(transaction, &key_place(&id.to_bytes()))?;
+                erase(transaction, id)?;
                 Ok(Ok(()))
+            })
+            .await
+    }
+
+    /// Deletes the key `id` and its sealed bytes, in one transaction, whoever depends on it: those gateways have to enrol
+    /// again by token, unless they hold a newer key. Gives them.
+    ///
+    /// # Errors
+    /// [`RepositoryError`], or within it [`DeleteKeyError::Current`]: nothing has changed then.
+    pub async fn delete_forced(
+        &self,
+        id: KeyId,
+    ) -> Result<Result<Vec<Dependent>, DeleteKeyError>, RepositoryError> {
+        self.repository
+            .database
+            .write(move |transaction| {
+                require(transaction, id)?;
+                if current(&infos(transaction)?) == Some(id) {
+                    return Ok(Err(DeleteKeyError::Current(id)));
+                }
+                let dependents = dependents(transaction, id)?;
+                transaction.execute(
+                    "UPDATE gateways SET last_proved = NULL WHERE last_proved = ?1",
+                    [id.to_bytes()],
+                )?;
+                for dependent in &dependents {
+                    let name = &dependent.gateway;
+                    let sent: Vec<u8> = transaction.query_row(
+                        "SELECT sent FROM gateways WHERE name = ?1",
+                        [name],
+                        |row| row.get(0),
+                    )?;
+                    let others = sent
+                        .chunks(KeyId::LEN)
+                        .filter(|sent| *sent != id.to_bytes());
+                    let others: Vec<u8> = others.flatten().copied().collect();
+                    transaction.execute(
+                        "UPDATE gateways SET sent = ?2 WHERE name = ?1",
+                        (name, others),
+                    )?;
+                }
+                erase(transaction, id)?;
+                Ok(Ok(dependents))
             })
             .await
     }
@@ -285,6 +327,13 @@ enum Replaced {
     Withdrawn,
     /// With every older one.
     Compromised,
+}
+
+/// The key and its sealed bytes; a scrub is due then.
+fn erase(transaction: &Transaction<'_>, id: KeyId) -> Result<(), RepositoryError> {
+    transaction.execute("DELETE FROM gateway_keys WHERE id = ?1", [id.to_bytes()])?;
+    sealed_values::remove(transaction, &key_place(&id.to_bytes()))?;
+    meta::set_scrub_due(transaction)
 }
 
 fn require(transaction: &Transaction<'_>, id: KeyId) -> Result<(), RepositoryError> {
@@ -351,7 +400,7 @@ fn read_info(row: &rusqlite::Row<'_>) -> Result<GatewayKeyInfo, RepositoryError>
     })
 }
 
-fn key_place(id: &[u8]) -> Place<'_> {
+pub(super) fn key_place(id: &[u8]) -> Place<'_> {
     Place {
         kind: ProtectedType::GatewayKey,
         owner: id,

@@ -12,6 +12,7 @@ mod gateway_groups;
 mod gateway_keys;
 mod gateways;
 mod holdings;
+mod import;
 mod meta;
 mod observer;
 mod password_history;
@@ -42,6 +43,7 @@ pub use gateway_keys::{
 };
 pub use gateways::{Alarm, Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
+pub use import::{ImportedGatewayKey, ImportedServerKey, KeyImport};
 pub use meta::Meta;
 pub use observer::{Fate, Moment, WriteObserver};
 pub use password_history::{HistoryEntry, HistoryOwner, PasswordHistory};
@@ -53,7 +55,7 @@ pub use queued_calls::{Dispatched, Enqueued, NewQueuedCall, QueuedCall, QueuedCa
 pub use resources::{Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
-pub use server_keys::{ServerKeyRow, ServerKeys};
+pub use server_keys::{DependentValues, ServerKeyRow, ServerKeys};
 pub use tasks::{Admission, NewTask, TaskRow, TaskState, Tasks};
 pub use users::{User, Users};
 

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use portcullis_common::id::{GatewayId, KeyId};
+
 /// What a sealed value is: each type is counted, listed and encrypted again on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProtectedType {
@@ -60,6 +62,18 @@ impl ProtectedType {
             Self::QueuedCall => "queued-call",
             Self::AuditKey => "audit-key",
         }
+    }
+
+    /// An owner as people know it: the id that the bytes are, or a name.
+    pub fn owner_name(self, owner: &[u8]) -> String {
+        let id = match self {
+            Self::GatewayKey => KeyId::from_bytes(owner).map(|id| id.to_string()),
+            Self::EnrolmentKey => GatewayId::from_bytes(owner).map(|id| id.to_string()),
+            _ => None,
+        };
+        let name = || std::str::from_utf8(owner).ok().map(str::to_owned);
+        id.or_else(name)
+            .unwrap_or_else(|| data_encoding::HEXLOWER.encode(owner))
     }
 
     /// The name that is authenticated with each value.

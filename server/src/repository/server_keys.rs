@@ -4,7 +4,7 @@ use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::registration_row::{from_sql_millis, key_id, to_sql_millis};
-use super::{Database, RepositoryError};
+use super::{Database, ProtectedType, RepositoryError, meta};
 
 /// A server key as it is stored: wrapped under the protection.
 #[derive(Clone, Debug)]
@@ -23,6 +23,22 @@ pub struct ServerKeyRow {
     pub current: bool,
     /// How many values of the repository are sealed under it.
     pub in_use_by: u64,
+}
+
+/// Values of one type that depend on a server key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DependentValues {
+    /// What they are.
+    pub kind: ProtectedType,
+    /// How many.
+    pub count: u64,
+    /// Whose they are: the first [`Self::MAX_OWNERS`], as people know them.
+    pub owners: Vec<String>,
+}
+
+impl DependentValues {
+    /// Owners of one type that are listed.
+    pub const MAX_OWNERS: usize = 1000;
 }
 
 /// The server keys.
@@ -119,6 +135,44 @@ impl<'a> ServerKeys<'a> {
             .await
     }
 
+    /// The values that depend on a key, by type.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn dependents(&self, id: KeyId) -> Result<Vec<DependentValues>, RepositoryError> {
+        self.database
+            .read(move |transaction| dependents(transaction, id))
+            .await
+    }
+
+    /// Deletes a key, in one transaction, where it is not the current one, and no value depends on it or `forced` is set. From
+    /// then on a scrub is due. Gives the values that depend on it: where there are any, and it is not forced, it stays.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NoSuchKey`] where there is none, or it is the current one.
+    pub async fn delete(
+        &self,
+        id: KeyId,
+        forced: bool,
+    ) -> Result<Vec<DependentValues>, RepositoryError> {
+        self.database
+            .write(move |transaction| {
+                let values = dependents(transaction, id)?;
+                if values.is_empty() || forced {
+                    let deleted = transaction.execute(
+                        "DELETE FROM server_keys WHERE id = ?1 AND current = 0",
+                        [id.to_bytes()],
+                    )?;
+                    if deleted == 0 {
+                        return Err(RepositoryError::NoSuchKey(id));
+                    }
+                    meta::set_scrub_due(transaction)?;
+                }
+                Ok(values)
+            })
+            .await
+    }
+
     /// Removes a key that is not the current one and that no value needs; where one does, it stays. `false`: it stayed, or there is none.
     ///
     /// # Errors
@@ -135,6 +189,42 @@ impl<'a> ServerKeys<'a> {
             })
             .await
     }
+}
+
+fn dependents(
+    transaction: &Transaction<'_>,
+    id: KeyId,
+) -> Result<Vec<DependentValues>, RepositoryError> {
+    let mut found = Vec::new();
+    for kind in ProtectedType::ALL {
+        let count: i64 = transaction
+            .prepare_cached(
+                "SELECT count(*) FROM sealed_values WHERE server_key = ?1 AND type = ?2",
+            )?
+            .query_row((id.to_bytes(), kind.name()), |row| row.get(0))?;
+        if count == 0 {
+            continue;
+        }
+        let mut statement = transaction.prepare_cached(
+            "SELECT DISTINCT owner FROM sealed_values WHERE server_key = ?1 AND type = ?2
+             ORDER BY owner LIMIT ?3",
+        )?;
+        let mut rows = statement.query((
+            id.to_bytes(),
+            kind.name(),
+            DependentValues::MAX_OWNERS as i64,
+        ))?;
+        let mut owners = Vec::new();
+        while let Some(row) = rows.next()? {
+            owners.push(kind.owner_name(&row.get::<_, Vec<u8>>(0)?));
+        }
+        found.push(DependentValues {
+            kind,
+            count: count.unsigned_abs(),
+            owners,
+        });
+    }
+    Ok(found)
 }
 
 fn make_current(

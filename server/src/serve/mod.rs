@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::api::{self, AdminSocket, SocketError};
 use crate::audit::{AuditError, AuditLog};
 use crate::clock;
-use crate::config::{Capabilities, Config};
+use crate::config::{Capabilities, Config, SecretSource};
 use crate::fleet::{self, Fleet};
 use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
@@ -42,6 +42,8 @@ pub struct Services {
     pub repository: Repository,
     /// The server keys, opened, and what changes them.
     pub keys: KeyManager,
+    /// Where the secret that opens the server keys comes from.
+    pub secret: SecretSource,
     /// The audit log.
     pub audit: AuditLog,
     /// Who may do what.
@@ -153,6 +155,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         "serving"
     );
     let services = Services {
+        secret: config.secret.clone(),
         server_id,
         started: clock::now(),
         repository: repository.clone(),

@@ -1,8 +1,13 @@
 //! `portcullis key …`
 
+mod delete;
+mod export;
 mod generate_server;
+mod import;
+mod kdf;
 mod kind;
 mod list;
+mod protect;
 mod push;
 mod re_encrypt;
 mod rotate_gateway;
@@ -34,6 +39,14 @@ pub(super) enum KeyCommand {
     RotateGateway(rotate_gateway::RotateGatewayArgs),
     /// Push the current gateway key to the gateways that have not proved it
     SyncGateways(sync_gateways::SyncGatewaysArgs),
+    /// Protect the server keys by another secret, or in another way
+    Protect(protect::ProtectArgs),
+    /// Write keys to a file, under a passphrase
+    Export(export::ExportArgs),
+    /// Take in the keys of an export
+    Import(import::ImportArgs),
+    /// Delete a key on which nothing depends
+    Delete(delete::DeleteArgs),
 }
 
 impl KeyCommand {
@@ -47,6 +60,10 @@ impl KeyCommand {
             Self::Status(args) => args.run(context).await,
             Self::RotateGateway(args) => args.run(context).await,
             Self::SyncGateways(args) => args.run(context).await,
+            Self::Protect(args) => args.run(context).await,
+            Self::Export(args) => args.run(context).await,
+            Self::Import(args) => args.run(context).await,
+            Self::Delete(args) => args.run(context).await,
         }
     }
 }

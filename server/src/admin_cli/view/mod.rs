@@ -5,6 +5,7 @@
 mod audit;
 mod gateway;
 mod key;
+mod key_life;
 mod key_status;
 pub(super) mod object;
 mod policy;
@@ -26,6 +27,7 @@ use serde_json::Value;
 pub(super) use audit::AuditList;
 pub(super) use gateway::GatewayList;
 pub(super) use key::KeyList;
+pub(super) use key_life::{DeleteView, ExportView, ImportView, ProtectView, protection_warning};
 pub(super) use key_status::KeyStatus;
 pub(super) use resource::ResourceList;
 pub(super) use sync::{SyncSummary, sync_line};

@@ -1,0 +1,22 @@
+//! What has to be typed before something that cannot be undone.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::admin_cli::error::CliError;
+
+/// Shows `warning`, and goes on where `word` is typed. `flag` is what scripts give in its place.
+pub(in crate::admin_cli) fn confirm(warning: &str, word: &str, flag: &str) -> Result<(), CliError> {
+    let input = io::stdin();
+    if !input.is_terminal() {
+        return Err(CliError::usage(format!("{warning} Confirm with {flag}.")));
+    }
+    // Shown on standard error: standard output is for the result.
+    let _ = write!(io::stderr(), "{warning}\nType \"{word}\" to go on: ");
+    let mut line = String::new();
+    input.read_line(&mut line).map_err(CliError::Input)?;
+    if line.trim() == word {
+        Ok(())
+    } else {
+        Err(CliError::usage("not confirmed: nothing has changed"))
+    }
+}
