@@ -40,13 +40,17 @@ impl Chain {
             .into_iter()
             .map(|row| Segment {
                 first: row.first,
-                key: row
-                    .key
-                    .map(|key| MacKey::new(&key))
-                    .map_err(|error| match error {
-                        OpenError::UnknownKey { key, .. } => Dispute::KeyAway { server_key: key },
-                        OpenError::Malformed(_) | OpenError::Forged(_) => Dispute::KeyGone,
-                    }),
+                key: match row.key {
+                    Ok(bytes) => bytes
+                        .as_slice()
+                        .try_into()
+                        .map(MacKey::new)
+                        .map_err(|_| Dispute::KeyGone),
+                    Err(OpenError::UnknownKey { key, .. }) => {
+                        Err(Dispute::KeyAway { server_key: key })
+                    }
+                    Err(OpenError::Malformed(_) | OpenError::Forged(_)) => Err(Dispute::KeyGone),
+                },
             })
             .collect();
         Ok(Self { server, segments })
@@ -58,8 +62,9 @@ impl Chain {
         server: ServerId,
         first: u64,
     ) -> Result<Self, RepositoryError> {
-        let mut fresh = Zeroizing::new([0; AUDIT_MAC_LEN]);
-        key_rng().fill_bytes(fresh.as_mut_slice());
+        // On the heap, which is wiped when it is freed; an array would leave copies wherever it is moved.
+        let mut fresh = Zeroizing::new(vec![0; AUDIT_MAC_LEN]);
+        key_rng().fill_bytes(&mut fresh);
         repository.audit_entries().add_key(first, &fresh).await?;
         Self::load(repository, server).await
     }

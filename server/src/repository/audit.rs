@@ -42,8 +42,8 @@ pub struct AuditEntry {
 pub struct AuditKeyRow {
     /// It chains the entries from this one on, up to the next key's first.
     pub first: u64,
-    /// The key, or why it does not open.
-    pub key: Result<Zeroizing<[u8; AUDIT_MAC_LEN]>, OpenError>,
+    /// The key, or why it does not open. It stays where it was opened: an array would leave copies wherever it is moved.
+    pub key: Result<Zeroizing<Vec<u8>>, OpenError>,
 }
 
 /// The end of the chain.
@@ -123,11 +123,7 @@ impl<'a> AuditEntries<'a> {
                         .map_err(|_| RepositoryError::damaged("owner of an audit key"))?;
                     keys.push(AuditKeyRow {
                         first: u64::from_be_bytes(first),
-                        key: sealer.open(&key_place(&first), &sealed).and_then(|bytes| {
-                            <[u8; AUDIT_MAC_LEN]>::try_from(bytes.as_slice())
-                                .map(Zeroizing::new)
-                                .map_err(|_| OpenError::Malformed("the audit key".to_owned()))
-                        }),
+                        key: sealer.open(&key_place(&first), &sealed),
                     });
                 }
                 Ok(keys)
@@ -139,11 +135,7 @@ impl<'a> AuditEntries<'a> {
     ///
     /// # Errors
     /// [`RepositoryError`].
-    pub async fn add_key(
-        &self,
-        first: u64,
-        key: &[u8; AUDIT_MAC_LEN],
-    ) -> Result<(), RepositoryError> {
+    pub async fn add_key(&self, first: u64, key: &[u8]) -> Result<(), RepositoryError> {
         let first = first.to_be_bytes();
         let sealed = self.repository.sealer.seal(&key_place(&first), key);
         self.repository
