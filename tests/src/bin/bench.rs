@@ -147,6 +147,7 @@ fn print_cipher(report: &cipher::Report, json: bool, rounds: usize, slice_ms: u6
     print!("{}", report.markdown());
     println!(
         "\nMedians of {rounds} interleaved rounds of {slice_ms} ms, in brackets their range; a multiple is taken within its round. \
-         One core, one continuous keystream: the time to make it is counted in at every size."
+         Processor time of one thread, \
+         one continuous keystream: the time to make it is counted in at every size."
     );
 }

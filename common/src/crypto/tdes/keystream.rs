@@ -83,10 +83,10 @@ impl Keystream {
         let end = self.used + data.len();
         let used = self.used..end;
         let keystream = &mut self.made()[used];
-        for (byte, key) in data.iter_mut().zip(keystream.iter()) {
-            *byte ^= key;
+        for (byte, key) in data.iter_mut().zip(keystream) {
+            *byte ^= *key;
+            *key = 0;
         }
-        keystream.fill(0);
         self.used = end;
         if end == self.backend.batch_len() {
             self.go_on(1);
