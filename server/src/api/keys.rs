@@ -13,10 +13,10 @@ use super::identity::Caller;
 use super::note::Note;
 use super::status::{of_key, of_repository, of_rotation};
 use super::{convert, key_life, key_status, key_tasks, names};
-use crate::fleet::{Pace, ProgressStream, Push, Replaced, Rotation};
+use crate::fleet::{ProgressStream, Replaced, Rotation};
 use crate::repository::RepositoryError;
 use crate::serve::Services;
-use crate::tasks::Job;
+use crate::tasks::{Job, SyncGateways};
 
 /// However long a caller says that it would wait.
 const MAX_WAIT: Duration = Duration::from_hours(24);
@@ -103,7 +103,7 @@ impl Keys for KeysApi {
     ) -> Result<Response<Self::RotateGatewayStream>, Status> {
         let note = Note::of(&request);
         let request = request.into_inner();
-        let mut push = push(request.push.unwrap_or_default())?;
+        let mut push = push(request.push.unwrap_or_default())?.push();
         let replaced = match (request.roll_back, request.compromised) {
             (false, false) => Replaced::Retired,
             (false, true) => Replaced::Compromised,
@@ -147,7 +147,7 @@ impl Keys for KeysApi {
         request: Request<proto::SyncGatewaysRequest>,
     ) -> Result<Response<Self::SyncGatewaysStream>, Status> {
         let request = request.into_inner();
-        let push = push(request.push.unwrap_or_default())?;
+        let push = push(request.push.unwrap_or_default())?.push();
         let stream = self
             .0
             .fleet
@@ -185,6 +185,15 @@ impl Keys for KeysApi {
         key_life::delete(&self.0, request).await
     }
 
+    async fn start_sync(
+        &self,
+        request: Request<proto::SyncGatewaysRequest>,
+    ) -> Result<Response<proto::StartedTask>, Status> {
+        let subject = subject(&request);
+        let job = push(request.into_inner().push.unwrap_or_default())?;
+        key_tasks::start(&self.0, &subject, Job::SyncGateways(job)).await
+    }
+
     async fn status(
         &self,
         request: Request<proto::KeyStatusRequest>,
@@ -197,15 +206,10 @@ impl Keys for KeysApi {
     }
 }
 
-fn push(options: proto::PushOptions) -> Result<Push, Status> {
-    Ok(Push {
-        groups: names::groups(options.groups)?.into_iter().collect(),
-        holders_of: None,
-        pace: match options.per_minute {
-            None => Pace::default(),
-            Some(0) => Pace::FullSpeed,
-            Some(number) => Pace::PerMinute(number),
-        },
+fn push(options: proto::PushOptions) -> Result<SyncGateways, Status> {
+    Ok(SyncGateways {
+        groups: names::groups(options.groups)?,
+        per_minute: options.per_minute,
         force: options.force,
     })
 }

@@ -58,6 +58,7 @@ pub(super) const METHODS: &[Method] = &[
     change::<proto::SetCurrentKeyRequest>("Keys/SetCurrent", &[SecurityAdministrator]),
     change::<proto::RotateGatewayRequest>("Keys/RotateGateway", &[SecurityAdministrator]),
     change::<proto::SyncGatewaysRequest>("Keys/SyncGateways", &[SecurityAdministrator]),
+    change::<proto::SyncGatewaysRequest>("Keys/StartSync", &[SecurityAdministrator]),
     change::<proto::ReEncryptRequest>("Keys/ReEncrypt", &[SecurityAdministrator]),
     change::<proto::VerifyRequest>("Keys/Verify", &[SecurityAdministrator]),
     read("Tasks/List", LOOK),

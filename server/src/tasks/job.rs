@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{JobError, Reporter, Work, re_encrypt, verify};
+use super::{JobError, Reporter, Work, re_encrypt, sync_gateways, verify};
+use crate::fleet::{Pace, Push};
 use crate::repository::ProtectedType;
 
 /// What a task is to do.
@@ -11,6 +12,35 @@ pub enum Job {
     ReEncrypt(ReEncrypt),
     /// Open every value and every server key.
     Verify,
+    /// Push the current gateway key to the gateways that have not proved it.
+    SyncGateways(SyncGateways),
+}
+
+/// Whom [`Job::SyncGateways`] reaches, and how fast.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncGateways {
+    /// Only gateways in one of these groups; none: all.
+    pub groups: Vec<String>,
+    /// Gateways asked in a minute; 0: as fast as they answer; `None`: the usual pace.
+    pub per_minute: Option<u32>,
+    /// Also those that refused the key a moment ago, and those that wait to be dialled again.
+    pub force: bool,
+}
+
+impl SyncGateways {
+    /// As the fleet takes it.
+    pub fn push(&self) -> Push {
+        Push {
+            groups: self.groups.iter().cloned().collect(),
+            holders_of: None,
+            pace: match self.per_minute {
+                None => Pace::default(),
+                Some(0) => Pace::FullSpeed,
+                Some(number) => Pace::PerMinute(number),
+            },
+            force: self.force,
+        }
+    }
 }
 
 /// What [`Job::ReEncrypt`] is to seal anew.
@@ -43,6 +73,7 @@ impl Job {
         match self {
             Self::ReEncrypt(_) => "re-encrypt",
             Self::Verify => "verify",
+            Self::SyncGateways(_) => "sync-gateways",
         }
     }
 
@@ -50,6 +81,7 @@ impl Job {
         match self {
             Self::ReEncrypt(job) => re_encrypt::run(work, &job.types(), reporter).await,
             Self::Verify => verify::run(work, reporter).await,
+            Self::SyncGateways(job) => sync_gateways::run(work, job, reporter).await,
         }
     }
 }

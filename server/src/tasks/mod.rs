@@ -8,6 +8,7 @@ mod job;
 mod progress;
 pub mod re_encrypt;
 mod reporter;
+mod sync_gateways;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -28,7 +29,7 @@ use crate::fleet::Fleet;
 use crate::keys::KeyManager;
 use crate::repository::{Admission, NewTask, Repository, RepositoryError, TaskRow, TaskState};
 pub use error::{Interrupt, JobError, TaskError};
-pub use job::{Job, ReEncrypt};
+pub use job::{Job, ReEncrypt, SyncGateways};
 pub use progress::{
     Finding, MAX_FINDINGS, Progress, SERVER_KEY, Step, StepState, TypeProgress, Why,
 };

@@ -87,6 +87,12 @@ pub enum Why {
     Forged,
     /// It is no sealed value.
     Malformed,
+    /// Of a gateway: it is not connected.
+    Away,
+    /// Of a gateway: it did not take the key.
+    Refused,
+    /// Of a gateway: it holds no key that is still accepted.
+    MustEnrol,
 }
 
 impl Why {
@@ -95,6 +101,9 @@ impl Why {
         match self {
             Self::KeyAbsent => "its server key is not here",
             Self::Forged => "it was changed, or moved here from elsewhere",
+            Self::Away => "away: it catches up when it returns",
+            Self::Refused => "it did not take the key",
+            Self::MustEnrol => "it must enrol again by token",
             Self::Malformed => "it is no sealed value, or of a later version",
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 
 use portcullis_common::id::{KeyId, KeyKind, ServerId};
+use portcullis_common::rotation::{EnrolmentToken, Registration};
 use tempfile::TempDir;
 use tokio_stream::StreamExt;
 
@@ -15,7 +16,7 @@ use crate::fleet;
 use crate::keys::Keyring;
 use crate::keys::protection::Protection;
 use crate::repository::{
-    Database, Fate, Moment, ProtectedType, SealedValue, Sealer, Selection, WriteObserver,
+    Database, Fate, Moment, ProtectedType, Reach, SealedValue, Sealer, Selection, WriteObserver,
 };
 
 const TYPES: [ProtectedType; 3] = [
@@ -592,6 +593,48 @@ async fn a_task_that_is_deleted_ends() {
     assert_eq!(running.all_open().await, 13);
 }
 
+#[tokio::test]
+async fn a_push_lists_the_gateways_that_have_not_proved_the_key() {
+    let running = Stopped::new(0).await.start(None).await;
+    let repository = &running.work.repository;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let new = crate::keys::gateway_keys::generate(KeyKind::Tdes, clock::now());
+        ids.push(new.id);
+        let rotated = repository.gateway_keys().rotate(new, None, false).await;
+        rotated.unwrap().unwrap();
+    }
+    let gateways = repository.gateways();
+    for (name, proved) in ["behind", "current"].into_iter().zip(ids) {
+        let id = portcullis_common::id::GatewayId::random(&mut rand::rng());
+        let token = EnrolmentToken::random(id, KeyKind::Tdes, &mut rand::rng());
+        let registration = Registration::new(&token, clock::now().plus(60_000), None);
+        gateways
+            .add(name, Reach::DialOut, &registration, clock::now())
+            .await
+            .unwrap();
+        gateways
+            .update(name, move |row, _| {
+                row.token = None;
+                row.last_proved = Some(proved);
+            })
+            .await
+            .unwrap();
+    }
+    let job = Job::SyncGateways(SyncGateways::default());
+    let task = running.tasks.start(job, "ada").await.unwrap();
+    let ended = running.end_of(task.id).await;
+    assert_eq!(ended.state, TaskState::Done, "{ended:?}");
+    assert_eq!((ended.progress.done(), ended.progress.total()), (1, 2));
+    let found = &ended.progress.findings;
+    let found: Vec<_> = found
+        .iter()
+        .map(|finding| (finding.owner.as_str(), finding.why))
+        .collect();
+    assert_eq!(found, [("behind", Why::Away)]);
+    assert_eq!(ended.progress.steps[0].state, StepState::Done);
+}
+
 #[test]
 fn a_stored_task_is_read_by_the_next_version() {
     // As they stand in repositories: never change these.
@@ -601,6 +644,10 @@ fn a_stored_task_is_read_by_the_next_version() {
             "re-encrypt",
         ),
         (r#"{"kind":"verify"}"#, "verify"),
+        (
+            r#"{"kind":"sync-gateways","groups":["canary"],"per_minute":60,"force":true}"#,
+            "sync-gateways",
+        ),
     ];
     for (text, kind) in known {
         let job: Job = serde_json::from_str(text).unwrap();

@@ -5,6 +5,7 @@ use portcullis_proto::admin::v1::SyncGatewaysRequest;
 
 use crate::admin_cli::context::Context;
 use crate::admin_cli::error::CliError;
+use crate::admin_cli::task::follow::{Where, started};
 
 use super::push::{PushArgs, follow};
 
@@ -12,6 +13,9 @@ use super::push::{PushArgs, follow};
 pub(in crate::admin_cli) struct SyncGatewaysArgs {
     #[command(flatten)]
     push: PushArgs,
+    /// Push as a task, and print its number at once
+    #[arg(long, conflicts_with = "wait")]
+    background: bool,
 }
 
 impl SyncGatewaysArgs {
@@ -20,6 +24,10 @@ impl SyncGatewaysArgs {
             wait_ms: self.push.wait_ms()?,
             push: Some(self.push.options()),
         };
+        if self.background {
+            let answer = context.keys().await?.start_sync(request).await?;
+            return started(context, answer.into_inner(), &Where::background()).await;
+        }
         let stream = context
             .keys()
             .await?

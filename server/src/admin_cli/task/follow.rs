@@ -17,6 +17,13 @@ pub(in crate::admin_cli) struct Where {
     background: bool,
 }
 
+impl Where {
+    /// Nowhere.
+    pub(in crate::admin_cli) const fn background() -> Self {
+        Self { background: true }
+    }
+}
+
 /// Prints what a command would do, or goes on with the task that it started.
 pub(in crate::admin_cli) async fn started(
     context: &Context,
