@@ -243,7 +243,7 @@ async fn a_policy_that_nobody_meets_is_refused() {
             ..Default::default()
         },
     ] {
-        let error = api.set_policy(request.clone()).await.unwrap_err();
+        let error = api.set_policy(request).await.unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument, "{request:?}");
     }
     let policy = api
