@@ -86,7 +86,8 @@ pub struct Protected {
     pub keys: usize,
     /// The file that holds the new secret.
     pub secret_file: Option<PathBuf>,
-    /// Where the new secret has to stand at the next start, where the server cannot put it there.
+    /// Where the new secret has to stand at the next start, where the server cannot put it there; with the default key, what has
+    /// to leave the configuration.
     pub to_be_placed: Option<String>,
     /// Why the old wrapped keys could not be overwritten in the repository's files yet; the next start tries again.
     pub not_scrubbed: Option<String>,
@@ -108,25 +109,18 @@ impl KeyManager {
         to_its_end(async move {
             let mut protection = inner.protection.lock().await;
             let change = Change::prepare(new, &source).await?;
-            if let Some((path, secret)) = &change.file {
-                files::stage(path, secret)?;
-            }
+            change.begin(&source)?;
             let switched = inner.switch(&protection, &change).await;
             let (generation, keys) = match switched {
                 Ok(done) => done,
                 Err(error) => {
-                    change.discard();
+                    change.undo(&source);
                     return Err(error);
                 }
             };
             *protection = change.protection.clone();
             tracing::info!(generation, keys, "the server keys are protected anew");
-            if let Some((path, _)) = &change.file {
-                files::place(path).map_err(|source| ProtectError::NotPlaced {
-                    path: path.clone(),
-                    source,
-                })?;
-            }
+            change.end(&source)?;
             Ok(Protected {
                 generation,
                 keys,
@@ -206,18 +200,48 @@ impl Change {
         })
     }
 
-    /// The one in use stays. One that cannot be removed is removed by the next start.
-    fn discard(&self) {
-        if let Some((path, _)) = &self.file
-            && let Err(error) = files::discard(path)
-        {
-            tracing::warn!(%error, "the secret that did not come into use stays until the next start");
+    /// Before the repository is changed. A repository without protection has no secret file: the one in use is put aside.
+    fn begin(&self, source: &SecretSource) -> Result<(), ProtectionError> {
+        match (&self.file, source) {
+            (Some((path, secret)), _) => files::stage(path, secret),
+            (None, SecretSource::File(path)) => files::put_aside(path),
+            (None, SecretSource::Credential(_) | SecretSource::Prompt) => Ok(()),
+        }
+    }
+
+    /// The secret in use stays so. What cannot be done here is done by the next start.
+    fn undo(&self, source: &SecretSource) {
+        let undone = match (&self.file, source) {
+            (Some((path, _)), _) => files::discard(path).map(|_| ()),
+            (None, SecretSource::File(path)) if files::staged(path).exists() => files::place(path),
+            (None, _) => Ok(()),
+        };
+        if let Err(error) = undone {
+            tracing::warn!(%error, "the secret files are put right by the next start");
+        }
+    }
+
+    /// After the repository was changed.
+    fn end(&self, source: &SecretSource) -> Result<(), ProtectError> {
+        match (&self.file, source) {
+            (Some((path, _)), _) => files::place(path).map_err(|source| ProtectError::NotPlaced {
+                path: path.clone(),
+                source,
+            }),
+            (None, SecretSource::File(path)) => {
+                // It opens nothing any more; the next start removes it where this fails.
+                if let Err(error) = files::discard(path) {
+                    tracing::warn!(%error, "the former secret stays until the next start");
+                }
+                Ok(())
+            }
+            (None, SecretSource::Credential(_) | SecretSource::Prompt) => Ok(()),
         }
     }
 
     fn to_be_placed(&self, source: &SecretSource) -> Option<String> {
-        let needed = self.cost.is_some() && self.file.is_none();
-        needed.then(|| files::describe(source))
+        let elsewhere = !matches!(source, SecretSource::File(_));
+        elsewhere.then(|| files::describe(source))
     }
 }
 

@@ -171,6 +171,7 @@ struct Plan {
 impl Plan {
     fn new(source: &SecretSource, protection: InitProtection) -> Result<Self, InitError> {
         let InitProtection::Pbe { secret, kdf } = protection else {
+            files::must_be_none(source)?;
             return Ok(Self {
                 protection: Protection::public_default(),
                 scheme: Scheme::Default,

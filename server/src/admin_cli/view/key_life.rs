@@ -44,7 +44,13 @@ impl View for ProtectView {
                 "\nBack the secret file up now, apart from the repository. Backups of the repository made before open with the secret before only.",
             );
         }
-        if !answer.to_be_placed.is_empty() {
+        if !answer.to_be_placed.is_empty() && protection.scheme == "default" {
+            let _ = write!(
+                text,
+                "\nTake {} out of the server's configuration: the next start refuses it beside a repository without protection.",
+                printable(&answer.to_be_placed)
+            );
+        } else if !answer.to_be_placed.is_empty() {
             let _ = write!(
                 text,
                 "\nFrom the next start on, {} must hold the new secret: change it there now.",

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use portcullis_common::id::KeyKind;
+use portcullis_common::secret::ServerKey;
 
 use super::*;
 use crate::config::Config;
@@ -97,7 +98,7 @@ async fn the_protection_is_switched_either_way_and_the_secret_changed() {
 
     let protected = fixture.protect(&unlocked, NewProtection::Default).await;
     assert_eq!((protected.cost, protected.keys), (None, 2));
-    fs::remove_file(fixture.secret_file()).unwrap();
+    assert!(!fixture.secret_file().exists() && !fixture.staged().exists());
     let unlocked = fixture.starts().await;
 
     let protected = fixture.protect(&unlocked, fresh()).await;
@@ -163,7 +164,7 @@ async fn a_crash_at_any_step_leaves_a_server_that_starts() {
             if from_default {
                 fixture.protect(&unlocked, NewProtection::Default).await;
             }
-            let before = fs::read(fixture.secret_file()).unwrap();
+            let before = fs::read(fixture.secret_file()).ok();
             let old_wrap = wrapped(&unlocked).await;
             let inner = &unlocked.keys.inner;
             let change = Change::prepare(fresh(), &fixture.config.secret)
@@ -186,7 +187,7 @@ async fn a_crash_at_any_step_leaves_a_server_that_starts() {
 
             fixture.starts().await;
             assert!(!fixture.staged().exists(), "{crash:?}");
-            let now = fs::read(fixture.secret_file()).unwrap();
+            let now = fs::read(fixture.secret_file()).ok();
             assert_eq!(now == before, crash == Staging, "{crash:?}");
             assert_eq!(
                 fixture.holds(&old_wrap[0]),
@@ -194,6 +195,81 @@ async fn a_crash_at_any_step_leaves_a_server_that_starts() {
                 "{crash:?}: the scrub that the crash prevented"
             );
             fixture.starts().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_on_the_way_to_no_protection_leaves_a_server_that_starts() {
+    use CrashAfter::{Placing, Staging, Switching};
+    for crash in [Staging, Switching, Placing] {
+        let fixture = Fixture::with_secret_file().await;
+        let unlocked = fixture.starts().await;
+        let before = fs::read(fixture.secret_file()).unwrap();
+        let source = &fixture.config.secret;
+        let change = Change::prepare(NewProtection::Default, source)
+            .await
+            .unwrap();
+        change.begin(source).unwrap();
+        assert!(!fixture.secret_file().exists());
+        if crash != Staging {
+            let inner = &unlocked.keys.inner;
+            let protection = inner.protection.lock().await;
+            inner.switch(&protection, &change).await.unwrap();
+        }
+        if crash == Placing {
+            change.end(source).unwrap();
+        }
+        for _ in 0..2 {
+            fixture.starts().await;
+            assert!(!fixture.staged().exists(), "{crash:?}");
+            let now = fs::read(fixture.secret_file()).ok();
+            assert_eq!(now, (crash == Staging).then(|| before.clone()), "{crash:?}");
+        }
+    }
+}
+
+/// Who can write the repository and does not know the secret plants a key that everybody can unwrap.
+#[tokio::test]
+async fn a_repository_that_lost_its_protection_behind_our_back_is_refused() {
+    let mut fixture = Fixture::with_secret_file().await;
+    let planted = ServerKey::random(KeyKind::Tdes, &mut rand::rng());
+    let id = KeyId::random(KeyKind::Tdes, &mut rand::rng());
+    let wrapped = Protection::public_default().wrap(id, &planted);
+    let connection = rusqlite::Connection::open(fixture.config.repository_file()).unwrap();
+    connection
+        .execute(
+            "UPDATE protection SET scheme = 'default', encrypted = NULL",
+            [],
+        )
+        .unwrap();
+    connection
+        .execute("UPDATE server_keys SET current = 0", [])
+        .unwrap();
+    connection
+        .execute(
+            "INSERT INTO server_keys (id, generation, wrapped, created_ms, current) VALUES (?1, 9, ?2, 1, 1)",
+            (id.to_bytes(), wrapped),
+        )
+        .unwrap();
+    drop(connection);
+    for source in [
+        fixture.config.secret.clone(),
+        SecretSource::Credential("portcullis".into()),
+        SecretSource::Prompt,
+    ] {
+        fixture.config.secret = source;
+        for error in [
+            fixture.open().await.unwrap_err(),
+            Unlocked::inspect(&fixture.config).await.unwrap_err(),
+        ] {
+            assert!(
+                matches!(
+                    error,
+                    ServeError::Protection(ProtectionError::Downgraded { .. })
+                ),
+                "{error}"
+            );
         }
     }
 }

@@ -110,6 +110,32 @@ pub fn place(path: &Path) -> Result<(), ProtectionError> {
         .map_err(|source| system("replace", path, source))
 }
 
+/// Puts the secret in use where the next one would lie: a repository that it opens takes it back at the next start.
+///
+/// # Errors
+/// [`ProtectionError::System`].
+pub fn put_aside(path: &Path) -> Result<(), ProtectionError> {
+    match fs::rename(path, staged(path)).and_then(|()| sync_folder_of(path)) {
+        // Whoever keeps it elsewhere meanwhile finds nothing to be put aside.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(|source| system("move aside", path, source)),
+    }
+}
+
+/// Is there a secret, or is one configured? A repository without protection must not have one: see
+/// [`ProtectionError::Downgraded`].
+///
+/// # Errors
+/// [`ProtectionError::Downgraded`].
+pub fn must_be_none(source: &SecretSource) -> Result<(), ProtectionError> {
+    match source {
+        SecretSource::File(path) if path.symlink_metadata().is_err() => Ok(()),
+        other => Err(ProtectionError::Downgraded {
+            origin: describe(other),
+        }),
+    }
+}
+
 /// Removes the next secret, where there is one; `false`: there was none.
 ///
 /// # Errors

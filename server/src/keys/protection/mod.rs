@@ -81,6 +81,14 @@ pub enum ProtectionError {
         /// Where it came from.
         origin: String,
     },
+    /// Who can write the repository, but does not know its secret, would have it opened by a key that everybody knows.
+    #[error(
+        "the repository says that nothing but the public default key protects its keys, and yet {origin} is there: if `portcullis key protect default` was meant, take the secret out of the configuration, or move its file away; if not, somebody changed the repository: restore it from a backup"
+    )]
+    Downgraded {
+        /// Where the secret would come from.
+        origin: String,
+    },
     /// The row that holds the encrypted storage secret is damaged.
     #[error(
         "the protection in the repository is damaged ({0}): restore the repository from a backup"

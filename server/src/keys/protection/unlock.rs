@@ -28,6 +28,7 @@ pub async fn unlock(
 ) -> Result<Protection, ProtectionError> {
     match database.protection().find().await?.map(|row| row.scheme) {
         Some(Scheme::Default) => {
+            files::must_be_none(source)?;
             if let (SecretSource::File(path), Unlock::Mend) = (source, how) {
                 drop_staged(path)?;
             }
@@ -77,7 +78,8 @@ async fn by_file(
     read.and(Err(wrong(&SecretSource::File(path.to_owned()))))
 }
 
-/// The first versions had no storage secret of its own: the 32 bytes in the secret file were it.
+/// The first versions had no storage secret of its own: the 32 bytes in the secret file were it. Who takes the row out of a
+/// repository gains nothing: he cannot wrap a key under these bytes.
 async fn of_first_versions(
     database: &Database,
     source: &SecretSource,
@@ -193,6 +195,13 @@ mod tests {
         assert_eq!(row.generation, 1);
         assert!(matches!(row.scheme, Scheme::Pbe(_)));
         let error = opened(&other, Unlock::Mend).await.unwrap_err();
+        assert!(
+            matches!(error, ProtectionError::WrongSecret { .. }),
+            "{error}"
+        );
+        let connection = rusqlite::Connection::open(database.path()).unwrap();
+        connection.execute("DELETE FROM protection", []).unwrap();
+        let error = opened(&file, Unlock::Mend).await.unwrap_err();
         assert!(
             matches!(error, ProtectionError::WrongSecret { .. }),
             "{error}"
