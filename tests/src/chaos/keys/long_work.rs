@@ -23,10 +23,12 @@ impl World {
             .await;
         let task = self.stored("re-encrypt", started)?;
         let changes = self.rng.random_range(0..4);
+        let mut changed = Ok(());
         for _ in 0..changes {
-            self.change_a_value().await?;
+            changed = changed.and(self.change_a_value().await);
         }
         let ended = self.ended(task.id).await?;
+        changed?;
         if ended.state == TaskState::Done {
             self.counts.re_encrypted += 1;
             self.check_all_current().await?;

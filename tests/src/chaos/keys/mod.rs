@@ -19,6 +19,7 @@ mod search;
 mod server_keys;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod values;
 mod world;
 
@@ -40,11 +41,18 @@ pub enum Fault {
     SecretFirst,
     /// Re-encryption writes its values back without looking at what stands there by then.
     WriteBackBlindly,
+    /// A server key is deleted whatever depends on it.
+    DeleteBlindly,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::ForgetSent, Self::SecretFirst, Self::WriteBackBlindly];
+    pub const ALL: [Self; 4] = [
+        Self::ForgetSent,
+        Self::SecretFirst,
+        Self::WriteBackBlindly,
+        Self::DeleteBlindly,
+    ];
 }
 
 /// How to run.
@@ -98,6 +106,14 @@ pub struct Counts {
     pub installs: u64,
     /// Gateway keys replaced.
     pub rotations: u64,
+    /// Exports.
+    pub exports: u64,
+    /// Imports.
+    pub imports: u64,
+    /// Server keys deleted on which nothing depended.
+    pub server_keys_deleted: u64,
+    /// Server keys deleted although values depended on them.
+    pub deleted_by_force: u64,
     /// Gateway keys deleted.
     pub gateway_keys_deleted: u64,
     /// Gateways that had to enrol again, for a reason that an administrator gave.
@@ -271,6 +287,10 @@ impl Counts {
         self.proofs += other.proofs;
         self.installs += other.installs;
         self.rotations += other.rotations;
+        self.exports += other.exports;
+        self.imports += other.imports;
+        self.server_keys_deleted += other.server_keys_deleted;
+        self.deleted_by_force += other.deleted_by_force;
         self.gateway_keys_deleted += other.gateway_keys_deleted;
         self.enrolled_again += other.enrolled_again;
         self.changed += other.changed;

@@ -2,8 +2,10 @@
 //! state before the operation or the one after it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use portcullis_common::id::KeyId;
+use portcullis_server::keys::protection::Secret;
 use portcullis_server::repository::ProtectedType;
 use zeroize::Zeroizing;
 
@@ -34,6 +36,16 @@ impl Content {
     }
 }
 
+/// An export file, with every key that there was.
+#[derive(Clone)]
+pub(super) struct Export {
+    pub(super) path: PathBuf,
+    pub(super) passphrase: Secret,
+    pub(super) server_keys: BTreeSet<KeyId>,
+    /// The gateway keys in it.
+    pub(super) contents: BTreeMap<KeyId, Content>,
+}
+
 #[derive(Default)]
 pub(super) struct Model {
     /// By place: what may stand there, one of them.
@@ -53,6 +65,9 @@ pub(super) struct Model {
     pub(super) history: History,
     /// Server keys that were deleted by force, and what was sealed under them stays.
     pub(super) missing: BTreeSet<KeyId>,
+    /// Those that an operation may delete by force.
+    pub(super) may_be_missed: BTreeSet<KeyId>,
+    pub(super) exports: Vec<Export>,
 }
 
 impl Model {
@@ -75,6 +90,12 @@ impl Model {
     /// Every place that holds or may hold something.
     pub(super) fn slots(&self) -> Vec<Slot> {
         self.values.keys().cloned().collect()
+    }
+
+    /// What stands at `slot`, as the last look left it.
+    pub(super) fn content(&self, slot: &Slot) -> Option<Content> {
+        let mut may = self.values.get(slot)?.iter();
+        may.rfind(|content| **content != Content::None).cloned()
     }
 
     /// Looks at what stands at `slot`; `Err`: what should stand there.
@@ -132,8 +153,11 @@ impl Model {
             return Err(format!("server key {current} seals and is not there"));
         }
         self.missing.retain(|id| !found.contains(id));
-        let gone: Vec<_> = self.keys.difference(found).copied().collect();
-        self.missing.extend(gone);
+        let gone = self.keys.difference(found);
+        let by_force = gone.filter(|id| self.may_be_missed.contains(id));
+        let by_force: Vec<_> = by_force.copied().collect();
+        self.missing.extend(by_force);
+        self.may_be_missed.clear();
         self.keys.clone_from(found);
         self.current = BTreeSet::from([current]);
         self.may_come.clear();

@@ -35,12 +35,17 @@ pub(super) enum Operation {
     ReEncrypt,
     Verify,
     ChangeValue,
+    Export,
+    Import,
+    DeleteServerKey,
+    DeleteByForce,
+    DeleteGatewayKeyByForce,
     Restart,
 }
 
 impl Operation {
     pub(super) fn draw(rng: &mut ChaCha12Rng) -> Self {
-        match rng.random_range(0..130) {
+        match rng.random_range(0..176) {
             0..5 => Self::Generate,
             5..12 => Self::GenerateCurrent,
             12..18 => Self::SetCurrent,
@@ -58,6 +63,12 @@ impl Operation {
             82..92 => Self::ReEncrypt,
             92..94 => Self::Verify,
             94..127 => Self::ChangeValue,
+            127..134 => Self::Export,
+            134..141 => Self::Import,
+            141..149 => Self::DeleteServerKey,
+            149..154 | 156..164 => Self::DeleteByForce,
+            154..156 => Self::DeleteGatewayKeyByForce,
+            164..172 => Self::GenerateCurrent,
             _ => Self::Restart,
         }
     }
@@ -81,6 +92,11 @@ impl Operation {
             Self::ReEncrypt => "re-encrypt",
             Self::Verify => "verify",
             Self::ChangeValue => "a change of a value",
+            Self::Export => "export",
+            Self::Import => "import",
+            Self::DeleteServerKey => "delete (a server key)",
+            Self::DeleteByForce => "delete --force (a server key)",
+            Self::DeleteGatewayKeyByForce => "delete --force (a gateway key)",
             Self::Restart => "a restart",
         }
     }
@@ -117,7 +133,12 @@ impl World {
             Operation::Rotate => self.rotate(Replaced::Retired).await,
             Operation::RollBack => self.rotate(Replaced::Withdrawn).await,
             Operation::Compromised => self.rotate(Replaced::Compromised).await,
-            Operation::DeleteGatewayKey => self.delete_gateway_key().await,
+            Operation::DeleteGatewayKey => self.delete_gateway_key(false).await,
+            Operation::DeleteGatewayKeyByForce => self.delete_gateway_key(true).await,
+            Operation::Export => self.export().await,
+            Operation::Import => self.import().await,
+            Operation::DeleteServerKey => self.delete_server_key().await,
+            Operation::DeleteByForce => self.delete_by_force().await,
             Operation::Renew => self.renew(g).await,
             Operation::Evict => self.evict(g).await,
             Operation::Synchronize => self.synchronize().await,
@@ -171,26 +192,6 @@ impl World {
         }
         self.counts.rotations += 1;
         Ok(())
-    }
-
-    async fn delete_gateway_key(&mut self) -> Result<(), Stop> {
-        let keys = self.repository()?.gateway_keys().list().await;
-        let keys = self.stored("the list of gateway keys", keys)?;
-        let at = self.rng.random_range(0..keys.len().max(1));
-        let Some(key) = keys.get(at) else {
-            return Ok(());
-        };
-        let id = key.info.id;
-        self.model.may_become(gateway_key_slot(id), Content::None);
-        let deleted = self.repository()?.gateway_keys().delete(id).await;
-        match self.stored("delete", deleted)? {
-            Ok(()) => {
-                self.counts.gateway_keys_deleted += 1;
-                self.model.set(gateway_key_slot(id), Content::None);
-                Ok(())
-            }
-            Err(error) => Err(Stop::Refused(error.to_string())),
-        }
     }
 
     /// `gateway token`: a new registration; its operator enrols the gateway at once, or never.
@@ -335,8 +336,6 @@ impl World {
         }
         Ok(false)
     }
-
-    pub(super) async fn bring_back_missing(&mut self) {}
 }
 
 impl super::model::Model {

@@ -1,11 +1,12 @@
 //! What people store: passwords, answers, histories, words of the dictionary, and the secrets that resources need.
 
 use portcullis_server::repository::{
-    HistoryEntry, HistoryOwner, PolicyWord, ProtectedType, Resource, TAG_LEN,
+    HistoryEntry, HistoryOwner, NewQueuedCall, PolicyWord, ProtectedType, Resource, TAG_LEN,
 };
 use rand::RngExt;
 use zeroize::Zeroizing;
 
+use super::gateways::DAY;
 use super::model::{Content, Slot};
 use super::world::{Stop, World};
 
@@ -13,6 +14,8 @@ const USERS: usize = 3;
 const RESOURCE: &str = "crm";
 /// More than any owner gets.
 const DEPTH: u32 = 1_000;
+/// More than are ever queued.
+const QUEUE_LIMIT: u32 = 1_000;
 
 impl World {
     /// Users and a resource, with nothing stored for them yet.
@@ -37,12 +40,14 @@ impl World {
     /// Stores or changes one.
     pub(super) async fn change_a_value(&mut self) -> Result<(), Stop> {
         self.counts.changed += 1;
-        match self.rng.random_range(0..12) {
+        match self.rng.random_range(0..14) {
             0..5 => self.set_password().await,
             5..7 => self.set_answer().await,
             7..9 => self.set_secret_setting().await,
             9 => self.remember_account_password().await,
             10 => self.add_word().await,
+            11 => self.queue_a_call().await,
+            12 => self.cancel_a_call().await,
             _ => self.remove_user().await,
         }
     }
@@ -152,6 +157,51 @@ impl World {
         let done = self.repository()?.policy_words().add(vec![word]).await;
         self.stored("policy add-words", done)?;
         self.model.set(slot, Content::is(&digest));
+        Ok(())
+    }
+
+    async fn queue_a_call(&mut self) -> Result<(), Stop> {
+        let payload = self.secret();
+        self.needles
+            .add(&payload, || "the payload of a queued call".to_owned());
+        let call_id = format!("call{:08x}", self.rng.random::<u32>());
+        let slot = slot(ProtectedType::QueuedCall, call_id.as_bytes(), "payload");
+        self.model.may_become(slot.clone(), Content::is(&payload));
+        let new = NewQueuedCall {
+            call_id: call_id.clone(),
+            resource: RESOURCE.to_owned(),
+            summary: "update ada".to_owned(),
+            payload: Zeroizing::new(payload.clone()),
+            queued: self.now,
+            expires: self.now.plus(DAY),
+        };
+        let queued = self
+            .repository()?
+            .queued_calls()
+            .enqueue(new, QUEUE_LIMIT)
+            .await;
+        self.stored("call --queue", queued)?;
+        self.model.set(slot, Content::is(&payload));
+        self.calls.push(call_id);
+        Ok(())
+    }
+
+    /// Its payload goes with it.
+    async fn cancel_a_call(&mut self) -> Result<(), Stop> {
+        if self.calls.is_empty() {
+            return Ok(());
+        }
+        let at = self.rng.random_range(0..self.calls.len());
+        let call_id = self.calls.swap_remove(at);
+        let slot = slot(ProtectedType::QueuedCall, call_id.as_bytes(), "payload");
+        self.model.may_become(slot.clone(), Content::None);
+        let cancelled = self
+            .repository()?
+            .queued_calls()
+            .cancel(&call_id, self.now)
+            .await;
+        self.stored("queue cancel", cancelled)?;
+        self.model.set(slot, Content::None);
         Ok(())
     }
 

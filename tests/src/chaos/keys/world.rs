@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) server_id: ServerId,
     pub(super) model: Model,
     pub(super) gateways: Vec<Gateway>,
+    /// Calls that were queued.
+    pub(super) calls: Vec<String>,
     /// Secrets that no file may hold.
     pub(super) needles: Needles,
     /// Secrets that the secret file alone may hold.
@@ -120,6 +122,7 @@ impl World {
             fault,
             model: Model::default(),
             gateways: Vec::new(),
+            calls: Vec::new(),
             needles: Needles::default(),
             secrets: Needles::default(),
             retired_wraps: Vec::new(),
