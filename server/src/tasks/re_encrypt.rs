@@ -16,7 +16,7 @@ use crate::repository::{
 
 /// Values of one transaction: enough that the wait for the disk costs little, and few enough that others who write wait
 /// for milliseconds only.
-const BATCH: usize = 512;
+pub const BATCH: usize = 512;
 /// Fewer than so many are not worth a second thread.
 const SHARE: usize = 64;
 
@@ -45,6 +45,19 @@ impl Plan {
         keyring: &Keyring,
         types: &[ProtectedType],
     ) -> Result<Self, RepositoryError> {
+        Self::under(database, keyring, types, Some(keyring.current())).await
+    }
+
+    /// As [`Self::make`], where `current` will be the current server key; `None`: one that is yet to be made.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn under(
+        database: &Database,
+        keyring: &Keyring,
+        types: &[ProtectedType],
+        current: Option<KeyId>,
+    ) -> Result<Self, RepositoryError> {
         let counts = database.sealed_values().counts().await?;
         let mut plan = Self::default();
         for &kind in types {
@@ -53,17 +66,23 @@ impl Plan {
                 ..TypeProgress::default()
             };
             for count in counts.iter().filter(|count| count.kind == kind) {
-                plan.count(&mut progress, count, keyring);
+                plan.count(&mut progress, count, keyring, current);
             }
             plan.types.push(progress);
         }
         Ok(plan)
     }
 
-    fn count(&mut self, progress: &mut TypeProgress, count: &SealedCount, keyring: &Keyring) {
+    fn count(
+        &mut self,
+        progress: &mut TypeProgress,
+        count: &SealedCount,
+        keyring: &Keyring,
+        current: Option<KeyId>,
+    ) {
         match count.server_key {
             None => progress.failed += count.values,
-            Some(key) if key == keyring.current() => {}
+            Some(key) if current == Some(key) => {}
             Some(key) if keyring.key(key).is_none() => progress.undecryptable += count.values,
             Some(key) => {
                 progress.total += count.values;

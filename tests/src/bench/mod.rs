@@ -1,4 +1,5 @@
-//! Measurements of the sealed channel beside its peers: plaintext, and TLS 1.3 with certificates on both sides.
+//! Measurements of the sealed channel beside its peers: plaintext, and TLS 1.3 with certificates on both sides; and of
+//! re-encryption beside a bare read and write-back.
 //!
 //! Everything but the layer under test is one and the same for every peer: runtime, threads, loopback TCP, tonic, service, payload.
 
@@ -7,6 +8,7 @@ pub mod links;
 pub mod measure;
 pub mod memory;
 pub mod peer;
+pub mod reencrypt;
 pub mod report;
 pub mod run;
 pub mod service;

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use portcullis_tests::bench::cipher;
 use portcullis_tests::bench::peer::Peer;
 use portcullis_tests::bench::report::Report;
-use portcullis_tests::bench::{Plan, memory, run};
+use portcullis_tests::bench::{Plan, memory, reencrypt, run};
 use serde_json::json;
 
 /// Measures the sealed channel beside plaintext and mutual TLS.
@@ -49,6 +49,18 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         slice_ms: u64,
     },
+    /// Values re-encrypted in a second, for each kind of server key, beside a bare read and write-back of the same rows.
+    Reencrypt {
+        /// One JSON object a line, the last a summary.
+        #[arg(long)]
+        json: bool,
+        /// Values in the repository.
+        #[arg(long, default_value_t = 50_000)]
+        values: usize,
+        /// Rounds, each of which measures all four.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+    },
     /// Holds idle links of one peer and prints the bytes of each (started by `rpc`).
     #[command(name = memory::SUBCOMMAND, hide = true)]
     IdleLinks {
@@ -82,6 +94,36 @@ fn measure(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         } => {
             let report = cipher::run(rounds.max(1), Duration::from_millis(slice_ms))?;
             print_cipher(&report, json, rounds.max(1), slice_ms);
+        }
+        Command::Reencrypt {
+            json,
+            values,
+            rounds,
+        } => {
+            let (values, rounds) = (values.max(1), rounds.max(1));
+            let began = Instant::now();
+            let threads = std::thread::available_parallelism()?.get();
+            let rows = runtime(threads)?
+                .block_on(reencrypt::run(values, rounds, |at| eprintln!("{at}")))?;
+            if json {
+                for line in reencrypt::json_lines(&rows) {
+                    println!("{line}");
+                }
+                println!(
+                    "{}",
+                    json!({
+                        "summary": "reencrypt", "rounds": rounds, "values": values, "threads": threads,
+                        "seconds": began.elapsed().as_secs_f64(), "optimized": !cfg!(debug_assertions),
+                    })
+                );
+            } else {
+                print!("{}", reencrypt::markdown(&rows));
+                println!(
+                    "\nMedians of {rounds} interleaved rounds over {values} values of 64 bytes, in brackets their range; \
+                     {threads} processors, {:.0} s in all.",
+                    began.elapsed().as_secs_f64()
+                );
+            }
         }
         Command::Rpc {
             json,
