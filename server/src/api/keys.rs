@@ -97,6 +97,14 @@ impl Keys for KeysApi {
         key_tasks::start(&self.0, &subject(&request), Job::Verify).await
     }
 
+    async fn manage(
+        &self,
+        request: Request<proto::ManageKeysRequest>,
+    ) -> Result<Response<proto::StartedTask>, Status> {
+        let subject = subject(&request);
+        key_tasks::manage(&self.0, &subject, request.into_inner()).await
+    }
+
     async fn rotate_gateway(
         &self,
         request: Request<proto::RotateGatewayRequest>,
@@ -230,7 +238,8 @@ fn subject<T>(request: &Request<T>) -> String {
     Caller::of(request).subject.to_string()
 }
 
-fn kind(number: i32) -> Result<proto::KeyKind, Status> {
+/// A kind of key, as it was asked for.
+pub(super) fn kind(number: i32) -> Result<proto::KeyKind, Status> {
     proto::KeyKind::try_from(number).map_err(|_| {
         Status::invalid_argument(format!("{number} is no kind of key: give 3des or aes-256"))
     })

@@ -61,6 +61,7 @@ pub(super) const METHODS: &[Method] = &[
     change::<proto::SyncGatewaysRequest>("Keys/StartSync", &[SecurityAdministrator]),
     change::<proto::ReEncryptRequest>("Keys/ReEncrypt", &[SecurityAdministrator]),
     change::<proto::VerifyRequest>("Keys/Verify", &[SecurityAdministrator]),
+    change::<proto::ManageKeysRequest>("Keys/Manage", &[SecurityAdministrator]),
     read("Tasks/List", LOOK),
     read("Tasks/Show", LOOK),
     read("Tasks/Watch", LOOK),

@@ -50,6 +50,10 @@ objects! {
         false => "values".to_owned(),
     };
     VerifyRequest: |_it| "values".to_owned();
+    ManageKeysRequest: |it| match it.dry_run {
+        true => "keys, dry run".to_owned(),
+        false => "keys".to_owned(),
+    };
     CancelTaskRequest: |it| format!("task {}", it.id);
     ResumeTaskRequest: |it| format!("task {}", it.id);
     ProtectRequest: |it| match it.public_default {

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::manage::Manage;
 use super::{JobError, Reporter, Work, re_encrypt, sync_gateways, verify};
 use crate::fleet::{Pace, Push};
 use crate::repository::ProtectedType;
@@ -14,6 +15,8 @@ pub enum Job {
     Verify,
     /// Push the current gateway key to the gateways that have not proved it.
     SyncGateways(SyncGateways),
+    /// Several steps, in their order.
+    Manage(Manage),
 }
 
 /// Whom [`Job::SyncGateways`] reaches, and how fast.
@@ -74,6 +77,7 @@ impl Job {
             Self::ReEncrypt(_) => "re-encrypt",
             Self::Verify => "verify",
             Self::SyncGateways(_) => "sync-gateways",
+            Self::Manage(_) => "manage",
         }
     }
 
@@ -82,6 +86,7 @@ impl Job {
             Self::ReEncrypt(job) => re_encrypt::run(work, &job.types(), reporter).await,
             Self::Verify => verify::run(work, reporter).await,
             Self::SyncGateways(job) => sync_gateways::run(work, job, reporter).await,
+            Self::Manage(job) => job.run(work, reporter).await,
         }
     }
 }

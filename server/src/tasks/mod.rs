@@ -5,6 +5,7 @@
 
 mod error;
 mod job;
+pub mod manage;
 mod progress;
 pub mod re_encrypt;
 mod reporter;
@@ -107,6 +108,11 @@ impl Tasks {
                 live: Mutex::default(),
             }),
         }
+    }
+
+    /// What tasks work on.
+    pub fn work(&self) -> &Work {
+        &self.inner.work
     }
 
     /// Takes up again what a stop or a crash interrupted: once, when the server starts.

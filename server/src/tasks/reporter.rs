@@ -20,6 +20,16 @@ pub struct Reporter {
 }
 
 impl Reporter {
+    /// The task's number.
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who asked for the task.
+    pub fn subject(&self) -> String {
+        self.task.borrow().subject.clone()
+    }
+
     /// How far the task is.
     pub fn progress(&self) -> Progress {
         self.task.borrow().progress.clone()

@@ -9,6 +9,7 @@ use portcullis_common::rotation::{EnrolmentToken, Registration};
 use tempfile::TempDir;
 use tokio_stream::StreamExt;
 
+use super::manage::{Choice, Manage};
 use super::*;
 use crate::audit;
 use crate::config::Config;
@@ -135,7 +136,12 @@ impl Running {
         let values = self.database.sealed_values();
         let all = values.batch(Selection::default(), 0, usize::MAX).await;
         let mut all = all.unwrap();
-        all.retain(|value| value.kind != ProtectedType::AuditKey);
+        all.retain(|value| {
+            !matches!(
+                value.kind,
+                ProtectedType::AuditKey | ProtectedType::GatewayKey
+            )
+        });
         all
     }
 
@@ -635,6 +641,124 @@ async fn a_push_lists_the_gateways_that_have_not_proved_the_key() {
     assert_eq!(ended.progress.steps[0].state, StepState::Done);
 }
 
+fn everything() -> Choice {
+    Choice {
+        server_key: Some(Some(KeyKind::Aes256)),
+        re_encrypt: true,
+        gateway_key: true,
+        sync: true,
+        verify: true,
+    }
+}
+
+async fn with_gateway_key() -> Stopped {
+    let running = Stopped::new(5).await.start(None).await;
+    let new = crate::keys::gateway_keys::generate(KeyKind::Tdes, clock::now());
+    let keys = running.work.repository.gateway_keys();
+    keys.rotate(new, None, false).await.unwrap().unwrap();
+    running.stop().await
+}
+
+#[tokio::test]
+async fn what_would_be_done_is_told_and_then_done_in_order() {
+    let running = with_gateway_key().await.start(None).await;
+    let gateway_key = running.work.repository.gateway_keys().current().await;
+    let gateway_key = gateway_key.unwrap().unwrap();
+    let before = running.work.keys.keyring().current();
+    let job = Manage::new(&everything(), &running.work).await.unwrap();
+    let (steps, types) = job.plan(&running.work).await.unwrap();
+    let names = [
+        "generate-server",
+        "set-current",
+        "re-encrypt",
+        "rotate-gateway",
+        "sync-gateways",
+        "verify",
+    ];
+    assert_eq!(
+        steps.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
+        names
+    );
+    // Under a key that is yet to be made, all of them are to be sealed anew: the audit log's key and the gateway key, too.
+    assert_eq!(types.iter().map(|kind| kind.total).sum::<u64>(), 15);
+    assert_eq!(types.len(), ProtectedType::ALL.len());
+    assert_eq!(running.work.keys.keyring().ids().len(), 3);
+
+    let task = running.tasks.start(Job::Manage(job), "ada").await.unwrap();
+    let ended = running.end_of(task.id).await;
+    assert_eq!((ended.state, ended.reason), (TaskState::Done, None));
+    assert!(
+        ended
+            .progress
+            .steps
+            .iter()
+            .all(|s| s.state == StepState::Done)
+    );
+    let current = running.work.keys.keyring().current();
+    assert_ne!(current, before);
+    assert_eq!(current.kind(), KeyKind::Aes256);
+    assert!(running.under_current().await);
+    let now = running.work.repository.gateway_keys().current().await;
+    assert_ne!(now.unwrap().unwrap(), gateway_key);
+    let entries = running.work.repository.audit_entries();
+    let entries = entries.scan(0, 1_000).await.unwrap();
+    let done = entries.iter().filter(|entry| entry.outcome == "done");
+    let done: Vec<_> = done.map(|entry| entry.action.as_str()).collect();
+    let expected = [
+        "Server/Start",
+        "Server/Stop",
+        "Server/Start",
+        "Keys/GenerateServer",
+        "Keys/SetCurrent",
+        "Keys/ReEncrypt",
+        "Keys/RotateGateway",
+        "Keys/SyncGateways",
+        "Keys/Verify",
+        "Task/manage",
+    ];
+    assert_eq!(done, expected);
+    let none = Manage::new(&Choice::default(), &running.work).await;
+    assert!(matches!(none, Err(TaskError::Empty)));
+}
+
+#[tokio::test]
+async fn a_crash_in_any_step_makes_no_second_key() {
+    let fixture = with_gateway_key().await;
+    let mut crashes = 0;
+    for n in 1.. {
+        let moment = [Moment::BeforeCommit, Moment::AfterCommit][n as usize % 2];
+        let observer = AtWrite::new(n + 2, moment, || Fate::Die);
+        let running = fixture.copy().start(Some(observer.clone())).await;
+        let job = Manage::new(&everything(), &running.work).await.unwrap();
+        if let Ok(task) = running.tasks.start(Job::Manage(job.clone()), "ada").await {
+            running.end_of(task.id).await;
+        }
+        let crashed = observer.reached();
+        let again = running.stop().await.start(None).await;
+        again.tasks.resume_interrupted().await.unwrap();
+        let task = match again.tasks.list().await.unwrap().into_iter().next() {
+            Some(task) => task,
+            None => again.tasks.start(Job::Manage(job), "ada").await.unwrap(),
+        };
+        let ended = again.end_of(task.id).await;
+        assert_eq!(
+            ended.state,
+            TaskState::Done,
+            "write {n}: {:?}",
+            ended.reason
+        );
+        assert!(again.under_current().await, "write {n}");
+        assert_eq!(again.work.keys.keyring().ids().len(), 4, "write {n}");
+        let gateway_keys = again.work.repository.gateway_keys().list().await.unwrap();
+        assert_eq!(gateway_keys.len(), 2, "write {n}");
+        if !crashed {
+            break;
+        }
+        crashes += 1;
+    }
+    assert!(crashes >= 20, "only {crashes} writes were reached");
+}
+
 #[test]
 fn a_stored_task_is_read_by_the_next_version() {
     // As they stand in repositories: never change these.
@@ -647,6 +771,10 @@ fn a_stored_task_is_read_by_the_next_version() {
         (
             r#"{"kind":"sync-gateways","groups":["canary"],"per_minute":60,"force":true}"#,
             "sync-gateways",
+        ),
+        (
+            r#"{"kind":"manage","server_key":"3des-00000000000000000000000000000001","re_encrypt":true,"gateway_key":null,"sync":false,"verify":true}"#,
+            "manage",
         ),
     ];
     for (text, kind) in known {

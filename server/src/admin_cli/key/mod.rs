@@ -7,6 +7,7 @@ mod import;
 mod kdf;
 mod kind;
 mod list;
+mod manage;
 mod protect;
 mod push;
 mod re_encrypt;
@@ -29,6 +30,8 @@ pub(super) enum KeyCommand {
     GenerateServer(generate_server::GenerateServerArgs),
     /// Encrypt what is stored from now on under another server key
     SetCurrent(set_current::SetCurrentArgs),
+    /// Replace the keys: the steps that are named, or without any a new server key, re-encrypt, a new gateway key, sync and verify
+    Manage(manage::ManageArgs),
     /// Encrypt anew every value that is not under the current server key
     ReEncrypt(re_encrypt::ReEncryptArgs),
     /// Open every value and every server key, and report what does not open
@@ -55,6 +58,7 @@ impl KeyCommand {
             Self::List(args) => args.run(context).await,
             Self::GenerateServer(args) => args.run(context).await,
             Self::SetCurrent(args) => args.run(context).await,
+            Self::Manage(args) => args.run(context).await,
             Self::ReEncrypt(args) => args.run(context).await,
             Self::Verify(args) => args.run(context).await,
             Self::Status(args) => args.run(context).await,
