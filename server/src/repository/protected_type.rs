@@ -71,7 +71,11 @@ impl ProtectedType {
             Self::EnrolmentKey => GatewayId::from_bytes(owner).map(|id| id.to_string()),
             _ => None,
         };
-        let name = || std::str::from_utf8(owner).ok().map(str::to_owned);
+        let name = || {
+            let name = std::str::from_utf8(owner).ok();
+            name.filter(|name| !name.contains(char::is_control))
+                .map(str::to_owned)
+        };
         id.or_else(name)
             .unwrap_or_else(|| data_encoding::HEXLOWER.encode(owner))
     }
