@@ -64,6 +64,7 @@ impl Fixture {
             fleet,
             repository,
             keys,
+            secret: config.secret.clone(),
             queue: CallQueue::new(limits),
             policy: config.keys.policy(),
             token_lifetime: config.keys.token_lifetime,
