@@ -11,7 +11,7 @@ use portcullis_common::id::KeyId;
 
 use super::manager::{Inner, KeyError, KeyManager, to_its_end};
 use super::protection::pbe::{self, Cost, Kdf, PbeError};
-use super::protection::{Protection, ProtectionError, Secret, files};
+use super::protection::{Protection, ProtectionError, Secret, files, settle};
 use crate::clock;
 use crate::config::SecretSource;
 use crate::repository::{RepositoryError, Scheme};
@@ -109,6 +109,9 @@ impl KeyManager {
         to_its_end(async move {
             let mut protection = inner.protection.lock().await;
             let change = Change::prepare(new, &source).await?;
+            if let SecretSource::File(path) = &source {
+                settle(&inner.database, path).await?;
+            }
             change.begin(&source)?;
             let switched = inner.switch(&protection, &change).await;
             let (generation, keys) = match switched {

@@ -8,6 +8,7 @@ use super::*;
 use crate::config::Config;
 use crate::keys::KeyringError;
 use crate::serve::init::{InitProtection, init_protected};
+use crate::serve::permissions;
 use crate::serve::{ServeError, Unlocked};
 
 struct Fixture {
@@ -358,4 +359,74 @@ async fn a_repository_whose_protection_is_damaged_is_told_from_a_wrong_secret() 
     drop(connection);
     let error = fixture.open().await.unwrap_err().to_string();
     assert!(error.contains("restore the repository"), "{error}");
+}
+
+/// The last step of a change failed, so that the live secret lies beside its place; then another change comes.
+#[tokio::test]
+async fn a_secret_that_was_not_placed_outlives_a_further_change_that_fails() {
+    for new in [NewProtection::Default, fresh()] {
+        let fixture = Fixture::with_secret_file().await;
+        let unlocked = fixture.starts().await;
+        let stale = fs::read(fixture.secret_file()).unwrap();
+        fixture.protect(&unlocked, fresh()).await;
+        let live = fs::read(fixture.secret_file()).unwrap();
+        fs::rename(fixture.secret_file(), fixture.staged()).unwrap();
+        permissions::create_private_file(&fixture.secret_file(), &stale).unwrap();
+
+        let connection = rusqlite::Connection::open(fixture.config.repository_file()).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TRIGGER refuse BEFORE INSERT ON protection BEGIN SELECT RAISE(ABORT, 'no'); END",
+            )
+            .unwrap();
+        let protect = unlocked.keys.protect(new.clone(), &fixture.config.secret);
+        protect.await.unwrap_err();
+        let found = [fixture.secret_file(), fixture.staged()].map(|path| fs::read(path).ok());
+        assert!(found.contains(&Some(live)), "{new:?}");
+
+        connection.execute("DROP TRIGGER refuse", []).unwrap();
+        fixture.protect(&unlocked, new).await;
+        assert!(!fixture.staged().exists());
+        fixture.starts().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_beside_the_secret_that_opens_nothing_is_refused_and_kept() {
+    let fixture = Fixture::with_secret_file().await;
+    let unlocked = fixture.starts().await;
+    let left = Secret::random();
+    permissions::create_private_file(&fixture.staged(), &left.to_file()).unwrap();
+    fs::remove_file(fixture.secret_file()).unwrap();
+    for new in [NewProtection::Default, fresh()] {
+        let error = unlocked.keys.protect(new, &fixture.config.secret).await;
+        let error = error.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                ProtectError::Protection(ProtectionError::LeftBeside { .. })
+            ),
+            "{error}"
+        );
+        assert_eq!(*fs::read(fixture.staged()).unwrap(), **left.to_file());
+    }
+    // With it out of the way, the running server still holds the keys.
+    fs::remove_file(fixture.staged()).unwrap();
+    fixture.protect(&unlocked, fresh()).await;
+    fixture.starts().await;
+}
+
+#[tokio::test]
+async fn a_secret_file_that_cannot_be_replaced_does_not_keep_the_server_from_starting() {
+    let fixture = Fixture::with_secret_file().await;
+    let unlocked = fixture.starts().await;
+    let live = fs::read(fixture.secret_file()).unwrap();
+    fs::rename(fixture.secret_file(), fixture.staged()).unwrap();
+    // No file takes the place of a folder.
+    fs::create_dir(fixture.secret_file()).unwrap();
+    fixture.starts().await;
+    let error = unlocked.keys.protect(fresh(), &fixture.config.secret).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("cannot replace the secret file"), "{error}");
+    assert_eq!(fs::read(fixture.staged()).unwrap(), live);
 }

@@ -88,15 +88,18 @@ pub fn staged(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes the next secret beside the one in use, durably.
+/// Writes the next secret beside the one in use, durably. What lies there already is never overwritten: it may be the only
+/// secret that opens the repository.
 ///
 /// # Errors
-/// [`ProtectionError::System`].
+/// [`ProtectionError::System`]: nothing was written.
 pub fn stage(path: &Path, secret: &Secret) -> Result<(), ProtectionError> {
     let beside = staged(path);
-    discard(path)?;
     permissions::create_private_file(&beside, &secret.to_file())
-        .and_then(|()| sync_folder_of(path))
+        .and_then(|()| {
+            // Made just now, for a change that does not come.
+            sync_folder_of(path).inspect_err(|_| drop(fs::remove_file(&beside)))
+        })
         .map_err(|source| system("write", &beside, source))
 }
 
@@ -110,16 +113,32 @@ pub fn place(path: &Path) -> Result<(), ProtectionError> {
         .map_err(|source| system("replace", path, source))
 }
 
-/// Puts the secret in use where the next one would lie: a repository that it opens takes it back at the next start.
+/// Puts the secret in use where the next one would lie: a repository that it opens takes it back at the next start. What lies
+/// there already is never overwritten.
+///
+/// # Errors
+/// [`ProtectionError::System`]: it is where it was.
+pub fn put_aside(path: &Path) -> Result<(), ProtectionError> {
+    let beside = staged(path);
+    if is_there(&beside)? {
+        let source = io::ErrorKind::AlreadyExists.into();
+        return Err(system("overwrite", &beside, source));
+    }
+    match fs::rename(path, &beside) {
+        // Whoever keeps it elsewhere meanwhile finds nothing to be put aside.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        moved => moved
+            .and_then(|()| sync_folder_of(path).inspect_err(|_| drop(fs::rename(&beside, path))))
+            .map_err(|source| system("move aside", path, source)),
+    }
+}
+
+/// Does a secret lie where the next one would?
 ///
 /// # Errors
 /// [`ProtectionError::System`].
-pub fn put_aside(path: &Path) -> Result<(), ProtectionError> {
-    match fs::rename(path, staged(path)).and_then(|()| sync_folder_of(path)) {
-        // Whoever keeps it elsewhere meanwhile finds nothing to be put aside.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(|source| system("move aside", path, source)),
-    }
+pub fn is_staged(path: &Path) -> Result<bool, ProtectionError> {
+    is_there(&staged(path))
 }
 
 /// Is there a secret, or is one configured? A repository without protection must not have one: see
@@ -176,6 +195,14 @@ fn parse(text: &[u8], origin: &str) -> Result<Secret, ProtectionError> {
         origin: origin.to_owned(),
         error,
     })
+}
+
+fn is_there(path: &Path) -> Result<bool, ProtectionError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(system("look for", path, source)),
+    }
 }
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {

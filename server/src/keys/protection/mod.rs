@@ -21,7 +21,7 @@ use crate::repository::{RepositoryError, Scheme};
 use crate::serve::permissions::PermissionError;
 use pbe::{Kdf, PbeError};
 pub use secret::{Secret, SecretError};
-pub use unlock::{Unlock, unlock};
+pub use unlock::{Unlock, settle, unlock};
 
 /// Why the server keys cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,14 @@ pub enum ProtectionError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// It may be the only copy of a secret: nothing may take its place.
+    #[error(
+        "{staged} is left of an earlier change, and neither it nor {path} opens what the repository holds now: nothing was changed; move it to a safe place, then try again", staged = files::staged(.path).display(), path = path.display()
+    )]
+    LeftBeside {
+        /// The secret file beside which it lies.
+        path: PathBuf,
     },
     /// Others may read it.
     #[error(transparent)]

@@ -30,7 +30,7 @@ pub async fn unlock(
         Some(Scheme::Default) => {
             files::must_be_none(source)?;
             if let (SecretSource::File(path), Unlock::Mend) = (source, how) {
-                drop_staged(path)?;
+                drop_staged(path);
             }
             Ok(Protection::public_default())
         }
@@ -46,6 +46,36 @@ pub async fn unlock(
     }
 }
 
+/// Before another change: what an earlier one left beside the secret file takes its place, where the repository opens with it,
+/// and is removed where it opens with the secret file itself.
+///
+/// # Errors
+/// [`ProtectionError`]: neither file was touched. `LeftBeside` where neither opens the repository.
+pub async fn settle(database: &Database, path: &Path) -> Result<(), ProtectionError> {
+    if !files::is_staged(path)? {
+        return Ok(());
+    }
+    if let Some(Scheme::Pbe(encrypted)) = database.protection().find().await?.map(|row| row.scheme)
+    {
+        if opens(path, &encrypted).await? {
+            return files::discard(path).map(|_| ());
+        }
+        if opens(&files::staged(path), &encrypted).await? {
+            return files::place(path);
+        }
+    }
+    Err(ProtectionError::LeftBeside {
+        path: path.to_owned(),
+    })
+}
+
+async fn opens(path: &Path, encrypted: &[u8]) -> Result<bool, ProtectionError> {
+    match files::read_private(path) {
+        Ok(secret) => Ok(decrypt(encrypted, &secret).await?.is_some()),
+        Err(_) => Ok(false),
+    }
+}
+
 /// Whichever of the two files opens the repository wins.
 async fn by_file(
     path: &Path,
@@ -57,7 +87,7 @@ async fn by_file(
         && let Some(protection) = decrypt(encrypted, secret).await?
     {
         if how == Unlock::Mend {
-            drop_staged(path)?;
+            drop_staged(path);
         }
         return Ok(protection);
     }
@@ -66,11 +96,16 @@ async fn by_file(
         let secret = files::read_private(&staged)?;
         if let Some(protection) = decrypt(encrypted, &secret).await? {
             if how == Unlock::Mend {
-                files::place(path)?;
-                tracing::warn!(
-                    file = %path.display(),
-                    "the secret was changed and its file not yet replaced, by a crash: replaced now by {}", staged.display()
-                );
+                match files::place(path) {
+                    Ok(()) => tracing::warn!(
+                        file = %path.display(),
+                        "the secret was changed and its file not yet replaced, by a crash: replaced now by {}", staged.display()
+                    ),
+                    Err(error) => tracing::warn!(
+                        %error,
+                        "the secret that opens the repository lies in {}: back it up, and put it in its place by hand", staged.display()
+                    ),
+                }
             }
             return Ok(protection);
         }
@@ -128,14 +163,19 @@ async fn decrypt(encrypted: &[u8], secret: &Secret) -> Result<Option<Protection>
     }
 }
 
-fn drop_staged(path: &Path) -> Result<(), ProtectionError> {
-    if files::discard(path)? {
-        tracing::warn!(
-            file = %files::staged(path).display(),
-            "removed a new secret that never came into use: a crash interrupted the change"
-        );
+/// A secret that opens nothing: where it cannot be removed, the server works all the same.
+fn drop_staged(path: &Path) {
+    let file = files::staged(path);
+    match files::discard(path) {
+        Ok(true) => tracing::warn!(
+            file = %file.display(),
+            "removed a secret that is not in use: a crash interrupted its change"
+        ),
+        Ok(false) => {}
+        Err(error) => {
+            tracing::warn!(%error, "a secret that is not in use stays until the next start")
+        }
     }
-    Ok(())
 }
 
 fn wrong(source: &SecretSource) -> ProtectionError {
