@@ -117,7 +117,13 @@ impl KeyManager {
             let (generation, keys) = match switched {
                 Ok(done) => done,
                 Err(error) => {
-                    change.undo(&source);
+                    if came_before_the_write(&error) {
+                        change.undo(&source);
+                    } else {
+                        tracing::warn!(
+                            "the change of the protection may have taken effect: both secrets are kept, and the next start, or the next change, finds the right one"
+                        );
+                    }
                     return Err(error);
                 }
             };
@@ -212,7 +218,7 @@ impl Change {
         }
     }
 
-    /// The secret in use stays so. What cannot be done here is done by the next start.
+    /// The secret in use stays so, as the repository was not changed. What cannot be done here is done by the next start.
     fn undo(&self, source: &SecretSource) {
         let undone = match (&self.file, source) {
             (Some((path, _)), _) => files::discard(path).map(|_| ()),
@@ -246,6 +252,15 @@ impl Change {
         let elsewhere = !matches!(source, SecretSource::File(_));
         elsewhere.then(|| files::describe(source))
     }
+}
+
+/// An error of the disk, on the other hand, may come after the change took effect.
+const fn came_before_the_write(error: &ProtectError) -> bool {
+    matches!(
+        error,
+        ProtectError::DoesNotOpen(_)
+            | ProtectError::Key(KeyError::Repository(RepositoryError::ProtectionChanged))
+    )
 }
 
 impl Inner {

@@ -392,6 +392,27 @@ async fn a_secret_that_was_not_placed_outlives_a_further_change_that_fails() {
 }
 
 #[tokio::test]
+async fn both_secrets_stay_where_it_is_unknown_whether_the_change_took_effect() {
+    for new in [NewProtection::Default, fresh()] {
+        let fixture = Fixture::with_secret_file().await;
+        let unlocked = fixture.starts().await;
+        let live = fs::read(fixture.secret_file()).unwrap();
+        let connection = rusqlite::Connection::open(fixture.config.repository_file()).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TRIGGER refuse BEFORE INSERT ON protection BEGIN SELECT RAISE(ABORT, 'no'); END",
+            )
+            .unwrap();
+        let protect = unlocked.keys.protect(new, &fixture.config.secret);
+        protect.await.unwrap_err();
+        assert!(fixture.staged().exists());
+        fixture.starts().await;
+        assert_eq!(fs::read(fixture.secret_file()).unwrap(), live);
+        assert!(!fixture.staged().exists());
+    }
+}
+
+#[tokio::test]
 async fn a_file_beside_the_secret_that_opens_nothing_is_refused_and_kept() {
     let fixture = Fixture::with_secret_file().await;
     let unlocked = fixture.starts().await;
