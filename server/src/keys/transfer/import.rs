@@ -104,7 +104,7 @@ impl KeyManager {
             let opened = tokio::task::spawn_blocking(move || file.open(passphrase.as_ref())).await;
             let keys = opened.map_err(|_| KeyError::Stopping)??;
             let protection = inner.protection.lock().await;
-            let plan = Plan::new(&inner, keys).await?;
+            let plan = Plan::new(&inner, &protection, keys).await?;
             let imported = plan.report(&inner).await?;
             if !dry_run {
                 plan.carry_out(&inner, &protection).await?;
@@ -124,7 +124,12 @@ struct Plan {
 }
 
 impl Plan {
-    async fn new(inner: &Inner, keys: Vec<OpenKey>) -> Result<Self, ImportError> {
+    async fn new(
+        inner: &Inner,
+        protection: &Protection,
+        keys: Vec<OpenKey>,
+    ) -> Result<Self, ImportError> {
+        let stored = inner.database.server_keys().list().await?;
         let (mut server, mut gateway_keys) = (Vec::new(), Vec::new());
         for key in keys {
             let entry = key.entry;
@@ -133,9 +138,16 @@ impl Plan {
             match entry.purpose {
                 KeyPurpose::Server => {
                     let key = ServerKey::from_bytes(kind, &key.bytes).map_err(weak)?;
-                    let what = match inner.keyring.key(entry.id) {
+                    if let Some(held) = inner.keyring.key(entry.id) {
+                        same(entry, held.expose(), key.expose())?;
+                    }
+                    // What is stored decides: an import whose commit gave an error may have taken effect all the same.
+                    let what = match stored.iter().find(|row| row.id == entry.id) {
                         None => What::Imported,
-                        Some(here) => same(entry, here.expose(), key.expose())?,
+                        Some(row) => match protection.unwrap(row.id, &row.wrapped) {
+                            Ok(here) => same(entry, here.expose(), key.expose())?,
+                            Err(_) => return Err(conflict(entry)),
+                        },
                     };
                     server.push((entry, key, what));
                 }
@@ -145,11 +157,8 @@ impl Plan {
                 }
             }
         }
-        let new = server
-            .iter()
-            .filter(|(_, _, what)| *what == What::Imported)
-            .map(|(entry, key, _)| (entry.id, key.clone()));
-        let overlay = Arc::new(inner.keyring.with(new));
+        let all = server.iter().map(|(entry, key, _)| (entry.id, key.clone()));
+        let overlay = Arc::new(inner.keyring.with(all));
         let repository = Repository::new(inner.database.clone(), overlay.clone());
         let here = repository.gateway_keys().list().await?;
         let mut gateway = Vec::new();
@@ -181,8 +190,10 @@ impl Plan {
             damaged: 0,
             still_closed: inner.closed_values(&self.overlay).await?,
         };
-        for (entry, ..) in self.imported_server_keys() {
-            self.try_values(inner, entry.id, &mut imported).await?;
+        for (entry, ..) in &self.server {
+            if inner.keyring.key(entry.id).is_none() {
+                self.try_values(inner, entry.id, &mut imported).await?;
+            }
         }
         Ok(imported)
     }
@@ -250,9 +261,11 @@ impl Plan {
             gateway_keys: gateway_keys.collect(),
         };
         inner.repository().import_keys(import).await?;
-        for (entry, key) in self.imported_server_keys() {
+        for (entry, key, what) in &self.server {
             inner.keyring.add(entry.id, key.clone());
-            tracing::info!(key = %entry.id, "server key imported");
+            if *what == What::Imported {
+                tracing::info!(key = %entry.id, "server key imported");
+            }
         }
         Ok(())
     }
@@ -284,10 +297,14 @@ fn same(entry: KeyEntry, here: &[u8], there: &[u8]) -> Result<What, ImportError>
     if here == there {
         return Ok(What::Present);
     }
-    Err(ImportError::Conflict {
+    Err(conflict(entry))
+}
+
+const fn conflict(entry: KeyEntry) -> ImportError {
+    ImportError::Conflict {
         purpose: entry.purpose,
         id: entry.id,
-    })
+    }
 }
 
 /// The gateway key of this id that is here, beside the one of the export.

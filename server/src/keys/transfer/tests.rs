@@ -436,3 +436,25 @@ async fn an_export_holds_what_was_chosen_under_its_passphrase() {
     let error = export(other, Kdf::Pbkdf2).await.unwrap_err().to_string();
     assert!(error.contains("there is no key"), "{error}");
 }
+
+/// The commit gave an error, and had taken effect: the key is stored, and the running server does not hold it.
+#[tokio::test]
+async fn a_server_key_that_is_stored_and_not_held_is_present_and_held_after_an_import() {
+    let server = Server::protected().await;
+    let first = server.current().await.0;
+    let export = ExportFile::parse(server.export().await.as_bytes()).unwrap();
+    let keys = &server.unlocked.keys;
+    keys.generate(None, true).await.unwrap();
+    keys.keyring().remove(first);
+
+    let mut forged = open_key(KeyPurpose::Server, first.kind(), KeyState::Retired);
+    forged.entry.id = first;
+    let error = server.import(&sealed(&[forged]), false).await.unwrap_err();
+    assert!(matches!(error, ImportError::Conflict { .. }), "{error}");
+
+    let imported = server.import(&export, false).await.unwrap();
+    assert!(imported.keys.iter().all(|key| key.what == What::Present));
+    assert_eq!(imported.still_closed, 0);
+    assert!(keys.keyring().key(first).is_some());
+    assert_eq!(keys.check().await.unwrap(), (Vec::new(), 2));
+}
