@@ -271,6 +271,7 @@ fn of_import(error: &ImportError) -> Status {
         ImportError::Key(error) => of_key(error),
         ImportError::File(error) => Status::invalid_argument(error.to_string()),
         ImportError::Conflict { .. } => Status::already_exists(error.to_string()),
+        ImportError::Unproven(_) => Status::failed_precondition(error.to_string()),
     }
 }
 

@@ -36,6 +36,11 @@ pub enum ImportError {
         /// Its id.
         id: KeyId,
     },
+    /// Anybody can make such an export, with bytes of his choice.
+    #[error(
+        "gateway key {0} is here by name only, and an export without a passphrase does not prove which bytes it had: nothing was imported; import an export that has a passphrase, or first the server key that gateway key {0} is sealed under"
+    )]
+    Unproven(KeyId),
 }
 
 impl From<RepositoryError> for ImportError {
@@ -98,6 +103,7 @@ impl KeyManager {
         dry_run: bool,
     ) -> Result<Imported, ImportError> {
         let file = ExportFile::parse(file)?;
+        let proven = file.needs_passphrase();
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             // Deriving is meant to take long: beside the tasks of the server.
@@ -105,6 +111,9 @@ impl KeyManager {
             let keys = opened.map_err(|_| KeyError::Stopping)??;
             let protection = inner.protection.lock().await;
             let plan = Plan::new(&inner, &protection, keys).await?;
+            if !proven {
+                plan.restores_nothing()?;
+            }
             let imported = plan.report(&inner).await?;
             if !dry_run {
                 plan.carry_out(&inner, &protection).await?;
@@ -175,6 +184,14 @@ impl Plan {
             gateway,
             overlay,
         })
+    }
+
+    fn restores_nothing(&self) -> Result<(), ImportError> {
+        let mut gateway = self.gateway.iter();
+        match gateway.find(|(_, _, what)| *what == What::Restored) {
+            Some((entry, ..)) => Err(ImportError::Unproven(entry.id)),
+            None => Ok(()),
+        }
     }
 
     async fn report(&self, inner: &Inner) -> Result<Imported, ImportError> {

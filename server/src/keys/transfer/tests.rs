@@ -397,6 +397,27 @@ async fn a_gateway_key_that_is_here_by_name_only_is_restored() {
         .delete(first, Deletion::Forced)
         .await
         .unwrap();
+    // Without a passphrase anybody could have made it, with a key that he knows.
+    let anybodys = ExportFile::seal(
+        whole.server_id(),
+        UnixMillis(9),
+        None,
+        &ExportSecret::public_default(),
+        &of_gateways,
+    );
+    for dry_run in [true, false] {
+        let error = server.import(&anybodys, dry_run).await.unwrap_err();
+        assert!(
+            matches!(error, ImportError::Unproven(id) if Some(id) == gateway_key),
+            "{error}"
+        );
+    }
+    let gateway_keys = server.unlocked.repository.gateway_keys();
+    gateway_keys
+        .open(&[gateway_key.unwrap()])
+        .await
+        .unwrap_err();
+
     let imported = server.import(&sealed(&of_gateways), false).await.unwrap();
     assert_eq!(imported.keys[0].what, What::Restored);
     let opened = server.unlocked.repository.gateway_keys();
