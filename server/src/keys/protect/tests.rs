@@ -6,7 +6,7 @@ use portcullis_common::secret::ServerKey;
 
 use super::*;
 use crate::config::Config;
-use crate::keys::KeyringError;
+use crate::keys::{Deletion, KeyringError};
 use crate::serve::init::{InitProtection, init_protected};
 use crate::serve::permissions;
 use crate::serve::{ServeError, Unlocked};
@@ -450,4 +450,32 @@ async fn a_secret_file_that_cannot_be_replaced_does_not_keep_the_server_from_sta
     let error = error.unwrap_err().to_string();
     assert!(error.contains("cannot replace the secret file"), "{error}");
     assert_eq!(fs::read(fixture.staged()).unwrap(), live);
+}
+
+/// Who knows a former server key and can write the repository puts it back from an old copy.
+#[tokio::test]
+async fn a_deleted_server_key_that_is_put_back_after_a_renewal_does_not_open() {
+    let fixture = Fixture::with_secret_file().await;
+    let unlocked = fixture.starts().await;
+    let keys = &unlocked.keys;
+    let former = keys.keyring().current();
+    let copy = wrapped(&unlocked).await.remove(0);
+    keys.generate(None, true).await.unwrap();
+    keys.delete(former, Deletion::Forced).await.unwrap();
+    fixture.protect(&unlocked, fresh()).await;
+    let connection = rusqlite::Connection::open(fixture.config.repository_file()).unwrap();
+    connection
+        .execute("UPDATE server_keys SET current = 0", [])
+        .unwrap();
+    connection
+        .execute(
+            "INSERT INTO server_keys (id, generation, wrapped, created_ms, current) VALUES (?1, 9, ?2, 1, 1)",
+            (former.to_bytes(), copy),
+        )
+        .unwrap();
+    let error = fixture.open().await.unwrap_err();
+    assert!(
+        matches!(error, ServeError::Keyring(KeyringError::DoesNotOpen(key)) if key == former),
+        "{error}"
+    );
 }
