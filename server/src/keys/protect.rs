@@ -158,6 +158,10 @@ impl KeyManager {
         if *source == SecretSource::Prompt {
             return Err(ProtectError::SecretNeeded(files::describe(source)));
         }
+        if let SecretSource::File(path) = source {
+            let _unchanged = self.inner.protection.lock().await;
+            settle(&self.inner.database, path).await?;
+        }
         let secret = Some(files::read(source)?);
         let new = NewProtection::Pbe { secret, kdf };
         Ok(self.protect(new, source).await?.keys)

@@ -393,7 +393,12 @@ async fn a_secret_that_was_not_placed_outlives_a_further_change_that_fails() {
 
 #[tokio::test]
 async fn both_secrets_stay_where_it_is_unknown_whether_the_change_took_effect() {
-    for new in [NewProtection::Default, fresh()] {
+    for (new, restart) in [
+        (NewProtection::Default, true),
+        (NewProtection::Default, false),
+        (fresh(), true),
+        (fresh(), false),
+    ] {
         let fixture = Fixture::with_secret_file().await;
         let unlocked = fixture.starts().await;
         let live = fs::read(fixture.secret_file()).unwrap();
@@ -406,7 +411,12 @@ async fn both_secrets_stay_where_it_is_unknown_whether_the_change_took_effect() 
         let protect = unlocked.keys.protect(new, &fixture.config.secret);
         protect.await.unwrap_err();
         assert!(fixture.staged().exists());
-        fixture.starts().await;
+        if restart {
+            fixture.starts().await;
+        } else {
+            connection.execute("DROP TRIGGER refuse", []).unwrap();
+            unlocked.keys.rewrap(&fixture.config.secret).await.unwrap();
+        }
         assert_eq!(fs::read(fixture.secret_file()).unwrap(), live);
         assert!(!fixture.staged().exists());
     }
