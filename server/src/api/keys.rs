@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use super::identity::Caller;
 use super::note::Note;
 use super::status::{of_key, of_repository, of_rotation};
-use super::{convert, key_life, key_status, key_tasks, names};
+use super::{convert, key_life, key_status, key_tasks, names, server_key_status};
 use crate::fleet::{ProgressStream, Replaced, Rotation};
 use crate::repository::RepositoryError;
 use crate::serve::Services;
@@ -209,7 +209,7 @@ impl Keys for KeysApi {
         let gateway_keys = key_status::gateway_keys(&self.0, request.into_inner().gateways).await?;
         Ok(Response::new(proto::KeyStatusResponse {
             gateway_keys: Some(gateway_keys),
-            server_keys: None,
+            server_keys: Some(server_key_status::server_keys(&self.0).await?),
         }))
     }
 }

@@ -22,6 +22,7 @@ mod policy;
 mod queued;
 mod resources;
 mod router;
+mod server_key_status;
 mod socket;
 mod status;
 mod system;

@@ -1,6 +1,7 @@
 //! The API as its clients see it, over a real repository; gateways are not there.
 
 mod audit;
+mod key_status;
 mod passwords;
 mod tasks;
 

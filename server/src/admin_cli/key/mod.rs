@@ -36,7 +36,7 @@ pub(super) enum KeyCommand {
     ReEncrypt(re_encrypt::ReEncryptArgs),
     /// Open every value and every server key, and report what does not open
     Verify(verify::VerifyArgs),
-    /// Show who holds which key
+    /// Show under which server key what is encrypted, how the server keys are protected, and who holds which gateway key
     Status(status::StatusArgs),
     /// Make a new gateway key current and push it to the gateways
     RotateGateway(rotate_gateway::RotateGatewayArgs),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::View;
 use super::key::state;
+use super::server_key_status::{server_keys, server_keys_json};
 use super::table::list;
 use super::text::{age, rfc3339};
 
@@ -17,14 +18,20 @@ pub(in crate::admin_cli) struct KeyStatus(pub(in crate::admin_cli) KeyStatusResp
 
 impl View for KeyStatus {
     fn table(&self, now: SystemTime) -> String {
+        let server = self.0.server_keys.as_ref();
         let gateways = self.0.gateway_keys.as_ref();
-        gateways
-            .map(|status| gateway_keys(status, now))
-            .unwrap_or_default()
+        let parts = [
+            server.map(|status| server_keys(status, now)),
+            gateways.map(|status| gateway_keys(status, now)),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
     }
 
     fn json(&self) -> Value {
-        json!({ "gateway_keys": self.0.gateway_keys.as_ref().map(gateway_keys_json) })
+        json!({
+            "server_keys": self.0.server_keys.as_ref().map(server_keys_json),
+            "gateway_keys": self.0.gateway_keys.as_ref().map(gateway_keys_json),
+        })
     }
 }
 

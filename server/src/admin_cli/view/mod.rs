@@ -12,6 +12,7 @@ mod policy;
 mod queued_call;
 mod resource;
 pub(super) mod schema;
+mod server_key_status;
 mod status;
 mod sync;
 pub(super) mod table;

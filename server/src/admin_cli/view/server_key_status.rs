@@ -1,0 +1,239 @@
+//! Under which server key the values of the repository are sealed.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use portcullis_proto::admin::v1::{ServerKeyStatus, TypeCount};
+use serde_json::{Map, Value, json};
+
+use super::key::state;
+use super::key_life::protection_warning;
+use super::table::list;
+use super::text::{age, printable, rfc3339};
+
+/// The keys, numbered, and under each number its values by type.
+pub(super) fn server_keys(status: &ServerKeyStatus, now: SystemTime) -> String {
+    let mut text = protection(status);
+    let held = status.keys.iter().map(|held| {
+        let key = held.key.clone().unwrap_or_default();
+        [
+            key.key_id.clone(),
+            state(&key).to_owned(),
+            age(key.created_unix_ms, now).unwrap_or_default(),
+            age(key.retired_unix_ms, now).unwrap_or_default(),
+            key.in_use_by.to_string(),
+        ]
+    });
+    let absent = status.absent.iter().map(|absent| {
+        let values: u64 = absent.values.iter().map(|kind| kind.count).sum();
+        [
+            absent.key_id.clone(),
+            "not here".to_owned(),
+            String::new(),
+            String::new(),
+            values.to_string(),
+        ]
+    });
+    let rows = held.chain(absent).enumerate().map(|(index, row)| {
+        let mut numbered = vec![number(index)];
+        numbered.extend(row);
+        numbered
+    });
+    let keys = list(&["no", "key", "state", "made", "retired", "values"], rows);
+    let _ = write!(text, "\n\n{keys}\n\n{}", matrix(status));
+    let undecryptable: u64 = status
+        .absent
+        .iter()
+        .flat_map(|absent| &absent.values)
+        .map(|kind| kind.count)
+        .sum();
+    if undecryptable > 0 {
+        let _ = write!(
+            text,
+            "\n\n{undecryptable} values cannot be opened, as their key is not here: `portcullis key import` it"
+        );
+    }
+    if status.malformed > 0 {
+        let _ = write!(
+            text,
+            "\n\n{} values are malformed: `portcullis key verify` lists them",
+            status.malformed
+        );
+    }
+    text
+}
+
+pub(super) fn server_keys_json(status: &ServerKeyStatus) -> Value {
+    let keys = status.keys.iter().map(|held| {
+        let key = held.key.clone().unwrap_or_default();
+        json!({
+            "key_id": key.key_id,
+            "kind": key.kind,
+            "current": key.current,
+            "created": rfc3339(key.created_unix_ms),
+            "retired": rfc3339(key.retired_unix_ms),
+            "values": counts_json(&held.values),
+        })
+    });
+    let absent = status
+        .absent
+        .iter()
+        .map(|absent| json!({ "key_id": absent.key_id, "values": counts_json(&absent.values) }));
+    let protection = status.protection.clone().unwrap_or_default();
+    json!({
+        "keys": keys.collect::<Vec<_>>(),
+        "absent": absent.collect::<Vec<_>>(),
+        "malformed": status.malformed,
+        "totals": counts_json(&status.totals),
+        "protection": {
+            "scheme": protection.scheme,
+            "derivation": Some(&protection.derivation).filter(|text| !text.is_empty()),
+            "generation": protection.generation,
+            "changed": rfc3339(protection.changed_unix_ms),
+            "warning": protection_warning(&protection),
+        },
+    })
+}
+
+fn protection(status: &ServerKeyStatus) -> String {
+    let protection = status.protection.clone().unwrap_or_default();
+    let mut text = format!(
+        "server keys: protected by `{}`",
+        printable(&protection.scheme)
+    );
+    if !protection.derivation.is_empty() {
+        let _ = write!(text, " ({})", printable(&protection.derivation));
+    }
+    if let Some(warning) = protection_warning(&protection) {
+        let _ = write!(text, "\n{warning}");
+    }
+    text
+}
+
+/// A line for each type, a column for each key.
+fn matrix(status: &ServerKeyStatus) -> String {
+    let columns: Vec<&[TypeCount]> = status
+        .keys
+        .iter()
+        .map(|held| held.values.as_slice())
+        .chain(status.absent.iter().map(|absent| absent.values.as_slice()))
+        .collect();
+    let numbers: Vec<_> = (0..columns.len()).map(number).collect();
+    let mut heading = vec!["type", "total"];
+    heading.extend(numbers.iter().map(String::as_str));
+    let rows = status.totals.iter().map(|total| {
+        let mut row = vec![total.r#type.clone(), total.count.to_string()];
+        row.extend(columns.iter().map(|values| {
+            let of_type = values.iter().find(|kind| kind.r#type == total.r#type);
+            of_type.map_or_else(|| "-".to_owned(), |kind| kind.count.to_string())
+        }));
+        row
+    });
+    list(&heading, rows)
+}
+
+fn counts_json(counts: &[TypeCount]) -> Value {
+    let counts = counts
+        .iter()
+        .map(|kind| (kind.r#type.clone(), kind.count.into()));
+    Value::Object(counts.collect::<Map<_, _>>())
+}
+
+fn number(index: usize) -> String {
+    format!("#{}", index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use portcullis_proto::admin::v1::{AbsentServerKey, Key, Protection, ServerKeyValues};
+
+    use super::*;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+    const HELD: &str = "3des-00112233445566778899aabbccddeeff";
+    const ABSENT: &str = "3des-ffeeddccbbaa99887766554433221100";
+
+    fn count(name: &str, count: u64) -> TypeCount {
+        TypeCount {
+            r#type: name.to_owned(),
+            count,
+        }
+    }
+
+    fn status() -> ServerKeyStatus {
+        ServerKeyStatus {
+            keys: vec![ServerKeyValues {
+                key: Some(Key {
+                    key_id: HELD.to_owned(),
+                    kind: "3des".to_owned(),
+                    current: true,
+                    created_unix_ms: NOW_MS - 10 * 86_400_000,
+                    in_use_by: 7,
+                    ..Key::default()
+                }),
+                values: vec![count("gateway-key", 0), count("user-password", 7)],
+            }],
+            absent: vec![AbsentServerKey {
+                key_id: ABSENT.to_owned(),
+                values: vec![count("user-password", 2)],
+            }],
+            malformed: 1,
+            protection: Some(Protection {
+                scheme: "default".to_owned(),
+                ..Protection::default()
+            }),
+            totals: vec![
+                count("gateway-key", 0),
+                count("user-password", 10),
+                count("server-key", 1),
+            ],
+        }
+    }
+
+    #[test]
+    fn each_key_has_its_number_and_each_type_its_line() {
+        let now = UNIX_EPOCH + Duration::from_millis(NOW_MS.unsigned_abs());
+        let status = status();
+        let text = server_keys(&status, now);
+        let warning = protection_warning(status.protection.as_ref().unwrap()).unwrap();
+        let (head, rest) = text.split_once("\n\n").unwrap();
+        assert_eq!(
+            head,
+            format!("server keys: protected by `default`\n{warning}")
+        );
+        assert_eq!(
+            rest,
+            "NO  KEY                                    STATE     MADE         RETIRED  VALUES\n\
+             #1  3des-00112233445566778899aabbccddeeff  current   10 days ago           7\n\
+             #2  3des-ffeeddccbbaa99887766554433221100  not here                        2\n\
+             \n\
+             TYPE           TOTAL  #1  #2\n\
+             gateway-key    0      0   -\n\
+             user-password  10     7   2\n\
+             server-key     1      -   -\n\
+             \n\
+             2 values cannot be opened, as their key is not here: `portcullis key import` it\n\
+             \n\
+             1 values are malformed: `portcullis key verify` lists them"
+        );
+    }
+
+    #[test]
+    fn programs_get_the_counts_by_type() {
+        let value = server_keys_json(&status());
+        assert_eq!(
+            value["keys"][0]["values"],
+            json!({ "gateway-key": 0, "user-password": 7 })
+        );
+        assert_eq!(
+            value["absent"],
+            json!([{ "key_id": ABSENT, "values": { "user-password": 2 } }])
+        );
+        assert_eq!(value["malformed"], 1);
+        assert_eq!(value["totals"]["server-key"], 1);
+        assert_eq!(value["protection"]["scheme"], "default");
+        assert!(value["protection"]["warning"].is_string());
+    }
+}

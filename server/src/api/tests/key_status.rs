@@ -1,0 +1,80 @@
+//! Under which server key what is sealed, as clients of the API see it.
+
+use super::*;
+
+impl Api {
+    async fn server_keys(&self) -> proto::ServerKeyStatus {
+        let mut keys = KeysClient::new(self.channel.clone());
+        let request = proto::KeyStatusRequest { gateways: false };
+        let answer = keys.status(request).await.unwrap().into_inner();
+        answer.server_keys.unwrap()
+    }
+}
+
+/// Those that are not zero.
+fn some(counts: &[proto::TypeCount]) -> Vec<(&str, u64)> {
+    let counts = counts.iter().filter(|kind| kind.count > 0);
+    counts
+        .map(|kind| (kind.r#type.as_str(), kind.count))
+        .collect()
+}
+
+#[tokio::test]
+async fn values_are_counted_under_their_key_under_absent_ones_and_under_none() {
+    let api = Api::start().await;
+    api.add_gateway("host1").await;
+    let first = api.services.keys.keyring().current();
+    let second = api.services.keys.generate(None, true).await.unwrap();
+    let status = api.server_keys().await;
+    let shown: Vec<_> = status
+        .keys
+        .iter()
+        .map(|held| {
+            let key = held.key.as_ref().unwrap();
+            assert_eq!(held.values.len(), 10, "types without values are told, too");
+            (
+                key.key_id.clone(),
+                key.current,
+                key.in_use_by,
+                some(&held.values),
+            )
+        })
+        .collect();
+    let stored = vec![("gateway-key", 1), ("enrolment-key", 1), ("audit-key", 1)];
+    assert_eq!(
+        shown,
+        [
+            (second.to_string(), true, 0, vec![]),
+            (first.to_string(), false, 3, stored.clone())
+        ]
+    );
+    assert_eq!(status.absent, []);
+    let all: Vec<_> = stored.into_iter().chain([("server-key", 2)]).collect();
+    assert_eq!(some(&status.totals), all);
+    assert_eq!(status.totals.len(), 11);
+    let protection = status.protection.unwrap();
+    assert_eq!(protection.scheme, "pbe");
+    assert!(
+        protection.derivation.starts_with("PBKDF2"),
+        "{protection:?}"
+    );
+
+    let path = api.services.repository.database().path().to_owned();
+    let raw = rusqlite::Connection::open(path).unwrap();
+    raw.execute(
+        "UPDATE sealed_values SET sealed = x'00' WHERE type = 'enrolment-key'",
+        [],
+    )
+    .unwrap();
+    let forced = crate::keys::Deletion::Forced;
+    api.services.keys.delete(first, forced).await.unwrap();
+    let status = api.server_keys().await;
+    assert_eq!(status.keys.len(), 1);
+    let [absent] = &*status.absent else {
+        panic!("{:?}", status.absent);
+    };
+    assert_eq!(absent.key_id, first.to_string());
+    assert_eq!(some(&absent.values), [("gateway-key", 1), ("audit-key", 1)]);
+    assert_eq!(status.malformed, 1);
+    assert!(some(&status.totals).contains(&("enrolment-key", 1)));
+}
