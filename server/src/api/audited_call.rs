@@ -7,6 +7,7 @@ use portcullis_proto::gateway::v1::{Call, ObjectClass, ObjectRef, Outcome, Searc
 use tonic::Status;
 
 use super::identity::Caller;
+use super::objects::password_of;
 use crate::audit::{self, AuditError, AuditLog, Draft};
 
 /// A call under way. Dropped before its outcome is known, it leaves the entry `unknown`.
@@ -26,10 +27,15 @@ impl AuditedCall {
         caller: Caller,
         resource: &str,
         call: &Call,
+        password_from_user: &str,
     ) -> Result<Self, AuditError> {
         let draft = log.calls().then(|| {
             let (verb, object) = describe(call);
-            let object = format!("resource {resource}{object}, call {}", call.call_id);
+            let password = password_of(password_from_user);
+            let object = format!(
+                "resource {resource}{object}{password}, call {}",
+                call.call_id
+            );
             let action = format!("call {verb}");
             Draft::new(caller.subject, &action, &object, audit::Outcome::Unknown)
         });

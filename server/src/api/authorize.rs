@@ -4,6 +4,7 @@ use tonic::Status;
 
 use super::identity::Caller;
 use super::methods::{self, Method};
+use crate::config::{Capability, CapabilitySet};
 
 /// Why a request goes no further.
 #[derive(Debug)]
@@ -50,5 +51,29 @@ pub(super) fn authorize(caller: &Caller, path: &str) -> Result<&'static Method, 
         action: method.name,
         reason: format!("needs {}; has {held}", method.who),
         status: Status::permission_denied(message),
+    })
+}
+
+/// May `caller`, who may call `method`, have it use the password of a user? Whoever may put anybody's password on an account
+/// of their choice can guess it there.
+pub(super) fn authorize_password_of_user(
+    caller: &Caller,
+    method: &'static str,
+) -> Result<(), Refusal> {
+    let wanted = Capability::Administrator;
+    if CapabilitySet::of(&[wanted]).meets(caller.held) {
+        return Ok(());
+    }
+    let subject = &caller.subject;
+    Err(Refusal {
+        action: method,
+        reason: format!(
+            "the password of a user needs {wanted}, too; has {}",
+            caller.held
+        ),
+        status: Status::permission_denied(format!(
+            "user {subject} may not give an account the password of a user: that needs the capability {wanted}, too, and this user has {}; give another password, or have an administrator do it",
+            caller.held
+        )),
     })
 }

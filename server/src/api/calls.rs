@@ -10,6 +10,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::audited_call::AuditedCall;
+use super::authorize::authorize_password_of_user;
 use super::identity::Caller;
 use super::queued;
 use super::status::{not_found, of_audit, of_password, of_repository};
@@ -30,11 +31,14 @@ impl Calls for CallsApi {
             call,
             password_from_user,
         } = request.into_inner();
-        let user = Some(password_from_user.as_str()).filter(|user| !user.is_empty());
+        let user = self
+            .user(&caller, "Calls/Execute", &password_from_user)
+            .await?;
         let call = provisioning::with_id(call.unwrap_or_default());
-        let audited = AuditedCall::begin(&self.0.audit, caller, &resource, &call)
-            .await
-            .map_err(|error| of_audit(&error))?;
+        let audited =
+            AuditedCall::begin(&self.0.audit, caller, &resource, &call, &password_from_user)
+                .await
+                .map_err(|error| of_audit(&error))?;
         match provisioning::execute(&self.0, &resource, call, user).await {
             Ok(outcome) => {
                 audited.outcome(&outcome).await;
@@ -48,6 +52,9 @@ impl Calls for CallsApi {
         &self,
         request: Request<ExecuteRequest>,
     ) -> Result<Response<proto::QueuedCall>, Status> {
+        let caller = Caller::of(&request);
+        let user = &request.get_ref().password_from_user;
+        self.user(&caller, "Calls/Enqueue", user).await?;
         queued::enqueue(&self.0, request).await
     }
 
@@ -79,7 +86,7 @@ impl Calls for CallsApi {
         let caller = Caller::of(&request);
         let ExecuteRequest { resource, call, .. } = request.into_inner();
         let call = provisioning::with_id(call.unwrap_or_default());
-        let audited = AuditedCall::begin(&self.0.audit, caller, &resource, &call)
+        let audited = AuditedCall::begin(&self.0.audit, caller, &resource, &call, "")
             .await
             .map_err(|error| of_audit(&error))?;
         let items = match provisioning::search(&self.0, &resource, call).await {
@@ -101,6 +108,29 @@ impl Calls for CallsApi {
             }
         });
         Ok(Response::new(Box::pin(items)))
+    }
+}
+
+impl CallsApi {
+    /// The user whose password a call is to set, where it names one, and provided that the caller may use it.
+    async fn user<'a>(
+        &self,
+        caller: &Caller,
+        method: &'static str,
+        user: &'a str,
+    ) -> Result<Option<&'a str>, Status> {
+        if user.is_empty() {
+            return Ok(None);
+        }
+        if let Err(refusal) = authorize_password_of_user(caller, method) {
+            let audit = &self.0.audit;
+            let subject = caller.subject.clone();
+            audit
+                .refused(subject, refusal.action, &refusal.reason)
+                .await;
+            return Err(refusal.status);
+        }
+        Ok(Some(user))
     }
 }
 

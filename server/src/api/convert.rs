@@ -152,6 +152,9 @@ pub(super) fn resource(resource: Resource) -> proto::Resource {
         settings: resource.settings.into_iter().collect(),
         secret_settings: resource.secret_settings.into_iter().collect(),
         created_unix_ms: millis(resource.created),
+        // Of a change alone, which fills them in.
+        dropped_secret_settings: Vec::new(),
+        cancelled_calls: 0,
     }
 }
 

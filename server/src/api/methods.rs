@@ -34,8 +34,8 @@ pub(super) struct Method {
 pub(super) enum Plan {
     /// Not at all: it changes nothing.
     Read,
-    /// By the router, with an entry before and one after; the function tells from the encoded request what it is about.
-    Change(fn(&[u8]) -> String),
+    /// By the router, with an entry before and one after; the function tells from the encoded request what it is about, or that it does not decode.
+    Change(fn(&[u8]) -> Option<String>),
     /// By the service.
     Own,
 }

@@ -9,11 +9,10 @@ pub(super) trait Object: Message + Default {
     fn object(&self) -> String;
 }
 
-/// What an encoded request is about. One that does not decode is about nothing, and refused by its service.
-pub(super) fn object_of<Request: Object>(encoded: &[u8]) -> String {
-    Request::decode(encoded)
-        .map(|request| request.object())
-        .unwrap_or_default()
+/// What an encoded request is about; `None`: it does not decode.
+pub(super) fn object_of<Request: Object>(encoded: &[u8]) -> Option<String> {
+    let request = Request::decode(encoded).ok()?;
+    Some(request.object())
 }
 
 macro_rules! objects {
@@ -77,8 +76,9 @@ objects! {
     SetResourceRequest: |it| format!("resource {}", it.name);
     RemoveResourceRequest: |it| format!("resource {}", it.name);
     ExecuteRequest: |it| format!(
-        "resource {}, call {}",
+        "resource {}{}, call {}",
         it.resource,
+        password_of(&it.password_from_user),
         it.call.as_ref().map(|call| call.call_id.as_str()).unwrap_or_default()
     );
     CancelQueuedRequest: |it| format!("call {}", it.call_id);
@@ -98,6 +98,14 @@ objects! {
         (_, account) => format!("a password for account {account} of resource {}", it.resource),
     };
     ClearWordsRequest: |_it| "dictionary, all words".to_owned();
+}
+
+/// Whose password an account is given.
+pub(super) fn password_of(user: &str) -> String {
+    match user {
+        "" => String::new(),
+        user => format!(", password of user {user}"),
+    }
 }
 
 fn pushed(push: Option<&proto::PushOptions>) -> String {

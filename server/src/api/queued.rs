@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 use super::audited_call::describe;
 use super::convert::{millis, some_millis};
 use super::note::Note;
+use super::objects::password_of;
 use super::status::{of_password, of_repository};
 use crate::clock;
 use crate::provisioning::queue::QueueError;
@@ -30,9 +31,10 @@ pub(super) async fn enqueue(
     let call = call.unwrap_or_default();
     let user = Some(password_from_user.as_str()).filter(|user| !user.is_empty());
     let (verb, object) = describe(&call);
+    let summary = format!("{verb}{object}{}", password_of(&password_from_user));
     let queued = services
         .queue
-        .enqueue(services, &resource, call, user, format!("{verb}{object}"))
+        .enqueue(services, &resource, call, user, summary)
         .await
         .map_err(|error| of_queue(&error))?;
     note.add(format!("{}, call {}", queued.summary, queued.call_id));

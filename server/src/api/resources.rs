@@ -9,10 +9,11 @@ use tonic::{Request, Response, Status};
 
 use super::convert;
 use super::names;
+use super::note::Note;
 use super::status::{not_found, of_repository};
 use super::users::secret;
 use crate::clock;
-use crate::repository::{Resource, SecretSettings};
+use crate::repository::{Changed, Resource, SecretSettings};
 use crate::serve::Services;
 
 /// Bytes of a secret setting.
@@ -60,13 +61,18 @@ impl Resources for ResourcesApi {
         &self,
         request: Request<proto::SetResourceRequest>,
     ) -> Result<Response<proto::Resource>, Status> {
+        let note = Note::of(&request);
         let request = request.into_inner();
         if let Some(connector) = &request.connector {
             names::name("connector", connector)?;
         }
         names::check_settings(&request.settings)?;
         let secrets = secret_settings(request.secret_settings, &request.settings)?;
-        let resource = self
+        let Changed {
+            resource,
+            dropped,
+            cancelled,
+        } = self
             .0
             .repository
             .resources()
@@ -82,7 +88,18 @@ impl Resources for ResourcesApi {
             .await
             .map_err(|error| of_repository(&error))?;
         tracing::info!(resource = resource.name, "changed a resource");
-        Ok(Response::new(convert::resource(resource)))
+        if !dropped.is_empty() {
+            let names = dropped.join(" ");
+            note.add(format!("moved: removed the secret settings {names}"));
+        }
+        if cancelled > 0 {
+            note.add(format!("moved: cancelled {cancelled} queued calls"));
+        }
+        Ok(Response::new(proto::Resource {
+            dropped_secret_settings: dropped,
+            cancelled_calls: cancelled.try_into().unwrap_or(u64::MAX),
+            ..convert::resource(resource)
+        }))
     }
 
     async fn list(

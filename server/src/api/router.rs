@@ -85,7 +85,7 @@ impl Router {
         self,
         caller: Caller,
         method: &Method,
-        object: fn(&[u8]) -> String,
+        object: fn(&[u8]) -> Option<String>,
         request: Request<Body>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
@@ -99,7 +99,11 @@ impl Router {
             }
             Err(error) => return Status::cancelled(error.to_string()).into_http(),
         };
-        let object = object(body.get(FRAME..).unwrap_or_default());
+        // What is logged is what the service takes: nothing stands beside the one message.
+        let Some(object) = only_message(&body).and_then(object) else {
+            let message = "the request is not one uncompressed message of this method";
+            return Status::invalid_argument(message).into_http();
+        };
         let begun = self.audit.begin(caller.subject, method.name, &object);
         let begun = match begun.await {
             Ok(begun) => begun,
@@ -124,6 +128,16 @@ impl Router {
             Status::internal(message).into_http()
         })
     }
+}
+
+/// The message of a request that is that one message, uncompressed, and nothing else.
+fn only_message(body: &[u8]) -> Option<&[u8]> {
+    let (frame, message) = body.split_at_checked(FRAME)?;
+    let [0, length @ ..] = frame else {
+        return None;
+    };
+    let length = u32::from_be_bytes(length.try_into().ok()?);
+    (usize::try_from(length).ok()? == message.len()).then_some(message)
 }
 
 /// Why the method failed; `None`: it did not. An answer that is a stream has succeeded when it begins.
@@ -200,5 +214,25 @@ impl Endpoints {
             _ => Ok(Status::unimplemented("there is no such service").into_http()),
         };
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_uncompressed_message_and_nothing_else() {
+        assert_eq!(only_message(b"\0\0\0\0\x02ab"), Some(b"ab".as_slice()));
+        assert_eq!(only_message(b"\0\0\0\0\0"), Some(b"".as_slice()));
+        for body in [
+            b"".as_slice(),
+            b"\0\0\0\0",
+            b"\x01\0\0\0\x02ab",
+            b"\0\0\0\0\x02a",
+            b"\0\0\0\0\x02ab\0\0\0\0\0",
+        ] {
+            assert_eq!(only_message(body), None, "{body:?}");
+        }
     }
 }

@@ -220,8 +220,14 @@ impl CallQueue {
 
     async fn send_all(self, services: Services, gateway: String) {
         loop {
-            if let Err(error) = send_waiting(&services, &gateway).await {
-                tracing::error!(gateway, %error, "queued calls wait: the repository failed");
+            match send_waiting(&services, &gateway).await {
+                Ok(()) => {}
+                Err(RepositoryError::Closed) => return,
+                Err(error) => {
+                    tracing::error!(gateway, %error, "queued calls wait: the repository failed");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
             }
             if !self.again(&gateway) {
                 return;
@@ -235,15 +241,20 @@ async fn send_waiting(services: &Services, gateway: &str) -> Result<(), Reposito
     let queued = services.repository.queued_calls();
     let mut under_way = JoinSet::new();
     let mut away = false;
+    let mut failed = Ok(());
     loop {
-        while !away && under_way.len() < AT_ONCE {
-            let Some(dispatched) = queued.dispatch(gateway, clock::now()).await? else {
-                break;
-            };
-            under_way.spawn(carry_out(services.clone(), dispatched));
+        while !away && failed.is_ok() && under_way.len() < AT_ONCE {
+            match queued.dispatch(gateway, clock::now()).await {
+                Ok(Some(dispatched)) => {
+                    under_way.spawn(carry_out(services.clone(), dispatched));
+                }
+                Ok(None) => break,
+                // Those under way come to their end first: what is sent must not lose its outcome.
+                Err(error) => failed = Err(error),
+            }
         }
         match under_way.join_next().await {
-            None => return Ok(()),
+            None => return failed,
             Some(ended) => away |= matches!(ended, Ok(Progress::Away)),
         }
     }

@@ -51,8 +51,10 @@ pub use password_policy::{PasswordPolicies, PasswordPolicy};
 pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
-pub use queued_calls::{Dispatched, Enqueued, NewQueuedCall, QueuedCall, QueuedCalls, QueuedState};
-pub use resources::{Resource, Resources, SecretSettings};
+pub use queued_calls::{
+    Dispatched, Enqueued, NewQueuedCall, PayloadError, QueuedCall, QueuedCalls, QueuedState,
+};
+pub use resources::{Changed, Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{DependentValues, ServerKeyRow, ServerKeys};

@@ -107,7 +107,25 @@ pub struct Dispatched {
     /// The call.
     pub call: QueuedCall,
     /// All that is to be sent, encoded.
-    pub payload: Result<Zeroizing<Vec<u8>>, OpenError>,
+    pub payload: Result<Zeroizing<Vec<u8>>, PayloadError>,
+}
+
+/// Why a queued call cannot be sent, ever.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// None was sealed for this call on this resource through this gateway.
+    #[error(
+        "nothing is stored that was to be sent to resource `{resource}` through gateway `{gateway}`: the call was queued for another place, or the repository was changed; make the call again"
+    )]
+    Missing {
+        /// The resource that the call now names.
+        resource: String,
+        /// The gateway that the resource now names.
+        gateway: String,
+    },
+    /// It does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 /// The queue of calls: in the order of their resources, each sent at most once.
@@ -133,7 +151,7 @@ impl<'a> QueuedCalls<'a> {
         limit: u32,
     ) -> Result<Enqueued, RepositoryError> {
         let sealer = &self.repository.sealer;
-        let sealed = sealer.seal(&place(&new.call_id), &new.payload);
+        let sealer = sealer.clone();
         self.repository
             .database
             .write(move |transaction| {
@@ -171,7 +189,9 @@ impl<'a> QueuedCalls<'a> {
                         to_sql_millis(new.expires),
                     ),
                 )?;
-                sealed_values::put(transaction, &place(&new.call_id), &sealed)?;
+                let field = field(&new.resource, &gateway);
+                let place = place(&new.call_id, &field);
+                sealed_values::put(transaction, &place, &sealer.seal(&place, &new.payload))?;
                 require(transaction, &new.call_id).map(Enqueued::New)
             })
             .await
@@ -272,11 +292,14 @@ impl<'a> QueuedCalls<'a> {
             .database
             .write(move |transaction| {
                 for call_id in first_of_each_resource(transaction, &gateway)? {
-                    let sealed = sealed_values::find(transaction, &place(&call_id))?
-                        .ok_or_else(|| RepositoryError::damaged("payload of a queued call"))?;
-                    if !sealer.holds_key_of(&sealed) {
-                        continue;
-                    }
+                    let resource = require(transaction, &call_id)?.resource;
+                    let field = field(&resource, &gateway);
+                    let place = place(&call_id, &field);
+                    let payload = match sealed_values::find(transaction, &place)? {
+                        Some(sealed) if !sealer.holds_key_of(&sealed) => continue,
+                        Some(sealed) => sealer.open(&place, &sealed).map_err(PayloadError::from),
+                        None => Err(PayloadError::Missing { resource, gateway }),
+                    };
                     transaction
                         .prepare_cached(
                             "UPDATE queued_calls SET state = 1, dispatched_ms = ?2 WHERE call_id = ?1",
@@ -284,7 +307,7 @@ impl<'a> QueuedCalls<'a> {
                         .execute((&call_id, to_sql_millis(now)))?;
                     return Ok(Some(Dispatched {
                         call: require(transaction, &call_id)?,
-                        payload: sealer.open(&place(&call_id), &sealed),
+                        payload,
                     }));
                 }
                 Ok(None)
@@ -377,12 +400,12 @@ impl<'a> QueuedCalls<'a> {
     }
 }
 
-/// Ends what waits for a resource that is removed.
+/// Ends what waits for a resource that is removed, or is reached in another way from now on. Gives how many.
 pub(super) fn cancel_of_resource(
     transaction: &Transaction<'_>,
     resource: &str,
     now: UnixMillis,
-) -> Result<(), RepositoryError> {
+) -> Result<usize, RepositoryError> {
     let waiting = transaction
         .prepare_cached("SELECT call_id FROM queued_calls WHERE state = 0 AND resource = ?1")?
         .query_map([resource], |row| row.get(0))?
@@ -390,7 +413,7 @@ pub(super) fn cancel_of_resource(
     for call_id in &waiting {
         end(transaction, call_id, QueuedState::Cancelled, None, now)?;
     }
-    Ok(())
+    Ok(waiting.len())
 }
 
 fn first_of_each_resource(
@@ -420,7 +443,7 @@ fn end(
             "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4 WHERE call_id = ?1 AND state < 2",
         )?
         .execute((call_id, state.number(), outcome, to_sql_millis(now)))?;
-    sealed_values::remove(transaction, &place(call_id))
+    sealed_values::remove_of_owner(transaction, ProtectedType::QueuedCall, call_id.as_bytes())
 }
 
 fn find(
@@ -456,11 +479,17 @@ fn read(row: &Row<'_>) -> Result<QueuedCall, RepositoryError> {
     })
 }
 
-const fn place(call_id: &str) -> Place<'_> {
+/// Where the payload is to go is authenticated with it: a row that is changed to name another resource, or a resource that
+/// is changed to name another gateway, does not take a password there. No name holds a blank.
+fn field(resource: &str, gateway: &str) -> String {
+    format!("payload for {resource} through {gateway}")
+}
+
+const fn place<'a>(call_id: &'a str, field: &'a str) -> Place<'a> {
     Place {
         kind: ProtectedType::QueuedCall,
         owner: call_id.as_bytes(),
-        field: "payload",
+        field,
     }
 }
 
@@ -536,6 +565,36 @@ mod tests {
     async fn state(fixture: &Fixture, call_id: &str) -> QueuedState {
         let calls = fixture.repository.queued_calls();
         calls.find(call_id).await.unwrap().unwrap().state
+    }
+
+    #[tokio::test]
+    async fn a_payload_goes_nowhere_but_where_it_was_queued_for() {
+        for (attack, gateway) in [
+            ("UPDATE queued_calls SET resource = 'b'", "g1"),
+            ("UPDATE queued_calls SET resource = 'c'", "g2"),
+            ("UPDATE resources SET gateway = 'g2' WHERE name = 'a'", "g2"),
+            (
+                "UPDATE queued_calls SET resource = 'b'; UPDATE sealed_values
+                 SET field = 'payload for b through g1' WHERE type = 'queued-call'",
+                "g1",
+            ),
+        ] {
+            let fixture = fixture().await;
+            let calls = fixture.repository.queued_calls();
+            enqueue(&fixture, "1", "a").await;
+            let database = fixture.repository.database();
+            let written = database.write(move |transaction| {
+                transaction.execute_batch(attack)?;
+                Ok(())
+            });
+            written.await.unwrap();
+            let dispatched = calls.dispatch(gateway, NOW).await.unwrap().unwrap();
+            assert!(dispatched.payload.is_err(), "{attack}");
+            // It ends, so that the others of its gateway go on.
+            let ended = calls.end("1", QueuedState::Failed, Vec::new(), LATER);
+            ended.await.unwrap();
+            assert_eq!(payloads(&fixture).await, 0, "{attack}");
+        }
     }
 
     #[tokio::test]

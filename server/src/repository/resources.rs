@@ -33,6 +33,17 @@ pub struct Resource {
 /// The values of a resource's secret settings, by name.
 pub type SecretSettings = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
+/// What a change of a resource came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The resource as it now is.
+    pub resource: Resource,
+    /// The secret settings that were removed since the resource moved to another gateway or connector.
+    pub dropped: Vec<String>,
+    /// How many queued calls were cancelled for the same reason.
+    pub cancelled: usize,
+}
+
 /// The resources.
 #[derive(Clone, Copy, Debug)]
 pub struct Resources<'a> {
@@ -132,11 +143,13 @@ impl<'a> Resources<'a> {
     where
         F: FnOnce(&mut Resource) + Send + 'static,
     {
-        self.update_with(name, SecretSettings::new(), change).await
+        let changed = self.update_with(name, SecretSettings::new(), change);
+        Ok(changed.await?.resource)
     }
 
     /// As [`Self::update`], and stores the values of secret settings; an empty one removes a setting. A setting is secret
-    /// or not: the way in which it is given now stands.
+    /// or not: the way in which it is given now stands. Where the gateway or the connector changes, the secret settings that
+    /// are not given anew are removed and the queued calls that wait are cancelled: they were meant for another place.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -145,7 +158,7 @@ impl<'a> Resources<'a> {
         name: &str,
         secrets: SecretSettings,
         change: F,
-    ) -> Result<Resource, RepositoryError>
+    ) -> Result<Changed, RepositoryError>
     where
         F: FnOnce(&mut Resource) + Send + 'static,
     {
@@ -165,10 +178,18 @@ impl<'a> Resources<'a> {
                 let mut resource =
                     find(transaction, &name)?.ok_or_else(|| not_found("resource", &name))?;
                 let secret = std::mem::take(&mut resource.secret_settings);
+                let before = (resource.gateway.clone(), resource.connector.clone());
                 change(&mut resource);
                 resource.name = name;
+                let moved = before != (resource.gateway.clone(), resource.connector.clone());
+                let mut dropped = Vec::new();
                 for setting in &secret {
-                    if resource.settings.contains_key(setting) {
+                    let given = sealed.iter().any(|(name, _)| name == setting);
+                    let plain = resource.settings.contains_key(setting);
+                    if moved && !given && !plain {
+                        dropped.push(setting.clone());
+                    }
+                    if plain || moved {
                         sealed_values::remove(transaction, &place(&resource.name, setting))?;
                     }
                 }
@@ -184,7 +205,17 @@ impl<'a> Resources<'a> {
                 }
                 store(transaction, &resource)?;
                 resource.secret_settings = secret_settings(transaction, &resource.name)?;
-                Ok(resource)
+                let cancelled = match moved {
+                    true => {
+                        queued_calls::cancel_of_resource(transaction, &resource.name, clock::now())?
+                    }
+                    false => 0,
+                };
+                Ok(Changed {
+                    resource,
+                    dropped,
+                    cancelled,
+                })
             })
             .await
     }
@@ -204,7 +235,8 @@ impl<'a> Resources<'a> {
                         let kind = ProtectedType::ResourcePassword;
                         sealed_values::remove_of_owner(transaction, kind, name.as_bytes())?;
                         password_history::remove_of_resource(transaction, &name)?;
-                        queued_calls::cancel_of_resource(transaction, &name, clock::now())
+                        queued_calls::cancel_of_resource(transaction, &name, clock::now())?;
+                        Ok(())
                     }
                 }
             })
@@ -338,7 +370,8 @@ mod tests {
         let fixture = with_resource().await;
         let resources = fixture.repository.resources();
         let given = secrets(&[("password", "one"), ("pin", "two")]);
-        let resource = resources.update_with("ldap", given, |_| ()).await.unwrap();
+        let changed = resources.update_with("ldap", given, |_| ()).await.unwrap();
+        let resource = changed.resource;
         assert!(resource.secret_settings.iter().eq(["password", "pin"]));
         fixture.change_server_key().await;
         let given = secrets(&[("password", "three"), ("pin", "")]);
@@ -364,7 +397,8 @@ mod tests {
         let fixture = with_resource().await;
         let resources = fixture.repository.resources();
         let given = secrets(&[("base", "secret")]);
-        let resource = resources.update_with("ldap", given, |_| ()).await.unwrap();
+        let changed = resources.update_with("ldap", given, |_| ()).await.unwrap();
+        let resource = changed.resource;
         assert!(resource.settings.is_empty());
         let resource = resources
             .update("ldap", |resource| {

@@ -219,6 +219,53 @@ async fn names_are_taken_once_and_missing_things_are_named() {
 }
 
 #[tokio::test]
+async fn secret_settings_do_not_follow_a_resource_to_another_place() {
+    let fixture = Fixture::new().await;
+    for name in ["g1", "g2"] {
+        let token = registration(KeyKind::Tdes);
+        let gateways = fixture.repository.gateways();
+        gateways
+            .add(name, Reach::DialOut, &token, NOW)
+            .await
+            .unwrap();
+    }
+    let resources = fixture.repository.resources();
+    let resource = Resource {
+        name: "r".to_owned(),
+        gateway: "g1".to_owned(),
+        connector: "ldap".to_owned(),
+        settings: std::collections::BTreeMap::new(),
+        secret_settings: std::collections::BTreeSet::new(),
+        created: NOW,
+    };
+    resources.add(resource).await.unwrap();
+    let secret = |name: &str| (name.to_owned(), zeroize::Zeroizing::new(b"hidden".to_vec()));
+    let set = [secret("a"), secret("b")].into();
+    resources.update_with("r", set, |_| ()).await.unwrap();
+    let call = NewQueuedCall {
+        call_id: "1".to_owned(),
+        resource: "r".to_owned(),
+        summary: String::new(),
+        payload: zeroize::Zeroizing::new(Vec::new()),
+        queued: NOW,
+        expires: NOW,
+    };
+    let calls = fixture.repository.queued_calls();
+    calls.enqueue(call, 3).await.unwrap();
+    let moved = resources.update_with("r", [secret("b")].into(), |resource| {
+        resource.gateway = "g2".to_owned();
+    });
+    let moved = moved.await.unwrap();
+    assert_eq!((moved.dropped, moved.cancelled), (vec!["a".to_owned()], 1));
+    let (_, secrets) = resources.open("r").await.unwrap().unwrap();
+    assert_eq!(secrets, [secret("b")].into());
+    let moved = resources.update_with("r", SecretSettings::new(), |resource| {
+        resource.connector = "sql".to_owned();
+    });
+    assert_eq!(moved.await.unwrap().dropped, ["b"]);
+}
+
+#[tokio::test]
 async fn of_two_servers_that_rotate_at_once_one_wins() {
     let fixture = Fixture::new().await;
     let other = fixture.another().await;

@@ -93,6 +93,11 @@ impl Stopped {
             calls: false,
         };
         let config = Config::parse("", "test.toml".as_ref()).unwrap();
+        if !settings.head_file.exists() {
+            let head = audit::create(&repository, self.server).await.unwrap();
+            let file = audit::HeadFile::new(settings.head_file.clone());
+            file.create(&head).unwrap();
+        }
         let audit = AuditLog::open(&repository, self.server, &settings).await;
         let settings = fleet::Settings::new(self.server, &config);
         let work = Work {

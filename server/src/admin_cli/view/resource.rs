@@ -44,6 +44,7 @@ impl View for Resource {
             ("settings", Some(settings(self, "\n"))),
             ("secrets", Some(secrets(self))),
             ("made", time_and_age(self.created_unix_ms, now)),
+            ("moved", moved(self)),
         ])
     }
 
@@ -61,7 +62,24 @@ fn resource_json(resource: &Resource) -> Value {
         "settings": settings,
         "secret_settings": resource.secret_settings,
         "created": rfc3339(resource.created_unix_ms),
+        "dropped_secret_settings": resource.dropped_secret_settings,
+        "cancelled_calls": resource.cancelled_calls,
     })
+}
+
+/// What did not go along to another gateway or connector.
+fn moved(resource: &Resource) -> Option<String> {
+    let dropped = &resource.dropped_secret_settings;
+    let dropped = (!dropped.is_empty()).then(|| {
+        format!(
+            "removed the secret settings {}: they were meant for another place, set them again",
+            dropped.join(" ")
+        )
+    });
+    let cancelled = (resource.cancelled_calls > 0)
+        .then(|| format!("cancelled {} queued calls", resource.cancelled_calls));
+    let told: Vec<_> = dropped.into_iter().chain(cancelled).collect();
+    (!told.is_empty()).then(|| told.join("\n"))
 }
 
 /// Which are set; what they are is never told.

@@ -244,6 +244,7 @@ fn resources_and_status_as_tables() {
             .into(),
         created_unix_ms: NOW_MS - 60_000,
         secret_settings: vec!["password".to_owned()],
+        ..Resource::default()
     };
     assert_eq!(
         resource.table(now()),

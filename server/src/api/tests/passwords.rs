@@ -300,3 +300,31 @@ async fn an_account_is_given_the_password_of_a_user_who_has_one() {
         assert_eq!(error.code(), code, "{error}");
     }
 }
+
+#[tokio::test]
+async fn the_password_of_a_user_is_for_administrators_and_leaves_a_trace() {
+    let mut api = Api::with_ada().await;
+    api.add_gateway("gw").await;
+    api.add_resource("host1", "gw").await.unwrap();
+    api.set_user_password("secret").await.unwrap();
+    api.execute_from_user(set_password(None), "ada")
+        .await
+        .unwrap();
+    // An operator and nothing else.
+    api.channel = super::connect(&api.services, super::BASE + 2).await;
+    let error = api
+        .execute_from_user(set_password(None), "ada")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied);
+    assert!(error.message().contains("administrator"), "{error}");
+    let entries = api.services.repository.audit_entries();
+    let entries = entries.scan(0, 1_000).await.unwrap();
+    let object = "password of user ada";
+    assert!(entries.iter().any(|entry| entry.object.contains(object)));
+    let last = entries.last().unwrap();
+    assert_eq!(
+        (last.outcome.as_str(), last.action.as_str()),
+        ("refused", "Calls/Execute")
+    );
+}
