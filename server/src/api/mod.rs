@@ -31,6 +31,7 @@ mod users;
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::{Stream, StreamExt};
@@ -46,6 +47,10 @@ pub use socket::{AdminSocket, SocketError};
 const MAX_REQUESTS_AT_ONCE: u32 = 256;
 /// Bytes of headers of one request.
 const MAX_HEADERS: u32 = 16 << 10;
+/// How often a silent peer is asked whether it is there, and how long it has to answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long no connection is taken after one that failed.
+const AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// Serves the admin API on `socket` until `shutdown` ends, then lets requests that were begun come to their end.
 ///
@@ -68,7 +73,13 @@ async fn serve_on<IO>(
 where
     IO: AsyncRead + AsyncWrite + Connected<ConnectInfo = Peer> + Unpin + Send + 'static,
 {
-    // One that failed is the peer's loss, not the end of the listener.
+    // One that failed is the peer's loss, not the end of the listener, which may want of something: it is left a moment.
+    let connections = connections.then(|connection| async {
+        if connection.is_err() {
+            tokio::time::sleep(AFTER_ERROR).await;
+        }
+        connection
+    });
     let connections = connections.filter_map(|connection| match connection {
         Ok(connection) => Some(Ok::<_, io::Error>(connection)),
         Err(error) => {
@@ -79,6 +90,8 @@ where
     Server::builder()
         .max_concurrent_streams(MAX_REQUESTS_AT_ONCE)
         .http2_max_header_list_size(MAX_HEADERS)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .serve_with_incoming_shutdown(Router::new(&services), connections, shutdown)
         .await
 }

@@ -1,10 +1,12 @@
 //! The Unix socket that the admin API is served on: its owner's alone, or also a group's that the configuration names.
 
+use std::collections::HashMap;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,6 +17,11 @@ use tonic::transport::server::Connected;
 
 use super::identity::Peer;
 use crate::serve::permissions::create_private_dir;
+
+/// Connections of one user at once.
+const MAX_OF_USER: usize = 64;
+/// Connections of all users at once.
+const MAX_CONNECTIONS: usize = 512;
 
 /// Why the admin socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +94,76 @@ impl AdminSocket {
     pub(super) fn into_connections(
         self,
     ) -> (impl Stream<Item = io::Result<AdminStream>>, SocketFile) {
-        let connections =
-            UnixListenerStream::new(self.listener).map(|stream| stream.map(AdminStream));
+        let open = Open::default();
+        let connections = UnixListenerStream::new(self.listener).filter_map(move |stream| {
+            let stream = match stream {
+                Ok(stream) => stream,
+                Err(error) => return Some(Err(error)),
+            };
+            let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+            let place = open.admit(uid)?;
+            Some(Ok(AdminStream {
+                stream,
+                _place: place,
+            }))
+        });
         (connections, self.file)
+    }
+}
+
+/// The connections that are open, by user: nobody who may open the socket takes all file descriptors of the server.
+#[derive(Clone, Debug, Default)]
+struct Open(Arc<Mutex<HashMap<Option<u32>, usize>>>);
+
+impl Open {
+    /// `None`: this user has too many open, or all users together. The latter does not hold for root and the server's own.
+    fn admit(&self, uid: Option<u32>) -> Option<Place> {
+        let own = rustix::process::geteuid().as_raw();
+        let trusted = uid.is_some_and(|uid| uid == 0 || uid == own);
+        let mut open = self.lock();
+        let total = open.values().sum::<usize>() + 1;
+        let of_user = open.get(&uid).copied().unwrap_or_default() + 1;
+        if of_user > MAX_OF_USER || (total > MAX_CONNECTIONS && !trusted) {
+            return None;
+        }
+        // Told once, not for each that is turned away.
+        if of_user == MAX_OF_USER || total == MAX_CONNECTIONS {
+            tracing::warn!(
+                ?uid,
+                of_user,
+                total,
+                "the admin socket takes no further connection until one ends"
+            );
+        }
+        open.insert(uid, of_user);
+        Some(Place {
+            open: self.clone(),
+            uid,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<u32>, usize>> {
+        // Whole at every moment, whoever panicked meanwhile.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place among those that are open; free again when dropped.
+#[derive(Debug)]
+struct Place {
+    open: Open,
+    uid: Option<u32>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.open.lock();
+        if let Some(of_user) = open.get_mut(&self.uid) {
+            *of_user -= 1;
+            if *of_user == 0 {
+                open.remove(&self.uid);
+            }
+        }
     }
 }
 
@@ -140,13 +214,16 @@ fn clear_stale(path: &Path) -> Result<(), SocketError> {
 
 /// A connection to the admin socket, which knows whose it is.
 #[derive(Debug)]
-pub(super) struct AdminStream(UnixStream);
+pub(super) struct AdminStream {
+    stream: UnixStream,
+    _place: Place,
+}
 
 impl Connected for AdminStream {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        let credentials = self.0.peer_cred().ok();
+        let credentials = self.stream.peer_cred().ok();
         Peer {
             uid: credentials.map(|credentials| credentials.uid()),
             gid: credentials.map(|credentials| credentials.gid()),
@@ -160,7 +237,7 @@ impl AsyncRead for AdminStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -170,15 +247,15 @@ impl AsyncWrite for AdminStream {
         cx: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buffer)
+        Pin::new(&mut self.stream).poll_write(cx, buffer)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -196,6 +273,24 @@ mod tests {
         assert_eq!(run.metadata().unwrap().mode() & 0o777, 0o700);
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn nobody_takes_all_connections() {
+        let open = Open::default();
+        let mut places: Vec<_> = (0..MAX_OF_USER)
+            .map(|_| open.admit(Some(4_000)).unwrap())
+            .collect();
+        assert!(open.admit(Some(4_000)).is_none());
+        places.pop();
+        places.push(open.admit(Some(4_000)).unwrap());
+        let others = (4_001..).map(Some).flat_map(|uid| [uid; MAX_OF_USER]);
+        places.extend(others.map_while(|uid| open.admit(uid)));
+        assert_eq!(places.len(), MAX_CONNECTIONS);
+        assert!(open.admit(Some(5_000)).is_none());
+        assert!(open.admit(Some(0)).is_some());
+        drop(places);
+        assert!(open.lock().is_empty());
     }
 
     #[tokio::test]

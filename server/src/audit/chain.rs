@@ -69,11 +69,6 @@ impl Chain {
         Self::load(repository, server).await
     }
 
-    /// Whether there is no key at all, as in a repository just made.
-    pub(super) fn is_new(&self) -> bool {
-        self.segments.is_empty()
-    }
-
     /// Why no entry can be chained after `count` others; `None`: one can.
     pub(super) fn lacks_key_after(&self, count: u64) -> Option<Dispute> {
         self.key(count + 1).err()

@@ -10,7 +10,9 @@ use portcullis_common::id::ServerId;
 use serde::{Deserialize, Serialize};
 
 use crate::repository::{AUDIT_MAC_LEN, AuditTip};
-use crate::serve::permissions::{create_private_dir, create_private_file, sync_dir};
+use crate::serve::permissions::{
+    PermissionError, check_private, create_private_dir, create_private_file, sync_dir,
+};
 
 const FORMAT: &str = "portcullis audit head 1";
 /// Bytes of the file at most: many times what is ever written.
@@ -32,6 +34,9 @@ pub enum HeadError {
         /// What the system said.
         source: io::Error,
     },
+    /// Others can write into its folder, and so put a file of theirs in its place.
+    #[error("the folder of the audit log's head file is not private: {0}")]
+    Folder(#[from] PermissionError),
 }
 
 /// Where a log ended, as the head file holds it.
@@ -89,6 +94,7 @@ impl HeadFile {
     /// # Errors
     /// [`HeadError`]; nothing was left behind.
     pub fn create(&self, head: &Head) -> Result<(), HeadError> {
+        self.check_folder()?;
         let create = |line: Vec<u8>| {
             let folder = self.folder()?;
             create_private_file(&self.path, &line)?;
@@ -97,6 +103,17 @@ impl HeadFile {
         text(head)
             .and_then(create)
             .map_err(|source| self.error("write", source))
+    }
+
+    /// Checks that nobody else reaches the folder, where it is there already.
+    ///
+    /// # Errors
+    /// [`HeadError::Folder`].
+    pub fn check_folder(&self) -> Result<(), HeadError> {
+        match self.path.parent().filter(|folder| folder.exists()) {
+            Some(folder) => Ok(check_private(folder)?),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn read(&self) -> Result<Found, HeadError> {
@@ -114,10 +131,14 @@ impl HeadFile {
         let folder = self.folder()?;
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
+        // What a crash left there goes first, and a link is not followed.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&beside)?;
         file.write_all(content)?;

@@ -1,6 +1,7 @@
 //! The log as a whole, over a real repository and a real head file; an attacker writes to both as SQLite and the system let them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
@@ -455,13 +456,34 @@ async fn where_the_head_file_cannot_be_written_nothing_is_begun() {
 }
 
 #[tokio::test]
-async fn a_repository_from_before_the_log_gets_one() {
+async fn a_log_that_is_removed_with_its_key_and_its_head_file_is_in_dispute() {
     let mut fixture = Fixture::new().await;
     fixture.attack("DELETE FROM audit_entries; DELETE FROM sealed_values WHERE type = 'audit-key'");
     fs::remove_file(fixture.head()).unwrap();
     fixture.restart().await;
+    assert_eq!(fixture.dispute().await, Dispute::KeyGone);
+    let accepted = fixture.log.accept(alice(), "it was removed").await;
+    accepted.unwrap();
     fixture.change("one").await.unwrap();
     assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
+async fn the_head_file_is_written_through_no_link_and_into_no_folder_of_others() {
+    let mut fixture = Fixture::new().await;
+    let head = fixture.head();
+    let (folder, beside) = (head.parent().unwrap(), head.with_extension("new"));
+    let precious = fixture.config.data_dir.join("precious");
+    fs::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, &beside).unwrap();
+    fixture.change("one").await.unwrap();
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    fixture.restart().await;
+    fixture.change("two").await.unwrap();
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o770)).unwrap();
+    let opened = AuditLog::open(&fixture.repository, fixture.server, &fixture.config.audit);
+    let error = opened.await.unwrap_err().to_string();
+    assert!(error.contains("chmod 0700"), "{error}");
 }
 
 #[tokio::test]

@@ -103,13 +103,9 @@ impl Writer {
         file: HeadFile,
         healthy: Arc<AtomicBool>,
     ) -> Result<Self, AuditError> {
-        let mut chain = Chain::load(&repository, server).await?;
-        let last = repository.audit_entries().last().await?;
-        // A repository from before there was a log.
-        let fresh = chain.is_new() && last.is_none();
-        if fresh {
-            chain = Chain::extend(&repository, server, 1).await?;
-        }
+        file.check_folder()?;
+        // One without any key is in dispute: whoever makes a repository makes its first key and its head file, too.
+        let chain = Chain::load(&repository, server).await?;
         let mut writer = Self {
             repository,
             server,
@@ -128,7 +124,6 @@ impl Writer {
         let last = writer.find_tip().await?;
         writer.dispute = match last {
             Err(dispute) => Some(dispute),
-            Ok(_) if fresh && found == Found::Missing => None,
             Ok(last) => writer.compare(found, last.as_ref()).await?,
         };
         let head = writer.chain.head(writer.tip).map(Found::Head);

@@ -1,6 +1,7 @@
 //! Tasks over a real repository, with faults at each write.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 
@@ -93,6 +94,7 @@ impl Stopped {
             calls: false,
         };
         let config = Config::parse("", "test.toml".as_ref()).unwrap();
+        fs::set_permissions(self.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         if !settings.head_file.exists() {
             let head = audit::create(&repository, self.server).await.unwrap();
             let file = audit::HeadFile::new(settings.head_file.clone());
