@@ -143,6 +143,20 @@ impl Place {
         finished.ok().unwrap();
     }
 
+    /// Exports all keys. Gives the passphrase.
+    fn export(&self) -> String {
+        let passphrase = Alphanumeric.sample_string(&mut rand::rng(), 24);
+        let file = self.site.file("passphrase", 0o600, &passphrase).unwrap();
+        let export = self.site.path().join("keys.export");
+        self.key_command(&[
+            "export",
+            export.to_str().unwrap(),
+            "--passphrase-file",
+            file.to_str().unwrap(),
+        ]);
+        passphrase
+    }
+
     async fn keys(&self, copy: &str) -> Keys {
         let gateway = self.admin.gateway(PLANTED_GATEWAY).await.unwrap();
         keys(&self.site, &self.server.data, copy, &gateway.gateway_id).await
@@ -189,18 +203,27 @@ async fn neither_memory_nor_repository_holds_what_is_over_or_secret() {
     let mut place = Place::new().await;
     place.calls("eve").await;
     let before = place.keys("before").await;
+    let passphrase = place.export();
     place.key_command(&["generate-server", "--kind", "aes-256", "--set-current"]);
     place.key_command(&["re-encrypt"]);
     place.admin.rotate(30_000).await.unwrap();
     place.admin.synchronized(PLANTED_GATEWAY).await.unwrap();
+    for id in &before.ids {
+        place.key_command(&["delete", &id.to_string()]);
+    }
     place.calls("mallory").await;
     let now = place.keys("now").await;
+    assert!(
+        before.ids.iter().all(|id| !now.ids.contains(id)),
+        "nothing was deleted"
+    );
 
     let mut unwanted: Vec<Needle> = place
         .passwords
         .iter()
         .map(|password| Needle::text("a password of a finished call", password))
         .collect();
+    unwanted.push(Needle::text("the passphrase of the export", &passphrase));
     for keys in [&before, &now] {
         unwanted.extend(keys.all());
     }
@@ -249,6 +272,9 @@ async fn neither_memory_nor_repository_holds_what_is_over_or_secret() {
         );
     }
 
+    // A deleted key is gone from those pages, too.
+    assert_eq!(found(&whole, &before.server_keys), Vec::<String>::new());
+
     let files = repository(&place.server.data);
     assert!(
         files.len() >= 3,
@@ -264,5 +290,12 @@ async fn neither_memory_nor_repository_holds_what_is_over_or_secret() {
     for (path, bytes) in &files {
         let secrets = found(bytes, &unwanted);
         assert_eq!(secrets, Vec::<String>::new(), "{}", path.display());
+        // Not even wrapped does a deleted key remain.
+        let wrapped = found(bytes, &before.wrapped);
+        assert_eq!(wrapped, Vec::<String>::new(), "{}", path.display());
+    }
+    for key in &now.wrapped {
+        let file = |(_, bytes): &(_, Vec<u8>)| !found(bytes, std::slice::from_ref(key)).is_empty();
+        assert!(files.iter().any(file), "this search proves nothing");
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use portcullis_common::crypto::kdf::diversify;
-use portcullis_common::id::GatewayId;
+use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_server::config::Config;
 use portcullis_server::keys::protection::{files, pbe};
 use portcullis_server::repository::Scheme;
@@ -19,6 +19,12 @@ pub(crate) struct Keys {
     pub(crate) of_the_server: Vec<Needle>,
     /// Those that are read when they are needed, and kept by nobody: gateway keys, and a gateway's master keys.
     opened_at_need: Vec<Needle>,
+    /// The ids of all server keys, and of all gateway keys.
+    pub(crate) ids: Vec<KeyId>,
+    /// The server keys, raw.
+    pub(crate) server_keys: Vec<Needle>,
+    /// The server keys as they stand in the file: wrapped.
+    pub(crate) wrapped: Vec<Needle>,
 }
 
 impl Keys {
@@ -42,7 +48,7 @@ pub(crate) async fn keys(site: &Site, data: &Path, copy: &str, gateway: &str) ->
 
     let unlocked = Unlocked::open(&config).await.unwrap();
     let keyring = unlocked.keys.keyring();
-    let mut of_the_server: Vec<_> = keyring
+    let server_keys: Vec<_> = keyring
         .ids()
         .into_iter()
         .map(|id| {
@@ -52,6 +58,8 @@ pub(crate) async fn keys(site: &Site, data: &Path, copy: &str, gateway: &str) ->
             )
         })
         .collect();
+    let mut of_the_server = server_keys.clone();
+    let mut ids = keyring.ids();
     let secret = files::read(&config.secret).unwrap();
     let mut opened_at_need = vec![Needle::bytes(
         "the line of the secret file",
@@ -65,12 +73,19 @@ pub(crate) async fn keys(site: &Site, data: &Path, copy: &str, gateway: &str) ->
     let storage_secret = pbe::decrypt(&encrypted, secret.expose()).unwrap();
     of_the_server.push(Needle::bytes("the storage secret", &*storage_secret));
 
+    let rows = database.server_keys().list().await.unwrap();
+    let wrapped = rows
+        .iter()
+        .map(|row| Needle::bytes(format!("wrapped server key {}", row.id), &row.wrapped))
+        .collect();
+
     let gateway: GatewayId = gateway.parse().unwrap();
     let gateway_keys = unlocked.repository.gateway_keys();
     for row in gateway_keys.list().await.unwrap() {
         let key = gateway_keys.open(&[row.info.id]).await.unwrap().remove(0);
         let needle = Needle::bytes(format!("gateway key {}", row.info.id), key.expose());
         opened_at_need.push(needle);
+        ids.push(row.info.id);
         let what = format!("the gateway's master key {}", row.info.id);
         let needle = Needle::bytes(what, diversify(&key, gateway).expose());
         opened_at_need.push(needle);
@@ -79,5 +94,8 @@ pub(crate) async fn keys(site: &Site, data: &Path, copy: &str, gateway: &str) ->
     Keys {
         of_the_server,
         opened_at_need,
+        ids,
+        server_keys,
+        wrapped,
     }
 }
