@@ -1,6 +1,6 @@
 //! Derivations: HKDF-SHA256 (RFC 5869) with one labelled `info` per purpose (PROTOCOL.md, "Derivations").
 
-use super::mac;
+use super::mac::{self, Prf};
 use super::suites::Suite;
 use crate::id::{GatewayId, KeyKind};
 use crate::secret::locked::LockedBytes;
@@ -124,7 +124,7 @@ impl Purpose {
             Self::StorageMacKey => "storage mac key",
             Self::SealedValueKey => "sealed value key",
             Self::SealedValueMacKey => "sealed value mac key",
-            Self::DefaultStorageSecret => "default storage secret",
+            Self::DefaultStorageSecret => "default storage",
             Self::DefaultExportSecret => "default export secret",
             Self::ExportKek => "export kek",
             Self::ExportMacKey => "export mac key",
@@ -170,8 +170,8 @@ pub fn extract_unsalted(ikm: &[&[u8]]) -> LockedBytes<PRK_LEN> {
 }
 
 /// HKDF-Expand with the labelled `info`: output length (u16), label with its length (u8), context with its length (u8).
-pub fn expand_label<const N: usize, const C: usize>(
-    secret: &[u8; PRK_LEN],
+pub(crate) fn expand_label<const N: usize, const C: usize>(
+    secret: &impl Prf,
     label: Label,
     context: &[u8; C],
 ) -> LockedBytes<N> {
@@ -191,7 +191,7 @@ pub fn expand_label<const N: usize, const C: usize>(
 /// repeated with an attempt byte 1, 2, … after the context.
 pub(crate) fn derive_key<const C: usize>(
     kind: KeyKind,
-    secret: &[u8; PRK_LEN],
+    secret: &impl Prf,
     label: Label,
     context: &[u8; C],
 ) -> KeyBytes {
@@ -248,12 +248,12 @@ fn info(output_len: usize, label: Label, context: &[&[u8]]) -> Vec<u8> {
 }
 
 /// HKDF-Expand (RFC 5869, 2.3). `out` is at most 255 blocks.
-fn expand(prk: &[u8; PRK_LEN], info: &[u8], out: &mut [u8]) {
+fn expand(prk: &impl Prf, info: &[u8], out: &mut [u8]) {
     let mut block = LockedBytes::<PRK_LEN>::zeroed();
     let mut next = LockedBytes::<PRK_LEN>::zeroed();
     for (chunk, counter) in out.chunks_mut(PRK_LEN).zip(1_u8..=255) {
         let earlier: &[u8] = if counter == 1 { &[] } else { &*block };
-        mac::hmac_sha256(prk, &[earlier, info, &[counter]], &mut next);
+        prk.prf(&[earlier, info, &[counter]], &mut next);
         chunk.copy_from_slice(&next[..chunk.len()]);
         std::mem::swap(&mut block, &mut next);
     }

@@ -8,7 +8,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::secret::locked::Locked;
+use crate::secret::locked::{Locked, LockedBytes};
 use crate::secret::stack;
 
 /// Bytes of a full tag.
@@ -66,6 +66,12 @@ impl MacKey {
     }
 }
 
+impl Prf for MacKey {
+    fn prf(&self, parts: &[&[u8]], out: &mut [u8; TAG_LEN]) {
+        finish(self.0.0.clone(), parts, out);
+    }
+}
+
 impl fmt::Debug for MacKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MacKey([redacted])")
@@ -80,6 +86,25 @@ impl Tag {
     /// The bytes to be sent.
     pub const fn to_bytes(&self) -> [u8; TAG_LEN] {
         self.0
+    }
+}
+
+/// A key under which more are derived: its bytes, or where many are derived under it, the key made ready once. What
+/// comes of it is a secret, and so is what it leaves on the stack.
+pub(crate) trait Prf {
+    /// HMAC-SHA256 over the concatenation of `parts`.
+    fn prf(&self, parts: &[&[u8]], out: &mut [u8; TAG_LEN]);
+}
+
+impl Prf for [u8; MAC_KEY_LEN] {
+    fn prf(&self, parts: &[&[u8]], out: &mut [u8; TAG_LEN]) {
+        hmac_sha256(self, parts, out);
+    }
+}
+
+impl Prf for LockedBytes<MAC_KEY_LEN> {
+    fn prf(&self, parts: &[&[u8]], out: &mut [u8; TAG_LEN]) {
+        hmac_sha256(self, parts, out);
     }
 }
 

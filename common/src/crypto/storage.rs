@@ -45,9 +45,34 @@ pub fn server_key_id(sealed: &[u8]) -> Option<KeyId> {
         .then(|| rest.get(..KeyId::LEN).and_then(KeyId::from_bytes))?
 }
 
+/// A server key made ready to seal and open values: what is the same for all of them is computed once.
+#[derive(Clone, Debug)]
+pub struct SealingKey {
+    kind: KeyKind,
+    prk: MacKey,
+}
+
+impl SealingKey {
+    /// `key`, made ready.
+    pub fn new(key: &ServerKey) -> Self {
+        Self {
+            kind: key.kind(),
+            prk: MacKey::new(&extract_unsalted(&[key.expose()])),
+        }
+    }
+
+    fn value_cipher(&self, salt: &[u8; SALT_LEN]) -> ValueCipher {
+        let label = |purpose| label(purpose, self.kind);
+        let cipher_key = derive_key(self.kind, &self.prk, label(Purpose::SealedValueKey), salt);
+        ValueCipher::new(&cipher_key, || {
+            expand_label(&self.prk, label(Purpose::SealedValueMacKey), salt)
+        })
+    }
+}
+
 /// Seals `value`, of at most 1 MiB, for the place that `place` names unambiguously.
 pub fn seal(
-    key: &ServerKey,
+    key: &SealingKey,
     key_id: KeyId,
     place: &[u8],
     value: &[u8],
@@ -62,7 +87,8 @@ pub fn seal(
     sealed.extend_from_slice(&salt);
     let associated = associated_data(&sealed, place);
     sealed.extend_from_slice(value);
-    value_cipher(key, &salt).seal(&associated, &mut sealed, HEADER_LEN);
+    key.value_cipher(&salt)
+        .seal(&associated, &mut sealed, HEADER_LEN);
     sealed
 }
 
@@ -71,7 +97,7 @@ pub fn seal(
 /// # Errors
 /// [`StorageError`].
 pub fn open(
-    key: &ServerKey,
+    key: &SealingKey,
     place: &[u8],
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, StorageError> {
@@ -85,7 +111,7 @@ pub fn open(
         .last_chunk::<SALT_LEN>()
         .ok_or(StorageError::Malformed)?;
     let associated = associated_data(header, place);
-    Ok(value_cipher(key, salt).open(&associated, rest)?)
+    Ok(key.value_cipher(salt).open(&associated, rest)?)
 }
 
 /// Wraps a server key under `secret`: key wrap of the key's kind, then an HMAC-SHA256 over the id and the wrap (the wrap's
@@ -115,15 +141,6 @@ pub fn unwrap_server_key(
         .map_err(|_| StorageError::Forged)?;
     let bytes = key_wrap::unwrap(&kek, wrapped).map_err(|_| StorageError::Forged)?;
     ServerKey::from_bytes(id.kind(), &bytes).map_err(|_| StorageError::Forged)
-}
-
-fn value_cipher(key: &ServerKey, salt: &[u8; SALT_LEN]) -> ValueCipher {
-    let prk = extract_unsalted(&[key.expose()]);
-    let kind = key.kind();
-    let cipher_key = derive_key(kind, &prk, label(Purpose::SealedValueKey, kind), salt);
-    ValueCipher::new(&cipher_key, || {
-        expand_label(&prk, label(Purpose::SealedValueMacKey, kind), salt)
-    })
 }
 
 /// The storage secret of a repository without protection: derived from the compiled-in default key, and public as that is.
@@ -173,20 +190,41 @@ mod tests {
             let (id, key) = key(kind);
             for len in [0, 1, 8, 24, 1000] {
                 let value = vec![7; len];
-                let sealed = seal(&key, id, b"here", &value, &mut rand::rng());
+                let sealed = seal(
+                    &SealingKey::new(&key),
+                    id,
+                    b"here",
+                    &value,
+                    &mut rand::rng(),
+                );
                 assert_eq!(server_key_id(&sealed), Some(id));
-                assert_eq!(*open(&key, b"here", &sealed).unwrap(), value);
                 assert_eq!(
-                    open(&key, b"there", &sealed).unwrap_err(),
+                    *open(&SealingKey::new(&key), b"here", &sealed).unwrap(),
+                    value
+                );
+                assert_eq!(
+                    open(&SealingKey::new(&key), b"there", &sealed).unwrap_err(),
                     StorageError::Forged
                 );
-                let again = seal(&key, id, b"here", &value, &mut rand::rng());
+                let again = seal(
+                    &SealingKey::new(&key),
+                    id,
+                    b"here",
+                    &value,
+                    &mut rand::rng(),
+                );
                 assert_ne!(again, sealed, "two seals of one value must differ");
             }
             let other = ServerKey::random(kind, &mut rand::rng());
-            let sealed = seal(&key, id, b"here", b"value", &mut rand::rng());
+            let sealed = seal(
+                &SealingKey::new(&key),
+                id,
+                b"here",
+                b"value",
+                &mut rand::rng(),
+            );
             assert_eq!(
-                open(&other, b"here", &sealed).unwrap_err(),
+                open(&SealingKey::new(&other), b"here", &sealed).unwrap_err(),
                 StorageError::Forged
             );
         }
@@ -196,18 +234,30 @@ mod tests {
     fn every_flipped_bit_and_every_cut_is_refused() {
         for kind in KINDS {
             let (id, key) = key(kind);
-            let sealed = seal(&key, id, b"here", b"a password", &mut rand::rng());
+            let sealed = seal(
+                &SealingKey::new(&key),
+                id,
+                b"here",
+                b"a password",
+                &mut rand::rng(),
+            );
             for bit in 0..sealed.len() * 8 {
                 let mut changed = sealed.clone();
                 changed[bit / 8] ^= 1 << (bit % 8);
-                assert!(open(&key, b"here", &changed).is_err(), "bit {bit}");
+                assert!(
+                    open(&SealingKey::new(&key), b"here", &changed).is_err(),
+                    "bit {bit}"
+                );
             }
             for len in 0..sealed.len() {
-                assert!(open(&key, b"here", &sealed[..len]).is_err(), "cut to {len}");
+                assert!(
+                    open(&SealingKey::new(&key), b"here", &sealed[..len]).is_err(),
+                    "cut to {len}"
+                );
             }
             let mut longer = sealed;
             longer.push(0);
-            assert!(open(&key, b"here", &longer).is_err());
+            assert!(open(&SealingKey::new(&key), b"here", &longer).is_err());
         }
     }
 
@@ -216,7 +266,7 @@ mod tests {
         for kind in KINDS {
             let (id, key) = key(kind);
             let value = b"correct horse battery staple";
-            let sealed = seal(&key, id, b"here", value, &mut rand::rng());
+            let sealed = seal(&SealingKey::new(&key), id, b"here", value, &mut rand::rng());
             assert!(
                 !sealed
                     .windows(4)

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use portcullis_common::crypto::storage::{self, StorageError};
+use portcullis_common::crypto::storage::{self, SealingKey, StorageError};
 use portcullis_common::id::{KeyId, KeyKind};
 use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::ServerKey;
@@ -36,8 +36,20 @@ pub struct Keyring {
 }
 
 struct Held {
-    keys: HashMap<KeyId, ServerKey>,
-    current: (KeyId, ServerKey),
+    keys: HashMap<KeyId, Arc<HeldKey>>,
+    current: (KeyId, Arc<HeldKey>),
+}
+
+struct HeldKey {
+    key: ServerKey,
+    sealing: SealingKey,
+}
+
+impl HeldKey {
+    fn new(key: ServerKey) -> Arc<Self> {
+        let sealing = SealingKey::new(&key);
+        Arc::new(Self { key, sealing })
+    }
 }
 
 impl Keyring {
@@ -55,7 +67,7 @@ impl Keyring {
             let key = protection
                 .unwrap(row.id, &row.wrapped)
                 .map_err(|_| KeyringError::DoesNotOpen(row.id))?;
-            keys.insert(row.id, key);
+            keys.insert(row.id, HeldKey::new(key));
         }
         let current = rows
             .iter()
@@ -83,9 +95,10 @@ impl Keyring {
             .server_keys()
             .add(id, protection.wrap(id, &key), now)
             .await?;
+        let key = HeldKey::new(key);
         Ok(Self {
             held: RwLock::new(Held {
-                keys: HashMap::from([(id, key.clone())]),
+                keys: HashMap::from([(id, Arc::clone(&key))]),
                 current: (id, key),
             }),
         })
@@ -98,7 +111,7 @@ impl Keyring {
 
     /// The key with this id, where it is here.
     pub fn key(&self, id: KeyId) -> Option<ServerKey> {
-        self.read().keys.get(&id).cloned()
+        self.read().keys.get(&id).map(|held| held.key.clone())
     }
 
     /// The ids of the keys that are here.
@@ -110,7 +123,7 @@ impl Keyring {
     pub(super) fn with(&self, more: impl IntoIterator<Item = (KeyId, ServerKey)>) -> Self {
         let held = self.read();
         let mut keys = held.keys.clone();
-        keys.extend(more);
+        keys.extend(more.into_iter().map(|(id, key)| (id, HeldKey::new(key))));
         Self {
             held: RwLock::new(Held {
                 keys,
@@ -121,7 +134,7 @@ impl Keyring {
 
     /// Takes in a key that was stored.
     pub fn add(&self, id: KeyId, key: ServerKey) {
-        self.write().keys.insert(id, key);
+        self.write().keys.insert(id, HeldKey::new(key));
     }
 
     /// Seals under this key from now on, as the repository does; `false`: it is not here.
@@ -157,7 +170,7 @@ impl Keyring {
 impl Sealer for Keyring {
     fn seal(&self, place: &Place<'_>, value: &[u8]) -> Vec<u8> {
         let (id, key) = self.read().current.clone();
-        storage::seal(&key, id, &encode(place), value, &mut rand::rng())
+        storage::seal(&key.sealing, id, &encode(place), value, &mut rand::rng())
     }
 
     fn holds_key_of(&self, sealed: &[u8]) -> bool {
@@ -167,11 +180,12 @@ impl Sealer for Keyring {
     fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let id = storage::server_key_id(sealed)
             .ok_or_else(|| OpenError::Malformed(place.to_string()))?;
-        let key = self.key(id).ok_or_else(|| OpenError::UnknownKey {
+        let key = self.read().keys.get(&id).cloned();
+        let key = key.ok_or_else(|| OpenError::UnknownKey {
             place: place.to_string(),
             key: id,
         })?;
-        storage::open(&key, &encode(place), sealed).map_err(|error| match error {
+        storage::open(&key.sealing, &encode(place), sealed).map_err(|error| match error {
             StorageError::Malformed => OpenError::Malformed(place.to_string()),
             StorageError::Forged => OpenError::Forged(place.to_string()),
         })
