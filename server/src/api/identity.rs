@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, User, getgrouplist};
@@ -52,12 +52,17 @@ impl Caller {
 /// By user and group: since when, and what was found.
 type Remembered = HashMap<(u32, Option<u32>), (Instant, Caller)>;
 
+/// By user and group: the look-up that is under way.
+type Asking = HashMap<(u32, Option<u32>), Weak<tokio::sync::Mutex<()>>>;
+
 /// Asks the system for the names and groups of users, and remembers for a short while.
 #[derive(Debug)]
 pub(super) struct Identities {
     capabilities: Capabilities,
     own: u32,
     remembered: Mutex<Remembered>,
+    /// Held by whoever asks the system about one user; the others wait for what is found.
+    asking: Mutex<Asking>,
 }
 
 impl Identities {
@@ -66,6 +71,7 @@ impl Identities {
             capabilities,
             own: rustix::process::geteuid().as_raw(),
             remembered: Mutex::default(),
+            asking: Mutex::default(),
         }
     }
 
@@ -74,6 +80,11 @@ impl Identities {
         let Some((uid, gid)) = peer.and_then(|peer| Some((peer.uid?, peer.gid))) else {
             return Caller::nobody();
         };
+        if let Some(caller) = self.remembered(uid, gid) {
+            return caller;
+        }
+        let asking = self.asking(uid, gid);
+        let _asking = asking.lock().await;
         if let Some(caller) = self.remembered(uid, gid) {
             return caller;
         }
@@ -102,6 +113,17 @@ impl Identities {
         let remembered = self.lock();
         let (since, caller) = remembered.get(&(uid, gid))?;
         (since.elapsed() < FRESH).then(|| caller.clone())
+    }
+
+    fn asking(&self, uid: u32, gid: Option<u32>) -> Arc<tokio::sync::Mutex<()>> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        asking.retain(|_, one| one.strong_count() > 0);
+        if let Some(one) = asking.get(&(uid, gid)).and_then(Weak::upgrade) {
+            return one;
+        }
+        let one = Arc::default();
+        asking.insert((uid, gid), Arc::downgrade(&one));
+        one
     }
 
     fn lock(&self) -> MutexGuard<'_, Remembered> {

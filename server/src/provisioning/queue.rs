@@ -246,7 +246,7 @@ async fn send_waiting(services: &Services, gateway: &str) -> Result<(), Reposito
         while !away && failed.is_ok() && under_way.len() < AT_ONCE {
             match queued.dispatch(gateway, clock::now()).await {
                 Ok(Some(dispatched)) => {
-                    under_way.spawn(carry_out(services.clone(), dispatched));
+                    under_way.spawn(carry_out(services.clone(), gateway.to_owned(), dispatched));
                 }
                 Ok(None) => break,
                 // Those under way come to their end first: what is sent must not lose its outcome.
@@ -266,7 +266,7 @@ enum Progress {
     Away,
 }
 
-async fn carry_out(services: Services, dispatched: Dispatched) -> Progress {
+async fn carry_out(services: Services, gateway: String, dispatched: Dispatched) -> Progress {
     let Dispatched { call, payload } = dispatched;
     let id = call.call_id.clone();
     let wire = payload
@@ -274,7 +274,7 @@ async fn carry_out(services: Services, dispatched: Dispatched) -> Progress {
         .and_then(|bytes| Call::decode(bytes.as_slice()).map_err(|error| error.to_string()));
     let (outcome, afterwards) = match wire {
         Err(error) => (outcome::failed_with(id, FailureKind::Internal, error), None),
-        Ok(wire) => match send(&services, &call.resource, wire).await {
+        Ok(wire) => match send(&services, &gateway, &call.resource, wire).await {
             Ok(Some((outcome, afterwards))) => (outcome, afterwards),
             Ok(None) => {
                 put_back(&services, &id).await;
@@ -302,11 +302,14 @@ async fn carry_out(services: Services, dispatched: Dispatched) -> Progress {
 /// `None`: it was certainly not sent, and may be later.
 async fn send(
     services: &Services,
+    dispatched_for: &str,
     resource: &str,
     call: Call,
 ) -> Result<Option<(Outcome, Option<password::Afterwards>)>, DispatchError> {
     match prepare(services, resource, call, None).await? {
         Prepared::Answered(outcome) => Ok(Some((outcome, None))),
+        // The resource has moved meanwhile: the payload is not for that place.
+        Prepared::Ready { gateway, .. } if gateway != dispatched_for => Ok(None),
         Prepared::Ready {
             gateway,
             call,

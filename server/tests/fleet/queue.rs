@@ -51,7 +51,6 @@ impl Fixture {
             results_kept: Duration::from_secs(3_600),
         };
         let services = Services {
-            secret: config.secret.clone(),
             server_id,
             started: clock::now(),
             capabilities: config.capabilities.clone(),
