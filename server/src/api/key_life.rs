@@ -242,7 +242,8 @@ fn purpose(name: &str) -> Result<Option<KeyPurpose>, Status> {
     })
 }
 
-fn of_protect(error: &ProtectError) -> Status {
+/// Why the server keys are not wrapped anew, for a client.
+pub(super) fn of_protect(error: &ProtectError) -> Status {
     match error {
         ProtectError::Key(error) => of_key(error),
         ProtectError::SecretNeeded(_) | ProtectError::NotProtected => {

@@ -5,13 +5,13 @@ use portcullis_proto::admin::v1::started_task::Kind;
 use tonic::{Response, Status};
 
 use super::convert;
+use super::key_life::of_protect;
 use super::keys::kind;
 use super::status::{of_repository, of_task};
 use super::tasks::{message, steps, types};
-use crate::repository::ProtectedType;
 use crate::serve::Services;
 use crate::tasks::manage::{Choice, Manage};
-use crate::tasks::re_encrypt::Plan;
+use crate::tasks::re_encrypt::{Plan, server_keys};
 use crate::tasks::{Job, ReEncrypt};
 
 /// `Keys.ReEncrypt`
@@ -20,18 +20,25 @@ pub(super) async fn re_encrypt(
     subject: &str,
     request: proto::ReEncryptRequest,
 ) -> Result<Response<proto::StartedTask>, Status> {
-    let named: Result<Vec<ProtectedType>, _> =
-        request.types.iter().map(|name| name.parse()).collect();
-    let named = named.map_err(|error| Status::invalid_argument(error.to_string()))?;
-    let job = ReEncrypt::of(&named);
+    let job = ReEncrypt::named(request.types);
+    let job = job.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    if job.server_keys() {
+        let can = services.keys.rewrappable(&services.secret).await;
+        can.map_err(|error| of_protect(&error))?;
+    }
     if !request.dry_run {
         return start(services, subject, Job::ReEncrypt(job)).await;
     }
     let database = services.repository.database();
+    let mut planned = Vec::new();
+    if job.server_keys() {
+        let server_keys = server_keys(database).await;
+        planned.push(server_keys.map_err(|error| of_repository(&error))?);
+    }
     let plan = Plan::make(database, services.keys.keyring(), &job.types()).await;
-    let plan = plan.map_err(|error| of_repository(&error))?;
+    planned.extend(plan.map_err(|error| of_repository(&error))?.types);
     Ok(answer(Kind::Plan(proto::TaskPlan {
-        types: types(plan.types),
+        types: types(planned),
         steps: Vec::new(),
     })))
 }

@@ -78,6 +78,7 @@ impl Api {
                 keys: keys.clone(),
                 fleet: fleet.clone(),
                 audit,
+                secret: config.secret.clone(),
             }),
             fleet,
             repository,

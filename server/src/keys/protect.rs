@@ -147,6 +147,21 @@ impl KeyManager {
     /// # Errors
     /// [`ProtectError`]: nothing was changed. `NotProtected` where the default key protects.
     pub async fn rewrap(&self, source: &SecretSource) -> Result<usize, ProtectError> {
+        let kdf = self.rewrappable(source).await?;
+        if let SecretSource::File(path) = source {
+            let _unchanged = self.inner.protection.lock().await;
+            settle(&self.inner.database, path).await?;
+        }
+        let secret = Some(files::read(source)?);
+        let new = NewProtection::Pbe { secret, kdf };
+        Ok(self.protect(new, source).await?.keys)
+    }
+
+    /// Whether [`Self::rewrap`] can do its work, and how the key is derived now.
+    ///
+    /// # Errors
+    /// [`ProtectError`]: why it cannot.
+    pub async fn rewrappable(&self, source: &SecretSource) -> Result<Kdf, ProtectError> {
         let row = self.inner.database.protection().find().await?;
         let Some(Scheme::Pbe(encrypted)) = row.map(|row| row.scheme) else {
             return Err(ProtectError::NotProtected);
@@ -158,13 +173,7 @@ impl KeyManager {
         if *source == SecretSource::Prompt {
             return Err(ProtectError::SecretNeeded(files::describe(source)));
         }
-        if let SecretSource::File(path) = source {
-            let _unchanged = self.inner.protection.lock().await;
-            settle(&self.inner.database, path).await?;
-        }
-        let secret = Some(files::read(source)?);
-        let new = NewProtection::Pbe { secret, kdf };
-        Ok(self.protect(new, source).await?.keys)
+        Ok(kdf)
     }
 }
 

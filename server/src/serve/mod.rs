@@ -146,6 +146,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         keys: keys.clone(),
         fleet: fleet.clone(),
         audit: audit.clone(),
+        secret: config.secret.clone(),
     });
     tasks.resume_interrupted().await?;
     tracing::info!(

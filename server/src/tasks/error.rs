@@ -1,6 +1,6 @@
 use crate::audit::AuditError;
 use crate::fleet::RotationError;
-use crate::keys::KeyError;
+use crate::keys::{KeyError, ProtectError};
 use crate::repository::{RepositoryError, TaskState};
 
 /// Why a task was not started, resumed or cancelled.
@@ -54,6 +54,9 @@ pub enum JobError {
     /// A server key could not be made, chosen or deleted.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The server keys could not be wrapped anew.
+    #[error(transparent)]
+    Protect(#[from] ProtectError),
     /// The gateway key could not be replaced.
     #[error(transparent)]
     Rotation(#[from] RotationError),
@@ -83,7 +86,9 @@ impl JobError {
     pub(super) fn resumes_by_itself(&self) -> bool {
         match self {
             Self::Interrupted(interrupt) => *interrupt == Interrupt::Stopping,
-            Self::Repository(error) | Self::Key(KeyError::Repository(error)) => {
+            Self::Repository(error)
+            | Self::Key(KeyError::Repository(error))
+            | Self::Protect(ProtectError::Key(KeyError::Repository(error))) => {
                 matches!(error, RepositoryError::Closed)
             }
             Self::Rotation(RotationError::Repository(error)) => {
@@ -92,8 +97,11 @@ impl JobError {
             Self::Audit(AuditError::Repository(error)) => {
                 matches!(**error, RepositoryError::Closed)
             }
-            Self::Audit(AuditError::Closed) | Self::Key(KeyError::Stopping) => true,
+            Self::Audit(AuditError::Closed)
+            | Self::Key(KeyError::Stopping)
+            | Self::Protect(ProtectError::Key(KeyError::Stopping)) => true,
             Self::Key(_)
+            | Self::Protect(_)
             | Self::Rotation(_)
             | Self::Audit(_)
             | Self::DoNotOpen { .. }

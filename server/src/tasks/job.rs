@@ -1,9 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::manage::Manage;
-use super::{JobError, Reporter, Work, re_encrypt, sync_gateways, verify};
+use super::{JobError, Reporter, SERVER_KEY, Work, re_encrypt, sync_gateways, verify};
 use crate::fleet::{Pace, Push};
-use crate::repository::ProtectedType;
+use crate::repository::{ProtectedType, UnknownType};
 
 /// What a task is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +49,14 @@ impl SyncGateways {
 /// What [`Job::ReEncrypt`] is to seal anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReEncrypt {
-    /// Names of the types; none: all.
+    /// Names of protected types, and [`SERVER_KEY`]; none: all values, and no server key.
     pub types: Vec<String>,
 }
+
+/// A name of nothing that can be encrypted anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}, or {SERVER_KEY}")]
+pub struct UnknownReEncryptType(#[from] UnknownType);
 
 impl ReEncrypt {
     /// Values of these types; none: of all.
@@ -62,7 +67,24 @@ impl ReEncrypt {
         }
     }
 
-    /// The types, in the order of reports.
+    /// What has these names: protected types, and [`SERVER_KEY`]; none: all values, and no server key.
+    ///
+    /// # Errors
+    /// [`UnknownReEncryptType`].
+    pub fn named(names: Vec<String>) -> Result<Self, UnknownReEncryptType> {
+        for name in names.iter().filter(|name| *name != SERVER_KEY) {
+            name.parse::<ProtectedType>()?;
+        }
+        Ok(Self { types: names })
+    }
+
+    /// Are the server keys to be wrapped anew? Only where they are named: it makes a fresh storage secret, which a plain
+    /// change of the server key does not need.
+    pub fn server_keys(&self) -> bool {
+        self.types.iter().any(|name| name == SERVER_KEY)
+    }
+
+    /// The types of values, in the order of reports.
     pub fn types(&self) -> Vec<ProtectedType> {
         let all = ProtectedType::ALL.into_iter();
         all.filter(|kind| self.types.is_empty() || self.types.iter().any(|t| t == kind.name()))
@@ -83,7 +105,12 @@ impl Job {
 
     pub(super) async fn run(&self, work: &Work, reporter: &mut Reporter) -> Result<(), JobError> {
         match self {
-            Self::ReEncrypt(job) => re_encrypt::run(work, &job.types(), reporter).await,
+            Self::ReEncrypt(job) => {
+                if job.server_keys() {
+                    re_encrypt::wrap_server_keys(work, reporter).await?;
+                }
+                re_encrypt::run(work, &job.types(), reporter).await
+            }
             Self::Verify => verify::run(work, reporter).await,
             Self::SyncGateways(job) => sync_gateways::run(work, job, reporter).await,
             Self::Manage(job) => job.run(work, reporter).await,

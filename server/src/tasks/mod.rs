@@ -26,11 +26,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::audit::{AuditLog, Outcome, Subject};
 use crate::clock;
+use crate::config::SecretSource;
 use crate::fleet::Fleet;
 use crate::keys::KeyManager;
 use crate::repository::{Admission, NewTask, Repository, RepositoryError, TaskRow, TaskState};
 pub use error::{Interrupt, JobError, TaskError};
-pub use job::{Job, ReEncrypt, SyncGateways};
+pub use job::{Job, ReEncrypt, SyncGateways, UnknownReEncryptType};
 pub use progress::{
     Finding, MAX_FINDINGS, Progress, SERVER_KEY, Step, StepState, TypeProgress, Why,
 };
@@ -50,6 +51,8 @@ pub struct Work {
     pub fleet: Fleet,
     /// Where each task leaves its entries.
     pub audit: AuditLog,
+    /// Where the server takes its secret from at its start.
+    pub secret: SecretSource,
 }
 
 /// A task as it stands.

@@ -8,7 +8,9 @@ use std::thread;
 
 use portcullis_common::id::KeyId;
 
-use super::{Finding, JobError, MAX_FINDINGS, Progress, Reporter, TypeProgress, Why, Work};
+use super::{
+    Finding, JobError, MAX_FINDINGS, Progress, Reporter, SERVER_KEY, TypeProgress, Why, Work,
+};
 use crate::keys::Keyring;
 use crate::repository::{
     Database, OpenError, ProtectedType, RepositoryError, Resealed, SealedCount, SealedValue, Sealer,
@@ -104,6 +106,41 @@ impl Plan {
             told.failed = now.failed;
         }
     }
+}
+
+/// The server keys that would be wrapped anew.
+///
+/// # Errors
+/// [`RepositoryError`].
+pub async fn server_keys(database: &Database) -> Result<TypeProgress, RepositoryError> {
+    let rows = database.server_keys().list().await?;
+    Ok(TypeProgress {
+        name: SERVER_KEY.to_owned(),
+        total: rows.len() as u64,
+        ..TypeProgress::default()
+    })
+}
+
+/// Wraps every server key anew, all or none. A task that is taken up again does not repeat it.
+pub(super) async fn wrap_server_keys(work: &Work, reporter: &mut Reporter) -> Result<(), JobError> {
+    let known = reporter.progress().types;
+    if known
+        .iter()
+        .any(|kind| kind.name == SERVER_KEY && kind.done > 0)
+    {
+        return Ok(());
+    }
+    let planned = server_keys(work.repository.database()).await?;
+    reporter
+        .store(|progress| *progress.named(SERVER_KEY) = planned)
+        .await?;
+    let wrapped = work.keys.rewrap(&work.secret).await? as u64;
+    reporter
+        .store(|progress| {
+            let told = progress.named(SERVER_KEY);
+            (told.total, told.done) = (wrapped, wrapped);
+        })
+        .await
 }
 
 /// Seals anew what is of these types.

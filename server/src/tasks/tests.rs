@@ -106,6 +106,7 @@ impl Stopped {
             fleet: Fleet::new(repository.clone(), settings),
             keys: KeyManager::new(database.clone(), keyring, protection),
             audit: audit.unwrap(),
+            secret: config.secret.clone(),
             repository,
         };
         Running {
@@ -258,7 +259,8 @@ async fn everything_is_sealed_anew_and_each_type_is_counted() {
 #[tokio::test]
 async fn only_the_types_asked_for_are_sealed_anew() {
     let running = Stopped::new(5).await.start(None).await;
-    let job = Job::ReEncrypt(ReEncrypt::of(&[ProtectedType::QueuedCall]));
+    let named = ReEncrypt::named(vec!["queued-call".to_owned()]);
+    let job = Job::ReEncrypt(named.unwrap());
     let task = running.tasks.start(job, "ada").await.unwrap();
     assert_eq!(running.end_of(task.id).await.state, TaskState::Done);
     let current = running.work.keys.keyring().current();

@@ -59,6 +59,7 @@ impl Fixture {
                 keys: keys.clone(),
                 fleet: fleet.clone(),
                 audit: audit.clone(),
+                secret: config.secret.clone(),
             }),
             audit,
             fleet,

@@ -183,6 +183,7 @@ impl Store {
                 keys: keys.clone(),
                 fleet,
                 audit,
+                secret: config.secret.clone(),
             }),
             database,
             keys,

@@ -63,9 +63,72 @@ async fn a_task_is_watched_to_its_end_and_leaves_entries_of_its_own() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().ends_with(", or server-key"), "{error}");
     let error = tasks
         .resume(proto::ResumeTaskRequest { id: task.id })
         .await
         .unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
+}
+
+impl Api {
+    async fn generation(&self) -> u64 {
+        let database = self.services.repository.database();
+        let row = database.protection().find().await.unwrap();
+        row.unwrap().generation
+    }
+}
+
+#[tokio::test]
+async fn server_keys_are_wrapped_anew_where_they_are_named_and_a_secret_protects_them() {
+    let api = Api::start().await;
+    api.services.keys.generate(None, false).await.unwrap();
+    let before = api.generation().await;
+    let mut keys = KeysClient::new(api.channel.clone());
+    let request = |types: &[&str], dry_run| proto::ReEncryptRequest {
+        types: types.iter().map(|name| (*name).to_owned()).collect(),
+        dry_run,
+    };
+    let plan = keys.re_encrypt(request(&["server-key"], true)).await;
+    let Some(proto::started_task::Kind::Plan(plan)) = plan.unwrap().into_inner().kind else {
+        panic!("no plan");
+    };
+    let planned: Vec<_> = plan
+        .types
+        .iter()
+        .map(|it| (&*it.r#type, it.total))
+        .collect();
+    assert_eq!(planned, [("server-key", 2)]);
+    assert_eq!(api.generation().await, before);
+
+    for (types, generation) in [(&["server-key"][..], before + 1), (&[], before + 1)] {
+        let started = keys.re_encrypt(request(types, false)).await.unwrap();
+        let Some(proto::started_task::Kind::Task(task)) = started.into_inner().kind else {
+            panic!("no task");
+        };
+        let mut tasks = TasksClient::new(api.channel.clone());
+        let watch = proto::WatchTaskRequest { id: task.id };
+        let mut states = tasks.watch(watch).await.unwrap().into_inner();
+        let mut last = None;
+        while let Some(state) = states.message().await.unwrap() {
+            last = Some(state);
+        }
+        let last = last.unwrap();
+        assert_eq!(last.state(), proto::TaskState::Done, "{}", last.reason);
+        let server_keys = last.types.iter().find(|it| it.r#type == "server-key");
+        let told = server_keys.map(|it| (it.total, it.done));
+        assert_eq!(told, (!types.is_empty()).then_some((2, 2)));
+        assert_eq!(api.generation().await, generation);
+    }
+    api.services.keys.check().await.unwrap();
+
+    let default = crate::keys::NewProtection::Default;
+    let secret = &api.services.secret;
+    api.services.keys.protect(default, secret).await.unwrap();
+    for dry_run in [true, false] {
+        let refused = keys.re_encrypt(request(&["server-key"], dry_run)).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains("nothing to renew"), "{refused}");
+    }
 }

@@ -98,6 +98,7 @@ impl World {
             keys: keys.clone(),
             fleet,
             audit: audit.clone(),
+            secret: config.secret.clone(),
         });
         let resumed = tasks.resume_interrupted().await;
         self.server = Some(Running {
