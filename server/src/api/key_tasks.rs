@@ -56,6 +56,7 @@ pub(super) async fn manage(
         gateway_key: request.gateway_key,
         sync: request.sync_gateways,
         verify: request.verify,
+        delete_unused: request.delete_unused,
     };
     let work = services.tasks.work();
     let job = Manage::new(&choice, work).await;

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::re_encrypt::{self, Plan};
-use super::{JobError, Progress, Reporter, Step, StepState, TaskError, TypeProgress, Work, verify};
+use super::{
+    JobError, Progress, Reporter, Step, StepState, TaskError, TypeProgress, Work, delete_unused,
+    verify,
+};
 use crate::audit::{Outcome, Subject};
 use crate::fleet::{Push, Rotation, SyncCounts};
 use crate::repository::{ProtectedType, RepositoryError};
@@ -24,6 +27,8 @@ pub struct Choice {
     pub sync: bool,
     /// Open everything.
     pub verify: bool,
+    /// Delete each key that is not current and on which nothing depends.
+    pub delete_unused: bool,
 }
 
 /// What [`Job::Manage`](super::Job::Manage) is to do. The keys are chosen beforehand, so that a step that is done again makes no second one.
@@ -37,6 +42,8 @@ pub struct Manage {
     gateway_key: Option<String>,
     sync: bool,
     verify: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    delete_unused: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -47,6 +54,7 @@ enum Do {
     Rotate(KeyId),
     Sync,
     Verify,
+    DeleteUnused,
 }
 
 impl Manage {
@@ -66,6 +74,7 @@ impl Manage {
                 .map(|id| id.to_string()),
             sync: choice.sync,
             verify: choice.verify,
+            delete_unused: choice.delete_unused,
         };
         if manage.steps().is_empty() {
             return Err(TaskError::Empty);
@@ -117,6 +126,14 @@ impl Manage {
                     let counts = database.sealed_values().counts().await?;
                     let values: u64 = counts.iter().map(|count| count.values).sum();
                     format!("{values} values")
+                }
+                Do::DeleteUnused => {
+                    let (server, gateway) = delete_unused::count(&work.repository).await?;
+                    let server = server + usize::from(self.server_key.is_some());
+                    let gateway = gateway + usize::from(self.gateway_key.is_some());
+                    format!(
+                        "of {server} server keys and {gateway} gateway keys that will not be current, those on which nothing depends by then"
+                    )
                 }
             };
             steps.push(Step {
@@ -174,6 +191,7 @@ impl Manage {
             id(&self.gateway_key).map(Do::Rotate),
             self.sync.then_some(Do::Sync),
             self.verify.then_some(Do::Verify),
+            self.delete_unused.then_some(Do::DeleteUnused),
         ];
         steps.into_iter().flatten().collect()
     }
@@ -189,6 +207,7 @@ impl Do {
             Self::Rotate(_) => "rotate-gateway",
             Self::Sync => "sync-gateways",
             Self::Verify => "verify",
+            Self::DeleteUnused => "delete",
         }
     }
 
@@ -201,6 +220,7 @@ impl Do {
             Self::Rotate(id) => ("Keys/RotateGateway", format!("gateway key {id}")),
             Self::Sync => ("Keys/SyncGateways", "gateway key".to_owned()),
             Self::Verify => ("Keys/Verify", "values".to_owned()),
+            Self::DeleteUnused => ("Keys/Delete", "unused keys".to_owned()),
         }
     }
 
@@ -251,6 +271,7 @@ impl Do {
                 verify::run(work, reporter).await?;
                 Ok(format!("{} values open", reporter.progress().done()))
             }
+            Self::DeleteUnused => delete_unused::run(work, reporter).await,
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! To add a kind: a variant of [`Job`], and a function that does the work through a [`Reporter`].
 
+mod delete_unused;
 mod error;
 mod job;
 pub mod manage;

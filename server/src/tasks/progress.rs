@@ -87,6 +87,12 @@ pub enum Why {
     Forged,
     /// It is no sealed value.
     Malformed,
+    /// Of a key: it is to be looked at yet.
+    Due,
+    /// Of a key: nothing depended on it.
+    Deleted,
+    /// Of a key: something depends on it.
+    InUse,
     /// Of a gateway: it is not connected.
     Away,
     /// Of a gateway: it did not take the key.
@@ -101,6 +107,9 @@ impl Why {
         match self {
             Self::KeyAbsent => "its server key is not here",
             Self::Forged => "it was changed, or moved here from elsewhere",
+            Self::Due => "not looked at yet",
+            Self::Deleted => "deleted: nothing depended on it",
+            Self::InUse => "kept: something depends on it",
             Self::Away => "away: it catches up when it returns",
             Self::Refused => "it did not take the key",
             Self::MustEnrol => "it must enrol again by token",

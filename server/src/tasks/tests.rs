@@ -657,7 +657,68 @@ fn everything() -> Choice {
         gateway_key: true,
         sync: true,
         verify: true,
+        delete_unused: false,
     }
+}
+
+#[tokio::test]
+async fn unused_keys_are_deleted_and_told_after_a_crash_at_any_write() {
+    let fixture = Stopped::new(5).await;
+    let choice = |re_encrypt| Choice {
+        re_encrypt,
+        delete_unused: true,
+        ..Choice::default()
+    };
+    let mut crashes = 0;
+    for n in 1.. {
+        let moment = [Moment::BeforeCommit, Moment::AfterCommit][n as usize % 2];
+        let observer = AtWrite::new(n + 2, moment, || Fate::Die);
+        let running = fixture.copy().start(Some(observer.clone())).await;
+        let job = Manage::new(&choice(true), &running.work).await.unwrap();
+        if let Ok(task) = running.tasks.start(Job::Manage(job.clone()), "ada").await {
+            running.end_of(task.id).await;
+        }
+        let crashed = observer.reached();
+        let again = running.stop().await.start(None).await;
+        again.tasks.resume_interrupted().await.unwrap();
+        let task = match again.tasks.list().await.unwrap().into_iter().next() {
+            Some(task) => task,
+            None => again.tasks.start(Job::Manage(job), "ada").await.unwrap(),
+        };
+        let ended = again.end_of(task.id).await;
+        assert_eq!(
+            ended.state,
+            TaskState::Done,
+            "write {n}: {:?}",
+            ended.reason
+        );
+        let found: Vec<_> = ended.progress.findings.iter().map(|it| it.why).collect();
+        assert_eq!(found, [Why::Deleted; 2], "write {n}");
+        let current = again.work.keys.keyring().current();
+        assert_eq!(again.work.keys.keyring().ids(), [current], "write {n}");
+        assert_eq!(again.all_open().await, 13, "write {n}");
+        if !crashed {
+            break;
+        }
+        crashes += 1;
+    }
+    assert!(crashes >= 8, "only {crashes} writes were reached");
+
+    // Without re-encryption the key under which values stand is kept, and the report says why.
+    let running = fixture.start(None).await;
+    let job = Manage::new(&choice(false), &running.work).await.unwrap();
+    let task = running.tasks.start(Job::Manage(job), "ada").await.unwrap();
+    let ended = running.end_of(task.id).await;
+    assert_eq!(ended.state, TaskState::Done, "{:?}", ended.reason);
+    let kept = ended
+        .progress
+        .findings
+        .iter()
+        .find(|it| it.why == Why::InUse);
+    let detail = &kept.unwrap().field;
+    assert_eq!(detail, "5 user-password, 3 password-history, 3 queued-call");
+    assert_eq!(running.work.keys.keyring().ids().len(), 2);
+    assert_eq!(running.all_open().await, 13);
 }
 
 async fn with_gateway_key() -> Stopped {

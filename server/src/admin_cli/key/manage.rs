@@ -28,6 +28,9 @@ pub(in crate::admin_cli) struct ManageArgs {
     /// Open every value and every server key
     #[arg(long)]
     verify: bool,
+    /// Last, delete each server key and gateway key that is not current and on which nothing depends. Only where it is named
+    #[arg(long)]
+    delete_unused: bool,
     /// Say what would be done, with counts, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -37,8 +40,12 @@ pub(in crate::admin_cli) struct ManageArgs {
 
 impl ManageArgs {
     pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let chosen =
-            self.server_key || self.re_encrypt || self.gateway_key || self.sync || self.verify;
+        let chosen = self.server_key
+            || self.re_encrypt
+            || self.gateway_key
+            || self.sync
+            || self.verify
+            || self.delete_unused;
         let request = ManageKeysRequest {
             server_key: self.server_key || !chosen,
             server_kind: kind::wire(self.kind).into(),
@@ -47,6 +54,7 @@ impl ManageArgs {
             sync_gateways: self.sync || !chosen,
             verify: self.verify || !chosen,
             dry_run: self.dry_run,
+            delete_unused: self.delete_unused,
         };
         if self.kind.is_some() && !request.server_key {
             return Err(CliError::usage(
