@@ -165,7 +165,7 @@ impl World {
         self.needles
             .add(&payload, || "the payload of a queued call".to_owned());
         let call_id = format!("call{:08x}", self.rng.random::<u32>());
-        let slot = slot(ProtectedType::QueuedCall, call_id.as_bytes(), "payload");
+        let slot = self.payload_of(&call_id);
         self.model.may_become(slot.clone(), Content::is(&payload));
         let new = NewQueuedCall {
             call_id: call_id.clone(),
@@ -186,6 +186,13 @@ impl World {
         Ok(())
     }
 
+    /// Where a payload goes to is authenticated with it.
+    fn payload_of(&self, call_id: &str) -> Slot {
+        let gateway = &self.gateways[0].name;
+        let field = format!("payload for {RESOURCE} through {gateway}");
+        slot(ProtectedType::QueuedCall, call_id.as_bytes(), &field)
+    }
+
     /// Its payload goes with it.
     async fn cancel_a_call(&mut self) -> Result<(), Stop> {
         if self.calls.is_empty() {
@@ -193,7 +200,7 @@ impl World {
         }
         let at = self.rng.random_range(0..self.calls.len());
         let call_id = self.calls.swap_remove(at);
-        let slot = slot(ProtectedType::QueuedCall, call_id.as_bytes(), "payload");
+        let slot = self.payload_of(&call_id);
         self.model.may_become(slot.clone(), Content::None);
         let cancelled = self
             .repository()?
