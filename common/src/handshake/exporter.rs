@@ -103,6 +103,53 @@ impl ExporterSecret {
     }
 }
 
+/// The secrets of one call, or those of all the answers to it, one after the other: each has the next number.
+#[derive(Clone, Debug)]
+pub struct CallSecrets {
+    exporter: ExporterSecret,
+    way: Way,
+    call_id: String,
+    number: u32,
+}
+
+impl CallSecrets {
+    /// The secrets that go `way` for this call, from the first.
+    pub fn new(exporter: &ExporterSecret, way: Way, call_id: &str) -> Self {
+        Self {
+            exporter: exporter.clone(),
+            way,
+            call_id: call_id.to_owned(),
+            number: 0,
+        }
+    }
+
+    /// Seals the next one.
+    pub fn seal(&mut self, value: &[u8], rng: &mut impl CryptoRng) -> Vec<u8> {
+        let sealed = self.exporter.seal(self.place(), value, rng);
+        // Four billion are more than one call and its answers hold; beyond, they would not open.
+        self.number = self.number.saturating_add(1);
+        sealed
+    }
+
+    /// Opens the next one.
+    ///
+    /// # Errors
+    /// [`NotSealedHere`].
+    pub fn open(&mut self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotSealedHere> {
+        let opened = self.exporter.open(self.place(), sealed)?;
+        self.number = self.number.checked_add(1).ok_or(NotSealedHere)?;
+        Ok(opened)
+    }
+
+    fn place(&self) -> CallPlace<'_> {
+        CallPlace {
+            way: self.way,
+            call_id: &self.call_id,
+            number: self.number,
+        }
+    }
+}
+
 impl CallPlace<'_> {
     /// The call id, of whatever length, comes last.
     fn to_bytes(self) -> Vec<u8> {
@@ -167,6 +214,24 @@ mod tests {
                     assert_eq!(exporter.open(place, &sealed).unwrap_err(), NotSealedHere);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_call_open_in_their_order_only() {
+        for exporter in every_exporter(1) {
+            let rng = &mut rand::rng();
+            let calls = |id| CallSecrets::new(&exporter, Way::Call, id);
+            let mut sent = calls("call-1");
+            let sealed = [b"first", b"other"].map(|value| sent.seal(value, rng));
+            let mut read = calls("call-1");
+            assert_eq!(**read.open(&sealed[0]).unwrap(), *b"first");
+            assert_eq!(read.open(&sealed[0]).unwrap_err(), NotSealedHere);
+            assert_eq!(**read.open(&sealed[1]).unwrap(), *b"other");
+            assert!(calls("call-1").open(&sealed[1]).is_err());
+            assert!(calls("call-2").open(&sealed[0]).is_err());
+            let mut answers = CallSecrets::new(&exporter, Way::Answer, "call-1");
+            assert!(answers.open(&sealed[0]).is_err());
         }
     }
 

@@ -17,7 +17,7 @@ pub mod responder;
 mod transcript;
 
 pub use error::{HandshakeError, Incompatibility, Misbehaviour, Misuse};
-pub use exporter::{CallPlace, ExporterSecret, NotSealedHere, Way};
+pub use exporter::{CallPlace, CallSecrets, ExporterSecret, NotSealedHere, Way};
 pub use install::{InstallSecret, InstallSecretError};
 
 use key_schedule::SessionSecrets;

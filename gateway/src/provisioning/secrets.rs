@@ -1,6 +1,6 @@
 //! The secrets inside calls and answers: sealed for the one session that carries them (PROTOCOL.md, "Secrets in calls").
 
-use portcullis_common::handshake::{CallPlace, ExporterSecret, NotSealedHere, Way};
+use portcullis_common::handshake::{CallSecrets, ExporterSecret, NotSealedHere, Way};
 use portcullis_proto::gateway::v1::{Call, Secret};
 use zeroize::Zeroizing;
 
@@ -9,52 +9,22 @@ use zeroize::Zeroizing;
 /// # Errors
 /// [`NotSealedHere`], also where one was not sealed at all.
 pub(super) fn open_call(exporter: &ExporterSecret, call: &mut Call) -> Result<(), NotSealedHere> {
-    let call_id = call.call_id.clone();
-    for (secret, number) in call.secrets_mut().into_iter().zip(0..) {
+    let mut secrets = CallSecrets::new(exporter, Way::Call, &call.call_id);
+    for secret in call.secrets_mut() {
         if !secret.value.is_empty() {
             return Err(NotSealedHere);
         }
-        let place = CallPlace {
-            way: Way::Call,
-            call_id: &call_id,
-            number,
-        };
-        let mut opened = exporter.open(place, &secret.sealed)?;
+        let mut opened = secrets.open(&secret.sealed)?;
         *secret = Secret::plain(std::mem::take(&mut *opened));
     }
     Ok(())
 }
 
-/// Seals the secrets of the answers to one call, which are counted through all of them.
-#[derive(Debug)]
-pub(super) struct Answers {
-    exporter: ExporterSecret,
-    call_id: String,
-    number: u32,
-}
-
-impl Answers {
-    pub(super) fn new(exporter: &ExporterSecret, call_id: &str) -> Self {
-        Self {
-            exporter: exporter.clone(),
-            call_id: call_id.to_owned(),
-            number: 0,
-        }
-    }
-
-    /// Seals the next answer's secrets in their places. The plain ones are wiped.
-    pub(super) fn seal(&mut self, secrets: Vec<&mut Secret>) {
-        for secret in secrets {
-            let place = CallPlace {
-                way: Way::Answer,
-                call_id: &self.call_id,
-                number: self.number,
-            };
-            let plain = Zeroizing::new(std::mem::take(&mut secret.value));
-            // The salt is no secret.
-            *secret = Secret::sealed(self.exporter.seal(place, &plain, &mut rand::rng()));
-            // Four billion secrets are more than one call's answers hold; beyond, they would not open.
-            self.number = self.number.saturating_add(1);
-        }
+/// Seals the secrets of the next answer in their places, of those that `answers` counts through. The plain ones are wiped.
+pub(super) fn seal_answer(answers: &mut CallSecrets, secrets: Vec<&mut Secret>) {
+    for secret in secrets {
+        let plain = Zeroizing::new(std::mem::take(&mut secret.value));
+        // The salt is no secret.
+        *secret = Secret::sealed(answers.seal(&plain, &mut rand::rng()));
     }
 }

@@ -3,14 +3,14 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use portcullis_common::handshake::ExporterSecret;
+use portcullis_common::handshake::{CallSecrets, ExporterSecret, Way};
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::gateway::v1::provisioning_server::Provisioning;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::secrets::{self, Answers};
+use super::secrets;
 use super::{Provisioner, SearchEvent};
 
 /// Serves `portcullis.gateway.v1.Provisioning`. Who may call it is the listener's decision.
@@ -49,9 +49,9 @@ impl Provisioning for Service {
     ) -> Result<Response<wire::Outcome>, Status> {
         let call = self.open(request)?;
         let call_id = call.call_id.clone();
-        let mut answers = Answers::new(&self.exporter, &call_id);
+        let mut answers = CallSecrets::new(&self.exporter, Way::Answer, &call_id);
         let mut outcome = self.provisioner.execute(call).await.into_wire(call_id);
-        answers.seal(outcome.secrets_mut());
+        secrets::seal_answer(&mut answers, outcome.secrets_mut());
         Ok(Response::new(outcome))
     }
 
@@ -62,7 +62,7 @@ impl Provisioning for Service {
         request: Request<wire::Call>,
     ) -> Result<Response<Self::SearchStream>, Status> {
         let call = self.open(request)?;
-        let answers = Answers::new(&self.exporter, &call.call_id);
+        let answers = CallSecrets::new(&self.exporter, Way::Answer, &call.call_id);
         let events = self.provisioner.search(call);
         Ok(Response::new(SearchStream { events, answers }))
     }
@@ -72,7 +72,7 @@ impl Provisioning for Service {
 #[derive(Debug)]
 pub struct SearchStream {
     events: mpsc::Receiver<SearchEvent>,
-    answers: Answers,
+    answers: CallSecrets,
 }
 
 impl Stream for SearchStream {
@@ -82,7 +82,7 @@ impl Stream for SearchStream {
         let event = ready!(self.events.poll_recv(cx));
         Poll::Ready(event.map(|event| {
             let mut item = encode(event);
-            self.answers.seal(item.secrets_mut());
+            secrets::seal_answer(&mut self.answers, item.secrets_mut());
             Ok(item)
         }))
     }

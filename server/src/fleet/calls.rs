@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use portcullis_common::handshake::{CallSecrets, Way};
 use portcullis_common::rotation::Standing;
 use portcullis_proto::gateway::v1::{
     Call, Failure, FailureKind, Indeterminate, Outcome, PingRequest, SearchEnd, SearchItem,
@@ -16,7 +17,7 @@ use tonic::{Code, Status};
 
 use super::link::Link;
 use super::roster::REPLACEMENT;
-use super::secrets::{Answers, seal_call};
+use super::secrets::{open_answer, seal_call};
 use super::transport::SendError;
 use super::{CallError, Fleet, SearchStream, printable};
 use crate::repository::{Gateway, Reach, RepositoryError};
@@ -60,7 +61,7 @@ impl Fleet {
         let wait = patience(&call);
         let exporter = link.session().exporter();
         seal_call(exporter, &mut call);
-        let answers = Answers::new(exporter, &call_id);
+        let answers = CallSecrets::new(exporter, Way::Answer, &call_id);
         let answer = async { link.provisioning().execute(call).await };
         Ok(Attempt::Ended(match timeout(wait, answer).await {
             Ok(Ok(outcome)) => checked(outcome.into_inner(), call_id, answers),
@@ -100,7 +101,7 @@ impl Fleet {
         let exporter = link.session().exporter();
         seal_call(exporter, &mut call);
         let search = Search {
-            answers: Answers::new(exporter, &call.call_id),
+            answers: CallSecrets::new(exporter, Way::Answer, &call.call_id),
             gateway: gateway.to_owned(),
             wait: patience(&call),
             state: SearchState::Start(link, Box::new(call)),
@@ -314,10 +315,10 @@ fn patience(call: &Call) -> Duration {
 }
 
 /// An outcome has to say something, and about this call.
-fn checked(mut outcome: Outcome, call_id: String, mut answers: Answers) -> Outcome {
+fn checked(mut outcome: Outcome, call_id: String, mut answers: CallSecrets) -> Outcome {
     if outcome.result.is_some()
         && outcome.call_id == call_id
-        && answers.open(outcome.secrets_mut()).is_ok()
+        && open_answer(&mut answers, outcome.secrets_mut()).is_ok()
     {
         outcome
     } else {
@@ -360,7 +361,7 @@ fn failed_end(kind: FailureKind, message: String) -> SearchItem {
 /// A search on its way.
 struct Search {
     gateway: String,
-    answers: Answers,
+    answers: CallSecrets,
     /// Between two items.
     wait: Duration,
     state: SearchState,
@@ -389,7 +390,7 @@ impl Search {
         };
         match timeout(self.wait, items.next()).await {
             Ok(Some(Ok(mut item))) => {
-                if self.answers.open(item.secrets_mut()).is_err() {
+                if open_answer(&mut self.answers, item.secrets_mut()).is_err() {
                     return Some(
                         self.incomplete("it gave a secret that was not sealed for this server"),
                     );
