@@ -63,6 +63,22 @@ impl EpochCipher {
         }
     }
 
+    /// Makes what the next record will need, for when there is nothing else to do.
+    pub(super) fn prepare(&mut self) {
+        match self {
+            Self::TdesCtrHmacSha256 { keystream, .. } => keystream.prepare(),
+            Self::Aes256Gcm { .. } => {}
+        }
+    }
+
+    /// Gives back what can be made again.
+    pub(super) fn rest(&mut self) {
+        match self {
+            Self::TdesCtrHmacSha256 { keystream, .. } => keystream.rest(),
+            Self::Aes256Gcm { .. } => {}
+        }
+    }
+
     /// Enciphers in place and gives the tag.
     pub(super) fn seal(
         &mut self,
@@ -126,11 +142,19 @@ impl Drop for EpochCipher {
 /// Cipher blocks that `plaintext_len` bytes count for: at least one. Rounded up for each record, so never below what the
 /// continuous keystream uses.
 pub(super) fn cost(suite: Suite, plaintext_len: usize) -> u64 {
-    let block = match suite {
+    plaintext_len.div_ceil(block_len(suite)).max(1) as u64
+}
+
+/// Bytes of plaintext that `blocks` blocks are the cost of, at most.
+pub(super) fn bytes(suite: Suite, blocks: u64) -> usize {
+    usize::try_from(blocks).map_or(usize::MAX, |blocks| blocks.saturating_mul(block_len(suite)))
+}
+
+const fn block_len(suite: Suite) -> usize {
+    match suite {
         Suite::TdesCtrHmacSha256 => tdes::BLOCK_LEN,
         Suite::Aes256Gcm => 16,
-    };
-    plaintext_len.div_ceil(block).max(1) as u64
+    }
 }
 
 /// The IV xor the sequence number, which stands right-aligned (as in RFC 8446, 5.3).

@@ -3,15 +3,17 @@
 //! Pure: no I/O and no clock. Each direction of a session has one [`Sealer`] on the sending side and one [`Opener`] on the
 //! receiving side. How they are driven:
 //!
-//! 1. The sender calls [`Sealer::data`] for what it has to say and [`Sealer::close`] once, last; both append whole records,
-//!    a key update first where one is due, to a buffer that goes out unchanged and in order.
+//! 1. The sender calls [`Sealer::data`] for what it has to say (or gathers it in a [`Draft`]) and [`Sealer::close`] once, last;
+//!    both append whole records, a key update first where one is due, to a buffer that goes out unchanged and in order.
 //! 2. The receiver reads [`HEADER_LEN`] bytes, gives them to [`Opener::header`], reads as many bytes more as
 //!    [`RecordHeader::body_len`] says, and gives those to [`Opener::open`], which decrypts in place.
-//! 3. After any error the direction is dead: its keys are erased and every later call answers [`RecordError::Dead`].
+//! 3. When there is nothing to do, an [`Activity`] says whether both are to `prepare` what they will need next, or to `rest`.
+//! 4. After any error the direction is dead: its keys are erased and every later call answers [`RecordError::Dead`].
 //!    The session is to be ended, in both directions.
 
 mod cipher;
 mod direction;
+mod idle;
 mod open;
 mod seal;
 
@@ -20,8 +22,9 @@ mod tests;
 
 use std::time::Duration;
 
+pub use idle::{Activity, Moment};
 pub use open::{Opened, Opener};
-pub use seal::Sealer;
+pub use seal::{Draft, Sealer};
 
 use crate::wire::{FrameError, FrameHeader, FrameType, MAX_CIPHERTEXT_LEN};
 pub use crate::wire::{HEADER_LEN, RECORD_TAG_LEN as TAG_LEN};

@@ -1,6 +1,7 @@
 //! The receiving side of a direction.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::direction::{Direction, State};
 use super::{HEADER_LEN, RecordError, RecordHeader, RecordLimits, RecordType};
@@ -22,6 +23,8 @@ pub enum Opened<'a> {
 /// Opens what the other side sealed, in the order in which it did.
 pub struct Opener {
     state: State,
+    /// When the present epoch was first seen at [`Self::prepare`]: the sender's own clock is not known here.
+    epoch_seen: Option<Duration>,
 }
 
 impl Opener {
@@ -29,6 +32,7 @@ impl Opener {
     pub fn new(secret: TrafficSecret, kind: KeyKind, suite: Suite, limits: RecordLimits) -> Self {
         Self {
             state: State::Live(Box::new(Direction::new(secret, kind, suite, limits))),
+            epoch_seen: None,
         }
     }
 
@@ -56,9 +60,26 @@ impl Opener {
         match opened {
             Err(_) => self.kill(),
             Ok(Opened::Close) => self.state = State::Closed,
-            Ok(_) => {}
+            Ok(Opened::KeyUpdate) => self.epoch_seen = None,
+            Ok(Opened::Data(_)) => {}
         }
         opened
+    }
+
+    /// Makes what the next records will need: for a moment in which there is nothing else to do. `now` is as in
+    /// [`Sealer::data`](super::Sealer::data).
+    pub fn prepare(&mut self, now: Duration) {
+        if let State::Live(direction) = &mut self.state {
+            let seen = *self.epoch_seen.get_or_insert(now);
+            direction.prepare(now.saturating_sub(seen));
+        }
+    }
+
+    /// Gives back what [`Self::prepare`] made, and whatever else can be made again: for a link that is idle.
+    pub fn rest(&mut self) {
+        if let State::Live(direction) = &mut self.state {
+            direction.rest();
+        }
     }
 
     /// Erases the keys: nothing more can be opened.

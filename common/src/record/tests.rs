@@ -359,6 +359,105 @@ fn the_protocols_own_budget_is_kept_to_the_block() {
     assert_eq!(types, [RecordType::KeyUpdate, RecordType::Data]);
 }
 
+/// As a link does that is now busy, now idle.
+#[test]
+fn what_is_made_ahead_or_given_back_changes_no_record() {
+    let seed = rand::rng().next_u64();
+    println!("seed {seed}");
+    let limits = RecordLimits {
+        epoch_blocks: 1_000,
+        ..limits()
+    };
+    for suite in Suite::ALL {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        let (mut steady, mut sealer) = (sealer(suite, limits), sealer(suite, limits));
+        let mut opener = opener(suite, limits);
+        let mut now = START;
+        for _ in 0..2_000 {
+            let text = vec![rng.random(); rng.random_range(1..600)];
+            let pieces = [IoSlice::new(&text)];
+            let (mut expected, mut wire) = (Vec::new(), Vec::new());
+            steady.data(now, &pieces, &mut expected).unwrap();
+            sealer.data(now, &pieces, &mut wire).unwrap();
+            assert!(wire == expected);
+            let received = receive(&mut opener, &wire);
+            assert_eq!(received.error, None);
+            assert!(received.text == text);
+            now += Duration::from_secs(rng.random_range(0..100));
+            match rng.random_range(0..3) {
+                0 => sealer.prepare(now),
+                1 => sealer.rest(),
+                _ => {}
+            }
+            match rng.random_range(0..3) {
+                0 => opener.prepare(now),
+                1 => opener.rest(),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_draft_takes_what_its_epoch_and_its_buffer_have_room_for() {
+    let limits = RecordLimits {
+        epoch_blocks: 10,
+        ..limits()
+    };
+    let suite = Suite::TdesCtrHmacSha256;
+    let (mut sealer, mut opener) = (sealer(suite, limits), opener(suite, limits));
+    let mut wire = Vec::new();
+    let mut draft = sealer.begin(START, 5, &mut wire).unwrap();
+    wire.reserve(1_000);
+    // 10 blocks, of which the update has one.
+    let text = [7; 100];
+    assert_eq!(draft.append(&[IoSlice::new(&text)], &mut wire), 72);
+    assert!(draft.is_full());
+    assert_eq!(draft.append(&[IoSlice::new(&text)], &mut wire), 0);
+    sealer.finish(draft, &mut wire).unwrap();
+
+    // Where its buffer would have to grow, plaintext would be left behind.
+    let mut small = Vec::with_capacity(2 * HEADER_LEN + 2 * TAG_LEN + 8);
+    let mut draft = sealer.begin(START, 8, &mut small).unwrap();
+    let (place, room) = (small.as_ptr(), small.capacity() - small.len() - TAG_LEN);
+    let taken = draft.append(&[IoSlice::new(&text)], &mut small);
+    assert_eq!(taken, room);
+    sealer.finish(draft, &mut small).unwrap();
+    assert_eq!(small.as_ptr(), place);
+
+    wire.extend(small);
+    let received = receive(&mut opener, &wire);
+    assert_eq!(received.error, None);
+    assert_eq!(received.text, vec![7; 72 + taken]);
+    use RecordType::{Data, KeyUpdate};
+    assert_eq!(received.types, [Data, KeyUpdate, Data]);
+}
+
+#[test]
+fn a_draft_that_cannot_be_sealed_leaves_no_plaintext() {
+    let few = RecordLimits {
+        records: 1,
+        ..limits()
+    };
+    for suite in Suite::ALL {
+        let mut sealer = sealer(suite, few);
+        let mut wire = data(&mut sealer, b"x").unwrap();
+        let sent = wire.len();
+        let mut draft = sealer.begin(START, 6, &mut wire).unwrap();
+        draft.append(&[IoSlice::new(b"secret")], &mut wire);
+        let len = wire.len();
+        assert_eq!(sealer.finish(draft, &mut wire), Err(RecordError::Exhausted));
+        assert_eq!(wire.len(), sent);
+        // What was cut off lies behind the end.
+        wire.resize(len, 0);
+        assert!(wire[sent..].iter().all(|&byte| byte == 0));
+
+        let mut sealer = self::sealer(suite, limits());
+        let draft = sealer.begin(START, 6, &mut wire).unwrap();
+        assert_eq!(sealer.finish(draft, &mut wire), Err(RecordError::Length(0)));
+    }
+}
+
 #[test]
 fn an_epoch_ends_at_its_age_counted_from_its_first_record() {
     for suite in Suite::ALL {
