@@ -118,6 +118,8 @@ async fn recorded(
     let ((mut server, gateway), ()) = tokio::join!(pair.join(server_io, gateway_io), relay);
     for text in texts {
         server.write_all(text).await.unwrap();
+        // Ends the record.
+        server.flush().await.unwrap();
     }
     server.shutdown().await.unwrap();
     let mut wire = Vec::new();
@@ -332,7 +334,7 @@ async fn a_peer_that_does_not_read_stops_the_writer() {
             accepted += written;
         }
         assert!(
-            (30_000..70_000).contains(&accepted),
+            (30_000..100_000).contains(&accepted),
             "{accepted} bytes were taken"
         );
         // It goes on as soon as the peer reads.

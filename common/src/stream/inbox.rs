@@ -1,13 +1,19 @@
 //! What came in: records not yet opened, and the plaintext of the one opened last.
 
+use std::time::Duration;
+
 use tokio::io::ReadBuf;
 use zeroize::Zeroizing;
 
-use super::{PATIENCE, SMALL_BUFFER};
+use super::SMALL_BUFFER;
 use crate::record::{HEADER_LEN, MAX_RECORD, Opened, Opener, RecordError};
 
-/// Holds two whole records, so that the second can arrive while the first is opened.
-const LARGE_BUFFER: usize = 2 * MAX_RECORD;
+/// Bytes of the buffer of a link that rests: keep-alive pings fit.
+const TINY_BUFFER: usize = 256;
+/// Bytes that are read at once where it is not known yet what comes.
+const READ_AT_ONCE: usize = 2 * MAX_RECORD;
+/// Whatever record begins among the bytes read at once ends within the buffer, so that none of them is ever moved.
+const LARGE_BUFFER: usize = READ_AT_ONCE + MAX_RECORD;
 
 /// Bytes of one receiving direction. Never holds more than [`LARGE_BUFFER`] bytes, nor plaintext of more than one record.
 pub(super) struct Inbox {
@@ -18,9 +24,12 @@ pub(super) struct Inbox {
     /// Records not yet opened: `start..end`.
     start: usize,
     end: usize,
-    /// Times in a row that the stream ran dry without a record that needs a large buffer.
-    quiet: u32,
+    /// All the room was used: more may be on its way than fits.
+    is_short: bool,
     closed: bool,
+    /// Bytes that were moved from one place to another.
+    #[cfg(test)]
+    moved: usize,
 }
 
 /// What [`Inbox::open_next`] came to.
@@ -42,8 +51,10 @@ impl Inbox {
             plaintext: 0..0,
             start: 0,
             end: 0,
-            quiet: 0,
+            is_short: false,
             closed: false,
+            #[cfg(test)]
+            moved: 0,
         }
     }
 
@@ -90,43 +101,42 @@ impl Inbox {
 
     /// Where to read more to: never empty. Only when [`Self::open_next`] is starved; [`Self::arrived`] then says how much came.
     pub(super) fn room(&mut self) -> Result<&mut [u8], RecordError> {
-        let waiting = self.end - self.start;
         let needed = match self.buffer[self.start..self.end].first_chunk() {
             Some(header) => HEADER_LEN + self.opener.header(*header)?.body_len(),
             None => HEADER_LEN,
         };
-        if needed > SMALL_BUFFER {
-            self.quiet = 0;
-        }
-        if needed > self.buffer.len() {
-            let len = if needed > SMALL_BUFFER {
-                LARGE_BUFFER
-            } else {
-                SMALL_BUFFER
-            };
-            self.move_to(Zeroizing::new(vec![0; len]));
-        } else if waiting == 0 {
+        if self.start == self.end {
             (self.start, self.end) = (0, 0);
-        } else if self.start + needed > self.buffer.len() {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, waiting);
         }
-        Ok(&mut self.buffer[self.end..])
+        let size = self.size_for(needed);
+        if size > self.buffer.len() {
+            self.move_to(size);
+        }
+        let until = if size == LARGE_BUFFER {
+            READ_AT_ONCE.max(self.start + needed)
+        } else {
+            size
+        };
+        Ok(&mut self.buffer[self.end..until])
     }
 
+    /// `len` bytes came.
     pub(super) fn arrived(&mut self, len: usize) {
         self.end += len;
+        self.is_short = self.end == self.buffer.len();
     }
 
-    /// Nothing more is there for now. A buffer that was not needed for long is given back.
-    pub(super) fn ran_dry(&mut self) {
-        if self.start < self.end || self.buffer.len() <= SMALL_BUFFER {
-            return;
-        }
-        self.quiet += 1;
-        if self.quiet >= PATIENCE {
-            self.move_to(Zeroizing::new(vec![0; SMALL_BUFFER]));
-            self.quiet = 0;
+    /// See [`Opener::prepare`].
+    pub(super) fn prepare(&mut self, now: Duration) {
+        self.opener.prepare(now);
+    }
+
+    /// See [`Opener::rest`]. An empty buffer is given back, but for a few bytes.
+    pub(super) fn rest(&mut self) {
+        self.opener.rest();
+        let is_empty = self.plaintext.is_empty() && self.start == self.end;
+        if is_empty && self.buffer.len() > TINY_BUFFER {
+            self.move_to(TINY_BUFFER);
         }
     }
 
@@ -138,9 +148,31 @@ impl Inbox {
         (self.start, self.end) = (0, 0);
     }
 
-    fn move_to(&mut self, mut buffer: Zeroizing<Vec<u8>>) {
+    /// Bytes of memory that the buffer takes.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Bytes that the buffer needs for a record of `needed` bytes to be whole: no fewer than it has.
+    fn size_for(&self, needed: usize) -> usize {
+        let fits = self.start + needed <= self.buffer.len() && !self.is_short;
+        match self.buffer.len() {
+            len if fits || len == LARGE_BUFFER => len,
+            0 if needed <= TINY_BUFFER => TINY_BUFFER,
+            ..SMALL_BUFFER if needed <= SMALL_BUFFER => SMALL_BUFFER,
+            _ => LARGE_BUFFER,
+        }
+    }
+
+    fn move_to(&mut self, size: usize) {
+        let mut buffer = Zeroizing::new(vec![0; size]);
         let waiting = &self.buffer[self.start..self.end];
         buffer[..waiting.len()].copy_from_slice(waiting);
+        #[cfg(test)]
+        {
+            self.moved += waiting.len();
+        }
         (self.start, self.end) = (0, waiting.len());
         self.plaintext = 0..0;
         self.buffer = buffer;
@@ -187,7 +219,6 @@ mod tests {
                 }
             }
             if wire.is_empty() {
-                inbox.ran_dry();
                 return text;
             }
             let room = inbox.room().unwrap();
@@ -219,21 +250,69 @@ mod tests {
     }
 
     #[test]
-    fn a_large_buffer_that_is_not_needed_is_given_back_and_loses_nothing() {
+    fn a_link_at_rest_keeps_a_few_bytes_and_loses_nothing() {
+        let (mut sealer, mut inbox) = pair();
+        for len in [16_384, 4, 10_000] {
+            let mut wire = Vec::new();
+            seal(&mut sealer, &vec![1; len], &mut wire);
+            // Not in the middle of a record, nor of its text.
+            let (first, rest) = wire.split_at(2);
+            receive(&mut inbox, first, &mut || 100);
+            inbox.rest();
+            assert_eq!(receive(&mut inbox, rest, &mut || 100), vec![1; len]);
+            inbox.rest();
+            assert_eq!(inbox.buffer.len(), TINY_BUFFER);
+        }
+        let mut wire = Vec::new();
+        seal(&mut sealer, b"text", &mut wire);
+        let room = inbox.room().unwrap();
+        room[..wire.len()].copy_from_slice(&wire);
+        inbox.arrived(wire.len());
+        assert_eq!(inbox.open_next(), Ok(Step::Plaintext));
+        inbox.rest();
+        let mut buf = [0; 8];
+        let mut buf = ReadBuf::new(&mut buf);
+        inbox.hand_out(&mut buf);
+        assert_eq!(buf.filled(), b"text");
+    }
+
+    /// Whatever the records and the pieces they come in.
+    #[test]
+    fn no_byte_is_moved_once_the_buffer_is_large() {
+        let seed = rand::rng().next_u64();
+        println!("seed {seed}");
+        let rng = &mut StdRng::seed_from_u64(seed);
+        for longest in [40, 1_000, 16_384] {
+            let (mut sealer, mut inbox) = pair();
+            let mut wire = Vec::new();
+            seal(&mut sealer, &[0; 16_384], &mut wire);
+            receive(&mut inbox, &wire, &mut || usize::MAX);
+            let before = inbox.moved;
+            wire.clear();
+            while wire.len() < 1_000_000 {
+                let text = vec![0; rng.random_range(1..=longest)];
+                seal(&mut sealer, &text, &mut wire);
+            }
+            receive(&mut inbox, &wire, &mut || rng.random_range(1..50_000));
+            assert_eq!(inbox.moved, before);
+        }
+    }
+
+    #[test]
+    fn many_small_records_are_read_at_once() {
         let (mut sealer, mut inbox) = pair();
         let mut wire = Vec::new();
-        seal(&mut sealer, &[1; 16_384], &mut wire);
-        receive(&mut inbox, &wire, &mut || 100);
-        assert_eq!(inbox.buffer.len(), LARGE_BUFFER);
-        for _ in 0..PATIENCE {
-            wire.clear();
-            seal(&mut sealer, b"ping", &mut wire);
-            assert_eq!(receive(&mut inbox, &wire, &mut || 100), b"ping");
+        for _ in 0..5_000 {
+            seal(&mut sealer, &[0; 80], &mut wire);
         }
-        assert_eq!(inbox.buffer.len(), SMALL_BUFFER);
-        wire.clear();
-        seal(&mut sealer, &[2; 10_000], &mut wire);
-        assert_eq!(receive(&mut inbox, &wire, &mut || 100), [2; 10_000]);
+        let mut reads = 0;
+        let len = wire.len();
+        receive(&mut inbox, &wire, &mut || {
+            reads += 1;
+            usize::MAX
+        });
+        // Of two that follow one another, the second may only end the record that the first began.
+        assert!(reads <= 4 + 2 * len.div_ceil(READ_AT_ONCE), "{reads} reads");
     }
 
     #[test]

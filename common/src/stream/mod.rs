@@ -23,10 +23,8 @@ pub use self::session::Session;
 pub use self::tonic::SealedConnectInfo;
 pub use crate::handshake::SessionInfo;
 
-/// Bytes of a buffer that an idle stream keeps in each direction.
+/// Bytes of a buffer, as long as no more is needed. An idle stream keeps none.
 const SMALL_BUFFER: usize = 4 * 1024;
-/// Times in a row that a large buffer goes unused before it is given back.
-const PATIENCE: u32 = 8;
 
 /// Limits of one channel.
 #[derive(Clone, Copy, Debug)]

@@ -15,13 +15,13 @@ use super::inbox::{Inbox, Step};
 use super::outbox::Outbox;
 use super::session::{Half, Session};
 use crate::handshake::Established;
-use crate::record::{Opener, RecordError, RecordLimits, Sealer};
+use crate::record::{Activity, Moment, Opener, RecordError, RecordLimits, Sealer};
 
 /// An encrypted byte stream over `S`.
 ///
 /// Reads give plaintext only once its record was verified, and the end of the stream only where the peer closed it: a
 /// connection that was cut is an [`io::ErrorKind::UnexpectedEof`]. Writes are gathered and go out with a flush, with a
-/// shutdown, or when 16 KiB wait. To drop a read or write half-way loses and repeats nothing. Any error ends the session
+/// shutdown, or when 32 KiB wait. To drop a read or write half-way loses and repeats nothing. Any error ends the session
 /// in both directions, for good; [`ChannelError::in_io`] says which it was.
 pub struct SealedStream<S> {
     io: S,
@@ -31,6 +31,13 @@ pub struct SealedStream<S> {
     /// Why the session ended.
     end: Option<End>,
     began: Instant,
+    activity: Activity,
+    /// Bytes that came or went since the last moment with nothing to do.
+    moved: u64,
+    /// The last read found nothing.
+    is_starved: bool,
+    /// Nothing was read or written since the last flush.
+    is_flushed: bool,
 }
 
 /// Why a session ended, to be told to every later caller.
@@ -80,6 +87,10 @@ impl<S> SealedStream<S> {
             )),
             end: None,
             began: Instant::now(),
+            activity: Activity::default(),
+            moved: 0,
+            is_starved: false,
+            is_flushed: false,
         }
     }
 
@@ -115,6 +126,26 @@ impl<S> SealedStream<S> {
         }
     }
 
+    /// Where there is nothing to do now, neither to be read nor to be sent, makes ready what will be needed next, or gives back what
+    /// will not.
+    fn use_the_moment(&mut self) {
+        if !(self.is_starved && self.is_flushed) || self.moved == 0 {
+            return;
+        }
+        let now = self.now();
+        match self.activity.nothing_to_do(now, self.moved) {
+            Moment::Prepare => {
+                self.outbox.prepare(now);
+                self.inbox.prepare(now);
+            }
+            Moment::Rest => {
+                self.outbox.rest();
+                self.inbox.rest();
+            }
+        }
+        self.moved = 0;
+    }
+
     /// Waits for the transport, and no longer than the session lives.
     fn wait<T>(&mut self, half: Half, cx: &Context<'_>) -> Poll<io::Result<T>> {
         if self.session.watch(half, cx) {
@@ -138,11 +169,14 @@ impl<S: AsyncRead + Unpin> SealedStream<S> {
             Poll::Ready(Ok(())) if len == 0 => Poll::Ready(Err(self.fail(End::Truncated))),
             Poll::Ready(Ok(())) => {
                 self.inbox.arrived(len);
+                self.moved += len as u64;
+                (self.is_starved, self.is_flushed) = (false, false);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail_io(error))),
             Poll::Pending => {
-                self.inbox.ran_dry();
+                self.is_starved = true;
+                self.use_the_moment();
                 self.wait(Half::Read, cx)
             }
         }
@@ -150,23 +184,37 @@ impl<S: AsyncRead + Unpin> SealedStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> SealedStream<S> {
-    /// Hands what waits to the transport.
+    /// Hands the records that wait to the transport.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outbox.waiting().is_empty() {
-            match Pin::new(&mut self.io).poll_write(cx, self.outbox.waiting()) {
+        loop {
+            let waiting = self.outbox.waiting();
+            if waiting.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            match Pin::new(&mut self.io).poll_write(cx, waiting) {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(self.fail_io(io::ErrorKind::WriteZero.into())));
                 }
-                Poll::Ready(Ok(len)) => self.outbox.taken(len),
+                Poll::Ready(Ok(len)) => {
+                    self.outbox.taken(len);
+                    self.moved += len as u64;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.fail_io(error))),
                 Poll::Pending => return self.wait(Half::Write, cx),
             }
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// Seals what was written and hands it to the transport.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Err(error) = self.outbox.finish() {
+            return Poll::Ready(Err(self.fail(End::Record(error))));
+        }
+        self.poll_drain(cx)
     }
 
     fn poll_flush_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(cx))?;
+        ready!(self.poll_send(cx))?;
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|error| self.fail_io(error))),
             Poll::Pending => self.wait(Half::Write, cx),
@@ -223,17 +271,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SealedStream<S> {
         if this.outbox.is_closed() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if this.outbox.is_full() {
-            let drained = this.poll_drain(cx)?;
-            if drained.is_pending() && this.outbox.is_full() {
-                return Poll::Pending;
-            }
+        if this.outbox.is_full() && this.poll_send(cx)?.is_pending() && this.outbox.is_full() {
+            return Poll::Pending;
         }
-        let len = match this.outbox.seal(this.now(), bufs) {
+        let len = match this.outbox.write(this.now(), bufs) {
             Ok(len) => len,
             Err(error) => return Poll::Ready(Err(this.fail(End::Record(error)))),
         };
-        if this.outbox.is_worth_sending()
+        this.is_flushed = false;
+        if this.outbox.is_full()
             && let Poll::Ready(Err(error)) = this.poll_drain(cx)
         {
             return Poll::Ready(Err(error));
@@ -248,7 +294,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SealedStream<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check()?;
-        this.poll_flush_io(cx)
+        ready!(this.poll_flush_io(cx))?;
+        this.is_flushed = true;
+        this.use_the_moment();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -276,5 +325,82 @@ impl<S> fmt::Debug for SealedStream<S> {
             .field("session", self.session.info())
             .field("end", &self.end)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::crypto::suites::Suite;
+    use crate::handshake::{InitiatorConfig, ResponderConfig};
+    use crate::id::{GatewayId, KeyId, KeyKind, ServerId};
+    use crate::rotation::{HeldKey, Identity};
+    use crate::secret::MasterKey;
+    use crate::stream::{ChannelLimits, accept, connect};
+
+    /// The server's and the gateway's end.
+    async fn pair(suite: Suite) -> (SealedStream<DuplexStream>, SealedStream<DuplexStream>) {
+        let rng = &mut rand::rng();
+        let gateway_id = GatewayId::random(rng);
+        let keys = vec![HeldKey {
+            id: KeyId::random(KeyKind::Tdes, rng),
+            key: MasterKey::random(KeyKind::Tdes, rng),
+        }];
+        let initiator = InitiatorConfig {
+            server_id: ServerId::random(rng),
+            suites: vec![suite],
+            gateway_id,
+            keys: keys.clone(),
+            pairing: None,
+        };
+        let responder = ResponderConfig {
+            suites: vec![suite],
+            identity: Identity::Keyed { gateway_id, keys },
+        };
+        let limits = ChannelLimits::default();
+        let (a, b) = duplex(1 << 20);
+        let ends = tokio::join!(
+            connect(a, None, initiator, &limits),
+            accept(b, None, responder, &limits, |_| async { Ok(()) }),
+        );
+        (ends.0.unwrap(), ends.1.unwrap())
+    }
+
+    /// Sends a request and gets it back; both sides then find nothing more.
+    async fn call(
+        server: &mut SealedStream<DuplexStream>,
+        gateway: &mut SealedStream<DuplexStream>,
+        len: usize,
+    ) {
+        let mut text = vec![0; len];
+        server.write_all(&vec![7; len]).await.unwrap();
+        server.flush().await.unwrap();
+        gateway.read_exact(&mut text).await.unwrap();
+        gateway.write_all(&text).await.unwrap();
+        gateway.flush().await.unwrap();
+        server.read_exact(&mut text).await.unwrap();
+        assert_eq!(text, vec![7; len]);
+        for side in [server, gateway] {
+            let nothing = tokio::time::timeout(Duration::ZERO, side.read(&mut [0; 8])).await;
+            assert!(nothing.is_err());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_ping_after_a_burst_gives_its_memory_back() {
+        for suite in Suite::ALL {
+            let (mut server, mut gateway) = pair(suite).await;
+            let kept = |side: &SealedStream<DuplexStream>| side.inbox.kept() + side.outbox.kept();
+            for _ in 0..100 {
+                call(&mut server, &mut gateway, 10_000).await;
+            }
+            assert!(kept(&server) > 40_000 && kept(&gateway) > 40_000);
+            tokio::time::advance(Duration::from_secs(20)).await;
+            call(&mut server, &mut gateway, 17).await;
+            assert!(kept(&server) < 300 && kept(&gateway) < 300);
+            call(&mut server, &mut gateway, 10_000).await;
+        }
     }
 }
