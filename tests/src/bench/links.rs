@@ -5,19 +5,15 @@ use std::sync::Mutex;
 
 use futures_util::StreamExt;
 use hyper_util::rt::TokioIo;
-use portcullis_proto::gateway::v1::control_client::ControlClient;
-use portcullis_proto::gateway::v1::control_server::ControlServer;
-use portcullis_proto::gateway::v1::provisioning_server::ProvisioningServer;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Server};
 
+use super::echo::{Echo, EchoClient};
 use super::peer::{Joiner, Link, LinkError};
-use super::service::Echo;
 
 /// A client and its server, joined through one connection.
 pub struct Wired {
-    /// The calling side.
-    pub channel: Channel,
+    channel: Channel,
     serving: JoinHandle<()>,
 }
 
@@ -60,8 +56,8 @@ impl Wired {
     }
 
     /// A client of the echo.
-    pub fn control(&self) -> ControlClient<Channel> {
-        ControlClient::new(self.channel.clone())
+    pub fn echo(&self) -> EchoClient<Channel> {
+        EchoClient::new(self.channel.clone())
     }
 }
 
@@ -70,8 +66,7 @@ async fn serve(far: Link) {
     let incoming = futures_util::stream::once(async { Ok::<_, io::Error>(far) })
         .chain(futures_util::stream::pending());
     let served = Server::builder()
-        .add_service(ControlServer::new(Echo))
-        .add_service(ProvisioningServer::new(Echo))
+        .add_service(Echo)
         .serve_with_incoming(incoming)
         .await;
     if let Err(error) = served {

@@ -19,7 +19,7 @@ use portcullis_server::tasks::{Job, ReEncrypt, TaskError, Tasks, Work, re_encryp
 use serde_json::json;
 use tokio_stream::StreamExt;
 
-use super::report::Figure;
+use super::figure::Figure;
 
 /// Bytes of each value: a long password.
 const VALUE_LEN: usize = 64;

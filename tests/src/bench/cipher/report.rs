@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::peers::{DES_CRATE, OPENSSL};
 use super::{OpenSslError, Work};
-use crate::bench::report::Figure;
+use crate::bench::figure::Figure;
 
 /// What was measured, round by round.
 #[derive(Debug)]
