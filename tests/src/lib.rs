@@ -6,4 +6,5 @@ pub mod bench;
 pub mod chaos;
 pub mod fleet;
 pub mod harness;
+pub mod seeds;
 pub mod simulation;

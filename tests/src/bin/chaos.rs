@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis_tests::chaos::{keys, links, rotation};
+use portcullis_tests::seeds::Options;
 use portcullis_tests::simulation;
 use serde_json::{Value, json};
 
@@ -196,10 +197,7 @@ fn tell(event: &Value, json: bool) {
 fn simulation(seeds: u64, first: Option<u64>, json: bool) -> bool {
     let first = first.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     eprintln!("seeds from {first}");
-    let report = simulation::run(
-        first..first.saturating_add(seeds),
-        simulation::Options::default(),
-    );
+    let report = simulation::run(first..first.saturating_add(seeds), Options::default());
     for failure in &report.failures {
         if json {
             println!("{}", json!(failure));
@@ -234,10 +232,8 @@ fn keys(
 ) -> Result<bool, Box<dyn std::error::Error>> {
     let first = first.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     eprintln!("seeds from {first}");
-    let options = keys::Options {
-        fault: fault.and_then(|number| keys::Fault::ALL.get(number).copied()),
-        stop_at_first: fault.is_some(),
-    };
+    let fault = fault.and_then(|number| keys::Fault::ALL.get(number).copied());
+    let options = fault.map_or_else(Options::default, Options::breaking);
     let report = keys::run(first..first.saturating_add(seeds), options)?;
     let seconds = report.took.as_secs_f64();
     let (points, died) = report.covered();

@@ -20,11 +20,13 @@ mod tests;
 mod thief;
 mod world;
 
+use std::convert::Infallible;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::seeds::{self, Failure, Life, Options, Tally};
 
 /// A rule broken on purpose, in the world's driver and never in the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -69,26 +71,6 @@ impl Fault {
         Self::SendWithdrawn,
         Self::CallUnderOutdated,
     ];
-}
-
-/// How to run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// A rule to break.
-    pub fault: Option<Fault>,
-    /// Stop at the first seed that fails.
-    pub stop_at_first: bool,
-}
-
-/// A seed that broke a promise.
-#[derive(Clone, Debug, Serialize)]
-pub struct Failure {
-    /// Gives the same run again.
-    pub seed: u64,
-    /// Which promise, and how.
-    pub promise: String,
-    /// What happened before, in order.
-    pub trace: Vec<String>,
 }
 
 /// What happened in all runs together: that nothing failed means little where nothing was tried.
@@ -137,73 +119,28 @@ pub struct Report {
 }
 
 /// Runs each seed in a world of its own, on all processors.
-pub fn run(seeds: Range<u64>, options: Options) -> Report {
-    let started = Instant::now();
-    let workers = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    let found = AtomicBool::new(false);
-    let parts = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers)
-            .map(|worker| {
-                let part = (seeds.start + worker..seeds.end).step_by(workers as usize);
-                let found = &found;
-                scope.spawn(move || run_part(part, options, found))
-            })
-            .collect();
-        handles
-            .into_iter()
-            .map(|handle| {
-                handle
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect::<Vec<_>>()
-    });
-    let mut report = Report {
-        seeds: 0,
-        counts: Counts::default(),
-        failures: Vec::new(),
-        took: Duration::ZERO,
-    };
-    for (ran, counts, failures) in parts {
-        report.seeds += ran;
-        report.counts.add(&counts);
-        report.failures.extend(failures);
-    }
-    report.failures.sort_by_key(|failure| failure.seed);
-    report.took = started.elapsed();
-    report
-}
-
-fn run_part(
-    seeds: impl Iterator<Item = u64>,
-    options: Options,
-    found: &AtomicBool,
-) -> (u64, Counts, Vec<Failure>) {
-    let mut ran = 0;
-    let mut total = Counts::default();
-    let mut failures = Vec::new();
-    for seed in seeds {
-        if options.stop_at_first && found.load(Ordering::Relaxed) {
-            break;
-        }
-        ran += 1;
+pub fn run(seeds: Range<u64>, options: Options<Fault>) -> Report {
+    let Ok(lives) = seeds::run(seeds, 1, options.stop_at_first, |seed| {
         let outcome = world::live(seed, options.fault, false);
-        total.add(&outcome.counts);
-        if outcome.broken.is_some() {
+        let broken = outcome.broken.is_some().then(|| {
             // Once more, this time with a trace: the same seed does the same.
             let outcome = world::live(seed, options.fault, true);
-            failures.push(Failure {
-                seed,
-                promise: outcome.broken.unwrap_or_default(),
-                trace: outcome.trace,
-            });
-            found.store(true, Ordering::Relaxed);
-        }
+            (outcome.broken.unwrap_or_default(), outcome.trace)
+        });
+        Ok::<_, Infallible>(Life {
+            tally: outcome.counts,
+            broken,
+        })
+    });
+    Report {
+        seeds: lives.seeds,
+        counts: lives.tally,
+        failures: lives.failures,
+        took: lives.took,
     }
-    (ran, total, failures)
 }
 
-impl Counts {
+impl Tally for Counts {
     fn add(&mut self, other: &Self) {
         self.events += other.events;
         self.handshakes += other.handshakes;

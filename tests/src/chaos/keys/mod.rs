@@ -24,11 +24,11 @@ mod values;
 mod world;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::seeds::{self, Failure, Life, Options, Tally};
 use points::Coverage;
 
 /// A rule broken on purpose, in the world's driver and never in the product.
@@ -53,26 +53,6 @@ impl Fault {
         Self::WriteBackBlindly,
         Self::DeleteBlindly,
     ];
-}
-
-/// How to run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// A rule to break.
-    pub fault: Option<Fault>,
-    /// Stop at the first seed that fails.
-    pub stop_at_first: bool,
-}
-
-/// A seed that broke a promise.
-#[derive(Clone, Debug, Serialize)]
-pub struct Failure {
-    /// Gives the same run again.
-    pub seed: u64,
-    /// Which promise, and how.
-    pub promise: String,
-    /// What happened before, in order.
-    pub trace: Vec<String>,
 }
 
 /// What happened in all runs together: that nothing failed means little where nothing was tried.
@@ -179,96 +159,56 @@ impl Report {
     }
 }
 
+/// The counts of a run, and where the server died.
 #[derive(Default)]
-struct Part {
-    ran: u64,
+struct Happened {
     counts: Counts,
     coverage: Coverage,
-    failures: Vec<Failure>,
+}
+
+impl Tally for Happened {
+    fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.coverage.add(&other.coverage);
+    }
 }
 
 /// Runs each seed in a world of its own, on all processors.
 ///
 /// # Errors
 /// Where the world cannot be made: no runtime, or no folder.
-pub fn run(seeds: Range<u64>, options: Options) -> Result<Report, std::io::Error> {
-    let started = Instant::now();
-    // A world waits for its repository's threads most of the time.
-    let workers = 2 * std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    let found = AtomicBool::new(false);
-    let parts = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers)
-            .map(|worker| {
-                let part = (seeds.start + worker..seeds.end).step_by(workers as usize);
-                let found = &found;
-                scope.spawn(move || run_part(part, options, found))
-            })
-            .collect();
-        handles
-            .into_iter()
-            .map(|handle| {
-                handle
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect::<Result<Vec<_>, _>>()
-    })?;
-    let mut total = Part::default();
-    for part in parts {
-        total.ran += part.ran;
-        total.counts.add(&part.counts);
-        total.coverage.add(&part.coverage);
-        total.failures.extend(part.failures);
-    }
-    total.failures.sort_by_key(|failure| failure.seed);
-    let points = total
-        .coverage
-        .0
-        .iter()
-        .map(|((operation, write), tally)| Point {
-            operation,
-            write: *write,
-            reached: tally.reached,
-            died_before: tally.died_before,
-            died_after: tally.died_after,
-        });
-    Ok(Report {
-        seeds: total.ran,
-        counts: total.counts,
-        points: points.collect(),
-        failures: total.failures,
-        took: started.elapsed(),
-    })
-}
-
-fn run_part(
-    seeds: impl Iterator<Item = u64>,
-    options: Options,
-    found: &AtomicBool,
-) -> Result<Part, std::io::Error> {
-    let mut total = Part::default();
-    for seed in seeds {
-        if options.stop_at_first && found.load(Ordering::Relaxed) {
-            break;
-        }
+pub fn run(seeds: Range<u64>, options: Options<Fault>) -> Result<Report, std::io::Error> {
+    // Two a processor: a world waits for its repository's threads most of the time.
+    let lives = seeds::run(seeds, 2, options.stop_at_first, |seed| {
         // A runtime of its own: nothing of one world reaches into the next.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let outcome = runtime.block_on(world::live(seed, options.fault, true))?;
-        total.ran += 1;
-        total.counts.add(&outcome.counts);
-        total.coverage.add(&outcome.coverage);
-        if let Some(promise) = outcome.broken {
-            total.failures.push(Failure {
-                seed,
-                promise,
-                trace: outcome.trace,
-            });
-            found.store(true, Ordering::Relaxed);
-        }
-    }
-    Ok(total)
+        let trace = outcome.trace;
+        Ok::<_, std::io::Error>(Life {
+            tally: Happened {
+                counts: outcome.counts,
+                coverage: outcome.coverage,
+            },
+            broken: outcome.broken.map(|promise| (promise, trace)),
+        })
+    })?;
+    let coverage = lives.tally.coverage.0.iter();
+    let points = coverage.map(|((operation, write), tally)| Point {
+        operation,
+        write: *write,
+        reached: tally.reached,
+        died_before: tally.died_before,
+        died_after: tally.died_after,
+    });
+    Ok(Report {
+        seeds: lives.seeds,
+        counts: lives.tally.counts,
+        points: points.collect(),
+        failures: lives.failures,
+        took: lives.took,
+    })
 }
 
 impl Counts {

@@ -1,4 +1,5 @@
-use super::{Fault, Options, run};
+use super::{Fault, run};
+use crate::seeds::{Options, assert_none};
 
 /// Enough for a test on every change; the fault runs take thousands.
 const SEEDS: u64 = 24;
@@ -6,14 +7,7 @@ const SEEDS: u64 = 24;
 #[test]
 fn every_promise_holds_in_every_world() {
     let report = run(0..SEEDS, Options::default()).unwrap();
-    if let Some(failure) = report.failures.first() {
-        panic!(
-            "seed {}: {}\n{}",
-            failure.seed,
-            failure.promise,
-            failure.trace.join("\n")
-        );
-    }
+    assert_none(&report.failures);
     let tried = report.counts;
     for (what, count) in [
         ("operations done", tried.done),
@@ -31,11 +25,7 @@ fn every_promise_holds_in_every_world() {
 #[test]
 fn every_broken_rule_is_noticed() {
     for fault in Fault::ALL {
-        let options = Options {
-            fault: Some(fault),
-            stop_at_first: true,
-        };
-        let report = run(0..300, options).unwrap();
+        let report = run(0..300, Options::breaking(fault)).unwrap();
         assert!(!report.failures.is_empty(), "{fault:?} went unnoticed");
     }
 }
