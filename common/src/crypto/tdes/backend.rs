@@ -2,7 +2,7 @@
 
 use std::iter;
 
-use super::kernel::{add_batches, batch_len};
+use super::kernel::batch_len;
 use super::schedule::Schedule;
 #[cfg(feature = "simd")]
 use super::simd;
@@ -77,7 +77,10 @@ pub struct Backend {
 
 impl Backend {
     /// 64 blocks at a time on any processor.
-    const PORTABLE: Self = Self::new("u64", 1, add_batches::<u64>);
+    #[cfg(feature = "simd")]
+    const ANY: Self = simd::ANY;
+    #[cfg(not(feature = "simd"))]
+    const ANY: Self = Self::new("u64", 1, super::kernel::add_batches::<u64>);
 
     pub(super) const fn new(
         name: &'static str,
@@ -91,7 +94,7 @@ impl Backend {
         }
     }
 
-    /// Those that need no more than `features`, the fastest first. The last is portable.
+    /// Those that need no more than `features`, the fastest first. The last needs none.
     pub fn available(features: Features) -> impl Iterator<Item = Self> {
         #[cfg(feature = "simd")]
         let wide = simd::BACKENDS
@@ -100,14 +103,14 @@ impl Backend {
             .map(|(_, backend)| *backend);
         #[cfg(not(feature = "simd"))]
         let wide = iter::empty().filter(move |_| features != Features::NONE);
-        wide.chain(iter::once(Self::PORTABLE))
+        wide.chain(iter::once(Self::ANY))
     }
 
     /// The fastest of this processor.
     pub fn fastest() -> Self {
         Self::available(Features::detected())
             .next()
-            .unwrap_or(Self::PORTABLE)
+            .unwrap_or(Self::ANY)
     }
 
     /// What it is called: `avx512`, `avx512vl`, `avx2`, `sse2`, `neon` or `u64`.

@@ -2,9 +2,9 @@
 
 use zeroize::optimization_barrier;
 
-use super::schedule::{Masks, RoundKey, Schedule};
+use super::schedule::{Masks, RoundMasks, Schedule};
 use super::wiring::{IP, expanded, permuted};
-use super::word::Word;
+use super::word::{Circuits, Word};
 
 /// Bytes of the keystream that a register of `words` words of 64 bits makes at a time.
 pub(super) const fn batch_len(words: usize) -> usize {
@@ -16,12 +16,12 @@ pub(super) const fn batch_len(words: usize) -> usize {
 #[inline(always)]
 pub(super) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [u8]) {
     let mut masks = Masks::empty();
-    masks.fill(schedule);
+    masks.fill(schedule, W::INVERSIONS, W::fill);
     let mut state = State::<W>::zeroed();
     let mut counter = first;
     for batch in data.chunks_exact_mut(batch_len(W::WORDS)) {
         state.count_from(counter);
-        state.encipher(&masks);
+        state.encipher(&mut masks);
         state.transpose();
         state.add(batch);
         counter = counter.wrapping_add(64 * W::WORDS as u64);
@@ -34,9 +34,9 @@ pub(super) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [
 /// Bit `b` of word `w` of a register belongs to block `b * WORDS + w`: so a register of the transposed output holds
 /// bytes that follow one another.
 struct State<W> {
-    left: [W; 32],
-    right: [W; 32],
-    /// The counter, then the output, by its bits; in the end by its blocks.
+    /// The left half, then the right one.
+    halves: [W; 64],
+    /// The output by its bits, in the end by its blocks.
     rows: [W; 64],
 }
 
@@ -44,8 +44,7 @@ impl<W: Word> State<W> {
     #[inline(always)]
     fn zeroed() -> Self {
         Self {
-            left: [W::spread(0); 32],
-            right: [W::spread(0); 32],
+            halves: [W::spread(0); 64],
             rows: [W::spread(0); 64],
         }
     }
@@ -62,45 +61,42 @@ impl<W: Word> State<W> {
             0xFFFF_0000_FFFF_0000,
             0xFFFF_FFFF_0000_0000,
         ];
-        for (bit, row) in self.rows.iter_mut().enumerate() {
-            *row = W::spread(0_u32.wrapping_sub((first >> bit) as u32 & 1));
-        }
         let word_bits = W::WORDS.trailing_zeros() as usize;
         for bit in 0..word_bits {
             let mut words = [0; 8];
             for (number, word) in words.iter_mut().enumerate() {
                 *word = 0_u64.wrapping_sub(number as u64 >> bit & 1);
             }
-            self.rows[bit] = W::from_words(&words);
+            self.halves[PLACE[bit]] = W::from_words(&words);
         }
         for (bit, counting) in COUNTING.into_iter().enumerate() {
-            self.rows[word_bits + bit] = W::from_words(&[counting; 8]);
+            self.halves[PLACE[word_bits + bit]] = W::from_words(&[counting; 8]);
         }
-        for i in 0..32 {
+        for bit in word_bits + COUNTING.len()..64 {
+            let value = 0_u32.wrapping_sub((first >> bit) as u32 & 1);
             // None is beyond 63: the compiler cannot see it.
-            self.left[i] = self.rows[(64 - IP[i] as usize) & 63];
-            self.right[i] = self.rows[(64 - IP[32 + i] as usize) & 63];
+            self.halves[PLACE[bit] & 63] = W::spread(value);
         }
     }
 
     #[inline(always)]
-    fn encipher(&mut self, masks: &Masks) {
-        let (mut a, mut b) = (&mut self.left, &mut self.right);
+    fn encipher(&mut self, masks: &mut Masks) {
+        let [left, right] = self.halves.as_chunks_mut().0 else {
+            return;
+        };
+        let (mut a, mut b) = (left, right);
         for pass in masks.passes() {
-            for [even, odd] in pass.as_chunks().0 {
-                round(a, b, even);
-                round(b, a, odd);
+            for masks in pass {
+                W::round(a, b, masks);
+                (a, b) = (b, a);
             }
             // The halves leave a pass exchanged; the permutations between two passes cancel out.
             (a, b) = (b, a);
         }
-        for i in 0..32 {
-            self.rows[ROW[i] & 63] = a[i];
-            self.rows[ROW[32 + i] & 63] = b[i];
-        }
     }
 
     /// Makes bit `j` of row `i` bit `i` of row `j`, in every word: eight rows at a time, as many as there are registers for.
+    /// Row `i` is at first bit `i` of the output, after the final permutation.
     #[inline(always)]
     fn transpose(&mut self) {
         let low = [
@@ -111,8 +107,8 @@ impl<W: Word> State<W> {
         let groups = self.rows.as_chunks_mut::<8>().0;
         for i in 0..8 {
             let mut eight = [W::spread(0); 8];
-            for (row, group) in eight.iter_mut().zip(groups.iter()) {
-                *row = group[i];
+            for (number, row) in eight.iter_mut().enumerate() {
+                *row = self.halves[SOURCE[8 * number + i] & 63];
             }
             let eight = exchange::<W, 8>(eight, low);
             for (row, group) in eight.into_iter().zip(groups.iter_mut()) {
@@ -161,37 +157,52 @@ fn exchange<W: Word, const DISTANCE: i32>(mut eight: [W; 8], low: [u64; 3]) -> [
     eight
 }
 
-/// The row of each bit of what the last round leaves: the final permutation, to the place that a bit has in the word that
-/// a processor reads a block as, lowest byte first.
-const ROW: [usize; 64] = {
-    let mut rows = [0; 64];
+/// Where each bit of a counter is among the halves: the initial permutation. Bit 0 is the lowest.
+const PLACE: [usize; 64] = {
+    let mut places = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        places[64 - IP[i] as usize] = i;
+        i += 1;
+    }
+    places
+};
+
+/// Where each bit of the output is among the halves: the final permutation, of bits as they are in the word that a processor
+/// reads a block as, lowest byte first. Three passes leave the halves exchanged.
+const SOURCE: [usize; 64] = {
+    let mut sources = [0; 64];
     let mut i = 0;
     while i < 64 {
         let bit = IP[i] as usize - 1;
-        rows[i] = bit / 8 * 8 + 7 - bit % 8;
+        sources[bit / 8 * 8 + 7 - bit % 8] = i ^ 32;
         i += 1;
     }
-    rows
+    sources
 };
 
 /// One round: `half` is changed by what `other` and the round key give.
 #[inline(always)]
-fn round<W: Word>(half: &mut [W; 32], other: &[W; 32], key: &RoundKey) {
-    substitute::<W, 0>(half, other, key);
-    substitute::<W, 1>(half, other, key);
-    substitute::<W, 2>(half, other, key);
-    substitute::<W, 3>(half, other, key);
-    substitute::<W, 4>(half, other, key);
-    substitute::<W, 5>(half, other, key);
-    substitute::<W, 6>(half, other, key);
-    substitute::<W, 7>(half, other, key);
+pub(super) fn round<W: Circuits>(half: &mut [W; 32], other: &[W; 32], masks: &RoundMasks) {
+    substitute::<W, 0>(half, other, masks);
+    substitute::<W, 1>(half, other, masks);
+    substitute::<W, 2>(half, other, masks);
+    substitute::<W, 3>(half, other, masks);
+    substitute::<W, 4>(half, other, masks);
+    substitute::<W, 5>(half, other, masks);
+    substitute::<W, 6>(half, other, masks);
+    substitute::<W, 7>(half, other, masks);
 }
 
 #[inline(always)]
-fn substitute<W: Word, const BOX: usize>(half: &mut [W; 32], other: &[W; 32], key: &RoundKey) {
+fn substitute<W: Circuits, const BOX: usize>(
+    half: &mut [W; 32],
+    other: &[W; 32],
+    masks: &RoundMasks,
+) {
     let mut inputs = [other[0]; 6];
     for (i, input) in inputs.iter_mut().enumerate() {
-        *input = other[expanded(BOX, i)].xor(W::spread(key[6 * BOX + i]));
+        *input = other[expanded(BOX, i)].xor(W::spread(masks.bit(BOX, i)));
     }
     let outputs = W::substitute::<BOX>(inputs);
     for (i, output) in outputs.into_iter().enumerate() {

@@ -1,7 +1,5 @@
 //! A key made ready for the kernel.
 
-use std::hint::black_box;
-
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing, optimization_barrier};
 
 use super::wiring::{KEY_BITS, ROUND_KEY_BITS, ROUNDS, expanded, permuted};
@@ -9,24 +7,17 @@ use super::{KEY_LEN, circuits};
 
 /// Rounds of encrypt–decrypt–encrypt.
 const ALL_ROUNDS: usize = 3 * ROUNDS;
-/// Key bits that are kept in one word.
-const WORD_BITS: usize = 24;
+
+/// The bits of a round key, 24 in each half of the word, the first as the lowest.
+pub(super) type RoundKey = u64;
 
 /// The round keys in their order of use: 384 bytes, erased on drop.
-///
-/// The circuits leave some of their outputs inverted. What that makes of the halves is known beforehand, and the round
-/// keys make up for it.
-pub(super) struct Schedule {
-    /// Inverted, which is what [`Masks`] are made from.
-    rounds: [[u32; ROUND_KEY_BITS / WORD_BITS]; ALL_ROUNDS],
-}
+pub(super) struct Schedule([RoundKey; ALL_ROUNDS]);
 
 impl Schedule {
     pub(super) fn new(key: &[u8; KEY_LEN]) -> Self {
-        let mut schedule = Self {
-            rounds: [[0; ROUND_KEY_BITS / WORD_BITS]; ALL_ROUNDS],
-        };
-        let passes = schedule.rounds.as_chunks_mut::<ROUNDS>().0;
+        let mut schedule = Self([0; ALL_ROUNDS]);
+        let passes = schedule.0.as_chunks_mut::<ROUNDS>().0;
         for (pass, (rounds, key)) in passes.iter_mut().zip(key.as_chunks().0).enumerate() {
             let key = Zeroizing::new(u64::from_be_bytes(*key));
             // The second pass decrypts: its round keys run backwards.
@@ -37,11 +28,8 @@ impl Schedule {
                 } else {
                     number
                 }];
-                // A half is written in every second round, and what inverts it inverts it back the next time.
-                let inverted = matches!(number % 4, 1 | 2);
-                for (place, (&bit, &inversion)) in bits.iter().zip(&INVERSION).enumerate() {
-                    let value = (*key >> (63 - bit)) as u32 & 1 ^ u32::from(inversion & inverted);
-                    round[place / WORD_BITS] |= (value ^ 1) << (place % WORD_BITS);
+                for (place, &bit) in bits.iter().enumerate() {
+                    *round |= (*key >> (63 - bit) & 1) << position(place);
                 }
             }
         }
@@ -49,75 +37,119 @@ impl Schedule {
     }
 }
 
+/// Where bit `place` of a round key is in its word.
+const fn position(place: usize) -> usize {
+    place / 24 * 32 + place % 24
+}
+
 impl Drop for Schedule {
     fn drop(&mut self) {
-        self.rounds.zeroize();
+        self.0.zeroize();
     }
 }
 
 impl ZeroizeOnDrop for Schedule {}
 
-/// The bits of a round key, each filling a word that the kernel spreads over a register.
-pub(super) type RoundKey = [u32; ROUND_KEY_BITS];
+/// A round key as a round reads it: 192 bytes, a word for each bit that is spread over a register. A kernel that needs less
+/// uses the rest as it likes.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct RoundMasks([u32; ROUND_KEY_BITS]);
+
+impl RoundMasks {
+    const NONE: Self = Self([0; ROUND_KEY_BITS]);
+
+    /// Fills the word of each bit of `key` with that bit.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, key: RoundKey) {
+        for (place, mask) in self.0.iter_mut().enumerate() {
+            *mask = 0_u32.wrapping_sub((key >> position(place)) as u32 & 1);
+        }
+    }
+
+    /// A byte for each bit instead, eight in each word.
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    #[inline(always)]
+    pub(super) fn set_bytes(&mut self, words: [u64; ROUND_KEY_BITS / 8]) {
+        for (masks, word) in self.0.as_chunks_mut().0.iter_mut().zip(words) {
+            *masks = [word as u32, (word >> 32) as u32];
+        }
+    }
+
+    /// The bit for input `input` of S-box `number`, both from 0.
+    #[inline(always)]
+    pub(super) fn bit(&self, number: usize, input: usize) -> u32 {
+        self.0[6 * number + input]
+    }
+}
 
 /// The round keys as the kernel reads them: 9 KiB, erased on drop. Made for a run of batches, and kept no longer.
-pub(super) struct Masks([RoundKey; ALL_ROUNDS]);
+pub(super) struct Masks([RoundMasks; ALL_ROUNDS]);
 
 impl Masks {
     /// Nothing yet: made before it is filled, so that no copy of it is left where it was made.
     #[inline(always)]
     pub(super) fn empty() -> Self {
-        Self([[0; ROUND_KEY_BITS]; ALL_ROUNDS])
+        Self([RoundMasks::NONE; ALL_ROUNDS])
     }
 
+    /// Has `fill` make those of each round. `inversions` are what [`inversions`] gives.
     #[inline(always)]
-    pub(super) fn fill(&mut self, schedule: &Schedule) {
-        for (masks, words) in self.0.iter_mut().zip(&schedule.rounds) {
-            // Unseen, so that the masks of one round are made at once, rather than one of each of many rounds, which takes
-            // longer.
-            let words = black_box(*words);
-            for (masks, word) in masks.as_chunks_mut::<WORD_BITS>().0.iter_mut().zip(words) {
-                for (place, mask) in masks.iter_mut().enumerate() {
-                    let bit = 1 << place;
-                    // Below zero, and so all ones, where the inverted bit is 0. No shift by a variable: SSE2 has none.
-                    *mask = ((word & bit).wrapping_sub(bit).cast_signed() >> 31).cast_unsigned();
-                }
+    pub(super) fn fill(
+        &mut self,
+        schedule: &Schedule,
+        [even, odd]: [RoundKey; 2],
+        fill: impl Fn(&mut RoundMasks, RoundKey),
+    ) {
+        let rounds = self.0.as_chunks_mut::<4>().0;
+        for (masks, keys) in rounds.iter_mut().zip(schedule.0.as_chunks::<4>().0) {
+            // A half is written in every second round, and what inverts it inverts it back the next time.
+            for (number, inversion) in [even, odd, odd, even].into_iter().enumerate() {
+                fill(&mut masks[number], keys[number] ^ inversion);
             }
         }
     }
 
-    /// The round keys of each of the three passes.
+    /// Those of each of the three passes.
     #[inline(always)]
-    pub(super) fn passes(&self) -> &[[RoundKey; ROUNDS]] {
-        self.0.as_chunks().0
+    pub(super) fn passes(&mut self) -> &mut [[RoundMasks; ROUNDS]] {
+        self.0.as_chunks_mut().0
     }
 }
 
 impl Drop for Masks {
     #[inline(always)]
     fn drop(&mut self) {
-        self.0 = [[0; ROUND_KEY_BITS]; ALL_ROUNDS];
+        self.0 = [RoundMasks::NONE; ALL_ROUNDS];
         optimization_barrier(self);
     }
 }
 
-/// The inputs of the S-boxes that see an inverted bit where the half was written once.
-const INVERSION: [bool; ROUND_KEY_BITS] = {
-    let mut half = [false; 32];
+/// The inversions of the round keys that make up for what the circuits leave inverted, in the rounds that see halves written
+/// an even number of times, and in those that see them written an odd number of times.
+///
+/// Besides [`circuits::INVERTED`], `inputs` and `outputs` are inverted, of each S-box the first as the highest bit.
+pub(super) const fn inversions([inputs, outputs]: [[u8; 8]; 2]) -> [RoundKey; 2] {
+    let mut half = [0; 32];
     let mut number = 0;
     while number < 8 {
         let mut output = 0;
         while output < 4 {
-            half[permuted(number, output)] = circuits::INVERTED[number] >> (3 - output) & 1 == 1;
+            let inverted = outputs[number] ^ circuits::INVERTED[number];
+            half[permuted(number, output)] = inverted >> (3 - output) & 1;
             output += 1;
         }
         number += 1;
     }
-    let mut inputs = [false; ROUND_KEY_BITS];
+    let mut inversions = [0; 2];
     let mut place = 0;
     while place < ROUND_KEY_BITS {
-        inputs[place] = half[expanded(place / 6, place % 6)];
+        let (number, input) = (place / 6, place % 6);
+        let always = inputs[number] >> (5 - input) & 1;
+        let odd = always ^ half[expanded(number, input)];
+        inversions[0] |= (always as u64) << position(place);
+        inversions[1] |= (odd as u64) << position(place);
         place += 1;
     }
-    inputs
-};
+    inversions
+}

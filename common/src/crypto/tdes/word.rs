@@ -1,6 +1,8 @@
 //! What the kernel asks of a register.
 
 use super::circuits;
+use super::kernel;
+use super::schedule::{RoundKey, RoundMasks};
 
 /// A register of `WORDS` words of 64 bits, with gates of two inputs.
 pub(super) trait Register: Copy {
@@ -30,11 +32,26 @@ pub(super) trait Tables: Copy {
     fn lut<const TABLE: i32>(a: Self, b: Self, c: Self) -> Self;
 }
 
-/// A register that the kernel runs on.
-pub(super) trait Word: Register {
+/// The S-boxes as circuits.
+pub(super) trait Circuits: Register {
     /// S-box `BOX`, from 0, on six inputs, the first being the most significant, as of the four outputs. Those of
     /// [`circuits::INVERTED`] are inverted.
     fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4];
+}
+
+/// A register that the kernel runs on.
+pub(super) trait Word: Register {
+    /// What the round keys make up for in the rounds of this register, even rounds first.
+    const INVERSIONS: [RoundKey; 2];
+
+    /// Makes the masks of a round as the rounds of this register read them.
+    #[inline(always)]
+    fn fill(masks: &mut RoundMasks, key: RoundKey) {
+        masks.fill(key);
+    }
+
+    /// One round: `half` is changed by what `other` and the round key give.
+    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks);
 
     /// In every word, exchanges the bits of `a` that are not in `low` with those of `b` that are, `places` lower.
     #[inline(always)]
@@ -95,9 +112,18 @@ impl Register for u64 {
     }
 }
 
-impl Word for u64 {
+impl Circuits for u64 {
     #[inline(always)]
     fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
         circuits::two::substitute::<Self, BOX>(inputs)
+    }
+}
+
+impl Word for u64 {
+    const INVERSIONS: [RoundKey; 2] = circuits::INVERSIONS;
+
+    #[inline(always)]
+    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
+        kernel::round(half, other, masks);
     }
 }

@@ -5,12 +5,14 @@ use std::arch::is_aarch64_feature_detected;
 
 use crate::crypto::tdes::backend::{Backend, Feature};
 use crate::crypto::tdes::circuits;
-use crate::crypto::tdes::kernel::add_batches;
-use crate::crypto::tdes::schedule::Schedule;
-use crate::crypto::tdes::word::{Register, Word};
+use crate::crypto::tdes::kernel::{self, add_batches};
+use crate::crypto::tdes::schedule::{RoundKey, RoundMasks, Schedule};
+use crate::crypto::tdes::word::{Circuits, Register, Word};
 
 pub(in crate::crypto::tdes) const BACKENDS: &[(&[Feature], Backend)] =
     &[(&[Feature::Neon], Backend::new("neon", 2, neon))];
+
+pub(in crate::crypto::tdes) const ANY: Backend = Backend::new("u64", 1, add_batches::<u64>);
 
 pub(in crate::crypto::tdes) fn detected(feature: Feature) -> bool {
     feature == Feature::Neon && is_aarch64_feature_detected!("neon")
@@ -96,9 +98,18 @@ impl Register for Neon {
     }
 }
 
-impl Word for Neon {
+impl Circuits for Neon {
     #[inline(always)]
     fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
         circuits::two::substitute::<Self, BOX>(inputs)
+    }
+}
+
+impl Word for Neon {
+    const INVERSIONS: [RoundKey; 2] = circuits::INVERSIONS;
+
+    #[inline(always)]
+    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
+        kernel::round(half, other, masks);
     }
 }

@@ -20,4 +20,4 @@ mod arch;
 #[path = "none.rs"]
 mod arch;
 
-pub(super) use arch::{BACKENDS, detected};
+pub(super) use arch::{ANY, BACKENDS, detected};

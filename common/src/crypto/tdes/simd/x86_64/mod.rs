@@ -1,10 +1,11 @@
-//! SSE2, AVX2, and AVX-512 on registers of 256 and of 512 bits.
+//! SSE2, AVX2, AVX-512 on registers of 256 and of 512 bits, and the general registers.
 
 mod registers;
+mod rounds;
 
 use std::is_x86_feature_detected;
 
-use registers::{Avx2, Avx512, Avx512Vl, Sse2};
+use registers::{Avx2, Avx512, Avx512Vl, Scalar, Sse2};
 
 use crate::crypto::tdes::backend::{Backend, Feature};
 use crate::crypto::tdes::kernel::add_batches;
@@ -20,6 +21,9 @@ pub(in crate::crypto::tdes) const BACKENDS: &[(&[Feature], Backend)] = &[
     (&[Feature::Avx2], Backend::new("avx2", 4, avx2)),
     (&[Feature::Sse2], Backend::new("sse2", 2, sse2)),
 ];
+
+/// What every processor of this kind can run.
+pub(in crate::crypto::tdes) const ANY: Backend = Backend::new("u64", 1, add_batches::<Scalar>);
 
 pub(in crate::crypto::tdes) fn detected(feature: Feature) -> bool {
     match feature {

@@ -2,11 +2,16 @@
 
 use std::arch::x86_64::*;
 
-use crate::crypto::tdes::circuits;
-use crate::crypto::tdes::word::{Register, Tables, Word};
+use crate::crypto::tdes::schedule::{RoundKey, RoundMasks};
+use crate::crypto::tdes::word::{Circuits, Register, Tables, Word};
+use crate::crypto::tdes::{circuits, kernel};
 
 /// `c ? a : b`, as a table of [`Tables::lut`].
 const CHOOSE: i32 = 0b1110_0100;
+
+/// 64 blocks at a time.
+#[derive(Clone, Copy)]
+pub(super) struct Scalar(u64);
 
 /// 128 blocks at a time.
 #[derive(Clone, Copy)]
@@ -145,6 +150,55 @@ register!(
     _mm512_storeu_si512
 );
 
+impl Register for Scalar {
+    const WORDS: usize = 1;
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        Self(self.0.xor(other.0))
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        Self(self.0.and(other.0))
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+
+    #[inline(always)]
+    fn without(self, other: Self) -> Self {
+        Self(self.0.without(other.0))
+    }
+
+    #[inline(always)]
+    fn left(self, places: i32) -> Self {
+        Self(self.0.left(places))
+    }
+
+    #[inline(always)]
+    fn right(self, places: i32) -> Self {
+        Self(self.0.right(places))
+    }
+
+    #[inline(always)]
+    fn spread(word: u32) -> Self {
+        Self(u64::spread(word))
+    }
+
+    #[inline(always)]
+    fn from_words(words: &[u64; 8]) -> Self {
+        Self(words[0])
+    }
+
+    #[inline(always)]
+    fn add(self, data: &mut [u8]) {
+        self.0.add(data);
+    }
+}
+
 impl Tables for Avx512Vl {
     #[inline(always)]
     fn lut<const TABLE: i32>(a: Self, b: Self, c: Self) -> Self {
@@ -161,23 +215,21 @@ impl Tables for Avx512 {
     }
 }
 
-macro_rules! two_inputs {
-    ($name:ident) => {
-        impl Word for $name {
-            #[inline(always)]
-            fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
-                circuits::two::substitute::<Self, BOX>(inputs)
-            }
-        }
-    };
-}
-
 macro_rules! three_inputs {
     ($name:ident) => {
-        impl Word for $name {
+        impl Circuits for $name {
             #[inline(always)]
             fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
                 circuits::three::substitute::<Self, BOX>(inputs)
+            }
+        }
+
+        impl Word for $name {
+            const INVERSIONS: [RoundKey; 2] = circuits::INVERSIONS;
+
+            #[inline(always)]
+            fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
+                kernel::round(half, other, masks);
             }
 
             #[inline(always)]
@@ -191,7 +243,5 @@ macro_rules! three_inputs {
     };
 }
 
-two_inputs!(Sse2);
-two_inputs!(Avx2);
 three_inputs!(Avx512Vl);
 three_inputs!(Avx512);

@@ -1,0 +1,198 @@
+//! Instructions as the text of an `asm!` block.
+
+use std::fmt::Write;
+
+use crate::allocate::{Instruction, Place, Target};
+use crate::circuit::Function;
+use crate::wiring::{expanded, permuted};
+
+/// Where the slots begin, behind masks of bytes: the registers that have others need no slots.
+const SLOTS: usize = 64;
+/// How many there are.
+pub(crate) const MOST_SLOTS: usize = 6;
+
+/// The registers that instructions are written for.
+#[derive(Clone, Copy)]
+pub(crate) enum Registers {
+    /// Of 256 bits.
+    Ymm,
+    /// Of 128 bits.
+    Xmm,
+    /// Of 64 bits.
+    General,
+}
+
+impl Registers {
+    pub(crate) fn target(self) -> Target {
+        match self {
+            Self::Ymm => Target {
+                registers: 16,
+                three_operands: true,
+                and_not: true,
+                adds_to_memory: false,
+            },
+            Self::Xmm => Target {
+                registers: 16,
+                three_operands: false,
+                and_not: true,
+                adds_to_memory: false,
+            },
+            Self::General => Target {
+                registers: GENERAL.len(),
+                three_operands: false,
+                and_not: false,
+                adds_to_memory: true,
+            },
+        }
+    }
+
+    fn name(self, number: usize) -> String {
+        match self {
+            Self::Ymm => format!("ymm{number}"),
+            Self::Xmm => format!("xmm{number}"),
+            Self::General => GENERAL[number].to_owned(),
+        }
+    }
+
+    /// What holds the address of the half that is changed, of the other, and of the masks.
+    fn addresses(self) -> [&'static str; 3] {
+        match self {
+            Self::Ymm | Self::Xmm => ["{half}", "{other}", "{masks}"],
+            // Named here, since not all of the registers above can be named to a compiler as taken.
+            Self::General => ["rdi", "rsi", "r15"],
+        }
+    }
+
+    /// Bytes of a register.
+    fn width(self) -> usize {
+        match self {
+            Self::Ymm => 32,
+            Self::Xmm => 16,
+            Self::General => 8,
+        }
+    }
+}
+
+/// All but the stack pointer and the three that hold addresses.
+const GENERAL: [&str; 12] = [
+    "rax", "rcx", "rdx", "rbx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+];
+
+/// The lines that come before those of the S-boxes.
+pub(crate) fn prologue(registers: Registers) -> String {
+    match registers {
+        Registers::Ymm | Registers::Xmm => String::new(),
+        Registers::General => format!(
+            "mov [r15 + {}], rbx\nmov [r15 + {}], rbp\n",
+            SAVED[0], SAVED[1]
+        ),
+    }
+}
+
+/// The lines that come after those of the S-boxes.
+pub(crate) fn epilogue(registers: Registers) -> String {
+    match registers {
+        Registers::Ymm | Registers::Xmm => String::new(),
+        Registers::General => format!(
+            "mov rbx, [r15 + {}]\nmov rbp, [r15 + {}]\n",
+            SAVED[0], SAVED[1]
+        ),
+    }
+}
+
+/// Where the registers that a compiler does not lend are kept.
+const SAVED: [usize; 2] = [SLOTS + 8 * MOST_SLOTS, SLOTS + 8 * MOST_SLOTS + 8];
+
+/// The lines for S-box `number`, from 0.
+pub(crate) fn lines(registers: Registers, number: usize, instructions: &[Instruction]) -> String {
+    let mut lines = String::new();
+    for &instruction in instructions {
+        // Writing to a string cannot fail.
+        let _ = line(&mut lines, registers, number, instruction);
+    }
+    lines
+}
+
+fn line(
+    out: &mut String,
+    registers: Registers,
+    number: usize,
+    instruction: Instruction,
+) -> std::fmt::Result {
+    let name = |register| registers.name(register);
+    let width = registers.width();
+    let [half, other, masks] = registers.addresses();
+    let slot = |slot: usize| format!("[{masks} + {}]", SLOTS + width * slot);
+    let (vector, moves) = match registers {
+        Registers::Ymm => ("v", "vmovdqa"),
+        Registers::Xmm => ("", "movdqa"),
+        Registers::General => ("", "mov"),
+    };
+    match instruction {
+        Instruction::Input { to, input } => {
+            let to = name(to);
+            let place = 6 * number + input;
+            let bit = format!("[{other} + {}]", width * expanded(number, input));
+            match registers {
+                Registers::Ymm => writeln!(
+                    out,
+                    "vpbroadcastd {to}, [{masks} + {}]\nvpxor {to}, {to}, {bit}",
+                    4 * place
+                ),
+                Registers::Xmm => writeln!(
+                    out,
+                    "pshufd {to}, [{masks} + {}], 0x{:02x}\npxor {to}, {bit}",
+                    place / 4 * 16,
+                    place % 4 * 0x55
+                ),
+                Registers::General => writeln!(
+                    out,
+                    "movsx {to}, byte ptr [r15 + {}]\nxor {to}, {bit}",
+                    place
+                ),
+            }
+        }
+        Instruction::Load { to, slot: from } => {
+            writeln!(out, "{moves} {}, {}", name(to), slot(from))
+        }
+        Instruction::Store { from, slot: to } => {
+            writeln!(out, "{moves} {}, {}", slot(to), name(from))
+        }
+        Instruction::Copy { to, from } => writeln!(out, "{moves} {}, {}", name(to), name(from)),
+        Instruction::Invert { register } => writeln!(out, "not {}", name(register)),
+        Instruction::Gate { function, to, a, b } => {
+            let b = match b {
+                Place::Register(register) => name(register),
+                Place::Slot(from) => slot(from),
+            };
+            let function = match function {
+                Function::And => "and",
+                Function::Or => "or",
+                Function::Xor => "xor",
+                Function::Without => "andn",
+            };
+            match registers {
+                Registers::Ymm => writeln!(out, "vp{function} {}, {}, {b}", name(to), name(a)),
+                Registers::Xmm => writeln!(out, "p{function} {}, {b}", name(to)),
+                Registers::General => writeln!(out, "{function} {}, {b}", name(to)),
+            }
+        }
+        Instruction::Output { output, from, with } => {
+            let bit = format!("[{half} + {}]", width * permuted(number, output));
+            let (from, with) = (name(from), name(with));
+            match registers {
+                Registers::General => writeln!(out, "xor {bit}, {from}"),
+                Registers::Ymm => {
+                    writeln!(out, "vpxor {with}, {from}, {bit}\n{moves} {bit}, {with}")
+                }
+                Registers::Xmm if with == from => {
+                    writeln!(out, "{vector}pxor {with}, {bit}\n{moves} {bit}, {with}")
+                }
+                Registers::Xmm => writeln!(
+                    out,
+                    "{moves} {with}, {bit}\npxor {with}, {from}\n{moves} {bit}, {with}"
+                ),
+            }
+        }
+    }
+}
