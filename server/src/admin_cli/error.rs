@@ -68,7 +68,7 @@ pub(super) enum CliError {
     )]
     BadAnswer(&'static str),
     /// A file of the caller's.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {}", path.display(), why(source))]
     File {
         action: &'static str,
         path: PathBuf,
@@ -123,6 +123,16 @@ pub(super) enum CliError {
         "the server stopped: task {id} goes on when it starts again, and `portcullis task watch {id}` follows it then"
     )]
     TaskSuspended { id: u64 },
+}
+
+/// What the system said of a file, or where it only says that there is one, what to do about it.
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            "it is there already; name another file, or move that one away".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 impl CliError {

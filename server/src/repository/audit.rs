@@ -1,5 +1,7 @@
 //! The rows of the audit log. What they mean, and what chains them, is `crate::audit`'s.
 
+use std::sync::Arc;
+
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;
@@ -8,6 +10,9 @@ use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, sealed
 
 /// Bytes of the key and of the MACs of the chain.
 pub const AUDIT_MAC_LEN: usize = 32;
+
+/// Entries that one look at the log goes through: others read in between.
+const WINDOW: i64 = 20_000;
 
 const COLUMNS: &str =
     "seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac";
@@ -221,35 +226,24 @@ impl<'a> AuditEntries<'a> {
         filter: AuditFilter,
         limit: u32,
     ) -> Result<Vec<AuditEntry>, RepositoryError> {
-        self.repository
-            .database
-            .read(move |transaction| {
-                let mut statement = transaction.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM audit_entries AS e
-                     WHERE seq > 0 AND (?1 = 0 OR seq < ?1) AND time_ms >= ?2 AND (?3 = 0 OR time_ms <= ?3)
-                       AND instr(subject, ?4) > 0 AND instr(action, ?5) > 0 AND instr(object, ?6) > 0
-                       AND (?7 = '' OR outcome = ?7)
-                       AND (?8 OR outcome <> 'begun'
-                            OR NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0))
-                     ORDER BY seq DESC LIMIT ?9"
-                ))?;
-                let rows = statement.query_map(
-                    (
-                        to_sql(filter.before),
-                        to_sql(filter.since_ms),
-                        to_sql(filter.until_ms),
-                        &filter.subject,
-                        &filter.action,
-                        &filter.object,
-                        &filter.outcome,
-                        filter.with_begun,
-                        limit,
-                    ),
-                    read,
-                )?;
-                Ok(rows.collect::<Result<_, _>>()?)
-            })
-            .await
+        let wanted = limit as usize;
+        let mut found = Vec::new();
+        let mut end = filter.before;
+        let filter = Arc::new(filter);
+        loop {
+            let left = (wanted - found.len()) as u32;
+            let filter = Arc::clone(&filter);
+            let (entries, next) = self
+                .repository
+                .database
+                .read(move |transaction| window(transaction, &filter, end, left))
+                .await?;
+            found.extend(entries);
+            match next {
+                Some(next) if found.len() < wanted => end = next,
+                _ => return Ok(found),
+            }
+        }
     }
 
     /// The entries `begun` without an outcome, oldest first.
@@ -324,6 +318,49 @@ fn bytes(row: &Row<'_>, column: usize) -> Result<Vec<u8>, rusqlite::Error> {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
         _ => Vec::new(),
     })
+}
+
+/// Of the [`WINDOW`] entries before `end`, or the last ones where that is 0, at most `limit` that `filter` selects; and
+/// before which entry the next window ends.
+fn window(
+    transaction: &Transaction<'_>,
+    filter: &AuditFilter,
+    end: u64,
+    limit: u32,
+) -> Result<(Vec<AuditEntry>, Option<u64>), RepositoryError> {
+    let end = match end {
+        0 => transaction.query_row("SELECT MAX(seq) FROM audit_entries", (), |row| {
+            Ok(row.get::<_, Option<i64>>(0)?.unwrap_or(0) + 1)
+        })?,
+        end => to_sql(end),
+    };
+    let begin = (end - WINDOW).max(1);
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM audit_entries AS e
+         WHERE seq >= ?1 AND seq < ?2 AND time_ms >= ?3 AND (?4 = 0 OR time_ms <= ?4)
+           AND instr(subject, ?5) > 0 AND instr(action, ?6) > 0 AND instr(object, ?7) > 0
+           AND (?8 = '' OR outcome = ?8)
+           AND (?9 OR outcome <> 'begun'
+                OR NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0))
+         ORDER BY seq DESC LIMIT ?10"
+    ))?;
+    let rows = statement.query_map(
+        (
+            begin,
+            end,
+            to_sql(filter.since_ms),
+            to_sql(filter.until_ms),
+            &filter.subject,
+            &filter.action,
+            &filter.object,
+            &filter.outcome,
+            filter.with_begun,
+            limit,
+        ),
+        read,
+    )?;
+    let next = (begin > 1).then(|| begin.cast_unsigned());
+    Ok((rows.collect::<Result<_, _>>()?, next))
 }
 
 fn to_sql(number: u64) -> i64 {

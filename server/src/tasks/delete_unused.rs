@@ -51,11 +51,11 @@ pub(super) async fn run(work: &Work, reporter: &mut Reporter) -> Result<String, 
     }
     let findings = reporter.progress().findings;
     let count = |why| findings.iter().filter(|it| it.why == why).count();
-    Ok(format!(
-        "{} keys deleted, {} kept",
-        count(Why::Deleted),
-        count(Why::InUse)
-    ))
+    let deleted = match count(Why::Deleted) {
+        1 => "1 key deleted".to_owned(),
+        many => format!("{many} keys deleted"),
+    };
+    Ok(format!("{deleted}, {} kept", count(Why::InUse)))
 }
 
 /// How many server keys and gateway keys are not current.

@@ -3,6 +3,7 @@
 //! What is left to do is what stands under another key: a crash loses no more than the batch that was not stored, whose
 //! values stand as they stood. A value that changes meanwhile is not overwritten.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 
@@ -193,10 +194,11 @@ async fn finish(
     }
     reporter
         .update(|progress| {
-            for (kind, _) in &pass.failed {
-                progress.of(*kind).failed += 1;
+            for (kind, count) in &pass.failed {
+                progress.of(*kind).failed += count;
             }
-            progress.add_findings(pass.failed.into_iter().map(|(_, finding)| finding));
+            progress.add_findings(pass.findings);
+            progress.more_findings += pass.more_findings;
         })
         .await?;
     match reporter.progress().failed() {
@@ -211,7 +213,11 @@ struct Pass {
     replaced: u64,
     /// Values that were changed or deleted while they were sealed anew.
     lost: u64,
-    failed: Vec<(ProtectedType, Finding)>,
+    /// Values that do not open, of each type.
+    failed: BTreeMap<ProtectedType, u64>,
+    /// Of them, as many as a report has room for.
+    findings: Vec<Finding>,
+    more_findings: u64,
 }
 
 impl Pass {
@@ -244,8 +250,7 @@ impl Pass {
             let (replaced, lost) = stored?;
             self.replaced += replaced;
             self.lost += lost;
-            let failed = failed.into_iter().map(|finding| (group.kind, finding));
-            self.failed.extend(failed);
+            self.note(group.kind, failed);
             waiting = sealed;
             reporter
                 .update(|progress| {
@@ -255,6 +260,16 @@ impl Pass {
                 .await?;
         }
         Ok(())
+    }
+
+    fn note(&mut self, kind: ProtectedType, failed: Vec<Finding>) {
+        if failed.is_empty() {
+            return;
+        }
+        *self.failed.entry(kind).or_default() += failed.len() as u64;
+        let room = MAX_FINDINGS - self.findings.len();
+        self.more_findings += failed.len().saturating_sub(room) as u64;
+        self.findings.extend(failed.into_iter().take(room));
     }
 }
 

@@ -1,5 +1,8 @@
 //! Tasks over a real repository, with faults at each write.
 
+mod manage;
+mod running;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +13,6 @@ use portcullis_common::rotation::{EnrolmentToken, Registration};
 use tempfile::TempDir;
 use tokio_stream::StreamExt;
 
-use super::manage::{Choice, Manage};
 use super::*;
 use crate::audit;
 use crate::config::Config;
@@ -234,6 +236,55 @@ impl<F: Fn() -> Fate + Send + Sync> WriteObserver for AtWrite<F> {
     }
 }
 
+/// Starts a job on a copy of `fixture` again and again, and has the server die at its first write, at its second, and so on.
+/// Each time it is started anew, ends the work without having lost a value, and is handed to `check`. Gives how many
+/// writes it died at.
+async fn crash_at_every_write(
+    fixture: &Stopped,
+    moment: impl Fn(u32) -> Moment,
+    job: impl AsyncFn(&Running) -> Job,
+    check: impl AsyncFn(&Running, u32, Task),
+) -> u32 {
+    let values = fixture.copy().start(None).await.all_open().await;
+    let mut crashes = 0;
+    for n in 1.. {
+        // The audit log's own entry of the start comes first.
+        let observer = AtWrite::new(n + 2, moment(n), || Fate::Die);
+        let running = fixture.copy().start(Some(observer.clone())).await;
+        let job = job(&running).await;
+        if let Ok(task) = running.tasks.start(job.clone(), "ada").await {
+            running.end_of(task.id).await;
+        }
+        let crashed = observer.reached();
+        let again = running.stop().await.start(None).await;
+        assert!(again.all_open().await >= values, "write {n}");
+        again.tasks.resume_interrupted().await.unwrap();
+        let task = match again.tasks.list().await.unwrap().into_iter().next() {
+            Some(task) => task,
+            None => again.tasks.start(job, "ada").await.unwrap(),
+        };
+        let ended = again.end_of(task.id).await;
+        assert_eq!(
+            ended.state,
+            TaskState::Done,
+            "write {n}: {:?}",
+            ended.reason
+        );
+        assert!(again.all_open().await >= values, "write {n}");
+        check(&again, n, ended).await;
+        if !crashed {
+            return crashes;
+        }
+        crashes += 1;
+    }
+    crashes
+}
+
+/// One of them before its commit, the next after it.
+fn by_turns(n: u32) -> Moment {
+    [Moment::BeforeCommit, Moment::AfterCommit][n as usize % 2]
+}
+
 #[tokio::test]
 async fn everything_is_sealed_anew_and_each_type_is_counted() {
     let running = Stopped::new(700).await.start(None).await;
@@ -279,37 +330,11 @@ async fn only_the_types_asked_for_are_sealed_anew() {
 async fn a_crash_at_any_write_loses_no_value_and_the_next_start_ends_the_work() {
     let fixture = Stopped::new(600).await;
     for moment in [Moment::BeforeCommit, Moment::AfterCommit] {
-        let mut crashes = 0;
-        for n in 1.. {
-            // The audit log's own entry of the start comes first.
-            let observer = AtWrite::new(n + 2, moment, || Fate::Die);
-            let running = fixture.copy().start(Some(observer.clone())).await;
-            let started = running.tasks.start(all(), "ada").await;
-            if let Ok(task) = &started {
-                running.end_of(task.id).await;
-            }
-            let crashed = observer.reached();
-            let again = running.stop().await.start(None).await;
-            assert_eq!(again.all_open().await, 608, "write {n}, {moment:?}");
-            again.tasks.resume_interrupted().await.unwrap();
-            let task = match again.tasks.list().await.unwrap().into_iter().next() {
-                Some(task) => task,
-                None => again.tasks.start(all(), "ada").await.unwrap(),
-            };
-            let ended = again.end_of(task.id).await;
-            assert_eq!(
-                ended.state,
-                TaskState::Done,
-                "write {n}: {:?}",
-                ended.reason
-            );
+        let check = async |again: &Running, n, _| {
             assert_eq!(again.all_open().await, 608);
             assert!(again.under_current().await, "write {n}, {moment:?}");
-            if !crashed {
-                break;
-            }
-            crashes += 1;
-        }
+        };
+        let crashes = crash_at_every_write(&fixture, |_| moment, async |_| all(), check).await;
         assert!(crashes >= 6, "only {crashes} writes were reached");
     }
 }
@@ -498,337 +523,6 @@ async fn values_whose_key_is_away_wait_for_it() {
 }
 
 /// A task whose first batch waits to be stored until the test lets it.
-async fn held_up() -> (Running, Task, mpsc::Sender<()>) {
-    let (go, wait) = mpsc::channel();
-    let wait = Mutex::new(wait);
-    let act = move || {
-        // An error says that the test is over.
-        let _ = wait.lock().unwrap().recv();
-        Fate::GoOn
-    };
-    // The entries of the audit log and the task itself come first.
-    let observer = AtWrite::new(5, Moment::BeforeCommit, act);
-    let running = Stopped::new(600).await.start(Some(observer)).await;
-    let task = running.tasks.start(all(), "ada").await.unwrap();
-    (running, task, go)
-}
-
-#[tokio::test]
-async fn one_of_a_kind_runs_and_can_be_cancelled_and_resumed() {
-    let (running, task, go) = held_up().await;
-    let id = task.id;
-    let waiting = running.tasks.clone();
-    let second = tokio::spawn(async move { waiting.start(all(), "bob").await });
-    let waiting = running.tasks.clone();
-    let cancel = tokio::spawn(async move { waiting.cancel(id).await });
-    // The request to cancel has reached the task before the task goes on.
-    let mut interrupted = {
-        let live = running.tasks.live();
-        live.tasks[&id].interrupt.subscribe()
-    };
-    interrupted.wait_for(Option::is_some).await.unwrap();
-    go.send(()).unwrap();
-    let error = second.await.unwrap().unwrap_err();
-    assert!(
-        matches!(&error, TaskError::AlreadyRunning { id: busy, .. } if *busy == id),
-        "{error}"
-    );
-    assert!(
-        error
-            .to_string()
-            .contains(&format!("portcullis task watch {id}"))
-    );
-    let cancelled = cancel.await.unwrap().unwrap();
-    assert_eq!(cancelled.state, TaskState::Cancelled);
-    assert!(!running.under_current().await);
-    assert_eq!(running.all_open().await, 608);
-    let error = running.tasks.cancel(id).await.unwrap_err();
-    assert!(matches!(error, TaskError::Ended { .. }), "{error}");
-
-    running.tasks.resume(id).await.unwrap();
-    assert_eq!(running.end_of(id).await.state, TaskState::Done);
-    assert!(running.under_current().await);
-    assert_eq!(running.all_open().await, 608);
-    let error = running.tasks.resume(id).await.unwrap_err();
-    assert!(matches!(error, TaskError::Done(_)), "{error}");
-}
-
-#[tokio::test]
-async fn a_server_that_stops_takes_its_tasks_up_again() {
-    let (running, task, go) = held_up().await;
-    let tasks = running.tasks.clone();
-    let stop = tokio::spawn(async move { tasks.stop().await });
-    let mut interrupted = {
-        let live = running.tasks.live();
-        live.tasks[&task.id].interrupt.subscribe()
-    };
-    interrupted.wait_for(Option::is_some).await.unwrap();
-    go.send(()).unwrap();
-    stop.await.unwrap();
-    let error = running.tasks.start(Job::Verify, "ada").await.unwrap_err();
-    assert!(matches!(error, TaskError::Stopping), "{error}");
-    let again = running.stop().await.start(None).await;
-    let found = again.tasks.show(task.id).await.unwrap();
-    assert_eq!(found.state, TaskState::Running);
-    again.tasks.resume_interrupted().await.unwrap();
-    assert_eq!(again.end_of(task.id).await.state, TaskState::Done);
-    assert!(again.under_current().await);
-    assert_eq!(again.all_open().await, 608);
-}
-
-#[tokio::test]
-async fn a_task_that_is_deleted_ends() {
-    let running = Stopped::new(5).await.start(None).await;
-    let row = running
-        .database
-        .tasks()
-        .start(NewTask {
-            kind: "re-encrypt".to_owned(),
-            parameters: to_json(&all()),
-            subject: "ada".to_owned(),
-            progress: "{}".to_owned(),
-            started: clock::now(),
-        })
-        .await
-        .unwrap();
-    let Admission::Admitted(row) = row else {
-        panic!("{row:?}");
-    };
-    running.raw().execute("DELETE FROM tasks", []).unwrap();
-    let task = running.tasks.begin(row, all()).unwrap();
-    running.tasks.stop().await;
-    let error = running.tasks.show(task.id).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            TaskError::Repository(RepositoryError::NotFound { .. })
-        ),
-        "{error}"
-    );
-    assert_eq!(running.all_open().await, 13);
-}
-
-#[tokio::test]
-async fn a_push_lists_the_gateways_that_have_not_proved_the_key() {
-    let running = Stopped::new(0).await.start(None).await;
-    let repository = &running.work.repository;
-    let mut ids = Vec::new();
-    for _ in 0..2 {
-        let new = crate::keys::gateway_keys::generate(KeyKind::Tdes, clock::now());
-        ids.push(new.id);
-        let rotated = repository.gateway_keys().rotate(new, None, false).await;
-        rotated.unwrap().unwrap();
-    }
-    let gateways = repository.gateways();
-    for (name, proved) in ["behind", "current"].into_iter().zip(ids) {
-        let id = portcullis_common::id::GatewayId::random(&mut rand::rng());
-        let token = EnrolmentToken::random(id, KeyKind::Tdes, &mut rand::rng());
-        let registration = Registration::new(&token, clock::now().plus(60_000), None);
-        gateways
-            .add(name, Reach::DialOut, &registration, clock::now())
-            .await
-            .unwrap();
-        gateways
-            .update(name, move |row, _| {
-                row.token = None;
-                row.last_proved = Some(proved);
-            })
-            .await
-            .unwrap();
-    }
-    let job = Job::SyncGateways(SyncGateways::default());
-    let task = running.tasks.start(job, "ada").await.unwrap();
-    let ended = running.end_of(task.id).await;
-    assert_eq!(ended.state, TaskState::Done, "{ended:?}");
-    assert_eq!((ended.progress.done(), ended.progress.total()), (1, 2));
-    let found = &ended.progress.findings;
-    let found: Vec<_> = found
-        .iter()
-        .map(|finding| (finding.owner.as_str(), finding.why))
-        .collect();
-    assert_eq!(found, [("behind", Why::Away)]);
-    assert_eq!(ended.progress.steps[0].state, StepState::Done);
-}
-
-fn everything() -> Choice {
-    Choice {
-        server_key: Some(Some(KeyKind::Aes256)),
-        re_encrypt: true,
-        gateway_key: true,
-        sync: true,
-        verify: true,
-        delete_unused: false,
-    }
-}
-
-#[tokio::test]
-async fn unused_keys_are_deleted_and_told_after_a_crash_at_any_write() {
-    let fixture = Stopped::new(5).await;
-    let choice = |re_encrypt| Choice {
-        re_encrypt,
-        delete_unused: true,
-        ..Choice::default()
-    };
-    let mut crashes = 0;
-    for n in 1.. {
-        let moment = [Moment::BeforeCommit, Moment::AfterCommit][n as usize % 2];
-        let observer = AtWrite::new(n + 2, moment, || Fate::Die);
-        let running = fixture.copy().start(Some(observer.clone())).await;
-        let job = Manage::new(&choice(true), &running.work).await.unwrap();
-        if let Ok(task) = running.tasks.start(Job::Manage(job.clone()), "ada").await {
-            running.end_of(task.id).await;
-        }
-        let crashed = observer.reached();
-        let again = running.stop().await.start(None).await;
-        again.tasks.resume_interrupted().await.unwrap();
-        let task = match again.tasks.list().await.unwrap().into_iter().next() {
-            Some(task) => task,
-            None => again.tasks.start(Job::Manage(job), "ada").await.unwrap(),
-        };
-        let ended = again.end_of(task.id).await;
-        assert_eq!(
-            ended.state,
-            TaskState::Done,
-            "write {n}: {:?}",
-            ended.reason
-        );
-        let found: Vec<_> = ended.progress.findings.iter().map(|it| it.why).collect();
-        assert_eq!(found, [Why::Deleted; 2], "write {n}");
-        let current = again.work.keys.keyring().current();
-        assert_eq!(again.work.keys.keyring().ids(), [current], "write {n}");
-        assert_eq!(again.all_open().await, 13, "write {n}");
-        if !crashed {
-            break;
-        }
-        crashes += 1;
-    }
-    assert!(crashes >= 8, "only {crashes} writes were reached");
-
-    // Without re-encryption the key under which values stand is kept, and the report says why.
-    let running = fixture.start(None).await;
-    let job = Manage::new(&choice(false), &running.work).await.unwrap();
-    let task = running.tasks.start(Job::Manage(job), "ada").await.unwrap();
-    let ended = running.end_of(task.id).await;
-    assert_eq!(ended.state, TaskState::Done, "{:?}", ended.reason);
-    let kept = ended
-        .progress
-        .findings
-        .iter()
-        .find(|it| it.why == Why::InUse);
-    let detail = &kept.unwrap().field;
-    assert_eq!(detail, "5 user-password, 3 password-history, 3 queued-call");
-    assert_eq!(running.work.keys.keyring().ids().len(), 2);
-    assert_eq!(running.all_open().await, 13);
-}
-
-async fn with_gateway_key() -> Stopped {
-    let running = Stopped::new(5).await.start(None).await;
-    let new = crate::keys::gateway_keys::generate(KeyKind::Tdes, clock::now());
-    let keys = running.work.repository.gateway_keys();
-    keys.rotate(new, None, false).await.unwrap().unwrap();
-    running.stop().await
-}
-
-#[tokio::test]
-async fn what_would_be_done_is_told_and_then_done_in_order() {
-    let running = with_gateway_key().await.start(None).await;
-    let gateway_key = running.work.repository.gateway_keys().current().await;
-    let gateway_key = gateway_key.unwrap().unwrap();
-    let before = running.work.keys.keyring().current();
-    let job = Manage::new(&everything(), &running.work).await.unwrap();
-    let (steps, types) = job.plan(&running.work).await.unwrap();
-    let names = [
-        "generate-server",
-        "set-current",
-        "re-encrypt",
-        "rotate-gateway",
-        "sync-gateways",
-        "verify",
-    ];
-    assert_eq!(
-        steps.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
-        names
-    );
-    // Under a key that is yet to be made, all of them are to be sealed anew: the audit log's key and the gateway key, too.
-    assert_eq!(types.iter().map(|kind| kind.total).sum::<u64>(), 15);
-    assert_eq!(types.len(), ProtectedType::ALL.len());
-    assert_eq!(running.work.keys.keyring().ids().len(), 3);
-
-    let task = running.tasks.start(Job::Manage(job), "ada").await.unwrap();
-    let ended = running.end_of(task.id).await;
-    assert_eq!((ended.state, ended.reason), (TaskState::Done, None));
-    assert!(
-        ended
-            .progress
-            .steps
-            .iter()
-            .all(|s| s.state == StepState::Done)
-    );
-    let current = running.work.keys.keyring().current();
-    assert_ne!(current, before);
-    assert_eq!(current.kind(), KeyKind::Aes256);
-    assert!(running.under_current().await);
-    let now = running.work.repository.gateway_keys().current().await;
-    assert_ne!(now.unwrap().unwrap(), gateway_key);
-    let entries = running.work.repository.audit_entries();
-    let entries = entries.scan(0, 1_000).await.unwrap();
-    let done = entries.iter().filter(|entry| entry.outcome == "done");
-    let done: Vec<_> = done.map(|entry| entry.action.as_str()).collect();
-    let expected = [
-        "Server/Start",
-        "Server/Stop",
-        "Server/Start",
-        "Keys/GenerateServer",
-        "Keys/SetCurrent",
-        "Keys/ReEncrypt",
-        "Keys/RotateGateway",
-        "Keys/SyncGateways",
-        "Keys/Verify",
-        "Task/manage",
-    ];
-    assert_eq!(done, expected);
-    let none = Manage::new(&Choice::default(), &running.work).await;
-    assert!(matches!(none, Err(TaskError::Empty)));
-}
-
-#[tokio::test]
-async fn a_crash_in_any_step_makes_no_second_key() {
-    let fixture = with_gateway_key().await;
-    let mut crashes = 0;
-    for n in 1.. {
-        let moment = [Moment::BeforeCommit, Moment::AfterCommit][n as usize % 2];
-        let observer = AtWrite::new(n + 2, moment, || Fate::Die);
-        let running = fixture.copy().start(Some(observer.clone())).await;
-        let job = Manage::new(&everything(), &running.work).await.unwrap();
-        if let Ok(task) = running.tasks.start(Job::Manage(job.clone()), "ada").await {
-            running.end_of(task.id).await;
-        }
-        let crashed = observer.reached();
-        let again = running.stop().await.start(None).await;
-        again.tasks.resume_interrupted().await.unwrap();
-        let task = match again.tasks.list().await.unwrap().into_iter().next() {
-            Some(task) => task,
-            None => again.tasks.start(Job::Manage(job), "ada").await.unwrap(),
-        };
-        let ended = again.end_of(task.id).await;
-        assert_eq!(
-            ended.state,
-            TaskState::Done,
-            "write {n}: {:?}",
-            ended.reason
-        );
-        assert!(again.under_current().await, "write {n}");
-        assert_eq!(again.work.keys.keyring().ids().len(), 4, "write {n}");
-        let gateway_keys = again.work.repository.gateway_keys().list().await.unwrap();
-        assert_eq!(gateway_keys.len(), 2, "write {n}");
-        if !crashed {
-            break;
-        }
-        crashes += 1;
-    }
-    assert!(crashes >= 20, "only {crashes} writes were reached");
-}
-
 #[test]
 fn a_stored_task_is_read_by_the_next_version() {
     // As they stand in repositories: never change these.

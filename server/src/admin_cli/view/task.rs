@@ -25,7 +25,11 @@ impl View for TaskList {
                 task.id.to_string(),
                 task.kind.clone(),
                 state(task).to_owned(),
-                format!("{} of {}", task.done, task.total),
+                match task.total {
+                    // Its steps say how far it is.
+                    0 => String::new(),
+                    total => format!("{} of {total}", task.done),
+                },
                 age(task.started_unix_ms, now).unwrap_or_default(),
                 task.subject.clone(),
                 task.reason.clone(),

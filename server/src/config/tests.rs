@@ -1,0 +1,172 @@
+//! The sample, and what is refused.
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../../deploy/server.toml");
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("server.toml"))
+}
+
+#[test]
+fn the_sample_holds_the_defaults() {
+    assert_eq!(parse(SAMPLE).unwrap(), Config::default());
+    assert_eq!(parse("").unwrap(), Config::default());
+}
+
+#[test]
+fn the_sample_names_every_key() {
+    for section in [
+        "",
+        "admin",
+        "capabilities",
+        "audit",
+        "dial_out",
+        "channel",
+        "links",
+        "keys",
+        "calls",
+        "log",
+    ] {
+        let head = if section.is_empty() {
+            String::new()
+        } else {
+            format!("[{section}]\n")
+        };
+        let error = parse(&format!("{head}no_such_key = 1"))
+            .unwrap_err()
+            .to_string();
+        let (_, allowed) = error.split_once("expected").unwrap();
+        let names: Vec<_> = allowed.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{error}");
+        for name in names {
+            assert!(
+                SAMPLE.contains(&format!("\n{name} = ")) || SAMPLE.contains(&format!("[{name}]")),
+                "{section}: {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn errors_name_file_line_key_and_what_is_allowed() {
+    let cases = [
+        ("colour = 1", 1, "colour", "data_dir"),
+        ("\n[links]\nbackoff = \"1s\"", 3, "backoff", "backoff_min"),
+        (
+            "[channel]\nsuites = [\"DES\"]",
+            2,
+            "suites",
+            "TDES-CTR-HMAC-SHA256",
+        ),
+        ("[channel]\nsuites = []", 2, "suites", "at least one"),
+        (
+            "[channel]\nepoch_age = \"10 parsecs\"",
+            2,
+            "epoch_age",
+            "10m",
+        ),
+        (
+            "[channel]\nhandshake_timeout = \"1h\"",
+            2,
+            "handshake_timeout",
+            "5m",
+        ),
+        ("[log]\nformat = \"xml\"", 2, "format", "json"),
+        ("[log]\nlevel = \"=,=\"", 2, "level", "debug"),
+        ("data_dir = \"here\"", 1, "data_dir", "absolute"),
+        (
+            "[dial_out]\nlisten = \"everywhere\"",
+            2,
+            "listen",
+            "0.0.0.0:9279",
+        ),
+        (
+            "[admin]\nsocket_group = \"no such group\"",
+            2,
+            "socket_group",
+            "create it",
+        ),
+        (
+            "[capabilities]\nauditor = [\"user:no such user\"]",
+            2,
+            "auditor",
+            "create it",
+        ),
+        (
+            "[capabilities]\nroot = [\"uid:0\"]",
+            2,
+            "root",
+            "security-administrator",
+        ),
+        (
+            "[capabilities]\noperator = [\"ann\"]",
+            2,
+            "operator",
+            "user:NAME",
+        ),
+        ("[keys]\ntoken_lifetime = 24", 2, "token_lifetime", "10m"),
+    ];
+    for (text, line, key, allowed) in cases {
+        let message = parse(text).unwrap_err().to_string();
+        assert!(
+            message.starts_with(&format!("server.toml, line {line}, `")),
+            "{message}"
+        );
+        assert!(message.contains(key), "{message}");
+        assert!(message.contains(allowed), "{message}");
+    }
+    let error = parse("[links]\nbackoff_min = \"2m\"").unwrap_err();
+    assert!(error.to_string().contains("backoff_max"), "{error}");
+    let error = parse("[capabilities]\nauditor = [\"uid:5\"]").unwrap_err();
+    assert!(error.to_string().contains("socket_group"), "{error}");
+}
+
+#[test]
+fn the_secret_lies_in_the_data_folder_and_the_head_file_beside_it_unless_told() {
+    let config = parse("data_dir = \"/srv/p\"").unwrap();
+    assert_eq!(config.audit.head_file, Path::new("/srv/p-audit/head"));
+    assert_eq!(
+        config.secret,
+        SecretSource::File("/srv/p/server.secret".into())
+    );
+    let config = parse("secret_file = \"/run/secret\"").unwrap();
+    assert_eq!(config.secret, SecretSource::File("/run/secret".into()));
+    let config = parse("secret_credential = \"portcullis\"").unwrap();
+    assert_eq!(config.secret, SecretSource::Credential("portcullis".into()));
+    let config = parse("secret_prompt = true").unwrap();
+    assert_eq!(config.secret, SecretSource::Prompt);
+    assert_eq!(
+        parse("[dial_out]\nlisten = \"\"").unwrap().dial_out.listen,
+        None
+    );
+}
+
+#[test]
+fn two_sources_of_the_secret_contradict_each_other() {
+    let (file, credential, prompt) = (
+        "secret_file = \"/run/secret\"\n",
+        "secret_credential = \"portcullis\"\n",
+        "secret_prompt = true\n",
+    );
+    for (one, other) in [(file, credential), (file, prompt), (credential, prompt)] {
+        let error = parse(&format!("{one}{other}")).unwrap_err().to_string();
+        for text in [one, other] {
+            let (key, _) = text.split_once(' ').unwrap();
+            assert!(error.contains(key), "{error}");
+        }
+        assert!(error.starts_with("server.toml: "), "{error}");
+    }
+    for name in ["../x", "a/b", ".", "with blank"] {
+        let text = format!("secret_credential = {name:?}");
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains("a credential's name"), "{error}");
+    }
+}
+
+#[test]
+fn a_named_file_has_to_be_there() {
+    let missing = Path::new("/nonexistent/server.toml");
+    let error = Config::load(Some(missing)).unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/server.toml"), "{error}");
+}

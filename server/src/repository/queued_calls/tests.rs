@@ -1,0 +1,212 @@
+//! The queue over a real repository.
+
+use portcullis_common::id::KeyKind;
+
+use super::super::tests::{Fixture, NOW, registration};
+use super::super::{Reach, Resource};
+use super::*;
+
+const LATER: UnixMillis = UnixMillis(NOW.0 + 100);
+
+async fn fixture() -> Fixture {
+    let fixture = Fixture::new().await;
+    let repository = &fixture.repository;
+    for gateway in ["g1", "g2"] {
+        let token = registration(KeyKind::Tdes);
+        let gateways = repository.gateways();
+        gateways
+            .add(gateway, Reach::DialOut, &token, NOW)
+            .await
+            .unwrap();
+    }
+    for (name, gateway) in [("a", "g1"), ("b", "g1"), ("c", "g2")] {
+        let resource = Resource {
+            name: name.to_owned(),
+            gateway: gateway.to_owned(),
+            connector: "c".to_owned(),
+            settings: std::collections::BTreeMap::new(),
+            secret_settings: std::collections::BTreeSet::new(),
+            created: NOW,
+        };
+        repository.resources().add(resource).await.unwrap();
+    }
+    fixture
+}
+
+fn new(call_id: &str, resource: &str) -> NewQueuedCall {
+    NewQueuedCall {
+        call_id: call_id.to_owned(),
+        resource: resource.to_owned(),
+        summary: "delete account ada".to_owned(),
+        payload: Zeroizing::new(format!("payload of {call_id}").into_bytes()),
+        queued: NOW,
+        expires: LATER,
+    }
+}
+
+async fn enqueue(fixture: &Fixture, call_id: &str, resource: &str) -> Enqueued {
+    let calls = fixture.repository.queued_calls();
+    calls.enqueue(new(call_id, resource), 3).await.unwrap()
+}
+
+async fn dispatch(fixture: &Fixture, gateway: &str) -> Option<String> {
+    let calls = fixture.repository.queued_calls();
+    let dispatched = calls.dispatch(gateway, NOW).await.unwrap()?;
+    let payload = dispatched.payload.unwrap();
+    let call_id = dispatched.call.call_id;
+    assert_eq!(**payload, *format!("payload of {call_id}").as_bytes());
+    Some(call_id)
+}
+
+async fn payloads(fixture: &Fixture) -> u64 {
+    let values = fixture.repository.database().sealed_values();
+    let counts = values.counts().await.unwrap();
+    let queued = counts
+        .iter()
+        .filter(|it| it.kind == ProtectedType::QueuedCall);
+    queued.map(|it| it.values).sum()
+}
+
+async fn state(fixture: &Fixture, call_id: &str) -> QueuedState {
+    let calls = fixture.repository.queued_calls();
+    calls.find(call_id).await.unwrap().unwrap().state
+}
+
+#[tokio::test]
+async fn a_payload_goes_nowhere_but_where_it_was_queued_for() {
+    for (attack, gateway) in [
+        ("UPDATE queued_calls SET resource = 'b'", "g1"),
+        ("UPDATE queued_calls SET resource = 'c'", "g2"),
+        ("UPDATE resources SET gateway = 'g2' WHERE name = 'a'", "g2"),
+        (
+            "UPDATE queued_calls SET resource = 'b'; UPDATE sealed_values
+             SET field = 'payload for b through g1' WHERE type = 'queued-call'",
+            "g1",
+        ),
+    ] {
+        let fixture = fixture().await;
+        let calls = fixture.repository.queued_calls();
+        enqueue(&fixture, "1", "a").await;
+        let database = fixture.repository.database();
+        let written = database.write(move |transaction| {
+            transaction.execute_batch(attack)?;
+            Ok(())
+        });
+        written.await.unwrap();
+        let dispatched = calls.dispatch(gateway, NOW).await.unwrap().unwrap();
+        assert!(dispatched.payload.is_err(), "{attack}");
+        // It ends, so that the others of its gateway go on.
+        let ended = calls.end("1", QueuedState::Failed, Vec::new(), LATER);
+        ended.await.unwrap();
+        assert_eq!(payloads(&fixture).await, 0, "{attack}");
+    }
+}
+
+#[tokio::test]
+async fn calls_of_one_resource_go_one_after_the_other() {
+    let fixture = fixture().await;
+    let calls = fixture.repository.queued_calls();
+    for (call_id, resource) in [("1", "a"), ("2", "a"), ("3", "b"), ("4", "c")] {
+        let queued = enqueue(&fixture, call_id, resource).await;
+        assert!(matches!(queued, Enqueued::New(_)), "{queued:?}");
+    }
+    let mut gateways = calls.awaited_gateways().await.unwrap();
+    gateways.sort_unstable();
+    assert_eq!(gateways, ["g1", "g2"]);
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("3"));
+    assert_eq!(dispatch(&fixture, "g1").await, None);
+    calls.put_back("1").await.unwrap();
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+    calls
+        .end("1", QueuedState::Done, b"done".to_vec(), LATER)
+        .await
+        .unwrap();
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
+    assert_eq!(payloads(&fixture).await, 3);
+    let ended = calls.find("1").await.unwrap().unwrap();
+    assert_eq!(ended.outcome.as_deref(), Some(&b"done"[..]));
+    assert_eq!((ended.state, ended.ended), (QueuedState::Done, Some(LATER)));
+    let mut open = calls.dispatched().await.unwrap();
+    open.sort_unstable();
+    assert_eq!(open, ["2", "3"]);
+}
+
+#[tokio::test]
+async fn the_same_id_again_is_the_same_call_and_a_full_queue_takes_no_more() {
+    let fixture = fixture().await;
+    for call_id in ["1", "2", "3"] {
+        enqueue(&fixture, call_id, "a").await;
+    }
+    let again = enqueue(&fixture, "2", "b").await;
+    assert!(
+        matches!(&again, Enqueued::Existing(call) if call.resource == "a"),
+        "{again:?}"
+    );
+    let gateway = "g1".to_owned();
+    assert_eq!(
+        enqueue(&fixture, "4", "b").await,
+        Enqueued::Full { gateway }
+    );
+    assert!(matches!(
+        enqueue(&fixture, "4", "c").await,
+        Enqueued::New(_)
+    ));
+    let calls = fixture.repository.queued_calls();
+    let error = calls.enqueue(new("5", "nowhere"), 3).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::NotFound { .. }), "{error}");
+    assert_eq!(payloads(&fixture).await, 4);
+}
+
+#[tokio::test]
+async fn what_is_cancelled_expired_or_without_its_resource_leaves_no_payload() {
+    let fixture = fixture().await;
+    let calls = fixture.repository.queued_calls();
+    for (call_id, resource) in [("1", "a"), ("2", "a"), ("3", "b")] {
+        enqueue(&fixture, call_id, resource).await;
+    }
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+    // Under way: not to be taken back any more.
+    let kept = calls.cancel("1", NOW).await.unwrap();
+    assert_eq!(kept.state, QueuedState::Dispatched);
+    let cancelled = calls.cancel("2", NOW).await.unwrap();
+    assert_eq!(cancelled.state, QueuedState::Cancelled);
+    fixture.repository.resources().remove("b").await.unwrap();
+    assert_eq!(state(&fixture, "3").await, QueuedState::Cancelled);
+    assert_eq!(payloads(&fixture).await, 1);
+
+    enqueue(&fixture, "4", "c").await;
+    let next = calls.expire(NOW, UnixMillis(0)).await.unwrap();
+    assert_eq!(next, Some(LATER));
+    assert_eq!(calls.expire(LATER, UnixMillis(0)).await.unwrap(), None);
+    assert_eq!(state(&fixture, "4").await, QueuedState::Expired);
+    assert_eq!(state(&fixture, "1").await, QueuedState::Dispatched);
+    assert_eq!(payloads(&fixture).await, 1);
+
+    let list = async |all| {
+        let calls = calls.list(all, 0, 10).await.unwrap();
+        calls
+            .into_iter()
+            .map(|call| call.call_id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(list(true).await, ["1", "2", "3", "4"]);
+    assert_eq!(list(false).await, ["1"]);
+    calls.expire(LATER, LATER.plus(1)).await.unwrap();
+    // The resource was removed just now, long after this test's time.
+    assert_eq!(list(true).await, ["1", "3"]);
+}
+
+#[tokio::test]
+async fn a_call_whose_server_key_is_away_waits_for_it_and_holds_up_no_other_resource() {
+    let fixture = fixture().await;
+    enqueue(&fixture, "1", "a").await;
+    let away = fixture.change_server_key().await;
+    enqueue(&fixture, "2", "b").await;
+    let key = fixture.keyring.key(away).unwrap();
+    assert!(fixture.keyring.remove(away));
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
+    assert_eq!(dispatch(&fixture, "g1").await, None);
+    fixture.keyring.add(away, key);
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+}
