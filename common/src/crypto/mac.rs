@@ -18,6 +18,9 @@ pub const MAC_KEY_LEN: usize = 32;
 
 const SHA256_BLOCK: usize = 64;
 
+/// Bytes of stack that a tag takes, the half-computed hashes among them, which are as good as the key; a test looks.
+const TAG_DEPTH: usize = 1024;
+
 /// The tag was made with another key or over other bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the MAC does not verify")]
@@ -42,7 +45,7 @@ impl MacKey {
     /// The tag over the concatenation of `parts`.
     pub fn tag(&self, parts: &[&[u8]]) -> Tag {
         let mut tag = [0; TAG_LEN];
-        stack::wiped(|| finish(self.0.0.clone(), parts, &mut tag));
+        stack::wiped_to::<TAG_DEPTH, _>(|| finish(self.0.0.clone(), parts, &mut tag));
         Tag(tag)
     }
 
@@ -157,6 +160,57 @@ mod tests {
                 Err(BadMac),
                 "bit {bit}"
             );
+        }
+    }
+
+    /// Reads this thread's stack as another program would: through the system.
+    #[cfg(all(feature = "locked-memory", target_os = "linux", not(miri)))]
+    #[test]
+    fn a_tag_leaves_nothing_of_the_key_on_the_stack() {
+        use std::fs;
+        use std::os::unix::fs::FileExt;
+
+        const BELOW: usize = 32 * 1024;
+        /// Has `work` run so deep that the calls which search the stack do not write over what it leaves.
+        #[inline(never)]
+        fn deep(work: &dyn Fn()) {
+            let above = [0_u8; BELOW / 2];
+            std::hint::black_box(&above);
+            work();
+            std::hint::black_box(&above);
+        }
+        let memory = fs::File::open("/proc/self/mem").unwrap();
+        let key = MacKey::new(&[7; 32]);
+        let mut state = [0; size_of::<Keyed>()];
+        let address = (&raw const *key.0).addr() as u64;
+        memory.read_exact_at(&mut state, address).unwrap();
+        let secrets: Vec<_> = state
+            .windows(8)
+            .filter(|at| at.iter().all(|&byte| byte != 0))
+            .collect();
+        assert!(secrets.len() > 30, "the state was not found");
+
+        let text = vec![9; 5_000];
+        let mut below = vec![0; BELOW];
+        let marker = 0_u8;
+        let from = ((&raw const marker).addr() - BELOW) as u64;
+        let mut left = |work: &dyn Fn()| {
+            deep(work);
+            memory.read_exact_at(&mut below, from).unwrap();
+            let holds = |secret: &&&[u8]| below.windows(8).any(|at| at == **secret);
+            secrets.iter().filter(holds).count()
+        };
+        let careless = left(&|| {
+            let mut tag = [0; TAG_LEN];
+            finish(key.0.0.clone(), &[&text], &mut tag);
+            std::hint::black_box(tag);
+        });
+        assert!(careless > 0, "this search tells nothing");
+        for len in [0, 1, 64, 5_000] {
+            let tagged = left(&|| {
+                std::hint::black_box(key.tag(&[&[0; 8], &[0; 3], &text[..len]]));
+            });
+            assert_eq!(tagged, 0, "{len} bytes");
         }
     }
 

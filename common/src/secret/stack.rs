@@ -6,10 +6,15 @@ use std::hint::black_box;
 const DEPTH: usize = 8 * 1024;
 
 /// Runs `work` and wipes the frames that it and what it called had. Its result must hold no secret by value.
-#[inline(never)]
 pub fn wiped<T>(work: impl FnOnce() -> T) -> T {
+    wiped_to::<DEPTH, T>(work)
+}
+
+/// The same for work that is known to use no more than `DEPTH` bytes, and runs so often that it matters.
+#[inline(never)]
+pub fn wiped_to<const DEPTH: usize, T>(work: impl FnOnce() -> T) -> T {
     let result = apart(work);
-    wipe();
+    wipe::<DEPTH>();
     result
 }
 
@@ -20,7 +25,7 @@ fn apart<T>(work: impl FnOnce() -> T) -> T {
 }
 
 #[inline(never)]
-fn wipe() {
+fn wipe<const DEPTH: usize>() {
     let frames = [0_u8; DEPTH];
     // Seen from here, so that the zeros are written.
     black_box(&frames);
