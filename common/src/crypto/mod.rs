@@ -1,6 +1,7 @@
 //! The ciphers and derivations, each from its standard.
 
 pub mod export;
+pub(crate) mod gcm;
 pub mod kdf;
 pub mod key_wrap;
 pub mod mac;

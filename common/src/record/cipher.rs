@@ -1,27 +1,28 @@
 //! What protects the records of one epoch.
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, KeyInit};
 use zeroize::Zeroize;
 
 use super::{HEADER_LEN, RecordError, TAG_LEN};
+use crate::crypto::gcm::{self, GcmKey};
 use crate::crypto::kdf::{Label, Purpose, derive_key, expand_label};
 use crate::crypto::mac::MacKey;
 use crate::crypto::suites::Suite;
 use crate::crypto::tdes::{self, Keystream};
 use crate::id::KeyKind;
 use crate::secret::TrafficSecret;
-use crate::secret::locked::{Locked, LockedBytes};
+use crate::secret::locked::LockedBytes;
 
-/// Bytes of the nonce of AES-256-GCM.
-const IV_LEN: usize = 12;
+const IV_LEN: usize = gcm::NONCE_LEN;
 
 /// The keys of one epoch, ready for use: the one place that knows how a suite enciphers.
 pub(super) enum EpochCipher {
     /// Encrypt-then-MAC.
-    TdesCtrHmacSha256 { keystream: Keystream, mac: MacKey },
+    TdesCtrHmacSha256 {
+        keystream: Keystream,
+        mac: MacKey,
+    },
     Aes256Gcm {
-        cipher: Locked<Aes256Gcm>,
+        cipher: GcmKey,
         iv: [u8; IV_LEN],
     },
 }
@@ -56,7 +57,7 @@ impl EpochCipher {
                 let iv: LockedBytes<IV_LEN> =
                     expand_label(secret.expose(), label(Purpose::TrafficIv), &[]);
                 Self::Aes256Gcm {
-                    cipher: Locked::make(|| Aes256Gcm::new((&*key).into())),
+                    cipher: GcmKey::new(&key),
                     iv: *iv,
                 }
             }
@@ -97,13 +98,12 @@ impl EpochCipher {
                 Ok(tag)
             }
             Self::Aes256Gcm { cipher, iv } => cipher
-                .encrypt_inout_detached(&nonce(iv, sequence).into(), &header, text.into())
-                .map(Into::into)
+                .seal(nonce(iv, sequence), &header, text)
                 .map_err(|_| RecordError::Length(text.len())),
         }
     }
 
-    /// Verifies, then deciphers in place. Where the tag is wrong, nothing was deciphered.
+    /// Verifies and deciphers in place. Where the tag is wrong, `text` holds no plaintext.
     pub(super) fn open(
         &mut self,
         sequence: u64,
@@ -120,12 +120,7 @@ impl EpochCipher {
                 Ok(())
             }
             Self::Aes256Gcm { cipher, iv } => cipher
-                .decrypt_inout_detached(
-                    &nonce(iv, sequence).into(),
-                    &header,
-                    text.into(),
-                    &(*tag).into(),
-                )
+                .open(nonce(iv, sequence), &header, text, tag)
                 .map_err(|_| RecordError::Forged),
         }
     }

@@ -46,11 +46,11 @@ impl Opener {
             .inspect_err(|_| self.kill())
     }
 
-    /// Verifies a record, then deciphers it in place. `body` is as long as [`RecordHeader::body_len`] says.
+    /// Verifies a record and deciphers it in place. `body` is as long as [`RecordHeader::body_len`] says.
     ///
     /// # Errors
     /// [`RecordError`] where it is not the record that the peer sealed next, or breaks the rules. The direction is dead,
-    /// and `body` is as it was.
+    /// and `body` holds no plaintext.
     pub fn open<'a>(
         &mut self,
         header: RecordHeader,
