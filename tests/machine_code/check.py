@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Shows by the machine code of the cipher that neither an address nor a jump depends on a secret.
+
+Every function of the kernel is followed along all its paths. Whatever it loads is taken for a secret, but constants and what it
+put on its own stack as something public. Then no secret, nor anything computed from one, may be part of an address, decide a
+jump, be divided, or say how much is copied. What is taken for granted: that the function is called with pointers, lengths and
+counters, that an access to an array stays within it and is indexed from its beginning, and that the bulk copies of the C library do the same for all bytes.
+
+In the same run `leaky.rs` has to be refused, function by function. Beside that: a function that uses the upper halves of the
+wide registers clears them before it returns or calls another; and no instruction of AVX stands outside the kernels, which run
+only where the processor has it.
+
+    python3 tests/machine_code/check.py LIBRARY LEAKY     (an archive or object each)
+
+Needs objdump, and Python 3's standard library.
+"""
+
+import re
+import sys
+
+import flow
+import objdump
+
+CIPHER = re.compile(r"portcullis_common::crypto::tdes::(simd|kernel|circuits|schedule|wiring|word)::")
+# Other crates' code that this one brings with it, which they too run only where the processor has AVX.
+ELSEWHERE = re.compile(r"(^|::)(aes::backends::x86_vaes|chacha20::backends::avx|core::core_arch::x86::avx)")
+# It asks the processor what it has.
+DETECTION = re.compile(r"::simd::arch::detected$")
+BACKENDS = {
+    "avx512": r"::simd::arch::avx512(::|$)",
+    "avx512vl": r"::simd::arch::avx512vl(::|$)",
+    "avx2": r"::simd::arch::avx2(::|$)",
+    "sse2": r"::simd::arch::sse2(::|$)",
+    "u64": r"::kernel::",
+}
+# A kernel that is smaller has its work done elsewhere.
+LEAST = 1000
+
+LEAKY = {
+    "clean": None,
+    "by_table": "its address depends",
+    "by_table_on_the_stack": "its address depends",
+    "by_constants": "its address depends",
+    "by_branch": "whether it jumps depends",
+    "by_division": "its time depends",
+    "by_length": "how much it writes depends",
+    "by_upper_halves": "the upper halves",
+}
+
+
+class Verdict:
+    """Counts and prints what was found."""
+
+    def __init__(self):
+        self.failed = 0
+
+    def say(self, holds, what):
+        print(("ok: " if holds else "FOUND: ") + what)
+        self.failed += not holds
+
+
+def kernels(verdict, library):
+    functions = [one for one in library if CIPHER.search(one.name) and not DETECTION.search(one.name)]
+    own = {one.symbol for one in functions}
+    for name, pattern in BACKENDS.items():
+        of_it = [one for one in functions if re.search(pattern, one.name)]
+        size = sum(len(one.instructions) for one in of_it)
+        verdict.say(size >= LEAST, f"{name}: its kernel is here, {size} instructions")
+    for function in functions:
+        refused = flow.check(function, own)
+        verdict.say(not refused, f"{function.name}: {len(function.instructions)} instructions, {len(refused)} refused")
+        for instruction, reason in refused[:20]:
+            print(f"    {instruction.at:x}: {instruction.text}: {reason}")
+
+
+def controls(verdict, leaky):
+    found = {one.name.split("::")[-1]: one for one in leaky}
+    for name, reason in LEAKY.items():
+        if name not in found:
+            verdict.say(False, f"control {name}: not compiled")
+            continue
+        reasons = {reason for _, reason in flow.check(found[name], set())}
+        as_it_should = any(reason in one for one in reasons) if reason else not reasons
+        verdict.say(as_it_should, f"control {name}: {'; '.join(sorted(reasons)) or 'accepted'}")
+
+
+def wide_instructions(verdict, library):
+    """AVX begins its instructions with a `v`; its registers are `ymm` and `zmm`, its masks `k`."""
+    uses = lambda one: re.match(r"v(?!er[rw]$|m)", one.name) or re.search(r"%[yz]mm|%k\d", one.text)
+    wide = [function for function in library if any(uses(one) for one in function.instructions)]
+    expected = lambda name: "crypto::tdes::simd::" in name or ELSEWHERE.search(name)
+    outside = [function.name for function in wide if not expected(function.name)]
+    verdict.say(bool(wide), f"AVX is seen in {len(wide)} functions")
+    verdict.say(not outside, f"AVX outside the kernels: {', '.join(outside) or 'none'}, of {len(library)} functions")
+
+
+def main():
+    library, leaky = (objdump.functions(file) for file in sys.argv[1:3])
+    verdict = Verdict()
+    controls(verdict, leaky)
+    kernels(verdict, library)
+    wide_instructions(verdict, library)
+    sys.exit(verdict.failed != 0)
+
+
+if __name__ == "__main__":
+    main()
