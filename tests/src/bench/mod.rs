@@ -3,6 +3,7 @@
 //! Everything but what is under test is one and the same for every peer: runtime, threads, loopback TCP, payload.
 
 pub mod cipher;
+pub mod constant_time;
 pub mod echo;
 pub mod figure;
 pub mod links;

@@ -1,6 +1,7 @@
 //! Measures beside peers: `cargo run --release -p portcullis-tests --bin bench -- rpc`.
 
 mod cipher;
+mod constant_time;
 mod reencrypt;
 mod rpc;
 
@@ -21,6 +22,8 @@ enum Command {
     Rpc(rpc::Options),
     /// The cipher on one core, by every backend that this machine has, beside OpenSSL and the `des` crate.
     Cipher(cipher::Options),
+    /// Whether time tells anything of a key, of data, of a tag: fails where it does, or where that could not have been seen.
+    ConstantTime(constant_time::Options),
     /// Values re-encrypted in a second, for each kind of server key, beside a bare read and write-back of the same rows.
     Reencrypt(reencrypt::Options),
 }
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let measured = match Cli::parse().command {
         Command::Rpc(options) => rpc::run(&options),
         Command::Cipher(options) => cipher::run(&options),
+        Command::ConstantTime(options) => constant_time::run(&options),
         Command::Reencrypt(options) => reencrypt::run(&options),
     };
     match measured {
