@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, ["."])?;
     tonic_prost_build::configure()
         .bytes(".portcullis.gateway.v1.Value.kind.binary")
+        .bytes(".portcullis.gateway.v1.CallFrame.data")
         .skip_debug(SECRET_MESSAGES)
         .compile_fds(descriptors)?;
     Ok(())

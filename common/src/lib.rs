@@ -11,6 +11,7 @@
     forbid(unsafe_code)
 )]
 
+pub mod calls;
 pub mod crypto;
 pub mod handshake;
 pub mod id;

@@ -113,6 +113,15 @@ async fn a_secret_is_taken_only_in_the_form_that_was_sealed_for_its_session_and_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_has_one_stream_of_calls() {
+    let site = Site::listening();
+    let (gateway, server) = enrolled(&site).await;
+    let link = server.dial(gateway.address).await.unwrap();
+    assert_eq!(code(link.open_another().await), Code::FailedPrecondition);
+    link.call().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_goes_through_the_live_session_and_is_proved_by_the_next() {
     let site = Site::listening();
     let (gateway, mut server) = enrolled(&site).await;

@@ -42,10 +42,11 @@ where
     let session = Arc::clone(stream.session());
     let mut order = link.order();
     let ended = Arc::clone(&session);
+    let calls = services.calls().clone();
     let stop = async move {
         tokio::select! {
             () = ended.closed() => {}
-            () = draining(&mut order) => {}
+            () = draining(&mut order) => calls.drain(),
         }
     };
     // Pending after its one connection: the server would return, and leave the connection to itself, when this ended.

@@ -17,14 +17,15 @@ use crate::provisioning;
 
 /// Larger than any message of the control service, in bytes.
 const MAX_CONTROL_MESSAGE: usize = 128 * 1024;
-/// One call or one object, in bytes.
-const MAX_CALL_MESSAGE: usize = 4 * 1024 * 1024;
+/// One batch of frames, in bytes.
+const MAX_BATCH: usize = 256 * 1024;
 
 /// What is served in one session.
 #[derive(Clone, Debug)]
 pub(super) struct Services {
     control: ControlServer<Control>,
     provisioning: ProvisioningServer<provisioning::Service>,
+    calls: provisioning::Service,
     link: Arc<Link>,
 }
 
@@ -39,11 +40,17 @@ impl Services {
             control: ControlServer::new(control)
                 .max_decoding_message_size(MAX_CONTROL_MESSAGE)
                 .max_encoding_message_size(MAX_CONTROL_MESSAGE),
+            calls: provisioning.clone(),
             provisioning: ProvisioningServer::new(provisioning)
-                .max_decoding_message_size(MAX_CALL_MESSAGE)
-                .max_encoding_message_size(MAX_CALL_MESSAGE),
+                .max_decoding_message_size(MAX_BATCH)
+                .max_encoding_message_size(MAX_BATCH),
             link,
         }
+    }
+
+    /// The calls of the session.
+    pub(super) const fn calls(&self) -> &provisioning::Service {
+        &self.calls
     }
 }
 

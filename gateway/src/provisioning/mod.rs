@@ -3,6 +3,7 @@
 //! [`Service`] speaks gRPC and nothing else; [`Provisioner`] decides; [`model`] is what they talk about;
 //! [`GuardRails`] are the gateway's own word on what any server may do here.
 
+mod call_stream;
 mod guard;
 pub mod model;
 mod provisioner;

@@ -1,17 +1,21 @@
 //! Takes a call from its arrival to its outcome.
 
 use std::collections::{BTreeMap, HashSet};
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use portcullis_proto::gateway::v1 as wire;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::guard::Effects;
 use super::model::{
-    Call, CallError, Cookie, Done, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Outcome, Request, Search, Selector, Verb, parse_call,
+    Call, CallError, CallId, ConnectorName, Cookie, Done, Failure, FailureKind, Get, Object,
+    ObjectClass, ObjectName, ObjectRef, Outcome, Request, Search, Selector, Verb, parse_call,
 };
 use crate::connector::{Configured, Connectors, Context, Found};
 
@@ -29,7 +33,7 @@ pub enum SearchEvent {
 
 /// Carries out calls: parses them, checks them against the guard rails, and has a connector do the work.
 ///
-/// A call that changes something runs in a task of its own: where its caller goes away, it is carried to its end and its
+/// A call that changes something and is not done at once goes on in a task of its own: where its caller goes away, it is carried to its end and its
 /// outcome is logged. Cheap to clone; all clones share their limits.
 #[derive(Clone, Debug)]
 pub struct Provisioner {
@@ -493,21 +497,19 @@ struct Admitted {
 
 impl Admitted {
     async fn carry_out(self) -> Outcome {
-        let (verb, id) = (self.call.request.verb(), self.call.id.clone());
-        let (answer, outcome) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            let outcome = self.work().await;
-            if let Err(outcome) = answer.send(outcome) {
-                tracing::warn!(call = %id, %verb, result = summary(&outcome), "the caller went away; the call was carried to its end");
-            }
-        });
-        let stop = StopReading {
-            task: (!verb.changes()).then(|| task.abort_handle()),
+        let verb = self.call.request.verb();
+        let id = verb.changes().then(|| self.call.id.clone());
+        let mut work = Box::pin(AssertUnwindSafe(self.work()).catch_unwind());
+        let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+        let outcome = match (at_once, id) {
+            // Many a call is done at once.
+            (Poll::Ready(outcome), _) => outcome.ok(),
+            (Poll::Pending, Some(id)) => to_its_end(work, id, verb).await,
+            // It ends as soon as nobody waits for it.
+            (Poll::Pending, None) => work.await.ok(),
         };
-        let outcome = outcome.await;
-        drop(stop);
-        outcome.unwrap_or_else(|_| {
-            // The task ended without an answer: it panicked.
+        outcome.unwrap_or_else(|| {
+            // It panicked.
             let message = "the gateway failed while it carried out the call; its log says more";
             if verb.changes() {
                 Outcome::Indeterminate(format!(
@@ -528,9 +530,7 @@ impl Admitted {
             in_flight,
         } = self;
         let verb = call.request.verb();
-        let (id, connector) = (call.id.clone(), call.connector.clone());
-        let object = subject(&call.request);
-        let begun = Instant::now();
+        let logged = Logged::new(&call);
         let result = if verb.changes() {
             lane.change(call, deadline).await
         } else {
@@ -540,10 +540,68 @@ impl Admitted {
                 .unwrap_or_else(|_| Err(Failure::unavailable(slow).into()))
         };
         let outcome = Outcome::from(result);
-        tracing::info!(call = %id, %connector, %verb, object, result = summary(&outcome), took_ms = begun.elapsed().as_millis(), "call");
+        if let Some(logged) = logged {
+            logged.ended(&outcome);
+        }
         drop((permit, in_flight));
         outcome
     }
+}
+
+/// What the log is to say of a call when it has ended.
+struct Logged {
+    id: CallId,
+    connector: ConnectorName,
+    verb: Verb,
+    object: Option<String>,
+    begun: Instant,
+}
+
+impl Logged {
+    /// Changes and tried passwords in any case; what only reads where somebody looks for the cause of something.
+    fn new(call: &Call) -> Option<Self> {
+        let verb = call.request.verb();
+        (is_guarded(verb) || tracing::enabled!(tracing::Level::DEBUG)).then(|| Self {
+            id: call.id.clone(),
+            connector: call.connector.clone(),
+            verb,
+            object: subject(&call.request),
+            begun: Instant::now(),
+        })
+    }
+
+    fn ended(self, outcome: &Outcome) {
+        let Self {
+            id,
+            connector,
+            verb,
+            object,
+            begun,
+        } = self;
+        let (result, took_ms) = (summary(outcome), begun.elapsed().as_millis());
+        if is_guarded(verb) {
+            tracing::info!(call = %id, %connector, %verb, object, result, took_ms, "call");
+        } else {
+            tracing::debug!(call = %id, %connector, %verb, object, result, took_ms, "call");
+        }
+    }
+}
+
+/// Carries a change on in a task of its own, so that it comes to its end whoever waits for it. `None`: it panicked.
+async fn to_its_end<F>(work: F, id: CallId, verb: Verb) -> Option<Outcome>
+where
+    F: Future<Output = std::thread::Result<Outcome>> + Send + 'static,
+{
+    let (answer, outcome) = oneshot::channel();
+    tokio::spawn(async move {
+        let Ok(outcome) = work.await else {
+            return;
+        };
+        if let Err(outcome) = answer.send(outcome) {
+            tracing::warn!(call = %id, %verb, result = summary(&outcome), "the caller went away; the call was carried to its end");
+        }
+    });
+    outcome.await.ok()
 }
 
 /// Keeps a call's id taken while it is under way.
@@ -578,19 +636,6 @@ impl Drop for InFlight {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.id);
-    }
-}
-
-/// Ends a call that only reads as soon as nobody waits for it.
-struct StopReading {
-    task: Option<tokio::task::AbortHandle>,
-}
-
-impl Drop for StopReading {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
     }
 }
 

@@ -1,23 +1,29 @@
-//! The gRPC face of the [`Provisioner`].
+//! The gRPC face of the [`Provisioner`]: the one stream of calls of a session.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use portcullis_common::handshake::{CallSecrets, ExporterSecret, Way};
-use portcullis_proto::gateway::v1 as wire;
+use portcullis_common::handshake::ExporterSecret;
+use portcullis_proto::gateway::v1::CallFrames;
 use portcullis_proto::gateway::v1::provisioning_server::Provisioning;
-use tokio::sync::mpsc;
-use tokio_stream::Stream;
-use tonic::{Request, Response, Status, async_trait};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::secrets;
-use super::{Provisioner, SearchEvent};
+use super::Provisioner;
+use super::call_stream::CallStream;
 
-/// Serves `portcullis.gateway.v1.Provisioning`. Who may call it is the listener's decision.
+/// Serves `portcullis.gateway.v1.Provisioning` in one session. Who may call it is the listener's decision.
 #[derive(Clone, Debug)]
 pub struct Service {
     provisioner: Provisioner,
     exporter: ExporterSecret,
+    session: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    opened: AtomicBool,
+    draining: watch::Sender<bool>,
 }
 
 impl Service {
@@ -26,77 +32,44 @@ impl Service {
         Self {
             provisioner,
             exporter,
+            session: Arc::new(State {
+                opened: AtomicBool::new(false),
+                draining: watch::Sender::new(false),
+            }),
         }
     }
 
-    /// The call, its secrets opened.
-    fn open(&self, request: Request<wire::Call>) -> Result<wire::Call, Status> {
-        let mut call = request.into_inner();
-        secrets::open_call(&self.exporter, &mut call).map_err(|_| {
-            Status::invalid_argument(
-                "a secret of the call was not sealed for this session: the server has to be of the same version",
-            )
-        })?;
-        Ok(call)
+    /// Begins no calls any more; the stream ends with the last one under way.
+    pub fn drain(&self) {
+        self.session.draining.send_replace(true);
     }
 }
 
 #[async_trait]
 impl Provisioning for Service {
-    async fn execute(
+    type CallsStream = CallStream;
+
+    async fn calls(
         &self,
-        request: Request<wire::Call>,
-    ) -> Result<Response<wire::Outcome>, Status> {
-        let call = self.open(request)?;
-        let call_id = call.call_id.clone();
-        let mut answers = CallSecrets::new(&self.exporter, Way::Answer, &call_id);
-        let mut outcome = self.provisioner.execute(call).await.into_wire(call_id);
-        secrets::seal_answer(&mut answers, outcome.secrets_mut());
-        Ok(Response::new(outcome))
-    }
-
-    type SearchStream = SearchStream;
-
-    async fn search(
-        &self,
-        request: Request<wire::Call>,
-    ) -> Result<Response<Self::SearchStream>, Status> {
-        let call = self.open(request)?;
-        let answers = CallSecrets::new(&self.exporter, Way::Answer, &call.call_id);
-        let events = self.provisioner.search(call);
-        Ok(Response::new(SearchStream { events, answers }))
-    }
-}
-
-/// The objects of a search, then its end.
-#[derive(Debug)]
-pub struct SearchStream {
-    events: mpsc::Receiver<SearchEvent>,
-    answers: CallSecrets,
-}
-
-impl Stream for SearchStream {
-    type Item = Result<wire::SearchItem, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let event = ready!(self.events.poll_recv(cx));
-        Poll::Ready(event.map(|event| {
-            let mut item = encode(event);
-            secrets::seal_answer(&mut self.answers, item.secrets_mut());
-            Ok(item)
-        }))
-    }
-}
-
-fn encode(event: SearchEvent) -> wire::SearchItem {
-    use wire::search_item::Kind;
-    wire::SearchItem {
-        kind: Some(match event {
-            SearchEvent::Found(object) => Kind::Object((*object).into()),
-            SearchEvent::End(cookie, failure) => Kind::End(wire::SearchEnd {
-                next_cookie: cookie.as_bytes().to_vec(),
-                failure: failure.map(Into::into),
-            }),
-        }),
+        request: Request<Streaming<CallFrames>>,
+    ) -> Result<Response<CallStream>, Status> {
+        if self.session.opened.swap(true, Ordering::Relaxed) {
+            return Err(Status::failed_precondition(
+                "a session has one stream of calls, and this one had its already",
+            ));
+        }
+        let mut draining = self.session.draining.subscribe();
+        let drain = async move {
+            if draining.wait_for(|draining| *draining).await.is_err() {
+                // The session is over, and its stream with it.
+                std::future::pending::<()>().await;
+            }
+        };
+        Ok(Response::new(CallStream::new(
+            request.into_inner(),
+            self.provisioner.clone(),
+            self.exporter.clone(),
+            drain,
+        )))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use portcullis_common::calls::{Answer, Calling, Frame};
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{CallPlace, InitiatorConfig, Preamble};
 use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
@@ -15,11 +16,15 @@ use portcullis_common::stream::{self, ChannelError, ChannelLimits, SealedStream,
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
 use portcullis_proto::gateway::v1::{
-    Call, EnrolRequest, InstallRequest, Outcome, PingRequest, Secret, Test, call,
+    Call, CallFrame, CallFrames, EnrolRequest, FailureKind, InstallRequest, Outcome, PingRequest,
+    Secret, Test, call,
 };
+use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 /// What a server knows of one gateway.
 #[derive(Clone)]
@@ -36,6 +41,57 @@ pub(crate) struct Server {
 pub(crate) struct Link {
     pub(crate) session: Arc<Session>,
     channel: Channel,
+    calls: Mutex<Option<Calls>>,
+}
+
+/// The stream of calls of a session, one call after the other.
+struct Calls {
+    calling: Calling<()>,
+    frames: mpsc::Sender<CallFrames>,
+    answers: Streaming<CallFrames>,
+}
+
+impl Calls {
+    async fn open(channel: &Channel) -> Result<Self, Status> {
+        let (frames, body) = mpsc::channel(16);
+        let mut client = ProvisioningClient::new(channel.clone());
+        let answers = client.calls(ReceiverStream::new(body)).await?;
+        Ok(Self {
+            calling: Calling::default(),
+            frames,
+            answers: answers.into_inner(),
+        })
+    }
+
+    async fn execute(&mut self, call: &Call) -> Result<Outcome, Status> {
+        let number = self.calling.submit(call.encode_to_vec().into(), u64::MAX);
+        let number = number.map_err(|error| Status::unavailable(error.to_string()))?;
+        loop {
+            match self.calling.next(number, |_| ()) {
+                Some(Answer::End(outcome)) => return Ok(Outcome::decode(outcome).unwrap()),
+                Some(Answer::Refused(refusal)) => {
+                    assert_eq!(refusal.kind, FailureKind::Invalid as i32);
+                    return Err(Status::invalid_argument(refusal.message));
+                }
+                Some(other) => return Err(Status::unavailable(format!("{other:?}"))),
+                None => {}
+            }
+            let mut frames = Vec::new();
+            self.calling
+                .take(|frame| frames.push(CallFrame::from(frame)));
+            if !frames.is_empty() {
+                let sent = self.frames.send(CallFrames { frames }).await;
+                sent.map_err(|_| Status::unavailable("the stream is gone"))?;
+            }
+            let Some(frames) = self.answers.message().await? else {
+                return Err(Status::unavailable("the stream has ended"));
+            };
+            for frame in frames.frames {
+                let frame = Frame::try_from(frame).unwrap();
+                self.calling.handle(frame, &mut Vec::new()).unwrap();
+            }
+        }
+    }
 }
 
 pub(crate) fn token() -> EnrolmentToken {
@@ -124,7 +180,11 @@ impl Link {
             .connect_with_connector(connector)
             .await
             .unwrap();
-        Self { session, channel }
+        Self {
+            session,
+            channel,
+            calls: Mutex::default(),
+        }
     }
 
     pub(crate) fn control(&self) -> ControlClient<Channel> {
@@ -162,8 +222,18 @@ impl Link {
     }
 
     pub(crate) async fn execute(&self, call: Call) -> Result<Outcome, Status> {
-        let mut client = ProvisioningClient::new(self.channel.clone());
-        Ok(client.execute(call).await?.into_inner())
+        let mut calls = self.calls.lock().await;
+        let calls = match &mut *calls {
+            Some(calls) => calls,
+            calls => calls.insert(Calls::open(&self.channel).await?),
+        };
+        calls.execute(&call).await
+    }
+
+    /// Opens a second stream of calls beside the one that is there.
+    pub(crate) async fn open_another(&self) -> Result<(), Status> {
+        self.call().await?;
+        Calls::open(&self.channel).await.map(drop)
     }
 
     /// Seals a secret for this session.

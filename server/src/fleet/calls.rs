@@ -4,22 +4,23 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-use portcullis_common::handshake::{CallSecrets, Way};
+use portcullis_common::calls::{Answer, NotSubmitted, Refusal, Unsent};
 use portcullis_common::rotation::Standing;
 use portcullis_proto::gateway::v1::{
-    Call, Failure, FailureKind, Indeterminate, Outcome, PingRequest, SearchEnd, SearchItem,
-    outcome, search_item,
+    Call, Failure, FailureKind, Indeterminate, Outcome, PingRequest, outcome,
 };
+use prost::Message as _;
 use rand::Rng as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Code, Status};
 
+use super::call_stream::UnderWay;
+use super::gate::{Credentials, EVICTED, MayCall, REVOKED};
 use super::link::Link;
 use super::roster::REPLACEMENT;
-use super::secrets::{open_answer, seal_call};
+use super::secrets::{open_outcome, seal_call, unseal_call};
 use super::transport::SendError;
-use super::{CallError, Fleet, SearchStream, printable};
+use super::{CallError, Fleet, printable};
 use crate::repository::{Gateway, Reach, RepositoryError};
 
 /// How much longer than the gateway the server waits for an outcome.
@@ -27,9 +28,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long the server waits where the call leaves the time to the gateway.
 const LONGEST: Duration = Duration::from_mins(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-const REVOKED: &str = "it is revoked: `portcullis gateway restore` lets it enrol again";
-const EVICTED: &str =
-    "it was evicted: it may enrol again with the token from `portcullis gateway token`";
+/// Links that a call may be given to before one takes it.
+const LINKS: u32 = 3;
 /// Random bytes that a ping carries.
 const PING_LEN: usize = 32;
 
@@ -52,63 +52,61 @@ impl Fleet {
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
     pub async fn attempt(&self, gateway: &str, mut call: Call) -> Result<Attempt, RepositoryError> {
-        let call_id = call.call_id.clone();
-        let link = match self.link_for_call(gateway).await {
-            Ok(link) => link,
-            Err(CallError::Repository(error)) => return Err(error),
-            Err(error) => return Ok(Attempt::Unsent(error.to_string())),
-        };
         let wait = patience(&call);
-        let exporter = link.session().exporter();
-        seal_call(exporter, &mut call);
-        let answers = CallSecrets::new(exporter, Way::Answer, &call_id);
-        let answer = async { link.provisioning().execute(call).await };
-        Ok(Attempt::Ended(match timeout(wait, answer).await {
-            Ok(Ok(outcome)) => checked(outcome.into_inner(), call_id, answers),
-            Ok(Err(status)) => match what_is_known(gateway, &status) {
+        let mut links = 0;
+        loop {
+            links += 1;
+            let link = match self.link_for_call(gateway, links > 1).await {
+                Ok(link) => link,
+                Err(CallError::Repository(error)) => return Err(error),
+                Err(error) => return Ok(Attempt::Unsent(error.to_string())),
+            };
+            let known = match self.submit(&link, &mut call, wait) {
+                Ok(mut under_way) => match under_way.next().await {
+                    Answer::End(answer) => {
+                        let exporter = link.session().exporter();
+                        let outcome = Outcome::decode(answer).ok().filter(|outcome| {
+                            outcome.result.is_some() && outcome.call_id == call.call_id
+                        });
+                        let opened = outcome
+                            .and_then(|outcome| open_outcome(exporter, &call.call_id, outcome));
+                        Known::Ended(opened)
+                    }
+                    other => known(gateway, other, under_way.refusal(), wait),
+                },
+                Err(error) => not_submitted(error),
+            };
+            let failed = match known {
+                Known::Ended(Some(outcome)) => return Ok(Attempt::Ended(outcome)),
+                Known::Ended(None) => indeterminate(call.call_id, "the gateway's answer is not about this call, says nothing, or holds a secret that was not sealed for this server: look at the resource before the call is made again, and at the versions on both sides".to_owned()),
+                Known::ThroughAnother if links < LINKS => {
+                    if unseal_call(link.session().exporter(), &mut call).is_err() {
+                        return Ok(Attempt::Unsent(no_link(gateway)));
+                    }
+                    continue;
+                }
+                Known::ThroughAnother => return Ok(Attempt::Unsent(no_link(gateway))),
                 Known::Unsent(message) => return Ok(Attempt::Unsent(message)),
                 Known::NothingBegun(failure) => Outcome {
-                    call_id,
+                    call_id: call.call_id,
                     result: Some(outcome::Result::Failed(failure)),
                 },
-                Known::Nothing(message) => indeterminate(call_id, message),
-            },
-            Err(_) => indeterminate(
-                call_id,
-                format!(
-                    "gateway `{gateway}` did not answer within {} s: look at the resource before the call is made again",
-                    wait.as_secs()
-                ),
-            ),
-        }))
+                Known::Nothing(message) => indeterminate(call.call_id, message),
+            };
+            return Ok(Attempt::Ended(failed));
+        }
     }
 
-    /// Carries out a `search`.
-    ///
-    /// # Errors
-    /// [`CallError::Repository`]: nothing was sent.
-    pub async fn search(&self, gateway: &str, mut call: Call) -> Result<SearchStream, CallError> {
-        let link = match self.link_for_call(gateway).await {
-            Ok(link) => link,
-            Err(CallError::Repository(error)) => return Err(error.into()),
-            Err(error) => {
-                let end = failed_end(FailureKind::Unavailable, error.to_string());
-                return Ok(SearchStream {
-                    items: Box::pin(stream::iter([end])),
-                });
-            }
-        };
-        let exporter = link.session().exporter();
-        seal_call(exporter, &mut call);
-        let search = Search {
-            answers: CallSecrets::new(exporter, Way::Answer, &call.call_id),
-            gateway: gateway.to_owned(),
-            wait: patience(&call),
-            state: SearchState::Start(link, Box::new(call)),
-        };
-        Ok(SearchStream {
-            items: Box::pin(stream::unfold(search, Search::next)),
-        })
+    /// Seals a call for a link, and submits it there.
+    pub(super) fn submit(
+        &self,
+        link: &Arc<Link>,
+        call: &mut Call,
+        wait: Duration,
+    ) -> Result<UnderWay, NotSubmitted> {
+        seal_call(link.session().exporter(), call);
+        let encoded = call.encode_to_vec().into();
+        link.submit(encoded, wait, &self.inner.repository)
     }
 
     /// A round trip through the sealed channel. Where there is no link and the server dials this gateway, it dials at once.
@@ -121,7 +119,7 @@ impl Fleet {
             reason,
         };
         self.dial_now(gateway).await?;
-        let link = self.link_for_call(gateway).await?;
+        let link = self.link_for_call(gateway, true).await?;
         let mut payload = vec![0; PING_LEN];
         rand::rng().fill_bytes(payload.as_mut_slice());
         let request = PingRequest {
@@ -156,9 +154,20 @@ impl Fleet {
         Ok(())
     }
 
-    /// The link that a new call may go through. Where one is just being replaced, its successor.
-    async fn link_for_call(&self, gateway: &str) -> Result<Arc<Link>, CallError> {
+    /// The link that a new call may go through. Where one is just being replaced, its successor. Whether calls may go
+    /// through it at all is asked by the link itself, before it sends any, or with `look` at once.
+    pub(super) async fn link_for_call(
+        &self,
+        gateway: &str,
+        look: bool,
+    ) -> Result<Arc<Link>, CallError> {
         let roster = &self.inner.roster;
+        if !look
+            && let Some(link) = roster.standing(gateway).link
+            && link.takes_calls()
+        {
+            return Ok(link);
+        }
         let deadline = Instant::now() + REPLACEMENT;
         let mut changes = roster.changes();
         loop {
@@ -189,31 +198,11 @@ impl Fleet {
 
     /// May a new call go through this link? Asks the repository: another server may have changed the answer.
     pub(super) async fn may_call(&self, link: &Link) -> Result<MayCall, RepositoryError> {
-        let (gateway_id, scope, key) = (link.gateway_id(), link.scope, link.info().key_id);
-        let closed = link.session().is_closed();
-        let looked = self
-            .inner
-            .repository
-            .gateways()
-            .look(gateway_id, move |registration, keys| {
-                match registration.standing {
-                    Standing::Revoked => MayCall::No(REVOKED),
-                    Standing::Evicted => MayCall::No(EVICTED),
-                    Standing::Admitted
-                        if !closed && registration.may_call(gateway_id, scope, key, keys) =>
-                    {
-                        MayCall::Yes
-                    }
-                    Standing::Admitted => MayCall::ThroughSuccessor,
-                }
-            })
-            .await;
-        match looked {
-            Err(RepositoryError::NotFound { .. }) => Ok(MayCall::No(
-                "it was registered anew, and has not enrolled again yet",
-            )),
-            other => other,
-        }
+        let may = Credentials::of(link).look(&self.inner.repository).await?;
+        Ok(match may {
+            MayCall::Yes if !link.takes_calls() => MayCall::ThroughSuccessor,
+            may => may,
+        })
     }
 
     async fn not_connected(&self, gateway: &str) -> Result<CallError, RepositoryError> {
@@ -256,24 +245,75 @@ pub enum Attempt {
     Unsent(String),
 }
 
-/// Whether a call may go through a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MayCall {
-    Yes,
-    /// Not through this one: through the link that takes its place.
-    ThroughSuccessor,
-    /// Through none, for this reason.
-    No(&'static str),
-}
-
-/// What a status leaves to know of its call.
-enum Known {
+/// What an answer, or none, leaves to know of its call.
+pub(super) enum Known {
+    /// An outcome, where it is one.
+    Ended(Option<Outcome>),
+    /// Nothing was sent, and another link may take it.
+    ThroughAnother,
     Unsent(String),
     NothingBegun(Failure),
     Nothing(String),
 }
 
-fn what_is_known(gateway: &str, status: &Status) -> Known {
+/// What is known of a call that came to another end than an answer.
+pub(super) fn known(
+    gateway: &str,
+    answer: Answer,
+    refusal: Option<Status>,
+    wait: Duration,
+) -> Known {
+    match answer {
+        Answer::Item(_) | Answer::End(_) => Known::Ended(None),
+        Answer::Refused(Refusal { kind, message }) => Known::NothingBegun(Failure {
+            kind,
+            message: printable(&message),
+        }),
+        Answer::Unsent(Unsent::Draining | Unsent::HeldBack) => Known::ThroughAnother,
+        Answer::Unsent(Unsent::Lost) => Known::Unsent(format!(
+            "the link to gateway `{gateway}` was lost before the call was sent"
+        )),
+        Answer::Expired { sent: false } => Known::Unsent(format!(
+            "gateway `{gateway}` took no call within {} s: nothing was sent",
+            wait.as_secs()
+        )),
+        Answer::Expired { sent: true } => Known::Nothing(format!(
+            "gateway `{gateway}` did not answer within {} s: look at the resource before the call is made again",
+            wait.as_secs()
+        )),
+        Answer::Lost => match refusal {
+            Some(status) => refused(gateway, &status),
+            None => lost(gateway),
+        },
+    }
+}
+
+/// What is known of a call that no link took.
+pub(super) fn not_submitted(error: NotSubmitted) -> Known {
+    match error {
+        NotSubmitted::TooLong => Known::NothingBegun(Failure {
+            kind: FailureKind::Invalid as i32,
+            message: error.to_string(),
+        }),
+        NotSubmitted::Closed => Known::ThroughAnother,
+    }
+}
+
+/// What is said where no link took a call.
+pub(super) fn no_link(gateway: &str) -> String {
+    format!(
+        "no link to gateway `{gateway}` took the call, though several came up: nothing was sent, try again"
+    )
+}
+
+fn lost(gateway: &str) -> Known {
+    Known::Nothing(format!(
+        "the link to gateway `{gateway}` was lost after the call was sent: look at the resource before the call is made again"
+    ))
+}
+
+/// The gateway did not take the stream of calls.
+fn refused(gateway: &str, status: &Status) -> Known {
     let failure = |kind, message: String| {
         Known::NothingBegun(Failure {
             kind: kind as i32,
@@ -290,9 +330,7 @@ fn what_is_known(gateway: &str, status: &Status) -> Known {
                 "the link to gateway `{gateway}` was lost before the call was sent"
             ))
         } else {
-            Known::Nothing(format!(
-                "the link to gateway `{gateway}` was lost after the call was sent: look at the resource before the call is made again"
-            ))
+            lost(gateway)
         };
     }
     let said = printable(status.message());
@@ -307,25 +345,11 @@ fn what_is_known(gateway: &str, status: &Status) -> Known {
     }
 }
 
-fn patience(call: &Call) -> Duration {
+/// How long the server waits for an answer.
+pub(super) fn patience(call: &Call) -> Duration {
     match call.timeout_ms {
         0 => LONGEST,
         millis => Duration::from_millis(millis.into()) + GRACE,
-    }
-}
-
-/// An outcome has to say something, and about this call.
-fn checked(mut outcome: Outcome, call_id: String, mut answers: CallSecrets) -> Outcome {
-    if outcome.result.is_some()
-        && outcome.call_id == call_id
-        && open_answer(&mut answers, outcome.secrets_mut()).is_ok()
-    {
-        outcome
-    } else {
-        indeterminate(
-            call_id,
-            "the gateway's answer is not about this call, says nothing, or holds a secret that was not sealed for this server: look at the resource before the call is made again, and at the versions on both sides".to_owned(),
-        )
     }
 }
 
@@ -343,90 +367,5 @@ fn indeterminate(call_id: String, message: String) -> Outcome {
     Outcome {
         call_id,
         result: Some(outcome::Result::Indeterminate(Indeterminate { message })),
-    }
-}
-
-fn failed_end(kind: FailureKind, message: String) -> SearchItem {
-    SearchItem {
-        kind: Some(search_item::Kind::End(SearchEnd {
-            next_cookie: Vec::new(),
-            failure: Some(Failure {
-                kind: kind as i32,
-                message,
-            }),
-        })),
-    }
-}
-
-/// A search on its way.
-struct Search {
-    gateway: String,
-    answers: CallSecrets,
-    /// Between two items.
-    wait: Duration,
-    state: SearchState,
-}
-
-enum SearchState {
-    Start(Arc<Link>, Box<Call>),
-    /// Holds the link, which therefore stays open.
-    Running(Arc<Link>, Box<tonic::Streaming<SearchItem>>),
-    Ended,
-}
-
-impl Search {
-    async fn next(mut self) -> Option<(SearchItem, Self)> {
-        let (link, mut items) = match std::mem::replace(&mut self.state, SearchState::Ended) {
-            SearchState::Ended => return None,
-            SearchState::Running(link, items) => (link, items),
-            SearchState::Start(link, call) => {
-                let answer = async { link.provisioning().search(*call).await };
-                match timeout(self.wait, answer).await {
-                    Ok(Ok(response)) => (link, Box::new(response.into_inner())),
-                    Ok(Err(status)) => return Some(self.broken(&status)),
-                    Err(_) => return Some(self.too_slow()),
-                }
-            }
-        };
-        match timeout(self.wait, items.next()).await {
-            Ok(Some(Ok(mut item))) => {
-                if open_answer(&mut self.answers, item.secrets_mut()).is_err() {
-                    return Some(
-                        self.incomplete("it gave a secret that was not sealed for this server"),
-                    );
-                }
-                if !matches!(item.kind, Some(search_item::Kind::End(_))) {
-                    self.state = SearchState::Running(link, items);
-                }
-                Some((item, self))
-            }
-            Ok(Some(Err(status))) => Some(self.broken(&status)),
-            Ok(None) => Some(self.incomplete("it ended without saying so")),
-            Err(_) => Some(self.too_slow()),
-        }
-    }
-
-    fn broken(self, status: &Status) -> (SearchItem, Self) {
-        match what_is_known(&self.gateway, status) {
-            Known::NothingBegun(failure) => {
-                let kind = FailureKind::try_from(failure.kind).unwrap_or(FailureKind::Internal);
-                (failed_end(kind, failure.message), self)
-            }
-            Known::Unsent(message) => (failed_end(FailureKind::Unavailable, message), self),
-            Known::Nothing(_) => self.incomplete("the link was lost"),
-        }
-    }
-
-    fn too_slow(self) -> (SearchItem, Self) {
-        let reason = format!("nothing came for {} s", self.wait.as_secs());
-        self.incomplete(&reason)
-    }
-
-    fn incomplete(self, reason: &str) -> (SearchItem, Self) {
-        let message = format!(
-            "the search through gateway `{}` is incomplete ({reason}): search again",
-            self.gateway
-        );
-        (failed_end(FailureKind::Unavailable, message), self)
     }
 }

@@ -17,7 +17,7 @@ use portcullis_common::stream::{self, ChannelError};
 use portcullis_proto::gateway::v1::{EnrolRequest, InstallRequest};
 use tokio::net::TcpStream;
 
-use super::calls::MayCall;
+use super::gate::MayCall;
 use super::link::{Link, Origin};
 use super::{Fleet, keep_alive, printable};
 use crate::clock;

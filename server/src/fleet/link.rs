@@ -3,6 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use portcullis_common::calls::NotSubmitted;
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{Scope, UnixMillis};
 use portcullis_common::stream::{SealedStream, Session, SessionInfo};
@@ -12,12 +14,13 @@ use portcullis_proto::gateway::v1::{DescribeRequest, DescribeResponse};
 use tokio::net::TcpStream;
 
 use super::LinkStatus;
+use super::call_stream::{CallStream, Parts, UnderWay};
+use super::gate::{Credentials, Gate};
 use super::transport::{self, KeepAlive, Requests};
+use crate::repository::Repository;
 
 /// The name by which requests go: the gateway knows who asks by the session alone.
 const ORIGIN: &str = "http://gateway.portcullis";
-/// Largest message taken from a gateway, in bytes.
-const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// How long a replaced link may finish its calls.
 const RETIREMENT: Duration = Duration::from_secs(60);
 
@@ -32,6 +35,7 @@ pub(super) struct Link {
     pub(super) dialled_out: bool,
     session: Arc<Session>,
     requests: Requests,
+    calls: CallStream,
     description: OnceLock<DescribeResponse>,
 }
 
@@ -61,6 +65,7 @@ impl Link {
             dialled_out: origin.dialled_out,
             session,
             requests,
+            calls: CallStream::new(),
             description: OnceLock::new(),
         })
     }
@@ -81,9 +86,27 @@ impl Link {
         ControlClient::with_origin(self.requests.clone(), http::Uri::from_static(ORIGIN))
     }
 
-    pub(super) fn provisioning(&self) -> ProvisioningClient<Requests> {
-        ProvisioningClient::with_origin(self.requests.clone(), http::Uri::from_static(ORIGIN))
-            .max_decoding_message_size(MAX_MESSAGE)
+    /// Submits an encoded call that is given up after `wait`.
+    pub(super) fn submit(
+        &self,
+        call: Bytes,
+        wait: Duration,
+        repository: &Repository,
+    ) -> Result<UnderWay, NotSubmitted> {
+        self.calls.submit(call, wait, || Parts {
+            gateway: self.gateway.clone(),
+            session: Arc::clone(&self.session),
+            client: ProvisioningClient::with_origin(
+                self.requests.clone(),
+                http::Uri::from_static(ORIGIN),
+            ),
+            gate: Gate::new(repository.clone(), Credentials::of(self)),
+        })
+    }
+
+    /// Does it take new calls, as far as can be told without asking the repository?
+    pub(super) fn takes_calls(&self) -> bool {
+        !self.session.is_closed() && self.calls.takes_calls()
     }
 
     pub(super) fn status(&self) -> LinkStatus {

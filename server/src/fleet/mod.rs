@@ -3,15 +3,18 @@
 //! [`Fleet::start`] brings up what the roster holds and from then on follows [`Fleet::wake`]. Calls go through
 //! [`Fleet::execute`] and [`Fleet::search`]; nothing is ever sent twice.
 
+mod call_stream;
 mod calls;
 mod dial;
 mod dial_out;
 mod establish;
+mod gate;
 mod link;
 mod pace;
 mod progress;
 mod push;
 mod roster;
+mod search;
 mod secrets;
 mod standings;
 mod status;

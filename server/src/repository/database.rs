@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ struct Shared {
     path: PathBuf,
     writer: mpsc::Sender<Job>,
     reader: mpsc::Sender<Job>,
+    /// Asks for [`Database::state`] and nothing else.
+    observer: Mutex<Option<Connection>>,
 }
 
 impl Database {
@@ -105,8 +107,27 @@ impl Database {
         Tasks::new(self)
     }
 
+    /// A number that is another one after every commit, of whichever program; `None`: it cannot be told. Does not wait for
+    /// the disk: the answer lies in memory that is shared by all who have the file open.
+    pub fn state(&self) -> Option<i64> {
+        let observer = &self.shared.observer;
+        let observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = observer
+            .as_ref()?
+            .prepare_cached("PRAGMA data_version")
+            .ok()?;
+        asked.query_row([], |row| row.get(0)).ok()
+    }
+
     /// Closes the file when the work begun is done; what is asked afterwards fails with [`RepositoryError::Closed`].
     pub async fn close(&self) {
+        let observer = &self.shared.observer;
+        drop(
+            observer
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         for jobs in [&self.shared.reader, &self.shared.writer] {
             let (done, closed) = oneshot::channel();
             if jobs.send(Job::Close(done)).is_ok() {
@@ -166,11 +187,20 @@ impl Database {
         })
         .await?;
         let reader = worker("repository-read", path.clone(), None, |_| Ok(())).await?;
+        let opened = path.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let connection = connect(&opened)?;
+            // Whoever asks does not wait.
+            connection.busy_timeout(Duration::ZERO)?;
+            Ok::<_, RepositoryError>(connection)
+        });
+        let observer = opened.await.map_err(|_| RepositoryError::Closed)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path,
                 writer,
                 reader,
+                observer: Mutex::new(Some(observer?)),
             }),
         })
     }

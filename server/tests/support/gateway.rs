@@ -1,29 +1,33 @@
 //! A gateway in this process: the real channel, record and rules, with connectors that only answer.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+use portcullis_common::calls::{Answering, Event, Frame};
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{CallPlace, Preamble, ResponderConfig, Way};
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, HeldKey, RunId, UnixMillis};
 use portcullis_common::stream::{self, ChannelLimits, SealedStream, Session};
+use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, ProvisioningServer};
 use portcullis_proto::gateway::v1::{
-    Attribute, Call, DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse,
-    InstallRequest, InstallResponse, Object, Outcome, PingRequest, PingResponse, RunResult,
-    SearchEnd, SearchItem, Secret, Value, done, outcome, search_item, value,
+    Attribute, Call, CallFrame, CallFrames, DescribeRequest, DescribeResponse, Done, EnrolRequest,
+    EnrolResponse, InstallRequest, InstallResponse, Object, Outcome, PingRequest, PingResponse,
+    RunResult, SearchEnd, SearchItem, Secret, Value, done, outcome, search_item, value,
 };
 use portcullis_server::clock;
+use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio_stream::{Stream, StreamExt};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 /// Names of connectors, and what they do with a call.
 pub(crate) const ANSWERS: &str = "answers";
@@ -320,13 +324,63 @@ impl Services {
 
 #[tonic::async_trait]
 impl Provisioning for Services {
-    type SearchStream = Pin<Box<dyn Stream<Item = Result<SearchItem, Status>> + Send>>;
+    type CallsStream = ReceiverStream<Result<CallFrames, Status>>;
 
-    async fn execute(&self, request: Request<Call>) -> Result<Response<Outcome>, Status> {
-        let call = request.into_inner();
+    async fn calls(
+        &self,
+        request: Request<Streaming<CallFrames>>,
+    ) -> Result<Response<Self::CallsStream>, Status> {
+        let (frames, answers) = mpsc::channel(16);
+        tokio::spawn(self.clone().answer(request.into_inner(), frames));
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+impl Services {
+    /// Serves the stream of calls until the server ends it.
+    async fn answer(
+        self,
+        mut input: Streaming<CallFrames>,
+        output: mpsc::Sender<Result<CallFrames, Status>>,
+    ) {
+        let mut answering = Answering::<()>::default();
+        let mut running = JoinSet::new();
+        loop {
+            tokio::select! {
+                frames = input.next() => {
+                    let Some(Ok(frames)) = frames else {
+                        return;
+                    };
+                    for frame in frames.frames {
+                        let event = answering.handle(Frame::try_from(frame).unwrap()).unwrap();
+                        let Some(Event::Call(number, call)) = event else {
+                            continue;
+                        };
+                        let call = Call::decode(call).unwrap();
+                        if matches!(call.verb, Some(Verb::Search(_))) || call.call_id == "s" {
+                            self.search(&call, number, &mut answering);
+                        } else {
+                            let services = self.clone();
+                            running.spawn(async move { (number, services.execute(call).await) });
+                        }
+                    }
+                }
+                Some(Ok((number, outcome))) = running.join_next() => {
+                    answering.end(number, outcome.encode_to_vec().into());
+                }
+            }
+            let mut frames = Vec::new();
+            answering.take(|frame| frames.push(CallFrame::from(frame)));
+            if !frames.is_empty() && output.send(Ok(CallFrames { frames })).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn execute(&self, call: Call) -> Outcome {
         self.gateway.state.calls.fetch_add(1, Ordering::SeqCst);
         match call.connector.as_str() {
-            GIVES_BACK | GIVES_BACK_PLAIN => return Ok(Response::new(self.given_back(call))),
+            GIVES_BACK | GIVES_BACK_PLAIN => return self.given_back(call),
             WAITS => {
                 self.gateway.state.begun.notify_one();
                 self.gateway.state.release.notified().await;
@@ -334,30 +388,32 @@ impl Provisioning for Services {
             CUTS => self.session.close(),
             _ => {}
         }
-        Ok(Response::new(Outcome {
+        Outcome {
             call_id: call.call_id,
             result: Some(outcome::Result::Done(Done {
                 detail: Some(done::Detail::Report("ready".to_owned())),
             })),
-        }))
+        }
     }
 
-    async fn search(&self, request: Request<Call>) -> Result<Response<Self::SearchStream>, Status> {
-        let cuts = request.into_inner().connector == CUTS;
-        let session = Arc::clone(&self.session);
-        let items = (0..4).map(move |number| {
-            if number == 2 && cuts {
-                session.close();
+    fn search(&self, call: &Call, number: u64, answering: &mut Answering<()>) {
+        for item in 0..3 {
+            if item == 2 && call.connector == CUTS {
+                self.session.close();
+                return;
             }
-            let kind = match number {
-                3 => search_item::Kind::End(SearchEnd::default()),
-                _ => search_item::Kind::Object(Object {
-                    name: format!("object {number}"),
-                    ..Object::default()
-                }),
+            let object = Object {
+                name: format!("object {item}"),
+                ..Object::default()
             };
-            Ok(SearchItem { kind: Some(kind) })
-        });
-        Ok(Response::new(Box::pin(tokio_stream::iter(items))))
+            let item = search_item(search_item::Kind::Object(object));
+            answering.item(number, item);
+        }
+        let end = search_item::Kind::End(SearchEnd::default());
+        answering.end(number, search_item(end));
     }
+}
+
+fn search_item(kind: search_item::Kind) -> Bytes {
+    SearchItem { kind: Some(kind) }.encode_to_vec().into()
 }

@@ -141,7 +141,7 @@ async fn nothing_of_a_call_shows_on_the_wire() {
             "record",
             "journal",
             "portcullis.gateway",
-            "Execute",
+            "Provisioning",
             "PRI * HTTP",
             "grpc",
             &token,

@@ -1,0 +1,281 @@
+//! The gateway's side: takes calls, and gives each exactly one end.
+
+use bytes::Bytes;
+
+use super::flow::{Budget, Calls, Flow};
+use super::frame::{Frame, Kind, Refusal, Violation};
+use super::incoming::{Incoming, Progress, Whole};
+use super::outgoing::{MessageKind, Outgoing, Sender};
+use super::{
+    ANSWER_CREDIT, ANSWER_QUEUE, BATCH, CALL_BUDGET, CALL_CREDIT, MAX_ANSWER, MAX_CALL, MAX_CALLS,
+};
+
+/// The gateway's side of one stream. `T` is what carries out a call.
+///
+/// A call that came as [`Event::Call`] is answered by [`item`](Self::item), as often as there are items, and then by
+/// [`end`](Self::end) or [`refuse`](Self::refuse); after [`Event::Cancelled`] answers to it are ignored.
+#[derive(Debug)]
+pub struct Answering<T> {
+    calls: Calls<Call<T>>,
+    sender: Sender,
+    budget: Budget,
+    /// The greatest number that was opened.
+    last: u64,
+    draining: bool,
+    /// Calls that have room for items again.
+    roomy: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct Call<T> {
+    work: T,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    /// It came whole.
+    whole: bool,
+    /// Its search waits until items were sent.
+    full: bool,
+    ended: bool,
+}
+
+/// What came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<T> {
+    /// A whole call.
+    Call(u64, Bytes),
+    /// Nobody waits for this call any more: what carries it out.
+    Cancelled(u64, T),
+}
+
+impl<T> Default for Answering<T> {
+    fn default() -> Self {
+        Self {
+            calls: Calls::default(),
+            sender: Sender::default(),
+            budget: Budget::new(CALL_BUDGET),
+            last: 0,
+            draining: false,
+            roomy: Vec::new(),
+        }
+    }
+}
+
+impl<T: Default> Answering<T> {
+    /// A frame came.
+    ///
+    /// # Errors
+    /// [`Violation`]: the server broke the rules, and the stream is to end.
+    pub fn handle(&mut self, frame: Frame) -> Result<Option<Event<T>>, Violation> {
+        let Frame { call: number, kind } = frame;
+        match kind {
+            Kind::Open(begin) => {
+                if number <= self.last {
+                    return Err(Violation::NumberReused(number));
+                }
+                self.last = number;
+                if self.draining {
+                    return Ok(None);
+                }
+                if self.calls.len() >= MAX_CALLS {
+                    return Err(Violation::TooManyCalls);
+                }
+                let mut incoming = Incoming::new(CALL_CREDIT);
+                let progress = incoming.begin(number, MessageKind::Call, begin, MAX_CALL)?;
+                let call = Call {
+                    work: T::default(),
+                    outgoing: Outgoing::new(ANSWER_CREDIT),
+                    incoming,
+                    whole: false,
+                    full: false,
+                    ended: false,
+                };
+                self.calls.insert(number, call);
+                Ok(self.progress(number, progress))
+            }
+            Kind::Part(data) => match self.known(number)? {
+                None => Ok(None),
+                Some(call) if call.whole => Err(Violation::Parts(number)),
+                Some(call) => {
+                    let progress = call.incoming.part(number, &data)?;
+                    Ok(self.progress(number, progress))
+                }
+            },
+            Kind::Credit(bytes) => {
+                if let Some(call) = self.known(number)? {
+                    call.outgoing.add_credit(number, bytes)?;
+                    self.schedule(number);
+                }
+                Ok(None)
+            }
+            Kind::Cancel => {
+                if self.known(number)?.is_none() {
+                    return Ok(None);
+                }
+                let call = self.remove(number);
+                self.sender.control(number, Kind::Cancelled);
+                Ok(call.map(|call| Event::Cancelled(number, call.work)))
+            }
+            Kind::Item(_) | Kind::End(_) | Kind::Cancelled | Kind::Refused(_) | Kind::Drain => {
+                Err(Violation::UnknownKind)
+            }
+        }
+    }
+
+    /// Keeps what carries out a call with it.
+    pub fn set_work(&mut self, number: u64, work: T) {
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.work = work;
+        }
+    }
+
+    /// An item found by a search. True: there is room for another; false: [`Self::take_roomy`] tells when there is.
+    pub fn item(&mut self, number: u64, item: Bytes) -> bool {
+        let Some(call) = self.calls.get_mut(&number).filter(|call| !call.ended) else {
+            return true;
+        };
+        call.outgoing.push(MessageKind::Item, item);
+        call.full = call.outgoing.queued() >= ANSWER_QUEUE;
+        let room = !call.full;
+        self.schedule(number);
+        room
+    }
+
+    /// The last answer to a call, of at most [`MAX_ANSWER`] bytes.
+    pub fn end(&mut self, number: u64, end: Bytes) {
+        let Some(call) = self.calls.get_mut(&number).filter(|call| !call.ended) else {
+            return;
+        };
+        debug_assert!(end.len() <= MAX_ANSWER as usize);
+        call.ended = true;
+        call.outgoing.push(MessageKind::End, end);
+        self.schedule(number);
+    }
+
+    /// Nothing of the call was begun.
+    pub fn refuse(&mut self, number: u64, refusal: Refusal) {
+        if self.remove(number).is_some() {
+            let refusal = Box::new(refusal);
+            self.sender.control(number, Kind::Refused(refusal));
+        }
+    }
+
+    /// Begins no call from now on but those that were opened.
+    pub fn drain(&mut self) {
+        if !std::mem::replace(&mut self.draining, true) {
+            self.sender.control(self.last, Kind::Drain);
+        }
+    }
+
+    /// Drained, with nothing left to send: the stream may end.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.calls.is_empty() && !self.sender.has_frames()
+    }
+
+    /// Calls under way.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// No call is under way.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// The searches that have room for items again.
+    pub fn take_roomy(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.roomy)
+    }
+
+    /// Takes one batch of frames, which are then as good as sent.
+    pub fn take(&mut self, mut out: impl FnMut(Frame)) {
+        let mut size = 0;
+        while size < BATCH {
+            let Some((len, taken)) = self.sender.next(&mut self.calls, &mut out) else {
+                return;
+            };
+            size += len;
+            let Some(taken) = taken else {
+                continue;
+            };
+            if taken.ended {
+                self.calls.remove(&taken.call);
+            } else if let Some(call) = self.calls.get_mut(&taken.call)
+                && call.full
+                && call.outgoing.queued() < ANSWER_QUEUE / 2
+            {
+                call.full = false;
+                self.roomy.push(taken.call);
+            }
+        }
+    }
+
+    /// The call, where it is under way; `None` where it has ended, which the server may not know yet.
+    fn known(&mut self, number: u64) -> Result<Option<&mut Call<T>>, Violation> {
+        if number > self.last {
+            return Err(Violation::UnknownCall(number));
+        }
+        Ok(self.calls.get_mut(&number))
+    }
+
+    fn progress(&mut self, number: u64, progress: Progress) -> Option<Event<T>> {
+        let call = self.calls.get_mut(&number)?;
+        match progress {
+            Progress::Whole(Whole { data, cost, .. }) => {
+                call.whole = true;
+                if cost.room > 0 {
+                    self.budget.release(cost.room);
+                    self.budget.grant(&mut self.calls, &mut self.sender);
+                }
+                Some(Event::Call(number, data))
+            }
+            Progress::More { credit } => {
+                if credit > 0 {
+                    self.sender.control(number, Kind::Credit(credit));
+                }
+                if call.incoming.ask_room() {
+                    self.budget.ask(number);
+                    self.budget.grant(&mut self.calls, &mut self.sender);
+                }
+                None
+            }
+        }
+    }
+
+    fn schedule(&mut self, number: u64) {
+        if let Some(call) = self.calls.get_mut(&number) {
+            self.sender.schedule(number, &mut call.outgoing);
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Call<T>> {
+        let mut call = self.calls.remove(&number)?;
+        self.sender.forget(number, &mut call.outgoing);
+        let waits = call.incoming.room_asked().is_some();
+        let room = call.incoming.discard();
+        if waits {
+            self.budget.forget(number);
+        }
+        if room > 0 || waits {
+            self.budget.release(room);
+            self.budget.grant(&mut self.calls, &mut self.sender);
+        }
+        Some(call)
+    }
+
+    /// Bytes of calls and answers that it holds, and room that is not given away.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, u32) {
+        let of = |call: &Call<T>| call.incoming.held() + call.outgoing.queued();
+        (self.calls.values().map(of).sum(), self.budget.left())
+    }
+}
+
+impl<T> Flow for Call<T> {
+    fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+}

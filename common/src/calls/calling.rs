@@ -1,0 +1,529 @@
+//! The server's side: submits calls, and gets exactly one end for each.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::flow::{Budget, Calls, Flow};
+use super::frame::{Begin, Frame, Kind, Refusal, Violation};
+use super::incoming::{Cost, Incoming, Progress, Whole};
+use super::outgoing::{MessageKind, Outgoing, Sender};
+use super::{ANSWER_BUDGET, ANSWER_CREDIT, BATCH, CALL_CREDIT, MAX_ANSWER, MAX_CALL, MAX_CALLS};
+
+/// The server's side of one stream. `T` is what waits for a call.
+///
+/// Whoever submitted a call asks [`next`](Self::next) until it gives an answer other than [`Answer::Item`], or cancels it.
+#[derive(Debug)]
+pub struct Calling<T> {
+    calls: Calls<Call<T>>,
+    sender: Sender,
+    budget: Budget,
+    /// Submitted, and more than the gateway takes at once.
+    waiting: VecDeque<u64>,
+    /// Calls that have their turn and of which no byte was taken.
+    unsent: usize,
+    /// Calls that have their turn or were sent, and that the gateway has not ended.
+    open: usize,
+    last: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Draining,
+    Closed,
+}
+
+#[derive(Debug)]
+struct Call<T> {
+    tag: T,
+    phase: Phase,
+    cancelled: bool,
+    /// Its reader waits for the next message.
+    wanted: bool,
+    deadline: u64,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    items: VecDeque<(Bytes, Cost)>,
+    end: Option<Answer>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The gateway takes no more calls now.
+    Waiting,
+    /// It has its turn, and no byte of it was taken.
+    Scheduled,
+    /// A byte of it was taken.
+    Sent,
+    /// It came to its end, which was not read yet.
+    Ended,
+}
+
+/// What came of a call. All but items are its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// One item of a search; another answer follows.
+    Item(Bytes),
+    /// The last answer.
+    End(Bytes),
+    /// The gateway began nothing.
+    Refused(Refusal),
+    /// No byte of it was sent, or none that the gateway will act upon.
+    Unsent(Unsent),
+    /// Sent, and the stream was lost.
+    Lost,
+    /// Its time was over; true: a byte of it was sent.
+    Expired {
+        /// Whether nobody knows what became of it.
+        sent: bool,
+    },
+}
+
+/// Why a call was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The stream was lost before.
+    Lost,
+    /// The gateway takes no new calls through this stream.
+    Draining,
+    /// [`Calling::hold_back`].
+    HeldBack,
+}
+
+/// Why a call was not submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSubmitted {
+    /// It is longer than [`MAX_CALL`].
+    #[error("a call has at most {MAX_CALL} bytes, and this one has more")]
+    TooLong,
+    /// The stream takes no new calls: another link has to.
+    #[error("the link takes no new calls")]
+    Closed,
+}
+
+impl<T> Default for Calling<T> {
+    fn default() -> Self {
+        Self {
+            calls: Calls::default(),
+            sender: Sender::default(),
+            budget: Budget::new(ANSWER_BUDGET),
+            waiting: VecDeque::new(),
+            unsent: 0,
+            open: 0,
+            last: 0,
+            state: State::Open,
+        }
+    }
+}
+
+impl<T: Default> Calling<T> {
+    /// Submits an encoded call, which is given up at `deadline` (of whatever clock [`Self::expire`] is given): its number.
+    ///
+    /// # Errors
+    /// [`NotSubmitted`].
+    pub fn submit(&mut self, call: Bytes, deadline: u64) -> Result<u64, NotSubmitted> {
+        if call.len() > MAX_CALL as usize {
+            return Err(NotSubmitted::TooLong);
+        }
+        if self.state != State::Open {
+            return Err(NotSubmitted::Closed);
+        }
+        self.last += 1;
+        let number = self.last;
+        let mut outgoing = Outgoing::new(CALL_CREDIT);
+        outgoing.push(MessageKind::Call, call);
+        let call = Call {
+            tag: T::default(),
+            phase: Phase::Waiting,
+            cancelled: false,
+            wanted: true,
+            deadline,
+            outgoing,
+            incoming: Incoming::new(ANSWER_CREDIT),
+            items: VecDeque::new(),
+            end: None,
+        };
+        self.calls.insert(number, call);
+        self.waiting.push_back(number);
+        self.admit();
+        Ok(number)
+    }
+
+    /// The next answer to a call. `None`: there is none yet; `tag` is given back when there is.
+    pub fn next(&mut self, number: u64, tag: impl FnOnce(&mut T)) -> Option<Answer> {
+        let call = self.calls.get_mut(&number)?;
+        if let Some((item, cost)) = call.items.pop_front() {
+            if call.phase == Phase::Sent {
+                let credit = call.incoming.read(cost);
+                if credit > 0 {
+                    self.sender.control(number, Kind::Credit(credit));
+                }
+            }
+            self.release(cost.room);
+            return Some(Answer::Item(item));
+        }
+        if let Some(end) = call.end.take() {
+            if call.phase == Phase::Ended {
+                self.calls.remove(&number);
+            }
+            return Some(end);
+        }
+        tag(&mut call.tag);
+        call.wanted = true;
+        if call.incoming.ask_room() {
+            self.budget.ask(number);
+            self.budget.grant(&mut self.calls, &mut self.sender);
+        }
+        None
+    }
+
+    /// Gives a call another deadline.
+    pub fn extend(&mut self, number: u64, deadline: u64) {
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.deadline = deadline;
+        }
+    }
+
+    /// Nobody waits for this call any more. One of which nothing was sent is certainly not carried out.
+    pub fn cancel(&mut self, number: u64) {
+        let Some(call) = self.calls.get_mut(&number) else {
+            return;
+        };
+        call.tag = T::default();
+        call.end = None;
+        match call.phase {
+            Phase::Waiting | Phase::Scheduled | Phase::Ended => self.remove(number),
+            Phase::Sent => self.cancel_sent(number),
+        }
+    }
+
+    /// Gives up the calls whose deadline is not after `now`, where the gateway and not their reader is late: the tags of
+    /// those who wait for them.
+    pub fn expire(&mut self, now: u64) -> Vec<T> {
+        let due = |call: &Call<T>| {
+            call.wanted && call.deadline <= now && !call.cancelled && call.phase != Phase::Ended
+        };
+        let numbers: Vec<_> = self
+            .calls
+            .iter()
+            .filter_map(|(number, call)| due(call).then_some(*number))
+            .collect();
+        let mut tags = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let sent = self.is_sent(number);
+            if sent {
+                self.cancel_sent(number);
+            } else {
+                self.unqueue(number);
+            }
+            if let Some(call) = self.calls.get_mut(&number) {
+                if !sent {
+                    call.phase = Phase::Ended;
+                }
+                call.end = Some(Answer::Expired { sent });
+                tags.push(std::mem::take(&mut call.tag));
+            }
+        }
+        self.admit();
+        tags
+    }
+
+    /// A frame came: the tags of those who wait for it go to `woken`.
+    ///
+    /// # Errors
+    /// [`Violation`]: the gateway broke the rules, and the stream is to end.
+    pub fn handle(&mut self, frame: Frame, woken: &mut Vec<T>) -> Result<(), Violation> {
+        let Frame { call: number, kind } = frame;
+        if kind == Kind::Drain {
+            woken.append(&mut self.drain(number));
+            return Ok(());
+        }
+        let call = match self.calls.get_mut(&number) {
+            Some(call) if call.phase == Phase::Sent => call,
+            _ => return Err(Violation::UnknownCall(number)),
+        };
+        let progress = match kind {
+            Kind::Item(begin) => begin_message(call, number, MessageKind::Item, begin)?,
+            Kind::End(begin) => begin_message(call, number, MessageKind::End, begin)?,
+            Kind::Part(data) => call.incoming.part(number, &data)?,
+            Kind::Credit(bytes) => {
+                call.outgoing.add_credit(number, bytes)?;
+                self.sender.schedule(number, &mut call.outgoing);
+                return Ok(());
+            }
+            Kind::Refused(refusal) => {
+                woken.extend(self.end(number, Answer::Refused(*refusal)));
+                return Ok(());
+            }
+            Kind::Cancelled if call.cancelled => {
+                self.end(number, Answer::Lost);
+                return Ok(());
+            }
+            Kind::Open(_) | Kind::Cancel | Kind::Cancelled | Kind::Drain => {
+                return Err(Violation::UnknownKind);
+            }
+        };
+        woken.extend(self.progress(number, progress));
+        Ok(())
+    }
+
+    /// No call of which nothing was sent may go: the tags of those who wait for one.
+    pub fn hold_back(&mut self) -> Vec<T> {
+        self.end_all(Unsent::HeldBack, |_, call| call.phase != Phase::Sent)
+    }
+
+    /// The stream is gone: the tags of all who wait.
+    pub fn lost(&mut self) -> Vec<T> {
+        self.state = State::Closed;
+        let tags = self.end_all(Unsent::Lost, |_, _| true);
+        self.sender = Sender::default();
+        tags
+    }
+
+    /// No call will be submitted any more: when what is left was taken, the stream may end.
+    pub const fn close(&mut self) {
+        self.state = State::Closed;
+    }
+
+    /// Was it closed or lost?
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Does it take new calls?
+    pub fn takes_calls(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Is there a call of which nothing was sent, and that may go now?
+    pub const fn has_unsent(&self) -> bool {
+        self.unsent > 0
+    }
+
+    /// Is there something to take?
+    pub fn has_frames(&self) -> bool {
+        self.sender.has_frames()
+    }
+
+    /// Calls under way, and those whose end was not read or came after they were given up.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// No call is under way.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Takes one batch of frames, which are then as good as sent.
+    pub fn take(&mut self, mut out: impl FnMut(Frame)) {
+        let mut size = 0;
+        while size < BATCH {
+            let Some((len, taken)) = self.sender.next(&mut self.calls, &mut out) else {
+                return;
+            };
+            size += len;
+            let call = taken.and_then(|taken| self.calls.get_mut(&taken.call));
+            if let Some(call) = call.filter(|call| call.phase == Phase::Scheduled) {
+                call.phase = Phase::Sent;
+                self.unsent -= 1;
+            }
+        }
+    }
+
+    /// No call beyond `last` was begun, and none will be.
+    fn drain(&mut self, last: u64) -> Vec<T> {
+        if self.state == State::Open {
+            self.state = State::Draining;
+        }
+        self.end_all(Unsent::Draining, |number, call| {
+            call.phase != Phase::Sent || number > last
+        })
+    }
+
+    fn progress(&mut self, number: u64, progress: Progress) -> Option<T> {
+        let call = self.calls.get_mut(&number)?;
+        match progress {
+            Progress::Whole(Whole { kind, data, cost }) if kind == MessageKind::End => {
+                self.release(cost.room);
+                self.end(number, Answer::End(data))
+            }
+            Progress::Whole(_) if call.cancelled => None,
+            Progress::Whole(Whole { data, cost, .. }) => {
+                call.items.push_back((data, cost));
+                call.wanted = false;
+                Some(std::mem::take(&mut call.tag))
+            }
+            Progress::More { credit } => {
+                if credit > 0 && !call.cancelled {
+                    self.sender.control(number, Kind::Credit(credit));
+                }
+                if call.wanted && !call.cancelled && call.incoming.ask_room() {
+                    self.budget.ask(number);
+                    self.budget.grant(&mut self.calls, &mut self.sender);
+                }
+                None
+            }
+        }
+    }
+
+    /// The gateway ended a call that was sent.
+    fn end(&mut self, number: u64, answer: Answer) -> Option<T> {
+        let call = self.calls.get_mut(&number)?;
+        self.open -= 1;
+        self.sender.forget(number, &mut call.outgoing);
+        let waits = call.incoming.room_asked().is_some();
+        let room = call.incoming.discard();
+        let tag = std::mem::take(&mut call.tag);
+        call.phase = Phase::Ended;
+        if call.cancelled {
+            // Its reader may still have to learn that its time was over.
+            if call.end.is_none() {
+                self.calls.remove(&number);
+            }
+        } else {
+            call.end = Some(answer);
+        }
+        self.give_up_room(number, waits, room);
+        self.admit();
+        Some(tag)
+    }
+
+    fn end_all(&mut self, unsent: Unsent, mut which: impl FnMut(u64, &Call<T>) -> bool) -> Vec<T> {
+        let numbers: Vec<_> = self
+            .calls
+            .iter()
+            .filter(|(number, call)| call.phase != Phase::Ended && which(**number, call))
+            .map(|(number, _)| *number)
+            .collect();
+        let mut tags = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let answer = match unsent {
+                Unsent::Lost if self.is_sent(number) => Answer::Lost,
+                _ => Answer::Unsent(unsent),
+            };
+            if self.is_sent(number) {
+                tags.extend(self.end(number, answer));
+            } else {
+                self.unqueue(number);
+                if let Some(call) = self.calls.get_mut(&number) {
+                    call.phase = Phase::Ended;
+                    call.end = Some(answer);
+                    tags.push(std::mem::take(&mut call.tag));
+                }
+            }
+        }
+        tags
+    }
+
+    fn is_sent(&self, number: u64) -> bool {
+        let call = self.calls.get(&number);
+        call.is_some_and(|call| call.phase == Phase::Sent)
+    }
+
+    fn cancel_sent(&mut self, number: u64) {
+        let Some(call) = self.calls.get_mut(&number).filter(|it| !it.cancelled) else {
+            return;
+        };
+        call.cancelled = true;
+        call.outgoing.clear();
+        self.sender.forget(number, &mut call.outgoing);
+        self.sender.control(number, Kind::Cancel);
+        let unread: u32 = call.items.drain(..).map(|(_, cost)| cost.room).sum();
+        let waits = call.incoming.room_asked().is_some();
+        let room = unread + call.incoming.discard();
+        self.give_up_room(number, waits, room);
+    }
+
+    fn remove(&mut self, number: u64) {
+        self.unqueue(number);
+        if let Some(call) = self.calls.remove(&number) {
+            self.release(call.items.iter().map(|(_, cost)| cost.room).sum());
+        }
+        self.admit();
+    }
+
+    /// Takes a call of which nothing was sent out of its queue.
+    fn unqueue(&mut self, number: u64) {
+        let Some(call) = self.calls.get_mut(&number) else {
+            return;
+        };
+        match call.phase {
+            Phase::Waiting => {
+                if let Ok(place) = self.waiting.binary_search(&number) {
+                    self.waiting.remove(place);
+                }
+            }
+            Phase::Scheduled => {
+                self.unsent -= 1;
+                self.open -= 1;
+                self.sender.forget(number, &mut call.outgoing);
+            }
+            Phase::Sent | Phase::Ended => {}
+        }
+        call.outgoing.clear();
+    }
+
+    /// Gives those who waited longest their turn, up to what the gateway takes.
+    fn admit(&mut self) {
+        while self.open < MAX_CALLS
+            && let Some(number) = self.waiting.pop_front()
+        {
+            let Some(call) = self.calls.get_mut(&number) else {
+                continue;
+            };
+            call.phase = Phase::Scheduled;
+            self.open += 1;
+            self.unsent += 1;
+            self.sender.schedule(number, &mut call.outgoing);
+        }
+    }
+
+    fn give_up_room(&mut self, number: u64, waits: bool, room: u32) {
+        if waits {
+            self.budget.forget(number);
+        }
+        if waits || room > 0 {
+            self.budget.release(room);
+            self.budget.grant(&mut self.calls, &mut self.sender);
+        }
+    }
+
+    fn release(&mut self, room: u32) {
+        if room > 0 {
+            self.budget.release(room);
+            self.budget.grant(&mut self.calls, &mut self.sender);
+        }
+    }
+
+    /// Bytes of answers that it holds, and room that is not given away.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, u32) {
+        let of = |call: &Call<T>| {
+            let items: usize = call.items.iter().map(|(item, _)| item.len()).sum();
+            call.incoming.held() + items
+        };
+        (self.calls.values().map(of).sum(), self.budget.left())
+    }
+}
+
+fn begin_message<T>(
+    call: &mut Call<T>,
+    number: u64,
+    kind: MessageKind,
+    begin: Begin,
+) -> Result<Progress, Violation> {
+    call.incoming.begin(number, kind, begin, MAX_ANSWER)
+}
+
+impl<T> Flow for Call<T> {
+    fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+}

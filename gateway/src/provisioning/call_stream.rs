@@ -1,0 +1,293 @@
+//! Drives [`Answering`] over one HTTP/2 stream: its calls are carried out where their frames are read, without a task for
+//! each, and what is ready goes in one batch.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::{AbortHandle, Abortable};
+use futures_util::stream::FuturesUnordered;
+use portcullis_common::calls::{Answering, Event, Frame, MAX_ANSWER, Refusal, Violation};
+use portcullis_common::handshake::{CallSecrets, ExporterSecret, Way};
+use portcullis_proto::gateway::v1 as wire;
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{CallFrame, CallFrames};
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tonic::{Status, Streaming};
+
+use super::secrets;
+use super::{Provisioner, SearchEvent};
+
+/// Batches taken before what is ready is sent.
+const BATCHES: usize = 8;
+
+/// The answers to the calls of one session, which it reads and carries out while it is polled.
+pub struct CallStream {
+    input: Option<Streaming<CallFrames>>,
+    answering: Answering<Option<AbortHandle>>,
+    provisioner: Provisioner,
+    exporter: ExporterSecret,
+    running: FuturesUnordered<Abortable<Step>>,
+    /// Searches that wait until their items were sent.
+    full: HashMap<u64, Search>,
+    drain: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Whatever else came to its end at the same time is in the batch, too.
+    gathered: bool,
+}
+
+type Step = Pin<Box<dyn Future<Output = Stepped> + Send>>;
+
+/// What a step of a call came to.
+enum Stepped {
+    Ended(u64, Bytes),
+    Found(u64, Bytes, Search),
+}
+
+/// A search under way.
+struct Search {
+    events: mpsc::Receiver<SearchEvent>,
+    answers: CallSecrets,
+}
+
+impl CallStream {
+    /// Reads calls from `input`, until that or `drain` and then the last call ends.
+    pub(super) fn new(
+        input: Streaming<CallFrames>,
+        provisioner: Provisioner,
+        exporter: ExporterSecret,
+        drain: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        Self {
+            input: Some(input),
+            answering: Answering::default(),
+            provisioner,
+            exporter,
+            running: FuturesUnordered::new(),
+            full: HashMap::new(),
+            drain: Some(Box::pin(drain)),
+            gathered: false,
+        }
+    }
+
+    /// Takes what came. An error ends the stream, as its end does.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Option<Status>> {
+        for _ in 0..BATCHES {
+            let Some(input) = &mut self.input else {
+                return Err(None);
+            };
+            match Pin::new(input).poll_next(cx) {
+                Poll::Pending => return Ok(()),
+                // Whoever is gone learns nothing any more.
+                Poll::Ready(None | Some(Err(_))) => return Err(None),
+                Poll::Ready(Some(Ok(frames))) => {
+                    for frame in frames.frames {
+                        self.handle(frame, cx).map_err(|violation| {
+                            tracing::warn!(%violation, "the server broke the rules of the stream of calls, which ends");
+                            Some(Status::invalid_argument(violation.to_string()))
+                        })?;
+                    }
+                }
+            }
+        }
+        // There may be more, which nothing else would tell of.
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    fn handle(&mut self, frame: CallFrame, cx: &mut Context<'_>) -> Result<(), Violation> {
+        match self.answering.handle(Frame::try_from(frame)?)? {
+            None => {}
+            Some(Event::Call(number, call)) => self.begin(number, call, cx),
+            Some(Event::Cancelled(number, abort)) => {
+                self.full.remove(&number);
+                if let Some(abort) = abort {
+                    abort.abort();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, number: u64, call: Bytes, cx: &mut Context<'_>) {
+        let refused = |message: &str| Refusal {
+            kind: wire::FailureKind::Invalid.into(),
+            message: message.to_owned(),
+        };
+        let Ok(mut call) = wire::Call::decode(call) else {
+            let message = "the call cannot be read: the server has to be of the same version";
+            self.answering.refuse(number, refused(message));
+            return;
+        };
+        if secrets::open_call(&self.exporter, &mut call).is_err() {
+            let message = "a secret of the call was not sealed for this session: the server has to be of the same version";
+            self.answering.refuse(number, refused(message));
+            return;
+        }
+        if matches!(call.verb, Some(Verb::Search(_))) {
+            let search = Search {
+                answers: CallSecrets::new(&self.exporter, Way::Answer, &call.call_id),
+                events: self.provisioner.search(call),
+            };
+            self.start(number, Box::pin(search.step(number)), cx);
+        } else {
+            let (provisioner, exporter) = (self.provisioner.clone(), self.exporter.clone());
+            let executing = execute(provisioner, exporter, number, call);
+            self.start(number, Box::pin(executing), cx);
+        }
+    }
+
+    /// Many a step is done at once: only what is not is kept.
+    fn start(&mut self, number: u64, mut step: Step, cx: &mut Context<'_>) {
+        if let Poll::Ready(stepped) = step.as_mut().poll(cx) {
+            self.stepped(stepped, cx);
+            return;
+        }
+        let (abort, registration) = AbortHandle::new_pair();
+        self.answering.set_work(number, Some(abort));
+        self.running.push(Abortable::new(step, registration));
+    }
+
+    fn stepped(&mut self, stepped: Stepped, cx: &mut Context<'_>) {
+        match stepped {
+            Stepped::Ended(number, end) => self.answering.end(number, end),
+            Stepped::Found(number, item, search) => {
+                if self.answering.item(number, item) {
+                    self.start(number, Box::pin(search.step(number)), cx);
+                } else {
+                    self.full.insert(number, search);
+                }
+            }
+        }
+    }
+
+    /// Goes on with whatever can. True: something came of it.
+    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut worked = false;
+        while let Poll::Ready(Some(stepped)) = Pin::new(&mut self.running).poll_next(cx) {
+            if let Ok(stepped) = stepped {
+                self.stepped(stepped, cx);
+                worked = true;
+            }
+        }
+        worked
+    }
+
+    fn resume(&mut self, cx: &mut Context<'_>) {
+        for number in self.answering.take_roomy() {
+            if let Some(search) = self.full.remove(&number) {
+                self.start(number, Box::pin(search.step(number)), cx);
+            }
+        }
+    }
+}
+
+impl Stream for CallStream {
+    type Item = Result<CallFrames, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Err(end) = this.read(cx) {
+            this.input = None;
+            return Poll::Ready(end.map(Err));
+        }
+        if this.work(cx) && !this.gathered {
+            this.gathered = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.gathered = false;
+        if let Some(drain) = &mut this.drain
+            && drain.as_mut().poll(cx).is_ready()
+        {
+            this.drain = None;
+            this.answering.drain();
+        }
+        let mut frames = Vec::new();
+        this.answering
+            .take(|frame| frames.push(CallFrame::from(frame)));
+        this.resume(cx);
+        if !frames.is_empty() {
+            Poll::Ready(Some(Ok(CallFrames { frames })))
+        } else if this.answering.is_drained() {
+            this.input = None;
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl fmt::Debug for CallStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallStream")
+            .field("calls", &self.answering.len())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn execute(
+    provisioner: Provisioner,
+    exporter: ExporterSecret,
+    number: u64,
+    call: wire::Call,
+) -> Stepped {
+    let call_id = call.call_id.clone();
+    let mut outcome = provisioner.execute(call).await.into_wire(call_id);
+    secrets::seal_outcome(&exporter, &mut outcome);
+    if outcome.encoded_len() > MAX_ANSWER as usize {
+        let message = "the answer is longer than a server takes: look at the object before you try again, and ask for less of it";
+        outcome.result = Some(wire::outcome::Result::Indeterminate(wire::Indeterminate {
+            message: message.to_owned(),
+        }));
+    }
+    Stepped::Ended(number, outcome.encode_to_vec().into())
+}
+
+impl Search {
+    async fn step(mut self, number: u64) -> Stepped {
+        let event = self.events.recv().await;
+        let is_end = !matches!(event, Some(SearchEvent::Found(_)));
+        let mut item = encode(event);
+        secrets::seal_answer(&mut self.answers, item.secrets_mut());
+        if item.encoded_len() > MAX_ANSWER as usize {
+            let message = "an object is longer than a server takes: ask for fewer attributes";
+            return Stepped::Ended(number, failed(message).encode_to_vec().into());
+        }
+        let item = item.encode_to_vec().into();
+        if is_end {
+            Stepped::Ended(number, item)
+        } else {
+            Stepped::Found(number, item, self)
+        }
+    }
+}
+
+fn encode(event: Option<SearchEvent>) -> wire::SearchItem {
+    use wire::search_item::Kind;
+    let kind = match event {
+        Some(SearchEvent::Found(object)) => Kind::Object((*object).into()),
+        Some(SearchEvent::End(cookie, failure)) => Kind::End(wire::SearchEnd {
+            next_cookie: cookie.as_bytes().to_vec(),
+            failure: failure.map(Into::into),
+        }),
+        None => return failed("the gateway failed while it searched; its log says more"),
+    };
+    wire::SearchItem { kind: Some(kind) }
+}
+
+fn failed(message: &str) -> wire::SearchItem {
+    let failure = wire::Failure {
+        kind: wire::FailureKind::Internal.into(),
+        message: message.to_owned(),
+    };
+    wire::SearchItem {
+        kind: Some(wire::search_item::Kind::End(wire::SearchEnd {
+            next_cookie: Vec::new(),
+            failure: Some(failure),
+        })),
+    }
+}

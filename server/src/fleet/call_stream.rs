@@ -1,0 +1,367 @@
+//! The one stream of calls of a link: drives [`Calling`] over HTTP/2.
+//!
+//! Callers put their calls in and take their answers out under one short lock. The request's body takes what is ready
+//! whenever HTTP/2 asks for more, so that a batch forms by itself; one task reads what comes back.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use portcullis_common::calls::{Answer, Calling, Frame, NotSubmitted};
+use portcullis_common::stream::Session;
+use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
+use portcullis_proto::gateway::v1::{CallFrame, CallFrames};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tonic::Status;
+
+use super::gate::Gate;
+use super::transport::Requests;
+use super::{lock, printable};
+
+/// How often it is looked which calls are out of time.
+const TICK: Duration = Duration::from_secs(1);
+/// Largest message taken from a gateway, in bytes: a batch, and a frame beyond it.
+const MAX_MESSAGE: usize = 256 * 1024;
+
+/// The calls of one link. Dropping it ends the stream.
+#[derive(Debug)]
+pub(super) struct CallStream(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    epoch: Instant,
+    /// A first call came after a time without any.
+    calls_again: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calling: Calling<Option<Waker>>,
+    started: bool,
+    /// Waits until there is something to send.
+    body: Option<Waker>,
+    /// Somebody looks at the deadlines.
+    ticking: bool,
+    /// The gateway's answer, where it refused the stream.
+    refusal: Option<Status>,
+}
+
+impl State {
+    /// The body, where there is something for it.
+    fn body_with_frames(&mut self) -> Option<Waker> {
+        self.calling
+            .has_frames()
+            .then(|| self.body.take())
+            .flatten()
+    }
+}
+
+/// What the stream of calls needs of its link.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) gateway: String,
+    pub(super) session: Arc<Session>,
+    pub(super) client: ProvisioningClient<Requests>,
+    pub(super) gate: Gate,
+}
+
+impl CallStream {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::default(),
+            epoch: Instant::now(),
+            calls_again: Notify::new(),
+        }))
+    }
+
+    /// Submits an encoded call that is given up after `wait`. The first one opens the stream, over `parts`.
+    pub(super) fn submit(
+        &self,
+        call: Bytes,
+        wait: Duration,
+        parts: impl FnOnce() -> Parts,
+    ) -> Result<UnderWay, NotSubmitted> {
+        let deadline = self.0.deadline(wait);
+        let mut state = lock(&self.0.state);
+        let number = state.calling.submit(call, deadline)?;
+        let body = state.body_with_frames();
+        let ticking = std::mem::replace(&mut state.ticking, true);
+        let started = std::mem::replace(&mut state.started, true);
+        drop(state);
+        if !started {
+            tokio::spawn(drive(Arc::clone(&self.0), parts()));
+        }
+        if !ticking {
+            self.0.calls_again.notify_one();
+        }
+        if let Some(body) = body {
+            body.wake();
+        }
+        Ok(UnderWay {
+            shared: Arc::clone(&self.0),
+            number,
+            ended: false,
+        })
+    }
+
+    /// Does it take new calls?
+    pub(super) fn takes_calls(&self) -> bool {
+        lock(&self.0.state).calling.takes_calls()
+    }
+}
+
+impl Drop for CallStream {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.calling.close();
+        let body = state.body.take();
+        drop(state);
+        if let Some(body) = body {
+            body.wake();
+        }
+    }
+}
+
+/// A call that was submitted. Dropping it before its end cancels the call.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    shared: Arc<Shared>,
+    number: u64,
+    ended: bool,
+}
+
+impl UnderWay {
+    /// The next answer. After one that is its end, none follows.
+    pub(super) fn next(&mut self) -> impl Future<Output = Answer> {
+        std::future::poll_fn(|cx| self.poll_next(cx))
+    }
+
+    /// As [`Self::next`], which may take so long.
+    pub(super) fn next_within(&mut self, wait: Duration) -> impl Future<Output = Answer> {
+        let deadline = self.shared.deadline(wait);
+        lock(&self.shared.state)
+            .calling
+            .extend(self.number, deadline);
+        self.next()
+    }
+
+    /// What the gateway said, where it did not take the stream at all: nothing was begun then.
+    pub(super) fn refusal(&self) -> Option<Status> {
+        lock(&self.shared.state).refusal.clone()
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
+        let mut state = lock(&self.shared.state);
+        let answer = state.calling.next(self.number, |tag| match tag {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *tag = Some(cx.waker().clone()),
+        });
+        let body = state.body_with_frames();
+        drop(state);
+        if let Some(body) = body {
+            body.wake();
+        }
+        let Some(answer) = answer else {
+            return Poll::Pending;
+        };
+        self.ended = !matches!(answer, Answer::Item(_));
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let mut state = lock(&self.shared.state);
+        state.calling.cancel(self.number);
+        let body = state.body_with_frames();
+        drop(state);
+        if let Some(body) = body {
+            body.wake();
+        }
+    }
+}
+
+impl Shared {
+    fn deadline(&self, wait: Duration) -> u64 {
+        let deadline = (Instant::now() + wait).duration_since(self.epoch);
+        u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Hands on what came.
+    fn handle(&self, frames: CallFrames) -> Result<(), portcullis_common::calls::Violation> {
+        let mut woken = Vec::with_capacity(frames.frames.len());
+        let mut state = lock(&self.state);
+        let mut result = Ok(());
+        for frame in frames.frames {
+            result =
+                Frame::try_from(frame).and_then(|frame| state.calling.handle(frame, &mut woken));
+            if result.is_err() {
+                break;
+            }
+        }
+        let body = state.body_with_frames();
+        drop(state);
+        woken.push(body);
+        wake(woken);
+        result
+    }
+
+    /// The stream is gone. True: it had not come to its end in order.
+    fn lost(&self, refusal: Option<Status>) -> bool {
+        let mut state = lock(&self.state);
+        let in_order = refusal.is_none() && !state.calling.takes_calls();
+        state.refusal = refusal;
+        let woken = state.calling.lost();
+        drop(state);
+        wake(woken);
+        !in_order
+    }
+
+    /// Gives up calls whose time is over, for as long as it is polled.
+    async fn expire(&self) {
+        loop {
+            sleep(TICK).await;
+            let Some((woken, body)) = self.expired() else {
+                self.calls_again.notified().await;
+                continue;
+            };
+            wake(woken);
+            wake(vec![body]);
+        }
+    }
+
+    /// Who waits for a call whose time is over; `None`: there is no call.
+    fn expired(&self) -> Option<(Vec<Option<Waker>>, Option<Waker>)> {
+        let mut state = lock(&self.state);
+        if state.calling.is_empty() {
+            state.ticking = false;
+            return None;
+        }
+        let woken = state.calling.expire(self.deadline(Duration::ZERO));
+        Some((woken, state.body_with_frames()))
+    }
+}
+
+fn wake(tags: Vec<Option<Waker>>) {
+    tags.into_iter().flatten().for_each(Waker::wake);
+}
+
+/// Opens the stream and reads it to its end. One that does not end in order takes its link with it.
+async fn drive(shared: Arc<Shared>, parts: Parts) {
+    let Parts {
+        gateway,
+        session,
+        mut client,
+        gate,
+    } = parts;
+    let body = Body {
+        shared: Arc::clone(&shared),
+        gate,
+        gathered: false,
+    };
+    let reading = async {
+        client = client.max_decoding_message_size(MAX_MESSAGE);
+        let opened = client.calls(body).await;
+        // The connection closes with the last of these.
+        drop(client);
+        let mut answers = match opened {
+            Ok(answers) => answers.into_inner(),
+            Err(status) => return Some(status),
+        };
+        loop {
+            match answers.message().await {
+                Ok(Some(frames)) => {
+                    if let Err(violation) = shared.handle(frames) {
+                        tracing::error!(gateway, %violation, "the gateway broke the rules of the stream of calls: the link is closed");
+                        return None;
+                    }
+                }
+                Ok(None) => return None,
+                Err(status) => {
+                    tracing::debug!(
+                        gateway,
+                        reason = printable(status.message()),
+                        "the stream of calls broke off"
+                    );
+                    return None;
+                }
+            }
+        }
+    };
+    let refusal = tokio::select! {
+        refusal = reading => refusal,
+        () = shared.expire() => None,
+    };
+    if shared.lost(refusal) {
+        session.close();
+    }
+}
+
+/// What goes to the gateway.
+struct Body {
+    shared: Arc<Shared>,
+    gate: Gate,
+    /// Whoever was ready had the time to put in a frame, too.
+    gathered: bool,
+}
+
+impl Stream for Body {
+    type Item = CallFrames;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<CallFrames>> {
+        let this = &mut *self;
+        let mut state = lock(&this.shared.state);
+        let mut held_back = Vec::new();
+        let mut frames = Vec::new();
+        let mut closed = false;
+        if state.calling.has_frames() && !this.gathered {
+            // Callers that are ready to run come first, and then share one batch; where there is none, this comes back at once.
+            this.gathered = true;
+            drop(state);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // Under the lock: no call is sent that was submitted after this was asked.
+        let may_open = !state.calling.has_unsent()
+            || match this.gate.poll(cx) {
+                Poll::Ready(true) => true,
+                Poll::Ready(false) => {
+                    held_back = state.calling.hold_back();
+                    true
+                }
+                Poll::Pending => false,
+            };
+        if may_open {
+            state
+                .calling
+                .take(|frame| frames.push(CallFrame::from(frame)));
+            closed = state.calling.is_closed();
+            if frames.is_empty() {
+                this.gathered = false;
+            }
+        }
+        if frames.is_empty() {
+            match &mut state.body {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => state.body = Some(cx.waker().clone()),
+            }
+        }
+        drop(state);
+        wake(held_back);
+        if !frames.is_empty() {
+            Poll::Ready(Some(CallFrames { frames }))
+        } else if closed {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Whether new calls may go through a link: asked before each batch, looked up only where something was committed since.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use portcullis_common::id::{GatewayId, KeyId};
+use portcullis_common::rotation::{Scope, Standing};
+use portcullis_common::stream::Session;
+
+use super::link::Link;
+use crate::repository::{Repository, RepositoryError};
+
+pub(super) const REVOKED: &str = "it is revoked: `portcullis gateway restore` lets it enrol again";
+pub(super) const EVICTED: &str =
+    "it was evicted: it may enrol again with the token from `portcullis gateway token`";
+
+/// Whether a call may go through a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayCall {
+    Yes,
+    /// Not through this one: through the link that takes its place.
+    ThroughSuccessor,
+    /// Through none, for this reason.
+    No(&'static str),
+}
+
+/// What decides whether calls may go through a link.
+#[derive(Clone, Debug)]
+pub(super) struct Credentials {
+    gateway_id: GatewayId,
+    scope: Scope,
+    key: KeyId,
+    session: Arc<Session>,
+}
+
+impl Credentials {
+    pub(super) fn of(link: &Link) -> Self {
+        Self {
+            gateway_id: link.gateway_id(),
+            scope: link.scope,
+            key: link.info().key_id,
+            session: Arc::clone(link.session()),
+        }
+    }
+
+    /// Asks the repository: another server may have changed the answer.
+    pub(super) async fn look(&self, repository: &Repository) -> Result<MayCall, RepositoryError> {
+        let (gateway_id, scope, key) = (self.gateway_id, self.scope, self.key);
+        let closed = self.session.is_closed();
+        let looked = repository
+            .gateways()
+            .look(gateway_id, move |registration, keys| {
+                match registration.standing {
+                    Standing::Revoked => MayCall::No(REVOKED),
+                    Standing::Evicted => MayCall::No(EVICTED),
+                    Standing::Admitted
+                        if !closed && registration.may_call(gateway_id, scope, key, keys) =>
+                    {
+                        MayCall::Yes
+                    }
+                    Standing::Admitted => MayCall::ThroughSuccessor,
+                }
+            })
+            .await;
+        match looked {
+            Err(RepositoryError::NotFound { .. }) => Ok(MayCall::No(
+                "it was registered anew, and has not enrolled again yet",
+            )),
+            other => other,
+        }
+    }
+}
+
+/// A state of the repository, and whether calls may go in it.
+type Looked = (Option<i64>, bool);
+
+/// Lets calls through a link for as long as they may go.
+pub(super) struct Gate {
+    repository: Repository,
+    credentials: Credentials,
+    /// The state of the repository in which they last might.
+    open_in: Option<i64>,
+    looking: Option<Pin<Box<dyn Future<Output = Looked> + Send>>>,
+}
+
+impl Gate {
+    pub(super) const fn new(repository: Repository, credentials: Credentials) -> Self {
+        Self {
+            repository,
+            credentials,
+            open_in: None,
+            looking: None,
+        }
+    }
+
+    /// May calls go now? Waits only where something was committed since this was last asked, by whichever process.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if let Some(looking) = &mut self.looking {
+                let (state, may) = ready!(looking.as_mut().poll(cx));
+                self.looking = None;
+                self.open_in = state.filter(|_| may);
+                // Where its state cannot be told, what was just read has to do.
+                if !may || state.is_none() {
+                    return Poll::Ready(may);
+                }
+            }
+            let state = self.repository.database().state();
+            if state.is_some() && state == self.open_in {
+                return Poll::Ready(true);
+            }
+            let (repository, credentials) = (self.repository.clone(), self.credentials.clone());
+            self.looking = Some(Box::pin(async move {
+                // An error is told to the callers, who ask again by themselves.
+                let may = credentials.look(&repository).await;
+                (state, matches!(may, Ok(MayCall::Yes)))
+            }));
+        }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("credentials", &self.credentials)
+            .field("open_in", &self.open_in)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! Searches through a link: whatever becomes of them, they end with one end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use portcullis_common::calls::Answer;
+use portcullis_common::handshake::{CallSecrets, Way};
+use portcullis_proto::gateway::v1::{
+    Call, Failure, FailureKind, SearchEnd, SearchItem, search_item,
+};
+use prost::Message as _;
+
+use super::call_stream::UnderWay;
+use super::calls::{Known, known, no_link, not_submitted, patience};
+use super::link::Link;
+use super::secrets::{open_answer, unseal_call};
+use super::{CallError, Fleet, SearchStream};
+
+/// Links that a search may be given to before one takes it.
+const LINKS: u32 = 3;
+
+impl Fleet {
+    /// Carries out a `search`.
+    ///
+    /// # Errors
+    /// [`CallError::Repository`]: nothing was sent.
+    pub async fn search(&self, gateway: &str, call: Call) -> Result<SearchStream, CallError> {
+        let search = match self.link_for_call(gateway, false).await {
+            Ok(link) => Search {
+                fleet: self.clone(),
+                answers: answers(&link, &call),
+                gateway: gateway.to_owned(),
+                wait: patience(&call),
+                state: State::Unsent(link, Box::new(call), 1),
+            },
+            Err(CallError::Repository(error)) => return Err(error.into()),
+            Err(error) => {
+                let end = failed_end(FailureKind::Unavailable as i32, error.to_string());
+                return Ok(SearchStream {
+                    items: Box::pin(stream::iter([end])),
+                });
+            }
+        };
+        Ok(SearchStream {
+            items: Box::pin(stream::unfold(search, Search::next)),
+        })
+    }
+}
+
+fn answers(link: &Link, call: &Call) -> CallSecrets {
+    CallSecrets::new(link.session().exporter(), Way::Answer, &call.call_id)
+}
+
+/// A search on its way.
+struct Search {
+    fleet: Fleet,
+    gateway: String,
+    answers: CallSecrets,
+    /// Between two items.
+    wait: Duration,
+    state: State,
+}
+
+enum State {
+    /// Not sent yet, to so many links.
+    Unsent(Arc<Link>, Box<Call>, u32),
+    /// Holds the link, which therefore stays open, and until its first answer the call.
+    Running(Arc<Link>, UnderWay, Option<(Box<Call>, u32)>),
+    Ended,
+}
+
+impl Search {
+    async fn next(mut self) -> Option<(SearchItem, Self)> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Ended) {
+                State::Ended => return None,
+                State::Unsent(link, mut call, links) => {
+                    match self.fleet.submit(&link, &mut call, self.wait) {
+                        Ok(under_way) => {
+                            self.state = State::Running(link, under_way, Some((call, links)));
+                        }
+                        Err(error) => {
+                            let known = not_submitted(error);
+                            if let Some(end) = self.failed(known, &link, Some((call, links))).await
+                            {
+                                return Some((end, self));
+                            }
+                        }
+                    }
+                }
+                State::Running(link, mut under_way, call) => {
+                    match under_way.next_within(self.wait).await {
+                        Answer::Item(item) => {
+                            let (item, is_right) = self.read(item, false);
+                            if is_right {
+                                self.state = State::Running(link, under_way, None);
+                            }
+                            return Some((item, self));
+                        }
+                        Answer::End(end) => {
+                            let (end, _) = self.read(end, true);
+                            return Some((end, self));
+                        }
+                        Answer::Expired { .. } => {
+                            let reason = format!("nothing came for {} s", self.wait.as_secs());
+                            return Some((self.incomplete(&reason), self));
+                        }
+                        other => {
+                            let known = known(&self.gateway, other, under_way.refusal(), self.wait);
+                            if let Some(end) = self.failed(known, &link, call).await {
+                                return Some((end, self));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// An item with its secrets opened, or the end that takes its place, and whether it is right.
+    fn read(&mut self, item: Bytes, last: bool) -> (SearchItem, bool) {
+        let Ok(mut item) = SearchItem::decode(item) else {
+            return (self.incomplete("its answer cannot be read"), false);
+        };
+        if matches!(item.kind, Some(search_item::Kind::End(_))) != last {
+            return (self.incomplete("it ended without saying so"), false);
+        }
+        if open_answer(&mut self.answers, item.secrets_mut()).is_err() {
+            let reason = "it gave a secret that was not sealed for this server";
+            return (self.incomplete(reason), false);
+        }
+        (item, true)
+    }
+
+    /// The end of a search that did not come to its own. `None`: it goes on through another link.
+    async fn failed(
+        &mut self,
+        known: Known,
+        link: &Link,
+        call: Option<(Box<Call>, u32)>,
+    ) -> Option<SearchItem> {
+        let unavailable = FailureKind::Unavailable as i32;
+        match known {
+            Known::NothingBegun(failure) => Some(failed_end(failure.kind, failure.message)),
+            Known::Unsent(message) => Some(failed_end(unavailable, message)),
+            Known::Ended(_) | Known::Nothing(_) => Some(self.incomplete("the link was lost")),
+            Known::ThroughAnother => {
+                let again = call.filter(|(_, links)| *links < LINKS);
+                let again = again.and_then(|(mut call, links)| {
+                    unseal_call(link.session().exporter(), &mut call).ok()?;
+                    Some((call, links))
+                });
+                let Some((call, links)) = again else {
+                    return Some(failed_end(unavailable, no_link(&self.gateway)));
+                };
+                match self.fleet.link_for_call(&self.gateway, true).await {
+                    Ok(link) => {
+                        self.answers = answers(&link, &call);
+                        self.state = State::Unsent(link, call, links + 1);
+                        None
+                    }
+                    Err(error) => Some(failed_end(unavailable, error.to_string())),
+                }
+            }
+        }
+    }
+
+    fn incomplete(&self, reason: &str) -> SearchItem {
+        let message = format!(
+            "the search through gateway `{}` is incomplete ({reason}): search again",
+            self.gateway
+        );
+        failed_end(FailureKind::Unavailable as i32, message)
+    }
+}
+
+fn failed_end(kind: i32, message: String) -> SearchItem {
+    SearchItem {
+        kind: Some(search_item::Kind::End(SearchEnd {
+            next_cookie: Vec::new(),
+            failure: Some(Failure { kind, message }),
+        })),
+    }
+}
