@@ -289,6 +289,104 @@ async fn a_cancelled_write_loses_and_repeats_nothing() {
     }
 }
 
+/// Reads, writes and flushes are dropped at whatever point they had come to, on both sides and over a bad transport.
+#[tokio::test]
+async fn whatever_is_cancelled_loses_and_repeats_nothing() {
+    let seed = seed();
+    for (suite, seed) in Suite::ALL.into_iter().zip(seed..) {
+        let (a, b) = duplex(3_000);
+        let (a, b) = (Choppy::new(a, seed), Choppy::new(b, !seed));
+        let (mut server, mut gateway) = Pair::new(suite).join(a, b).await;
+        let sent = text(&mut StdRng::seed_from_u64(seed), 200_000);
+        let mut cancelled = (0, 0, 0);
+        let write = async {
+            let rng = &mut StdRng::seed_from_u64(seed);
+            let mut rest = sent.as_slice();
+            while !rest.is_empty() {
+                let piece = &rest[..rng.random_range(0..=rest.len().min(9_000))];
+                match impatient(rng, server.write(piece)).await {
+                    Some(len) => rest = &rest[len.unwrap()..],
+                    None => cancelled.0 += 1,
+                }
+                if impatient(rng, server.flush()).await.is_none() {
+                    cancelled.1 += 1;
+                }
+            }
+            server.shutdown().await.unwrap();
+        };
+        let read = async {
+            let rng = &mut StdRng::seed_from_u64(!seed);
+            let (mut received, mut buf) = (Vec::new(), vec![0; 20_000]);
+            loop {
+                let len = rng.random_range(1..=buf.len());
+                match impatient(rng, gateway.read(&mut buf[..len])).await {
+                    Some(Ok(0)) => return received,
+                    Some(len) => received.extend_from_slice(&buf[..len.unwrap()]),
+                    None => cancelled.2 += 1,
+                }
+            }
+        };
+        let ((), received) = tokio::join!(write, read);
+        assert!(received == sent);
+        assert!(
+            cancelled.0.min(cancelled.1).min(cancelled.2) > 3,
+            "few were cancelled: {cancelled:?}"
+        );
+    }
+}
+
+/// Drops `work` after at most a few polls.
+async fn impatient<T>(rng: &mut StdRng, work: impl Future<Output = T>) -> Option<T> {
+    let polls = rng.random_range(1..4);
+    let patience = async {
+        for _ in 0..polls {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = patience => None,
+    }
+}
+
+#[tokio::test]
+async fn nothing_written_sends_nothing() {
+    for suite in Suite::ALL {
+        let (a, b) = duplex(1_000);
+        let (a, tap) = Tap::new(a);
+        let (mut server, mut gateway) = Pair::new(suite).join(a, b).await;
+        let handshake = tap.lock().unwrap().written.len();
+        assert_eq!(server.write(b"").await.unwrap(), 0);
+        server.flush().await.unwrap();
+        assert_eq!(gateway.read(&mut []).await.unwrap(), 0);
+        assert_eq!(tap.lock().unwrap().written.len(), handshake);
+        server.write_all(b"text").await.unwrap();
+        server.shutdown().await.unwrap();
+        assert_eq!(read_in_pieces(gateway, 1).await, b"text");
+    }
+}
+
+/// As under load: what is written before a flush goes out together.
+#[tokio::test]
+async fn many_small_writes_make_one_record() {
+    let (a, b) = duplex(1 << 16);
+    let (a, tap) = Tap::new(a);
+    let (mut server, _gateway) = Pair::new(Suite::TdesCtrHmacSha256).join(a, b).await;
+    let mut lens = Vec::new();
+    // The first times, the buffers are still small.
+    for _ in 0..3 {
+        let before = tap.lock().unwrap().written.len();
+        for _ in 0..100 {
+            server.write_all(&[7; 90]).await.unwrap();
+        }
+        server.flush().await.unwrap();
+        let records = frames(&tap.lock().unwrap().written[before..]);
+        lens = records.iter().map(|(_, body)| body.len()).collect();
+    }
+    assert_eq!(lens, [9_000 + 16]);
+}
+
 #[tokio::test]
 async fn a_failed_write_ends_both_directions() {
     for suite in Suite::ALL {

@@ -158,6 +158,7 @@ pub(super) enum State {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{MAX_EPOCHS, MAX_RECORDS};
     use super::*;
 
     const AGE: Duration = Duration::from_secs(600);
@@ -203,6 +204,31 @@ mod tests {
         assert!(by_age.next.is_some());
         by_age.rest();
         assert!(by_age.next.is_none());
+    }
+
+    #[test]
+    fn the_last_number_is_used_once_and_none_after_it() {
+        let mut direction = direction();
+        direction.sequence = MAX_RECORDS - 1;
+        let header = RecordHeader::new(RecordType::Data, 1);
+        let number = direction.next_record(header).map(|(_, number)| number);
+        assert_eq!(number, Ok((1 << 48) - 1));
+        for _ in 0..3 {
+            let number = direction.next_record(header).map(|(_, number)| number);
+            assert_eq!(number, Err(RecordError::Exhausted));
+        }
+        direction.epochs = MAX_EPOCHS - 1;
+        assert_eq!(direction.next_epoch(), Ok(()));
+        use_last_epoch(&mut direction);
+        assert_eq!(direction.next_epoch(), Err(RecordError::Exhausted));
+    }
+
+    /// There is no other to be made ahead.
+    fn use_last_epoch(direction: &mut Direction) {
+        direction.sequence = 0;
+        use_blocks(direction, 75);
+        direction.prepare(AGE);
+        assert!(direction.next.is_none());
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl Report {
             let work = match line.work {
                 Work::Keystream { message } => format!("keystream and XOR, {message} B"),
                 Work::Seal { message } => format!("seal (with HMAC), {message} B"),
+                Work::Mac { message } => format!("MAC alone, {message} B"),
             };
             out += &format!(
                 "| {work} | {} | {} | {} | {} |\n",
