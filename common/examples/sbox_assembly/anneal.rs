@@ -1,6 +1,6 @@
 //! The search for a cheap plan: from a plan to one that differs a little, uphill less and less often.
 
-use crate::allocate::{Instruction, Plan, Target, allocate};
+use crate::allocate::{Instruction, Place, Plan, Target, allocate};
 use crate::circuit::Circuit;
 use crate::rng::Rng;
 
@@ -57,7 +57,8 @@ fn advance(circuit: &Circuit, plan: &mut Plan, rng: &mut Rng) {
     order.insert(to, gate);
 }
 
-/// In tenths of an instruction: copies are a little cheaper than others, what goes to memory a little dearer.
+/// In tenths of an instruction: copies are a little cheaper than others, what goes to memory a little dearer, and time counts
+/// beside the instructions.
 fn cost(circuit: &Circuit, plan: &Plan, target: Target) -> u32 {
     let (instructions, slots) = allocate(circuit, plan, target);
     let cost: u32 = instructions
@@ -65,9 +66,54 @@ fn cost(circuit: &Circuit, plan: &Plan, target: Target) -> u32 {
         .map(|instruction| match instruction {
             Instruction::Copy { .. } => 9,
             Instruction::Store { .. } => 12,
-            Instruction::Load { .. } => 10,
             _ => 10,
         })
         .sum();
-    cost + slots as u32
+    cost + slots as u32 + 5 * time(&instructions)
+}
+
+/// Gates that begin in one cycle.
+const GATES_AT_ONCE: u32 = 4;
+
+/// Cycles that the instructions take if each begins no sooner than the one before it: a processor that looks ahead takes
+/// fewer, but the further it has to look, the less it gains.
+fn time(instructions: &[Instruction]) -> u32 {
+    let mut registers = [0; 16];
+    let mut slots = [0; 16];
+    let (mut now, mut begun) = (0, 0);
+    for &instruction in instructions {
+        let (ready, to) = match instruction {
+            Instruction::Input { to, .. } => (0, to),
+            Instruction::Load { to, slot } => {
+                registers[to] = slots[slot] + 5;
+                continue;
+            }
+            Instruction::Store { from, slot } => {
+                slots[slot] = registers[from] + 5;
+                continue;
+            }
+            Instruction::Copy { to, from } => {
+                registers[to] = registers[from];
+                continue;
+            }
+            Instruction::Invert { register } => (registers[register], register),
+            Instruction::Gate { to, a, b, .. } => {
+                let b = match b {
+                    Place::Register(register) => registers[register],
+                    Place::Slot(slot) => slots[slot],
+                };
+                (registers[a].max(b), to)
+            }
+            Instruction::Output { from, with, .. } => (registers[from], with),
+        };
+        if ready > now || begun == GATES_AT_ONCE {
+            now = ready.max(now + u32::from(begun == GATES_AT_ONCE));
+            begun = 0;
+        }
+        begun += 1;
+        if !matches!(instruction, Instruction::Output { .. }) {
+            registers[to] = now + 1;
+        }
+    }
+    now
 }

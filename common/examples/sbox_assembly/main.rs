@@ -4,6 +4,8 @@
 //!     cargo run --release -p portcullis-common --example sbox_assembly -- sse2 7 > common/src/crypto/tdes/simd/x86_64/rounds/sse2.rs
 //!     cargo run --release -p portcullis-common --example sbox_assembly -- u64 7 > common/src/crypto/tdes/simd/x86_64/rounds/u64.rs
 //!
+//!     cargo fmt
+//!
 //! The first argument is the register, the second the seed: the same one gives the same instructions. The gates are those of
 //! `common/src/crypto/tdes/circuits/two.rs`. A compiler orders them so that their values do not fit into sixteen
 //! registers; [`anneal`] looks for an order in which they do, with few copies where a gate overwrites an operand and, where

@@ -1,11 +1,11 @@
 //! Finds Boolean circuits for the S-boxes of DES, for `common/src/crypto/tdes/circuits`:
 //!
-//!     cargo run --release -p portcullis-common --example sbox_search -- two 7 > common/src/crypto/tdes/circuits/two.rs
+//!     cargo run --release -p portcullis-common --example sbox_search -- two 106,105,105,105,101,103,103,101 > common/src/crypto/tdes/circuits/two.rs
 //!     cargo run --release -p portcullis-common --example sbox_search -- three 7 > common/src/crypto/tdes/circuits/three.rs
 //!     cargo fmt
 //!
-//! The first argument is the number of inputs of a gate, the second the seed: the same one gives the same circuits. Each
-//! S-box begins with many circuits made by splitting ([`build`]); the smallest walk at random among circuits of equal
+//! The first argument is the number of inputs of a gate, the second the seed, or one for each S-box: the same give the same
+//! circuits. Each S-box begins with many circuits made by splitting ([`build`]); the smallest walk at random among circuits of equal
 //! size, and now and then a larger one, shedding gates as they become useless ([`walk`]); half of them drop out every
 //! now and then. About ten minutes of one processor.
 
@@ -30,21 +30,31 @@ const WALKERS: usize = 8;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (inputs, seed) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["two", seed] => (Inputs::Two, seed.parse()),
-        ["three", seed] => (Inputs::Three, seed.parse()),
+    let (inputs, seeds) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["two", seeds] => (Inputs::Two, seeds),
+        ["three", seeds] => (Inputs::Three, seeds),
         _ => {
-            eprintln!("usage: sbox_search two|three SEED");
+            eprintln!("usage: sbox_search two|three SEED[,SEED...]");
             return ExitCode::FAILURE;
         }
     };
-    let Ok(seed) = seed else {
-        eprintln!("sbox_search: the seed is a number");
-        return ExitCode::FAILURE;
+    let count = sboxes::SBOXES.len();
+    let numbers = match seeds
+        .split(',')
+        .map(str::parse)
+        .collect::<Result<Vec<u64>, _>>()
+    {
+        Ok(numbers) if numbers.len() == 1 => vec![numbers[0]; count],
+        Ok(numbers) if numbers.len() == count => numbers,
+        _ => {
+            eprintln!("sbox_search: one number for all S-boxes, or one for each");
+            return ExitCode::FAILURE;
+        }
     };
     let found: Vec<Option<Circuit>> = thread::scope(|scope| {
-        let searches: Vec<_> = (0..sboxes::SBOXES.len())
-            .map(|number| scope.spawn(move || search(inputs, number, seed)))
+        let searches: Vec<_> = (0..count)
+            .zip(numbers)
+            .map(|(number, seed)| scope.spawn(move || search(inputs, number, seed)))
             .collect();
         searches
             .into_iter()
@@ -53,7 +63,7 @@ fn main() -> ExitCode {
     });
     match found.into_iter().collect::<Option<Vec<_>>>() {
         Some(circuits) => {
-            print!("{}", emit::source(inputs, seed, &circuits));
+            print!("{}", emit::source(inputs, seeds, &circuits));
             ExitCode::SUCCESS
         }
         None => {

@@ -22,8 +22,7 @@ pub(super) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [
     for batch in data.chunks_exact_mut(batch_len(W::WORDS)) {
         state.count_from(counter);
         state.encipher(&mut masks);
-        state.transpose();
-        state.add(batch);
+        state.add_to(batch);
         counter = counter.wrapping_add(64 * W::WORDS as u64);
     }
     state.wipe();
@@ -36,7 +35,7 @@ pub(super) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [
 struct State<W> {
     /// The left half, then the right one.
     halves: [W; 64],
-    /// The output by its bits, in the end by its blocks.
+    /// The output, half transposed.
     rows: [W; 64],
 }
 
@@ -61,6 +60,14 @@ impl<W: Word> State<W> {
             0xFFFF_0000_FFFF_0000,
             0xFFFF_FFFF_0000_0000,
         ];
+        for byte in 0..8 {
+            let bits = (first >> (8 * byte)) as u32;
+            for row in 0..8 {
+                let place = 8 * row + byte;
+                let bit = 64 - IP[8 * row];
+                self.halves[place] = W::spread(0_u32.wrapping_sub(bits >> bit & 1));
+            }
+        }
         let word_bits = W::WORDS.trailing_zeros() as usize;
         for bit in 0..word_bits {
             let mut words = [0; 8];
@@ -71,11 +78,6 @@ impl<W: Word> State<W> {
         }
         for (bit, counting) in COUNTING.into_iter().enumerate() {
             self.halves[PLACE[word_bits + bit]] = W::from_words(&[counting; 8]);
-        }
-        for bit in word_bits + COUNTING.len()..64 {
-            let value = 0_u32.wrapping_sub((first >> bit) as u32 & 1);
-            // None is beyond 63: the compiler cannot see it.
-            self.halves[PLACE[bit] & 63] = W::spread(value);
         }
     }
 
@@ -95,24 +97,23 @@ impl<W: Word> State<W> {
         }
     }
 
-    /// Makes bit `j` of row `i` bit `i` of row `j`, in every word: eight rows at a time, as many as there are registers for.
-    /// Row `i` is at first bit `i` of the output, after the final permutation.
+    /// Adds the output to `batch`, a batch: transposed, in every word bit `j` of row `i` becomes bit `i` of row `j`. That is
+    /// done on eight rows at a time, as many as there are registers for.
     #[inline(always)]
-    fn transpose(&mut self) {
+    fn add_to(&mut self, batch: &mut [u8]) {
         let low = [
             0x0000_0000_FFFF_FFFF,
             0x0000_FFFF_0000_FFFF,
             0x00FF_00FF_00FF_00FF,
         ];
-        let groups = self.rows.as_chunks_mut::<8>().0;
+        let groups = self.halves.as_chunks::<8>().0;
         for i in 0..8 {
-            let mut eight = [W::spread(0); 8];
-            for (number, row) in eight.iter_mut().enumerate() {
-                *row = self.halves[SOURCE[8 * number + i] & 63];
-            }
+            // Row `i` of each eight: the final permutation puts these together, the last one first.
+            let mut eight = groups[FINAL[i] & 7];
+            eight.reverse();
             let eight = exchange::<W, 8>(eight, low);
-            for (row, group) in eight.into_iter().zip(groups.iter_mut()) {
-                group[i] = row;
+            for number in 0..8 {
+                self.rows[8 * number + i] = eight[number];
             }
         }
         let low = [
@@ -120,15 +121,12 @@ impl<W: Word> State<W> {
             0x3333_3333_3333_3333,
             0x5555_5555_5555_5555,
         ];
-        for group in groups {
-            *group = exchange::<W, 1>(*group, low);
-        }
-    }
-
-    #[inline(always)]
-    fn add(&self, batch: &mut [u8]) {
-        for (row, bytes) in self.rows.iter().zip(batch.chunks_exact_mut(8 * W::WORDS)) {
-            row.add(bytes);
+        let groups = self.rows.as_chunks::<8>().0;
+        for (group, bytes) in groups.iter().zip(batch.chunks_exact_mut(64 * W::WORDS)) {
+            let eight = exchange::<W, 1>(*group, low);
+            for (number, bytes) in bytes.chunks_exact_mut(8 * W::WORDS).enumerate() {
+                eight[number & 7].add(bytes);
+            }
         }
     }
 
@@ -168,18 +166,9 @@ const PLACE: [usize; 64] = {
     places
 };
 
-/// Where each bit of the output is among the halves: the final permutation, of bits as they are in the word that a processor
-/// reads a block as, lowest byte first. Three passes leave the halves exchanged.
-const SOURCE: [usize; 64] = {
-    let mut sources = [0; 64];
-    let mut i = 0;
-    while i < 64 {
-        let bit = IP[i] as usize - 1;
-        sources[bit / 8 * 8 + 7 - bit % 8] = i ^ 32;
-        i += 1;
-    }
-    sources
-};
+/// Which eight bits of the halves are those of each number in the bytes of the output, from 0, the lowest in the word that a
+/// processor reads a block as: the final permutation. Three passes leave the halves exchanged.
+const FINAL: [usize; 8] = [7, 3, 6, 2, 5, 1, 4, 0];
 
 /// One round: `half` is changed by what `other` and the round key give.
 #[inline(always)]
