@@ -89,7 +89,7 @@ impl Fleet {
         let gateways = inner.repository.gateways();
 
         let offer = gateways
-            .update(gateway_id, move |registration, keys| {
+            .update_where_changed(gateway_id, move |registration, keys| {
                 registration.begin(keys, &policy, clock::now())
             })
             .await?;
@@ -106,8 +106,12 @@ impl Fleet {
         let info = *sealed.session().info();
         let now = clock::now();
         let scope = gateways
-            .update(gateway_id, move |registration, keys| {
-                registration.proved(gateway_id, info.mode, info.key_id, keys, &policy, now)
+            .update_seen(gateway_id, move |registration, keys| {
+                let scope =
+                    registration.proved(gateway_id, info.mode, info.key_id, keys, &policy, now);
+                // What comes now fails only with the connection, and its end is noted, too.
+                let lives = scope.is_ok_and(|scope| scope == Scope::Full);
+                (scope, lives.then_some(now))
             })
             .await??;
         tracing::info!(
@@ -258,11 +262,6 @@ impl Fleet {
 
     /// Makes it the gateway's one live link.
     async fn bring_to_life(&self, link: &Arc<Link>) -> Result<(), LinkError> {
-        let repository = &self.inner.repository;
-        repository
-            .gateways()
-            .seen(&link.gateway, clock::now())
-            .await?;
         let arrival = self.inner.roster.arrived(link);
         self.watch_over(link);
         // An evict or revoke between the proof and the arrival found no link to close.

@@ -13,6 +13,8 @@ use super::{
 
 /// How long a transaction waits for another program's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements that each thread keeps prepared.
+const STATEMENTS: usize = 64;
 /// Writes made durable together at most.
 const MAX_BATCH: usize = 256;
 
@@ -305,6 +307,7 @@ fn connect(path: &Path) -> Result<Connection, RepositoryError> {
         }
     })?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;

@@ -171,6 +171,22 @@ impl<'a> Gateways<'a> {
             .await
     }
 
+    /// How many there are.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn count(&self) -> Result<u64, RepositoryError> {
+        self.repository
+            .database
+            .read(|transaction| {
+                let mut statement = transaction.prepare_cached("SELECT count(*) FROM gateways")?;
+                Ok(statement
+                    .query_row([], |row| row.get::<_, i64>(0))?
+                    .unsigned_abs())
+            })
+            .await
+    }
+
     /// The gateway named; `None` where there is none.
     ///
     /// # Errors
@@ -231,6 +247,26 @@ impl<'a> Gateways<'a> {
         T: Send + 'static,
         F: FnOnce(&mut Registration, &[GatewayKeyInfo]) -> T + Send + 'static,
     {
+        let changed = self.update_seen(gateway, move |registration, keys| {
+            (change(registration, keys), None)
+        });
+        changed.await
+    }
+
+    /// As [`Self::update`], for a `change` that may also say that a link to the gateway lives now: what
+    /// [`Self::seen`] notes is stored with the rest.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn update_seen<T, F>(
+        &self,
+        gateway: impl Into<GatewayRef>,
+        change: F,
+    ) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Registration, &[GatewayKeyInfo]) -> (T, Option<UnixMillis>) + Send + 'static,
+    {
         let gateway = gateway.into();
         let sealer = self.repository.sealer.clone();
         self.repository
@@ -239,14 +275,52 @@ impl<'a> Gateways<'a> {
                 let keys = gateway_keys::infos(transaction)?;
                 let (name, stored) = find_row(transaction, &gateway)?;
                 let mut registration = stored.decode(&*sealer)?;
-                let value = change(&mut registration, &keys);
+                let (value, seen) = change(&mut registration, &keys);
                 let row = RegistrationRow::encode(&registration, Some(&stored), &*sealer);
                 if row != stored {
                     row.store(transaction, &name)?;
                 }
+                if let Some(now) = seen {
+                    note_seen(transaction, &name, now)?;
+                }
                 Ok(value)
             })
             .await
+    }
+
+    /// As [`Self::update`], for a `change` that seldom changes anything: it is first made on what a reader sees, and where
+    /// nothing came of it there is nothing to store, and no writer to wait for.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn update_where_changed<T, F>(
+        &self,
+        gateway: impl Into<GatewayRef>,
+        change: F,
+    ) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Registration, &[GatewayKeyInfo]) -> T + Clone + Send + 'static,
+    {
+        let gateway = gateway.into();
+        let (wanted, tried) = (gateway.clone(), change.clone());
+        let sealer = self.repository.sealer.clone();
+        let unchanged = self
+            .repository
+            .database
+            .read(move |transaction| {
+                let keys = gateway_keys::infos(transaction)?;
+                let (_, stored) = find_row(transaction, &wanted)?;
+                let mut registration = stored.decode(&*sealer)?;
+                let value = tried(&mut registration, &keys);
+                let row = RegistrationRow::encode(&registration, Some(&stored), &*sealer);
+                Ok((row == stored).then_some(value))
+            })
+            .await?;
+        match unchanged {
+            Some(value) => Ok(value),
+            None => self.update(gateway, change).await,
+        }
     }
 
     /// Changes who dials whom.
@@ -296,13 +370,7 @@ impl<'a> Gateways<'a> {
         let name = name.to_owned();
         self.repository
             .database
-            .write(move |transaction| {
-                transaction.execute(
-                    "UPDATE gateways SET last_seen_ms = ?2, last_error = NULL WHERE name = ?1",
-                    (name, to_sql_millis(now)),
-                )?;
-                Ok(())
-            })
+            .write(move |transaction| note_seen(transaction, &name, now))
             .await
     }
 
@@ -315,10 +383,11 @@ impl<'a> Gateways<'a> {
         self.repository
             .database
             .write(move |transaction| {
-                transaction.execute(
-                    "UPDATE gateways SET last_error = ?2 WHERE name = ?1 AND last_error IS NOT ?2",
-                    (name, error),
-                )?;
+                transaction
+                    .prepare_cached(
+                        "UPDATE gateways SET last_error = ?2 WHERE name = ?1 AND last_error IS NOT ?2",
+                    )?
+                    .execute((name, error))?;
                 Ok(())
             })
             .await
@@ -351,6 +420,17 @@ impl<'a> Gateways<'a> {
             })
             .await
     }
+}
+
+fn note_seen(
+    transaction: &Transaction<'_>,
+    name: &str,
+    now: UnixMillis,
+) -> Result<(), RepositoryError> {
+    transaction
+        .prepare_cached("UPDATE gateways SET last_seen_ms = ?2, last_error = NULL WHERE name = ?1")?
+        .execute((name, to_sql_millis(now)))?;
+    Ok(())
 }
 
 fn address(reach: &Reach) -> Option<&str> {

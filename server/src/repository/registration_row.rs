@@ -100,11 +100,8 @@ impl RegistrationRow {
         name: &str,
     ) -> Result<(), RepositoryError> {
         let before: Option<Vec<u8>> = transaction
-            .query_row(
-                "SELECT gateway_id FROM gateways WHERE name = ?1",
-                [name],
-                |row| row.get(0),
-            )
+            .prepare_cached("SELECT gateway_id FROM gateways WHERE name = ?1")?
+            .query_row([name], |row| row.get(0))
             .optional()?;
         if let Some(before) = before.filter(|before| *before != self.gateway_id) {
             sealed_values::remove(transaction, &token_place(&before))?;
@@ -116,26 +113,26 @@ impl RegistrationRow {
             Some(sealed) if stands.as_ref() == Some(sealed) => {}
             Some(sealed) => sealed_values::put(transaction, &place, sealed)?,
         }
-        transaction.execute(
+        let mut statement = transaction.prepare_cached(
             "UPDATE gateways SET gateway_id = :gateway_id, standing = :standing, token_key_id = :token_key_id,
                  token_expires_ms = :token_expires_ms, token_bound = :token_bound,
                  pairing_until_ms = :pairing_until_ms, sent = :sent,
                  proved_ms = CASE WHEN last_proved IS :last_proved THEN proved_ms WHEN :last_proved IS NOT NULL THEN :now END,
                  last_proved = :last_proved
              WHERE name = :name",
-            named_params! {
-                ":name": name,
-                ":gateway_id": self.gateway_id,
-                ":standing": self.standing,
-                ":token_key_id": self.token_key_id,
-                ":token_expires_ms": self.token_expires_ms,
-                ":token_bound": self.token_bound,
-                ":pairing_until_ms": self.pairing_until_ms,
-                ":last_proved": self.last_proved,
-                ":sent": self.sent,
-                ":now": to_sql_millis(clock::now()),
-            },
         )?;
+        statement.execute(named_params! {
+            ":name": name,
+            ":gateway_id": self.gateway_id,
+            ":standing": self.standing,
+            ":token_key_id": self.token_key_id,
+            ":token_expires_ms": self.token_expires_ms,
+            ":token_bound": self.token_bound,
+            ":pairing_until_ms": self.pairing_until_ms,
+            ":last_proved": self.last_proved,
+            ":sent": self.sent,
+            ":now": to_sql_millis(clock::now()),
+        })?;
         Ok(())
     }
 

@@ -362,6 +362,47 @@ async fn what_a_transition_leaves_is_stored_also_where_it_fails() {
 }
 
 #[tokio::test]
+async fn a_change_that_a_reader_tried_first_is_stored_and_where_there_is_none_nothing_is() {
+    let fixture = Fixture::new().await;
+    let stored = registration(KeyKind::Tdes);
+    let id = stored.gateway_id;
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &stored, NOW)
+        .await
+        .unwrap();
+    let looked = gateways.update_where_changed(id, |registration, _| registration.pairing_until);
+    assert_eq!(looked.await.unwrap(), Some(NOW.plus(20)));
+    let closed =
+        gateways.update_where_changed(id, |registration, _| registration.pairing_until.take());
+    assert_eq!(closed.await.unwrap(), Some(NOW.plus(20)));
+    let row = fixture.another().await.gateways().find(id).await.unwrap();
+    assert_eq!(row.unwrap().registration.pairing_until, None);
+}
+
+#[tokio::test]
+async fn a_gateway_seen_with_its_change_has_no_error_any_more() {
+    let fixture = Fixture::new().await;
+    let stored = registration(KeyKind::Tdes);
+    let id = stored.gateway_id;
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &stored, NOW)
+        .await
+        .unwrap();
+    for (seen, error) in [(None, Some("away".to_owned())), (Some(NOW.plus(5)), None)] {
+        gateways.failed("host1", "away").await.unwrap();
+        gateways
+            .update_seen(id, move |_, _| ((), seen))
+            .await
+            .unwrap();
+        let row = gateways.find("host1").await.unwrap().unwrap();
+        assert_eq!((row.last_seen, row.last_error), (seen, error));
+    }
+    assert_eq!(gateways.count().await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_full_disk_changes_nothing_and_is_told_as_such() {
     let fixture = Fixture::new().await;
     let repository = &fixture.repository;
