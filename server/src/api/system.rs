@@ -20,10 +20,10 @@ impl System for SystemApi {
     ) -> Result<Response<StatusResponse>, Status> {
         let services = &self.0;
         let caller = Caller::of(&request);
-        let gateways = services
+        let registered = services
             .repository
             .gateways()
-            .list()
+            .count()
             .await
             .map_err(|error| of_repository(&error))?;
         let audit = services.audit.ready().await;
@@ -37,8 +37,8 @@ impl System for SystemApi {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server_id: services.server_id.to_string(),
             started_unix_ms: millis(services.started),
-            gateways_registered: count(gateways.len()),
-            gateways_connected: count(services.fleet.links().len()),
+            gateways_registered: u32::try_from(registered).unwrap_or(u32::MAX),
+            gateways_connected: u32::try_from(services.fleet.count()).unwrap_or(u32::MAX),
             current_gateway_key_id: current.map(|id| id.to_string()).unwrap_or_default(),
             dial_out_listen: services
                 .fleet
@@ -53,8 +53,4 @@ impl System for SystemApi {
             capabilities: caller.held.iter().map(|held| held.to_string()).collect(),
         }))
     }
-}
-
-fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }

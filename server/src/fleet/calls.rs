@@ -169,7 +169,7 @@ impl Fleet {
             return Ok(link);
         }
         let deadline = Instant::now() + REPLACEMENT;
-        let mut changes = roster.changes();
+        let mut changes = roster.changes_of(gateway);
         loop {
             changes.mark_unchanged();
             let standing = roster.standing(gateway);

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use super::Fleet;
-use super::dial::prepare;
+use super::dial::{early, prepare};
 use super::establish::{LinkError, Step};
 use super::link::{Link, Origin};
 use crate::repository::{Gateway, GatewayRef, Reach};
@@ -117,7 +117,7 @@ impl Fleet {
         let fleet = self.clone();
         let session = Arc::clone(link.session());
         let link = Arc::downgrade(link);
-        let age = self.inner.settings.max_session_age;
+        let age = early(self.inner.settings.max_session_age);
         tokio::spawn(async move {
             tokio::select! {
                 () = session.closed() => {}

@@ -11,6 +11,7 @@ use portcullis_common::stream::{SealedStream, Session, SessionInfo};
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
 use portcullis_proto::gateway::v1::{DescribeRequest, DescribeResponse};
+use prost::Message as _;
 use tokio::net::TcpStream;
 
 use super::LinkStatus;
@@ -21,6 +22,8 @@ use crate::repository::Repository;
 
 /// The name by which requests go: the gateway knows who asks by the session alone.
 const ORIGIN: &str = "http://gateway.portcullis";
+/// Largest answer of the control service, in bytes: a description is kept for as long as its link lives.
+const MAX_CONTROL_MESSAGE: usize = 128 * 1024;
 /// How long a replaced link may finish its calls.
 const RETIREMENT: Duration = Duration::from_secs(60);
 
@@ -36,7 +39,8 @@ pub(super) struct Link {
     session: Arc<Session>,
     requests: Requests,
     calls: CallStream,
-    description: OnceLock<DescribeResponse>,
+    /// Encoded: decoded it is many small pieces of memory, and it is looked at rarely.
+    description: OnceLock<Box<[u8]>>,
 }
 
 /// What is known of a link before it is one.
@@ -84,6 +88,7 @@ impl Link {
 
     pub(super) fn control(&self) -> ControlClient<Requests> {
         ControlClient::with_origin(self.requests.clone(), http::Uri::from_static(ORIGIN))
+            .max_decoding_message_size(MAX_CONTROL_MESSAGE)
     }
 
     /// Submits an encoded call that is given up after `wait`.
@@ -115,7 +120,10 @@ impl Link {
             session: *self.info(),
             since: self.since,
             remote_address: self.remote_address.clone(),
-            description: self.description.get().cloned(),
+            description: self
+                .description
+                .get()
+                .and_then(|encoded| DescribeResponse::decode(&**encoded).ok()),
         }
     }
 
@@ -123,7 +131,9 @@ impl Link {
     pub(super) async fn describe(&self) -> Result<(), tonic::Status> {
         let answer = self.control().describe(DescribeRequest {}).await?;
         // Asked once; were it asked twice, the first answer would do.
-        let _ = self.description.set(answer.into_inner());
+        let _ = self
+            .description
+            .set(answer.into_inner().encode_to_vec().into_boxed_slice());
         Ok(())
     }
 

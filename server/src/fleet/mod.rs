@@ -164,8 +164,12 @@ impl Fleet {
 
     /// The names of the gateways that have a live link.
     pub fn connected(&self) -> HashSet<String> {
-        let links = self.inner.roster.links();
-        links.iter().map(|link| link.gateway.clone()).collect()
+        self.inner.roster.connected()
+    }
+
+    /// How many live links there are.
+    pub fn count(&self) -> usize {
+        self.inner.roster.count()
     }
 
     /// The live link to one gateway; `None`: there is none.
@@ -207,7 +211,8 @@ impl Fleet {
 
 fn keep_alive(settings: &Settings) -> transport::KeepAlive {
     transport::KeepAlive {
-        interval: settings.links.keep_alive_interval,
+        // Spread, so that a fleet that came back in one moment is not asked in one moment.
+        interval: dial::early(settings.links.keep_alive_interval),
         timeout: settings.links.keep_alive_timeout,
     }
 }

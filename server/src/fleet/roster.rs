@@ -1,6 +1,6 @@
 //! Which gateway has which link: in memory, of this process alone.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ struct Slot {
     failures: Throttle,
     /// When links that the gateway opened replaced living ones.
     replacements: VecDeque<Instant>,
+    /// For calls that wait for a link; `None`: none did of late.
+    changes: Option<watch::Sender<u64>>,
 }
 
 /// A gateway did not take a key.
@@ -131,8 +133,22 @@ impl Roster {
             changed.more.notify_one();
             true
         });
+        if let Some(slot) = lock(&self.slots).get_mut(gateway) {
+            slot.changes.take_if(|changes| changes.is_closed());
+            if let Some(changes) = &slot.changes {
+                changes.send_modify(|count| *count = count.wrapping_add(1));
+            }
+        }
         self.changes
             .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Counts up with every change of this one gateway: who waits for its link is not woken by all others'.
+    pub(super) fn changes_of(&self, gateway: &str) -> watch::Receiver<u64> {
+        self.with_slot(gateway, |slot| {
+            let changes = slot.changes.get_or_insert_with(|| watch::Sender::new(0));
+            changes.subscribe()
+        })
     }
 
     /// From now on.
@@ -149,6 +165,19 @@ impl Roster {
             .collect();
         links.sort_by(|a, b| a.gateway.cmp(&b.gateway));
         links
+    }
+
+    /// The names of the gateways that have a live link.
+    pub(super) fn connected(&self) -> HashSet<String> {
+        let slots = lock(&self.slots);
+        let connected = slots.iter().filter(|(_, slot)| slot.link.is_some());
+        connected.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// How many live links there are.
+    pub(super) fn count(&self) -> usize {
+        let slots = lock(&self.slots);
+        slots.values().filter(|slot| slot.link.is_some()).count()
     }
 
     /// Every gateway of which anything is known here.
@@ -308,5 +337,23 @@ impl Roster {
 
     fn with_slot<T>(&self, gateway: &str, then: impl FnOnce(&mut Slot) -> T) -> T {
         then(lock(&self.slots).entry(gateway.to_owned()).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_one_gateway_is_woken_by_that_one_alone() {
+        let roster = Roster::default();
+        let waiting = roster.changes_of("one");
+        roster.give_up("other");
+        assert!(!waiting.has_changed().unwrap());
+        roster.give_up("one");
+        assert!(waiting.has_changed().unwrap());
+        drop(waiting);
+        roster.give_up("one");
+        assert!(lock(&roster.slots)["one"].changes.is_none());
     }
 }
