@@ -41,11 +41,11 @@ impl HalfOpenLimits {
         when_full: WhenFull::DropOne,
     };
 
-    /// For the server's dial-out port, where a whole fleet may stand behind one address: 1,024 in all, 256 an address, 10 s;
+    /// For the server's dial-out port, where a whole fleet may stand behind one address: 1,024 in all, 512 an address, 10 s;
     /// beyond that it stops accepting, or turns away more from the one address.
     pub const DIAL_OUT: Self = Self {
         total: 1_024,
-        per_address: 256,
+        per_address: 512,
         lifetime: Duration::from_secs(10),
         when_full: WhenFull::StopAccepting,
     };

@@ -3,11 +3,14 @@ use std::io;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
-use crate::serve::{ServeError, logging, serve};
+use crate::serve::{ServeError, hardening, logging, serve};
 
 /// `portcullis-server serve`
 pub(super) fn run(config: Config) -> Result<(), ServeError> {
     logging::start(&config.log);
+    if let Err(error) = hardening::allow_open_files() {
+        tracing::warn!(%error, "cannot lift the limit on open files: there may be fewer links than gateways");
+    }
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     runtime(threads)
         .map_err(ServeError::Runtime)?

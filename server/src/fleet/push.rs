@@ -28,7 +28,7 @@ use crate::keys::gateway_keys;
 use crate::repository::RepositoryError;
 
 /// Gateways that were asked and have not proved the key yet, at most.
-const WINDOW: usize = 128;
+const WINDOW: usize = 512;
 /// How long a gateway that took the key may take to come back with it.
 const PROOF_PATIENCE: Duration = Duration::from_secs(30);
 /// A gateway that refused a key is not asked again for so long, unless forced.

@@ -1,8 +1,10 @@
-//! What the process gives up before it holds a secret.
+//! What the process gives up before it holds a secret, and the limit that it lifts for its links.
 
 use std::io;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 
 /// No core file, and no other process of this user may read this one's memory.
 ///
@@ -17,5 +19,22 @@ pub fn forbid_core_dumps() -> io::Result<()> {
         },
     )?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// As many open files as the system's hard limit allows: every link is one. The soft limit is usually 1,024, for programs
+/// that use `select`, which this one does not.
+///
+/// # Errors
+/// What the system said.
+pub fn allow_open_files() -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )?;
     Ok(())
 }
