@@ -27,6 +27,8 @@ use crate::serve::Services;
 
 /// Queued calls under way through one gateway.
 const AT_ONCE: usize = 8;
+/// How long changes of the fleet are gathered before they are looked at.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long the server waits before it tries again what the repository refused.
 const RETRY: Duration = Duration::from_secs(5);
 /// Looked for expired calls and old results at the latest after this time.
@@ -168,7 +170,8 @@ impl CallQueue {
                 RETRY
             });
             tokio::select! {
-                () = changed => {}
+                // A fleet that comes back changes thousands of times in a moment: one look will do for many.
+                () = changed => tokio::time::sleep(GATHER).await,
                 () = self.inner.woken.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
