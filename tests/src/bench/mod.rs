@@ -1,4 +1,5 @@
-//! Measurements beside peers, each in interleaved rounds of one run: whole calls, links, the cipher, re-encryption.
+//! Measurements beside peers, each in interleaved rounds of one run: whole calls, new links, the cipher,
+//! re-encryption; and of a whole fleet on one server.
 //!
 //! Everything but what is under test is one and the same for every peer: runtime, threads, loopback TCP, payload.
 
@@ -6,6 +7,8 @@ pub mod cipher;
 pub mod constant_time;
 pub mod echo;
 pub mod figure;
+pub mod fleet;
+pub mod handshake;
 pub mod links;
 pub mod peer;
 pub mod reencrypt;

@@ -9,7 +9,6 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits, WhenFull};
 use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits, Log};
-use portcullis_gateway::connector::Connectors;
 use portcullis_gateway::key_store::{KeyStore, KeyStoreError};
 use portcullis_gateway::listener::agent::Agent;
 use portcullis_gateway::listener::keys::Keys;
@@ -17,6 +16,7 @@ use portcullis_gateway::listener::status::StatusBoard;
 use portcullis_gateway::listener::{dial_in, dial_out};
 use tokio::net::TcpListener;
 
+use super::echo;
 use super::store::{Fuse, Held, WatchedStore};
 
 /// After its address was still held by the run before.
@@ -93,8 +93,7 @@ impl SimulatedGateway {
         let keys = Keys::new(store, RunId::random(&mut rand::rng()), &record);
         let config = self.config();
         let board = StatusBoard::new(matches!(self.dial, Dial::Out { .. }), String::new());
-        let connectors = Connectors::default();
-        let agent = Agent::new(&config, &connectors, keys, board, self.name.clone());
+        let agent = Agent::new(&config, &echo::connectors(), keys, board, self.name.clone());
         let agent = Arc::new(agent);
         match &self.dial {
             Dial::Out { server, name } => {

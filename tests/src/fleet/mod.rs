@@ -1,6 +1,7 @@
-//! Simulated gateways, thousands to a process: the gateway's own agent, key rules and file store over real sockets, without
-//! connectors. A [`Host`] stands for a machine's power: gateways on it live until it is cut, and their folders outlive it.
+//! Simulated gateways, thousands to a process: the gateway's own agent, key rules and file store over real sockets, with a
+//! connector that does nothing. A [`Host`] stands for a machine's power: gateways on it live until it is cut, and their folders outlive it.
 
+mod echo;
 mod gateway;
 mod host;
 mod setup;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::harness::HarnessError;
 
+pub use echo::ECHO;
 pub use gateway::SimulatedGateway;
 pub use host::Host;
 pub use setup::{SimulatedFleet, resident};

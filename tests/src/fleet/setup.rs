@@ -19,7 +19,9 @@ const REGISTRATIONS: usize = 16;
 /// Threads for the gateways that are on all the time.
 const THREADS: usize = 2;
 /// Between two looks at the server.
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(100);
+/// What the harness gives every server.
+const HARNESS_LINKS: &str = "backoff_min = \"100ms\"\nbackoff_max = \"1s\"";
 
 /// A server, and gateways of which every second one dials out.
 #[derive(Debug)]
@@ -42,13 +44,25 @@ impl SimulatedFleet {
     /// # Errors
     /// [`HarnessError`].
     pub async fn new(count: usize) -> Result<Self, HarnessError> {
+        Self::with_links(count, HARNESS_LINKS).await
+    }
+
+    /// As [`Self::new`], with this for the server's `[links]`.
+    ///
+    /// # Errors
+    /// [`HarnessError`].
+    pub async fn with_links(count: usize, links: &str) -> Result<Self, HarnessError> {
         let site = Site::new()?;
         let mut server = Server::new(&site, "")?;
         // A line of the log for each step of each gateway would be what is measured.
         let text = std::fs::read_to_string(&server.config)
             .map_err(HarnessError::io("read the server's configuration"))?;
-        std::fs::write(&server.config, text.replace("\"debug\"", "\"warn\""))
-            .map_err(HarnessError::io("write the server's configuration"))?;
+        std::fs::write(
+            &server.config,
+            text.replace("\"debug\"", "\"warn\"")
+                .replace(HARNESS_LINKS, links),
+        )
+        .map_err(HarnessError::io("write the server's configuration"))?;
         let admin = server.serve().await?;
         let folder = super::folder()?;
         let port = free_port()?;
@@ -130,6 +144,16 @@ impl SimulatedFleet {
         Host::start(self.gateways.get(number).cloned(), 1)
     }
 
+    /// Stops the server in order.
+    ///
+    /// # Errors
+    /// [`HarnessError`].
+    pub fn stop_server(&mut self) -> Result<(), HarnessError> {
+        let process = self.server.process.as_mut();
+        process.ok_or(HarnessError::Incomplete("server"))?.stop()?;
+        Ok(())
+    }
+
     /// Who holds which key.
     ///
     /// # Errors
@@ -178,6 +202,24 @@ impl SimulatedFleet {
         server_memory(&self.server)
     }
 
+    /// Bytes of the server that are locked in memory.
+    ///
+    /// # Errors
+    /// [`HarnessError`].
+    pub fn server_locked(&self) -> Result<u64, HarnessError> {
+        let process = self.server.process.as_ref();
+        locked(process.ok_or(HarnessError::Incomplete("server"))?.id())
+    }
+
+    /// Processor time that the server has used.
+    ///
+    /// # Errors
+    /// [`HarnessError`].
+    pub fn server_cpu(&self) -> Result<Duration, HarnessError> {
+        let process = self.server.process.as_ref();
+        processor_time(process.ok_or(HarnessError::Incomplete("server"))?.id())
+    }
+
     async fn until(
         &self,
         what: &str,
@@ -199,19 +241,44 @@ impl SimulatedFleet {
     }
 }
 
-/// Bytes of a process in memory, and of the most that it ever had.
+/// Bytes of a process in memory.
 ///
 /// # Errors
 /// [`HarnessError::Io`] where `/proc` does not tell.
 pub fn resident(pid: u32) -> Result<u64, HarnessError> {
+    from_status(pid, "VmRSS:")
+}
+
+fn from_status(pid: u32, field: &str) -> Result<u64, HarnessError> {
     let failed = || HarnessError::io("read how much memory a process has");
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(failed())?;
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
+        .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB"))
         .and_then(|number| number.parse::<u64>().ok())
         .map(|kib| kib * 1024)
         .ok_or_else(|| failed()(std::io::ErrorKind::InvalidData.into()))
+}
+
+/// Processor time that a process has used, in the system's ticks of 10 ms.
+fn processor_time(pid: u32) -> Result<Duration, HarnessError> {
+    let failed = || HarnessError::io("read how much processor time a process has used");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(failed())?;
+    // The name before may hold blanks; after it, user and system time are the 12th and 13th.
+    let ticks = stat.rsplit_once(')').map(|(_, fields)| {
+        let times = fields.split_whitespace().skip(11).take(2);
+        times
+            .filter_map(|time| time.parse::<u64>().ok())
+            .sum::<u64>()
+    });
+    ticks
+        .map(|ticks| Duration::from_millis(ticks * 10))
+        .ok_or_else(|| failed()(std::io::ErrorKind::InvalidData.into()))
+}
+
+/// Bytes of a process that are locked in memory: keys.
+fn locked(pid: u32) -> Result<u64, HarnessError> {
+    from_status(pid, "VmLck:")
 }
 
 fn server_memory(server: &Server) -> Result<u64, HarnessError> {

@@ -11,6 +11,7 @@
 mod bad_input;
 mod calls;
 mod enrolment;
+mod fleet;
 mod roster;
 mod rotation;
 mod secrets;

@@ -2,6 +2,8 @@
 
 mod cipher;
 mod constant_time;
+mod fleet;
+mod handshake;
 mod reencrypt;
 mod rpc;
 
@@ -24,6 +26,10 @@ enum Command {
     Cipher(cipher::Options),
     /// Whether time tells anything of a key, of data, of a tag: fails where it does, or where that could not have been seen.
     ConstantTime(constant_time::Options),
+    /// New links in a second, each with a full handshake and one call, beside mutual TLS.
+    Handshake(handshake::Options),
+    /// A fleet of simulated gateways on one server: how soon all are up, what each costs, and a rotation.
+    Fleet(fleet::Options),
     /// Values re-encrypted in a second, for each kind of server key, beside a bare read and write-back of the same rows.
     Reencrypt(reencrypt::Options),
 }
@@ -36,6 +42,8 @@ fn main() -> ExitCode {
         Command::Rpc(options) => rpc::run(&options),
         Command::Cipher(options) => cipher::run(&options),
         Command::ConstantTime(options) => constant_time::run(&options),
+        Command::Handshake(options) => handshake::run(&options),
+        Command::Fleet(options) => fleet::run(&options),
         Command::Reencrypt(options) => reencrypt::run(&options),
     };
     match measured {

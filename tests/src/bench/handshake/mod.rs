@@ -1,0 +1,113 @@
+//! New links per second: connection, full handshake, HTTP/2 and one call, for the sealed channel and its peers.
+
+mod report;
+
+use std::time::{Duration, Instant};
+
+use futures_util::future;
+use rustix::time::{ClockId, clock_gettime};
+
+pub use self::report::Report;
+use super::echo;
+use super::links::{Wired, WiredError};
+use super::peer::{Joiner, Peer};
+
+/// Bytes of the one call.
+const PAYLOAD: usize = 32;
+/// Links that are opened at once.
+const AT_ONCE: usize = 8;
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Rounds; each visits every peer in turn.
+    pub rounds: usize,
+    /// How long each peer is measured in each round.
+    pub slice: Duration,
+}
+
+/// Why a run broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeBenchError {
+    /// No link.
+    #[error(transparent)]
+    Wired(#[from] WiredError),
+    /// The call failed.
+    #[error("a call failed: {0}")]
+    Call(#[from] Box<tonic::Status>),
+    /// The answer was not what was asked for.
+    #[error("a payload came back changed")]
+    Changed,
+}
+
+/// What one peer did in one round.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// Links opened and called through, in a second.
+    pub per_second: f64,
+    /// Processor time of both ends for each, in microseconds.
+    pub cpu_us: f64,
+}
+
+/// Measures every peer, telling `progress` what it is at.
+///
+/// # Errors
+/// [`HandshakeBenchError`] at the first link or call that fails.
+pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Report, HandshakeBenchError> {
+    let mut joiners = Vec::new();
+    for peer in Peer::ALL {
+        let joiner = Joiner::new(peer).map_err(WiredError::from)?;
+        // What is made once is made now.
+        one_slice(&joiner, plan.slice / 4).await?;
+        joiners.push((peer, joiner));
+    }
+    let mut report = Report::default();
+    for round in 1..=plan.rounds {
+        progress(&format!("round {round} of {}", plan.rounds));
+        // Each round begins with another peer, so that none always runs first.
+        joiners.rotate_left(1);
+        for (peer, joiner) in &joiners {
+            report.add(*peer, one_slice(joiner, plan.slice).await?);
+        }
+    }
+    Ok(report)
+}
+
+async fn one_slice(joiner: &Joiner, slice: Duration) -> Result<Round, HandshakeBenchError> {
+    let (began, cpu) = (Instant::now(), processor_time());
+    let counts = future::try_join_all((0..AT_ONCE).map(|_| async {
+        let mut count = 0_u32;
+        while began.elapsed() < slice {
+            one_link(joiner).await?;
+            count += 1;
+        }
+        Ok::<_, HandshakeBenchError>(count)
+    }))
+    .await?;
+    let count = f64::from(counts.iter().sum::<u32>());
+    Ok(Round {
+        per_second: count / began.elapsed().as_secs_f64(),
+        cpu_us: (processor_time() - cpu).as_secs_f64() * 1e6 / count,
+    })
+}
+
+async fn one_link(joiner: &Joiner) -> Result<(), HandshakeBenchError> {
+    let wired = Wired::new(joiner).await?;
+    let sent = vec![0xa5; PAYLOAD];
+    let call = echo::call("1".to_owned(), "echo", sent.clone());
+    let outcome = wired.echo().call(call).await.map_err(Box::new)?;
+    if echo::payload(&outcome) == Some(sent.as_slice()) {
+        Ok(())
+    } else {
+        Err(HandshakeBenchError::Changed)
+    }
+}
+
+/// Of this process, in which both ends of every link are.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}

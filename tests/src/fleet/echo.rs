@@ -1,0 +1,46 @@
+//! The connector of simulated gateways: it answers, and does nothing.
+
+use std::sync::Arc;
+
+use portcullis_gateway::connector::{Configured, Connector, Connectors, Context};
+use portcullis_gateway::provisioning::model::{CallError, ObjectClass, Schema, Verb};
+use portcullis_gateway::provisioning::{GuardDefaults, GuardRails};
+use tonic::async_trait;
+
+/// Its name on every simulated gateway.
+pub const ECHO: &str = "echo";
+
+#[derive(Debug)]
+struct Echo;
+
+#[async_trait]
+impl Connector for Echo {
+    fn kind(&self) -> &'static str {
+        ECHO
+    }
+
+    fn verbs(&self, _: ObjectClass) -> Vec<Verb> {
+        Vec::new()
+    }
+
+    async fn test(&self, _: &Context) -> Result<String, CallError> {
+        Ok("the echo answers".to_owned())
+    }
+
+    async fn schema(&self, _: &Context) -> Result<Schema, CallError> {
+        Ok(Schema {
+            classes: Vec::new(),
+            actions: Vec::new(),
+            settings: Vec::new(),
+        })
+    }
+}
+
+/// The echo alone.
+pub(super) fn connectors() -> Connectors {
+    let configured = Configured {
+        connector: Arc::new(Echo),
+        guard_rails: Arc::new(GuardRails::defaults(ECHO, GuardDefaults::Script)),
+    };
+    Connectors::default().with(ECHO, configured)
+}

@@ -1,0 +1,19 @@
+//! Many gateways on one server: it is what `bench -- fleet` runs, smaller and without its figures.
+
+use std::time::Duration;
+
+use portcullis_tests::bench::fleet::{self, Plan};
+use portcullis_tests::harness::HarnessError;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_comes_back_after_the_server_and_rotates_while_calls_go_through_it()
+-> Result<(), HarnessError> {
+    let plan = Plan {
+        gateways: 60,
+        callers: 4,
+        settle: Duration::ZERO,
+    };
+    let summary = fleet::run(&plan, |_| {}).await?;
+    assert!(summary.broken.is_empty(), "{summary:?}");
+    Ok(())
+}
