@@ -59,9 +59,11 @@ class Machine:
     def __init__(self, refuse):
         self.refuse = refuse
 
-    def entry(self):
-        """Arguments are pointers, lengths and counters; what other registers hold belongs to the caller."""
+    def entry(self, secret_arguments):
+        """Arguments are pointers, lengths and counters, but where a call hands over a secret; what other registers hold belongs to the
+        caller."""
         registers = {name: PUBLIC for name in ARGUMENTS + KEPT + ["rax", "r10", "r11"]}
+        registers |= {name: SECRET for name in secret_arguments}
         registers["rsp"] = stack("entry", 0)
         return State(registers)
 
@@ -251,20 +253,16 @@ class Machine:
         return instruction.symbol
 
     def bulk(self, state, instruction, callee):
+        """A copy or a filling by the C library."""
         places = ("rdi", "rdx") if callee == "memset" else ("rdi", "rsi", "rdx")
         if SECRET in map(state.get, places):
             self.refuse(instruction, "where or how much it writes depends on a secret")
+        target = state.get("rdi")
+        if is_stack(target) and (callee != "memset" or state.get("rsi") == SECRET):
+            state.forget(target[1], target[2])
 
-    def after_call(self, state, instruction, callee):
-        """What a call of a function elsewhere leaves. Its own instructions are not seen: only bulk copies are known."""
-        if state.upper:
-            self.refuse(instruction, "the upper halves of the wide registers are in use at a call")
-        if callee in BULK:
-            self.bulk(state, instruction, callee)
-            target = state.get("rdi")
-            filled = callee == "memset" and state.get("rsi") != SECRET
-            if is_stack(target) and not filled:
-                state.forget(target[1], target[2])
+    def after_call(self, state, callee):
+        """What a function that was called leaves in the registers."""
         for name in SCRATCH:
             state.registers[name] = SECRET
         state.registers["rax"] = PUBLIC if callee in BULK else SECRET
