@@ -2,7 +2,6 @@
 
 use std::iter;
 
-use super::kernel::batch_len;
 use super::schedule::Schedule;
 #[cfg(feature = "simd")]
 use super::simd;
@@ -71,7 +70,7 @@ impl Features {
 #[derive(Clone, Copy, Debug)]
 pub struct Backend {
     name: &'static str,
-    words: usize,
+    batch_len: usize,
     add_batches: fn(&Schedule, u64, &mut [u8]),
 }
 
@@ -80,16 +79,17 @@ impl Backend {
     #[cfg(feature = "simd")]
     const ANY: Self = simd::ANY;
     #[cfg(not(feature = "simd"))]
-    const ANY: Self = Self::new("u64", 1, super::kernel::add_batches::<u64>);
+    const ANY: Self = Self::new("u64", 2048, super::kernel::add_batches::<u64>);
 
+    /// `batch_len` may be that of several batches of its registers, which then share the masks of the round keys.
     pub(super) const fn new(
         name: &'static str,
-        words: usize,
+        batch_len: usize,
         add_batches: fn(&Schedule, u64, &mut [u8]),
     ) -> Self {
         Self {
             name,
-            words,
+            batch_len,
             add_batches,
         }
     }
@@ -120,7 +120,7 @@ impl Backend {
 
     /// Bytes of keystream that it makes at a time.
     pub const fn batch_len(&self) -> usize {
-        batch_len(self.words)
+        self.batch_len
     }
 
     /// Blocks that it enciphers at a time.

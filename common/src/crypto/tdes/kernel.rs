@@ -7,17 +7,19 @@ use super::wiring::{IP, expanded, permuted};
 use super::word::{Circuits, Word};
 
 /// Bytes of the keystream that a register of `words` words of 64 bits makes at a time.
-pub(super) const fn batch_len(words: usize) -> usize {
+const fn batch_len(words: usize) -> usize {
     64 * 8 * words
 }
 
 /// Adds to `data`, whole batches, the encipherment of the counter blocks from `first` on, which is a multiple of a
-/// batch's blocks.
+/// batch's blocks. Several at a time share the masks.
 #[inline(always)]
 pub(super) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [u8]) {
+    // Both are made before either is filled: memory is cleared by a function, and none may be called with the upper parts
+    // of registers in use.
+    let mut state = State::<W>::zeroed();
     let mut masks = Masks::empty();
     masks.fill(schedule, W::INVERSIONS, W::fill);
-    let mut state = State::<W>::zeroed();
     let mut counter = first;
     for batch in data.chunks_exact_mut(batch_len(W::WORDS)) {
         state.count_from(counter);

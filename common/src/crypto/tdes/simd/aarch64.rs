@@ -10,9 +10,9 @@ use crate::crypto::tdes::schedule::{RoundKey, RoundMasks, Schedule};
 use crate::crypto::tdes::word::{Circuits, Register, Word};
 
 pub(in crate::crypto::tdes) const BACKENDS: &[(&[Feature], Backend)] =
-    &[(&[Feature::Neon], Backend::new("neon", 2, neon))];
+    &[(&[Feature::Neon], Backend::new("neon", 2048, neon))];
 
-pub(in crate::crypto::tdes) const ANY: Backend = Backend::new("u64", 1, add_batches::<u64>);
+pub(in crate::crypto::tdes) const ANY: Backend = Backend::new("u64", 2048, add_batches::<u64>);
 
 pub(in crate::crypto::tdes) fn detected(feature: Feature) -> bool {
     feature == Feature::Neon && is_aarch64_feature_detected!("neon")

@@ -13,17 +13,17 @@ use crate::crypto::tdes::schedule::Schedule;
 
 /// The fastest first, each with what it needs.
 pub(in crate::crypto::tdes) const BACKENDS: &[(&[Feature], Backend)] = &[
-    (&[Feature::Avx512f], Backend::new("avx512", 8, avx512)),
+    (&[Feature::Avx512f], Backend::new("avx512", 4096, avx512)),
     (
         &[Feature::Avx512f, Feature::Avx512vl, Feature::Avx2],
-        Backend::new("avx512vl", 4, avx512vl),
+        Backend::new("avx512vl", 4096, avx512vl),
     ),
-    (&[Feature::Avx2], Backend::new("avx2", 4, avx2)),
-    (&[Feature::Sse2], Backend::new("sse2", 2, sse2)),
+    (&[Feature::Avx2], Backend::new("avx2", 4096, avx2)),
+    (&[Feature::Sse2], Backend::new("sse2", 2048, sse2)),
 ];
 
 /// What every processor of this kind can run.
-pub(in crate::crypto::tdes) const ANY: Backend = Backend::new("u64", 1, add_batches::<Scalar>);
+pub(in crate::crypto::tdes) const ANY: Backend = Backend::new("u64", 2048, add_batches::<Scalar>);
 
 pub(in crate::crypto::tdes) fn detected(feature: Feature) -> bool {
     match feature {

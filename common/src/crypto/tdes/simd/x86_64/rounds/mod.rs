@@ -60,6 +60,7 @@ impl Word for Avx2 {
         unsafe {
             asm!(
                 avx2::round!(),
+                "vzeroupper",
                 half = in(reg) half.as_mut_ptr(),
                 other = in(reg) other.as_ptr(),
                 masks = in(reg) &raw mut *masks,
