@@ -16,11 +16,16 @@ pub(super) struct Options {
     /// What the inputs come of; random where none is given.
     #[arg(long)]
     seed: Option<u64>,
+    /// Only the targets whose names contain this, and the controls.
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let seed = options.seed.unwrap_or_else(rand::random);
-    let report = constant_time::run(options.measurements, seed, |at| eprintln!("{at}"));
+    let report = constant_time::run(options.measurements, seed, &options.only, |at| {
+        eprintln!("{at}")
+    });
     if options.json {
         for line in report.json_lines() {
             println!("{line}");
