@@ -346,7 +346,11 @@ impl<T: Default> Calling<T> {
     fn progress(&mut self, number: u64, progress: Progress) -> Option<T> {
         let call = self.calls.get_mut(&number)?;
         match progress {
-            Progress::Whole(Whole { kind, data, cost }) if kind == MessageKind::End => {
+            Progress::Whole(Whole {
+                kind: MessageKind::End,
+                data,
+                cost,
+            }) => {
                 self.release(cost.room);
                 self.end(number, Answer::End(data))
             }

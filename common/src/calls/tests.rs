@@ -340,7 +340,7 @@ fn a_gateway_that_breaks_a_rule_is_found_out() {
         ("no credit", vec![credit(0)], Violation::Credit(1)),
         (
             "too much credit",
-            vec![credit(9), credit(u32::MAX - CALL_CREDIT)],
+            vec![credit(100), credit(u32::MAX - CALL_CREDIT)],
             Violation::Credit(1),
         ),
         ("a part of nothing", vec![part(1, 1)], Violation::Parts(1)),
