@@ -325,18 +325,18 @@ impl<'a> State<'a> {
             }
         }
         let register = chosen.1;
-        if let Some(node) = self.registers[register].take() {
-            if self.kept[node].is_none() {
-                let slot = self.free_slots.pop().unwrap_or_else(|| {
-                    self.slots += 1;
-                    self.slots - 1
-                });
-                self.kept[node] = Some(slot);
-                self.instructions.push(Instruction::Store {
-                    from: register,
-                    slot,
-                });
-            }
+        if let Some(node) = self.registers[register].take()
+            && self.kept[node].is_none()
+        {
+            let slot = self.free_slots.pop().unwrap_or_else(|| {
+                self.slots += 1;
+                self.slots - 1
+            });
+            self.kept[node] = Some(slot);
+            self.instructions.push(Instruction::Store {
+                from: register,
+                slot,
+            });
         }
         register
     }

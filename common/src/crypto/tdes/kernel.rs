@@ -71,12 +71,12 @@ impl<W: Word> State<W> {
             }
         }
         let word_bits = W::WORDS.trailing_zeros() as usize;
-        for bit in 0..word_bits {
+        for (bit, &place) in PLACE.iter().enumerate().take(word_bits) {
             let mut words = [0; 8];
             for (number, word) in words.iter_mut().enumerate() {
                 *word = 0_u64.wrapping_sub(number as u64 >> bit & 1);
             }
-            self.halves[PLACE[bit]] = W::from_words(&words);
+            self.halves[place] = W::from_words(&words);
         }
         for (bit, counting) in COUNTING.into_iter().enumerate() {
             self.halves[PLACE[word_bits + bit]] = W::from_words(&[counting; 8]);
@@ -114,8 +114,8 @@ impl<W: Word> State<W> {
             let mut eight = groups[FINAL[i] & 7];
             eight.reverse();
             let eight = exchange::<W, 8>(eight, low);
-            for number in 0..8 {
-                self.rows[8 * number + i] = eight[number];
+            for (number, row) in eight.into_iter().enumerate() {
+                self.rows[8 * number + i] = row;
             }
         }
         let low = [
