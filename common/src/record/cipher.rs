@@ -1,7 +1,5 @@
 //! What protects the records of one epoch.
 
-use zeroize::Zeroize;
-
 use super::{HEADER_LEN, RecordError, TAG_LEN};
 use crate::crypto::gcm::{self, GcmKey};
 use crate::crypto::kdf::{Label, Purpose, derive_key, expand_label};
@@ -17,13 +15,10 @@ const IV_LEN: usize = gcm::NONCE_LEN;
 /// The keys of one epoch, ready for use: the one place that knows how a suite enciphers.
 pub(super) enum EpochCipher {
     /// Encrypt-then-MAC.
-    TdesCtrHmacSha256 {
-        keystream: Keystream,
-        mac: MacKey,
-    },
+    TdesCtrHmacSha256 { keystream: Keystream, mac: MacKey },
     Aes256Gcm {
         cipher: GcmKey,
-        iv: [u8; IV_LEN],
+        iv: LockedBytes<IV_LEN>,
     },
 }
 
@@ -58,7 +53,7 @@ impl EpochCipher {
                     expand_label(secret.expose(), label(Purpose::TrafficIv), &[]);
                 Self::Aes256Gcm {
                     cipher: GcmKey::new(&key),
-                    iv: *iv,
+                    iv,
                 }
             }
         }
@@ -122,14 +117,6 @@ impl EpochCipher {
             Self::Aes256Gcm { cipher, iv } => cipher
                 .open(nonce(iv, sequence), &header, text, tag)
                 .map_err(|_| RecordError::Forged),
-        }
-    }
-}
-
-impl Drop for EpochCipher {
-    fn drop(&mut self) {
-        if let Self::Aes256Gcm { iv, .. } = self {
-            iv.zeroize();
         }
     }
 }

@@ -85,9 +85,7 @@ impl Sealer {
     /// # Errors
     /// As [`Self::begin`]; [`RecordError::Length`] for a draft that is empty. Its plaintext was wiped and taken off then.
     pub fn finish(&mut self, draft: Draft, out: &mut Vec<u8>) -> Result<(), RecordError> {
-        let sealed = draft
-            .header(out)
-            .and_then(|header| self.try_live(|live| seal(live, header, draft.start, out)));
+        let sealed = self.try_live(|live| seal(live, draft.header(out)?, draft.start, out));
         sealed.inspect_err(|_| draft.discard(out))
     }
 
@@ -131,7 +129,8 @@ impl Sealer {
         let began = self.epoch_began;
         let updated = self.try_live(|live| {
             let old = began.is_some_and(|began| now.saturating_sub(began) >= live.epoch_age());
-            let due = old || live.is_full_for(len) && !live.is_unused();
+            // The peer does not take the update of an epoch that nothing was sealed in.
+            let due = (old || live.is_full_for(len)) && !live.is_unused();
             if due {
                 seal_empty(live, RecordType::KeyUpdate, out)?;
                 live.next_epoch()?;
@@ -164,7 +163,8 @@ impl fmt::Debug for Sealer {
 }
 
 /// A data record that is being written: [`Sealer::begin`] gives it, [`Sealer::finish`] seals it. Its plaintext stands at the end
-/// of the buffer that it was begun in, which nobody else may add to meanwhile.
+/// of the buffer that it was begun in, which nobody else may add to meanwhile. It goes out in the epoch that it was begun in,
+/// however long it takes: who writes is to flush, and no more than one record waits.
 #[derive(Debug)]
 pub struct Draft {
     /// Where its header will be.

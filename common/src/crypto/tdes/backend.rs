@@ -5,6 +5,10 @@ use std::iter;
 use super::schedule::Schedule;
 #[cfg(feature = "simd")]
 use super::simd;
+use crate::secret::stack;
+
+/// Bytes of stack that a kernel takes at most: the masks, a batch, and what each round saves.
+const DEPTH: usize = 32 * 1024;
 
 /// An extension of the instruction set that a backend needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +135,11 @@ impl Backend {
     /// Adds to `data`, whole batches of [`Self::batch_len`] bytes, the keystream from block `first` on, a multiple of a batch's
     /// blocks.
     pub(super) fn add_batches(&self, schedule: &Schedule, first: u64, data: &mut [u8]) {
-        (self.add_batches)(schedule, first, data);
+        if cfg!(windows) {
+            // There a function has to save registers that the round before left keystream in.
+            stack::wiped_to::<DEPTH, _>(|| (self.add_batches)(schedule, first, data));
+        } else {
+            (self.add_batches)(schedule, first, data);
+        }
     }
 }
