@@ -76,7 +76,8 @@ impl<T: Default> Answering<T> {
                 if self.draining {
                     return Ok(None);
                 }
-                if self.calls.len() >= MAX_CALLS {
+                // One is open for the server until it has its end.
+                if self.calls.len() + self.sender.ends() >= MAX_CALLS {
                     return Err(Violation::TooManyCalls);
                 }
                 let mut incoming = Incoming::new(CALL_CREDIT);

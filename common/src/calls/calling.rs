@@ -8,7 +8,9 @@ use super::flow::{Budget, Calls, Flow};
 use super::frame::{Begin, Frame, Kind, Refusal, Violation};
 use super::incoming::{Cost, Incoming, Progress, Whole};
 use super::outgoing::{MessageKind, Outgoing, Sender};
-use super::{ANSWER_BUDGET, ANSWER_CREDIT, BATCH, CALL_CREDIT, MAX_ANSWER, MAX_CALL, MAX_CALLS};
+use super::{
+    ANSWER_BUDGET, ANSWER_CREDIT, BATCH, CALL_CREDIT, MAX_ANSWER, MAX_CALL, MAX_CALLS, MAX_WAITING,
+};
 
 /// The server's side of one stream. `T` is what waits for a call.
 ///
@@ -18,13 +20,12 @@ pub struct Calling<T> {
     calls: Calls<Call<T>>,
     sender: Sender,
     budget: Budget,
-    /// Submitted, and more than the gateway takes at once.
+    /// Submitted, and not taken yet: in the order of their numbers.
     waiting: VecDeque<u64>,
-    /// Calls that have their turn and of which no byte was taken.
-    unsent: usize,
     /// Calls that have their turn or were sent, and that the gateway has not ended.
     open: usize,
     last: u64,
+    drained: bool,
     state: State,
 }
 
@@ -46,12 +47,13 @@ struct Call<T> {
     outgoing: Outgoing,
     incoming: Incoming,
     items: VecDeque<(Bytes, Cost)>,
-    end: Option<Answer>,
+    /// Its end, and the room of the stream that it takes.
+    end: Option<(Answer, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The gateway takes no more calls now.
+    /// It waits for its turn.
     Waiting,
     /// It has its turn, and no byte of it was taken.
     Scheduled,
@@ -98,6 +100,9 @@ pub enum NotSubmitted {
     /// It is longer than [`MAX_CALL`].
     #[error("a call has at most {MAX_CALL} bytes, and this one has more")]
     TooLong,
+    /// So many calls wait already.
+    #[error("{MAX_WAITING} calls wait for this gateway already: try again later")]
+    Busy,
     /// The stream takes no new calls: another link has to.
     #[error("the link takes no new calls")]
     Closed,
@@ -110,9 +115,9 @@ impl<T> Default for Calling<T> {
             sender: Sender::default(),
             budget: Budget::new(ANSWER_BUDGET),
             waiting: VecDeque::new(),
-            unsent: 0,
             open: 0,
             last: 0,
+            drained: false,
             state: State::Open,
         }
     }
@@ -129,6 +134,9 @@ impl<T: Default> Calling<T> {
         }
         if self.state != State::Open {
             return Err(NotSubmitted::Closed);
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            return Err(NotSubmitted::Busy);
         }
         self.last += 1;
         let number = self.last;
@@ -147,7 +155,6 @@ impl<T: Default> Calling<T> {
         };
         self.calls.insert(number, call);
         self.waiting.push_back(number);
-        self.admit();
         Ok(number)
     }
 
@@ -164,10 +171,11 @@ impl<T: Default> Calling<T> {
             self.release(cost.room);
             return Some(Answer::Item(item));
         }
-        if let Some(end) = call.end.take() {
+        if let Some((end, room)) = call.end.take() {
             if call.phase == Phase::Ended {
                 self.calls.remove(&number);
             }
+            self.release(room);
             return Some(end);
         }
         tag(&mut call.tag);
@@ -192,10 +200,12 @@ impl<T: Default> Calling<T> {
             return;
         };
         call.tag = T::default();
-        call.end = None;
         match call.phase {
             Phase::Waiting | Phase::Scheduled | Phase::Ended => self.remove(number),
-            Phase::Sent => self.cancel_sent(number),
+            Phase::Sent => {
+                call.end = None;
+                self.cancel_sent(number);
+            }
         }
     }
 
@@ -215,18 +225,17 @@ impl<T: Default> Calling<T> {
             let sent = self.is_sent(number);
             if sent {
                 self.cancel_sent(number);
-            } else {
-                self.unqueue(number);
             }
-            if let Some(call) = self.calls.get_mut(&number) {
-                if !sent {
-                    call.phase = Phase::Ended;
-                }
-                call.end = Some(Answer::Expired { sent });
-                tags.push(std::mem::take(&mut call.tag));
+            let Some(call) = self.calls.get_mut(&number) else {
+                continue;
+            };
+            call.end = Some((Answer::Expired { sent }, 0));
+            tags.push(std::mem::take(&mut call.tag));
+            if !sent {
+                self.end_unsent(number);
             }
         }
-        self.admit();
+        self.tidy();
         tags
     }
 
@@ -237,6 +246,9 @@ impl<T: Default> Calling<T> {
     pub fn handle(&mut self, frame: Frame, woken: &mut Vec<T>) -> Result<(), Violation> {
         let Frame { call: number, kind } = frame;
         if kind == Kind::Drain {
+            if std::mem::replace(&mut self.drained, true) {
+                return Err(Violation::UnknownKind);
+            }
             woken.append(&mut self.drain(number));
             return Ok(());
         }
@@ -254,11 +266,11 @@ impl<T: Default> Calling<T> {
                 return Ok(());
             }
             Kind::Refused(refusal) => {
-                woken.extend(self.end(number, Answer::Refused(*refusal)));
+                woken.extend(self.end(number, Answer::Refused(*refusal), 0));
                 return Ok(());
             }
             Kind::Cancelled if call.cancelled => {
-                self.end(number, Answer::Lost);
+                self.end(number, Answer::Lost, 0);
                 return Ok(());
             }
             Kind::Open(_) | Kind::Cancel | Kind::Cancelled | Kind::Drain => {
@@ -297,14 +309,19 @@ impl<T: Default> Calling<T> {
         self.state == State::Open
     }
 
-    /// Is there a call of which nothing was sent, and that may go now?
-    pub const fn has_unsent(&self) -> bool {
-        self.unsent > 0
+    /// Is there a call that was not sent, and that the gateway would take now?
+    pub fn has_unsent(&self) -> bool {
+        self.open < MAX_CALLS && !self.waiting.is_empty()
     }
 
-    /// Is there something to take?
+    /// The number of the call that was submitted last.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Is there something to take, if every call may go?
     pub fn has_frames(&self) -> bool {
-        self.sender.has_frames()
+        self.sender.has_frames() || self.has_unsent()
     }
 
     /// Calls under way, and those whose end was not read or came after they were given up.
@@ -317,10 +334,12 @@ impl<T: Default> Calling<T> {
         self.calls.is_empty()
     }
 
-    /// Takes one batch of frames, which are then as good as sent.
-    pub fn take(&mut self, mut out: impl FnMut(Frame)) {
+    /// Takes one batch of frames, which are then as good as sent. Of the calls that were not sent, those up to number `last`
+    /// may go.
+    pub fn take(&mut self, last: u64, mut out: impl FnMut(Frame)) {
         let mut size = 0;
         while size < BATCH {
+            self.admit(last);
             let Some((len, taken)) = self.sender.next(&mut self.calls, &mut out) else {
                 return;
             };
@@ -328,7 +347,6 @@ impl<T: Default> Calling<T> {
             let call = taken.and_then(|taken| self.calls.get_mut(&taken.call));
             if let Some(call) = call.filter(|call| call.phase == Phase::Scheduled) {
                 call.phase = Phase::Sent;
-                self.unsent -= 1;
             }
         }
     }
@@ -350,10 +368,7 @@ impl<T: Default> Calling<T> {
                 kind: MessageKind::End,
                 data,
                 cost,
-            }) => {
-                self.release(cost.room);
-                self.end(number, Answer::End(data))
-            }
+            }) => self.end(number, Answer::End(data), cost.room),
             Progress::Whole(_) if call.cancelled => None,
             Progress::Whole(Whole { data, cost, .. }) => {
                 call.items.push_back((data, cost));
@@ -374,24 +389,24 @@ impl<T: Default> Calling<T> {
     }
 
     /// The gateway ended a call that was sent.
-    fn end(&mut self, number: u64, answer: Answer) -> Option<T> {
+    fn end(&mut self, number: u64, answer: Answer, holds: u32) -> Option<T> {
         let call = self.calls.get_mut(&number)?;
         self.open -= 1;
         self.sender.forget(number, &mut call.outgoing);
         let waits = call.incoming.room_asked().is_some();
-        let room = call.incoming.discard();
+        let mut room = call.incoming.discard();
         let tag = std::mem::take(&mut call.tag);
         call.phase = Phase::Ended;
         if call.cancelled {
+            room += holds;
             // Its reader may still have to learn that its time was over.
             if call.end.is_none() {
                 self.calls.remove(&number);
             }
         } else {
-            call.end = Some(answer);
+            call.end = Some((answer, holds));
         }
         self.give_up_room(number, waits, room);
-        self.admit();
         Some(tag)
     }
 
@@ -409,16 +424,16 @@ impl<T: Default> Calling<T> {
                 _ => Answer::Unsent(unsent),
             };
             if self.is_sent(number) {
-                tags.extend(self.end(number, answer));
+                tags.extend(self.end(number, answer, 0));
             } else {
-                self.unqueue(number);
                 if let Some(call) = self.calls.get_mut(&number) {
-                    call.phase = Phase::Ended;
-                    call.end = Some(answer);
+                    call.end = Some((answer, 0));
                     tags.push(std::mem::take(&mut call.tag));
                 }
+                self.end_unsent(number);
             }
         }
+        self.tidy();
         tags
     }
 
@@ -442,45 +457,46 @@ impl<T: Default> Calling<T> {
     }
 
     fn remove(&mut self, number: u64) {
-        self.unqueue(number);
-        if let Some(call) = self.calls.remove(&number) {
-            self.release(call.items.iter().map(|(_, cost)| cost.room).sum());
+        if let Ok(place) = self.waiting.binary_search(&number) {
+            self.waiting.remove(place);
         }
-        self.admit();
+        self.end_unsent(number);
+        if let Some(call) = self.calls.remove(&number) {
+            let items: u32 = call.items.iter().map(|(_, cost)| cost.room).sum();
+            self.release(items + call.end.map_or(0, |(_, room)| room));
+        }
     }
 
-    /// Takes a call of which nothing was sent out of its queue.
-    fn unqueue(&mut self, number: u64) {
-        let Some(call) = self.calls.get_mut(&number) else {
-            return;
-        };
-        match call.phase {
-            Phase::Waiting => {
-                if let Ok(place) = self.waiting.binary_search(&number) {
-                    self.waiting.remove(place);
-                }
-            }
-            Phase::Scheduled => {
-                self.unsent -= 1;
+    /// Takes a call of which nothing was sent out of its turn. [`Self::tidy`] has to follow, or what does as much.
+    fn end_unsent(&mut self, number: u64) {
+        if let Some(call) = self.calls.get_mut(&number) {
+            if call.phase == Phase::Scheduled {
                 self.open -= 1;
                 self.sender.forget(number, &mut call.outgoing);
             }
-            Phase::Sent | Phase::Ended => {}
+            call.outgoing.clear();
+            call.phase = Phase::Ended;
         }
-        call.outgoing.clear();
     }
 
-    /// Gives those who waited longest their turn, up to what the gateway takes.
-    fn admit(&mut self) {
-        while self.open < MAX_CALLS
+    /// Keeps of those who wait the ones that still do.
+    fn tidy(&mut self) {
+        let calls = &self.calls;
+        self.waiting.retain(|number| {
+            let call = calls.get(number);
+            call.is_some_and(|call| call.phase == Phase::Waiting)
+        });
+    }
+
+    /// Gives the one that waited longest its turn, where the gateway takes it and its number is not beyond `last`.
+    fn admit(&mut self, last: u64) {
+        if self.open < MAX_CALLS
+            && self.waiting.front().is_some_and(|number| *number <= last)
             && let Some(number) = self.waiting.pop_front()
+            && let Some(call) = self.calls.get_mut(&number)
         {
-            let Some(call) = self.calls.get_mut(&number) else {
-                continue;
-            };
             call.phase = Phase::Scheduled;
             self.open += 1;
-            self.unsent += 1;
             self.sender.schedule(number, &mut call.outgoing);
         }
     }
@@ -507,7 +523,11 @@ impl<T: Default> Calling<T> {
     pub(super) fn held(&self) -> (usize, u32) {
         let of = |call: &Call<T>| {
             let items: usize = call.items.iter().map(|(item, _)| item.len()).sum();
-            call.incoming.held() + items
+            let end = match &call.end {
+                Some((Answer::End(end), _)) => end.len(),
+                _ => 0,
+            };
+            call.incoming.held() + items + end
         };
         (self.calls.values().map(of).sum(), self.budget.left())
     }
@@ -517,8 +537,12 @@ fn begin_message<T>(
     call: &mut Call<T>,
     number: u64,
     kind: MessageKind,
-    begin: Begin,
+    mut begin: Begin,
 ) -> Result<Progress, Violation> {
+    if begin.data.len() == begin.len as usize {
+        // It may lie unread for long, and is not to keep the whole batch that it came in.
+        begin.data = Bytes::copy_from_slice(&begin.data);
+    }
     call.incoming.begin(number, kind, begin, MAX_ANSWER)
 }
 

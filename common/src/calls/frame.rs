@@ -53,6 +53,11 @@ pub struct Refusal {
 }
 
 impl Kind {
+    /// Does it end a call without an answer?
+    pub(super) const fn ends_call(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::Refused(_))
+    }
+
     /// About how many bytes it takes on the wire.
     pub(super) fn size(&self) -> usize {
         const HEAD: usize = 16;

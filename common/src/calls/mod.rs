@@ -29,6 +29,8 @@ pub use frame::{Begin, Frame, Kind, Refusal, Violation};
 
 /// Calls of one stream that the gateway has not ended, at most.
 pub const MAX_CALLS: usize = 1024;
+/// Calls of one stream that wait until the gateway takes more, at most.
+pub const MAX_WAITING: usize = 16 * 1024;
 /// The longest call, in bytes.
 pub const MAX_CALL: u32 = 4 * 1024 * 1024;
 /// The longest answer, or item of a search, in bytes.

@@ -134,11 +134,14 @@ pub(super) struct Taken {
 #[derive(Debug, Default)]
 pub(super) struct Sender {
     control: VecDeque<Frame>,
+    /// Those of them that end a call.
+    ends: usize,
     turns: VecDeque<u64>,
 }
 
 impl Sender {
     pub(super) fn control(&mut self, call: u64, kind: Kind) {
+        self.ends += usize::from(kind.ends_call());
         self.control.push_back(Frame { call, kind });
     }
 
@@ -157,6 +160,11 @@ impl Sender {
         }
     }
 
+    /// Calls whose end, without an answer, waits to be sent.
+    pub(super) const fn ends(&self) -> usize {
+        self.ends
+    }
+
     pub(super) fn has_frames(&self) -> bool {
         !self.control.is_empty() || !self.turns.is_empty()
     }
@@ -168,6 +176,7 @@ impl Sender {
         out: &mut impl FnMut(Frame),
     ) -> Option<(usize, Option<Taken>)> {
         if let Some(frame) = self.control.pop_front() {
+            self.ends -= usize::from(frame.kind.ends_call());
             let size = frame.kind.size();
             out(frame);
             return Some((size, None));

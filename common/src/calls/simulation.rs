@@ -225,7 +225,8 @@ impl World {
     fn take(&mut self) {
         if self.stream_lives {
             let to_gateway = &mut self.to_gateway;
-            self.calling.take(|frame| to_gateway.push_back(frame));
+            self.calling
+                .take(u64::MAX, |frame| to_gateway.push_back(frame));
             let to_server = &mut self.to_server;
             self.answering.take(|frame| to_server.push_back(frame));
         }

@@ -19,7 +19,7 @@ impl Pair {
         let mut events = Vec::new();
         loop {
             let mut frames = Vec::new();
-            self.calling.take(|frame| frames.push(frame));
+            self.calling.take(u64::MAX, |frame| frames.push(frame));
             let idle = frames.is_empty();
             for frame in frames {
                 events.extend(self.answering.handle(frame).unwrap());
@@ -46,7 +46,7 @@ impl Pair {
 
 fn taken<T: Default>(calling: &mut Calling<T>) -> Vec<Frame> {
     let mut frames = Vec::new();
-    calling.take(|frame| frames.push(frame));
+    calling.take(u64::MAX, |frame| frames.push(frame));
     frames
 }
 
@@ -343,6 +343,11 @@ fn a_gateway_that_breaks_a_rule_is_found_out() {
             vec![credit(100), credit(u32::MAX - CALL_CREDIT)],
             Violation::Credit(1),
         ),
+        (
+            "a second drain",
+            vec![frame(Kind::Drain), frame(Kind::Drain)],
+            Violation::UnknownKind,
+        ),
         ("a part of nothing", vec![part(1, 1)], Violation::Parts(1)),
     ];
     for (what, mut frames, violation) in cases {
@@ -375,7 +380,7 @@ fn a_cancel_at_any_moment_leaves_nothing_behind() {
             } else if let Some(Answer::End(_)) = pair.next(number) {
                 ended = true;
             }
-            pair.calling.take(|frame| up.push_back(frame));
+            pair.calling.take(u64::MAX, |frame| up.push_back(frame));
             pair.answering.take(|frame| down.push_back(frame));
             if let Some(frame) = up.pop_front() {
                 if let Some(Event::Call(number, _)) = pair.answering.handle(frame).unwrap() {
@@ -397,4 +402,65 @@ fn a_cancel_at_any_moment_leaves_nothing_behind() {
             return;
         }
     }
+}
+
+#[test]
+fn calls_that_may_not_go_yet_hold_up_nothing_else() {
+    let mut pair = Pair::default();
+    let sent = pair.submit(vec![1; 20_000]);
+    let mut frames = Vec::new();
+    pair.calling.take(sent, |frame| frames.push(frame));
+    let late = pair.submit("late");
+    pair.calling.cancel(sent);
+    assert!(pair.calling.has_unsent());
+    let mut more = Vec::new();
+    pair.calling.take(sent, |frame| more.push(frame));
+    let kind = Kind::Cancel;
+    assert_eq!(more, [Frame { call: sent, kind }]);
+    pair.calling.take(late, |frame| frames.push(frame));
+    assert_eq!(frames.last(), Some(&open(late, 4, b"late")));
+}
+
+#[test]
+fn ends_that_nobody_takes_count_as_calls() {
+    let mut answering = Answering::<bool>::default();
+    for call in 1..=MAX_CALLS as u64 {
+        answering.handle(open(call, 1, b"x")).unwrap();
+        let kind = Kind::Cancel;
+        answering.handle(Frame { call, kind }).unwrap();
+    }
+    let over = answering.handle(open(5000, 1, b"x"));
+    assert_eq!(over, Err(Violation::TooManyCalls));
+}
+
+#[test]
+fn an_answer_that_nobody_reads_keeps_its_room_and_not_its_batch() {
+    let mut pair = Pair::default();
+    let number = pair.submit("x");
+    pair.carry();
+    pair.answering.end(number, vec![1; 1_000_000].into());
+    pair.carry();
+    assert_eq!(pair.calling.held(), (1_000_000, ANSWER_BUDGET - 1_000_000));
+    assert!(matches!(pair.next(number), Some(Answer::End(_))));
+    assert_eq!(pair.calling.held(), (0, ANSWER_BUDGET));
+
+    let small = pair.submit("y");
+    taken(&mut pair.calling);
+    let batch = Bytes::from(vec![2; 100_000]);
+    let data = batch.slice(..1);
+    let kind = Kind::End(Begin { len: 1, data });
+    let frame = Frame { call: small, kind };
+    pair.calling.handle(frame, &mut Vec::new()).unwrap();
+    assert!(batch.is_unique(), "the batch is kept");
+}
+
+#[test]
+fn no_more_calls_wait_than_may() {
+    let mut calling = Calling::<bool>::default();
+    for _ in 0..MAX_WAITING {
+        calling.submit("x".into(), 9).unwrap();
+    }
+    assert_eq!(calling.submit("x".into(), 9), Err(NotSubmitted::Busy));
+    assert_eq!(calling.hold_back().len(), MAX_WAITING);
+    assert!(calling.submit("x".into(), 9).is_ok());
 }

@@ -1,5 +1,5 @@
-//! Drives [`Answering`] over one HTTP/2 stream: its calls are carried out where their frames are read, without a task for
-//! each, and what is ready goes in one batch.
+//! Drives [`Answering`] over one HTTP/2 stream: a call that is done at once is carried out where its frame is read, any other in
+//! a task, and what is ready goes in one batch.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,8 +7,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::{AbortHandle, Abortable};
-use futures_util::stream::FuturesUnordered;
 use portcullis_common::calls::{Answering, Event, Frame, MAX_ANSWER, Refusal, Violation};
 use portcullis_common::handshake::{CallSecrets, ExporterSecret, Way};
 use portcullis_proto::gateway::v1 as wire;
@@ -16,6 +14,7 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{CallFrame, CallFrames};
 use prost::Message as _;
 use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
@@ -31,7 +30,8 @@ pub struct CallStream {
     answering: Answering<Option<AbortHandle>>,
     provisioner: Provisioner,
     exporter: ExporterSecret,
-    running: FuturesUnordered<Abortable<Step>>,
+    /// In tasks of their own: they go on, and keep to their deadlines, also where nothing can be sent.
+    running: JoinSet<Stepped>,
     /// Searches that wait until their items were sent.
     full: HashMap<u64, Search>,
     drain: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -66,7 +66,7 @@ impl CallStream {
             answering: Answering::default(),
             provisioner,
             exporter,
-            running: FuturesUnordered::new(),
+            running: JoinSet::new(),
             full: HashMap::new(),
             drain: Some(Box::pin(drain)),
             gathered: false,
@@ -146,9 +146,8 @@ impl CallStream {
             self.stepped(stepped, cx);
             return;
         }
-        let (abort, registration) = AbortHandle::new_pair();
+        let abort = self.running.spawn(step);
         self.answering.set_work(number, Some(abort));
-        self.running.push(Abortable::new(step, registration));
     }
 
     fn stepped(&mut self, stepped: Stepped, cx: &mut Context<'_>) {
@@ -164,16 +163,18 @@ impl CallStream {
         }
     }
 
-    /// Goes on with whatever can. True: something came of it.
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Takes what came to its end meanwhile. True: something did. `None`: a call was lost.
+    fn work(&mut self, cx: &mut Context<'_>) -> Option<bool> {
         let mut worked = false;
-        while let Poll::Ready(Some(stepped)) = Pin::new(&mut self.running).poll_next(cx) {
-            if let Ok(stepped) = stepped {
-                self.stepped(stepped, cx);
-                worked = true;
+        while let Poll::Ready(Some(stepped)) = self.running.poll_join_next(cx) {
+            match stepped {
+                Ok(stepped) => self.stepped(stepped, cx),
+                Err(error) if error.is_cancelled() => continue,
+                Err(_) => return None,
             }
+            worked = true;
         }
-        worked
+        Some(worked)
     }
 
     fn resume(&mut self, cx: &mut Context<'_>) {
@@ -194,7 +195,12 @@ impl Stream for CallStream {
             this.input = None;
             return Poll::Ready(end.map(Err));
         }
-        if this.work(cx) && !this.gathered {
+        let Some(worked) = this.work(cx) else {
+            this.input = None;
+            let lost = "the gateway failed while it carried out a call; its log says more";
+            return Poll::Ready(Some(Err(Status::internal(lost))));
+        };
+        if worked && !this.gathered {
             this.gathered = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;

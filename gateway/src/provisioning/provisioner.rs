@@ -91,7 +91,11 @@ impl Provisioner {
         let (events, receiver) = mpsc::channel(SEARCH_BUFFER);
         let provisioner = self.clone();
         tokio::spawn(async move {
-            let (cookie, failure) = match provisioner.search_into(call, &events).await {
+            let found = tokio::select! {
+                found = provisioner.search_into(call, &events) => found,
+                () = events.closed() => return,
+            };
+            let (cookie, failure) = match found {
                 Ok(end) => end,
                 Err(failure) => (Cookie::default(), Some(failure)),
             };

@@ -78,7 +78,7 @@ impl Calls {
             }
             let mut frames = Vec::new();
             self.calling
-                .take(|frame| frames.push(CallFrame::from(frame)));
+                .take(u64::MAX, |frame| frames.push(CallFrame::from(frame)));
             if !frames.is_empty() {
                 let sent = self.frames.send(CallFrames { frames }).await;
                 sent.map_err(|_| Status::unavailable("the stream is gone"))?;

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-use super::gate::Gate;
+use super::gate::{Gate, Verdict};
 use super::transport::Requests;
 use super::{lock, printable};
 
@@ -215,10 +215,12 @@ impl Shared {
     }
 
     /// The stream is gone. True: it had not come to its end in order.
-    fn lost(&self, refusal: Option<Status>) -> bool {
+    fn lost(&self, end: StreamEnd) -> bool {
         let mut state = lock(&self.state);
-        let in_order = refusal.is_none() && !state.calling.takes_calls();
-        state.refusal = refusal;
+        let in_order = matches!(end, StreamEnd::Ended) && !state.calling.takes_calls();
+        if let StreamEnd::Refused(status) = end {
+            state.refusal = Some(status);
+        }
         let woken = state.calling.lost();
         drop(state);
         wake(woken);
@@ -274,35 +276,44 @@ async fn drive(shared: Arc<Shared>, parts: Parts) {
         drop(client);
         let mut answers = match opened {
             Ok(answers) => answers.into_inner(),
-            Err(status) => return Some(status),
+            Err(status) => return StreamEnd::Refused(status),
         };
         loop {
             match answers.message().await {
                 Ok(Some(frames)) => {
                     if let Err(violation) = shared.handle(frames) {
                         tracing::error!(gateway, %violation, "the gateway broke the rules of the stream of calls: the link is closed");
-                        return None;
+                        return StreamEnd::Broken;
                     }
                 }
-                Ok(None) => return None,
+                Ok(None) => return StreamEnd::Ended,
                 Err(status) => {
                     tracing::debug!(
                         gateway,
                         reason = printable(status.message()),
                         "the stream of calls broke off"
                     );
-                    return None;
+                    return StreamEnd::Broken;
                 }
             }
         }
     };
-    let refusal = tokio::select! {
-        refusal = reading => refusal,
-        () = shared.expire() => None,
+    let end = tokio::select! {
+        end = reading => end,
+        () = shared.expire() => StreamEnd::Broken,
     };
-    if shared.lost(refusal) {
+    if shared.lost(end) {
         session.close();
     }
+}
+
+/// How a stream ended.
+enum StreamEnd {
+    /// The gateway ended it.
+    Ended,
+    Broken,
+    /// The gateway did not take it.
+    Refused(Status),
 }
 
 /// What goes to the gateway.
@@ -318,50 +329,57 @@ impl Stream for Body {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<CallFrames>> {
         let this = &mut *self;
-        let mut state = lock(&this.shared.state);
-        let mut held_back = Vec::new();
-        let mut frames = Vec::new();
-        let mut closed = false;
-        if state.calling.has_frames() && !this.gathered {
-            // Callers that are ready to run come first, and then share one batch; where there is none, this comes back at once.
-            this.gathered = true;
-            drop(state);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        // Under the lock: no call is sent that was submitted after this was asked.
-        let may_open = !state.calling.has_unsent()
-            || match this.gate.poll(cx) {
-                Poll::Ready(true) => true,
-                Poll::Ready(false) => {
+        loop {
+            let mut state = lock(&this.shared.state);
+            if state.calling.has_frames() && !this.gathered {
+                // Callers that are ready to run come first, and then share one batch; where there is none, this comes back
+                // at once.
+                this.gathered = true;
+                drop(state);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let mut verdict = Poll::Ready(Verdict::UpTo(0));
+            if state.calling.has_unsent() {
+                let last = state.calling.last();
+                drop(state);
+                verdict = this.gate.poll(last, cx);
+                state = lock(&this.shared.state);
+            }
+            let mut held_back = Vec::new();
+            let may_go = match verdict {
+                Poll::Ready(Verdict::UpTo(last)) => last,
+                Poll::Ready(Verdict::None) => {
                     held_back = state.calling.hold_back();
-                    true
+                    0
                 }
-                Poll::Pending => false,
+                // What is no new call goes meanwhile.
+                Poll::Pending => 0,
             };
-        if may_open {
-            state
-                .calling
-                .take(|frame| frames.push(CallFrame::from(frame)));
-            closed = state.calling.is_closed();
-            if frames.is_empty() {
+            let mut frames = Vec::new();
+            let put = |frame| frames.push(CallFrame::from(frame));
+            state.calling.take(may_go, put);
+            let has_more = state.calling.has_frames();
+            let waits = frames.is_empty() && (verdict.is_pending() || !has_more);
+            let ended = waits && !has_more && state.calling.is_closed();
+            if waits {
                 this.gathered = false;
+                match &mut state.body {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => state.body = Some(cx.waker().clone()),
+                }
             }
-        }
-        if frames.is_empty() {
-            match &mut state.body {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => state.body = Some(cx.waker().clone()),
+            drop(state);
+            wake(held_back);
+            if !frames.is_empty() {
+                return Poll::Ready(Some(CallFrames { frames }));
             }
-        }
-        drop(state);
-        wake(held_back);
-        if !frames.is_empty() {
-            Poll::Ready(Some(CallFrames { frames }))
-        } else if closed {
-            Poll::Ready(None)
-        } else {
-            Poll::Pending
+            if ended {
+                return Poll::Ready(None);
+            }
+            if waits {
+                return Poll::Pending;
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use super::call_stream::UnderWay;
 use super::gate::{Credentials, EVICTED, MayCall, REVOKED};
 use super::link::Link;
 use super::roster::REPLACEMENT;
-use super::secrets::{open_outcome, seal_call, unseal_call};
+use super::secrets::{WipedCall, open_outcome, seal_call, unseal_call};
 use super::transport::SendError;
 use super::{CallError, Fleet, printable};
 use crate::repository::{Gateway, Reach, RepositoryError};
@@ -51,9 +51,11 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
-    pub async fn attempt(&self, gateway: &str, mut call: Call) -> Result<Attempt, RepositoryError> {
+    pub async fn attempt(&self, gateway: &str, call: Call) -> Result<Attempt, RepositoryError> {
         let wait = patience(&call);
+        let mut call = WipedCall(call);
         let mut links = 0;
+        let mut before: Option<Arc<Link>> = None;
         loop {
             links += 1;
             let link = match self.link_for_call(gateway, links > 1).await {
@@ -61,7 +63,13 @@ impl Fleet {
                 Err(CallError::Repository(error)) => return Err(error),
                 Err(error) => return Ok(Attempt::Unsent(error.to_string())),
             };
-            let known = match self.submit(&link, &mut call, wait) {
+            let call = &mut call.0;
+            if let Some(before) = before.take()
+                && unseal_call(before.session().exporter(), call).is_err()
+            {
+                return Ok(Attempt::Unsent(no_link(gateway)));
+            }
+            let known = match self.submit(&link, call, wait) {
                 Ok(mut under_way) => match under_way.next().await {
                     Answer::End(answer) => {
                         let exporter = link.session().exporter();
@@ -78,20 +86,18 @@ impl Fleet {
             };
             let failed = match known {
                 Known::Ended(Some(outcome)) => return Ok(Attempt::Ended(outcome)),
-                Known::Ended(None) => indeterminate(call.call_id, "the gateway's answer is not about this call, says nothing, or holds a secret that was not sealed for this server: look at the resource before the call is made again, and at the versions on both sides".to_owned()),
+                Known::Ended(None) => indeterminate(std::mem::take(&mut call.call_id), "the gateway's answer is not about this call, says nothing, or holds a secret that was not sealed for this server: look at the resource before the call is made again, and at the versions on both sides".to_owned()),
                 Known::ThroughAnother if links < LINKS => {
-                    if unseal_call(link.session().exporter(), &mut call).is_err() {
-                        return Ok(Attempt::Unsent(no_link(gateway)));
-                    }
+                    before = Some(link);
                     continue;
                 }
                 Known::ThroughAnother => return Ok(Attempt::Unsent(no_link(gateway))),
                 Known::Unsent(message) => return Ok(Attempt::Unsent(message)),
                 Known::NothingBegun(failure) => Outcome {
-                    call_id: call.call_id,
+                    call_id: std::mem::take(&mut call.call_id),
                     result: Some(outcome::Result::Failed(failure)),
                 },
-                Known::Nothing(message) => indeterminate(call.call_id, message),
+                Known::Nothing(message) => indeterminate(std::mem::take(&mut call.call_id), message),
             };
             return Ok(Attempt::Ended(failed));
         }
@@ -295,6 +301,10 @@ pub(super) fn not_submitted(error: NotSubmitted) -> Known {
             kind: FailureKind::Invalid as i32,
             message: error.to_string(),
         }),
+        NotSubmitted::Busy => Known::NothingBegun(Failure {
+            kind: FailureKind::Busy as i32,
+            message: error.to_string(),
+        }),
         NotSubmitted::Closed => Known::ThroughAnother,
     }
 }
@@ -339,6 +349,8 @@ fn refused(gateway: &str, status: &Status) -> Known {
         Code::PermissionDenied | Code::Unauthenticated => failure(FailureKind::Refused, said),
         Code::Unimplemented => failure(FailureKind::Unsupported, said),
         Code::ResourceExhausted => failure(FailureKind::Busy, said),
+        // The session carries no calls: another one may.
+        Code::FailedPrecondition => Known::ThroughAnother,
         code => Known::Nothing(format!(
             "gateway `{gateway}` gave no outcome ({code}: {said}): look at the resource before the call is made again"
         )),

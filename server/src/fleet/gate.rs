@@ -73,16 +73,27 @@ impl Credentials {
     }
 }
 
-/// A state of the repository, and whether calls may go in it.
-type Looked = (Option<i64>, bool);
-
 /// Lets calls through a link for as long as they may go.
 pub(super) struct Gate {
     repository: Repository,
     credentials: Credentials,
     /// The state of the repository in which they last might.
     open_in: Option<i64>,
-    looking: Option<Pin<Box<dyn Future<Output = Looked> + Send>>>,
+    looking: Option<Look>,
+}
+
+struct Look {
+    state: Option<i64>,
+    /// The call that was submitted last when it began.
+    last: u64,
+    may: Pin<Box<dyn Future<Output = bool> + Send>>,
+}
+
+/// Which calls may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    UpTo(u64),
+    None,
 }
 
 impl Gate {
@@ -95,28 +106,34 @@ impl Gate {
         }
     }
 
-    /// May calls go now? Waits only where something was committed since this was last asked, by whichever process.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Which calls may go, of those up to `last`, the one submitted last: the answer is never older than the call. Waits only
+    /// where something was committed since this was last asked, by whichever process.
+    pub(super) fn poll(&mut self, last: u64, cx: &mut Context<'_>) -> Poll<Verdict> {
         loop {
             if let Some(looking) = &mut self.looking {
-                let (state, may) = ready!(looking.as_mut().poll(cx));
+                let may = ready!(looking.may.as_mut().poll(cx));
+                let (state, asked) = (looking.state, looking.last);
                 self.looking = None;
                 self.open_in = state.filter(|_| may);
-                // Where its state cannot be told, what was just read has to do.
-                if !may || state.is_none() {
-                    return Poll::Ready(may);
-                }
+                return Poll::Ready(if may {
+                    Verdict::UpTo(asked)
+                } else {
+                    Verdict::None
+                });
             }
             let state = self.repository.database().state();
             if state.is_some() && state == self.open_in {
-                return Poll::Ready(true);
+                return Poll::Ready(Verdict::UpTo(last));
             }
             let (repository, credentials) = (self.repository.clone(), self.credentials.clone());
-            self.looking = Some(Box::pin(async move {
-                // An error is told to the callers, who ask again by themselves.
-                let may = credentials.look(&repository).await;
-                (state, matches!(may, Ok(MayCall::Yes)))
-            }));
+            // An error is told to the callers, who ask again by themselves.
+            let may =
+                async move { matches!(credentials.look(&repository).await, Ok(MayCall::Yes)) };
+            self.looking = Some(Look {
+                state,
+                last,
+                may: Box::pin(may),
+            });
         }
     }
 }
