@@ -343,7 +343,7 @@ fn run(seed: u64, steps: u32, faults: bool) -> BTreeMap<&'static str, u64> {
     for _ in 0..steps {
         world.step(faults);
     }
-    if faults && world.stream_lives && !world.answering.is_drained() && seed % 2 == 0 {
+    if faults && world.stream_lives && !world.answering.is_drained() && seed.is_multiple_of(2) {
         // One call that was sent, and one that was not.
         world.submit();
         world.take();
