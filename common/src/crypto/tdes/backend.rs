@@ -9,6 +9,9 @@ use crate::secret::stack;
 
 /// Bytes of stack that a kernel takes at most: the masks, a batch, and what each round saves.
 const DEPTH: usize = 32 * 1024;
+/// Bytes of a batch on general registers: four of their own, which share the masks. Miri would take seconds for the others.
+#[cfg(not(feature = "simd"))]
+const ANY_LEN: usize = if cfg!(miri) { 512 } else { 2048 };
 
 /// An extension of the instruction set that a backend needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +86,7 @@ impl Backend {
     #[cfg(feature = "simd")]
     const ANY: Self = simd::ANY;
     #[cfg(not(feature = "simd"))]
-    const ANY: Self = Self::new("u64", 2048, super::kernel::add_batches::<u64>);
+    const ANY: Self = Self::new("u64", ANY_LEN, super::kernel::add_batches::<u64>);
 
     /// `batch_len` may be that of several batches of its registers, which then share the masks of the round keys.
     pub(super) const fn new(
