@@ -33,7 +33,7 @@ impl Report {
     /// Whether all is as it should be.
     ///
     /// # Errors
-    /// [`Alarm`] where a control was not found, or something else was.
+    /// `Alarm` where a control was not found, or something else was.
     pub fn verdict(&self) -> Result<(), Alarm> {
         let unexpected = |of_controls| {
             let names: Vec<_> = self
