@@ -9,7 +9,8 @@ use super::frame::{Begin, Frame, Kind, Refusal, Violation};
 use super::incoming::{Cost, Incoming, Progress, Whole};
 use super::outgoing::{MessageKind, Outgoing, Sender};
 use super::{
-    ANSWER_BUDGET, ANSWER_CREDIT, BATCH, CALL_CREDIT, MAX_ANSWER, MAX_CALL, MAX_CALLS, MAX_WAITING,
+    ANSWER_BUDGET, ANSWER_CREDIT, BATCH, CALL_CREDIT, CANCEL_GRACE, MAX_ANSWER, MAX_CALL,
+    MAX_CALLS, MAX_WAITING,
 };
 
 /// The server's side of one stream. `T` is what waits for a call.
@@ -41,6 +42,8 @@ struct Call<T> {
     tag: T,
     phase: Phase,
     cancelled: bool,
+    /// When the end of a cancelled call is overdue; known from the first look at the clock after it was cancelled.
+    overdue: Option<u64>,
     /// Its reader waits for the next message.
     wanted: bool,
     deadline: u64,
@@ -124,7 +127,8 @@ impl<T> Default for Calling<T> {
 }
 
 impl<T: Default> Calling<T> {
-    /// Submits an encoded call, which is given up at `deadline` (of whatever clock [`Self::expire`] is given): its number.
+    /// Submits an encoded call, which is given up at `deadline` (milliseconds of whatever clock [`Self::expire`] is given): its
+    /// number.
     ///
     /// # Errors
     /// [`NotSubmitted`].
@@ -146,6 +150,7 @@ impl<T: Default> Calling<T> {
             tag: T::default(),
             phase: Phase::Waiting,
             cancelled: false,
+            overdue: None,
             wanted: true,
             deadline,
             outgoing,
@@ -210,8 +215,12 @@ impl<T: Default> Calling<T> {
     }
 
     /// Gives up the calls whose deadline is not after `now`, where the gateway and not their reader is late: the tags of
-    /// those who wait for them.
-    pub fn expire(&mut self, now: u64) -> Vec<T> {
+    /// those who wait for them go to `woken`.
+    ///
+    /// # Errors
+    /// [`Violation::NoEnd`]: the gateway gave a cancelled call no end for [`CANCEL_GRACE`], and the stream is to end: else the
+    /// call would keep its place for as long as the stream lasts.
+    pub fn expire(&mut self, now: u64, woken: &mut Vec<T>) -> Result<(), Violation> {
         let due = |call: &Call<T>| {
             call.wanted && call.deadline <= now && !call.cancelled && call.phase != Phase::Ended
         };
@@ -220,7 +229,6 @@ impl<T: Default> Calling<T> {
             .iter()
             .filter_map(|(number, call)| due(call).then_some(*number))
             .collect();
-        let mut tags = Vec::with_capacity(numbers.len());
         for number in numbers {
             let sent = self.is_sent(number);
             if sent {
@@ -230,13 +238,13 @@ impl<T: Default> Calling<T> {
                 continue;
             };
             call.end = Some((Answer::Expired { sent }, 0));
-            tags.push(std::mem::take(&mut call.tag));
+            woken.push(std::mem::take(&mut call.tag));
             if !sent {
                 self.end_unsent(number);
             }
         }
         self.tidy();
-        tags
+        self.overdue(now)
     }
 
     /// A frame came: the tags of those who wait for it go to `woken`.
@@ -435,6 +443,18 @@ impl<T: Default> Calling<T> {
         }
         self.tidy();
         tags
+    }
+
+    fn overdue(&mut self, now: u64) -> Result<(), Violation> {
+        for (number, call) in &mut self.calls {
+            if call.cancelled && call.phase == Phase::Sent {
+                let overdue = call.overdue.get_or_insert(now.saturating_add(CANCEL_GRACE));
+                if *overdue <= now {
+                    return Err(Violation::NoEnd(*number));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn is_sent(&self, number: u64) -> bool {

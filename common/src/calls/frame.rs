@@ -97,4 +97,7 @@ pub enum Violation {
     /// A message that began before the one before it was whole, or a part without a beginning, without content or too long.
     #[error("the parts of a message of call {0} do not fit together")]
     Parts(u64),
+    /// A cancelled call that has had no end for [`CANCEL_GRACE`](super::CANCEL_GRACE).
+    #[error("call {0} was cancelled, and the gateway has not ended it")]
+    NoEnd(u64),
 }

@@ -43,6 +43,8 @@ pub const CALL_CREDIT: u32 = 64 * 1024;
 pub const ANSWER_CREDIT: u32 = 160 * 1024;
 /// What every message costs of the credit beside its bytes.
 pub const MESSAGE_COST: u32 = 64;
+/// How long a gateway may leave a cancelled call without an end, in milliseconds.
+pub const CANCEL_GRACE: u64 = 30_000;
 /// Frames that go together: a batch ends with the frame that brings it to so many bytes.
 pub const BATCH: usize = 32 * 1024;
 

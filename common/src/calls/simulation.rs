@@ -272,7 +272,9 @@ impl World {
             }
             985..998 => {
                 self.now += 1;
-                for number in self.calling.expire(self.now) {
+                let mut woken = Vec::new();
+                self.calling.expire(self.now, &mut woken).unwrap();
+                for number in woken {
                     self.wake(number);
                 }
             }

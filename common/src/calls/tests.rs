@@ -42,6 +42,12 @@ impl Pair {
     fn next(&mut self, number: u64) -> Option<Answer> {
         self.calling.next(number, |waits| *waits = true)
     }
+
+    fn expire(&mut self, now: u64) -> Vec<bool> {
+        let mut woken = Vec::new();
+        self.calling.expire(now, &mut woken).unwrap();
+        woken
+    }
 }
 
 fn taken<T: Default>(calling: &mut Calling<T>) -> Vec<Frame> {
@@ -211,8 +217,8 @@ fn after_a_loss_it_is_known_what_was_not_sent() {
     taken(&mut pair.calling);
     let unsent = pair.submit("unsent");
     let expired = pair.calling.submit("x".into(), 5).unwrap();
-    assert!(pair.calling.expire(4).is_empty());
-    assert_eq!(pair.calling.expire(5).len(), 1);
+    assert!(pair.expire(4).is_empty());
+    assert_eq!(pair.expire(5).len(), 1);
     assert_eq!(pair.next(expired), Some(Answer::Expired { sent: false }));
     pair.calling.lost();
     assert_eq!(pair.next(sent), Some(Answer::Lost));
@@ -286,6 +292,53 @@ fn a_server_that_breaks_a_rule_is_found_out() {
         }
         assert_eq!(answering.handle(last), Err(violation), "{what}");
     }
+}
+
+/// Whoever gave it up, and however far it was: a gateway that leaves it open would keep its place for good.
+#[test]
+fn a_cancelled_call_that_gets_no_end_ends_the_stream() {
+    for by_deadline in [false, true] {
+        let mut pair = Pair::default();
+        let number = pair.calling.submit("x".into(), 1_000).unwrap();
+        let slow = pair.submit("slow");
+        pair.carry();
+        if !by_deadline {
+            pair.calling.cancel(number);
+        }
+        // It is carried out for long, and nobody gave it up: there is nothing wrong with that.
+        assert_eq!(pair.expire(1_000).len(), usize::from(by_deadline));
+        let mut frames = taken(&mut pair.calling);
+        let kind = Kind::Cancel;
+        assert_eq!(frames.pop(), Some(Frame { call: number, kind }));
+        pair.expire(999 + CANCEL_GRACE);
+        let late = pair.calling.expire(1_000 + CANCEL_GRACE, &mut Vec::new());
+        assert_eq!(late, Err(Violation::NoEnd(number)));
+        pair.calling.lost();
+        assert_eq!(pair.next(slow), Some(Answer::Lost));
+        let expired = by_deadline.then_some(Answer::Expired { sent: true });
+        assert_eq!(pair.next(number), expired);
+        assert!(pair.calling.is_empty());
+    }
+}
+
+#[test]
+fn a_cancelled_call_that_gets_its_end_in_time_ends_nothing_else() {
+    let mut pair = Pair::default();
+    let expired = pair.calling.submit("x".into(), 1_000).unwrap();
+    let cancelled = pair.submit("y");
+    let unsent = {
+        pair.carry();
+        pair.submit("z")
+    };
+    pair.expire(1_000);
+    pair.calling.cancel(cancelled);
+    pair.calling.cancel(unsent);
+    pair.expire(1_001);
+    pair.carry();
+    // Nobody has read that its time was over, which is no fault of the gateway's.
+    assert!(pair.expire(2 * CANCEL_GRACE).is_empty());
+    assert_eq!(pair.next(expired), Some(Answer::Expired { sent: true }));
+    assert!(pair.calling.is_empty());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use portcullis_common::calls::{Answer, Calling, Frame, NotSubmitted};
+use portcullis_common::calls::{Answer, Calling, Frame, NotSubmitted, Violation};
 use portcullis_common::stream::Session;
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
 use portcullis_proto::gateway::v1::{CallFrame, CallFrames};
@@ -196,7 +196,7 @@ impl Shared {
     }
 
     /// Hands on what came.
-    fn handle(&self, frames: CallFrames) -> Result<(), portcullis_common::calls::Violation> {
+    fn handle(&self, frames: CallFrames) -> Result<(), Violation> {
         let mut woken = Vec::with_capacity(frames.frames.len());
         let mut state = lock(&self.state);
         let mut result = Ok(());
@@ -227,28 +227,31 @@ impl Shared {
         !in_order
     }
 
-    /// Gives up calls whose time is over, for as long as it is polled.
-    async fn expire(&self) {
+    /// Gives up calls whose time is over, until the gateway leaves one without an end.
+    async fn expire(&self) -> Violation {
         loop {
             sleep(TICK).await;
-            let Some((woken, body)) = self.expired() else {
-                self.calls_again.notified().await;
-                continue;
-            };
-            wake(woken);
-            wake(vec![body]);
+            match self.expired() {
+                None => self.calls_again.notified().await,
+                Some(Ok(())) => {}
+                Some(Err(violation)) => return violation,
+            }
         }
     }
 
-    /// Who waits for a call whose time is over; `None`: there is no call.
-    fn expired(&self) -> Option<(Vec<Option<Waker>>, Option<Waker>)> {
+    /// Wakes those who wait for a call whose time is over. `None`: there is no call.
+    fn expired(&self) -> Option<Result<(), Violation>> {
         let mut state = lock(&self.state);
         if state.calling.is_empty() {
             state.ticking = false;
             return None;
         }
-        let woken = state.calling.expire(self.deadline(Duration::ZERO));
-        Some((woken, state.body_with_frames()))
+        let mut woken = Vec::new();
+        let result = (state.calling).expire(self.deadline(Duration::ZERO), &mut woken);
+        woken.push(state.body_with_frames());
+        drop(state);
+        wake(woken);
+        Some(result)
     }
 }
 
@@ -300,7 +303,10 @@ async fn drive(shared: Arc<Shared>, parts: Parts) {
     };
     let end = tokio::select! {
         end = reading => end,
-        () = shared.expire() => StreamEnd::Broken,
+        violation = shared.expire() => {
+            tracing::error!(gateway, %violation, "the gateway does not end calls that were cancelled, and the link is closed: look at its log, restart it, and see that it is of this server's version");
+            StreamEnd::Broken
+        }
     };
     if shared.lost(end) {
         session.close();
