@@ -129,8 +129,13 @@ impl<T: Default> Answering<T> {
         }
     }
 
-    /// An item found by a search. True: there is room for another; false: [`Self::take_roomy`] tells when there is.
+    /// An item found by a search. True: there is room for another; false: [`Self::take_roomy`] tells when there is. One of
+    /// more than [`MAX_ANSWER`] bytes ends the call, as such an [`end`](Self::end) does.
     pub fn item(&mut self, number: u64, item: Bytes) -> bool {
+        if item.len() > MAX_ANSWER as usize {
+            self.end(number, item);
+            return true;
+        }
         let Some(call) = self.calls.get_mut(&number).filter(|call| !call.ended) else {
             return true;
         };
@@ -141,14 +146,16 @@ impl<T: Default> Answering<T> {
         room
     }
 
-    /// The last answer to a call, of at most [`MAX_ANSWER`] bytes.
+    /// The last answer to a call. In the place of one of more than [`MAX_ANSWER`] bytes goes an empty one, from which the
+    /// server learns that the call has ended, and not how.
     pub fn end(&mut self, number: u64, end: Bytes) {
         let Some(call) = self.calls.get_mut(&number).filter(|call| !call.ended) else {
             return;
         };
-        debug_assert!(end.len() <= MAX_ANSWER as usize);
+        let fits = end.len() <= MAX_ANSWER as usize;
         call.ended = true;
-        call.outgoing.push(MessageKind::End, end);
+        call.outgoing
+            .push(MessageKind::End, if fits { end } else { Bytes::new() });
         self.schedule(number);
     }
 

@@ -508,6 +508,28 @@ fn an_answer_that_nobody_reads_keeps_its_room_and_not_its_batch() {
 }
 
 #[test]
+fn an_answer_that_is_too_long_ends_its_own_call_with_nothing() {
+    let mut pair = Pair::default();
+    let long = Bytes::from(vec![7; MAX_ANSWER as usize + 1]);
+    let [end, search, other] = [(); 3].map(|()| pair.submit("x"));
+    pair.carry();
+    pair.answering.end(end, long.clone());
+    assert!(pair.answering.item(search, "first".into()));
+    assert!(pair.answering.item(search, long));
+    // The search may go on for a while: none of that is sent.
+    pair.answering.item(search, "second".into());
+    pair.answering.end(search, "end".into());
+    pair.carry();
+    assert_eq!(pair.next(end), Some(Answer::End(Bytes::new())));
+    assert_eq!(pair.next(search), Some(Answer::Item("first".into())));
+    assert_eq!(pair.next(search), Some(Answer::End(Bytes::new())));
+    pair.answering.end(other, "done".into());
+    pair.carry();
+    assert_eq!(pair.next(other), Some(Answer::End("done".into())));
+    assert!(pair.calling.is_empty() && pair.answering.is_empty());
+}
+
+#[test]
 fn no_more_calls_wait_than_may() {
     let mut calling = Calling::<bool>::default();
     for _ in 0..MAX_WAITING {

@@ -20,7 +20,9 @@ use portcullis_proto::gateway::v1::{
 };
 use portcullis_server::fleet::{Push, Replaced, Rotation, SyncState};
 use portcullis_server::repository::{Reach, RotateError};
-use support::gateway::{ANSWERS, CUTS, FakeGateway, GIVES_BACK, GIVES_BACK_PLAIN, WAITS};
+use support::gateway::{
+    ANSWERS, CUTS, FakeGateway, GIVES_BACK, GIVES_BACK_PLAIN, SAYS_NOTHING, WAITS,
+};
 use support::proxy::Proxy;
 use support::{PATIENCE, Server, call};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -307,6 +309,21 @@ async fn a_link_lost_in_mid_call_leaves_an_indeterminate_outcome_and_comes_back(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_call_whose_end_says_nothing_nobody_knows_what_became() {
+    let server = Server::start().await;
+    let _gateway = enrolled(&server, "host1").await;
+    let outcome = server
+        .fleet
+        .execute("host1", call("c1", SAYS_NOTHING))
+        .await;
+    let outcome = outcome.unwrap();
+    assert!(is_indeterminate(&outcome), "{outcome:?}");
+    assert_eq!(outcome.call_id, "c1");
+    let outcome = server.fleet.execute("host1", call("c2", ANSWERS)).await;
+    assert!(is_done(&outcome.unwrap()), "the link is lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn secrets_go_sealed_both_ways_and_a_plain_one_is_not_taken() {
     let server = Server::start().await;
     let _gateway = enrolled(&server, "host1").await;
@@ -333,7 +350,7 @@ async fn secrets_go_sealed_both_ways_and_a_plain_one_is_not_taken() {
 async fn a_search_ends_with_one_end_whatever_happens() {
     let server = Server::start().await;
     let _gateway = enrolled(&server, "host1").await;
-    for (connector, complete) in [(ANSWERS, true), (CUTS, false)] {
+    for (connector, complete) in [(ANSWERS, true), (SAYS_NOTHING, false), (CUTS, false)] {
         let items = server.fleet.search("host1", call("s", connector)).await;
         let items: Vec<_> = items.unwrap().collect().await;
         let ends: Vec<_> = items

@@ -39,6 +39,8 @@ pub(crate) const CUTS: &str = "cuts";
 pub(crate) const GIVES_BACK: &str = "gives back";
 /// Answers with it in clear, as no gateway may.
 pub(crate) const GIVES_BACK_PLAIN: &str = "gives back plain";
+/// Ends the call, and does not say how.
+pub(crate) const SAYS_NOTHING: &str = "says nothing";
 
 #[derive(Clone)]
 pub(crate) struct FakeGateway {
@@ -386,6 +388,7 @@ impl Services {
                 self.gateway.state.release.notified().await;
             }
             CUTS => self.session.close(),
+            SAYS_NOTHING => return Outcome::default(),
             _ => {}
         }
         Outcome {
@@ -408,6 +411,10 @@ impl Services {
             };
             let item = search_item(search_item::Kind::Object(object));
             answering.item(number, item);
+        }
+        if call.connector == SAYS_NOTHING {
+            answering.end(number, Bytes::new());
+            return;
         }
         let end = search_item::Kind::End(SearchEnd::default());
         answering.end(number, search_item(end));
