@@ -1,4 +1,6 @@
-//! Finding the secrets in a message, in the order in which PROTOCOL.md counts them ("Secrets in calls").
+//! Wiping the secrets in a message, and finding them in the order in which PROTOCOL.md counts them ("Secrets in calls").
+
+use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 use crate::gateway::v1::call::Verb;
 use crate::gateway::v1::done::Detail;
@@ -24,6 +26,15 @@ impl Secret {
         }
     }
 }
+
+/// The plain value is wiped, on whichever path the message is dropped.
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.value.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Secret {}
 
 impl Call {
     /// Its secrets, in order.

@@ -2,7 +2,7 @@
 
 use portcullis_common::handshake::{CallSecrets, ExporterSecret, NotSealedHere, Way};
 use portcullis_proto::gateway::v1::{Call, Outcome, Secret};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Opens every secret of a call.
 ///
@@ -13,17 +13,7 @@ pub(super) fn open_call(exporter: &ExporterSecret, call: &mut Call) -> Result<()
         return Ok(());
     }
     let mut secrets = CallSecrets::new(exporter, Way::Call, &call.call_id);
-    let opened = open_all(&mut secrets, call.secrets_mut());
-    if opened.is_err() {
-        for secret in call.secrets_mut() {
-            secret.value.zeroize();
-        }
-    }
-    opened
-}
-
-fn open_all(secrets: &mut CallSecrets, sealed: Vec<&mut Secret>) -> Result<(), NotSealedHere> {
-    for secret in sealed {
+    for secret in call.secrets_mut() {
         if !secret.value.is_empty() {
             return Err(NotSealedHere);
         }

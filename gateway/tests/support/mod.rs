@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) mod server;
+pub(crate) mod stream;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis-gateway");
 /// Longer than anything here takes.

@@ -40,7 +40,7 @@ pub(crate) struct Server {
 /// A live session as the server has it.
 pub(crate) struct Link {
     pub(crate) session: Arc<Session>,
-    channel: Channel,
+    pub(crate) channel: Channel,
     calls: Mutex<Option<Calls>>,
 }
 

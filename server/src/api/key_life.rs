@@ -218,8 +218,7 @@ fn values(values: DependentValues) -> proto::DependentValues {
 }
 
 fn parse_secret(message: SecretMessage) -> Result<Secret, Status> {
-    let text = Zeroizing::new(message.value);
-    Secret::parse(&text).map_err(|error| Status::invalid_argument(error.to_string()))
+    Secret::parse(&message.value).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 fn kdf(number: i32) -> Result<Kdf, Status> {

@@ -186,7 +186,8 @@ impl UsersApi {
 
 /// The bytes of a secret, moved rather than copied.
 pub(super) fn secret(secret: Option<Secret>) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(secret.unwrap_or_default().value)
+    let mut secret = secret.unwrap_or_default();
+    Zeroizing::new(std::mem::take(&mut secret.value))
 }
 
 /// A password of a sensible length.

@@ -18,7 +18,7 @@ use super::call_stream::UnderWay;
 use super::gate::{Credentials, EVICTED, MayCall, REVOKED};
 use super::link::Link;
 use super::roster::REPLACEMENT;
-use super::secrets::{WipedCall, open_outcome, seal_call, unseal_call};
+use super::secrets::{open_outcome, seal_call, unseal_call};
 use super::transport::SendError;
 use super::{CallError, Fleet, printable};
 use crate::repository::{Gateway, Reach, RepositoryError};
@@ -51,9 +51,8 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
-    pub async fn attempt(&self, gateway: &str, call: Call) -> Result<Attempt, RepositoryError> {
+    pub async fn attempt(&self, gateway: &str, mut call: Call) -> Result<Attempt, RepositoryError> {
         let wait = patience(&call);
-        let mut call = WipedCall(call);
         let mut links = 0;
         let mut before: Option<Arc<Link>> = None;
         loop {
@@ -63,7 +62,7 @@ impl Fleet {
                 Err(CallError::Repository(error)) => return Err(error),
                 Err(error) => return Ok(Attempt::Unsent(error.to_string())),
             };
-            let call = &mut call.0;
+            let call = &mut call;
             if let Some(before) = before.take()
                 && unseal_call(before.session().exporter(), call).is_err()
             {

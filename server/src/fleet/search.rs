@@ -15,7 +15,7 @@ use prost::Message as _;
 use super::call_stream::UnderWay;
 use super::calls::{Known, known, no_link, not_submitted, patience};
 use super::link::Link;
-use super::secrets::{WipedCall, open_answer, unseal_call};
+use super::secrets::{open_answer, unseal_call};
 use super::{CallError, Fleet, SearchStream};
 
 /// Links that a search may be given to before one takes it.
@@ -33,7 +33,7 @@ impl Fleet {
                 answers: answers(&link, &call),
                 gateway: gateway.to_owned(),
                 wait: patience(&call),
-                state: State::Unsent(link, Box::new(WipedCall(call)), 1),
+                state: State::Unsent(link, Box::new(call), 1),
             },
             Err(CallError::Repository(error)) => return Err(error.into()),
             Err(error) => {
@@ -65,9 +65,9 @@ struct Search {
 
 enum State {
     /// Not sent yet, to so many links.
-    Unsent(Arc<Link>, Box<WipedCall>, u32),
+    Unsent(Arc<Link>, Box<Call>, u32),
     /// Holds the link, which therefore stays open, and until its first answer the call.
-    Running(Arc<Link>, UnderWay, Option<(Box<WipedCall>, u32)>),
+    Running(Arc<Link>, UnderWay, Option<(Box<Call>, u32)>),
     Ended,
 }
 
@@ -77,7 +77,7 @@ impl Search {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return None,
                 State::Unsent(link, mut call, links) => {
-                    match self.fleet.submit(&link, &mut call.0, self.wait) {
+                    match self.fleet.submit(&link, &mut call, self.wait) {
                         Ok(under_way) => {
                             self.state = State::Running(link, under_way, Some((call, links)));
                         }
@@ -139,7 +139,7 @@ impl Search {
         &mut self,
         known: Known,
         link: &Link,
-        call: Option<(Box<WipedCall>, u32)>,
+        call: Option<(Box<Call>, u32)>,
     ) -> Option<SearchItem> {
         let unavailable = FailureKind::Unavailable as i32;
         match known {
@@ -156,10 +156,10 @@ impl Search {
                     Err(error) => return Some(failed_end(unavailable, error.to_string())),
                 };
                 // Only now that there is a link to seal them for.
-                if unseal_call(link.session().exporter(), &mut call.0).is_err() {
+                if unseal_call(link.session().exporter(), &mut call).is_err() {
                     return Some(failed_end(unavailable, no_link(&self.gateway)));
                 }
-                self.answers = answers(&next, &call.0);
+                self.answers = answers(&next, &call);
                 self.state = State::Unsent(next, call, links + 1);
                 None
             }

@@ -2,18 +2,7 @@
 
 use portcullis_common::handshake::{CallSecrets, ExporterSecret, NotSealedHere, Way};
 use portcullis_proto::gateway::v1::{Call, Outcome, Secret};
-use zeroize::{Zeroize as _, Zeroizing};
-
-/// A call whose plain secrets are wiped when it is dropped.
-pub(super) struct WipedCall(pub(super) Call);
-
-impl Drop for WipedCall {
-    fn drop(&mut self) {
-        for secret in self.0.secrets_mut() {
-            secret.value.zeroize();
-        }
-    }
-}
+use zeroize::Zeroizing;
 
 /// Seals every secret of a call in its place. The plain ones are wiped.
 pub(super) fn seal_call(exporter: &ExporterSecret, call: &mut Call) {

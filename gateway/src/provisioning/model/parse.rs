@@ -1,6 +1,7 @@
 //! From the wire's messages to the checked model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 use std::time::Duration;
 
 use portcullis_proto::gateway::v1 as wire;
@@ -134,7 +135,7 @@ fn parse_secret_settings(
         if name.is_empty() || name.len() > MAX_SETTING || name.chars().any(is_control) {
             return Err(malformed(&name));
         }
-        let value = value.and_then(|secret| Password::new(secret.value));
+        let value = value.and_then(|mut secret| Password::new(take(&mut secret.value)));
         let value = value.ok_or_else(|| malformed(&name))?;
         if settings.contains_key(&name) || secrets.contains_key(&name) {
             return Err(ModelError::SettingTwice(name));
@@ -354,8 +355,8 @@ fn parse_account(
 }
 
 fn parse_password(password: Option<wire::Secret>) -> Result<Password, ModelError> {
-    let password = password.ok_or(ModelError::Missing("a password"))?;
-    Password::new(password.value).ok_or(ModelError::Password)
+    let mut password = password.ok_or(ModelError::Missing("a password"))?;
+    Password::new(take(&mut password.value)).ok_or(ModelError::Password)
 }
 
 fn parse_names(names: Vec<String>) -> Result<Vec<AttributeName>, ModelError> {
@@ -408,8 +409,8 @@ fn parse_value(attribute: &AttributeName, value: wire::Value) -> Result<Value, M
             humantime::parse_rfc3339(&text)
                 .map_err(|_| bad("is no time such as 2030-12-31T00:00:00Z"))?,
         ),
-        Kind::Secret(secret) => {
-            Value::Secret(Password::new(secret.value).ok_or(ModelError::Password)?)
+        Kind::Secret(mut secret) => {
+            Value::Secret(Password::new(take(&mut secret.value)).ok_or(ModelError::Password)?)
         }
     };
     let length = match &parsed {

@@ -39,10 +39,7 @@ fn ask(text: &str) -> Result<Secret, CliError> {
 }
 
 fn message(secret: Secret) -> SecretMessage {
-    SecretMessage {
-        value: secret.expose().to_vec(),
-        ..SecretMessage::default()
-    }
+    SecretMessage::plain(secret.expose().to_vec())
 }
 
 fn refused(error: &ProtectionError) -> CliError {

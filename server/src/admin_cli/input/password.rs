@@ -187,7 +187,7 @@ mod tests {
     fn read(input: &[u8]) -> Result<Vec<u8>, String> {
         read_line(&mut &input[..], "password")
             .unwrap()
-            .map(|secret| secret.value)
+            .map(|secret| secret.value.clone())
             .map_err(|error| error.to_string())
     }
 
