@@ -1,6 +1,5 @@
 //! The stream of calls, over a real session in this process.
 #![allow(
-    clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test that fails has to say so"
@@ -8,12 +7,21 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_gateway::connector::Connectors;
-use portcullis_gateway::provisioning::Provisioner;
-use portcullis_proto::gateway::v1::{Call, call};
+use portcullis_common::handshake::{CallPlace, Way};
+use portcullis_gateway::connector::{Configured, Connector, Connectors, Context, Found};
+use portcullis_gateway::provisioning::model::{
+    CallError, Cookie, Get, Identity, Object, ObjectClass, ObjectId, ObjectName, ObjectRef,
+    Password, Schema, Search, Verb,
+};
+use portcullis_gateway::provisioning::{GuardDefaults, GuardRails, Provisioner};
+use portcullis_proto::gateway::v1::{self as wire, Call, FailureKind, Outcome, call, outcome};
+use prost::Message as _;
 use support::stream::Stream;
+use tokio::sync::Semaphore;
+use tonic::async_trait;
 
 fn provisioner(connectors: &Connectors) -> Provisioner {
     Provisioner::new(connectors, 64, Duration::from_secs(60))
@@ -28,17 +36,166 @@ fn call(id: &str, connector: &str, verb: call::Verb) -> Call {
     }
 }
 
+/// Panics wherever a connector can; only a test waits until it is let.
+#[derive(Debug)]
+struct Faulty {
+    open: Arc<Semaphore>,
+    /// Even where it is only asked what it has.
+    throughout: bool,
+}
+
+#[async_trait]
+impl Connector for Faulty {
+    fn kind(&self) -> &'static str {
+        "faulty"
+    }
+
+    fn verbs(&self, _: ObjectClass) -> Vec<Verb> {
+        Verb::ALL.to_vec()
+    }
+
+    fn settings(&self) -> Vec<String> {
+        assert!(!self.throughout, "a connector's own fault");
+        Vec::new()
+    }
+
+    async fn test(&self, _: &Context) -> Result<String, CallError> {
+        self.open.acquire().await.unwrap().forget();
+        Ok("ready".to_owned())
+    }
+
+    async fn schema(&self, _: &Context) -> Result<Schema, CallError> {
+        panic!("a connector's own fault, at once");
+    }
+
+    async fn get(&self, _: &Context, _: &Get) -> Result<Object, CallError> {
+        tokio::task::yield_now().await;
+        panic!("a connector's own fault, after a while");
+    }
+
+    async fn delete(&self, _: &Context, _: ObjectRef) -> Result<Option<String>, CallError> {
+        panic!("a connector's own fault, at once");
+    }
+
+    async fn set_password(&self, _: &Context, _: ObjectRef, _: Password) -> Result<(), CallError> {
+        tokio::task::yield_now().await;
+        panic!("a connector's own fault, after a while");
+    }
+
+    async fn search(
+        &self,
+        _: &Context,
+        _: &Search,
+        found: &mut Found,
+    ) -> Result<Cookie, CallError> {
+        let object = Object {
+            identity: Identity {
+                class: ObjectClass::Account,
+                id: ObjectId::new("1").unwrap(),
+                name: ObjectName::new("ada").unwrap(),
+            },
+            attributes: Vec::new(),
+            enabled: None,
+        };
+        found.push(object).await?;
+        panic!("a connector's own fault, in the middle");
+    }
+}
+
+fn faulty() -> (Connectors, Arc<Semaphore>) {
+    let open = Arc::new(Semaphore::new(0));
+    let configured = |throughout| Configured {
+        connector: Arc::new(Faulty {
+            open: Arc::clone(&open),
+            throughout,
+        }),
+        guard_rails: Arc::new(GuardRails::defaults("faulty", GuardDefaults::Script)),
+    };
+    let connectors = Connectors::default().with("faulty", configured(false));
+    (connectors.with("hopeless", configured(true)), open)
+}
+
+#[tokio::test]
+async fn a_connector_that_panics_ends_its_own_call_alone() {
+    let (connectors, open) = faulty();
+    let mut stream = Stream::open(provisioner(&connectors)).await;
+    let test = || call::Verb::Test(wire::Test {});
+    let search = || {
+        call::Verb::Search(wire::Search {
+            object_class: wire::ObjectClass::Account.into(),
+            ..wire::Search::default()
+        })
+    };
+    let under_way = stream.send(&call("under-way", "faulty", test())).await;
+
+    let delete = || call::Verb::Delete(wire::Delete { object: object() });
+    let get = call::Verb::Get(wire::Get {
+        object: object(),
+        ..wire::Get::default()
+    });
+    let schema = call::Verb::Schema(wire::GetSchema {});
+    for (connector, verb, changes) in [
+        ("faulty", delete(), true),
+        ("faulty", set_password(&stream), true),
+        ("faulty", get, false),
+        ("faulty", schema, false),
+        ("hopeless", delete(), true),
+        ("hopeless", test(), false),
+    ] {
+        let number = stream.send(&call("one", connector, verb.clone())).await;
+        let outcome = Outcome::decode(stream.end(number).await).unwrap();
+        assert_eq!(outcome.call_id, "one");
+        let message = match outcome.result.unwrap() {
+            outcome::Result::Indeterminate(what) if changes => what.message,
+            outcome::Result::Failed(failure) if !changes => {
+                assert_eq!(failure.kind(), FailureKind::Internal);
+                failure.message
+            }
+            other => panic!("{verb:?}: {other:?}"),
+        };
+        assert!(!message.contains("a connector's own fault"), "{message}");
+    }
+    for connector in ["faulty", "hopeless"] {
+        let number = stream.send(&call("one", connector, search())).await;
+        let end = wire::SearchItem::decode(stream.end(number).await).unwrap();
+        let Some(wire::search_item::Kind::End(end)) = end.kind else {
+            panic!("{end:?}");
+        };
+        assert_eq!(end.failure.unwrap().kind(), FailureKind::Internal);
+    }
+
+    open.add_permits(1);
+    let outcome = Outcome::decode(stream.end(under_way).await).unwrap();
+    let done = matches!(outcome.result, Some(outcome::Result::Done(_)));
+    assert!(done, "{outcome:?}");
+}
+
+fn object() -> Option<wire::ObjectRef> {
+    Some(wire::ObjectRef {
+        object_class: wire::ObjectClass::Account.into(),
+        by: Some(wire::object_ref::By::Name("ada".to_owned())),
+    })
+}
+
+fn set_password(stream: &Stream) -> call::Verb {
+    let place = CallPlace {
+        way: Way::Call,
+        call_id: "one",
+        number: 0,
+    };
+    call::Verb::SetPassword(wire::SetPassword {
+        object: object(),
+        password: Some(stream.link.seal(place, b"correct horse")),
+    })
+}
+
 #[cfg(target_os = "linux")]
 mod memory {
     use std::fs::{self, File};
     use std::os::unix::fs::FileExt as _;
 
     use portcullis_common::calls::Answer;
-    use portcullis_common::handshake::{CallPlace, Way};
-    use portcullis_proto::gateway::v1::{
-        Outcome, Secret, SecretSetting, SetPassword, Test, outcome,
-    };
-    use prost::Message as _;
+    use portcullis_proto::gateway::v1::{Secret, SecretSetting, SetPassword, Test};
     use rand::Rng as _;
     use zeroize::Zeroizing;
 

@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use portcullis_common::calls::{Answering, Event, Frame, MAX_ANSWER, Refusal, Violation};
 use portcullis_common::handshake::{CallSecrets, ExporterSecret, Way};
 use portcullis_proto::gateway::v1 as wire;
@@ -18,6 +21,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
+use super::model::Failure;
+use super::provisioner::{panicked, panicked_while};
 use super::secrets;
 use super::{Provisioner, SearchEvent};
 
@@ -49,6 +54,7 @@ enum Stepped {
 
 /// A search under way.
 struct Search {
+    call_id: Arc<str>,
     events: mpsc::Receiver<SearchEvent>,
     answers: CallSecrets,
 }
@@ -129,6 +135,7 @@ impl CallStream {
         }
         if matches!(call.verb, Some(Verb::Search(_))) {
             let search = Search {
+                call_id: call.call_id.as_str().into(),
                 answers: CallSecrets::new(&self.exporter, Way::Answer, &call.call_id),
                 events: self.provisioner.search(call),
             };
@@ -235,12 +242,37 @@ impl fmt::Debug for CallStream {
     }
 }
 
+/// Whatever panics within a call ends that call alone.
 async fn execute(
     provisioner: Provisioner,
     exporter: ExporterSecret,
     number: u64,
     call: wire::Call,
 ) -> Stepped {
+    let (call_id, changes) = (call.call_id.clone(), changes(&call));
+    let executing = AssertUnwindSafe(answer(provisioner, exporter, call)).catch_unwind();
+    let answer = executing.await.unwrap_or_else(|_| {
+        let outcome = panicked_while(&call_id, changes);
+        outcome.into_wire(call_id).encode_to_vec().into()
+    });
+    Stepped::Ended(number, answer)
+}
+
+fn changes(call: &wire::Call) -> bool {
+    let reads = matches!(
+        call.verb,
+        None | Some(
+            Verb::Test(_)
+                | Verb::Schema(_)
+                | Verb::Get(_)
+                | Verb::Search(_)
+                | Verb::Authenticate(_)
+        )
+    );
+    !reads
+}
+
+async fn answer(provisioner: Provisioner, exporter: ExporterSecret, call: wire::Call) -> Bytes {
     let call_id = call.call_id.clone();
     let mut outcome = provisioner.execute(call).await.into_wire(call_id);
     secrets::seal_outcome(&exporter, &mut outcome);
@@ -250,18 +282,28 @@ async fn execute(
             message: message.to_owned(),
         }));
     }
-    Stepped::Ended(number, outcome.encode_to_vec().into())
+    outcome.encode_to_vec().into()
 }
 
 impl Search {
-    async fn step(mut self, number: u64) -> Stepped {
+    async fn step(self, number: u64) -> Stepped {
+        let call_id = Arc::clone(&self.call_id);
+        let stepping = AssertUnwindSafe(self.next(number)).catch_unwind();
+        stepping.await.unwrap_or_else(|_| {
+            let end = failed(panicked(&call_id));
+            Stepped::Ended(number, end.encode_to_vec().into())
+        })
+    }
+
+    async fn next(mut self, number: u64) -> Stepped {
         let event = self.events.recv().await;
         let is_end = !matches!(event, Some(SearchEvent::Found(_)));
         let mut item = encode(event);
         secrets::seal_answer(&mut self.answers, item.secrets_mut());
         if item.encoded_len() > MAX_ANSWER as usize {
             let message = "an object is longer than a server takes: ask for fewer attributes";
-            return Stepped::Ended(number, failed(message).encode_to_vec().into());
+            let end = failed(Failure::internal(message));
+            return Stepped::Ended(number, end.encode_to_vec().into());
         }
         let item = item.encode_to_vec().into();
         if is_end {
@@ -280,20 +322,16 @@ fn encode(event: Option<SearchEvent>) -> wire::SearchItem {
             next_cookie: cookie.as_bytes().to_vec(),
             failure: failure.map(Into::into),
         }),
-        None => return failed("the gateway failed while it searched; its log says more"),
+        None => return failed(Failure::internal("the gateway stopped while it searched")),
     };
     wire::SearchItem { kind: Some(kind) }
 }
 
-fn failed(message: &str) -> wire::SearchItem {
-    let failure = wire::Failure {
-        kind: wire::FailureKind::Internal.into(),
-        message: message.to_owned(),
-    };
+fn failed(failure: Failure) -> wire::SearchItem {
     wire::SearchItem {
         kind: Some(wire::search_item::Kind::End(wire::SearchEnd {
             next_cookie: Vec::new(),
-            failure: Some(failure),
+            failure: Some(failure.into()),
         })),
     }
 }

@@ -91,10 +91,13 @@ impl Provisioner {
         let (events, receiver) = mpsc::channel(SEARCH_BUFFER);
         let provisioner = self.clone();
         tokio::spawn(async move {
+            let id = call.call_id.clone();
+            let searching = provisioner.search_into(call, &events);
             let found = tokio::select! {
-                found = provisioner.search_into(call, &events) => found,
+                found = AssertUnwindSafe(searching).catch_unwind() => found,
                 () = events.closed() => return,
             };
+            let found = found.unwrap_or_else(|_| Err(panicked(&id)));
             let (cookie, failure) = match found {
                 Ok(end) => end,
                 Err(failure) => (Cookie::default(), Some(failure)),
@@ -502,27 +505,17 @@ struct Admitted {
 impl Admitted {
     async fn carry_out(self) -> Outcome {
         let verb = self.call.request.verb();
-        let id = verb.changes().then(|| self.call.id.clone());
+        let id = self.call.id.clone();
         let mut work = Box::pin(AssertUnwindSafe(self.work()).catch_unwind());
         let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-        let outcome = match (at_once, id) {
+        let outcome = match at_once {
             // Many a call is done at once.
-            (Poll::Ready(outcome), _) => outcome.ok(),
-            (Poll::Pending, Some(id)) => to_its_end(work, id, verb).await,
+            Poll::Ready(outcome) => outcome.ok(),
+            Poll::Pending if verb.changes() => to_its_end(work, id.clone(), verb).await,
             // It ends as soon as nobody waits for it.
-            (Poll::Pending, None) => work.await.ok(),
+            Poll::Pending => work.await.ok(),
         };
-        outcome.unwrap_or_else(|| {
-            // It panicked.
-            let message = "the gateway failed while it carried out the call; its log says more";
-            if verb.changes() {
-                Outcome::Indeterminate(format!(
-                    "{message}. Look at the object before you try again"
-                ))
-            } else {
-                Outcome::Failed(Failure::internal(message))
-            }
-        })
+        outcome.unwrap_or_else(|| panicked_while(id.as_str(), verb.changes()))
     }
 
     async fn work(self) -> Outcome {
@@ -606,6 +599,31 @@ where
         }
     });
     outcome.await.ok()
+}
+
+/// What is known of a call within which something panicked, where the call may have changed something.
+pub(super) fn panicked_while(id: &str, changes: bool) -> Outcome {
+    let failure = panicked(id);
+    if changes {
+        let message = failure.message;
+        Outcome::Indeterminate(format!(
+            "{message}. Look at the object before you try again"
+        ))
+    } else {
+        Outcome::Failed(failure)
+    }
+}
+
+/// Logs that something panicked within a call, and says as much to its caller. What the panic held is not repeated: nobody
+/// knows what it is.
+pub(super) fn panicked(id: &str) -> Failure {
+    // One that was not checked yet may hold anything.
+    let id = CallId::new(id).ok();
+    tracing::error!(
+        call = id.as_ref().map(CallId::as_str),
+        "the gateway failed while it carried out a call, which is a fault in its program: please report it; other calls go on"
+    );
+    Failure::internal("the gateway failed while it carried out the call; its log says more")
 }
 
 /// Keeps a call's id taken while it is under way.

@@ -65,7 +65,7 @@ impl Stream {
             self.flush().await;
             let message = tokio::time::timeout(PATIENCE, self.answers.message());
             let frames = message.await.unwrap().unwrap();
-            for frame in frames.expect("the stream has ended").frames {
+            for frame in frames.unwrap().frames {
                 let frame = Frame::try_from(frame).unwrap();
                 self.calling.handle(frame, &mut Vec::new()).unwrap();
             }
