@@ -1,6 +1,6 @@
 //! Instructions for a circuit whose gates are done in a given order: which register holds what, and what goes to memory.
 
-use crate::circuit::{Circuit, Function};
+use crate::gates::{Circuit, Function};
 
 /// What the instructions of a register are like.
 #[derive(Clone, Copy)]
@@ -13,6 +13,30 @@ pub(crate) struct Target {
     pub(crate) and_not: bool,
     /// An output can be added to memory.
     pub(crate) adds_to_memory: bool,
+}
+
+impl Target {
+    /// Registers of 256 bits.
+    pub(crate) const YMM: Self = Self {
+        registers: 16,
+        three_operands: true,
+        and_not: true,
+        adds_to_memory: false,
+    };
+    /// Registers of 128 bits.
+    pub(crate) const XMM: Self = Self {
+        registers: 16,
+        three_operands: false,
+        and_not: true,
+        adds_to_memory: false,
+    };
+    /// General registers: all but the stack pointer and three that hold addresses.
+    pub(crate) const GENERAL: Self = Self {
+        registers: 12,
+        three_operands: false,
+        and_not: false,
+        adds_to_memory: true,
+    };
 }
 
 /// Where the second operand of a gate is.

@@ -1,7 +1,7 @@
 //! The search for a cheap plan: from a plan to one that differs a little, uphill less and less often.
 
 use crate::allocate::{Instruction, Place, Plan, Target, allocate};
-use crate::circuit::Circuit;
+use crate::gates::Circuit;
 use crate::rng::Rng;
 
 /// In tenths of an instruction.
@@ -59,7 +59,7 @@ fn advance(circuit: &Circuit, plan: &mut Plan, rng: &mut Rng) {
 
 /// In tenths of an instruction: copies are a little cheaper than others, what goes to memory a little dearer, and time counts
 /// beside the instructions.
-fn cost(circuit: &Circuit, plan: &Plan, target: Target) -> u32 {
+pub(crate) fn cost(circuit: &Circuit, plan: &Plan, target: Target) -> u32 {
     let (instructions, slots) = allocate(circuit, plan, target);
     let cost: u32 = instructions
         .iter()

@@ -3,13 +3,11 @@
 use std::fmt::Write;
 
 use crate::allocate::{Instruction, Place, Target};
-use crate::circuit::Function;
+use crate::gates::Function;
 use crate::wiring::{expanded, permuted};
 
 /// Where the slots begin, behind masks of bytes: the registers that have others need no slots.
-const SLOTS: usize = 64;
-/// How many there are.
-pub(crate) const MOST_SLOTS: usize = 6;
+const SLOTS: usize = 48;
 
 /// The registers that instructions are written for.
 #[derive(Clone, Copy)]
@@ -25,24 +23,9 @@ pub(crate) enum Registers {
 impl Registers {
     pub(crate) fn target(self) -> Target {
         match self {
-            Self::Ymm => Target {
-                registers: 16,
-                three_operands: true,
-                and_not: true,
-                adds_to_memory: false,
-            },
-            Self::Xmm => Target {
-                registers: 16,
-                three_operands: false,
-                and_not: true,
-                adds_to_memory: false,
-            },
-            Self::General => Target {
-                registers: GENERAL.len(),
-                three_operands: false,
-                and_not: false,
-                adds_to_memory: true,
-            },
+            Self::Ymm => Target::YMM,
+            Self::Xmm => Target::XMM,
+            Self::General => Target::GENERAL,
         }
     }
 
@@ -73,35 +56,9 @@ impl Registers {
     }
 }
 
-/// All but the stack pointer and the three that hold addresses.
-const GENERAL: [&str; 12] = [
+const GENERAL: [&str; Target::GENERAL.registers] = [
     "rax", "rcx", "rdx", "rbx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
 ];
-
-/// The lines that come before those of the S-boxes.
-pub(crate) fn prologue(registers: Registers) -> String {
-    match registers {
-        Registers::Ymm | Registers::Xmm => String::new(),
-        Registers::General => format!(
-            "mov [r15 + {}], rbx\nmov [r15 + {}], rbp\n",
-            SAVED[0], SAVED[1]
-        ),
-    }
-}
-
-/// The lines that come after those of the S-boxes.
-pub(crate) fn epilogue(registers: Registers) -> String {
-    match registers {
-        Registers::Ymm | Registers::Xmm => String::new(),
-        Registers::General => format!(
-            "mov rbx, [r15 + {}]\nmov rbp, [r15 + {}]\n",
-            SAVED[0], SAVED[1]
-        ),
-    }
-}
-
-/// Where the registers that a compiler does not lend are kept.
-const SAVED: [usize; 2] = [SLOTS + 8 * MOST_SLOTS, SLOTS + 8 * MOST_SLOTS + 8];
 
 /// The lines for S-box `number`, from 0.
 pub(crate) fn lines(registers: Registers, number: usize, instructions: &[Instruction]) -> String {
@@ -145,10 +102,11 @@ fn line(
                     place / 4 * 16,
                     place % 4 * 0x55
                 ),
+                // The bytes of a word begin with its last.
                 Registers::General => writeln!(
                     out,
                     "movsx {to}, byte ptr [r15 + {}]\nxor {to}, {bit}",
-                    place
+                    place ^ 7
                 ),
             }
         }

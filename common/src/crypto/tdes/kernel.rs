@@ -84,16 +84,13 @@ impl<W: Word> State<W> {
     }
 
     #[inline(always)]
-    fn encipher(&mut self, masks: &mut Masks) {
+    fn encipher(&mut self, masks: &mut Masks<W::Masks>) {
         let [left, right] = self.halves.as_chunks_mut().0 else {
             return;
         };
         let (mut a, mut b) = (left, right);
         for pass in masks.passes() {
-            for masks in pass {
-                W::round(a, b, masks);
-                (a, b) = (b, a);
-            }
+            W::pass(a, b, pass);
             // The halves leave a pass exchanged; the permutations between two passes cancel out.
             (a, b) = (b, a);
         }

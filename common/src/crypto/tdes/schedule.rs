@@ -50,29 +50,24 @@ impl Drop for Schedule {
 
 impl ZeroizeOnDrop for Schedule {}
 
-/// A round key as a round reads it: 192 bytes, a word for each bit that is spread over a register. A kernel that needs less
-/// uses the rest as it likes.
+/// A round key as most rounds read it: 192 bytes, a word for each bit that is spread over a register.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct RoundMasks([u32; ROUND_KEY_BITS]);
 
-impl RoundMasks {
-    const NONE: Self = Self([0; ROUND_KEY_BITS]);
+impl Default for RoundMasks {
+    #[inline(always)]
+    fn default() -> Self {
+        Self([0; ROUND_KEY_BITS])
+    }
+}
 
+impl RoundMasks {
     /// Fills the word of each bit of `key` with that bit.
     #[inline(always)]
     pub(super) fn fill(&mut self, key: RoundKey) {
         for (place, mask) in self.0.iter_mut().enumerate() {
             *mask = 0_u32.wrapping_sub((key >> position(place)) as u32 & 1);
-        }
-    }
-
-    /// A byte for each bit instead, eight in each word.
-    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-    #[inline(always)]
-    pub(super) fn set_bytes(&mut self, words: [u64; ROUND_KEY_BITS / 8]) {
-        for (masks, word) in self.0.as_chunks_mut().0.iter_mut().zip(words) {
-            *masks = [word as u32, (word >> 32) as u32];
         }
     }
 
@@ -83,14 +78,15 @@ impl RoundMasks {
     }
 }
 
-/// The round keys as the kernel reads them: 9 KiB, erased on drop. Made for a run of batches, and kept no longer.
-pub(super) struct Masks([RoundMasks; ALL_ROUNDS]);
+/// The round keys as the kernel reads them: 9 KiB with [`RoundMasks`], erased on drop. Made for a run of batches, and kept
+/// no longer.
+pub(super) struct Masks<M: Copy + Default>([M; ALL_ROUNDS]);
 
-impl Masks {
+impl<M: Copy + Default> Masks<M> {
     /// Nothing yet: made before it is filled, so that no copy of it is left where it was made.
     #[inline(always)]
     pub(super) fn empty() -> Self {
-        Self([RoundMasks::NONE; ALL_ROUNDS])
+        Self([M::default(); ALL_ROUNDS])
     }
 
     /// Has `fill` make those of each round. `inversions` are what [`inversions`] gives.
@@ -99,7 +95,7 @@ impl Masks {
         &mut self,
         schedule: &Schedule,
         [even, odd]: [RoundKey; 2],
-        fill: impl Fn(&mut RoundMasks, RoundKey),
+        fill: impl Fn(&mut M, RoundKey),
     ) {
         let rounds = self.0.as_chunks_mut::<4>().0;
         for (masks, keys) in rounds.iter_mut().zip(schedule.0.as_chunks::<4>().0) {
@@ -112,15 +108,15 @@ impl Masks {
 
     /// Those of each of the three passes.
     #[inline(always)]
-    pub(super) fn passes(&mut self) -> &mut [[RoundMasks; ROUNDS]] {
+    pub(super) fn passes(&mut self) -> &mut [[M; ROUNDS]] {
         self.0.as_chunks_mut().0
     }
 }
 
-impl Drop for Masks {
+impl<M: Copy + Default> Drop for Masks<M> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.0 = [RoundMasks::NONE; ALL_ROUNDS];
+        self.0 = [M::default(); ALL_ROUNDS];
         optimization_barrier(self);
     }
 }

@@ -3,9 +3,9 @@
 use data_encoding::HEXLOWER;
 
 use super::circuits::{self, three, two};
-use super::kernel::{self, add_batches};
-use super::schedule::{RoundKey, RoundMasks, Schedule};
-use super::word::{Circuits, Register, Tables, Word};
+use super::kernel::add_batches;
+use super::schedule::Schedule;
+use super::word::{Circuits, Register, Tables};
 use super::*;
 
 /// Gates of three inputs on one word: the circuits that AVX-512 runs, on every processor.
@@ -62,14 +62,6 @@ impl Register for Modelled {
 impl Circuits for Modelled {
     fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
         three::substitute::<Self, BOX>(inputs)
-    }
-}
-
-impl Word for Modelled {
-    const INVERSIONS: [RoundKey; 2] = circuits::INVERSIONS;
-
-    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
-        kernel::round(half, other, masks);
     }
 }
 

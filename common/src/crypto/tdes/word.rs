@@ -3,6 +3,7 @@
 use super::circuits;
 use super::kernel;
 use super::schedule::{RoundKey, RoundMasks};
+use super::wiring::ROUNDS;
 
 /// A register of `WORDS` words of 64 bits, with gates of two inputs.
 pub(super) trait Register: Copy {
@@ -23,6 +24,13 @@ pub(super) trait Register: Copy {
     fn from_words(words: &[u64; 8]) -> Self;
     /// Adds the words to the first bytes of `data`, the lowest byte of a word first. Does nothing where they are too few.
     fn add(self, data: &mut [u8]);
+
+    /// In every word, exchanges the bits of `a` that are not in `low` with those of `b` that are, `places` lower.
+    #[inline(always)]
+    fn exchange(a: Self, b: Self, places: i32, low: Self) -> (Self, Self) {
+        let changed = a.right(places).xor(b).and(low);
+        (a.xor(changed.left(places)), b.xor(changed))
+    }
 }
 
 /// Gates of three inputs.
@@ -41,23 +49,35 @@ pub(super) trait Circuits: Register {
 
 /// A register that the kernel runs on.
 pub(super) trait Word: Register {
+    /// A round key as the rounds of this register read it.
+    type Masks: Copy + Default;
+
     /// What the round keys make up for in the rounds of this register, even rounds first.
     const INVERSIONS: [RoundKey; 2];
 
-    /// Makes the masks of a round as the rounds of this register read them.
+    fn fill(masks: &mut Self::Masks, key: RoundKey);
+
+    /// The rounds of a pass: in turn, `left` first, each half is changed by what the other and the round key give.
+    fn pass(left: &mut [Self; 32], right: &mut [Self; 32], masks: &mut [Self::Masks; ROUNDS]);
+}
+
+impl<W: Circuits> Word for W {
+    type Masks = RoundMasks;
+
+    const INVERSIONS: [RoundKey; 2] = circuits::INVERSIONS;
+
     #[inline(always)]
     fn fill(masks: &mut RoundMasks, key: RoundKey) {
         masks.fill(key);
     }
 
-    /// One round: `half` is changed by what `other` and the round key give.
-    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks);
-
-    /// In every word, exchanges the bits of `a` that are not in `low` with those of `b` that are, `places` lower.
     #[inline(always)]
-    fn exchange(a: Self, b: Self, places: i32, low: Self) -> (Self, Self) {
-        let changed = a.right(places).xor(b).and(low);
-        (a.xor(changed.left(places)), b.xor(changed))
+    fn pass(left: &mut [W; 32], right: &mut [W; 32], masks: &mut [RoundMasks; ROUNDS]) {
+        let (mut half, mut other) = (left, right);
+        for masks in masks {
+            kernel::round(half, other, masks);
+            (half, other) = (other, half);
+        }
     }
 }
 
@@ -116,14 +136,5 @@ impl Circuits for u64 {
     #[inline(always)]
     fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
         circuits::two::substitute::<Self, BOX>(inputs)
-    }
-}
-
-impl Word for u64 {
-    const INVERSIONS: [RoundKey; 2] = circuits::INVERSIONS;
-
-    #[inline(always)]
-    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
-        kernel::round(half, other, masks);
     }
 }

@@ -104,12 +104,3 @@ impl Circuits for Neon {
         circuits::two::substitute::<Self, BOX>(inputs)
     }
 }
-
-impl Word for Neon {
-    const INVERSIONS: [RoundKey; 2] = circuits::INVERSIONS;
-
-    #[inline(always)]
-    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
-        kernel::round(half, other, masks);
-    }
-}

@@ -2,11 +2,10 @@
 
 use std::arch::x86_64::*;
 
-use crate::crypto::tdes::schedule::{RoundKey, RoundMasks};
-use crate::crypto::tdes::word::{Circuits, Register, Tables, Word};
-use crate::crypto::tdes::{circuits, kernel};
+use crate::crypto::tdes::circuits;
+use crate::crypto::tdes::word::{Circuits, Register, Tables};
 
-/// `c ? a : b`, as a table of [`Tables::lut`].
+/// `c ? a : b`, as a table of three inputs.
 const CHOOSE: i32 = 0b1110_0100;
 
 /// 64 blocks at a time.
@@ -32,7 +31,7 @@ pub(super) struct Avx512(__m512i);
 macro_rules! register {
     (
         $name:ident($inner:ty), $words:literal words, $xor:ident, $and:ident, $or:ident, $andnot:ident,
-        $left:ident, $right:ident, $spread:ident, $load:ident, $store:ident
+        $left:ident, $right:ident, $spread:ident, $load:ident, $store:ident $(, $table:ident)?
     ) => {
         impl Register for $name {
             const WORDS: usize = $words;
@@ -93,6 +92,15 @@ macro_rules! register {
                     unsafe { $store(place.cast(), $xor($load(place.cast()), self.0)) };
                 }
             }
+
+            $(
+                #[inline(always)]
+                fn exchange(a: Self, b: Self, places: i32, low: Self) -> (Self, Self) {
+                    // SAFETY: as for `xor`.
+                    let choose = |a: Self, b: Self| Self(unsafe { $table::<CHOOSE>(a.0, b.0, low.0) });
+                    (choose(a, b.left(places)), choose(a.right(places), b))
+                }
+            )?
         }
     };
 }
@@ -134,7 +142,8 @@ register!(
     _mm256_srl_epi64,
     _mm256_set1_epi32,
     _mm256_loadu_si256,
-    _mm256_storeu_si256
+    _mm256_storeu_si256,
+    _mm256_ternarylogic_epi64
 );
 register!(
     Avx512(__m512i),
@@ -147,7 +156,8 @@ register!(
     _mm512_srl_epi64,
     _mm512_set1_epi32,
     _mm512_loadu_si512,
-    _mm512_storeu_si512
+    _mm512_storeu_si512,
+    _mm512_ternarylogic_epi64
 );
 
 impl Register for Scalar {
@@ -221,23 +231,6 @@ macro_rules! three_inputs {
             #[inline(always)]
             fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
                 circuits::three::substitute::<Self, BOX>(inputs)
-            }
-        }
-
-        impl Word for $name {
-            const INVERSIONS: [RoundKey; 2] = circuits::INVERSIONS;
-
-            #[inline(always)]
-            fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
-                kernel::round(half, other, masks);
-            }
-
-            #[inline(always)]
-            fn exchange(a: Self, b: Self, places: i32, low: Self) -> (Self, Self) {
-                (
-                    Self::lut::<CHOOSE>(a, b.left(places), low),
-                    Self::lut::<CHOOSE>(a.right(places), b, low),
-                )
             }
         }
     };

@@ -1,8 +1,8 @@
 //! Rounds as instructions: what a compiler makes of the circuits takes two fifths more, since it orders the gates so that
 //! their values do not fit into the registers.
 //!
-//! The instructions are those of one round without a branch. They read the masks and the other half, and change the half,
-//! all at fixed places; no address depends on a value.
+//! The instructions are those of one round, which goes through a pass; nothing but the number of rounds decides a jump. They read the
+//! masks and the other half, and change the half, all at fixed places; no address depends on a value.
 
 mod avx2;
 mod sse2;
@@ -12,14 +12,53 @@ use std::arch::asm;
 
 use super::registers::{Avx2, Scalar, Sse2};
 use crate::crypto::tdes::schedule::{RoundKey, RoundMasks, inversions};
+use crate::crypto::tdes::wiring::{ROUND_KEY_BITS, ROUNDS};
 use crate::crypto::tdes::word::Word;
 
+/// The rounds of a pass on wide registers, each of which `$rounds` writes; `$end` comes after them.
+macro_rules! pass {
+    ($rounds:ident $(, $end:literal)?) => {
+        #[inline(never)]
+        fn pass(
+            left: &mut [Self; 32],
+            right: &mut [Self; 32],
+            masks: &mut [RoundMasks; ROUNDS],
+        ) {
+            // SAFETY: only in this register's own kernel, which the processor can run (the rule of `simd`). The instructions
+            // read the masks and change the halves, which are as long and as aligned as they need.
+            unsafe {
+                asm!(
+                    "2:",
+                    $rounds::round!(),
+                    "xchg {half}, {other}",
+                    "add {masks}, {step}",
+                    "dec {count:e}",
+                    "jnz 2b",
+                    $($end,)?
+                    half = inout(reg) left.as_mut_ptr() => _,
+                    other = inout(reg) right.as_mut_ptr() => _,
+                    masks = inout(reg) masks.as_mut_ptr() => _,
+                    count = inout(reg) ROUNDS => _,
+                    step = const size_of::<RoundMasks>(),
+                    out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                    out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                    out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                    out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
 impl Word for Avx2 {
+    type Masks = RoundMasks;
+
     const INVERSIONS: [RoundKey; 2] = inversions(avx2::INVERTED);
 
     #[inline(always)]
     fn fill(masks: &mut RoundMasks, key: RoundKey) {
-        // SAFETY: as for `round`.
+        // SAFETY: as for `pass`.
         unsafe {
             asm!(
                 "vmovq xmm0, {key}",
@@ -53,33 +92,17 @@ impl Word for Avx2 {
         }
     }
 
-    #[inline(never)]
-    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
-        // SAFETY: only in this register's own kernel, which the processor can run (the rule of `simd`). The instructions
-        // read the masks and the other half and write to the half, which are as long and as aligned as they need.
-        unsafe {
-            asm!(
-                avx2::round!(),
-                "vzeroupper",
-                half = in(reg) half.as_mut_ptr(),
-                other = in(reg) other.as_ptr(),
-                masks = in(reg) &raw mut *masks,
-                out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _,
-                out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _,
-                out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
-                out("ymm12") _, out("ymm13") _, out("ymm14") _, out("ymm15") _,
-                options(nostack, preserves_flags),
-            );
-        }
-    }
+    pass!(avx2, "vzeroupper");
 }
 
 impl Word for Sse2 {
+    type Masks = RoundMasks;
+
     const INVERSIONS: [RoundKey; 2] = inversions(sse2::INVERTED);
 
     #[inline(always)]
     fn fill(masks: &mut RoundMasks, key: RoundKey) {
-        // SAFETY: as for `round`.
+        // SAFETY: as for `pass`.
         unsafe {
             asm!(
                 "movq {high}, {key}",
@@ -144,57 +167,63 @@ impl Word for Sse2 {
         }
     }
 
+    pass!(sse2);
+}
+
+impl Word for Scalar {
+    type Masks = ByteMasks;
+
+    const INVERSIONS: [RoundKey; 2] = inversions(u64::INVERTED);
+
+    /// Eight bits at a time: multiplied so that each is the highest of its byte, the first one's byte the last, then shifted
+    /// down and multiplied again.
+    #[inline(always)]
+    fn fill(masks: &mut ByteMasks, key: RoundKey) {
+        for (number, bytes) in masks.bytes.iter_mut().enumerate() {
+            let bits = key >> (number / 3 * 32 + number % 3 * 8) & 0xFF;
+            let lowest = bits.wrapping_mul(0x8040_2010_0804_0201) >> 7 & 0x0101_0101_0101_0101;
+            *bytes = lowest * 0xFF;
+        }
+    }
+
     #[inline(never)]
-    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
-        // SAFETY: as for `Avx2`.
+    fn pass(left: &mut [Self; 32], right: &mut [Self; 32], masks: &mut [ByteMasks; ROUNDS]) {
+        // SAFETY: as for the wide registers, on any processor of this kind. `rbx` and `rbp`, which a compiler does not lend, are
+        // restored. No secret is put on the stack: the slots are behind the masks, and are wiped with them.
         unsafe {
             asm!(
-                sse2::round!(),
-                half = in(reg) half.as_mut_ptr(),
-                other = in(reg) other.as_ptr(),
-                masks = in(reg) &raw mut *masks,
-                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
-                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
-                out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-                options(nostack, preserves_flags),
+                "push rbx",
+                "push rbp",
+                "push {rounds}",
+                "2:",
+                u64::round!(),
+                "xchg rdi, rsi",
+                "add r15, {step}",
+                "dec qword ptr [rsp]",
+                "jnz 2b",
+                "pop rax",
+                "pop rbp",
+                "pop rbx",
+                rounds = const ROUNDS,
+                step = const size_of::<ByteMasks>(),
+                inout("rdi") left.as_mut_ptr() => _,
+                inout("rsi") right.as_mut_ptr() => _,
+                inout("r15") masks.as_mut_ptr() => _,
+                out("rax") _, out("rcx") _, out("rdx") _,
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+                out("r12") _, out("r13") _, out("r14") _,
             );
         }
     }
 }
 
-impl Word for Scalar {
-    const INVERSIONS: [RoundKey; 2] = inversions(u64::INVERTED);
-
-    /// A byte for each bit: eight at a time by multiplication, so that byte `i` of a word holds bit `i` alone at first.
-    #[inline(always)]
-    fn fill(masks: &mut RoundMasks, key: RoundKey) {
-        let eight = |number: usize| {
-            let bits = key >> (number / 3 * 32 + number % 3 * 8) & 0xFF;
-            let apart = bits.wrapping_mul(0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
-            let highest = apart.wrapping_add(0x7F7F_7F7F_7F7F_7F7F) & 0x8080_8080_8080_8080;
-            highest | (highest - (highest >> 7))
-        };
-        masks.set_bytes([eight(0), eight(1), eight(2), eight(3), eight(4), eight(5)]);
-    }
-
-    #[inline(never)]
-    fn round(half: &mut [Self; 32], other: &[Self; 32], masks: &mut RoundMasks) {
-        // SAFETY: as for `Avx2`, on any processor of this kind. `rbx` and `rbp`, which a compiler does not lend, are kept behind
-        // the masks, which are of bytes here, and are restored.
-        unsafe {
-            asm!(
-                u64::round!(),
-                in("rdi") half.as_mut_ptr(),
-                in("rsi") other.as_ptr(),
-                in("r15") &raw mut *masks,
-                out("rax") _, out("rcx") _, out("rdx") _,
-                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-                out("r12") _, out("r13") _, out("r14") _,
-                options(nostack),
-            );
-        }
-    }
+/// A round key as a round on general registers reads it: a byte for each bit, in words of eight that begin with the last.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(in crate::crypto::tdes) struct ByteMasks {
+    bytes: [u64; ROUND_KEY_BITS / 8],
+    /// What the round has no register for.
+    slots: [u64; u64::SLOTS],
 }
 
 /// Read by whole registers.
