@@ -584,16 +584,15 @@ impl Logged {
     }
 }
 
-/// Carries a change on in a task of its own, so that it comes to its end whoever waits for it. `None`: it panicked.
+/// Carries a change on in a task of its own, so that it comes to its end whoever waits for it. `None`: the gateway stops.
 async fn to_its_end<F>(work: F, id: CallId, verb: Verb) -> Option<Outcome>
 where
     F: Future<Output = std::thread::Result<Outcome>> + Send + 'static,
 {
     let (answer, outcome) = oneshot::channel();
     tokio::spawn(async move {
-        let Ok(outcome) = work.await else {
-            return;
-        };
+        let panicked = |_| panicked_while(id.as_str(), verb.changes());
+        let outcome = work.await.unwrap_or_else(panicked);
         if let Err(outcome) = answer.send(outcome) {
             tracing::warn!(call = %id, %verb, result = summary(&outcome), "the caller went away; the call was carried to its end");
         }
