@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ struct Shared {
     path: PathBuf,
     writer: mpsc::Sender<Job>,
     reader: mpsc::Sender<Job>,
-    /// Asks for [`Database::state`] and nothing else.
+    /// Asks for [`Database::state`] and nothing else: SQLite counts for each connection the commits of all others, and not
+    /// its own. The lock is never held for longer than that takes.
     observer: Mutex<Option<Connection>>,
 }
 
@@ -109,11 +110,13 @@ impl Database {
         Tasks::new(self)
     }
 
-    /// A number that is another one after every commit, of whichever program; `None`: it cannot be told. Does not wait for
-    /// the disk: the answer lies in memory that is shared by all who have the file open.
+    /// A number that is another one after every commit, of whichever program; `None`: it cannot be told now. It means
+    /// something beside others of this handle alone.
+    ///
+    /// Cheap enough to be asked wherever a call goes: it waits for no other transaction, and whether there was a commit
+    /// stands in memory that is shared by all who have the file open. After one it reads a single page.
     pub fn state(&self) -> Option<i64> {
-        let observer = &self.shared.observer;
-        let observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+        let observer = self.observer();
         let mut asked = observer
             .as_ref()?
             .prepare_cached("PRAGMA data_version")
@@ -123,13 +126,8 @@ impl Database {
 
     /// Closes the file when the work begun is done; what is asked afterwards fails with [`RepositoryError::Closed`].
     pub async fn close(&self) {
-        let observer = &self.shared.observer;
-        drop(
-            observer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        let observer = self.observer().take();
+        drop(observer);
         for jobs in [&self.shared.reader, &self.shared.writer] {
             let (done, closed) = oneshot::channel();
             if jobs.send(Job::Close(done)).is_ok() {
@@ -178,6 +176,11 @@ impl Database {
         F: FnOnce(&mut Connection) -> Result<T, RepositoryError> + Send + 'static,
     {
         run(&self.shared.writer, work).await
+    }
+
+    fn observer(&self) -> MutexGuard<'_, Option<Connection>> {
+        let observer = self.shared.observer.lock();
+        observer.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn start(
@@ -317,3 +320,6 @@ fn connect(path: &Path) -> Result<Connection, RepositoryError> {
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(connection)
 }
+
+#[cfg(test)]
+mod tests;
