@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release -p portcullis-common --example sbox_assembly -- avx2 7 > common/src/crypto/tdes/simd/x86_64/rounds/avx2.rs
 //!     cargo run --release -p portcullis-common --example sbox_assembly -- sse2 7 > common/src/crypto/tdes/simd/x86_64/rounds/sse2.rs
-//!     cargo run --release -p portcullis-common --example sbox_assembly -- u64 7 > common/src/crypto/tdes/simd/x86_64/rounds/u64.rs
+//!     cargo run --release -p portcullis-common --example sbox_assembly -- u64 9 > common/src/crypto/tdes/simd/x86_64/rounds/u64.rs
 //!     cargo fmt
 //!
 //! The first argument is the register, the second the seed: the same one gives the same instructions. The gates are those of

@@ -7,14 +7,25 @@
 //! The first argument is the number of inputs of a gate, the second the seed, or one for each S-box: the same give the same
 //! circuits. Each S-box begins with many circuits made by splitting ([`build`]); the smallest walk at random among circuits of equal
 //! size, and now and then a larger one, shedding gates as they become useless ([`walk`]); half of them drop out every
-//! now and then. About ten minutes of one processor.
+//! now and then. The last one of gates of two inputs walks on towards circuits that take few instructions ([`refine`]). About an hour of one
+//! processor, ten minutes for gates of three inputs.
 
 #[path = "../../src/crypto/tdes/sboxes.rs"]
 mod sboxes;
 
+#[path = "../sbox_assembly/allocate.rs"]
+#[allow(dead_code)]
+mod allocate;
+#[path = "../sbox_assembly/anneal.rs"]
+mod anneal;
+#[path = "../sbox_assembly/gates.rs"]
+#[allow(dead_code)]
+mod gates;
+
 mod build;
 mod circuit;
 mod emit;
+mod refine;
 mod rng;
 mod walk;
 
@@ -27,6 +38,8 @@ use walk::Walk;
 
 /// Circuits that walk at first.
 const WALKERS: usize = 8;
+/// Walks of the one that is left.
+const REFINEMENTS: u64 = 2;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -96,7 +109,13 @@ fn search(inputs: Inputs, number: usize, seed: u64) -> Option<Circuit> {
         let sizes: Vec<usize> = circuits.iter().map(Circuit::len).collect();
         eprintln!("S{}: {sizes:?} gates", number + 1);
         if circuits.len() < 2 {
-            return circuits.pop();
+            let mut circuit = circuits.pop()?;
+            if inputs == Inputs::Two {
+                for again in 0..REFINEMENTS {
+                    refine::refine(&mut circuit, &walk, seed + again);
+                }
+            }
+            return circuit.computes(&targets).then_some(circuit);
         }
         circuits.truncate(circuits.len() / 2);
     }

@@ -49,11 +49,10 @@ impl Walk {
     pub(crate) fn improve(&self, circuit: &mut Circuit, steps: usize, rng: &mut Rng) {
         let mut best = circuit.clone();
         for _ in 0..steps {
-            if let Some(next) = self.step(circuit, rng) {
-                let grows = next.len() > circuit.len();
-                if !grows || next.len() <= best.len() + SLACK && rng.below(GROW_ONCE_IN) == 0 {
-                    *circuit = next;
-                }
+            if let Some(next) = self.step(circuit, rng)
+                && (next.len() <= circuit.len() || may_grow(next.len(), best.len(), rng))
+            {
+                *circuit = next;
             }
             if circuit.len() <= best.len() {
                 best = circuit.clone();
@@ -62,7 +61,7 @@ impl Walk {
         *circuit = best;
     }
 
-    fn step(&self, circuit: &Circuit, rng: &mut Rng) -> Option<Circuit> {
+    pub(crate) fn step(&self, circuit: &Circuit, rng: &mut Rng) -> Option<Circuit> {
         let gate = rng.below(circuit.len()) + 6;
         let values = circuit.values();
         let (wanted, mut allowed) = freedom(circuit, &values, gate);
@@ -143,6 +142,11 @@ impl Walk {
         circuit.gates[gate - 6] = Gate::two(added, three[last] as u8, outer);
         Some(())
     }
+}
+
+/// Whether a circuit may become so large, where the smallest has `least` gates.
+pub(crate) fn may_grow(len: usize, least: usize, rng: &mut Rng) -> bool {
+    len <= least + SLACK && rng.below(GROW_ONCE_IN) == 0
 }
 
 /// Gates of random functions of random nodes, any of which may be added.
