@@ -5,6 +5,7 @@
 
 mod call_stream;
 mod guard;
+mod lane;
 pub mod model;
 mod provisioner;
 mod secrets;

@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tonic::async_trait;
 
 use super::*;
-use crate::connector::Connector;
-use crate::provisioning::model::{Password, Schema};
+use crate::connector::{Configured, Connector};
+use crate::provisioning::model::{CallError, Done, ObjectClass, ObjectRef, Password, Schema};
 use crate::provisioning::{GuardDefaults, GuardRails};
 
 /// Changes nothing until it is let, and counts what has come to its end.
