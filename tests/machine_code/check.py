@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Shows by the machine code of the cipher that neither an address nor a jump depends on a secret.
+"""Shows by the machine code of the cipher and of the MAC that neither an address nor a jump depends on a secret.
 
-Every function of the kernel is followed along all its paths. Whatever it loads is taken for a secret, but constants and what it
+Every function of the kernel is followed along all its paths, and every function that a tag is made or checked by (`mac.py`). Whatever it loads is taken for a secret, but constants and what it
 put on its own stack as something public. Then no secret, nor anything computed from one, may be part of an address, decide a
 jump, be divided, or say how much is copied. What is taken for granted: that the function is called with pointers, lengths and
-counters, that an access to an array stays within it and is indexed from its beginning, and that the bulk copies of the C library do the same for all bytes.
+counters, that an access to an array stays within it and is indexed from its beginning, that the bulk copies of the C library do the same for all bytes,
+and of the MAC what `mac.py` says: that how full the hash's buffer is, and where the message's parts are, is public.
 
 In the same run `leaky.rs` has to be refused, function by function. Beside that: a function that uses the upper halves of the
 wide registers clears them before it returns or calls another that does not use them; and no instruction of AVX stands outside the kernels, which run
 only where the processor has it.
 
-    python3 tests/machine_code/check.py LIBRARY LEAKY     (an archive or object each)
+    python3 tests/machine_code/check.py LIBRARY HASH LEAKY     (an archive or object each; HASH is the sha2 crate)
 
 Needs objdump, and Python 3's standard library.
 """
@@ -19,13 +20,13 @@ import re
 import sys
 
 import flow
+import mac
 import objdump
+from x86_64 import DETECTION
 
 CIPHER = re.compile(r"portcullis_common::crypto::tdes::(simd|kernel|circuits|schedule|wiring|word)::")
 # Other crates' code that this one brings with it, which they too run only where the processor has AVX.
 ELSEWHERE = re.compile(r"(^|::)(aes::backends::x86_vaes|chacha20::backends::avx|core::core_arch::x86::avx)")
-# It asks the processor what it has.
-DETECTION = re.compile(r"::simd::arch::detected$")
 BACKENDS = {
     "avx512": r"::simd::arch::avx512(::|$)",
     "avx512vl": r"::simd::arch::avx512vl(::|$)",
@@ -45,6 +46,9 @@ LEAKY = {
     "by_division": "its time depends",
     "by_length": "how much it writes depends",
     "by_upper_halves": "the upper halves",
+    "buffered": None,
+    "by_early_end": "whether it jumps depends",
+    "by_fullness": "how much it writes depends",
 }
 
 
@@ -66,6 +70,18 @@ def kernels(verdict, library):
         reached = {one.symbol: one for root in functions if re.search(pattern, root.name) for one in program.reached(root.symbol)}
         size = sum(len(one.instructions) for one in reached.values())
         verdict.say(size >= LEAST, f"{name}: its kernel is here, {size} instructions")
+    follow(verdict, program)
+
+
+def macs(verdict, library):
+    functions = mac.functions(flow.Program, library)
+    for pattern, least in mac.LEAST.items():
+        size = sum(len(one.instructions) for one in functions if re.search(pattern, one.name))
+        verdict.say(size >= least, f"the MAC gets to {pattern.strip('$')}, {size} instructions")
+    follow(verdict, flow.Program(functions, mac.KNOWN, mac.WRITES))
+
+
+def follow(verdict, program):
     for symbol, refused in program.check().items():
         function = program.functions[symbol]
         verdict.say(not refused, f"{function.name}: {len(function.instructions)} instructions, {len(refused)} refused")
@@ -79,7 +95,7 @@ def controls(verdict, leaky):
         if name not in found:
             verdict.say(False, f"control {name}: not compiled")
             continue
-        refused = flow.Program([found[name]]).check()[found[name].symbol]
+        refused = flow.Program([found[name]], mac.KNOWN).check()[found[name].symbol]
         reasons = {why for _, why in refused}
         as_it_should = any(reason in one for one in reasons) if reason else not reasons
         verdict.say(as_it_should, f"control {name}: {'; '.join(sorted(reasons)) or 'accepted'}")
@@ -96,10 +112,11 @@ def wide_instructions(verdict, library):
 
 
 def main():
-    library, leaky = (objdump.functions(file) for file in sys.argv[1:3])
+    library, sha2, leaky = (objdump.functions(file) for file in sys.argv[1:4])
     verdict = Verdict()
     controls(verdict, leaky)
     kernels(verdict, library)
+    macs(verdict, library + sha2)
     wide_instructions(verdict, library)
     sys.exit(verdict.failed != 0)
 

@@ -6,7 +6,7 @@ computed from it. What is public is a number, or one of the pointers below. Noth
 
 SECRET = "secret"
 PUBLIC = "public"
-CONSTANTS = "a pointer to constants"
+CONSTANTS = "a pointer to what is public"
 
 
 # Below every offset.
@@ -23,8 +23,26 @@ def symbol(name):
     return ("symbol", name)
 
 
+def number(value):
+    """A number that stands in the code."""
+    return ("number", value)
+
+
+def holding(*places):
+    """A pointer to an object that is secret but for some places: each an offset, bytes, and what is there."""
+    return ("object", places)
+
+
 def is_stack(value):
     return isinstance(value, tuple) and value[0] == "stack"
+
+
+def is_number(value):
+    return isinstance(value, tuple) and value[0] == "number"
+
+
+def is_object(value):
+    return isinstance(value, tuple) and value[0] == "object"
 
 
 def join(first, second):
@@ -44,7 +62,9 @@ def widened(value):
 
 
 def moved(pointer, by):
-    """A pointer into the stack, `by` bytes further."""
+    """A pointer into the stack or to an object, `by` bytes further."""
+    if is_object(pointer):
+        return holding(*((at - by, size, value) for at, size, value in pointer[1]))
     return stack(pointer[1], max(pointer[2] + by, BOTTOM), pointer[3])
 
 
@@ -102,6 +122,8 @@ class State:
     def load(self, address, size):
         if address == CONSTANTS:
             return PUBLIC
+        if is_object(address):
+            return next((value for at, length, value in address[1] if at == 0 and length == size), SECRET)
         if is_stack(address) and address[3]:
             slot = self.slots.get(address[1:3])
             if slot and slot[0] >= size:
@@ -122,8 +144,8 @@ class State:
         if value != SECRET:
             self.slots[(frame, offset)] = (size, value)
 
-    def forget(self, frame, start):
-        """Something secret was written somewhere from `start` on: whatever is there counts as secret."""
-        for place in list(self.slots):
-            if place[0] == frame and place[1] >= start:
+    def forget(self, frame, start, end=None):
+        """Something secret was written somewhere from `start` on, and before `end`: whatever is there counts as secret."""
+        for place, (size, _) in list(self.slots.items()):
+            if place[0] == frame and place[1] + size > start and (end is None or place[1] < end):
                 del self.slots[place]

@@ -5,7 +5,8 @@ An instruction that is not known here is refused, so that nothing goes unseen.
 
 import re
 
-from values import CONSTANTS, PUBLIC, SECRET, State, is_stack, mixed, moved, stack, sum_of, symbol
+from objdump import path
+from values import CONSTANTS, PUBLIC, SECRET, State, is_number, is_object, is_stack, mixed, moved, number, stack, sum_of, symbol
 
 ARGUMENTS = ["rdi", "rsi", "rdx", "rcx", "r8", "r9"]
 KEPT = ["rbx", "rbp", "r12", "r13", "r14", "r15"]
@@ -23,8 +24,10 @@ UNARY = re.compile(r"(not|neg|inc|dec|bswap)[bwlq]?$")
 COMPARE = re.compile(r"(cmp|test|bt)[bwlq]?$|v?ptest$|v?u?comis[sd]$|vtestp[sd]$|kortest[bwdq]$|ktest[bwdq]$")
 BMI = re.compile(r"(andn|bextr|blsi|blsr|blsmsk|bzhi|shlx|shrx|sarx|rorx|pdep|pext)[lq]?$")
 NOTHING = re.compile(r"(nop|nopw|nopl|endbr64|ud2|int3|[lms]fence|pause)$")
+# They ask the processor what it has.
+DETECTION = re.compile(r"::simd::arch::detected$|_cpuid::init_get::init_inner$")
 NO_RETURN = re.compile(r"core::(panicking|slice::index|result::unwrap_failed|option::(unwrap|expect)_failed)|slice_\w*fail|panic")
-SSE = re.compile(r"(p|unpck|shufp|movh|movl|movs[sd]|xorp|andp|andnp|orp|sqrt|cvt|add[ps]|sub[ps]|mul[ps])\w*$")
+SSE = re.compile(r"(p|sha256|unpck|shufp|movh|movl|movs[sd]|xorp|andp|andnp|orp|sqrt|cvt|add[ps]|sub[ps]|mul[ps])\w*$")
 # Their result depends on what was in the destination.
 ACCUMULATES = re.compile(r"vpternlog|vperm[it]2|vfn?m|vpdp|vpshld?v")
 
@@ -59,10 +62,10 @@ class Machine:
     def __init__(self, refuse):
         self.refuse = refuse
 
-    def entry(self, secret_arguments):
-        """Arguments are pointers, lengths and counters, but where a call hands over a secret; what other registers hold belongs to the
-        caller."""
-        registers = {name: PUBLIC for name in ARGUMENTS + KEPT + ["rax", "r10", "r11"]}
+    def entry(self, secret_arguments, known):
+        """Arguments are pointers, lengths and counters, but where a call hands over a secret; of some more is known. What other registers
+        hold belongs to the caller."""
+        registers = {name: PUBLIC for name in ARGUMENTS + KEPT + ["rax", "r10", "r11"]} | known
         registers |= {name: SECRET for name in secret_arguments}
         registers["rsp"] = stack("entry", 0)
         return State(registers)
@@ -86,11 +89,11 @@ class Machine:
 
     def sum(self, parts, displacement):
         value = parts[0] if len(parts) == 1 else sum_of(parts)
-        return moved(value, int(displacement or "0", 0)) if is_stack(value) else sum_of([value])
+        return moved(value, int(displacement or "0", 0)) if is_stack(value) or is_object(value) else sum_of([value])
 
     def read(self, state, operand, size, instruction):
         if operand.startswith("$"):
-            return PUBLIC
+            return number(int(operand[1:], 0))
         if found := register(operand):
             return state.get(found[0])
         where = self.address(state, operand, instruction)
@@ -104,7 +107,7 @@ class Machine:
             name, bytes_of = found
             if bytes_of < 4:
                 value = mixed([value, state.get(name)])
-            if bytes_of == 4 and value != SECRET:
+            if bytes_of == 4 and value != SECRET and not is_number(value):
                 value = PUBLIC
             state.registers[name] = value
             return
@@ -257,15 +260,24 @@ class Machine:
         places = ("rdi", "rdx") if callee == "memset" else ("rdi", "rsi", "rdx")
         if SECRET in map(state.get, places):
             self.refuse(instruction, "where or how much it writes depends on a secret")
-        target = state.get("rdi")
-        if is_stack(target) and (callee != "memset" or state.get("rsi") == SECRET):
-            state.forget(target[1], target[2])
+        target, source, length = map(state.get, ("rdi", "rsi", "rdx"))
+        if not is_stack(target) or callee == "memset" and source != SECRET:
+            return
+        _, frame, start, exact = target
+        if not exact or not is_number(length):
+            state.forget(frame, start)
+            return
+        state.forget(frame, start, start + length[1])
+        if is_object(source):
+            for at, size, value in source[1]:
+                if 0 <= at <= length[1] - size:
+                    state.slots[(frame, start + at)] = (size, value)
 
     def after_call(self, state, callee):
         """What a function that was called leaves in the registers."""
         for name in SCRATCH:
             state.registers[name] = SECRET
-        state.registers["rax"] = PUBLIC if callee in BULK else SECRET
+        state.registers["rax"] = PUBLIC if callee in BULK or DETECTION.search(path(callee or "")) else SECRET
         state.flags = PUBLIC
         for name in [name for name in state.registers if name[0] in "vk"]:
             del state.registers[name]
