@@ -88,14 +88,18 @@ pub fn by_upper_halves(key: &[u64; 4], data: &mut [[u64; 4]; 64]) {
 pub fn buffered(buffer: &[u8; 64], found: &[u8; 32]) -> bool {
     let tag = tag(buffer, buffer[63]);
     let pairs = tag.iter().zip(found);
-    pairs.fold(0, |differ, (tag, found)| std::hint::black_box(differ | (tag ^ found))) == 0
+    pairs.fold(0, |differ, (tag, found)| {
+        std::hint::black_box(differ | (tag ^ found))
+    }) == 0
 }
 
 /// It compares byte by byte, up to the first that differs.
 #[inline(never)]
 pub fn by_early_end(buffer: &[u8; 64], found: &[u8; 32]) -> bool {
     let tag = tag(buffer, buffer[63]);
-    tag.iter().zip(found).all(|(tag, found)| std::hint::black_box(tag) == found)
+    tag.iter()
+        .zip(found)
+        .all(|(tag, found)| std::hint::black_box(tag) == found)
 }
 
 /// It takes another byte, which is not public, for how full its buffer is.
@@ -103,7 +107,9 @@ pub fn by_early_end(buffer: &[u8; 64], found: &[u8; 32]) -> bool {
 pub fn by_fullness(buffer: &[u8; 64], found: &[u8; 32]) -> bool {
     let tag = tag(buffer, buffer[62]);
     let pairs = tag.iter().zip(found);
-    pairs.fold(0, |differ, (tag, found)| std::hint::black_box(differ | (tag ^ found))) == 0
+    pairs.fold(0, |differ, (tag, found)| {
+        std::hint::black_box(differ | (tag ^ found))
+    }) == 0
 }
 
 #[inline(always)]
