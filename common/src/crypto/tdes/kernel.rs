@@ -37,8 +37,6 @@ pub(super) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [
 struct State<W> {
     /// The left half, then the right one.
     halves: [W; 64],
-    /// The output, half transposed.
-    rows: [W; 64],
 }
 
 impl<W: Word> State<W> {
@@ -46,7 +44,6 @@ impl<W: Word> State<W> {
     fn zeroed() -> Self {
         Self {
             halves: [W::spread(0); 64],
-            rows: [W::spread(0); 64],
         }
     }
 
@@ -105,24 +102,23 @@ impl<W: Word> State<W> {
             0x0000_FFFF_0000_FFFF,
             0x00FF_00FF_00FF_00FF,
         ];
-        let groups = self.halves.as_chunks::<8>().0;
-        for i in 0..8 {
-            // Row `i` of each eight: the final permutation puts these together, the last one first.
-            let mut eight = groups[FINAL[i] & 7];
-            eight.reverse();
-            let eight = exchange::<W, 8>(eight, low);
-            for (number, row) in eight.into_iter().enumerate() {
-                self.rows[8 * number + i] = row;
-            }
+        let groups = self.halves.as_chunks_mut::<8>().0;
+        for group in &mut *groups {
+            // Rows that are eight apart: the final permutation puts these together, the last one first.
+            group.reverse();
+            *group = exchange::<W, 8>(*group, low);
         }
         let low = [
             0x0F0F_0F0F_0F0F_0F0F,
             0x3333_3333_3333_3333,
             0x5555_5555_5555_5555,
         ];
-        let groups = self.rows.as_chunks::<8>().0;
-        for (group, bytes) in groups.iter().zip(batch.chunks_exact_mut(64 * W::WORDS)) {
-            let eight = exchange::<W, 1>(*group, low);
+        for (number, bytes) in batch.chunks_exact_mut(64 * W::WORDS).enumerate() {
+            let mut eight = groups[0];
+            for (row, group) in eight.iter_mut().zip(FINAL) {
+                *row = groups[group][number & 7];
+            }
+            let eight = exchange::<W, 1>(eight, low);
             for (number, bytes) in bytes.chunks_exact_mut(8 * W::WORDS).enumerate() {
                 eight[number & 7].add(bytes);
             }
