@@ -5,9 +5,9 @@ use std::arch::is_aarch64_feature_detected;
 
 use crate::crypto::tdes::backend::{Backend, Feature};
 use crate::crypto::tdes::circuits;
-use crate::crypto::tdes::kernel::{self, add_batches};
-use crate::crypto::tdes::schedule::{RoundKey, RoundMasks, Schedule};
-use crate::crypto::tdes::word::{Circuits, Register, Word};
+use crate::crypto::tdes::kernel::add_batches;
+use crate::crypto::tdes::schedule::Schedule;
+use crate::crypto::tdes::word::{Circuits, Register};
 
 pub(in crate::crypto::tdes) const BACKENDS: &[(&[Feature], Backend)] =
     &[(&[Feature::Neon], Backend::new("neon", 2048, neon))];
