@@ -1,0 +1,221 @@
+use super::*;
+
+#[tokio::test]
+async fn a_registration_is_read_as_it_was_stored() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    let key = rotate(&fixture.repository, None).await.unwrap();
+    for (name, kind) in [("a", KeyKind::Tdes), ("b", KeyKind::Aes256)] {
+        let stored = registration(kind);
+        gateways
+            .add(name, Reach::DialOut, &stored, NOW)
+            .await
+            .unwrap();
+        let bound = stored.clone();
+        gateways
+            .update(stored.gateway_id, move |registration, keys| {
+                assert_eq!(keys.len(), 1);
+                registration.token.as_mut().unwrap().bound = Some([9; 32]);
+                registration.last_proved = Some(key);
+                registration.sent = vec![key, key];
+            })
+            .await
+            .unwrap();
+        let row = fixture.another().await.gateways().find(name).await.unwrap();
+        let read = row.unwrap().registration;
+        let (read_token, token) = (read.token.unwrap(), bound.token.unwrap());
+        assert_eq!(read.gateway_id, bound.gateway_id);
+        assert_eq!(read_token.key.expose(), token.key.expose());
+        assert_eq!(read_token.key_id, token.key_id);
+        assert_eq!(read_token.expires, NOW.plus(10));
+        assert_eq!(read_token.bound, Some([9; 32]));
+        assert_eq!(read.pairing_until, Some(NOW.plus(20)));
+        assert_eq!(read.last_proved, Some(key));
+        assert_eq!(read.sent, [key, key]);
+    }
+    let in_use = fixture.repository.gateway_keys().list().await.unwrap();
+    assert_eq!(in_use[0].in_use_by, 2);
+}
+
+#[tokio::test]
+async fn a_new_registration_takes_the_old_ones_place() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    let (old, new) = (registration(KeyKind::Tdes), registration(KeyKind::Tdes));
+    gateways
+        .add("host1", Reach::DialOut, &old, NOW)
+        .await
+        .unwrap();
+    let placed = new.clone();
+    gateways
+        .update("host1", move |registration, _| *registration = placed)
+        .await
+        .unwrap();
+    assert!(gateways.find(old.gateway_id).await.unwrap().is_none());
+    let error = gateways.update(old.gateway_id, |_, _| ()).await;
+    assert!(matches!(error, Err(RepositoryError::NotFound { .. })));
+    let row = gateways.find(new.gateway_id).await.unwrap().unwrap();
+    let token = row.registration.token.unwrap();
+    assert_eq!(token.key.expose(), new.token.unwrap().key.expose());
+}
+
+#[tokio::test]
+async fn of_two_servers_that_bind_a_token_one_wins() {
+    let fixture = Fixture::new().await;
+    let other = fixture.another().await;
+    let stored = registration(KeyKind::Tdes);
+    let (id, key) = (stored.gateway_id, stored.token.as_ref().unwrap().key_id);
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &stored, NOW)
+        .await
+        .unwrap();
+    let bind = |repository: Repository, nonce: [u8; 32]| async move {
+        let gateways = repository.gateways();
+        gateways
+            .update(id, move |registration, _| {
+                registration.bind(id, key, &nonce, NOW)
+            })
+            .await
+            .unwrap()
+    };
+    let (a, b) = tokio::join!(
+        bind(fixture.repository.clone(), [1; 32]),
+        bind(other, [2; 32])
+    );
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+}
+
+#[tokio::test]
+async fn what_a_transition_leaves_is_stored_also_where_it_fails() {
+    let fixture = Fixture::new().await;
+    let key = rotate(&fixture.repository, None).await.unwrap();
+    let stored = registration(KeyKind::Tdes);
+    let id = stored.gateway_id;
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &stored, NOW)
+        .await
+        .unwrap();
+    let scope = gateways
+        .update(id, move |registration, keys| {
+            registration.proved(id, Mode::Secure, key, keys, &POLICY, NOW)
+        })
+        .await
+        .unwrap();
+    assert!(scope.is_err(), "this key was never sent: {scope:?}");
+    let row = gateways.find("host1").await.unwrap().unwrap();
+    assert_eq!(row.registration.pairing_until, None, "any proof closes it");
+
+    gateways
+        .update(id, move |registration, _| registration.sent.push(key))
+        .await
+        .unwrap();
+    let scope = gateways
+        .update(id, move |registration, keys| {
+            registration.proved(id, Mode::Secure, key, keys, &POLICY, NOW)
+        })
+        .await
+        .unwrap();
+    assert_eq!(scope, Ok(Scope::Full));
+}
+
+#[tokio::test]
+async fn a_change_that_a_reader_tried_first_is_stored_and_where_there_is_none_nothing_is() {
+    let fixture = Fixture::new().await;
+    let stored = registration(KeyKind::Tdes);
+    let id = stored.gateway_id;
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &stored, NOW)
+        .await
+        .unwrap();
+    let looked = gateways.update_where_changed(id, |registration, _| registration.pairing_until);
+    assert_eq!(looked.await.unwrap(), Some(NOW.plus(20)));
+    let closed =
+        gateways.update_where_changed(id, |registration, _| registration.pairing_until.take());
+    assert_eq!(closed.await.unwrap(), Some(NOW.plus(20)));
+    let row = fixture.another().await.gateways().find(id).await.unwrap();
+    assert_eq!(row.unwrap().registration.pairing_until, None);
+}
+
+#[tokio::test]
+async fn a_gateway_seen_with_its_change_has_no_error_any_more() {
+    let fixture = Fixture::new().await;
+    let stored = registration(KeyKind::Tdes);
+    let id = stored.gateway_id;
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &stored, NOW)
+        .await
+        .unwrap();
+    for (seen, error) in [(None, Some("away".to_owned())), (Some(NOW.plus(5)), None)] {
+        gateways.failed("host1", "away").await.unwrap();
+        gateways
+            .update_seen(id, move |_, _| ((), seen))
+            .await
+            .unwrap();
+        let row = gateways.find("host1").await.unwrap().unwrap();
+        assert_eq!((row.last_seen, row.last_error), (seen, error));
+    }
+    assert_eq!(gateways.count().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn alarms_are_kept_newest_first_and_bounded() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    gateways
+        .add("host1", Reach::DialOut, &registration(KeyKind::Tdes), NOW)
+        .await
+        .unwrap();
+    for number in 0..30 {
+        let text = format!("alarm {number}");
+        gateways.raise_alarm("host1", &text, NOW).await.unwrap();
+    }
+    let row = gateways.find("host1").await.unwrap().unwrap();
+    assert_eq!(row.alarms.len(), 20);
+    assert_eq!(row.alarms[0].text, "alarm 29");
+    assert_eq!(row.last_error, None);
+    gateways.failed("host1", "no route").await.unwrap();
+    let failed = gateways.find("host1").await.unwrap().unwrap();
+    assert_eq!(failed.last_error.as_deref(), Some("no route"));
+    gateways.seen("host1", NOW.plus(5)).await.unwrap();
+    let seen = gateways.find("host1").await.unwrap().unwrap();
+    assert_eq!((seen.last_error, seen.last_seen), (None, Some(NOW.plus(5))));
+}
+
+#[tokio::test]
+async fn groups_come_and_go_with_their_gateways() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    let groups = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let stored = registration(KeyKind::Tdes);
+    gateways
+        .add_to("a", Reach::DialOut, groups(&["west", "east"]), &stored, NOW)
+        .await
+        .unwrap();
+    gateways
+        .add("b", Reach::DialOut, &registration(KeyKind::Tdes), NOW)
+        .await
+        .unwrap();
+    let change = GatewayChange {
+        reach: None,
+        add_groups: groups(&["north", "east"]),
+        remove_groups: groups(&["west", "south"]),
+    };
+    gateways.change("a", change.clone()).await.unwrap();
+    let found = gateways.find("a").await.unwrap().unwrap();
+    assert_eq!(found.groups, ["east", "north"]);
+    assert_eq!(found.reach, Reach::DialOut);
+    let listed = gateways.list().await.unwrap();
+    assert_eq!(listed[0].groups, found.groups);
+    assert!(listed[1].groups.is_empty());
+    let holdings = gateways.holdings().await.unwrap();
+    assert_eq!(holdings.gateways[0].groups, found.groups);
+    let error = gateways.change("c", change).await.unwrap_err();
+    assert!(
+        matches!(error, RepositoryError::NotFound { .. }),
+        "{error:?}"
+    );
+}
