@@ -1,0 +1,104 @@
+use super::*;
+
+#[tokio::test]
+async fn a_resource_needs_a_gateway_that_is_there() {
+    let api = Api::start().await;
+    let error = api.add_resource("ldap", "web1").await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    assert!(error.message().contains("no gateway `web1`"), "{error}");
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    let error = api.add_resource("ldap", "web1").await.unwrap_err();
+    assert_eq!(error.code(), Code::AlreadyExists);
+
+    let set = |settings: &[(&str, &str)], gateway: Option<&str>| proto::SetResourceRequest {
+        name: "ldap".to_owned(),
+        gateway: gateway.map(str::to_owned),
+        settings: settings
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        ..Default::default()
+    };
+    let mut resources = api.resources();
+    resources
+        .set(set(&[("a", "1"), ("b", "2")], None))
+        .await
+        .unwrap();
+    let error = resources
+        .set(set(&[("a", "")], Some("web2")))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    let changed = resources
+        .set(set(&[("a", "")], None))
+        .await
+        .unwrap()
+        .into_inner();
+    // The refused change took nothing away; the accepted one did.
+    assert_eq!(changed.settings.len(), 1);
+    assert_eq!(changed.gateway, "web1");
+}
+
+fn failure(outcome: Outcome) -> Failure {
+    match outcome.result {
+        Some(OutcomeResult::Failed(failure)) => failure,
+        other => panic!("not failed: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_concerns_a_call_is_an_outcome_and_an_unknown_resource_a_status() {
+    let api = Api::start().await;
+    let call = |call_id: &str, verb: Option<Verb>| Call {
+        call_id: call_id.to_owned(),
+        verb,
+        ..Call::default()
+    };
+    let delete = || Some(Verb::Delete(Delete::default()));
+    let error = api.execute("ldap", call("", delete())).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    let outcome = api.execute("ldap", call("", delete())).await.unwrap();
+    assert!(!outcome.call_id.is_empty());
+    // Nothing was sent, so that it is failed and not indeterminate.
+    assert_eq!(failure(outcome).kind(), FailureKind::Unavailable);
+    let outcome = api
+        .execute("ldap", call("my:id-1", delete()))
+        .await
+        .unwrap();
+    assert_eq!(outcome.call_id, "my:id-1");
+
+    for (id, verb) in [
+        ("a b", delete()),
+        ("a\u{e9}", delete()),
+        (&"i".repeat(129), delete()),
+        ("a", None),
+        ("a", Some(Verb::Search(Search::default()))),
+    ] {
+        let outcome = api.execute("ldap", call(id, verb)).await.unwrap();
+        assert_eq!(failure(outcome).kind(), FailureKind::Invalid, "{id}");
+    }
+
+    for (verb, kind) in [
+        (Verb::Search(Search::default()), FailureKind::Unavailable),
+        (Verb::Test(Test {}), FailureKind::Invalid),
+    ] {
+        let mut found = CallsClient::new(api.channel.clone())
+            .search(proto::ExecuteRequest {
+                resource: "ldap".to_owned(),
+                call: Some(call("", Some(verb))),
+                ..Default::default()
+            })
+            .await
+            .unwrap()
+            .into_inner();
+        let Some(Kind::End(end)) = found.message().await.unwrap().unwrap().kind else {
+            panic!("not the end");
+        };
+        assert_eq!(end.failure.unwrap().kind(), kind);
+        assert!(found.message().await.unwrap().is_none());
+    }
+}
