@@ -65,6 +65,13 @@ fn build(
 ) -> Result<(), DemoError> {
     println!("Building {program} ...");
     let mut command = Command::new(cargo);
+    // What cargo told this program about its package: a build script that reads one of these would otherwise run again here, and again under the next
+    // `cargo run`, with all that depends on it.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_of_a_package) {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(manifest).args([
         "build",
         "--quiet",
@@ -89,4 +96,17 @@ fn build(
     } else {
         Err(DemoError::Build { package })
     }
+}
+
+/// Whether cargo sets this variable for one package (and not the user for all of a build).
+fn is_of_a_package(name: &str) -> bool {
+    [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
+        || name == "CARGO_PRIMARY_PACKAGE"
 }
