@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use futures_util::StreamExt;
 use hyper_util::rt::TokioIo;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Server};
 
@@ -35,13 +36,13 @@ pub enum WiredError {
 }
 
 impl Wired {
-    /// Joins two ends and starts tonic on both.
+    /// Joins two ends and starts tonic on both; the one that answers runs on `far`.
     ///
     /// # Errors
     /// [`WiredError`] where the handshake or HTTP/2 fails.
-    pub async fn new(joiner: &Joiner) -> Result<Self, WiredError> {
-        let (near, far) = joiner.join().await?;
-        let serving = tokio::spawn(serve(far));
+    pub async fn new(joiner: &Joiner, far: &Handle) -> Result<Self, WiredError> {
+        let (near, answering) = joiner.join(far).await?;
+        let serving = far.spawn(serve(answering));
         let near = Mutex::new(Some(near));
         let channel = Endpoint::from_static("http://link")
             .connect_with_connector(tower::service_fn(move |_| {

@@ -13,6 +13,8 @@ use portcullis_common::secret::MasterKey;
 use portcullis_common::stream::{self, ChannelError, ChannelLimits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
@@ -72,6 +74,9 @@ pub enum LinkError {
     /// The check of the client's certificate.
     #[error("cannot set up the check of certificates: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// The runtime of the answering end.
+    #[error("the answering end was lost: {0}")]
+    Lost(#[from] JoinError),
 }
 
 /// A byte stream, whatever it runs through.
@@ -154,41 +159,70 @@ impl Joiner {
         })
     }
 
-    /// Joins two ends: the one that calls, the one that answers. Both have finished their handshake.
+    /// Joins two ends: the one that calls, which is the caller's, and the one that answers, which is `far`'s. Both have finished
+    /// their handshake.
     ///
     /// # Errors
     /// [`LinkError`] where either end fails.
-    pub async fn join(&self) -> Result<(Link, Link), LinkError> {
-        let (near, far) = sockets().await?;
+    pub async fn join(&self, far: &Handle) -> Result<(Link, Link), LinkError> {
+        // Through a listener of its own, so that pairs made at the same time are not mixed up.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let answering = far.spawn(accept(listener, self.answering()));
+        let near = TcpStream::connect(address).await?;
+        near.set_nodelay(true)?;
+        match self.call(near).await {
+            Ok(near) => Ok((near, answering.await??)),
+            Err(error) => {
+                // The other end may know more.
+                answering.await??;
+                Err(error)
+            }
+        }
+    }
+
+    async fn call(&self, near: TcpStream) -> Result<Link, LinkError> {
         Ok(match &self.layer {
-            Layer::Plaintext => (link(near), link(far)),
-            Layer::MutualTls(connector, acceptor) => {
+            Layer::Plaintext => link(near),
+            Layer::MutualTls(connector, _) => {
                 let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
-                let (near, far) =
-                    tokio::try_join!(connector.connect(name, near), acceptor.accept(far))?;
-                (link(near), link(far))
+                link(connector.connect(name, near).await?)
             }
             Layer::Sealed(configs) => {
-                let limits = ChannelLimits::default();
-                let (initiator, responder) = (**configs).clone();
-                let (near, far) = tokio::try_join!(
-                    stream::connect(near, None, initiator, &limits),
-                    stream::accept(far, None, responder, &limits, |_| async { Ok(()) }),
-                )?;
-                (link(near), link(far))
+                let initiator = configs.0.clone();
+                link(stream::connect(near, None, initiator, &ChannelLimits::default()).await?)
             }
         })
     }
+
+    fn answering(&self) -> Answering {
+        match &self.layer {
+            Layer::Plaintext => Answering::Plaintext,
+            Layer::MutualTls(_, acceptor) => Answering::MutualTls(acceptor.clone()),
+            Layer::Sealed(configs) => Answering::Sealed(Box::new(configs.1.clone())),
+        }
+    }
 }
 
-/// Both ends of a TCP connection, through a listener of its own, so that pairs made at the same time are not mixed up.
-async fn sockets() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let (near, (far, _)) = tokio::try_join!(TcpStream::connect(address), listener.accept())?;
-    near.set_nodelay(true)?;
+/// What the answering end needs for its handshake.
+enum Answering {
+    Plaintext,
+    MutualTls(TlsAcceptor),
+    Sealed(Box<ResponderConfig>),
+}
+
+async fn accept(listener: std::net::TcpListener, answering: Answering) -> Result<Link, LinkError> {
+    let (far, _) = TcpListener::from_std(listener)?.accept().await?;
     far.set_nodelay(true)?;
-    Ok((near, far))
+    Ok(match answering {
+        Answering::Plaintext => link(far),
+        Answering::MutualTls(acceptor) => link(acceptor.accept(far).await?),
+        Answering::Sealed(config) => {
+            let limits = ChannelLimits::default();
+            link(stream::accept(far, None, *config, &limits, |_| async { Ok(()) }).await?)
+        }
+    })
 }
 
 fn link(io: impl Io + 'static) -> Link {

@@ -2,10 +2,12 @@
 
 mod report;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinSet};
 
 pub use self::report::Report;
 use super::echo;
@@ -38,6 +40,9 @@ pub enum HandshakeBenchError {
     /// The answer was not what was asked for.
     #[error("a payload came back changed")]
     Changed,
+    /// A task was lost.
+    #[error("a measuring task was lost: {0}")]
+    Task(#[from] JoinError),
 }
 
 /// What one peer did in one round.
@@ -56,7 +61,7 @@ pub struct Round {
 pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Report, HandshakeBenchError> {
     let mut joiners = Vec::new();
     for peer in Peer::ALL {
-        let joiner = Joiner::new(peer).map_err(WiredError::from)?;
+        let joiner = Arc::new(Joiner::new(peer).map_err(WiredError::from)?);
         // What is made once is made now.
         one_slice(&joiner, plan.slice / 4).await?;
         joiners.push((peer, joiner));
@@ -73,18 +78,25 @@ pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Report, Handsha
     Ok(report)
 }
 
-async fn one_slice(joiner: &Joiner, slice: Duration) -> Result<Round, HandshakeBenchError> {
+async fn one_slice(joiner: &Arc<Joiner>, slice: Duration) -> Result<Round, HandshakeBenchError> {
     let (began, cpu) = (Instant::now(), processor_time());
-    let counts = future::try_join_all((0..AT_ONCE).map(|_| async {
-        let mut count = 0_u32;
-        while began.elapsed() < slice {
-            one_link(joiner).await?;
-            count += 1;
-        }
-        Ok::<_, HandshakeBenchError>(count)
-    }))
-    .await?;
-    let count = f64::from(counts.iter().sum::<u32>());
+    let mut openers = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let joiner = Arc::clone(joiner);
+        // On the workers, as is the end that answers.
+        openers.spawn(async move {
+            let mut count = 0_u32;
+            while began.elapsed() < slice {
+                one_link(&joiner).await?;
+                count += 1;
+            }
+            Ok::<_, HandshakeBenchError>(count)
+        });
+    }
+    let mut count = 0.0;
+    while let Some(opened) = openers.join_next().await {
+        count += f64::from(opened??);
+    }
     Ok(Round {
         per_second: count / began.elapsed().as_secs_f64(),
         cpu_us: (processor_time() - cpu).as_secs_f64() * 1e6 / count,
@@ -92,7 +104,7 @@ async fn one_slice(joiner: &Joiner, slice: Duration) -> Result<Round, HandshakeB
 }
 
 async fn one_link(joiner: &Joiner) -> Result<(), HandshakeBenchError> {
-    let wired = Wired::new(joiner).await?;
+    let wired = Wired::new(joiner, &Handle::current()).await?;
     let sent = vec![0xa5; PAYLOAD];
     let call = echo::call("1".to_owned(), "echo", sent.clone());
     let outcome = wired.echo().call(call).await.map_err(Box::new)?;

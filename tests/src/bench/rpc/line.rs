@@ -3,6 +3,7 @@
 use futures_util::stream::{BoxStream, StreamExt};
 use portcullis_common::crypto::suites::Suite;
 use portcullis_proto::gateway::v1 as pb;
+use tokio::runtime::Handle;
 use tonic::transport::Channel;
 
 use super::site::{Site, SiteError};
@@ -29,6 +30,18 @@ impl Subject {
         Self::Portcullis(Suite::TdesCtrHmacSha256),
         Self::Portcullis(Suite::Aes256Gcm),
     ];
+
+    /// The subject of this name.
+    ///
+    /// # Errors
+    /// A message that names all of them.
+    pub fn from_name(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|subject| subject.name() == name);
+        found.ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|subject| subject.name()).collect();
+            format!("there are: {}", names.join(", "))
+        })
+    }
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -66,11 +79,12 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) async fn new(subject: Subject) -> Result<Self, LineError> {
+    /// The end that answers runs on `far`.
+    pub(super) async fn new(subject: Subject, far: &Handle) -> Result<Self, LineError> {
         Ok(Self {
-            wired: Wired::new(&Joiner::new(subject.layer())?).await?,
+            wired: Wired::new(&Joiner::new(subject.layer())?, far).await?,
             site: match subject {
-                Subject::Portcullis(suite) => Some(Site::new(suite).await?),
+                Subject::Portcullis(suite) => Some(Site::new(suite, far).await?),
                 Subject::Plaintext | Subject::MutualTls => None,
             },
         })

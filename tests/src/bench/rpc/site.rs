@@ -31,6 +31,7 @@ use portcullis_server::keys::{Keyring, gateway_keys};
 use portcullis_server::repository::{Database, Reach, Repository};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -58,11 +59,15 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) async fn new(suite: Suite) -> Result<Self, SiteError> {
-        Self::start(suite).await.map_err(SiteError)
+    /// The gateway runs on `far`.
+    pub(super) async fn new(suite: Suite, far: &Handle) -> Result<Self, SiteError> {
+        Self::start(suite, far).await.map_err(SiteError)
     }
 
-    async fn start(suite: Suite) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    async fn start(
+        suite: Suite,
+        far: &Handle,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let folder = tempfile::tempdir()?;
         let repository = repository(folder.path()).await?;
         let mut config = portcullis_server::config::Config::default();
@@ -71,7 +76,8 @@ impl Site {
         let fleet = Fleet::new(repository.clone(), settings);
         fleet.start(None).await?;
 
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
         let token = EnrolmentToken::random(
             GatewayId::random(&mut rand::rng()),
             KeyKind::Tdes,
@@ -84,8 +90,13 @@ impl Site {
         gateways.add(GATEWAY, reach, &registration, now).await?;
         let agent = agent(&folder.path().join("gateway"), suite, &token)?;
         let half_open = HalfOpen::new(HalfOpenLimits::GATEWAY);
+        let listener = {
+            // Its runtime is the one that it is made in.
+            let _far = far.enter();
+            TcpListener::from_std(listener)?
+        };
         let gateway =
-            tokio::spawn(async move { dial_in::listen(&agent, &listener, &half_open).await });
+            far.spawn(async move { dial_in::listen(&agent, &listener, &half_open).await });
         let site = Self {
             fleet,
             gateway: gateway.abort_handle(),
