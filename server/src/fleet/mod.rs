@@ -3,6 +3,7 @@
 //! [`Fleet::start`] brings up what the roster holds and from then on follows [`Fleet::wake`]. Calls go through
 //! [`Fleet::execute`] and [`Fleet::search`]; nothing is ever sent twice.
 
+mod beside;
 mod call_stream;
 mod calls;
 mod dial;

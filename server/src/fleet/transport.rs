@@ -8,7 +8,8 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::rt::Executor as _;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::body::Body;
 use tower::Service;
@@ -76,7 +77,8 @@ pub(super) async fn start<S>(io: S, keep_alive: KeepAlive) -> Result<Requests, h
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (requests, connection) = Builder::new(TokioExecutor::new())
+    let (beside, together) = super::beside::pair();
+    let (requests, connection) = Builder::new(beside.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -87,10 +89,11 @@ where
         .keep_alive_while_idle(true)
         .handshake(TokioIo::new(io))
         .await?;
-    tokio::spawn(async move {
+    beside.execute(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended");
         }
     });
+    tokio::spawn(together);
     Ok(Requests(requests))
 }
