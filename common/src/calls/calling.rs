@@ -322,6 +322,21 @@ impl<T: Default> Calling<T> {
         self.open < MAX_CALLS && !self.waiting.is_empty()
     }
 
+    /// Calls that were not sent.
+    pub fn unsent(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The number of the first of them.
+    pub fn first_unsent(&self) -> Option<u64> {
+        self.waiting.front().copied()
+    }
+
+    /// Is there something to take beside calls that were not sent?
+    pub fn has_frames_of_sent(&self) -> bool {
+        self.sender.has_frames()
+    }
+
     /// The number of the call that was submitted last.
     pub const fn last(&self) -> u64 {
         self.last

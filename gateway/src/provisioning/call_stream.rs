@@ -26,8 +26,8 @@ use super::provisioner::{panicked, panicked_while};
 use super::secrets;
 use super::{Provisioner, SearchEvent};
 
-/// Batches taken before what is ready is sent.
-const BATCHES: usize = 8;
+/// So many frames are taken before what is ready is sent.
+const FRAMES: usize = 32;
 
 /// The answers to the calls of one session, which it reads and carries out while it is polled.
 pub struct CallStream {
@@ -42,6 +42,8 @@ pub struct CallStream {
     drain: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Whatever else came to its end at the same time is in the batch, too.
     gathered: bool,
+    /// A batch was handed over, and may be sent before this goes on.
+    handed_over: bool,
 }
 
 type Step = Pin<Box<dyn Future<Output = Stepped> + Send>>;
@@ -76,12 +78,14 @@ impl CallStream {
             full: HashMap::new(),
             drain: Some(Box::pin(drain)),
             gathered: false,
+            handed_over: false,
         }
     }
 
     /// Takes what came. An error ends the stream, as its end does.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Option<Status>> {
-        for _ in 0..BATCHES {
+        let mut left = FRAMES;
+        while left > 0 {
             let Some(input) = &mut self.input else {
                 return Err(None);
             };
@@ -90,6 +94,7 @@ impl CallStream {
                 // Whoever is gone learns nothing any more.
                 Poll::Ready(None | Some(Err(_))) => return Err(None),
                 Poll::Ready(Some(Ok(frames))) => {
+                    left = left.saturating_sub(frames.frames.len().max(1));
                     for frame in frames.frames {
                         self.handle(frame, cx).map_err(|violation| {
                             tracing::warn!(%violation, "the server broke the rules of the stream of calls, which ends");
@@ -198,6 +203,11 @@ impl Stream for CallStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if std::mem::take(&mut this.handed_over) {
+            // The server then has something to do while this goes on.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Err(end) = this.read(cx) {
             this.input = None;
             return Poll::Ready(end.map(Err));
@@ -207,7 +217,7 @@ impl Stream for CallStream {
             let lost = "the gateway failed while it carried out a call; its log says more";
             return Poll::Ready(Some(Err(Status::internal(lost))));
         };
-        if worked && !this.gathered {
+        if worked && this.answering.len() > 1 && !this.gathered {
             this.gathered = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -224,6 +234,7 @@ impl Stream for CallStream {
             .take(|frame| frames.push(CallFrame::from(frame)));
         this.resume(cx);
         if !frames.is_empty() {
+            this.handed_over = frames.len() >= FRAMES;
             Poll::Ready(Some(Ok(CallFrames { frames })))
         } else if this.answering.is_drained() {
             this.input = None;

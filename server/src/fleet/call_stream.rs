@@ -3,6 +3,7 @@
 //! Callers put their calls in and take their answers out under one short lock. The request's body takes what is ready
 //! whenever HTTP/2 asks for more, so that a batch forms by itself; one task reads what comes back.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -24,6 +25,8 @@ use super::{lock, printable};
 
 /// How often it is looked which calls are out of time.
 const TICK: Duration = Duration::from_secs(1);
+/// So many calls go without waiting for more to go with them.
+const GATHERED: usize = 32;
 /// Largest message taken from a gateway, in bytes: a batch, and a frame beyond it.
 const MAX_MESSAGE: usize = 256 * 1024;
 
@@ -45,6 +48,12 @@ struct State {
     started: bool,
     /// Waits until there is something to send.
     body: Option<Waker>,
+    /// Callers that are ready to run put their calls in first, so that one batch takes all of them.
+    gathering: bool,
+    /// Ends the gathering.
+    gatherer: Option<Waker>,
+    /// The last call that was gathered: those up to it wait for no other.
+    gathered: u64,
     /// Somebody looks at the deadlines.
     ticking: bool,
     /// The gateway's answer, where it refused the stream.
@@ -52,12 +61,39 @@ struct State {
 }
 
 impl State {
-    /// The body, where there is something for it.
-    fn body_with_frames(&mut self) -> Option<Waker> {
-        self.calling
-            .has_frames()
-            .then(|| self.body.take())
-            .flatten()
+    /// Is there something to send, and nothing to wait for?
+    fn is_due(&self) -> bool {
+        let calling = &self.calling;
+        let gathered = || {
+            let first = calling.first_unsent();
+            first.is_some_and(|first| first <= self.gathered)
+        };
+        calling.has_frames()
+            && (!self.gathering
+                || gathered()
+                || calling.has_frames_of_sent()
+                || calling.unsent() >= GATHERED)
+    }
+
+    /// The body, where there is something for it, or nothing any more.
+    fn body_if_due(&mut self) -> Option<Waker> {
+        let ends = self.calling.is_closed() && !self.calling.has_frames();
+        (ends || self.is_due()).then(|| self.body.take()).flatten()
+    }
+
+    /// A call was put in: whom to wake, so that others go with it. One alone waits for nobody.
+    fn gather(&mut self) -> Option<Waker> {
+        if self.calling.len() == 1 || std::mem::replace(&mut self.gathering, true) {
+            return None;
+        }
+        self.gatherer.take()
+    }
+
+    /// All that were ready have put their calls in: the body.
+    fn end_gathering(&mut self) -> Option<Waker> {
+        self.gathering = false;
+        self.gathered = self.calling.last();
+        self.body_if_due()
     }
 }
 
@@ -89,7 +125,7 @@ impl CallStream {
         let deadline = self.0.deadline(wait);
         let mut state = lock(&self.0.state);
         let number = state.calling.submit(call, deadline)?;
-        let body = state.body_with_frames();
+        let woken = [state.gather(), state.body_if_due()];
         let ticking = std::mem::replace(&mut state.ticking, true);
         let started = std::mem::replace(&mut state.started, true);
         drop(state);
@@ -99,9 +135,7 @@ impl CallStream {
         if !ticking {
             self.0.calls_again.notify_one();
         }
-        if let Some(body) = body {
-            body.wake();
-        }
+        woken.into_iter().flatten().for_each(Waker::wake);
         Ok(UnderWay {
             shared: Arc::clone(&self.0),
             number,
@@ -161,7 +195,7 @@ impl UnderWay {
             Some(waker) => waker.clone_from(cx.waker()),
             None => *tag = Some(cx.waker().clone()),
         });
-        let body = state.body_with_frames();
+        let body = state.body_if_due();
         drop(state);
         if let Some(body) = body {
             body.wake();
@@ -181,7 +215,7 @@ impl Drop for UnderWay {
         }
         let mut state = lock(&self.shared.state);
         state.calling.cancel(self.number);
-        let body = state.body_with_frames();
+        let body = state.body_if_due();
         drop(state);
         if let Some(body) = body {
             body.wake();
@@ -207,7 +241,7 @@ impl Shared {
                 break;
             }
         }
-        let body = state.body_with_frames();
+        let body = state.body_if_due();
         drop(state);
         woken.push(body);
         wake(woken);
@@ -225,6 +259,34 @@ impl Shared {
         drop(state);
         wake(woken);
         !in_order
+    }
+
+    /// Ends each gathering when all that were ready to run have run, for as long as it is polled.
+    fn gather(&self) -> impl Future<Output = Infallible> {
+        // Whoever wakes itself comes after them.
+        let mut yielded = false;
+        std::future::poll_fn(move |cx| {
+            let mut state = lock(&self.state);
+            match &mut state.gatherer {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => state.gatherer = Some(cx.waker().clone()),
+            }
+            if !state.gathering {
+                yielded = false;
+                return Poll::Pending;
+            }
+            yielded = !yielded;
+            let woken = if yielded {
+                Some(cx.waker().clone())
+            } else {
+                state.end_gathering()
+            };
+            drop(state);
+            if let Some(woken) = woken {
+                woken.wake();
+            }
+            Poll::Pending
+        })
     }
 
     /// Gives up calls whose time is over, until the gateway leaves one without an end.
@@ -248,7 +310,7 @@ impl Shared {
         }
         let mut woken = Vec::new();
         let result = (state.calling).expire(self.deadline(Duration::ZERO), &mut woken);
-        woken.push(state.body_with_frames());
+        woken.push(state.body_if_due());
         drop(state);
         wake(woken);
         Some(result)
@@ -270,7 +332,6 @@ async fn drive(shared: Arc<Shared>, parts: Parts) {
     let body = Body {
         shared: Arc::clone(&shared),
         gate,
-        gathered: false,
     };
     let reading = async {
         client = client.max_decoding_message_size(MAX_MESSAGE);
@@ -307,6 +368,7 @@ async fn drive(shared: Arc<Shared>, parts: Parts) {
             tracing::error!(gateway, %violation, "the gateway does not end calls that were cancelled, and the link is closed: look at its log, restart it, and see that it is of this server's version");
             StreamEnd::Broken
         }
+        never = shared.gather() => match never {},
     };
     if shared.lost(end) {
         session.close();
@@ -326,8 +388,6 @@ enum StreamEnd {
 struct Body {
     shared: Arc<Shared>,
     gate: Gate,
-    /// Whoever was ready had the time to put in a frame, too.
-    gathered: bool,
 }
 
 impl Stream for Body {
@@ -337,16 +397,8 @@ impl Stream for Body {
         let this = &mut *self;
         loop {
             let mut state = lock(&this.shared.state);
-            if state.calling.has_frames() && !this.gathered {
-                // Callers that are ready to run come first, and then share one batch; where there is none, this comes back
-                // at once.
-                this.gathered = true;
-                drop(state);
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             let mut verdict = Poll::Ready(Verdict::UpTo(0));
-            if state.calling.has_unsent() {
+            if state.is_due() && state.calling.has_unsent() {
                 let last = state.calling.last();
                 drop(state);
                 verdict = this.gate.poll(last, cx);
@@ -365,11 +417,9 @@ impl Stream for Body {
             let mut frames = Vec::new();
             let put = |frame| frames.push(CallFrame::from(frame));
             state.calling.take(may_go, put);
-            let has_more = state.calling.has_frames();
-            let waits = frames.is_empty() && (verdict.is_pending() || !has_more);
-            let ended = waits && !has_more && state.calling.is_closed();
+            let waits = frames.is_empty() && (verdict.is_pending() || !state.is_due());
+            let ended = waits && !state.calling.has_frames() && state.calling.is_closed();
             if waits {
-                this.gathered = false;
                 match &mut state.body {
                     Some(waker) => waker.clone_from(cx.waker()),
                     None => state.body = Some(cx.waker().clone()),
@@ -387,5 +437,51 @@ impl Stream for Body {
                 return Poll::Pending;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submit(state: &mut State) {
+        let call = Bytes::from_static(b"call");
+        state.calling.submit(call, u64::MAX).unwrap();
+        state.gather();
+    }
+
+    #[test]
+    fn a_call_alone_waits_for_nobody() {
+        let mut state = State::default();
+        submit(&mut state);
+        assert!(state.is_due());
+    }
+
+    #[test]
+    fn calls_beside_others_wait_until_they_are_gathered_or_many() {
+        let mut state = State::default();
+        submit(&mut state);
+        state.calling.take(1, drop);
+        for _ in 1..GATHERED {
+            submit(&mut state);
+            assert!(!state.is_due());
+        }
+        submit(&mut state);
+        assert!(state.is_due());
+    }
+
+    #[test]
+    fn a_call_that_was_gathered_waits_for_none_that_comes_later() {
+        let mut state = State::default();
+        submit(&mut state);
+        submit(&mut state);
+        state.end_gathering();
+        submit(&mut state);
+        assert!(state.is_due());
+        let mut sent = 0;
+        state.calling.take(u64::MAX, |_| sent += 1);
+        assert_eq!(sent, 3);
+        submit(&mut state);
+        assert!(!state.is_due());
     }
 }
