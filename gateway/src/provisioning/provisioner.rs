@@ -46,7 +46,7 @@ struct Shared {
     calls: Arc<Semaphore>,
     most_calls: u32,
     call_timeout: Duration,
-    in_flight: Mutex<HashSet<String>>,
+    in_flight: Mutex<HashSet<Arc<str>>>,
 }
 
 impl Provisioner {
@@ -283,7 +283,12 @@ impl Logged {
     /// Changes and tried passwords in any case; what only reads where somebody looks for the cause of something.
     fn new(call: &Call) -> Option<Self> {
         let verb = call.request.verb();
-        (is_guarded(verb) || tracing::enabled!(tracing::Level::DEBUG)).then(|| Self {
+        let listened = if is_guarded(verb) {
+            tracing::enabled!(tracing::Level::INFO)
+        } else {
+            tracing::enabled!(tracing::Level::DEBUG)
+        };
+        listened.then(|| Self {
             id: call.id.clone(),
             connector: call.connector.clone(),
             verb,
@@ -354,23 +359,24 @@ pub(super) fn panicked(id: &str) -> Failure {
 #[derive(Debug)]
 struct InFlight {
     shared: Arc<Shared>,
-    id: String,
+    id: Arc<str>,
 }
 
 impl InFlight {
     fn new(shared: &Arc<Shared>, id: &str) -> Result<Self, Failure> {
+        let call: Arc<str> = id.into();
         let mut taken = shared
             .in_flight
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if !taken.insert(id.to_owned()) {
+        if !taken.insert(Arc::clone(&call)) {
             return Err(Failure::invalid(format!(
                 "a call with the id `{id}` is under way already: wait for its outcome, or give this one an id of its own"
             )));
         }
         Ok(Self {
             shared: Arc::clone(shared),
-            id: id.to_owned(),
+            id: call,
         })
     }
 }

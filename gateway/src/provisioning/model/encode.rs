@@ -78,8 +78,8 @@ impl From<Object> for wire::Object {
     fn from(object: Object) -> Self {
         Self {
             object_class: wire::ObjectClass::from(object.identity.class).into(),
-            id: object.identity.id.to_string(),
-            name: object.identity.name.to_string(),
+            id: object.identity.id.into(),
+            name: object.identity.name.into(),
             enabled: object.enabled,
             attributes: object.attributes.into_iter().map(Into::into).collect(),
         }
@@ -89,7 +89,7 @@ impl From<Object> for wire::Object {
 impl From<Attribute> for wire::Attribute {
     fn from(attribute: Attribute) -> Self {
         Self {
-            name: attribute.name.to_string(),
+            name: attribute.name.into(),
             values: attribute.values.into_iter().map(Into::into).collect(),
         }
     }
