@@ -8,6 +8,7 @@
 
 mod redacted;
 mod secrets;
+mod verb;
 
 /// Services that a gateway offers to the central server (`gateway.proto`).
 pub mod gateway {

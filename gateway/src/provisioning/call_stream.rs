@@ -260,27 +260,13 @@ async fn execute(
     number: u64,
     call: wire::Call,
 ) -> Stepped {
-    let (call_id, changes) = (call.call_id.clone(), changes(&call));
+    let (call_id, changes) = (call.call_id.clone(), call.changes());
     let executing = AssertUnwindSafe(answer(provisioner, exporter, call)).catch_unwind();
     let answer = executing.await.unwrap_or_else(|_| {
         let outcome = panicked_while(&call_id, changes);
         outcome.into_wire(call_id).encode_to_vec().into()
     });
     Stepped::Ended(number, answer)
-}
-
-fn changes(call: &wire::Call) -> bool {
-    let reads = matches!(
-        call.verb,
-        None | Some(
-            Verb::Test(_)
-                | Verb::Schema(_)
-                | Verb::Get(_)
-                | Verb::Search(_)
-                | Verb::Authenticate(_)
-        )
-    );
-    !reads
 }
 
 async fn answer(provisioner: Provisioner, exporter: ExporterSecret, call: wire::Call) -> Bytes {

@@ -103,7 +103,7 @@ impl Caller {
         verb: Verb,
         args: &CallArgs,
     ) -> Result<Answer, CliError> {
-        let changes = changes(&verb);
+        let changes = verb.changes();
         let request = self.request(verb, args)?;
         let call_id = call_id_of(&request);
         if args.queue {
@@ -276,23 +276,4 @@ fn call_id_of(request: &ExecuteRequest) -> String {
         .as_ref()
         .map(|call| call.call_id.clone())
         .unwrap_or_default()
-}
-
-/// Whether the verb may leave something changed behind.
-fn changes(verb: &Verb) -> bool {
-    match verb {
-        Verb::Test(_)
-        | Verb::Schema(_)
-        | Verb::Get(_)
-        | Verb::Authenticate(_)
-        | Verb::Search(_) => false,
-        Verb::Create(_)
-        | Verb::Update(_)
-        | Verb::Delete(_)
-        | Verb::Enable(_)
-        | Verb::Disable(_)
-        | Verb::SetPassword(_)
-        | Verb::Rename(_)
-        | Verb::Run(_) => true,
-    }
 }

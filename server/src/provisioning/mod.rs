@@ -119,7 +119,7 @@ async fn prepare(
 
 async fn send(fleet: &Fleet, gateway: &str, call: Call) -> Result<Outcome, DispatchError> {
     let call_id = call.call_id.clone();
-    let changes = outcome::changes(&call);
+    let changes = call.changes();
     match fleet.execute(gateway, call).await {
         Ok(outcome) => Ok(outcome),
         Err(CallError::Repository(error)) => Err(error.into()),

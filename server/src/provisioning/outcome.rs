@@ -1,10 +1,9 @@
 //! What came of calls that never reached a connector.
 
-use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{
-    Call, Failure, FailureKind, Indeterminate, Outcome, SearchEnd, SearchItem,
+    Failure, FailureKind, Indeterminate, Outcome, SearchEnd, SearchItem,
 };
 
 use crate::fleet::CallError;
@@ -91,20 +90,6 @@ pub(super) fn failed_search(failure: Failure) -> SearchItem {
             failure: Some(failure),
         })),
     }
-}
-
-/// Whether the call may leave something changed behind.
-pub(super) fn changes(call: &Call) -> bool {
-    !matches!(
-        call.verb,
-        None | Some(
-            Verb::Test(_)
-                | Verb::Schema(_)
-                | Verb::Get(_)
-                | Verb::Authenticate(_)
-                | Verb::Search(_)
-        )
-    )
 }
 
 /// The outcome of a call that the server itself ends.
