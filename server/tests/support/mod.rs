@@ -6,6 +6,7 @@ pub(crate) mod proxy;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use portcullis_common::id::{GatewayId, KeyId, KeyKind};
@@ -88,7 +89,10 @@ impl Server {
 
     /// Registers a gateway at an address where nothing listens yet.
     pub(crate) async fn add_at_free_port(&self, name: &str) -> (SocketAddr, EnrolmentToken) {
-        let reserved = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        // At an address of its own: a port of the one that all share may be another test's by the time it is bound again.
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let host = Ipv4Addr::new(127, 1, 1, NEXT.fetch_add(1, Ordering::Relaxed));
+        let reserved = TcpListener::bind((host, 0)).await.unwrap();
         let address = reserved.local_addr().unwrap();
         drop(reserved);
         let reach = Reach::Address(address.to_string());
