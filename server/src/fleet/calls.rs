@@ -62,13 +62,12 @@ impl Fleet {
                 Err(CallError::Repository(error)) => return Err(error),
                 Err(error) => return Ok(Attempt::Unsent(error.to_string())),
             };
-            let call = &mut call;
             if let Some(before) = before.take()
-                && unseal_call(before.session().exporter(), call).is_err()
+                && unseal_call(before.session().exporter(), &mut call).is_err()
             {
                 return Ok(Attempt::Unsent(no_link(gateway)));
             }
-            let known = match self.submit(&link, call, wait) {
+            let known = match self.submit(&link, &mut call, wait) {
                 Ok(mut under_way) => match under_way.next().await {
                     Answer::End(answer) => {
                         let exporter = link.session().exporter();
