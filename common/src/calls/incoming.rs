@@ -109,7 +109,8 @@ impl Incoming {
             len,
             received: 0,
             data: BytesMut::new(),
-            room: if needs_room {
+            // What nobody reads is put together nowhere.
+            room: if needs_room && !self.discards {
                 Room::Needed
             } else {
                 Room::NotNeeded

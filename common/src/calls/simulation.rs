@@ -375,3 +375,11 @@ fn a_stream_that_is_not_disturbed_loses_nothing() {
     assert!(ends["end"] > 200, "{ends:?}");
     assert!(!ends.contains_key("lost"), "{ends:?}");
 }
+
+/// A call that ran out of time and is then given up, while a long message of it comes: once that kept room for ever.
+#[test]
+fn a_call_given_up_late_gives_its_room_back() {
+    for seed in [1311, 1572, 16_631_114_691_681_525_237] {
+        run(seed, 3000, true);
+    }
+}
