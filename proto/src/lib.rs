@@ -6,11 +6,13 @@
 //! `PROTOCOL.md` beside this crate specifies the sealed channel that carries [`gateway`], byte by byte.
 #![forbid(unsafe_code)]
 
+pub mod grpc;
 mod redacted;
 mod secrets;
 mod verb;
 
 /// Services that a gateway offers to the central server (`gateway.proto`).
+#[path = "generated"]
 pub mod gateway {
     /// Version 1.
     #[allow(
@@ -20,12 +22,13 @@ pub mod gateway {
         clippy::all,
         clippy::pedantic
     )]
-    pub mod v1 {
-        tonic::include_proto!("portcullis.gateway.v1");
-    }
+    #[rustfmt::skip]
+    #[path = "gateway.rs"]
+    pub mod v1;
 }
 
 /// Services that the central server offers to administrators and integrators (`admin.proto`).
+#[path = "generated"]
 pub mod admin {
     /// Version 1.
     #[allow(
@@ -35,7 +38,50 @@ pub mod admin {
         clippy::all,
         clippy::pedantic
     )]
-    pub mod v1 {
-        tonic::include_proto!("portcullis.admin.v1");
+    #[rustfmt::skip]
+    #[path = "admin.rs"]
+    pub mod v1;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use sha2::{Digest as _, Sha256};
+
+    fn digest(bytes: &[u8]) -> String {
+        Sha256::digest(bytes)
+            .iter()
+            .fold(String::new(), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
+    }
+
+    #[test]
+    fn the_generated_code_is_that_of_the_proto_files() {
+        let gateway = ("gateway.proto", include_str!("../gateway.proto"));
+        let admin = ("admin.proto", include_str!("../admin.proto"));
+        for (generated, sources) in [
+            (include_str!("generated/gateway.rs"), vec![gateway]),
+            (include_str!("generated/admin.rs"), vec![gateway, admin]),
+        ] {
+            let mut lines = generated.split_inclusive('\n').skip(1);
+            for (name, text) in sources {
+                let expected = format!("// {name} {}\n", digest(text.as_bytes()));
+                assert_eq!(
+                    lines.next(),
+                    Some(&*expected),
+                    "cargo run -p portcullis-generate"
+                );
+            }
+            let below = lines.next().expect("a digest of the rest");
+            let rest: String = lines.collect();
+            assert_eq!(
+                below,
+                format!("// below {}\n", digest(rest.as_bytes())),
+                "edited by hand"
+            );
+        }
     }
 }

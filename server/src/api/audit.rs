@@ -1,13 +1,11 @@
 //! The audit log: read, checked, exported, and accepted after a restore.
 
-use std::pin::Pin;
-
 use portcullis_common::id::ServerId;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::audit_record::Record;
 use portcullis_proto::admin::v1::audit_server::Audit;
-use tokio_stream::Stream;
-use tonic::{Request, Response, Status, Streaming};
+use portcullis_proto::grpc::{Messages, Replies};
+use tonic::{Request, Response, Status};
 
 use super::identity::Caller;
 use super::status::{of_audit, of_repository};
@@ -23,12 +21,10 @@ const MAX_KNOWN: usize = 1_000;
 /// `portcullis.admin.v1.Audit`
 pub(super) struct AuditApi(pub(super) Services);
 
-type Records = Pin<Box<dyn Stream<Item = Result<proto::AuditRecord, Status>> + Send>>;
+type Records = Replies<proto::AuditRecord>;
 
 #[tonic::async_trait]
 impl Audit for AuditApi {
-    type ExportStream = Records;
-
     async fn list(
         &self,
         request: Request<proto::ListAuditRequest>,
@@ -131,7 +127,7 @@ impl Audit for AuditApi {
 
     async fn verify_export(
         &self,
-        request: Request<Streaming<proto::AuditRecord>>,
+        request: Request<Messages<proto::AuditRecord>>,
     ) -> Result<Response<proto::VerifyAuditResponse>, Status> {
         let mut records = request.into_inner();
         let verifier = self.0.audit.verifier().await;

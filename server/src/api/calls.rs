@@ -1,12 +1,10 @@
 //! Calls on resources.
 
-use std::pin::Pin;
-
 use portcullis_proto::admin::v1::calls_server::Calls;
 use portcullis_proto::admin::v1::{self as proto, ExecuteRequest};
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{Outcome, SearchItem};
-use tokio_stream::Stream;
+use portcullis_proto::grpc::Replies;
 use tonic::{Request, Response, Status};
 
 use super::audited_call::AuditedCall;
@@ -22,8 +20,6 @@ pub(super) struct CallsApi(pub(super) Services);
 
 #[tonic::async_trait]
 impl Calls for CallsApi {
-    type SearchStream = Pin<Box<dyn Stream<Item = Result<SearchItem, Status>> + Send>>;
-
     async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<Outcome>, Status> {
         let caller = Caller::of(&request);
         let ExecuteRequest {
@@ -82,7 +78,7 @@ impl Calls for CallsApi {
     async fn search(
         &self,
         request: Request<ExecuteRequest>,
-    ) -> Result<Response<Self::SearchStream>, Status> {
+    ) -> Result<Response<Replies<SearchItem>>, Status> {
         let caller = Caller::of(&request);
         let ExecuteRequest { resource, call, .. } = request.into_inner();
         let call = provisioning::with_id(call.unwrap_or_default());

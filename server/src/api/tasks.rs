@@ -1,10 +1,9 @@
 //! Long work, by its number.
 
-use std::pin::Pin;
-
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::tasks_server::Tasks;
-use tokio_stream::{Stream, StreamExt};
+use portcullis_proto::grpc::Replies;
+use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status};
 
 use super::convert::{millis, some_millis};
@@ -18,8 +17,6 @@ pub(super) struct TasksApi(pub(super) Services);
 
 #[tonic::async_trait]
 impl Tasks for TasksApi {
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<proto::Task, Status>> + Send>>;
-
     async fn list(
         &self,
         _: Request<proto::ListTasksRequest>,
@@ -41,7 +38,7 @@ impl Tasks for TasksApi {
     async fn watch(
         &self,
         request: Request<proto::WatchTaskRequest>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
+    ) -> Result<Response<Replies<proto::Task>>, Status> {
         let states = self.0.tasks.watch(request.into_inner().id).await;
         let states = states.map_err(|error| of_task(&error))?;
         Ok(Response::new(Box::pin(

@@ -100,11 +100,11 @@ impl Api {
         }
     }
 
-    fn gateways(&self) -> GatewaysClient<Channel> {
+    fn gateways(&self) -> GatewaysClient {
         GatewaysClient::new(self.channel.clone())
     }
 
-    fn resources(&self) -> ResourcesClient<Channel> {
+    fn resources(&self) -> ResourcesClient {
         ResourcesClient::new(self.channel.clone())
     }
 

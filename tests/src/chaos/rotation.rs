@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use portcullis_proto::admin::v1::{
     PushEnd, PushOptions, RotateGatewayRequest, SyncGatewaysRequest, SyncProgress, SyncState,
 };
+use portcullis_proto::grpc::Messages;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tonic::Streaming;
 
 use crate::fleet::{CrashAt, Fuse, Host, SimulatedFleet};
 use crate::harness::HarnessError;
@@ -452,7 +452,7 @@ impl Run {
         &self,
         roll_back: bool,
         per_minute: Option<u32>,
-    ) -> Result<Streaming<SyncProgress>, HarnessError> {
+    ) -> Result<Messages<SyncProgress>, HarnessError> {
         let request = RotateGatewayRequest {
             wait_ms: u32::MAX,
             roll_back,
@@ -466,7 +466,7 @@ impl Run {
         Ok(keys.rotate_gateway(request).await?.into_inner())
     }
 
-    async fn sync(&self, per_minute: Option<u32>) -> Result<Streaming<SyncProgress>, HarnessError> {
+    async fn sync(&self, per_minute: Option<u32>) -> Result<Messages<SyncProgress>, HarnessError> {
         let request = SyncGatewaysRequest {
             wait_ms: u32::MAX,
             push: Some(PushOptions {
@@ -488,7 +488,7 @@ impl Run {
 }
 
 async fn follow(
-    reports: &mut Streaming<SyncProgress>,
+    reports: &mut Messages<SyncProgress>,
     began: Instant,
 ) -> Result<Told, HarnessError> {
     let mut told = Told::default();

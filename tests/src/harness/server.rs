@@ -196,7 +196,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`HarnessError::Transport`].
-    pub async fn system(&self) -> Result<SystemClient<Channel>, HarnessError> {
+    pub async fn system(&self) -> Result<SystemClient, HarnessError> {
         Ok(SystemClient::new(self.channel().await?))
     }
 
@@ -204,7 +204,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`HarnessError::Transport`].
-    pub async fn gateways(&self) -> Result<GatewaysClient<Channel>, HarnessError> {
+    pub async fn gateways(&self) -> Result<GatewaysClient, HarnessError> {
         Ok(GatewaysClient::new(self.channel().await?))
     }
 
@@ -212,7 +212,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`HarnessError::Transport`].
-    pub async fn keys(&self) -> Result<KeysClient<Channel>, HarnessError> {
+    pub async fn keys(&self) -> Result<KeysClient, HarnessError> {
         Ok(KeysClient::new(self.channel().await?))
     }
 
@@ -220,7 +220,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`HarnessError::Transport`].
-    pub async fn resources(&self) -> Result<ResourcesClient<Channel>, HarnessError> {
+    pub async fn resources(&self) -> Result<ResourcesClient, HarnessError> {
         Ok(ResourcesClient::new(self.channel().await?))
     }
 
@@ -228,7 +228,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`HarnessError::Transport`].
-    pub async fn calls(&self) -> Result<CallsClient<Channel>, HarnessError> {
+    pub async fn calls(&self) -> Result<CallsClient, HarnessError> {
         Ok(CallsClient::new(self.channel().await?))
     }
 

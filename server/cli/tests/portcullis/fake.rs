@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -21,10 +20,10 @@ use portcullis_proto::gateway::v1::{
     AttributeSchema, Call, ClassSchema, Create, Done, Failure, FailureKind, Indeterminate, Object,
     ObjectClass, ObjectRef, Outcome, RunResult, Schema, SearchEnd, SearchItem, ValueType,
 };
+use portcullis_proto::grpc::Replies;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
-use tokio_stream::Stream;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -234,8 +233,6 @@ struct FakeCalls {
 
 #[tonic::async_trait]
 impl Calls for FakeCalls {
-    type SearchStream = Pin<Box<dyn Stream<Item = Result<SearchItem, Status>> + Send>>;
-
     async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<Outcome>, Status> {
         let request = request.into_inner();
         if request.resource == "missing" {
@@ -294,7 +291,7 @@ impl Calls for FakeCalls {
     async fn search(
         &self,
         request: Request<ExecuteRequest>,
-    ) -> Result<Response<Self::SearchStream>, Status> {
+    ) -> Result<Response<Replies<SearchItem>>, Status> {
         let call = request.into_inner().call.unwrap();
         let mut state = self.state.lock().unwrap();
         state.calls.push(call.clone());

@@ -118,7 +118,7 @@ async fn each_call_leaves_one_entry_unless_calls_are_not_audited() {
     assert_eq!(audited(&api).await.len(), before + 1);
 }
 
-fn auditor(api: &Api) -> AuditClient<Channel> {
+fn auditor(api: &Api) -> AuditClient {
     AuditClient::new(api.channel.clone())
 }
 

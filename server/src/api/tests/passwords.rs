@@ -10,17 +10,16 @@ use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{
     Call, Failure, FailureKind, ObjectClass, ObjectRef, Outcome, Secret, SetPassword, Test,
 };
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::Api;
 
 impl Api {
-    fn users(&self) -> UsersClient<Channel> {
+    fn users(&self) -> UsersClient {
         UsersClient::new(self.channel.clone())
     }
 
-    fn policy(&self) -> PolicyClient<Channel> {
+    fn policy(&self) -> PolicyClient {
         PolicyClient::new(self.channel.clone())
     }
 

@@ -8,7 +8,6 @@ use portcullis_proto::gateway::v1::{Call, Test, call, outcome};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 use crate::fleet::{ECHO, SimulatedFleet};
 use crate::harness::HarnessError;
@@ -80,7 +79,7 @@ impl Callers {
 }
 
 async fn keep_calling(
-    mut client: CallsClient<Channel>,
+    mut client: CallsClient,
     caller: usize,
     resources: Vec<String>,
     stop: watch::Receiver<bool>,

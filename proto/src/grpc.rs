@@ -1,0 +1,363 @@
+//! gRPC with messages as bytes: compiled once, here, for all methods of the administrators' API.
+//!
+//! A method turns its messages into bytes and back; all between them, framing, limits, status, streams, knows no message.
+//! `generated/admin.rs` is written against this.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use prost::Message;
+use tokio_stream::{Stream, StreamExt as _};
+pub use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
+pub use tonic::codegen::http;
+use tonic::codegen::{BoxFuture, http::uri::PathAndQuery};
+use tonic::server::{ClientStreamingService, ServerStreamingService, UnaryService};
+pub use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+/// The longest message where a service says nothing else, in bytes: gRPC's own default.
+pub const MAX_MESSAGE: usize = 4 << 20;
+
+/// What a served method gives.
+pub type Handled = BoxFuture<http::Response<Body>, Infallible>;
+
+/// What a method that streams gives.
+pub type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+type Raw = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+
+/// Messages as they come.
+pub struct Messages<T> {
+    raw: Streaming<Bytes>,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T: Message + Default> Messages<T> {
+    fn new(raw: Streaming<Bytes>) -> Self {
+        Self {
+            raw,
+            message: PhantomData,
+        }
+    }
+
+    /// The next message; `None`: that was all.
+    ///
+    /// # Errors
+    /// [`Status`] of the method, or of a message that does not decode.
+    pub async fn message(&mut self) -> Result<Option<T>, Status> {
+        self.raw.message().await?.map(decoded).transpose()
+    }
+}
+
+impl<T: Message + Default> Stream for Messages<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let raw = Pin::new(&mut self.raw).poll_next(cx);
+        raw.map(|next| next.map(|bytes| bytes.and_then(decoded)))
+    }
+}
+
+impl<T> fmt::Debug for Messages<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
+}
+
+fn decoded<T: Message + Default>(bytes: Bytes) -> Result<T, Status> {
+    T::decode(bytes).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// Calls methods over one channel.
+#[derive(Clone, Debug)]
+pub struct Client(Grpc<Channel>);
+
+impl Client {
+    /// Over `channel`.
+    pub fn new(channel: Channel) -> Self {
+        Self(Grpc::new(channel))
+    }
+
+    pub(crate) async fn unary<Q: Message, A: Message + Default>(
+        &mut self,
+        path: &'static str,
+        request: Request<Q>,
+    ) -> Result<Response<A>, Status> {
+        let request = request.map(|message| message.encode_to_vec().into());
+        answer(self.raw_unary(path, request).await?)
+    }
+
+    pub(crate) async fn server_streaming<Q: Message, A: Message + Default>(
+        &mut self,
+        path: &'static str,
+        request: Request<Q>,
+    ) -> Result<Response<Messages<A>>, Status> {
+        let request = request.map(|message| message.encode_to_vec().into());
+        Ok(self
+            .raw_server_streaming(path, request)
+            .await?
+            .map(Messages::new))
+    }
+
+    pub(crate) async fn client_streaming<S, A>(
+        &mut self,
+        path: &'static str,
+        request: Request<S>,
+    ) -> Result<Response<A>, Status>
+    where
+        S: Stream + Send + 'static,
+        S::Item: Message,
+        A: Message + Default,
+    {
+        let request = request.map(|messages| -> Pin<Box<dyn Stream<Item = Bytes> + Send>> {
+            Box::pin(messages.map(|message| message.encode_to_vec().into()))
+        });
+        answer(self.raw_client_streaming(path, request).await?)
+    }
+
+    async fn raw_unary(
+        &mut self,
+        path: &'static str,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Status> {
+        self.ready().await?;
+        self.0
+            .unary(request, PathAndQuery::from_static(path), BytesCodec)
+            .await
+    }
+
+    async fn raw_server_streaming(
+        &mut self,
+        path: &'static str,
+        request: Request<Bytes>,
+    ) -> Result<Response<Streaming<Bytes>>, Status> {
+        self.ready().await?;
+        self.0
+            .server_streaming(request, PathAndQuery::from_static(path), BytesCodec)
+            .await
+    }
+
+    async fn raw_client_streaming(
+        &mut self,
+        path: &'static str,
+        request: Request<Pin<Box<dyn Stream<Item = Bytes> + Send>>>,
+    ) -> Result<Response<Bytes>, Status> {
+        self.ready().await?;
+        self.0
+            .client_streaming(request, PathAndQuery::from_static(path), BytesCodec)
+            .await
+    }
+
+    async fn ready(&mut self) -> Result<(), Status> {
+        let ready = self.0.ready().await;
+        ready.map_err(|error| Status::unknown(format!("Service was not ready: {error}")))
+    }
+}
+
+fn answer<A: Message + Default>(raw: Response<Bytes>) -> Result<Response<A>, Status> {
+    let (metadata, bytes, extensions) = raw.into_parts();
+    Ok(Response::from_parts(metadata, decoded(bytes)?, extensions))
+}
+
+/// Serves a method of one message and one answer.
+pub(crate) fn unary<Q, A, H>(request: http::Request<Body>, limit: usize, handler: H) -> Handled
+where
+    Q: Message + Default,
+    A: Message,
+    H: FnOnce(Request<Q>) -> BoxFuture<Response<A>, Status> + Send + 'static,
+{
+    serve_unary(
+        request,
+        limit,
+        Handler::new(move |request| {
+            Box::pin(async move {
+                Ok(handler(message(request)?)
+                    .await?
+                    .map(|answer| answer.encode_to_vec().into()))
+            })
+        }),
+    )
+}
+
+/// Serves a method of one message and any number of answers.
+pub(crate) fn server_streaming<Q, A, H>(
+    request: http::Request<Body>,
+    limit: usize,
+    handler: H,
+) -> Handled
+where
+    Q: Message + Default,
+    A: Message + 'static,
+    H: FnOnce(Request<Q>) -> BoxFuture<Response<Replies<A>>, Status> + Send + 'static,
+{
+    serve_server_streaming(
+        request,
+        limit,
+        StreamHandler(Handler::new(move |request| {
+            Box::pin(async move {
+                Ok(handler(message(request)?).await?.map(|answers| -> Raw {
+                    Box::pin(
+                        answers.map(|answer| answer.map(|answer| answer.encode_to_vec().into())),
+                    )
+                }))
+            })
+        })),
+    )
+}
+
+/// Serves a method of any number of messages and one answer.
+pub(crate) fn client_streaming<Q, A, H>(
+    request: http::Request<Body>,
+    limit: usize,
+    handler: H,
+) -> Handled
+where
+    Q: Message + Default,
+    A: Message,
+    H: FnOnce(Request<Messages<Q>>) -> BoxFuture<Response<A>, Status> + Send + 'static,
+{
+    serve_client_streaming(
+        request,
+        limit,
+        Handler::new(move |request: Request<Streaming<Bytes>>| {
+            Box::pin(async move {
+                Ok(handler(request.map(Messages::new))
+                    .await?
+                    .map(|answer| answer.encode_to_vec().into()))
+            })
+        }),
+    )
+}
+
+/// There is no such method.
+pub(crate) fn unimplemented() -> Handled {
+    Box::pin(async { Ok(Status::unimplemented("").into_http()) })
+}
+
+fn message<Q: Message + Default>(raw: Request<Bytes>) -> Result<Request<Q>, Status> {
+    let (metadata, extensions, bytes) = raw.into_parts();
+    Ok(Request::from_parts(metadata, extensions, decoded(bytes)?))
+}
+
+type Handle<Q, A> = Box<dyn FnOnce(Request<Q>) -> BoxFuture<Response<A>, Status> + Send>;
+
+/// Handles one request.
+struct Handler<Q, A>(Option<Handle<Q, A>>);
+
+/// Handles one request by a stream.
+struct StreamHandler(Handler<Bytes, Raw>);
+
+impl<Q, A> Handler<Q, A> {
+    fn new(
+        handle: impl FnOnce(Request<Q>) -> BoxFuture<Response<A>, Status> + Send + 'static,
+    ) -> Self {
+        Self(Some(Box::new(handle)))
+    }
+
+    fn handle(&mut self, request: Request<Q>) -> BoxFuture<Response<A>, Status> {
+        match self.0.take() {
+            Some(handle) => handle(request),
+            None => Box::pin(async { Err(Status::internal("a request came twice")) }),
+        }
+    }
+}
+
+impl UnaryService<Bytes> for Handler<Bytes, Bytes> {
+    type Response = Bytes;
+    type Future = BoxFuture<Response<Bytes>, Status>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        self.handle(request)
+    }
+}
+
+impl ServerStreamingService<Bytes> for StreamHandler {
+    type Response = Bytes;
+    type ResponseStream = Raw;
+    type Future = BoxFuture<Response<Raw>, Status>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        self.0.handle(request)
+    }
+}
+
+impl ClientStreamingService<Bytes> for Handler<Streaming<Bytes>, Bytes> {
+    type Response = Bytes;
+    type Future = BoxFuture<Response<Bytes>, Status>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        self.handle(request)
+    }
+}
+
+fn server(limit: usize) -> tonic::server::Grpc<BytesCodec> {
+    tonic::server::Grpc::new(BytesCodec).apply_max_message_size_config(Some(limit), None)
+}
+
+fn serve_unary(
+    request: http::Request<Body>,
+    limit: usize,
+    handler: Handler<Bytes, Bytes>,
+) -> Handled {
+    Box::pin(async move { Ok(server(limit).unary(handler, request).await) })
+}
+
+fn serve_server_streaming(
+    request: http::Request<Body>,
+    limit: usize,
+    handler: StreamHandler,
+) -> Handled {
+    Box::pin(async move { Ok(server(limit).server_streaming(handler, request).await) })
+}
+
+fn serve_client_streaming(
+    request: http::Request<Body>,
+    limit: usize,
+    handler: Handler<Streaming<Bytes>, Bytes>,
+) -> Handled {
+    Box::pin(async move { Ok(server(limit).client_streaming(handler, request).await) })
+}
+
+/// Messages are bytes already.
+#[derive(Clone, Copy, Debug)]
+struct BytesCodec;
+
+impl Codec for BytesCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}
