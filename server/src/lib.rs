@@ -3,13 +3,11 @@
 //! Depends in one direction only: `cli`, `serve` → `api` → `audit`, `tasks`, `provisioning` → `fleet` → `keys` → `repository`.
 #![forbid(unsafe_code)]
 
-pub mod admin_cli;
 pub mod api;
 pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod demo;
 pub mod fleet;
 pub mod keys;
 pub mod passwords;

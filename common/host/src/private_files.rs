@@ -1,9 +1,11 @@
 //! Files that only their owner may read.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 /// Why a file or folder that has to be private is not.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +20,7 @@ pub enum PermissionError {
     },
     /// It belongs to another user.
     #[error(
-        "{path} belongs to user {owner}, and the server runs as user {user}: start it as the owner, or `chown {user} {path}`",
+        "{path} belongs to user {owner}, and this program runs as user {user}: start it as the owner, or `chown {user} {path}`",
         path = path.display()
     )]
     Owner {
@@ -105,4 +107,16 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
 /// What the system said.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// Reads a file, but no more than one byte more than `longest`; what is read does not move in memory.
+///
+/// # Errors
+/// What the system said.
+pub fn read_bounded(path: &Path, longest: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut content = Zeroizing::new(Vec::with_capacity(longest + 1));
+    File::open(path)?
+        .take(longest as u64 + 1)
+        .read_to_end(&mut content)?;
+    Ok(content)
 }

@@ -14,9 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis_common::rotation::{EnrolError, PairingError, TokenError};
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, ConfigProblem, Log, LogFormat};
+use crate::config::{Config, ConfigProblem};
 use crate::key_store::KeyStoreError;
 use crate::service::{self, RunError};
 use crate::state_dir::StateDirError;
@@ -135,17 +134,4 @@ fn problems(count: usize) -> String {
 fn say(line: &str) -> Result<(), CliError> {
     use io::Write as _;
     writeln!(io::stdout(), "{line}").map_err(CliError::Output)
-}
-
-/// Sends the log to standard error.
-fn start_log(log: &Log) {
-    // The configuration was checked: this filter parses.
-    let filter = EnvFilter::builder().parse_lossy(&log.level);
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    match log.format {
-        LogFormat::Text => subscriber.with_ansi(false).init(),
-        LogFormat::Json => subscriber.json().init(),
-    }
 }

@@ -16,6 +16,7 @@ use std::{fs, io};
 
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::stream::ChannelLimits;
+use portcullis_host::log::{Log, LogFormat};
 
 pub use problem::{ConfigProblem, Problems};
 pub use section::Section;
@@ -84,33 +85,6 @@ impl Default for Limits {
             call_timeout: Duration::from_secs(60),
         }
     }
-}
-
-/// What is logged, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// A level, or directives such as `info,portcullis_gateway=debug`.
-    pub level: String,
-    /// How a line looks.
-    pub format: LogFormat,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
-        }
-    }
-}
-
-/// How a line of the log looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// The `[connectors]` of the configuration.
@@ -415,13 +389,10 @@ fn read_log(root: &mut Section<'_>) -> Log {
         return log;
     };
     if let Some(level) = section.text("level") {
-        if tracing_subscriber::EnvFilter::builder()
-            .parse(level)
-            .is_err()
-        {
-            section.problem("level", format!("`{level}`: `error`, `warn`, `info`, `debug` and `trace` are allowed, or directives such as `info,portcullis_gateway=debug`"));
+        match level.parse() {
+            Ok(filter) => log.level = filter,
+            Err(error) => section.problem("level", format!("`{level}`: {error}")),
         }
-        level.clone_into(&mut log.level);
     }
     match section.text("format") {
         None | Some("text") => {}

@@ -12,10 +12,9 @@ use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{
     Call, FailureKind, GetSchema, ObjectClass, Outcome, Schema, SearchItem,
 };
+use portcullis_proto::grpc::Messages;
 use rand::RngExt;
 use serde_json::{Value, json};
-use tonic::Streaming;
-use tonic::transport::Channel;
 
 use super::context::Context;
 use super::error::CliError;
@@ -73,7 +72,7 @@ impl CallArgs {
 /// Makes calls on one resource.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    client: CallsClient<Channel>,
+    client: CallsClient,
     resource: String,
     /// Whose password the call is to set.
     password_from_user: String,
@@ -134,7 +133,7 @@ impl Caller {
         &mut self,
         verb: Verb,
         args: &CallArgs,
-    ) -> Result<Streaming<SearchItem>, CliError> {
+    ) -> Result<Messages<SearchItem>, CliError> {
         if args.queue {
             return Err(CliError::usage(
                 "a search is not queued: its answer is wanted now",

@@ -14,7 +14,6 @@ use portcullis_proto::admin::v1::system_client::SystemClient;
 use portcullis_proto::admin::v1::tasks_client::TasksClient;
 use portcullis_proto::admin::v1::users_client::UsersClient;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use super::Format;
 use super::connect::connect;
@@ -37,39 +36,39 @@ impl Context {
         self.format == Format::Json
     }
 
-    pub(super) async fn system(&self) -> Result<SystemClient<Channel>, CliError> {
+    pub(super) async fn system(&self) -> Result<SystemClient, CliError> {
         Ok(SystemClient::new(connect(&self.socket).await?))
     }
 
-    pub(super) async fn gateways(&self) -> Result<GatewaysClient<Channel>, CliError> {
+    pub(super) async fn gateways(&self) -> Result<GatewaysClient, CliError> {
         Ok(GatewaysClient::new(connect(&self.socket).await?))
     }
 
-    pub(super) async fn keys(&self) -> Result<KeysClient<Channel>, CliError> {
+    pub(super) async fn keys(&self) -> Result<KeysClient, CliError> {
         Ok(KeysClient::new(connect(&self.socket).await?))
     }
 
-    pub(super) async fn tasks(&self) -> Result<TasksClient<Channel>, CliError> {
+    pub(super) async fn tasks(&self) -> Result<TasksClient, CliError> {
         Ok(TasksClient::new(connect(&self.socket).await?))
     }
 
-    pub(super) async fn resources(&self) -> Result<ResourcesClient<Channel>, CliError> {
+    pub(super) async fn resources(&self) -> Result<ResourcesClient, CliError> {
         Ok(ResourcesClient::new(connect(&self.socket).await?))
     }
 
-    pub(super) async fn audit(&self) -> Result<AuditClient<Channel>, CliError> {
+    pub(super) async fn audit(&self) -> Result<AuditClient, CliError> {
         Ok(AuditClient::new(connect(&self.socket).await?))
     }
 
-    pub(super) async fn users(&self) -> Result<UsersClient<Channel>, CliError> {
+    pub(super) async fn users(&self) -> Result<UsersClient, CliError> {
         Ok(UsersClient::new(connect(&self.socket).await?))
     }
 
-    pub(super) async fn policy(&self) -> Result<PolicyClient<Channel>, CliError> {
+    pub(super) async fn policy(&self) -> Result<PolicyClient, CliError> {
         Ok(PolicyClient::new(connect(&self.socket).await?))
     }
 
-    pub(super) async fn calls(&self) -> Result<CallsClient<Channel>, CliError> {
+    pub(super) async fn calls(&self) -> Result<CallsClient, CliError> {
         Ok(CallsClient::new(connect(&self.socket).await?))
     }
 

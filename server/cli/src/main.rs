@@ -1,5 +1,7 @@
 //! `portcullis`, the administrators' command: one verb per file, each a client of the server's admin API.
 
+#![forbid(unsafe_code)]
+
 mod audit;
 mod call;
 mod connect;
@@ -19,18 +21,20 @@ mod task;
 mod user;
 mod view;
 
+use std::alloc::System;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use zeroizing_alloc::ZeroAlloc;
 
 use context::Context;
 use error::CliError;
 
 /// Where the server's admin API listens unless its configuration says otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/portcullis/admin.sock";
+const DEFAULT_SOCKET: &str = "/run/portcullis/admin.sock";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nobody knows whether it was carried out (look, then decide).
@@ -112,10 +116,13 @@ enum Command {
     Run(run::RunArgs),
 }
 
-/// Runs the command with this process's arguments.
-pub fn main() -> ExitCode {
+/// Passwords pass through the buffers of libraries that do not erase them; freed memory never holds one.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+fn main() -> ExitCode {
     // Passwords and tokens pass through here: they are not to end in a core file.
-    if let Err(error) = crate::serve::hardening::forbid_core_dumps() {
+    if let Err(error) = portcullis_host::hardening::forbid_core_dumps() {
         eprintln!("portcullis: cannot switch off core dumps, which would hold passwords: {error}");
         return ExitCode::FAILURE;
     }

@@ -1,8 +1,10 @@
-//! `portcullis-server demo`: the main job, end to end, on this machine, in plain words.
+//! `cargo run --release -- demo`: the main job, end to end, on this machine, in plain words.
 //!
 //! Two real processes, the server and a gateway, talk over loopback; everything they keep lies in one temporary folder,
 //! and the accounts are made in a scratch root below it, so nothing of the host changes. Each step is the command that an
 //! administrator would type.
+
+#![forbid(unsafe_code)]
 
 mod children;
 mod host;
@@ -12,26 +14,50 @@ mod steps;
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-pub use steps::run;
+use clap::Parser;
 
-/// What `demo` takes.
-#[derive(Clone, Debug, clap::Args)]
-pub struct DemoArgs {
+/// Shows the main job, end to end, on this machine: a server, a gateway, real accounts in a scratch folder.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "portcullis-demo", version, max_term_width = 100)]
+struct DemoArgs {
+    /// So that `cargo run -- demo` says what it does.
+    #[arg(hide = true, value_parser = ["demo"])]
+    demo: Option<String>,
     /// Leave everything running, and say what to type next; Ctrl-C ends it.
     #[arg(long)]
-    pub keep: bool,
+    keep: bool,
     /// Work in this folder, which must be empty or not exist, and leave it there [default: a temporary one, removed at the end].
     #[arg(long, value_name = "FOLDER")]
-    pub dir: Option<PathBuf>,
+    dir: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = DemoArgs::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("portcullis-demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: DemoArgs) -> Result<(), DemoError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| DemoError::Host(format!("cannot start the demonstration: {source}")))?
+        .block_on(steps::run(arguments))
 }
 
 /// Why the demonstration did not end well.
 #[derive(Debug, thiserror::Error)]
-pub enum DemoError {
+enum DemoError {
     /// A program of ours is missing and cannot be built.
     #[error(
-        "cannot find the program {name} beside {beside}: run the demonstration with `cargo run --release -- demo`, or install all three programs into one folder"
+        "cannot find the program {name} beside {beside}: run the demonstration with `cargo run --release -- demo`, or install it beside the three programs, in one folder"
     )]
     ProgramMissing {
         /// Its name.
@@ -40,11 +66,8 @@ pub enum DemoError {
         beside: PathBuf,
     },
     /// Cargo did not build it.
-    #[error("cargo could not build {package}: its messages stand above")]
-    Build {
-        /// The package.
-        package: &'static str,
-    },
+    #[error("cargo could not build the programs: its messages stand above")]
+    Build,
     /// The host lacks what the demonstration needs.
     #[error("{0}")]
     Host(String),

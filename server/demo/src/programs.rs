@@ -13,27 +13,16 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Beside this program; when it was started by cargo (which builds only the package it runs), cargo builds the others.
+    /// Beside this program; where cargo started it (which builds only the package it runs), cargo builds them first.
     pub(super) fn locate() -> Result<Self, DemoError> {
-        let server = std::env::current_exe()
-            .map_err(DemoError::file("find this program", "portcullis-server"))?;
-        let folder = server.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let this = std::env::current_exe()
+            .map_err(DemoError::file("find this program", "portcullis-demo"))?;
+        let folder = this.parent().unwrap_or(Path::new(".")).to_path_buf();
         if let (Some(cargo), Some(manifest)) = (
             std::env::var_os("CARGO"),
             std::env::var_os("CARGO_MANIFEST_DIR"),
         ) {
-            for (package, program) in [
-                ("portcullis-server", "portcullis"),
-                ("portcullis-gateway", "portcullis-gateway"),
-            ] {
-                build(
-                    Path::new(&cargo),
-                    Path::new(&manifest),
-                    &folder,
-                    package,
-                    program,
-                )?;
-            }
+            build(Path::new(&cargo), Path::new(&manifest), &folder)?;
         }
         let beside = |name: &'static str| {
             let path = folder
@@ -49,21 +38,16 @@ impl Programs {
             }
         };
         Ok(Self {
+            server: beside("portcullis-server")?,
             gateway: beside("portcullis-gateway")?,
             admin: beside("portcullis")?,
-            server,
         })
     }
 }
 
-fn build(
-    cargo: &Path,
-    manifest: &Path,
-    folder: &Path,
-    package: &'static str,
-    program: &str,
-) -> Result<(), DemoError> {
-    println!("Building {program} ...");
+/// Builds the programs in one go.
+fn build(cargo: &Path, manifest: &Path, folder: &Path) -> Result<(), DemoError> {
+    println!("Building the programs ...");
     let mut command = Command::new(cargo);
     // What cargo told this program about its package: a build script that reads one of these would otherwise run again here, and again under the next
     // `cargo run`, with all that depends on it.
@@ -72,14 +56,10 @@ fn build(
             command.env_remove(name);
         }
     }
-    command.current_dir(manifest).args([
-        "build",
-        "--quiet",
-        "--package",
-        package,
-        "--bin",
-        program,
-    ]);
+    // The default members, as for this program: nothing is built twice with other features.
+    command
+        .current_dir(manifest.join("../.."))
+        .args(["build", "--bins"]);
     if folder.file_name().is_some_and(|name| name == "release") {
         command.arg("--release");
     }
@@ -91,11 +71,7 @@ fn build(
         .stdin(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    if built {
-        Ok(())
-    } else {
-        Err(DemoError::Build { package })
-    }
+    if built { Ok(()) } else { Err(DemoError::Build) }
 }
 
 /// Whether cargo sets this variable for one package (and not the user for all of a build).

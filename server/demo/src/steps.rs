@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// [`DemoError`] says which step failed and why; the processes are ended in every case.
-pub async fn run(args: DemoArgs) -> Result<(), DemoError> {
+pub(super) async fn run(args: DemoArgs) -> Result<(), DemoError> {
     let mut interrupt =
         signal(SignalKind::interrupt()).map_err(DemoError::file("watch", "SIGINT"))?;
     let mut terminate =
@@ -512,6 +512,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("mine"), "").unwrap();
         let args = DemoArgs {
+            demo: None,
             keep: false,
             dir: Some(folder.path().to_path_buf()),
         };

@@ -1,6 +1,6 @@
 //! The rest of a key's life: protection, export, import, deletion.
 
-use portcullis_common::crypto::export::KeyPurpose;
+use portcullis_common::crypto::export::{KeyEntry, KeyPurpose};
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::gateway::v1::Secret as SecretMessage;
 use tonic::{Request, Response, Status};
@@ -12,9 +12,7 @@ use super::note::Note;
 use super::status::{of_key, of_repository};
 use crate::keys::protection::Secret;
 use crate::keys::protection::pbe::{self, Kdf};
-use crate::keys::transfer::{
-    ExportError, ExportProtection, ExportSelection, ImportError, KeyEntry, What,
-};
+use crate::keys::transfer::{ExportError, ExportProtection, ExportSelection, ImportError, What};
 use crate::keys::{DeleteError, Deletion, NewProtection, ProtectError};
 use crate::repository::{Dependency, DependentValues, Scheme};
 use crate::serve::Services;
@@ -270,6 +268,7 @@ fn of_import(error: &ImportError) -> Status {
     match error {
         ImportError::Key(error) => of_key(error),
         ImportError::File(error) => Status::invalid_argument(error.to_string()),
+        ImportError::Pbe(_) => Status::invalid_argument(error.to_string()),
         ImportError::Conflict { .. } => Status::already_exists(error.to_string()),
         ImportError::Unproven(_) => Status::failed_precondition(error.to_string()),
     }

@@ -1,12 +1,12 @@
 //! Keys, by id.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::keys_server::Keys;
-use tokio_stream::{Stream, StreamExt};
+use portcullis_proto::grpc::Replies;
+use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status};
 
 use super::identity::Caller;
@@ -24,13 +24,10 @@ const MAX_WAIT: Duration = Duration::from_hours(24);
 /// `portcullis.admin.v1.Keys`
 pub(super) struct KeysApi(pub(super) Services);
 
-type SyncStream = Pin<Box<dyn Stream<Item = Result<proto::SyncProgress, Status>> + Send>>;
+type SyncStream = Replies<proto::SyncProgress>;
 
 #[tonic::async_trait]
 impl Keys for KeysApi {
-    type RotateGatewayStream = SyncStream;
-    type SyncGatewaysStream = SyncStream;
-
     async fn list(
         &self,
         _: Request<proto::ListKeysRequest>,
@@ -108,7 +105,7 @@ impl Keys for KeysApi {
     async fn rotate_gateway(
         &self,
         request: Request<proto::RotateGatewayRequest>,
-    ) -> Result<Response<Self::RotateGatewayStream>, Status> {
+    ) -> Result<Response<SyncStream>, Status> {
         let note = Note::of(&request);
         let request = request.into_inner();
         let mut push = push(request.push.unwrap_or_default())?.push();
@@ -153,7 +150,7 @@ impl Keys for KeysApi {
     async fn sync_gateways(
         &self,
         request: Request<proto::SyncGatewaysRequest>,
-    ) -> Result<Response<Self::SyncGatewaysStream>, Status> {
+    ) -> Result<Response<SyncStream>, Status> {
         let request = request.into_inner();
         let push = push(request.push.unwrap_or_default())?.push();
         let stream = self

@@ -16,7 +16,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::transport::server::Connected;
 
 use super::identity::Peer;
-use crate::serve::permissions::create_private_dir;
+use portcullis_host::private_files::create_private_dir;
 
 /// Connections of one user at once.
 const MAX_OF_USER: usize = 64;

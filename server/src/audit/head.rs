@@ -10,7 +10,7 @@ use portcullis_common::id::ServerId;
 use serde::{Deserialize, Serialize};
 
 use crate::repository::{AUDIT_MAC_LEN, AuditTip};
-use crate::serve::permissions::{
+use portcullis_host::private_files::{
     PermissionError, check_private, create_private_dir, create_private_file, sync_dir,
 };
 

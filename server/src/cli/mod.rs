@@ -1,6 +1,5 @@
 //! The command line of `portcullis-server`: one verb per file.
 
-mod demo;
 mod init;
 mod serve;
 mod validate;
@@ -11,7 +10,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_FILE};
-use crate::demo::DemoArgs;
 
 /// The central server of Portcullis: pushes provisioning calls to gateways through the sealed channel.
 #[derive(Debug, Parser)]
@@ -32,8 +30,6 @@ enum Verb {
     Serve,
     /// Checks the configuration, the permissions and that the secret opens the repository.
     Validate,
-    /// Shows the main job, end to end, on this machine: a server, a gateway, real accounts in a scratch folder.
-    Demo(DemoArgs),
 }
 
 /// Runs what the command line asks for. 0: done; 1: failed, and standard error says what to do; 2: wrong usage.
@@ -49,7 +45,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    crate::serve::hardening::forbid_core_dumps()?;
+    portcullis_host::hardening::forbid_core_dumps()?;
     let config = || Config::load(arguments.config.as_deref());
     match &arguments.verb {
         Verb::Init(arguments) => init::run(&config()?, arguments)?,
@@ -58,7 +54,6 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
             let file = arguments.config.clone();
             validate::run(&config()?, &file.unwrap_or_else(|| DEFAULT_FILE.into()))?;
         }
-        Verb::Demo(demo) => demo::run(demo)?,
     }
     Ok(())
 }

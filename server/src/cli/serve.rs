@@ -3,11 +3,13 @@ use std::io;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
-use crate::serve::{ServeError, hardening, logging, serve};
+use portcullis_host::hardening;
+
+use crate::serve::{ServeError, serve};
 
 /// `portcullis-server serve`
 pub(super) fn run(config: Config) -> Result<(), ServeError> {
-    logging::start(&config.log);
+    portcullis_host::log::start(&config.log);
     if let Err(error) = hardening::allow_open_files() {
         tracing::warn!(%error, "cannot lift the limit on open files: there may be fewer links than gateways");
     }

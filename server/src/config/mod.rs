@@ -10,6 +10,7 @@ use std::time::Duration;
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::rotation::Policy;
 use portcullis_common::stream::ChannelLimits;
+use portcullis_host::log::Log;
 use serde::Deserialize;
 
 use crate::provisioning::queue::QueueLimits;
@@ -206,28 +207,6 @@ impl Calls {
             results_kept: self.results_kept,
         }
     }
-}
-
-/// `[log]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// A tracing filter: a level, or `target=level,…`.
-    #[serde(deserialize_with = "values::log_filter")]
-    pub level: String,
-    /// How a line looks.
-    pub format: LogFormat,
-}
-
-/// How a line of the log looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 impl Config {
@@ -455,15 +434,6 @@ impl Default for Calls {
             queue_limit: 10_000,
             queue_lifetime: Duration::from_hours(7 * 24),
             results_kept: Duration::from_hours(90 * 24),
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
         }
     }
 }

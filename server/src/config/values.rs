@@ -8,7 +8,6 @@ use std::time::Duration;
 use portcullis_common::crypto::suites::Suite;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use tracing_subscriber::EnvFilter;
 
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -101,16 +100,6 @@ pub(super) fn suites<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<S
         ));
     }
     Ok(suites)
-}
-
-pub(super) fn log_filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    EnvFilter::try_new(&text).map_err(|error| {
-        Error::custom(format_args!(
-            "no log filter ({error}): give `error`, `warn`, `info`, `debug` or `trace`, or `TARGET=LEVEL,…`"
-        ))
-    })?;
-    Ok(text)
 }
 
 fn bounded<'de, D: Deserializer<'de>>(

@@ -71,7 +71,7 @@ impl Database {
     /// [`RepositoryError::Open`], `Full`.
     pub async fn create(path: &Path) -> Result<Self, RepositoryError> {
         // Made before SQLite opens it, which takes the mode of its other files from this one.
-        crate::serve::permissions::create_private_file(path, b"").map_err(|error| {
+        portcullis_host::private_files::create_private_file(path, b"").map_err(|error| {
             RepositoryError::Open {
                 path: path.display().to_string(),
                 reason: error.to_string(),

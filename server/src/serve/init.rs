@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use portcullis_common::id::{KeyId, KeyKind, ServerId};
 
-use super::permissions::{self, PermissionError};
 use crate::audit::{self, AuditError, Head, HeadError, HeadFile};
 use crate::clock;
 use crate::config::{Config, SecretSource};
@@ -15,6 +14,7 @@ use crate::keys::protection::pbe::{Kdf, PbeError};
 use crate::keys::protection::{Protection, ProtectionError, Secret, files};
 use crate::keys::{Keyring, gateway_keys};
 use crate::repository::{Database, Repository, RepositoryError, Scheme};
+use portcullis_host::private_files::{self, PermissionError};
 
 /// Why nothing was made.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ pub async fn init_protected(
     let plan = Plan::new(&config.secret, protection)?;
     must_not_exist(head_file)?;
     make_dir(&config.data_dir)?;
-    permissions::check_private(&config.data_dir)?;
+    private_files::check_private(&config.data_dir)?;
     if let Some((file, _)) = &plan.file
         && let Some(folder) = file.parent().filter(|path| !path.exists())
     {
@@ -117,7 +117,7 @@ pub async fn init_protected(
     let (made, head) = fill(&unfinished, &plan.protection, plan.scheme).await?;
 
     if let Some((file, secret)) = &plan.file {
-        permissions::create_private_file(file, &secret.to_file())
+        private_files::create_private_file(file, &secret.to_file())
             .map_err(|source| system(file, source))?;
     }
     let secret_file = plan.file.as_ref().map(|(file, _)| file);
@@ -153,10 +153,10 @@ fn place(
     let repository_file = config.repository_file();
     secret_file
         .and_then(|file| file.parent())
-        .map_or(Ok(()), permissions::sync_dir)
+        .map_or(Ok(()), private_files::sync_dir)
         // Fails where another `init` was faster, which a rename would not.
         .and_then(|()| fs::hard_link(unfinished, &repository_file))
-        .and_then(|()| permissions::sync_dir(&config.data_dir))
+        .and_then(|()| private_files::sync_dir(&config.data_dir))
         .map_err(|source| system(&repository_file, source))
 }
 
@@ -240,7 +240,7 @@ async fn fill(
 }
 
 fn make_dir(path: &Path) -> Result<(), InitError> {
-    permissions::create_private_dir(path).map_err(|source| system(path, source))
+    private_files::create_private_dir(path).map_err(|source| system(path, source))
 }
 
 fn system(path: &Path, source: io::Error) -> InitError {
@@ -353,7 +353,7 @@ mod tests {
         };
         make_dir(&config.data_dir).unwrap();
         let path = secret_file(folder.path());
-        permissions::create_private_file(&path, &secret.to_file()).unwrap();
+        private_files::create_private_file(&path, &secret.to_file()).unwrap();
         let other = Secret::random();
         let error = init_protected(&config, given(&other)).await.unwrap_err();
         assert!(matches!(error, InitError::Exists(_)), "{error}");

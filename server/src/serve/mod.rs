@@ -1,10 +1,7 @@
 //! The running server.
 
-pub mod hardening;
 pub mod init;
 pub mod lock;
-pub mod logging;
-pub mod permissions;
 mod unlocked;
 
 use std::io;
@@ -28,7 +25,7 @@ use crate::provisioning::queue::CallQueue;
 use crate::repository::{Repository, RepositoryError};
 use crate::tasks::{Tasks, Work};
 use lock::{DataDirLock, LockError};
-use permissions::PermissionError;
+use portcullis_host::private_files::{self, PermissionError};
 pub use unlocked::Unlocked;
 
 /// What the admin API works on. Cheap to clone.
@@ -120,7 +117,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
 
     Unlocked::must_exist(&config)?;
-    permissions::check_private(&config.data_dir)?;
+    private_files::check_private(&config.data_dir)?;
     let _lock = DataDirLock::take(&config.data_dir)?;
     let Unlocked {
         server_id,

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use portcullis_common::id::ServerId;
+use portcullis_host::private_files;
 
 use super::ServeError;
-use super::permissions;
 use crate::config::{Config, SecretSource};
 use crate::keys::protection::{self, Unlock};
 use crate::keys::{KeyManager, Keyring};
@@ -58,8 +58,8 @@ impl Unlocked {
     ) -> Result<Self, ServeError> {
         let file = config.repository_file();
         Self::must_exist(config)?;
-        permissions::check_private(&config.data_dir)?;
-        permissions::check_private(&file)?;
+        private_files::check_private(&config.data_dir)?;
+        private_files::check_private(&file)?;
         let database = match observer {
             None => Database::open(&file).await?,
             Some(observer) => Database::open_with(&file, observer).await?,

@@ -8,12 +8,13 @@ use std::time::Duration;
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits, WhenFull};
-use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits, Log};
+use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits};
 use portcullis_gateway::key_store::{KeyStore, KeyStoreError};
 use portcullis_gateway::listener::agent::Agent;
 use portcullis_gateway::listener::keys::Keys;
 use portcullis_gateway::listener::status::StatusBoard;
 use portcullis_gateway::listener::{dial_in, dial_out};
+use portcullis_host::log::Log;
 use tokio::net::TcpListener;
 
 use super::echo;

@@ -4,16 +4,14 @@
 use std::fmt::Write as _;
 
 use data_encoding::{BASE64, HEXLOWER};
-use portcullis_common::crypto::export::{self, KeyPurpose};
-use portcullis_common::crypto::mac::TAG_LEN;
-use portcullis_common::id::{KeyId, ServerId};
-use portcullis_common::rotation::UnixMillis;
-use portcullis_common::secret::{ExportSecret, GatewayKey, ServerKey};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-use super::{KeyEntry, KeyState, OpenKey};
-use crate::keys::protection::Secret;
-use crate::keys::protection::pbe::{self, PbeError};
+use super::{KeyPurpose, unwrap, wrap};
+use crate::crypto::mac::TAG_LEN;
+use crate::id::{KeyId, ServerId};
+use crate::rotation::UnixMillis;
+use crate::secret::{ExportSecret, GatewayKey, ServerKey};
 
 /// Bytes of the longest export.
 pub const MAX_FILE_LEN: usize = 512 << 10;
@@ -57,9 +55,6 @@ pub enum ExportFileError {
         "the export is not protected by a passphrase: it was made with --unprotected-under-the-public-default-key, so consider its keys known to whoever had the file; import it without a passphrase"
     )]
     NoPassphrase,
-    /// It cannot be derived from the passphrase.
-    #[error("the export cannot be opened: {0}")]
-    Pbe(PbeError),
     /// Another one was given.
     #[error("the passphrase is not the one of this export (the file itself is whole)")]
     WrongPassphrase,
@@ -71,6 +66,72 @@ pub enum ExportFileError {
     /// A key that no program of ours makes.
     #[error("key {0} of the export is weak or malformed: nothing was imported")]
     WeakKey(KeyId),
+}
+
+/// How a key stood in the repository that it was exported from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// It was in use for what is new.
+    Current,
+    /// Another one had taken its place.
+    Retired,
+    /// It was refused, as it may have been stolen. Gateway keys only.
+    Compromised,
+    /// It was never to be sent again: its rotation was rolled back. Gateway keys only.
+    Withdrawn,
+}
+
+impl KeyState {
+    const ALL: [Self; 4] = [
+        Self::Current,
+        Self::Retired,
+        Self::Compromised,
+        Self::Withdrawn,
+    ];
+
+    /// Its word in an export.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Retired => "retired",
+            Self::Compromised => "compromised",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// What an export says of a key in clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// What it is for.
+    pub purpose: KeyPurpose,
+    /// Its id.
+    pub id: KeyId,
+    /// How it stood.
+    pub state: KeyState,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// When another took its place; `None`: none did, or it never was the current one.
+    pub retired: Option<UnixMillis>,
+}
+
+/// A key with its bytes.
+#[derive(Clone)]
+pub struct OpenKey {
+    /// What the export says of it.
+    pub entry: KeyEntry,
+    /// The key.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for OpenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OpenKey({:?}, [redacted])", self.entry)
+    }
 }
 
 /// A key as it stands in the file.
@@ -102,7 +163,7 @@ impl ExportFile {
     ) -> Self {
         let keys = keys.iter().map(|key| WrappedKey {
             entry: key.entry,
-            wrapped: export::wrap(secret, key.entry.purpose, key.entry.id, &key.bytes),
+            wrapped: wrap(secret, key.entry.purpose, key.entry.id, &key.bytes),
         });
         let mut file = Self {
             server_id,
@@ -176,27 +237,22 @@ impl ExportFile {
         Ok(file)
     }
 
-    /// Opens every key in it.
+    /// Opens every key in it with the secret that [`Self::encrypted`] holds; where it holds none, with
+    /// [`ExportSecret::public_default`].
     ///
     /// # Errors
     /// [`ExportFileError`].
-    pub fn open(&self, passphrase: Option<&Secret>) -> Result<Vec<OpenKey>, ExportFileError> {
-        let secret = match (&self.encrypted, passphrase) {
-            (Some(encrypted), Some(passphrase)) => pbe::decrypt(encrypted, passphrase.expose())
-                .map(ExportSecret::from)
-                .map_err(|error| match error {
-                    PbeError::WrongPassphrase => ExportFileError::WrongPassphrase,
-                    other => ExportFileError::Pbe(other),
-                })?,
-            (None, None) => ExportSecret::public_default(),
-            (Some(_), None) => return Err(ExportFileError::PassphraseNeeded),
-            (None, Some(_)) => return Err(ExportFileError::NoPassphrase),
-        };
+    pub fn open(&self, secret: &ExportSecret) -> Result<Vec<OpenKey>, ExportFileError> {
         secret
             .mac_key()
             .verify(&[self.authenticated().as_bytes()], &self.mac)
             .map_err(|_| ExportFileError::Forged)?;
-        self.keys.iter().map(|key| open_key(&secret, key)).collect()
+        self.keys.iter().map(|key| open_key(secret, key)).collect()
+    }
+
+    /// Its secret under a passphrase: PBES2 in DER.
+    pub fn encrypted(&self) -> Option<&[u8]> {
+        self.encrypted.as_deref()
     }
 
     /// Does it open with a passphrase only?
@@ -253,8 +309,7 @@ impl ExportFile {
 
 fn open_key(secret: &ExportSecret, key: &WrappedKey) -> Result<OpenKey, ExportFileError> {
     let KeyEntry { purpose, id, .. } = key.entry;
-    let bytes =
-        export::unwrap(secret, purpose, id, &key.wrapped).map_err(|_| ExportFileError::Forged)?;
+    let bytes = unwrap(secret, purpose, id, &key.wrapped).map_err(|_| ExportFileError::Forged)?;
     let sound = match purpose {
         KeyPurpose::Server => ServerKey::from_bytes(id.kind(), &bytes).is_ok(),
         KeyPurpose::Gateway => GatewayKey::from_bytes(id.kind(), &bytes).is_ok(),

@@ -1,7 +1,11 @@
 //! Keys on their way from one repository to another (`proto/KEY_EXPORT.md`): each wrapped under a key derived for it alone from
 //! the export's secret, all of them under one MAC.
 
+mod file;
+
 use zeroize::Zeroizing;
+
+pub use file::{ExportFile, ExportFileError, KeyEntry, KeyState, MAX_FILE_LEN, OpenKey};
 
 use super::kdf::{Label, Purpose, derive_key, expand_label, extract_unsalted};
 use super::key_wrap::{self, KeyWrapError};

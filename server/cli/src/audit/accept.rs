@@ -5,18 +5,18 @@ use data_encoding::HEXLOWER;
 use portcullis_proto::admin::v1::AcceptAuditRequest;
 use serde_json::json;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct AcceptArgs {
+pub(crate) struct AcceptArgs {
     /// Why: the backup that was restored, or what was found; it is written into the log
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }
 
 impl AcceptArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = AcceptAuditRequest {
             reason: self.reason,
         };

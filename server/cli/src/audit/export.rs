@@ -9,21 +9,21 @@ use clap::Args;
 use data_encoding::HEXLOWER;
 use portcullis_proto::admin::v1::audit_record::Record;
 use portcullis_proto::admin::v1::{AuditHead, AuditRecord, ExportAuditRequest};
+use portcullis_proto::grpc::Messages;
 use serde_json::json;
-use tonic::Streaming;
 
 use super::line;
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ExportArgs {
+pub(crate) struct ExportArgs {
     /// The file to make, which must not be there yet
     file: PathBuf,
 }
 
 impl ExportArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let failed = |action, source| CliError::File {
             action,
             path: self.file.clone(),
@@ -62,7 +62,7 @@ impl ExportArgs {
 
 async fn write_all(
     file: File,
-    mut records: Streaming<AuditRecord>,
+    mut records: Messages<AuditRecord>,
     failed: impl Fn(io::Error) -> CliError,
 ) -> Result<AuditHead, CliError> {
     let mut out = BufWriter::new(file);

@@ -5,15 +5,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use portcullis_proto::admin::v1::ListAuditRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::AuditList;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::AuditList;
 
 /// Entries asked for at once.
 const PAGE: u32 = 1_000;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ListArgs {
+pub(crate) struct ListArgs {
     /// Not earlier: a time like 2026-11-22T08:00:00Z, or how long ago, like 2h
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<SystemTime>,
@@ -44,7 +44,7 @@ pub(in crate::admin_cli) struct ListArgs {
 }
 
 impl ListArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut client = context.audit().await?;
         let mut request = ListAuditRequest {
             since_unix_ms: self.since.map_or(0, unix_ms),

@@ -13,14 +13,14 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::line;
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 /// Lines on their way to the server.
 const AHEAD: usize = 256;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct VerifyArgs {
+pub(crate) struct VerifyArgs {
     /// A head known from elsewhere, as the server's log tells it: the log has to pass through it
     #[arg(long, value_name = "COUNT:MAC", value_parser = known)]
     head: Vec<KnownAuditHead>,
@@ -30,7 +30,7 @@ pub(in crate::admin_cli) struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut client = context.audit().await?;
         let report = match &self.file {
             None => {

@@ -3,13 +3,13 @@
 use clap::Args;
 use portcullis_proto::admin::v1::AddGatewayRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 use super::token::TokenOutput;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct AddArgs {
+pub(crate) struct AddArgs {
     /// 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit
     name: String,
     #[command(flatten)]
@@ -37,7 +37,7 @@ struct WayArgs {
 }
 
 impl AddArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let sink = self.output.prepare()?;
         let answer = context
             .gateways()

@@ -6,18 +6,18 @@ use clap::Args;
 use portcullis_proto::admin::v1::PingGatewayRequest;
 use serde_json::json;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::text::printable;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::text::printable;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct PingArgs {
+pub(crate) struct PingArgs {
     /// The gateway's name
     name: String,
 }
 
 impl PingArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let answer = context
             .gateways()
             .await?

@@ -3,13 +3,13 @@
 use clap::Args;
 use portcullis_proto::admin::v1::RestoreGatewayRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 use super::token::TokenOutput;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct RestoreArgs {
+pub(crate) struct RestoreArgs {
     /// The gateway's name
     name: String,
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub(in crate::admin_cli) struct RestoreArgs {
 }
 
 impl RestoreArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let sink = self.output.prepare()?;
         let answer = context
             .gateways()

@@ -3,17 +3,17 @@
 use clap::Args;
 use portcullis_proto::admin::v1::RevokeGatewayRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct RevokeArgs {
+pub(crate) struct RevokeArgs {
     /// The gateway's name
     name: String,
 }
 
 impl RevokeArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let gateway = context
             .gateways()
             .await?

@@ -3,11 +3,11 @@
 use clap::Args;
 use portcullis_proto::admin::v1::SetGatewayRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct SetArgs {
+pub(crate) struct SetArgs {
     /// The gateway's name
     name: String,
     #[command(flatten)]
@@ -32,7 +32,7 @@ struct ChangeArgs {
 }
 
 impl SetArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let gateway = context
             .gateways()
             .await?

@@ -11,13 +11,13 @@ use portcullis_proto::admin::v1::{EnrolmentToken, Gateway, NewTokenRequest};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::gateway_json;
-use crate::admin_cli::view::text::{printable, rfc3339, time_and_age};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::gateway_json;
+use crate::view::text::{printable, rfc3339, time_and_age};
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct TokenArgs {
+pub(crate) struct TokenArgs {
     /// The gateway's name
     name: String,
     /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host
@@ -28,7 +28,7 @@ pub(in crate::admin_cli) struct TokenArgs {
 }
 
 impl TokenArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let sink = self.output.prepare()?;
         let answer = context
             .gateways()

@@ -9,8 +9,8 @@ use portcullis_proto::gateway::v1::{Attribute, ValueType};
 use zeroize::Zeroizing;
 
 use super::row::{Lines, Row, RowError, Rows};
-use crate::admin_cli::input::assignment::TypedName;
-use crate::admin_cli::input::typing::Typing;
+use crate::input::assignment::TypedName;
+use crate::input::typing::Typing;
 
 /// Between the values of an attribute that has several.
 const VALUE_SEPARATOR: char = ';';

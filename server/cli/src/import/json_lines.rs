@@ -5,8 +5,8 @@ use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use super::row::{Lines, Row, RowError, Rows};
-use crate::admin_cli::input::assignment::TypedName;
-use crate::admin_cli::input::typing::{Typing, wrong_type};
+use crate::input::assignment::TypedName;
+use crate::input::typing::{Typing, wrong_type};
 
 /// The rows of a JSON Lines file.
 pub(super) struct JsonRows<'a> {

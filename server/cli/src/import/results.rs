@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::admin_cli::error::CliError;
+use crate::error::CliError;
 
 /// What came of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use super::results::{Earlier, LineResult, LineStatus, Results};
 use super::row::{Row, RowError, Rows};
 use super::summary::Summary;
 use super::worker::{MAX_JOBS, Task, Worked, Worker};
-use crate::admin_cli::error::CliError;
+use crate::error::CliError;
 
 /// Rows in a row that find the resource out of reach before the rest is spared the attempt.
 const MAX_UNAVAILABLE: u32 = 10;

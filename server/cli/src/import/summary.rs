@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::results::LineStatus;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::View;
-use crate::admin_cli::view::table::facts;
+use crate::error::CliError;
+use crate::view::View;
+use crate::view::table::facts;
 
 /// Counts of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

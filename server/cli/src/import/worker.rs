@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::results::{LineResult, LineStatus};
 use super::row::Row;
-use crate::admin_cli::call::{Answer, CallArgs, Caller};
-use crate::admin_cli::error::{CliError, failure_word};
+use crate::call::{Answer, CallArgs, Caller};
+use crate::error::{CliError, failure_word};
 
 /// Calls at once, at most: as many as a gateway carries out at once by default.
 pub(super) const MAX_JOBS: u16 = 64;

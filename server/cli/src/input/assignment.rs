@@ -8,7 +8,7 @@ use portcullis_proto::gateway::v1::ValueType;
 
 /// Why a text is no assignment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::admin_cli) enum AssignmentError {
+pub(crate) enum AssignmentError {
     #[error("there is no `=`: give NAME=VALUE")]
     NoEquals,
     #[error("there is no name before the `=`: give NAME=VALUE")]
@@ -21,9 +21,9 @@ pub(in crate::admin_cli) enum AssignmentError {
 
 /// An attribute's name, with or without a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::admin_cli) struct TypedName {
-    pub(in crate::admin_cli) name: String,
-    pub(in crate::admin_cli) value_type: Option<ValueType>,
+pub(crate) struct TypedName {
+    pub(crate) name: String,
+    pub(crate) value_type: Option<ValueType>,
 }
 
 impl FromStr for TypedName {
@@ -46,9 +46,9 @@ impl FromStr for TypedName {
 
 /// One value for one attribute; repeated for one with several.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::admin_cli) struct Assignment {
-    pub(in crate::admin_cli) to: TypedName,
-    pub(in crate::admin_cli) text: String,
+pub(crate) struct Assignment {
+    pub(crate) to: TypedName,
+    pub(crate) text: String,
 }
 
 impl FromStr for Assignment {
@@ -65,9 +65,9 @@ impl FromStr for Assignment {
 
 /// `NAME=VALUE` without types: a resource's setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::admin_cli) struct Setting {
-    pub(in crate::admin_cli) name: String,
-    pub(in crate::admin_cli) value: String,
+pub(crate) struct Setting {
+    pub(crate) name: String,
+    pub(crate) value: String,
 }
 
 impl FromStr for Setting {
@@ -87,9 +87,9 @@ impl FromStr for Setting {
 
 /// `NAME=FILE`: a secret attribute, and where its value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::admin_cli) struct SecretFile {
-    pub(in crate::admin_cli) name: String,
-    pub(in crate::admin_cli) path: PathBuf,
+pub(crate) struct SecretFile {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
 }
 
 impl FromStr for SecretFile {

@@ -2,10 +2,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::admin_cli::error::CliError;
+use crate::error::CliError;
 
 /// Shows `warning`, and goes on where `word` is typed. `flag` is what scripts give in its place.
-pub(in crate::admin_cli) fn confirm(warning: &str, word: &str, flag: &str) -> Result<(), CliError> {
+pub(crate) fn confirm(warning: &str, word: &str, flag: &str) -> Result<(), CliError> {
     let input = io::stdin();
     if !input.is_terminal() {
         return Err(CliError::usage(format!("{warning} Confirm with {flag}.")));

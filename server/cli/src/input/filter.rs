@@ -15,10 +15,10 @@ use portcullis_proto::gateway::v1::{
 
 use super::assignment::TypedName;
 use super::typing::{Typing, convert, wrong_type};
-use crate::admin_cli::error::CliError;
+use crate::error::CliError;
 
 /// The text shown in `--help`.
-pub(in crate::admin_cli) const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Conditions, joined by `and`, `or`, `not` and parentheses, such as: 'shell=/bin/bash and uid>=1000'
   NAME = VALUE      equal               NAME != VALUE    not equal, or absent
   NAME ^= VALUE     begins with         NAME $= VALUE    ends with
@@ -30,7 +30,7 @@ const MAX_DEPTH: usize = 32;
 const MAX_LEN: usize = 16_384;
 
 /// Parses an expression; values get the types that the schema gives them.
-pub(in crate::admin_cli) fn parse(text: &str, typing: &Typing) -> Result<Filter, CliError> {
+pub(crate) fn parse(text: &str, typing: &Typing) -> Result<Filter, CliError> {
     if text.len() > MAX_LEN {
         return Err(CliError::usage("--where is longer than 16384 bytes"));
     }
@@ -47,7 +47,7 @@ pub(in crate::admin_cli) fn parse(text: &str, typing: &Typing) -> Result<Filter,
 }
 
 /// All of these at once.
-pub(in crate::admin_cli) fn all(filters: Vec<Filter>) -> Filter {
+pub(crate) fn all(filters: Vec<Filter>) -> Filter {
     join(filters, Kind::All)
 }
 
@@ -277,7 +277,7 @@ fn join(mut parts: Vec<Filter>, kind: fn(FilterList) -> Kind) -> Filter {
 mod tests {
     use super::super::typing::tests::typing;
     use super::*;
-    use crate::admin_cli::view::value::value_text;
+    use crate::view::value::value_text;
 
     /// The tree, written out so that it can be read.
     fn tree(filter: &Filter) -> String {

@@ -1,47 +1,46 @@
-//! Passphrases and secrets of the server: from a prompt or a file; never from an argument.
+//! Passphrases and secrets of the server: from a prompt or a file; never from an argument. The server says what is wrong
+//! with one.
 
 use std::path::Path;
 
-use portcullis_proto::gateway::v1::Secret as SecretMessage;
+use portcullis_host::private_files::{check_private, read_bounded};
+use portcullis_proto::gateway::v1::Secret;
+use zeroize::Zeroizing;
 
-use crate::admin_cli::error::CliError;
-use crate::keys::protection::{ProtectionError, Secret, files};
+use crate::error::CliError;
+
+/// Bytes of a line that is longer than any secret.
+const LONGEST: usize = 2048;
 
 /// The one line of a file that nobody else may read.
-pub(in crate::admin_cli) fn from_file(path: &Path) -> Result<SecretMessage, CliError> {
-    files::read_private(path)
-        .map(message)
-        .map_err(|error| refused(&error))
+pub(crate) fn from_file(path: &Path) -> Result<Secret, CliError> {
+    let line = read_bounded(path, LONGEST).map_err(|source| CliError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    check_private(path).map_err(|error| CliError::usage(error.to_string()))?;
+    Ok(Secret::plain(line.to_vec()))
 }
 
 /// Asked for once.
-pub(in crate::admin_cli) fn known(what: &str) -> Result<SecretMessage, CliError> {
-    ask(&format!("{what}: ")).map(message)
+pub(crate) fn known(what: &str) -> Result<Secret, CliError> {
+    let line = ask(&format!("{what}: "))?;
+    Ok(Secret::plain(line.as_bytes().to_vec()))
 }
 
 /// Asked for twice.
-pub(in crate::admin_cli) fn new(what: &str) -> Result<SecretMessage, CliError> {
+pub(crate) fn new(what: &str) -> Result<Secret, CliError> {
     let first = ask(&format!("{what}: "))?;
     if ask("The same again: ")? == first {
-        Ok(message(first))
+        Ok(Secret::plain(first.as_bytes().to_vec()))
     } else {
         Err(CliError::usage("the two differ: nothing has changed"))
     }
 }
 
-fn ask(text: &str) -> Result<Secret, CliError> {
-    files::prompt(text).map_err(|error| match error {
-        ProtectionError::Prompt(_) => {
-            CliError::usage("there is no terminal to ask at: name a file that holds it")
-        }
-        other => refused(&other),
-    })
-}
-
-fn message(secret: Secret) -> SecretMessage {
-    SecretMessage::plain(secret.expose().to_vec())
-}
-
-fn refused(error: &ProtectionError) -> CliError {
-    CliError::usage(error.to_string())
+fn ask(text: &str) -> Result<Zeroizing<String>, CliError> {
+    rpassword::prompt_password(text)
+        .map(Zeroizing::new)
+        .map_err(|_| CliError::usage("there is no terminal to ask at: name a file that holds it"))
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use portcullis_proto::gateway::v1::Secret;
 use zeroize::Zeroizing;
 
-use crate::admin_cli::error::CliError;
+use crate::error::CliError;
 
 /// Longer than any password that a resource takes, in bytes.
 const MAX_LEN: u64 = 4_096;
@@ -16,7 +16,7 @@ const MAX_LEN: u64 = 4_096;
 /// Where a password comes from.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-pub(in crate::admin_cli) struct PasswordSource {
+pub(crate) struct PasswordSource {
     /// Read the password from standard input: its one line
     #[arg(long)]
     password_stdin: bool,
@@ -27,12 +27,12 @@ pub(in crate::admin_cli) struct PasswordSource {
 
 impl PasswordSource {
     /// Whether any was named.
-    pub(in crate::admin_cli) fn given(&self) -> bool {
+    pub(crate) fn given(&self) -> bool {
         self.password_stdin || self.password_file.is_some()
     }
 
     /// A new password: asked for twice where neither pipe nor file is named.
-    pub(in crate::admin_cli) fn new_password(&self) -> Result<Secret, CliError> {
+    pub(crate) fn new_password(&self) -> Result<Secret, CliError> {
         if let Some(secret) = self.read_named()? {
             return Ok(secret);
         }
@@ -47,7 +47,7 @@ impl PasswordSource {
     }
 
     /// A password that is already set: asked for once where neither pipe nor file is named.
-    pub(in crate::admin_cli) fn known_password(&self) -> Result<Secret, CliError> {
+    pub(crate) fn known_password(&self) -> Result<Secret, CliError> {
         if let Some(secret) = self.read_named()? {
             return Ok(secret);
         }
@@ -74,7 +74,7 @@ impl PasswordSource {
 /// Where an answer comes from.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-pub(in crate::admin_cli) struct AnswerSource {
+pub(crate) struct AnswerSource {
     /// Read the answer from standard input: its one line
     #[arg(long)]
     answer_stdin: bool,
@@ -85,7 +85,7 @@ pub(in crate::admin_cli) struct AnswerSource {
 
 impl AnswerSource {
     /// An answer: asked for, unseen, where neither pipe nor file is named.
-    pub(in crate::admin_cli) fn answer(&self) -> Result<Secret, CliError> {
+    pub(crate) fn answer(&self) -> Result<Secret, CliError> {
         if self.answer_stdin {
             let mut input = io::stdin().lock();
             return read_line(&mut input, "answer").map_err(CliError::Input)?;
@@ -101,12 +101,12 @@ impl AnswerSource {
 }
 
 /// The one line of a file, as a secret.
-pub(in crate::admin_cli) fn read_secret_file(path: &Path) -> Result<Secret, CliError> {
+pub(crate) fn read_secret_file(path: &Path) -> Result<Secret, CliError> {
     read_file(path, "password")
 }
 
 /// A new secret of this name: asked for twice.
-pub(in crate::admin_cli) fn ask_secret(name: &str) -> Result<Secret, CliError> {
+pub(crate) fn ask_secret(name: &str) -> Result<Secret, CliError> {
     let first = ask(&format!("{name}: "))?;
     let second = ask("The same again: ")?;
     if *first != *second {

@@ -9,14 +9,14 @@ use portcullis_proto::gateway::v1::{
 
 use super::assignment::{Assignment, SecretFile, TypedName};
 use super::password::read_secret_file;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::object::class_word;
-use crate::admin_cli::view::schema::type_word;
-use crate::admin_cli::view::text::printable;
+use crate::error::CliError;
+use crate::view::object::class_word;
+use crate::view::schema::type_word;
+use crate::view::text::printable;
 
 /// Why a text is no value of an attribute. The text is not repeated: it may stand in a file with passwords.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::admin_cli) enum ValueError {
+pub(crate) enum ValueError {
     #[error("the resource has no attribute `{name}` for {class}s; it has {known}")]
     UnknownAttribute {
         name: String,
@@ -42,14 +42,14 @@ impl From<ValueError> for CliError {
 
 /// What is known of the attributes of one class.
 #[derive(Clone, Debug, Default)]
-pub(in crate::admin_cli) struct Typing {
+pub(crate) struct Typing {
     class: ObjectClass,
     attributes: HashMap<String, AttributeSchema>,
 }
 
 impl Typing {
     /// By the resource's schema. A class whose attributes are not declared takes any, as text.
-    pub(in crate::admin_cli) fn new(class: ObjectClass, schema: Option<Schema>) -> Self {
+    pub(crate) fn new(class: ObjectClass, schema: Option<Schema>) -> Self {
         let attributes = schema
             .into_iter()
             .flat_map(|schema| schema.classes)
@@ -61,7 +61,7 @@ impl Typing {
     }
 
     /// The type of an attribute: as given, or as the schema says.
-    pub(in crate::admin_cli) fn type_of(&self, of: &TypedName) -> Result<ValueType, ValueError> {
+    pub(crate) fn type_of(&self, of: &TypedName) -> Result<ValueType, ValueError> {
         if let Some(given) = of.value_type {
             return Ok(given);
         }
@@ -73,16 +73,12 @@ impl Typing {
     }
 
     /// Whether the schema lets an attribute have several values; `None` where it does not say.
-    pub(in crate::admin_cli) fn multi_valued(&self, name: &str) -> Option<bool> {
+    pub(crate) fn multi_valued(&self, name: &str) -> Option<bool> {
         self.attributes.get(name).map(|a| a.multi_valued)
     }
 
     /// One value.
-    pub(in crate::admin_cli) fn value(
-        &self,
-        of: &TypedName,
-        text: &str,
-    ) -> Result<Value, ValueError> {
+    pub(crate) fn value(&self, of: &TypedName, text: &str) -> Result<Value, ValueError> {
         let value_type = self.type_of(of)?;
         if value_type == ValueType::Secret {
             return Err(ValueError::Secret {
@@ -94,7 +90,7 @@ impl Typing {
     }
 
     /// Gathers repeated assignments into attributes, in the order in which they were first named.
-    pub(in crate::admin_cli) fn attributes(
+    pub(crate) fn attributes(
         &self,
         assignments: &[Assignment],
     ) -> Result<Vec<Attribute>, ValueError> {
@@ -116,10 +112,7 @@ impl Typing {
     }
 
     /// Refuses several values where the schema allows one.
-    pub(in crate::admin_cli) fn check_count(
-        &self,
-        attribute: &Attribute,
-    ) -> Result<(), ValueError> {
+    pub(crate) fn check_count(&self, attribute: &Attribute) -> Result<(), ValueError> {
         let count = attribute.values.len();
         if count > 1 && self.multi_valued(&attribute.name) == Some(false) {
             return Err(ValueError::SingleValued {
@@ -142,9 +135,7 @@ impl Typing {
 }
 
 /// Secret attributes, each read from its file.
-pub(in crate::admin_cli) fn secret_attributes(
-    files: &[SecretFile],
-) -> Result<Vec<Attribute>, CliError> {
+pub(crate) fn secret_attributes(files: &[SecretFile]) -> Result<Vec<Attribute>, CliError> {
     files
         .iter()
         .map(|file| {
@@ -159,7 +150,7 @@ pub(in crate::admin_cli) fn secret_attributes(
 }
 
 /// A value of this type for an attribute of this name was expected.
-pub(in crate::admin_cli) fn wrong_type(name: &str, value_type: ValueType) -> ValueError {
+pub(crate) fn wrong_type(name: &str, value_type: ValueType) -> ValueError {
     ValueError::WrongType {
         name: name.to_owned(),
         expected: match value_type {
@@ -174,7 +165,7 @@ pub(in crate::admin_cli) fn wrong_type(name: &str, value_type: ValueType) -> Val
 }
 
 /// The text as a value of this type; `None` where it is none.
-pub(in crate::admin_cli) fn convert(value_type: ValueType, text: &str) -> Option<Kind> {
+pub(crate) fn convert(value_type: ValueType, text: &str) -> Option<Kind> {
     Some(match value_type {
         ValueType::Text | ValueType::Unspecified => Kind::Text(text.to_owned()),
         ValueType::Integer => Kind::Integer(text.parse().ok()?),
@@ -190,11 +181,11 @@ pub(in crate::admin_cli) fn convert(value_type: ValueType, text: &str) -> Option
 }
 
 #[cfg(test)]
-pub(in crate::admin_cli) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A schema of accounts with one attribute of each kind that matters.
-    pub(in crate::admin_cli) fn typing() -> Typing {
+    pub(crate) fn typing() -> Typing {
         let attribute = |name: &str, value_type: ValueType, multi_valued| AttributeSchema {
             name: name.to_owned(),
             r#type: value_type.into(),

@@ -5,13 +5,13 @@ use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1::DeleteKeyRequest;
 use tonic::Code;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::confirm::confirm;
-use crate::admin_cli::view::DeleteView;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::confirm::confirm;
+use crate::view::DeleteView;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct DeleteArgs {
+pub(crate) struct DeleteArgs {
     /// The key's id
     id: KeyId,
     /// Only say what depends on it
@@ -26,7 +26,7 @@ pub(in crate::admin_cli) struct DeleteArgs {
 }
 
 impl DeleteArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut keys = context.keys().await?;
         let request = DeleteKeyRequest {
             key_id: self.id.to_string(),

@@ -8,14 +8,14 @@ use portcullis_proto::admin::v1::ExportKeysRequest;
 use zeroize::Zeroizing;
 
 use super::kdf::Kdf;
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::passphrase;
-use crate::admin_cli::view::ExportView;
-use crate::serve::permissions::{create_private_file, sync_dir};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::passphrase;
+use crate::view::ExportView;
+use portcullis_host::private_files::{create_private_file, sync_dir};
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ExportArgs {
+pub(crate) struct ExportArgs {
     /// The file to write: a new one, readable by you alone
     file: PathBuf,
     /// Export this key only; may be given several times
@@ -44,7 +44,7 @@ enum Purpose {
 }
 
 impl ExportArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut keys = context.keys().await?;
         // Looked at before a passphrase is typed; that it is new is made sure of when it is written.
         if self.file.symlink_metadata().is_ok() {

@@ -4,12 +4,12 @@ use clap::Args;
 use portcullis_proto::admin::v1::GenerateServerKeyRequest;
 
 use super::kind::{self, Kind};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::KeyList;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::KeyList;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct GenerateServerArgs {
+pub(crate) struct GenerateServerArgs {
     /// The kind of the new key; that of the current one where none is given
     #[arg(long, value_enum)]
     kind: Option<Kind>,
@@ -19,7 +19,7 @@ pub(in crate::admin_cli) struct GenerateServerArgs {
 }
 
 impl GenerateServerArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = GenerateServerKeyRequest {
             kind: kind::wire(self.kind).into(),
             set_current: self.set_current,

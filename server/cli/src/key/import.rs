@@ -8,14 +8,14 @@ use clap::Args;
 use portcullis_proto::admin::v1::ImportKeysRequest;
 use zeroize::Zeroizing;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::passphrase;
-use crate::admin_cli::view::ImportView;
-use crate::keys::transfer::{ExportFile, MAX_FILE_LEN};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::passphrase;
+use crate::view::ImportView;
+use portcullis_common::crypto::export::{ExportFile, MAX_FILE_LEN};
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// The export
     file: PathBuf,
     /// Take the passphrase from this file, in place of asking for it
@@ -27,7 +27,7 @@ pub(in crate::admin_cli) struct ImportArgs {
 }
 
 impl ImportArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut keys = context.keys().await?;
         let mut content = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN + 1));
         File::open(&self.file)

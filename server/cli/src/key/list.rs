@@ -3,15 +3,15 @@
 use clap::Args;
 use portcullis_proto::admin::v1::ListKeysRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::{KeyList, protection_warning};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::{KeyList, protection_warning};
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ListArgs {}
+pub(crate) struct ListArgs {}
 
 impl ListArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let answer = context
             .keys()
             .await?

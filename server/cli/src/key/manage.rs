@@ -4,12 +4,12 @@ use clap::Args;
 use portcullis_proto::admin::v1::ManageKeysRequest;
 
 use super::kind::{self, Kind};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::task::follow::{Where, started};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::task::follow::{Where, started};
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ManageArgs {
+pub(crate) struct ManageArgs {
     /// Make a new server key, and encrypt what is stored from now on under it
     #[arg(long)]
     server_key: bool,
@@ -39,7 +39,7 @@ pub(in crate::admin_cli) struct ManageArgs {
 }
 
 impl ManageArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let chosen = self.server_key
             || self.re_encrypt
             || self.gateway_key

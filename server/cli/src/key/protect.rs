@@ -6,13 +6,13 @@ use clap::{Args, ValueEnum};
 use portcullis_proto::admin::v1::ProtectRequest;
 
 use super::kdf::Kdf;
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::{confirm::confirm, passphrase};
-use crate::admin_cli::view::ProtectView;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::{confirm::confirm, passphrase};
+use crate::view::ProtectView;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ProtectArgs {
+pub(crate) struct ProtectArgs {
     /// What is to protect the server keys
     #[arg(value_enum)]
     protection: Protection,
@@ -39,7 +39,7 @@ enum Protection {
 }
 
 impl ProtectArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let public_default = self.protection == Protection::Default;
         if public_default && (self.secret_file.is_some() || self.prompt) {
             return Err(CliError::usage(

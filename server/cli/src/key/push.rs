@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 use portcullis_proto::admin::v1::{PushEnd, PushOptions, SyncProgress};
-use tonic::Streaming;
+use portcullis_proto::grpc::Messages;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::{SyncSummary, sync_line};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::{SyncSummary, sync_line};
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct PushArgs {
+pub(crate) struct PushArgs {
     /// Push to the gateways in this group only; repeat for several. One that reconnects by itself gets the key in any case
     #[arg(long = "group", value_name = "G")]
     pub(super) groups: Vec<String>,
@@ -46,7 +46,7 @@ impl PushArgs {
 /// Follows a push to its end, tells what happens as it happens, and prints the summary.
 pub(super) async fn follow(
     context: &Context,
-    mut stream: Streaming<SyncProgress>,
+    mut stream: Messages<SyncProgress>,
 ) -> Result<(), CliError> {
     let mut summary = SyncSummary::default();
     loop {

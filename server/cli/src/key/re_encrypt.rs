@@ -3,13 +3,12 @@
 use clap::Args;
 use portcullis_proto::admin::v1::ReEncryptRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::task::follow::{Where, started};
-use crate::tasks::ReEncrypt;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::task::follow::{Where, started};
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ReEncryptArgs {
+pub(crate) struct ReEncryptArgs {
     /// Only values of this type; repeat it for several. All where none is given, but not `server-key`: that wraps the server
     /// keys themselves anew, under a fresh storage secret that the same secret opens
     #[arg(long = "type", value_name = "TYPE")]
@@ -22,12 +21,9 @@ pub(in crate::admin_cli) struct ReEncryptArgs {
 }
 
 impl ReEncryptArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
-        // A wrong name is said before anything is connected.
-        let job =
-            ReEncrypt::named(self.types).map_err(|error| CliError::usage(error.to_string()))?;
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = ReEncryptRequest {
-            types: job.types,
+            types: self.types,
             dry_run: self.dry_run,
         };
         let answer = context.keys().await?.re_encrypt(request).await?;

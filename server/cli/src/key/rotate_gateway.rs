@@ -6,8 +6,8 @@ use clap::Args;
 use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1::{ListKeysRequest, RotateGatewayRequest};
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 use super::kind::{self, Kind};
 use super::push::{PushArgs, follow};
@@ -16,7 +16,7 @@ use super::push::{PushArgs, follow};
 const CONFIRMATION: &str = "compromised";
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct RotateGatewayArgs {
+pub(crate) struct RotateGatewayArgs {
     /// The kind of the new key; that of the current one where none is given
     #[arg(long, value_enum)]
     kind: Option<Kind>,
@@ -39,7 +39,7 @@ pub(in crate::admin_cli) struct RotateGatewayArgs {
 }
 
 impl RotateGatewayArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let wait_ms = self.push.wait_ms()?;
         let mut keys = context.keys().await?;
         if self.compromised && !self.yes {

@@ -4,18 +4,18 @@ use clap::Args;
 use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1::SetCurrentKeyRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::KeyList;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::KeyList;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct SetCurrentArgs {
+pub(crate) struct SetCurrentArgs {
     /// The server key, as `portcullis key list` shows it
     id: KeyId,
 }
 
 impl SetCurrentArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = SetCurrentKeyRequest {
             key_id: self.id.to_string(),
         };

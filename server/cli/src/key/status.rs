@@ -3,19 +3,19 @@
 use clap::Args;
 use portcullis_proto::admin::v1::KeyStatusRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::KeyStatus;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::KeyStatus;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// List every gateway too: the key it proved last, those sent to it and not proved since
     #[arg(long)]
     gateways: bool,
 }
 
 impl StatusArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = KeyStatusRequest {
             gateways: self.gateways,
         };

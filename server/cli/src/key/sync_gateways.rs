@@ -3,14 +3,14 @@
 use clap::Args;
 use portcullis_proto::admin::v1::SyncGatewaysRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::task::follow::{Where, started};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::task::follow::{Where, started};
 
 use super::push::{PushArgs, follow};
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct SyncGatewaysArgs {
+pub(crate) struct SyncGatewaysArgs {
     #[command(flatten)]
     push: PushArgs,
     /// Push as a task, and print its number at once
@@ -19,7 +19,7 @@ pub(in crate::admin_cli) struct SyncGatewaysArgs {
 }
 
 impl SyncGatewaysArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = SyncGatewaysRequest {
             wait_ms: self.push.wait_ms()?,
             push: Some(self.push.options()),

@@ -4,16 +4,16 @@ use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{Authenticate, ObjectClass};
 
-use crate::admin_cli::call::{CallArgs, Caller};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::password::PasswordSource;
-use crate::admin_cli::view::object::class_word;
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::password::PasswordSource;
+use crate::view::object::class_word;
 
 use super::target::TargetArgs;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct AuthenticateArgs {
+pub(crate) struct AuthenticateArgs {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -23,11 +23,7 @@ pub(in crate::admin_cli) struct AuthenticateArgs {
 }
 
 impl AuthenticateArgs {
-    pub(in crate::admin_cli) async fn run(
-        self,
-        context: &Context,
-        class: ObjectClass,
-    ) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let sentence = format!(
             "the password is that of {} {}",
             class_word(class),

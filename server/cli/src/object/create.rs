@@ -4,12 +4,12 @@ use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{Attribute, Create, ObjectClass};
 
-use crate::admin_cli::call::{CallArgs, Caller};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::assignment::{Assignment, SecretFile};
-use crate::admin_cli::input::password::PasswordSource;
-use crate::admin_cli::input::typing::{Typing, secret_attributes};
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::assignment::{Assignment, SecretFile};
+use crate::input::password::PasswordSource;
+use crate::input::typing::{Typing, secret_attributes};
 
 #[derive(Debug, Args)]
 struct ObjectArgs {
@@ -28,7 +28,7 @@ struct ObjectArgs {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct CreateAccountArgs {
+pub(crate) struct CreateAccountArgs {
     #[command(flatten)]
     object: ObjectArgs,
     /// Ask for its first password at the terminal; without any password it cannot log in by one
@@ -45,13 +45,13 @@ pub(in crate::admin_cli) struct CreateAccountArgs {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct CreateGroupArgs {
+pub(crate) struct CreateGroupArgs {
     #[command(flatten)]
     object: ObjectArgs,
 }
 
 impl CreateAccountArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut caller = Caller::new(context, self.object.resource.clone()).await?;
         let attributes = self
             .object
@@ -77,7 +77,7 @@ impl CreateAccountArgs {
 }
 
 impl CreateGroupArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut caller = Caller::new(context, self.object.resource.clone()).await?;
         let attributes = self
             .object

@@ -4,15 +4,15 @@ use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{Disable, ObjectClass};
 
-use crate::admin_cli::call::{CallArgs, Caller};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::object::class_word;
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::object::class_word;
 
 use super::target::TargetArgs;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct DisableArgs {
+pub(crate) struct DisableArgs {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -20,11 +20,7 @@ pub(in crate::admin_cli) struct DisableArgs {
 }
 
 impl DisableArgs {
-    pub(in crate::admin_cli) async fn run(
-        self,
-        context: &Context,
-        class: ObjectClass,
-    ) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let verb = Verb::Disable(Disable {
             object: Some(self.target.reference(class)),
         });

@@ -4,14 +4,14 @@ use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{Get, ObjectClass};
 
-use crate::admin_cli::call::{CallArgs, Caller};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
 
 use super::target::TargetArgs;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct GetArgs {
+pub(crate) struct GetArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// Show this attribute; repeat it for several. All that the schema returns by default where none is given
@@ -22,11 +22,7 @@ pub(in crate::admin_cli) struct GetArgs {
 }
 
 impl GetArgs {
-    pub(in crate::admin_cli) async fn run(
-        self,
-        context: &Context,
-        class: ObjectClass,
-    ) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let verb = Verb::Get(Get {
             object: Some(self.target.reference(class)),
             attribute_names: self.attributes,

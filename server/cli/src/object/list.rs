@@ -3,14 +3,14 @@
 use clap::Args;
 use portcullis_proto::gateway::v1::ObjectClass;
 
-use crate::admin_cli::call::{CallArgs, Caller};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
 
 use super::search::{PageArgs, print_found};
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ListArgs {
+pub(crate) struct ListArgs {
     /// The resource
     resource: String,
     #[command(flatten)]
@@ -20,11 +20,7 @@ pub(in crate::admin_cli) struct ListArgs {
 }
 
 impl ListArgs {
-    pub(in crate::admin_cli) async fn run(
-        self,
-        context: &Context,
-        class: ObjectClass,
-    ) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let caller = Caller::new(context, self.resource).await?;
         print_found(context, caller, self.page.search(class, None), &self.call).await
     }

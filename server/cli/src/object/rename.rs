@@ -4,15 +4,15 @@ use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{ObjectClass, Rename};
 
-use crate::admin_cli::call::{CallArgs, Caller};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::object::class_word;
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::object::class_word;
 
 use super::target::TargetArgs;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct RenameArgs {
+pub(crate) struct RenameArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// Its new name
@@ -23,11 +23,7 @@ pub(in crate::admin_cli) struct RenameArgs {
 }
 
 impl RenameArgs {
-    pub(in crate::admin_cli) async fn run(
-        self,
-        context: &Context,
-        class: ObjectClass,
-    ) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let sentence = format!("{} {} is now {}", class_word(class), self.target, self.to);
         let verb = Verb::Rename(Rename {
             object: Some(self.target.reference(class)),

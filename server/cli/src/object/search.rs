@@ -5,16 +5,16 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{Filter, Object, ObjectClass, Search, SearchEnd};
 
-use crate::admin_cli::call::{CallArgs, Caller, random_call_id};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::filter;
-use crate::admin_cli::view::View;
-use crate::admin_cli::view::object::{class_word, object_table};
+use crate::call::{CallArgs, Caller, random_call_id};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::filter;
+use crate::view::View;
+use crate::view::object::{class_word, object_table};
 
 #[derive(Debug, Args)]
 #[command(after_help = filter::HELP)]
-pub(in crate::admin_cli) struct SearchArgs {
+pub(crate) struct SearchArgs {
     /// The resource
     resource: String,
     /// The condition, see below; given several times, all of them must be met
@@ -49,11 +49,7 @@ impl PageArgs {
 }
 
 impl SearchArgs {
-    pub(in crate::admin_cli) async fn run(
-        self,
-        context: &Context,
-        class: ObjectClass,
-    ) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let mut caller = Caller::new(context, self.resource).await?;
         let typing = caller.typing(class, &self.call).await?;
         let filters = self

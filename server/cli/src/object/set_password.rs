@@ -4,16 +4,16 @@ use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{ObjectClass, SetPassword};
 
-use crate::admin_cli::call::{CallArgs, Caller};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::password::PasswordSource;
-use crate::admin_cli::view::object::class_word;
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::password::PasswordSource;
+use crate::view::object::class_word;
 
 use super::target::TargetArgs;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct SetPasswordArgs {
+pub(crate) struct SetPasswordArgs {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -26,11 +26,7 @@ pub(in crate::admin_cli) struct SetPasswordArgs {
 }
 
 impl SetPasswordArgs {
-    pub(in crate::admin_cli) async fn run(
-        self,
-        context: &Context,
-        class: ObjectClass,
-    ) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let sentence = format!("{} {} has a new password", class_word(class), self.target);
         let object = Some(self.target.reference(class));
         // Connected before the prompt: nobody types a password for a server that is not there.

@@ -8,17 +8,17 @@ use portcullis_proto::gateway::v1::{
     Attribute, Modification, ModificationOperation, ObjectClass, Update,
 };
 
-use crate::admin_cli::call::{CallArgs, Caller};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::assignment::{Assignment, SecretFile};
-use crate::admin_cli::input::typing::{Typing, secret_attributes};
-use crate::admin_cli::view::object::class_word;
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::assignment::{Assignment, SecretFile};
+use crate::input::typing::{Typing, secret_attributes};
+use crate::view::object::class_word;
 
 use super::target::TargetArgs;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct UpdateArgs {
+pub(crate) struct UpdateArgs {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -48,11 +48,7 @@ struct ChangeArgs {
 }
 
 impl UpdateArgs {
-    pub(in crate::admin_cli) async fn run(
-        self,
-        context: &Context,
-        class: ObjectClass,
-    ) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let sentence = format!("{} {} is updated", class_word(class), self.target);
         let object = Some(self.target.reference(class));
         self.changes.check()?;

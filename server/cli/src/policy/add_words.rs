@@ -8,21 +8,21 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portcullis_proto::admin::v1::AddWordsRequest;
 use serde_json::json;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 /// Words in one request: a second or two of work for the server.
 const AT_A_TIME: usize = 256;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct AddWordsArgs {
+pub(crate) struct AddWordsArgs {
     /// A text file in UTF-8, with a word on each line. May be given again: words that are there already are left alone
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
 impl AddWordsArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let text = std::fs::read_to_string(&self.file).map_err(|source| CliError::File {
             action: "read",
             path: self.file.clone(),

@@ -4,12 +4,12 @@ use clap::Args;
 use portcullis_proto::admin::v1::CheckPolicyRequest;
 use serde_json::json;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::password::PasswordSource;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::password::PasswordSource;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// As if it were for this user: names and history count
     #[arg(long, value_name = "NAME", conflicts_with_all = ["resource", "account"])]
     user: Option<String>,
@@ -24,7 +24,7 @@ pub(in crate::admin_cli) struct CheckArgs {
 }
 
 impl CheckArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut client = context.policy().await?;
         let request = CheckPolicyRequest {
             password: Some(self.password.known_password()?),

@@ -3,14 +3,14 @@
 use clap::Args;
 use portcullis_proto::admin::v1::ClearWordsRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ClearWordsArgs {}
+pub(crate) struct ClearWordsArgs {}
 
 impl ClearWordsArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut client = context.policy().await?;
         let policy = client.clear_words(ClearWordsRequest {}).await?.into_inner();
         context.print(&policy)

@@ -3,17 +3,17 @@
 use clap::Args;
 use portcullis_proto::admin::v1::RemoveWordRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct RemoveWordArgs {
+pub(crate) struct RemoveWordArgs {
     /// The word, in any case
     word: String,
 }
 
 impl RemoveWordArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut client = context.policy().await?;
         let request = RemoveWordRequest { word: self.word };
         let policy = client.remove_word(request).await?.into_inner();

@@ -3,11 +3,11 @@
 use clap::Args;
 use portcullis_proto::admin::v1::SetPolicyRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct SetArgs {
+pub(crate) struct SetArgs {
     #[command(flatten)]
     rules: RuleArgs,
 }
@@ -48,7 +48,7 @@ struct RuleArgs {
 }
 
 impl SetArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let rules = self.rules;
         let request = SetPolicyRequest {
             min_length: rules.min_length,

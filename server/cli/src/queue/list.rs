@@ -3,19 +3,19 @@
 use clap::Args;
 use portcullis_proto::admin::v1::ListQueuedRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::QueuedCallList;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::QueuedCallList;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ListArgs {
+pub(crate) struct ListArgs {
     /// Those that have ended, too
     #[arg(long)]
     all: bool,
 }
 
 impl ListArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut client = context.calls().await?;
         let mut calls = Vec::new();
         let mut request = ListQueuedRequest {

@@ -3,18 +3,18 @@
 use clap::Args;
 use portcullis_proto::admin::v1::ShowQueuedRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ShowArgs {
+pub(crate) struct ShowArgs {
     /// The call's id
     #[arg(value_name = "ID")]
     call_id: String,
 }
 
 impl ShowArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = ShowQueuedRequest {
             call_id: self.call_id,
         };

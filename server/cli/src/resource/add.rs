@@ -3,14 +3,14 @@
 use clap::Args;
 use portcullis_proto::admin::v1::AddResourceRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::assignment::Setting;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::assignment::Setting;
 
 use super::settings;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct AddArgs {
+pub(crate) struct AddArgs {
     /// 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit
     name: String,
     /// The gateway that reaches it
@@ -25,7 +25,7 @@ pub(in crate::admin_cli) struct AddArgs {
 }
 
 impl AddArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = AddResourceRequest {
             name: self.name,
             gateway: self.gateway,

@@ -4,17 +4,17 @@ use clap::Args;
 use portcullis_proto::admin::v1::RemoveResourceRequest;
 use serde_json::json;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct RemoveArgs {
+pub(crate) struct RemoveArgs {
     /// The resource
     name: String,
 }
 
 impl RemoveArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let name = self.name;
         context
             .resources()

@@ -6,10 +6,10 @@ use clap::Args;
 use portcullis_proto::admin::v1::SetResourceRequest;
 use portcullis_proto::gateway::v1::SecretSetting;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::assignment::{SecretFile, Setting};
-use crate::admin_cli::input::password::{ask_secret, read_secret_file};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::assignment::{SecretFile, Setting};
+use crate::input::password::{ask_secret, read_secret_file};
 
 use super::settings;
 
@@ -17,7 +17,7 @@ use super::settings;
 const PASSWORD: &str = "password";
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct SetArgs {
+pub(crate) struct SetArgs {
     /// The resource
     name: String,
     #[command(flatten)]
@@ -54,7 +54,7 @@ struct ChangeArgs {
 }
 
 impl SetArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         // Connected before any prompt: nobody types a password for a server that is not there.
         let mut resources = context.resources().await?;
         let secret_settings = self.change.secrets()?;

@@ -4,12 +4,12 @@ use clap::Args;
 use portcullis_proto::gateway::v1::Test;
 use portcullis_proto::gateway::v1::call::Verb;
 
-use crate::admin_cli::call::{CallArgs, Caller};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct TestArgs {
+pub(crate) struct TestArgs {
     /// The resource
     name: String,
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub(in crate::admin_cli) struct TestArgs {
 }
 
 impl TestArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let sentence = format!("resource {} is ready to work", self.name);
         Caller::new(context, self.name)
             .await?

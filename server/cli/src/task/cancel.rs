@@ -3,17 +3,17 @@
 use clap::Args;
 use portcullis_proto::admin::v1::CancelTaskRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct CancelArgs {
+pub(crate) struct CancelArgs {
     /// The task's number
     id: u64,
 }
 
 impl CancelArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = CancelTaskRequest { id: self.id };
         let task = context.tasks().await?.cancel(request).await?;
         context.print(&task.into_inner())

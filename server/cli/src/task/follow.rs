@@ -5,13 +5,13 @@ use portcullis_proto::admin::v1::started_task::Kind;
 use portcullis_proto::admin::v1::{StartedTask, Task, TaskState, WatchTaskRequest};
 
 use super::progress::Progress;
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::StartedView;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::StartedView;
 
 /// Where a command waits for its task.
 #[derive(Clone, Copy, Debug, Args)]
-pub(in crate::admin_cli) struct Where {
+pub(crate) struct Where {
     /// Do not wait for the task to end: print its number at once
     #[arg(long)]
     background: bool,
@@ -19,13 +19,13 @@ pub(in crate::admin_cli) struct Where {
 
 impl Where {
     /// Nowhere.
-    pub(in crate::admin_cli) const fn background() -> Self {
+    pub(crate) const fn background() -> Self {
         Self { background: true }
     }
 }
 
 /// Prints what a command would do, or goes on with the task that it started.
-pub(in crate::admin_cli) async fn started(
+pub(crate) async fn started(
     context: &Context,
     started: StartedTask,
     place: &Where,
@@ -38,11 +38,7 @@ pub(in crate::admin_cli) async fn started(
 }
 
 /// Follows a task that was begun, or says how to.
-pub(in crate::admin_cli) async fn go_on(
-    context: &Context,
-    task: &Task,
-    place: &Where,
-) -> Result<(), CliError> {
+pub(crate) async fn go_on(context: &Context, task: &Task, place: &Where) -> Result<(), CliError> {
     if place.background {
         return context.print(&StartedView(task));
     }

@@ -3,15 +3,15 @@
 use clap::Args;
 use portcullis_proto::admin::v1::ListTasksRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::view::TaskList;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::TaskList;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ListArgs {}
+pub(crate) struct ListArgs {}
 
 impl ListArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let tasks = context.tasks().await?.list(ListTasksRequest {}).await?;
         context.print(&TaskList(tasks.into_inner().tasks))
     }

@@ -4,11 +4,11 @@ use clap::Args;
 use portcullis_proto::admin::v1::ResumeTaskRequest;
 
 use super::follow::{Where, go_on};
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct ResumeArgs {
+pub(crate) struct ResumeArgs {
     /// The task's number
     id: u64,
     #[command(flatten)]
@@ -16,7 +16,7 @@ pub(in crate::admin_cli) struct ResumeArgs {
 }
 
 impl ResumeArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = ResumeTaskRequest { id: self.id };
         let task = context.tasks().await?.resume(request).await?;
         go_on(context, &task.into_inner(), &self.place).await

@@ -3,14 +3,14 @@
 use clap::Args;
 use portcullis_proto::admin::v1::CheckAnswerRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::password::AnswerSource;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::password::AnswerSource;
 
 use super::print_match;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct CheckAnswerArgs {
+pub(crate) struct CheckAnswerArgs {
     /// The user
     name: String,
     /// The question
@@ -21,7 +21,7 @@ pub(in crate::admin_cli) struct CheckAnswerArgs {
 }
 
 impl CheckAnswerArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut users = context.users().await?;
         let request = CheckAnswerRequest {
             name: self.name.clone(),

@@ -3,14 +3,14 @@
 use clap::Args;
 use portcullis_proto::admin::v1::CheckUserPasswordRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::password::PasswordSource;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::password::PasswordSource;
 
 use super::print_match;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct CheckPasswordArgs {
+pub(crate) struct CheckPasswordArgs {
     /// The user
     name: String,
     #[command(flatten)]
@@ -18,7 +18,7 @@ pub(in crate::admin_cli) struct CheckPasswordArgs {
 }
 
 impl CheckPasswordArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut users = context.users().await?;
         let request = CheckUserPasswordRequest {
             name: self.name.clone(),

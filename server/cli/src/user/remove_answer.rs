@@ -3,11 +3,11 @@
 use clap::Args;
 use portcullis_proto::admin::v1::RemoveAnswerRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct RemoveAnswerArgs {
+pub(crate) struct RemoveAnswerArgs {
     /// The user
     name: String,
     /// The question
@@ -16,7 +16,7 @@ pub(in crate::admin_cli) struct RemoveAnswerArgs {
 }
 
 impl RemoveAnswerArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = RemoveAnswerRequest {
             name: self.name,
             question: self.question,

@@ -3,12 +3,12 @@
 use clap::Args;
 use portcullis_proto::admin::v1::SetAnswerRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::password::AnswerSource;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::password::AnswerSource;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct SetAnswerArgs {
+pub(crate) struct SetAnswerArgs {
     /// The user
     name: String,
     /// The question, as it will be asked
@@ -19,7 +19,7 @@ pub(in crate::admin_cli) struct SetAnswerArgs {
 }
 
 impl SetAnswerArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut users = context.users().await?;
         let request = SetAnswerRequest {
             name: self.name,

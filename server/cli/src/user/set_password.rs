@@ -3,12 +3,12 @@
 use clap::Args;
 use portcullis_proto::admin::v1::SetUserPasswordRequest;
 
-use crate::admin_cli::context::Context;
-use crate::admin_cli::error::CliError;
-use crate::admin_cli::input::password::PasswordSource;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::password::PasswordSource;
 
 #[derive(Debug, Args)]
-pub(in crate::admin_cli) struct SetPasswordArgs {
+pub(crate) struct SetPasswordArgs {
     /// The user
     name: String,
     #[command(flatten)]
@@ -16,7 +16,7 @@ pub(in crate::admin_cli) struct SetPasswordArgs {
 }
 
 impl SetPasswordArgs {
-    pub(in crate::admin_cli) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         // Connected before the prompt: nobody types a password for a server that is not there.
         let mut users = context.users().await?;
         let request = SetUserPasswordRequest {

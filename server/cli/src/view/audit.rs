@@ -11,7 +11,7 @@ use super::table::{facts, list};
 use super::text::rfc3339;
 
 /// Entries, newest first.
-pub(in crate::admin_cli) struct AuditList(pub(in crate::admin_cli) Vec<AuditEntry>);
+pub(crate) struct AuditList(pub(crate) Vec<AuditEntry>);
 
 impl View for AuditList {
     fn table(&self, _: SystemTime) -> String {

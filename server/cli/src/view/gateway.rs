@@ -10,7 +10,7 @@ use super::table::{facts, list};
 use super::text::{age, rfc3339, time_and_age};
 
 /// All gateways.
-pub(in crate::admin_cli) struct GatewayList(pub(in crate::admin_cli) Vec<Gateway>);
+pub(crate) struct GatewayList(pub(crate) Vec<Gateway>);
 
 impl View for GatewayList {
     fn table(&self, now: SystemTime) -> String {
@@ -96,7 +96,7 @@ impl View for Gateway {
     }
 }
 
-pub(in crate::admin_cli) fn gateway_json(gateway: &Gateway) -> Value {
+pub(crate) fn gateway_json(gateway: &Gateway) -> Value {
     let connectors: Vec<_> = gateway
         .connectors
         .iter()

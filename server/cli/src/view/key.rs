@@ -10,7 +10,7 @@ use super::table::list;
 use super::text::{age, rfc3339};
 
 /// All keys of the repository.
-pub(in crate::admin_cli) struct KeyList(pub(in crate::admin_cli) Vec<Key>);
+pub(crate) struct KeyList(pub(crate) Vec<Key>);
 
 impl View for KeyList {
     fn table(&self, now: SystemTime) -> String {

@@ -16,14 +16,14 @@ use super::table::{facts, list};
 use super::text::{printable, rfc3339};
 
 /// The warning that belongs to a repository without protection; `None`: it is protected.
-pub(in crate::admin_cli) fn protection_warning(protection: &Protection) -> Option<&'static str> {
+pub(crate) fn protection_warning(protection: &Protection) -> Option<&'static str> {
     (protection.scheme == "default").then_some(
         "warning: the server keys are NOT protected: whoever gets hold of the repository has everything; `portcullis key protect pbe` protects them",
     )
 }
 
 /// A change of the protection.
-pub(in crate::admin_cli) struct ProtectView(pub(in crate::admin_cli) ProtectResponse);
+pub(crate) struct ProtectView(pub(crate) ProtectResponse);
 
 impl View for ProtectView {
     fn table(&self, _: SystemTime) -> String {
@@ -81,10 +81,10 @@ impl View for ProtectView {
 }
 
 /// An export that was written.
-pub(in crate::admin_cli) struct ExportView {
-    pub(in crate::admin_cli) file: PathBuf,
-    pub(in crate::admin_cli) keys: Vec<ExportedKey>,
-    pub(in crate::admin_cli) unprotected: bool,
+pub(crate) struct ExportView {
+    pub(crate) file: PathBuf,
+    pub(crate) keys: Vec<ExportedKey>,
+    pub(crate) unprotected: bool,
 }
 
 impl View for ExportView {
@@ -116,10 +116,10 @@ impl View for ExportView {
 }
 
 /// An import, or what one would do.
-pub(in crate::admin_cli) struct ImportView {
-    pub(in crate::admin_cli) server_id: ServerId,
-    pub(in crate::admin_cli) answer: ImportKeysResponse,
-    pub(in crate::admin_cli) dry_run: bool,
+pub(crate) struct ImportView {
+    pub(crate) server_id: ServerId,
+    pub(crate) answer: ImportKeysResponse,
+    pub(crate) dry_run: bool,
 }
 
 impl View for ImportView {
@@ -182,15 +182,15 @@ impl View for ImportView {
 }
 
 /// A deletion, or what depends on the key.
-pub(in crate::admin_cli) struct DeleteView {
-    pub(in crate::admin_cli) id: KeyId,
-    pub(in crate::admin_cli) answer: DeleteKeyResponse,
-    pub(in crate::admin_cli) deleted: bool,
+pub(crate) struct DeleteView {
+    pub(crate) id: KeyId,
+    pub(crate) answer: DeleteKeyResponse,
+    pub(crate) deleted: bool,
 }
 
 impl DeleteView {
     /// In a sentence: what is lost with the key.
-    pub(in crate::admin_cli) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let values: u64 = self.answer.values.iter().map(|values| values.count).sum();
         format!(
             "{} key {}: {values} values and {} gateways depend on it; {} values of the repository do not open now, {} without it",

@@ -14,7 +14,7 @@ use super::table::list;
 use super::text::{age, rfc3339};
 
 /// Who holds which key.
-pub(in crate::admin_cli) struct KeyStatus(pub(in crate::admin_cli) KeyStatusResponse);
+pub(crate) struct KeyStatus(pub(crate) KeyStatusResponse);
 
 impl View for KeyStatus {
     fn table(&self, now: SystemTime) -> String {

@@ -39,7 +39,7 @@ impl View for Object {
 
 /// A table of objects. With `all`, every attribute that any of them has is a column; otherwise only those that fit on a
 /// line and say something that no column before them says, and a last line names the others.
-pub(in crate::admin_cli) fn object_table(objects: &[Object], all: bool) -> String {
+pub(crate) fn object_table(objects: &[Object], all: bool) -> String {
     let stateful = objects.iter().any(|object| object.enabled.is_some());
     let mut columns = vec![
         Column::new("name", objects, |object| object.name.clone()),
@@ -141,7 +141,7 @@ impl View for RunResult {
 }
 
 /// The class as the command spells it.
-pub(in crate::admin_cli) fn class_word(class: ObjectClass) -> &'static str {
+pub(crate) fn class_word(class: ObjectClass) -> &'static str {
     match class {
         ObjectClass::Account => "account",
         ObjectClass::Group => "group",

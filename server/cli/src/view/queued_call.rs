@@ -12,7 +12,7 @@ use super::table::{facts, list};
 use super::text::{age, rfc3339, time_and_age};
 
 /// Several queued calls.
-pub(in crate::admin_cli) struct QueuedCallList(pub(in crate::admin_cli) Vec<QueuedCall>);
+pub(crate) struct QueuedCallList(pub(crate) Vec<QueuedCall>);
 
 impl View for QueuedCallList {
     fn table(&self, now: SystemTime) -> String {

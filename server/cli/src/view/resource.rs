@@ -11,7 +11,7 @@ use super::table::{facts, list};
 use super::text::{rfc3339, time_and_age};
 
 /// All resources.
-pub(in crate::admin_cli) struct ResourceList(pub(in crate::admin_cli) Vec<Resource>);
+pub(crate) struct ResourceList(pub(crate) Vec<Resource>);
 
 impl View for ResourceList {
     fn table(&self, _: SystemTime) -> String {

@@ -44,7 +44,7 @@ impl View for Schema {
 }
 
 /// A value's type, as it is spelt in `NAME:TYPE=VALUE`.
-pub(in crate::admin_cli) fn type_word(value_type: ValueType) -> &'static str {
+pub(crate) fn type_word(value_type: ValueType) -> &'static str {
     match value_type {
         ValueType::Text | ValueType::Unspecified => "text",
         ValueType::Integer => "integer",

@@ -12,14 +12,14 @@ use super::text::{age, printable, rfc3339};
 
 /// The last that was heard of each gateway.
 #[derive(Debug, Default)]
-pub(in crate::admin_cli) struct SyncSummary {
+pub(crate) struct SyncSummary {
     last: SyncProgress,
     gateways: BTreeMap<String, SyncResult>,
 }
 
 impl SyncSummary {
     /// Takes in one message of the stream.
-    pub(in crate::admin_cli) fn take(&mut self, mut progress: SyncProgress) {
+    pub(crate) fn take(&mut self, mut progress: SyncProgress) {
         for result in std::mem::take(&mut progress.results) {
             self.gateways.insert(result.gateway.clone(), result);
         }
@@ -38,7 +38,7 @@ impl SyncSummary {
 }
 
 /// One line about one gateway, as it happens.
-pub(in crate::admin_cli) fn sync_line(result: &SyncResult) -> String {
+pub(crate) fn sync_line(result: &SyncResult) -> String {
     let detail = if result.detail.is_empty() {
         String::new()
     } else {

@@ -10,10 +10,7 @@ pub(super) const WIDTH: u16 = 100;
 pub(super) const GAP: usize = 2;
 
 /// A table with a heading over each column.
-pub(in crate::admin_cli) fn list(
-    heading: &[&str],
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> String {
+pub(crate) fn list(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = plain();
     table.set_header(heading.iter().map(|text| text.to_uppercase()));
     for row in rows {
@@ -23,9 +20,7 @@ pub(in crate::admin_cli) fn list(
 }
 
 /// One line per fact: what, then which. Facts without a value are left out; a value of several lines stays so.
-pub(in crate::admin_cli) fn facts<'a>(
-    facts: impl IntoIterator<Item = (&'a str, Option<String>)>,
-) -> String {
+pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, Option<String>)>) -> String {
     let mut table = plain();
     for (what, which) in facts {
         if let Some(which) = which.filter(|text| !text.is_empty()) {

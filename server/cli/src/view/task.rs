@@ -10,10 +10,10 @@ use super::table::{facts, list};
 use super::text::{age, printable, rfc3339, time_and_age};
 
 /// Tasks, one line each.
-pub(in crate::admin_cli) struct TaskList(pub(in crate::admin_cli) Vec<Task>);
+pub(crate) struct TaskList(pub(crate) Vec<Task>);
 
 /// A task that goes on without whoever started it.
-pub(in crate::admin_cli) struct StartedView<'a>(pub(in crate::admin_cli) &'a Task);
+pub(crate) struct StartedView<'a>(pub(crate) &'a Task);
 
 impl View for TaskList {
     fn table(&self, now: SystemTime) -> String {

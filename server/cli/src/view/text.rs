@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The text with every control character written out, so that what a gateway or a resource says cannot
 /// steer the terminal. Line breaks and tabs become spaces.
-pub(in crate::admin_cli) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -26,7 +26,7 @@ fn is_direction_mark(c: char) -> bool {
 }
 
 /// RFC 3339 in UTC, to the second; `None` for 0, which stands for never.
-pub(in crate::admin_cli) fn rfc3339(unix_ms: i64) -> Option<String> {
+pub(crate) fn rfc3339(unix_ms: i64) -> Option<String> {
     let millis = u64::try_from(unix_ms).ok().filter(|ms| *ms > 0)?;
     // Later than year 9999 is no time that a server of ours sends.
     (millis < 253_402_300_800_000).then(|| {
@@ -36,13 +36,13 @@ pub(in crate::admin_cli) fn rfc3339(unix_ms: i64) -> Option<String> {
 }
 
 /// The time and how long ago, or how far ahead, it is: `2026-11-21T23:40:00Z (3 min ago)`.
-pub(in crate::admin_cli) fn time_and_age(unix_ms: i64, now: SystemTime) -> Option<String> {
+pub(crate) fn time_and_age(unix_ms: i64, now: SystemTime) -> Option<String> {
     let time = rfc3339(unix_ms)?;
     Some(format!("{time} ({})", age(unix_ms, now)?))
 }
 
 /// How long ago, or how far ahead: `3 min ago`, `in 2 h`.
-pub(in crate::admin_cli) fn age(unix_ms: i64, now: SystemTime) -> Option<String> {
+pub(crate) fn age(unix_ms: i64, now: SystemTime) -> Option<String> {
     let millis = u64::try_from(unix_ms).ok().filter(|ms| *ms > 0)?;
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(millis))?;
     Some(match now.duration_since(time) {

@@ -10,7 +10,7 @@ use super::table::{facts, list};
 use super::text::{age, rfc3339, time_and_age};
 
 /// All users.
-pub(in crate::admin_cli) struct UserList(pub(in crate::admin_cli) Vec<User>);
+pub(crate) struct UserList(pub(crate) Vec<User>);
 
 impl View for UserList {
     fn table(&self, now: SystemTime) -> String {

@@ -5,7 +5,7 @@ use portcullis_proto::gateway::v1::{Attribute, Value, value::Kind};
 use serde_json::{Map, Value as Json, json};
 
 /// A value for people. A secret is never shown, nor how long it is.
-pub(in crate::admin_cli) fn value_text(value: &Value) -> String {
+pub(crate) fn value_text(value: &Value) -> String {
     match &value.kind {
         Some(Kind::Text(text) | Kind::Time(text)) => text.clone(),
         Some(Kind::Integer(number)) => number.to_string(),
@@ -18,7 +18,7 @@ pub(in crate::admin_cli) fn value_text(value: &Value) -> String {
 }
 
 /// A value for programs: `binary` is `{"base64": "…"}`, `secret` is `{"secret": true}`, whatever it holds.
-pub(in crate::admin_cli) fn value_json(value: &Value) -> Json {
+pub(crate) fn value_json(value: &Value) -> Json {
     match &value.kind {
         Some(Kind::Text(text) | Kind::Time(text)) => text.clone().into(),
         Some(Kind::Integer(number)) => (*number).into(),
@@ -33,7 +33,7 @@ pub(in crate::admin_cli) fn value_json(value: &Value) -> Json {
 }
 
 /// `name` → its values, always an array, whether or not it is multi-valued.
-pub(in crate::admin_cli) fn attributes_json(attributes: &[Attribute]) -> Json {
+pub(crate) fn attributes_json(attributes: &[Attribute]) -> Json {
     attributes
         .iter()
         .map(|attribute| {
@@ -45,6 +45,6 @@ pub(in crate::admin_cli) fn attributes_json(attributes: &[Attribute]) -> Json {
 }
 
 /// Values on one line.
-pub(in crate::admin_cli) fn values_text(values: &[Value]) -> String {
+pub(crate) fn values_text(values: &[Value]) -> String {
     values.iter().map(value_text).collect::<Vec<_>>().join(", ")
 }

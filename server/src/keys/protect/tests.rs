@@ -8,8 +8,8 @@ use super::*;
 use crate::config::Config;
 use crate::keys::{Deletion, KeyringError};
 use crate::serve::init::{InitProtection, init_protected};
-use crate::serve::permissions;
 use crate::serve::{ServeError, Unlocked};
+use portcullis_host::private_files;
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -371,7 +371,7 @@ async fn a_secret_that_was_not_placed_outlives_a_further_change_that_fails() {
         fixture.protect(&unlocked, fresh()).await;
         let live = fs::read(fixture.secret_file()).unwrap();
         fs::rename(fixture.secret_file(), fixture.staged()).unwrap();
-        permissions::create_private_file(&fixture.secret_file(), &stale).unwrap();
+        private_files::create_private_file(&fixture.secret_file(), &stale).unwrap();
 
         let connection = rusqlite::Connection::open(fixture.config.repository_file()).unwrap();
         connection
@@ -427,7 +427,7 @@ async fn a_file_beside_the_secret_that_opens_nothing_is_refused_and_kept() {
     let fixture = Fixture::with_secret_file().await;
     let unlocked = fixture.starts().await;
     let left = Secret::random();
-    permissions::create_private_file(&fixture.staged(), &left.to_file()).unwrap();
+    private_files::create_private_file(&fixture.staged(), &left.to_file()).unwrap();
     fs::remove_file(fixture.secret_file()).unwrap();
     for new in [NewProtection::Default, fresh()] {
         let error = unlocked.keys.protect(new, &fixture.config.secret).await;

@@ -2,18 +2,18 @@
 //! the new one is written beside it, then the repository is changed, then the new one takes its place. At the next start,
 //! whichever of the two opens the repository wins.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::{ProtectionError, Secret};
 use crate::config::SecretSource;
-use crate::serve::permissions;
+use portcullis_host::private_files;
 
 /// Longer than any secret: what is longer is not read.
-const MAX_FILE_LEN: u64 = 2048;
+const MAX_FILE_LEN: usize = 2048;
 /// Set by systemd for a service with credentials.
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
@@ -64,11 +64,13 @@ pub fn prompt(text: &str) -> Result<Secret, ProtectionError> {
 /// # Errors
 /// [`ProtectionError`].
 pub fn read_private(path: &Path) -> Result<Secret, ProtectionError> {
-    let content = read_bounded(path).map_err(|source| ProtectionError::Unreadable {
-        path: path.to_owned(),
-        source,
+    let content = private_files::read_bounded(path, MAX_FILE_LEN).map_err(|source| {
+        ProtectionError::Unreadable {
+            path: path.to_owned(),
+            source,
+        }
     })?;
-    permissions::check_private(path)?;
+    private_files::check_private(path)?;
     parse(&content, &path.display().to_string())
 }
 
@@ -95,7 +97,7 @@ pub fn staged(path: &Path) -> PathBuf {
 /// [`ProtectionError::System`]: nothing was written.
 pub fn stage(path: &Path, secret: &Secret) -> Result<(), ProtectionError> {
     let beside = staged(path);
-    permissions::create_private_file(&beside, &secret.to_file())
+    private_files::create_private_file(&beside, &secret.to_file())
         .and_then(|()| {
             // Made just now, for a change that does not come.
             sync_folder_of(path).inspect_err(|_| drop(fs::remove_file(&beside)))
@@ -175,19 +177,12 @@ fn read_credential(folder: Option<&Path>, name: &str) -> Result<Secret, Protecti
         reason,
     };
     let folder = folder.ok_or_else(|| missing(format!("{CREDENTIALS_DIRECTORY} is not set")))?;
-    let content = read_bounded(&folder.join(name)).map_err(|error| missing(error.to_string()))?;
+    let content = private_files::read_bounded(&folder.join(name), MAX_FILE_LEN)
+        .map_err(|error| missing(error.to_string()))?;
     parse(
         &content,
         &describe(&SecretSource::Credential(name.to_owned())),
     )
-}
-
-fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut content = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN as usize + 1));
-    File::open(path)?
-        .take(MAX_FILE_LEN + 1)
-        .read_to_end(&mut content)?;
-    Ok(content)
 }
 
 fn parse(text: &[u8], origin: &str) -> Result<Secret, ProtectionError> {
@@ -206,7 +201,7 @@ fn is_there(path: &Path) -> Result<bool, ProtectionError> {
 }
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), permissions::sync_dir)
+    path.parent().map_or(Ok(()), private_files::sync_dir)
 }
 
 fn system(action: &'static str, path: &Path, source: io::Error) -> ProtectionError {
@@ -229,7 +224,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server.secret");
         let secret = Secret::random();
-        permissions::create_private_file(&path, &secret.to_file()).unwrap();
+        private_files::create_private_file(&path, &secret.to_file()).unwrap();
         assert_eq!(read_private(&path).unwrap(), secret);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let error = read_private(&path).unwrap_err().to_string();
@@ -258,7 +253,7 @@ mod tests {
             (b"PCS1-MFRGG".to_vec(), SecretError::Damaged),
         ] {
             let _ = fs::remove_file(&path);
-            permissions::create_private_file(&path, &content).unwrap();
+            private_files::create_private_file(&path, &content).unwrap();
             let error = read_private(&path).unwrap_err();
             assert!(error.to_string().contains("server.secret"), "{error}");
             assert!(

@@ -18,8 +18,8 @@ use rand::Rng as _;
 
 use super::memory::key_rng;
 use crate::repository::{RepositoryError, Scheme};
-use crate::serve::permissions::PermissionError;
 use pbe::{Kdf, PbeError};
+use portcullis_host::private_files::PermissionError;
 pub use secret::{Secret, SecretError};
 pub use unlock::{Unlock, settle, unlock};
 

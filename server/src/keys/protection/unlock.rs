@@ -191,14 +191,14 @@ mod tests {
     use portcullis_common::secret::ServerKey;
 
     use super::*;
-    use crate::serve::permissions;
+    use portcullis_host::private_files;
 
     #[tokio::test]
     async fn a_repository_of_the_first_versions_is_converted_when_it_is_opened() {
         let folder = tempfile::tempdir().unwrap();
         let secret = Secret::random();
         let file = folder.path().join("server.secret");
-        permissions::create_private_file(&file, &secret.to_file()).unwrap();
+        private_files::create_private_file(&file, &secret.to_file()).unwrap();
         let database = Database::create(&folder.path().join("test.db"))
             .await
             .unwrap();
@@ -211,7 +211,7 @@ mod tests {
             .unwrap();
 
         let other = folder.path().join("other.secret");
-        permissions::create_private_file(&other, &Secret::random().to_file()).unwrap();
+        private_files::create_private_file(&other, &Secret::random().to_file()).unwrap();
         let opened = |file: &Path, how| {
             let (database, source) = (database.clone(), SecretSource::File(file.to_owned()));
             async move { unlock(&database, &source, how).await }

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use portcullis_common::crypto::export::KeyPurpose;
+use portcullis_common::crypto::export::{
+    ExportFile, KeyEntry, KeyPurpose, KeyState, MAX_FILE_LEN, OpenKey,
+};
 use portcullis_common::id::{KeyId, ServerId};
 use portcullis_common::secret::ExportSecret;
 use portcullis_common::secret::locked::LockedBytes;
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
-use super::{ExportFile, KeyEntry, KeyState, MAX_FILE_LEN, OpenKey};
 use crate::clock;
 use crate::keys::manager::{Inner, KeyError, KeyManager, to_its_end};
 use crate::keys::memory::key_rng;

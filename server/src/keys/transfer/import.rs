@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
-use portcullis_common::crypto::export::KeyPurpose;
+use portcullis_common::crypto::export::{
+    ExportFile, ExportFileError, KeyEntry, KeyPurpose, KeyState, OpenKey,
+};
 use portcullis_common::id::KeyId;
-use portcullis_common::secret::{GatewayKey, ServerKey};
+use portcullis_common::secret::{ExportSecret, GatewayKey, ServerKey};
 
-use super::{ExportFile, ExportFileError, KeyEntry, KeyState, OpenKey};
 use crate::clock;
 use crate::keys::Keyring;
 use crate::keys::manager::{Inner, KeyError, KeyManager, to_its_end};
+use crate::keys::protection::pbe::{self, PbeError};
 use crate::keys::protection::{Protection, Secret};
 use crate::repository::{
     ImportedGatewayKey, ImportedServerKey, KeyImport, OpenError, ProtectedType, Repository,
@@ -26,6 +28,9 @@ pub enum ImportError {
     /// The file.
     #[error(transparent)]
     File(#[from] ExportFileError),
+    /// Its secret cannot be derived from the passphrase.
+    #[error("the export cannot be opened: {0}")]
+    Pbe(PbeError),
     /// Another key has this id.
     #[error(
         "{purpose} key {id} is here already with other bytes: nothing was imported; one of the two is not what it seems, so find out where the export comes from", purpose = .purpose.name()
@@ -107,7 +112,8 @@ impl KeyManager {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             // Deriving is meant to take long: beside the tasks of the server.
-            let opened = tokio::task::spawn_blocking(move || file.open(passphrase.as_ref())).await;
+            let opened =
+                tokio::task::spawn_blocking(move || open(&file, passphrase.as_ref())).await;
             let keys = opened.map_err(|_| KeyError::Stopping)??;
             let protection = inner.protection.lock().await;
             let plan = Plan::new(&inner, &protection, keys).await?;
@@ -122,6 +128,25 @@ impl KeyManager {
         })
         .await
     }
+}
+
+/// Opens every key of an export.
+pub(super) fn open(
+    file: &ExportFile,
+    passphrase: Option<&Secret>,
+) -> Result<Vec<OpenKey>, ImportError> {
+    let secret = match (file.encrypted(), passphrase) {
+        (Some(encrypted), Some(passphrase)) => pbe::decrypt(encrypted, passphrase.expose())
+            .map(ExportSecret::from)
+            .map_err(|error| match error {
+                PbeError::WrongPassphrase => ExportFileError::WrongPassphrase.into(),
+                other => ImportError::Pbe(other),
+            })?,
+        (None, None) => ExportSecret::public_default(),
+        (Some(_), None) => return Err(ExportFileError::PassphraseNeeded.into()),
+        (None, Some(_)) => return Err(ExportFileError::NoPassphrase.into()),
+    };
+    Ok(file.open(&secret)?)
 }
 
 /// What is to become of each key, with nothing changed yet.

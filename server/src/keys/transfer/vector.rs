@@ -5,13 +5,15 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
+use portcullis_common::crypto::export::{ExportFile, KeyEntry, KeyPurpose, KeyState, OpenKey};
 use portcullis_common::id::{KeyId, KeyKind, ServerId};
+use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::{ExportSecret, ServerKey};
 use rand::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-use super::*;
 use crate::keys::protection::pbe::{self, Cost};
 
 const PASSPHRASE: &[u8] = b"correct horse battery staple";

@@ -7,8 +7,8 @@ mod callers;
 
 use std::time::{Duration, Instant};
 
+use portcullis_host::hardening::allow_open_files;
 use portcullis_proto::admin::v1::{PushOptions, RotateGatewayRequest};
-use portcullis_server::serve::hardening::allow_open_files;
 use serde::Serialize;
 
 use self::callers::Callers;

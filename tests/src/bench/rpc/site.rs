@@ -11,7 +11,7 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::id::{GatewayId, KeyKind, ServerId};
 use portcullis_common::rotation::{EnrolmentToken, Registration, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits};
-use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits, Log};
+use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits};
 use portcullis_gateway::connector::{Configured, Connector, Connectors, Context, Found};
 use portcullis_gateway::key_store::{FileStore, KeyStore, KeyStoreError};
 use portcullis_gateway::listener::agent::Agent;
@@ -23,6 +23,7 @@ use portcullis_gateway::provisioning::model::{
     ObjectName, Schema, Search, Update, Value, Verb,
 };
 use portcullis_gateway::provisioning::{GuardDefaults, GuardRails};
+use portcullis_host::log::Log;
 use portcullis_proto::gateway::v1 as pb;
 use portcullis_server::clock;
 use portcullis_server::fleet::{Fleet, Settings};

@@ -1,0 +1,8 @@
+//! What both programs ask of an operating system.
+#![forbid(unsafe_code)]
+
+#[cfg(unix)]
+pub mod hardening;
+pub mod log;
+#[cfg(unix)]
+pub mod private_files;

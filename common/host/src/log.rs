@@ -1,0 +1,141 @@
+//! The log of a program: to standard error, one line an event.
+
+use std::io;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// `[log]`: what is logged, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// What is logged.
+    pub level: LogFilter,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// What is logged: a level, `TARGET=LEVEL`, or several of these between commas.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogFilter(Targets);
+
+impl Eq for LogFilter {}
+
+impl Default for LogFilter {
+    /// `info`.
+    fn default() -> Self {
+        Self(Targets::new().with_default(LevelFilter::INFO))
+    }
+}
+
+/// Not a [`LogFilter`]. A log that nobody wanted silent must not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no log filter: give `error`, `warn`, `info`, `debug` or `trace`, or `TARGET=LEVEL`, or several of these between commas"
+)]
+pub struct NoLogFilter;
+
+impl FromStr for LogFilter {
+    type Err = NoLogFilter;
+
+    fn from_str(text: &str) -> Result<Self, NoLogFilter> {
+        let mut targets = Targets::new();
+        for directive in text.split(',').map(str::trim) {
+            targets = match directive.split_once('=') {
+                None => targets.with_default(level(directive)?),
+                Some(("", _)) => return Err(NoLogFilter),
+                Some((target, name)) => targets.with_target(target, level(name)?),
+            };
+        }
+        Ok(Self(targets))
+    }
+}
+
+impl<'de> Deserialize<'de> for LogFilter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| D::Error::custom(NoLogFilter))
+    }
+}
+
+fn level(name: &str) -> Result<LevelFilter, NoLogFilter> {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    if !levels.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(NoLogFilter);
+    }
+    name.parse().map_err(|_| NoLogFilter)
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging; where that was done before, the first holds.
+pub fn start(log: &Log) {
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry().with(log.level.0.clone());
+    // An error says that the log was started before.
+    let _ = match log.format {
+        LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),
+        LogFormat::Json => registry.with(lines.json()).try_init(),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    fn enabled(text: &str, target: &str, level: Level) -> bool {
+        let LogFilter(targets) = text.parse().expect("a filter");
+        targets.would_enable(target, &level)
+    }
+
+    #[test]
+    fn a_level_holds_for_everything() {
+        assert!(enabled("info", "portcullis_server::audit", Level::INFO));
+        assert!(!enabled("WARN", "portcullis_server::audit", Level::INFO));
+    }
+
+    #[test]
+    fn a_target_has_a_level_of_its_own() {
+        let text = "warn, portcullis_server::fleet=debug";
+        assert!(enabled(
+            text,
+            "portcullis_server::fleet::link",
+            Level::DEBUG
+        ));
+        assert!(!enabled(text, "portcullis_server::audit", Level::INFO));
+    }
+
+    #[test]
+    fn what_is_no_level_is_refused() {
+        for text in [
+            "",
+            "inof",
+            "loud",
+            "info,",
+            "=info",
+            "audit=",
+            "audit=loud",
+            "=,=",
+            "7",
+            "info=warn=debug",
+        ] {
+            assert_eq!(text.parse::<LogFilter>(), Err(NoLogFilter), "{text}");
+        }
+    }
+}
