@@ -1,7 +1,16 @@
-//! What targets and seeds share: fixed parties, keys and randomness, so that the same bytes always do the same.
+//! Fuzz targets, one for each decoder of what comes from outside.
+//!
+//! `tests/mutations.rs` runs each on mutations of its seeds; `tests/fuzz/run` under libFuzzer, which watches what an input reaches.
+//! Both use the same seeds, which `cargo run -p portcullis-fuzz --example seeds` makes from real encodings.
+
+mod mutate;
+mod planted;
+mod targets;
 
 use std::time::Duration;
 
+pub use mutate::mutated;
+pub use planted::PLANTED;
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{InitiatorConfig, ResponderConfig};
 use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
@@ -10,6 +19,67 @@ use portcullis_common::rotation::{HeldKey, Identity};
 use portcullis_common::secret::{MasterKey, TrafficSecret};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
+
+/// A decoder, and what holds of whatever it is given. It panics where that does not hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its seeds lie in `seeds/NAME`.
+    pub name: &'static str,
+    /// Gives it one input.
+    pub run: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "call_frames",
+        run: targets::call_frames::run,
+    },
+    Target {
+        name: "frame_header",
+        run: targets::frame_header::run,
+    },
+    Target {
+        name: "gateway_record",
+        run: targets::gateway_record::run,
+    },
+    Target {
+        name: "handshake",
+        run: targets::handshake::run,
+    },
+    Target {
+        name: "ids",
+        run: targets::ids::run,
+    },
+    Target {
+        name: "message0",
+        run: targets::message0::run,
+    },
+    Target {
+        name: "message1",
+        run: targets::message1::run,
+    },
+    Target {
+        name: "message2",
+        run: targets::message2::run,
+    },
+    Target {
+        name: "message3",
+        run: targets::message3::run,
+    },
+    Target {
+        name: "message4",
+        run: targets::message4::run,
+    },
+    Target {
+        name: "record_opener",
+        run: targets::record_opener::run,
+    },
+    Target {
+        name: "token",
+        run: targets::token::run,
+    },
+];
 
 /// The same numbers each time.
 pub fn rng() -> ChaCha12Rng {

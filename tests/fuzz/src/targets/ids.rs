@@ -1,10 +1,8 @@
-#![no_main]
 //! Ids as people write them, and as they stand on the wire.
 
-use libfuzzer_sys::fuzz_target;
 use portcullis_common::id::{GatewayId, KeyId, ServerId};
 
-fuzz_target!(|bytes: &[u8]| {
+pub(crate) fn run(bytes: &[u8]) {
     if let Some(id) = KeyId::from_bytes(bytes) {
         assert_eq!(id.to_bytes(), bytes);
         assert_eq!(id.to_string().parse(), Ok(id));
@@ -24,4 +22,4 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(id) = text.parse::<ServerId>() {
         assert!(id.to_string().eq_ignore_ascii_case(text));
     }
-});
+}

@@ -1,4 +1,3 @@
-#![no_main]
 //! The stream of calls against a peer that sends anything, with calls under way: it takes no more than it gave credit for, holds
 //! no more memory than it may, and every call of the server comes to one end when what breaks a rule has ended the stream.
 
@@ -7,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use cap::Cap;
-use libfuzzer_sys::fuzz_target;
 use portcullis_common::calls::{
     ANSWER_CREDIT, Answer, Answering, CALL_CREDIT, Calling, Event, Frame, Kind, MAX_ANSWER,
     MAX_CALL, MAX_PART, MESSAGE_COST, Refusal, Violation,
@@ -28,15 +26,28 @@ const ANSWER_ROOM: usize = 2 * (32 << 20);
 const ANSWERS_READY: usize = (128 << 10) + LONG;
 const LONG: usize = 300_000;
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (how, bytes) = input;
+pub(crate) fn run(input: &[u8]) {
+    run_with(input, 16);
+}
+
+/// The books say that a sixteenth less was given: what takes all of it has to be noticed.
+pub(crate) fn run_with_less_credit(input: &[u8]) {
+    run_with(input, 15);
+}
+
+fn run_with(input: &[u8], sixteenths: u64) {
+    // The selector stands last.
+    let Some((&selector, input)) = input.split_last() else {
+        return;
+    };
+    let (how, bytes) = (selector, input);
     let Ok(message) = CallFrames::decode(bytes) else {
         return;
     };
     let message = stretched(message, how);
-    to_gateway(message.clone());
-    to_server(message);
-});
+    to_gateway(message.clone(), sixteenths);
+    to_server(message, sixteenths);
+}
 
 /// Inputs are short: so that they reach what long messages do, messages are made longer and frames repeated.
 fn stretched(mut message: CallFrames, how: u8) -> CallFrames {
@@ -61,12 +72,22 @@ fn stretched(mut message: CallFrames, how: u8) -> CallFrames {
 }
 
 /// What the peer has sent for each call that it may send something for, beside what it had credit for.
-#[derive(Default)]
-struct Books(BTreeMap<u64, (u64, u64)>);
+struct Books {
+    calls: BTreeMap<u64, (u64, u64)>,
+    sixteenths: u64,
+}
 
 impl Books {
+    fn new(sixteenths: u64) -> Self {
+        Self {
+            calls: BTreeMap::new(),
+            sixteenths,
+        }
+    }
+
     fn open(&mut self, call: u64, credit: u32) {
-        self.0.entry(call).or_insert((0, credit.into()));
+        let credit = u64::from(credit) * self.sixteenths / 16;
+        self.calls.entry(call).or_insert((0, credit));
     }
 
     /// A frame was taken in.
@@ -78,7 +99,7 @@ impl Books {
             Kind::Part(data) => data.len() as u64,
             _ => 0,
         };
-        if let Some((spent, credit)) = self.0.get_mut(&call) {
+        if let Some((spent, credit)) = self.calls.get_mut(&call) {
             *spent += cost;
             assert!(spent <= credit, "call {call}: more than the credit");
         }
@@ -86,16 +107,17 @@ impl Books {
 
     /// A frame went out.
     fn sent(&mut self, frame: &Frame) {
-        if let (Some((_, credit)), Kind::Credit(more)) = (self.0.get_mut(&frame.call), &frame.kind)
+        if let (Some((_, credit)), Kind::Credit(more)) =
+            (self.calls.get_mut(&frame.call), &frame.kind)
         {
-            *credit += u64::from(*more);
+            *credit += u64::from(*more) * self.sixteenths / 16;
         }
     }
 }
 
-fn to_gateway(message: CallFrames) {
+fn to_gateway(message: CallFrames, sixteenths: u64) {
     let before = ALLOCATOR.allocated();
-    let (mut answering, mut books) = (Answering::default(), Books::default());
+    let (mut answering, mut books) = (Answering::default(), Books::new(sixteenths));
     for frame in first_frames() {
         sound(gateway_takes(&mut answering, &mut books, frame));
     }
@@ -135,7 +157,7 @@ fn gateway_takes(
     let event = answering.handle(frame)?;
     match kind {
         Kind::Open(_) => books.open(number, CALL_CREDIT),
-        Kind::Cancel => drop(books.0.remove(&number)),
+        Kind::Cancel => drop(books.calls.remove(&number)),
         _ => {}
     }
     books.taken(number, &kind);
@@ -147,7 +169,7 @@ fn gateway_takes(
         Some(Event::Call(whole, call)) => {
             assert!(whole == number && call.len() <= MAX_CALL as usize);
             // From now on parts are refused, or ignored where it has ended.
-            books.0.remove(&number);
+            books.calls.remove(&number);
             answering.set_work(number, number);
             answer(answering, number, call.len());
         }
@@ -173,10 +195,10 @@ fn answer(answering: &mut Answering<u64>, number: u64, len: usize) {
     }
 }
 
-fn to_server(message: CallFrames) {
+fn to_server(message: CallFrames, sixteenths: u64) {
     let before = ALLOCATOR.allocated();
     let (mut calling, mut open) = under_way();
-    let mut books = Books::default();
+    let mut books = Books::new(sixteenths);
     for number in 1..=5 {
         books.open(number, ANSWER_CREDIT);
     }

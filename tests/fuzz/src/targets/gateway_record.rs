@@ -1,11 +1,9 @@
-#![no_main]
 //! A gateway's stored record: refused, or read as it would be written.
 
-use libfuzzer_sys::fuzz_target;
+use crate::rng;
 use portcullis_common::rotation::{GatewayRecord, RunId, UnixMillis};
-use portcullis_fuzz::rng;
 
-fuzz_target!(|bytes: &[u8]| {
+pub(crate) fn run(bytes: &[u8]) {
     if let Ok(record) = GatewayRecord::decode(bytes) {
         assert_eq!(record.encode().as_slice(), bytes);
         let begin = record.begin(RunId::random(&mut rng()), UnixMillis(0));
@@ -13,4 +11,4 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(GatewayRecord::decode(&stored.encode()).is_ok());
         }
     }
-});
+}

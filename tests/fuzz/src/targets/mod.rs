@@ -1,0 +1,14 @@
+//! One file a target.
+
+pub(crate) mod call_frames;
+pub(crate) mod frame_header;
+pub(crate) mod gateway_record;
+pub(crate) mod handshake;
+pub(crate) mod ids;
+pub(crate) mod message0;
+pub(crate) mod message1;
+pub(crate) mod message2;
+pub(crate) mod message3;
+pub(crate) mod message4;
+pub(crate) mod record_opener;
+pub(crate) mod token;

@@ -1,0 +1,102 @@
+//! Every target on mutations of its seeds, and the planted faults, which have to be found.
+//!
+//! `PORTCULLIS_FUZZ_SECONDS` (2) says how long for each; `PORTCULLIS_FUZZ_SEED` repeats a run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use portcullis_fuzz::{PLANTED, TARGETS, Target, mutated};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha12Rng;
+
+/// One at a time: a target measures what the whole process holds.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn seeds(name: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("seeds")
+        .join(name);
+    let files = std::fs::read_dir(folder).expect("seeds of the target");
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect()
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// The input that the target fails on, where one is found.
+fn search(target: &Target, seeds: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let seed = variable("PORTCULLIS_FUZZ_SEED").unwrap_or_else(rand::random);
+    let longest = Duration::from_secs(variable("PORTCULLIS_FUZZ_SECONDS").unwrap_or(2));
+    let mut rng = ChaCha12Rng::seed_from_u64(seed);
+    let fails = |input: &[u8]| catch_unwind(|| (target.run)(input)).is_err();
+    if let Some(input) = seeds.iter().find(|input| fails(input)) {
+        return Some(input.clone());
+    }
+    let (began, mut inputs) = (Instant::now(), 0_u64);
+    let mut found = None;
+    while found.is_none() && began.elapsed() < longest {
+        inputs += 1;
+        found = Some(mutated(seeds, &mut rng)).filter(|input| fails(input));
+    }
+    println!("{}: {inputs} inputs, seed {seed}", target.name);
+    found
+}
+
+fn holds(name: &str) {
+    let target = TARGETS
+        .iter()
+        .find(|target| target.name == name)
+        .expect("a target");
+    if let Some(input) = search(target, &seeds(name)) {
+        let file = std::env::temp_dir().join(format!("{name}.failed"));
+        std::fs::write(&file, &input).unwrap();
+        panic!(
+            "{name} fails on {} ({} bytes): put it into tests/fuzz/seeds/{name} when it is mended",
+            file.display(),
+            input.len()
+        );
+    }
+}
+
+macro_rules! targets {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            holds(stringify!($name));
+        })*
+
+        #[test]
+        fn no_target_is_left_out() {
+            let names = [$(stringify!($name)),*];
+            assert!(TARGETS.iter().all(|target| names.contains(&target.name)));
+        }
+    };
+}
+
+targets! {
+    call_frames frame_header gateway_record handshake ids message0 message1 message2 message3 message4 record_opener token
+}
+
+#[test]
+fn planted_faults_are_found() {
+    for (name, planted) in PLANTED {
+        // Of the seeds those that do not find it by themselves.
+        let passes = |input: &Vec<u8>| catch_unwind(|| (planted.run)(input)).is_ok();
+        let seeds: Vec<_> = seeds(name).into_iter().filter(passes).collect();
+        assert!(
+            search(planted, &seeds).is_some(),
+            "{} was not found",
+            planted.name
+        );
+    }
+}
