@@ -5,6 +5,7 @@ pub(crate) mod gcm;
 pub mod kdf;
 pub mod key_wrap;
 pub mod mac;
+pub mod passphrase;
 pub mod storage;
 pub mod suites;
 pub mod tdes;

@@ -14,6 +14,7 @@ use super::protection::pbe::{self, Cost, Kdf, PbeError};
 use super::protection::{Protection, ProtectionError, Secret, files, settle};
 use crate::clock;
 use crate::config::SecretSource;
+use crate::keys::memory::key_rng;
 use crate::repository::{RepositoryError, Scheme};
 
 /// Why the protection was not changed.
@@ -198,7 +199,7 @@ impl Change {
         };
         let secret = match (secret, source) {
             (Some(secret), _) => secret,
-            (None, SecretSource::File(_)) => Secret::random(),
+            (None, SecretSource::File(_)) => Secret::random(&mut key_rng()),
             (None, other) => return Err(ProtectError::SecretNeeded(files::describe(other))),
         };
         let protection = Protection::random();

@@ -10,6 +10,7 @@ use portcullis_common::id::{KeyId, KeyKind, ServerId};
 use crate::audit::{self, AuditError, Head, HeadError, HeadFile};
 use crate::clock;
 use crate::config::{Config, SecretSource};
+use crate::keys::memory::key_rng;
 use crate::keys::protection::pbe::{Kdf, PbeError};
 use crate::keys::protection::{Protection, ProtectionError, Secret, files};
 use crate::keys::{Keyring, gateway_keys};
@@ -198,7 +199,10 @@ fn file_to_write(
     given: Option<Secret>,
 ) -> Result<(Secret, Option<PathBuf>), InitError> {
     if path.symlink_metadata().is_err() {
-        return Ok((given.unwrap_or_else(Secret::random), Some(path.to_owned())));
+        return Ok((
+            given.unwrap_or_else(|| Secret::random(&mut key_rng())),
+            Some(path.to_owned()),
+        ));
     }
     match given {
         Some(secret) if files::read_private(path)? == secret => Ok((secret, None)),
@@ -354,7 +358,7 @@ mod tests {
         make_dir(&config.data_dir).unwrap();
         let path = secret_file(folder.path());
         private_files::create_private_file(&path, &secret.to_file()).unwrap();
-        let other = Secret::random();
+        let other = Secret::random(&mut rand::rng());
         let error = init_protected(&config, given(&other)).await.unwrap_err();
         assert!(matches!(error, InitError::Exists(_)), "{error}");
         init_protected(&config, given(&secret)).await.unwrap();

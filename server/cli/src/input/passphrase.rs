@@ -1,8 +1,9 @@
-//! Passphrases and secrets of the server: from a prompt or a file; never from an argument. The server says what is wrong
-//! with one.
+//! Passphrases and secrets of the server: from a prompt or a file; never from an argument. One that cannot be any is refused here,
+//! before the server is asked.
 
 use std::path::Path;
 
+use portcullis_common::crypto::passphrase;
 use portcullis_host::private_files::{check_private, read_bounded};
 use portcullis_proto::gateway::v1::Secret;
 use zeroize::Zeroizing;
@@ -20,23 +21,32 @@ pub(crate) fn from_file(path: &Path) -> Result<Secret, CliError> {
         source,
     })?;
     check_private(path).map_err(|error| CliError::usage(error.to_string()))?;
-    Ok(Secret::plain(line.to_vec()))
+    checked(&line, &path.display().to_string())
 }
 
 /// Asked for once.
 pub(crate) fn known(what: &str) -> Result<Secret, CliError> {
-    let line = ask(&format!("{what}: "))?;
-    Ok(Secret::plain(line.as_bytes().to_vec()))
+    checked(ask(&format!("{what}: "))?.as_bytes(), TYPED)
 }
 
 /// Asked for twice.
 pub(crate) fn new(what: &str) -> Result<Secret, CliError> {
     let first = ask(&format!("{what}: "))?;
+    let secret = checked(first.as_bytes(), TYPED)?;
     if ask("The same again: ")? == first {
-        Ok(Secret::plain(first.as_bytes().to_vec()))
+        Ok(secret)
     } else {
         Err(CliError::usage("the two differ: nothing has changed"))
     }
+}
+
+/// What a message calls a line from the terminal.
+const TYPED: &str = "what was typed";
+
+fn checked(text: &[u8], origin: &str) -> Result<Secret, CliError> {
+    passphrase::Secret::parse(text)
+        .map(|secret| Secret::plain(secret.expose().to_vec()))
+        .map_err(|error| CliError::usage(format!("{origin}: {error}")))
 }
 
 fn ask(text: &str) -> Result<Zeroizing<String>, CliError> {

@@ -1,5 +1,6 @@
 //! The command line itself.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::fake::Fake;
@@ -42,6 +43,40 @@ fn wrong_usage_is_2_in_both_forms() {
         assert_eq!(json.code, Some(2), "{json:?}");
         assert_eq!(json.error()["kind"], "usage");
     }
+}
+
+#[test]
+fn what_can_be_no_passphrase_is_refused_by_name_before_the_server_is_asked() {
+    let fake = Fake::start();
+    let out = fake.folder.path().join("out");
+    for (content, reason) in [
+        ("", "is empty"),
+        ("hunter2\n", "fewer than 12 bytes"),
+        ("two lines of\ntext here\n", "more than one line"),
+        (&*"x".repeat(3_000), "more than 1024 bytes"),
+        ("PCS1-MFRGG", "damaged copy"),
+    ] {
+        let file = fake.file("bad.secret", content);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let file = file.to_str().unwrap();
+        for arguments in [
+            &[
+                "key",
+                "export",
+                out.to_str().unwrap(),
+                "--passphrase-file",
+                file,
+            ][..],
+            &["key", "protect", "pbe", "--secret-file", file],
+        ] {
+            let finished = fake.run(arguments);
+            assert_eq!(finished.code, Some(2), "{arguments:?}: {finished:?}");
+            assert!(finished.err.contains(reason), "{finished:?}");
+            assert!(finished.err.contains("bad.secret"), "{finished:?}");
+            assert!(!finished.err.contains("hunter2"), "{finished:?}");
+        }
+    }
+    assert!(!out.exists());
 }
 
 #[test]

@@ -108,7 +108,7 @@ async fn the_protection_is_switched_either_way_and_the_secret_changed() {
     assert_ne!(first, second);
     let unlocked = fixture.starts().await;
 
-    let chosen = Secret::random();
+    let chosen = Secret::random(&mut rand::rng());
     let protected = fixture.protect(&unlocked, given(&chosen)).await;
     assert!(matches!(protected.cost, Some(Cost::Scrypt { .. })));
     assert_eq!(
@@ -334,7 +334,7 @@ async fn a_fresh_secret_that_nobody_would_know_is_refused() {
         let error = unlocked.keys.protect(fresh(), &source).await.unwrap_err();
         assert!(matches!(error, ProtectError::SecretNeeded(_)), "{error}");
     }
-    let chosen = Secret::random();
+    let chosen = Secret::random(&mut rand::rng());
     let source = SecretSource::Credential("portcullis".into());
     let protected = unlocked
         .keys
@@ -426,7 +426,7 @@ async fn both_secrets_stay_where_it_is_unknown_whether_the_change_took_effect() 
 async fn a_file_beside_the_secret_that_opens_nothing_is_refused_and_kept() {
     let fixture = Fixture::with_secret_file().await;
     let unlocked = fixture.starts().await;
-    let left = Secret::random();
+    let left = Secret::random(&mut rand::rng());
     private_files::create_private_file(&fixture.staged(), &left.to_file()).unwrap();
     fs::remove_file(fixture.secret_file()).unwrap();
     for new in [NewProtection::Default, fresh()] {

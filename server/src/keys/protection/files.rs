@@ -223,7 +223,7 @@ mod tests {
     fn a_secret_file_that_others_may_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server.secret");
-        let secret = Secret::random();
+        let secret = Secret::random(&mut rand::rng());
         private_files::create_private_file(&path, &secret.to_file()).unwrap();
         assert_eq!(read_private(&path).unwrap(), secret);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();

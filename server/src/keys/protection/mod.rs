@@ -4,7 +4,6 @@
 
 pub mod files;
 pub mod pbe;
-mod secret;
 mod unlock;
 
 use std::io;
@@ -19,8 +18,8 @@ use rand::Rng as _;
 use super::memory::key_rng;
 use crate::repository::{RepositoryError, Scheme};
 use pbe::{Kdf, PbeError};
+pub use portcullis_common::crypto::passphrase::{Secret, SecretError};
 use portcullis_host::private_files::PermissionError;
-pub use secret::{Secret, SecretError};
 pub use unlock::{Unlock, settle, unlock};
 
 /// Why the server keys cannot be opened.

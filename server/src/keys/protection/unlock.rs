@@ -196,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn a_repository_of_the_first_versions_is_converted_when_it_is_opened() {
         let folder = tempfile::tempdir().unwrap();
-        let secret = Secret::random();
+        let secret = Secret::random(&mut rand::rng());
         let file = folder.path().join("server.secret");
         private_files::create_private_file(&file, &secret.to_file()).unwrap();
         let database = Database::create(&folder.path().join("test.db"))
@@ -211,7 +211,8 @@ mod tests {
             .unwrap();
 
         let other = folder.path().join("other.secret");
-        private_files::create_private_file(&other, &Secret::random().to_file()).unwrap();
+        private_files::create_private_file(&other, &Secret::random(&mut rand::rng()).to_file())
+            .unwrap();
         let opened = |file: &Path, how| {
             let (database, source) = (database.clone(), SecretSource::File(file.to_owned()));
             async move { unlock(&database, &source, how).await }

@@ -443,7 +443,7 @@ async fn a_gateway_key_that_is_here_by_name_only_is_restored() {
 async fn an_export_holds_what_was_chosen_under_its_passphrase() {
     let server = Server::protected().await;
     let (server_key, _) = server.current().await;
-    let chosen = Secret::random();
+    let chosen = Secret::random(&mut rand::rng());
     let export = |selection, kdf| {
         let passphrase = chosen.clone();
         let protection = ExportProtection::Passphrase { passphrase, kdf };

@@ -25,7 +25,7 @@ impl World {
         if self.model.exports.len() >= MAX_EXPORTS {
             return Err(Stop::Refused("there are exports enough".to_owned()));
         }
-        let passphrase = Secret::random();
+        let passphrase = Secret::random(&mut rand::rng());
         self.secrets.add(passphrase.expose(), || {
             "the passphrase of an export".to_owned()
         });

@@ -1,4 +1,4 @@
-//! The secret that opens the protection: one line of text, made here or chosen by a person.
+//! What a protection or an export is opened with: one line of text, made here or chosen by a person.
 //!
 //! One made here is `PCS1-` and base32 of 32 random bytes and the first 4 bytes of their HMAC, so that a damaged copy is told
 //! from a wrong one.
@@ -6,12 +6,11 @@
 use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
-use portcullis_common::crypto::mac::MacKey;
-use portcullis_common::secret::locked::LockedBytes;
-use rand::Rng as _;
+use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::keys::memory::key_rng;
+use super::mac::MacKey;
+use crate::secret::locked::LockedBytes;
 
 const PREFIX: &[u8] = b"PCS1-";
 const RANDOM_LEN: usize = 32;
@@ -49,10 +48,10 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// A fresh one.
-    pub fn random() -> Self {
+    /// A fresh one, of 32 bytes of `rng`.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
         let mut bytes = LockedBytes::zeroed();
-        key_rng().fill_bytes(&mut *bytes);
+        rng.fill_bytes(&mut *bytes);
         let mut content = Zeroizing::new(Vec::with_capacity(RANDOM_LEN + CHECKSUM_LEN));
         content.extend_from_slice(&*bytes);
         content.extend_from_slice(&checksum(&bytes));
@@ -118,8 +117,8 @@ impl Secret {
         content
     }
 
-    /// The bytes of one made here: in the first versions they were the storage secret itself.
-    pub(super) fn random_bytes(&self) -> Option<&[u8; RANDOM_LEN]> {
+    /// The 32 bytes of one made here: in the first versions they were the storage secret itself.
+    pub fn random_bytes(&self) -> Option<&[u8; RANDOM_LEN]> {
         self.random.as_deref()
     }
 }
@@ -158,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_damaged_copy_of_a_secret_made_here_is_noticed_before_it_is_used() {
-        let secret = Secret::random();
+        let secret = Secret::random(&mut rand::rng());
         let text = secret.to_file();
         assert_eq!(Secret::parse(&text), Ok(secret.clone()));
         assert_eq!(Secret::parse(secret.expose()), Ok(secret.clone()));
