@@ -1,4 +1,4 @@
-//! What both programs ask of an operating system.
+//! What the programs ask of an operating system.
 #![forbid(unsafe_code)]
 
 #[cfg(unix)]

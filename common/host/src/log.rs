@@ -48,8 +48,13 @@ impl FromStr for LogFilter {
         for directive in text.split(',').map(str::trim) {
             targets = match directive.split_once('=') {
                 None => targets.with_default(level(directive)?),
-                Some(("", _)) => return Err(NoLogFilter),
-                Some((target, name)) => targets.with_target(target, level(name)?),
+                Some((target, name)) => {
+                    let target = target.trim_end();
+                    if !is_target(target) {
+                        return Err(NoLogFilter);
+                    }
+                    targets.with_target(target, level(name.trim_start())?)
+                }
             };
         }
         Ok(Self(targets))
@@ -61,6 +66,14 @@ impl<'de> Deserialize<'de> for LogFilter {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|_| D::Error::custom(NoLogFilter))
     }
+}
+
+/// A path of modules: nothing else is the target of an event of these programs.
+fn is_target(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    text.split("::").all(is_name)
 }
 
 fn level(name: &str) -> Result<LevelFilter, NoLogFilter> {
@@ -112,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_target_has_a_level_of_its_own() {
-        let text = "warn, portcullis_server::fleet=debug";
+        let text = "warn, portcullis_server::fleet = debug";
         assert!(enabled(
             text,
             "portcullis_server::fleet::link",
@@ -134,6 +147,11 @@ mod tests {
             "=,=",
             "7",
             "info=warn=debug",
+            "a b=info",
+            "portcullis_server ::audit=info",
+            "portcullis_server:audit=info",
+            "info,portcullis_server[span]=debug",
+            "[span]=debug",
         ] {
             assert_eq!(text.parse::<LogFilter>(), Err(NoLogFilter), "{text}");
         }
