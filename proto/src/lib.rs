@@ -62,12 +62,22 @@ mod tests {
     fn the_generated_code_is_that_of_the_proto_files() {
         let gateway = ("gateway.proto", include_str!("../gateway.proto"));
         let admin = ("admin.proto", include_str!("../admin.proto"));
+        let makers = [
+            (
+                "generate/src/main.rs",
+                include_str!("../generate/src/main.rs"),
+            ),
+            (
+                "generate/src/services.rs",
+                include_str!("../generate/src/services.rs"),
+            ),
+        ];
         for (generated, sources) in [
             (include_str!("generated/gateway.rs"), vec![gateway]),
             (include_str!("generated/admin.rs"), vec![gateway, admin]),
         ] {
             let mut lines = generated.split_inclusive('\n').skip(1);
-            for (name, text) in sources {
+            for (name, text) in sources.into_iter().chain(makers) {
                 let expected = format!("// {name} {}\n", digest(text.as_bytes()));
                 assert_eq!(
                     lines.next(),

@@ -10,6 +10,15 @@ pub(crate) struct Services;
 impl ServiceGenerator for Services {
     fn generate(&mut self, service: Service, text: &mut String) {
         if service.package == "portcullis.admin.v1" {
+            for method in &service.methods {
+                let streams = (method.client_streaming, method.server_streaming);
+                assert_ne!(
+                    streams,
+                    (true, true),
+                    "{}: `grpc` carries no method that streams both ways",
+                    method.proto_name
+                );
+            }
             text.push_str(&client(&service));
             text.push_str(&server(&service));
         }
