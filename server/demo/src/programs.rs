@@ -18,10 +18,15 @@ impl Programs {
         let this = std::env::current_exe()
             .map_err(DemoError::file("find this program", "portcullis-demo"))?;
         let folder = this.parent().unwrap_or(Path::new(".")).to_path_buf();
-        if let (Some(cargo), Some(manifest)) = (
-            std::env::var_os("CARGO"),
-            std::env::var_os("CARGO_MANIFEST_DIR"),
-        ) {
+        // Where another program of cargo's started this one, its environment speaks of another package.
+        let is_run_by_cargo =
+            std::env::var("CARGO_PKG_NAME").is_ok_and(|name| name == env!("CARGO_PKG_NAME"));
+        if is_run_by_cargo
+            && let (Some(cargo), Some(manifest)) = (
+                std::env::var_os("CARGO"),
+                std::env::var_os("CARGO_MANIFEST_DIR"),
+            )
+        {
             build(Path::new(&cargo), Path::new(&manifest), &folder)?;
         }
         let beside = |name: &'static str| {
