@@ -7,8 +7,7 @@ if [ -z "${PORTCULLIS_TEST_COUNTS:-}" ]; then
     echo "run this through tests/run" >&2
     exit 2
 fi
-# shellcheck disable=SC2034 # the suites use it
-target=${CARGO_TARGET_DIR:-$(pwd)/target}
+target=$CARGO_TARGET_DIR
 
 passed() { echo "passed $1" >>"$PORTCULLIS_TEST_COUNTS"; }
 failed() { echo "failed $*" >>"$PORTCULLIS_TEST_COUNTS"; echo "FAILED: $*"; }
@@ -19,13 +18,22 @@ skipped() { echo "skipped $*" >>"$PORTCULLIS_TEST_COUNTS"; echo "skipped: $*"; }
 deep() { if [ "${PORTCULLIS_TEST_DEEP:-0}" = 1 ]; then echo "$2"; else echo "$1"; fi; }
 is_deep() { [ "${PORTCULLIS_TEST_DEEP:-0}" = 1 ]; }
 
+# Hundredths of a second since the machine began; nobody sets this clock.
+uptime_ticks() {
+    local up rest
+    read -r up rest </proc/uptime
+    : "$rest"
+    echo $((10#${up/./}))
+}
+
 # step NAME COMMAND…: runs the command, and keeps how long it took.
 step() {
-    local name=$1 began=$EPOCHREALTIME status=0
+    local name=$1 began ended status=0
+    began=$(uptime_ticks)
     shift
     "$@" || status=$?
-    local ended=$EPOCHREALTIME
-    printf '%d\t%s\t%s\n' $(((${ended/[.,]/} - ${began/[.,]/}) / 100000)) "$PORTCULLIS_TEST_NAME" "$name" >>"$PORTCULLIS_TEST_LOGS/steps"
+    ended=$(uptime_ticks)
+    printf '%d\t%s\t%s\n' $(((ended - began) / 10)) "$PORTCULLIS_TEST_NAME" "${name//[$'\t\n']/ }" >>"$PORTCULLIS_TEST_LOGS/steps"
     return $status
 }
 
@@ -56,13 +64,21 @@ everything=(--workspace --exclude portcullis-generate)
 dev_build() { once "development build" build_for_tests || { failed 1 "the development build"; exit 1; }; }
 build_for_tests() {
     cargo test "${everything[@]}" --no-run --message-format=json-render-diagnostics >"$PORTCULLIS_TEST_LOGS/built-for-tests" &&
-        cargo build "${everything[@]}" --bins
+        cargo build "${everything[@]}" --bins --message-format=json-render-diagnostics >"$PORTCULLIS_TEST_LOGS/built-for-development" &&
+        is_where_it_is_looked_for built-for-development "$target/debug/portcullis-server"
+}
+# is_where_it_is_looked_for LIST PROGRAM: else an older one that lies there would run.
+is_where_it_is_looked_for() {
+    grep -qF "\"executable\":\"$2\"" "$PORTCULLIS_TEST_LOGS/$1" && return
+    echo "cargo has not built $2: does its configuration name a target (build.target) or another profile folder?"
+    return 1
 }
 # What is installed, and the programs that the suites look at; with the paths of the libraries that they are linked from.
 release_build() { once "release build" build_for_release || { failed 1 "the release build"; exit 1; }; }
 build_for_release() {
     cargo build --release --bins --package portcullis-server --package portcullis-cli --package portcullis-demo --package portcullis-gateway \
-        --package portcullis-probes --message-format=json-render-diagnostics >"$PORTCULLIS_TEST_LOGS/built-for-release"
+        --package portcullis-probes --message-format=json-render-diagnostics >"$PORTCULLIS_TEST_LOGS/built-for-release" &&
+        is_where_it_is_looked_for built-for-release "$target/release/portcullis-server"
 }
 # released_library CRATE: the file of it that the programs of the release build are linked from.
 released_library() {
@@ -72,20 +88,20 @@ released_library() {
 # test_programs PACKAGE NAME: the test programs of the packages and targets whose names match these regular expressions, each as
 # its package's folder and its path. The target of the tests beside a library's code has the name of the crate.
 test_programs() {
-    sed -n '/"test":true},"features"/ s|.*"manifest_path":"\([^"]*\)/Cargo.toml".*"target":{[^}]*"name":"\([^"]*\)".*"executable":"\([^"]*\)".*|\1 \2 \3|p' \
+    sed -n '/"test":true},"features"/ s|.*"manifest_path":"\([^"]*\)/Cargo.toml".*"target":{[^}]*"name":"\([^"]*\)".*"executable":"\([^"]*\)".*|\1\t\2\t\3|p' \
         "$PORTCULLIS_TEST_LOGS/built-for-tests" |
-        while read -r folder name program; do
+        while IFS=$'\t' read -r folder name program; do
             package=$(sed -n 's/^name = "\(.*\)"/\1/p' "$folder/Cargo.toml" | head -n 1)
-            if [[ $package =~ ^($1)$ && $name =~ ^($2)$ ]]; then echo "$folder $program"; fi
+            if [[ $package =~ ^($1)$ && $name =~ ^($2)$ ]]; then printf '%s\t%s\n' "$folder" "$program"; fi
         done
 }
 
 # run_programs PACKAGE NAME [ARGUMENT…]: as `cargo test --no-fail-fast` does.
 run_programs() {
     local status=0 folder program
-    while read -r folder program; do
+    while IFS=$'\t' read -r folder program; do
         echo "-- ${program##*/}"
-        (cd "$folder" && step "${program##*/}" "$program" "${@:3}") || status=$?
+        (cd "$folder" && step "${program##*/}" "$program" "${@:3}" </dev/null) || status=$?
     done < <(test_programs "$1" "$2")
     return $status
 }
@@ -96,7 +112,8 @@ tests() {
     shift
     output=$(mktemp)
     echo "== $name: $*"
-    "$@" >"$output" 2>&1 || status=$?
+    # Each program is a step of its own.
+    if [ "$1" = run_programs ]; then "$@"; else step "$name" "$@"; fi >"$output" 2>&1 || status=$?
     cat "$output"
     local p f i
     read -r p f i < <(awk '/^test result:/ { p += $4; f += $6; i += $8 } END { print p + 0, f + 0, i + 0 }' "$output")
@@ -151,11 +168,26 @@ need() {
     have "$program"
 }
 
+# Python with its whole standard library, which python3-minimal has not.
+need_python() { need python3 python3 && python3 -c 'import json, tomllib' 2>/dev/null; }
+
+apt=(apt-get -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Retries=1 -o DPkg::Lock::Timeout=120)
+export DEBIAN_FRONTEND=noninteractive
+# Nothing waits for the lock of the lists by itself.
+update_lists() {
+    local attempt said
+    for attempt in 1 2 3 4 5 6; do
+        said=$("${apt[@]}" update --error-on=any 2>&1) && return
+        echo "$said"
+        grep -q 'Could not get lock' <<<"$said" || return 1
+        sleep $((5 * attempt))
+    done
+    return 1
+}
+
 install_packages() {
-    export DEBIAN_FRONTEND=noninteractive
-    local apt=(apt-get -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Retries=1 -o DPkg::Lock::Timeout=120)
     "${apt[@]}" install -y --no-install-recommends "$@" && return
     # The lists may be old. Where they cannot be fetched, no later suite waits for that again.
-    once "package lists" "${apt[@]}" update --error-on=any || return 1
+    once "package lists" update_lists || return 1
     "${apt[@]}" install -y --no-install-recommends "$@"
 }
