@@ -82,7 +82,7 @@ mod tests {
                 assert_eq!(
                     lines.next(),
                     Some(&*expected),
-                    "cargo run -p portcullis-generate"
+                    "{name} has changed since: run `cargo run -p portcullis-generate`, and commit proto/src/generated"
                 );
             }
             let below = lines.next().expect("a digest of the rest");

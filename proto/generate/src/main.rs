@@ -2,6 +2,7 @@
 //!
 //! What it makes is committed, so that no build of a program waits for the generator. A test of the proto crate compares the
 //! digests that stand in the first lines with the files as they are; `--check` makes everything anew and compares all of it.
+//! A new message that holds a secret goes into `SECRET_MESSAGES`, and gets its `Debug` in `src/redacted.rs`.
 //! The compiler of `.proto` files is written in Rust: there is no `protoc` to install.
 #![forbid(unsafe_code)]
 
@@ -30,9 +31,23 @@ const FILES: [&str; 2] = ["gateway.proto", "admin.proto"];
 const MAKERS: [&str; 2] = ["generate/src/main.rs", "generate/src/services.rs"];
 
 fn main() -> ExitCode {
-    let check = std::env::args()
-        .nth(1)
-        .is_some_and(|argument| argument == "--check");
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let check = match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        [] => false,
+        ["--check"] => true,
+        _ => {
+            eprintln!(
+                "portcullis-generate: no arguments `{}`; without any it writes proto/src/generated, with --check it compares",
+                arguments.join(" ")
+            );
+            return ExitCode::from(2);
+        }
+    };
     match run(check) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -53,7 +68,10 @@ fn run(check: bool) -> Result<(), Box<dyn Error>> {
 
 /// The generated files, by name.
 fn generate(proto: &Path, made: &Path) -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
-    let descriptors = protox::compile(FILES, [proto])?;
+    // The file and the line of a mistake stand in its `Debug` alone.
+    let compile =
+        |files: &[&str]| protox::compile(files, [proto]).map_err(|error| format!("{error:?}"));
+    let descriptors = compile(&FILES)?;
     // The services of a gateway carry every call: each has code of its own. Those of the administrators' API share theirs.
     tonic_prost_build::configure()
         .bytes(".portcullis.gateway.v1.Value.kind.binary")
@@ -61,7 +79,7 @@ fn generate(proto: &Path, made: &Path) -> Result<Vec<(&'static str, String)>, Bo
         .skip_debug(SECRET_MESSAGES)
         .build_transport(false)
         .out_dir(made)
-        .compile_fds(protox::compile(["gateway.proto"], [proto])?)?;
+        .compile_fds(compile(&["gateway.proto"])?)?;
     let gateway = std::fs::read_to_string(made.join("portcullis.gateway.v1.rs"))?;
     let mut config = prost_build::Config::new();
     config
@@ -103,8 +121,8 @@ fn keep(proto: &Path, files: &[(&'static str, String)], check: bool) -> Result<(
     for (name, text) in files {
         let path: PathBuf = proto.join("src/generated").join(name);
         if !check {
-            std::fs::write(&path, text)?;
-        } else if std::fs::read_to_string(&path)? != *text {
+            std::fs::write(&path, text).map_err(|error| at(&path, error))?;
+        } else if std::fs::read_to_string(&path).map_err(|error| at(&path, error))? != *text {
             return Err(format!(
                 "{name} is not what the .proto files make: run `cargo run -p portcullis-generate`"
             )
@@ -112,4 +130,8 @@ fn keep(proto: &Path, files: &[(&'static str, String)], check: bool) -> Result<(
         }
     }
     Ok(())
+}
+
+fn at(path: &Path, error: std::io::Error) -> String {
+    format!("{}: {error}", path.display())
 }
