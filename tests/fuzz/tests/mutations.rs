@@ -19,7 +19,12 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("seeds")
         .join(name);
-    let files = std::fs::read_dir(folder).expect("seeds of the target");
+    let files = std::fs::read_dir(&folder).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}: `cargo run -p portcullis-fuzz --example seeds` makes seeds",
+            folder.display()
+        )
+    });
     let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     paths.sort();
     paths
@@ -56,9 +61,12 @@ fn holds(name: &str) {
     let target = TARGETS
         .iter()
         .find(|target| target.name == name)
-        .expect("a target");
+        .unwrap_or_else(|| panic!("{name} is not in TARGETS of tests/fuzz/src/lib.rs"));
     if let Some(input) = search(target, &seeds(name)) {
-        let file = std::env::temp_dir().join(format!("{name}.failed"));
+        // The temporary folder of a suite goes with it; its logs stay.
+        let folder = std::env::var_os("PORTCULLIS_TEST_LOGS")
+            .map_or_else(std::env::temp_dir, std::path::PathBuf::from);
+        let file = folder.join(format!("{name}.failed"));
         std::fs::write(&file, &input).unwrap();
         panic!(
             "{name} fails on {} ({} bytes): put it into tests/fuzz/seeds/{name} when it is mended",
@@ -78,7 +86,10 @@ macro_rules! targets {
         #[test]
         fn no_target_is_left_out() {
             let names = [$(stringify!($name)),*];
-            assert!(TARGETS.iter().all(|target| names.contains(&target.name)));
+            for target in TARGETS {
+                let name = target.name;
+                assert!(names.contains(&name), "{name} is not in targets! of tests/mutations.rs");
+            }
         }
     };
 }
