@@ -19,6 +19,7 @@ import tempfile
 
 KEPT = pathlib.Path(__file__).with_name("counts.json")
 WORSE, BETTER = 1.03, 0.90
+BLESS = "PORTCULLIS_BLESS=--bless tests/run instructions"
 
 
 def output(*command):
@@ -37,6 +38,8 @@ def count(program, name):
 
 
 def main():
+    if len(sys.argv) < 2 or sys.argv[2:] not in ([], ["--bless"]):
+        sys.exit(f"tests/instructions/check.py: wrong arguments {sys.argv[1:]}: PROGRAM [--bless]; to keep new counts: {BLESS}")
     program = sys.argv[1]
     # Under valgrind: it is what its processor has that counts.
     names = output("valgrind", "--tool=none", "--quiet", program).splitlines()
@@ -45,16 +48,17 @@ def main():
     if "--bless" in sys.argv:
         kept = {"compiler": compiler, "counts": counts}
         KEPT.write_text(json.dumps(kept, indent=2) + "\n")
+        print(f"kept in {KEPT}: commit it")
     kept = json.loads(KEPT.read_text())
     print("| work | instructions | kept | ratio |\n| --- | ---: | ---: | ---: |")
     for name, found in counts.items():
         before = kept["counts"].get(name)
         print(f"| {name} | {found:,} | {f'{before:,}' if before else '–'} | {f'{found / before:.3f}' if before else '–'} |")
     if kept["compiler"] != compiler:
-        print(f"SKIPPED: counted with {compiler}, kept of {kept['compiler']}: another compiler gives other instructions")
+        print(f"SKIPPED: counted with {compiler}, kept of {kept['compiler']}: another compiler gives other instructions; to keep those of this one: {BLESS}")
         return
     if kept["counts"].keys() != counts.keys():
-        print("FOUND: other work is kept than was counted (another processor, or new work: keep it with --bless)")
+        print(f"FOUND: other work is kept than was counted (another processor, or new work: {BLESS})")
         sys.exit(1)
     verdicts = [verdict(name, found, kept["counts"][name]) for name, found in counts.items()]
     print("\n".join(verdicts))
@@ -65,9 +69,9 @@ def verdict(name, found, before):
     if found == 0:
         return f"FOUND: {name}: nothing was counted"
     if found > before * WORSE:
-        return f"FOUND: {name}: {found / before - 1:.1%} more instructions"
+        return f"FOUND: {name}: {found / before - 1:.1%} more instructions; where that is meant: {BLESS}"
     if found < before * BETTER:
-        return f"FOUND: {name}: {1 - found / before:.1%} fewer instructions; keep the better count with --bless"
+        return f"FOUND: {name}: {1 - found / before:.1%} fewer instructions; keep the better count: {BLESS}"
     return f"ok: {name}"
 
 

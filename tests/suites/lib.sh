@@ -4,7 +4,7 @@
 set -eu
 
 if [ -z "${PORTCULLIS_TEST_COUNTS:-}" ]; then
-    echo "run this through tests/run" >&2
+    echo "this is run by tests/run: tests/run ${0##*/}" >&2
     exit 2
 fi
 target=$CARGO_TARGET_DIR
