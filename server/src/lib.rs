@@ -14,4 +14,5 @@ pub mod passwords;
 pub mod provisioning;
 pub mod repository;
 pub mod serve;
+pub mod services;
 pub mod tasks;

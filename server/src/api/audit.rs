@@ -11,7 +11,7 @@ use super::identity::Caller;
 use super::status::{of_audit, of_repository};
 use crate::audit::{Draft, Fault, Head, Outcome, Report};
 use crate::repository::{AUDIT_MAC_LEN, AuditEntry, AuditFilter, AuditTip};
-use crate::serve::Services;
+use crate::services::Services;
 
 /// Entries of one answer at most.
 const MAX_PAGE: u32 = 1_000;

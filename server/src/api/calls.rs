@@ -13,7 +13,7 @@ use super::identity::Caller;
 use super::queued;
 use super::status::{not_found, of_audit, of_password, of_repository};
 use crate::provisioning::{self, DispatchError};
-use crate::serve::Services;
+use crate::services::Services;
 
 /// `portcullis.admin.v1.Calls`
 pub(super) struct CallsApi(pub(super) Services);
@@ -35,7 +35,7 @@ impl Calls for CallsApi {
             AuditedCall::begin(&self.0.audit, caller, &resource, &call, &password_from_user)
                 .await
                 .map_err(|error| of_audit(&error))?;
-        match provisioning::execute(&self.0, &resource, call, user).await {
+        match provisioning::execute(&self.0.provisioning, &resource, call, user).await {
             Ok(outcome) => {
                 audited.outcome(&outcome).await;
                 Ok(Response::new(outcome))
@@ -85,7 +85,7 @@ impl Calls for CallsApi {
         let audited = AuditedCall::begin(&self.0.audit, caller, &resource, &call, "")
             .await
             .map_err(|error| of_audit(&error))?;
-        let items = match provisioning::search(&self.0, &resource, call).await {
+        let items = match provisioning::search(&self.0.provisioning, &resource, call).await {
             Ok(items) => items,
             Err(error) => return Err(audited.refused(refused(&error)).await),
         };

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::fleet::LinkStatus;
 use crate::keys::memory::key_rng;
 use crate::repository::{Gateway, GatewayChange};
-use crate::serve::Services;
+use crate::services::Services;
 
 /// `portcullis.admin.v1.Gateways`
 pub(super) struct GatewaysApi(pub(super) Services);

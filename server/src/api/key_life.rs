@@ -15,7 +15,7 @@ use crate::keys::protection::pbe::{self, Kdf};
 use crate::keys::transfer::{ExportError, ExportProtection, ExportSelection, ImportError, What};
 use crate::keys::{DeleteError, Deletion, NewProtection, ProtectError};
 use crate::repository::{Dependency, DependentValues, Scheme};
-use crate::serve::Services;
+use crate::services::Services;
 
 /// What protects the server keys now.
 pub(super) async fn protection(services: &Services) -> Result<proto::Protection, Status> {

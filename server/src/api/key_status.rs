@@ -10,7 +10,7 @@ use super::convert::{self, some_id, some_millis};
 use super::status::of_repository;
 use crate::clock;
 use crate::repository::Holding;
-use crate::serve::Services;
+use crate::services::Services;
 
 /// The gateway keys: who proved each, who was sent it, who of them is away; with the list of gateways where asked for.
 pub(super) async fn gateway_keys(

@@ -9,7 +9,7 @@ use super::key_life::of_protect;
 use super::keys::kind;
 use super::status::{of_repository, of_task};
 use super::tasks::{message, steps, types};
-use crate::serve::Services;
+use crate::services::Services;
 use crate::tasks::manage::{Choice, Manage};
 use crate::tasks::re_encrypt::{Plan, server_keys};
 use crate::tasks::{Job, ReEncrypt};

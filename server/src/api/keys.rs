@@ -15,7 +15,7 @@ use super::status::{of_key, of_repository, of_rotation};
 use super::{convert, key_life, key_status, key_tasks, names, server_key_status};
 use crate::fleet::{ProgressStream, Replaced, Rotation};
 use crate::repository::RepositoryError;
-use crate::serve::Services;
+use crate::services::Services;
 use crate::tasks::{Job, SyncGateways};
 
 /// However long a caller says that it would wait.

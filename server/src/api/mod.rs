@@ -38,7 +38,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
-use crate::serve::Services;
+use crate::services::Services;
 use identity::Peer;
 use router::Router;
 pub use socket::{AdminSocket, SocketError};

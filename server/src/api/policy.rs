@@ -10,7 +10,7 @@ use super::status::{of_password, of_repository};
 use super::users::password;
 use crate::passwords::{self, Candidate, MAX_HISTORY, dictionary, users};
 use crate::repository::{HistoryOwner, PasswordPolicy};
-use crate::serve::Services;
+use crate::services::Services;
 
 /// Words in one request.
 const MAX_WORDS: usize = 1_000;

@@ -13,7 +13,7 @@ use super::status::{of_password, of_repository};
 use crate::clock;
 use crate::provisioning::queue::QueueError;
 use crate::repository::{QueuedCall, QueuedState, RepositoryError};
-use crate::serve::Services;
+use crate::services::Services;
 
 /// Calls in one answer.
 const MAX_PAGE: u32 = 1_000;
@@ -34,7 +34,7 @@ pub(super) async fn enqueue(
     let summary = format!("{verb}{object}{}", password_of(&password_from_user));
     let queued = services
         .queue
-        .enqueue(services, &resource, call, user, summary)
+        .enqueue(&resource, call, user, summary)
         .await
         .map_err(|error| of_queue(&error))?;
     note.add(format!("{}, call {}", queued.summary, queued.call_id));

@@ -14,7 +14,7 @@ use super::status::{not_found, of_repository};
 use super::users::secret;
 use crate::clock;
 use crate::repository::{Changed, Resource, SecretSettings};
-use crate::serve::Services;
+use crate::services::Services;
 
 /// Bytes of a secret setting.
 const MAX_SECRET: usize = 1_024;

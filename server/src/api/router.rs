@@ -36,7 +36,7 @@ use super::system::SystemApi;
 use super::tasks::TasksApi;
 use super::users::UsersApi;
 use crate::audit::{AuditLog, Outcome};
-use crate::serve::Services;
+use crate::services::Services;
 
 /// The largest request, in bytes: many times the largest sensible call.
 const MAX_REQUEST: usize = 1 << 20;

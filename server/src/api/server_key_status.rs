@@ -8,7 +8,7 @@ use tonic::Status;
 use super::status::of_repository;
 use super::{convert, key_life};
 use crate::repository::{ProtectedType, SealedCount};
-use crate::serve::Services;
+use crate::services::Services;
 use crate::tasks::SERVER_KEY;
 
 /// The server keys, the values under each, and those that no key of this repository opens.

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::convert::millis;
 use super::identity::Caller;
 use super::status::of_repository;
-use crate::serve::Services;
+use crate::services::Services;
 
 /// `portcullis.admin.v1.System`
 pub(super) struct SystemApi(pub(super) Services);

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::convert::{millis, some_millis};
 use super::status::{of_repository, of_task};
 use crate::repository::TaskState;
-use crate::serve::Services;
+use crate::services::Services;
 use crate::tasks::{self, Finding, Step, StepState, TypeProgress};
 
 /// `portcullis.admin.v1.Tasks`

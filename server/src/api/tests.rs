@@ -29,12 +29,9 @@ use tonic::{Code, Status};
 use super::methods::{METHODS, Method, Plan};
 use super::*;
 use crate::audit::AuditLog;
-use crate::clock;
 use crate::config::{Capability, CapabilitySet, Config};
 use crate::fleet::{Fleet, Settings};
-use crate::provisioning::queue::CallQueue;
 use crate::serve::{Unlocked, init};
-use crate::tasks::{Tasks, Work};
 
 /// A server's API in this process, with a connection of this user's.
 struct Api {
@@ -70,27 +67,7 @@ impl Api {
         let audit = AuditLog::open(&repository, server_id, &config.audit);
         let audit = audit.await.unwrap();
         let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
-        let services = Services {
-            secret: config.secret.clone(),
-            audit: audit.clone(),
-            capabilities: config.capabilities.clone(),
-            server_id,
-            started: clock::now(),
-            tasks: Tasks::new(Work {
-                repository: repository.clone(),
-                keys: keys.clone(),
-                fleet: fleet.clone(),
-                audit,
-                secret: config.secret.clone(),
-            }),
-            fleet,
-            repository,
-            keys,
-            queue: CallQueue::new(config.calls.limits()),
-            policy: config.keys.policy(),
-            token_lifetime: config.keys.token_lifetime,
-            pairing_lifetime: config.keys.pairing_lifetime,
-        };
+        let services = Services::new(&config, server_id, repository, keys, audit, fleet);
         let own = rustix::process::geteuid().as_raw();
         let channel = connect(&services, own).await;
         Self {

@@ -12,7 +12,7 @@ use super::note::Note;
 use super::status::{not_found, of_password, of_repository};
 use crate::clock;
 use crate::passwords::users;
-use crate::serve::Services;
+use crate::services::Services;
 
 /// Users in one answer.
 const MAX_PAGE: u32 = 1_000;

@@ -15,13 +15,13 @@ mod head;
 mod verify;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_common::id::{KeyId, ServerId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config;
 use crate::repository::{AuditTip, Repository, RepositoryError, TipMoved};
 use chain::Chain;
 pub use entry::{Draft, Outcome, Subject};
@@ -121,15 +121,6 @@ pub enum Dispute {
     Moved(#[from] TipMoved),
 }
 
-/// `[audit]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Where the end of the log is kept outside the repository.
-    pub head_file: PathBuf,
-    /// Whether provisioning calls leave entries.
-    pub calls: bool,
-}
-
 /// The audit log. Cheap to clone; one task writes for all, and what arrives together is one transaction.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
@@ -149,7 +140,7 @@ impl AuditLog {
     pub async fn open(
         repository: &Repository,
         server: ServerId,
-        settings: &Settings,
+        settings: &config::Audit,
     ) -> Result<Self, AuditError> {
         let head = HeadFile::new(settings.head_file.clone());
         let healthy = Arc::new(AtomicBool::new(false));

@@ -13,9 +13,6 @@ use portcullis_common::stream::ChannelLimits;
 use portcullis_host::log::Log;
 use serde::Deserialize;
 
-use crate::provisioning::queue::QueueLimits;
-
-use crate::audit;
 pub use capabilities::{Capabilities, Capability, CapabilitySet, Principal};
 
 /// The file read where none is named.
@@ -66,7 +63,7 @@ pub struct Config {
     /// Who may do what through it.
     pub capabilities: Capabilities,
     /// The audit log.
-    pub audit: audit::Settings,
+    pub audit: Audit,
     /// Where gateways that dial out are awaited.
     pub dial_out: DialOut,
     /// The sealed channel.
@@ -102,6 +99,15 @@ pub struct Admin {
     /// The group that may open the socket, which then has mode 0660; `None`: nobody but the server's own user and root.
     #[serde(deserialize_with = "capabilities::optional_group")]
     pub socket_group: Option<u32>,
+}
+
+/// `[audit]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Where the end of the log is kept outside the repository.
+    pub head_file: PathBuf,
+    /// Whether provisioning calls leave entries.
+    pub calls: bool,
 }
 
 /// `[dial_out]`
@@ -185,7 +191,7 @@ impl Keys {
 }
 
 /// `[calls]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Calls {
     /// How many calls may wait for one gateway.
@@ -196,17 +202,6 @@ pub struct Calls {
     /// How long it is known what came of a queued call.
     #[serde(deserialize_with = "values::duration")]
     pub results_kept: Duration,
-}
-
-impl Calls {
-    /// The limits of the queue.
-    pub fn limits(&self) -> QueueLimits {
-        QueueLimits {
-            calls: self.queue_limit,
-            lifetime: self.queue_lifetime,
-            results_kept: self.results_kept,
-        }
-    }
 }
 
 impl Config {
@@ -281,7 +276,7 @@ struct File {
     secret_prompt: bool,
     admin: Admin,
     capabilities: Capabilities,
-    audit: Audit,
+    audit: AuditSection,
     dial_out: DialOut,
     channel: Channel,
     links: Links,
@@ -293,7 +288,7 @@ struct File {
 /// `[audit]`
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Audit {
+struct AuditSection {
     #[serde(deserialize_with = "values::optional_path")]
     head_file: Option<PathBuf>,
     calls: bool,
@@ -329,7 +324,7 @@ impl File {
     fn with(self, secret: SecretSource) -> Config {
         Config {
             secret,
-            audit: audit::Settings {
+            audit: Audit {
                 head_file: self
                     .audit
                     .head_file
@@ -358,7 +353,7 @@ impl Default for File {
             secret_prompt: false,
             admin: Admin::default(),
             capabilities: Capabilities::default(),
-            audit: Audit::default(),
+            audit: AuditSection::default(),
             dial_out: DialOut::default(),
             channel: Channel::default(),
             links: Links::default(),
@@ -378,7 +373,7 @@ impl Default for Admin {
     }
 }
 
-impl Default for Audit {
+impl Default for AuditSection {
     fn default() -> Self {
         Self {
             head_file: None,

@@ -13,15 +13,26 @@ use rand::RngExt;
 use tokio_stream::{Stream, StreamExt};
 use zeroize::Zeroizing;
 
+use crate::audit::AuditLog;
 use crate::fleet::{CallError, Fleet};
 use crate::passwords::PasswordError;
-use crate::repository::RepositoryError;
-use crate::serve::Services;
+use crate::repository::{Repository, RepositoryError};
 use outcome::{Flaw, failed_search, of_call_error};
 use password::Afterwards;
 
 /// Characters of a call id, at most.
 const MAX_CALL_ID: usize = 128;
+
+/// What calls are carried out with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Provisioning {
+    /// Where resources, policy and queued calls are stored.
+    pub repository: Repository,
+    /// The links to the gateways.
+    pub fleet: Fleet,
+    /// Where a queued call leaves its entry.
+    pub audit: AuditLog,
+}
 
 /// Why a call has no outcome. Nothing was sent, save for `Stopping`.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +68,13 @@ pub fn with_id(mut call: Call) -> Call {
 /// # Errors
 /// [`DispatchError`].
 pub async fn execute(
-    services: &Services,
+    provisioning: &Provisioning,
     resource: &str,
     call: Call,
     from_user: Option<&str>,
 ) -> Result<Outcome, DispatchError> {
-    let (gateway, call, afterwards) = match prepare(services, resource, call, from_user).await? {
+    let (gateway, call, afterwards) = match prepare(provisioning, resource, call, from_user).await?
+    {
         Prepared::Answered(outcome) => return Ok(outcome),
         Prepared::Ready {
             gateway,
@@ -71,9 +83,9 @@ pub async fn execute(
         } => (gateway, *call, afterwards),
     };
     if afterwards.is_nothing() {
-        return send(&services.fleet, &gateway, call).await;
+        return send(&provisioning.fleet, &gateway, call).await;
     }
-    let (fleet, repository) = (services.fleet.clone(), services.repository.clone());
+    let (fleet, repository) = (provisioning.fleet.clone(), provisioning.repository.clone());
     // On its own: the history is kept also where the caller goes away while the call is under way.
     let sent = tokio::spawn(async move {
         let outcome = send(&fleet, &gateway, call).await?;
@@ -94,16 +106,16 @@ enum Prepared {
 }
 
 async fn prepare(
-    services: &Services,
+    provisioning: &Provisioning,
     resource: &str,
     call: Call,
     from_user: Option<&str>,
 ) -> Result<Prepared, DispatchError> {
-    let (gateway, mut call) = make_up(services, resource, call).await?;
+    let (gateway, mut call) = make_up(provisioning, resource, call).await?;
     if let Err(flaw) = check(&mut call, false) {
         return Ok(Prepared::Answered(flaw.outcome(call.call_id)));
     }
-    let repository = &services.repository;
+    let repository = &provisioning.repository;
     if let Some(user) = from_user {
         password::fill_in(repository, &mut call, user).await?;
     }
@@ -132,15 +144,15 @@ async fn send(fleet: &Fleet, gateway: &str, call: Call) -> Result<Outcome, Dispa
 /// # Errors
 /// [`DispatchError`].
 pub async fn search(
-    services: &Services,
+    provisioning: &Provisioning,
     resource: &str,
     call: Call,
 ) -> Result<Found, DispatchError> {
-    let (gateway, mut call) = make_up(services, resource, call).await?;
+    let (gateway, mut call) = make_up(provisioning, resource, call).await?;
     if let Err(flaw) = check(&mut call, true) {
         return Ok(only(failed_search(flaw.failure())));
     }
-    match services.fleet.search(&gateway, call).await {
+    match provisioning.fleet.search(&gateway, call).await {
         Ok(items) => Ok(Box::pin(items)),
         Err(CallError::Repository(error)) => Err(error.into()),
         Err(error) => Ok(only(failed_search(outcome::unavailable(&error)))),
@@ -149,11 +161,11 @@ pub async fn search(
 
 /// Fills in what the resource determines, whatever the caller wrote there, and an id where there is none.
 async fn make_up(
-    services: &Services,
+    provisioning: &Provisioning,
     name: &str,
     mut call: Call,
 ) -> Result<(String, Call), DispatchError> {
-    let (resource, secrets) = services
+    let (resource, secrets) = provisioning
         .repository
         .resources()
         .open(name)

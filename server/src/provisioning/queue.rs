@@ -15,15 +15,15 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::{DispatchError, Prepared, check, outcome, password, prepare, with_id};
+use super::{DispatchError, Prepared, Provisioning, check, outcome, password, prepare, with_id};
 use crate::audit::{self, Draft, Subject};
 use crate::clock;
+use crate::config;
 use crate::fleet::Attempt;
 use crate::passwords::PasswordError;
 use crate::repository::{
     Dispatched, Enqueued, NewQueuedCall, QueuedCall, QueuedState, RepositoryError,
 };
-use crate::serve::Services;
 
 /// Queued calls under way through one gateway.
 const AT_ONCE: usize = 8;
@@ -33,17 +33,6 @@ const GATHER: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_secs(5);
 /// Looked for expired calls and old results at the latest after this time.
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
-
-/// Limits of the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueLimits {
-    /// Calls that may wait for one gateway.
-    pub calls: u32,
-    /// How long a call may wait.
-    pub lifetime: Duration,
-    /// How long it is known what came of a call.
-    pub results_kept: Duration,
-}
 
 /// Why a call was not queued. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +71,8 @@ pub struct CallQueue {
 
 #[derive(Debug)]
 struct Inner {
-    limits: QueueLimits,
+    limits: config::Calls,
+    provisioning: Provisioning,
     woken: Notify,
     /// The gateways whose calls are being sent; true: look once more before that ends.
     sending: Mutex<HashMap<String, bool>>,
@@ -90,10 +80,11 @@ struct Inner {
 
 impl CallQueue {
     /// A queue that sends nothing before [`Self::run`].
-    pub fn new(limits: QueueLimits) -> Self {
+    pub fn new(limits: config::Calls, provisioning: Provisioning) -> Self {
         Self {
             inner: Arc::new(Inner {
                 limits,
+                provisioning,
                 woken: Notify::new(),
                 sending: Mutex::default(),
             }),
@@ -107,7 +98,6 @@ impl CallQueue {
     /// [`QueueError`].
     pub async fn enqueue(
         &self,
-        services: &Services,
         resource: &str,
         call: Call,
         from_user: Option<&str>,
@@ -115,7 +105,7 @@ impl CallQueue {
     ) -> Result<QueuedCall, QueueError> {
         let mut call = with_id(call);
         check(&mut call, false).map_err(|flaw| QueueError::Malformed(flaw.to_string()))?;
-        let repository = &services.repository;
+        let repository = &self.inner.provisioning.repository;
         let same = |existing: QueuedCall| {
             if existing.resource == resource && existing.summary == summary {
                 Ok(existing)
@@ -142,9 +132,9 @@ impl CallQueue {
             summary: summary.clone(),
             payload: Zeroizing::new(call.encode_to_vec()),
             queued: now,
-            expires: now.plus(millis(self.inner.limits.lifetime)),
+            expires: now.plus(millis(self.inner.limits.queue_lifetime)),
         };
-        match queued.enqueue(new, self.inner.limits.calls).await? {
+        match queued.enqueue(new, self.inner.limits.queue_limit).await? {
             Enqueued::New(call) => {
                 self.inner.woken.notify_one();
                 Ok(call)
@@ -152,20 +142,21 @@ impl CallQueue {
             Enqueued::Existing(existing) => same(existing),
             Enqueued::Full { gateway } => Err(QueueError::Full {
                 gateway,
-                calls: self.inner.limits.calls,
+                calls: self.inner.limits.queue_limit,
             }),
         }
     }
 
     /// Sends what waits whenever there is a link, until it is dropped. Begins with what the last run of the server left.
-    pub async fn run(self, services: Services) {
-        while let Err(error) = recover(&services).await {
+    pub async fn run(self) {
+        let provisioning = &self.inner.provisioning;
+        while let Err(error) = recover(provisioning).await {
             tracing::error!(%error, "the queue of calls waits: the repository failed");
             tokio::time::sleep(RETRY).await;
         }
         loop {
-            let changed = services.fleet.changed();
-            let sleep = self.look(&services).await.unwrap_or_else(|error| {
+            let changed = provisioning.fleet.changed();
+            let sleep = self.look().await.unwrap_or_else(|error| {
                 tracing::error!(%error, "the queue of calls waits: the repository failed");
                 RETRY
             });
@@ -179,15 +170,16 @@ impl CallQueue {
     }
 
     /// Ends what has expired, and sees to every gateway that can be reached. Gives how long there is nothing to do.
-    async fn look(&self, services: &Services) -> Result<Duration, RepositoryError> {
-        let queued = services.repository.queued_calls();
+    async fn look(&self) -> Result<Duration, RepositoryError> {
+        let provisioning = &self.inner.provisioning;
+        let queued = provisioning.repository.queued_calls();
         let now = clock::now();
         let kept = millis(self.inner.limits.results_kept);
         let forget = UnixMillis(now.0.saturating_sub(kept));
         let next = queued.expire(now, forget).await?;
         for gateway in queued.awaited_gateways().await? {
-            if services.fleet.status(&gateway).is_some() && self.begin(&gateway) {
-                tokio::spawn(self.clone().send_all(services.clone(), gateway));
+            if provisioning.fleet.status(&gateway).is_some() && self.begin(&gateway) {
+                tokio::spawn(self.clone().send_all(gateway));
             }
         }
         let until_next = next.map(|next| Duration::from_millis(next.0.saturating_sub(now.0)));
@@ -221,9 +213,9 @@ impl CallQueue {
         sending.unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn send_all(self, services: Services, gateway: String) {
+    async fn send_all(self, gateway: String) {
         loop {
-            match send_waiting(&services, &gateway).await {
+            match send_waiting(&self.inner.provisioning, &gateway).await {
                 Ok(()) => {}
                 Err(RepositoryError::Closed) => return,
                 Err(error) => {
@@ -240,8 +232,8 @@ impl CallQueue {
 }
 
 /// Sends what waits for a gateway, until nothing does or it is away.
-async fn send_waiting(services: &Services, gateway: &str) -> Result<(), RepositoryError> {
-    let queued = services.repository.queued_calls();
+async fn send_waiting(provisioning: &Provisioning, gateway: &str) -> Result<(), RepositoryError> {
+    let queued = provisioning.repository.queued_calls();
     let mut under_way = JoinSet::new();
     let mut away = false;
     let mut failed = Ok(());
@@ -249,7 +241,11 @@ async fn send_waiting(services: &Services, gateway: &str) -> Result<(), Reposito
         while !away && failed.is_ok() && under_way.len() < AT_ONCE {
             match queued.dispatch(gateway, clock::now()).await {
                 Ok(Some(dispatched)) => {
-                    under_way.spawn(carry_out(services.clone(), gateway.to_owned(), dispatched));
+                    under_way.spawn(carry_out(
+                        provisioning.clone(),
+                        gateway.to_owned(),
+                        dispatched,
+                    ));
                 }
                 Ok(None) => break,
                 // Those under way come to their end first: what is sent must not lose its outcome.
@@ -269,7 +265,11 @@ enum Progress {
     Away,
 }
 
-async fn carry_out(services: Services, gateway: String, dispatched: Dispatched) -> Progress {
+async fn carry_out(
+    provisioning: Provisioning,
+    gateway: String,
+    dispatched: Dispatched,
+) -> Progress {
     let Dispatched { call, payload } = dispatched;
     let id = call.call_id.clone();
     let wire = payload
@@ -277,10 +277,10 @@ async fn carry_out(services: Services, gateway: String, dispatched: Dispatched) 
         .and_then(|bytes| Call::decode(bytes.as_slice()).map_err(|error| error.to_string()));
     let (outcome, afterwards) = match wire {
         Err(error) => (outcome::failed_with(id, FailureKind::Internal, error), None),
-        Ok(wire) => match send(&services, &gateway, &call.resource, wire).await {
+        Ok(wire) => match send(&provisioning, &gateway, &call.resource, wire).await {
             Ok(Some((outcome, afterwards))) => (outcome, afterwards),
             Ok(None) => {
-                put_back(&services, &id).await;
+                put_back(&provisioning, &id).await;
                 return Progress::Away;
             }
             Err(DispatchError::UnknownResource(_)) => {
@@ -290,26 +290,28 @@ async fn carry_out(services: Services, gateway: String, dispatched: Dispatched) 
             }
             Err(error) => {
                 tracing::error!(call = id, %error, "a queued call waits: it could not be made up");
-                put_back(&services, &id).await;
+                put_back(&provisioning, &id).await;
                 return Progress::Away;
             }
         },
     };
-    record(&services, &call, &outcome).await;
+    record(&provisioning, &call, &outcome).await;
     if let Some(afterwards) = afterwards {
-        afterwards.carry_out(&services.repository, &outcome).await;
+        afterwards
+            .carry_out(&provisioning.repository, &outcome)
+            .await;
     }
     Progress::Ended
 }
 
 /// `None`: it was certainly not sent, and may be later.
 async fn send(
-    services: &Services,
+    provisioning: &Provisioning,
     dispatched_for: &str,
     resource: &str,
     call: Call,
 ) -> Result<Option<(Outcome, Option<password::Afterwards>)>, DispatchError> {
-    match prepare(services, resource, call, None).await? {
+    match prepare(provisioning, resource, call, None).await? {
         Prepared::Answered(outcome) => Ok(Some((outcome, None))),
         // The resource has moved meanwhile: the payload is not for that place.
         Prepared::Ready { gateway, .. } if gateway != dispatched_for => Ok(None),
@@ -317,15 +319,15 @@ async fn send(
             gateway,
             call,
             afterwards,
-        } => Ok(match services.fleet.attempt(&gateway, *call).await? {
+        } => Ok(match provisioning.fleet.attempt(&gateway, *call).await? {
             Attempt::Ended(outcome) => Some((outcome, Some(afterwards))),
             Attempt::Unsent(_) => None,
         }),
     }
 }
 
-async fn put_back(services: &Services, call_id: &str) {
-    let queued = services.repository.queued_calls();
+async fn put_back(provisioning: &Provisioning, call_id: &str) {
+    let queued = provisioning.repository.queued_calls();
     // Where that fails it stays dispatched, and is indeterminate when the server starts again.
     if let Err(error) = queued.put_back(call_id).await {
         tracing::error!(call = call_id, %error, "a queued call was not put back");
@@ -333,9 +335,9 @@ async fn put_back(services: &Services, call_id: &str) {
 }
 
 /// Records what came of a call: as long as it takes, for until then no other goes to its resource.
-async fn record(services: &Services, call: &QueuedCall, outcome: &Outcome) {
+async fn record(provisioning: &Provisioning, call: &QueuedCall, outcome: &Outcome) {
     let (state, stored) = storable(outcome.clone());
-    let queued = services.repository.queued_calls();
+    let queued = provisioning.repository.queued_calls();
     loop {
         let ended = queued.end(&call.call_id, state, stored.clone(), clock::now());
         match ended.await {
@@ -347,7 +349,7 @@ async fn record(services: &Services, call: &QueuedCall, outcome: &Outcome) {
             }
         }
     }
-    if services.audit.calls() {
+    if provisioning.audit.calls() {
         let (audited, detail) = match &outcome.result {
             Some(OutcomeResult::Done(_)) => (audit::Outcome::Done, ""),
             Some(OutcomeResult::Failed(failure)) => {
@@ -361,13 +363,13 @@ async fn record(services: &Services, call: &QueuedCall, outcome: &Outcome) {
         let action = format!("queued call {}", call.summary);
         let object = format!("resource {}, call {}", call.resource, call.call_id);
         let draft = Draft::new(Subject::server(), &action, &object, audited);
-        services.audit.record(draft.detail(detail)).await;
+        provisioning.audit.record(draft.detail(detail)).await;
     }
 }
 
 /// What was under way when the server ended last is never sent again.
-async fn recover(services: &Services) -> Result<(), RepositoryError> {
-    let queued = services.repository.queued_calls();
+async fn recover(provisioning: &Provisioning) -> Result<(), RepositoryError> {
+    let queued = provisioning.repository.queued_calls();
     for call_id in queued.dispatched().await? {
         let lost = outcome::indeterminate(
             call_id.clone(),

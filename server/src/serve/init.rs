@@ -259,13 +259,14 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
+    use crate::config::Audit;
     use crate::serve::Unlocked;
 
     fn config(folder: &Path) -> Config {
         Config {
             data_dir: folder.join("data"),
             secret: SecretSource::File(secret_file(folder)),
-            audit: audit::Settings {
+            audit: Audit {
                 head_file: folder.join("data-audit/head"),
                 calls: true,
             },

@@ -6,58 +6,22 @@ mod unlocked;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use portcullis_common::id::ServerId;
-use portcullis_common::rotation::{Policy, UnixMillis};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::{self, AdminSocket, SocketError};
 use crate::audit::{AuditError, AuditLog};
-use crate::clock;
-use crate::config::{Capabilities, Config, SecretSource};
+use crate::config::Config;
 use crate::fleet::{self, Fleet};
+use crate::keys::KeyringError;
 use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
-use crate::keys::{KeyManager, KeyringError};
-use crate::provisioning::queue::CallQueue;
-use crate::repository::{Repository, RepositoryError};
-use crate::tasks::{Tasks, Work};
+use crate::repository::RepositoryError;
+use crate::services::Services;
 use lock::{DataDirLock, LockError};
 use portcullis_host::private_files::{self, PermissionError};
 pub use unlocked::Unlocked;
-
-/// What the admin API works on. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Services {
-    /// This server.
-    pub server_id: ServerId,
-    /// When it was started.
-    pub started: UnixMillis,
-    /// The repository.
-    pub repository: Repository,
-    /// The server keys, opened, and what changes them.
-    pub keys: KeyManager,
-    /// Where the secret that opens the server keys comes from.
-    pub secret: SecretSource,
-    /// The audit log.
-    pub audit: AuditLog,
-    /// Who may do what.
-    pub capabilities: Capabilities,
-    /// The gateways and their links.
-    pub fleet: Fleet,
-    /// Long work.
-    pub tasks: Tasks,
-    /// The calls that wait for their gateway.
-    pub queue: CallQueue,
-    /// Limits of rotation.
-    pub policy: Policy,
-    /// How long a new enrolment token is valid.
-    pub token_lifetime: Duration,
-    /// How long pairing stays open for a gateway added with it.
-    pub pairing_lifetime: Duration,
-}
 
 /// Why the server does not run. Nothing of it is left running.
 #[derive(Debug, thiserror::Error)]
@@ -138,47 +102,36 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let audit = AuditLog::open(&repository, server_id, &config.audit).await?;
     let fleet = Fleet::new(repository.clone(), fleet::Settings::new(server_id, &config));
     fleet.start(dial_out).await?;
-    let tasks = Tasks::new(Work {
-        repository: repository.clone(),
-        keys: keys.clone(),
-        fleet: fleet.clone(),
-        audit: audit.clone(),
-        secret: config.secret.clone(),
-    });
-    tasks.resume_interrupted().await?;
+    let services = Services::new(&config, server_id, repository, keys, audit, fleet);
+    services.tasks.resume_interrupted().await?;
     tracing::info!(
         %server_id,
         admin = %config.admin.socket.display(),
-        dial_out = fleet.dial_out_address().map(tracing::field::display),
+        dial_out = services.fleet.dial_out_address().map(tracing::field::display),
         "serving"
     );
-    let services = Services {
-        secret: config.secret.clone(),
-        server_id,
-        started: clock::now(),
-        repository: repository.clone(),
-        keys,
-        audit: audit.clone(),
-        capabilities: config.capabilities.clone(),
-        fleet: fleet.clone(),
-        tasks: tasks.clone(),
-        queue: CallQueue::new(config.calls.limits()),
-        policy: config.keys.policy(),
-        token_lifetime: config.keys.token_lifetime,
-        pairing_lifetime: config.keys.pairing_lifetime,
-    };
+    let served = run(socket, &services, shutdown).await;
+    services.tasks.stop().await;
+    services.fleet.stop().await;
+    services.audit.close().await;
+    services.repository.database().close().await;
+    tracing::info!("stopped");
+    Ok(served?)
+}
+
+/// Answers the admin API and sends queued calls, until `shutdown`.
+async fn run(
+    socket: AdminSocket,
+    services: &Services,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
     let shutdown = async {
         shutdown.await;
         // Whoever watches one would keep the API from ending.
-        tasks.stop().await;
+        services.tasks.stop().await;
     };
-    let queue = tokio::spawn(services.queue.clone().run(services.clone()));
-    let served = api::serve(socket, services, shutdown).await;
+    let queue = tokio::spawn(services.queue.clone().run());
+    let served = api::serve(socket, services.clone(), shutdown).await;
     queue.abort();
-    tasks.stop().await;
-    fleet.stop().await;
-    audit.close().await;
-    repository.database().close().await;
-    tracing::info!("stopped");
-    Ok(served?)
+    served
 }

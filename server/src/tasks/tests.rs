@@ -15,7 +15,7 @@ use tokio_stream::StreamExt;
 
 use super::*;
 use crate::audit;
-use crate::config::Config;
+use crate::config::{Audit, Config};
 use crate::fleet;
 use crate::keys::Keyring;
 use crate::keys::protection::Protection;
@@ -91,7 +91,7 @@ impl Stopped {
         let protection = Protection::public_default();
         let keyring = Arc::new(Keyring::unlock(&database, &protection).await.unwrap());
         let repository = Repository::new(database.clone(), keyring.clone());
-        let settings = audit::Settings {
+        let settings = Audit {
             head_file: self.folder.path().join("audit.head"),
             calls: false,
         };

@@ -9,10 +9,10 @@ use portcullis_server::audit::AuditLog;
 use portcullis_server::clock;
 use portcullis_server::config::Config;
 use portcullis_server::fleet::{Fleet, Settings};
-use portcullis_server::provisioning::queue::{CallQueue, QueueError, QueueLimits};
+use portcullis_server::provisioning::queue::QueueError;
 use portcullis_server::repository::{ProtectedType, QueuedCall, QueuedState, Reach, Resource};
-use portcullis_server::serve::{Services, Unlocked, init};
-use portcullis_server::tasks::{Tasks, Work};
+use portcullis_server::serve::{Unlocked, init};
+use portcullis_server::services::Services;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -31,7 +31,8 @@ impl Fixture {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
-            "data_dir = {:?}\n[links]\nbackoff_min = \"100ms\"\nbackoff_max = \"200ms\"\n",
+            "data_dir = {:?}\n[calls]\nqueue_limit = 3\nqueue_lifetime = \"1h\"\nresults_kept = \"1h\"\n\
+             [links]\nbackoff_min = \"100ms\"\nbackoff_max = \"200ms\"\n",
             folder.path().join("data")
         );
         let config = Config::parse(&text, "test.toml".as_ref()).unwrap();
@@ -45,32 +46,7 @@ impl Fixture {
             .await
             .unwrap();
         let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
-        let limits = QueueLimits {
-            calls: 3,
-            lifetime: Duration::from_secs(3_600),
-            results_kept: Duration::from_secs(3_600),
-        };
-        let services = Services {
-            server_id,
-            started: clock::now(),
-            capabilities: config.capabilities.clone(),
-            tasks: Tasks::new(Work {
-                repository: repository.clone(),
-                keys: keys.clone(),
-                fleet: fleet.clone(),
-                audit: audit.clone(),
-                secret: config.secret.clone(),
-            }),
-            audit,
-            fleet,
-            repository,
-            keys,
-            secret: config.secret.clone(),
-            queue: CallQueue::new(limits),
-            policy: config.keys.policy(),
-            token_lifetime: config.keys.token_lifetime,
-            pairing_lifetime: config.keys.pairing_lifetime,
-        };
+        let services = Services::new(&config, server_id, repository, keys, audit, fleet);
         let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = reserved.local_addr().unwrap();
         drop(reserved);
@@ -104,7 +80,7 @@ impl Fixture {
 
     fn run(&self) {
         let services = self.services.clone();
-        tokio::spawn(services.queue.clone().run(services));
+        tokio::spawn(services.queue.run());
     }
 
     async fn bring_up(&self) {
@@ -116,9 +92,7 @@ impl Fixture {
         let summary = "test".to_owned();
         let call = call(id, "");
         let queue = &self.services.queue;
-        queue
-            .enqueue(&self.services, resource, call, None, summary)
-            .await
+        queue.enqueue(resource, call, None, summary).await
     }
 
     async fn state(&self, id: &str) -> QueuedState {

@@ -1,0 +1,91 @@
+//! What the running server is made of, for whoever carries out a use case.
+
+use std::time::Duration;
+
+use portcullis_common::id::ServerId;
+use portcullis_common::rotation::{Policy, UnixMillis};
+
+use crate::audit::AuditLog;
+use crate::clock;
+use crate::config::{Capabilities, Config, SecretSource};
+use crate::fleet::Fleet;
+use crate::keys::KeyManager;
+use crate::provisioning::Provisioning;
+use crate::provisioning::queue::CallQueue;
+use crate::repository::Repository;
+use crate::tasks::{Tasks, Work};
+
+/// What the admin API works on. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// This server.
+    pub server_id: ServerId,
+    /// When it was started.
+    pub started: UnixMillis,
+    /// The repository.
+    pub repository: Repository,
+    /// The server keys, opened, and what changes them.
+    pub keys: KeyManager,
+    /// Where the secret that opens the server keys comes from.
+    pub secret: SecretSource,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// Who may do what.
+    pub capabilities: Capabilities,
+    /// The gateways and their links.
+    pub fleet: Fleet,
+    /// Long work.
+    pub tasks: Tasks,
+    /// What calls are carried out with.
+    pub provisioning: Provisioning,
+    /// The calls that wait for their gateway.
+    pub queue: CallQueue,
+    /// Limits of rotation.
+    pub policy: Policy,
+    /// How long a new enrolment token is valid.
+    pub token_lifetime: Duration,
+    /// How long pairing stays open for a gateway added with it.
+    pub pairing_lifetime: Duration,
+}
+
+impl Services {
+    /// What a server of this configuration works with, over an open repository. Nothing runs yet:
+    /// the queue sends once [`CallQueue::run`] is called.
+    pub fn new(
+        config: &Config,
+        server_id: ServerId,
+        repository: Repository,
+        keys: KeyManager,
+        audit: AuditLog,
+        fleet: Fleet,
+    ) -> Self {
+        let provisioning = Provisioning {
+            repository: repository.clone(),
+            fleet: fleet.clone(),
+            audit: audit.clone(),
+        };
+        let tasks = Tasks::new(Work {
+            repository: repository.clone(),
+            keys: keys.clone(),
+            fleet: fleet.clone(),
+            audit: audit.clone(),
+            secret: config.secret.clone(),
+        });
+        Self {
+            server_id,
+            started: clock::now(),
+            secret: config.secret.clone(),
+            capabilities: config.capabilities.clone(),
+            queue: CallQueue::new(config.calls, provisioning.clone()),
+            policy: config.keys.policy(),
+            token_lifetime: config.keys.token_lifetime,
+            pairing_lifetime: config.keys.pairing_lifetime,
+            repository,
+            keys,
+            audit,
+            fleet,
+            tasks,
+            provisioning,
+        }
+    }
+}
