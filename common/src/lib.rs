@@ -14,6 +14,7 @@
 pub mod calls;
 pub mod crypto;
 pub mod handshake;
+mod held_key;
 pub mod id;
 pub mod record;
 pub mod rotation;

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::crypto::key_wrap;
 use crate::crypto::suites::Suite;
+use crate::held_key::HeldKey;
 use crate::id::{GatewayId, KeyId};
-use crate::rotation::HeldKey;
 use crate::secret::SessionKey;
 use crate::wire::{MAC_LEN, Message1, Message2, Message3, Message4, NONCE_LEN, WrappedDelivery};
 

@@ -23,8 +23,8 @@ pub use install::{InstallSecret, InstallSecretError};
 use key_schedule::SessionSecrets;
 
 use crate::crypto::suites::Suite;
+use crate::held_key::{HeldKey, Identity};
 use crate::id::{GatewayId, KeyId, ServerId};
-use crate::rotation::{HeldKey, Identity};
 use crate::secret::{MasterKey, TrafficSecret};
 use crate::wire::ALERT;
 pub use crate::wire::{Mode, Preamble};
@@ -127,10 +127,11 @@ fn is_alert(frame: &[u8]) -> bool {
 
 /// The default key's id names no held key: else default mode could be had in secure mode's name.
 fn check_held_key(held: &HeldKey) -> Result<(), Misuse> {
-    if held.id == KeyId::DEFAULT || held.id.kind() != held.key.kind() {
-        return Err(Misuse::KeyId(held.id));
+    if held.is_sound() {
+        Ok(())
+    } else {
+        Err(Misuse::KeyId(held.id))
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::crypto::key_wrap;
 use crate::crypto::suites::Suite;
+use crate::held_key::{HeldKey, Identity};
 use crate::id::{GatewayId, KeyId, ServerId};
-use crate::rotation::{HeldKey, Identity};
 use crate::secret::{MasterKey, SessionKey};
 use crate::wire::{DecodeError, MAC_LEN, Message1, Message2, Message3, Message4, NONCE_LEN};
 

@@ -9,24 +9,8 @@ use super::{
     ENROLMENT_NONCE_LEN, EnrolmentNonce, EnrolmentToken, RecordError, UnixMillis, record_format,
 };
 use crate::handshake::{Mode, Proved};
+use crate::held_key::{HeldKey, Identity};
 use crate::id::{GatewayId, KeyId};
-use crate::secret::MasterKey;
-
-/// A key and its id, as a gateway holds them.
-#[derive(Clone, Debug)]
-pub struct HeldKey {
-    /// The id of the gateway key from which it was diversified, or of the enrolment key.
-    pub id: KeyId,
-    /// The key.
-    pub key: MasterKey,
-}
-
-impl HeldKey {
-    /// Whether its id names a key of its kind, and not the default key, which no gateway holds as its own.
-    pub(super) fn is_sound(&self) -> bool {
-        self.id != KeyId::DEFAULT && self.id.kind() == self.key.kind()
-    }
-}
 
 /// Names one run of the gateway's program, so that a restart does not reopen pairing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,22 +55,6 @@ pub(super) struct PairingWindow {
     pub(super) until: UnixMillis,
     /// The run that uses it; another run, that is after a restart, finds it closed.
     pub(super) claimed_by: Option<RunId>,
-}
-
-/// What a gateway brings to its next handshake.
-#[derive(Clone, Debug)]
-pub enum Identity {
-    /// Secure mode, with any of these keys: pending first, then active.
-    Keyed {
-        /// Its id.
-        gateway_id: GatewayId,
-        /// The keys it holds, newest first; never empty.
-        keys: Vec<HeldKey>,
-    },
-    /// Default mode: it holds no key and pairing is open.
-    Pairing,
-    /// It holds no key and pairing is closed: every session is refused.
-    None,
 }
 
 /// How a handshake begins: the identity, and the record to store before, where it changed.

@@ -10,9 +10,9 @@ mod record_format;
 mod server;
 mod token;
 
+pub use crate::held_key::{HeldKey, Identity};
 pub use gateway::{
-    Begin, EnrolError, GatewayRecord, HeldKey, Identity, InstallError, PairingError, RunId,
-    StaleProof,
+    Begin, EnrolError, GatewayRecord, InstallError, PairingError, RunId, StaleProof,
 };
 pub use record_format::RecordError;
 pub use server::{

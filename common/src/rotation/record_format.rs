@@ -5,8 +5,9 @@
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::gateway::{GatewayRecord, HeldKey, PairingWindow, RunId, State};
+use super::gateway::{GatewayRecord, PairingWindow, RunId, State};
 use super::{ENROLMENT_NONCE_LEN, UnixMillis};
+use crate::held_key::HeldKey;
 use crate::id::{GatewayId, KeyId};
 use crate::secret::MasterKey;
 
@@ -192,6 +193,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::held_key::HeldKey;
     use crate::id::KeyKind;
     use crate::rotation::EnrolmentToken;
 

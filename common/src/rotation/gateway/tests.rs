@@ -1,4 +1,5 @@
 use super::*;
+use crate::secret::MasterKey;
 use crate::handshake::Delivered;
 use crate::id::{KeyKind, ServerId};
 
