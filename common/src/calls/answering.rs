@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 
-use super::flow::{Budget, Calls, Flow};
+use super::budget::Budget;
+use super::flow::{Calls, Flow};
 use super::frame::{Frame, Kind, Refusal, Violation};
 use super::incoming::{Incoming, Progress, Whole};
-use super::outgoing::{MessageKind, Outgoing, Sender};
+use super::outgoing::{MessageKind, Outgoing};
+use super::sender::Sender;
 use super::{
     ANSWER_CREDIT, ANSWER_QUEUE, BATCH, CALL_BUDGET, CALL_CREDIT, MAX_ANSWER, MAX_CALL, MAX_CALLS,
 };

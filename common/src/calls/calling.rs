@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::flow::{Budget, Calls, Flow};
+use super::budget::Budget;
+use super::flow::{Calls, Flow};
 use super::frame::{Begin, Frame, Kind, Refusal, Violation};
 use super::incoming::{Cost, Incoming, Progress, Whole};
-use super::outgoing::{MessageKind, Outgoing, Sender};
+use super::outgoing::{MessageKind, Outgoing};
+use super::sender::Sender;
 use super::{
     ANSWER_BUDGET, ANSWER_CREDIT, BATCH, CALL_CREDIT, CANCEL_GRACE, MAX_ANSWER, MAX_CALL,
     MAX_CALLS, MAX_WAITING,

@@ -11,6 +11,7 @@
 //! in. So a call that nobody reads stops only itself, and what one stream may hold is bounded.
 
 mod answering;
+mod budget;
 mod calling;
 mod flow;
 mod frame;
@@ -18,6 +19,7 @@ mod incoming;
 #[cfg(feature = "tonic")]
 mod messages;
 mod outgoing;
+mod sender;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

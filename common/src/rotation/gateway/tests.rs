@@ -1,7 +1,7 @@
 use super::*;
-use crate::secret::MasterKey;
 use crate::handshake::Delivered;
 use crate::id::{KeyKind, ServerId};
+use crate::secret::MasterKey;
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
 const LATER: UnixMillis = UnixMillis(2_000_000);
