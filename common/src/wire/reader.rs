@@ -1,6 +1,6 @@
 //! A cursor over the bytes of one message body.
 
-use super::messages::DecodeError;
+use super::error::DecodeError;
 
 pub(super) struct Reader<'a>(&'a [u8]);
 
