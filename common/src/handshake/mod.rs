@@ -27,7 +27,7 @@ use crate::held_key::{HeldKey, Identity};
 use crate::id::{GatewayId, KeyId, ServerId};
 use crate::secret::{MasterKey, TrafficSecret};
 use crate::wire::ALERT;
-pub use crate::wire::{Mode, Preamble};
+pub use crate::wire::messages::{Mode, Preamble};
 
 /// Who is at the other end, and how that was established. What handlers of calls see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,6 @@ pub use self::sealed::SealedStream;
 pub use self::session::Session;
 #[cfg(feature = "tonic")]
 pub use self::tonic::SealedConnectInfo;
-pub use crate::handshake::SessionInfo;
 
 /// Bytes of a buffer, as long as no more is needed. An idle stream keeps none.
 const SMALL_BUFFER: usize = 4 * 1024;

@@ -5,7 +5,7 @@
 
 mod error;
 mod frame;
-mod messages;
+pub(crate) mod messages;
 mod reader;
 
 pub use error::{DecodeError, MAX_NAME_LEN, VERSION};
@@ -14,6 +14,6 @@ pub use frame::{
     MAX_HANDSHAKE_BODY_LEN, RECORD_TAG_LEN,
 };
 pub use messages::{
-    MAC_LEN, MAX_KEY_IDS, MAX_SUITES, Message1, Message2, Message3, Message4, Mode, NONCE_LEN,
-    Preamble, SHARE_LEN, WrappedDelivery,
+    MAC_LEN, MAX_KEY_IDS, MAX_SUITES, Message1, Message2, Message3, Message4, NONCE_LEN, SHARE_LEN,
+    WrappedDelivery,
 };

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_common::calls::NotSubmitted;
+use portcullis_common::handshake::SessionInfo;
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{Scope, UnixMillis};
-use portcullis_common::stream::{SealedStream, Session, SessionInfo};
+use portcullis_common::stream::{SealedStream, Session};
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
 use portcullis_proto::gateway::v1::{DescribeRequest, DescribeResponse};

@@ -2,8 +2,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
+use portcullis_common::handshake::SessionInfo;
 use portcullis_common::rotation::UnixMillis;
-use portcullis_common::stream::SessionInfo;
 use portcullis_proto::gateway::v1::{DescribeResponse, SearchItem};
 
 use crate::repository::RepositoryError;
