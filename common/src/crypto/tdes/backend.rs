@@ -1,18 +1,10 @@
-//! The kernel for every register width, and the choice among those that the processor has.
-
-use std::iter;
+//! The kernel for one register width, and what it needs of the processor.
 
 use super::schedule::Schedule;
-#[cfg(feature = "simd")]
-use super::simd;
 use crate::secret::stack;
 
 /// Bytes of stack that a kernel takes at most: the masks, a batch, and what each round saves.
 const DEPTH: usize = 32 * 1024;
-/// Bytes of a batch on general registers: four of their own, which share the masks. Miri would take seconds for the others.
-#[cfg(not(feature = "simd"))]
-const ANY_LEN: usize = if cfg!(miri) { 512 } else { 2048 };
-
 /// An extension of the instruction set that a backend needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -42,24 +34,11 @@ impl Feature {
 
 /// Extensions that may be used: never more than the processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Features(u8);
+pub struct Features(pub(super) u8);
 
 impl Features {
     /// None: what every processor can do.
     pub const NONE: Self = Self(0);
-
-    /// Those of this processor; none in a build without the cargo feature `simd`.
-    pub fn detected() -> Self {
-        #[cfg(feature = "simd")]
-        {
-            let found = Feature::ALL
-                .into_iter()
-                .filter(|feature| simd::detected(*feature));
-            Self(found.fold(0, |set, feature| set | feature as u8))
-        }
-        #[cfg(not(feature = "simd"))]
-        Self::NONE
-    }
 
     /// These without `feature`.
     #[must_use]
@@ -82,12 +61,6 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// 64 blocks at a time on any processor.
-    #[cfg(feature = "simd")]
-    const ANY: Self = simd::ANY;
-    #[cfg(not(feature = "simd"))]
-    const ANY: Self = Self::new("u64", ANY_LEN, super::kernel::add_batches::<u64>);
-
     /// `batch_len` may be that of several batches of its registers, which then share the masks of the round keys.
     pub(super) const fn new(
         name: &'static str,
@@ -99,25 +72,6 @@ impl Backend {
             batch_len,
             add_batches,
         }
-    }
-
-    /// Those that need no more than `features`, the fastest first. The last needs none.
-    pub fn available(features: Features) -> impl Iterator<Item = Self> {
-        #[cfg(feature = "simd")]
-        let wide = simd::BACKENDS
-            .iter()
-            .filter(move |(needs, _)| needs.iter().all(|feature| features.has(*feature)))
-            .map(|(_, backend)| *backend);
-        #[cfg(not(feature = "simd"))]
-        let wide = iter::empty().filter(move |_| features != Features::NONE);
-        wide.chain(iter::once(Self::ANY))
-    }
-
-    /// The fastest of this processor.
-    pub fn fastest() -> Self {
-        Self::available(Features::detected())
-            .next()
-            .unwrap_or(Self::ANY)
     }
 
     /// What it is called: `avx512`, `avx512vl`, `avx2`, `sse2`, `neon` or `u64`.

@@ -2,8 +2,8 @@
 
 use zeroize::optimization_barrier;
 
-use super::schedule::{Masks, RoundMasks, Schedule};
-use super::wiring::{IP, expanded, permuted};
+use super::schedule::{Masks, RoundKey, RoundMasks, Schedule, inversions};
+use super::wiring::{IP, ROUNDS, expanded, permuted};
 use super::word::{Circuits, Word};
 
 /// Bytes of the keystream that a register of `words` words of 64 bits makes at a time.
@@ -165,9 +165,30 @@ const PLACE: [usize; 64] = {
 /// processor reads a block as: the final permutation. Three passes leave the halves exchanged.
 const FINAL: [usize; 8] = [7, 3, 6, 2, 5, 1, 4, 0];
 
+/// The circuits as they are, as a compiler orders them.
+impl<W: Circuits> Word for W {
+    type Masks = RoundMasks;
+
+    const INVERSIONS: [RoundKey; 2] = inversions([[0; 8]; 2]);
+
+    #[inline(always)]
+    fn fill(masks: &mut RoundMasks, key: RoundKey) {
+        masks.fill(key);
+    }
+
+    #[inline(always)]
+    fn pass(left: &mut [W; 32], right: &mut [W; 32], masks: &mut [RoundMasks; ROUNDS]) {
+        let (mut half, mut other) = (left, right);
+        for masks in masks {
+            round(half, other, masks);
+            (half, other) = (other, half);
+        }
+    }
+}
+
 /// One round: `half` is changed by what `other` and the round key give.
 #[inline(always)]
-pub(super) fn round<W: Circuits>(half: &mut [W; 32], other: &[W; 32], masks: &RoundMasks) {
+fn round<W: Circuits>(half: &mut [W; 32], other: &[W; 32], masks: &RoundMasks) {
     substitute::<W, 0>(half, other, masks);
     substitute::<W, 1>(half, other, masks);
     substitute::<W, 2>(half, other, masks);

@@ -4,17 +4,17 @@
 //! works on as many blocks as the register has bits. The S-boxes are such circuits (`circuits`), the permutations are
 //! wiring. There is no table, and neither a branch nor an address depends on a secret.
 //!
-//! `kernel` is one source for every register width; `backend` chooses among those that the processor has.
+//! `kernel` is one source for every register width; `choice` gives those that the processor has.
 
 mod backend;
 mod block;
+mod choice;
 mod circuits;
 mod kernel;
 mod keystream;
 #[cfg(test)]
 mod sboxes;
 mod schedule;
-#[cfg(feature = "simd")]
 mod simd;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing, optimization_barrier};
 
-use super::wiring::{KEY_BITS, ROUND_KEY_BITS, ROUNDS, expanded, permuted};
-use super::{KEY_LEN, circuits};
+use super::KEY_LEN;
+use super::wiring::{INVERTED, KEY_BITS, ROUND_KEY_BITS, ROUNDS, expanded, permuted};
 
 /// Rounds of encrypt–decrypt–encrypt.
 const ALL_ROUNDS: usize = 3 * ROUNDS;
@@ -124,14 +124,14 @@ impl<M: Copy + Default> Drop for Masks<M> {
 /// The inversions of the round keys that make up for what the circuits leave inverted, in the rounds that see halves written
 /// an even number of times, and in those that see them written an odd number of times.
 ///
-/// Besides [`circuits::INVERTED`], `inputs` and `outputs` are inverted, of each S-box the first as the highest bit.
+/// Besides [`INVERTED`], `inputs` and `outputs` are inverted, of each S-box the first as the highest bit.
 pub(super) const fn inversions([inputs, outputs]: [[u8; 8]; 2]) -> [RoundKey; 2] {
     let mut half = [0; 32];
     let mut number = 0;
     while number < 8 {
         let mut output = 0;
         while output < 4 {
-            let inverted = outputs[number] ^ circuits::INVERTED[number];
+            let inverted = outputs[number] ^ INVERTED[number];
             half[permuted(number, output)] = inverted >> (3 - output) & 1;
             output += 1;
         }

@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 
-use super::circuits::{self, three, two};
+use super::circuits::{three, two};
 use super::kernel::add_batches;
 use super::schedule::Schedule;
 use super::word::{Circuits, Register, Tables};
@@ -98,7 +98,7 @@ fn check_circuits<const BOX: usize>() {
                 .iter()
                 .fold(0, |found, output| found << 1 | (output >> input & 1) as u8);
             assert_eq!(
-                found ^ circuits::INVERTED[BOX],
+                found ^ wiring::INVERTED[BOX],
                 expected,
                 "S{} of {input}, by gates of {gates} inputs",
                 BOX + 1

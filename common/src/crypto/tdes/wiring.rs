@@ -1,4 +1,5 @@
-//! The permutations of DES, as FIPS 46-3 prints them: bits are numbered from 1, the most significant first.
+//! The permutations of DES, as FIPS 46-3 prints them: bits are numbered from 1, the most significant first. And which outputs
+//! of the circuits are inverted.
 
 /// The initial permutation. Its inverse is the final one.
 #[rustfmt::skip]
@@ -34,6 +35,9 @@ const ROTATIONS: [u8; ROUNDS] = [1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1]
 pub(super) const ROUNDS: usize = 16;
 /// Key bits of a round, which are the inputs of the S-boxes.
 pub(super) const ROUND_KEY_BITS: usize = 48;
+
+/// The outputs of each circuit that come out inverted: the S-box of zero, output 1 being the highest of four bits.
+pub(super) const INVERTED: [u8; 8] = [14, 15, 10, 7, 2, 12, 4, 13];
 
 /// Which bit of its half, from 0, is input `input` of S-box `number`, both from 0: the expansion E.
 pub(super) const fn expanded(number: usize, input: usize) -> usize {

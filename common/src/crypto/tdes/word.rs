@@ -1,8 +1,6 @@
 //! What the kernel asks of a register.
 
-use super::circuits;
-use super::kernel;
-use super::schedule::{RoundKey, RoundMasks};
+use super::schedule::RoundKey;
 use super::wiring::ROUNDS;
 
 /// A register of `WORDS` words of 64 bits, with gates of two inputs.
@@ -43,7 +41,7 @@ pub(super) trait Tables: Copy {
 /// The S-boxes as circuits.
 pub(super) trait Circuits: Register {
     /// S-box `BOX`, from 0, on six inputs, the first being the most significant, as of the four outputs. Those of
-    /// [`circuits::INVERTED`] are inverted.
+    /// [`INVERTED`](super::wiring::INVERTED) are inverted.
     fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4];
 }
 
@@ -59,26 +57,6 @@ pub(super) trait Word: Register {
 
     /// The rounds of a pass: in turn, `left` first, each half is changed by what the other and the round key give.
     fn pass(left: &mut [Self; 32], right: &mut [Self; 32], masks: &mut [Self::Masks; ROUNDS]);
-}
-
-impl<W: Circuits> Word for W {
-    type Masks = RoundMasks;
-
-    const INVERSIONS: [RoundKey; 2] = circuits::INVERSIONS;
-
-    #[inline(always)]
-    fn fill(masks: &mut RoundMasks, key: RoundKey) {
-        masks.fill(key);
-    }
-
-    #[inline(always)]
-    fn pass(left: &mut [W; 32], right: &mut [W; 32], masks: &mut [RoundMasks; ROUNDS]) {
-        let (mut half, mut other) = (left, right);
-        for masks in masks {
-            kernel::round(half, other, masks);
-            (half, other) = (other, half);
-        }
-    }
 }
 
 impl Register for u64 {
@@ -129,12 +107,5 @@ impl Register for u64 {
         if let Some(bytes) = data.first_chunk_mut() {
             *bytes = (Self::from_le_bytes(*bytes) ^ self).to_le_bytes();
         }
-    }
-}
-
-impl Circuits for u64 {
-    #[inline(always)]
-    fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
-        circuits::two::substitute::<Self, BOX>(inputs)
     }
 }

@@ -7,10 +7,11 @@
 pub(super) mod three;
 pub(super) mod two;
 
-use super::schedule::{RoundKey, inversions};
+use super::word::Circuits;
 
-/// The outputs of each circuit that come out inverted: the S-box of zero, output 1 being the highest of four bits.
-pub(super) const INVERTED: [u8; 8] = [14, 15, 10, 7, 2, 12, 4, 13];
-
-/// What the round keys make up for where the circuits are used as they are.
-pub(super) const INVERSIONS: [RoundKey; 2] = inversions([[0; 8]; 2]);
+impl Circuits for u64 {
+    #[inline(always)]
+    fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4] {
+        two::substitute::<Self, BOX>(inputs)
+    }
+}
