@@ -4,7 +4,8 @@
 //! `proto/PROTOCOL.md` specifies it byte by byte. Everything but [`stream`] is pure: no I/O, no clock;
 //! randomness and time are passed in, so that every run can be replayed.
 //!
-//! Depends in one direction only: `stream` → `rotation`, `record`, `handshake` → `wire` → `crypto` → `secret`, `id`.
+//! Its modules depend in one direction only: `stream` → `calls`, `rotation`, `record`, `handshake` → `wire` → `crypto` →
+//! `secret` → `id`. Of those that stand side by side, `rotation` reads what the `handshake` proved, and nothing points back.
 // Without locked memory and wide registers nothing here is unsafe; with them, only `secret::locked` and `crypto::tdes::simd`.
 #![cfg_attr(
     not(any(feature = "locked-memory", feature = "simd")),
@@ -21,6 +22,7 @@ pub mod rotation;
 pub mod secret;
 #[cfg(feature = "stream")]
 pub mod stream;
+mod time;
 #[cfg(test)]
 mod vectors;
 pub mod wire;

@@ -3,11 +3,8 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
-use super::{
-    ENROLMENT_NONCE_LEN, EnrolmentNonce, EnrolmentToken, RecordError, UnixMillis, record_format,
-};
+use super::{ENROLMENT_NONCE_LEN, EnrolmentNonce, EnrolmentToken, UnixMillis};
 use crate::handshake::{Mode, Proved};
 use crate::held_key::{HeldKey, Identity};
 use crate::id::{GatewayId, KeyId};
@@ -154,19 +151,6 @@ impl GatewayRecord {
         Self {
             state: State::Empty { pairing: None },
         }
-    }
-
-    /// Reads a stored record.
-    ///
-    /// # Errors
-    /// [`RecordError`] where it is damaged or from a later version. That is fatal: it never counts as "holds no key".
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        record_format::decode(bytes)
-    }
-
-    /// The bytes to store. They hold keys.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        record_format::encode(self)
     }
 
     /// Takes a token. With `replace`, whatever was held is forgotten.

@@ -11,6 +11,7 @@ mod server;
 mod token;
 
 pub use crate::held_key::{HeldKey, Identity};
+pub use crate::time::UnixMillis;
 pub use gateway::{
     Begin, EnrolError, GatewayRecord, InstallError, PairingError, RunId, StaleProof,
 };
@@ -26,15 +27,3 @@ pub const ENROLMENT_NONCE_LEN: usize = 32;
 
 /// A gateway's enrolment nonce: made and stored before its token is first used, and bound to it by the server.
 pub type EnrolmentNonce = [u8; ENROLMENT_NONCE_LEN];
-
-/// A point in time: milliseconds since 1970-01-01 UTC. Passed in; nothing here reads a clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnixMillis(pub u64);
-
-impl UnixMillis {
-    /// This point in time and `millis` more.
-    #[must_use]
-    pub const fn plus(self, millis: u64) -> Self {
-        Self(self.0.saturating_add(millis))
-    }
-}

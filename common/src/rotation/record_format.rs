@@ -35,47 +35,96 @@ pub enum RecordError {
     Damaged,
 }
 
-pub(super) fn encode(record: &GatewayRecord) -> Zeroizing<Vec<u8>> {
-    // Large enough that the buffer never moves and leaves a copy behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(512));
-    out.extend_from_slice(MAGIC);
-    out.push(VERSION);
-    match &record.state {
-        State::Empty { pairing } => {
-            out.push(EMPTY);
-            out.push(u8::from(pairing.is_some()));
-            if let Some(window) = pairing {
-                out.extend_from_slice(&window.until.0.to_be_bytes());
-                out.push(u8::from(window.claimed_by.is_some()));
-                out.extend_from_slice(&window.claimed_by.map_or([0; 16], |run| run.0));
-            }
+impl GatewayRecord {
+    /// Reads a stored record.
+    ///
+    /// # Errors
+    /// [`RecordError`] where it is damaged or from a later version. That is fatal: it never counts as "holds no key".
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut head = Reader(bytes);
+        if head.take(MAGIC.len()).map_err(|_| RecordError::NoRecord)? != MAGIC {
+            return Err(RecordError::NoRecord);
         }
-        State::Enrolling {
-            gateway_id,
-            enrolment,
-            nonce,
-            pending,
-        } => {
-            out.push(ENROLLING);
-            out.extend_from_slice(&gateway_id.to_bytes());
-            encode_key(&mut out, Some(enrolment));
-            out.extend_from_slice(nonce);
-            encode_key(&mut out, pending.as_ref());
+        match head.byte()? {
+            VERSION => {}
+            other => return Err(RecordError::Version(other)),
         }
-        State::Keyed {
-            gateway_id,
-            active,
-            pending,
-        } => {
-            out.push(KEYED);
-            out.extend_from_slice(&gateway_id.to_bytes());
-            encode_key(&mut out, Some(active));
-            encode_key(&mut out, pending.as_ref());
+        let body = bytes
+            .len()
+            .checked_sub(DIGEST_LEN)
+            .ok_or(RecordError::Damaged)?;
+        let (content, digest) = bytes.split_at(body);
+        if Sha256::digest(content).as_slice() != digest {
+            return Err(RecordError::Damaged);
+        }
+        let mut reader = Reader(content.get(MAGIC.len() + 1..).ok_or(RecordError::Damaged)?);
+        let state = match reader.byte()? {
+            EMPTY => State::Empty {
+                pairing: decode_pairing(&mut reader)?,
+            },
+            ENROLLING => State::Enrolling {
+                gateway_id: reader.gateway_id()?,
+                enrolment: decode_key(&mut reader)?.ok_or(RecordError::Damaged)?,
+                nonce: reader.array::<ENROLMENT_NONCE_LEN>()?,
+                pending: decode_key(&mut reader)?,
+            },
+            KEYED => State::Keyed {
+                gateway_id: reader.gateway_id()?,
+                active: decode_key(&mut reader)?.ok_or(RecordError::Damaged)?,
+                pending: decode_key(&mut reader)?,
+            },
+            _ => return Err(RecordError::Damaged),
+        };
+        if reader.0.is_empty() {
+            Ok(Self { state })
+        } else {
+            Err(RecordError::Damaged)
         }
     }
-    let digest = Sha256::digest(out.as_slice());
-    out.extend_from_slice(&digest);
-    out
+
+    /// The bytes to store. They hold keys.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        // Large enough that the buffer never moves and leaves a copy behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(512));
+        out.extend_from_slice(MAGIC);
+        out.push(VERSION);
+        match &self.state {
+            State::Empty { pairing } => {
+                out.push(EMPTY);
+                out.push(u8::from(pairing.is_some()));
+                if let Some(window) = pairing {
+                    out.extend_from_slice(&window.until.0.to_be_bytes());
+                    out.push(u8::from(window.claimed_by.is_some()));
+                    out.extend_from_slice(&window.claimed_by.map_or([0; 16], |run| run.0));
+                }
+            }
+            State::Enrolling {
+                gateway_id,
+                enrolment,
+                nonce,
+                pending,
+            } => {
+                out.push(ENROLLING);
+                out.extend_from_slice(&gateway_id.to_bytes());
+                encode_key(&mut out, Some(enrolment));
+                out.extend_from_slice(nonce);
+                encode_key(&mut out, pending.as_ref());
+            }
+            State::Keyed {
+                gateway_id,
+                active,
+                pending,
+            } => {
+                out.push(KEYED);
+                out.extend_from_slice(&gateway_id.to_bytes());
+                encode_key(&mut out, Some(active));
+                encode_key(&mut out, pending.as_ref());
+            }
+        }
+        let digest = Sha256::digest(out.as_slice());
+        out.extend_from_slice(&digest);
+        out
+    }
 }
 
 fn encode_key(out: &mut Zeroizing<Vec<u8>>, held: Option<&HeldKey>) {
@@ -83,48 +132,6 @@ fn encode_key(out: &mut Zeroizing<Vec<u8>>, held: Option<&HeldKey>) {
     if let Some(held) = held {
         out.extend_from_slice(&held.id.to_bytes());
         out.extend_from_slice(held.key.expose());
-    }
-}
-
-pub(super) fn decode(bytes: &[u8]) -> Result<GatewayRecord, RecordError> {
-    let mut head = Reader(bytes);
-    if head.take(MAGIC.len()).map_err(|_| RecordError::NoRecord)? != MAGIC {
-        return Err(RecordError::NoRecord);
-    }
-    match head.byte()? {
-        VERSION => {}
-        other => return Err(RecordError::Version(other)),
-    }
-    let body = bytes
-        .len()
-        .checked_sub(DIGEST_LEN)
-        .ok_or(RecordError::Damaged)?;
-    let (content, digest) = bytes.split_at(body);
-    if Sha256::digest(content).as_slice() != digest {
-        return Err(RecordError::Damaged);
-    }
-    let mut reader = Reader(content.get(MAGIC.len() + 1..).ok_or(RecordError::Damaged)?);
-    let state = match reader.byte()? {
-        EMPTY => State::Empty {
-            pairing: decode_pairing(&mut reader)?,
-        },
-        ENROLLING => State::Enrolling {
-            gateway_id: reader.gateway_id()?,
-            enrolment: decode_key(&mut reader)?.ok_or(RecordError::Damaged)?,
-            nonce: reader.array::<ENROLMENT_NONCE_LEN>()?,
-            pending: decode_key(&mut reader)?,
-        },
-        KEYED => State::Keyed {
-            gateway_id: reader.gateway_id()?,
-            active: decode_key(&mut reader)?.ok_or(RecordError::Damaged)?,
-            pending: decode_key(&mut reader)?,
-        },
-        _ => return Err(RecordError::Damaged),
-    };
-    if reader.0.is_empty() {
-        Ok(GatewayRecord { state })
-    } else {
-        Err(RecordError::Damaged)
     }
 }
 

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::{KeyPurpose, unwrap, wrap};
 use crate::crypto::mac::TAG_LEN;
 use crate::id::{KeyId, ServerId};
-use crate::rotation::UnixMillis;
 use crate::secret::{ExportSecret, GatewayKey, ServerKey};
+use crate::time::UnixMillis;
 
 /// Bytes of the longest export.
 pub const MAX_FILE_LEN: usize = 512 << 10;
