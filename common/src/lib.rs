@@ -6,11 +6,8 @@
 //!
 //! Its modules depend in one direction only: `stream` → `calls`, `rotation`, `record`, `handshake` → `wire` → `crypto` →
 //! `secret` → `id`. Of those that stand side by side, `rotation` reads what the `handshake` proved, and nothing points back.
-// Without locked memory and wide registers nothing here is unsafe; with them, only `secret::locked` and `crypto::tdes::simd`.
-#![cfg_attr(
-    not(any(feature = "locked-memory", feature = "simd")),
-    forbid(unsafe_code)
-)]
+// Without locked memory nothing here is unsafe; with it, only `secret::locked`.
+#![cfg_attr(not(feature = "locked-memory"), forbid(unsafe_code))]
 
 pub mod calls;
 pub mod crypto;

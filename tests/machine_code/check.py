@@ -11,7 +11,9 @@ In the same run `leaky.rs` has to be refused, function by function. Beside that:
 wide registers clears them before it returns or calls another that does not use them; and no instruction of AVX stands outside the kernels, which run
 only where the processor has it.
 
-    python3 tests/machine_code/check.py LIBRARY HASH LEAKY     (an archive or object each; HASH is the sha2 crate)
+    python3 tests/machine_code/check.py CIPHER LIBRARY HASH LEAKY
+
+(An archive or object each; CIPHER is the crate portcullis-tdes, LIBRARY portcullis-common, HASH sha2.)
 
 Needs objdump, and Python 3's standard library.
 """
@@ -24,7 +26,7 @@ import mac
 import objdump
 from x86_64 import DETECTION
 
-CIPHER = re.compile(r"portcullis_common::crypto::tdes::(simd|kernel|circuits|schedule|wiring|word)::")
+CIPHER = re.compile(r"portcullis_tdes::(simd|kernel|circuits|schedule|wiring|word)::")
 # Other crates' code that this one brings with it, which they too run only where the processor has AVX.
 ELSEWHERE = re.compile(r"(^|::)(aes::backends::x86_vaes|chacha20::backends::avx|core::core_arch::x86::avx)")
 BACKENDS = {
@@ -105,19 +107,19 @@ def wide_instructions(verdict, library):
     """AVX begins its instructions with a `v`; its registers are `ymm` and `zmm`, its masks `k`."""
     uses = lambda one: re.match(r"v(?!er[rw]$|m)", one.name) or re.search(r"%[yz]mm|%k\d", one.text)
     wide = [function for function in library if any(uses(one) for one in function.instructions)]
-    expected = lambda name: "crypto::tdes::simd::" in name or ELSEWHERE.search(name)
+    expected = lambda name: "portcullis_tdes::simd::" in name or ELSEWHERE.search(name)
     outside = [function.name for function in wide if not expected(function.name)]
     verdict.say(bool(wide), f"AVX is seen in {len(wide)} functions")
     verdict.say(not outside, f"AVX outside the kernels: {', '.join(outside) or 'none'}, of {len(library)} functions")
 
 
 def main():
-    library, sha2, leaky = (objdump.functions(file) for file in sys.argv[1:4])
+    cipher, library, sha2, leaky = (objdump.functions(file) for file in sys.argv[1:5])
     verdict = Verdict()
     controls(verdict, leaky)
-    kernels(verdict, library)
+    kernels(verdict, cipher + library)
     macs(verdict, library + sha2)
-    wide_instructions(verdict, library)
+    wide_instructions(verdict, cipher + library)
     sys.exit(verdict.failed != 0)
 
 

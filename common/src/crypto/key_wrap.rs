@@ -6,10 +6,10 @@
 
 use aes::Aes256;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use portcullis_tdes::Tdes;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::tdes::Tdes;
 use crate::id::KeyKind;
 use crate::secret::locked::Locked;
 use crate::secret::{KeyBytes, KeyEncryptionKey, stack};
@@ -104,8 +104,8 @@ impl BlockCipher for Aes256 {
 fn with_cipher<T>(kek: &KeyEncryptionKey, then: impl FnOnce(&dyn BlockCipher) -> T) -> T {
     match &kek.0 {
         KeyBytes::Tdes(key) => {
-            let cipher = Tdes::new(key);
-            stack::wiped(|| then(&cipher))
+            let cipher = Locked::make(|| Tdes::new(key));
+            stack::wiped(|| then(&*cipher))
         }
         KeyBytes::Aes256(key) => {
             let cipher = Locked::make(|| Aes256::new((&**key).into()));

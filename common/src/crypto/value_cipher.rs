@@ -6,8 +6,8 @@ use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use zeroize::Zeroizing;
 
+use super::keystream::Keystream;
 use super::mac::{self, MacKey};
-use super::tdes::Keystream;
 use crate::secret::KeyBytes;
 use crate::secret::locked::{Locked, LockedBytes};
 

@@ -3,9 +3,9 @@
 use super::{HEADER_LEN, RecordError, TAG_LEN};
 use crate::crypto::gcm::{self, GcmKey};
 use crate::crypto::kdf::{Label, Purpose, derive_key, expand_label};
+use crate::crypto::keystream::Keystream;
 use crate::crypto::mac::MacKey;
 use crate::crypto::suites::Suite;
-use crate::crypto::tdes::{self, Keystream};
 use crate::id::KeyKind;
 use crate::secret::TrafficSecret;
 use crate::secret::locked::LockedBytes;
@@ -37,7 +37,7 @@ impl EpochCipher {
                     label(Purpose::TrafficKey),
                     &[],
                 );
-                let mut key = LockedBytes::<{ tdes::KEY_LEN }>::zeroed();
+                let mut key = LockedBytes::<{ portcullis_tdes::KEY_LEN }>::zeroed();
                 key.copy_from_slice(derived.expose());
                 let mac_key: LockedBytes<32> =
                     expand_label(secret.expose(), label(Purpose::TrafficMacKey), &[]);
@@ -134,7 +134,7 @@ pub(super) fn bytes(suite: Suite, blocks: u64) -> usize {
 
 const fn block_len(suite: Suite) -> usize {
     match suite {
-        Suite::TdesCtrHmacSha256 => tdes::BLOCK_LEN,
+        Suite::TdesCtrHmacSha256 => portcullis_tdes::BLOCK_LEN,
         Suite::Aes256Gcm => 16,
     }
 }

@@ -120,9 +120,10 @@ mod linux {
     use std::fs;
     use std::os::unix::fs::FileExt;
 
+    use portcullis_tdes::Tdes;
+
     use super::*;
     use crate::crypto::mac::MacKey;
-    use crate::crypto::tdes::Tdes;
     use crate::id::KeyKind;
     use crate::secret::{MasterKey, StorageSecret};
 
@@ -176,7 +177,7 @@ mod linux {
 
         // Their state stands elsewhere: on this stack are the addresses alone.
         assert_eq!(size_of::<MacKey>(), size_of::<usize>());
-        assert_eq!(size_of::<Tdes>(), size_of::<usize>());
+        assert_eq!(size_of::<Locked<Tdes>>(), size_of::<usize>());
 
         let on_the_stack = [0_u8; 32];
         let (_, flags) = flags(on_the_stack.as_ptr().addr());

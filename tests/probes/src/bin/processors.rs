@@ -6,13 +6,14 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
+use portcullis_common::crypto::keystream::Keystream;
 use portcullis_common::crypto::suites::Suite;
-use portcullis_common::crypto::tdes::{Backend, Features, Keystream};
 use portcullis_common::handshake::{InitiatorConfig, ResponderConfig, initiator, responder};
 use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
 use portcullis_common::record::{HEADER_LEN, Opened, Opener, RecordLimits, Sealer};
 use portcullis_common::rotation::{HeldKey, Identity};
 use portcullis_common::secret::{MasterKey, TrafficSecret};
+use portcullis_tdes::{Backend, Features};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sha2::{Digest, Sha256};

@@ -2,7 +2,8 @@
 
 use des::TdesEde3;
 use des::cipher::{Block, BlockCipherEncrypt, KeyInit};
-use portcullis_common::crypto::tdes::{BLOCK_LEN, Backend, Features, KEY_LEN, Keystream};
+use portcullis_common::crypto::keystream::Keystream;
+use portcullis_tdes::{BLOCK_LEN, Backend, Features, KEY_LEN};
 
 use super::openssl::{OpenSsl, OpenSslError};
 

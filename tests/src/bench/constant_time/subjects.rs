@@ -2,8 +2,9 @@
 
 use std::hint::black_box;
 
+use portcullis_common::crypto::keystream::Keystream;
 use portcullis_common::crypto::mac::MacKey;
-use portcullis_common::crypto::tdes::{Backend, Features, KEY_LEN, Keystream};
+use portcullis_tdes::{Backend, Features, KEY_LEN};
 
 use super::controls::{EarlyExit, TableDriven};
 use super::inputs::{Classes, Input};
