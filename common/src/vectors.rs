@@ -2,6 +2,8 @@
 //!
 //! `PORTCULLIS_WRITE_VECTORS=1 cargo test -p portcullis-common --lib vectors` writes them anew. `proto/vectors/check.py`
 //! recomputes every value without any code of ours.
+//!
+//! They stand here and not in `tests/`, since they show what is private to the crate: the derivations, and keys that wrap keys.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
