@@ -1,6 +1,6 @@
 //! Instructions as the text of an `asm!` block.
 
-use std::fmt::Write;
+use std::fmt::{Result, Write};
 
 use crate::allocate::{Instruction, Place, Target};
 use crate::gates::Function;
@@ -46,6 +46,21 @@ impl Registers {
         }
     }
 
+    /// The instruction that copies a register, or moves it to or from memory.
+    fn moves(self) -> &'static str {
+        match self {
+            Self::Ymm => "vmovdqa",
+            Self::Xmm => "movdqa",
+            Self::General => "mov",
+        }
+    }
+
+    /// Where slot `number` is.
+    fn slot(self, number: usize) -> String {
+        let [.., masks] = self.addresses();
+        format!("[{masks} + {}]", SLOTS + self.width() * number)
+    }
+
     /// Bytes of a register.
     fn width(self) -> usize {
         match self {
@@ -70,58 +85,23 @@ pub(crate) fn lines(registers: Registers, number: usize, instructions: &[Instruc
     lines
 }
 
-fn line(
-    out: &mut String,
-    registers: Registers,
-    number: usize,
-    instruction: Instruction,
-) -> std::fmt::Result {
+fn line(out: &mut String, registers: Registers, number: usize, instruction: Instruction) -> Result {
     let name = |register| registers.name(register);
-    let width = registers.width();
-    let [half, other, masks] = registers.addresses();
-    let slot = |slot: usize| format!("[{masks} + {}]", SLOTS + width * slot);
-    let (vector, moves) = match registers {
-        Registers::Ymm => ("v", "vmovdqa"),
-        Registers::Xmm => ("", "movdqa"),
-        Registers::General => ("", "mov"),
-    };
+    let moves = registers.moves();
     match instruction {
-        Instruction::Input { to, input } => {
-            let to = name(to);
-            let place = 6 * number + input;
-            let bit = format!("[{other} + {}]", width * expanded(number, input));
-            match registers {
-                Registers::Ymm => writeln!(
-                    out,
-                    "vpbroadcastd {to}, [{masks} + {}]\nvpxor {to}, {to}, {bit}",
-                    4 * place
-                ),
-                Registers::Xmm => writeln!(
-                    out,
-                    "pshufd {to}, [{masks} + {}], 0x{:02x}\npxor {to}, {bit}",
-                    place / 4 * 16,
-                    place % 4 * 0x55
-                ),
-                // The bytes of a word begin with its last.
-                Registers::General => writeln!(
-                    out,
-                    "movsx {to}, byte ptr [r15 + {}]\nxor {to}, {bit}",
-                    place ^ 7
-                ),
-            }
+        Instruction::Input { to, input } => read_input(out, registers, number, &name(to), input),
+        Instruction::Load { to, slot } => {
+            writeln!(out, "{moves} {}, {}", name(to), registers.slot(slot))
         }
-        Instruction::Load { to, slot: from } => {
-            writeln!(out, "{moves} {}, {}", name(to), slot(from))
-        }
-        Instruction::Store { from, slot: to } => {
-            writeln!(out, "{moves} {}, {}", slot(to), name(from))
+        Instruction::Store { from, slot } => {
+            writeln!(out, "{moves} {}, {}", registers.slot(slot), name(from))
         }
         Instruction::Copy { to, from } => writeln!(out, "{moves} {}, {}", name(to), name(from)),
         Instruction::Invert { register } => writeln!(out, "not {}", name(register)),
         Instruction::Gate { function, to, a, b } => {
             let b = match b {
                 Place::Register(register) => name(register),
-                Place::Slot(from) => slot(from),
+                Place::Slot(slot) => registers.slot(slot),
             };
             let function = match function {
                 Function::And => "and",
@@ -136,21 +116,64 @@ fn line(
             }
         }
         Instruction::Output { output, from, with } => {
-            let bit = format!("[{half} + {}]", width * permuted(number, output));
-            let (from, with) = (name(from), name(with));
-            match registers {
-                Registers::General => writeln!(out, "xor {bit}, {from}"),
-                Registers::Ymm => {
-                    writeln!(out, "vpxor {with}, {from}, {bit}\n{moves} {bit}, {with}")
-                }
-                Registers::Xmm if with == from => {
-                    writeln!(out, "{vector}pxor {with}, {bit}\n{moves} {bit}, {with}")
-                }
-                Registers::Xmm => writeln!(
-                    out,
-                    "{moves} {with}, {bit}\npxor {with}, {from}\n{moves} {bit}, {with}"
-                ),
-            }
+            let bit = permuted(number, output);
+            add_output(out, registers, bit, &name(from), &name(with))
         }
+    }
+}
+
+/// The bit of the other half that is input `input` of S-box `number`, with its bit of the round key.
+fn read_input(
+    out: &mut String,
+    registers: Registers,
+    number: usize,
+    to: &str,
+    input: usize,
+) -> Result {
+    let [_, other, masks] = registers.addresses();
+    let place = 6 * number + input;
+    let bit = registers.width() * expanded(number, input);
+    match registers {
+        Registers::Ymm => writeln!(
+            out,
+            "vpbroadcastd {to}, [{masks} + {}]\nvpxor {to}, {to}, [{other} + {bit}]",
+            4 * place
+        ),
+        Registers::Xmm => writeln!(
+            out,
+            "pshufd {to}, [{masks} + {}], 0x{:02x}\npxor {to}, [{other} + {bit}]",
+            place / 4 * 16,
+            place % 4 * 0x55
+        ),
+        // The bytes of a word begin with its last.
+        Registers::General => writeln!(
+            out,
+            "movsx {to}, byte ptr [{masks} + {}]\nxor {to}, [{other} + {bit}]",
+            place ^ 7
+        ),
+    }
+}
+
+/// Adds `from` to bit `bit` of the half; `with` is free for it.
+fn add_output(
+    out: &mut String,
+    registers: Registers,
+    bit: usize,
+    from: &str,
+    with: &str,
+) -> Result {
+    let [half, ..] = registers.addresses();
+    let bit = format!("[{half} + {}]", registers.width() * bit);
+    let moves = registers.moves();
+    match registers {
+        Registers::General => writeln!(out, "xor {bit}, {from}"),
+        Registers::Ymm => writeln!(out, "vpxor {with}, {from}, {bit}\n{moves} {bit}, {with}"),
+        Registers::Xmm if with == from => {
+            writeln!(out, "pxor {with}, {bit}\n{moves} {bit}, {with}")
+        }
+        Registers::Xmm => writeln!(
+            out,
+            "{moves} {with}, {bit}\npxor {with}, {from}\n{moves} {bit}, {with}"
+        ),
     }
 }

@@ -51,6 +51,38 @@ macro_rules! pass {
     };
 }
 
+/// The masks at `$to` of eight bits of `$half`: each is shifted to the top of its word, and spread over it.
+macro_rules! avx2_masks {
+    ($half:literal, $shifts:literal, $to:literal) => {
+        concat!(
+            "vpsllvd ymm2, ",
+            $half,
+            ", [{shifts} + ",
+            $shifts,
+            "]\nvpsrad ymm2, ymm2, 31\nvmovdqa [{masks} + ",
+            $to,
+            "], ymm2"
+        )
+    };
+}
+
+/// The masks at `$to` of four bits of `$half`: all but one bit of each word is cleared, and what is left compared with it.
+macro_rules! sse2_masks {
+    ($half:literal, $bits:literal, $to:literal) => {
+        concat!(
+            "movdqa {mask}, [{bits} + ",
+            $bits,
+            "]\npand {mask}, {",
+            $half,
+            "}\npcmpeqd {mask}, [{bits} + ",
+            $bits,
+            "]\nmovdqa [{masks} + ",
+            $to,
+            "], {mask}"
+        )
+    };
+}
+
 impl Word for Avx2 {
     type Masks = RoundMasks;
 
@@ -65,24 +97,12 @@ impl Word for Avx2 {
                 "vpbroadcastq ymm0, xmm0",
                 "vpshufd ymm1, ymm0, 0x55",
                 "vpshufd ymm0, ymm0, 0",
-                "vpsllvd ymm2, ymm0, [{shifts}]",
-                "vpsrad ymm2, ymm2, 31",
-                "vmovdqa [{masks}], ymm2",
-                "vpsllvd ymm2, ymm0, [{shifts} + 32]",
-                "vpsrad ymm2, ymm2, 31",
-                "vmovdqa [{masks} + 32], ymm2",
-                "vpsllvd ymm2, ymm0, [{shifts} + 64]",
-                "vpsrad ymm2, ymm2, 31",
-                "vmovdqa [{masks} + 64], ymm2",
-                "vpsllvd ymm2, ymm1, [{shifts}]",
-                "vpsrad ymm2, ymm2, 31",
-                "vmovdqa [{masks} + 96], ymm2",
-                "vpsllvd ymm2, ymm1, [{shifts} + 32]",
-                "vpsrad ymm2, ymm2, 31",
-                "vmovdqa [{masks} + 128], ymm2",
-                "vpsllvd ymm2, ymm1, [{shifts} + 64]",
-                "vpsrad ymm2, ymm2, 31",
-                "vmovdqa [{masks} + 160], ymm2",
+                avx2_masks!("ymm0", 0, 0),
+                avx2_masks!("ymm0", 32, 32),
+                avx2_masks!("ymm0", 64, 64),
+                avx2_masks!("ymm1", 0, 96),
+                avx2_masks!("ymm1", 32, 128),
+                avx2_masks!("ymm1", 64, 160),
                 key = in(reg) key,
                 masks = in(reg) &raw mut *masks,
                 shifts = in(reg) &raw const SHIFTS,
@@ -108,54 +128,18 @@ impl Word for Sse2 {
                 "movq {high}, {key}",
                 "pshufd {low}, {high}, 0",
                 "pshufd {high}, {high}, 0x55",
-                "movdqa {mask}, [{bits} + 0]",
-                "pand {mask}, {low}",
-                "pcmpeqd {mask}, [{bits} + 0]",
-                "movdqa [{masks} + 0], {mask}",
-                "movdqa {mask}, [{bits} + 16]",
-                "pand {mask}, {low}",
-                "pcmpeqd {mask}, [{bits} + 16]",
-                "movdqa [{masks} + 16], {mask}",
-                "movdqa {mask}, [{bits} + 32]",
-                "pand {mask}, {low}",
-                "pcmpeqd {mask}, [{bits} + 32]",
-                "movdqa [{masks} + 32], {mask}",
-                "movdqa {mask}, [{bits} + 48]",
-                "pand {mask}, {low}",
-                "pcmpeqd {mask}, [{bits} + 48]",
-                "movdqa [{masks} + 48], {mask}",
-                "movdqa {mask}, [{bits} + 64]",
-                "pand {mask}, {low}",
-                "pcmpeqd {mask}, [{bits} + 64]",
-                "movdqa [{masks} + 64], {mask}",
-                "movdqa {mask}, [{bits} + 80]",
-                "pand {mask}, {low}",
-                "pcmpeqd {mask}, [{bits} + 80]",
-                "movdqa [{masks} + 80], {mask}",
-                "movdqa {mask}, [{bits} + 0]",
-                "pand {mask}, {high}",
-                "pcmpeqd {mask}, [{bits} + 0]",
-                "movdqa [{masks} + 96], {mask}",
-                "movdqa {mask}, [{bits} + 16]",
-                "pand {mask}, {high}",
-                "pcmpeqd {mask}, [{bits} + 16]",
-                "movdqa [{masks} + 112], {mask}",
-                "movdqa {mask}, [{bits} + 32]",
-                "pand {mask}, {high}",
-                "pcmpeqd {mask}, [{bits} + 32]",
-                "movdqa [{masks} + 128], {mask}",
-                "movdqa {mask}, [{bits} + 48]",
-                "pand {mask}, {high}",
-                "pcmpeqd {mask}, [{bits} + 48]",
-                "movdqa [{masks} + 144], {mask}",
-                "movdqa {mask}, [{bits} + 64]",
-                "pand {mask}, {high}",
-                "pcmpeqd {mask}, [{bits} + 64]",
-                "movdqa [{masks} + 160], {mask}",
-                "movdqa {mask}, [{bits} + 80]",
-                "pand {mask}, {high}",
-                "pcmpeqd {mask}, [{bits} + 80]",
-                "movdqa [{masks} + 176], {mask}",
+                sse2_masks!("low", 0, 0),
+                sse2_masks!("low", 16, 16),
+                sse2_masks!("low", 32, 32),
+                sse2_masks!("low", 48, 48),
+                sse2_masks!("low", 64, 64),
+                sse2_masks!("low", 80, 80),
+                sse2_masks!("high", 0, 96),
+                sse2_masks!("high", 16, 112),
+                sse2_masks!("high", 32, 128),
+                sse2_masks!("high", 48, 144),
+                sse2_masks!("high", 64, 160),
+                sse2_masks!("high", 80, 176),
                 key = in(reg) key,
                 masks = in(reg) &raw mut *masks,
                 bits = in(reg) &raw const WORD_BITS,
