@@ -12,9 +12,13 @@ pub mod clock;
 #[forbid(unsafe_code)]
 pub mod config;
 pub mod connector;
+#[forbid(unsafe_code)]
+pub mod guard;
 pub mod key_store;
 #[forbid(unsafe_code)]
 pub mod listener;
+#[forbid(unsafe_code)]
+pub mod model;
 #[forbid(unsafe_code)]
 pub mod provisioning;
 #[forbid(unsafe_code)]

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use portcullis_common::handshake::{CallPlace, Way};
 use portcullis_gateway::connector::{Configured, Connector, Connectors, Context, Found};
-use portcullis_gateway::provisioning::model::{
+use portcullis_gateway::guard::{GuardDefaults, GuardRails};
+use portcullis_gateway::model::{
     CallError, Cookie, Get, Identity, Object, ObjectClass, ObjectId, ObjectName, ObjectRef,
     Password, Schema, Search, Verb,
 };
-use portcullis_gateway::provisioning::{GuardDefaults, GuardRails, Provisioner};
+use portcullis_gateway::provisioning::Provisioner;
 use portcullis_proto::gateway::v1::{self as wire, Call, FailureKind, Outcome, call, outcome};
 use prost::Message as _;
 use support::stream::Stream;

@@ -20,11 +20,11 @@ use tokio::time::Instant;
 use tonic::async_trait;
 
 use crate::config::{ConfigProblem, ConnectorConfig, ConnectorsConfig, Problems, Section};
-use crate::provisioning::model::{
+use crate::guard::{GuardDefaults, GuardRails};
+use crate::model::{
     CallError, CallId, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName, ObjectRef,
     Password, Run, RunResult, Schema, Search, Selector, Update, Verb,
 };
-use crate::provisioning::{GuardDefaults, GuardRails};
 
 /// What every verb is told about the call beside its arguments.
 #[derive(Clone, Debug)]

@@ -4,12 +4,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::SearchEvent;
-use super::guard::Effects;
-use super::model::{
+use crate::connector::{Configured, Context, Found};
+use crate::guard::Effects;
+use crate::model::{
     Call, CallError, Cookie, Done, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,
     ObjectRef, Request, Search, Selector, Verb,
 };
-use crate::connector::{Configured, Context, Found};
 
 /// A connector, and the turn that its changes take.
 #[derive(Debug)]

@@ -13,11 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::lane::{Lane, is_guarded};
-use super::model::{
+use crate::connector::{Connectors, Context};
+use crate::model::{
     Call, CallId, ConnectorName, Cookie, Failure, FailureKind, Object, Outcome, Request, Verb,
     parse_call,
 };
-use crate::connector::{Connectors, Context};
 
 /// Objects that wait for a slow caller before the search waits too.
 const SEARCH_BUFFER: usize = 64;

@@ -4,8 +4,8 @@ use tonic::async_trait;
 
 use super::*;
 use crate::connector::{Configured, Connector};
-use crate::provisioning::model::{CallError, Done, ObjectClass, ObjectRef, Password, Schema};
-use crate::provisioning::{GuardDefaults, GuardRails};
+use crate::guard::{GuardDefaults, GuardRails};
+use crate::model::{CallError, Done, ObjectClass, ObjectRef, Password, Schema};
 
 /// Changes nothing until it is let, and counts what has come to its end.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_gateway::connector::{Configured, Connector, Connectors, Context};
-use portcullis_gateway::provisioning::model::{CallError, ObjectClass, Schema, Verb};
-use portcullis_gateway::provisioning::{GuardDefaults, GuardRails};
+use portcullis_gateway::guard::{GuardDefaults, GuardRails};
+use portcullis_gateway::model::{CallError, ObjectClass, Schema, Verb};
 use tonic::async_trait;
 
 /// Its name on every simulated gateway.

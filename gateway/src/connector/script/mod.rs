@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 use super::process::{self, Finished, Program, RunError};
 use super::{Connector, Context, Found};
 use crate::config::Section;
-use crate::provisioning::model::{
+use crate::model::{
     CallError, ClassSchema, Cookie, Create, Failure, FailureKind, Get, Object, ObjectClass,
     ObjectName, ObjectRef, Password, Run, RunResult, Schema, Search, Update, Verb,
 };

@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use serde_json::{Map, Value as Json, json};
 
 use crate::connector::Context;
-use crate::provisioning::model::{
+use crate::model::{
     Attribute, AttributeName, AttributeSchema, ClassSchema, Cookie, Create, Failure, FailureKind,
     Filter, Identity, Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Schema,
     Search, Selector, Update, Value, ValueType, Verb,
@@ -339,7 +339,7 @@ fn parse_object(class: ObjectClass, json: &Json) -> Result<Object, Nonsense> {
         let text = json.get(member).and_then(Json::as_str);
         text.ok_or_else(|| Nonsense::new(format!("an object lacks the text `{member}`")))
     };
-    let bad = |error: crate::provisioning::model::NameError| Nonsense::new(error.to_string());
+    let bad = |error: crate::model::NameError| Nonsense::new(error.to_string());
     let enabled = match json.get("enabled") {
         None | Some(Json::Null) => None,
         Some(Json::Bool(enabled)) => Some(*enabled),

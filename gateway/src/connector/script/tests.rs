@@ -9,7 +9,7 @@ use wire::call::Verb;
 
 use crate::config::Config;
 use crate::connector::Connectors;
-use crate::provisioning::model::{FailureKind, Outcome};
+use crate::model::{FailureKind, Outcome};
 use crate::provisioning::{Provisioner, SearchEvent};
 
 /// A folder of shell scripts, each given as file name and body.
@@ -436,7 +436,7 @@ async fn only_the_actions_in_the_folder_run() {
         }))
     };
     let outcome = provisioner.execute(run("reindex")).await;
-    let Outcome::Done(crate::provisioning::model::Done::Run(result)) = outcome else {
+    let Outcome::Done(crate::model::Done::Run(result)) = outcome else {
         panic!("{outcome:?}");
     };
     assert_eq!((result.exit_code, result.results.len()), (4, 1));

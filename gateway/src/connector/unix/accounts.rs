@@ -13,7 +13,7 @@ use super::groups::{attribute, identity, parse_id};
 use super::tools::{Tool, ToolError};
 use super::{Account, Database, Group, Unix, attributes, find_account, name, way_back};
 use crate::connector::Context;
-use crate::provisioning::model::{
+use crate::model::{
     CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Update, Value,
 };
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::provisioning::model::{
+use crate::model::{
     Attribute, AttributeName, AttributeSchema, Failure, Modification, Object, ObjectClass,
     Operation, Value, ValueType,
 };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::provisioning::model::Failure;
+use crate::model::Failure;
 
 /// What is larger than this is no account file.
 const MAX_FILE_LEN: u64 = 256 * 1024 * 1024;
@@ -204,7 +204,7 @@ fn parse_account(line: &str, shadow: &BTreeMap<String, ShadowEntry>) -> Option<A
     let [name, field, uid, gid, gecos, home, shell] = fields.as_slice() else {
         return None;
     };
-    if name.is_empty() || crate::provisioning::model::ObjectName::new(*name).is_err() {
+    if name.is_empty() || crate::model::ObjectName::new(*name).is_err() {
         return None;
     }
     let (password, last_change, expires) = match shadow.get(*name) {
@@ -229,7 +229,7 @@ fn parse_group(line: &str) -> Option<Group> {
     let [name, _, gid, members] = fields.as_slice() else {
         return None;
     };
-    if name.is_empty() || crate::provisioning::model::ObjectName::new(*name).is_err() {
+    if name.is_empty() || crate::model::ObjectName::new(*name).is_err() {
         return None;
     }
     Some(Group {

@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::database::Account;
-use crate::provisioning::model::Failure;
+use crate::model::Failure;
 
 /// The expiry days of disabled accounts, by uid and name: an account of the same uid under another name is another one
 /// unless it was renamed here.

@@ -3,7 +3,7 @@
 use super::tools::Tool;
 use super::{Database, Group, Unix, attributes, find_group, name, way_back};
 use crate::connector::Context;
-use crate::provisioning::model::{
+use crate::model::{
     Attribute, AttributeName, CallError, Create, Failure, Identity, Object, ObjectClass, ObjectId,
     ObjectName, ObjectRef, Update, Value,
 };
@@ -230,7 +230,7 @@ fn check_members(database: &Database, members: &[&str]) -> Result<(), Failure> {
 
 fn exists(name: &str) -> Failure {
     Failure::new(
-        crate::provisioning::model::FailureKind::AlreadyExists,
+        crate::model::FailureKind::AlreadyExists,
         format!("there is a group `{name}` already"),
     )
 }

@@ -9,7 +9,7 @@ use super::password::{Verdict, verify};
 use super::tools::{Tool, ToolError};
 use super::{Unix, find_account};
 use crate::connector::Context;
-use crate::provisioning::model::{CallError, Failure, FailureKind, Object, ObjectRef, Password};
+use crate::model::{CallError, Failure, FailureKind, Object, ObjectRef, Password};
 
 impl Unix {
     pub(super) async fn disable_account(

@@ -52,7 +52,7 @@ use tonic::async_trait;
 
 use super::{Connector, Context, Found};
 use crate::config::Section;
-use crate::provisioning::model::{
+use crate::model::{
     CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName,
     ObjectRef, Password, Schema, Search, Selector, Update, Verb,
 };

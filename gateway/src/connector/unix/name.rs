@@ -1,6 +1,6 @@
 //! Names of accounts and groups that every unix takes, and no program mistakes for an option, a number or a path.
 
-use crate::provisioning::model::{Failure, ObjectName};
+use crate::model::{Failure, ObjectName};
 
 /// Bytes that a login name may have.
 const MAX_LEN: usize = 32;

@@ -8,7 +8,7 @@ use yescrypt::Yescrypt;
 use zeroize::Zeroizing;
 
 use super::blocking;
-use crate::provisioning::model::{Failure, Password};
+use crate::model::{Failure, Password};
 
 /// Bytes of a password that `crypt` and PAM take; longer ones would be cut off or refused at login.
 const MAX_LEN: usize = 511;

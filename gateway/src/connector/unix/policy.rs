@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::database::{Account, Database, under};
-use crate::provisioning::model::{Failure, FailureKind};
+use crate::model::{Failure, FailureKind};
 
 /// The home of an account that has none.
 const NO_HOME: &str = "/nonexistent";

@@ -5,7 +5,7 @@
 
 use super::{Database, Unix, attributes, groups};
 use crate::connector::Found;
-use crate::provisioning::model::{CallError, Cookie, Failure, ObjectClass, Search};
+use crate::model::{CallError, Cookie, Failure, ObjectClass, Search};
 
 /// The first byte of a cookie: its version.
 const VERSION: u8 = 1;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::connector::process::{self, Program, RunError};
-use crate::provisioning::model::{Failure, FailureKind};
+use crate::model::{Failure, FailureKind};
 
 /// Where the programs are looked for, in this order; also their `PATH`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -13,16 +13,16 @@ use portcullis_common::rotation::{EnrolmentToken, Registration, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits};
 use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits};
 use portcullis_gateway::connector::{Configured, Connector, Connectors, Context, Found};
+use portcullis_gateway::guard::{GuardDefaults, GuardRails};
 use portcullis_gateway::key_store::{FileStore, KeyStore, KeyStoreError};
 use portcullis_gateway::listener::agent::Agent;
 use portcullis_gateway::listener::dial_in;
 use portcullis_gateway::listener::keys::Keys;
 use portcullis_gateway::listener::status::StatusBoard;
-use portcullis_gateway::provisioning::model::{
+use portcullis_gateway::model::{
     Attribute, AttributeName, CallError, Cookie, Failure, Identity, Object, ObjectClass, ObjectId,
     ObjectName, Schema, Search, Update, Value, Verb,
 };
-use portcullis_gateway::provisioning::{GuardDefaults, GuardRails};
 use portcullis_host::log::Log;
 use portcullis_proto::gateway::v1 as pb;
 use portcullis_server::clock;

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::Section;
-use crate::provisioning::model::{ActionName, Verb};
+use crate::model::{ActionName, Verb};
 
 pub(super) use platform::base_environment;
 

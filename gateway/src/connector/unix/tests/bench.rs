@@ -10,7 +10,7 @@ pub(super) use wire::call::Verb;
 use crate::config::Config;
 use crate::connector::Connectors;
 use crate::connector::unix::{Database, create_scratch_root};
-use crate::provisioning::model::{Failure, FailureKind, Outcome};
+use crate::model::{Failure, FailureKind, Outcome};
 use crate::provisioning::{Provisioner, SearchEvent};
 
 pub(super) struct Bench {

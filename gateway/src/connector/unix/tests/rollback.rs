@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use super::bench::*;
 use crate::connector::unix::{Policy, Scheme, Unix};
 use crate::connector::{Configured, Connectors};
-use crate::provisioning::model::{FailureKind, Outcome};
-use crate::provisioning::{GuardDefaults, GuardRails, Provisioner};
+use crate::guard::{GuardDefaults, GuardRails};
+use crate::model::{FailureKind, Outcome};
+use crate::provisioning::Provisioner;
 
 /// Puts programs of our own before the real ones.
 fn sabotage(bench: &mut Bench, programs: &[(&str, &str)]) -> TempDir {

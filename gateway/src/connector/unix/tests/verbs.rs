@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use portcullis_proto::gateway::v1 as wire;
 
 use super::bench::*;
-use crate::provisioning::model::FailureKind;
+use crate::model::FailureKind;
 
 #[tokio::test]
 async fn an_account_is_made_read_changed_and_removed() {
@@ -348,7 +348,7 @@ async fn fifty_creates_at_once_all_succeed() {
     for task in calls.collect::<Vec<_>>() {
         let outcome = task.await.unwrap();
         assert!(
-            matches!(outcome, crate::provisioning::model::Outcome::Done(_)),
+            matches!(outcome, crate::model::Outcome::Done(_)),
             "{outcome:?}"
         );
     }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::provisioning::model::{
-    Attribute, Modification, Object, ObjectClass, Operation, Request, Value,
-};
+use crate::model::{Attribute, Modification, Object, ObjectClass, Operation, Request, Value};
 
 /// Attributes of an account that name groups.
 const GROUP_ATTRIBUTES: [&str; 2] = ["groups", "primary_group"];
@@ -15,20 +13,20 @@ const ID_ATTRIBUTES: [&str; 2] = ["uid", "gid"];
 
 /// What the guard rails have to judge in a create or an update.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::provisioning) struct Effects {
+pub(crate) struct Effects {
     /// Groups that somebody would join or leave.
-    pub(in crate::provisioning) groups: BTreeSet<String>,
+    pub(crate) groups: BTreeSet<String>,
     /// Accounts that would join or leave a group.
-    pub(in crate::provisioning) accounts: BTreeSet<String>,
+    pub(crate) accounts: BTreeSet<String>,
     /// Ids that the object would get.
-    pub(in crate::provisioning) ids: BTreeSet<u64>,
+    pub(crate) ids: BTreeSet<u64>,
     /// Set where values now unknown would be taken away.
-    pub(in crate::provisioning) replaces_unknown: bool,
+    pub(crate) replaces_unknown: bool,
 }
 
 impl Effects {
     /// Of a request on an object that now is `current`; `None` where it is new, or could not be read.
-    pub(in crate::provisioning) fn of(request: &Request, current: Option<&Object>) -> Self {
+    pub(crate) fn of(request: &Request, current: Option<&Object>) -> Self {
         let mut effects = Self::default();
         match request {
             Request::Create(create) => {

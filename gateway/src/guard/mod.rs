@@ -10,9 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Section;
-use crate::provisioning::model::{Failure, FailureKind, Object, ObjectClass, Verb};
+use crate::model::{Failure, FailureKind, Object, ObjectClass, Verb};
 
-pub(super) use effects::Effects;
+pub(crate) use effects::Effects;
 use effects::groups_of;
 use pattern::Pattern;
 
@@ -279,7 +279,7 @@ impl GuardRails {
     }
 
     /// Whether `allowed_groups` names the group, written out.
-    pub(super) fn opens(&self, group: &str) -> bool {
+    pub(crate) fn opens(&self, group: &str) -> bool {
         let mut allowed = self.allowed_groups.iter().flatten();
         allowed.any(|pattern| pattern.is_literal() && pattern.matches(group))
     }
@@ -311,7 +311,7 @@ impl GuardRails {
     }
 
     /// Whether a change can be judged without knowing which object it is about.
-    pub(super) fn protects_nothing(&self, class: ObjectClass) -> bool {
+    pub(crate) fn protects_nothing(&self, class: ObjectClass) -> bool {
         let patterns = match class {
             ObjectClass::Account => &self.protected_accounts,
             ObjectClass::Group => &self.protected_groups,
@@ -320,17 +320,17 @@ impl GuardRails {
     }
 
     /// Whether every membership is open.
-    pub(super) fn opens_every_group(&self) -> bool {
+    pub(crate) fn opens_every_group(&self) -> bool {
         self.allowed_groups.is_none() && self.protects_nothing(ObjectClass::Group)
     }
 
     /// Whether ids decide anything.
-    pub(super) fn protects_ids(&self) -> bool {
+    pub(crate) fn protects_ids(&self) -> bool {
         self.protected_ids_below > 0
     }
 
     /// A refusal: which rule, why, and where it stands.
-    pub(super) fn refusal(&self, rule: &str, why: String) -> Failure {
+    pub(crate) fn refusal(&self, rule: &str, why: String) -> Failure {
         Failure::new(
             FailureKind::Refused,
             format!(
