@@ -13,6 +13,8 @@ pub mod clock;
 pub mod config;
 pub mod connector;
 #[forbid(unsafe_code)]
+pub mod connectors;
+#[forbid(unsafe_code)]
 pub mod guard;
 pub mod key_store;
 #[forbid(unsafe_code)]

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::handshake::{CallPlace, Way};
-use portcullis_gateway::connector::{Configured, Connector, Connectors, Context, Found};
-use portcullis_gateway::guard::{GuardDefaults, GuardRails};
+use portcullis_gateway::connector::{Connector, Context, Found};
+use portcullis_gateway::connectors::{Configured, Connectors};
+use portcullis_gateway::guard::GuardRails;
 use portcullis_gateway::model::{
-    CallError, Cookie, Get, Identity, Object, ObjectClass, ObjectId, ObjectName, ObjectRef,
-    Password, Schema, Search, Verb,
+    CallError, Cookie, Get, GuardDefaults, Identity, Object, ObjectClass, ObjectId, ObjectName,
+    ObjectRef, Password, Schema, Search, Verb,
 };
 use portcullis_gateway::provisioning::Provisioner;
 use portcullis_proto::gateway::v1::{self as wire, Call, FailureKind, Outcome, call, outcome};
@@ -110,7 +111,7 @@ fn faulty() -> (Connectors, Arc<Semaphore>) {
             open: Arc::clone(&open),
             throughout,
         }),
-        guard_rails: Arc::new(GuardRails::defaults("faulty", GuardDefaults::Script)),
+        guard_rails: Arc::new(GuardRails::defaults("faulty", &GuardDefaults::NOTHING)),
     };
     let connectors = Connectors::default().with("faulty", configured(false));
     (connectors.with("hopeless", configured(true)), open)

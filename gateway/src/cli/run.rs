@@ -2,7 +2,7 @@
 
 use super::CliError;
 use crate::config::Config;
-use crate::connector::Connectors;
+use crate::connectors::Connectors;
 use crate::service;
 
 /// Runs the gateway until it is told to stop.

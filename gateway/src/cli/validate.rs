@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use super::{CliError, say};
 use crate::config::{Config, Dial};
-use crate::connector::Connectors;
+use crate::connectors::Connectors;
 use crate::key_store;
 use crate::state_dir::StateDir;
 

@@ -191,7 +191,7 @@ fn the_connectors_in_the_sample_are_ones_that_the_program_knows() {
         .collect();
     assert_eq!(names, ["hr", "local"]);
     // The folder of scripts alone is missing here.
-    let problems = crate::connector::Connectors::from_config(&config.connectors)
+    let problems = crate::connectors::Connectors::from_config(&config.connectors)
         .err()
         .unwrap_or_default();
     for problem in problems {

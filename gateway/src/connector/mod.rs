@@ -1,26 +1,17 @@
-//! The connectors: what carries out calls on a resource.
+//! What every connector is: it carries out the verbs of a call on one resource.
 //!
-//! * `unix`: the accounts and groups of this host, through shadow-utils (not on Windows).
-//! * [`script`]: allow-listed executables in one folder, one per verb.
+//! Each type has a folder here and an entry in [`crate::connectors`], which is all that knows of it.
 
-mod process;
-#[forbid(unsafe_code)]
-pub mod script;
-#[cfg(unix)]
-#[forbid(unsafe_code)]
-pub mod unix;
+pub(crate) mod process;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::async_trait;
 
-use crate::config::{ConfigProblem, ConnectorConfig, ConnectorsConfig, Problems, Section};
-use crate::guard::{GuardDefaults, GuardRails};
 use crate::model::{
     CallError, CallId, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName, ObjectRef,
     Password, Run, RunResult, Schema, Search, Selector, Update, Verb,
@@ -218,144 +209,5 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
             self.kind()
         ))
         .into()
-    }
-}
-
-/// A connector with its guard rails, as the configuration has it.
-#[derive(Clone, Debug)]
-pub struct Configured {
-    /// What carries out the verbs.
-    pub connector: Arc<dyn Connector>,
-    /// What any server may have it do.
-    pub guard_rails: Arc<GuardRails>,
-}
-
-impl Configured {
-    /// The verbs that both the connector and its guard rails leave open.
-    pub fn open_verbs(&self) -> Vec<Verb> {
-        let account = self.connector.verbs(ObjectClass::Account);
-        let group = self.connector.verbs(ObjectClass::Group);
-        let has = |verb: &Verb| match verb {
-            Verb::Test | Verb::Schema => true,
-            Verb::Run => !self.connector.actions().is_empty(),
-            verb => account.contains(verb) || group.contains(verb),
-        };
-        Verb::ALL
-            .into_iter()
-            .filter(|verb| has(verb) && self.guard_rails.allows(*verb))
-            .collect()
-    }
-}
-
-/// The connectors that the configuration names.
-#[derive(Clone, Debug, Default)]
-pub struct Connectors {
-    by_name: BTreeMap<String, Configured>,
-}
-
-impl Connectors {
-    /// Reads and checks every connector's own configuration.
-    ///
-    /// # Errors
-    /// Every [`ConfigProblem`] found.
-    pub fn from_config(config: &ConnectorsConfig) -> Result<Self, Vec<ConfigProblem>> {
-        let problems = Problems::new(&config.file);
-        let by_name = config
-            .connectors
-            .iter()
-            .filter_map(|entry| Some((entry.name.clone(), configure(entry, &problems)?)))
-            .collect();
-        let found = problems.into_vec();
-        if found.is_empty() {
-            Ok(Self { by_name })
-        } else {
-            Err(found)
-        }
-    }
-
-    /// Adds a connector under a name.
-    #[must_use]
-    pub fn with(mut self, name: impl Into<String>, configured: Configured) -> Self {
-        self.by_name.insert(name.into(), configured);
-        self
-    }
-
-    /// The connector of this name.
-    pub fn find(&self, name: &str) -> Option<&Configured> {
-        self.by_name.get(name)
-    }
-
-    /// All of them, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Configured)> {
-        self.by_name
-            .iter()
-            .map(|(name, found)| (name.as_str(), found))
-    }
-}
-
-fn configure(entry: &ConnectorConfig, problems: &Problems) -> Option<Configured> {
-    let mut section = Section::new(entry.path(), &entry.table, problems);
-    section.text("type");
-    let (connector, defaults) = match entry.kind.as_str() {
-        "script" => (
-            script::configure(&entry.name, &mut section)?,
-            GuardDefaults::Script,
-        ),
-        kind if platform::has(kind) => (
-            platform::configure(&entry.name, &mut section)?,
-            GuardDefaults::Unix,
-        ),
-        kind => {
-            if section.has("type") {
-                let types = platform::TYPES;
-                section.problem("type", format!("`{kind}`: {types} allowed here"));
-            }
-            return None;
-        }
-    };
-    let rails = section.section("guard_rails");
-    let guard_rails = Arc::new(GuardRails::from_section(&entry.name, defaults, rails));
-    section.finish();
-    Some(Configured {
-        connector,
-        guard_rails,
-    })
-}
-
-/// The connectors that only this operating system has.
-#[cfg(unix)]
-mod platform {
-    use std::sync::Arc;
-
-    use super::{Connector, unix};
-    use crate::config::Section;
-
-    pub(super) const TYPES: &str = "`unix` and `script` are";
-
-    pub(super) fn has(kind: &str) -> bool {
-        kind == "unix"
-    }
-
-    pub(super) fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connector>> {
-        unix::configure(name, section)
-    }
-}
-
-/// The connectors that only this operating system has.
-#[cfg(windows)]
-mod platform {
-    use std::sync::Arc;
-
-    use super::Connector;
-    use crate::config::Section;
-
-    pub(super) const TYPES: &str = "`script` is";
-
-    pub(super) fn has(_: &str) -> bool {
-        false
-    }
-
-    pub(super) fn configure(_: &str, _: &mut Section<'_>) -> Option<Arc<dyn Connector>> {
-        None
     }
 }

@@ -10,70 +10,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Section;
-use crate::model::{Failure, FailureKind, Object, ObjectClass, Verb};
+use crate::model::{Failure, FailureKind, GuardDefaults, Object, ObjectClass, Verb};
 
 pub(crate) use effects::Effects;
 use effects::groups_of;
 use pattern::Pattern;
 
-/// Groups whose members rule the host, or can come to. Protected by every unix connector, whatever the configuration
-/// adds; membership of one can be allowed only by naming it in `allowed_groups`.
-const PRIVILEGED_GROUPS: &[&str] = &[
-    "root",
-    "*sudo*",
-    "wheel",
-    "admin",
-    "adm",
-    "daemon",
-    "bin",
-    "sys",
-    "disk",
-    "shadow",
-    "kmem",
-    "tty",
-    "docker",
-    "lxd",
-    "microk8s",
-    "lpadmin",
-    "incus-admin",
-    "libvirt",
-    "kvm",
-    "systemd-*",
-    "polkitd",
-    "ssh",
-    "_ssh",
-    "staff",
-    "backup",
-    "operator",
-    "utmp",
-    "netdev",
-    "portcullis*",
-    "nogroup",
-    "nobody",
-];
-
-/// Accounts that no server may change on a unix host, whatever their ids.
-const SYSTEM_ACCOUNTS: &[&str] = &[
-    "root",
-    "daemon",
-    "bin",
-    "sys",
-    "nobody",
-    "systemd-*",
-    "portcullis*",
-];
-
 /// One hour: the window of `max_deletes_per_hour`.
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// What a connector's guard rails are where the configuration is silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GuardDefaults {
-    /// The host's own accounts: system accounts, privileged groups and ids below 1000 are protected.
-    Unix,
-    /// Whatever a script manages: nothing is known of it.
-    Script,
-}
 
 /// The guard rails of one connector.
 #[derive(Debug)]
@@ -93,24 +37,20 @@ pub struct GuardRails {
 
 impl GuardRails {
     /// The guard rails of `connector` where the configuration has no `guard_rails`.
-    pub fn defaults(connector: &str, defaults: GuardDefaults) -> Self {
-        let built_in = |names: &[&str]| match defaults {
-            GuardDefaults::Unix => names
+    pub fn defaults(connector: &str, defaults: &GuardDefaults) -> Self {
+        let built_in = |names: &[&str]| {
+            names
                 .iter()
                 .filter_map(|name| Pattern::parse(name).ok())
-                .collect(),
-            GuardDefaults::Script => Vec::new(),
+                .collect()
         };
         Self {
             connector: connector.to_owned(),
             read_only: false,
             allowed_verbs: Verb::ALL.into(),
-            protected_accounts: built_in(SYSTEM_ACCOUNTS),
-            protected_groups: built_in(PRIVILEGED_GROUPS),
-            protected_ids_below: match defaults {
-                GuardDefaults::Unix => 1000,
-                GuardDefaults::Script => 0,
-            },
+            protected_accounts: built_in(defaults.protected_accounts),
+            protected_groups: built_in(defaults.protected_groups),
+            protected_ids_below: defaults.protected_ids_below,
             allowed_groups: None,
             max_search_results: 10_000,
             max_deletes_per_hour: 100,
@@ -121,7 +61,7 @@ impl GuardRails {
     /// Reads `[connectors.NAME.guard_rails]`; what is wrong becomes a problem of the section.
     pub fn from_section(
         connector: &str,
-        defaults: GuardDefaults,
+        defaults: &GuardDefaults,
         section: Option<Section<'_>>,
     ) -> Self {
         let mut rails = Self::defaults(connector, defaults);

@@ -20,7 +20,7 @@ use super::serve;
 use super::services::Services;
 use super::status::StatusBoard;
 use crate::config::Config;
-use crate::connector::Connectors;
+use crate::connectors::Connectors;
 use crate::provisioning::{self, Provisioner};
 
 /// How often the record is read for changes that another process made.

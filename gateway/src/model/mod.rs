@@ -7,6 +7,7 @@ mod filter;
 mod name;
 mod outcome;
 mod parse;
+mod roles;
 mod value;
 
 pub use filter::{Comparison, Filter, FilterOperation};
@@ -15,6 +16,7 @@ pub use outcome::{CallError, Done, Failure, FailureKind, Outcome};
 pub use parse::{
     MAX_ATTRIBUTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_VALUES, ModelError, parse_call,
 };
+pub use roles::GuardDefaults;
 pub use value::{Password, Value, ValueType};
 
 use std::collections::BTreeMap;

@@ -4,7 +4,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::SearchEvent;
-use crate::connector::{Configured, Context, Found};
+use crate::connector::{Context, Found};
+use crate::connectors::Configured;
 use crate::guard::Effects;
 use crate::model::{
     Call, CallError, Cookie, Done, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,

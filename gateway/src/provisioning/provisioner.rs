@@ -13,7 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::lane::{Lane, is_guarded};
-use crate::connector::{Connectors, Context};
+use crate::connector::Context;
+use crate::connectors::Connectors;
 use crate::model::{
     Call, CallId, ConnectorName, Cookie, Failure, FailureKind, Object, Outcome, Request, Verb,
     parse_call,

@@ -3,9 +3,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tonic::async_trait;
 
 use super::*;
-use crate::connector::{Configured, Connector};
-use crate::guard::{GuardDefaults, GuardRails};
-use crate::model::{CallError, Done, ObjectClass, ObjectRef, Password, Schema};
+use crate::connector::Connector;
+use crate::connectors::Configured;
+use crate::guard::GuardRails;
+use crate::model::{CallError, Done, GuardDefaults, ObjectClass, ObjectRef, Password, Schema};
 
 /// Changes nothing until it is let, and counts what has come to its end.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ fn gated(calls: usize) -> (Provisioner, Arc<Gate>) {
     });
     let configured = Configured {
         connector: Arc::new(Gated(Arc::clone(&gate))),
-        guard_rails: Arc::new(GuardRails::defaults("gated", GuardDefaults::Script)),
+        guard_rails: Arc::new(GuardRails::defaults("gated", &GuardDefaults::NOTHING)),
     };
     let connectors = Connectors::default().with("gated", configured);
     (

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::clock;
 use crate::config::{Config, Dial};
-use crate::connector::Connectors;
+use crate::connectors::Connectors;
 use crate::key_store::{self, KeyStore, KeyStoreError};
 use crate::listener::agent::Agent;
 use crate::listener::keys::{Keys, Standing};

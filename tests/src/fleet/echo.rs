@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use portcullis_gateway::connector::{Configured, Connector, Connectors, Context};
-use portcullis_gateway::guard::{GuardDefaults, GuardRails};
-use portcullis_gateway::model::{CallError, ObjectClass, Schema, Verb};
+use portcullis_gateway::connector::{Connector, Context};
+use portcullis_gateway::connectors::{Configured, Connectors};
+use portcullis_gateway::guard::GuardRails;
+use portcullis_gateway::model::{CallError, GuardDefaults, ObjectClass, Schema, Verb};
 use tonic::async_trait;
 
 /// Its name on every simulated gateway.
@@ -40,7 +41,7 @@ impl Connector for Echo {
 pub(super) fn connectors() -> Connectors {
     let configured = Configured {
         connector: Arc::new(Echo),
-        guard_rails: Arc::new(GuardRails::defaults(ECHO, GuardDefaults::Script)),
+        guard_rails: Arc::new(GuardRails::defaults(ECHO, &GuardDefaults::NOTHING)),
     };
     Connectors::default().with(ECHO, configured)
 }

@@ -35,7 +35,7 @@ async fn accounts_are_made_changed_and_removed() {
     }
     for out in [false, true] {
         let scratch = tempfile::tempdir().unwrap();
-        portcullis_gateway::connector::unix::create_scratch_root(scratch.path()).unwrap();
+        portcullis_gateway::connectors::unix::create_scratch_root(scratch.path()).unwrap();
         let config = format!(
             "[connectors.local]\ntype = \"unix\"\nprefix = {:?}\n",
             scratch.path()
@@ -232,7 +232,7 @@ async fn an_import_tells_broken_rows_and_does_the_others() {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
-    portcullis_gateway::connector::unix::create_scratch_root(scratch.path()).unwrap();
+    portcullis_gateway::connectors::unix::create_scratch_root(scratch.path()).unwrap();
     let config = format!(
         "[connectors.local]\ntype = \"unix\"\nprefix = {:?}\n",
         scratch.path()

@@ -16,7 +16,7 @@ async fn passwords_and_tokens_stay_out_of_logs_arguments_and_memory() {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
-    portcullis_gateway::connector::unix::create_scratch_root(scratch.path()).unwrap();
+    portcullis_gateway::connectors::unix::create_scratch_root(scratch.path()).unwrap();
     let config = format!(
         "[connectors.local]\ntype = \"unix\"\nprefix = {:?}\n",
         scratch.path()

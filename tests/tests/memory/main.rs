@@ -46,7 +46,7 @@ impl Place {
     async fn new() -> Self {
         let site = Site::new().unwrap();
         let scratch = tempfile::tempdir().unwrap();
-        portcullis_gateway::connector::unix::create_scratch_root(scratch.path()).unwrap();
+        portcullis_gateway::connectors::unix::create_scratch_root(scratch.path()).unwrap();
         let mut server = Server::new(&site, "").unwrap();
         let admin = server.serve().await.unwrap();
         let scripts = Scripts::new(&site, "scripts").unwrap();

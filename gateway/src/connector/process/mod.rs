@@ -22,34 +22,34 @@ use platform::Group;
 
 /// What is run, and under which limits.
 #[derive(Debug)]
-pub(super) struct Program<'a> {
+pub(crate) struct Program<'a> {
     /// Its absolute path.
-    pub(super) path: &'a Path,
+    pub(crate) path: &'a Path,
     /// Its arguments. Everybody on the host can read them: never a secret.
-    pub(super) arguments: &'a [OsString],
+    pub(crate) arguments: &'a [OsString],
     /// All of its environment. Never a secret.
-    pub(super) environment: &'a [(&'a str, OsString)],
+    pub(crate) environment: &'a [(&'a str, OsString)],
     /// Its working directory.
-    pub(super) folder: &'a Path,
+    pub(crate) folder: &'a Path,
     /// Its standard input, whole.
-    pub(super) input: &'a [u8],
+    pub(crate) input: &'a [u8],
     /// When it has to have ended.
-    pub(super) deadline: Instant,
+    pub(crate) deadline: Instant,
     /// Bytes that it may write to standard output.
-    pub(super) max_output: usize,
+    pub(crate) max_output: usize,
 }
 
 /// A program that ended by itself, within its limits. It has no `Debug`: its output may hold a secret.
-pub(super) struct Finished {
-    pub(super) status: ExitStatus,
-    pub(super) output: Zeroizing<Vec<u8>>,
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: Zeroizing<Vec<u8>>,
     /// The first [`MAX_ERRORS`] bytes of standard error, as text fit for a log.
-    pub(super) errors: String,
+    pub(crate) errors: String,
 }
 
 /// Why a program did not end by itself, within its limits.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RunError {
+pub(crate) enum RunError {
     /// It never ran.
     #[error("cannot be started: {0}")]
     NotStarted(io::Error),
@@ -71,7 +71,7 @@ const MAX_ERRORS: usize = 8 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a program to its end, and kills whatever it left running.
-pub(super) async fn run(program: &Program<'_>) -> Result<Finished, RunError> {
+pub(crate) async fn run(program: &Program<'_>) -> Result<Finished, RunError> {
     let mut command = Command::new(program.path);
     command
         .args(program.arguments)
@@ -181,7 +181,7 @@ async fn read_and_drop(
 }
 
 /// Text that can stand in a log and a message: one line, no control characters.
-pub(super) fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<String> = text
         .lines()

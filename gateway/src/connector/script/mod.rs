@@ -29,9 +29,9 @@ use tokio::time::Instant;
 use tonic::async_trait;
 use zeroize::Zeroizing;
 
-use super::process::{self, Finished, Program, RunError};
-use super::{Connector, Context, Found};
 use crate::config::Section;
+use crate::connector::process::{self, Finished, Program, RunError};
+use crate::connector::{Connector, Context, Found};
 use crate::model::{
     CallError, ClassSchema, Cookie, Create, Failure, FailureKind, Get, Object, ObjectClass,
     ObjectName, ObjectRef, Password, Run, RunResult, Schema, Search, Update, Verb,

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use wire::call::Verb;
 
 use crate::config::Config;
-use crate::connector::Connectors;
+use crate::connectors::Connectors;
 use crate::model::{FailureKind, Outcome};
 use crate::provisioning::{Provisioner, SearchEvent};
 

@@ -39,6 +39,7 @@ mod login;
 mod name;
 mod password;
 mod policy;
+mod protected;
 mod scratch;
 mod search;
 mod tools;
@@ -50,8 +51,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::async_trait;
 
-use super::{Connector, Context, Found};
 use crate::config::Section;
+use crate::connector::{Connector, Context, Found};
 use crate::model::{
     CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName,
     ObjectRef, Password, Schema, Search, Selector, Update, Verb,
@@ -61,6 +62,7 @@ use password::{Hashing, Scheme};
 use policy::Policy;
 use tools::{ToolError, Tools};
 
+pub use protected::GUARD_DEFAULTS;
 pub use scratch::create_scratch_root;
 
 /// What taking back a failed change may take, beyond the call's own time.

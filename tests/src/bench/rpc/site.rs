@@ -12,16 +12,17 @@ use portcullis_common::id::{GatewayId, KeyKind, ServerId};
 use portcullis_common::rotation::{EnrolmentToken, Registration, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits};
 use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits};
-use portcullis_gateway::connector::{Configured, Connector, Connectors, Context, Found};
-use portcullis_gateway::guard::{GuardDefaults, GuardRails};
+use portcullis_gateway::connector::{Connector, Context, Found};
+use portcullis_gateway::connectors::{Configured, Connectors};
+use portcullis_gateway::guard::GuardRails;
 use portcullis_gateway::key_store::{FileStore, KeyStore, KeyStoreError};
 use portcullis_gateway::listener::agent::Agent;
 use portcullis_gateway::listener::dial_in;
 use portcullis_gateway::listener::keys::Keys;
 use portcullis_gateway::listener::status::StatusBoard;
 use portcullis_gateway::model::{
-    Attribute, AttributeName, CallError, Cookie, Failure, Identity, Object, ObjectClass, ObjectId,
-    ObjectName, Schema, Search, Update, Value, Verb,
+    Attribute, AttributeName, CallError, Cookie, Failure, GuardDefaults, Identity, Object,
+    ObjectClass, ObjectId, ObjectName, Schema, Search, Update, Value, Verb,
 };
 use portcullis_host::log::Log;
 use portcullis_proto::gateway::v1 as pb;
@@ -190,7 +191,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
     let keys = Keys::new(store, RunId::random(&mut rand::rng()), &record);
     let configured = Configured {
         connector: Arc::new(EchoConnector),
-        guard_rails: Arc::new(GuardRails::defaults(CONNECTOR, GuardDefaults::Script)),
+        guard_rails: Arc::new(GuardRails::defaults(CONNECTOR, &GuardDefaults::NOTHING)),
     };
     let connectors = Connectors::default().with(CONNECTOR, configured);
     let board = StatusBoard::new(false, String::new());

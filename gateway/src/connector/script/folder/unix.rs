@@ -31,7 +31,7 @@ impl Interpreter {
 }
 
 /// What every script's environment holds, before that of the configuration.
-pub(in crate::connector::script) fn base_environment() -> Vec<(&'static str, OsString)> {
+pub(crate) fn base_environment() -> Vec<(&'static str, OsString)> {
     vec![
         (
             "PATH",

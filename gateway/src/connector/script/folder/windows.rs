@@ -67,7 +67,7 @@ impl Interpreter {
 }
 
 /// What every script's environment holds, before that of the configuration: what Windows programs do not start without.
-pub(in crate::connector::script) fn base_environment() -> Vec<(&'static str, OsString)> {
+pub(crate) fn base_environment() -> Vec<(&'static str, OsString)> {
     let inherited = ["SystemRoot", "SystemDrive", "ComSpec", "TEMP", "PATHEXT"];
     let mut environment: Vec<_> = inherited
         .into_iter()

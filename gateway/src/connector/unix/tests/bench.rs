@@ -8,8 +8,8 @@ use tempfile::TempDir;
 pub(super) use wire::call::Verb;
 
 use crate::config::Config;
-use crate::connector::Connectors;
-use crate::connector::unix::{Database, create_scratch_root};
+use crate::connectors::Connectors;
+use crate::connectors::unix::{Database, create_scratch_root};
 use crate::model::{Failure, FailureKind, Outcome};
 use crate::provisioning::{Provisioner, SearchEvent};
 

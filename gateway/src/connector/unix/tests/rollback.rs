@@ -9,9 +9,9 @@ use portcullis_proto::gateway::v1 as wire;
 use tempfile::TempDir;
 
 use super::bench::*;
-use crate::connector::unix::{Policy, Scheme, Unix};
-use crate::connector::{Configured, Connectors};
-use crate::guard::{GuardDefaults, GuardRails};
+use crate::connectors::unix::{GUARD_DEFAULTS, Policy, Scheme, Unix};
+use crate::connectors::{Configured, Connectors};
+use crate::guard::GuardRails;
 use crate::model::{FailureKind, Outcome};
 use crate::provisioning::Provisioner;
 
@@ -28,7 +28,7 @@ fn sabotage(bench: &mut Bench, programs: &[(&str, &str)]) -> TempDir {
     unix.tools = unix.tools.with_folder(folder.path());
     let configured = Configured {
         connector: Arc::new(unix),
-        guard_rails: Arc::new(GuardRails::defaults("local", GuardDefaults::Unix)),
+        guard_rails: Arc::new(GuardRails::defaults("local", &GUARD_DEFAULTS)),
     };
     let connectors = Connectors::default().with("local", configured);
     bench.provisioner = Provisioner::new(&connectors, 64, Duration::from_secs(60));

@@ -1,0 +1,156 @@
+//! The connectors of this gateway: the table of their types, and those that the configuration names.
+//!
+//! To add a type, give it a folder under `connector/`, its `mod` and its row of [`TYPES`] here, and a row in
+//! `tests/connector_conformance.rs`, which proves that it keeps the rules of [`Connector`].
+
+#[path = "connector/script/mod.rs"]
+pub mod script;
+#[cfg(unix)]
+#[path = "connector/unix/mod.rs"]
+pub mod unix;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{ConfigProblem, ConnectorConfig, ConnectorsConfig, Problems, Section};
+use crate::connector::Connector;
+use crate::guard::GuardRails;
+use crate::model::{GuardDefaults, ObjectClass, Verb};
+
+/// Every type of connector that there is on this operating system.
+const TYPES: &[ConnectorType] = &[
+    #[cfg(unix)]
+    ConnectorType::new("unix", unix::configure, unix::GUARD_DEFAULTS),
+    ConnectorType::new("script", script::configure, GuardDefaults::NOTHING),
+];
+
+/// Reads the connector's own keys; what is wrong becomes a problem of the section.
+type Configure = fn(&str, &mut Section<'_>) -> Option<Arc<dyn Connector>>;
+
+/// A type of connector.
+struct ConnectorType {
+    /// What `type` says in the configuration.
+    name: &'static str,
+    configure: Configure,
+    /// What it protects where the configuration is silent.
+    guard_defaults: GuardDefaults,
+}
+
+impl ConnectorType {
+    const fn new(name: &'static str, configure: Configure, guard_defaults: GuardDefaults) -> Self {
+        Self {
+            name,
+            configure,
+            guard_defaults,
+        }
+    }
+
+    fn named(name: &str) -> Option<&'static Self> {
+        TYPES.iter().find(|found| found.name == name)
+    }
+}
+
+/// A connector with its guard rails, as the configuration has it.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// What carries out the verbs.
+    pub connector: Arc<dyn Connector>,
+    /// What any server may have it do.
+    pub guard_rails: Arc<GuardRails>,
+}
+
+impl Configured {
+    /// The verbs that both the connector and its guard rails leave open.
+    pub fn open_verbs(&self) -> Vec<Verb> {
+        let account = self.connector.verbs(ObjectClass::Account);
+        let group = self.connector.verbs(ObjectClass::Group);
+        let has = |verb: &Verb| match verb {
+            Verb::Test | Verb::Schema => true,
+            Verb::Run => !self.connector.actions().is_empty(),
+            verb => account.contains(verb) || group.contains(verb),
+        };
+        Verb::ALL
+            .into_iter()
+            .filter(|verb| has(verb) && self.guard_rails.allows(*verb))
+            .collect()
+    }
+}
+
+/// The connectors that the configuration names.
+#[derive(Clone, Debug, Default)]
+pub struct Connectors {
+    by_name: BTreeMap<String, Configured>,
+}
+
+impl Connectors {
+    /// Reads and checks every connector's own configuration.
+    ///
+    /// # Errors
+    /// Every [`ConfigProblem`] found.
+    pub fn from_config(config: &ConnectorsConfig) -> Result<Self, Vec<ConfigProblem>> {
+        let problems = Problems::new(&config.file);
+        let by_name = config
+            .connectors
+            .iter()
+            .filter_map(|entry| Some((entry.name.clone(), configure(entry, &problems)?)))
+            .collect();
+        let found = problems.into_vec();
+        if found.is_empty() {
+            Ok(Self { by_name })
+        } else {
+            Err(found)
+        }
+    }
+
+    /// Adds a connector under a name.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, configured: Configured) -> Self {
+        self.by_name.insert(name.into(), configured);
+        self
+    }
+
+    /// The connector of this name.
+    pub fn find(&self, name: &str) -> Option<&Configured> {
+        self.by_name.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Configured)> {
+        self.by_name
+            .iter()
+            .map(|(name, found)| (name.as_str(), found))
+    }
+}
+
+fn configure(entry: &ConnectorConfig, problems: &Problems) -> Option<Configured> {
+    let mut section = Section::new(entry.path(), &entry.table, problems);
+    section.text("type");
+    let Some(found) = ConnectorType::named(&entry.kind) else {
+        if section.has("type") {
+            let allowed = allowed_types();
+            section.problem("type", format!("`{}`: {allowed} allowed here", entry.kind));
+        }
+        return None;
+    };
+    let connector = (found.configure)(&entry.name, &mut section)?;
+    let rails = section.section("guard_rails");
+    let guard_rails = GuardRails::from_section(&entry.name, &found.guard_defaults, rails);
+    section.finish();
+    Some(Configured {
+        connector,
+        guard_rails: Arc::new(guard_rails),
+    })
+}
+
+/// The names of all types, with the verb that goes with their number.
+fn allowed_types() -> String {
+    let names: Vec<_> = TYPES
+        .iter()
+        .map(|found| format!("`{}`", found.name))
+        .collect();
+    match names.split_last() {
+        Some((last, [])) => format!("{last} is"),
+        Some((last, before)) => format!("{} and {last} are", before.join(", ")),
+        None => "none is".to_owned(),
+    }
+}
