@@ -1,5 +1,19 @@
 //! The gateway agent: it stands on a resource host and carries out the calls that the central server pushes.
 //!
+//! Arrows mean "depends on", and nothing points back:
+//!
+//! ```text
+//! cli, service → listener → worker → connectors → connector/*, guard → model
+//!                listener → key_store
+//! ```
+//!
+//! * [`cli`] has the verbs of the program, [`service`] runs it under systemd, as a Windows service or in a console.
+//! * [`listener`] opens sessions with the central server, whoever dials, and keeps the keys (`key_store`).
+//! * [`worker`] takes a call from its arrival to its outcome.
+//! * [`connectors`] is the table of connector types; each has a folder under `connector`.
+//! * [`guard`] is the gateway's own word on what any server may do here; it knows no connector.
+//! * [`model`] is what a call is, checked once.
+//!
 //! `unsafe` stands in the bindings to Windows only: `access_list`, `connector::process`, `key_store::registry`.
 #![deny(unsafe_code)]
 
@@ -22,8 +36,8 @@ pub mod listener;
 #[forbid(unsafe_code)]
 pub mod model;
 #[forbid(unsafe_code)]
-pub mod provisioning;
-#[forbid(unsafe_code)]
 pub mod service;
 #[forbid(unsafe_code)]
 pub mod state_dir;
+#[forbid(unsafe_code)]
+pub mod worker;

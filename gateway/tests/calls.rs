@@ -18,7 +18,7 @@ use portcullis_gateway::model::{
     CallError, Cookie, Get, GuardDefaults, Identity, Object, ObjectClass, ObjectId, ObjectName,
     ObjectRef, Password, Schema, Search, Verb,
 };
-use portcullis_gateway::provisioning::Provisioner;
+use portcullis_gateway::worker::Provisioner;
 use portcullis_proto::gateway::v1::{self as wire, Call, FailureKind, Outcome, call, outcome};
 use prost::Message as _;
 use support::stream::Stream;

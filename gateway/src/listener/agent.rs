@@ -21,7 +21,7 @@ use super::services::Services;
 use super::status::StatusBoard;
 use crate::config::Config;
 use crate::connectors::Connectors;
-use crate::provisioning::{self, Provisioner};
+use crate::worker::{self, Provisioner};
 
 /// How often the record is read for changes that another process made.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
@@ -179,7 +179,7 @@ impl Agent {
         let session = Arc::clone(stream.session());
         let exporter = session.exporter().clone();
         let control = Control::new(Arc::clone(self), session, Arc::clone(link));
-        let provisioning = provisioning::Service::new(self.provisioner.clone(), exporter);
+        let provisioning = worker::Service::new(self.provisioner.clone(), exporter);
         Services::new(control, provisioning, Arc::clone(link))
     }
 }

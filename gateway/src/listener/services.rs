@@ -13,7 +13,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 
 use super::control::Control;
 use super::links::Link;
-use crate::provisioning;
+use crate::worker;
 
 /// Larger than any message of the control service, in bytes.
 const MAX_CONTROL_MESSAGE: usize = 128 * 1024;
@@ -24,18 +24,14 @@ const MAX_BATCH: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Services {
     control: ControlServer<Control>,
-    provisioning: ProvisioningServer<provisioning::Service>,
-    calls: provisioning::Service,
+    provisioning: ProvisioningServer<worker::Service>,
+    calls: worker::Service,
     link: Arc<Link>,
 }
 
 impl Services {
     /// For the session behind `link`.
-    pub(super) fn new(
-        control: Control,
-        provisioning: provisioning::Service,
-        link: Arc<Link>,
-    ) -> Self {
+    pub(super) fn new(control: Control, provisioning: worker::Service, link: Arc<Link>) -> Self {
         Self {
             control: ControlServer::new(control)
                 .max_decoding_message_size(MAX_CONTROL_MESSAGE)
@@ -49,7 +45,7 @@ impl Services {
     }
 
     /// The calls of the session.
-    pub(super) const fn calls(&self) -> &provisioning::Service {
+    pub(super) const fn calls(&self) -> &worker::Service {
         &self.calls
     }
 }

@@ -5,7 +5,7 @@ use portcullis_common::calls::{Answer, Calling, Frame};
 use portcullis_common::handshake::{Preamble, ResponderConfig};
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelLimits};
-use portcullis_gateway::provisioning::{Provisioner, Service};
+use portcullis_gateway::worker::{Provisioner, Service};
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
 use portcullis_proto::gateway::v1::provisioning_server::ProvisioningServer;
 use portcullis_proto::gateway::v1::{Call, CallFrame, CallFrames};

@@ -10,7 +10,7 @@ use wire::call::Verb;
 use crate::config::Config;
 use crate::connectors::Connectors;
 use crate::model::{FailureKind, Outcome};
-use crate::provisioning::{Provisioner, SearchEvent};
+use crate::worker::{Provisioner, SearchEvent};
 
 /// A folder of shell scripts, each given as file name and body.
 fn folder(scripts: &[(&str, &str)]) -> TempDir {

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::connectors::Connectors;
 use crate::connectors::unix::{Database, create_scratch_root};
 use crate::model::{Failure, FailureKind, Outcome};
-use crate::provisioning::{Provisioner, SearchEvent};
+use crate::worker::{Provisioner, SearchEvent};
 
 pub(super) struct Bench {
     folder: TempDir,

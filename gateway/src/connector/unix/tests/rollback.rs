@@ -13,7 +13,7 @@ use crate::connectors::unix::{GUARD_DEFAULTS, Policy, Scheme, Unix};
 use crate::connectors::{Configured, Connectors};
 use crate::guard::GuardRails;
 use crate::model::{FailureKind, Outcome};
-use crate::provisioning::Provisioner;
+use crate::worker::Provisioner;
 
 /// Puts programs of our own before the real ones.
 fn sabotage(bench: &mut Bench, programs: &[(&str, &str)]) -> TempDir {

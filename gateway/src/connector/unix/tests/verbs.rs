@@ -409,7 +409,7 @@ async fn a_foreign_cookie_is_refused() {
         ..wire::Search::default()
     };
     let mut events = bench.provisioner.search(call(Verb::Search(search)));
-    let Some(crate::provisioning::SearchEvent::End(_, Some(failure))) = events.recv().await else {
+    let Some(crate::worker::SearchEvent::End(_, Some(failure))) = events.recv().await else {
         panic!("taken");
     };
     assert_eq!(failure.kind, FailureKind::Invalid);
@@ -501,7 +501,7 @@ async fn a_search_that_finds_nothing_lets_others_work() {
         end = events.recv() => end,
         () = waiting => None,
     };
-    let Some(crate::provisioning::SearchEvent::End(_, None)) = end else {
+    let Some(crate::worker::SearchEvent::End(_, None)) = end else {
         panic!("{end:?}");
     };
     // There is one thread only: others have a turn where the search steps back. Without pauses, that took ten seconds.

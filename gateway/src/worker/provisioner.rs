@@ -12,7 +12,7 @@ use portcullis_proto::gateway::v1 as wire;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::lane::{Lane, is_guarded};
+use super::guarded::{Guarded, is_guarded};
 use crate::connector::Context;
 use crate::connectors::Connectors;
 use crate::model::{
@@ -43,7 +43,7 @@ pub struct Provisioner {
 
 #[derive(Debug)]
 struct Shared {
-    connectors: BTreeMap<String, Arc<Lane>>,
+    connectors: BTreeMap<String, Arc<Guarded>>,
     calls: Arc<Semaphore>,
     most_calls: u32,
     call_timeout: Duration,
@@ -54,13 +54,13 @@ impl Provisioner {
     /// With these connectors, at most `calls` calls at once, each of at most `call_timeout`.
     pub fn new(connectors: &Connectors, calls: usize, call_timeout: Duration) -> Self {
         let most_calls = u32::try_from(calls).unwrap_or(u32::MAX).clamp(1, 1 << 20);
-        let lanes = connectors.iter().map(|(name, configured)| {
-            let lane = Lane::new(configured.clone());
-            (name.to_owned(), Arc::new(lane))
+        let guarded = connectors.iter().map(|(name, configured)| {
+            let guarded = Guarded::new(configured.clone());
+            (name.to_owned(), Arc::new(guarded))
         });
         Self {
             shared: Arc::new(Shared {
-                connectors: lanes.collect(),
+                connectors: guarded.collect(),
                 calls: Arc::new(Semaphore::new(most_calls as usize)),
                 most_calls,
                 call_timeout,
@@ -108,15 +108,15 @@ impl Provisioner {
     fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
         let arrived = Instant::now();
         let call = parse_call(call)?;
-        let lane = self.shared.connectors.get(call.connector.as_str());
-        let Some(lane) = lane else {
+        let guarded = self.shared.connectors.get(call.connector.as_str());
+        let Some(guarded) = guarded else {
             return Err(Failure::not_found(format!(
                 "this gateway has no connector `{}`: give the resource one of those in the gateway's configuration ({})",
                 call.connector,
                 list(self.shared.connectors.keys().map(String::as_str)),
             )));
         };
-        let known = lane.configured.connector.settings();
+        let known = guarded.configured.connector.settings();
         let mut given = call.settings.keys().chain(call.secret_settings.keys());
         if let Some(unknown) = given.find(|name| !known.contains(name)) {
             return Err(Failure::invalid(format!(
@@ -139,7 +139,7 @@ impl Provisioner {
         let limit = self.shared.call_timeout;
         Ok(Admitted {
             deadline: arrived + call.timeout.map_or(limit, |asked| asked.min(limit)),
-            lane: Arc::clone(lane),
+            guarded: Arc::clone(guarded),
             call,
             in_flight,
             permit,
@@ -159,11 +159,11 @@ impl Provisioner {
                 "only `search` has a stream of answers; the other verbs go through Execute",
             ));
         };
-        let lane = &admitted.lane;
+        let guarded = &admitted.guarded;
         tracing::info!(call = %call.id, connector = %call.connector, verb = %Verb::Search, object = %search.class, "call");
-        let rails = &lane.configured.guard_rails;
+        let rails = &guarded.configured.guard_rails;
         rails.check_verb(Verb::Search)?;
-        lane.has_verb(Verb::Search, search.class)?;
+        guarded.has_verb(Verb::Search, search.class)?;
         let most = rails.max_search_results();
         let all_at_once = search.page_size.is_none();
         search.page_size = Some(search.page_size.map_or(most, |size| size.min(most)));
@@ -173,7 +173,7 @@ impl Provisioner {
             secret_settings: call.secret_settings,
             deadline,
         };
-        let cookie = match timeout_at(deadline, lane.search(&cx, &search, events)).await {
+        let cookie = match timeout_at(deadline, guarded.search(&cx, &search, events)).await {
             Ok(result) => result?,
             Err(_) => {
                 return Err(Failure::unavailable(
@@ -221,7 +221,7 @@ fn summary(outcome: &Outcome) -> String {
 /// A call that may be carried out.
 #[derive(Debug)]
 struct Admitted {
-    lane: Arc<Lane>,
+    guarded: Arc<Guarded>,
     call: Call,
     deadline: Instant,
     permit: OwnedSemaphorePermit,
@@ -246,7 +246,7 @@ impl Admitted {
 
     async fn work(self) -> Outcome {
         let Self {
-            lane,
+            guarded,
             call,
             deadline,
             permit,
@@ -255,10 +255,10 @@ impl Admitted {
         let verb = call.request.verb();
         let logged = Logged::new(&call);
         let result = if verb.changes() {
-            lane.change(call, deadline).await
+            guarded.change(call, deadline).await
         } else {
             let slow = "the resource did not answer in the time that the call may take";
-            timeout_at(deadline, lane.carry_out(call, deadline))
+            timeout_at(deadline, guarded.carry_out(call, deadline))
                 .await
                 .unwrap_or_else(|_| Err(Failure::unavailable(slow).into()))
         };

@@ -14,12 +14,12 @@ use crate::model::{
 
 /// A connector, and the turn that its changes take.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Guarded {
     pub(super) configured: Configured,
     turn: tokio::sync::Mutex<()>,
 }
 
-impl Lane {
+impl Guarded {
     pub(super) fn new(configured: Configured) -> Self {
         Self {
             configured,
