@@ -7,15 +7,14 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{Preamble, ResponderConfig};
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelError, ChannelLimits, SealedStream};
-use portcullis_proto::gateway::v1::ConnectorInfo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
 use tracing::{Instrument as _, info, info_span, warn};
 
 use super::control::Control;
 use super::keys::Keys;
 use super::links::{Link, Links, OpenLink, Order, Scope};
 use super::refusals::Refusals;
+use super::run::Run;
 use super::serve;
 use super::services::Services;
 use super::status::StatusBoard;
@@ -29,24 +28,17 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// One run of the gateway.
 #[derive(Debug)]
 pub struct Agent {
-    /// The key store.
-    pub keys: Keys,
+    /// What every session of it may use.
+    pub run: Arc<Run>,
     /// The live sessions.
     pub links: Arc<Links>,
-    /// What `status` shows.
-    pub status: StatusBoard,
     /// Handshakes that came to nothing.
     pub refusals: Refusals,
     /// Carries out the calls.
     pub provisioner: Provisioner,
-    /// What this gateway offers.
-    pub connectors: Vec<ConnectorInfo>,
-    /// This host's name.
-    pub hostname: String,
     /// Limits of each channel.
     pub limits: ChannelLimits,
     suites: Vec<Suite>,
-    new_key: Notify,
 }
 
 impl Agent {
@@ -59,20 +51,16 @@ impl Agent {
         hostname: String,
     ) -> Self {
         Self {
-            keys,
+            run: Arc::new(Run::new(keys, status, connectors, hostname)),
             links: Arc::default(),
-            status,
             refusals: Refusals::default(),
             provisioner: Provisioner::new(
                 connectors,
                 config.limits.calls,
                 config.limits.call_timeout,
             ),
-            connectors: describe(connectors),
-            hostname,
             limits: config.channel,
             suites: config.suites.clone(),
-            new_key: Notify::new(),
         }
     }
 
@@ -102,6 +90,7 @@ impl Agent {
                 .check_room(proved.server_id)
                 .map_err(|error| error.to_string())?;
             *decided = self
+                .run
                 .keys
                 .proved(proved)
                 .await
@@ -112,7 +101,7 @@ impl Agent {
         let open = self
             .links
             .open(*stream.session().info(), scope, peer.to_owned());
-        self.status.opened(open.link());
+        self.run.status.opened(open.link());
         Ok((stream, open))
     }
 
@@ -145,16 +134,16 @@ impl Agent {
         let mut unreadable = false;
         loop {
             interval.tick().await;
-            match self.keys.refresh().await {
+            match self.run.keys.refresh().await {
                 Ok(()) => unreadable = false,
                 Err(error) if !unreadable => {
                     unreadable = true;
                     warn!("no session can be opened until this is mended: {error}");
-                    self.status.failed(&error.to_string());
+                    self.run.status.failed(&error.to_string());
                 }
                 Err(_) => {}
             }
-            let standing = self.keys.standing();
+            let standing = self.run.keys.standing();
             // A server that has proved the newer key opened another session under it. Who has the former key alone may
             // have stolen it: his session is not to outlive it.
             self.links
@@ -165,38 +154,13 @@ impl Agent {
         }
     }
 
-    /// Notes that a new key waits to be proved by a fresh handshake.
-    pub fn installed(&self) {
-        self.new_key.notify_one();
-    }
-
-    /// Waits until a new key waits to be proved.
-    pub async fn until_installed(&self) {
-        self.new_key.notified().await;
-    }
-
     fn services<S>(self: &Arc<Self>, stream: &SealedStream<S>, link: &Arc<Link>) -> Services {
         let session = Arc::clone(stream.session());
         let exporter = session.exporter().clone();
-        let control = Control::new(Arc::clone(self), session, Arc::clone(link));
+        let control = Control::new(Arc::clone(&self.run), session, Arc::clone(link));
         let provisioning = worker::Service::new(self.provisioner.clone(), exporter);
         Services::new(control, provisioning, Arc::clone(link))
     }
-}
-
-fn describe(connectors: &Connectors) -> Vec<ConnectorInfo> {
-    connectors
-        .iter()
-        .map(|(name, configured)| ConnectorInfo {
-            name: name.to_owned(),
-            r#type: configured.connector.kind().to_owned(),
-            allowed_verbs: configured
-                .open_verbs()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-        })
-        .collect()
 }
 
 /// An error and its causes: tonic's own texts say little without them.

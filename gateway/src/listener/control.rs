@@ -10,9 +10,9 @@ use portcullis_proto::gateway::v1::control_server;
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
-use super::agent::Agent;
 use super::keys::InstallFailure;
 use super::links::{Link, Scope};
+use super::run::Run;
 
 /// The only meaning of an install that this program knows.
 const INSTALL_VERSION: u32 = 1;
@@ -22,19 +22,15 @@ const MAX_PING_LEN: usize = 64 * 1024;
 /// Answers the `Control` calls of one session.
 #[derive(Debug)]
 pub(super) struct Control {
-    agent: Arc<Agent>,
+    run: Arc<Run>,
     session: Arc<Session>,
     link: Arc<Link>,
 }
 
 impl Control {
     /// For the session behind `link`.
-    pub(super) fn new(agent: Arc<Agent>, session: Arc<Session>, link: Arc<Link>) -> Self {
-        Self {
-            agent,
-            session,
-            link,
-        }
+    pub(super) fn new(run: Arc<Run>, session: Arc<Session>, link: Arc<Link>) -> Self {
+        Self { run, session, link }
     }
 
     async fn take_install(&self, request: wire::InstallRequest) -> Result<KeyId, Status> {
@@ -54,7 +50,7 @@ impl Control {
                 Status::invalid_argument("the wrapped key is not one of this session for this id")
             })?;
         let new = HeldKey { id: new_id, key };
-        self.agent
+        self.run
             .keys
             .install(self.link.info.key_id, replaced, new)
             .await
@@ -63,7 +59,7 @@ impl Control {
             session = self.link.name(), key = %new_id, replaces = %replaced,
             "took a new master key; it becomes active once the server proved that it holds it too"
         );
-        self.agent.installed();
+        self.run.installed();
         Ok(new_id)
     }
 
@@ -72,7 +68,7 @@ impl Control {
         match error {
             InstallFailure::Refused(refused) => Status::failed_precondition(refused.to_string()),
             InstallFailure::Store(store) => {
-                self.agent.status.failed(&format!(
+                self.run.status.failed(&format!(
                     "the server's new key could not be stored: {store}"
                 ));
                 Status::unavailable(
@@ -89,13 +85,13 @@ impl control_server::Control for Control {
         &self,
         _request: Request<wire::DescribeRequest>,
     ) -> Result<Response<wire::DescribeResponse>, Status> {
-        let standing = self.agent.keys.standing();
+        let standing = self.run.keys.standing();
         let held = [standing.active, standing.pending];
         Ok(Response::new(wire::DescribeResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operating_system: std::env::consts::OS.to_owned(),
-            hostname: self.agent.hostname.clone(),
-            connectors: self.agent.connectors.clone(),
+            hostname: self.run.hostname.clone(),
+            connectors: self.run.connectors.clone(),
             held_key_ids: held
                 .into_iter()
                 .flatten()
@@ -130,7 +126,7 @@ impl control_server::Control for Control {
             return Err(refusal());
         }
         let nonce = self
-            .agent
+            .run
             .keys
             .nonce(self.link.info.key_id)
             .await

@@ -45,6 +45,7 @@ async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr, permi
             // Each is a file written and synchronized: strangers get as many as they get lines of the log.
             if agent.refusals.log(&peer, &text) {
                 agent
+                    .run
                     .status
                     .failed(&format!("connection from {peer}: {text}"));
             }
@@ -60,7 +61,7 @@ async fn shake_hands(
     if let Err(error) = stream.set_nodelay(true) {
         warn!(peer, "the connection is slower than it could be: {error}");
     }
-    let identity = match agent.keys.begin().await {
+    let identity = match agent.run.keys.begin().await {
         Ok(Identity::None) => Err(DialInError::NoKey),
         begun => begun.map_err(DialInError::from),
     };

@@ -53,7 +53,7 @@ enum DialError {
 pub async fn dial(agent: &Arc<Agent>, target: &Target) {
     let mut backoff = Backoff::default();
     let mut last_error = String::new();
-    let mut keys = agent.keys.changes();
+    let mut keys = agent.run.keys.changes();
     loop {
         keys.mark_unchanged();
         // A key that was installed before this handshake is proved by it.
@@ -63,7 +63,7 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
                 last_error.clear();
                 tokio::select! {
                     // The new key is proved by a fresh handshake; the old session carries its calls meanwhile.
-                    () = agent.until_installed() => continue,
+                    () = agent.run.until_installed() => continue,
                     _ = &mut session => {}
                 }
                 // The server was well enough to shake hands: whatever failed before is over.
@@ -73,7 +73,7 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
                 let text = error.to_string();
                 if text != last_error {
                     warn!("no session: {text}");
-                    agent.status.failed(&text);
+                    agent.run.status.failed(&text);
                     last_error = text;
                 }
                 if matches!(error, DialError::NoKey | DialError::NoName) {
@@ -92,13 +92,13 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
             () = tokio::time::sleep(wait) => {}
             // Enrolled anew, or reset: what kept it from connecting may be gone.
             () = changed(&mut keys) => backoff.reset(),
-            () = agent.until_installed() => backoff.reset(),
+            () = agent.run.until_installed() => backoff.reset(),
         }
     }
 }
 
 async fn open(agent: &Arc<Agent>, target: &Target) -> Result<JoinHandle<()>, DialError> {
-    let identity = agent.keys.begin().await?;
+    let identity = agent.run.keys.begin().await?;
     let preamble = preamble(&identity, target)?;
     let stream = connect(agent, target).await?;
     let server = &target.server;

@@ -8,6 +8,7 @@ pub mod dial_out;
 pub mod keys;
 pub mod links;
 mod refusals;
+pub mod run;
 mod serve;
 mod services;
 pub mod status;

@@ -109,7 +109,7 @@ pub async fn run_until(
     tokio::select! {
         () = dialling.go(&agent) => {}
         () = agent.watch_keys() => {}
-        () = agent.status.write_changes(&agent.links, &folder) => {}
+        () = agent.run.status.write_changes(&agent.links, &folder) => {}
         () = stop => {}
     }
     host::notify("STOPPING=1");
