@@ -148,14 +148,6 @@ impl Unix {
         })
     }
 
-    /// A connector for a scratch root, with every default.
-    ///
-    /// # Errors
-    /// Where the host's random numbers fail.
-    pub fn with_prefix(name: &str, prefix: &Path) -> Result<Self, Failure> {
-        Self::new(Policy::new(name, prefix), Scheme::default())
-    }
-
     async fn read(&self) -> Result<Database, Failure> {
         let prefix = self.policy.prefix.clone();
         let database = blocking(move || Database::read(&prefix)).await?;
