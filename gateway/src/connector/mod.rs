@@ -4,7 +4,7 @@
 
 pub(crate) mod process;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tonic::async_trait;
 
 use crate::model::{
     CallError, CallId, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName, ObjectRef,
-    Password, Run, RunResult, Schema, Search, Selector, Update, Verb,
+    Password, Request, Run, RunResult, Schema, Search, Selector, Update, Verb,
 };
 
 /// What every verb is told about the call beside its arguments.
@@ -67,6 +67,16 @@ impl Found {
     }
 }
 
+/// What must go one after the other: of two changes in the same lane, one waits until the other has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// That of this connector.
+    Connector,
+    /// That of a thing which several connectors of this type may work on, such as a folder of files or an object in a
+    /// directory.
+    Shared(String),
+}
+
 /// What carries out the verbs on one resource. A verb that is not among [`Connector::verbs`] is never called; the
 /// default bodies answer that there is none.
 ///
@@ -90,9 +100,10 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Whether only one changing verb may be under way at a time.
-    fn changes_one_at_a_time(&self) -> bool {
-        true
+    /// The lanes that a change goes in: it begins when no other change is in any of them. None at all: it goes beside
+    /// every other.
+    fn lanes(&self, _change: &Request) -> BTreeSet<Lane> {
+        [Lane::Connector].into()
     }
 
     /// Checks that the resource can be worked on; says so in a sentence.

@@ -1,9 +1,13 @@
 //! One connector behind its guard rails: nothing reaches it that they do not let through.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::SearchEvent;
+use super::lanes::{Key, Lanes};
 use crate::connector::{Context, Found};
 use crate::connectors::Configured;
 use crate::guard::Effects;
@@ -12,27 +16,36 @@ use crate::model::{
     ObjectRef, Request, Search, Selector, Verb,
 };
 
-/// A connector, and the turn that its changes take.
+/// A connector behind its guard rails, and the lanes that its changes go in.
 #[derive(Debug)]
 pub(super) struct Guarded {
+    name: String,
     pub(super) configured: Configured,
-    turn: tokio::sync::Mutex<()>,
+    lanes: Arc<Lanes>,
 }
 
 impl Guarded {
-    pub(super) fn new(configured: Configured) -> Self {
+    /// The connector of this name. `lanes` are those of all connectors.
+    pub(super) fn new(name: &str, configured: Configured, lanes: Arc<Lanes>) -> Self {
         Self {
+            name: name.to_owned(),
             configured,
-            turn: tokio::sync::Mutex::default(),
+            lanes,
         }
     }
 
-    /// Carries out a change when its turn comes. Never cut off: the connector keeps to the deadline by itself.
+    /// Carries out a change when its lanes are free. Never cut off: the connector keeps to the deadline by itself.
     pub(super) async fn change(&self, call: Call, deadline: Instant) -> Result<Done, CallError> {
-        if !self.configured.connector.changes_one_at_a_time() {
+        let connector = &self.configured.connector;
+        let lanes = connector.lanes(&call.request).into_iter();
+        let keys: BTreeSet<_> = lanes
+            .map(|lane| Key::new(connector.kind(), &self.name, lane))
+            .collect();
+        if keys.is_empty() {
             return self.carry_out(call, deadline).await;
         }
-        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
+        let entering = self.lanes.enter(keys);
+        let Ok(_entered) = timeout_at(deadline, entering).await else {
             return Err(Failure::new(
                 FailureKind::Busy,
                 "earlier changes took all the time that the call may take: nothing was begun, try again later",
@@ -190,7 +203,7 @@ impl Guarded {
         &self,
         cx: &Context,
         class: ObjectClass,
-        names: &std::collections::BTreeSet<String>,
+        names: &BTreeSet<String>,
     ) -> Result<Vec<(String, Option<u64>)>, CallError> {
         let checked = names
             .iter()

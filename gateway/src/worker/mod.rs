@@ -5,6 +5,7 @@
 
 mod call_stream;
 mod guarded;
+mod lanes;
 mod provisioner;
 mod secrets;
 mod service;

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::guarded::{Guarded, is_guarded};
+use super::lanes::Lanes;
 use crate::connector::Context;
 use crate::connectors::Connectors;
 use crate::model::{
@@ -54,8 +55,9 @@ impl Provisioner {
     /// With these connectors, at most `calls` calls at once, each of at most `call_timeout`.
     pub fn new(connectors: &Connectors, calls: usize, call_timeout: Duration) -> Self {
         let most_calls = u32::try_from(calls).unwrap_or(u32::MAX).clamp(1, 1 << 20);
+        let lanes = Arc::<Lanes>::default();
         let guarded = connectors.iter().map(|(name, configured)| {
-            let guarded = Guarded::new(configured.clone());
+            let guarded = Guarded::new(name, configured.clone(), Arc::clone(&lanes));
             (name.to_owned(), Arc::new(guarded))
         });
         Self {

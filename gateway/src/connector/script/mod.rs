@@ -21,6 +21,7 @@
 mod folder;
 mod protocol;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +32,10 @@ use zeroize::Zeroizing;
 
 use crate::config::Section;
 use crate::connector::process::{self, Finished, Program, RunError};
-use crate::connector::{Connector, Context, Found};
+use crate::connector::{Connector, Context, Found, Lane};
 use crate::model::{
     CallError, ClassSchema, Cookie, Create, Failure, FailureKind, Get, Object, ObjectClass,
-    ObjectName, ObjectRef, Password, Run, RunResult, Schema, Search, Update, Verb,
+    ObjectName, ObjectRef, Password, Request, Run, RunResult, Schema, Search, Update, Verb,
 };
 use folder::{Folder, Task, base_environment};
 use protocol::{Answer, Nonsense, Question, redact};
@@ -283,8 +284,9 @@ impl Connector for Script {
         self.folder.tasks().filter_map(action).collect()
     }
 
-    fn changes_one_at_a_time(&self) -> bool {
-        self.serialize_changes
+    fn lanes(&self, _: &Request) -> BTreeSet<Lane> {
+        let lane = self.serialize_changes.then_some(Lane::Connector);
+        lane.into_iter().collect()
     }
 
     async fn test(&self, cx: &Context) -> Result<String, CallError> {

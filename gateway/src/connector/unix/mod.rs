@@ -44,6 +44,7 @@ mod scratch;
 mod search;
 mod tools;
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,10 +53,10 @@ use tokio::time::Instant;
 use tonic::async_trait;
 
 use crate::config::Section;
-use crate::connector::{Connector, Context, Found};
+use crate::connector::{Connector, Context, Found, Lane};
 use crate::model::{
     CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Password, Schema, Search, Selector, Update, Verb,
+    ObjectRef, Password, Request, Schema, Search, Selector, Update, Verb,
 };
 use database::{Account, Database, Group};
 use password::{Hashing, Scheme};
@@ -79,6 +80,8 @@ pub struct Unix {
     warned: Mutex<Vec<String>>,
     /// A hash that no password is known for: what a password of an unknown account is compared with.
     decoy: String,
+    /// The prefix, spelled the same by every connector that works under it.
+    root: String,
 }
 
 /// Reads the connector's own keys; what is wrong becomes a problem of the section.
@@ -119,6 +122,14 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
     }
 }
 
+/// The one spelling of a path: without links where it is there, and in any case without doubled slashes.
+fn canonical(path: &Path) -> String {
+    let path = path
+        .canonicalize()
+        .unwrap_or_else(|_| path.components().collect());
+    path.display().to_string()
+}
+
 fn folder(section: &mut Section<'_>, key: &str, default: &str) -> Option<PathBuf> {
     let path = PathBuf::from(section.text(key).unwrap_or(default));
     let plain = path
@@ -140,6 +151,7 @@ impl Unix {
             .and_then(|decoy| scheme.hash(&decoy))?;
         Ok(Self {
             tools: Tools::new(&policy.prefix),
+            root: canonical(&policy.prefix),
             policy,
             scheme,
             hashing: Hashing::new(),
@@ -269,6 +281,11 @@ impl Connector for Unix {
             ObjectClass::Account => [both.as_slice(), account.as_slice()].concat(),
             ObjectClass::Group => both.to_vec(),
         }
+    }
+
+    /// The programs lock whole files, and rewrite them: one change a root, through however many connectors.
+    fn lanes(&self, _: &Request) -> BTreeSet<Lane> {
+        [Lane::Shared(self.root.clone())].into()
     }
 
     async fn test(&self, _: &Context) -> Result<String, CallError> {

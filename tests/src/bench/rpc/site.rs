@@ -1,6 +1,7 @@
 //! A server and a gateway in this process: the real fleet over its repository, the real agent with its key store, and between
 //! them a real link. Only the connector is made for this: it answers with what it was given.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use portcullis_common::id::{GatewayId, KeyKind, ServerId};
 use portcullis_common::rotation::{EnrolmentToken, Registration, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits};
 use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits};
-use portcullis_gateway::connector::{Connector, Context, Found};
+use portcullis_gateway::connector::{Connector, Context, Found, Lane};
 use portcullis_gateway::connectors::{Configured, Connectors};
 use portcullis_gateway::guard::GuardRails;
 use portcullis_gateway::key_store::{FileStore, KeyStore, KeyStoreError};
@@ -22,7 +23,7 @@ use portcullis_gateway::listener::keys::Keys;
 use portcullis_gateway::listener::status::StatusBoard;
 use portcullis_gateway::model::{
     Attribute, AttributeName, CallError, Cookie, Failure, GuardDefaults, Identity, Object,
-    ObjectClass, ObjectId, ObjectName, Schema, Search, Update, Value, Verb,
+    ObjectClass, ObjectId, ObjectName, Request, Schema, Search, Update, Value, Verb,
 };
 use portcullis_host::log::Log;
 use portcullis_proto::gateway::v1 as pb;
@@ -213,8 +214,8 @@ impl Connector for EchoConnector {
         vec![Verb::Update, Verb::Search]
     }
 
-    fn changes_one_at_a_time(&self) -> bool {
-        false
+    fn lanes(&self, _: &Request) -> BTreeSet<Lane> {
+        BTreeSet::new()
     }
 
     async fn test(&self, _: &Context) -> Result<String, CallError> {
