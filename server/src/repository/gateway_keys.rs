@@ -3,7 +3,7 @@ use portcullis_common::rotation::{GatewayKeyInfo, UnixMillis};
 use portcullis_common::secret::GatewayKey;
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::registration_row::{from_sql_millis, key_id, to_sql_millis};
+use super::columns::{from_sql_millis, key_id, to_sql_millis};
 use super::{Place, ProtectedType, Repository, RepositoryError, meta, sealed_values};
 
 /// A gateway key as it is listed.

@@ -2,9 +2,8 @@ use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, UnixMillis};
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::registration_row::{
-    COLUMN_COUNT, COLUMNS, RegistrationRow, from_sql_millis, to_sql_millis,
-};
+use super::columns::{from_sql_millis, to_sql_millis};
+use super::registration::{COLUMN_COUNT, COLUMNS, RegistrationRow};
 use super::{Database, Repository, RepositoryError, Sealer, gateway_groups, gateway_keys};
 
 /// Alarms kept of one gateway: the newest.

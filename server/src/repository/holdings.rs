@@ -4,7 +4,7 @@ use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, Standing, UnixMillis};
 use rusqlite::Row;
 
-use super::registration_row::{from_sql_millis, key_id};
+use super::columns::{from_sql_millis, key_id};
 use super::{Gateways, RepositoryError, gateway_groups, gateway_keys};
 
 /// How one gateway stands to the gateway keys.
@@ -79,7 +79,7 @@ fn read(row: &Row<'_>) -> Result<Holding, RepositoryError> {
         registration: Registration {
             gateway_id: GatewayId::from_bytes(&id)
                 .ok_or_else(|| RepositoryError::damaged("gateway id"))?,
-            standing: super::registration_row::standing(row.get(2)?)?,
+            standing: super::columns::standing(row.get(2)?)?,
             token: None,
             pairing_until: None,
             last_proved: last_proved.as_deref().map(key_id).transpose()?,

@@ -5,8 +5,8 @@ use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::GatewayKey;
 use rusqlite::Transaction;
 
+use super::columns::to_sql_millis;
 use super::gateway_keys::key_place;
-use super::registration_row::to_sql_millis;
 use super::{Repository, RepositoryError, sealed_values};
 
 /// A server key from elsewhere.

@@ -6,6 +6,7 @@
 
 mod audit;
 mod batch;
+mod columns;
 mod database;
 mod error;
 mod gateway_groups;
@@ -21,7 +22,7 @@ mod policy_words;
 mod protected_type;
 mod protection;
 mod queued_calls;
-mod registration_row;
+mod registration;
 mod resources;
 mod schema;
 mod scrub;

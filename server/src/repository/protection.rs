@@ -2,7 +2,7 @@ use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::registration_row::{from_sql_millis, to_sql_millis};
+use super::columns::{from_sql_millis, to_sql_millis};
 use super::{Database, RepositoryError, meta};
 
 /// What opens the storage secret, under which the server keys are wrapped.

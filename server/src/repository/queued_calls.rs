@@ -2,7 +2,7 @@ use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;
 
-use super::registration_row::{from_sql_millis, to_sql_millis};
+use super::columns::{from_sql_millis, to_sql_millis};
 use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, sealed_values};
 
 /// How a queued call stands.

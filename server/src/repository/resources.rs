@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Transaction};
 
 use crate::clock;
 
-use super::registration_row::{from_sql_millis, to_sql_millis};
+use super::columns::{from_sql_millis, to_sql_millis};
 use zeroize::Zeroizing;
 
 use super::{

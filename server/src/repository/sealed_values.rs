@@ -3,7 +3,7 @@
 use portcullis_common::id::KeyId;
 use rusqlite::{OptionalExtension, Row, Rows, Transaction};
 
-use super::registration_row::key_id;
+use super::columns::key_id;
 use super::{Database, Place, ProtectedType, RepositoryError};
 
 /// How many values of one type are sealed under one server key.

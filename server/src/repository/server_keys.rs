@@ -3,7 +3,7 @@ use portcullis_common::rotation::UnixMillis;
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::registration_row::{from_sql_millis, key_id, to_sql_millis};
+use super::columns::{from_sql_millis, key_id, to_sql_millis};
 use super::{Database, ProtectedType, RepositoryError, meta};
 
 /// A server key as it is stored: wrapped under the protection.

@@ -1,7 +1,7 @@
 use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::registration_row::{from_sql_millis, to_sql_millis};
+use super::columns::{from_sql_millis, to_sql_millis};
 use super::{Database, RepositoryError};
 
 /// Ended tasks that are remembered.

@@ -2,8 +2,8 @@ use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;
 
+use super::columns::{from_sql_millis, to_sql_millis};
 use super::password_history::{self, HistoryEntry, HistoryOwner};
-use super::registration_row::{from_sql_millis, to_sql_millis};
 use super::{Place, ProtectedType, Repository, RepositoryError, sealed_values};
 
 /// A person of the identity system.

@@ -1,14 +1,13 @@
-//! A registration as columns.
+//! A registration as the columns of its gateway, and its token as a sealed value.
 
 use portcullis_common::id::{GatewayId, KeyId};
-use portcullis_common::rotation::{
-    ENROLMENT_NONCE_LEN, Registration, Standing, TokenState, UnixMillis,
-};
+use portcullis_common::rotation::{ENROLMENT_NONCE_LEN, Registration, Standing, TokenState};
 use portcullis_common::secret::MasterKey;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
 use crate::clock;
 
+use super::columns::{from_sql_millis, key_id, standing, to_sql_millis};
 use super::{OpenError, Place, ProtectedType, RepositoryError, Sealer, sealed_values};
 
 /// The columns in the order that [`RegistrationRow::read`] expects.
@@ -186,27 +185,6 @@ impl RegistrationRow {
             bound,
         }))
     }
-}
-
-pub(super) fn standing(number: u8) -> Result<Standing, RepositoryError> {
-    match number {
-        0 => Ok(Standing::Admitted),
-        1 => Ok(Standing::Evicted),
-        2 => Ok(Standing::Revoked),
-        _ => Err(RepositoryError::damaged("standing of a gateway")),
-    }
-}
-
-pub(super) fn key_id(bytes: &[u8]) -> Result<KeyId, RepositoryError> {
-    KeyId::from_bytes(bytes).ok_or_else(|| RepositoryError::damaged("key id"))
-}
-
-pub(super) fn to_sql_millis(time: UnixMillis) -> i64 {
-    i64::try_from(time.0).unwrap_or(i64::MAX)
-}
-
-pub(super) fn from_sql_millis(value: i64) -> UnixMillis {
-    UnixMillis(u64::try_from(value).unwrap_or(0))
 }
 
 fn token_place(gateway_id: &[u8]) -> Place<'_> {
