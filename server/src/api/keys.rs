@@ -13,8 +13,8 @@ use super::identity::Caller;
 use super::note::Note;
 use super::status::{of_key, of_repository, of_rotation};
 use super::{convert, key_life, key_status, key_tasks, names, server_key_status};
-use crate::fleet::{ProgressStream, Replaced, Rotation};
-use crate::repository::RepositoryError;
+use crate::fleet::{ProgressStream, Rotation};
+use crate::repository::{Replaced, RepositoryError};
 use crate::services::Services;
 use crate::tasks::{Job, SyncGateways};
 

@@ -40,8 +40,8 @@ use crate::repository::{Reach, Repository, RepositoryError};
 pub use calls::Attempt;
 pub use pace::{DEFAULT_PER_MINUTE, Pace};
 pub use progress::{
-    Progress, ProgressStream, Push, PushEnd, Replaced, Rotation, RotationError, SyncCounts,
-    SyncResult, SyncState,
+    Progress, ProgressStream, Push, PushEnd, Rotation, RotationError, SyncCounts, SyncResult,
+    SyncState,
 };
 pub use status::{CallError, LinkStatus, SearchStream};
 

@@ -5,7 +5,7 @@ use portcullis_common::rotation::UnixMillis;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Pace;
-use crate::repository::{RepositoryError, RotateError};
+use crate::repository::{Replaced, RepositoryError, RotateError};
 
 /// What a rotation of the gateway key is to do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,18 +16,6 @@ pub struct Rotation {
     pub expected_current: Option<KeyId>,
     /// What becomes of the key that is replaced.
     pub replaced: Replaced,
-}
-
-/// What becomes of the key that a rotation replaces.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Replaced {
-    /// It still lets in those that hold it, for as long as the configuration says.
-    #[default]
-    Retired,
-    /// Rolled back: its push ends, it is never sent again, and those that may hold it move forward to the new one.
-    Withdrawn,
-    /// It and the older ones are refused at once; the gateways that hold them enrol again by token.
-    Compromised,
 }
 
 /// Why a rotation did not take place.

@@ -20,12 +20,10 @@ use super::link::Link;
 use super::pace::Schedule;
 use super::roster::{Follower, REPLACEMENT};
 use super::standings::Standings;
-use super::{
-    Fleet, Progress, ProgressStream, Push, PushEnd, Replaced, Rotation, RotationError, SyncState,
-};
+use super::{Fleet, Progress, ProgressStream, Push, PushEnd, Rotation, RotationError, SyncState};
 use crate::clock;
 use crate::keys::gateway_keys;
-use crate::repository::RepositoryError;
+use crate::repository::{Replaced, RepositoryError};
 
 /// Gateways that were asked and have not proved the key yet, at most.
 const WINDOW: usize = 512;
@@ -56,11 +54,7 @@ impl Fleet {
         let new = gateway_keys::generate(kind, clock::now());
         let id = new.id;
         let expected = rotation.expected_current;
-        let replaced = match rotation.replaced {
-            Replaced::Retired => keys.rotate(new, expected, false).await??,
-            Replaced::Compromised => keys.rotate(new, expected, true).await??,
-            Replaced::Withdrawn => keys.roll_back(new, expected).await??,
-        };
+        let replaced = keys.rotate(new, expected, rotation.replaced).await??;
         tracing::info!(new = %id, ?replaced, as = ?rotation.replaced, "gateway key rotated");
         self.inner.current_key.send_replace(Some(id));
         if rotation.replaced == Replaced::Compromised {

@@ -28,6 +28,18 @@ pub struct NewGatewayKey {
     pub created: UnixMillis,
 }
 
+/// What becomes of the key that a rotation replaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replaced {
+    /// It still lets in those that hold it, for as long as the configuration says.
+    #[default]
+    Retired,
+    /// Rolled back: its push ends, it is never sent again, and those that may hold it move forward to the new one.
+    Withdrawn,
+    /// It and the older ones are refused at once; the gateways that hold them enrol again by token.
+    Compromised,
+}
+
 /// Why a rotation did not take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RotateError {
@@ -160,8 +172,9 @@ impl<'a> GatewayKeys<'a> {
             .await
     }
 
-    /// Makes `new` the current key, provided that `expected` still is (`None`: whichever is current).
-    /// With `compromised`, every older key is refused from now on. Gives the id of the key replaced.
+    /// Makes `new` the current key, provided that `expected` still is (`None`: whichever is current), and the one replaced
+    /// what `replaced` says, in one transaction: once it is through, no transaction finds a withdrawn key to be sent. Gives
+    /// the id of the key replaced.
     ///
     /// # Errors
     /// [`RepositoryError`], or within it [`RotateError`] where another rotation was faster: nothing has changed then.
@@ -169,27 +182,44 @@ impl<'a> GatewayKeys<'a> {
         &self,
         new: NewGatewayKey,
         expected: Option<KeyId>,
-        compromised: bool,
+        replaced: Replaced,
     ) -> Result<Result<Option<KeyId>, RotateError>, RepositoryError> {
-        let replaced = if compromised {
-            Replaced::Compromised
-        } else {
-            Replaced::Retired
-        };
-        self.replace(new, expected, replaced).await
-    }
-
-    /// Makes `new` the current key, provided that `expected` still is, and withdraws the one replaced, in one
-    /// transaction: once it is through, no transaction finds the withdrawn key to be sent. Gives its id.
-    ///
-    /// # Errors
-    /// As [`Self::rotate`].
-    pub async fn roll_back(
-        &self,
-        new: NewGatewayKey,
-        expected: Option<KeyId>,
-    ) -> Result<Result<Option<KeyId>, RotateError>, RepositoryError> {
-        self.replace(new, expected, Replaced::Withdrawn).await
+        let sealed = self
+            .repository
+            .sealer
+            .seal(&key_place(&new.id.to_bytes()), new.key.expose());
+        self.repository
+            .database
+            .write(move |transaction| {
+                let current = current(&infos(transaction)?);
+                if let (Some(expected), Some(current)) = (expected, current)
+                    && expected != current
+                {
+                    return Ok(Err(RotateError::NotCurrent { expected, current }));
+                }
+                let now = to_sql_millis(new.created);
+                if replaced == Replaced::Withdrawn {
+                    transaction.execute(
+                        "UPDATE gateway_keys SET withdrawn = 1 WHERE retired_ms IS NULL",
+                        [],
+                    )?;
+                }
+                transaction.execute(
+                    "UPDATE gateway_keys SET retired_ms = ?1 WHERE retired_ms IS NULL",
+                    [now],
+                )?;
+                if replaced == Replaced::Compromised {
+                    transaction.execute("UPDATE gateway_keys SET compromised = 1", [])?;
+                }
+                transaction.execute(
+                    "INSERT INTO gateway_keys (id, generation, created_ms)
+                     VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM gateway_keys), ?2)",
+                    (new.id.to_bytes(), now),
+                )?;
+                sealed_values::put(transaction, &key_place(&new.id.to_bytes()), &sealed)?;
+                Ok(Ok(current))
+            })
+            .await
     }
 
     /// Every gateway that still depends on the key `id`, by name: those that proved it last, and those that were sent it
@@ -274,59 +304,6 @@ impl<'a> GatewayKeys<'a> {
             })
             .await
     }
-
-    async fn replace(
-        &self,
-        new: NewGatewayKey,
-        expected: Option<KeyId>,
-        replaced: Replaced,
-    ) -> Result<Result<Option<KeyId>, RotateError>, RepositoryError> {
-        let sealed = self
-            .repository
-            .sealer
-            .seal(&key_place(&new.id.to_bytes()), new.key.expose());
-        self.repository
-            .database
-            .write(move |transaction| {
-                let current = current(&infos(transaction)?);
-                if let (Some(expected), Some(current)) = (expected, current)
-                    && expected != current
-                {
-                    return Ok(Err(RotateError::NotCurrent { expected, current }));
-                }
-                let now = to_sql_millis(new.created);
-                if replaced == Replaced::Withdrawn {
-                    transaction.execute(
-                        "UPDATE gateway_keys SET withdrawn = 1 WHERE retired_ms IS NULL",
-                        [],
-                    )?;
-                }
-                transaction.execute(
-                    "UPDATE gateway_keys SET retired_ms = ?1 WHERE retired_ms IS NULL",
-                    [now],
-                )?;
-                if replaced == Replaced::Compromised {
-                    transaction.execute("UPDATE gateway_keys SET compromised = 1", [])?;
-                }
-                transaction.execute(
-                    "INSERT INTO gateway_keys (id, generation, created_ms)
-                     VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM gateway_keys), ?2)",
-                    (new.id.to_bytes(), now),
-                )?;
-                sealed_values::put(transaction, &key_place(&new.id.to_bytes()), &sealed)?;
-                Ok(Ok(current))
-            })
-            .await
-    }
-}
-
-/// What becomes of the key that a rotation replaces.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Replaced {
-    Retired,
-    Withdrawn,
-    /// With every older one.
-    Compromised,
 }
 
 /// The key and its sealed bytes; a scrub is due then.

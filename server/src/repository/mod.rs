@@ -40,7 +40,8 @@ pub use audit::{
 pub use database::Database;
 pub use error::RepositoryError;
 pub use gateway_keys::{
-    DeleteKeyError, Dependency, Dependent, GatewayKeyRow, GatewayKeys, NewGatewayKey, RotateError,
+    DeleteKeyError, Dependency, Dependent, GatewayKeyRow, GatewayKeys, NewGatewayKey, Replaced,
+    RotateError,
 };
 pub use gateways::{Alarm, Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};

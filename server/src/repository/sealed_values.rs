@@ -327,7 +327,7 @@ mod tests {
     use portcullis_common::id::KeyKind;
 
     use super::super::tests::{Fixture, NOW, registration, rotate};
-    use super::super::{Reach, Sealer};
+    use super::super::{Reach, Replaced, Sealer};
     use super::*;
 
     const ALL: Selection = Selection {
@@ -425,7 +425,10 @@ mod tests {
             .await
             .unwrap();
         let new = crate::keys::gateway_keys::generate(KeyKind::Tdes, NOW);
-        let error = repository.gateway_keys().rotate(new, None, false).await;
+        let error = repository
+            .gateway_keys()
+            .rotate(new, None, Replaced::Retired)
+            .await;
         let error = error.unwrap_err();
         assert!(
             matches!(error, RepositoryError::ServerKeyGone(id) if id == first),

@@ -95,7 +95,10 @@ pub(super) async fn rotate(
 ) -> Result<KeyId, RotateError> {
     let new = gateway_keys::generate(KeyKind::Tdes, NOW);
     let id = new.id;
-    let rotated = repository.gateway_keys().rotate(new, expected, false).await;
+    let rotated = repository
+        .gateway_keys()
+        .rotate(new, expected, Replaced::Retired)
+        .await;
     rotated.unwrap().map(|_| id)
 }
 

@@ -14,7 +14,7 @@ use crate::keys::memory::key_rng;
 use crate::keys::protection::pbe::{Kdf, PbeError};
 use crate::keys::protection::{Protection, ProtectionError, Secret, files};
 use crate::keys::{Keyring, gateway_keys};
-use crate::repository::{Database, Repository, RepositoryError, Scheme};
+use crate::repository::{Database, Replaced, Repository, RepositoryError, Scheme};
 use portcullis_host::private_files::{self, PermissionError};
 
 /// Why nothing was made.
@@ -229,7 +229,10 @@ async fn fill(
         let key = gateway_keys::generate(KeyKind::Tdes, now);
         let gateway_key = key.id;
         // Nobody else knows of this repository: there is no other rotation to lose against.
-        let _ = repository.gateway_keys().rotate(key, None, false).await?;
+        let _ = repository
+            .gateway_keys()
+            .rotate(key, None, Replaced::Retired)
+            .await?;
         let head = audit::create(&repository, server_id).await?;
         database.scrub().await?;
         let made = Made {

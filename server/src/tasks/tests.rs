@@ -20,7 +20,8 @@ use crate::fleet;
 use crate::keys::Keyring;
 use crate::keys::protection::Protection;
 use crate::repository::{
-    Database, Fate, Moment, ProtectedType, Reach, SealedValue, Sealer, Selection, WriteObserver,
+    Database, Fate, Moment, ProtectedType, Reach, Replaced, SealedValue, Sealer, Selection,
+    WriteObserver,
 };
 
 const TYPES: [ProtectedType; 3] = [

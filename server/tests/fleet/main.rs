@@ -18,8 +18,8 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{
     FailureKind, Outcome, Secret, SetPassword, outcome, search_item,
 };
-use portcullis_server::fleet::{Push, Replaced, Rotation, SyncState};
-use portcullis_server::repository::{Reach, RotateError};
+use portcullis_server::fleet::{Push, Rotation, SyncState};
+use portcullis_server::repository::{Reach, Replaced, RotateError};
 use support::gateway::{
     ANSWERS, CUTS, FakeGateway, GIVES_BACK, GIVES_BACK_PLAIN, SAYS_NOTHING, WAITS,
 };

@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 
 use portcullis_common::id::KeyId;
-use portcullis_server::fleet::{
-    Pace, Progress, Push, PushEnd, Replaced, Rotation, SyncCounts, SyncState,
-};
-use portcullis_server::repository::{GatewayChange, Reach};
+use portcullis_server::fleet::{Pace, Progress, Push, PushEnd, Rotation, SyncCounts, SyncState};
+use portcullis_server::repository::{GatewayChange, Reach, Replaced};
 use tokio_stream::StreamExt;
 
 use crate::support::gateway::FakeGateway;

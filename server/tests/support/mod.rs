@@ -17,7 +17,7 @@ use portcullis_server::config::Config;
 use portcullis_server::fleet::{Fleet, Progress, ProgressStream, Push, Rotation, Settings};
 use portcullis_server::keys::protection::Protection;
 use portcullis_server::keys::{Keyring, gateway_keys};
-use portcullis_server::repository::{Database, Reach, Repository};
+use portcullis_server::repository::{Database, Reach, Replaced, Repository};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -50,7 +50,11 @@ impl Server {
         let repository = Repository::new(database, Arc::new(keyring));
         repository
             .gateway_keys()
-            .rotate(gateway_keys::generate(KeyKind::Tdes, now), None, false)
+            .rotate(
+                gateway_keys::generate(KeyKind::Tdes, now),
+                None,
+                Replaced::Retired,
+            )
             .await
             .unwrap()
             .unwrap();

@@ -15,7 +15,7 @@ use super::*;
 use crate::clock;
 use crate::keys::protection::Protection;
 use crate::keys::{Keyring, gateway_keys};
-use crate::repository::{Database, Reach};
+use crate::repository::{Database, Reach, Replaced};
 
 const GATEWAY: &str = "host1";
 /// Longer than anything here takes.
@@ -69,7 +69,7 @@ impl Site {
         let new = gateway_keys::generate(KeyKind::Tdes, clock::now());
         let id = new.id;
         let keys = self.repository.gateway_keys();
-        let rotated = keys.rotate(new, None, false).await;
+        let rotated = keys.rotate(new, None, Replaced::Retired).await;
         rotated.unwrap().unwrap();
         self.change(move |registration| registration.last_proved = Some(id))
             .await;

@@ -4,7 +4,7 @@ use portcullis_common::rotation::{EnrolmentToken, Registration, UnixMillis};
 use super::*;
 use crate::config::Config;
 use crate::keys::gateway_keys;
-use crate::repository::{ProtectedType, Reach};
+use crate::repository::{ProtectedType, Reach, Replaced};
 use crate::serve::Unlocked;
 use crate::serve::init::init;
 
@@ -113,7 +113,10 @@ async fn a_gateway_key_goes_only_once_no_gateway_depends_on_it() {
         .await
         .unwrap();
     let second = gateway_keys::generate(KeyKind::Tdes, UnixMillis(2));
-    let rotated = gateway_keys.rotate(second, None, false).await.unwrap();
+    let rotated = gateway_keys
+        .rotate(second, None, Replaced::Retired)
+        .await
+        .unwrap();
     assert_eq!(rotated, Ok(Some(first)));
 
     let error = server

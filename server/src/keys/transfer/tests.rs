@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::keys::protection::Secret;
 use crate::keys::protection::pbe::{self, Cost, Kdf};
 use crate::keys::{Deletion, gateway_keys};
-use crate::repository::RepositoryError;
+use crate::repository::{Replaced, RepositoryError};
 use crate::serve::Unlocked;
 use crate::serve::init::{InitProtection, init_protected};
 
@@ -286,7 +286,7 @@ impl Server {
         let key = gateway_keys::generate(KeyKind::Aes256, UnixMillis(8));
         let gateway_keys = self.unlocked.repository.gateway_keys();
         gateway_keys
-            .rotate(key, None, false)
+            .rotate(key, None, Replaced::Retired)
             .await
             .unwrap()
             .unwrap();

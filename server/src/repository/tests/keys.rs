@@ -121,11 +121,17 @@ async fn a_roll_back_withdraws_the_current_key_alone() {
     let first = rotate(&fixture.repository, None).await.unwrap();
     let second = rotate(&fixture.repository, Some(first)).await.unwrap();
     let fresh = || gateway_keys::generate(KeyKind::Tdes, NOW);
-    let late = keys.roll_back(fresh(), Some(first)).await.unwrap();
+    let late = keys
+        .rotate(fresh(), Some(first), Replaced::Withdrawn)
+        .await
+        .unwrap();
     assert!(late.is_err());
     let new = fresh();
     let id = new.id;
-    let withdrawn = keys.roll_back(new, Some(second)).await.unwrap();
+    let withdrawn = keys
+        .rotate(new, Some(second), Replaced::Withdrawn)
+        .await
+        .unwrap();
     assert_eq!(withdrawn, Ok(Some(second)));
     let listed = keys.list().await.unwrap();
     let listed: Vec<_> = listed

@@ -85,7 +85,10 @@ async fn no_secret_stands_in_the_file() {
     let new = gateway_keys::generate(KeyKind::Tdes, NOW);
     let key = new.key.clone();
     let keys = fixture.repository.gateway_keys();
-    keys.rotate(new, None, false).await.unwrap().unwrap();
+    keys.rotate(new, None, Replaced::Retired)
+        .await
+        .unwrap()
+        .unwrap();
     fixture.repository.database.close().await;
     let bytes = std::fs::read(file(fixture.folder.path())).unwrap();
     for secret in [token.expose(), key.expose()] {

@@ -56,7 +56,10 @@ async fn with_gateway_key() -> Stopped {
     let running = Stopped::new(5).await.start(None).await;
     let new = crate::keys::gateway_keys::generate(KeyKind::Tdes, clock::now());
     let keys = running.work.repository.gateway_keys();
-    keys.rotate(new, None, false).await.unwrap().unwrap();
+    keys.rotate(new, None, Replaced::Retired)
+        .await
+        .unwrap()
+        .unwrap();
     running.stop().await
 }
 

@@ -120,7 +120,10 @@ async fn a_push_lists_the_gateways_that_have_not_proved_the_key() {
     for _ in 0..2 {
         let new = crate::keys::gateway_keys::generate(KeyKind::Tdes, clock::now());
         ids.push(new.id);
-        let rotated = repository.gateway_keys().rotate(new, None, false).await;
+        let rotated = repository
+            .gateway_keys()
+            .rotate(new, None, Replaced::Retired)
+            .await;
         rotated.unwrap().unwrap();
     }
     let gateways = repository.gateways();

@@ -31,7 +31,7 @@ use portcullis_server::clock;
 use portcullis_server::fleet::{Fleet, Settings};
 use portcullis_server::keys::protection::Protection;
 use portcullis_server::keys::{Keyring, gateway_keys};
-use portcullis_server::repository::{Database, Reach, Repository};
+use portcullis_server::repository::{Database, Reach, Replaced, Repository};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -165,7 +165,10 @@ async fn repository(folder: &Path) -> Result<Repository, Box<dyn std::error::Err
     let keyring = Keyring::create(&database, &Protection::random(), now).await?;
     let repository = Repository::new(database, Arc::new(keyring));
     let key = gateway_keys::generate(KeyKind::Tdes, now);
-    repository.gateway_keys().rotate(key, None, false).await??;
+    repository
+        .gateway_keys()
+        .rotate(key, None, Replaced::Retired)
+        .await??;
     Ok(repository)
 }
 

@@ -3,6 +3,7 @@
 use portcullis_common::rotation::Standing;
 use portcullis_server::audit::{Outcome, Subject};
 use portcullis_server::keys::gateway_keys;
+use portcullis_server::repository::Replaced;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
@@ -102,13 +103,6 @@ impl Operation {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Replaced {
-    Retired,
-    Withdrawn,
-    Compromised,
-}
-
 impl World {
     /// Carries it out as the admin API would: with an entry in the audit log before it, and one after.
     pub(super) async fn perform(&mut self, operation: Operation) -> Result<(), Stop> {
@@ -181,11 +175,7 @@ impl World {
         }
         let repository = self.repository()?;
         let table = repository.gateway_keys();
-        let done = match replaced {
-            Replaced::Withdrawn => table.roll_back(new, expected).await,
-            Replaced::Retired => table.rotate(new, expected, false).await,
-            Replaced::Compromised => table.rotate(new, expected, true).await,
-        };
+        let done = table.rotate(new, expected, replaced).await;
         match self.stored("rotate-gateway", done)? {
             Ok(_) => self.model.set(slot, content),
             Err(error) => self.broken(|| format!("rotate-gateway was refused: {error}")),
