@@ -6,7 +6,8 @@ use portcullis_common::id::ServerId;
 use rand::Rng;
 use zeroize::Zeroizing;
 
-use super::{Dispute, Head};
+use super::error::Dispute;
+use super::head::Head;
 use crate::keys::memory::key_rng;
 use crate::repository::{
     AUDIT_MAC_LEN, AuditEntry, AuditTip, OpenError, Repository, RepositoryError,

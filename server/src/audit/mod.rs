@@ -10,6 +10,7 @@
 
 mod chain;
 mod entry;
+mod error;
 mod floods;
 mod head;
 mod verify;
@@ -18,108 +19,20 @@ mod writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use portcullis_common::id::{KeyId, ServerId};
+use portcullis_common::id::ServerId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
-use crate::repository::{AuditTip, Repository, RepositoryError, TipMoved};
+use crate::repository::{AuditTip, Repository};
 use chain::Chain;
 pub use entry::{Draft, Outcome, Subject};
+pub use error::{AuditError, Dispute};
 pub use head::{Head, HeadError, HeadFile};
 pub use verify::{Fault, Report, Verifier};
 use writer::{Request, Writer};
 
 /// Requests that may wait for the writer; whoever comes then waits to be let in.
 const MAX_WAITING: usize = 1_024;
-
-/// Why the audit log cannot be written or read.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum AuditError {
-    /// The repository does not take entries.
-    #[error("the audit log cannot be written: {0}")]
-    Repository(Arc<RepositoryError>),
-    /// The end of the log cannot be written down outside the repository.
-    #[error(transparent)]
-    Head(Arc<HeadError>),
-    /// The log is not as this server left it.
-    #[error(
-        "the audit log takes no entries: {0}. See what `portcullis audit verify` says; when you know why, `portcullis audit accept` goes on from here"
-    )]
-    Disputed(#[from] Dispute),
-    /// Nothing is in dispute.
-    #[error("there is nothing to accept: the audit log and its head file agree")]
-    Undisputed,
-    /// The server is stopping.
-    #[error("the audit log is closed: the server is stopping")]
-    Closed,
-}
-
-impl From<RepositoryError> for AuditError {
-    fn from(error: RepositoryError) -> Self {
-        Self::Repository(Arc::new(error))
-    }
-}
-
-impl From<HeadError> for AuditError {
-    fn from(error: HeadError) -> Self {
-        Self::Head(Arc::new(error))
-    }
-}
-
-/// In what the audit log is not as this server left it. Only an administrator can know whether that is an attack or a restored backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Dispute {
-    /// The head file is gone.
-    #[error("its head file is missing, and with it the proof that the log is whole")]
-    HeadMissing,
-    /// The head file is not what this server wrote.
-    #[error("its head file is damaged, was changed, or belongs to another repository")]
-    HeadDamaged,
-    /// Entries are missing at the end.
-    #[error(
-        "its head file counts {head} entries and the repository has {count}: the last ones were cut off, or the repository was restored from a backup"
-    )]
-    Cut {
-        /// As the head file has it.
-        head: u64,
-        /// As the repository has it.
-        count: u64,
-    },
-    /// The head file is too old.
-    #[error(
-        "its head file counts {head} entries and the repository has {count}, more than one commit ahead: the head file was put back to an older state"
-    )]
-    HeadOlder {
-        /// As the head file has it.
-        head: u64,
-        /// As the repository has it.
-        count: u64,
-    },
-    /// The entries are others than those that were written.
-    #[error("entry {seq} is not the one that its head file knows: the log was rewritten")]
-    Rewritten {
-        /// The entry at which the two differ.
-        seq: u64,
-    },
-    /// The last entry is not what this server wrote.
-    #[error("its last entry, {seq}, was changed")]
-    LastChanged {
-        /// That entry.
-        seq: u64,
-    },
-    /// The server key that seals the audit key is not in the keyring.
-    #[error("its key is sealed under server key {server_key}, which is not here")]
-    KeyAway {
-        /// That key.
-        server_key: KeyId,
-    },
-    /// The audit key was removed, or is not what this server stored.
-    #[error("its key was removed or changed")]
-    KeyGone,
-    /// Somebody else wrote to it while the server ran.
-    #[error("{0}")]
-    Moved(#[from] TipMoved),
-}
 
 /// The audit log. Cheap to clone; one task writes for all, and what arrives together is one transaction.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Config;
-use crate::repository::AuditEntry;
+use crate::repository::{AuditEntry, TipMoved};
 use crate::serve::{Unlocked, init};
 
 struct Fixture {

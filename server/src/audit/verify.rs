@@ -1,9 +1,9 @@
 //! Whether the log is what this server wrote.
 
 use super::chain::Chain;
-use super::head::Found;
+use super::error::{AuditError, Dispute};
+use super::head::{Found, Head};
 use super::writer::{Inspection, older};
-use super::{AuditError, Dispute, Head};
 use crate::repository::{AuditEntry, AuditTip, Repository};
 
 /// Entries read at once.

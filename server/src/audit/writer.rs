@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::chain::Chain;
+use super::entry::{Draft, Outcome, Subject};
+use super::error::{AuditError, Dispute};
 use super::floods::Floods;
-use super::head::Found;
-use super::{AuditError, Dispute, Draft, HeadError, HeadFile, Outcome, Subject};
+use super::head::{Found, HeadError, HeadFile};
 use crate::clock;
 use crate::repository::{AuditEntry, AuditTip, Repository};
 
