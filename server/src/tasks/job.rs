@@ -1,8 +1,10 @@
+//! What a task is asked to do.
+
 use serde::{Deserialize, Serialize};
 
 use super::manage::Manage;
-use super::{JobError, Reporter, SERVER_KEY, Work, re_encrypt, sync_gateways, verify};
-use crate::fleet::{Pace, Push};
+use super::sync_gateways::{self, SyncGateways};
+use super::{JobError, Reporter, SERVER_KEY, Work, re_encrypt, verify};
 use crate::repository::{ProtectedType, UnknownType};
 
 /// What a task is to do.
@@ -17,33 +19,6 @@ pub enum Job {
     SyncGateways(SyncGateways),
     /// Several steps, in their order.
     Manage(Manage),
-}
-
-/// Whom [`Job::SyncGateways`] reaches, and how fast.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SyncGateways {
-    /// Only gateways in one of these groups; none: all.
-    pub groups: Vec<String>,
-    /// Gateways asked in a minute; 0: as fast as they answer; `None`: the usual pace.
-    pub per_minute: Option<u32>,
-    /// Also those that refused the key a moment ago, and those that wait to be dialled again.
-    pub force: bool,
-}
-
-impl SyncGateways {
-    /// As the fleet takes it.
-    pub fn push(&self) -> Push {
-        Push {
-            groups: self.groups.iter().cloned().collect(),
-            holders_of: None,
-            pace: match self.per_minute {
-                None => Pace::default(),
-                Some(0) => Pace::FullSpeed,
-                Some(number) => Pace::PerMinute(number),
-            },
-            force: self.force,
-        }
-    }
 }
 
 /// What [`Job::ReEncrypt`] is to seal anew.

@@ -32,11 +32,12 @@ use crate::fleet::Fleet;
 use crate::keys::KeyManager;
 use crate::repository::{Admission, NewTask, Repository, RepositoryError, TaskRow, TaskState};
 pub use error::{Interrupt, JobError, TaskError};
-pub use job::{Job, ReEncrypt, SyncGateways, UnknownReEncryptType};
+pub use job::{Job, ReEncrypt, UnknownReEncryptType};
 pub use progress::{
     Finding, MAX_FINDINGS, Progress, SERVER_KEY, Step, StepState, TypeProgress, Why,
 };
 pub use reporter::Reporter;
+pub use sync_gateways::SyncGateways;
 
 /// The shortest time between two states that a watcher gets.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);

@@ -3,16 +3,44 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::{Finding, JobError, Reporter, Step, StepState, SyncGateways, Why, Work};
-use crate::fleet::{Progress, SyncResult, SyncState};
+use super::{Finding, JobError, Reporter, Step, StepState, Why, Work};
+use crate::fleet::{Pace, Progress, Push, SyncResult, SyncState};
 
 /// What gateways are called where things are counted by type.
 const GATEWAY: &str = "gateway";
 /// After a restart the gateways come back first, and get the key by that.
 const RETURN: Duration = Duration::from_secs(30);
+
+/// Whom [`Job::SyncGateways`](super::Job::SyncGateways) reaches, and how fast.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncGateways {
+    /// Only gateways in one of these groups; none: all.
+    pub groups: Vec<String>,
+    /// Gateways asked in a minute; 0: as fast as they answer; `None`: the usual pace.
+    pub per_minute: Option<u32>,
+    /// Also those that refused the key a moment ago, and those that wait to be dialled again.
+    pub force: bool,
+}
+
+impl SyncGateways {
+    /// As the fleet takes it.
+    pub fn push(&self) -> Push {
+        Push {
+            groups: self.groups.iter().cloned().collect(),
+            holders_of: None,
+            pace: match self.per_minute {
+                None => Pace::default(),
+                Some(0) => Pace::FullSpeed,
+                Some(number) => Pace::PerMinute(number),
+            },
+            force: self.force,
+        }
+    }
+}
 
 pub(super) async fn run(
     work: &Work,
