@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Code, Status};
 
 use super::call_stream::UnderWay;
-use super::gate::{Credentials, EVICTED, MayCall, REVOKED};
+use super::gate::{EVICTED, MayCall, REVOKED};
 use super::link::Link;
 use super::roster::REPLACEMENT;
 use super::secrets::{open_outcome, seal_call, unseal_call};
@@ -202,7 +202,7 @@ impl Fleet {
 
     /// May a new call go through this link? Asks the repository: another server may have changed the answer.
     pub(super) async fn may_call(&self, link: &Link) -> Result<MayCall, RepositoryError> {
-        let may = Credentials::of(link).look(&self.inner.repository).await?;
+        let may = link.credentials().look(&self.inner.repository).await?;
         Ok(match may {
             MayCall::Yes if !link.takes_calls() => MayCall::ThroughSuccessor,
             may => may,

@@ -9,7 +9,6 @@ use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{Scope, Standing};
 use portcullis_common::stream::Session;
 
-use super::link::Link;
 use crate::repository::{Repository, RepositoryError};
 
 pub(super) const REVOKED: &str = "it is revoked: `portcullis gateway restore` lets it enrol again";
@@ -36,12 +35,18 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    pub(super) fn of(link: &Link) -> Self {
+    /// Of a link with this session, in which the gateway proved `key`.
+    pub(super) const fn new(
+        gateway_id: GatewayId,
+        scope: Scope,
+        key: KeyId,
+        session: Arc<Session>,
+    ) -> Self {
         Self {
-            gateway_id: link.gateway_id(),
-            scope: link.scope,
-            key: link.info().key_id,
-            session: Arc::clone(link.session()),
+            gateway_id,
+            scope,
+            key,
+            session,
         }
     }
 

@@ -87,6 +87,12 @@ impl Link {
         self.info().gateway_id
     }
 
+    /// What decides whether calls may go through it.
+    pub(super) fn credentials(&self) -> Credentials {
+        let session = Arc::clone(&self.session);
+        Credentials::new(self.gateway_id(), self.scope, self.info().key_id, session)
+    }
+
     pub(super) fn control(&self) -> ControlClient<Requests> {
         ControlClient::with_origin(self.requests.clone(), http::Uri::from_static(ORIGIN))
             .max_decoding_message_size(MAX_CONTROL_MESSAGE)
@@ -106,7 +112,7 @@ impl Link {
                 self.requests.clone(),
                 http::Uri::from_static(ORIGIN),
             ),
-            gate: Gate::new(repository.clone(), Credentials::of(self)),
+            gate: Gate::new(repository.clone(), self.credentials()),
         })
     }
 
