@@ -1,3 +1,5 @@
+//! The file, and the threads that write and read it.
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;

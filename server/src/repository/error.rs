@@ -1,3 +1,5 @@
+//! Why the repository did not do what was asked.
+
 use rusqlite::ErrorCode;
 
 use super::OpenError;

@@ -1,3 +1,5 @@
+//! The gateway keys: which is current, what becomes of the others, and who still depends on them.
+
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{GatewayKeyInfo, UnixMillis};
 use portcullis_common::secret::GatewayKey;

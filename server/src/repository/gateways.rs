@@ -1,3 +1,5 @@
+//! The roster: gateways with their registrations, groups and alarms.
+
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, UnixMillis};
 use rusqlite::{OptionalExtension, Row, Transaction};

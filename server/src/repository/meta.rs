@@ -1,3 +1,5 @@
+//! The repository's own properties.
+
 use portcullis_common::id::ServerId;
 use rusqlite::{OptionalExtension, Transaction};
 

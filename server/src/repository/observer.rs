@@ -1,3 +1,5 @@
+//! A hook at every commit, at which tests let the repository fail or die.
+
 /// When a [`WriteObserver`] is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {

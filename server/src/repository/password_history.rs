@@ -1,3 +1,5 @@
+//! The digests of earlier passwords, of users and of accounts.
+
 use data_encoding::HEXLOWER;
 use rand::RngExt;
 use rusqlite::Transaction;

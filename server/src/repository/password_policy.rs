@@ -1,3 +1,5 @@
+//! What passwords have to be.
+
 use rusqlite::{OptionalExtension, named_params};
 
 use super::{Database, ProtectedType, RepositoryError, password_history};

@@ -1,3 +1,5 @@
+//! The words that no password may be.
+
 use rusqlite::Transaction;
 use zeroize::Zeroizing;
 

@@ -1,3 +1,5 @@
+//! The types of secrets that are stored sealed.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! What protects the server keys.
+
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Transaction};

@@ -1,3 +1,5 @@
+//! The queue of calls that wait for their gateway.
+
 use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;

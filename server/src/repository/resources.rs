@@ -1,3 +1,5 @@
+//! The resources that calls are about, with their settings.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_common::rotation::UnixMillis;

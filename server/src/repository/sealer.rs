@@ -1,3 +1,5 @@
+//! What seals a secret for its place, and opens it there and nowhere else.
+
 use std::fmt;
 
 use zeroize::Zeroizing;

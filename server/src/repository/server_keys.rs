@@ -1,3 +1,5 @@
+//! The server keys, wrapped, and which of them seals new values.
+
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
 

@@ -1,3 +1,5 @@
+//! Long work that outlives the server: what was asked for, and how far it is.
+
 use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Row, Transaction};
 

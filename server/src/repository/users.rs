@@ -1,3 +1,5 @@
+//! The people of the identity system, with their passwords and answers.
+
 use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;

@@ -1,3 +1,5 @@
+//! Why a task does not begin, or does not come to its end.
+
 use crate::audit::AuditError;
 use crate::fleet::RotationError;
 use crate::keys::{KeyError, ProtectError};

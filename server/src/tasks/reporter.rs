@@ -1,3 +1,5 @@
+//! How a task tells how far it is, and hears that it is to end.
+
 use std::time::Duration;
 
 use tokio::sync::watch;

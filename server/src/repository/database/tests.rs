@@ -1,3 +1,5 @@
+//! The number that tells one state of a repository from the next.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Gateways and their registrations are read as they were stored.
+
 use super::*;
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Gateway keys are rotated, rolled back and deleted.
+
 use super::*;
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Resources come, change and go.
+
 use super::*;
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! What becomes of a repository on a full disk, in a damaged file, and in the hands of an attacker.
+
 use super::*;
 
 #[tokio::test]
