@@ -102,11 +102,14 @@ pub struct AuditEntries<'a> {
     repository: &'a Repository,
 }
 
-impl<'a> AuditEntries<'a> {
-    pub(super) const fn new(repository: &'a Repository) -> Self {
-        Self { repository }
+impl Repository {
+    /// The audit log's entries.
+    pub const fn audit_entries(&self) -> AuditEntries<'_> {
+        AuditEntries { repository: self }
     }
+}
 
+impl AuditEntries<'_> {
     /// The keys of the chain, oldest first.
     ///
     /// # Errors

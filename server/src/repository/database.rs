@@ -9,9 +9,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use tokio::sync::oneshot;
 
 use super::batch::{self, OneWrite, Write};
-use super::{
-    Meta, ProtectionTable, RepositoryError, SealedValues, ServerKeys, Tasks, WriteObserver, schema,
-};
+use super::{RepositoryError, WriteObserver, schema};
 
 /// How long a transaction waits for another program's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,31 +83,6 @@ impl Database {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.shared.path
-    }
-
-    /// The repository's own properties.
-    pub const fn meta(&self) -> Meta<'_> {
-        Meta::new(self)
-    }
-
-    /// What protects the server keys.
-    pub const fn protection(&self) -> ProtectionTable<'_> {
-        ProtectionTable::new(self)
-    }
-
-    /// The server keys, wrapped.
-    pub const fn server_keys(&self) -> ServerKeys<'_> {
-        ServerKeys::new(self)
-    }
-
-    /// The sealed values, as they are: sealed.
-    pub const fn sealed_values(&self) -> SealedValues<'_> {
-        SealedValues::new(self)
-    }
-
-    /// Long work that was asked for.
-    pub const fn tasks(&self) -> Tasks<'_> {
-        Tasks::new(self)
     }
 
     /// A number that is another one after every commit, of whichever program; `None`: it cannot be told now. It means

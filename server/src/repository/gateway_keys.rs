@@ -104,11 +104,14 @@ pub struct GatewayKeys<'a> {
     repository: &'a Repository,
 }
 
-impl<'a> GatewayKeys<'a> {
-    pub(super) const fn new(repository: &'a Repository) -> Self {
-        Self { repository }
+impl Repository {
+    /// The gateway keys, of which the newest is current.
+    pub const fn gateway_keys(&self) -> GatewayKeys<'_> {
+        GatewayKeys { repository: self }
     }
+}
 
+impl GatewayKeys<'_> {
     /// All of them, newest first: the first is current.
     ///
     /// # Errors

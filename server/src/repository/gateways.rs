@@ -100,11 +100,14 @@ pub struct Gateways<'a> {
     repository: &'a Repository,
 }
 
-impl<'a> Gateways<'a> {
-    pub(super) const fn new(repository: &'a Repository) -> Self {
-        Self { repository }
+impl Repository {
+    /// The roster: gateways and their registrations.
+    pub const fn gateways(&self) -> Gateways<'_> {
+        Gateways { repository: self }
     }
+}
 
+impl Gateways<'_> {
     pub(super) const fn database(&self) -> &Database {
         &self.repository.database
     }

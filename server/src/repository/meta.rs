@@ -14,11 +14,14 @@ pub struct Meta<'a> {
     database: &'a Database,
 }
 
-impl<'a> Meta<'a> {
-    pub(super) const fn new(database: &'a Database) -> Self {
-        Self { database }
+impl Database {
+    /// The repository's own properties.
+    pub const fn meta(&self) -> Meta<'_> {
+        Meta { database: self }
     }
+}
 
+impl Meta<'_> {
     /// The id of the server that owns this repository.
     ///
     /// # Errors

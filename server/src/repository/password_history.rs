@@ -93,11 +93,14 @@ pub struct PasswordHistory<'a> {
     repository: &'a Repository,
 }
 
-impl<'a> PasswordHistory<'a> {
-    pub(super) const fn new(repository: &'a Repository) -> Self {
-        Self { repository }
+impl Repository {
+    /// The digests of earlier passwords.
+    pub const fn password_history(&self) -> PasswordHistory<'_> {
+        PasswordHistory { repository: self }
     }
+}
 
+impl PasswordHistory<'_> {
     /// The digests of `of`, newest first.
     ///
     /// # Errors

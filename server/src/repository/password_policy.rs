@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, named_params};
 
-use super::{Database, ProtectedType, RepositoryError, password_history};
+use super::{Database, ProtectedType, Repository, RepositoryError, password_history};
 
 /// What passwords have to be. By default nothing is demanded. 0: the rule is off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,11 +35,16 @@ pub struct PasswordPolicies<'a> {
     database: &'a Database,
 }
 
-impl<'a> PasswordPolicies<'a> {
-    pub(super) const fn new(database: &'a Database) -> Self {
-        Self { database }
+impl Repository {
+    /// What passwords have to be.
+    pub const fn password_policy(&self) -> PasswordPolicies<'_> {
+        PasswordPolicies {
+            database: &self.database,
+        }
     }
+}
 
+impl PasswordPolicies<'_> {
     /// The policy as it is.
     ///
     /// # Errors

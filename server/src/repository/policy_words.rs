@@ -29,11 +29,14 @@ pub struct PolicyWords<'a> {
     repository: &'a Repository,
 }
 
-impl<'a> PolicyWords<'a> {
-    pub(super) const fn new(repository: &'a Repository) -> Self {
-        Self { repository }
+impl Repository {
+    /// Words that no password may be.
+    pub const fn policy_words(&self) -> PolicyWords<'_> {
+        PolicyWords { repository: self }
     }
+}
 
+impl PolicyWords<'_> {
     /// How digests of words are computed; `None`: there was no word yet.
     ///
     /// # Errors

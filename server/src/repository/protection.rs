@@ -33,11 +33,14 @@ pub struct ProtectionTable<'a> {
     database: &'a Database,
 }
 
-impl<'a> ProtectionTable<'a> {
-    pub(super) const fn new(database: &'a Database) -> Self {
-        Self { database }
+impl Database {
+    /// What protects the server keys.
+    pub const fn protection(&self) -> ProtectionTable<'_> {
+        ProtectionTable { database: self }
     }
+}
 
+impl ProtectionTable<'_> {
     /// The protection; `None`: the server keys are wrapped directly under the secret file, as in the first versions.
     ///
     /// # Errors

@@ -138,11 +138,14 @@ pub struct QueuedCalls<'a> {
 
 const COLUMNS: &str = "sequence, call_id, resource, summary, state, queued_ms, expires_ms, dispatched_ms, ended_ms, outcome";
 
-impl<'a> QueuedCalls<'a> {
-    pub(super) const fn new(repository: &'a Repository) -> Self {
-        Self { repository }
+impl Repository {
+    /// Calls that wait for their gateway.
+    pub const fn queued_calls(&self) -> QueuedCalls<'_> {
+        QueuedCalls { repository: self }
     }
+}
 
+impl QueuedCalls<'_> {
     /// Queues a call, provided that fewer than `limit` wait for its gateway.
     ///
     /// # Errors

@@ -52,11 +52,14 @@ pub struct Resources<'a> {
     repository: &'a Repository,
 }
 
-impl<'a> Resources<'a> {
-    pub(super) const fn new(repository: &'a Repository) -> Self {
-        Self { repository }
+impl Repository {
+    /// The resources that calls are about.
+    pub const fn resources(&self) -> Resources<'_> {
+        Resources { repository: self }
     }
+}
 
+impl Resources<'_> {
     /// Adds one under a new name.
     ///
     /// # Errors

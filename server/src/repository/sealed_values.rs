@@ -71,11 +71,14 @@ pub struct SealedValues<'a> {
     database: &'a Database,
 }
 
-impl<'a> SealedValues<'a> {
-    pub(super) const fn new(database: &'a Database) -> Self {
-        Self { database }
+impl Database {
+    /// The sealed values, as they are: sealed.
+    pub const fn sealed_values(&self) -> SealedValues<'_> {
+        SealedValues { database: self }
     }
+}
 
+impl SealedValues<'_> {
     /// How many there are of each type under each key, as they are in one moment.
     ///
     /// # Errors

@@ -49,11 +49,14 @@ pub struct ServerKeys<'a> {
     database: &'a Database,
 }
 
-impl<'a> ServerKeys<'a> {
-    pub(super) const fn new(database: &'a Database) -> Self {
-        Self { database }
+impl Database {
+    /// The server keys, wrapped.
+    pub const fn server_keys(&self) -> ServerKeys<'_> {
+        ServerKeys { database: self }
     }
+}
 
+impl ServerKeys<'_> {
     /// All of them, newest first.
     ///
     /// # Errors

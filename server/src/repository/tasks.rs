@@ -89,11 +89,14 @@ pub struct Tasks<'a> {
     database: &'a Database,
 }
 
-impl<'a> Tasks<'a> {
-    pub(super) const fn new(database: &'a Database) -> Self {
-        Self { database }
+impl Database {
+    /// Long work that was asked for.
+    pub const fn tasks(&self) -> Tasks<'_> {
+        Tasks { database: self }
     }
+}
 
+impl Tasks<'_> {
     /// All that are remembered, newest first.
     ///
     /// # Errors

@@ -27,11 +27,14 @@ pub struct Users<'a> {
     repository: &'a Repository,
 }
 
-impl<'a> Users<'a> {
-    pub(super) const fn new(repository: &'a Repository) -> Self {
-        Self { repository }
+impl Repository {
+    /// The people of the identity system.
+    pub const fn users(&self) -> Users<'_> {
+        Users { repository: self }
     }
+}
 
+impl Users<'_> {
     /// Adds one under a new name.
     ///
     /// # Errors
