@@ -3,9 +3,6 @@
 //! A key that nobody knows, a value out of range and a value of the wrong type are all fatal; every problem is reported
 //! at once, with file, line, key and what is allowed. A connector's own keys are read by the connector.
 
-mod problem;
-mod section;
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +13,8 @@ use std::{fs, io};
 
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::stream::ChannelLimits;
+pub use portcullis_host::config::{ConfigProblem, Problems, Section, Table};
 use portcullis_host::log::{Log, LogFormat};
-
-pub use problem::{ConfigProblem, Problems};
-pub use section::Section;
-pub use table::Table;
 
 /// The port where a gateway listens by default.
 pub const DEFAULT_PORT: u16 = 9278;

@@ -156,19 +156,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Every table in this one, by name: for tables whose names the administrator chooses.
-    pub fn named_sections(&mut self) -> Vec<(&'a str, Section<'a>)> {
-        self.named_tables()
-            .into_iter()
-            .map(|(name, table)| {
-                (
-                    name,
-                    Section::new(self.full_key(name), table, self.problems),
-                )
-            })
-            .collect()
-    }
-
     /// Every text in this table, by key: for keys that the administrator chooses.
     pub fn named_texts(&mut self) -> Vec<(&'a str, &'a str)> {
         let table = self.table;
@@ -179,7 +166,8 @@ impl<'a> Section<'a> {
             .collect()
     }
 
-    pub(super) fn named_tables(&mut self) -> Vec<(&'a str, &'a Table)> {
+    /// Every table in this one, by name: for tables whose names the administrator chooses.
+    pub fn named_tables(&mut self) -> Vec<(&'a str, &'a Table)> {
         let table = self.table;
         let mut found = Vec::new();
         for entry in &table.entries {
