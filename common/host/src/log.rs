@@ -10,6 +10,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::config::Section;
+
 /// `[log]`: what is logged, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,6 +20,25 @@ pub struct Log {
     pub level: LogFilter,
     /// How a line looks.
     pub format: LogFormat,
+}
+
+impl Log {
+    /// Reads the keys of `[log]`; the caller finishes the section.
+    pub fn read(section: &mut Section<'_>) -> Self {
+        let mut log = Self::default();
+        if let Some(level) = section.parsed("level") {
+            log.level = level;
+        }
+        match section.text("format") {
+            None | Some("text") => {}
+            Some("json") => log.format = LogFormat::Json,
+            Some(other) => section.problem(
+                "format",
+                format!("`{other}`: `text` and `json` are allowed"),
+            ),
+        }
+        log
+    }
 }
 
 /// What is logged: a level, `TARGET=LEVEL`, or several of these between commas.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One thing that is wrong: where, which key, and what is allowed instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +64,12 @@ impl Problems {
             key: key.into(),
             message: message.into(),
         };
-        self.found
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(problem);
+        self.lock().push(problem);
+    }
+
+    /// Whether nothing was found wrong with the value of `key`, dotted from the root.
+    pub fn none_of(&self, key: &str) -> bool {
+        self.lock().iter().all(|problem| problem.key != key)
     }
 
     /// All that were found, in the order of the file.
@@ -75,8 +77,12 @@ impl Problems {
         let mut found = self
             .found
             .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner);
         found.sort_by_key(|problem| problem.line);
         found
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<ConfigProblem>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

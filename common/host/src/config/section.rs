@@ -35,6 +35,11 @@ impl<'a> Section<'a> {
         self.table.find(key).is_some()
     }
 
+    /// Whether nothing was found wrong with the value of `key`.
+    pub fn is_sound(&self, key: &str) -> bool {
+        self.problems.none_of(&self.full_key(key))
+    }
+
     /// The line of `key`, or of the table where the key is absent.
     pub fn line_of(&self, key: &str) -> u32 {
         self.table
@@ -55,6 +60,16 @@ impl<'a> Section<'a> {
             Value::Text(text) => Some(text),
             other => self.wrong_type(key, other, "a text in quotes"),
         }
+    }
+
+    /// A text; of a value of another type `refusal` is said.
+    pub fn text_or(&mut self, key: &str, refusal: &str) -> Option<&'a str> {
+        let entry = self.ask(key)?;
+        if let Value::Text(text) = &entry.value {
+            return Some(text);
+        }
+        self.problem(key, refusal);
+        None
     }
 
     /// A text, parsed. The parser's error is shown to the reader: it has to say what is allowed.
@@ -184,24 +199,22 @@ impl<'a> Section<'a> {
 
     /// Ends the reading: every key that was not asked for is a problem.
     pub fn finish(self) {
+        let place = if self.path.is_empty() {
+            "here".to_owned()
+        } else {
+            format!("in [{}]", self.path)
+        };
+        self.finish_with(|_, allowed| format!("unknown key: allowed {place} are {allowed}"));
+    }
+
+    /// As [`Self::finish`], in the words of `unknown`: it is given the key, and those that are allowed in its place.
+    pub fn finish_with(self, unknown: impl Fn(&str, &str) -> String) {
+        let allowed: Vec<_> = self.asked.iter().map(|key| format!("`{key}`")).collect();
+        let allowed = allowed.join(", ");
         for entry in &self.table.entries {
-            if self.asked.contains(&entry.key) {
-                continue;
+            if !self.asked.contains(&entry.key) {
+                self.problem(&entry.key, unknown(&entry.key, &allowed));
             }
-            let allowed = self
-                .asked
-                .iter()
-                .map(|key| format!("`{key}`"))
-                .collect::<Vec<_>>();
-            let place = if self.path.is_empty() {
-                "here".to_owned()
-            } else {
-                format!("in [{}]", self.path)
-            };
-            self.problem(
-                &entry.key,
-                format!("unknown key: allowed {place} are {}", allowed.join(", ")),
-            );
         }
     }
 

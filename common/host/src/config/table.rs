@@ -46,10 +46,7 @@ impl Value {
 
 impl Table {
     /// Parses a whole file; on bad syntax, each message with its line.
-    ///
-    /// # Errors
-    /// What the parser says, each with its line.
-    pub fn parse(text: &str) -> Result<Self, Vec<(Option<u32>, String)>> {
+    pub(super) fn parse(text: &str) -> Result<Self, Vec<(Option<u32>, String)>> {
         let lines = Lines::of(text);
         let (root, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {

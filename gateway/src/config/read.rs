@@ -1,0 +1,195 @@
+//! Reads the sections of the configuration, each in a function of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portcullis_common::crypto::suites::Suite;
+use portcullis_common::stream::ChannelLimits;
+use portcullis_host::config::{Problems, Section};
+use portcullis_host::log::Log;
+
+use super::{Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, Limits, platform};
+
+/// The whole file; the caller finishes the root.
+pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
+    let instance = root.text("instance").unwrap_or("default").to_owned();
+    if !is_name(&instance) {
+        root.problem("instance", NAME_RULE);
+    }
+    let state_dir = root
+        .text("state_dir")
+        .map_or_else(platform::default_state_dir, PathBuf::from);
+    if !state_dir.is_absolute() {
+        root.problem("state_dir", "an absolute path is allowed");
+    }
+    let dial = dial(root);
+    let (suites, channel) = channel(root);
+    Config {
+        instance,
+        state_dir,
+        dial,
+        suites,
+        channel,
+        limits: limits(root),
+        log: log(root),
+        connectors: connectors(root, problems),
+    }
+}
+
+fn dial(root: &mut Section<'_>) -> Dial {
+    let default = Dial::Listen(SocketAddr::from(([0, 0, 0, 0], DEFAULT_PORT)));
+    let both = root.has("listen") && root.has("dial_out");
+    let listen = root.section("listen").map(|mut section| {
+        let address = section.text("address").and_then(|text| {
+            let parsed = text.parse().ok();
+            if parsed.is_none() {
+                section.problem("address", format!("`{text}`: IP:PORT is allowed, such as \"0.0.0.0:{DEFAULT_PORT}\" or \"[::]:{DEFAULT_PORT}\""));
+            }
+            parsed
+        });
+        section.finish();
+        address.map_or_else(|| default.clone(), Dial::Listen)
+    });
+    let dial_out = root.section("dial_out").map(dial_out);
+    if both {
+        root.problem(
+            "dial_out",
+            "either [listen] (the server dials this gateway) or [dial_out] (this gateway dials the server) is allowed, not both",
+        );
+    }
+    dial_out.or(listen).unwrap_or(default)
+}
+
+fn dial_out(mut section: Section<'_>) -> Dial {
+    let server = section.text("server").unwrap_or_default().to_owned();
+    if !section.has("server") {
+        section.problem(
+            "server",
+            "missing: give the server's HOST:PORT, such as \"central.example.com:9279\"",
+        );
+    } else if !is_host_and_port(&server) {
+        section.problem("server", format!("`{server}`: HOST:PORT is allowed, such as \"central.example.com:9279\" or \"[2001:db8::1]:9279\""));
+    }
+    let name = section.text("name").map(str::to_owned);
+    if name.as_deref().is_some_and(|name| !is_name(name)) {
+        section.problem("name", NAME_RULE);
+    }
+    section.finish();
+    Dial::Out { server, name }
+}
+
+fn channel(root: &mut Section<'_>) -> (Vec<Suite>, ChannelLimits) {
+    let mut suites = Suite::ALL.to_vec();
+    let mut limits = ChannelLimits::default();
+    if let Some(mut section) = root.section("channel") {
+        if let Some(list) = section.list("suites", |text| {
+            text.parse::<Suite>().map_err(|error| error.to_string())
+        }) {
+            if list.is_empty() {
+                section.problem(
+                    "suites",
+                    "empty: at least one of `TDES-CTR-HMAC-SHA256` and `AES-256-GCM` is needed",
+                );
+            }
+            suites = list;
+        }
+        if let Some(timeout) = section.duration("handshake_timeout", seconds(1)..=seconds(60)) {
+            limits.handshake = timeout;
+        }
+        if let Some(age) = section.duration("epoch_age", seconds(1)..=seconds(600)) {
+            limits.epoch_age = age;
+        }
+        section.finish();
+    }
+    (suites, limits)
+}
+
+fn limits(root: &mut Section<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(mut section) = root.section("limits") else {
+        return limits;
+    };
+    let mut count = |key, most, limit: &mut usize| {
+        if let Some(number) = section.integer(key, 1..=most) {
+            *limit = usize::try_from(number).unwrap_or(usize::MAX);
+        }
+    };
+    count("half_open", 4096, &mut limits.half_open);
+    count(
+        "half_open_per_address",
+        4096,
+        &mut limits.half_open_per_address,
+    );
+    count("calls", 4096, &mut limits.calls);
+    if let Some(timeout) = section.duration("call_timeout", seconds(1)..=seconds(3600)) {
+        limits.call_timeout = timeout;
+    }
+    section.finish();
+    limits
+}
+
+fn log(root: &mut Section<'_>) -> Log {
+    let Some(mut section) = root.section("log") else {
+        return Log::default();
+    };
+    let log = Log::read(&mut section);
+    section.finish();
+    log
+}
+
+fn connectors(root: &mut Section<'_>, problems: &Problems) -> ConnectorsConfig {
+    let mut connectors = Vec::new();
+    if let Some(mut section) = root.section("connectors") {
+        for (name, table) in section.named_tables() {
+            if !is_name(name) {
+                section.problem(name, NAME_RULE);
+            }
+            let mut own = Section::new(format!("connectors.{name}"), table, problems);
+            if !own.has("type") {
+                own.problem("type", "missing: it says which connector this is");
+            }
+            connectors.push(ConnectorConfig {
+                name: name.to_owned(),
+                kind: own.text("type").unwrap_or_default().to_owned(),
+                table: table.clone(),
+            });
+        }
+    }
+    ConnectorsConfig {
+        file: problems.file().to_owned(),
+        connectors,
+    }
+}
+
+const NAME_RULE: &str = "1 to 64 of the characters A-Z a-z 0-9 . _ - are allowed, the first of them a letter or a digit";
+
+fn is_name(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    let host_is_sound = if bracketed {
+        host.get(1..host.len() - 1)
+            .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
+    } else {
+        !host.is_empty()
+            && host.len() <= 253
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+    };
+    host_is_sound && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
