@@ -3,8 +3,6 @@
 use std::io;
 use std::str::FromStr;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -13,8 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::Section;
 
 /// `[log]`: what is logged, and how.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
     /// What is logged.
     pub level: LogFilter,
@@ -82,13 +79,6 @@ impl FromStr for LogFilter {
     }
 }
 
-impl<'de> Deserialize<'de> for LogFilter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| D::Error::custom(NoLogFilter))
-    }
-}
-
 /// A path of modules: nothing else is the target of an event of these programs.
 fn is_target(text: &str) -> bool {
     let is_name = |name: &str| {
@@ -106,8 +96,7 @@ fn level(name: &str) -> Result<LevelFilter, NoLogFilter> {
 }
 
 /// How a line of the log looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     #[default]

@@ -1,10 +1,10 @@
 //! `[capabilities]`: which users of this host may do what.
 
 use std::fmt;
+use std::str::FromStr;
 
 use nix::unistd::{Group, User};
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use portcullis_host::config::Section;
 
 /// What a subject may do. Which methods ask for which is in `api/methods.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +85,7 @@ impl fmt::Display for CapabilitySet {
 
 /// `[capabilities]`: whom each is given to. Root and the user that the server runs as have all of them: root reaches
 /// everything that the server holds anyway.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// [`Capability::SecurityAdministrator`].
     pub security_administrator: Vec<Principal>,
@@ -99,6 +98,20 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// Reads the keys of `[capabilities]`; the caller finishes the section.
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let mut list = |capability: Capability| {
+            let given_to = section.list(capability.name(), str::parse);
+            given_to.unwrap_or_default()
+        };
+        Self {
+            security_administrator: list(Capability::SecurityAdministrator),
+            administrator: list(Capability::Administrator),
+            operator: list(Capability::Operator),
+            auditor: list(Capability::Auditor),
+        }
+    }
+
     /// What a process of this user, in these groups, may do.
     pub fn held_by(&self, uid: u32, groups: &[u32]) -> CapabilitySet {
         let held: Vec<_> = Capability::ALL
@@ -140,74 +153,69 @@ pub enum Principal {
     Group(u32),
 }
 
-impl<'de> Deserialize<'de> for Principal {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl FromStr for Principal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         const ALLOWED: &str = "give `user:NAME`, `group:NAME`, `uid:NUMBER` or `gid:NUMBER`";
-        let text = String::deserialize(deserializer)?;
         let number = |digits: &str| {
-            digits.parse::<u32>().map_err(|_| {
-                Error::custom(format_args!(
-                    "`{text}` has no number that is an id: {ALLOWED}"
-                ))
-            })
+            let number = digits.parse::<u32>();
+            number.map_err(|_| format!("no number that is an id: {ALLOWED}"))
         };
         match text.split_once(':') {
             Some(("user", name)) => user(name).map(Self::User),
             Some(("group", name)) => group(name).map(Self::Group),
             Some(("uid", digits)) => number(digits).map(Self::User),
             Some(("gid", digits)) => number(digits).map(Self::Group),
-            _ => Err(Error::custom(format_args!(
-                "`{text}` names nobody: {ALLOWED}"
-            ))),
+            _ => Err(format!("names nobody: {ALLOWED}")),
         }
     }
 }
 
 /// A group by its name; `""`: none.
-pub(super) fn optional_group<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<u32>, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    if name.is_empty() {
-        return Ok(None);
-    }
-    group(&name).map(Some)
+pub(super) fn optional_group(section: &mut Section<'_>, key: &str) -> Option<u32> {
+    let name = section.text(key).filter(|name| !name.is_empty())?;
+    group(name)
+        .map_err(|message| section.problem(key, message))
+        .ok()
 }
 
-fn user<E: Error>(name: &str) -> Result<u32, E> {
+fn user(name: &str) -> Result<u32, String> {
     match User::from_name(name) {
         Ok(Some(user)) => Ok(user.uid.as_raw()),
-        Ok(None) => Err(E::custom(format_args!(
+        Ok(None) => Err(format!(
             "the system knows no user `{name}`: create it, or take it out here"
-        ))),
-        Err(error) => Err(E::custom(format_args!(
+        )),
+        Err(error) => Err(format!(
             "the system cannot say who user `{name}` is: {error}"
-        ))),
+        )),
     }
 }
 
-fn group<E: Error>(name: &str) -> Result<u32, E> {
+fn group(name: &str) -> Result<u32, String> {
     match Group::from_name(name) {
         Ok(Some(group)) => Ok(group.gid.as_raw()),
-        Ok(None) => Err(E::custom(format_args!(
+        Ok(None) => Err(format!(
             "the system knows no group `{name}`: create it, or take it out here"
-        ))),
-        Err(error) => Err(E::custom(format_args!(
+        )),
+        Err(error) => Err(format!(
             "the system cannot say what group `{name}` is: {error}"
-        ))),
+        )),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn users_and_groups_hold_what_they_are_given() {
-        let capabilities: Capabilities = toml::from_str(
-            "security-administrator = [\"user:root\", \"gid:77\"]\noperator = [\"uid:5\", \"group:root\"]",
-        )
-        .unwrap();
+        let text = "security-administrator = [\"user:root\", \"gid:77\"]\noperator = [\"uid:5\", \"group:root\"]";
+        let read = |mut section: Section<'_>, _: &_| Capabilities::read(&mut section);
+        let capabilities =
+            portcullis_host::config::parse(Path::new("server.toml"), text, read).unwrap();
         let held = |uid, groups: &[u32]| capabilities.held_by(uid, groups).to_string();
         assert_eq!(held(0, &[]), "security-administrator");
         assert_eq!(held(5, &[5, 77]), "security-administrator, operator");

@@ -123,6 +123,74 @@ fn errors_name_file_line_key_and_what_is_allowed() {
 }
 
 #[test]
+fn a_file_with_several_faults_reports_all_of_them() {
+    let text = "colour = 1
+secret_file = \"/run/secret\"
+secret_prompt = true
+[channel]
+suites = [
+  \"TDES-CTR-HMAC-SHA256\",
+  \"RC4\",
+]
+epoch_age = 600
+[links]
+backoff_min = \"2m\"
+[calls]
+queue_limit = \"many\"
+[log]
+format = \"xml\"
+";
+    let ConfigError::Invalid(faults) = parse(text).unwrap_err() else {
+        panic!("the text was read");
+    };
+    let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "server.toml: secret_file is given and secret_prompt is true: leave one of them out",
+            "server.toml: [links] backoff_min is longer than backoff_max: give the same or a shorter time",
+            "server.toml, line 1, `colour = 1`: unknown field `colour`, expected one of `data_dir`, `secret_file`, `secret_credential`, `secret_prompt`, `admin`, `capabilities`, `audit`, `dial_out`, `channel`, `links`, `keys`, `calls`, `log`",
+            "server.toml, line 7, `\"RC4\",`: channel.suites: `RC4`: no suite of that name: there are `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
+            "server.toml, line 9, `epoch_age = 600`: not allowed here: give a time from `100ms` to `3650d`, like `20s`, `10m` or `24h`",
+            "server.toml, line 13, `queue_limit = \"many\"`: a text stands here: a whole number from 0 to 4294967295 is allowed",
+            "server.toml, line 15, `format = \"xml\"`: `xml`: `text` and `json` are allowed",
+        ]
+    );
+    let shown = ConfigError::Invalid(faults).to_string();
+    assert_eq!(
+        shown,
+        format!(
+            "the configuration is wrong; nothing was started or changed\n  {}",
+            lines.join("\n  ")
+        )
+    );
+}
+
+#[test]
+fn one_wrong_value_is_no_contradiction_as_well() {
+    for text in [
+        "[links]\nbackoff_min = \"2m\"\nbackoff_max = \"soon\"",
+        "[admin]\nsocket_group = \"no such group\"\n[capabilities]\nauditor = [\"uid:5\"]",
+    ] {
+        let ConfigError::Invalid(faults) = parse(text).unwrap_err() else {
+            panic!("{text}");
+        };
+        assert_eq!(faults.len(), 1, "{faults:?}");
+    }
+}
+
+#[test]
+fn broken_toml_is_reported_with_its_line() {
+    let error = parse("data_dir = \"/srv/p\"\n[admin\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("server.toml, line 2, `[admin`: this is no valid TOML: "),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_secret_lies_in_the_data_folder_and_the_head_file_beside_it_unless_told() {
     let config = parse("data_dir = \"/srv/p\"").unwrap();
     assert_eq!(config.audit.head_file, Path::new("/srv/p-audit/head"));

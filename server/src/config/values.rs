@@ -1,4 +1,4 @@
-//! How single values are read; each error says what is allowed.
+//! How single values are read; each message says what is allowed.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -6,112 +6,101 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis_common::crypto::suites::Suite;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use portcullis_host::config::Section;
 
 const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// From 100 ms to 10 years.
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    bounded(
-        deserializer,
-        SHORTEST..=Duration::from_hours(10 * 365 * 24),
-        "a time from `100ms` to `3650d`, like `20s`, `10m` or `24h`",
-    )
+pub(super) fn duration(section: &mut Section<'_>, key: &str) -> Option<Duration> {
+    let allowed = "a time from `100ms` to `3650d`, like `20s`, `10m` or `24h`";
+    bounded(section, key, SHORTEST..=LONGEST, allowed)
 }
 
 /// From an hour to 10 years. With less, one rotation would lock out the gateways that are connected.
-pub(super) fn grace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    const ALLOWED: &str = "a time from `1h` to `3650d`, like `90d`";
-    let longest = Duration::from_hours(10 * 365 * 24);
-    bounded(deserializer, Duration::from_hours(1)..=longest, ALLOWED)
+pub(super) fn grace(section: &mut Section<'_>, key: &str) -> Option<Duration> {
+    let allowed = "a time from `1h` to `3650d`, like `90d`";
+    bounded(section, key, Duration::from_hours(1)..=LONGEST, allowed)
 }
 
 /// From 100 ms to 5 minutes.
-pub(super) fn short_duration<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Duration, D::Error> {
-    bounded(
-        deserializer,
-        SHORTEST..=Duration::from_mins(5),
-        "a time from `100ms` to `5m`, like `10s`",
-    )
+pub(super) fn short_duration(section: &mut Section<'_>, key: &str) -> Option<Duration> {
+    let allowed = "a time from `100ms` to `5m`, like `10s`";
+    bounded(section, key, SHORTEST..=Duration::from_mins(5), allowed)
 }
 
-pub(super) fn absolute_path<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<PathBuf, D::Error> {
-    let path = PathBuf::deserialize(deserializer)?;
+pub(super) fn absolute_path(section: &mut Section<'_>, key: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(section.text(key)?);
     if path.is_absolute() {
-        Ok(path)
-    } else {
-        Err(Error::custom(
-            "not an absolute path: give one that begins with `/`",
-        ))
+        return Some(path);
     }
-}
-
-pub(super) fn optional_path<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<PathBuf>, D::Error> {
-    absolute_path(deserializer).map(Some)
+    section.problem(key, "not an absolute path: give one that begins with `/`");
+    None
 }
 
 /// A name in `$CREDENTIALS_DIRECTORY`; empty: none.
-pub(super) fn optional_credential<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
-    let name = String::deserialize(deserializer)?;
+pub(super) fn credential(section: &mut Section<'_>, key: &str) -> Option<String> {
+    let name = section.text(key)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.starts_with('.') || !name.chars().all(allowed) {
-        return Err(Error::custom(
+        section.problem(
+            key,
             "not a credential's name: give the name from LoadCredential=NAME:…, of letters, digits, `.`, `_` and `-`, or `\"\"` for none",
-        ));
+        );
+        return None;
     }
-    Ok(Some(name).filter(|name| !name.is_empty()))
+    Some(name.to_owned()).filter(|name| !name.is_empty())
 }
 
-pub(super) fn optional_address<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<SocketAddr>, D::Error> {
-    let text = String::deserialize(deserializer)?;
+/// Where to listen; `Some(None)`: nowhere.
+pub(super) fn optional_address(section: &mut Section<'_>, key: &str) -> Option<Option<SocketAddr>> {
+    let text = section.text(key)?;
     if text.is_empty() {
-        return Ok(None);
+        return Some(None);
     }
-    text.parse().map(Some).map_err(|_| {
-        Error::custom("not an address to listen on: give ADDRESS:PORT, like `0.0.0.0:9279` or `[::]:9279`, or `\"\"` for none")
-    })
+    let address = text.parse().ok();
+    if address.is_none() {
+        section.problem(
+            key,
+            "not an address to listen on: give ADDRESS:PORT, like `0.0.0.0:9279` or `[::]:9279`, or `\"\"` for none",
+        );
+    }
+    address.map(Some)
 }
 
-pub(super) fn suites<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Suite>, D::Error> {
-    let mut suites = Vec::new();
-    for name in Vec::<String>::deserialize(deserializer)? {
-        let suite: Suite = name.parse().map_err(Error::custom)?;
-        if suites.contains(&suite) {
-            return Err(Error::custom(format_args!(
-                "`{suite}` stands twice: give each suite once"
-            )));
-        }
-        suites.push(suite);
-    }
+pub(super) fn suites(section: &mut Section<'_>, key: &str) -> Option<Vec<Suite>> {
+    let suites = section.list(key, |text| {
+        text.parse::<Suite>().map_err(|error| error.to_string())
+    })?;
     if suites.is_empty() {
-        return Err(Error::custom(
+        section.problem(
+            key,
             "no suite: give at least one of `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
-        ));
+        );
+        return None;
     }
-    Ok(suites)
+    for (index, suite) in suites.iter().enumerate() {
+        if suites[..index].contains(suite) {
+            section.problem(key, format!("`{suite}` stands twice: give each suite once"));
+            return None;
+        }
+    }
+    Some(suites)
 }
 
-fn bounded<'de, D: Deserializer<'de>>(
-    deserializer: D,
+fn bounded(
+    section: &mut Section<'_>,
+    key: &str,
     range: RangeInclusive<Duration>,
-    allowed: &'static str,
-) -> Result<Duration, D::Error> {
-    let refuse = || Error::custom(format_args!("not allowed here: give {allowed}"));
+    allowed: &str,
+) -> Option<Duration> {
+    let refusal = format!("not allowed here: give {allowed}");
     // A number without a unit would be read as anybody's guess.
-    let text = toml::Value::deserialize(deserializer)?;
-    text.as_str()
-        .and_then(|text| humantime::parse_duration(text).ok())
-        .filter(|time| range.contains(time))
-        .ok_or_else(refuse)
+    let text = section.text_or(key, &refusal)?;
+    let time = humantime::parse_duration(text).ok();
+    let time = time.filter(|time| range.contains(time));
+    if time.is_none() {
+        section.problem(key, refusal);
+    }
+    time
 }
