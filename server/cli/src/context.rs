@@ -1,9 +1,11 @@
 //! What every verb works with: the way to the server, and the way results and errors are printed.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use clap::ValueEnum;
+use hyper_util::rt::TokioIo;
 use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::calls_client::CallsClient;
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
@@ -14,11 +16,22 @@ use portcullis_proto::admin::v1::system_client::SystemClient;
 use portcullis_proto::admin::v1::tasks_client::TasksClient;
 use portcullis_proto::admin::v1::users_client::UsersClient;
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
 
-use super::Format;
-use super::connect::connect;
 use super::error::CliError;
 use super::view::View;
+
+/// How results and errors are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: columns and sentences
+    #[default]
+    Table,
+    /// For programs: one JSON object or array
+    Json,
+}
 
 /// What every verb works with.
 #[derive(Debug)]
@@ -139,4 +152,33 @@ pub(super) fn fail_json(error: &CliError) -> u8 {
     // Where standard error is closed, the exit code still tells.
     let _ = writeln!(io::stderr(), "{}", json!({ "error": body }));
     error.exit_code()
+}
+
+/// Connects to the admin API at `path`.
+async fn connect(path: &Path) -> Result<Channel, CliError> {
+    // Connected here, not by tonic, so that the reason can be told; one connection serves the whole
+    // command.
+    let stream = UnixStream::connect(path)
+        .await
+        .map_err(|source| explain(path, source))?;
+    let mut once = Some(stream);
+    // The address is never dialled: the connector ignores it.
+    Endpoint::from_static("http://portcullis.invalid")
+        .connect_with_connector(service_fn(move |_| {
+            let stream = once.take().map(TokioIo::new);
+            async move { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
+        }))
+        .await
+        .map_err(|error| CliError::Lost {
+            detail: error.to_string(),
+        })
+}
+
+fn explain(path: &Path, source: io::Error) -> CliError {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => CliError::NoServer { path },
+        io::ErrorKind::PermissionDenied => CliError::SocketForbidden { path },
+        _ => CliError::Connect { path, source },
+    }
 }

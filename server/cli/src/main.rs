@@ -4,7 +4,6 @@
 
 mod audit;
 mod call;
-mod connect;
 mod context;
 mod error;
 mod gateway;
@@ -27,10 +26,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use zeroizing_alloc::ZeroAlloc;
 
-use context::Context;
+use context::{Context, Format};
 use error::CliError;
 
 /// Where the server's admin API listens unless its configuration says otherwise.
@@ -66,16 +65,6 @@ struct GlobalArgs {
     /// How results and errors are printed
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Format,
-}
-
-/// How results and errors are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people: columns and sentences
-    #[default]
-    Table,
-    /// For programs: one JSON object or array
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
