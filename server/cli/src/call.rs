@@ -20,7 +20,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::input::typing::Typing;
 use super::view::View;
-use super::view::text::printable;
+use crate::view::printable;
 
 /// What every call takes.
 #[derive(Clone, Debug, Default, Args)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use portcullis_proto::gateway::v1::FailureKind;
 use tonic::Code;
 
-use super::view::text::printable;
+use crate::view::printable;
 
 /// Exit code of wrong usage, as clap's own.
 pub(super) const EXIT_USAGE: u8 = 2;

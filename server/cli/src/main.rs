@@ -17,6 +17,7 @@ mod resource;
 mod run;
 mod status;
 mod task;
+mod time;
 mod user;
 mod view;
 

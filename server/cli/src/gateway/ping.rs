@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::view::text::printable;
+use crate::view::printable;
 
 #[derive(Debug, Args)]
 pub(crate) struct PingArgs {

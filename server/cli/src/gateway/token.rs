@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::time::{rfc3339, time_and_age};
 use crate::view::gateway_json;
-use crate::view::text::{printable, rfc3339, time_and_age};
+use crate::view::printable;
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {

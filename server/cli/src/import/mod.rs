@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 use super::call::{CallArgs, Caller};
 use super::context::Context;
 use super::error::CliError;
-use super::view::text::printable;
+use crate::view::printable;
 use csv::CsvRows;
 use json_lines::JsonRows;
 use results::Results;

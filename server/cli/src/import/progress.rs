@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::view::text::printable;
+use crate::view::printable;
 
 /// How far the file has been worked through.
 #[derive(Debug)]

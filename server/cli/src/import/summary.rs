@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::results::LineStatus;
 use crate::error::CliError;
 use crate::view::View;
-use crate::view::table::facts;
+use crate::view::facts;
 
 /// Counts of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::assignment::{Assignment, SecretFile, TypedName};
 use super::password::read_secret_file;
 use crate::error::CliError;
 use crate::view::object::class_word;
+use crate::view::printable;
 use crate::view::schema::type_word;
-use crate::view::text::printable;
 
 /// Why a text is no value of an attribute. The text is not repeated: it may stand in a file with passwords.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portcullis_proto::admin::v1::Task;
 
-use crate::view::text::printable;
+use crate::view::printable;
 
 /// Parts of the whole after each of which a line is written where there is no terminal.
 const LINES: u64 = 10;

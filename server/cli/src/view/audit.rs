@@ -7,8 +7,8 @@ use portcullis_proto::admin::v1::{AuditEntry, VerifyAuditResponse};
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::{facts, list};
-use super::text::rfc3339;
+use super::{facts, list};
+use crate::time::rfc3339;
 
 /// Entries, newest first.
 pub(crate) struct AuditList(pub(crate) Vec<AuditEntry>);

@@ -6,8 +6,8 @@ use portcullis_proto::admin::v1::{Gateway, GatewayState};
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::{facts, list};
-use super::text::{age, rfc3339, time_and_age};
+use super::{facts, list};
+use crate::time::{age, rfc3339, time_and_age};
 
 /// All gateways.
 pub(crate) struct GatewayList(pub(crate) Vec<Gateway>);

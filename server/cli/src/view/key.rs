@@ -6,8 +6,8 @@ use portcullis_proto::admin::v1::Key;
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::list;
-use super::text::{age, rfc3339};
+use super::list;
+use crate::time::{age, rfc3339};
 
 /// All keys of the repository.
 pub(crate) struct KeyList(pub(crate) Vec<Key>);

@@ -12,8 +12,9 @@ use portcullis_proto::admin::v1::{
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::{facts, list};
-use super::text::{printable, rfc3339};
+use super::{facts, list};
+use crate::time::rfc3339;
+use crate::view::printable;
 
 /// The warning that belongs to a repository without protection; `None`: it is protected.
 pub(crate) fn protection_warning(protection: &Protection) -> Option<&'static str> {

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::View;
 use super::key::state;
+use super::list;
 use super::server_key_status::{server_keys, server_keys_json};
-use super::table::list;
-use super::text::{age, rfc3339};
+use crate::time::{age, rfc3339};
 
 /// Who holds which key.
 pub(crate) struct KeyStatus(pub(crate) KeyStatusResponse);

@@ -7,9 +7,9 @@ use portcullis_proto::gateway::v1::{Object, ObjectClass, RunResult};
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::{GAP, WIDTH, facts, list};
-use super::text::printable;
 use super::value::{attributes_json, values_text};
+use super::{GAP, WIDTH, facts, list};
+use crate::view::printable;
 
 /// One object.
 impl View for Object {

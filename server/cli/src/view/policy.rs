@@ -6,7 +6,7 @@ use portcullis_proto::admin::v1::PasswordPolicy;
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::facts;
+use super::facts;
 
 impl View for PasswordPolicy {
     fn table(&self, _: SystemTime) -> String {

@@ -8,8 +8,8 @@ use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::{facts, list};
-use super::text::{age, rfc3339, time_and_age};
+use super::{facts, list};
+use crate::time::{age, rfc3339, time_and_age};
 
 /// Several queued calls.
 pub(crate) struct QueuedCallList(pub(crate) Vec<QueuedCall>);

@@ -7,8 +7,8 @@ use portcullis_proto::admin::v1::Resource;
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::{facts, list};
-use super::text::{rfc3339, time_and_age};
+use super::{facts, list};
+use crate::time::{rfc3339, time_and_age};
 
 /// All resources.
 pub(crate) struct ResourceList(pub(crate) Vec<Resource>);

@@ -7,9 +7,9 @@ use portcullis_proto::gateway::v1::{AttributeSchema, ClassSchema, Schema, ValueT
 use serde_json::{Value, json};
 
 use super::View;
+use super::list;
 use super::object::class_word;
-use super::table::list;
-use super::text::printable;
+use crate::view::printable;
 
 impl View for Schema {
     fn table(&self, _: SystemTime) -> String {

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::key::state;
 use super::key_life::protection_warning;
-use super::table::list;
-use super::text::{age, printable, rfc3339};
+use super::list;
+use crate::time::{age, rfc3339};
+use crate::view::printable;
 
 /// The keys, numbered, and under each number its values by type.
 pub(super) fn server_keys(status: &ServerKeyStatus, now: SystemTime) -> String {

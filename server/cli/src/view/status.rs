@@ -6,8 +6,8 @@ use portcullis_proto::admin::v1::StatusResponse;
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::facts;
-use super::text::{rfc3339, time_and_age};
+use super::facts;
+use crate::time::{rfc3339, time_and_age};
 
 impl View for StatusResponse {
     fn table(&self, now: SystemTime) -> String {

@@ -7,8 +7,9 @@ use portcullis_proto::admin::v1::{PushEnd, SyncProgress, SyncResult, SyncState};
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::list;
-use super::text::{age, printable, rfc3339};
+use super::list;
+use crate::time::{age, rfc3339};
+use crate::view::printable;
 
 /// The last that was heard of each gateway.
 #[derive(Debug, Default)]

@@ -6,8 +6,9 @@ use portcullis_proto::admin::v1::{Task, TaskFinding, TaskPlan, TaskState, TaskSt
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::{facts, list};
-use super::text::{age, printable, rfc3339, time_and_age};
+use super::{facts, list};
+use crate::time::{age, rfc3339, time_and_age};
+use crate::view::printable;
 
 /// Tasks, one line each.
 pub(crate) struct TaskList(pub(crate) Vec<Task>);

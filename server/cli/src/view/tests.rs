@@ -284,3 +284,12 @@ fn resources_and_status_as_tables() {
          you may act as  operator, auditor"
     );
 }
+
+#[test]
+fn nothing_from_outside_steers_the_terminal() {
+    assert_eq!(
+        printable("a\x1b[2Jb\u{9b}c\nd\u{202e}e"),
+        "a\\u{1b}[2Jb\\u{9b}c d\\u{202e}e"
+    );
+    assert_eq!(printable("Zoë 東京"), "Zoë 東京");
+}

@@ -6,8 +6,8 @@ use portcullis_proto::admin::v1::User;
 use serde_json::{Value, json};
 
 use super::View;
-use super::table::{facts, list};
-use super::text::{age, rfc3339, time_and_age};
+use super::{facts, list};
+use crate::time::{age, rfc3339, time_and_age};
 
 /// All users.
 pub(crate) struct UserList(pub(crate) Vec<User>);

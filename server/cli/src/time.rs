@@ -1,29 +1,6 @@
-//! Text for a terminal: nothing from outside may move its cursor; times for people.
+//! Times as people and programs read them.
 
-use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// The text with every control character written out, so that what a gateway or a resource says cannot
-/// steer the terminal. Line breaks and tabs become spaces.
-pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\r' | '\t' => out.push(' '),
-            c if c.is_control() || is_direction_mark(c) => {
-                // Writing to a String does not fail.
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Characters that reorder what is shown: a name must look like what it is.
-fn is_direction_mark(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// RFC 3339 in UTC, to the second; `None` for 0, which stands for never.
 pub(crate) fn rfc3339(unix_ms: i64) -> Option<String> {
@@ -67,15 +44,6 @@ fn rough(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_from_outside_steers_the_terminal() {
-        assert_eq!(
-            printable("a\x1b[2Jb\u{9b}c\nd\u{202e}e"),
-            "a\\u{1b}[2Jb\\u{9b}c d\\u{202e}e"
-        );
-        assert_eq!(printable("Zoë 東京"), "Zoë 東京");
-    }
 
     #[test]
     fn times_are_utc_with_their_age() {

@@ -1,0 +1,117 @@
+//! What results look like: a table for people, JSON for programs.
+//!
+//! JSON is stable: fields are added, never renamed. Times are RFC 3339 in UTC, or null.
+
+mod audit;
+mod gateway;
+mod key;
+mod key_life;
+mod key_status;
+pub(super) mod object;
+mod policy;
+mod queued_call;
+mod resource;
+pub(super) mod schema;
+mod server_key_status;
+mod status;
+mod sync;
+mod task;
+mod user;
+pub(super) mod value;
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+pub(super) use audit::AuditList;
+pub(super) use gateway::GatewayList;
+pub(super) use key::KeyList;
+pub(super) use key_life::{DeleteView, ExportView, ImportView, ProtectView, protection_warning};
+pub(super) use key_status::KeyStatus;
+pub(super) use resource::ResourceList;
+pub(super) use sync::{SyncSummary, sync_line};
+pub(super) use task::{StartedView, TaskList};
+
+pub(super) use queued_call::QueuedCallList;
+pub(super) use user::UserList;
+
+pub(super) use gateway::gateway_json;
+
+/// A result that can be printed.
+pub(super) trait View {
+    /// For people, in lines of at most 100 columns where the content allows; `now` dates what is relative.
+    fn table(&self, now: SystemTime) -> String;
+
+    /// For programs.
+    fn json(&self) -> Value;
+}
+
+/// Columns of text that a table takes at most, where its content allows.
+pub(super) const WIDTH: u16 = 100;
+/// Spaces between two columns.
+pub(super) const GAP: usize = 2;
+
+/// A table with a heading over each column.
+pub(crate) fn list(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = plain();
+    table.set_header(heading.iter().map(|text| text.to_uppercase()));
+    for row in rows {
+        table.add_row(row.iter().map(|text| printable(text)));
+    }
+    finish(&mut table)
+}
+
+/// One line per fact: what, then which. Facts without a value are left out; a value of several lines stays so.
+pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, Option<String>)>) -> String {
+    let mut table = plain();
+    for (what, which) in facts {
+        if let Some(which) = which.filter(|text| !text.is_empty()) {
+            let lines: Vec<_> = which.lines().map(printable).collect();
+            table.add_row([printable(what), lines.join("\n")]);
+        }
+    }
+    finish(&mut table)
+}
+
+fn plain() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
+    table
+}
+
+fn finish(table: &mut Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP as u16));
+    }
+    table.trim_fmt()
+}
+
+/// The text with every control character written out, so that what a gateway or a resource says cannot
+/// steer the terminal. Line breaks and tabs become spaces.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => out.push(' '),
+            c if c.is_control() || is_direction_mark(c) => {
+                // Writing to a String does not fail.
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Characters that reorder what is shown: a name must look like what it is.
+fn is_direction_mark(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests;
