@@ -81,7 +81,7 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) async fn new(context: &Context, resource: String) -> Result<Self, CliError> {
         Ok(Self {
-            client: context.calls().await?,
+            client: context.client(CallsClient::new).await?,
             resource,
             password_from_user: String::new(),
         })

@@ -2,26 +2,17 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use clap::ValueEnum;
 use hyper_util::rt::TokioIo;
-use portcullis_proto::admin::v1::audit_client::AuditClient;
-use portcullis_proto::admin::v1::calls_client::CallsClient;
-use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
-use portcullis_proto::admin::v1::keys_client::KeysClient;
-use portcullis_proto::admin::v1::policy_client::PolicyClient;
-use portcullis_proto::admin::v1::resources_client::ResourcesClient;
-use portcullis_proto::admin::v1::system_client::SystemClient;
-use portcullis_proto::admin::v1::tasks_client::TasksClient;
-use portcullis_proto::admin::v1::users_client::UsersClient;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
-use super::error::CliError;
-use super::view::View;
+use crate::error::CliError;
+use crate::time::now;
+use crate::view::View;
 
 /// How results and errors are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -35,71 +26,40 @@ pub(crate) enum Format {
 
 /// What every verb works with.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(crate) struct Context {
     socket: PathBuf,
     format: Format,
 }
 
 impl Context {
-    pub(super) fn new(socket: PathBuf, format: Format) -> Self {
+    pub(crate) fn new(socket: PathBuf, format: Format) -> Self {
         Self { socket, format }
     }
 
-    pub(super) fn json(&self) -> bool {
+    pub(crate) fn json(&self) -> bool {
         self.format == Format::Json
     }
 
-    pub(super) async fn system(&self) -> Result<SystemClient, CliError> {
-        Ok(SystemClient::new(connect(&self.socket).await?))
-    }
-
-    pub(super) async fn gateways(&self) -> Result<GatewaysClient, CliError> {
-        Ok(GatewaysClient::new(connect(&self.socket).await?))
-    }
-
-    pub(super) async fn keys(&self) -> Result<KeysClient, CliError> {
-        Ok(KeysClient::new(connect(&self.socket).await?))
-    }
-
-    pub(super) async fn tasks(&self) -> Result<TasksClient, CliError> {
-        Ok(TasksClient::new(connect(&self.socket).await?))
-    }
-
-    pub(super) async fn resources(&self) -> Result<ResourcesClient, CliError> {
-        Ok(ResourcesClient::new(connect(&self.socket).await?))
-    }
-
-    pub(super) async fn audit(&self) -> Result<AuditClient, CliError> {
-        Ok(AuditClient::new(connect(&self.socket).await?))
-    }
-
-    pub(super) async fn users(&self) -> Result<UsersClient, CliError> {
-        Ok(UsersClient::new(connect(&self.socket).await?))
-    }
-
-    pub(super) async fn policy(&self) -> Result<PolicyClient, CliError> {
-        Ok(PolicyClient::new(connect(&self.socket).await?))
-    }
-
-    pub(super) async fn calls(&self) -> Result<CallsClient, CliError> {
-        Ok(CallsClient::new(connect(&self.socket).await?))
+    /// A client of one of the server's services, over a connection of its own.
+    pub(crate) async fn client<C>(&self, new: fn(Channel) -> C) -> Result<C, CliError> {
+        Ok(new(connect(&self.socket).await?))
     }
 
     /// Prints a result as the caller asked for it.
-    pub(super) fn print(&self, view: &impl View) -> Result<(), CliError> {
+    pub(crate) fn print(&self, view: &impl View) -> Result<(), CliError> {
         match self.format {
-            Format::Table => self.line(&view.table(SystemTime::now())),
+            Format::Table => self.line(&view.table(now())),
             Format::Json => self.print_json(&view.json()),
         }
     }
 
     /// Prints a JSON value, for people to read too.
-    pub(super) fn print_json(&self, value: &Value) -> Result<(), CliError> {
+    pub(crate) fn print_json(&self, value: &Value) -> Result<(), CliError> {
         self.line(&format!("{value:#}"))
     }
 
     /// Prints text to standard output, and ends its line.
-    pub(super) fn line(&self, text: &str) -> Result<(), CliError> {
+    pub(crate) fn line(&self, text: &str) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
         out.write_all(text.trim_end_matches('\n').as_bytes())
             .and_then(|()| out.write_all(b"\n"))
@@ -108,14 +68,14 @@ impl Context {
     }
 
     /// Prints text to standard output as it is: a piece of something longer.
-    pub(super) fn write(&self, text: &str) -> Result<(), CliError> {
+    pub(crate) fn write(&self, text: &str) -> Result<(), CliError> {
         io::stdout()
             .write_all(text.as_bytes())
             .map_err(CliError::Output)
     }
 
     /// Tells people on a terminal what goes on; programs that asked for JSON are not told.
-    pub(super) fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         if !self.json() {
             // Notes are a courtesy: a closed terminal does not stop the work.
             let _ = writeln!(io::stderr(), "{text}");
@@ -123,7 +83,7 @@ impl Context {
     }
 
     /// Prints an error, and gives the exit code.
-    pub(super) fn fail(&self, error: &CliError) -> u8 {
+    pub(crate) fn fail(&self, error: &CliError) -> u8 {
         match self.format {
             Format::Json => fail_json(error),
             Format::Table => {
@@ -144,7 +104,7 @@ impl Context {
 }
 
 /// Prints an error as JSON, and gives the exit code.
-pub(super) fn fail_json(error: &CliError) -> u8 {
+pub(crate) fn fail_json(error: &CliError) -> u8 {
     let mut body = json!({ "kind": error.kind(), "message": error.to_string() });
     if let (Some(id), Some(body)) = (error.call_id(), body.as_object_mut()) {
         body.insert("call_id".to_owned(), id.into());

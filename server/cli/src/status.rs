@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::StatusRequest;
+use portcullis_proto::admin::v1::system_client::SystemClient;
 
 use super::context::Context;
 use super::error::CliError;
@@ -12,7 +13,7 @@ pub(super) struct StatusArgs {}
 impl StatusArgs {
     pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
         let status = context
-            .system()
+            .client(SystemClient::new)
             .await?
             .status(StatusRequest {})
             .await?

@@ -2,6 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The wall clock: what this program dates by it, it dates here.
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// RFC 3339 in UTC, to the second; `None` for 0, which stands for never.
 pub(crate) fn rfc3339(unix_ms: i64) -> Option<String> {
     let millis = u64::try_from(unix_ms).ok().filter(|ms| *ms > 0)?;

@@ -3,6 +3,7 @@
 use clap::Args;
 use data_encoding::HEXLOWER;
 use portcullis_proto::admin::v1::AcceptAuditRequest;
+use portcullis_proto::admin::v1::audit_client::AuditClient;
 use serde_json::json;
 
 use crate::context::Context;
@@ -20,7 +21,12 @@ impl AcceptArgs {
         let request = AcceptAuditRequest {
             reason: self.reason,
         };
-        let head = context.audit().await?.accept(request).await?.into_inner();
+        let head = context
+            .client(AuditClient::new)
+            .await?
+            .accept(request)
+            .await?
+            .into_inner();
         let mac = HEXLOWER.encode(&head.mac);
         if context.json() {
             return context.print_json(&json!({ "count": head.count, "mac": mac }));

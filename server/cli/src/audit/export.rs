@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use data_encoding::HEXLOWER;
+use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::audit_record::Record;
 use portcullis_proto::admin::v1::{AuditHead, AuditRecord, ExportAuditRequest};
 use portcullis_proto::grpc::Messages;
@@ -29,7 +30,7 @@ impl ExportArgs {
             path: self.file.clone(),
             source,
         };
-        let mut client = context.audit().await?;
+        let mut client = context.client(AuditClient::new).await?;
         let records = client.export(ExportAuditRequest {}).await?.into_inner();
         let file = OpenOptions::new()
             .write(true)

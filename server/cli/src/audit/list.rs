@@ -4,9 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use portcullis_proto::admin::v1::ListAuditRequest;
+use portcullis_proto::admin::v1::audit_client::AuditClient;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::time::now;
 use crate::view::AuditList;
 
 /// Entries asked for at once.
@@ -45,7 +47,7 @@ pub(crate) struct ListArgs {
 
 impl ListArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut client = context.audit().await?;
+        let mut client = context.client(AuditClient::new).await?;
         let mut request = ListAuditRequest {
             since_unix_ms: self.since.map_or(0, unix_ms),
             until_unix_ms: self.until.map_or(0, unix_ms),
@@ -76,7 +78,7 @@ impl ListArgs {
 
 fn moment(text: &str) -> Result<SystemTime, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
-        return SystemTime::now()
+        return now()
             .checked_sub(ago)
             .ok_or_else(|| "too long ago".to_owned());
     }

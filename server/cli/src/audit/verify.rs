@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use data_encoding::HEXLOWER;
+use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::{
     AuditRecord, KnownAuditHead, VerifyAuditRequest, VerifyAuditResponse,
 };
@@ -31,7 +32,7 @@ pub(crate) struct VerifyArgs {
 
 impl VerifyArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut client = context.audit().await?;
+        let mut client = context.client(AuditClient::new).await?;
         let report = match &self.file {
             None => {
                 let known = self.head;

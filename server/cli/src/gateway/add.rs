@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::AddGatewayRequest;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -40,7 +41,7 @@ impl AddArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let sink = self.output.prepare()?;
         let answer = context
-            .gateways()
+            .client(GatewaysClient::new)
             .await?
             .add(AddGatewayRequest {
                 name: self.name,

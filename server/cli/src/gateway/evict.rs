@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::EvictGatewayRequest;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,7 +16,7 @@ pub(crate) struct EvictArgs {
 impl EvictArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let gateway = context
-            .gateways()
+            .client(GatewaysClient::new)
             .await?
             .evict(EvictGatewayRequest { name: self.name })
             .await?

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ListGatewaysRequest;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -17,7 +18,7 @@ pub(crate) struct ListArgs {
 impl ListArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let answer = context
-            .gateways()
+            .client(GatewaysClient::new)
             .await?
             .list(ListGatewaysRequest {
                 groups: self.groups,

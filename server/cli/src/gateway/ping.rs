@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use portcullis_proto::admin::v1::PingGatewayRequest;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use serde_json::json;
 
 use crate::context::Context;
@@ -19,7 +20,7 @@ pub(crate) struct PingArgs {
 impl PingArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let answer = context
-            .gateways()
+            .client(GatewaysClient::new)
             .await?
             .ping(PingGatewayRequest { name: self.name })
             .await?

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::RestoreGatewayRequest;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -20,7 +21,7 @@ impl RestoreArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let sink = self.output.prepare()?;
         let answer = context
-            .gateways()
+            .client(GatewaysClient::new)
             .await?
             .restore(RestoreGatewayRequest { name: self.name })
             .await?

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::RevokeGatewayRequest;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,7 +16,7 @@ pub(crate) struct RevokeArgs {
 impl RevokeArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let gateway = context
-            .gateways()
+            .client(GatewaysClient::new)
             .await?
             .revoke(RevokeGatewayRequest { name: self.name })
             .await?

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::SetGatewayRequest;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -34,7 +35,7 @@ struct ChangeArgs {
 impl SetArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let gateway = context
-            .gateways()
+            .client(GatewaysClient::new)
             .await?
             .set(SetGatewayRequest {
                 name: self.name,

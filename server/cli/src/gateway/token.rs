@@ -4,15 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use clap::Args;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{EnrolmentToken, Gateway, NewTokenRequest};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::time::now;
 use crate::time::{rfc3339, time_and_age};
 use crate::view::gateway_json;
 use crate::view::printable;
@@ -32,7 +33,7 @@ impl TokenArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let sink = self.output.prepare()?;
         let answer = context
-            .gateways()
+            .client(GatewaysClient::new)
             .await?
             .new_token(NewTokenRequest {
                 name: self.name,
@@ -104,7 +105,7 @@ impl TokenSink {
                 "token_expires": rfc3339(expires),
             }));
         }
-        let until = time_and_age(expires, SystemTime::now()).unwrap_or_default();
+        let until = time_and_age(expires, now()).unwrap_or_default();
         let reached = if gateway.address.is_empty() {
             "it dials this server".to_owned()
         } else {

@@ -5,12 +5,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
+use crate::time::now;
 
 /// What came of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl LineResult {
             id: None,
             kind: None,
             message: None,
-            at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            at: humantime::format_rfc3339_seconds(now()).to_string(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1::DeleteKeyRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 use tonic::Code;
 
 use crate::context::Context;
@@ -27,7 +28,7 @@ pub(crate) struct DeleteArgs {
 
 impl DeleteArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut keys = context.keys().await?;
+        let mut keys = context.client(KeysClient::new).await?;
         let request = DeleteKeyRequest {
             key_id: self.id.to_string(),
             dry_run: self.dry_run,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1::ExportKeysRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 use zeroize::Zeroizing;
 
 use super::kdf::Kdf;
@@ -45,7 +46,7 @@ enum Purpose {
 
 impl ExportArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut keys = context.keys().await?;
+        let mut keys = context.client(KeysClient::new).await?;
         // Looked at before a passphrase is typed; that it is new is made sure of when it is written.
         if self.file.symlink_metadata().is_ok() {
             let there = std::io::ErrorKind::AlreadyExists.into();

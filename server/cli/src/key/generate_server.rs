@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::GenerateServerKeyRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 
 use super::kind::{self, Kind};
 use crate::context::Context;
@@ -24,7 +25,11 @@ impl GenerateServerArgs {
             kind: kind::wire(self.kind).into(),
             set_current: self.set_current,
         };
-        let key = context.keys().await?.generate_server(request).await?;
+        let key = context
+            .client(KeysClient::new)
+            .await?
+            .generate_server(request)
+            .await?;
         context.print(&KeyList(vec![key.into_inner()]))
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use portcullis_proto::admin::v1::ImportKeysRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 use zeroize::Zeroizing;
 
 use crate::context::Context;
@@ -28,7 +29,7 @@ pub(crate) struct ImportArgs {
 
 impl ImportArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut keys = context.keys().await?;
+        let mut keys = context.client(KeysClient::new).await?;
         let mut content = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN + 1));
         File::open(&self.file)
             .and_then(|file| file.take(MAX_FILE_LEN as u64 + 1).read_to_end(&mut content))

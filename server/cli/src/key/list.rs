@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ListKeysRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -13,7 +14,7 @@ pub(crate) struct ListArgs {}
 impl ListArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let answer = context
-            .keys()
+            .client(KeysClient::new)
             .await?
             .list(ListKeysRequest {})
             .await?

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ManageKeysRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 
 use super::kind::{self, Kind};
 use crate::context::Context;
@@ -61,7 +62,11 @@ impl ManageArgs {
                 "--kind is that of a new server key: give --server-key",
             ));
         }
-        let answer = context.keys().await?.manage(request).await?;
+        let answer = context
+            .client(KeysClient::new)
+            .await?
+            .manage(request)
+            .await?;
         started(context, answer.into_inner(), &self.place).await
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use portcullis_proto::admin::v1::ProtectRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 
 use super::kdf::Kdf;
 use crate::context::Context;
@@ -46,7 +47,7 @@ impl ProtectArgs {
                 "`default` takes no secret: leave --secret-file and --prompt out",
             ));
         }
-        let mut keys = context.keys().await?;
+        let mut keys = context.client(KeysClient::new).await?;
         if public_default && !self.yes {
             confirm(
                 "Whoever gets hold of the repository, or of a backup of it, then has every key and every password in it.",

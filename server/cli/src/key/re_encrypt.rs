@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ReEncryptRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -26,7 +27,11 @@ impl ReEncryptArgs {
             types: self.types,
             dry_run: self.dry_run,
         };
-        let answer = context.keys().await?.re_encrypt(request).await?;
+        let answer = context
+            .client(KeysClient::new)
+            .await?
+            .re_encrypt(request)
+            .await?;
         started(context, answer.into_inner(), &self.place).await
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use portcullis_common::id::KeyId;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 use portcullis_proto::admin::v1::{ListKeysRequest, RotateGatewayRequest};
 
 use crate::context::Context;
@@ -41,7 +42,7 @@ pub(crate) struct RotateGatewayArgs {
 impl RotateGatewayArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let wait_ms = self.push.wait_ms()?;
-        let mut keys = context.keys().await?;
+        let mut keys = context.client(KeysClient::new).await?;
         if self.compromised && !self.yes {
             confirm()?;
         }

@@ -3,6 +3,7 @@
 use clap::Args;
 use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1::SetCurrentKeyRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -19,7 +20,11 @@ impl SetCurrentArgs {
         let request = SetCurrentKeyRequest {
             key_id: self.id.to_string(),
         };
-        let key = context.keys().await?.set_current(request).await?;
+        let key = context
+            .client(KeysClient::new)
+            .await?
+            .set_current(request)
+            .await?;
         context.print(&KeyList(vec![key.into_inner()]))
     }
 }

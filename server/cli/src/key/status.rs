@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::KeyStatusRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -19,7 +20,12 @@ impl StatusArgs {
         let request = KeyStatusRequest {
             gateways: self.gateways,
         };
-        let answer = context.keys().await?.status(request).await?.into_inner();
+        let answer = context
+            .client(KeysClient::new)
+            .await?
+            .status(request)
+            .await?
+            .into_inner();
         context.print(&KeyStatus(answer))
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::SyncGatewaysRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -25,11 +26,15 @@ impl SyncGatewaysArgs {
             push: Some(self.push.options()),
         };
         if self.background {
-            let answer = context.keys().await?.start_sync(request).await?;
+            let answer = context
+                .client(KeysClient::new)
+                .await?
+                .start_sync(request)
+                .await?;
             return started(context, answer.into_inner(), &Where::background()).await;
         }
         let stream = context
-            .keys()
+            .client(KeysClient::new)
             .await?
             .sync_gateways(request)
             .await?

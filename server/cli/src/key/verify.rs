@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::VerifyRequest;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,7 +16,11 @@ pub(crate) struct VerifyArgs {
 
 impl VerifyArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let answer = context.keys().await?.verify(VerifyRequest {}).await?;
+        let answer = context
+            .client(KeysClient::new)
+            .await?
+            .verify(VerifyRequest {})
+            .await?;
         started(context, answer.into_inner(), &self.place).await
     }
 }

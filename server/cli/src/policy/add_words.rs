@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portcullis_proto::admin::v1::AddWordsRequest;
+use portcullis_proto::admin::v1::policy_client::PolicyClient;
 use serde_json::json;
 
 use crate::context::Context;
@@ -34,7 +35,7 @@ impl AddWordsArgs {
             .filter(|word| !word.is_empty())
             .map(str::to_owned)
             .collect();
-        let mut client = context.policy().await?;
+        let mut client = context.client(PolicyClient::new).await?;
         let bar = progress(words.len() as u64, context.json());
         let mut added = 0;
         for some in words.chunks(AT_A_TIME) {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::CheckPolicyRequest;
+use portcullis_proto::admin::v1::policy_client::PolicyClient;
 use serde_json::json;
 
 use crate::context::Context;
@@ -25,7 +26,7 @@ pub(crate) struct CheckArgs {
 
 impl CheckArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut client = context.policy().await?;
+        let mut client = context.client(PolicyClient::new).await?;
         let request = CheckPolicyRequest {
             password: Some(self.password.known_password()?),
             user: self.user.unwrap_or_default(),

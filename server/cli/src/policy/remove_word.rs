@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::RemoveWordRequest;
+use portcullis_proto::admin::v1::policy_client::PolicyClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -14,7 +15,7 @@ pub(crate) struct RemoveWordArgs {
 
 impl RemoveWordArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut client = context.policy().await?;
+        let mut client = context.client(PolicyClient::new).await?;
         let request = RemoveWordRequest { word: self.word };
         let policy = client.remove_word(request).await?.into_inner();
         context.print(&policy)

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::SetPolicyRequest;
+use portcullis_proto::admin::v1::policy_client::PolicyClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -62,7 +63,12 @@ impl SetArgs {
             user_history: rules.user_history,
             account_history: rules.account_history,
         };
-        let policy = context.policy().await?.set(request).await?.into_inner();
+        let policy = context
+            .client(PolicyClient::new)
+            .await?
+            .set(request)
+            .await?
+            .into_inner();
         context.print(&policy)
     }
 }

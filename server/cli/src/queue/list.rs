@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ListQueuedRequest;
+use portcullis_proto::admin::v1::calls_client::CallsClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -16,7 +17,7 @@ pub(crate) struct ListArgs {
 
 impl ListArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut client = context.calls().await?;
+        let mut client = context.client(CallsClient::new).await?;
         let mut calls = Vec::new();
         let mut request = ListQueuedRequest {
             all: self.all,

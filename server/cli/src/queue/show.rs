@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ShowQueuedRequest;
+use portcullis_proto::admin::v1::calls_client::CallsClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -18,7 +19,7 @@ impl ShowArgs {
         let request = ShowQueuedRequest {
             call_id: self.call_id,
         };
-        let mut calls = context.calls().await?;
+        let mut calls = context.client(CallsClient::new).await?;
         let call = calls.show_queued(request).await?.into_inner();
         context.print(&call)
     }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::AddResourceRequest;
+use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -32,7 +33,12 @@ impl AddArgs {
             connector: self.connector,
             settings: settings(self.set)?,
         };
-        let resource = context.resources().await?.add(request).await?.into_inner();
+        let resource = context
+            .client(ResourcesClient::new)
+            .await?
+            .add(request)
+            .await?
+            .into_inner();
         context.print(&resource)
     }
 }

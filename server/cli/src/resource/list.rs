@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ListResourcesRequest;
+use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -13,7 +14,7 @@ pub(crate) struct ListArgs {}
 impl ListArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let answer = context
-            .resources()
+            .client(ResourcesClient::new)
             .await?
             .list(ListResourcesRequest {})
             .await?

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::RemoveResourceRequest;
+use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 use serde_json::json;
 
 use crate::context::Context;
@@ -17,7 +18,7 @@ impl RemoveArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let name = self.name;
         context
-            .resources()
+            .client(ResourcesClient::new)
             .await?
             .remove(RemoveResourceRequest { name: name.clone() })
             .await?;

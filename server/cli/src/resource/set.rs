@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use portcullis_proto::admin::v1::SetResourceRequest;
+use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 use portcullis_proto::gateway::v1::SecretSetting;
 
 use crate::context::Context;
@@ -56,7 +57,7 @@ struct ChangeArgs {
 impl SetArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         // Connected before any prompt: nobody types a password for a server that is not there.
-        let mut resources = context.resources().await?;
+        let mut resources = context.client(ResourcesClient::new).await?;
         let secret_settings = self.change.secrets()?;
         let request = SetResourceRequest {
             secret_settings,

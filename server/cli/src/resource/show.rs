@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ShowResourceRequest;
+use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,7 +16,7 @@ pub(crate) struct ShowArgs {
 impl ShowArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let resource = context
-            .resources()
+            .client(ResourcesClient::new)
             .await?
             .show(ShowResourceRequest { name: self.name })
             .await?

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::CancelTaskRequest;
+use portcullis_proto::admin::v1::tasks_client::TasksClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,7 +16,11 @@ pub(crate) struct CancelArgs {
 impl CancelArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = CancelTaskRequest { id: self.id };
-        let task = context.tasks().await?.cancel(request).await?;
+        let task = context
+            .client(TasksClient::new)
+            .await?
+            .cancel(request)
+            .await?;
         context.print(&task.into_inner())
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::started_task::Kind;
+use portcullis_proto::admin::v1::tasks_client::TasksClient;
 use portcullis_proto::admin::v1::{StartedTask, Task, TaskState, WatchTaskRequest};
 
 use super::progress::Progress;
@@ -48,7 +49,7 @@ pub(crate) async fn go_on(context: &Context, task: &Task, place: &Where) -> Resu
 /// Follows a task to its end, and prints what it did.
 pub(super) async fn follow(context: &Context, id: u64) -> Result<(), CliError> {
     let mut states = context
-        .tasks()
+        .client(TasksClient::new)
         .await?
         .watch(WatchTaskRequest { id })
         .await?

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ListTasksRequest;
+use portcullis_proto::admin::v1::tasks_client::TasksClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -12,7 +13,11 @@ pub(crate) struct ListArgs {}
 
 impl ListArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let tasks = context.tasks().await?.list(ListTasksRequest {}).await?;
+        let tasks = context
+            .client(TasksClient::new)
+            .await?
+            .list(ListTasksRequest {})
+            .await?;
         context.print(&TaskList(tasks.into_inner().tasks))
     }
 }

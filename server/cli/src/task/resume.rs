@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ResumeTaskRequest;
+use portcullis_proto::admin::v1::tasks_client::TasksClient;
 
 use super::follow::{Where, go_on};
 use crate::context::Context;
@@ -18,7 +19,11 @@ pub(crate) struct ResumeArgs {
 impl ResumeArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = ResumeTaskRequest { id: self.id };
-        let task = context.tasks().await?.resume(request).await?;
+        let task = context
+            .client(TasksClient::new)
+            .await?
+            .resume(request)
+            .await?;
         go_on(context, &task.into_inner(), &self.place).await
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ShowTaskRequest;
+use portcullis_proto::admin::v1::tasks_client::TasksClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,7 +16,11 @@ pub(crate) struct ShowArgs {
 impl ShowArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = ShowTaskRequest { id: self.id };
-        let task = context.tasks().await?.show(request).await?;
+        let task = context
+            .client(TasksClient::new)
+            .await?
+            .show(request)
+            .await?;
         context.print(&task.into_inner())
     }
 }

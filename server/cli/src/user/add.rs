@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::AddUserRequest;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,7 +16,12 @@ pub(crate) struct AddArgs {
 impl AddArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = AddUserRequest { name: self.name };
-        let user = context.users().await?.add(request).await?.into_inner();
+        let user = context
+            .client(UsersClient::new)
+            .await?
+            .add(request)
+            .await?
+            .into_inner();
         context.print(&user)
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::CheckAnswerRequest;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -22,7 +23,7 @@ pub(crate) struct CheckAnswerArgs {
 
 impl CheckAnswerArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut users = context.users().await?;
+        let mut users = context.client(UsersClient::new).await?;
         let request = CheckAnswerRequest {
             name: self.name.clone(),
             question: self.question,

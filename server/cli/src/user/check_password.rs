@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::CheckUserPasswordRequest;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -19,7 +20,7 @@ pub(crate) struct CheckPasswordArgs {
 
 impl CheckPasswordArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut users = context.users().await?;
+        let mut users = context.client(UsersClient::new).await?;
         let request = CheckUserPasswordRequest {
             name: self.name.clone(),
             password: Some(self.password.known_password()?),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ListUsersRequest;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -12,7 +13,7 @@ pub(crate) struct ListArgs {}
 
 impl ListArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut client = context.users().await?;
+        let mut client = context.client(UsersClient::new).await?;
         let mut users = Vec::new();
         let mut request = ListUsersRequest::default();
         loop {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::RemoveUserRequest;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 use serde_json::json;
 
 use crate::context::Context;
@@ -17,7 +18,11 @@ impl RemoveArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let name = self.name;
         let request = RemoveUserRequest { name: name.clone() };
-        context.users().await?.remove(request).await?;
+        context
+            .client(UsersClient::new)
+            .await?
+            .remove(request)
+            .await?;
         if context.json() {
             context.print_json(&json!({ "removed": name }))
         } else {

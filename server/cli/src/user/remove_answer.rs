@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::RemoveAnswerRequest;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -21,7 +22,7 @@ impl RemoveAnswerArgs {
             name: self.name,
             question: self.question,
         };
-        let mut users = context.users().await?;
+        let mut users = context.client(UsersClient::new).await?;
         let user = users.remove_answer(request).await?.into_inner();
         context.print(&user)
     }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::SetAnswerRequest;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -20,7 +21,7 @@ pub(crate) struct SetAnswerArgs {
 
 impl SetAnswerArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut users = context.users().await?;
+        let mut users = context.client(UsersClient::new).await?;
         let request = SetAnswerRequest {
             name: self.name,
             question: self.question,

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::SetUserPasswordRequest;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -18,7 +19,7 @@ pub(crate) struct SetPasswordArgs {
 impl SetPasswordArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         // Connected before the prompt: nobody types a password for a server that is not there.
-        let mut users = context.users().await?;
+        let mut users = context.client(UsersClient::new).await?;
         let request = SetUserPasswordRequest {
             name: self.name,
             password: Some(self.password.new_password()?),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use portcullis_proto::admin::v1::ShowUserRequest;
+use portcullis_proto::admin::v1::users_client::UsersClient;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,7 +16,12 @@ pub(crate) struct ShowArgs {
 impl ShowArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request = ShowUserRequest { name: self.name };
-        let user = context.users().await?.show(request).await?.into_inner();
+        let user = context
+            .client(UsersClient::new)
+            .await?
+            .show(request)
+            .await?
+            .into_inner();
         context.print(&user)
     }
 }
