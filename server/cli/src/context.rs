@@ -53,6 +53,14 @@ impl Context {
         }
     }
 
+    /// Prints a result that is a sentence for people.
+    pub(crate) fn say(&self, sentence: &str, json: &Value) -> Result<(), CliError> {
+        match self.format {
+            Format::Table => self.line(sentence),
+            Format::Json => self.print_json(json),
+        }
+    }
+
     /// Prints a JSON value, for people to read too.
     pub(crate) fn print_json(&self, value: &Value) -> Result<(), CliError> {
         self.line(&format!("{value:#}"))

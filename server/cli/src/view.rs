@@ -16,7 +16,6 @@ mod server_key_status;
 mod status;
 mod sync;
 mod task;
-mod user;
 pub(super) mod value;
 
 use std::fmt::Write;
@@ -35,7 +34,6 @@ pub(super) use sync::{SyncSummary, sync_line};
 pub(super) use task::{StartedView, TaskList};
 
 pub(super) use queued_call::QueuedCallList;
-pub(super) use user::UserList;
 
 pub(super) use gateway::gateway_json;
 
@@ -46,6 +44,30 @@ pub(super) trait View {
 
     /// For programs.
     fn json(&self) -> Value;
+}
+
+/// A result that is also listed, one line each.
+pub(crate) trait Listed: View {
+    /// What is said where there is none.
+    const NONE: &'static str;
+    /// What stands over each column.
+    const HEADING: &'static [&'static str];
+
+    /// Its cell in each column.
+    fn row(&self, now: SystemTime) -> Vec<String>;
+}
+
+impl<T: Listed> View for Vec<T> {
+    fn table(&self, now: SystemTime) -> String {
+        if self.is_empty() {
+            return T::NONE.to_owned();
+        }
+        list(T::HEADING, self.iter().map(|item| item.row(now)))
+    }
+
+    fn json(&self) -> Value {
+        self.iter().map(View::json).collect()
+    }
 }
 
 /// Columns of text that a table takes at most, where its content allows.
