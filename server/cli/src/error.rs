@@ -1,7 +1,7 @@
 //! What can go wrong, said so that the reader knows what to do next.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use portcullis_proto::gateway::v1::FailureKind;
 use tonic::Code;
@@ -9,13 +9,13 @@ use tonic::Code;
 use crate::view::printable;
 
 /// Exit code of wrong usage, as clap's own.
-pub(super) const EXIT_USAGE: u8 = 2;
+pub(crate) const EXIT_USAGE: u8 = 2;
 const EXIT_FAILED: u8 = 1;
 const EXIT_INDETERMINATE: u8 = 3;
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CliError {
+pub(crate) enum CliError {
     /// The command line, or what was typed or piped in, makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -136,12 +136,21 @@ fn why(error: &io::Error) -> String {
 }
 
 impl CliError {
-    pub(super) fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into())
     }
 
+    /// Makes an error about a file of what the system says of it.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// A stable word for programs.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Usage(_) => "usage",
             Self::NoServer { .. } => "no-server",
@@ -165,7 +174,7 @@ impl CliError {
         }
     }
 
-    pub(super) fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => EXIT_USAGE,
             Self::Indeterminate { .. } | Self::ImportIndeterminate { .. } => EXIT_INDETERMINATE,
@@ -174,7 +183,7 @@ impl CliError {
     }
 
     /// The id of the call that it is about, if it is about one.
-    pub(super) fn call_id(&self) -> Option<&str> {
+    pub(crate) fn call_id(&self) -> Option<&str> {
         match self {
             Self::CallFailed { call_id, .. } | Self::Indeterminate { call_id, .. } => Some(call_id),
             _ => None,
@@ -198,7 +207,7 @@ impl From<tonic::Status> for CliError {
 }
 
 /// The kind of a call's failure, as a word.
-pub(super) fn failure_word(kind: FailureKind) -> &'static str {
+pub(crate) fn failure_word(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Invalid => "invalid",
         FailureKind::NotFound => "not-found",

@@ -47,13 +47,20 @@ fn rough(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The time at which tests look.
+    pub(crate) const NOW_MS: i64 = 1_800_000_000_000;
+
+    /// The same, as the views take it.
+    pub(crate) fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(NOW_MS.unsigned_abs())
+    }
 
     #[test]
     fn times_are_utc_with_their_age() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let ms = 1_800_000_000_000_i64;
+        let (now, ms) = (now(), NOW_MS);
         assert_eq!(
             time_and_age(ms - 180_000, now).unwrap(),
             "2027-01-15T07:57:00Z (3 min ago)"

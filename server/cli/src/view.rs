@@ -3,7 +3,6 @@
 //! JSON is stable: fields are added, never renamed. Times are RFC 3339 in UTC, or null.
 
 mod audit;
-mod gateway;
 mod key;
 mod key_life;
 mod key_status;
@@ -25,7 +24,6 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 pub(super) use audit::AuditList;
-pub(super) use gateway::GatewayList;
 pub(super) use key::KeyList;
 pub(super) use key_life::{DeleteView, ExportView, ImportView, ProtectView, protection_warning};
 pub(super) use key_status::KeyStatus;
@@ -34,8 +32,6 @@ pub(super) use sync::{SyncSummary, sync_line};
 pub(super) use task::{StartedView, TaskList};
 
 pub(super) use queued_call::QueuedCallList;
-
-pub(super) use gateway::gateway_json;
 
 /// A result that can be printed.
 pub(super) trait View {
@@ -128,6 +124,11 @@ pub(crate) fn printable(text: &str) -> String {
         }
     }
     out
+}
+
+/// The text, where there is any.
+pub(crate) fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Characters that reorder what is shown: a name must look like what it is.

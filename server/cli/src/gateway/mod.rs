@@ -1,54 +1,214 @@
-//! `portcullis gateway …`
+//! `portcullis gateway …`: the agents on the resource hosts.
 
-mod add;
-mod evict;
-mod list;
-mod ping;
-mod restore;
-mod revoke;
-mod set;
-mod show;
 mod token;
+mod view;
 
-use clap::Subcommand;
+use std::time::Duration;
 
-use super::context::Context;
-use super::error::CliError;
+use clap::{Args, Subcommand};
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
+use portcullis_proto::admin::v1::{
+    AddGatewayRequest, EvictGatewayRequest, ListGatewaysRequest, NewTokenRequest,
+    PingGatewayRequest, PingGatewayResponse, RestoreGatewayRequest, RevokeGatewayRequest,
+    SetGatewayRequest, ShowGatewayRequest,
+};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::printable;
+use token::TokenOutput;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum GatewayCommand {
+pub(crate) enum GatewayCommand {
     /// Register a gateway and print its enrolment token, this once
-    Add(add::AddArgs),
+    Add {
+        /// 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit
+        name: String,
+        #[command(flatten)]
+        way: WayArgs,
+        /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host: for networks where nobody can step in between
+        #[arg(long)]
+        allow_pairing: bool,
+        /// Put it into this group, for pushes of the gateway key; repeat for several
+        #[arg(long = "group", value_name = "G")]
+        groups: Vec<String>,
+        #[command(flatten)]
+        output: TokenOutput,
+    },
     /// Make a new enrolment token: lost, expired, or the gateway was evicted
-    Token(token::TokenArgs),
+    Token {
+        /// The gateway's name
+        name: String,
+        /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host
+        #[arg(long)]
+        allow_pairing: bool,
+        #[command(flatten)]
+        output: TokenOutput,
+    },
     /// Change how a gateway is reached, and which groups it is in
-    Set(set::SetArgs),
+    Set {
+        /// The gateway's name
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
     /// List the gateways
-    List(list::ListArgs),
+    List {
+        /// Only gateways in this group; repeat for several
+        #[arg(long = "group", value_name = "G")]
+        groups: Vec<String>,
+    },
     /// Show one gateway: its link, its key, its connectors, its last error
-    Show(show::ShowArgs),
+    Show {
+        /// The gateway's name
+        name: String,
+    },
     /// Send a gateway a few bytes through the sealed channel and back
-    Ping(ping::PingArgs),
+    Ping {
+        /// The gateway's name
+        name: String,
+    },
     /// End a gateway's session and forget its key: it may enrol again, with a new token
-    Evict(evict::EvictArgs),
+    Evict {
+        /// The gateway's name
+        name: String,
+    },
     /// Refuse a gateway, and end its session, until it is restored
-    Revoke(revoke::RevokeArgs),
+    Revoke {
+        /// The gateway's name
+        name: String,
+    },
     /// Let a revoked gateway enrol again, under a new id and with a new token
-    Restore(restore::RestoreArgs),
+    Restore {
+        /// The gateway's name
+        name: String,
+        #[command(flatten)]
+        output: TokenOutput,
+    },
+}
+
+/// Who dials.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WayArgs {
+    /// The server dials the gateway there; the port is 9278 where none is given
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// The gateway dials the server
+    #[arg(long)]
+    dial_out: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct ChangeArgs {
+    /// The server dials the gateway there; the port is 9278 where none is given
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "dial_out")]
+    address: Option<String>,
+    /// The gateway dials the server
+    #[arg(long)]
+    dial_out: bool,
+    /// Put it into this group; repeat for several
+    #[arg(long = "add-group", value_name = "G")]
+    add_groups: Vec<String>,
+    /// Take it out of this group; repeat for several
+    #[arg(long = "remove-group", value_name = "G")]
+    remove_groups: Vec<String>,
 }
 
 impl GatewayCommand {
-    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
-        match self {
-            Self::Add(args) => args.run(context).await,
-            Self::Token(args) => args.run(context).await,
-            Self::Set(args) => args.run(context).await,
-            Self::List(args) => args.run(context).await,
-            Self::Show(args) => args.run(context).await,
-            Self::Ping(args) => args.run(context).await,
-            Self::Evict(args) => args.run(context).await,
-            Self::Revoke(args) => args.run(context).await,
-            Self::Restore(args) => args.run(context).await,
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let connect = || context.client(GatewaysClient::new);
+        let gateway = match self {
+            Self::Add {
+                name,
+                way,
+                allow_pairing,
+                groups,
+                output,
+            } => {
+                let sink = output.open()?;
+                let request = AddGatewayRequest {
+                    name,
+                    address: way.address.unwrap_or_default(),
+                    dial_out: way.dial_out,
+                    allow_pairing,
+                    groups,
+                };
+                let made = connect().await?.add(request).await?.into_inner();
+                return sink.hand_over(context, made.gateway, made.token);
+            }
+            Self::Token {
+                name,
+                allow_pairing,
+                output,
+            } => {
+                let sink = output.open()?;
+                let request = NewTokenRequest {
+                    name,
+                    allow_pairing,
+                };
+                let made = connect().await?.new_token(request).await?.into_inner();
+                return sink.hand_over(context, made.gateway, made.token);
+            }
+            Self::Restore { name, output } => {
+                let sink = output.open()?;
+                let request = RestoreGatewayRequest { name };
+                let made = connect().await?.restore(request).await?.into_inner();
+                return sink.hand_over(context, made.gateway, made.token);
+            }
+            Self::List { groups } => {
+                let request = ListGatewaysRequest { groups };
+                let listed = connect().await?.list(request).await?.into_inner();
+                return context.print(&listed.gateways);
+            }
+            Self::Ping { name } => {
+                let answer = connect().await?.ping(PingGatewayRequest { name }).await?;
+                return say_pong(context, answer.into_inner());
+            }
+            Self::Set { name, change } => connect().await?.set(change.request(name)).await?,
+            Self::Show { name } => connect().await?.show(ShowGatewayRequest { name }).await?,
+            Self::Evict { name } => connect().await?.evict(EvictGatewayRequest { name }).await?,
+            Self::Revoke { name } => {
+                let request = RevokeGatewayRequest { name };
+                connect().await?.revoke(request).await?
+            }
+        };
+        context.print(&gateway.into_inner())
+    }
+}
+
+impl ChangeArgs {
+    fn request(self, name: String) -> SetGatewayRequest {
+        SetGatewayRequest {
+            name,
+            address: self.address,
+            dial_out: self.dial_out,
+            add_groups: self.add_groups,
+            remove_groups: self.remove_groups,
         }
     }
+}
+
+fn say_pong(context: &Context, answer: PingGatewayResponse) -> Result<(), CliError> {
+    let gateway = answer.gateway.ok_or(CliError::BadAnswer("no gateway"))?;
+    let sentence = format!(
+        "{} answered in {:?} ({} mode, {}, key {})",
+        printable(&gateway.name),
+        Duration::from_micros(answer.round_trip_us),
+        printable(&gateway.mode),
+        printable(&gateway.suite),
+        printable(&gateway.session_key_id),
+    );
+    context.say(
+        &sentence,
+        &json!({
+            "gateway": gateway.name,
+            "round_trip_us": answer.round_trip_us,
+            "mode": gateway.mode,
+            "suite": gateway.suite,
+            "key_id": gateway.session_key_id,
+        }),
+    )
 }

@@ -1,4 +1,4 @@
-//! `portcullis gateway token`, and how an enrolment token is handed over.
+//! How an enrolment token is handed over: printed this once, or written to a new file.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -6,86 +6,49 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
-use portcullis_proto::admin::v1::{EnrolmentToken, Gateway, NewTokenRequest};
+use portcullis_proto::admin::v1::{EnrolmentToken, Gateway};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::time::now;
-use crate::time::{rfc3339, time_and_age};
-use crate::view::gateway_json;
-use crate::view::printable;
-
-#[derive(Debug, Args)]
-pub(crate) struct TokenArgs {
-    /// The gateway's name
-    name: String,
-    /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host
-    #[arg(long)]
-    allow_pairing: bool,
-    #[command(flatten)]
-    output: TokenOutput,
-}
-
-impl TokenArgs {
-    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let sink = self.output.prepare()?;
-        let answer = context
-            .client(GatewaysClient::new)
-            .await?
-            .new_token(NewTokenRequest {
-                name: self.name,
-                allow_pairing: self.allow_pairing,
-            })
-            .await?
-            .into_inner();
-        sink.hand_over(context, answer.gateway, answer.token)
-    }
-}
+use crate::time::{now, rfc3339, time_and_age};
+use crate::view::{View, printable};
 
 /// Where the token goes.
 #[derive(Debug, Args)]
-pub(super) struct TokenOutput {
+pub(crate) struct TokenOutput {
     /// Write the token to this new file, readable by you alone, in place of printing it
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
 impl TokenOutput {
-    /// Opens the file before anything is asked of the server: a token that cannot be written is never made.
-    pub(super) fn prepare(self) -> Result<TokenSink, CliError> {
-        let Some(path) = self.token_file else {
-            return Ok(TokenSink { file: None });
-        };
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| CliError::File {
-                action: "create",
-                path: path.clone(),
-                source,
-            })?;
-        Ok(TokenSink {
-            file: Some(NewFile {
+    /// Opens the file before anything is asked of the server: a token that cannot be written is
+    /// never made.
+    pub(crate) fn open(self) -> Result<TokenSink, CliError> {
+        let open = |path: PathBuf| -> Result<_, CliError> {
+            let file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(CliError::file("create", &path))?;
+            Ok(NewFile {
                 file,
                 path,
                 kept: false,
-            }),
-        })
+            })
+        };
+        Ok(TokenSink(self.token_file.map(open).transpose()?))
     }
 }
 
 /// Takes the token, once there is one.
-pub(super) struct TokenSink {
-    file: Option<NewFile>,
-}
+pub(crate) struct TokenSink(Option<NewFile>);
 
 impl TokenSink {
-    pub(super) fn hand_over(
+    pub(crate) fn hand_over(
         self,
         context: &Context,
         gateway: Option<Gateway>,
@@ -95,11 +58,11 @@ impl TokenSink {
         let token = token.ok_or(CliError::BadAnswer("no token"))?;
         let expires = token.expires_unix_ms;
         let text = Zeroizing::new(token.token);
-        let path = self.file.map(|file| file.keep(&text)).transpose()?;
+        let path = self.0.map(|file| file.keep(&text)).transpose()?;
         if context.json() {
             let shown = path.is_none().then(|| text.as_str());
             return context.print_json(&json!({
-                "gateway": gateway_json(&gateway),
+                "gateway": gateway.json(),
                 "token": shown,
                 "token_file": path,
                 "token_expires": rfc3339(expires),
@@ -116,19 +79,17 @@ impl TokenSink {
             "gateway {name} is registered as {}; {reached}",
             gateway.gateway_id
         );
-        match path {
-            Some(path) => context.line(&format!(
+        let page = Zeroizing::new(match path {
+            Some(path) => format!(
                 "{head}\nits enrolment token is in {}, valid until {until}\nnext, on its host: portcullis-gateway enroll --token-file FILE",
                 path.display()
-            )),
-            None => {
-                let page = Zeroizing::new(format!(
-                    "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll (it asks for the token)",
-                    text.as_str()
-                ));
-                context.line(&page)
-            }
-        }
+            ),
+            None => format!(
+                "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll (it asks for the token)",
+                text.as_str()
+            ),
+        });
+        context.line(&page)
     }
 }
 
@@ -145,11 +106,7 @@ impl NewFile {
             .write_all(text.as_bytes())
             .and_then(|()| self.file.write_all(b"\n"))
             .and_then(|()| self.file.sync_all())
-            .map_err(|source| CliError::File {
-                action: "write the token to",
-                path: self.path.clone(),
-                source,
-            })?;
+            .map_err(CliError::file("write the token to", &self.path))?;
         self.kept = true;
         Ok(self.path.clone())
     }
@@ -158,7 +115,8 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.kept {
-            // An empty file that stays behind harms nobody; the error that led here is the one to tell.
+            // An empty file that stays behind harms nobody; the error that led here is the one to
+            // tell.
             let _ = std::fs::remove_file(&self.path);
         }
     }

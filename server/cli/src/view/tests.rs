@@ -1,143 +1,14 @@
 //! Tables and JSON of what the server itself keeps, word for word, at a fixed time.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use portcullis_proto::admin::v1::{
-    Gateway, GatewayState, Key, PushEnd, Resource, StatusResponse, SyncProgress, SyncResult,
-    SyncState,
+    Key, PushEnd, Resource, StatusResponse, SyncProgress, SyncResult, SyncState,
 };
-use portcullis_proto::gateway::v1::ConnectorInfo;
 use serde_json::json;
 
 use super::*;
+use crate::time::tests::{NOW_MS, now};
 
-const NOW_MS: i64 = 1_800_000_000_000;
 const KEY: &str = "3des-00112233445566778899aabbccddeeff";
-
-fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(NOW_MS.unsigned_abs())
-}
-
-fn enrolled() -> Gateway {
-    Gateway {
-        name: "web1".to_owned(),
-        gateway_id: "gw-00112233445566778899aabbccddeeff".to_owned(),
-        state: GatewayState::Enrolled.into(),
-        address: "web1.example.com:9278".to_owned(),
-        connected: true,
-        mode: "secure".to_owned(),
-        suite: "TDES-CTR-HMAC-SHA256".to_owned(),
-        session_key_id: KEY.to_owned(),
-        connected_since_unix_ms: NOW_MS - 7_200_000,
-        last_proved_key_id: KEY.to_owned(),
-        synchronized: true,
-        last_seen_unix_ms: NOW_MS,
-        remote_address: "192.0.2.7:9278".to_owned(),
-        groups: vec!["canary".to_owned()],
-        version: "0.1.0".to_owned(),
-        operating_system: "linux".to_owned(),
-        connectors: vec![ConnectorInfo {
-            name: "local".to_owned(),
-            r#type: "unix".to_owned(),
-            allowed_verbs: vec!["test".to_owned(), "get".to_owned()],
-        }],
-        ..Gateway::default()
-    }
-}
-
-fn troubled() -> Gateway {
-    Gateway {
-        name: "db1".to_owned(),
-        gateway_id: "gw-ffeeddccbbaa99887766554433221100".to_owned(),
-        state: GatewayState::Registered.into(),
-        token_expires_unix_ms: NOW_MS + 86_399_000,
-        last_error: "the gateway refused the handshake\u{1b}[2J".to_owned(),
-        alarms: vec!["a token was used twice".to_owned()],
-        ..Gateway::default()
-    }
-}
-
-#[test]
-fn gateways_as_a_table() {
-    let text = GatewayList(vec![troubled(), enrolled()]).table(now());
-    assert_eq!(
-        text,
-        "NAME  STATE       LINK  KEY      ADDRESS                GROUPS  SEEN      NOTE\n\
-         db1   registered  down  none     (dials out)                    never     1 alarm, error: see show\n\
-         web1  enrolled    up    current  web1.example.com:9278  canary  just now"
-    );
-    assert!(text.lines().all(|line| line.chars().count() <= 100));
-    let none = GatewayList(Vec::new());
-    assert!(none.table(now()).contains("portcullis gateway add"));
-    assert_eq!(none.json(), json!([]));
-}
-
-#[test]
-fn one_gateway_as_a_table() {
-    assert_eq!(
-        enrolled().table(now()),
-        "gateway          web1\n\
-         id               gw-00112233445566778899aabbccddeeff\n\
-         state            enrolled\n\
-         link             connected, opened 2 h ago\n\
-         session          secure mode, TDES-CTR-HMAC-SHA256\n\
-         under key        3des-00112233445566778899aabbccddeeff\n\
-         remote address   192.0.2.7:9278\n\
-         address          web1.example.com:9278\n\
-         groups           canary\n\
-         last proved key  3des-00112233445566778899aabbccddeeff\n\
-         key is           current\n\
-         last seen        2027-01-15T08:00:00Z (just now)\n\
-         version          0.1.0\n\
-         system           linux\n\
-         connectors       local (unix): test, get"
-    );
-    assert_eq!(
-        troubled().table(now()),
-        "gateway        db1\n\
-         id             gw-ffeeddccbbaa99887766554433221100\n\
-         state          registered\n\
-         link           not connected\n\
-         address        (dials out)\n\
-         key is         none\n\
-         token expires  2027-01-16T07:59:59Z (in 24 h)\n\
-         last error     the gateway refused the handshake\\u{1b}[2J\n\
-         alarms         a token was used twice"
-    );
-}
-
-#[test]
-fn gateways_as_json() {
-    assert_eq!(
-        GatewayList(vec![enrolled()]).json(),
-        json!([{
-            "name": "web1",
-            "gateway_id": "gw-00112233445566778899aabbccddeeff",
-            "state": "enrolled",
-            "address": "web1.example.com:9278",
-            "dial_out": false,
-            "groups": ["canary"],
-            "connected": true,
-            "session": {
-                "mode": "secure",
-                "suite": "TDES-CTR-HMAC-SHA256",
-                "key_id": KEY,
-                "since": "2027-01-15T06:00:00Z",
-                "remote_address": "192.0.2.7:9278",
-            },
-            "last_proved_key_id": KEY,
-            "synchronized": true,
-            "last_seen": "2027-01-15T08:00:00Z",
-            "last_error": null,
-            "token_expires": null,
-            "pairing_until": null,
-            "alarms": [],
-            "version": "0.1.0",
-            "operating_system": "linux",
-            "connectors": [{ "name": "local", "type": "unix", "allowed_verbs": ["test", "get"] }],
-        }])
-    );
-}
 
 #[test]
 fn keys_as_a_table() {

@@ -1,0 +1,306 @@
+//! What a gateway looks like: a line, a page, JSON.
+
+use std::time::SystemTime;
+
+use portcullis_proto::admin::v1::{Gateway, GatewayState};
+use serde_json::{Value, json};
+
+use crate::time::{age, rfc3339, time_and_age};
+use crate::view::{Listed, View, facts, some};
+
+impl Listed for Gateway {
+    const NONE: &'static str =
+        "no gateway is registered: `portcullis gateway add NAME --address HOST:PORT` registers one";
+    const HEADING: &'static [&'static str] = &[
+        "name", "state", "link", "key", "address", "groups", "seen", "note",
+    ];
+
+    fn row(&self, now: SystemTime) -> Vec<String> {
+        let seen = age(self.last_seen_unix_ms, now);
+        vec![
+            self.name.clone(),
+            state_word(self).to_owned(),
+            if self.connected { "up" } else { "down" }.to_owned(),
+            key_word(self).to_owned(),
+            way(self),
+            self.groups.join(", "),
+            seen.unwrap_or_else(|| "never".to_owned()),
+            attention(self),
+        ]
+    }
+}
+
+impl View for Gateway {
+    fn table(&self, now: SystemTime) -> String {
+        let connectors = self
+            .connectors
+            .iter()
+            .map(|c| format!("{} ({}): {}", c.name, c.r#type, c.allowed_verbs.join(", ")))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let link = if self.connected {
+            let since = age(self.connected_since_unix_ms, now)
+                .map(|age| format!(", opened {age}"))
+                .unwrap_or_default();
+            format!("connected{since}")
+        } else {
+            "not connected".to_owned()
+        };
+        let session = (self.connected).then(|| format!("{} mode, {}", self.mode, self.suite));
+        let session_key = self.connected.then(|| self.session_key_id.clone());
+        facts([
+            ("gateway", Some(self.name.clone())),
+            ("id", Some(self.gateway_id.clone())),
+            ("state", Some(state_word(self).to_owned())),
+            ("link", Some(link)),
+            ("session", session),
+            ("under key", session_key),
+            ("remote address", Some(self.remote_address.clone())),
+            ("address", Some(way(self))),
+            ("groups", Some(self.groups.join(", "))),
+            ("last proved key", Some(self.last_proved_key_id.clone())),
+            ("key is", Some(key_word(self).to_owned())),
+            ("last seen", time_and_age(self.last_seen_unix_ms, now)),
+            (
+                "token expires",
+                time_and_age(self.token_expires_unix_ms, now),
+            ),
+            (
+                "pairing until",
+                time_and_age(self.pairing_until_unix_ms, now),
+            ),
+            ("version", Some(self.version.clone())),
+            ("system", Some(self.operating_system.clone())),
+            ("connectors", Some(connectors)),
+            ("last error", Some(self.last_error.clone())),
+            ("alarms", Some(self.alarms.join("\n"))),
+            ("next", next_step(self)),
+        ])
+    }
+
+    fn json(&self) -> Value {
+        let connectors: Vec<_> = self
+            .connectors
+            .iter()
+            .map(|c| json!({ "name": c.name, "type": c.r#type, "allowed_verbs": c.allowed_verbs }))
+            .collect();
+        let session = self.connected.then(|| {
+            json!({
+                "mode": self.mode,
+                "suite": self.suite,
+                "key_id": self.session_key_id,
+                "since": rfc3339(self.connected_since_unix_ms),
+                "remote_address": self.remote_address,
+            })
+        });
+        json!({
+            "name": self.name,
+            "gateway_id": self.gateway_id,
+            "state": state_word(self),
+            "address": some(&self.address),
+            "dial_out": self.address.is_empty(),
+            "groups": self.groups,
+            "connected": self.connected,
+            "session": session,
+            "last_proved_key_id": some(&self.last_proved_key_id),
+            "synchronized": self.synchronized,
+            "last_seen": rfc3339(self.last_seen_unix_ms),
+            "last_error": some(&self.last_error),
+            "token_expires": rfc3339(self.token_expires_unix_ms),
+            "pairing_until": rfc3339(self.pairing_until_unix_ms),
+            "alarms": self.alarms,
+            "version": some(&self.version),
+            "operating_system": some(&self.operating_system),
+            "connectors": connectors,
+        })
+    }
+}
+
+fn state_word(gateway: &Gateway) -> &'static str {
+    match gateway.state() {
+        GatewayState::Registered => "registered",
+        GatewayState::Enrolled => "enrolled",
+        GatewayState::Evicted => "evicted",
+        GatewayState::Revoked => "revoked",
+        GatewayState::Unspecified => "unknown",
+    }
+}
+
+fn key_word(gateway: &Gateway) -> &'static str {
+    if gateway.last_proved_key_id.is_empty() {
+        "none"
+    } else if gateway.synchronized {
+        "current"
+    } else {
+        "behind"
+    }
+}
+
+/// What lets a gateway come back that an administrator has shut out.
+fn next_step(gateway: &Gateway) -> Option<String> {
+    let verb = match gateway.state() {
+        GatewayState::Evicted => "token",
+        GatewayState::Revoked => "restore",
+        GatewayState::Registered | GatewayState::Enrolled | GatewayState::Unspecified => {
+            return None;
+        }
+    };
+    Some(format!(
+        "`portcullis gateway {verb} {}` lets it enrol again",
+        gateway.name
+    ))
+}
+
+fn way(gateway: &Gateway) -> String {
+    if gateway.address.is_empty() {
+        "(dials out)".to_owned()
+    } else {
+        gateway.address.clone()
+    }
+}
+
+fn attention(gateway: &Gateway) -> String {
+    let alarms = match gateway.alarms.len() {
+        0 => None,
+        1 => Some("1 alarm".to_owned()),
+        n => Some(format!("{n} alarms")),
+    };
+    let error = (!gateway.connected && !gateway.last_error.is_empty())
+        .then(|| "error: see show".to_owned());
+    [alarms, error]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_proto::gateway::v1::ConnectorInfo;
+
+    use super::*;
+    use crate::time::tests::{NOW_MS, now};
+
+    const KEY: &str = "3des-00112233445566778899aabbccddeeff";
+
+    fn enrolled() -> Gateway {
+        Gateway {
+            name: "web1".to_owned(),
+            gateway_id: "gw-00112233445566778899aabbccddeeff".to_owned(),
+            state: GatewayState::Enrolled.into(),
+            address: "web1.example.com:9278".to_owned(),
+            connected: true,
+            mode: "secure".to_owned(),
+            suite: "TDES-CTR-HMAC-SHA256".to_owned(),
+            session_key_id: KEY.to_owned(),
+            connected_since_unix_ms: NOW_MS - 7_200_000,
+            last_proved_key_id: KEY.to_owned(),
+            synchronized: true,
+            last_seen_unix_ms: NOW_MS,
+            remote_address: "192.0.2.7:9278".to_owned(),
+            groups: vec!["canary".to_owned()],
+            version: "0.1.0".to_owned(),
+            operating_system: "linux".to_owned(),
+            connectors: vec![ConnectorInfo {
+                name: "local".to_owned(),
+                r#type: "unix".to_owned(),
+                allowed_verbs: vec!["test".to_owned(), "get".to_owned()],
+            }],
+            ..Gateway::default()
+        }
+    }
+
+    fn troubled() -> Gateway {
+        Gateway {
+            name: "db1".to_owned(),
+            gateway_id: "gw-ffeeddccbbaa99887766554433221100".to_owned(),
+            state: GatewayState::Registered.into(),
+            token_expires_unix_ms: NOW_MS + 86_399_000,
+            last_error: "the gateway refused the handshake\u{1b}[2J".to_owned(),
+            alarms: vec!["a token was used twice".to_owned()],
+            ..Gateway::default()
+        }
+    }
+
+    #[test]
+    fn gateways_as_a_table() {
+        let text = vec![troubled(), enrolled()].table(now());
+        assert_eq!(
+            text,
+            "NAME  STATE       LINK  KEY      ADDRESS                GROUPS  SEEN      NOTE\n\
+             db1   registered  down  none     (dials out)                    never     1 alarm, error: see show\n\
+             web1  enrolled    up    current  web1.example.com:9278  canary  just now"
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= 100));
+        let none = Vec::<Gateway>::new();
+        assert!(none.table(now()).contains("portcullis gateway add"));
+        assert_eq!(none.json(), json!([]));
+    }
+
+    #[test]
+    fn one_gateway_as_a_table() {
+        assert_eq!(
+            enrolled().table(now()),
+            "gateway          web1\n\
+             id               gw-00112233445566778899aabbccddeeff\n\
+             state            enrolled\n\
+             link             connected, opened 2 h ago\n\
+             session          secure mode, TDES-CTR-HMAC-SHA256\n\
+             under key        3des-00112233445566778899aabbccddeeff\n\
+             remote address   192.0.2.7:9278\n\
+             address          web1.example.com:9278\n\
+             groups           canary\n\
+             last proved key  3des-00112233445566778899aabbccddeeff\n\
+             key is           current\n\
+             last seen        2027-01-15T08:00:00Z (just now)\n\
+             version          0.1.0\n\
+             system           linux\n\
+             connectors       local (unix): test, get"
+        );
+        assert_eq!(
+            troubled().table(now()),
+            "gateway        db1\n\
+             id             gw-ffeeddccbbaa99887766554433221100\n\
+             state          registered\n\
+             link           not connected\n\
+             address        (dials out)\n\
+             key is         none\n\
+             token expires  2027-01-16T07:59:59Z (in 24 h)\n\
+             last error     the gateway refused the handshake\\u{1b}[2J\n\
+             alarms         a token was used twice"
+        );
+    }
+
+    #[test]
+    fn gateways_as_json() {
+        assert_eq!(
+            vec![enrolled()].json(),
+            json!([{
+                "name": "web1",
+                "gateway_id": "gw-00112233445566778899aabbccddeeff",
+                "state": "enrolled",
+                "address": "web1.example.com:9278",
+                "dial_out": false,
+                "groups": ["canary"],
+                "connected": true,
+                "session": {
+                    "mode": "secure",
+                    "suite": "TDES-CTR-HMAC-SHA256",
+                    "key_id": KEY,
+                    "since": "2027-01-15T06:00:00Z",
+                    "remote_address": "192.0.2.7:9278",
+                },
+                "last_proved_key_id": KEY,
+                "synchronized": true,
+                "last_seen": "2027-01-15T08:00:00Z",
+                "last_error": null,
+                "token_expires": null,
+                "pairing_until": null,
+                "alarms": [],
+                "version": "0.1.0",
+                "operating_system": "linux",
+                "connectors": [{ "name": "local", "type": "unix", "allowed_verbs": ["test", "get"] }],
+            }])
+        );
+    }
+}
