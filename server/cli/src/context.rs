@@ -1,10 +1,11 @@
 //! What every verb works with: the way to the server, and the way results and errors are printed.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use hyper_util::rt::TokioIo;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
@@ -88,6 +89,18 @@ impl Context {
             // Notes are a courtesy: a closed terminal does not stop the work.
             let _ = writeln!(io::stderr(), "{text}");
         }
+    }
+
+    /// A bar on standard error, for people on a terminal; hidden from everybody else.
+    pub(crate) fn bar(&self, total: u64, template: &str) -> ProgressBar {
+        if self.json() || !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar
     }
 
     /// Prints an error, and gives the exit code.

@@ -14,7 +14,6 @@ pub(super) mod schema;
 mod server_key_status;
 mod status;
 mod sync;
-mod task;
 pub(super) mod value;
 
 use std::fmt::Write;
@@ -29,7 +28,6 @@ pub(super) use key_life::{DeleteView, ExportView, ImportView, ProtectView, prote
 pub(super) use key_status::KeyStatus;
 pub(super) use resource::ResourceList;
 pub(super) use sync::{SyncSummary, sync_line};
-pub(super) use task::{StartedView, TaskList};
 
 pub(super) use queued_call::QueuedCallList;
 

@@ -67,6 +67,6 @@ impl ManageArgs {
             .await?
             .manage(request)
             .await?;
-        started(context, answer.into_inner(), &self.place).await
+        started(context, answer.into_inner(), self.place).await
     }
 }

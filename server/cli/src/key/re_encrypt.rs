@@ -32,6 +32,6 @@ impl ReEncryptArgs {
             .await?
             .re_encrypt(request)
             .await?;
-        started(context, answer.into_inner(), &self.place).await
+        started(context, answer.into_inner(), self.place).await
     }
 }

@@ -31,7 +31,7 @@ impl SyncGatewaysArgs {
                 .await?
                 .start_sync(request)
                 .await?;
-            return started(context, answer.into_inner(), &Where::background()).await;
+            return started(context, answer.into_inner(), Where::background()).await;
         }
         let stream = context
             .client(KeysClient::new)

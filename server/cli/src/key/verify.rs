@@ -21,6 +21,6 @@ impl VerifyArgs {
             .await?
             .verify(VerifyRequest {})
             .await?;
-        started(context, answer.into_inner(), &self.place).await
+        started(context, answer.into_inner(), self.place).await
     }
 }

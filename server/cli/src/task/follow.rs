@@ -1,14 +1,19 @@
 //! A task in the foreground: followed to its end, or left alone with Ctrl-C.
 
+use std::io::{self, Write};
+
 use clap::Args;
+use indicatif::ProgressBar;
 use portcullis_proto::admin::v1::started_task::Kind;
 use portcullis_proto::admin::v1::tasks_client::TasksClient;
 use portcullis_proto::admin::v1::{StartedTask, Task, TaskState, WatchTaskRequest};
 
-use super::progress::Progress;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::view::StartedView;
+use crate::view::{View, printable};
+
+/// Parts of the whole after each of which a line is written where there is no terminal.
+const LINES: u64 = 10;
 
 /// Where a command waits for its task.
 #[derive(Clone, Copy, Debug, Args)]
@@ -29,7 +34,7 @@ impl Where {
 pub(crate) async fn started(
     context: &Context,
     started: StartedTask,
-    place: &Where,
+    place: Where,
 ) -> Result<(), CliError> {
     match started.kind {
         Some(Kind::Task(task)) => go_on(context, &task, place).await,
@@ -39,22 +44,25 @@ pub(crate) async fn started(
 }
 
 /// Follows a task that was begun, or says how to.
-pub(crate) async fn go_on(context: &Context, task: &Task, place: &Where) -> Result<(), CliError> {
-    if place.background {
-        return context.print(&StartedView(task));
+pub(crate) async fn go_on(context: &Context, task: &Task, place: Where) -> Result<(), CliError> {
+    let Task { id, kind, .. } = task;
+    if !place.background {
+        return follow(context, *id).await;
     }
-    follow(context, task.id).await
+    context.say(
+        &format!(
+            "task {id} ({}) runs: `portcullis task watch {id}` follows it, `portcullis task cancel {id}` ends it",
+            printable(kind)
+        ),
+        &task.json(),
+    )
 }
 
 /// Follows a task to its end, and prints what it did.
-pub(super) async fn follow(context: &Context, id: u64) -> Result<(), CliError> {
-    let mut states = context
-        .client(TasksClient::new)
-        .await?
-        .watch(WatchTaskRequest { id })
-        .await?
-        .into_inner();
-    let mut progress = Progress::new(context.json());
+pub(crate) async fn follow(context: &Context, id: u64) -> Result<(), CliError> {
+    let mut client = context.client(TasksClient::new).await?;
+    let mut states = client.watch(WatchTaskRequest { id }).await?.into_inner();
+    let mut progress = Progress::new(context);
     let ended = loop {
         let state = tokio::select! {
             state = states.message() => state?,
@@ -66,7 +74,7 @@ pub(super) async fn follow(context: &Context, id: u64) -> Result<(), CliError> {
         }
         progress.show(&task);
     };
-    progress.finish();
+    progress.bar.finish_and_clear();
     context.print(&ended)?;
     match ended.state() {
         TaskState::Done => Ok(()),
@@ -77,6 +85,52 @@ pub(super) async fn follow(context: &Context, id: u64) -> Result<(), CliError> {
         TaskState::Cancelled => Err(CliError::TaskCancelled { id }),
         TaskState::Running | TaskState::Unspecified => {
             Err(CliError::BadAnswer("a state that no task has"))
+        }
+    }
+}
+
+/// How far a task is: a bar on a terminal, lines elsewhere, nothing for a program that asked for
+/// JSON.
+struct Progress {
+    bar: ProgressBar,
+    lines: bool,
+    /// The step and the part of the whole that the last line told.
+    last: Option<(String, u64)>,
+}
+
+impl Progress {
+    fn new(context: &Context) -> Self {
+        let bar = context.bar(
+            0,
+            "{bar:30} {pos} of {len} values  {msg}  {elapsed} gone, {eta} to go",
+        );
+        let lines = !context.json() && bar.is_hidden();
+        let last = None;
+        Self { bar, lines, last }
+    }
+
+    fn show(&mut self, task: &Task) {
+        let step = task.steps.iter().find(|step| step.state == "running");
+        let step = step.map_or_else(
+            || task.kind.clone(),
+            |step| match step.note.as_str() {
+                "" => step.name.clone(),
+                note => format!("{}: {note}", step.name),
+            },
+        );
+        let step = printable(&step);
+        let (id, done, total) = (task.id, task.done, task.total);
+        if !self.lines {
+            self.bar.set_length(total);
+            self.bar.set_position(done);
+            self.bar.set_message(step);
+            return;
+        }
+        let part = done.saturating_mul(LINES) / total.max(1);
+        if self.last.as_ref() != Some(&(step.clone(), part)) {
+            // A courtesy: a closed standard error does not stop the task.
+            let _ = writeln!(io::stderr(), "task {id}, {step}: {done} of {total} values");
+            self.last = Some((step, part));
         }
     }
 }
