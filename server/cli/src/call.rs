@@ -16,15 +16,16 @@ use portcullis_proto::grpc::Messages;
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use super::context::Context;
-use super::error::CliError;
-use super::input::typing::Typing;
-use super::view::View;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::typing::Typing;
+use crate::view::View;
+use crate::view::detail::insert_detail;
 use crate::view::printable;
 
 /// What every call takes.
 #[derive(Clone, Debug, Default, Args)]
-pub(super) struct CallArgs {
+pub(crate) struct CallArgs {
     /// How long the gateway may take; its own limit is never exceeded
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
@@ -38,7 +39,7 @@ pub(super) struct CallArgs {
 
 impl CallArgs {
     /// With a time limit, where there is one.
-    pub(super) fn with_timeout(timeout: Option<Duration>) -> Self {
+    pub(crate) fn with_timeout(timeout: Option<Duration>) -> Self {
         Self {
             timeout,
             call_id: None,
@@ -47,12 +48,12 @@ impl CallArgs {
     }
 
     /// The caller's own id; empty: none was given.
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.call_id.as_deref().unwrap_or_default()
     }
 
     /// With an id in any case: the caller's own, or a random one.
-    pub(super) fn identified(&self) -> Self {
+    pub(crate) fn identified(&self) -> Self {
         Self {
             queue: self.queue,
             ..self.with_id(self.call_id.clone().unwrap_or_else(random_call_id))
@@ -60,7 +61,7 @@ impl CallArgs {
     }
 
     /// With an id that is not the user's to choose.
-    pub(super) fn with_id(&self, call_id: String) -> Self {
+    pub(crate) fn with_id(&self, call_id: String) -> Self {
         Self {
             timeout: self.timeout,
             call_id: Some(call_id),
@@ -71,7 +72,7 @@ impl CallArgs {
 
 /// Makes calls on one resource.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     client: CallsClient,
     resource: String,
     /// Whose password the call is to set.
@@ -79,7 +80,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    pub(super) async fn new(context: &Context, resource: String) -> Result<Self, CliError> {
+    pub(crate) async fn new(context: &Context, resource: String) -> Result<Self, CliError> {
         Ok(Self {
             client: context.client(CallsClient::new).await?,
             resource,
@@ -88,7 +89,7 @@ impl Caller {
     }
 
     /// From now on calls set the password of this user.
-    pub(super) fn with_password_of(mut self, user: String) -> Self {
+    pub(crate) fn with_password_of(mut self, user: String) -> Self {
         self.password_from_user = user;
         self
     }
@@ -97,7 +98,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`CliError::CallFailed`] where nothing has changed, [`CliError::Indeterminate`] where nobody knows.
-    pub(super) async fn execute(
+    pub(crate) async fn execute(
         &mut self,
         verb: Verb,
         args: &CallArgs,
@@ -129,7 +130,7 @@ impl Caller {
     }
 
     /// One page of a search.
-    pub(super) async fn search(
+    pub(crate) async fn search(
         &mut self,
         verb: Verb,
         args: &CallArgs,
@@ -144,7 +145,7 @@ impl Caller {
     }
 
     /// How the attributes of a class are typed. A connector without a schema leaves everything text.
-    pub(super) async fn typing(
+    pub(crate) async fn typing(
         &mut self,
         class: ObjectClass,
         args: &CallArgs,
@@ -183,9 +184,9 @@ impl Caller {
 
 /// A call that was carried out.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) call_id: String,
-    pub(super) detail: Option<Detail>,
+pub(crate) struct Answer {
+    pub(crate) call_id: String,
+    pub(crate) detail: Option<Detail>,
     /// It was not carried out yet, but queued.
     queued: Option<QueuedCall>,
 }
@@ -221,7 +222,7 @@ impl Answer {
     }
 
     /// Prints what came of it: the detail that came back, or else `sentence`.
-    pub(super) fn print(self, context: &Context, sentence: &str) -> Result<(), CliError> {
+    pub(crate) fn print(self, context: &Context, sentence: &str) -> Result<(), CliError> {
         if let Some(queued) = &self.queued {
             return context.print(queued);
         }
@@ -250,22 +251,13 @@ impl View for Printed<'_> {
 
     fn json(&self) -> Value {
         let mut out = json!({ "call_id": self.answer.call_id, "outcome": "done" });
-        let detail = match &self.answer.detail {
-            Some(Detail::Object(object)) => Some(("object", object.json())),
-            Some(Detail::Schema(schema)) => Some(("schema", schema.json())),
-            Some(Detail::Run(run)) => Some(("run", run.json())),
-            Some(Detail::Report(report)) => Some(("report", report.clone().into())),
-            None => None,
-        };
-        if let (Some((name, value)), Some(out)) = (detail, out.as_object_mut()) {
-            out.insert(name.to_owned(), value);
-        }
+        insert_detail(&mut out, self.answer.detail.as_ref());
         out
     }
 }
 
 /// An id for a call that nobody named.
-pub(super) fn random_call_id() -> String {
+pub(crate) fn random_call_id() -> String {
     format!("cli-{}", HEXLOWER.encode(&rand::rng().random::<[u8; 16]>()))
 }
 

@@ -71,7 +71,7 @@ struct GlobalArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show the server's version, id, and how many gateways are connected
-    Status(status::StatusArgs),
+    Status,
     /// Gateways: the agents on the resource hosts
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
@@ -140,7 +140,7 @@ fn run_with(arguments: Vec<OsString>) -> u8 {
 
 async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
-        Command::Status(args) => args.run(context).await,
+        Command::Status => status::run(context).await,
         Command::Gateway(command) => command.run(context).await,
         Command::Key(command) => command.run(context).await,
         Command::Task(command) => command.run(context).await,

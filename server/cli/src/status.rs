@@ -1,23 +1,57 @@
-//! `portcullis status`
+//! `portcullis status`: the server's own state.
 
-use clap::Args;
-use portcullis_proto::admin::v1::StatusRequest;
+use std::time::SystemTime;
+
 use portcullis_proto::admin::v1::system_client::SystemClient;
+use portcullis_proto::admin::v1::{StatusRequest, StatusResponse};
+use serde_json::{Value, json};
 
-use super::context::Context;
-use super::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::time::{rfc3339, time_and_age};
+use crate::view::{View, facts};
 
-#[derive(Debug, Args)]
-pub(super) struct StatusArgs {}
+pub(crate) async fn run(context: &Context) -> Result<(), CliError> {
+    let mut system = context.client(SystemClient::new).await?;
+    context.print(&system.status(StatusRequest {}).await?.into_inner())
+}
 
-impl StatusArgs {
-    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let status = context
-            .client(SystemClient::new)
-            .await?
-            .status(StatusRequest {})
-            .await?
-            .into_inner();
-        context.print(&status)
+impl View for StatusResponse {
+    fn table(&self, now: SystemTime) -> String {
+        let gateways = format!(
+            "{} registered, {} connected",
+            self.gateways_registered, self.gateways_connected
+        );
+        let dial_out = if self.dial_out_listen.is_empty() {
+            "closed".to_owned()
+        } else {
+            self.dial_out_listen.clone()
+        };
+        facts([
+            ("server", Some(self.server_id.clone())),
+            ("version", Some(self.version.clone())),
+            ("started", time_and_age(self.started_unix_ms, now)),
+            ("gateways", Some(gateways)),
+            ("gateway key", Some(self.current_gateway_key_id.clone())),
+            ("dial-out port", Some(dial_out)),
+            ("audit log", Some(self.audit_error.clone())),
+            ("you", Some(self.caller.clone())),
+            ("you may act as", Some(self.capabilities.join(", "))),
+        ])
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "server_id": self.server_id,
+            "version": self.version,
+            "started": rfc3339(self.started_unix_ms),
+            "gateways_registered": self.gateways_registered,
+            "gateways_connected": self.gateways_connected,
+            "current_gateway_key_id": self.current_gateway_key_id,
+            "dial_out_listen": self.dial_out_listen,
+            "audit_error": self.audit_error,
+            "caller": self.caller,
+            "capabilities": self.capabilities,
+        })
     }
 }

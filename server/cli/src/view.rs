@@ -3,18 +3,14 @@
 //! JSON is stable: fields are added, never renamed. Times are RFC 3339 in UTC, or null.
 
 mod audit;
+pub(crate) mod detail;
 mod key;
 mod key_life;
 mod key_status;
-pub(super) mod object;
 mod policy;
-mod queued_call;
 mod resource;
-pub(super) mod schema;
 mod server_key_status;
-mod status;
 mod sync;
-pub(super) mod value;
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -28,8 +24,6 @@ pub(super) use key_life::{DeleteView, ExportView, ImportView, ProtectView, prote
 pub(super) use key_status::KeyStatus;
 pub(super) use resource::ResourceList;
 pub(super) use sync::{SyncSummary, sync_line};
-
-pub(super) use queued_call::QueuedCallList;
 
 /// A result that can be printed.
 pub(super) trait View {

@@ -10,9 +10,9 @@ use portcullis_proto::gateway::v1::{
 use super::assignment::{Assignment, SecretFile, TypedName};
 use super::password::read_secret_file;
 use crate::error::CliError;
-use crate::view::object::class_word;
+use crate::view::detail::class_word;
+use crate::view::detail::type_word;
 use crate::view::printable;
-use crate::view::schema::type_word;
 
 /// Why a text is no value of an attribute. The text is not repeated: it may stand in a file with passwords.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::password::PasswordSource;
-use crate::view::object::class_word;
+use crate::view::detail::class_word;
 
 use super::target::TargetArgs;
 

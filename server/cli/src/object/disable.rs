@@ -7,7 +7,7 @@ use portcullis_proto::gateway::v1::{Disable, ObjectClass};
 use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::view::object::class_word;
+use crate::view::detail::class_word;
 
 use super::target::TargetArgs;
 

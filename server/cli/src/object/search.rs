@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::input::filter;
 use crate::view::View;
-use crate::view::object::{class_word, object_table};
+use crate::view::detail::{class_word, object_table};
 
 #[derive(Debug, Args)]
 #[command(after_help = filter::HELP)]

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::input::assignment::{Assignment, SecretFile};
 use crate::input::typing::{Typing, secret_attributes};
-use crate::view::object::class_word;
+use crate::view::detail::class_word;
 
 use super::target::TargetArgs;
 

@@ -1,0 +1,316 @@
+//! What comes back from a resource: objects, schemas, results of actions, values.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use data_encoding::BASE64;
+use portcullis_proto::gateway::v1::done::Detail;
+use portcullis_proto::gateway::v1::value::Kind;
+use portcullis_proto::gateway::v1::{
+    Attribute, AttributeSchema, ClassSchema, Object, ObjectClass, RunResult, Schema,
+    Value as AttributeValue, ValueType,
+};
+use serde_json::{Map, Value, json};
+
+use crate::view::{GAP, View, WIDTH, facts, list, printable};
+
+/// Puts what a call gave back beside the rest of what is told of it.
+pub(crate) fn insert_detail(out: &mut Value, detail: Option<&Detail>) {
+    match detail {
+        Some(Detail::Object(object)) => out["object"] = object.json(),
+        Some(Detail::Schema(schema)) => out["schema"] = schema.json(),
+        Some(Detail::Run(run)) => out["run"] = run.json(),
+        Some(Detail::Report(report)) => out["report"] = report.clone().into(),
+        None => {}
+    }
+}
+
+/// One object.
+impl View for Object {
+    fn table(&self, _: SystemTime) -> String {
+        let head = [
+            (class_word(self.object_class()), Some(self.name.clone())),
+            ("id", Some(self.id.clone())),
+            ("state", self.enabled.map(|on| enabled_word(on).to_owned())),
+        ];
+        let attributes = self
+            .attributes
+            .iter()
+            .map(|a| (a.name.as_str(), Some(values_text(&a.values))));
+        facts(head.into_iter().chain(attributes))
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "class": class_word(self.object_class()),
+            "id": self.id,
+            "name": self.name,
+            "enabled": self.enabled,
+            "attributes": attributes_json(&self.attributes),
+        })
+    }
+}
+
+/// A table of objects. With `all`, every attribute that any of them has is a column; otherwise only those that fit on a
+/// line and say something that no column before them says, and a last line names the others.
+pub(crate) fn object_table(objects: &[Object], all: bool) -> String {
+    let stateful = objects.iter().any(|object| object.enabled.is_some());
+    let mut columns = vec![
+        Column::new("name", objects, |object| object.name.clone()),
+        Column::new("id", objects, |object| object.id.clone()),
+    ];
+    if stateful {
+        columns.push(Column::new("state", objects, |object| {
+            object.enabled.map_or("", enabled_word).to_owned()
+        }));
+    }
+    let mut left_out = Vec::new();
+    for name in attribute_names(objects) {
+        let column = Column::new(name, objects, |object| attribute_text(object, name));
+        let width: usize = columns.iter().map(Column::width).sum();
+        let fits = width + column.width() <= usize::from(WIDTH);
+        let new = columns.iter().all(|other| other.cells != column.cells);
+        if all || (fits && new) {
+            columns.push(column);
+        } else {
+            left_out.push(name);
+        }
+    }
+    let heading: Vec<_> = columns.iter().map(|column| column.title).collect();
+    let rows = (0..objects.len()).map(|row| {
+        columns
+            .iter()
+            .map(|column| column.cells[row].clone())
+            .collect()
+    });
+    let table = list(&heading, rows);
+    if left_out.is_empty() {
+        return table;
+    }
+    format!(
+        "{table}\n\nnot shown: {} (--attribute NAME, or --output json)",
+        printable(&left_out.join(", "))
+    )
+}
+
+struct Column<'a> {
+    title: &'a str,
+    cells: Vec<String>,
+}
+
+impl<'a> Column<'a> {
+    fn new(title: &'a str, objects: &[Object], cell: impl Fn(&Object) -> String) -> Self {
+        Self {
+            title,
+            cells: objects.iter().map(cell).collect(),
+        }
+    }
+
+    /// With the space after it.
+    fn width(&self) -> usize {
+        let texts = self.cells.iter().map(String::as_str);
+        texts
+            .chain([self.title])
+            .map(|text| printable(text).chars().count())
+            .max()
+            .unwrap_or_default()
+            + GAP
+    }
+}
+
+/// In the order in which the resource gives them.
+fn attribute_names(objects: &[Object]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    objects
+        .iter()
+        .flat_map(|object| &object.attributes)
+        .map(|attribute| attribute.name.as_str())
+        .filter(|name| seen.insert(*name))
+        .collect()
+}
+
+fn attribute_text(object: &Object, name: &str) -> String {
+    object
+        .attributes
+        .iter()
+        .find(|attribute| attribute.name == name)
+        .map(|attribute| values_text(&attribute.values))
+        .unwrap_or_default()
+}
+
+/// What an action gave back.
+impl View for RunResult {
+    fn table(&self, _: SystemTime) -> String {
+        let code = self.exit_code.to_string();
+        let results = self
+            .results
+            .iter()
+            .map(|a| (a.name.as_str(), Some(values_text(&a.values))));
+        facts(std::iter::once(("exit code", Some(code))).chain(results))
+    }
+
+    fn json(&self) -> Value {
+        json!({ "exit_code": self.exit_code, "results": attributes_json(&self.results) })
+    }
+}
+
+/// The class as the command spells it.
+pub(crate) fn class_word(class: ObjectClass) -> &'static str {
+    match class {
+        ObjectClass::Account => "account",
+        ObjectClass::Group => "group",
+        ObjectClass::Unspecified => "object",
+    }
+}
+
+fn enabled_word(enabled: bool) -> &'static str {
+    if enabled { "enabled" } else { "disabled" }
+}
+
+impl View for Schema {
+    fn table(&self, _: SystemTime) -> String {
+        let mut out = String::new();
+        for class in &self.classes {
+            // Writing to a String does not fail.
+            let _ = writeln!(
+                out,
+                "{}: {}",
+                class_word(class.object_class()),
+                printable(&class.verbs.join(", "))
+            );
+            if !class.attributes.is_empty() {
+                let _ = writeln!(out, "\n{}\n", attribute_table(class));
+            }
+        }
+        for (what, names) in [("settings", &self.settings), ("actions", &self.actions)] {
+            if !names.is_empty() {
+                let _ = writeln!(out, "{what}: {}", printable(&names.join(", ")));
+            }
+        }
+        if out.is_empty() {
+            out.push_str("the connector declares no classes, settings or actions");
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        let classes: Vec<_> = self.classes.iter().map(class_json).collect();
+        json!({ "classes": classes, "settings": self.settings, "actions": self.actions })
+    }
+}
+
+/// A value's type, as it is spelt in `NAME:TYPE=VALUE`.
+pub(crate) fn type_word(value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::Text | ValueType::Unspecified => "text",
+        ValueType::Integer => "integer",
+        ValueType::Boolean => "boolean",
+        ValueType::Binary => "binary",
+        ValueType::Real => "real",
+        ValueType::Time => "time",
+        ValueType::Secret => "secret",
+    }
+}
+
+fn attribute_table(class: &ClassSchema) -> String {
+    let rows = class.attributes.iter().map(|attribute| {
+        vec![
+            attribute.name.clone(),
+            type_of(attribute),
+            uses(attribute).join(", "),
+            attribute.description.clone(),
+        ]
+    });
+    list(&["attribute", "type", "use", "description"], rows)
+}
+
+fn type_of(attribute: &AttributeSchema) -> String {
+    let many = if attribute.multi_valued {
+        ", several"
+    } else {
+        ""
+    };
+    format!("{}{many}", type_word(attribute.r#type()))
+}
+
+fn uses(attribute: &AttributeSchema) -> Vec<&'static str> {
+    [
+        (attribute.required, "required"),
+        (attribute.creatable, "create"),
+        (attribute.updatable, "update"),
+        (!attribute.returned_by_default, "on request"),
+    ]
+    .into_iter()
+    .filter_map(|(applies, word)| applies.then_some(word))
+    .collect()
+}
+
+fn class_json(class: &ClassSchema) -> Value {
+    let attributes: Vec<_> = class
+        .attributes
+        .iter()
+        .map(|a| {
+            json!({
+                "name": a.name,
+                "type": type_word(a.r#type()),
+                "multi_valued": a.multi_valued,
+                "required": a.required,
+                "creatable": a.creatable,
+                "updatable": a.updatable,
+                "returned_by_default": a.returned_by_default,
+                "description": a.description,
+            })
+        })
+        .collect();
+    json!({
+        "class": class_word(class.object_class()),
+        "verbs": class.verbs,
+        "attributes": attributes,
+    })
+}
+
+/// A value for people. A secret is never shown, nor how long it is.
+pub(crate) fn value_text(value: &AttributeValue) -> String {
+    match &value.kind {
+        Some(Kind::Text(text) | Kind::Time(text)) => text.clone(),
+        Some(Kind::Integer(number)) => number.to_string(),
+        Some(Kind::Boolean(flag)) => flag.to_string(),
+        Some(Kind::Real(number)) => number.to_string(),
+        Some(Kind::Binary(bytes)) => format!("base64:{}", BASE64.encode(bytes)),
+        Some(Kind::Secret(_)) => "(secret)".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// A value for programs: `binary` is `{"base64": "…"}`, `secret` is `{"secret": true}`, whatever it holds.
+pub(crate) fn value_json(value: &AttributeValue) -> Value {
+    match &value.kind {
+        Some(Kind::Text(text) | Kind::Time(text)) => text.clone().into(),
+        Some(Kind::Integer(number)) => (*number).into(),
+        Some(Kind::Boolean(flag)) => (*flag).into(),
+        // Infinities and NaN have no form in JSON.
+        Some(Kind::Real(number)) => serde_json::Number::from_f64(*number)
+            .map_or_else(|| number.to_string().into(), Value::Number),
+        Some(Kind::Binary(bytes)) => json!({ "base64": BASE64.encode(bytes) }),
+        Some(Kind::Secret(_)) => json!({ "secret": true }),
+        None => Value::Null,
+    }
+}
+
+/// `name` → its values, always an array, whether or not it is multi-valued.
+pub(crate) fn attributes_json(attributes: &[Attribute]) -> Value {
+    attributes
+        .iter()
+        .map(|attribute| {
+            let values = attribute.values.iter().map(value_json).collect();
+            (attribute.name.clone(), Value::Array(values))
+        })
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// Values on one line.
+pub(crate) fn values_text(values: &[AttributeValue]) -> String {
+    values.iter().map(value_text).collect::<Vec<_>>().join(", ")
+}
