@@ -7,7 +7,6 @@ pub(crate) mod detail;
 mod key;
 mod key_life;
 mod key_status;
-mod policy;
 mod resource;
 mod server_key_status;
 mod sync;
