@@ -129,6 +129,18 @@ impl Caller {
         }
     }
 
+    /// One call of any verb but `search`, and what came of it printed: what came back, or else
+    /// `sentence`.
+    pub(crate) async fn tell(
+        mut self,
+        context: &Context,
+        verb: Verb,
+        args: &CallArgs,
+        sentence: &str,
+    ) -> Result<(), CliError> {
+        self.execute(verb, args).await?.print(context, sentence)
+    }
+
     /// One page of a search.
     pub(crate) async fn search(
         &mut self,

@@ -55,3 +55,38 @@ impl View for StatusResponse {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::tests::{NOW_MS, now};
+
+    const KEY: &str = "3des-00112233445566778899aabbccddeeff";
+
+    #[test]
+    fn the_status_as_a_table() {
+        let status = StatusResponse {
+            version: "0.1.0".to_owned(),
+            server_id: "sv-1".to_owned(),
+            started_unix_ms: NOW_MS - 1_000,
+            gateways_registered: 2,
+            gateways_connected: 1,
+            current_gateway_key_id: KEY.to_owned(),
+            dial_out_listen: String::new(),
+            audit_error: String::new(),
+            caller: "ada (1001)".to_owned(),
+            capabilities: vec!["operator".to_owned(), "auditor".to_owned()],
+        };
+        assert_eq!(
+            status.table(now()),
+            "server          sv-1\n\
+             version         0.1.0\n\
+             started         2027-01-15T07:59:59Z (1 s ago)\n\
+             gateways        2 registered, 1 connected\n\
+             gateway key     3des-00112233445566778899aabbccddeeff\n\
+             dial-out port   closed\n\
+             you             ada (1001)\n\
+             you may act as  operator, auditor"
+        );
+    }
+}

@@ -7,7 +7,6 @@ pub(crate) mod detail;
 mod key;
 mod key_life;
 mod key_status;
-mod resource;
 mod server_key_status;
 mod sync;
 
@@ -21,7 +20,6 @@ pub(super) use audit::AuditList;
 pub(super) use key::KeyList;
 pub(super) use key_life::{DeleteView, ExportView, ImportView, ProtectView, protection_warning};
 pub(super) use key_status::KeyStatus;
-pub(super) use resource::ResourceList;
 pub(super) use sync::{SyncSummary, sync_line};
 
 /// A result that can be printed.

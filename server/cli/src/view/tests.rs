@@ -1,8 +1,6 @@
 //! Tables and JSON of what the server itself keeps, word for word, at a fixed time.
 
-use portcullis_proto::admin::v1::{
-    Key, PushEnd, Resource, StatusResponse, SyncProgress, SyncResult, SyncState,
-};
+use portcullis_proto::admin::v1::{Key, PushEnd, SyncProgress, SyncResult, SyncState};
 use serde_json::json;
 
 use super::*;
@@ -101,58 +99,6 @@ fn a_push_tells_who_is_late_and_the_last_word_of_each_counts() {
                 { "gateway": "web1", "state": "synchronized", "detail": "", "last_seen": "2027-01-15T07:00:00Z" },
             ],
         })
-    );
-}
-
-#[test]
-fn resources_and_status_as_tables() {
-    let resource = Resource {
-        name: "payroll".to_owned(),
-        gateway: "web1".to_owned(),
-        connector: "local".to_owned(),
-        settings: [("b", "2"), ("a", "1")]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into(),
-        created_unix_ms: NOW_MS - 60_000,
-        secret_settings: vec!["password".to_owned()],
-        ..Resource::default()
-    };
-    assert_eq!(
-        resource.table(now()),
-        "resource   payroll\n\
-         gateway    web1\n\
-         connector  local\n\
-         settings   a=1\n           b=2\n\
-         secrets    password is set\n\
-         made       2027-01-15T07:59:00Z (1 min ago)"
-    );
-    assert_eq!(
-        ResourceList(vec![resource]).table(now()),
-        "NAME     GATEWAY  CONNECTOR  SETTINGS\n\
-         payroll  web1     local      a=1 b=2"
-    );
-    let status = StatusResponse {
-        version: "0.1.0".to_owned(),
-        server_id: "sv-1".to_owned(),
-        started_unix_ms: NOW_MS - 1_000,
-        gateways_registered: 2,
-        gateways_connected: 1,
-        current_gateway_key_id: KEY.to_owned(),
-        dial_out_listen: String::new(),
-        audit_error: String::new(),
-        caller: "ada (1001)".to_owned(),
-        capabilities: vec!["operator".to_owned(), "auditor".to_owned()],
-    };
-    assert_eq!(
-        status.table(now()),
-        "server          sv-1\n\
-         version         0.1.0\n\
-         started         2027-01-15T07:59:59Z (1 s ago)\n\
-         gateways        2 registered, 1 connected\n\
-         gateway key     3des-00112233445566778899aabbccddeeff\n\
-         dial-out port   closed\n\
-         you             ada (1001)\n\
-         you may act as  operator, auditor"
     );
 }
 

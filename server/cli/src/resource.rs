@@ -1,0 +1,321 @@
+//! `portcullis resource …`: what accounts live on, each behind a connector of a gateway.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand};
+use portcullis_proto::admin::v1::resources_client::ResourcesClient;
+use portcullis_proto::admin::v1::{
+    AddResourceRequest, ListResourcesRequest, RemoveResourceRequest, Resource, SetResourceRequest,
+    ShowResourceRequest,
+};
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{GetSchema, SecretSetting, Test};
+use serde_json::{Value, json};
+
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::assignment::{SecretFile, Setting};
+use crate::input::password::{ask_secret, read_secret_file};
+use crate::time::{rfc3339, time_and_age};
+use crate::view::{Listed, View, facts};
+
+/// The secret setting that `--password` is about.
+const PASSWORD: &str = "password";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ResourceCommand {
+    /// Add a resource: a connector of a gateway, with settings
+    Add {
+        /// 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit
+        name: String,
+        /// The gateway that reaches it
+        #[arg(long, value_name = "NAME")]
+        gateway: String,
+        /// The connector, by its name in that gateway's configuration
+        #[arg(long, value_name = "NAME")]
+        connector: String,
+        /// A setting for the connector, passed along with each call; never a secret, never a path
+        #[arg(long, value_name = "NAME=VALUE")]
+        set: Vec<Setting>,
+    },
+    /// Change a resource's gateway, connector or settings
+    Set {
+        /// The resource
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// List the resources
+    List,
+    /// Show one resource
+    Show {
+        /// The resource
+        name: String,
+    },
+    /// Ask the connector whether it is ready to work
+    Test {
+        /// The resource
+        name: String,
+        #[command(flatten)]
+        call: CallArgs,
+    },
+    /// Show what the connector can do: classes, attributes, actions, settings
+    Schema {
+        /// The resource
+        name: String,
+        #[command(flatten)]
+        call: CallArgs,
+    },
+    /// Remove a resource from the server; nothing on it is touched
+    Remove {
+        /// The resource
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct ChangeArgs {
+    /// The gateway that reaches it from now on
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+    /// The connector, by its name in that gateway's configuration
+    #[arg(long, value_name = "NAME")]
+    connector: Option<String>,
+    /// A setting to add or change; an empty VALUE removes it. The others stay as they are
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<Setting>,
+    /// Ask for the secret setting `password`, which is stored sealed and handed to the connector with each call
+    #[arg(long, conflicts_with = "password_file")]
+    password: bool,
+    /// Read the secret setting `password` from a file: its one line
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Ask for a secret setting of this name, such as bind_password; repeat it for several
+    #[arg(long, value_name = "NAME")]
+    secret_setting: Vec<String>,
+    /// Read a secret setting from a file
+    #[arg(long, value_name = "NAME=FILE")]
+    secret_file: Vec<SecretFile>,
+    /// Remove a secret setting
+    #[arg(long, value_name = "NAME")]
+    clear_secret: Vec<String>,
+}
+
+impl ResourceCommand {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let connect = || context.client(ResourcesClient::new);
+        let resource = match self {
+            Self::Add {
+                name,
+                gateway,
+                connector,
+                set,
+            } => {
+                let request = AddResourceRequest {
+                    name,
+                    gateway,
+                    connector,
+                    settings: by_name(set)?,
+                };
+                connect().await?.add(request).await?
+            }
+            Self::Set { name, change } => {
+                // Connected before any prompt: nobody types a password for a server that is not
+                // there.
+                let mut resources = connect().await?;
+                resources.set(change.request(name)?).await?
+            }
+            Self::Show { name } => connect().await?.show(ShowResourceRequest { name }).await?,
+            Self::List => {
+                let listed = connect().await?.list(ListResourcesRequest {}).await?;
+                return context.print(&listed.into_inner().resources);
+            }
+            Self::Test { name, call } => {
+                let sentence = format!("resource {name} is ready to work");
+                return Caller::new(context, name)
+                    .await?
+                    .tell(context, Verb::Test(Test {}), &call, &sentence)
+                    .await;
+            }
+            Self::Schema { name, call } => {
+                let sentence = "the connector declares nothing";
+                return Caller::new(context, name)
+                    .await?
+                    .tell(context, Verb::Schema(GetSchema {}), &call, sentence)
+                    .await;
+            }
+            Self::Remove { name } => {
+                let request = RemoveResourceRequest { name: name.clone() };
+                connect().await?.remove(request).await?;
+                let sentence = format!(
+                    "resource {name} is removed from this server; nothing on it was touched"
+                );
+                return context.say(&sentence, &json!({ "removed": name }));
+            }
+        };
+        context.print(&resource.into_inner())
+    }
+}
+
+impl ChangeArgs {
+    fn request(self, name: String) -> Result<SetResourceRequest, CliError> {
+        Ok(SetResourceRequest {
+            secret_settings: self.secrets()?,
+            name,
+            gateway: self.gateway,
+            connector: self.connector,
+            settings: by_name(self.set)?,
+        })
+    }
+
+    fn secrets(&self) -> Result<Vec<SecretSetting>, CliError> {
+        let mut secrets = Vec::new();
+        let mut put = |name: &str, value| {
+            secrets.push(SecretSetting {
+                name: name.to_owned(),
+                value,
+            });
+        };
+        if self.password {
+            put(PASSWORD, Some(ask_secret(PASSWORD)?));
+        }
+        if let Some(path) = &self.password_file {
+            put(PASSWORD, Some(read_secret_file(path)?));
+        }
+        for name in &self.secret_setting {
+            put(name, Some(ask_secret(name)?));
+        }
+        for file in &self.secret_file {
+            put(&file.name, Some(read_secret_file(&file.path)?));
+        }
+        for name in &self.clear_secret {
+            put(name, None);
+        }
+        Ok(secrets)
+    }
+}
+
+/// Settings as the API has them; a name given twice is a mistake.
+fn by_name(given: Vec<Setting>) -> Result<HashMap<String, String>, CliError> {
+    let mut out = HashMap::with_capacity(given.len());
+    for Setting { name, value } in given {
+        if out.insert(name.clone(), value).is_some() {
+            return Err(CliError::Usage(format!("--set {name}=… is given twice")));
+        }
+    }
+    Ok(out)
+}
+
+impl Listed for Resource {
+    const NONE: &'static str = "there is no resource: `portcullis resource add NAME --gateway GATEWAY --connector CONNECTOR` makes one";
+    const HEADING: &'static [&'static str] = &["name", "gateway", "connector", "settings"];
+
+    fn row(&self, _: SystemTime) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.gateway.clone(),
+            self.connector.clone(),
+            settings(self, " "),
+        ]
+    }
+}
+
+impl View for Resource {
+    fn table(&self, now: SystemTime) -> String {
+        facts([
+            ("resource", Some(self.name.clone())),
+            ("gateway", Some(self.gateway.clone())),
+            ("connector", Some(self.connector.clone())),
+            ("settings", Some(settings(self, "\n"))),
+            ("secrets", Some(secrets(self))),
+            ("made", time_and_age(self.created_unix_ms, now)),
+            ("moved", moved(self)),
+        ])
+    }
+
+    fn json(&self) -> Value {
+        let settings: BTreeMap<_, _> = self.settings.iter().collect();
+        json!({
+            "name": self.name,
+            "gateway": self.gateway,
+            "connector": self.connector,
+            "settings": settings,
+            "secret_settings": self.secret_settings,
+            "created": rfc3339(self.created_unix_ms),
+            "dropped_secret_settings": self.dropped_secret_settings,
+            "cancelled_calls": self.cancelled_calls,
+        })
+    }
+}
+
+/// What did not go along to another gateway or connector.
+fn moved(resource: &Resource) -> Option<String> {
+    let dropped = &resource.dropped_secret_settings;
+    let dropped = (!dropped.is_empty()).then(|| {
+        format!(
+            "removed the secret settings {}: they were meant for another place, set them again",
+            dropped.join(" ")
+        )
+    });
+    let cancelled = (resource.cancelled_calls > 0)
+        .then(|| format!("cancelled {} queued calls", resource.cancelled_calls));
+    let told: Vec<_> = dropped.into_iter().chain(cancelled).collect();
+    (!told.is_empty()).then(|| told.join("\n"))
+}
+
+/// Which are set; what they are is never told.
+fn secrets(resource: &Resource) -> String {
+    let set = resource.secret_settings.iter();
+    set.map(|name| format!("{name} is set"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// In the order of their names: the same resource always looks the same.
+fn settings(resource: &Resource, separator: &str) -> String {
+    let sorted: BTreeMap<_, _> = resource.settings.iter().collect();
+    sorted
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(separator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::tests::{NOW_MS, now};
+
+    #[test]
+    fn a_resource_as_a_page_and_as_a_line() {
+        let resource = Resource {
+            name: "payroll".to_owned(),
+            gateway: "web1".to_owned(),
+            connector: "local".to_owned(),
+            settings: [("b", "2"), ("a", "1")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
+            created_unix_ms: NOW_MS - 60_000,
+            secret_settings: vec!["password".to_owned()],
+            ..Resource::default()
+        };
+        assert_eq!(
+            resource.table(now()),
+            "resource   payroll\n\
+             gateway    web1\n\
+             connector  local\n\
+             settings   a=1\n           b=2\n\
+             secrets    password is set\n\
+             made       2027-01-15T07:59:00Z (1 min ago)"
+        );
+        assert_eq!(
+            vec![resource].table(now()),
+            "NAME     GATEWAY  CONNECTOR  SETTINGS\n\
+             payroll  web1     local      a=1 b=2"
+        );
+    }
+}
