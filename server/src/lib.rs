@@ -1,14 +1,14 @@
 //! The central server.
 //!
-//! Depends in one direction only: `cli`, `serve` → `api` → `audit`, `tasks`, `provisioning` → `fleet` → `keys` → `repository`.
+//! Depends in one direction only: `cli`, `serve` → `fronts` → `audit`, `tasks`, `provisioning` → `fleet` → `keys` → `repository`.
 #![forbid(unsafe_code)]
 
-pub mod api;
 pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod fleet;
+pub mod fronts;
 pub mod keys;
 pub mod passwords;
 pub mod provisioning;

@@ -10,10 +10,10 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::{self, AdminSocket, SocketError};
 use crate::audit::{AuditError, AuditLog};
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
+use crate::fronts::grpc::{self, AdminSocket, SocketError};
 use crate::keys::KeyringError;
 use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
@@ -131,7 +131,7 @@ async fn run(
         services.tasks.stop().await;
     };
     let queue = tokio::spawn(services.queue.clone().run());
-    let served = api::serve(socket, services.clone(), shutdown).await;
+    let served = grpc::serve(socket, services.clone(), shutdown).await;
     queue.abort();
     served
 }

@@ -4,7 +4,7 @@ use super::*;
 fn methods() -> Vec<String> {
     let mut service = "";
     let mut methods = Vec::new();
-    for line in include_str!("../../../../proto/admin.proto").lines() {
+    for line in include_str!("../../../../../proto/admin.proto").lines() {
         let mut words = line.split([' ', '(']).filter(|word| !word.is_empty());
         match (words.next(), words.next()) {
             (Some("service"), Some(name)) => service = name,
