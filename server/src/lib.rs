@@ -1,8 +1,10 @@
 //! The central server.
 //!
-//! Depends in one direction only: `cli`, `serve` → `fronts` → `audit`, `tasks`, `provisioning` → `fleet` → `keys` → `repository`.
+//! Depends in one direction only: `cli`, `serve` → `fronts` → `admin` → `access` → `audit`, `tasks`, `provisioning` → `fleet` → `keys` → `repository`.
 #![forbid(unsafe_code)]
 
+mod access;
+mod admin;
 pub mod audit;
 pub mod cli;
 pub mod clock;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use nix::unistd::{Group, User};
 use portcullis_host::config::Section;
 
-/// What a subject may do. Which methods ask for which is in `fronts/grpc/methods.rs`.
+/// What a subject may do. Which methods ask for which is in `admin/methods.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// Keys, their tasks and their protection; verify and export the audit log.

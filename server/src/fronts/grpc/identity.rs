@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 
+use crate::access::Caller;
 use crate::audit::Subject;
 use crate::config::{Capabilities, CapabilitySet};
 
@@ -22,31 +23,6 @@ pub(super) struct Peer {
     pub(super) uid: Option<u32>,
     /// Its group id.
     pub(super) gid: Option<u32>,
-}
-
-/// Who calls a method. Services find it in their requests' extensions.
-#[derive(Clone, Debug)]
-pub(super) struct Caller {
-    pub(super) subject: Subject,
-    pub(super) held: CapabilitySet,
-    /// Whether the kernel said who it is.
-    pub(super) known: bool,
-}
-
-impl Caller {
-    /// Whose request this is. The router writes it into every one.
-    pub(super) fn of<T>(request: &tonic::Request<T>) -> Self {
-        let found = request.extensions().get::<Self>();
-        found.cloned().unwrap_or_else(Self::nobody)
-    }
-
-    fn nobody() -> Self {
-        Self {
-            subject: Subject::nobody(),
-            held: CapabilitySet::default(),
-            known: false,
-        }
-    }
 }
 
 /// By user and group: since when, and what was found.

@@ -3,31 +3,9 @@
 //! gRPC (`portcullis.admin.v1`) on a Unix socket. Every method passes the router before any service: `authorize` refuses whoever
 //! may not call it, and a change is audited. Both go by the table in `methods.rs`. An error of the administration itself is a gRPC status; whatever concerns a call on a resource is an `Outcome`.
 
-mod audit;
-mod audited_call;
-mod authorize;
-mod calls;
-mod convert;
-mod gateways;
 mod identity;
-mod key_life;
-mod key_status;
-mod key_tasks;
-mod keys;
-mod methods;
-mod names;
-mod note;
-mod objects;
-mod policy;
-mod queued;
-mod resources;
 mod router;
-mod server_key_status;
 mod socket;
-mod status;
-mod system;
-mod tasks;
-mod users;
 
 use std::future::Future;
 use std::io;

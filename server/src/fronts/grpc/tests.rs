@@ -26,8 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use super::methods::{METHODS, Method, Plan};
 use super::*;
+use crate::admin::methods::{METHODS, Method, Plan};
 use crate::audit::AuditLog;
 use crate::config::{Capability, CapabilitySet, Config};
 use crate::fleet::{Fleet, Settings};

@@ -6,10 +6,10 @@ use portcullis_proto::gateway::v1::Secret as SecretMessage;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::convert::millis;
-use super::keys::key_id;
-use super::note::Note;
-use super::status::{of_key, of_repository};
+use crate::admin::convert::millis;
+use crate::admin::error::{of_key, of_repository};
+use crate::admin::keys::key_id;
+use crate::admin::note::Note;
 use crate::keys::protection::Secret;
 use crate::keys::protection::pbe::{self, Kdf};
 use crate::keys::transfer::{ExportError, ExportProtection, ExportSelection, ImportError, What};
@@ -18,7 +18,7 @@ use crate::repository::{Dependency, DependentValues, Scheme};
 use crate::services::Services;
 
 /// What protects the server keys now.
-pub(super) async fn protection(services: &Services) -> Result<proto::Protection, Status> {
+pub(crate) async fn protection(services: &Services) -> Result<proto::Protection, Status> {
     let found = services.repository.database().protection().find().await;
     let row = found.map_err(|error| of_repository(&error))?;
     // None only before the first start of this version has converted the repository.
@@ -38,7 +38,7 @@ pub(super) async fn protection(services: &Services) -> Result<proto::Protection,
     })
 }
 
-pub(super) async fn protect(
+pub(crate) async fn protect(
     services: &Services,
     request: Request<proto::ProtectRequest>,
 ) -> Result<Response<proto::ProtectResponse>, Status> {
@@ -75,7 +75,7 @@ pub(super) async fn protect(
     }))
 }
 
-pub(super) async fn export(
+pub(crate) async fn export(
     services: &Services,
     request: Request<proto::ExportKeysRequest>,
 ) -> Result<Response<proto::ExportKeysResponse>, Status> {
@@ -112,7 +112,7 @@ pub(super) async fn export(
     }))
 }
 
-pub(super) async fn import(
+pub(crate) async fn import(
     services: &Services,
     request: Request<proto::ImportKeysRequest>,
 ) -> Result<Response<proto::ImportKeysResponse>, Status> {
@@ -150,7 +150,7 @@ pub(super) async fn import(
     }))
 }
 
-pub(super) async fn delete(
+pub(crate) async fn delete(
     services: &Services,
     request: Request<proto::DeleteKeyRequest>,
 ) -> Result<Response<proto::DeleteKeyResponse>, Status> {
@@ -240,7 +240,7 @@ fn purpose(name: &str) -> Result<Option<KeyPurpose>, Status> {
 }
 
 /// Why the server keys are not wrapped anew, for a client.
-pub(super) fn of_protect(error: &ProtectError) -> Status {
+pub(crate) fn of_protect(error: &ProtectError) -> Status {
     match error {
         ProtectError::Key(error) => of_key(error),
         ProtectError::SecretNeeded(_) | ProtectError::NotProtected => {

@@ -7,8 +7,8 @@ use portcullis_proto::admin::v1::audit_server::Audit;
 use portcullis_proto::grpc::{Messages, Replies};
 use tonic::{Request, Response, Status};
 
-use super::identity::Caller;
-use super::status::{of_audit, of_repository};
+use super::error::{of_audit, of_repository};
+use crate::access::Caller;
 use crate::audit::{Draft, Fault, Head, Outcome, Report};
 use crate::repository::{AUDIT_MAC_LEN, AuditEntry, AuditFilter, AuditTip};
 use crate::services::Services;
@@ -19,7 +19,7 @@ const MAX_PAGE: u32 = 1_000;
 const MAX_KNOWN: usize = 1_000;
 
 /// `portcullis.admin.v1.Audit`
-pub(super) struct AuditApi(pub(super) Services);
+pub(crate) struct AuditApi(pub(crate) Services);
 
 type Records = Replies<proto::AuditRecord>;
 

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use portcullis_proto::admin::v1 as proto;
 use tonic::Status;
 
-use super::status::of_repository;
-use super::{convert, key_life};
+use crate::admin::convert;
+use crate::admin::error::of_repository;
+use crate::admin::keys::life;
 use crate::repository::{ProtectedType, SealedCount};
 use crate::services::Services;
 use crate::tasks::SERVER_KEY;
 
 /// The server keys, the values under each, and those that no key of this repository opens.
-pub(super) async fn server_keys(services: &Services) -> Result<proto::ServerKeyStatus, Status> {
+pub(crate) async fn server_keys(services: &Services) -> Result<proto::ServerKeyStatus, Status> {
     let database = services.repository.database();
     // The values first: a key made since is listed without values, and none that has values is left out.
     let counts = database.sealed_values().counts().await;
@@ -49,7 +50,7 @@ pub(super) async fn server_keys(services: &Services) -> Result<proto::ServerKeyS
         keys,
         absent,
         malformed: malformed.map(|count| count.values).sum(),
-        protection: Some(key_life::protection(services).await?),
+        protection: Some(life::protection(services).await?),
         totals,
     })
 }

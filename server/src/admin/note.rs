@@ -6,22 +6,22 @@ use tonic::Request;
 
 /// The detail of a change's outcome, while its service is at work. Never a secret.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Note(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Note(Arc<Mutex<Vec<String>>>);
 
 impl Note {
     /// The one of this request. Where the router audits no such request, it goes nowhere.
-    pub(super) fn of<T>(request: &Request<T>) -> Self {
+    pub(crate) fn of<T>(request: &Request<T>) -> Self {
         let found = request.extensions().get::<Self>();
         found.cloned().unwrap_or_default()
     }
 
     /// Adds a few words, such as the id of what was made.
-    pub(super) fn add(&self, words: impl ToString) {
+    pub(crate) fn add(&self, words: impl ToString) {
         self.lock().push(words.to_string());
     }
 
     /// All that was added.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.lock().join("; ")
     }
 

@@ -6,14 +6,14 @@ use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1 as proto;
 use tonic::Status;
 
-use super::convert::{self, some_id, some_millis};
-use super::status::of_repository;
+use crate::admin::convert::{self, some_id, some_millis};
+use crate::admin::error::of_repository;
 use crate::clock;
 use crate::repository::Holding;
 use crate::services::Services;
 
 /// The gateway keys: who proved each, who was sent it, who of them is away; with the list of gateways where asked for.
-pub(super) async fn gateway_keys(
+pub(crate) async fn gateway_keys(
     services: &Services,
     with_gateways: bool,
 ) -> Result<proto::GatewayKeyStatus, Status> {

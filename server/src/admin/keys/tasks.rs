@@ -4,18 +4,18 @@ use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::started_task::Kind;
 use tonic::{Response, Status};
 
-use super::convert;
-use super::key_life::of_protect;
-use super::keys::kind;
-use super::status::{of_repository, of_task};
-use super::tasks::{message, steps, types};
+use crate::admin::convert;
+use crate::admin::error::{of_repository, of_task};
+use crate::admin::keys::kind;
+use crate::admin::keys::life::of_protect;
+use crate::admin::tasks::{message, steps, types};
 use crate::services::Services;
 use crate::tasks::manage::{Choice, Manage};
 use crate::tasks::re_encrypt::{Plan, server_keys};
 use crate::tasks::{Job, ReEncrypt};
 
 /// `Keys.ReEncrypt`
-pub(super) async fn re_encrypt(
+pub(crate) async fn re_encrypt(
     services: &Services,
     subject: &str,
     request: proto::ReEncryptRequest,
@@ -44,7 +44,7 @@ pub(super) async fn re_encrypt(
 }
 
 /// `Keys.Manage`
-pub(super) async fn manage(
+pub(crate) async fn manage(
     services: &Services,
     subject: &str,
     request: proto::ManageKeysRequest,
@@ -73,7 +73,7 @@ pub(super) async fn manage(
 }
 
 /// Starts `job`, and answers with its task.
-pub(super) async fn start(
+pub(crate) async fn start(
     services: &Services,
     subject: &str,
     job: Job,

@@ -11,7 +11,7 @@ use crate::repository::RepositoryError;
 use crate::tasks::TaskError;
 
 /// What the repository could not do.
-pub(super) fn of_repository(error: &RepositoryError) -> Status {
+pub(crate) fn of_repository(error: &RepositoryError) -> Status {
     let message = error.to_string();
     match error {
         RepositoryError::AlreadyExists { .. } => Status::already_exists(message),
@@ -37,7 +37,7 @@ pub(super) fn of_repository(error: &RepositoryError) -> Status {
 }
 
 /// Why something was not done, where it could not be audited.
-pub(super) fn of_audit(error: &AuditError) -> Status {
+pub(crate) fn of_audit(error: &AuditError) -> Status {
     let message = format!("nothing was done, because it could not be audited: {error}");
     match error {
         AuditError::Repository(_) | AuditError::Head(_) | AuditError::Closed => {
@@ -49,7 +49,7 @@ pub(super) fn of_audit(error: &AuditError) -> Status {
 }
 
 /// Why a ping did not come back.
-pub(super) fn of_call(error: &CallError) -> Status {
+pub(crate) fn of_call(error: &CallError) -> Status {
     match error {
         CallError::Repository(error) => of_repository(error),
         CallError::NotConnected { .. } | CallError::Lost { .. } => {
@@ -59,7 +59,7 @@ pub(super) fn of_call(error: &CallError) -> Status {
 }
 
 /// Why a rotation did not take place.
-pub(super) fn of_rotation(error: &RotationError) -> Status {
+pub(crate) fn of_rotation(error: &RotationError) -> Status {
     match error {
         RotationError::Repository(error) => of_repository(error),
         RotationError::Refused(refusal) => Status::aborted(refusal.to_string()),
@@ -67,7 +67,7 @@ pub(super) fn of_rotation(error: &RotationError) -> Status {
 }
 
 /// Why the server keys were not changed.
-pub(super) fn of_key(error: &KeyError) -> Status {
+pub(crate) fn of_key(error: &KeyError) -> Status {
     match error {
         KeyError::Repository(error) => of_repository(error),
         KeyError::DoesNotOpen(_) => {
@@ -79,7 +79,7 @@ pub(super) fn of_key(error: &KeyError) -> Status {
 }
 
 /// Why a task was not started, resumed or cancelled.
-pub(super) fn of_task(error: &TaskError) -> Status {
+pub(crate) fn of_task(error: &TaskError) -> Status {
     match error {
         TaskError::Repository(error) => of_repository(error),
         TaskError::AlreadyRunning { .. }
@@ -92,7 +92,7 @@ pub(super) fn of_task(error: &TaskError) -> Status {
 }
 
 /// Why a password or an answer was not taken.
-pub(super) fn of_password(error: &PasswordError) -> Status {
+pub(crate) fn of_password(error: &PasswordError) -> Status {
     let message = error.to_string();
     match error {
         PasswordError::Repository(error) => of_repository(error),
@@ -110,7 +110,7 @@ pub(super) fn of_password(error: &PasswordError) -> Status {
 }
 
 /// There is no such thing.
-pub(super) fn not_found(kind: &'static str, name: &str) -> Status {
+pub(crate) fn not_found(kind: &'static str, name: &str) -> Status {
     of_repository(&RepositoryError::NotFound {
         kind,
         name: name.to_owned(),

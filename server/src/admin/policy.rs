@@ -5,8 +5,8 @@ use portcullis_proto::admin::v1::policy_server::Policy;
 use tonic::{Request, Response, Status};
 
 use super::convert;
+use super::error::{of_password, of_repository};
 use super::note::Note;
-use super::status::{of_password, of_repository};
 use super::users::password;
 use crate::passwords::{self, Candidate, MAX_HISTORY, dictionary, users};
 use crate::repository::{HistoryOwner, PasswordPolicy};
@@ -18,7 +18,7 @@ const MAX_WORDS: usize = 1_000;
 const MAX_DEMANDED: u32 = 1_024;
 
 /// `portcullis.admin.v1.Policy`
-pub(super) struct PolicyApi(pub(super) Services);
+pub(crate) struct PolicyApi(pub(crate) Services);
 
 #[tonic::async_trait]
 impl Policy for PolicyApi {

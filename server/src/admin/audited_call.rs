@@ -6,12 +6,12 @@ use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, ObjectClass, ObjectRef, Outcome, SearchEnd};
 use tonic::Status;
 
-use super::identity::Caller;
 use super::objects::password_of;
+use crate::access::Caller;
 use crate::audit::{self, AuditError, AuditLog, Draft};
 
 /// A call under way. Dropped before its outcome is known, it leaves the entry `unknown`.
-pub(super) struct AuditedCall {
+pub(crate) struct AuditedCall {
     log: AuditLog,
     /// `None`: nothing is to be written any more, or calls are not audited.
     draft: Option<Draft>,
@@ -22,7 +22,7 @@ impl AuditedCall {
     ///
     /// # Errors
     /// [`AuditError`]: the call is not to be sent.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         log: &AuditLog,
         caller: Caller,
         resource: &str,
@@ -49,7 +49,7 @@ impl AuditedCall {
     }
 
     /// It ended like this.
-    pub(super) async fn outcome(self, outcome: &Outcome) {
+    pub(crate) async fn outcome(self, outcome: &Outcome) {
         match &outcome.result {
             Some(OutcomeResult::Failed(failure)) => {
                 self.end(audit::Outcome::Failed, &failure.message).await;
@@ -64,7 +64,7 @@ impl AuditedCall {
     }
 
     /// The search ended like this.
-    pub(super) async fn search_end(self, end: &SearchEnd) {
+    pub(crate) async fn search_end(self, end: &SearchEnd) {
         match &end.failure {
             Some(failure) => self.end(audit::Outcome::Failed, &failure.message).await,
             None => self.end(audit::Outcome::Done, "").await,
@@ -72,7 +72,7 @@ impl AuditedCall {
     }
 
     /// It was not even sent.
-    pub(super) async fn refused(self, status: Status) -> Status {
+    pub(crate) async fn refused(self, status: Status) -> Status {
         self.end(audit::Outcome::Failed, status.message()).await;
         status
     }
@@ -94,7 +94,7 @@ impl Drop for AuditedCall {
 }
 
 /// The verb, and the object that it is about: ` account ada`.
-pub(super) fn describe(call: &Call) -> (&'static str, String) {
+pub(crate) fn describe(call: &Call) -> (&'static str, String) {
     let by = |object: Option<&ObjectRef>| {
         let Some(ObjectRef { object_class, by }) = object else {
             return String::new();

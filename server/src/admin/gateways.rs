@@ -9,9 +9,9 @@ use portcullis_proto::admin::v1::gateways_server::Gateways;
 use tonic::{Request, Response, Status};
 
 use super::convert::{self, millis};
+use super::error::{not_found, of_call, of_repository};
 use super::names;
 use super::note::Note;
-use super::status::{not_found, of_call, of_repository};
 use crate::clock;
 use crate::fleet::LinkStatus;
 use crate::keys::memory::key_rng;
@@ -19,7 +19,7 @@ use crate::repository::{Gateway, GatewayChange};
 use crate::services::Services;
 
 /// `portcullis.admin.v1.Gateways`
-pub(super) struct GatewaysApi(pub(super) Services);
+pub(crate) struct GatewaysApi(pub(crate) Services);
 
 /// Why a gateway is not registered again, or not evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,12 +5,12 @@ use portcullis_proto::admin::v1::{StatusRequest, StatusResponse};
 use tonic::{Request, Response, Status};
 
 use super::convert::millis;
-use super::identity::Caller;
-use super::status::of_repository;
+use super::error::of_repository;
+use crate::access::Caller;
 use crate::services::Services;
 
 /// `portcullis.admin.v1.System`
-pub(super) struct SystemApi(pub(super) Services);
+pub(crate) struct SystemApi(pub(crate) Services);
 
 #[tonic::async_trait]
 impl System for SystemApi {

@@ -2,23 +2,23 @@
 
 use tonic::Status;
 
-use super::identity::Caller;
 use super::methods::{self, Method};
+use crate::access::Caller;
 use crate::config::{Capability, CapabilitySet};
 
 /// Why a request goes no further.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// The method, where there is one of that name.
-    pub(super) action: &'static str,
+    pub(crate) action: &'static str,
     /// In a few words, for the logs.
-    pub(super) reason: String,
+    pub(crate) reason: String,
     /// For the caller.
-    pub(super) status: Status,
+    pub(crate) status: Status,
 }
 
 /// May `caller` call the method at `path` (`/portcullis.admin.v1.Gateways/Add`)? What is not in the table is refused to everybody.
-pub(super) fn authorize(caller: &Caller, path: &str) -> Result<&'static Method, Refusal> {
+pub(crate) fn authorize(caller: &Caller, path: &str) -> Result<&'static Method, Refusal> {
     let subject = &caller.subject;
     let method = methods::find(path).ok_or_else(|| Refusal {
         action: "unknown method",
@@ -56,7 +56,7 @@ pub(super) fn authorize(caller: &Caller, path: &str) -> Result<&'static Method, 
 
 /// May `caller`, who may call `method`, have it use the password of a user? Whoever may put anybody's password on an account
 /// of their choice can guess it there.
-pub(super) fn authorize_password_of_user(
+pub(crate) fn authorize_password_of_user(
     caller: &Caller,
     method: &'static str,
 ) -> Result<(), Refusal> {

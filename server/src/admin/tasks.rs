@@ -7,13 +7,13 @@ use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status};
 
 use super::convert::{millis, some_millis};
-use super::status::{of_repository, of_task};
+use super::error::{of_repository, of_task};
 use crate::repository::TaskState;
 use crate::services::Services;
 use crate::tasks::{self, Finding, Step, StepState, TypeProgress};
 
 /// `portcullis.admin.v1.Tasks`
-pub(super) struct TasksApi(pub(super) Services);
+pub(crate) struct TasksApi(pub(crate) Services);
 
 #[tonic::async_trait]
 impl Tasks for TasksApi {
@@ -67,7 +67,7 @@ fn answer(task: Result<tasks::Task, tasks::TaskError>) -> Result<Response<proto:
 }
 
 /// A task for the wire.
-pub(super) fn message(task: tasks::Task) -> proto::Task {
+pub(crate) fn message(task: tasks::Task) -> proto::Task {
     let state = match task.state {
         TaskState::Running => proto::TaskState::Running,
         TaskState::Done => proto::TaskState::Done,
@@ -93,7 +93,7 @@ pub(super) fn message(task: tasks::Task) -> proto::Task {
 }
 
 /// The counts of each type for the wire.
-pub(super) fn types(types: Vec<TypeProgress>) -> Vec<proto::TypeProgress> {
+pub(crate) fn types(types: Vec<TypeProgress>) -> Vec<proto::TypeProgress> {
     let types = types.into_iter().map(|kind| proto::TypeProgress {
         r#type: kind.name,
         total: kind.total,
@@ -105,7 +105,7 @@ pub(super) fn types(types: Vec<TypeProgress>) -> Vec<proto::TypeProgress> {
 }
 
 /// The steps for the wire.
-pub(super) fn steps(steps: Vec<Step>) -> Vec<proto::TaskStep> {
+pub(crate) fn steps(steps: Vec<Step>) -> Vec<proto::TaskStep> {
     let steps = steps.into_iter().map(|step| proto::TaskStep {
         name: step.name,
         state: match step.state {

@@ -7,9 +7,9 @@ use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use super::convert;
+use super::error::{not_found, of_password, of_repository};
 use super::names;
 use super::note::Note;
-use super::status::{not_found, of_password, of_repository};
 use crate::clock;
 use crate::passwords::users;
 use crate::services::Services;
@@ -20,7 +20,7 @@ const MAX_PAGE: u32 = 1_000;
 const MAX_PASSWORD: usize = 4_096;
 
 /// `portcullis.admin.v1.Users`
-pub(super) struct UsersApi(pub(super) Services);
+pub(crate) struct UsersApi(pub(crate) Services);
 
 #[tonic::async_trait]
 impl Users for UsersApi {
@@ -185,13 +185,13 @@ impl UsersApi {
 }
 
 /// The bytes of a secret, moved rather than copied.
-pub(super) fn secret(secret: Option<Secret>) -> Zeroizing<Vec<u8>> {
+pub(crate) fn secret(secret: Option<Secret>) -> Zeroizing<Vec<u8>> {
     let mut secret = secret.unwrap_or_default();
     Zeroizing::new(std::mem::take(&mut secret.value))
 }
 
 /// A password of a sensible length.
-pub(super) fn password(given: Option<Secret>) -> Result<Zeroizing<Vec<u8>>, Status> {
+pub(crate) fn password(given: Option<Secret>) -> Result<Zeroizing<Vec<u8>>, Status> {
     let password = secret(given);
     if (1..=MAX_PASSWORD).contains(&password.len()) {
         return Ok(password);

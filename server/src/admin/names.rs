@@ -14,11 +14,11 @@ const MAX_NAME: usize = 64;
 const MAX_USER_NAME: usize = 128;
 const MAX_GROUPS: usize = 64;
 /// Settings of a resource.
-pub(super) const MAX_SETTINGS: usize = 64;
+pub(crate) const MAX_SETTINGS: usize = 64;
 const MAX_SETTING_VALUE: usize = 4_096;
 
 /// A name for a gateway, a resource or a connector: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or a digit.
-pub(super) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, Status> {
+pub(crate) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, Status> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let sound = (1..=MAX_NAME).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -33,7 +33,7 @@ pub(super) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, Status> {
 }
 
 /// Names of groups, in order, each once.
-pub(super) fn groups(given: Vec<String>) -> Result<Vec<String>, Status> {
+pub(crate) fn groups(given: Vec<String>) -> Result<Vec<String>, Status> {
     if given.len() > MAX_GROUPS {
         return Err(Status::invalid_argument(format!(
             "at most {MAX_GROUPS} groups can be given at once"
@@ -47,7 +47,7 @@ pub(super) fn groups(given: Vec<String>) -> Result<Vec<String>, Status> {
 }
 
 /// A name for a user: 1 to 128 of `A-Z a-z 0-9 . _ @ + -`, beginning with a letter or a digit.
-pub(super) fn user(text: &str) -> Result<&str, Status> {
+pub(crate) fn user(text: &str) -> Result<&str, Status> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '+' | '-');
     let sound = (1..=MAX_USER_NAME).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -62,7 +62,7 @@ pub(super) fn user(text: &str) -> Result<&str, Status> {
 }
 
 /// Who dials: exactly one of the two.
-pub(super) fn reach(address: Option<&str>, dial_out: bool) -> Result<Reach, Status> {
+pub(crate) fn reach(address: Option<&str>, dial_out: bool) -> Result<Reach, Status> {
     match (address, dial_out) {
         (Some(text), false) => Ok(Reach::Address(host_port(text)?)),
         (None, true) => Ok(Reach::DialOut),
@@ -76,7 +76,7 @@ pub(super) fn reach(address: Option<&str>, dial_out: bool) -> Result<Reach, Stat
 }
 
 /// Settings with those that are given merged in; an empty value removes one.
-pub(super) fn merge_settings(
+pub(crate) fn merge_settings(
     settings: &mut BTreeMap<String, String>,
     given: HashMap<String, String>,
 ) {
@@ -90,7 +90,7 @@ pub(super) fn merge_settings(
 }
 
 /// Refuses settings out of bounds.
-pub(super) fn check_settings(given: &HashMap<String, String>) -> Result<(), Status> {
+pub(crate) fn check_settings(given: &HashMap<String, String>) -> Result<(), Status> {
     if given.len() > MAX_SETTINGS {
         return Err(Status::invalid_argument(format!(
             "a resource has at most {MAX_SETTINGS} settings"

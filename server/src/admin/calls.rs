@@ -9,14 +9,14 @@ use tonic::{Request, Response, Status};
 
 use super::audited_call::AuditedCall;
 use super::authorize::authorize_password_of_user;
-use super::identity::Caller;
-use super::queued;
-use super::status::{not_found, of_audit, of_password, of_repository};
+use super::error::{not_found, of_audit, of_password, of_repository};
+use super::queue;
+use crate::access::Caller;
 use crate::provisioning::{self, DispatchError};
 use crate::services::Services;
 
 /// `portcullis.admin.v1.Calls`
-pub(super) struct CallsApi(pub(super) Services);
+pub(crate) struct CallsApi(pub(crate) Services);
 
 #[tonic::async_trait]
 impl Calls for CallsApi {
@@ -51,28 +51,28 @@ impl Calls for CallsApi {
         let caller = Caller::of(&request);
         let user = &request.get_ref().password_from_user;
         self.user(&caller, "Calls/Enqueue", user).await?;
-        queued::enqueue(&self.0, request).await
+        queue::enqueue(&self.0, request).await
     }
 
     async fn list_queued(
         &self,
         request: Request<proto::ListQueuedRequest>,
     ) -> Result<Response<proto::ListQueuedResponse>, Status> {
-        queued::list(&self.0, &request.into_inner()).await
+        queue::list(&self.0, &request.into_inner()).await
     }
 
     async fn show_queued(
         &self,
         request: Request<proto::ShowQueuedRequest>,
     ) -> Result<Response<proto::QueuedCall>, Status> {
-        queued::show(&self.0, &request.into_inner().call_id).await
+        queue::show(&self.0, &request.into_inner().call_id).await
     }
 
     async fn cancel_queued(
         &self,
         request: Request<proto::CancelQueuedRequest>,
     ) -> Result<Response<proto::QueuedCall>, Status> {
-        queued::cancel(&self.0, &request.into_inner().call_id).await
+        queue::cancel(&self.0, &request.into_inner().call_id).await
     }
 
     async fn search(

@@ -1,5 +1,10 @@
 //! Keys, by id.
 
+mod life;
+mod server_key_status;
+mod status;
+mod tasks;
+
 use std::time::Duration;
 
 use portcullis_common::id::KeyId;
@@ -9,10 +14,10 @@ use portcullis_proto::grpc::Replies;
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status};
 
-use super::identity::Caller;
+use super::error::{of_key, of_repository, of_rotation};
 use super::note::Note;
-use super::status::{of_key, of_repository, of_rotation};
-use super::{convert, key_life, key_status, key_tasks, names, server_key_status};
+use super::{convert, names};
+use crate::access::Caller;
 use crate::fleet::{ProgressStream, Rotation};
 use crate::repository::{Replaced, RepositoryError};
 use crate::services::Services;
@@ -22,7 +27,7 @@ use crate::tasks::{Job, SyncGateways};
 const MAX_WAIT: Duration = Duration::from_hours(24);
 
 /// `portcullis.admin.v1.Keys`
-pub(super) struct KeysApi(pub(super) Services);
+pub(crate) struct KeysApi(pub(crate) Services);
 
 type SyncStream = Replies<proto::SyncProgress>;
 
@@ -49,7 +54,7 @@ impl Keys for KeysApi {
             .map(convert::gateway_key)
             .chain(server_keys.iter().map(convert::server_key))
             .collect();
-        let protection = key_life::protection(&self.0).await?;
+        let protection = life::protection(&self.0).await?;
         Ok(Response::new(proto::ListKeysResponse {
             keys,
             protection: Some(protection),
@@ -84,14 +89,14 @@ impl Keys for KeysApi {
         request: Request<proto::ReEncryptRequest>,
     ) -> Result<Response<proto::StartedTask>, Status> {
         let subject = subject(&request);
-        key_tasks::re_encrypt(&self.0, &subject, request.into_inner()).await
+        tasks::re_encrypt(&self.0, &subject, request.into_inner()).await
     }
 
     async fn verify(
         &self,
         request: Request<proto::VerifyRequest>,
     ) -> Result<Response<proto::StartedTask>, Status> {
-        key_tasks::start(&self.0, &subject(&request), Job::Verify).await
+        tasks::start(&self.0, &subject(&request), Job::Verify).await
     }
 
     async fn manage(
@@ -99,7 +104,7 @@ impl Keys for KeysApi {
         request: Request<proto::ManageKeysRequest>,
     ) -> Result<Response<proto::StartedTask>, Status> {
         let subject = subject(&request);
-        key_tasks::manage(&self.0, &subject, request.into_inner()).await
+        tasks::manage(&self.0, &subject, request.into_inner()).await
     }
 
     async fn rotate_gateway(
@@ -166,28 +171,28 @@ impl Keys for KeysApi {
         &self,
         request: Request<proto::ProtectRequest>,
     ) -> Result<Response<proto::ProtectResponse>, Status> {
-        key_life::protect(&self.0, request).await
+        life::protect(&self.0, request).await
     }
 
     async fn export(
         &self,
         request: Request<proto::ExportKeysRequest>,
     ) -> Result<Response<proto::ExportKeysResponse>, Status> {
-        key_life::export(&self.0, request).await
+        life::export(&self.0, request).await
     }
 
     async fn import(
         &self,
         request: Request<proto::ImportKeysRequest>,
     ) -> Result<Response<proto::ImportKeysResponse>, Status> {
-        key_life::import(&self.0, request).await
+        life::import(&self.0, request).await
     }
 
     async fn delete(
         &self,
         request: Request<proto::DeleteKeyRequest>,
     ) -> Result<Response<proto::DeleteKeyResponse>, Status> {
-        key_life::delete(&self.0, request).await
+        life::delete(&self.0, request).await
     }
 
     async fn start_sync(
@@ -196,14 +201,14 @@ impl Keys for KeysApi {
     ) -> Result<Response<proto::StartedTask>, Status> {
         let subject = subject(&request);
         let job = push(request.into_inner().push.unwrap_or_default())?;
-        key_tasks::start(&self.0, &subject, Job::SyncGateways(job)).await
+        tasks::start(&self.0, &subject, Job::SyncGateways(job)).await
     }
 
     async fn status(
         &self,
         request: Request<proto::KeyStatusRequest>,
     ) -> Result<Response<proto::KeyStatusResponse>, Status> {
-        let gateway_keys = key_status::gateway_keys(&self.0, request.into_inner().gateways).await?;
+        let gateway_keys = status::gateway_keys(&self.0, request.into_inner().gateways).await?;
         Ok(Response::new(proto::KeyStatusResponse {
             gateway_keys: Some(gateway_keys),
             server_keys: Some(server_key_status::server_keys(&self.0).await?),
@@ -236,7 +241,7 @@ fn subject<T>(request: &Request<T>) -> String {
 }
 
 /// A kind of key, as it was asked for.
-pub(super) fn kind(number: i32) -> Result<proto::KeyKind, Status> {
+pub(crate) fn kind(number: i32) -> Result<proto::KeyKind, Status> {
     proto::KeyKind::try_from(number).map_err(|_| {
         Status::invalid_argument(format!("{number} is no kind of key: give 3des or aes-256"))
     })
@@ -249,7 +254,7 @@ fn expected(text: &str) -> Result<Option<KeyId>, Status> {
         .transpose()
 }
 
-pub(super) fn key_id(text: &str) -> Result<KeyId, Status> {
+pub(crate) fn key_id(text: &str) -> Result<KeyId, Status> {
     text.parse::<KeyId>()
         .map_err(|error| Status::invalid_argument(error.to_string()))
 }

@@ -4,13 +4,13 @@ use portcullis_proto::admin::v1 as proto;
 use prost::Message;
 
 /// What a request is about.
-pub(super) trait Object: Message + Default {
+pub(crate) trait Object: Message + Default {
     /// In a few words; empty: the server itself.
     fn object(&self) -> String;
 }
 
 /// What an encoded request is about; `None`: it does not decode.
-pub(super) fn object_of<Request: Object>(encoded: &[u8]) -> Option<String> {
+pub(crate) fn object_of<Request: Object>(encoded: &[u8]) -> Option<String> {
     let request = Request::decode(encoded).ok()?;
     Some(request.object())
 }
@@ -101,7 +101,7 @@ objects! {
 }
 
 /// Whose password an account is given.
-pub(super) fn password_of(user: &str) -> String {
+pub(crate) fn password_of(user: &str) -> String {
     match user {
         "" => String::new(),
         user => format!(", password of user {user}"),

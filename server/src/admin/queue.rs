@@ -7,9 +7,9 @@ use tonic::{Request, Response, Status};
 
 use super::audited_call::describe;
 use super::convert::{millis, some_millis};
+use super::error::{of_password, of_repository};
 use super::note::Note;
 use super::objects::password_of;
-use super::status::{of_password, of_repository};
 use crate::clock;
 use crate::provisioning::queue::QueueError;
 use crate::repository::{QueuedCall, QueuedState, RepositoryError};
@@ -18,7 +18,7 @@ use crate::services::Services;
 /// Calls in one answer.
 const MAX_PAGE: u32 = 1_000;
 
-pub(super) async fn enqueue(
+pub(crate) async fn enqueue(
     services: &Services,
     request: Request<proto::ExecuteRequest>,
 ) -> Result<Response<proto::QueuedCall>, Status> {
@@ -41,7 +41,7 @@ pub(super) async fn enqueue(
     message(queued)
 }
 
-pub(super) async fn list(
+pub(crate) async fn list(
     services: &Services,
     request: &proto::ListQueuedRequest,
 ) -> Result<Response<proto::ListQueuedResponse>, Status> {
@@ -60,7 +60,7 @@ pub(super) async fn list(
     Ok(Response::new(proto::ListQueuedResponse { calls, more }))
 }
 
-pub(super) async fn show(
+pub(crate) async fn show(
     services: &Services,
     call_id: &str,
 ) -> Result<Response<proto::QueuedCall>, Status> {
@@ -70,7 +70,7 @@ pub(super) async fn show(
     found.map_or_else(|| Err(unknown(call_id)), message)
 }
 
-pub(super) async fn cancel(
+pub(crate) async fn cancel(
     services: &Services,
     call_id: &str,
 ) -> Result<Response<proto::QueuedCall>, Status> {

@@ -8,9 +8,9 @@ use portcullis_proto::gateway::v1::SecretSetting;
 use tonic::{Request, Response, Status};
 
 use super::convert;
+use super::error::{not_found, of_repository};
 use super::names;
 use super::note::Note;
-use super::status::{not_found, of_repository};
 use super::users::secret;
 use crate::clock;
 use crate::repository::{Changed, Resource, SecretSettings};
@@ -20,7 +20,7 @@ use crate::services::Services;
 const MAX_SECRET: usize = 1_024;
 
 /// `portcullis.admin.v1.Resources`
-pub(super) struct ResourcesApi(pub(super) Services);
+pub(crate) struct ResourcesApi(pub(crate) Services);
 
 #[tonic::async_trait]
 impl Resources for ResourcesApi {

@@ -21,17 +21,17 @@ const PREFIX: &str = "/portcullis.admin.v1.";
 
 /// Who may call a method, and how it is audited.
 #[derive(Debug)]
-pub(super) struct Method {
+pub(crate) struct Method {
     /// `Gateways/Add`
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// One of these is enough.
-    pub(super) who: CapabilitySet,
-    pub(super) plan: Plan,
+    pub(crate) who: CapabilitySet,
+    pub(crate) plan: Plan,
 }
 
 /// How a method is audited.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Plan {
+pub(crate) enum Plan {
     /// Not at all: it changes nothing.
     Read,
     /// By the router, with an entry before and one after; the function tells from the encoded request what it is about, or that it does not decode.
@@ -41,7 +41,7 @@ pub(super) enum Plan {
 }
 
 /// All methods. Whoever has a capability sees the status; lists are for whoever works with what they hold.
-pub(super) const METHODS: &[Method] = &[
+pub(crate) const METHODS: &[Method] = &[
     read("System/Status", &Capability::ALL),
     change::<proto::AddGatewayRequest>("Gateways/Add", &[Administrator]),
     change::<proto::NewTokenRequest>("Gateways/NewToken", &[Administrator]),
@@ -107,7 +107,7 @@ pub(super) const METHODS: &[Method] = &[
 const LOOK: &[Capability] = &[SecurityAdministrator, Administrator, Auditor];
 
 /// The method at a path, `/portcullis.admin.v1.Gateways/Add`; `None`: there is none.
-pub(super) fn find(path: &str) -> Option<&'static Method> {
+pub(crate) fn find(path: &str) -> Option<&'static Method> {
     let name = path.strip_prefix(PREFIX)?;
     METHODS.iter().find(|method| method.name == name)
 }
