@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portcullis_server::audit::{self, AuditLog};
-use portcullis_server::config::{Config, SecretSource};
+use portcullis_server::audit::AuditLog;
+use portcullis_server::config::{Audit, Config, SecretSource};
 use portcullis_server::fleet::{self, Fleet};
 use portcullis_server::keys::KeyManager;
 use portcullis_server::repository::Repository;
@@ -167,7 +167,7 @@ pub(super) fn configure(folder: &Path) -> Config {
     Config {
         data_dir: folder.join("data"),
         secret: SecretSource::File(folder.join("data").join(SECRET_FILE)),
-        audit: audit::Settings {
+        audit: Audit {
             head_file: folder.join("audit/head"),
             calls: true,
         },
