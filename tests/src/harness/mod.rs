@@ -80,7 +80,8 @@ impl From<tonic::Status> for HarnessError {
 }
 
 impl HarnessError {
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    /// Something around the programs failed while `what` was tried.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
     }

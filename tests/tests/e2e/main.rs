@@ -11,7 +11,6 @@
 mod bad_input;
 mod calls;
 mod enrolment;
-mod fleet;
 mod roster;
 mod rotation;
 mod secrets;

@@ -1,0 +1,63 @@
+//! Measures beside peers: `cargo run --release -p portcullis-bench -- rpc`.
+
+mod cipher;
+mod constant_time;
+mod fleet;
+mod handshake;
+mod reencrypt;
+mod rpc;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures calls, links, the cipher and re-encryption beside their peers.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Whole calls from the server to a gateway's connector and back, and streams, beside tonic over TCP and over mutual TLS.
+    Rpc(rpc::Options),
+    /// The cipher on one core, by every backend that this machine has, beside OpenSSL and the `des` crate.
+    Cipher(cipher::Options),
+    /// Whether time tells anything of a key, of data, of a tag: fails where it does, or where that could not have been seen.
+    ConstantTime(constant_time::Options),
+    /// New links in a second, each with a full handshake and one call, beside mutual TLS.
+    Handshake(handshake::Options),
+    /// A fleet of simulated gateways on one server: how soon all are up, what each costs, and a rotation.
+    Fleet(fleet::Options),
+    /// Values re-encrypted in a second, for each kind of server key, beside a bare read and write-back of the same rows.
+    Reencrypt(reencrypt::Options),
+}
+
+/// Why there is no report.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let measured = match Cli::parse().command {
+        Command::Rpc(options) => rpc::run(&options),
+        Command::Cipher(options) => cipher::run(&options),
+        Command::ConstantTime(options) => constant_time::run(&options),
+        Command::Handshake(options) => handshake::run(&options),
+        Command::Fleet(options) => fleet::run(&options),
+        Command::Reencrypt(options) => reencrypt::run(&options),
+    };
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .enable_all()
+        .build()
+}
