@@ -76,7 +76,8 @@ is_where_it_is_looked_for() {
 # What is installed, and the programs that the suites look at; with the paths of the libraries that they are linked from.
 release_build() { once "release build" build_for_release || { failed 1 "the release build"; exit 1; }; }
 build_for_release() {
-    cargo build --release --bins --package portcullis-server --package portcullis-cli --package portcullis-demo --package portcullis-gateway \
+    # As it is installed: an incremental build makes other machine code.
+    CARGO_INCREMENTAL=0 cargo build --release --bins --package portcullis-server --package portcullis-cli --package portcullis-demo --package portcullis-gateway \
         --package portcullis-probes --message-format=json-render-diagnostics >"$PORTCULLIS_TEST_LOGS/built-for-release" &&
         is_where_it_is_looked_for built-for-release "$target/release/portcullis-server"
 }
