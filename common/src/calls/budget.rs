@@ -7,7 +7,7 @@ use super::flow::Flow;
 use super::frame::Kind;
 use super::sender::Sender;
 
-/// The room for long messages, which is given in the order in which it was asked for.
+/// The room that is left for long messages, and the queue of the calls that wait for some.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: u32,
@@ -15,7 +15,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// No message is longer than `room`.
+    /// `room` is no less than the longest message: one that asked for more would wait for ever.
     pub(super) const fn new(room: u32) -> Self {
         Self {
             left: room,
@@ -23,21 +23,22 @@ impl Budget {
         }
     }
 
+    /// Puts a call at the end of the queue.
     pub(super) fn ask(&mut self, call: u64) {
         self.waiting.push_back(call);
     }
 
-    /// It asks no more.
+    /// Takes a call out of the queue.
     pub(super) fn forget(&mut self, call: u64) {
         self.waiting.retain(|waiting| *waiting != call);
     }
 
-    /// A message that had so much room is read or gone.
+    /// Takes back the room of a message that was read or given up.
     pub(super) const fn release(&mut self, room: u32) {
         self.left += room;
     }
 
-    /// Gives room to those who waited longest, for as long as there is any.
+    /// Gives room to the calls that have waited longest, until there is too little for the next.
     pub(super) fn grant<C: Flow, S: BuildHasher>(
         &mut self,
         calls: &mut HashMap<u64, C, S>,
@@ -45,7 +46,7 @@ impl Budget {
     ) {
         while let Some(&call) = self.waiting.front() {
             let incoming = calls.get_mut(&call).map(Flow::incoming);
-            // One that was given up meanwhile asks no more.
+            // A call that was given up meanwhile needs none.
             let asked = incoming.and_then(|it| Some((it.room_asked()?, it)));
             if let Some((room, incoming)) = asked {
                 if room > self.left {

@@ -20,9 +20,9 @@ pub enum Kind {
     Item(Begin),
     /// Gateway: the last answer to a call begins.
     End(Begin),
-    /// The message that was begun last for this call goes on.
+    /// The next part of the message that was begun last for this call.
     Part(Bytes),
-    /// So many bytes more are taken for this call.
+    /// The peer may send this many more bytes for this call.
     Credit(u32),
     /// Server: nobody waits for this call any more.
     Cancel,
@@ -53,7 +53,7 @@ pub struct Refusal {
 }
 
 impl Kind {
-    /// Does it end a call without an answer?
+    /// Whether it ends a call without an answer.
     pub(super) const fn ends_call(&self) -> bool {
         matches!(self, Self::Cancelled | Self::Refused(_))
     }

@@ -6,20 +6,22 @@ use super::frame::{Begin, Violation};
 use super::outgoing::MessageKind;
 use super::{MAX_PART, MESSAGE_COST};
 
-/// The message that is being received, and what may yet come.
+/// What is received for one call, in one direction.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// The credit that is always out, in what is used of it or in hand of the peer.
+    /// The first credit: the sum of what the peer may still send, of what it sent and nobody has
+    /// read, and of what is owed to it. What a message that has room is given comes on top.
     window: u32,
-    /// What the peer may still send.
+    /// Bytes that the peer may still send.
     credit: u32,
-    /// What was read and not given back yet.
+    /// Bytes that were read, and that the peer gets credit for when they are half of the window.
     owed: u32,
-    /// Nobody reads it: lengths are kept, bytes are not.
+    /// Whether nobody reads it any more: then lengths are counted, and bytes are dropped.
     discards: bool,
     partial: Option<Box<Partial>>,
 }
 
+/// A message of which parts are still to come.
 #[derive(Debug)]
 struct Partial {
     kind: MessageKind,
@@ -29,24 +31,25 @@ struct Partial {
     room: Room,
 }
 
-/// The room that a message is put together in.
+/// Where a message stands with the room that it is put together in (see the drawing in `calls`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
-    /// It fits into half of the first credit.
+    /// It costs no more than half of the window.
     NotNeeded,
+    /// It needs room, and nobody has asked for it yet.
     Needed,
-    /// It waits for its turn.
+    /// It waits until the budget has room for it.
     Asked,
-    /// It has room; so much of its own credit is not given yet.
+    /// It has room. The number is how many bytes of credit it has yet to be given.
     Granted(u32),
 }
 
-/// What a frame came to.
+/// What a frame made of the message it belongs to.
 #[derive(Debug)]
 pub(super) enum Progress {
-    /// A message is whole.
+    /// The message is whole.
     Whole(Whole),
-    /// More of it is to come, and so much credit may be given.
+    /// More of it is to come. The peer may be given this much credit.
     More { credit: u32 },
 }
 
@@ -58,7 +61,7 @@ pub(super) struct Whole {
     pub(super) cost: Cost,
 }
 
-/// What a message holds until it was read.
+/// What a message takes up until it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cost {
     /// Of the credit of its call, in bytes.
@@ -95,7 +98,7 @@ impl Incoming {
             return Err(Violation::Parts(call));
         }
         self.spend(call, MESSAGE_COST + part)?;
-        // Up to half of the credit is with neither side: read, and not given back yet.
+        // Up to half of the window may be owed: on the other half alone it has to become whole.
         let needs_room = len + MESSAGE_COST > self.window / 2;
         if part == len {
             let cost = Cost {
@@ -109,7 +112,7 @@ impl Incoming {
             len,
             received: 0,
             data: BytesMut::new(),
-            // What nobody reads is put together nowhere.
+            // What nobody reads is not put together.
             room: if needs_room && !self.discards {
                 Room::Needed
             } else {
@@ -164,7 +167,7 @@ impl Incoming {
         }))
     }
 
-    /// A message was read: so much credit may be given.
+    /// Notes that a message was read, and gives the credit that the peer may be given for it.
     pub(super) const fn read(&mut self, cost: Cost) -> u32 {
         self.owed += cost.credit;
         if self.owed < self.window / 2 {
@@ -176,7 +179,7 @@ impl Incoming {
         credit
     }
 
-    /// Does the message need room that was not asked for? It is from now on.
+    /// Asks for room, if the message needs it and nobody has asked: whether that is so.
     pub(super) fn ask_room(&mut self) -> bool {
         match &mut self.partial {
             Some(partial) if partial.room == Room::Needed => {
@@ -187,13 +190,13 @@ impl Incoming {
         }
     }
 
-    /// The room that is waited for, in bytes.
+    /// The room that the message waits for, in bytes.
     pub(super) fn room_asked(&self) -> Option<u32> {
         let partial = self.partial.as_ref()?;
         (partial.room == Room::Asked).then_some(partial.len)
     }
 
-    /// There is room: so much credit may be given.
+    /// Gives the message its room, and returns the credit that the peer may be given.
     pub(super) fn grant_room(&mut self) -> u32 {
         let Some(mut partial) = self.partial.take() else {
             return 0;
@@ -204,7 +207,8 @@ impl Incoming {
         credit
     }
 
-    /// Nobody reads it any more. The room that this leaves, in bytes.
+    /// Drops what has come, and from now on what comes: nobody reads it. Returns the room that this
+    /// frees, in bytes.
     pub(super) fn discard(&mut self) -> u32 {
         self.discards = true;
         let Some(partial) = &mut self.partial else {
@@ -217,7 +221,7 @@ impl Incoming {
         }
     }
 
-    /// Keeps the peer supplied with the credit of a message that has room.
+    /// Returns the credit that a message which has room is given next.
     fn renew(&mut self, partial: &mut Partial) -> u32 {
         let Room::Granted(left) = &mut partial.room else {
             return 0;

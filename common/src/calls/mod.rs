@@ -1,14 +1,51 @@
-//! Many calls over one ordered stream of frames (PROTOCOL.md, "Calls"): the state machines of both sides.
+//! Many calls over one ordered stream of frames (PROTOCOL.md, "Calls"): the state machines of both
+//! sides.
 //!
-//! [`Calling`] is the server's, [`Answering`] the gateway's. Both are driven the same way, and neither reads a clock or waits:
+//! [`Calling`] is the server's side, [`Answering`] the gateway's. Both are driven the same way, and
+//! neither reads a clock or waits:
 //!
-//! 1. every frame that comes is given to `handle`; an error ends the stream;
-//! 2. after every step, `take` gives the frames that may go, a batch at a time, until it gives none;
-//! 3. what waits for a call leaves a tag with it, and is to be told when `handle` or another step gives the tag back.
+//! 1. the driver gives every frame that arrives to `handle`; an error ends the stream;
+//! 2. after every step it calls `take` for the frames that may be sent, a batch at a time, until
+//!    there are none;
+//! 3. a reader that has to wait for a call leaves a tag with the call, and is woken when `handle` or
+//!    another step gives the tag back.
 //!
-//! A message goes in parts, and the parts of many calls in turn, so that a long one holds up no short one. Each side sends only
-//! what the other gave it credit for; a message longer than half of the first credit is awaited until there is room to put it together
-//! in. So a call that nobody reads stops only itself, and what one stream may hold is bounded.
+//! # What may be sent, and when
+//!
+//! A message is sent in parts of at most 8 KiB, and the calls that have something to send take turns,
+//! one part each. So a long message does not hold up a short one.
+//!
+//! A sender needs *credit* for what it sends. Each direction of each call has credit of its own, and
+//! the receiver gives it back as messages are read. Of the first credit, which is the *window* of that
+//! direction, every byte is at any moment in one of three places, and the last never holds more than
+//! half of the window:
+//!
+//! ```text
+//!     |<------------------------- window ------------------------->|
+//!     +---------------------+--------------------+-----------------+
+//!     | credit              | in use             | owed            |
+//!     | may still be sent   | sent, and not read | read, and to be |
+//!     |                     |                    | given back      |
+//!     +---------------------+--------------------+-----------------+
+//!                |  the sender sends    ^  |   the reader reads  ^
+//!                +----------------------+  +---------------------+
+//!     ^                                                     |
+//!     +-- a CREDIT frame, when half of the window is owed --+
+//! ```
+//!
+//! Half of the window may be owed, so a message that costs more than the other half might never
+//! become whole. It needs *room*: memory to put it together in, out of one *budget* for all calls of
+//! the stream. It asks once somebody waits for it, and gets room in the order of asking:
+//!
+//! ```text
+//!     Needed ---- somebody waits ----> Asked ---- the budget has len bytes left ----> Granted
+//! ```
+//!
+//! Once it has room, the sender gets credit for all of its bytes, up to a window at a time. The room
+//! goes back into the budget when the message was read or given up.
+//!
+//! So a call that floods the stream, or that nobody reads, stops only itself, and what one stream may
+//! hold in memory is bounded.
 
 mod answering;
 mod budget;
@@ -39,20 +76,20 @@ pub const MAX_CALL: u32 = 4 * 1024 * 1024;
 pub const MAX_ANSWER: u32 = 16 * 1024 * 1024;
 /// The most of a message that one frame carries, in bytes.
 pub const MAX_PART: u32 = 8 * 1024;
-/// Credit of every call from its start, in bytes.
+/// The first credit of the server for each call, in bytes.
 pub const CALL_CREDIT: u32 = 64 * 1024;
-/// Credit of the answers to every call from its start, in bytes.
+/// The first credit of the gateway for the answers to each call, in bytes.
 pub const ANSWER_CREDIT: u32 = 160 * 1024;
-/// What every message costs of the credit beside its bytes.
+/// What each message costs of the credit on top of its bytes.
 pub const MESSAGE_COST: u32 = 64;
 /// How long a gateway may leave a cancelled call without an end, in milliseconds.
 pub const CANCEL_GRACE: u64 = 30_000;
-/// Frames that go together: a batch ends with the frame that brings it to so many bytes.
+/// Bytes of a batch: it ends with the frame that reaches this size.
 pub const BATCH: usize = 32 * 1024;
 
-/// Room of one stream for calls that are longer than half of the first credit.
+/// The budget of one stream, in bytes, for calls that need room.
 const CALL_BUDGET: u32 = 16 * 1024 * 1024;
-/// Room of one stream for answers that are longer than half of the first credit.
+/// The budget of one stream, in bytes, for answers that need room.
 const ANSWER_BUDGET: u32 = 32 * 1024 * 1024;
-/// Answers of one call that wait to be sent, in bytes, before its search waits, too.
+/// Bytes of answers that may wait to be sent for one call. Beyond that its search waits, too.
 const ANSWER_QUEUE: usize = 128 * 1024;

@@ -15,7 +15,7 @@ pub(super) enum MessageKind {
     End,
 }
 
-/// The messages of one call that are not sent yet.
+/// The messages of one call that are still to be sent.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     credit: u32,

@@ -7,20 +7,23 @@ use super::flow::Flow;
 use super::frame::{Frame, Kind};
 use super::outgoing::{MessageKind, Outgoing};
 
-/// What happened to a call when a frame of it was taken.
+/// The call that a frame was taken of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Taken {
     pub(super) call: u64,
-    /// Its last message is sent.
+    /// Whether its last message is now sent whole.
     pub(super) ended: bool,
 }
 
-/// The order of sending: what is about a call before what is in it, and calls in turn.
+/// Decides which frame is sent next: frames about calls come before parts of messages, and the calls
+/// that have parts to send take turns.
 #[derive(Debug, Default)]
 pub(super) struct Sender {
+    /// Frames about calls.
     control: VecDeque<Frame>,
-    /// Those of them that end a call.
+    /// How many of them end a call.
     ends: usize,
+    /// The calls that wait for their turn.
     turns: VecDeque<u64>,
 }
 
@@ -30,7 +33,7 @@ impl Sender {
         self.control.push_back(Frame { call, kind });
     }
 
-    /// Gives a call its turn, where it has something to send and may.
+    /// Puts a call into the queue of turns, if it has something to send and credit for it.
     pub(super) fn schedule(&mut self, call: u64, outgoing: &mut Outgoing) {
         if !outgoing.in_turn && outgoing.is_sendable() {
             outgoing.in_turn = true;
@@ -38,14 +41,14 @@ impl Sender {
         }
     }
 
-    /// Takes a call that is gone out of its turn.
+    /// Takes a call that is gone out of the queue of turns.
     pub(super) fn forget(&mut self, call: u64, outgoing: &mut Outgoing) {
         if std::mem::take(&mut outgoing.in_turn) {
             self.turns.retain(|waiting| *waiting != call);
         }
     }
 
-    /// Calls whose end, without an answer, waits to be sent.
+    /// How many calls have an end without an answer that waits to be sent.
     pub(super) const fn ends(&self) -> usize {
         self.ends
     }
@@ -54,7 +57,8 @@ impl Sender {
         !self.control.is_empty() || !self.turns.is_empty()
     }
 
-    /// Gives one frame to `out`: its size, and what it meant for its call where it was part of a message.
+    /// Gives the next frame to `out`. Returns its size and, where it was part of a message, what call it
+    /// was taken of.
     pub(super) fn next<C: Flow, S: BuildHasher>(
         &mut self,
         calls: &mut HashMap<u64, C, S>,
