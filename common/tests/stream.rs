@@ -12,8 +12,8 @@ use portcullis_common::record::RecordError;
 use portcullis_common::stream::{ChannelError, SealedStream};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use support::Pair;
 use support::transport::{Choppy, Tap, frames, seed};
+use support::{Pair, channel_error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 fn text(rng: &mut StdRng, len: usize) -> Vec<u8> {
@@ -164,7 +164,7 @@ async fn a_stream_cut_at_any_length_is_truncated_not_ended() {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut at {len}");
             assert!(matches!(
-                ChannelError::in_io(&error),
+                channel_error(&error),
                 Some(ChannelError::Truncated)
             ));
             assert!([&b""[..], b"first", b"firstsecond"].contains(&&*text));
@@ -214,7 +214,7 @@ async fn records_meddled_with_end_the_session() {
             let (text, result) = read_all(&mut gateway, far, &wire).await;
             let error = result.expect_err(name);
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{name}");
-            let error = ChannelError::in_io(&error).unwrap();
+            let error = channel_error(&error).unwrap();
             assert!(matches!(error, ChannelError::Record(_)), "{name}: {error}");
             // What was verified before is still handed out, and nothing else.
             assert!(
@@ -246,7 +246,7 @@ async fn a_reflected_record_ends_the_session() {
         far.write_all(&record).await.unwrap();
         let error = server.read(&mut [0; 32]).await.unwrap_err();
         assert!(matches!(
-            ChannelError::in_io(&error),
+            channel_error(&error),
             Some(ChannelError::Record(RecordError::Forged))
         ));
         assert_ended(&mut server).await;
@@ -467,10 +467,7 @@ async fn closing_the_session_ends_whatever_waits() {
         ] {
             let error = ended.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
-            assert!(matches!(
-                ChannelError::in_io(&error),
-                Some(ChannelError::Closed)
-            ));
+            assert!(matches!(channel_error(&error), Some(ChannelError::Closed)));
         }
         closed.await.unwrap();
         drop(gateway);

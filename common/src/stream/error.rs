@@ -62,11 +62,3 @@ pub enum ChannelError {
     #[error("{0}")]
     NotTaken(String),
 }
-
-impl ChannelError {
-    /// The channel's own error in what a read or write of a [`SealedStream`](super::SealedStream) gave; `None` where it was
-    /// the transport's.
-    pub fn in_io(error: &io::Error) -> Option<&Self> {
-        error.get_ref()?.downcast_ref()
-    }
-}

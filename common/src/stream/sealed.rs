@@ -22,7 +22,7 @@ use crate::record::{Activity, Moment, Opener, RecordError, RecordLimits, Sealer}
 /// Reads give plaintext only once its record was verified, and the end of the stream only where the peer closed it: a
 /// connection that was cut is an [`io::ErrorKind::UnexpectedEof`]. Writes are gathered and go out with a flush, with a
 /// shutdown, or when 32 KiB wait. To drop a read or write half-way loses and repeats nothing. Any error ends the session
-/// in both directions, for good; [`ChannelError::in_io`] says which it was.
+/// in both directions, for good. One that is not the transport's own holds a [`ChannelError`] (`io::Error::get_ref`).
 pub struct SealedStream<S> {
     io: S,
     session: Arc<Session>,

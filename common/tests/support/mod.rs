@@ -3,6 +3,7 @@
 
 pub mod transport;
 
+use std::io;
 use std::time::Duration;
 
 use portcullis_common::crypto::suites::Suite;
@@ -12,6 +13,11 @@ use portcullis_common::rotation::{HeldKey, Identity};
 use portcullis_common::secret::MasterKey;
 use portcullis_common::stream::{ChannelError, ChannelLimits, SealedStream, accept, connect};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+/// The channel's own error in what a read or write gave; `None` where it was the transport's.
+pub fn channel_error(error: &io::Error) -> Option<&ChannelError> {
+    error.get_ref()?.downcast_ref()
+}
 
 pub struct Pair {
     pub suite: Suite,
