@@ -166,13 +166,21 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn every_secret_of_every_message_is_found_in_order() {
-        let attributes = vec![attribute(&["1", "2"]), attribute(&[]), attribute(&["3"])];
-        let call = |verb| Call {
+    /// With the secrets `1`, `2` and `3`.
+    fn attributes() -> Vec<Attribute> {
+        vec![attribute(&["1", "2"]), attribute(&[]), attribute(&["3"])]
+    }
+
+    fn call(verb: Verb) -> Call {
+        Call {
             verb: Some(verb),
             ..Call::default()
-        };
+        }
+    }
+
+    #[test]
+    fn every_secret_of_every_call_is_found_in_order() {
+        let attributes = attributes();
         let mut create = call(Verb::Create(Create {
             attributes: attributes.clone(),
             password: Some(secret("4")),
@@ -204,11 +212,14 @@ mod tests {
         }));
         assert_eq!(texts(update.secrets_mut()), ["1", "2", "3"]);
         let mut run = call(Verb::Run(Run {
-            arguments: attributes.clone(),
+            arguments: attributes,
             ..Run::default()
         }));
         assert_eq!(texts(run.secrets_mut()), ["1", "2", "3"]);
+    }
 
+    #[test]
+    fn every_secret_of_a_filter_is_found_in_order() {
         let comparison = |text| Filter {
             kind: Some(FilterKind::Comparison(Comparison {
                 value: Some(value(Kind::Secret(secret(text)))),
@@ -228,9 +239,12 @@ mod tests {
             ..Search::default()
         }));
         assert_eq!(texts(search.secrets_mut()), ["1", "2"]);
+    }
 
+    #[test]
+    fn every_secret_of_every_answer_is_found_in_order() {
         let object = Object {
-            attributes: attributes.clone(),
+            attributes: attributes(),
             ..Object::default()
         };
         let outcome = |detail| Outcome {
@@ -242,7 +256,7 @@ mod tests {
         let mut found = outcome(Detail::Object(object.clone()));
         assert_eq!(texts(found.secrets_mut()), ["1", "2", "3"]);
         let mut ran = outcome(Detail::Run(RunResult {
-            results: attributes,
+            results: attributes(),
             ..RunResult::default()
         }));
         assert_eq!(texts(ran.secrets_mut()), ["1", "2", "3"]);

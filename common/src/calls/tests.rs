@@ -229,7 +229,18 @@ fn after_a_loss_it_is_known_what_was_not_sent() {
 /// What a gateway makes of frames that break a rule: the last of them is the one too many.
 #[test]
 fn a_server_that_breaks_a_rule_is_found_out() {
-    let cases: [(&str, Vec<Frame>, Violation); 10] = [
+    for (what, mut frames, violation) in broken_rules_of_a_server() {
+        let mut answering = Answering::<bool>::default();
+        let last = frames.pop().unwrap();
+        for frame in frames {
+            answering.handle(frame).unwrap();
+        }
+        assert_eq!(answering.handle(last), Err(violation), "{what}");
+    }
+}
+
+fn broken_rules_of_a_server() -> [(&'static str, Vec<Frame>, Violation); 10] {
+    [
         (
             "a number twice",
             vec![open(7, 1, b"x"), open(7, 1, b"x")],
@@ -283,15 +294,7 @@ fn a_server_that_breaks_a_rule_is_found_out() {
             }],
             Violation::UnknownKind,
         ),
-    ];
-    for (what, mut frames, violation) in cases {
-        let mut answering = Answering::<bool>::default();
-        let last = frames.pop().unwrap();
-        for frame in frames {
-            answering.handle(frame).unwrap();
-        }
-        assert_eq!(answering.handle(last), Err(violation), "{what}");
-    }
+    ]
 }
 
 /// Whoever gave it up, and however far it was: a gateway that leaves it open would keep its place for good.

@@ -91,6 +91,7 @@ fn server(service: &Service) -> String {
     let (name, module, docs) = (&service.name, module(service), docs(&service.comments));
     let (package, in_path) = (&service.package, &service.proto_name);
     let methods: String = service.methods.iter().map(trait_method).collect();
+    let server = server_type(name);
     let arms: String = service
         .methods
         .iter()
@@ -114,29 +115,7 @@ pub mod {module}_server {{
     /// What stands before each method's name in its path.
     pub const SERVICE_NAME: &str = "{package}.{in_path}";
 
-    #[derive(Debug)]
-    pub struct {name}Server<T> {{
-        inner: Arc<T>,
-        limit: usize,
-    }}
-
-    impl<T> Clone for {name}Server<T> {{
-        fn clone(&self) -> Self {{
-            Self {{ inner: Arc::clone(&self.inner), limit: self.limit }}
-        }}
-    }}
-
-    impl<T> {name}Server<T> {{
-        pub fn new(inner: T) -> Self {{
-            Self {{ inner: Arc::new(inner), limit: grpc::MAX_MESSAGE }}
-        }}
-
-        /// No longer message is taken, in bytes.
-        #[must_use]
-        pub fn max_decoding_message_size(self, limit: usize) -> Self {{
-            Self {{ limit, ..self }}
-        }}
-    }}
+    {server}
 
     impl<T: {name}> Service<http::Request<Body>> for {name}Server<T> {{
         type Response = http::Response<Body>;
@@ -160,6 +139,37 @@ pub mod {module}_server {{
         const NAME: &'static str = SERVICE_NAME;
     }}
 }}
+"#
+    )
+}
+
+/// What holds the implementation of service `name`, and shares it among connections.
+fn server_type(name: &str) -> String {
+    format!(
+        r#"
+    #[derive(Debug)]
+    pub struct {name}Server<T> {{
+        inner: Arc<T>,
+        limit: usize,
+    }}
+
+    impl<T> Clone for {name}Server<T> {{
+        fn clone(&self) -> Self {{
+            Self {{ inner: Arc::clone(&self.inner), limit: self.limit }}
+        }}
+    }}
+
+    impl<T> {name}Server<T> {{
+        pub fn new(inner: T) -> Self {{
+            Self {{ inner: Arc::new(inner), limit: grpc::MAX_MESSAGE }}
+        }}
+
+        /// No longer message is taken, in bytes.
+        #[must_use]
+        pub fn max_decoding_message_size(self, limit: usize) -> Self {{
+            Self {{ limit, ..self }}
+        }}
+    }}
 "#
     )
 }

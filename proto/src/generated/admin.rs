@@ -2,7 +2,7 @@
 // gateway.proto cbb9a48487f6648a829e1c298b23d8503566310efa9d579759999688c35fb1e6
 // admin.proto a6a411d61665bb0b39663f88eeba5db476cfa2bb68688ec18c9f149bbe1c7e94
 // generate/src/main.rs 21a4d453fe1dcbf0d24c04c9de3f553a99dde9f395f7e9103946c5bd9e64d062
-// generate/src/services.rs a205561eb46e4dc28bbe67d494aca69cf42b91811b718da23c3ffdc0a3bc8088
+// generate/src/services.rs b5cc1efbd252d08ae654dde9416630372597023bfbaa4c895f65a7638541ee96
 // below 7da4a275d8892c7f898c2db4978bc3c3b30f4686091344383d150bef120bd548
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusRequest {}
