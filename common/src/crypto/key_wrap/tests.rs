@@ -1,3 +1,5 @@
+//! Both wraps against the vectors of their standards, and every change found.
+
 use data_encoding::HEXLOWER;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Handshakes of ends that keep to the protocol.
+
 use super::*;
 use crate::crypto::kdf;
 

@@ -1,3 +1,5 @@
+//! A gateway's record through enrolment, pairing and installs.
+
 use super::*;
 use crate::handshake::Delivered;
 use crate::id::{KeyKind, ServerId};

@@ -1,3 +1,5 @@
+//! A registration through token, installs and proofs, and what it refuses.
+
 use super::*;
 use crate::id::KeyKind;
 use crate::rotation::ENROLMENT_NONCE_LEN;

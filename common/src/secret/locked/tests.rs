@@ -1,3 +1,5 @@
+//! Slots of every size, shared by threads; on Linux also what the system says of their pages.
+
 use std::collections::VecDeque;
 use std::thread;
 

@@ -1,3 +1,5 @@
+//! Every message survives its encoding; what is cut, added or contradictory is refused.
+
 use super::*;
 use crate::id::KeyKind;
 
