@@ -24,7 +24,7 @@ pub struct Answering<T> {
     /// The greatest number that was opened.
     last: u64,
     draining: bool,
-    /// Calls that have room for items again.
+    /// Searches that may find more items again.
     roomy: Vec<u64>,
 }
 
@@ -33,19 +33,19 @@ struct Call<T> {
     work: T,
     outgoing: Outgoing,
     incoming: Incoming,
-    /// It came whole.
+    /// Whether it came whole.
     whole: bool,
-    /// Its search waits until items were sent.
+    /// Whether its search waits until items were sent.
     full: bool,
     ended: bool,
 }
 
-/// What came.
+/// What a frame means for the work of this side.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<T> {
     /// A whole call.
     Call(u64, Bytes),
-    /// Nobody waits for this call any more: what carries it out.
+    /// Nobody waits for this call any more. It comes with what carries it out.
     Cancelled(u64, T),
 }
 
@@ -63,10 +63,10 @@ impl<T> Default for Answering<T> {
 }
 
 impl<T: Default> Answering<T> {
-    /// A frame came.
+    /// Takes a frame that came.
     ///
     /// # Errors
-    /// [`Violation`]: the server broke the rules, and the stream is to end.
+    /// [`Violation`]: the server broke the rules, and the stream must end.
     pub fn handle(&mut self, frame: Frame) -> Result<Option<Event<T>>, Violation> {
         let Frame { call: number, kind } = frame;
         match kind {
@@ -78,7 +78,7 @@ impl<T: Default> Answering<T> {
                 if self.draining {
                     return Ok(None);
                 }
-                // One is open for the server until it has its end.
+                // For the server a call is open until its end arrives there.
                 if self.calls.len() + self.sender.ends() >= MAX_CALLS {
                     return Err(Violation::TooManyCalls);
                 }
@@ -124,15 +124,15 @@ impl<T: Default> Answering<T> {
         }
     }
 
-    /// Keeps what carries out a call with it.
+    /// Keeps what carries out a call together with the call.
     pub fn set_work(&mut self, number: u64, work: T) {
         if let Some(call) = self.calls.get_mut(&number) {
             call.work = work;
         }
     }
 
-    /// An item found by a search. True: there is room for another; false: [`Self::take_roomy`] tells when there is. One of
-    /// more than [`MAX_ANSWER`] bytes ends the call, as such an [`end`](Self::end) does.
+    /// Sends an item that a search found. True: it may find another; false: [`Self::take_roomy`] tells when it may. An item of
+    /// more than [`MAX_ANSWER`] bytes ends the call, as an [`end`](Self::end) of that length does.
     pub fn item(&mut self, number: u64, item: Bytes) -> bool {
         if item.len() > MAX_ANSWER as usize {
             self.end(number, item);
@@ -148,8 +148,8 @@ impl<T: Default> Answering<T> {
         room
     }
 
-    /// The last answer to a call. In the place of one of more than [`MAX_ANSWER`] bytes goes an empty one, from which the
-    /// server learns that the call has ended, and not how.
+    /// Sends the last answer to a call. Where it has more than [`MAX_ANSWER`] bytes, an empty one is sent, from which the server
+    /// learns that the call has ended, and not how.
     pub fn end(&mut self, number: u64, end: Bytes) {
         let Some(call) = self.calls.get_mut(&number).filter(|call| !call.ended) else {
             return;
@@ -161,7 +161,7 @@ impl<T: Default> Answering<T> {
         self.schedule(number);
     }
 
-    /// Nothing of the call was begun.
+    /// Ends a call of which nothing was begun.
     pub fn refuse(&mut self, number: u64, refusal: Refusal) {
         if self.remove(number).is_some() {
             let refusal = Box::new(refusal);
@@ -169,34 +169,34 @@ impl<T: Default> Answering<T> {
         }
     }
 
-    /// Begins no call from now on but those that were opened.
+    /// From now on takes no call but those that were opened.
     pub fn drain(&mut self) {
         if !std::mem::replace(&mut self.draining, true) {
             self.sender.control(self.last, Kind::Drain);
         }
     }
 
-    /// Drained, with nothing left to send: the stream may end.
+    /// Whether it is drained and has nothing left to send: then the stream may end.
     pub fn is_drained(&self) -> bool {
         self.draining && self.calls.is_empty() && !self.sender.has_frames()
     }
 
-    /// Calls under way.
+    /// How many calls are under way.
     pub fn len(&self) -> usize {
         self.calls.len()
     }
 
-    /// No call is under way.
+    /// Whether no call is under way.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// The searches that have room for items again.
+    /// Takes the searches that may find more items again.
     pub fn take_roomy(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.roomy)
     }
 
-    /// Takes one batch of frames, which are then as good as sent.
+    /// Takes one batch of frames, which count as sent from then on.
     pub fn take(&mut self, mut out: impl FnMut(Frame)) {
         let mut size = 0;
         while size < BATCH {
@@ -219,7 +219,7 @@ impl<T: Default> Answering<T> {
         }
     }
 
-    /// The call, where it is under way; `None` where it has ended, which the server may not know yet.
+    /// The call, if it is under way; `None` if it has ended, which the server may not know yet.
     fn known(&mut self, number: u64) -> Result<Option<&mut Call<T>>, Violation> {
         if number > self.last {
             return Err(Violation::UnknownCall(number));
@@ -272,7 +272,7 @@ impl<T: Default> Answering<T> {
         Some(call)
     }
 
-    /// Bytes of calls and answers that it holds, and room that is not given away.
+    /// The bytes of calls and answers that it holds, and the room that is left.
     #[cfg(test)]
     pub(super) fn held(&self) -> (usize, u32) {
         let of = |call: &Call<T>| call.incoming.held() + call.outgoing.queued();

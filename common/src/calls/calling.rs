@@ -17,15 +17,16 @@ use super::{
 
 /// The server's side of one stream. `T` is what waits for a call.
 ///
-/// Whoever submitted a call asks [`next`](Self::next) until it gives an answer other than [`Answer::Item`], or cancels it.
+/// Whoever submitted a call asks for the [`next`](Self::next) answer until it is another than [`Answer::Item`], or cancels the
+/// call.
 #[derive(Debug)]
 pub struct Calling<T> {
     calls: Calls<Call<T>>,
     sender: Sender,
     budget: Budget,
-    /// Submitted, and not taken yet: in the order of their numbers.
+    /// The calls that were submitted and have no turn yet, in the order of their numbers.
     waiting: VecDeque<u64>,
-    /// Calls that have their turn or were sent, and that the gateway has not ended.
+    /// How many calls take turns or were sent, and have no end from the gateway.
     open: usize,
     last: u64,
     drained: bool,
@@ -44,9 +45,9 @@ struct Call<T> {
     tag: T,
     phase: Phase,
     cancelled: bool,
-    /// When the end of a cancelled call is overdue; known from the first look at the clock after it was cancelled.
+    /// When the end of a cancelled call is overdue: known once the clock is looked at after the cancellation.
     overdue: Option<u64>,
-    /// Its reader waits for the next message.
+    /// Whether its reader waits for the next message.
     wanted: bool,
     deadline: u64,
     outgoing: Outgoing,
@@ -58,17 +59,17 @@ struct Call<T> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It waits for its turn.
+    /// It waits until the gateway takes another call.
     Waiting,
-    /// It has its turn, and no byte of it was taken.
+    /// It is among those that take turns, and no byte of it was taken.
     Scheduled,
     /// A byte of it was taken.
     Sent,
-    /// It came to its end, which was not read yet.
+    /// It has ended, and its end was not read yet.
     Ended,
 }
 
-/// What came of a call. All but items are its end.
+/// An answer to a call. Each but an item is the end of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// One item of a search; another answer follows.
@@ -81,9 +82,9 @@ pub enum Answer {
     Unsent(Unsent),
     /// Sent, and the stream was lost.
     Lost,
-    /// Its time was over; true: a byte of it was sent.
+    /// Its time was up.
     Expired {
-        /// Whether nobody knows what became of it.
+        /// A byte of it was sent, so nobody knows what became of it.
         sent: bool,
     },
 }
@@ -105,10 +106,10 @@ pub enum NotSubmitted {
     /// It is longer than [`MAX_CALL`].
     #[error("a call has at most {MAX_CALL} bytes, and this one has more")]
     TooLong,
-    /// So many calls wait already.
+    /// [`MAX_WAITING`] calls wait already.
     #[error("{MAX_WAITING} calls wait for this gateway already: try again later")]
     Busy,
-    /// The stream takes no new calls: another link has to.
+    /// The stream takes no new calls: another link has to take it.
     #[error("the link takes no new calls")]
     Closed,
 }
@@ -129,8 +130,8 @@ impl<T> Default for Calling<T> {
 }
 
 impl<T: Default> Calling<T> {
-    /// Submits an encoded call, which is given up at `deadline` (milliseconds of whatever clock [`Self::expire`] is given): its
-    /// number.
+    /// Submits an encoded call, which is given up at `deadline` (in milliseconds of the clock that [`Self::expire`] is given).
+    /// Returns its number.
     ///
     /// # Errors
     /// [`NotSubmitted`].
@@ -165,7 +166,7 @@ impl<T: Default> Calling<T> {
         Ok(number)
     }
 
-    /// The next answer to a call. `None`: there is none yet; `tag` is given back when there is.
+    /// The next answer to a call. `None`: there is none yet, and the tag that `tag` leaves is given back when there is.
     pub fn next(&mut self, number: u64, tag: impl FnOnce(&mut T)) -> Option<Answer> {
         let call = self.calls.get_mut(&number)?;
         if let Some((item, cost)) = call.items.pop_front() {
@@ -216,12 +217,12 @@ impl<T: Default> Calling<T> {
         }
     }
 
-    /// Gives up the calls whose deadline is not after `now`, where the gateway and not their reader is late: the tags of
-    /// those who wait for them go to `woken`.
+    /// Gives up the calls whose deadline is not after `now`, where the gateway and not their reader is late. The tags of
+    /// their readers go to `woken`.
     ///
     /// # Errors
-    /// [`Violation::NoEnd`]: the gateway gave a cancelled call no end for [`CANCEL_GRACE`], and the stream is to end: else the
-    /// call would keep its place for as long as the stream lasts.
+    /// [`Violation::NoEnd`]: the gateway gave a cancelled call no end for [`CANCEL_GRACE`]. The stream must end, since the call
+    /// would keep its place for as long as the stream lasts.
     pub fn expire(&mut self, now: u64, woken: &mut Vec<T>) -> Result<(), Violation> {
         let due = |call: &Call<T>| {
             call.wanted && call.deadline <= now && !call.cancelled && call.phase != Phase::Ended
@@ -249,10 +250,10 @@ impl<T: Default> Calling<T> {
         self.overdue(now)
     }
 
-    /// A frame came: the tags of those who wait for it go to `woken`.
+    /// Takes a frame that came. The tags of the readers that waited for it go to `woken`.
     ///
     /// # Errors
-    /// [`Violation`]: the gateway broke the rules, and the stream is to end.
+    /// [`Violation`]: the gateway broke the rules, and the stream must end.
     pub fn handle(&mut self, frame: Frame, woken: &mut Vec<T>) -> Result<(), Violation> {
         let Frame { call: number, kind } = frame;
         if kind == Kind::Drain {
@@ -291,12 +292,12 @@ impl<T: Default> Calling<T> {
         Ok(())
     }
 
-    /// No call of which nothing was sent may go: the tags of those who wait for one.
+    /// Ends every call of which nothing was sent. Returns the tags of their readers.
     pub fn hold_back(&mut self) -> Vec<T> {
         self.end_all(Unsent::HeldBack, |_, call| call.phase != Phase::Sent)
     }
 
-    /// The stream is gone: the tags of all who wait.
+    /// Ends every call: the stream is gone. Returns the tags of all readers.
     pub fn lost(&mut self) -> Vec<T> {
         self.state = State::Closed;
         let tags = self.end_all(Unsent::Lost, |_, _| true);
@@ -304,37 +305,37 @@ impl<T: Default> Calling<T> {
         tags
     }
 
-    /// No call will be submitted any more: when what is left was taken, the stream may end.
+    /// Takes no more calls. When what is left was taken, the stream may end.
     pub const fn close(&mut self) {
         self.state = State::Closed;
     }
 
-    /// Was it closed or lost?
+    /// Whether it was closed or lost.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
-    /// Does it take new calls?
+    /// Whether it takes new calls.
     pub fn takes_calls(&self) -> bool {
         self.state == State::Open
     }
 
-    /// Is there a call that was not sent, and that the gateway would take now?
+    /// Whether there is a call that was not sent, and that the gateway would take now.
     pub fn has_unsent(&self) -> bool {
         self.open < MAX_CALLS && !self.waiting.is_empty()
     }
 
-    /// Calls that were not sent.
+    /// How many calls were not sent.
     pub fn unsent(&self) -> usize {
         self.waiting.len()
     }
 
-    /// The number of the first of them.
+    /// The number of the first call that was not sent.
     pub fn first_unsent(&self) -> Option<u64> {
         self.waiting.front().copied()
     }
 
-    /// Is there something to take beside calls that were not sent?
+    /// Whether there is something to take besides calls that were not sent.
     pub fn has_frames_of_sent(&self) -> bool {
         self.sender.has_frames()
     }
@@ -344,23 +345,23 @@ impl<T: Default> Calling<T> {
         self.last
     }
 
-    /// Is there something to take, if every call may go?
+    /// Whether there is something to take, if every call may be sent.
     pub fn has_frames(&self) -> bool {
         self.sender.has_frames() || self.has_unsent()
     }
 
-    /// Calls under way, and those whose end was not read or came after they were given up.
+    /// How many calls are under way, or have an end that was not read or that came after they were given up.
     pub fn len(&self) -> usize {
         self.calls.len()
     }
 
-    /// No call is under way.
+    /// Whether no call is under way.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Takes one batch of frames, which are then as good as sent. Of the calls that were not sent, those up to number `last`
-    /// may go.
+    /// Takes one batch of frames, which count as sent from then on. Of the calls that were not sent, those up to number `last`
+    /// may be sent.
     pub fn take(&mut self, last: u64, mut out: impl FnMut(Frame)) {
         let mut size = 0;
         while size < BATCH {
@@ -376,7 +377,7 @@ impl<T: Default> Calling<T> {
         }
     }
 
-    /// No call beyond `last` was begun, and none will be.
+    /// The gateway has begun no call beyond `last`, and will not.
     fn drain(&mut self, last: u64) -> Vec<T> {
         if self.state == State::Open {
             self.state = State::Draining;
@@ -424,7 +425,7 @@ impl<T: Default> Calling<T> {
         call.phase = Phase::Ended;
         if call.cancelled {
             room += holds;
-            // Its reader may still have to learn that its time was over.
+            // Its reader may still have to learn that its time was up.
             if call.end.is_none() {
                 self.calls.remove(&number);
             }
@@ -504,7 +505,7 @@ impl<T: Default> Calling<T> {
         }
     }
 
-    /// Takes a call of which nothing was sent out of its turn. [`Self::tidy`] has to follow, or what does as much.
+    /// Ends a call of which nothing was sent. The caller takes it out of `waiting`, as [`Self::tidy`] does.
     fn end_unsent(&mut self, number: u64) {
         if let Some(call) = self.calls.get_mut(&number) {
             if call.phase == Phase::Scheduled {
@@ -516,7 +517,7 @@ impl<T: Default> Calling<T> {
         }
     }
 
-    /// Keeps of those who wait the ones that still do.
+    /// Takes the calls out of `waiting` that wait no longer.
     fn tidy(&mut self) {
         let calls = &self.calls;
         self.waiting.retain(|number| {
@@ -525,7 +526,7 @@ impl<T: Default> Calling<T> {
         });
     }
 
-    /// Gives the one that waited longest its turn, where the gateway takes it and its number is not beyond `last`.
+    /// Lets the call that has waited longest take turns, if the gateway takes it and its number is not beyond `last`.
     fn admit(&mut self, last: u64) {
         if self.open < MAX_CALLS
             && self.waiting.front().is_some_and(|number| *number <= last)
@@ -555,7 +556,7 @@ impl<T: Default> Calling<T> {
         }
     }
 
-    /// Bytes of answers that it holds, and room that is not given away.
+    /// The bytes of answers that it holds, and the room that is left.
     #[cfg(test)]
     pub(super) fn held(&self) -> (usize, u32) {
         let of = |call: &Call<T>| {

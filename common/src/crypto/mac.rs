@@ -56,7 +56,7 @@ impl MacKey {
     /// # Errors
     /// [`BadMac`] where they differ, or `tag` is empty or too long.
     pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> Result<(), BadMac> {
-        // Of a record that was forged, the right tag is not to be left behind.
+        // The right tag of a forged record must not stay behind.
         let expected = Zeroizing::new(self.tag(parts).0);
         let expected = expected
             .get(..tag.len())
@@ -94,7 +94,7 @@ impl Tag {
 }
 
 /// A key under which more are derived: its bytes, or where many are derived under it, the key made ready once. What
-/// comes of it is a secret, and so is what it leaves on the stack.
+/// it gives is a secret, and so is what it leaves on the stack.
 pub(crate) trait Prf {
     /// HMAC-SHA256 over the concatenation of `parts`.
     fn prf(&self, parts: &[&[u8]], out: &mut [u8; TAG_LEN]);

@@ -47,7 +47,7 @@ impl ValueCipher {
         }
     }
 
-    /// Seals the bytes of `buffer` from `start` on in place, and appends the tag. Room for it is the caller's matter: a buffer
+    /// Seals the bytes of `buffer` from `start` on in place, and appends the tag. The caller provides the room for it: a buffer
     /// that moved would leave the plaintext behind.
     pub(crate) fn seal(self, associated: &[u8], buffer: &mut Vec<u8>, start: usize) {
         let text = buffer.get_mut(start..).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Secrets inside calls, sealed a second time under keys of their session (PROTOCOL.md, "Secrets in calls").
 //!
-//! The records of the channel protect what is on the wire; at both ends the message then lies in buffers of the transport until
-//! other bytes take its place. What is sealed here is a secret in none of them.
+//! The records of the channel protect what is on the wire. At both ends, however, the message lies in buffers of the transport
+//! until other bytes take its place. A value that is sealed here stays secret there, too.
 
 use std::fmt;
 

@@ -126,8 +126,8 @@ impl<'a> Choice<'a> {
                 .as_ref()
                 .map(Self::Pairing)
                 .ok_or(Misbehaviour::DefaultModeNotOffered),
-            // Before any key is looked up: key ids are fleet-wide, so that a stolen gateway could else answer at another's
-            // address with its own key of the same id.
+            // Before any key is looked up: key ids are the same in the whole fleet, so without this check a stolen gateway
+            // could answer at another's address with its own key of the same id.
             Mode::Secure if message2.gateway_id != config.gateway_id => {
                 Err(Misbehaviour::OtherGateway {
                     expected: config.gateway_id,

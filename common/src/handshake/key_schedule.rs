@@ -65,7 +65,8 @@ impl MasterSecret {
     }
 }
 
-/// Default mode: wraps the master key of `kind` that is delivered. The default key being public, its strength is the X25519 secret's.
+/// Default mode: wraps the master key of `kind` that is delivered. The default key is public, so this key is as strong as the X25519 secret, and no
+/// stronger.
 pub(super) fn pairing_kek(
     shared: &SharedSecret,
     kind: KeyKind,

@@ -1,12 +1,19 @@
 //! The handshake, both roles, as pure state machines (PROTOCOL.md, "Handshake").
 //!
-//! Drive contract. The server: [`initiator::start`], send message 1, [`initiator::ExpectMessage2::handle`], send message 3,
-//! [`initiator::ExpectMessage4::handle`]. The gateway: [`responder::start`], send message 0 if there is one,
-//! [`responder::ExpectMessage1::handle`], send message 2, [`responder::ExpectMessage3::handle`], store what was proved,
-//! [`responder::Unconfirmed::confirm`], send message 4. Messages go in and out as whole frames; each frame's header is checked with
-//! [`FrameHeader::decode_handshake`](crate::wire::FrameHeader::decode_handshake) before its body is read. On any error but
-//! [`HandshakeError::Refused`] the peer is sent [`ALERT`], and the connection is closed. A state that is
-//! dropped erases its secrets.
+//! How the two sides are driven:
+//!
+//! * The server calls [`initiator::start`] and sends message 1, calls
+//!   [`initiator::ExpectMessage2::handle`] and sends message 3, and calls
+//!   [`initiator::ExpectMessage4::handle`].
+//! * The gateway calls [`responder::start`] and sends message 0 if there is one, calls
+//!   [`responder::ExpectMessage1::handle`] and sends message 2, calls
+//!   [`responder::ExpectMessage3::handle`] and stores what was proved, and calls
+//!   [`responder::Unconfirmed::confirm`] and sends message 4.
+//!
+//! Messages go in and out as whole frames. The driver checks each frame's header with
+//! [`FrameHeader::decode_handshake`](crate::wire::FrameHeader::decode_handshake) before it reads the
+//! body. On any error but [`HandshakeError::Refused`] it sends the peer [`ALERT`] and closes the
+//! connection. A state that is dropped erases its secrets.
 
 mod error;
 mod exporter;
@@ -125,7 +132,8 @@ fn is_alert(frame: &[u8]) -> bool {
     frame == ALERT
 }
 
-/// The default key's id names no held key: else default mode could be had in secure mode's name.
+/// Refuses a held key with the id of the default key: a session under that public key would pass for
+/// one of secure mode.
 fn check_held_key(held: &HeldKey) -> Result<(), Misuse> {
     if held.is_sound() {
         Ok(())

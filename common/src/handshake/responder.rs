@@ -218,8 +218,8 @@ impl ExpectMessage3 {
     }
 }
 
-/// The master key under which message 3 is verified. In secure mode it is held, and must be the one that message 2 chose; in
-/// default mode it is in the message itself, and what proves nothing here is proved by the MAC that is verified next.
+/// The master key under which message 3 is verified. In secure mode it is held, and must be the one that message 2 chose. In
+/// default mode it is in the message itself, which proves nothing yet: the MAC that is verified next does.
 fn master_key(
     credential: Credential,
     message3: &Message3,

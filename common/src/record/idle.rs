@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-/// How long traffic is counted before it is judged; as long a silence makes a link idle. Keep-alive pings come further apart.
+/// How long traffic is counted before it is judged. A silence of this length makes a link idle. Keep-alive pings come further
+/// apart.
 const WINDOW: Duration = Duration::from_secs(5);
-/// Moments with nothing left to do in a window, from which on a link is busy: more than a new link has before its first call, and more than
-/// pings make.
+/// A link is busy from this many moments with nothing left to do in a window on: more than a new link has before its first
+/// call, and more than pings make.
 const MANY: u32 = 32;
-/// Bytes on the wire in a window, both directions together, from which on a link is busy.
+/// A link is busy from this many bytes in a window on, both directions together.
 const MUCH: u64 = 64 * 1024;
 
 /// What to do with a moment in which there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// More is to be expected soon: what it will need is made now.
+    /// More traffic is likely soon: make what it will need now.
     Prepare,
-    /// Nothing much is to be expected: what can be made again is given back.
+    /// Little traffic is likely: give back what can be made again.
     Rest,
 }
 
@@ -36,8 +37,8 @@ impl Activity {
     /// There is nothing to do at `now`, the time since any fixed moment, and `moved` bytes came or went on the wire since the
     /// moment before.
     ///
-    /// A busy link too is told to rest at the end of each window, so that what one large message needed is not kept for ever;
-    /// what it goes on to need, it makes again.
+    /// A busy link, too, is told to rest at the end of each window, so that it does not keep for ever what one large message
+    /// needed. What it still needs it makes again.
     pub fn nothing_to_do(&mut self, now: Duration, moved: u64) -> Moment {
         let silence = now.saturating_sub(self.last);
         self.last = now;

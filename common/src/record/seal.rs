@@ -163,8 +163,8 @@ impl fmt::Debug for Sealer {
 }
 
 /// A data record that is being written: [`Sealer::begin`] gives it, [`Sealer::finish`] seals it. Its plaintext stands at the end
-/// of the buffer that it was begun in, which nobody else may add to meanwhile. It goes out in the epoch that it was begun in,
-/// however long it takes: who writes is to flush, and no more than one record waits.
+/// of the buffer that it was begun in, which nobody else may add to meanwhile. It belongs to the epoch that it was begun in,
+/// however long it takes to finish: the writer has to flush, and no more than one record waits.
 #[derive(Debug)]
 pub struct Draft {
     /// Where its header will be.
@@ -190,7 +190,7 @@ impl Draft {
         taken
     }
 
-    /// It takes no more.
+    /// Whether it can take no more plaintext.
     pub const fn is_full(&self) -> bool {
         self.room == 0
     }

@@ -3,7 +3,7 @@
 //! [`GatewayRecord`] is the one record that a gateway stores; [`Registration`] is what the server's repository
 //! stores of one gateway. Each transition takes the state as it is stored *now* and gives the state to store before
 //! anything further happens: the caller reads, calls and writes under one lock or in one transaction, and only then acts.
-//! The simulation drives these very functions.
+//! The simulation drives the same functions.
 
 mod gateway;
 mod record_format;

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 pub enum WhenFull {
     /// It takes the place of a half-open one picked at random: among those of its own address where that limit is reached.
     DropOne,
-    /// It waits, and with it every later one: the listener stops accepting. Where its own address alone has its fill, it is
-    /// turned away instead: one address is not to close the port to all others.
+    /// It waits, and with it every later one: the listener stops accepting. Where only its own address has reached its limit,
+    /// it is turned away instead, so that one address cannot close the port to all others.
     StopAccepting,
 }
 
@@ -90,7 +90,7 @@ struct Table {
 struct Entry {
     id: u64,
     source: Source,
-    /// Gone is what tells the permit that it was replaced.
+    /// Dropped to tell the permit that it was replaced.
     _alive: oneshot::Sender<()>,
 }
 
@@ -189,7 +189,7 @@ impl HalfOpen {
 
 enum Admission {
     Granted(Permit),
-    /// Its address has its fill.
+    /// Its address has reached its limit.
     TurnedAway,
     /// There is no place now.
     Full,

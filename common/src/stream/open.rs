@@ -20,8 +20,8 @@ use crate::wire::{ALERT, DecodeError, FrameHeader, HEADER_LEN};
 /// How long a peer that is refused may take to be told.
 const ALERT_TIME: Duration = Duration::from_millis(250);
 
-/// Every handshake's randomness: the operating system's own. A generator in this process would have a state from which one
-/// who steals it can compute the keys of sessions past.
+/// Every handshake takes its randomness from the operating system. A generator in this process would have a state, and whoever
+/// steals that could compute the keys of past sessions.
 const fn rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
 }

@@ -21,7 +21,7 @@ use crate::record::{Activity, Moment, Opener, RecordError, RecordLimits, Sealer}
 ///
 /// Reads give plaintext only once its record was verified, and the end of the stream only where the peer closed it: a
 /// connection that was cut is an [`io::ErrorKind::UnexpectedEof`]. Writes are gathered and go out with a flush, with a
-/// shutdown, or when 32 KiB wait. To drop a read or write half-way loses and repeats nothing. Any error ends the session
+/// shutdown, or when 32 KiB wait. A read or write that is dropped half-way loses nothing and repeats nothing. Any error ends the session
 /// in both directions, for good. One that is not the transport's own holds a [`ChannelError`] (`io::Error::get_ref`).
 pub struct SealedStream<S> {
     io: S,
@@ -308,7 +308,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SealedStream<S> {
             }
             ready!(this.poll_flush_io(cx))?;
         }
-        // A session that failed says no more, but its transport is closed all the same.
+        // A session that failed sends nothing more, but its transport is closed all the same.
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }

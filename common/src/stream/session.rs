@@ -100,7 +100,7 @@ impl Session {
         &self.exporter
     }
 
-    /// Has the task of `cx` woken when the session is closed. Gives true where it is closed already.
+    /// Arranges that the task of `cx` is woken when the session is closed. True: it is closed already.
     pub(super) fn watch(&self, half: Half, cx: &Context<'_>) -> bool {
         {
             let mut wakers = self.lock();

@@ -93,8 +93,8 @@ impl<W: Word> State<W> {
         }
     }
 
-    /// Adds the output to `batch`, a batch: transposed, in every word bit `j` of row `i` becomes bit `i` of row `j`. That is
-    /// done on eight rows at a time, as many as there are registers for.
+    /// Adds the output to `batch`, transposed: in every word, bit `j` of row `i` becomes bit `i` of row `j`. It works on eight
+    /// rows at a time, as many as there are registers for.
     #[inline(always)]
     fn add_to(&mut self, batch: &mut [u8]) {
         let low = [
@@ -161,8 +161,8 @@ const PLACE: [usize; 64] = {
     places
 };
 
-/// Which eight bits of the halves are those of each number in the bytes of the output, from 0, the lowest in the word that a
-/// processor reads a block as: the final permutation. Three passes leave the halves exchanged.
+/// The final permutation: for each number of a bit within a byte of the output, which eight bits of the halves become the bits
+/// of that number. Bit 0 is the lowest in the word that a processor reads a block as. Three passes leave the halves exchanged.
 const FINAL: [usize; 8] = [7, 3, 6, 2, 5, 1, 4, 0];
 
 /// The circuits as they are, as a compiler orders them.

@@ -1,5 +1,5 @@
-//! The permutations of DES, as FIPS 46-3 prints them: bits are numbered from 1, the most significant first. And which outputs
-//! of the circuits are inverted.
+//! The permutations of DES, as FIPS 46-3 prints them (bits are numbered from 1, the most significant first), and which
+//! outputs of the circuits are inverted.
 
 /// The initial permutation. Its inverse is the final one.
 #[rustfmt::skip]

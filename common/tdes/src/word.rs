@@ -55,7 +55,8 @@ pub(crate) trait Word: Register {
 
     fn fill(masks: &mut Self::Masks, key: RoundKey);
 
-    /// The rounds of a pass: in turn, `left` first, each half is changed by what the other and the round key give.
+    /// The rounds of a pass: each changes one half by what the other half and the round key give. They alternate, and the first
+    /// changes `left`.
     fn pass(left: &mut [Self; 32], right: &mut [Self; 32], masks: &mut [Self::Masks; ROUNDS]);
 }
 

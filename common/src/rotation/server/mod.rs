@@ -68,7 +68,7 @@ pub struct GatewayKeyInfo {
 }
 
 impl GatewayKeyInfo {
-    /// May it be given to a gateway, where it is the current one?
+    /// Whether a gateway may be given it, where it is the current one.
     const fn may_be_sent(&self) -> bool {
         !self.compromised && !self.withdrawn
     }
@@ -312,8 +312,8 @@ impl Registration {
         }))
     }
 
-    /// May a new call be dispatched through a session that was authenticated for `gateway_id` under `session_key` with
-    /// `scope`? Not once a newer key was proved, through whichever server: that session's link is then to be replaced.
+    /// Whether a new call may be dispatched through a session that was authenticated for `gateway_id` under `session_key` with
+    /// `scope`. Not once a newer key was proved, through whichever server: that session's link must then be replaced.
     pub fn may_call(
         &self,
         gateway_id: GatewayId,
@@ -333,24 +333,25 @@ impl Registration {
             })
     }
 
-    /// Has it proved the current gateway key?
+    /// Whether it has proved the current gateway key.
     pub fn synchronized(&self, keys: &[GatewayKeyInfo]) -> bool {
         current(keys).is_some_and(|key| self.last_proved == Some(key.id))
     }
 
-    /// May it hold the master key under this gateway key: did it prove it last, or was it sent and not proved since?
+    /// Whether it may hold the master key under this gateway key: it proved that one last, or was sent it and has not proved it
+    /// since.
     pub fn may_hold(&self, key: KeyId) -> bool {
         self.last_proved == Some(key) || self.sent.contains(&key)
     }
 
-    /// Must it enrol again by token: is there no key that it could still connect with?
+    /// Whether it must enrol again by token: there is no key that it could still connect with.
     pub fn must_enrol(&self, keys: &[GatewayKeyInfo], policy: &Policy, now: UnixMillis) -> bool {
         self.accepted(keys, policy, now).is_empty()
     }
 
-    /// Perhaps it must enrol again: what it was last known to hold is refused and the keys sent to it since may never
-    /// have arrived, or one that was sent to it is compromised and may be all that it holds. It may still connect;
-    /// where it does not, only a new token helps.
+    /// Whether it perhaps has to enrol again: what it was last known to hold is refused and the keys sent to it since may never
+    /// have arrived, or one that was sent to it is compromised and may be all that it holds. It may still connect; if it does
+    /// not, only a new token helps.
     pub fn may_have_to_enrol(
         &self,
         keys: &[GatewayKeyInfo],
