@@ -13,7 +13,8 @@ pub struct HeldKey {
 }
 
 impl HeldKey {
-    /// Whether its id names a key of its kind, and not the default key, which no gateway holds as its own.
+    /// Whether its id names a key of its kind, and not the default key, which no gateway holds as
+    /// its own.
     pub(crate) fn is_sound(&self) -> bool {
         self.id != KeyId::DEFAULT && self.id.kind() == self.key.kind()
     }

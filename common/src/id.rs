@@ -209,7 +209,8 @@ macro_rules! random_id {
 }
 
 random_id!(
-    /// Names a registration of a gateway: random, new each time it is registered. Its name is separate.
+    /// Names a registration of a gateway: random, new each time it is registered. Its name is
+    /// separate.
     GatewayId, "gw-", "a gateway id"
 );
 random_id!(

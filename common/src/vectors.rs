@@ -1,9 +1,11 @@
-//! The published test vectors, `proto/vectors/*.json`: made here from fixed randomness, and compared with what is committed.
+//! The published test vectors, `proto/vectors/*.json`: made here from fixed randomness, and
+//! compared with what is committed.
 //!
-//! `PORTCULLIS_WRITE_VECTORS=1 cargo test -p portcullis-common --lib vectors` writes them anew. `proto/vectors/check.py`
-//! recomputes every value without any code of ours.
+//! `PORTCULLIS_WRITE_VECTORS=1 cargo test -p portcullis-common --lib vectors` writes them anew.
+//! `proto/vectors/check.py` recomputes every value without any code of ours.
 //!
-//! They stand here and not in `tests/`, since they show what is private to the crate: the derivations, and keys that wrap keys.
+//! They stand here and not in `tests/`, since they show what is private to the crate: the
+//! derivations, and keys that wrap keys.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -64,7 +64,8 @@ async fn a_master_key_travels_through_its_own_session_only() {
     assert!(matches!(error, ChannelError::Install(_)), "{error}");
 }
 
-/// A peer that answers with the given number of messages and then falls silent costs the handshake's time and no more.
+/// A peer that answers with the given number of messages and then falls silent costs the
+/// handshake's time and no more.
 #[tokio::test(start_paused = true)]
 async fn silence_at_any_stage_times_out_and_says_where() {
     let pair = Pair::new(Suite::TdesCtrHmacSha256);
@@ -213,7 +214,8 @@ async fn other_protocols_are_told_apart_from_peers() {
     }
 }
 
-/// The cause stays with the side that refused; the other learns that it was refused, and where to look.
+/// The cause stays with the side that refused; the other learns that it was refused, and where to
+/// look.
 #[tokio::test]
 async fn a_wrong_key_is_refused_with_one_opaque_alert() {
     let ours = Pair::new(Suite::TdesCtrHmacSha256);

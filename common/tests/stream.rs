@@ -50,7 +50,8 @@ async fn what_one_side_writes_the_other_reads_and_a_close_is_the_end() {
     }
 }
 
-/// Writes pieces of random sizes, in both directions at once, over transports that cut and delay at random.
+/// Writes pieces of random sizes, in both directions at once, over transports that cut and delay at
+/// random.
 #[tokio::test]
 async fn random_pieces_survive_random_transports() {
     let seed = seed();
@@ -289,7 +290,8 @@ async fn a_cancelled_write_loses_and_repeats_nothing() {
     }
 }
 
-/// Reads, writes and flushes are dropped at whatever point they had come to, on both sides and over a bad transport.
+/// Reads, writes and flushes are dropped at whatever point they had come to, on both sides and over
+/// a bad transport.
 #[tokio::test]
 async fn whatever_is_cancelled_loses_and_repeats_nothing() {
     let seed = seed();

@@ -24,7 +24,8 @@ use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Request, Response, Status};
 
-/// Answers a ping with its payload and the id of the session that it came through; never answers a describe.
+/// Answers a ping with its payload and the id of the session that it came through; never answers a
+/// describe.
 struct Gateway;
 
 #[tonic::async_trait]

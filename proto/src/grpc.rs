@@ -1,7 +1,7 @@
 //! gRPC with messages as bytes: compiled once, here, for all methods of the administrators' API.
 //!
-//! A method turns its messages into bytes and back; all between them, framing, limits, status, streams, knows no message.
-//! `generated/admin.rs` is written against this.
+//! A method turns its messages into bytes and back; all between them, framing, limits, status,
+//! streams, knows no message. `generated/admin.rs` is written against this.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -1,9 +1,11 @@
 //! What goes over the wire.
 //!
-//! * [`gateway`]: the services that a gateway offers to the central server, inside the sealed channel.
+//! * [`gateway`]: the services that a gateway offers to the central server, inside the sealed
+//!   channel.
 //! * [`admin`]: the services that the central server offers to administrators and integrators.
 //!
-//! `PROTOCOL.md` beside this crate specifies the sealed channel that carries [`gateway`], byte by byte.
+//! `PROTOCOL.md` beside this crate specifies the sealed channel that carries [`gateway`], byte by
+//! byte.
 #![forbid(unsafe_code)]
 
 pub mod grpc;

@@ -1,4 +1,5 @@
-//! Wiping the secrets in a message, and finding them in the order in which PROTOCOL.md counts them ("Secrets in calls").
+//! Wiping the secrets in a message, and finding them in the order in which PROTOCOL.md counts them
+//! ("Secrets in calls").
 
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
 

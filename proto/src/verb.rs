@@ -4,7 +4,8 @@ use crate::gateway::v1::Call;
 use crate::gateway::v1::call::Verb;
 
 impl Verb {
-    /// Whether it may leave something changed behind. Where it may not, a call without an answer has failed; where it may, nobody knows.
+    /// Whether it may leave something changed behind. Where it may not, a call without an answer
+    /// has failed; where it may, nobody knows.
     pub const fn changes(&self) -> bool {
         match self {
             Self::Test(_)

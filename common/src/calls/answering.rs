@@ -14,8 +14,9 @@ use super::{
 
 /// The gateway's side of one stream. `T` is what carries out a call.
 ///
-/// A call that came as [`Event::Call`] is answered by [`item`](Self::item), as often as there are items, and then by
-/// [`end`](Self::end) or [`refuse`](Self::refuse); after [`Event::Cancelled`] answers to it are ignored.
+/// A call that came as [`Event::Call`] is answered by [`item`](Self::item), as often as there are
+/// items, and then by [`end`](Self::end) or [`refuse`](Self::refuse); after [`Event::Cancelled`]
+/// answers to it are ignored.
 #[derive(Debug)]
 pub struct Answering<T> {
     calls: Calls<Call<T>>,
@@ -131,8 +132,9 @@ impl<T: Default> Answering<T> {
         }
     }
 
-    /// Sends an item that a search found. True: it may find another; false: [`Self::take_roomy`] tells when it may. An item of
-    /// more than [`MAX_ANSWER`] bytes ends the call, as an [`end`](Self::end) of that length does.
+    /// Sends an item that a search found. True: it may find another; false: [`Self::take_roomy`]
+    /// tells when it may. An item of more than [`MAX_ANSWER`] bytes ends the call, as an
+    /// [`end`](Self::end) of that length does.
     pub fn item(&mut self, number: u64, item: Bytes) -> bool {
         if item.len() > MAX_ANSWER as usize {
             self.end(number, item);
@@ -148,8 +150,8 @@ impl<T: Default> Answering<T> {
         room
     }
 
-    /// Sends the last answer to a call. Where it has more than [`MAX_ANSWER`] bytes, an empty one is sent, from which the server
-    /// learns that the call has ended, and not how.
+    /// Sends the last answer to a call. Where it has more than [`MAX_ANSWER`] bytes, an empty one
+    /// is sent, from which the server learns that the call has ended, and not how.
     pub fn end(&mut self, number: u64, end: Bytes) {
         let Some(call) = self.calls.get_mut(&number).filter(|call| !call.ended) else {
             return;

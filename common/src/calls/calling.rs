@@ -17,8 +17,8 @@ use super::{
 
 /// The server's side of one stream. `T` is what waits for a call.
 ///
-/// Whoever submitted a call asks for the [`next`](Self::next) answer until it is another than [`Answer::Item`], or cancels the
-/// call.
+/// Whoever submitted a call asks for the [`next`](Self::next) answer until it is another than
+/// [`Answer::Item`], or cancels the call.
 #[derive(Debug)]
 pub struct Calling<T> {
     calls: Calls<Call<T>>,
@@ -45,7 +45,8 @@ struct Call<T> {
     tag: T,
     phase: Phase,
     cancelled: bool,
-    /// When the end of a cancelled call is overdue: known once the clock is looked at after the cancellation.
+    /// When the end of a cancelled call is overdue: known once the clock is looked at after the
+    /// cancellation.
     overdue: Option<u64>,
     /// Whether its reader waits for the next message.
     wanted: bool,
@@ -130,8 +131,8 @@ impl<T> Default for Calling<T> {
 }
 
 impl<T: Default> Calling<T> {
-    /// Submits an encoded call, which is given up at `deadline` (in milliseconds of the clock that [`Self::expire`] is given).
-    /// Returns its number.
+    /// Submits an encoded call, which is given up at `deadline` (in milliseconds of the clock that
+    /// [`Self::expire`] is given). Returns its number.
     ///
     /// # Errors
     /// [`NotSubmitted`].
@@ -166,7 +167,8 @@ impl<T: Default> Calling<T> {
         Ok(number)
     }
 
-    /// The next answer to a call. `None`: there is none yet, and the tag that `tag` leaves is given back when there is.
+    /// The next answer to a call. `None`: there is none yet, and the tag that `tag` leaves is given
+    /// back when there is.
     pub fn next(&mut self, number: u64, tag: impl FnOnce(&mut T)) -> Option<Answer> {
         let call = self.calls.get_mut(&number)?;
         if let Some((item, cost)) = call.items.pop_front() {
@@ -202,7 +204,8 @@ impl<T: Default> Calling<T> {
         }
     }
 
-    /// Nobody waits for this call any more. One of which nothing was sent is certainly not carried out.
+    /// Nobody waits for this call any more. One of which nothing was sent is certainly not carried
+    /// out.
     pub fn cancel(&mut self, number: u64) {
         let Some(call) = self.calls.get_mut(&number) else {
             return;
@@ -217,12 +220,12 @@ impl<T: Default> Calling<T> {
         }
     }
 
-    /// Gives up the calls whose deadline is not after `now`, where the gateway and not their reader is late. The tags of
-    /// their readers go to `woken`.
+    /// Gives up the calls whose deadline is not after `now`, where the gateway and not their reader
+    /// is late. The tags of their readers go to `woken`.
     ///
     /// # Errors
-    /// [`Violation::NoEnd`]: the gateway gave a cancelled call no end for [`CANCEL_GRACE`]. The stream must end, since the call
-    /// would keep its place for as long as the stream lasts.
+    /// [`Violation::NoEnd`]: the gateway gave a cancelled call no end for [`CANCEL_GRACE`]. The
+    /// stream must end, since the call would keep its place for as long as the stream lasts.
     pub fn expire(&mut self, now: u64, woken: &mut Vec<T>) -> Result<(), Violation> {
         let due = |call: &Call<T>| {
             call.wanted && call.deadline <= now && !call.cancelled && call.phase != Phase::Ended
@@ -350,7 +353,8 @@ impl<T: Default> Calling<T> {
         self.sender.has_frames() || self.has_unsent()
     }
 
-    /// How many calls are under way, or have an end that was not read or that came after they were given up.
+    /// How many calls are under way, or have an end that was not read or that came after they were
+    /// given up.
     pub fn len(&self) -> usize {
         self.calls.len()
     }
@@ -360,8 +364,8 @@ impl<T: Default> Calling<T> {
         self.calls.is_empty()
     }
 
-    /// Takes one batch of frames, which count as sent from then on. Of the calls that were not sent, those up to number `last`
-    /// may be sent.
+    /// Takes one batch of frames, which count as sent from then on. Of the calls that were not
+    /// sent, those up to number `last` may be sent.
     pub fn take(&mut self, last: u64, mut out: impl FnMut(Frame)) {
         let mut size = 0;
         while size < BATCH {
@@ -505,7 +509,8 @@ impl<T: Default> Calling<T> {
         }
     }
 
-    /// Ends a call of which nothing was sent. The caller takes it out of `waiting`, as [`Self::tidy`] does.
+    /// Ends a call of which nothing was sent. The caller takes it out of `waiting`, as
+    /// [`Self::tidy`] does.
     fn end_unsent(&mut self, number: u64) {
         if let Some(call) = self.calls.get_mut(&number) {
             if call.phase == Phase::Scheduled {
@@ -526,7 +531,8 @@ impl<T: Default> Calling<T> {
         });
     }
 
-    /// Lets the call that has waited longest take turns, if the gateway takes it and its number is not beyond `last`.
+    /// Lets the call that has waited longest take turns, if the gateway takes it and its number is
+    /// not beyond `last`.
     fn admit(&mut self, last: u64) {
         if self.open < MAX_CALLS
             && self.waiting.front().is_some_and(|number| *number <= last)

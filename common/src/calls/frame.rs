@@ -94,7 +94,8 @@ pub enum Violation {
     /// Credit beyond what can be counted, or none.
     #[error("credit for call {0} that cannot be")]
     Credit(u64),
-    /// A message that began before the one before it was whole, or a part without a beginning, without content or too long.
+    /// A message that began before the one before it was whole, or a part without a beginning,
+    /// without content or too long.
     #[error("the parts of a message of call {0} do not fit together")]
     Parts(u64),
     /// A cancelled call that has had no end for [`CANCEL_GRACE`](super::CANCEL_GRACE).

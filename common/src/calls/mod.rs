@@ -7,18 +7,18 @@
 //! 1. the driver gives every frame that arrives to `handle`; an error ends the stream;
 //! 2. after every step it calls `take` for the frames that may be sent, a batch at a time, until
 //!    there are none;
-//! 3. a reader that has to wait for a call leaves a tag with the call, and is woken when `handle` or
-//!    another step gives the tag back.
+//! 3. a reader that has to wait for a call leaves a tag with the call, and is woken when `handle`
+//!    or another step gives the tag back.
 //!
 //! # What may be sent, and when
 //!
-//! A message is sent in parts of at most 8 KiB, and the calls that have something to send take turns,
-//! one part each. So a long message does not hold up a short one.
+//! A message is sent in parts of at most 8 KiB, and the calls that have something to send take
+//! turns, one part each. So a long message does not hold up a short one.
 //!
-//! A sender needs *credit* for what it sends. Each direction of each call has credit of its own, and
-//! the receiver gives it back as messages are read. Of the first credit, which is the *window* of that
-//! direction, every byte is at any moment in one of three places, and the last never holds more than
-//! half of the window:
+//! A sender needs *credit* for what it sends. Each direction of each call has credit of its own,
+//! and the receiver gives it back as messages are read. Of the first credit, which is the *window*
+//! of that direction, every byte is at any moment in one of three places, and the last never holds
+//! more than half of the window:
 //!
 //! ```text
 //!     |<------------------------- window ------------------------->|
@@ -34,18 +34,18 @@
 //! ```
 //!
 //! Half of the window may be owed, so a message that costs more than the other half might never
-//! become whole. It needs *room*: memory to put it together in, out of one *budget* for all calls of
-//! the stream. It asks once somebody waits for it, and gets room in the order of asking:
+//! become whole. It needs *room*: memory to put it together in, out of one *budget* for all calls
+//! of the stream. It asks once somebody waits for it, and gets room in the order of asking:
 //!
 //! ```text
 //!     Needed ---- somebody waits ----> Asked ---- the budget has len bytes left ----> Granted
 //! ```
 //!
-//! Once it has room, the sender gets credit for all of its bytes, up to a window at a time. The room
-//! goes back into the budget when the message was read or given up.
+//! Once it has room, the sender gets credit for all of its bytes, up to a window at a time. The
+//! room goes back into the budget when the message was read or given up.
 //!
-//! So a call that floods the stream, or that nobody reads, stops only itself, and what one stream may
-//! hold in memory is bounded.
+//! So a call that floods the stream, or that nobody reads, stops only itself, and what one stream
+//! may hold in memory is bounded.
 
 mod answering;
 mod budget;

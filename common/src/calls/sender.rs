@@ -15,8 +15,8 @@ pub(super) struct Taken {
     pub(super) ended: bool,
 }
 
-/// Decides which frame is sent next: frames about calls come before parts of messages, and the calls
-/// that have parts to send take turns.
+/// Decides which frame is sent next: frames about calls come before parts of messages, and the
+/// calls that have parts to send take turns.
 #[derive(Debug, Default)]
 pub(super) struct Sender {
     /// Frames about calls.
@@ -57,8 +57,8 @@ impl Sender {
         !self.control.is_empty() || !self.turns.is_empty()
     }
 
-    /// Gives the next frame to `out`. Returns its size and, where it was part of a message, what call it
-    /// was taken of.
+    /// Gives the next frame to `out`. Returns its size and, where it was part of a message, what
+    /// call it was taken of.
     pub(super) fn next<C: Flow, S: BuildHasher>(
         &mut self,
         calls: &mut HashMap<u64, C, S>,

@@ -1,4 +1,5 @@
-//! Both sides against each other, driven by chance: submissions, cancels at any step, slow readers, drains and losses.
+//! Both sides against each other, driven by chance: submissions, cancels at any step, slow readers,
+//! drains and losses.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -41,7 +42,8 @@ struct World {
     stream_lives: bool,
 }
 
-/// Every message is made from the call's number and its own, so that both sides know what it has to be.
+/// Every message is made from the call's number and its own, so that both sides know what it has to
+/// be.
 fn message(call: u64, number: u32, len: usize) -> Bytes {
     let mut byte = call.wrapping_mul(31).wrapping_add(u64::from(number));
     std::iter::repeat_with(|| {
@@ -376,7 +378,8 @@ fn a_stream_that_is_not_disturbed_loses_nothing() {
     assert!(!ends.contains_key("lost"), "{ends:?}");
 }
 
-/// A call that ran out of time and is then given up, while a long message of it comes: once that kept room for ever.
+/// A call that ran out of time and is then given up, while a long message of it comes: once that
+/// kept room for ever.
 #[test]
 fn a_call_given_up_late_gives_its_room_back() {
     for seed in [1311, 1572, 16_631_114_691_681_525_237] {

@@ -297,7 +297,8 @@ fn broken_rules_of_a_server() -> [(&'static str, Vec<Frame>, Violation); 10] {
     ]
 }
 
-/// Whoever gave it up, and however far it was: a gateway that leaves it open would keep its place for good.
+/// Whoever gave it up, and however far it was: a gateway that leaves it open would keep its place
+/// for good.
 #[test]
 fn a_cancelled_call_that_gets_no_end_ends_the_stream() {
     for by_deadline in [false, true] {
@@ -347,7 +348,8 @@ fn a_cancelled_call_that_gets_its_end_in_time_ends_nothing_else() {
 #[test]
 fn more_than_the_credit_is_not_taken() {
     let mut answering = Answering::<bool>::default();
-    // Its room is granted to nobody else, so it has credit for all of it, and for no byte more than that at once.
+    // Its room is granted to nobody else, so it has credit for all of it, and for no byte more than
+    // that at once.
     let busy: Vec<_> = (1..=4).map(|call| open(call, MAX_CALL, b"x")).collect();
     for frame in busy {
         answering.handle(frame).unwrap();
@@ -421,7 +423,8 @@ fn a_gateway_that_breaks_a_rule_is_found_out() {
     }
 }
 
-/// A long call, a long item and a long end: cancelled after every single frame, whichever way it went.
+/// A long call, a long item and a long end: cancelled after every single frame, whichever way it
+/// went.
 #[test]
 fn a_cancel_at_any_moment_leaves_nothing_behind() {
     for after in 0.. {

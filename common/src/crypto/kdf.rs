@@ -1,4 +1,5 @@
-//! Derivations: HKDF-SHA256 (RFC 5869) with one labelled `info` per purpose (PROTOCOL.md, "Derivations").
+//! Derivations: HKDF-SHA256 (RFC 5869) with one labelled `info` per purpose (PROTOCOL.md,
+//! "Derivations").
 
 use super::mac::{self, Prf};
 use super::suites::Suite;
@@ -132,7 +133,8 @@ impl Purpose {
     }
 }
 
-/// A label: `portcullis v1 `, the purpose, a space, the kind's name, and where there is a suite, a space and its name.
+/// A label: `portcullis v1 `, the purpose, a space, the kind's name, and where there is a suite, a
+/// space and its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label {
     /// What the value is for.
@@ -157,7 +159,8 @@ impl Label {
     }
 }
 
-/// HKDF-Extract (RFC 5869, 2.2). `ikm` is the concatenation of its parts; a salt of 32 zero bytes is that of "not provided".
+/// HKDF-Extract (RFC 5869, 2.2). `ikm` is the concatenation of its parts; a salt of 32 zero bytes
+/// is that of "not provided".
 pub fn extract(salt: &[u8; PRK_LEN], ikm: &[&[u8]]) -> LockedBytes<PRK_LEN> {
     let mut prk = LockedBytes::zeroed();
     stack::wiped(|| mac::hmac_sha256(salt, ikm, &mut prk));
@@ -169,7 +172,8 @@ pub fn extract_unsalted(ikm: &[&[u8]]) -> LockedBytes<PRK_LEN> {
     extract(&[0; PRK_LEN], ikm)
 }
 
-/// HKDF-Expand with the labelled `info`: output length (u16), label with its length (u8), context with its length (u8).
+/// HKDF-Expand with the labelled `info`: output length (u16), label with its length (u8), context
+/// with its length (u8).
 pub(crate) fn expand_label<const N: usize, const C: usize>(
     secret: &impl Prf,
     label: Label,
@@ -187,8 +191,8 @@ pub(crate) fn expand_label<const N: usize, const C: usize>(
     out
 }
 
-/// As [`expand_label`], for a key of `kind`. A 3DES key gets odd parity; where it is refused as weak, the derivation is
-/// repeated with an attempt byte 1, 2, … after the context.
+/// As [`expand_label`], for a key of `kind`. A 3DES key gets odd parity; where it is refused as
+/// weak, the derivation is repeated with an attempt byte 1, 2, … after the context.
 pub(crate) fn derive_key<const C: usize>(
     kind: KeyKind,
     secret: &impl Prf,
@@ -232,7 +236,8 @@ pub fn diversify(gateway_key: &GatewayKey, gateway_id: GatewayId) -> MasterKey {
     MasterKey(derive_key(kind, &prk, label, &gateway_id.to_bytes()))
 }
 
-/// The lengths fit by the callers' bounds on `N` and `C`, and because no label is longer than 64 bytes.
+/// The lengths fit by the callers' bounds on `N` and `C`, and because no label is longer than 64
+/// bytes.
 fn info(output_len: usize, label: Label, context: &[&[u8]]) -> Vec<u8> {
     let label = label.to_bytes();
     let context_len: usize = context.iter().map(|part| part.len()).sum();
@@ -299,8 +304,9 @@ mod tests {
         ];
         for (number, (ikm, salt, info, prk, okm)) in cases.iter().enumerate() {
             let mut salt_block = [0; PRK_LEN];
-            // Case 2 has a salt longer than a pseudorandom key, which is the only size this takes: its hash input
-            // differs, so there only the expansion is checked, from the pseudorandom key that the RFC gives.
+            // Case 2 has a salt longer than a pseudorandom key, which is the only size this takes:
+            // its hash input differs, so there only the expansion is checked, from the pseudorandom
+            // key that the RFC gives.
             let actual = if number == 1 {
                 hex("06a6b88c5853361a06104c9ceb35b45cef760014904671014a193f40c15fc244")
                     .try_into()

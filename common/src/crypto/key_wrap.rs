@@ -1,8 +1,9 @@
-//! Key wrap: TKW of NIST SP 800-38F over 3DES, and AES key wrap of RFC 3394 (KW of the same standard).
+//! Key wrap: TKW of NIST SP 800-38F over 3DES, and AES key wrap of RFC 3394 (KW of the same
+//! standard).
 //!
-//! One algorithm, W of SP 800-38F section 6.1, over semiblocks of half a cipher block: 4 bytes for 3DES, 8 for AES.
-//! Each wrap is as long as what it holds and one semiblock more, which carries the integrity check: 32 bits for TKW. That is
-//! little, so the protocol never relies on it alone.
+//! One algorithm, W of SP 800-38F section 6.1, over semiblocks of half a cipher block: 4 bytes for
+//! 3DES, 8 for AES. Each wrap is as long as what it holds and one semiblock more, which carries the
+//! integrity check: 32 bits for TKW. That is little, so the protocol never relies on it alone.
 
 use aes::Aes256;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
@@ -35,7 +36,8 @@ pub(crate) fn wrap(kek: &KeyEncryptionKey, key: &[u8]) -> Vec<u8> {
     with_cipher(kek, |cipher| seal(cipher, key))
 }
 
-/// Unwraps the bytes of a key. They stand in a buffer that is erased when dropped, and is erased before an error returns.
+/// Unwraps the bytes of a key. They stand in a buffer that is erased when dropped, and is erased
+/// before an error returns.
 ///
 /// # Errors
 /// [`KeyWrapError`]; the comparison takes constant time.

@@ -8,12 +8,12 @@ use zeroize::{ZeroizeOnDrop, optimization_barrier};
 use crate::secret::locked::Locked;
 use crate::secret::stack;
 
-/// The encipherments of 0, 1, 2, … as 64-bit big-endian numbers, as one stream of bytes: each call goes on where the one
-/// before it ended, if need be within a block.
+/// The encipherments of 0, 1, 2, … as 64-bit big-endian numbers, as one stream of bytes: each call
+/// goes on where the one before it ended, if need be within a block.
 ///
-/// It is made in batches of [`Backend::batch_len`] bytes. What a short piece of data leaves of its batch is kept for the
-/// next one; what was used is wiped at once. After 2^64 blocks the counter begins anew: whoever uses a key keeps far
-/// below that.
+/// It is made in batches of [`Backend::batch_len`] bytes. What a short piece of data leaves of its
+/// batch is kept for the next one; what was used is wiped at once. After 2^64 blocks the counter
+/// begins anew: whoever uses a key keeps far below that.
 ///
 /// The key and the batch are in locked memory, 512 bytes and the batch's.
 pub struct Keystream {
@@ -29,8 +29,8 @@ pub struct Keystream {
 }
 
 impl Keystream {
-    /// The keystream under `key` from its beginning, by the fastest backend. The parity of the key does not matter here,
-    /// nor does its strength: keys are checked where they arise.
+    /// The keystream under `key` from its beginning, by the fastest backend. The parity of the key
+    /// does not matter here, nor does its strength: keys are checked where they arise.
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
         Self::with_backend(key, Backend::fastest())
     }
@@ -62,8 +62,8 @@ impl Keystream {
         self.take(tail);
     }
 
-    /// Makes the next batch if there is none, so that the next short piece of data finds it made: for when there is
-    /// nothing else to do.
+    /// Makes the next batch if there is none, so that the next short piece of data finds it made:
+    /// for when there is nothing else to do.
     pub fn prepare(&mut self) {
         self.made();
     }

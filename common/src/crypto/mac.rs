@@ -18,8 +18,9 @@ pub const MAC_KEY_LEN: usize = 32;
 
 const SHA256_BLOCK: usize = 64;
 
-/// Bytes of stack that a tag takes, the half-computed hashes among them, which are as good as the key; a test looks.
-/// Twice what the deepest of the builds that were looked at takes (Windows, hashing without SHA extensions).
+/// Bytes of stack that a tag takes, the half-computed hashes among them, which are as good as the
+/// key; a test looks. Twice what the deepest of the builds that were looked at takes (Windows,
+/// hashing without SHA extensions).
 const TAG_DEPTH: usize = 2048;
 
 /// The tag was made with another key or over other bytes.
@@ -27,7 +28,8 @@ const TAG_DEPTH: usize = 2048;
 #[error("the MAC does not verify")]
 pub struct BadMac;
 
-/// A key for HMAC-SHA256, in the form of its two half-computed hashes, in locked memory; erased on drop.
+/// A key for HMAC-SHA256, in the form of its two half-computed hashes, in locked memory; erased on
+/// drop.
 #[derive(Clone)]
 pub struct MacKey(Locked<Keyed>);
 
@@ -50,8 +52,8 @@ impl MacKey {
         Tag(tag)
     }
 
-    /// Compares `tag` with the one over the concatenation of `parts`, in constant time. A shorter `tag` is compared
-    /// with the first bytes: the caller fixes its length.
+    /// Compares `tag` with the one over the concatenation of `parts`, in constant time. A shorter
+    /// `tag` is compared with the first bytes: the caller fixes its length.
     ///
     /// # Errors
     /// [`BadMac`] where they differ, or `tag` is empty or too long.
@@ -93,8 +95,8 @@ impl Tag {
     }
 }
 
-/// A key under which more are derived: its bytes, or where many are derived under it, the key made ready once. What
-/// it gives is a secret, and so is what it leaves on the stack.
+/// A key under which more are derived: its bytes, or where many are derived under it, the key made
+/// ready once. What it gives is a secret, and so is what it leaves on the stack.
 pub(crate) trait Prf {
     /// HMAC-SHA256 over the concatenation of `parts`.
     fn prf(&self, parts: &[&[u8]], out: &mut [u8; TAG_LEN]);
@@ -112,7 +114,8 @@ impl Prf for LockedBytes<MAC_KEY_LEN> {
     }
 }
 
-/// HMAC-SHA256 as a function, for the key derivations: its result is a secret, and so is what it leaves on the stack.
+/// HMAC-SHA256 as a function, for the key derivations: its result is a secret, and so is what it
+/// leaves on the stack.
 pub(super) fn hmac_sha256(key: &[u8; MAC_KEY_LEN], parts: &[&[u8]], out: &mut [u8; TAG_LEN]) {
     finish(keyed(key), parts, out);
 }
@@ -172,7 +175,8 @@ mod tests {
         use std::os::unix::fs::FileExt;
 
         const BELOW: usize = 32 * 1024;
-        /// Has `work` run so deep that the calls which search the stack do not write over what it leaves.
+        /// Has `work` run so deep that the calls which search the stack do not write over what it
+        /// leaves.
         #[inline(never)]
         fn deep(work: &dyn Fn()) {
             let above = [0_u8; BELOW / 2];

@@ -1,7 +1,8 @@
-//! What a protection or an export is opened with: one line of text, made here or chosen by a person.
+//! What a protection or an export is opened with: one line of text, made here or chosen by a
+//! person.
 //!
-//! One made here is `PCS1-` and base32 of 32 random bytes and the first 4 bytes of their HMAC, so that a damaged copy is told
-//! from a wrong one.
+//! One made here is `PCS1-` and base32 of 32 random bytes and the first 4 bytes of their HMAC, so
+//! that a damaged copy is told from a wrong one.
 
 use std::fmt;
 

@@ -1,9 +1,11 @@
-//! Secrets at rest in the server's repository: values sealed under a server key, server keys wrapped under a secret kept elsewhere.
+//! Secrets at rest in the server's repository: values sealed under a server key, server keys
+//! wrapped under a secret kept elsewhere.
 //!
-//! A sealed value is: version (1) ‖ server key id (17) ‖ salt (16) ‖ ciphertext ‖ tag. Each has keys of its own, derived
-//! from the server key and its random salt, so counter and nonce start at zero each time. Under a 3DES server key it is
-//! 3DES-CTR, then HMAC-SHA256 (32-byte tag); under an AES one AES-256-GCM (16-byte tag). What stands before the
-//! ciphertext, and where the value belongs, are authenticated with it.
+//! A sealed value is: version (1) ‖ server key id (17) ‖ salt (16) ‖ ciphertext ‖ tag. Each has
+//! keys of its own, derived from the server key and its random salt, so counter and nonce start at
+//! zero each time. Under a 3DES server key it is 3DES-CTR, then HMAC-SHA256 (32-byte tag); under an
+//! AES one AES-256-GCM (16-byte tag). What stands before the ciphertext, and where the value
+//! belongs, are authenticated with it.
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -38,14 +40,16 @@ impl From<ValueFlaw> for StorageError {
     }
 }
 
-/// The id of the server key under which `sealed` is; `None` where it is no sealed value of this version.
+/// The id of the server key under which `sealed` is; `None` where it is no sealed value of this
+/// version.
 pub fn server_key_id(sealed: &[u8]) -> Option<KeyId> {
     let (&version, rest) = sealed.split_first()?;
     (version == VERSION && sealed.len() >= HEADER_LEN)
         .then(|| rest.get(..KeyId::LEN).and_then(KeyId::from_bytes))?
 }
 
-/// A server key made ready to seal and open values: what is the same for all of them is computed once.
+/// A server key made ready to seal and open values: what is the same for all of them is computed
+/// once.
 #[derive(Clone, Debug)]
 pub struct SealingKey {
     kind: KeyKind,
@@ -114,8 +118,8 @@ pub fn open(
     Ok(key.value_cipher(salt).open(&associated, rest)?)
 }
 
-/// Wraps a server key under `secret`: key wrap of the key's kind, then an HMAC-SHA256 over the id and the wrap (the wrap's
-/// own check is 32 bits for 3DES).
+/// Wraps a server key under `secret`: key wrap of the key's kind, then an HMAC-SHA256 over the id
+/// and the wrap (the wrap's own check is 32 bits for 3DES).
 pub fn wrap_server_key(secret: &StorageSecret, id: KeyId, key: &ServerKey) -> Vec<u8> {
     let (kek, mac) = protection_keys(secret, id);
     let mut wrapped = key_wrap::wrap(&kek, key.expose());
@@ -143,7 +147,8 @@ pub fn unwrap_server_key(
     ServerKey::from_bytes(id.kind(), &bytes).map_err(|_| StorageError::Forged)
 }
 
-/// The storage secret of a repository without protection: derived from the compiled-in default key, and public as that is.
+/// The storage secret of a repository without protection: derived from the compiled-in default key,
+/// and public as that is.
 pub fn default_storage_secret() -> StorageSecret {
     let prk = extract_unsalted(&[&DEFAULT_KEY]);
     let label = label(Purpose::DefaultStorageSecret, KeyKind::Tdes);

@@ -1,6 +1,7 @@
-//! One value, sealed under keys of its own. Under 3DES it is enciphered in counter mode, then authenticated with HMAC-SHA256
-//! (32-byte tag); under AES-256 it is sealed with GCM (16-byte tag). Counter and nonce start at zero: the keys are derived with a
-//! random salt, and serve one value only.
+//! One value, sealed under keys of its own. Under 3DES it is enciphered in counter mode, then
+//! authenticated with HMAC-SHA256 (32-byte tag); under AES-256 it is sealed with GCM (16-byte tag).
+//! Counter and nonce start at zero: the keys are derived with a random salt, and serve one value
+//! only.
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
@@ -47,8 +48,8 @@ impl ValueCipher {
         }
     }
 
-    /// Seals the bytes of `buffer` from `start` on in place, and appends the tag. The caller provides the room for it: a buffer
-    /// that moved would leave the plaintext behind.
+    /// Seals the bytes of `buffer` from `start` on in place, and appends the tag. The caller
+    /// provides the room for it: a buffer that moved would leave the plaintext behind.
     pub(crate) fn seal(self, associated: &[u8], buffer: &mut Vec<u8>, start: usize) {
         let text = buffer.get_mut(start..).unwrap_or_default();
         match self {

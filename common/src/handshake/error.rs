@@ -1,4 +1,5 @@
-//! Why a handshake failed, and whose fault it is. For the local log: the peer gets one opaque alert.
+//! Why a handshake failed, and whose fault it is. For the local log: the peer gets one opaque
+//! alert.
 
 use crate::crypto::suites::Suite;
 use crate::id::{GatewayId, KeyId};
@@ -8,13 +9,16 @@ use crate::wire::{DecodeError, VERSION};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The peer sent something that is no message of this protocol. Look for what else listens or dials there.
+    /// The peer sent something that is no message of this protocol. Look for what else listens or
+    /// dials there.
     #[error("the peer sent a malformed handshake message: {0}")]
     Malformed(DecodeError),
-    /// The peer sent a well-formed message that no honest peer with the right keys sends. It may be an attack.
+    /// The peer sent a well-formed message that no honest peer with the right keys sends. It may be
+    /// an attack.
     #[error("the peer failed the handshake: {0}")]
     Misbehaved(#[from] Misbehaviour),
-    /// Both sides are honest, as far as can be seen, but do not fit together. An administrator has to act.
+    /// Both sides are honest, as far as can be seen, but do not fit together. An administrator has
+    /// to act.
     #[error("the two sides do not fit together: {0}")]
     Incompatible(#[from] Incompatibility),
     /// The peer sent an alert in place of a message. Only its own log says why.
@@ -24,7 +28,8 @@ pub enum HandshakeError {
          `portcullis-gateway status` on the gateway with `portcullis gateway show NAME` on the server"
     )]
     Refused,
-    /// This program called the handshake wrongly: a defect, or a configuration that ought to have been refused before.
+    /// This program called the handshake wrongly: a defect, or a configuration that ought to have
+    /// been refused before.
     #[error("the handshake was set up wrongly: {0}")]
     Misuse(#[from] Misuse),
 }

@@ -1,7 +1,9 @@
-//! Secrets inside calls, sealed a second time under keys of their session (PROTOCOL.md, "Secrets in calls").
+//! Secrets inside calls, sealed a second time under keys of their session (PROTOCOL.md, "Secrets in
+//! calls").
 //!
-//! The records of the channel protect what is on the wire. At both ends, however, the message lies in buffers of the transport
-//! until other bytes take its place. A value that is sealed here stays secret there, too.
+//! The records of the channel protect what is on the wire. At both ends, however, the message lies
+//! in buffers of the transport until other bytes take its place. A value that is sealed here stays
+//! secret there, too.
 
 use std::fmt;
 
@@ -14,7 +16,8 @@ use crate::crypto::value_cipher::{MAX_TAG_LEN, SALT_LEN, ValueCipher};
 use crate::id::KeyKind;
 use crate::secret::locked::LockedBytes;
 
-/// The secret of one session under which values are sealed one by one. Both sides keep it as long as the session lives.
+/// The secret of one session under which values are sealed one by one. Both sides keep it as long
+/// as the session lives.
 #[derive(Clone)]
 pub struct ExporterSecret {
     secret: LockedBytes<PRK_LEN>,
@@ -29,7 +32,8 @@ pub struct CallPlace<'a> {
     pub way: Way,
     /// The call that it belongs to.
     pub call_id: &'a str,
-    /// Its number among the secrets of the call, or of all its answers: from 0, in the order of the message.
+    /// Its number among the secrets of the call, or of all its answers: from 0, in the order of the
+    /// message.
     pub number: u32,
 }
 
@@ -103,7 +107,8 @@ impl ExporterSecret {
     }
 }
 
-/// The secrets of one call, or those of all the answers to it, one after the other: each has the next number.
+/// The secrets of one call, or those of all the answers to it, one after the other: each has the
+/// next number.
 #[derive(Clone, Debug)]
 pub struct CallSecrets {
     exporter: ExporterSecret,

@@ -1,4 +1,5 @@
-//! The server's side. [`start`] gives message 1 and what awaits message 2; each state is consumed by its message.
+//! The server's side. [`start`] gives message 1 and what awaits message 2; each state is consumed
+//! by its message.
 
 use std::fmt;
 
@@ -18,7 +19,8 @@ use crate::id::{GatewayId, KeyId};
 use crate::secret::SessionKey;
 use crate::wire::{MAC_LEN, Message1, Message2, Message3, Message4, NONCE_LEN, WrappedDelivery};
 
-/// Begins a handshake: gives message 1. `preamble` is the message 0 that came, where the gateway dialled.
+/// Begins a handshake: gives message 1. `preamble` is the message 0 that came, where the gateway
+/// dialled.
 ///
 /// # Errors
 /// [`HandshakeError::Misuse`] where the configuration offers nothing or does not fit the preamble.
@@ -70,7 +72,8 @@ impl ExpectMessage2 {
     /// Takes message 2 as a whole frame and gives message 3.
     ///
     /// # Errors
-    /// [`HandshakeError`]; the handshake is over, and unless the peer sent the alert it is to get one.
+    /// [`HandshakeError`]; the handshake is over, and unless the peer sent the alert it is to get
+    /// one.
     pub fn handle(
         self,
         frame: &[u8],
@@ -126,8 +129,9 @@ impl<'a> Choice<'a> {
                 .as_ref()
                 .map(Self::Pairing)
                 .ok_or(Misbehaviour::DefaultModeNotOffered),
-            // Before any key is looked up: key ids are the same in the whole fleet, so without this check a stolen gateway
-            // could answer at another's address with its own key of the same id.
+            // Before any key is looked up: key ids are the same in the whole fleet, so without this
+            // check a stolen gateway could answer at another's address with its own key of the same
+            // id.
             Mode::Secure if message2.gateway_id != config.gateway_id => {
                 Err(Misbehaviour::OtherGateway {
                     expected: config.gateway_id,
@@ -215,10 +219,12 @@ pub struct ExpectMessage4 {
 }
 
 impl ExpectMessage4 {
-    /// Takes message 4 as a whole frame. Only now has the gateway proved that it is there, and alive.
+    /// Takes message 4 as a whole frame. Only now has the gateway proved that it is there, and
+    /// alive.
     ///
     /// # Errors
-    /// [`HandshakeError`]; the handshake is over, and unless the peer sent the alert it is to get one.
+    /// [`HandshakeError`]; the handshake is over, and unless the peer sent the alert it is to get
+    /// one.
     pub fn handle(self, frame: &[u8]) -> Result<Established, HandshakeError> {
         if is_alert(frame) {
             return Err(HandshakeError::Refused);

@@ -9,7 +9,8 @@ use crate::id::{KeyId, KeyKind};
 use crate::secret::locked::LockedBytes;
 use crate::secret::{KeyEncryptionKey, KeyError, MasterKey};
 
-/// The secret of one session under which installs are wrapped. Both sides keep it as long as the session lives.
+/// The secret of one session under which installs are wrapped. Both sides keep it as long as the
+/// session lives.
 #[derive(Clone)]
 pub struct InstallSecret {
     secret: LockedBytes<PRK_LEN>,
@@ -37,7 +38,8 @@ impl InstallSecret {
         }
     }
 
-    /// Server: wraps the master key that is to be installed under the id `new_key_id`, whose kind must be the key's.
+    /// Server: wraps the master key that is to be installed under the id `new_key_id`, whose kind
+    /// must be the key's.
     pub fn wrap_master_key(&self, new_key_id: KeyId, key: &MasterKey) -> Vec<u8> {
         key_wrap::wrap(&self.key_encryption_key(new_key_id), key.expose())
     }
@@ -45,7 +47,8 @@ impl InstallSecret {
     /// Gateway: opens what [`Self::wrap_master_key`] gave on the other side.
     ///
     /// # Errors
-    /// [`InstallSecretError`] where it was not wrapped in this session for this id, or holds no usable key of its kind.
+    /// [`InstallSecretError`] where it was not wrapped in this session for this id, or holds no
+    /// usable key of its kind.
     pub fn unwrap_master_key(
         &self,
         new_key_id: KeyId,

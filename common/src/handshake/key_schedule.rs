@@ -1,5 +1,5 @@
-//! The key schedule, stage by stage (PROTOCOL.md, "Key schedule"). Each stage is consumed by the next, so that a key of
-//! the wrong stage cannot be used.
+//! The key schedule, stage by stage (PROTOCOL.md, "Key schedule"). Each stage is consumed by the
+//! next, so that a key of the wrong stage cannot be used.
 
 use x25519_dalek::SharedSecret;
 
@@ -65,8 +65,8 @@ impl MasterSecret {
     }
 }
 
-/// Default mode: wraps the master key of `kind` that is delivered. The default key is public, so this key is as strong as the X25519 secret, and no
-/// stronger.
+/// Default mode: wraps the master key of `kind` that is delivered. The default key is public, so
+/// this key is as strong as the X25519 secret, and no stronger.
 pub(super) fn pairing_kek(
     shared: &SharedSecret,
     kind: KeyKind,

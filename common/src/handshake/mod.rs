@@ -11,9 +11,9 @@
 //!   [`responder::Unconfirmed::confirm`] and sends message 4.
 //!
 //! Messages go in and out as whole frames. The driver checks each frame's header with
-//! [`FrameHeader::decode_handshake`](crate::wire::FrameHeader::decode_handshake) before it reads the
-//! body. On any error but [`HandshakeError::Refused`] it sends the peer [`ALERT`] and closes the
-//! connection. A state that is dropped erases its secrets.
+//! [`FrameHeader::decode_handshake`](crate::wire::FrameHeader::decode_handshake) before it reads
+//! the body. On any error but [`HandshakeError::Refused`] it sends the peer [`ALERT`] and closes
+//! the connection. A state that is dropped erases its secrets.
 
 mod error;
 mod exporter;
@@ -99,9 +99,11 @@ pub struct InitiatorConfig {
     pub server_id: ServerId,
     /// Suites that the server's policy allows, in order of preference; not empty.
     pub suites: Vec<Suite>,
-    /// The gateway that was dialled, or that message 0 named. Message 2 of secure mode must carry it.
+    /// The gateway that was dialled, or that message 0 named. Message 2 of secure mode must carry
+    /// it.
     pub gateway_id: GatewayId,
-    /// The master keys accepted from this gateway (diversified already), newest first, an enrolment key last.
+    /// The master keys accepted from this gateway (diversified already), newest first, an enrolment
+    /// key last.
     pub keys: Vec<HeldKey>,
     /// Default mode is open to this gateway: the master key to deliver, and its id.
     pub pairing: Option<HeldKey>,
@@ -110,7 +112,8 @@ pub struct InitiatorConfig {
 /// What the gateway brings to a handshake.
 #[derive(Clone, Debug)]
 pub struct ResponderConfig {
-    /// Suites that the gateway's policy allows; the first of the server's list among them is chosen.
+    /// Suites that the gateway's policy allows; the first of the server's list among them is
+    /// chosen.
     pub suites: Vec<Suite>,
     /// The gateway's keys, or open pairing. `Identity::None` refuses.
     pub identity: Identity,
@@ -132,8 +135,8 @@ fn is_alert(frame: &[u8]) -> bool {
     frame == ALERT
 }
 
-/// Refuses a held key with the id of the default key: a session under that public key would pass for
-/// one of secure mode.
+/// Refuses a held key with the id of the default key: a session under that public key would pass
+/// for one of secure mode.
 fn check_held_key(held: &HeldKey) -> Result<(), Misuse> {
     if held.is_sound() {
         Ok(())

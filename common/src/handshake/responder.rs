@@ -1,5 +1,6 @@
-//! The gateway's side. [`start`] gives what awaits message 1; each state is consumed by its message, the last by
-//! [`Unconfirmed::confirm`], which is to be called only when what message 3 proved is stored.
+//! The gateway's side. [`start`] gives what awaits message 1; each state is consumed by its
+//! message, the last by [`Unconfirmed::confirm`], which is to be called only when what message 3
+//! proved is stored.
 
 use std::fmt;
 
@@ -19,7 +20,8 @@ use crate::id::{GatewayId, KeyId, ServerId};
 use crate::secret::{MasterKey, SessionKey};
 use crate::wire::{DecodeError, MAC_LEN, Message1, Message2, Message3, Message4, NONCE_LEN};
 
-/// Begins a handshake. Where the gateway dialled, `preamble` is message 0, and the frame given is to be sent first.
+/// Begins a handshake. Where the gateway dialled, `preamble` is message 0, and the frame given is
+/// to be sent first.
 ///
 /// # Errors
 /// [`HandshakeError::Misuse`] where the configuration is not usable or does not fit the preamble.
@@ -46,7 +48,8 @@ impl ExpectMessage1 {
     /// Takes message 1 as a whole frame and gives message 2.
     ///
     /// # Errors
-    /// [`HandshakeError`]; the handshake is over, and unless the peer sent the alert it is to get one.
+    /// [`HandshakeError`]; the handshake is over, and unless the peer sent the alert it is to get
+    /// one.
     pub fn handle(
         self,
         frame: &[u8],
@@ -111,7 +114,8 @@ enum Credential {
 }
 
 impl Credential {
-    /// The first of the offered keys that is held. A gateway that holds a key never chooses default mode.
+    /// The first of the offered keys that is held. A gateway that holds a key never chooses default
+    /// mode.
     fn choose(identity: Identity, offered: &[KeyId]) -> Result<Self, Incompatibility> {
         match identity {
             Identity::Keyed { gateway_id, keys } => offered
@@ -169,10 +173,12 @@ pub struct ExpectMessage3 {
 }
 
 impl ExpectMessage3 {
-    /// Takes message 3 as a whole frame. The server has proved itself then; nothing is confirmed to it yet.
+    /// Takes message 3 as a whole frame. The server has proved itself then; nothing is confirmed to
+    /// it yet.
     ///
     /// # Errors
-    /// [`HandshakeError`]; the handshake is over, and unless the peer sent the alert it is to get one.
+    /// [`HandshakeError`]; the handshake is over, and unless the peer sent the alert it is to get
+    /// one.
     pub fn handle(self, frame: &[u8]) -> Result<Unconfirmed, HandshakeError> {
         if is_alert(frame) {
             return Err(HandshakeError::Refused);
@@ -218,8 +224,9 @@ impl ExpectMessage3 {
     }
 }
 
-/// The master key under which message 3 is verified. In secure mode it is held, and must be the one that message 2 chose. In
-/// default mode it is in the message itself, which proves nothing yet: the MAC that is verified next does.
+/// The master key under which message 3 is verified. In secure mode it is held, and must be the one
+/// that message 2 chose. In default mode it is in the message itself, which proves nothing yet: the
+/// MAC that is verified next does.
 fn master_key(
     credential: Credential,
     message3: &Message3,
@@ -279,7 +286,8 @@ impl Unconfirmed {
         &self.proved
     }
 
-    /// Gives message 4 and the session. From its sending on, the server counts on what was proved being stored.
+    /// Gives message 4 and the session. From its sending on, the server counts on what was proved
+    /// being stored.
     pub fn confirm(self) -> (Vec<u8>, Established) {
         let info = SessionInfo {
             server_id: self.proved.server_id,

@@ -68,7 +68,8 @@ impl Pair {
             })
     }
 
-    /// Every mode, kind of key, suite and form of message 0 at least once: for tests that run thousands of handshakes.
+    /// Every mode, kind of key, suite and form of message 0 at least once: for tests that run
+    /// thousands of handshakes.
     fn one_of_each_shape() -> [Self; 4] {
         let suite = Suite::TdesCtrHmacSha256;
         let mut named = Self::pairing(KeyKind::Aes256, Suite::Aes256Gcm);
@@ -90,7 +91,8 @@ impl Pair {
         }
     }
 
-    /// Runs the handshake with `on_wire` between the two sides, which is given each message's number and frame.
+    /// Runs the handshake with `on_wire` between the two sides, which is given each message's
+    /// number and frame.
     fn run_with(
         &self,
         mut on_wire: impl FnMut(u8, Vec<u8>) -> Vec<u8>,

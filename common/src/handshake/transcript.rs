@@ -1,4 +1,5 @@
-//! The transcript: every byte of the handshake so far, frame headers included, as a running SHA-256.
+//! The transcript: every byte of the handshake so far, frame headers included, as a running
+//! SHA-256.
 
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,8 @@ impl TranscriptHash {
     }
 }
 
-/// Grows by whole frames, and by a frame without the MAC that ends it where that MAC is to be made or verified.
+/// Grows by whole frames, and by a frame without the MAC that ends it where that MAC is to be made
+/// or verified.
 #[derive(Clone)]
 pub(super) struct Transcript(Sha256);
 

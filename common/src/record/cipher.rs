@@ -121,8 +121,8 @@ impl EpochCipher {
     }
 }
 
-/// Cipher blocks that `plaintext_len` bytes count for: at least one. Rounded up for each record, so never below what the
-/// continuous keystream uses.
+/// Cipher blocks that `plaintext_len` bytes count for: at least one. Rounded up for each record, so
+/// never below what the continuous keystream uses.
 pub(super) fn cost(suite: Suite, plaintext_len: usize) -> u64 {
     plaintext_len.div_ceil(block_len(suite)).max(1) as u64
 }

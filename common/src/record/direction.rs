@@ -1,4 +1,5 @@
-//! One direction of a session: its epoch, its counters, its limits. Sender and receiver keep the same account.
+//! One direction of a session: its epoch, its counters, its limits. Sender and receiver keep the
+//! same account.
 
 use std::time::Duration;
 
@@ -44,8 +45,8 @@ impl Direction {
         }
     }
 
-    /// The cipher and the sequence number for the next record, once it fits the epoch's budget. A data record has to leave
-    /// room for the update that ends the epoch.
+    /// The cipher and the sequence number for the next record, once it fits the epoch's budget. A
+    /// data record has to leave room for the update that ends the epoch.
     pub(super) fn next_record(
         &mut self,
         header: RecordHeader,
@@ -79,7 +80,8 @@ impl Direction {
         Ok(())
     }
 
-    /// Makes what the next records will need: keystream, and near the end of an epoch that is `age` old the next one's keys.
+    /// Makes what the next records will need: keystream, and near the end of an epoch that is `age`
+    /// old the next one's keys.
     pub(super) fn prepare(&mut self, age: Duration) {
         self.epoch.cipher.prepare();
         let near_end = self.blocks >= most_of(self.limits.epoch_blocks)
@@ -101,7 +103,8 @@ impl Direction {
         self.blocks == 0
     }
 
-    /// The present epoch has no room for a data record of `plaintext_len` bytes and an update after it.
+    /// The present epoch has no room for a data record of `plaintext_len` bytes and an update after
+    /// it.
     pub(super) fn is_full_for(&self, plaintext_len: usize) -> bool {
         self.blocks + cipher::cost(self.suite, plaintext_len) + 1 > self.limits.epoch_blocks
     }

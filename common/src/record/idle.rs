@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// How long traffic is counted before it is judged. A silence of this length makes a link idle. Keep-alive pings come further
-/// apart.
+/// How long traffic is counted before it is judged. A silence of this length makes a link idle.
+/// Keep-alive pings come further apart.
 const WINDOW: Duration = Duration::from_secs(5);
-/// A link is busy from this many moments with nothing left to do in a window on: more than a new link has before its first
-/// call, and more than pings make.
+/// A link is busy from this many moments with nothing left to do in a window on: more than a new
+/// link has before its first call, and more than pings make.
 const MANY: u32 = 32;
 /// A link is busy from this many bytes in a window on, both directions together.
 const MUCH: u64 = 64 * 1024;
@@ -20,8 +20,9 @@ pub enum Moment {
     Rest,
 }
 
-/// Decides at each moment in which a link has nothing to do. There is no timer: a link that falls silent keeps what it has
-/// until the next thing that happens on it, which is a keep-alive ping at the latest.
+/// Decides at each moment in which a link has nothing to do. There is no timer: a link that falls
+/// silent keeps what it has until the next thing that happens on it, which is a keep-alive ping at
+/// the latest.
 #[derive(Debug, Default)]
 pub struct Activity {
     /// When the present window began.
@@ -34,11 +35,11 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// There is nothing to do at `now`, the time since any fixed moment, and `moved` bytes came or went on the wire since the
-    /// moment before.
+    /// There is nothing to do at `now`, the time since any fixed moment, and `moved` bytes came or
+    /// went on the wire since the moment before.
     ///
-    /// A busy link, too, is told to rest at the end of each window, so that it does not keep for ever what one large message
-    /// needed. What it still needs it makes again.
+    /// A busy link, too, is told to rest at the end of each window, so that it does not keep for
+    /// ever what one large message needed. What it still needs it makes again.
     pub fn nothing_to_do(&mut self, now: Duration, moved: u64) -> Moment {
         let silence = now.saturating_sub(self.last);
         self.last = now;

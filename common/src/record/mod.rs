@@ -1,15 +1,18 @@
 //! Records: the sealed channel after its handshake (PROTOCOL.md, "Records").
 //!
-//! Pure: no I/O and no clock. Each direction of a session has one [`Sealer`] on the sending side and one [`Opener`] on the
-//! receiving side. How they are driven:
+//! Pure: no I/O and no clock. Each direction of a session has one [`Sealer`] on the sending side
+//! and one [`Opener`] on the receiving side. How they are driven:
 //!
-//! 1. The sender calls [`Sealer::data`] for what it has to say (or gathers it in a [`Draft`]), and at the end [`Sealer::close`],
-//!    once. Both append whole records, after a key update where one is due, to a buffer that is sent unchanged and in order.
-//! 2. The receiver reads [`HEADER_LEN`] bytes, gives them to [`Opener::header`], reads as many bytes more as
-//!    [`RecordHeader::body_len`] says, and gives those to [`Opener::open`], which decrypts in place.
-//! 3. When there is nothing to do, an [`Activity`] says whether both should `prepare` what they will need next, or `rest`.
-//! 4. After any error the direction is dead: its keys are erased and every later call gives [`RecordError::Dead`].
-//!    The caller then ends the session, in both directions.
+//! 1. The sender calls [`Sealer::data`] for what it has to say (or gathers it in a [`Draft`]), and
+//!    at the end [`Sealer::close`], once. Both append whole records, after a key update where one
+//!    is due, to a buffer that is sent unchanged and in order.
+//! 2. The receiver reads [`HEADER_LEN`] bytes, gives them to [`Opener::header`], reads as many
+//!    bytes more as [`RecordHeader::body_len`] says, and gives those to [`Opener::open`], which
+//!    decrypts in place.
+//! 3. When there is nothing to do, an [`Activity`] says whether both should `prepare` what they
+//!    will need next, or `rest`.
+//! 4. After any error the direction is dead: its keys are erased and every later call gives
+//!    [`RecordError::Dead`]. The caller then ends the session, in both directions.
 
 mod cipher;
 mod direction;
@@ -151,7 +154,8 @@ pub struct RecordLimits {
 }
 
 impl RecordLimits {
-    /// The protocol's own limits, with epochs of `epoch_age` at most. Only the sender looks at the age.
+    /// The protocol's own limits, with epochs of `epoch_age` at most. Only the sender looks at the
+    /// age.
     pub const fn new(epoch_age: Duration) -> Self {
         Self {
             epoch_age,

@@ -23,12 +23,14 @@ pub enum Opened<'a> {
 /// Opens what the other side sealed, in the order in which it did.
 pub struct Opener {
     state: State,
-    /// When the present epoch was first seen at [`Self::prepare`]: the sender's own clock is not known here.
+    /// When the present epoch was first seen at [`Self::prepare`]: the sender's own clock is not
+    /// known here.
     epoch_seen: Option<Duration>,
 }
 
 impl Opener {
-    /// The receiver of a direction whose first secret is `secret`. `kind` is that of the session's master key.
+    /// The receiver of a direction whose first secret is `secret`. `kind` is that of the session's
+    /// master key.
     pub fn new(secret: TrafficSecret, kind: KeyKind, suite: Suite, limits: RecordLimits) -> Self {
         Self {
             state: State::Live(Box::new(Direction::new(secret, kind, suite, limits))),
@@ -36,21 +38,24 @@ impl Opener {
         }
     }
 
-    /// Checks a header, which is not authenticated yet: it bounds what is to be read before [`Self::open`]. May be asked again.
+    /// Checks a header, which is not authenticated yet: it bounds what is to be read before
+    /// [`Self::open`]. May be asked again.
     ///
     /// # Errors
-    /// [`RecordError`] where no record has such a header, or none may come any more. The direction is dead.
+    /// [`RecordError`] where no record has such a header, or none may come any more. The direction
+    /// is dead.
     pub fn header(&mut self, bytes: [u8; HEADER_LEN]) -> Result<RecordHeader, RecordError> {
         self.live()
             .and_then(|_| RecordHeader::parse(bytes))
             .inspect_err(|_| self.kill())
     }
 
-    /// Verifies a record and deciphers it in place. `body` is as long as [`RecordHeader::body_len`] says.
+    /// Verifies a record and deciphers it in place. `body` is as long as [`RecordHeader::body_len`]
+    /// says.
     ///
     /// # Errors
-    /// [`RecordError`] where it is not the record that the peer sealed next, or breaks the rules. The direction is dead,
-    /// and `body` holds no plaintext.
+    /// [`RecordError`] where it is not the record that the peer sealed next, or breaks the rules.
+    /// The direction is dead, and `body` holds no plaintext.
     pub fn open<'a>(
         &mut self,
         header: RecordHeader,
@@ -66,8 +71,8 @@ impl Opener {
         opened
     }
 
-    /// Makes what the next records will need: for a moment in which there is nothing else to do. `now` is as in
-    /// [`Sealer::data`](super::Sealer::data).
+    /// Makes what the next records will need: for a moment in which there is nothing else to do.
+    /// `now` is as in [`Sealer::data`](super::Sealer::data).
     pub fn prepare(&mut self, now: Duration) {
         if let State::Live(direction) = &mut self.state {
             let seen = *self.epoch_seen.get_or_insert(now);
@@ -75,7 +80,8 @@ impl Opener {
         }
     }
 
-    /// Gives back what [`Self::prepare`] made, and whatever else can be made again: for a link that is idle.
+    /// Gives back what [`Self::prepare`] made, and whatever else can be made again: for a link that
+    /// is idle.
     pub fn rest(&mut self) {
         if let State::Live(direction) = &mut self.state {
             direction.rest();

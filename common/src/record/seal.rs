@@ -22,7 +22,8 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// The sender of a direction whose first secret is `secret`. `kind` is that of the session's master key.
+    /// The sender of a direction whose first secret is `secret`. `kind` is that of the session's
+    /// master key.
     pub fn new(secret: TrafficSecret, kind: KeyKind, suite: Suite, limits: RecordLimits) -> Self {
         Self {
             state: State::Live(Box::new(Direction::new(secret, kind, suite, limits))),
@@ -30,8 +31,9 @@ impl Sealer {
         }
     }
 
-    /// Appends one data record to `out`, with as much of `pieces` as fits in it, and before it a key update where one is
-    /// due. Gives the number of bytes taken, 0 only where `pieces` are empty (and then appends nothing).
+    /// Appends one data record to `out`, with as much of `pieces` as fits in it, and before it a
+    /// key update where one is due. Gives the number of bytes taken, 0 only where `pieces` are
+    /// empty (and then appends nothing).
     ///
     /// `now` is the time since any fixed moment; it must not go back.
     ///
@@ -56,13 +58,14 @@ impl Sealer {
         Ok(taken)
     }
 
-    /// Begins a data record at the end of `out`, which gets room for `len` bytes of plaintext (or for the most that a record
-    /// may have), and before it a key update where one is due. What is appended to the draft goes out with [`Self::finish`],
-    /// before anything else is sealed or appended.
+    /// Begins a data record at the end of `out`, which gets room for `len` bytes of plaintext (or
+    /// for the most that a record may have), and before it a key update where one is due. What is
+    /// appended to the draft goes out with [`Self::finish`], before anything else is sealed or
+    /// appended.
     ///
     /// # Errors
-    /// [`RecordError::Closed`] after [`Self::close`], [`RecordError::Exhausted`] at the session's hard limits,
-    /// [`RecordError::Dead`] after an error.
+    /// [`RecordError::Closed`] after [`Self::close`], [`RecordError::Exhausted`] at the session's
+    /// hard limits, [`RecordError::Dead`] after an error.
     pub fn begin(
         &mut self,
         now: Duration,
@@ -83,7 +86,8 @@ impl Sealer {
     /// Seals a draft where it stands.
     ///
     /// # Errors
-    /// As [`Self::begin`]; [`RecordError::Length`] for a draft that is empty. Its plaintext was wiped and taken off then.
+    /// As [`Self::begin`]; [`RecordError::Length`] for a draft that is empty. Its plaintext was
+    /// wiped and taken off then.
     pub fn finish(&mut self, draft: Draft, out: &mut Vec<u8>) -> Result<(), RecordError> {
         let sealed = self.try_live(|live| seal(live, draft.header(out)?, draft.start, out));
         sealed.inspect_err(|_| draft.discard(out))
@@ -99,8 +103,8 @@ impl Sealer {
         Ok(())
     }
 
-    /// Makes what the next records will need: for a moment in which there is nothing else to do. `now` is as in
-    /// [`Self::data`].
+    /// Makes what the next records will need: for a moment in which there is nothing else to do.
+    /// `now` is as in [`Self::data`].
     pub fn prepare(&mut self, now: Duration) {
         if let State::Live(direction) = &mut self.state {
             let began = self.epoch_began.unwrap_or(now);
@@ -108,7 +112,8 @@ impl Sealer {
         }
     }
 
-    /// Gives back what [`Self::prepare`] made, and whatever else can be made again: for a link that is idle.
+    /// Gives back what [`Self::prepare`] made, and whatever else can be made again: for a link that
+    /// is idle.
     pub fn rest(&mut self) {
         if let State::Live(direction) = &mut self.state {
             direction.rest();
@@ -162,9 +167,10 @@ impl fmt::Debug for Sealer {
     }
 }
 
-/// A data record that is being written: [`Sealer::begin`] gives it, [`Sealer::finish`] seals it. Its plaintext stands at the end
-/// of the buffer that it was begun in, which nobody else may add to meanwhile. It belongs to the epoch that it was begun in,
-/// however long it takes to finish: the writer has to flush, and no more than one record waits.
+/// A data record that is being written: [`Sealer::begin`] gives it, [`Sealer::finish`] seals it.
+/// Its plaintext stands at the end of the buffer that it was begun in, which nobody else may add to
+/// meanwhile. It belongs to the epoch that it was begun in, however long it takes to finish: the
+/// writer has to flush, and no more than one record waits.
 #[derive(Debug)]
 pub struct Draft {
     /// Where its header will be.
@@ -174,8 +180,9 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Appends as much of `pieces` as the record may have and as `out` holds without growing (so that no plaintext is left
-    /// behind in its former place); gives the number of bytes. Where that is 0, the draft is to be finished.
+    /// Appends as much of `pieces` as the record may have and as `out` holds without growing (so
+    /// that no plaintext is left behind in its former place); gives the number of bytes. Where that
+    /// is 0, the draft is to be finished.
     pub fn append(&mut self, pieces: &[IoSlice<'_>], out: &mut Vec<u8>) -> usize {
         let space = (out.capacity() - out.len()).saturating_sub(TAG_LEN);
         let mut left = self.room.min(space);
@@ -213,7 +220,8 @@ impl Draft {
     }
 }
 
-/// Seals the record that begins at `start` and has everything but its tag; its header is written here.
+/// Seals the record that begins at `start` and has everything but its tag; its header is written
+/// here.
 fn seal(
     direction: &mut Direction,
     header: RecordHeader,

@@ -74,7 +74,8 @@ pub enum EnrolError {
         "this gateway is already enrolling with another token ({0}); give --replace to forget it"
     )]
     Enrolling(KeyId),
-    /// The key held came from this token's registration: the token is spent, and taking it would lose a good key.
+    /// The key held came from this token's registration: the token is spent, and taking it would
+    /// lose a good key.
     #[error(
         "this gateway already holds a key of the registration that the token is for ({0}): the token is spent; \
          `portcullis gateway token NAME` makes a new one"
@@ -109,7 +110,8 @@ pub enum InstallError {
     NoMasterKey,
 }
 
-/// The key that a handshake proved is no longer held: it was replaced meanwhile. The handshake fails.
+/// The key that a handshake proved is no longer held: it was replaced meanwhile. The handshake
+/// fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the key that this handshake proved was replaced meanwhile")]
 pub struct StaleProof;
@@ -156,8 +158,9 @@ impl GatewayRecord {
     /// Takes a token. With `replace`, whatever was held is forgotten.
     ///
     /// # Errors
-    /// [`EnrolError`] where a key or another token is there and `replace` is not given, and where the key held came from
-    /// this token's registration. The same token again is taken while it is in use: its nonce stays.
+    /// [`EnrolError`] where a key or another token is there and `replace` is not given, and where
+    /// the key held came from this token's registration. The same token again is taken while it is
+    /// in use: its nonce stays.
     pub fn enrol(
         &self,
         token: &EnrolmentToken,
@@ -271,13 +274,14 @@ impl GatewayRecord {
         }
     }
 
-    /// Message 3 was verified: the server holds the key named in `proved`. Gives the record to store before
-    /// message 4 is sent, where it changes: a pending key becomes active and the old one is erased; in default mode the
-    /// first master key is taken.
+    /// Message 3 was verified: the server holds the key named in `proved`. Gives the record to
+    /// store before message 4 is sent, where it changes: a pending key becomes active and the old
+    /// one is erased; in default mode the first master key is taken.
     ///
     /// # Errors
-    /// [`StaleProof`] where the record changed since the handshake began, so that the key is no longer held, or (in
-    /// default mode) pairing is no longer open for this run. The handshake fails then, before message 4.
+    /// [`StaleProof`] where the record changed since the handshake began, so that the key is no
+    /// longer held, or (in default mode) pairing is no longer open for this run. The handshake
+    /// fails then, before message 4.
     pub fn proved(
         &self,
         proved: &Proved,
@@ -336,7 +340,8 @@ impl GatewayRecord {
         }
     }
 
-    /// Takes an install into `pending`. `session_key` is the id that authenticated the session it came through.
+    /// Takes an install into `pending`. `session_key` is the id that authenticated the session it
+    /// came through.
     ///
     /// # Errors
     /// [`InstallError`] where the replaced key is not the active one, or not this session's.
@@ -405,9 +410,10 @@ impl GatewayRecord {
 
     /// The enrolment key's id and the nonce, while enrolling.
     ///
-    /// Whether a session is one for enrolment only is decided once, when message 3 was verified, from the record that
-    /// this leaves; the answer holds for the session's life. Asked again later it would be wrong: another session may
-    /// have proved the first master key meanwhile, and the enrolment key would no longer be recognized.
+    /// Whether a session is one for enrolment only is decided once, when message 3 was verified,
+    /// from the record that this leaves; the answer holds for the session's life. Asked again later
+    /// it would be wrong: another session may have proved the first master key meanwhile, and the
+    /// enrolment key would no longer be recognized.
     pub fn enrolment(&self) -> Option<(KeyId, EnrolmentNonce)> {
         match &self.state {
             State::Enrolling {

@@ -1,9 +1,10 @@
 //! Enrolment, pairing and two-step key rotation, of both sides, as pure state machines.
 //!
-//! [`GatewayRecord`] is the one record that a gateway stores; [`Registration`] is what the server's repository
-//! stores of one gateway. Each transition takes the state as it is stored *now* and gives the state to store before
-//! anything further happens: the caller reads, calls and writes under one lock or in one transaction, and only then acts.
-//! The simulation drives the same functions.
+//! [`GatewayRecord`] is the one record that a gateway stores; [`Registration`] is what the server's
+//! repository stores of one gateway. Each transition takes the state as it is stored *now* and
+//! gives the state to store before anything further happens: the caller reads, calls and writes
+//! under one lock or in one transaction, and only then acts. The simulation drives the same
+//! functions.
 
 mod gateway;
 mod record_format;
@@ -25,5 +26,6 @@ pub use token::{EnrolmentToken, TokenError};
 /// Bytes in a gateway's enrolment nonce.
 pub const ENROLMENT_NONCE_LEN: usize = 32;
 
-/// A gateway's enrolment nonce: made and stored before its token is first used, and bound to it by the server.
+/// A gateway's enrolment nonce: made and stored before its token is first used, and bound to it by
+/// the server.
 pub type EnrolmentNonce = [u8; ENROLMENT_NONCE_LEN];

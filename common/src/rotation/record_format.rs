@@ -1,6 +1,7 @@
 //! The bytes of a gateway's stored record: magic, version, state, a SHA-256 over all of it.
 //!
-//! The digest finds damage (it is no defence against one who may write the store: that one may as well erase it).
+//! The digest finds damage (it is no defence against one who may write the store: that one may as
+//! well erase it).
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -39,7 +40,8 @@ impl GatewayRecord {
     /// Reads a stored record.
     ///
     /// # Errors
-    /// [`RecordError`] where it is damaged or from a later version. That is fatal: it never counts as "holds no key".
+    /// [`RecordError`] where it is damaged or from a later version. That is fatal: it never counts
+    /// as "holds no key".
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let mut head = Reader(bytes);
         if head.take(MAGIC.len()).map_err(|_| RecordError::NoRecord)? != MAGIC {

@@ -33,8 +33,9 @@ pub enum TokenError {
 
 /// A one-time credential for one gateway: its id, the enrolment key and that key's id.
 ///
-/// Printed as `PCT1-` and base32 of gateway id (16) ‖ key id (17) ‖ key (24 or 32) ‖ the first 4 bytes of the SHA-256
-/// over what stands before them. White space and hyphens after the prefix, and the letters' case, do not count.
+/// Printed as `PCT1-` and base32 of gateway id (16) ‖ key id (17) ‖ key (24 or 32) ‖ the first 4
+/// bytes of the SHA-256 over what stands before them. White space and hyphens after the prefix, and
+/// the letters' case, do not count.
 #[derive(Clone)]
 pub struct EnrolmentToken {
     gateway_id: GatewayId,

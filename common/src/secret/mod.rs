@@ -1,4 +1,5 @@
-//! One newtype per key role: in locked memory, zeroized on drop, redacted in `Debug`, opened by an explicit `expose`.
+//! One newtype per key role: in locked memory, zeroized on drop, redacted in `Debug`, opened by an
+//! explicit `expose`.
 
 #[cfg_attr(feature = "locked-memory", allow(unsafe_code))]
 pub mod locked;
@@ -18,12 +19,14 @@ pub enum KeyError {
     /// The number of bytes is not that of the kind.
     #[error("a key of this kind has another length")]
     Length,
-    /// A 3DES key without odd parity, with equal parts, or with a weak or semi-weak part (SP 800-67r2, 3.4).
+    /// A 3DES key without odd parity, with equal parts, or with a weak or semi-weak part (SP
+    /// 800-67r2, 3.4).
     #[error("a weak or malformed 3DES key")]
     Weak,
 }
 
-/// The bytes of a key, checked for its kind: a 3DES key has odd parity, three distinct parts, none weak.
+/// The bytes of a key, checked for its kind: a 3DES key has odd parity, three distinct parts, none
+/// weak.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) enum KeyBytes {
     Tdes(LockedBytes<24>),
@@ -47,7 +50,8 @@ impl KeyBytes {
         }
     }
 
-    /// Of the bytes that `fill` writes, with odd parity set first for 3DES: from a generator or a derivation.
+    /// Of the bytes that `fill` writes, with odd parity set first for 3DES: from a generator or a
+    /// derivation.
     pub(crate) fn made(kind: KeyKind, fill: impl FnOnce(&mut [u8])) -> Result<Self, KeyError> {
         Self::filled(kind, |bytes| {
             fill(bytes);
@@ -173,7 +177,8 @@ key_role!(
     GatewayKey
 );
 key_role!(
-    /// One gateway's own key: all that it stores. An enrolment key takes its place until the first is installed.
+    /// One gateway's own key: all that it stores. An enrolment key takes its place until the first
+    /// is installed.
     MasterKey
 );
 key_role!(
@@ -228,19 +233,23 @@ macro_rules! secret_role {
 }
 
 secret_role!(
-    /// The secret of one epoch of one direction: its keys and the next epoch's secret are derived from it.
+    /// The secret of one epoch of one direction: its keys and the next epoch's secret are derived
+    /// from it.
     TrafficSecret
 );
 secret_role!(
-    /// 256 random bits that open a repository's server keys. The repository holds them encrypted only, if at all.
+    /// 256 random bits that open a repository's server keys. The repository holds them encrypted
+    /// only, if at all.
     StorageSecret
 );
 secret_role!(
-    /// 256 random bits that open the keys in one export. The export holds them encrypted under its passphrase.
+    /// 256 random bits that open the keys in one export. The export holds them encrypted under its
+    /// passphrase.
     ExportSecret
 );
 
-/// The 168-bit default key, compiled into both programs and therefore public: it authenticates nobody.
+/// The 168-bit default key, compiled into both programs and therefore public: it authenticates
+/// nobody.
 ///
 /// The first 24 bytes of SHA-256("portcullis default key"), with odd parity.
 pub const DEFAULT_KEY: [u8; 24] = [

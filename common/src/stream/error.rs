@@ -26,7 +26,8 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Why there is no channel, or none any more. For the local log: a peer gets one opaque alert at most.
+/// Why there is no channel, or none any more. For the local log: a peer gets one opaque alert at
+/// most.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChannelError {

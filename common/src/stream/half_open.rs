@@ -12,10 +12,12 @@ use tokio::time::Instant;
 /// What happens to a new connection when the limits are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It takes the place of a half-open one picked at random: among those of its own address where that limit is reached.
+    /// It takes the place of a half-open one picked at random: among those of its own address where
+    /// that limit is reached.
     DropOne,
-    /// It waits, and with it every later one: the listener stops accepting. Where only its own address has reached its limit,
-    /// it is turned away instead, so that one address cannot close the port to all others.
+    /// It waits, and with it every later one: the listener stops accepting. Where only its own
+    /// address has reached its limit, it is turned away instead, so that one address cannot close
+    /// the port to all others.
     StopAccepting,
 }
 
@@ -33,7 +35,8 @@ pub struct HalfOpenLimits {
 }
 
 impl HalfOpenLimits {
-    /// For a gateway's listener: 64 in all, 8 an address, 10 s; beyond that one is dropped at random.
+    /// For a gateway's listener: 64 in all, 8 an address, 10 s; beyond that one is dropped at
+    /// random.
     pub const GATEWAY: Self = Self {
         total: 64,
         per_address: 8,
@@ -41,8 +44,9 @@ impl HalfOpenLimits {
         when_full: WhenFull::DropOne,
     };
 
-    /// For the server's dial-out port, where a whole fleet may stand behind one address: 1,024 in all, 512 an address, 10 s;
-    /// beyond that it stops accepting, or turns away more from the one address.
+    /// For the server's dial-out port, where a whole fleet may stand behind one address: 1,024 in
+    /// all, 512 an address, 10 s; beyond that it stops accepting, or turns away more from the one
+    /// address.
     pub const DIAL_OUT: Self = Self {
         total: 1_024,
         per_address: 512,
@@ -64,8 +68,9 @@ pub enum Dropped {
     TooSlow,
 }
 
-/// Bounds the half-open handshakes of one listener, which [admits](Self::admit) each connection that it accepted and runs
-/// its handshake under the [`Permit`]. Cheap to clone: clones share the bounds.
+/// Bounds the half-open handshakes of one listener, which [admits](Self::admit) each connection
+/// that it accepted and runs its handshake under the [`Permit`]. Cheap to clone: clones share the
+/// bounds.
 #[derive(Clone, Debug)]
 pub struct HalfOpen {
     shared: Arc<Shared>,
@@ -94,7 +99,8 @@ struct Entry {
     _alive: oneshot::Sender<()>,
 }
 
-/// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits, which is what one site usually has whole.
+/// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits, which is what one
+/// site usually has whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Source(IpAddr);
 
@@ -127,8 +133,8 @@ impl HalfOpen {
     }
 
     /// Admits a connection from `address`. To be awaited before the next one is accepted: under
-    /// [`WhenFull::StopAccepting`] it waits for a place; under [`WhenFull::DropOne`] it never does. `None`: the connection
-    /// is to be closed.
+    /// [`WhenFull::StopAccepting`] it waits for a place; under [`WhenFull::DropOne`] it never does.
+    /// `None`: the connection is to be closed.
     pub async fn admit(&self, address: IpAddr) -> Option<Permit> {
         let source = Source::of(address);
         loop {
@@ -205,10 +211,12 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Runs a handshake for as long as it may take: the whole of it, the reading of message 0 included.
+    /// Runs a handshake for as long as it may take: the whole of it, the reading of message 0
+    /// included.
     ///
     /// # Errors
-    /// [`Dropped`] where it was replaced or took too long; the handshake was then dropped, and with it its connection.
+    /// [`Dropped`] where it was replaced or took too long; the handshake was then dropped, and with
+    /// it its connection.
     pub async fn guard<F: Future>(mut self, handshake: F) -> Result<F::Output, Dropped> {
         tokio::select! {
             biased;

@@ -12,10 +12,12 @@ use crate::record::{HEADER_LEN, MAX_RECORD, Opened, Opener, RecordError};
 const TINY_BUFFER: usize = 256;
 /// Bytes that are read at once where it is not known yet what comes.
 const READ_AT_ONCE: usize = 2 * MAX_RECORD;
-/// Whatever record begins among the bytes read at once ends within the buffer, so that none of them is ever moved.
+/// Whatever record begins among the bytes read at once ends within the buffer, so that none of them
+/// is ever moved.
 const LARGE_BUFFER: usize = READ_AT_ONCE + MAX_RECORD;
 
-/// Bytes of one receiving direction. Never holds more than [`LARGE_BUFFER`] bytes, nor plaintext of more than one record.
+/// Bytes of one receiving direction. Never holds more than [`LARGE_BUFFER`] bytes, nor plaintext of
+/// more than one record.
 pub(super) struct Inbox {
     opener: Opener,
     buffer: Zeroizing<Vec<u8>>,
@@ -99,7 +101,8 @@ impl Inbox {
         }
     }
 
-    /// Where to read more to: never empty. Only when [`Self::open_next`] is starved; [`Self::arrived`] then says how much came.
+    /// Where to read more to: never empty. Only when [`Self::open_next`] is starved;
+    /// [`Self::arrived`] then says how much came.
     pub(super) fn room(&mut self) -> Result<&mut [u8], RecordError> {
         let needed = match self.buffer[self.start..self.end].first_chunk() {
             Some(header) => HEADER_LEN + self.opener.header(*header)?.body_len(),
@@ -154,7 +157,8 @@ impl Inbox {
         self.buffer.capacity()
     }
 
-    /// Bytes that the buffer needs for a record of `needed` bytes to be whole: no fewer than it has.
+    /// Bytes that the buffer needs for a record of `needed` bytes to be whole: no fewer than it
+    /// has.
     fn size_for(&self, needed: usize) -> usize {
         let fits = self.start + needed <= self.buffer.len() && !self.is_short;
         match self.buffer.len() {

@@ -1,4 +1,5 @@
-//! The tokio driver: [`connect`] and [`accept`] run a handshake over any byte stream and give a [`SealedStream`].
+//! The tokio driver: [`connect`] and [`accept`] run a handshake over any byte stream and give a
+//! [`SealedStream`].
 //!
 //! A listener bounds the handshakes that strangers may leave half-open with [`HalfOpen`].
 
@@ -28,8 +29,8 @@ const SMALL_BUFFER: usize = 4 * 1024;
 /// Limits of one channel.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelLimits {
-    /// The whole handshake (10 s); [`read_preamble`] counts apart, so a listener that calls both is to bound them together,
-    /// as [`Permit::guard`] does.
+    /// The whole handshake (10 s); [`read_preamble`] counts apart, so a listener that calls both is
+    /// to bound them together, as [`Permit::guard`] does.
     pub handshake: Duration,
     /// The sender ends an epoch at this age (10 minutes).
     pub epoch_age: Duration,

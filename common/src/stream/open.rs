@@ -20,13 +20,14 @@ use crate::wire::{ALERT, DecodeError, FrameHeader, HEADER_LEN};
 /// How long a peer that is refused may take to be told.
 const ALERT_TIME: Duration = Duration::from_millis(250);
 
-/// Every handshake takes its randomness from the operating system. A generator in this process would have a state, and whoever
-/// steals that could compute the keys of past sessions.
+/// Every handshake takes its randomness from the operating system. A generator in this process
+/// would have a state, and whoever steals that could compute the keys of past sessions.
 const fn rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
 }
 
-/// Server: reads message 0 from a gateway that dialled out. Where it names a gateway that is not to be served, [`refuse`].
+/// Server: reads message 0 from a gateway that dialled out. Where it names a gateway that is not to
+/// be served, [`refuse`].
 ///
 /// # Errors
 /// [`ChannelError`] where it is malformed or late; the peer got an alert.
@@ -43,7 +44,8 @@ pub async fn read_preamble<S: AsyncRead + AsyncWrite + Unpin>(
     wire.conclude(read).await
 }
 
-/// Refuses a connection in place of a handshake: sends the alert and closes. Tells nothing else, and takes a moment at most.
+/// Refuses a connection in place of a handshake: sends the alert and closes. Tells nothing else,
+/// and takes a moment at most.
 pub async fn refuse<S: AsyncWrite + Unpin>(io: &mut S) {
     let alert = async {
         io.write_all(&ALERT).await?;
@@ -53,7 +55,8 @@ pub async fn refuse<S: AsyncWrite + Unpin>(io: &mut S) {
     let _ = timeout(ALERT_TIME, alert).await;
 }
 
-/// Server: runs the initiator's side and gives the sealed stream. `preamble` is what [`read_preamble`] gave, if the gateway dialled.
+/// Server: runs the initiator's side and gives the sealed stream. `preamble` is what
+/// [`read_preamble`] gave, if the gateway dialled.
 ///
 /// # Errors
 /// [`ChannelError`]; the peer got an alert, where one was due.
@@ -72,10 +75,11 @@ where
     Ok(wire.into_stream(Side::Server, established, limits))
 }
 
-/// Gateway: runs the responder's side. `preamble` is sent first, if the gateway dialled. `on_proved` runs after message 3
-/// was verified and before message 4 is sent: it stores durably what changed (a pending key becomes active, a first key is taken);
-/// its error, a text for the log, ends the handshake. It too is dropped when the handshake's time is up, and may have stored by
-/// then: that is the same as a lost message 4.
+/// Gateway: runs the responder's side. `preamble` is sent first, if the gateway dialled.
+/// `on_proved` runs after message 3 was verified and before message 4 is sent: it stores durably
+/// what changed (a pending key becomes active, a first key is taken); its error, a text for the
+/// log, ends the handshake. It too is dropped when the handshake's time is up, and may have stored
+/// by then: that is the same as a lost message 4.
 ///
 /// # Errors
 /// [`ChannelError`]; the peer got an alert, where one was due.
@@ -141,7 +145,8 @@ where
     Ok(established)
 }
 
-/// A transport during the handshake. Reads no byte beyond the frame asked for: what follows message 4 is records.
+/// A transport during the handshake. Reads no byte beyond the frame asked for: what follows message
+/// 4 is records.
 struct Wire<S> {
     io: S,
     stage: Stage,
@@ -199,8 +204,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok(())
     }
 
-    /// Turns what came of the handshake, or of its time being up, into its result; tells the peer of a failure where it
-    /// does not know.
+    /// Turns what came of the handshake, or of its time being up, into its result; tells the peer
+    /// of a failure where it does not know.
     async fn conclude<T>(
         &mut self,
         ran: Result<Result<T, ChannelError>, tokio::time::error::Elapsed>,

@@ -6,16 +6,17 @@ use std::time::Duration;
 use super::SMALL_BUFFER;
 use crate::record::{Draft, HEADER_LEN, MAX_PLAINTEXT, MAX_RECORD, RecordError, Sealer, TAG_LEN};
 
-/// Bytes that are gathered before they are handed on without a flush; and where the transport does not take them, before a
-/// write has to wait.
+/// Bytes that are gathered before they are handed on without a flush; and where the transport does
+/// not take them, before a write has to wait.
 const SEND_AT: usize = 2 * MAX_RECORD;
 /// Holds what is gathered at most: one more record, and a key update before it.
 const LARGE_BUFFER: usize = SEND_AT + MAX_RECORD + HEADER_LEN + TAG_LEN;
 
 /// Bytes of one sending direction.
 ///
-/// What is written is copied once, into the record that will carry it, and sealed where it stands. Small writes share a
-/// record; a flush ends it. The transport takes one buffer while the next one is gathered, so that nothing is moved.
+/// What is written is copied once, into the record that will carry it, and sealed where it stands.
+/// Small writes share a record; a flush ends it. The transport takes one buffer while the next one
+/// is gathered, so that nothing is moved.
 pub(super) struct Outbox {
     sealer: Sealer,
     /// Records that the transport takes now, `sent` bytes of which it has.
@@ -39,7 +40,8 @@ impl Outbox {
         }
     }
 
-    /// Takes what one record has room for; gives the number of bytes, 0 only where there is nothing. Only where it is not full.
+    /// Takes what one record has room for; gives the number of bytes, 0 only where there is
+    /// nothing. Only where it is not full.
     pub(super) fn write(
         &mut self,
         now: Duration,
@@ -146,7 +148,8 @@ impl Outbox {
         self.sending.capacity() + self.gathering.capacity()
     }
 
-    /// Makes room for a record of `len` bytes of plaintext and a key update. Nothing but ciphertext is moved.
+    /// Makes room for a record of `len` bytes of plaintext and a key update. Nothing but ciphertext
+    /// is moved.
     fn make_room(&mut self, len: usize) {
         let record = HEADER_LEN + len.min(MAX_PLAINTEXT) + TAG_LEN;
         let needed = self.gathering.len() + record + HEADER_LEN + TAG_LEN;
@@ -274,7 +277,8 @@ mod tests {
             wire.extend_from_slice(&waiting[..2_000.min(waiting.len())]);
             let len = waiting.len().min(2_000);
             outbox.taken(len);
-            // After the first few, nothing is allocated or moved any more: there are two buffers, which take turns.
+            // After the first few, nothing is allocated or moved any more: there are two buffers,
+            // which take turns.
             if round > 100 {
                 places.insert(outbox.sending.as_ptr().addr());
                 places.insert(outbox.gathering.as_ptr().addr());

@@ -19,10 +19,12 @@ use crate::record::{Activity, Moment, Opener, RecordError, RecordLimits, Sealer}
 
 /// An encrypted byte stream over `S`.
 ///
-/// Reads give plaintext only once its record was verified, and the end of the stream only where the peer closed it: a
-/// connection that was cut is an [`io::ErrorKind::UnexpectedEof`]. Writes are gathered and go out with a flush, with a
-/// shutdown, or when 32 KiB wait. A read or write that is dropped half-way loses nothing and repeats nothing. Any error ends the session
-/// in both directions, for good. One that is not the transport's own holds a [`ChannelError`] (`io::Error::get_ref`).
+/// Reads give plaintext only once its record was verified, and the end of the stream only where the
+/// peer closed it: a connection that was cut is an [`io::ErrorKind::UnexpectedEof`]. Writes are
+/// gathered and go out with a flush, with a shutdown, or when 32 KiB wait. A read or write that is
+/// dropped half-way loses nothing and repeats nothing. Any error ends the session in both
+/// directions, for good. One that is not the transport's own holds a [`ChannelError`]
+/// (`io::Error::get_ref`).
 pub struct SealedStream<S> {
     io: S,
     session: Arc<Session>,
@@ -103,7 +105,8 @@ impl<S> SealedStream<S> {
         self.began.elapsed()
     }
 
-    /// Ends the session: erases the keys of both directions, and wakes whoever waits on the other half.
+    /// Ends the session: erases the keys of both directions, and wakes whoever waits on the other
+    /// half.
     fn fail(&mut self, end: End) -> io::Error {
         self.end = Some(end);
         self.inbox.kill();
@@ -126,8 +129,8 @@ impl<S> SealedStream<S> {
         }
     }
 
-    /// Where there is nothing to do now, neither to be read nor to be sent, makes ready what will be needed next, or gives back what
-    /// will not.
+    /// Where there is nothing to do now, neither to be read nor to be sent, makes ready what will
+    /// be needed next, or gives back what will not.
     fn use_the_moment(&mut self) {
         if !(self.is_starved && self.is_flushed) || self.moved == 0 {
             return;
@@ -244,7 +247,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for SealedStream<S> {
                 Ok(Step::Starved) => ready!(this.poll_fill(cx))?,
                 Err(error) => {
                     let error = this.fail(End::Record(error));
-                    // What was verified before is still the caller's; the next read tells the error.
+                    // What was verified before is still the caller's; the next read tells the
+                    // error.
                     return Poll::Ready(if handed_out { Ok(()) } else { Err(error) });
                 }
             }

@@ -29,7 +29,8 @@ pub(super) enum Half {
     Write,
 }
 
-/// The tasks in which the halves of the stream wait: one each, as `AsyncRead` and `AsyncWrite` have it.
+/// The tasks in which the halves of the stream wait: one each, as `AsyncRead` and `AsyncWrite` have
+/// it.
 #[derive(Debug, Default)]
 struct Wakers {
     read: Option<Waker>,
@@ -53,8 +54,8 @@ impl Session {
         &self.info
     }
 
-    /// Ends the session at once, from anywhere: its stream answers every read and write, also those already waiting, with an
-    /// error, and sends nothing more. The peer sees its connection cut.
+    /// Ends the session at once, from anywhere: its stream answers every read and write, also those
+    /// already waiting, with an error, and sends nothing more. The peer sees its connection cut.
     pub fn close(&self) {
         if self.closed.swap(true, Ordering::SeqCst) {
             return;
@@ -78,7 +79,8 @@ impl Session {
         }
     }
 
-    /// Server: wraps a new master key for an install through this session, under a key of this session and of `new_key_id`.
+    /// Server: wraps a new master key for an install through this session, under a key of this
+    /// session and of `new_key_id`.
     pub fn wrap_master_key(&self, new_key_id: KeyId, key: &MasterKey) -> Vec<u8> {
         self.install.wrap_master_key(new_key_id, key)
     }
@@ -100,7 +102,8 @@ impl Session {
         &self.exporter
     }
 
-    /// Arranges that the task of `cx` is woken when the session is closed. True: it is closed already.
+    /// Arranges that the task of `cx` is woken when the session is closed. True: it is closed
+    /// already.
     pub(super) fn watch(&self, half: Half, cx: &Context<'_>) -> bool {
         {
             let mut wakers = self.lock();

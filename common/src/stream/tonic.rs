@@ -6,7 +6,8 @@ use tonic::transport::server::Connected;
 
 use super::{SealedStream, Session};
 
-/// The session behind a request, for tonic handlers: `request.extensions().get::<SealedConnectInfo>()`.
+/// The session behind a request, for tonic handlers:
+/// `request.extensions().get::<SealedConnectInfo>()`.
 #[derive(Clone, Debug)]
 pub struct SealedConnectInfo {
     /// The session.

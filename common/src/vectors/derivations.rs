@@ -1,4 +1,5 @@
-//! What stands beside the handshake: identifiers, tokens, diversification, the default key, and the retry of a weak key.
+//! What stands beside the handshake: identifiers, tokens, diversification, the default key, and the
+//! retry of a weak key.
 
 use serde::Serialize;
 

@@ -18,7 +18,8 @@ struct Malformed {
     frame: String,
 }
 
-/// What is changed in a valid frame, with the header's length set anew: number of the message, defect, change of the body.
+/// What is changed in a valid frame, with the header's length set anew: number of the message,
+/// defect, change of the body.
 type Change = (&'static str, fn(&mut Vec<u8>));
 
 #[test]

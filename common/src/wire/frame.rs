@@ -115,7 +115,8 @@ impl FrameHeader {
         [self.frame_type as u8, high, low]
     }
 
-    /// Reads a header during the handshake: a message or an alert. To be called before the body is read.
+    /// Reads a header during the handshake: a message or an alert. To be called before the body is
+    /// read.
     ///
     /// # Errors
     /// [`FrameError`] where the type is unknown or a record's, or the length beyond its cap.
@@ -170,7 +171,8 @@ pub(super) fn split(frame: &[u8]) -> Result<(FrameType, &[u8]), FrameError> {
 /// Begins a frame whose body of `body_len` bytes is still to be appended.
 pub(super) fn begin(frame_type: FrameType, body_len: usize) -> Vec<u8> {
     let mut frame = Vec::with_capacity(HEADER_LEN + body_len);
-    // Every body is far shorter than 65,536 bytes: the lists in messages are capped when they are made.
+    // Every body is far shorter than 65,536 bytes: the lists in messages are capped when they are
+    // made.
     let len = body_len as u16;
     frame.extend_from_slice(&FrameHeader { frame_type, len }.encode());
     frame

@@ -24,7 +24,8 @@ pub const MAX_KEY_IDS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Mode {
-    /// Under the compiled-in default key, which is public: the first contact, while pairing is open.
+    /// Under the compiled-in default key, which is public: the first contact, while pairing is
+    /// open.
     Default = 0,
     /// Under a key that only this gateway and the server hold.
     Secure = 1,
@@ -118,7 +119,8 @@ pub struct Message1 {
     pub share: [u8; SHARE_LEN],
     /// 1 to 8 suites, the preferred one first.
     pub suites: Vec<Suite>,
-    /// Up to 64 keys that it accepts from this gateway, newest first; [`KeyId::DEFAULT`] last where default mode is open.
+    /// Up to 64 keys that it accepts from this gateway, newest first; [`KeyId::DEFAULT`] last where
+    /// default mode is open.
     pub key_ids: Vec<KeyId>,
 }
 
@@ -189,7 +191,8 @@ pub struct Message2 {
     pub share: [u8; SHARE_LEN],
     /// How the session is to be authenticated.
     pub mode: Mode,
-    /// The first of the server's keys that it holds; [`KeyId::DEFAULT`] in default mode, and there only.
+    /// The first of the server's keys that it holds; [`KeyId::DEFAULT`] in default mode, and there
+    /// only.
     pub key_id: KeyId,
     /// The first of the server's suites that it allows.
     pub suite: Suite,
@@ -239,7 +242,8 @@ impl Message2 {
 /// Message 3, server to gateway, without the MAC that ends it: the session key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message3 {
-    /// The key under which the session key is wrapped: message 2's, or in default mode that of the key delivered.
+    /// The key under which the session key is wrapped: message 2's, or in default mode that of the
+    /// key delivered.
     pub key_id: KeyId,
     /// The session key, of that key's kind, wrapped.
     pub wrapped_session_key: Vec<u8>,

@@ -1,7 +1,8 @@
 //! Bytes ↔ frames and handshake messages (PROTOCOL.md, "Frames" and "Messages").
 //!
-//! Decoding is total and strict: no input panics, nothing is allocated beyond the cap of its frame, and a message
-//! has exactly one encoding: what is unknown, repeated, out of place or left over is refused.
+//! Decoding is total and strict: no input panics, nothing is allocated beyond the cap of its frame,
+//! and a message has exactly one encoding: what is unknown, repeated, out of place or left over is
+//! refused.
 
 mod error;
 mod frame;

@@ -62,7 +62,8 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// `batch_len` may be that of several batches of its registers, which then share the masks of the round keys.
+    /// `batch_len` may be that of several batches of its registers, which then share the masks of
+    /// the round keys.
     pub(crate) const fn new(
         name: &'static str,
         batch_len: usize,
@@ -92,11 +93,11 @@ impl Backend {
         (self.batch_len / BLOCK_LEN) as u64
     }
 
-    /// Adds to `data`, whole batches of [`Self::batch_len`] bytes, the keystream from block `first` on, a multiple of a
-    /// batch's blocks.
+    /// Adds to `data`, whole batches of [`Self::batch_len`] bytes, the keystream from block `first`
+    /// on, a multiple of a batch's blocks.
     ///
-    /// It wipes its own stack, but for one case: on Windows a function has to save registers that the round before left
-    /// keystream in, and the caller wipes the [`STACK`] below its own frame.
+    /// It wipes its own stack, but for one case: on Windows a function has to save registers that
+    /// the round before left keystream in, and the caller wipes the [`STACK`] below its own frame.
     #[inline]
     pub fn add_batches(&self, schedule: &Schedule, first: u64, data: &mut [u8]) {
         (self.add_batches)(schedule, first, data);

@@ -12,7 +12,8 @@ use crate::{BLOCK_LEN, KEY_LEN};
 pub struct Tdes(TdesEde3);
 
 impl Tdes {
-    /// The cipher under `key`. Its parity does not matter here, nor does its strength: keys are checked where they arise.
+    /// The cipher under `key`. Its parity does not matter here, nor does its strength: keys are
+    /// checked where they arise.
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
         Self(TdesEde3::new(key.into()))
     }

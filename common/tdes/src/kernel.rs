@@ -11,12 +11,12 @@ const fn batch_len(words: usize) -> usize {
     64 * 8 * words
 }
 
-/// Adds to `data`, whole batches, the encipherment of the counter blocks from `first` on, which is a multiple of a
-/// batch's blocks. Several at a time share the masks.
+/// Adds to `data`, whole batches, the encipherment of the counter blocks from `first` on, which is
+/// a multiple of a batch's blocks. Several at a time share the masks.
 #[inline(always)]
 pub(crate) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [u8]) {
-    // Both are made before either is filled: memory is cleared by a function, and none may be called with the upper parts
-    // of registers in use.
+    // Both are made before either is filled: memory is cleared by a function, and none may be
+    // called with the upper parts of registers in use.
     let mut state = State::<W>::zeroed();
     let mut masks = Masks::empty();
     masks.fill(schedule, W::INVERSIONS, W::fill);
@@ -32,8 +32,8 @@ pub(crate) fn add_batches<W: Word>(schedule: &Schedule, first: u64, data: &mut [
 
 /// A batch of blocks, a bit of all of them in each register.
 ///
-/// Bit `b` of word `w` of a register belongs to block `b * WORDS + w`: so a register of the transposed output holds
-/// bytes that follow one another.
+/// Bit `b` of word `w` of a register belongs to block `b * WORDS + w`: so a register of the
+/// transposed output holds bytes that follow one another.
 struct State<W> {
     /// The left half, then the right one.
     halves: [W; 64],
@@ -47,8 +47,8 @@ impl<W: Word> State<W> {
         }
     }
 
-    /// The counter blocks from `first` on. The lowest bits of a counter count the words of a register, the next the bits
-    /// of a word, and the others are the same in the whole batch.
+    /// The counter blocks from `first` on. The lowest bits of a counter count the words of a
+    /// register, the next the bits of a word, and the others are the same in the whole batch.
     #[inline(always)]
     fn count_from(&mut self, first: u64) {
         const COUNTING: [u64; 6] = [
@@ -93,8 +93,8 @@ impl<W: Word> State<W> {
         }
     }
 
-    /// Adds the output to `batch`, transposed: in every word, bit `j` of row `i` becomes bit `i` of row `j`. It works on eight
-    /// rows at a time, as many as there are registers for.
+    /// Adds the output to `batch`, transposed: in every word, bit `j` of row `i` becomes bit `i` of
+    /// row `j`. It works on eight rows at a time, as many as there are registers for.
     #[inline(always)]
     fn add_to(&mut self, batch: &mut [u8]) {
         let low = [
@@ -104,7 +104,8 @@ impl<W: Word> State<W> {
         ];
         let groups = self.halves.as_chunks_mut::<8>().0;
         for group in &mut *groups {
-            // Rows that are eight apart: the final permutation puts these together, the last one first.
+            // Rows that are eight apart: the final permutation puts these together, the last one
+            // first.
             group.reverse();
             *group = exchange::<W, 8>(*group, low);
         }
@@ -133,8 +134,8 @@ impl<W: Word> State<W> {
     }
 }
 
-/// Three steps of the transposition, on eight rows that are `DISTANCE` apart: each exchanges
-/// what lies four, two and one of them apart, the bits that `low` leaves out with those that it names.
+/// Three steps of the transposition, on eight rows that are `DISTANCE` apart: each exchanges what
+/// lies four, two and one of them apart, the bits that `low` leaves out with those that it names.
 #[inline(always)]
 fn exchange<W: Word, const DISTANCE: i32>(mut eight: [W; 8], low: [u64; 3]) -> [W; 8] {
     let [four, two, one] = low.map(|low| W::from_words(&[low; 8]));
@@ -161,8 +162,9 @@ const PLACE: [usize; 64] = {
     places
 };
 
-/// The final permutation: for each number of a bit within a byte of the output, which eight bits of the halves become the bits
-/// of that number. Bit 0 is the lowest in the word that a processor reads a block as. Three passes leave the halves exchanged.
+/// The final permutation: for each number of a bit within a byte of the output, which eight bits of
+/// the halves become the bits of that number. Bit 0 is the lowest in the word that a processor
+/// reads a block as. Three passes leave the halves exchanged.
 const FINAL: [usize; 8] = [7, 3, 6, 2, 5, 1, 4, 0];
 
 /// The circuits as they are, as a compiler orders them.

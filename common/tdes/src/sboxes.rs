@@ -1,5 +1,6 @@
-//! The S-boxes of DES as FIPS 46-3 prints them: four rows of sixteen. The row is chosen by the outer two bits of the input,
-//! the column by the inner four. What the circuits are made from and checked against; no cipher reads it.
+//! The S-boxes of DES as FIPS 46-3 prints them: four rows of sixteen. The row is chosen by the
+//! outer two bits of the input, the column by the inner four. What the circuits are made from and
+//! checked against; no cipher reads it.
 
 /// S1 to S8.
 #[rustfmt::skip]

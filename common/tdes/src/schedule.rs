@@ -15,7 +15,8 @@ pub(crate) type RoundKey = u64;
 pub struct Schedule([RoundKey; ALL_ROUNDS]);
 
 impl Schedule {
-    /// The round keys of `key`, whose parity does not matter here, nor its strength: keys are checked where they arise.
+    /// The round keys of `key`, whose parity does not matter here, nor its strength: keys are
+    /// checked where they arise.
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
         let mut schedule = Self([0; ALL_ROUNDS]);
         let passes = schedule.0.as_chunks_mut::<ROUNDS>().0;
@@ -51,7 +52,8 @@ impl Drop for Schedule {
 
 impl ZeroizeOnDrop for Schedule {}
 
-/// A round key as most rounds read it: 192 bytes, a word for each bit that is spread over a register.
+/// A round key as most rounds read it: 192 bytes, a word for each bit that is spread over a
+/// register.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct RoundMasks([u32; ROUND_KEY_BITS]);
@@ -79,8 +81,8 @@ impl RoundMasks {
     }
 }
 
-/// The round keys as the kernel reads them: 9 KiB with [`RoundMasks`], erased on drop. Made for a run of batches, and kept
-/// no longer.
+/// The round keys as the kernel reads them: 9 KiB with [`RoundMasks`], erased on drop. Made for a
+/// run of batches, and kept no longer.
 pub(crate) struct Masks<M: Copy + Default>([M; ALL_ROUNDS]);
 
 impl<M: Copy + Default> Masks<M> {
@@ -100,7 +102,8 @@ impl<M: Copy + Default> Masks<M> {
     ) {
         let rounds = self.0.as_chunks_mut::<4>().0;
         for (masks, keys) in rounds.iter_mut().zip(schedule.0.as_chunks::<4>().0) {
-            // A half is written in every second round, and what inverts it inverts it back the next time.
+            // A half is written in every second round, and what inverts it inverts it back the next
+            // time.
             for (number, inversion) in [even, odd, odd, even].into_iter().enumerate() {
                 fill(&mut masks[number], keys[number] ^ inversion);
             }
@@ -122,10 +125,12 @@ impl<M: Copy + Default> Drop for Masks<M> {
     }
 }
 
-/// The inversions of the round keys that make up for what the circuits leave inverted, in the rounds that see halves written
-/// an even number of times, and in those that see them written an odd number of times.
+/// The inversions of the round keys that make up for what the circuits leave inverted, in the
+/// rounds that see halves written an even number of times, and in those that see them written an
+/// odd number of times.
 ///
-/// Besides [`INVERTED`], `inputs` and `outputs` are inverted, of each S-box the first as the highest bit.
+/// Besides [`INVERTED`], `inputs` and `outputs` are inverted, of each S-box the first as the
+/// highest bit.
 pub(crate) const fn inversions([inputs, outputs]: [[u8; 8]; 2]) -> [RoundKey; 2] {
     let mut half = [0; 32];
     let mut number = 0;

@@ -1,4 +1,5 @@
-//! The circuits against the S-boxes, the kernel against the vectors of NIST, the choice of a backend.
+//! The circuits against the S-boxes, the kernel against the vectors of NIST, the choice of a
+//! backend.
 
 use data_encoding::HEXLOWER;
 
@@ -133,7 +134,8 @@ const FILES: [(&str, &str); 8] = [
     ),
 ];
 
-/// Every NIST vector of TDES in ECB mode, each block encrypted and decrypted, and encrypted by every kernel as a counter.
+/// Every NIST vector of TDES in ECB mode, each block encrypted and decrypted, and encrypted by
+/// every kernel as a counter.
 #[test]
 fn nist_tdes_vectors() {
     let mut blocks = 0;

@@ -1,5 +1,5 @@
-//! The permutations of DES, as FIPS 46-3 prints them (bits are numbered from 1, the most significant first), and which
-//! outputs of the circuits are inverted.
+//! The permutations of DES, as FIPS 46-3 prints them (bits are numbered from 1, the most
+//! significant first), and which outputs of the circuits are inverted.
 
 /// The initial permutation. Its inverse is the final one.
 #[rustfmt::skip]
@@ -36,7 +36,8 @@ pub(crate) const ROUNDS: usize = 16;
 /// Key bits of a round, which are the inputs of the S-boxes.
 pub(crate) const ROUND_KEY_BITS: usize = 48;
 
-/// The outputs of each circuit that come out inverted: the S-box of zero, output 1 being the highest of four bits.
+/// The outputs of each circuit that come out inverted: the S-box of zero, output 1 being the
+/// highest of four bits.
 pub(crate) const INVERTED: [u8; 8] = [14, 15, 10, 7, 2, 12, 4, 13];
 
 /// Which bit of its half, from 0, is input `input` of S-box `number`, both from 0: the expansion E.
@@ -49,7 +50,8 @@ pub(crate) const fn permuted(number: usize, output: usize) -> usize {
     P_INVERSE[4 * number + output]
 }
 
-/// Which bit of the eight key bytes each bit of each round key is, from 0, the most significant first.
+/// Which bit of the eight key bytes each bit of each round key is, from 0, the most significant
+/// first.
 pub(crate) const KEY_BITS: [[u8; ROUND_KEY_BITS]; ROUNDS] = key_bits();
 
 const P_INVERSE: [usize; 32] = {

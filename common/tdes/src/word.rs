@@ -20,10 +20,12 @@ pub(crate) trait Register: Copy {
     fn spread(word: u32) -> Self;
     /// The first `WORDS` of `words`.
     fn from_words(words: &[u64; 8]) -> Self;
-    /// Adds the words to the first bytes of `data`, the lowest byte of a word first. Does nothing where they are too few.
+    /// Adds the words to the first bytes of `data`, the lowest byte of a word first. Does nothing
+    /// where they are too few.
     fn add(self, data: &mut [u8]);
 
-    /// In every word, exchanges the bits of `a` that are not in `low` with those of `b` that are, `places` lower.
+    /// In every word, exchanges the bits of `a` that are not in `low` with those of `b` that are,
+    /// `places` lower.
     #[inline(always)]
     fn exchange(a: Self, b: Self, places: i32, low: Self) -> (Self, Self) {
         let changed = a.right(places).xor(b).and(low);
@@ -40,8 +42,8 @@ pub(crate) trait Tables: Copy {
 
 /// The S-boxes as circuits.
 pub(crate) trait Circuits: Register {
-    /// S-box `BOX`, from 0, on six inputs, the first being the most significant, as of the four outputs. Those of
-    /// [`INVERTED`](super::wiring::INVERTED) are inverted.
+    /// S-box `BOX`, from 0, on six inputs, the first being the most significant, as of the four
+    /// outputs. Those of [`INVERTED`](super::wiring::INVERTED) are inverted.
     fn substitute<const BOX: usize>(inputs: [Self; 6]) -> [Self; 4];
 }
 
@@ -55,8 +57,8 @@ pub(crate) trait Word: Register {
 
     fn fill(masks: &mut Self::Masks, key: RoundKey);
 
-    /// The rounds of a pass: each changes one half by what the other half and the round key give. They alternate, and the first
-    /// changes `left`.
+    /// The rounds of a pass: each changes one half by what the other half and the round key give.
+    /// They alternate, and the first changes `left`.
     fn pass(left: &mut [Self; 32], right: &mut [Self; 32], masks: &mut [Self::Masks; ROUNDS]);
 }
 

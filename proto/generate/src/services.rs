@@ -1,7 +1,9 @@
-//! The services of the administrators' API: a client, a trait and a server each, all over `grpc`, which carries bytes.
+//! The services of the administrators' API: a client, a trait and a server each, all over `grpc`,
+//! which carries bytes.
 //!
-//! tonic's own generator gives every method a copy of its own of gRPC's machinery. For 60 methods that nobody calls ten
-//! thousand times a second, that is a quarter of the server's build. Here a method is its types and its path.
+//! tonic's own generator gives every method a copy of its own of gRPC's machinery. For 60 methods
+//! that nobody calls ten thousand times a second, that is a quarter of the server's build. Here a
+//! method is its types and its path.
 
 use prost_build::{Comments, Method, Service, ServiceGenerator};
 

@@ -1,5 +1,5 @@
-//! The file of an export (`proto/KEY_EXPORT.md`): lines of text, one encoding only, its sum checked before anything else and its
-//! MAC before any key is opened.
+//! The file of an export (`proto/KEY_EXPORT.md`): lines of text, one encoding only, its sum checked
+//! before anything else and its MAC before any key is opened.
 
 use std::fmt::Write as _;
 
@@ -153,7 +153,8 @@ pub struct ExportFile {
 }
 
 impl ExportFile {
-    /// Makes an export of `keys` under `secret`, which `encrypted` (PBES2 in DER; `None`: the default key) gives again.
+    /// Makes an export of `keys` under `secret`, which `encrypted` (PBES2 in DER; `None`: the
+    /// default key) gives again.
     pub fn seal(
         server_id: ServerId,
         created: UnixMillis,
@@ -237,8 +238,8 @@ impl ExportFile {
         Ok(file)
     }
 
-    /// Opens every key in it with the secret that [`Self::encrypted`] holds; where it holds none, with
-    /// [`ExportSecret::public_default`].
+    /// Opens every key in it with the secret that [`Self::encrypted`] holds; where it holds none,
+    /// with [`ExportSecret::public_default`].
     ///
     /// # Errors
     /// [`ExportFileError`].

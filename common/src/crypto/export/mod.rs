@@ -1,5 +1,5 @@
-//! Keys on their way from one repository to another (`proto/KEY_EXPORT.md`): each wrapped under a key derived for it alone from
-//! the export's secret, all of them under one MAC.
+//! Keys on their way from one repository to another (`proto/KEY_EXPORT.md`): each wrapped under a
+//! key derived for it alone from the export's secret, all of them under one MAC.
 
 mod file;
 
@@ -13,7 +13,8 @@ use super::mac::MacKey;
 use crate::id::{KeyId, KeyKind};
 use crate::secret::{DEFAULT_KEY, ExportSecret, KeyEncryptionKey};
 
-/// What an exported key is for. It is bound into the wrap: a server key never opens as a gateway key.
+/// What an exported key is for. It is bound into the wrap: a server key never opens as a gateway
+/// key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum KeyPurpose {
@@ -41,7 +42,8 @@ impl KeyPurpose {
 }
 
 impl ExportSecret {
-    /// The secret of an export without protection: derived from the compiled-in default key, and public as that is.
+    /// The secret of an export without protection: derived from the compiled-in default key, and
+    /// public as that is.
     pub fn public_default() -> Self {
         let prk = extract_unsalted(&[&DEFAULT_KEY]);
         let label = Label {
@@ -63,7 +65,8 @@ pub fn wrap(secret: &ExportSecret, purpose: KeyPurpose, id: KeyId, key: &[u8]) -
     key_wrap::wrap(&kek(secret, purpose, id), key)
 }
 
-/// Opens what [`wrap`] gave for the same purpose and id. Whether the bytes are a sound key is for the caller to check.
+/// Opens what [`wrap`] gave for the same purpose and id. Whether the bytes are a sound key is for
+/// the caller to check.
 ///
 /// # Errors
 /// [`KeyWrapError`].

@@ -1,7 +1,9 @@
-//! AES-256-GCM (SP 800-38D) with nonces of 12 bytes and tags of 16, for whoever seals much under one key.
+//! AES-256-GCM (SP 800-38D) with nonces of 12 bytes and tags of 16, for whoever seals much under
+//! one key.
 //!
-//! With the feature `ring` by that library, which deciphers and authenticates in one pass with the widest instructions of the
-//! processor; without it by the `aes-gcm` crate, which is all Rust and a third as fast. The interface is the same.
+//! With the feature `ring` by that library, which deciphers and authenticates in one pass with the
+//! widest instructions of the processor; without it by the `aes-gcm` crate, which is all Rust and a
+//! third as fast. The interface is the same.
 
 #[cfg(not(feature = "ring"))]
 #[path = "portable.rs"]
@@ -21,7 +23,8 @@ pub(crate) const NONCE_LEN: usize = 12;
 /// Bytes of a tag.
 pub(crate) const TAG_LEN: usize = 16;
 
-/// The text is longer than the mode allows, or its tag was made with another key, nonce, or over other bytes.
+/// The text is longer than the mode allows, or its tag was made with another key, nonce, or over
+/// other bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
 
@@ -43,7 +46,8 @@ impl GcmKey {
         self.0.seal(nonce, associated, text)
     }
 
-    /// Verifies and deciphers in place. Where that is refused, `text` is of no use any more, and holds no plaintext.
+    /// Verifies and deciphers in place. Where that is refused, `text` is of no use any more, and
+    /// holds no plaintext.
     pub(crate) fn open(
         &self,
         nonce: [u8; NONCE_LEN],
@@ -75,7 +79,8 @@ mod tests {
         HEXLOWER.decode(hex.as_bytes()).unwrap().try_into().unwrap()
     }
 
-    /// Test case 16 of the mode's specification (McGrew and Viega, "The Galois/Counter Mode of Operation").
+    /// Test case 16 of the mode's specification (McGrew and Viega, "The Galois/Counter Mode of
+    /// Operation").
     #[test]
     fn the_specifications_vector_comes_out() {
         let key = GcmKey::new(&bytes(

@@ -10,8 +10,8 @@ use super::{KEY_LEN, NONCE_LEN, Refused, TAG_LEN};
 /// `None` for a key of a length that ring does not take, which this type does not have.
 pub(super) struct Key(Option<LessSafeKey>);
 
-/// The library wipes nothing. A key stands in locked memory only, where a slot is wiped when it is given back; the feature `ring`
-/// does not come without it.
+/// The library wipes nothing. A key stands in locked memory only, where a slot is wiped when it is
+/// given back; the feature `ring` does not come without it.
 impl ZeroizeOnDrop for Key {}
 
 impl Key {

@@ -51,8 +51,9 @@ fn with_any_bit_of_any_message_flipped_nobody_establishes() {
                     }
                     frame
                 });
-                // The receiver itself notices, or in clear messages 0 and 1 whoever verifies the next proof, and nobody gets
-                // further than that: the gateway confirms nothing, the server sends no session key.
+                // The receiver itself notices, or in clear messages 0 and 1 whoever verifies the
+                // next proof, and nobody gets further than that: the gateway confirms nothing, the
+                // server sends no session key.
                 let error = outcome.expect_err("a changed handshake established a session");
                 match (flipped, &error) {
                     (0, Failure::Server(_)) | (1, _) => {}
@@ -155,7 +156,8 @@ fn a_replayed_message_never_establishes() {
 #[test]
 fn a_reflected_proof_never_verifies() {
     for pair in Pair::every_sort() {
-        // The gateway's own proof comes back to it in place of the server's MAC, and the server's as confirmation.
+        // The gateway's own proof comes back to it in place of the server's MAC, and the server's
+        // as confirmation.
         let mut proof = Vec::new();
         let mut server_mac = Vec::new();
         let to_gateway = pair.run_with(|number, mut frame| {

@@ -123,7 +123,8 @@ fn default_mode_is_refused_where_it_was_not_offered() {
 
 #[test]
 fn a_gateway_with_a_key_never_falls_back_to_default_mode() {
-    // Not though the server offers nothing else, nor though a stored key bears the default key's id.
+    // Not though the server offers nothing else, nor though a stored key bears the default key's
+    // id.
     let mut pair = Pair::pairing(KeyKind::Tdes, SUITE);
     let own = held(KeyKind::Tdes);
     pair.gateway.identity = Identity::Keyed {
@@ -191,7 +192,8 @@ fn no_common_suite_is_refused() {
 
 #[test]
 fn a_degenerate_x25519_share_is_refused_by_both_sides() {
-    // The points of small order, in every encoding below the prime (RFC 7748, 6.1): 0, 1 and p - 1 suffice here.
+    // The points of small order, in every encoding below the prime (RFC 7748, 6.1): 0, 1 and p - 1
+    // suffice here.
     let mut minus_one = [0xFF; 32];
     (minus_one[0], minus_one[31]) = (0xEC, 0x7F);
     let mut one = [0; 32];
@@ -248,7 +250,8 @@ fn a_weak_session_key_is_refused_though_the_server_proves_itself() {
 
 #[test]
 fn the_mac_is_checked_before_anything_is_unwrapped() {
-    // A wrap that would not open, under a MAC that does not verify: the MAC is what is complained of.
+    // A wrap that would not open, under a MAC that does not verify: the MAC is what is complained
+    // of.
     let rng = &mut rand::rng();
     let pair = secure();
     let id = pair.server.keys[0].id;

@@ -1,16 +1,21 @@
-//! The server's side: what the repository stores of one gateway's registration, and how each event changes it.
+//! The server's side: what the repository stores of one gateway's registration, and how each event
+//! changes it.
 //!
-//! Drive contract, for each link, in this order; every step reads the registration and the gateway keys afresh, and
-//! stores the registration durably, also where the step refuses, before what follows:
+//! Drive contract, for each link, in this order; every step reads the registration and the gateway
+//! keys afresh, and stores the registration durably, also where the step refuses, before what
+//! follows:
 //! 1. before message 1: [`Registration::begin`], giving the [`Offer`];
-//! 2. after message 4: [`Registration::proved`], giving the session's [`Scope`]; the session is not used before it;
+//! 2. after message 4: [`Registration::proved`], giving the session's [`Scope`]; the session is not
+//!    used before it;
 //! 3. in a session of scope [`Scope::Enrolment`]: ask for the nonce, then [`Registration::bind`];
-//! 4. in any session whose key is not current: [`Registration::plan_install`], then send the install, then shake hands anew;
+//! 4. in any session whose key is not current: [`Registration::plan_install`], then send the
+//!    install, then shake hands anew;
 //! 5. before each call: [`Registration::may_call`].
 //!
-//! Where a step refuses in a session, another server was faster or an administrator acted: close the session and begin
-//! again at 1. Steps 2 to 5 name the gateway id that the *session* was authenticated for, since the registration read
-//! afresh may be a later one of the same name: a key of the former must open nothing of it.
+//! Where a step refuses in a session, another server was faster or an administrator acted: close
+//! the session and begin again at 1. Steps 2 to 5 name the gateway id that the *session* was
+//! authenticated for, since the registration read afresh may be a later one of the same name: a key
+//! of the former must open nothing of it.
 
 mod refusal;
 
@@ -63,7 +68,8 @@ pub struct GatewayKeyInfo {
     pub retired: Option<UnixMillis>,
     /// Refused at once: it may have been stolen.
     pub compromised: bool,
-    /// Rolled back: never sent again. Who proved it, or was sent it, may still prove it, and is moved forward to a newer one.
+    /// Rolled back: never sent again. Who proved it, or was sent it, may still prove it, and is
+    /// moved forward to a newer one.
     pub withdrawn: bool,
 }
 
@@ -77,7 +83,8 @@ impl GatewayKeyInfo {
 /// Limits that the configuration sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long after its retirement a key still authenticates a gateway that was away, in milliseconds (90 days).
+    /// How long after its retirement a key still authenticates a gateway that was away, in
+    /// milliseconds (90 days).
     pub retired_key_grace_ms: u64,
 }
 
@@ -101,11 +108,13 @@ pub struct Registration {
 /// What message 1 offers.
 #[derive(Clone, Debug)]
 pub struct Offer {
-    /// The gateway keys accepted, newest first: the ids go into message 1, the diversified keys into the handshake.
+    /// The gateway keys accepted, newest first: the ids go into message 1, the diversified keys
+    /// into the handshake.
     pub gateway_keys: Vec<KeyId>,
     /// The enrolment key, where the token is valid; last in message 1.
     pub token: Option<(KeyId, MasterKey)>,
-    /// Default mode is open: deliver the master key diversified from this one. Its id counts as sent.
+    /// Default mode is open: deliver the master key diversified from this one. Its id counts as
+    /// sent.
     pub pairing: Option<KeyId>,
 }
 
@@ -120,7 +129,8 @@ pub enum Scope {
     Enrolment,
 }
 
-/// What to send: the master key diversified from `new` for the session's gateway, in place of `replaced`.
+/// What to send: the master key diversified from `new` for the session's gateway, in place of
+/// `replaced`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstallPlan {
     /// The gateway key to diversify from: the current one.
@@ -130,7 +140,8 @@ pub struct InstallPlan {
 }
 
 impl Registration {
-    /// A fresh registration with its token; with `pairing_until`, default mode is open to it until then.
+    /// A fresh registration with its token; with `pairing_until`, default mode is open to it until
+    /// then.
     pub fn new(
         token: &EnrolmentToken,
         expires: UnixMillis,
@@ -151,9 +162,9 @@ impl Registration {
         }
     }
 
-    /// Before message 1: what to offer. `keys` are all gateway keys of the repository, in any order.
-    /// Changes the registration where pairing is offered (the key counts as sent) or is out of time, so the caller stores
-    /// it also where this fails.
+    /// Before message 1: what to offer. `keys` are all gateway keys of the repository, in any
+    /// order. Changes the registration where pairing is offered (the key counts as sent) or is out
+    /// of time, so the caller stores it also where this fails.
     ///
     /// # Errors
     /// [`Refusal`] where nothing may be offered: the socket is closed without a word.
@@ -176,8 +187,9 @@ impl Registration {
             .and_then(|_| current(keys))
             .filter(|key| key.may_be_sent())
             .map(|key| key.id);
-        // Before the offer is made up, so that a lost message 4 finds the key accepted the next time. Where it cannot
-        // be counted it is not delivered; the keys sent before still let the gateway in.
+        // Before the offer is made up, so that a lost message 4 finds the key accepted the next
+        // time. Where it cannot be counted it is not delivered; the keys sent before still let the
+        // gateway in.
         let pairing = pairing.filter(|id| self.mark_sent(*id, keys).is_ok());
         let gateway_keys = self.accepted(keys, policy, now);
         let token = self
@@ -193,8 +205,9 @@ impl Registration {
         })
     }
 
-    /// After message 4 of a handshake with `gateway_id`: records what was proved, and says what the session may carry.
-    /// Closes pairing in every case: the caller stores the registration also where this fails.
+    /// After message 4 of a handshake with `gateway_id`: records what was proved, and says what the
+    /// session may carry. Closes pairing in every case: the caller stores the registration also
+    /// where this fails.
     ///
     /// # Errors
     /// [`ProofError`] where the key is no longer accepted: the session is closed unused.
@@ -240,7 +253,8 @@ impl Registration {
         })
     }
 
-    /// Binds the token to the first nonce that came with it, in a session authenticated for `gateway_id` under `session_key`.
+    /// Binds the token to the first nonce that came with it, in a session authenticated for
+    /// `gateway_id` under `session_key`.
     ///
     /// # Errors
     /// [`BindError`]; `BoundToAnother` is an alarm to be recorded.
@@ -269,9 +283,10 @@ impl Registration {
         Ok(())
     }
 
-    /// What to install through a session that was authenticated for `gateway_id` under `session_key`; `None` where that
-    /// is the current key. `nonce` is what this very session's gateway answered to `Control.Enrol`: a session under an
-    /// enrolment key that has not shown the nonce which the token is bound to is given nothing, whoever bound it.
+    /// What to install through a session that was authenticated for `gateway_id` under
+    /// `session_key`; `None` where that is the current key. `nonce` is what this very session's
+    /// gateway answered to `Control.Enrol`: a session under an enrolment key that has not shown the
+    /// nonce which the token is bound to is given nothing, whoever bound it.
     ///
     /// # Errors
     /// [`InstallRefusal`] where nothing may be installed through this session.
@@ -312,8 +327,9 @@ impl Registration {
         }))
     }
 
-    /// Whether a new call may be dispatched through a session that was authenticated for `gateway_id` under `session_key` with
-    /// `scope`. Not once a newer key was proved, through whichever server: that session's link must then be replaced.
+    /// Whether a new call may be dispatched through a session that was authenticated for
+    /// `gateway_id` under `session_key` with `scope`. Not once a newer key was proved, through
+    /// whichever server: that session's link must then be replaced.
     pub fn may_call(
         &self,
         gateway_id: GatewayId,
@@ -338,8 +354,8 @@ impl Registration {
         current(keys).is_some_and(|key| self.last_proved == Some(key.id))
     }
 
-    /// Whether it may hold the master key under this gateway key: it proved that one last, or was sent it and has not proved it
-    /// since.
+    /// Whether it may hold the master key under this gateway key: it proved that one last, or was
+    /// sent it and has not proved it since.
     pub fn may_hold(&self, key: KeyId) -> bool {
         self.last_proved == Some(key) || self.sent.contains(&key)
     }
@@ -349,9 +365,9 @@ impl Registration {
         self.accepted(keys, policy, now).is_empty()
     }
 
-    /// Whether it perhaps has to enrol again: what it was last known to hold is refused and the keys sent to it since may never
-    /// have arrived, or one that was sent to it is compromised and may be all that it holds. It may still connect; if it does
-    /// not, only a new token helps.
+    /// Whether it perhaps has to enrol again: what it was last known to hold is refused and the
+    /// keys sent to it since may never have arrived, or one that was sent to it is compromised and
+    /// may be all that it holds. It may still connect; if it does not, only a new token helps.
     pub fn may_have_to_enrol(
         &self,
         keys: &[GatewayKeyInfo],
@@ -374,7 +390,8 @@ impl Registration {
         self.forget(Standing::Evicted);
     }
 
-    /// Forgets its keys and its token, and refuses it until a new registration takes this one's place.
+    /// Forgets its keys and its token, and refuses it until a new registration takes this one's
+    /// place.
     pub fn revoke(&mut self) {
         self.forget(Standing::Revoked);
     }
@@ -391,7 +408,8 @@ impl Registration {
         self.token.as_ref().filter(|token| now < token.expires)
     }
 
-    /// The last key proved and every one sent since, newest first, without those no longer accepted.
+    /// The last key proved and every one sent since, newest first, without those no longer
+    /// accepted.
     fn accepted<'a>(
         &self,
         keys: &'a [GatewayKeyInfo],

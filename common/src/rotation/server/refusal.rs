@@ -1,4 +1,5 @@
-//! Why a registration refuses something: for the local log and the administrator, never for the peer.
+//! Why a registration refuses something: for the local log and the administrator, never for the
+//! peer.
 
 use super::MAX_UNPROVED_INSTALLS;
 

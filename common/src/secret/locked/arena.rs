@@ -1,9 +1,10 @@
 //! Slots in locked pages.
 //!
-//! A chunk is 64 KiB of pages between two that nothing may touch, so that no overrun of the ordinary heap reaches a key and
-//! none of a key's reaches it. It is cut into runs of 4 KiB, each of which holds slots of one size, a power of two. What is
-//! larger than a run gets a chunk of its own. Slots that are given back are wiped and used again; chunks of slots
-//! are never unmapped, so their number follows the most that was ever needed at one time.
+//! A chunk is 64 KiB of pages between two that nothing may touch, so that no overrun of the
+//! ordinary heap reaches a key and none of a key's reaches it. It is cut into runs of 4 KiB, each
+//! of which holds slots of one size, a power of two. What is larger than a run gets a chunk of its
+//! own. Slots that are given back are wiped and used again; chunks of slots are never unmapped, so
+//! their number follows the most that was ever needed at one time.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::marker::PhantomData;
@@ -75,7 +76,8 @@ impl<T: ZeroizeOnDrop> Drop for Locked<T> {
     }
 }
 
-/// Whether all memory for keys was locked so far. Takes some where none was needed yet, so that it tells at a program's start.
+/// Whether all memory for keys was locked so far. Takes some where none was needed yet, so that it
+/// tells at a program's start.
 ///
 /// # Errors
 /// [`NotLocked`]: it was not.
@@ -163,13 +165,15 @@ unsafe fn release(slot: NonNull<u8>, layout: Layout) {
             }
         }
         None => {
-            // SAFETY: `allocate` mapped it with this length, and by the caller's word nothing uses it.
+            // SAFETY: `allocate` mapped it with this length, and by the caller's word nothing uses
+            // it.
             unsafe { pages::unmap(slot, len) };
         }
     }
 }
 
-/// Writes zeros over a slot of `len` bytes, a word at a time: slots are aligned to their size, and at least 32 bytes long.
+/// Writes zeros over a slot of `len` bytes, a word at a time: slots are aligned to their size, and
+/// at least 32 bytes long.
 ///
 /// # Safety
 /// The slot has that many bytes, and holds no value that is used again.

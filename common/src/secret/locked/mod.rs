@@ -1,8 +1,9 @@
-//! Memory for keys, and for what is as good as a key: never swapped out, in no core dump, not handed to a forked child,
-//! wiped when it is given back.
+//! Memory for keys, and for what is as good as a key: never swapped out, in no core dump, not
+//! handed to a forked child, wiped when it is given back.
 //!
-//! With the feature `locked-memory` the values stand in pages of their own (`arena`); without it, or on a system that
-//! has no such pages, on the ordinary heap. The interface is the same, and safe.
+//! With the feature `locked-memory` the values stand in pages of their own (`arena`); without it,
+//! or on a system that has no such pages, on the ordinary heap. The interface is the same, and
+//! safe.
 
 #[cfg(feature = "locked-memory")]
 mod arena;

@@ -1,4 +1,5 @@
-//! The heap in the place of pages, where there is nothing to lock: other systems, and under an interpreter.
+//! The heap in the place of pages, where there is nothing to lock: other systems, and under an
+//! interpreter.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;

@@ -1,5 +1,5 @@
-//! Pages on Unix: locked by `mlock`, and on Linux out of core dumps (`MADV_DONTDUMP`) and of forked children
-//! (`MADV_DONTFORK`).
+//! Pages on Unix: locked by `mlock`, and on Linux out of core dumps (`MADV_DONTDUMP`) and of forked
+//! children (`MADV_DONTFORK`).
 
 use std::ptr::{self, NonNull};
 
@@ -7,7 +7,8 @@ use rustix::mm::{
     MapFlags, MprotectFlags, ProtFlags, madvise, mlock, mmap_anonymous, mprotect, munmap,
 };
 
-/// Bytes that are mapped at a time, and of the guards on either side: a multiple of every page size in use.
+/// Bytes that are mapped at a time, and of the guards on either side: a multiple of every page size
+/// in use.
 pub(super) const CHUNK: usize = 64 * 1024;
 
 #[cfg(target_os = "linux")]
@@ -18,8 +19,8 @@ const ADVICE: &[rustix::mm::Advice] = &[
 #[cfg(not(target_os = "linux"))]
 const ADVICE: &[rustix::mm::Advice] = &[];
 
-/// Maps `len` bytes of zeros, a multiple of [`CHUNK`], between two guards. `None` where the system has none, or does not
-/// keep them out of core dumps.
+/// Maps `len` bytes of zeros, a multiple of [`CHUNK`], between two guards. `None` where the system
+/// has none, or does not keep them out of core dumps.
 pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
     let whole = len.checked_add(2 * CHUNK)?;
     // SAFETY: a new mapping, at an address that the system chooses, replaces nothing.
@@ -34,7 +35,8 @@ pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
     };
     // SAFETY: the guard's length is below the mapping's.
     let start = unsafe { base.byte_add(CHUNK) };
-    // SAFETY: these bytes are of the mapping just made, which nobody else knows. No advice of the list drops content.
+    // SAFETY: these bytes are of the mapping just made, which nobody else knows. No advice of the
+    // list drops content.
     let ready = unsafe {
         mprotect(start, len, MprotectFlags::READ | MprotectFlags::WRITE).is_ok()
             && ADVICE

@@ -1,4 +1,5 @@
-//! Pages on Windows: locked by `VirtualLock`, for which the working set is enlarged where it has no room.
+//! Pages on Windows: locked by `VirtualLock`, for which the working set is enlarged where it has no
+//! room.
 
 use std::ptr::{self, NonNull};
 
@@ -10,10 +11,12 @@ use windows_sys::Win32::System::Threading::{
     GetCurrentProcess, GetProcessWorkingSetSize, SetProcessWorkingSetSize,
 };
 
-/// Bytes that are mapped at a time, and of the guards on either side: the granularity of `VirtualAlloc`.
+/// Bytes that are mapped at a time, and of the guards on either side: the granularity of
+/// `VirtualAlloc`.
 pub(super) const CHUNK: usize = 64 * 1024;
 
-/// Maps `len` bytes of zeros, a multiple of [`CHUNK`], between two guards. `None` where the system has none.
+/// Maps `len` bytes of zeros, a multiple of [`CHUNK`], between two guards. `None` where the system
+/// has none.
 pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
     let whole = len.checked_add(2 * CHUNK)?;
     // SAFETY: a new allocation, at an address that the system chooses, replaces nothing.
@@ -53,7 +56,8 @@ pub(super) unsafe fn unmap(start: NonNull<u8>, _len: usize) {
 /// A process may lock a little less than its smallest working set.
 fn enlarge_working_set(by: usize) -> bool {
     let (mut least, mut most) = (0, 0);
-    // SAFETY: the pseudo handle of this process is always valid, and both numbers are ours to be written.
+    // SAFETY: the pseudo handle of this process is always valid, and both numbers are ours to be
+    // written.
     unsafe {
         let process = GetCurrentProcess();
         GetProcessWorkingSetSize(process, &raw mut least, &raw mut most) != 0

@@ -72,7 +72,8 @@ fn a_value_is_dropped_once_and_a_copy_is_one_of_its_own() {
     assert_eq!(drops.get(), 1);
 }
 
-/// Threads take slots, hand them to one another and give them back, each with a pattern that nobody else may disturb.
+/// Threads take slots, hand them to one another and give them back, each with a pattern that nobody
+/// else may disturb.
 #[test]
 fn threads_never_share_a_slot() {
     let seed: u64 = rand::rng().random();
@@ -129,7 +130,8 @@ mod linux {
     use crate::id::KeyKind;
     use crate::secret::{MasterKey, StorageSecret};
 
-    /// The two-letter flags of the mapping that holds `address` (proc(5), `smaps`), and whether it can be read.
+    /// The two-letter flags of the mapping that holds `address` (proc(5), `smaps`), and whether it
+    /// can be read.
     fn flags(address: usize) -> (String, Vec<String>) {
         let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
         let mut rights = None;

@@ -138,7 +138,8 @@ fn every_message_cut_at_every_length_or_lengthened_is_refused() {
         for len in 3..frame.len() {
             let shorter = reframed(&frame, |body| body.truncate(len - 3));
             let name_is_left = is_name && Preamble::decode(&shorter).is_ok();
-            // A message 3 of secure mode is the beginning of one of default mode, by form: its receiver knows which is due.
+            // A message 3 of secure mode is the beginning of one of default mode, by form: its
+            // receiver knows which is due.
             let secure_is_left = Message3::decode(&frame, Mode::Default).is_ok()
                 && Message3::decode(&shorter, Mode::Secure).is_ok();
             assert_eq!(

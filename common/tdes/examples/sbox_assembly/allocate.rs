@@ -1,4 +1,5 @@
-//! Instructions for a circuit whose gates are done in a given order: which register holds what, and what goes to memory.
+//! Instructions for a circuit whose gates are done in a given order: which register holds what, and
+//! what goes to memory.
 
 use crate::gates::{Circuit, Function};
 
@@ -76,7 +77,8 @@ pub(crate) enum Instruction {
         a: usize,
         b: Place,
     },
-    /// The output is added to its bit of the half; `with` is a register to do it in, which may be the output's own.
+    /// The output is added to its bit of the half; `with` is a register to do it in, which may be
+    /// the output's own.
     Output {
         output: usize,
         from: usize,
@@ -185,8 +187,8 @@ impl<'a> State<'a> {
         self.forget(node);
     }
 
-    /// How a gate is done: the function of what is kept for its inputs, which input has to come first, and which node
-    /// is to be inverted.
+    /// How a gate is done: the function of what is kept for its inputs, which input has to come
+    /// first, and which node is to be inverted.
     fn form(&self, number: usize) -> (Function, Option<usize>, Option<usize>) {
         let gate = self.circuit.gates[number];
         let [x, y] = gate.inputs;
@@ -330,7 +332,8 @@ impl<'a> State<'a> {
         }
     }
 
-    /// A register that holds nothing, if need be what is needed last of all but `needed` goes to memory.
+    /// A register that holds nothing, if need be what is needed last of all but `needed` goes to
+    /// memory.
     fn free(&mut self, needed: &[usize]) -> usize {
         if let Some(register) = self.registers.iter().position(Option::is_none) {
             return register;

@@ -1,4 +1,5 @@
-//! The search for a cheap plan: from a plan to one that differs a little, uphill less and less often.
+//! The search for a cheap plan: from a plan to one that differs a little, uphill less and less
+//! often.
 
 use crate::allocate::{Instruction, Place, Plan, Target, allocate};
 use crate::gates::Circuit;
@@ -57,8 +58,8 @@ fn advance(circuit: &Circuit, plan: &mut Plan, rng: &mut Rng) {
     order.insert(to, gate);
 }
 
-/// In tenths of an instruction: copies are a little cheaper than others, what goes to memory a little dearer, and time counts
-/// beside the instructions.
+/// In tenths of an instruction: copies are a little cheaper than others, what goes to memory a
+/// little dearer, and time counts beside the instructions.
 pub(crate) fn cost(circuit: &Circuit, plan: &Plan, target: Target) -> u32 {
     let (instructions, slots) = allocate(circuit, plan, target);
     let cost: u32 = instructions
@@ -75,8 +76,8 @@ pub(crate) fn cost(circuit: &Circuit, plan: &Plan, target: Target) -> u32 {
 /// Gates that begin in one cycle.
 const GATES_AT_ONCE: u32 = 4;
 
-/// Cycles that the instructions take if each begins no sooner than the one before it: a processor that looks ahead takes
-/// fewer, but the further it has to look, the less it gains.
+/// Cycles that the instructions take if each begins no sooner than the one before it: a processor
+/// that looks ahead takes fewer, but the further it has to look, the less it gains.
 fn time(instructions: &[Instruction]) -> u32 {
     let mut registers = [0; 16];
     let mut slots = [0; 16];

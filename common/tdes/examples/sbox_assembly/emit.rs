@@ -122,7 +122,8 @@ fn line(out: &mut String, registers: Registers, number: usize, instruction: Inst
     }
 }
 
-/// The bit of the other half that is input `input` of S-box `number`, with its bit of the round key.
+/// The bit of the other half that is input `input` of S-box `number`, with its bit of the round
+/// key.
 fn read_input(
     out: &mut String,
     registers: Registers,

@@ -23,7 +23,8 @@ pub(crate) struct Circuit {
     pub(crate) outputs: [usize; 4],
 }
 
-/// The eight circuits of `common/tdes/src/circuits/two.rs`; `None` if it is not as `sbox_search` writes it.
+/// The eight circuits of `common/tdes/src/circuits/two.rs`; `None` if it is not as `sbox_search`
+/// writes it.
 pub(crate) fn read(source: &str) -> Option<Vec<Circuit>> {
     source
         .split("\n#[inline(always)]\nfn s")

@@ -1,6 +1,6 @@
-//! First circuits: every output is looked for among the nodes that are there, then among functions of two or three of
-//! them; failing that it is split by an input, and each part is looked for where that input has the one value (after
-//! Matthew Kwan, "Reducing the gate count of bitslice DES").
+//! First circuits: every output is looked for among the nodes that are there, then among functions
+//! of two or three of them; failing that it is split by an input, and each part is looked for where
+//! that input has the one value (after Matthew Kwan, "Reducing the gate count of bitslice DES").
 
 use crate::circuit::{Circuit, Gate, INPUTS, Inputs, Wanted, look_up};
 use crate::rng::Rng;
@@ -41,7 +41,8 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// A node that is `target` where `care` is, or its inverse. `split` are the inputs that it was split by.
+    /// A node that is `target` where `care` is, or its inverse. `split` are the inputs that it was
+    /// split by.
     fn solve(&mut self, target: u64, care: u64, split: u8) -> Option<u8> {
         if self.gates.len() > self.limit {
             return None;
@@ -85,7 +86,8 @@ impl Builder<'_> {
         None
     }
 
-    /// A gate of two inputs on another. Gates of three inputs do without: the search would take too long.
+    /// A gate of two inputs on another. Gates of three inputs do without: the search would take too
+    /// long.
     fn two_gates(&mut self, wanted: Wanted, nodes: &[usize]) -> Option<u8> {
         if self.inputs == Inputs::Three {
             return None;
@@ -177,7 +179,8 @@ impl Builder<'_> {
         Some(self.push(Gate::two(one, part, fit.table)))
     }
 
-    /// The node of `gate`, or of its inverse if it would give 1 for inputs of zero; one that was there if it can be.
+    /// The node of `gate`, or of its inverse if it would give 1 for inputs of zero; one that was
+    /// there if it can be.
     fn push(&mut self, mut gate: Gate) -> u8 {
         if gate.table & 1 == 1 {
             gate.table = !gate.table;

@@ -115,7 +115,8 @@ impl Wanted {
     }
 }
 
-/// Gates in an order in which each comes after its inputs. Nodes 0 to 5 are the inputs, node 6 is the first gate.
+/// Gates in an order in which each comes after its inputs. Nodes 0 to 5 are the inputs, node 6 is
+/// the first gate.
 #[derive(Clone)]
 pub(crate) struct Circuit {
     pub(crate) gates: Vec<Gate>,
@@ -156,7 +157,8 @@ impl Circuit {
             .map(|output| if output == from { to } else { output });
     }
 
-    /// Drops gates that nothing uses, puts the others in order, and inverts those that would give 1 for inputs of zero.
+    /// Drops gates that nothing uses, puts the others in order, and inverts those that would give 1
+    /// for inputs of zero.
     pub(crate) fn tidy(&mut self) {
         let mut tidy = Tidy {
             old: &self.gates,

@@ -1,14 +1,17 @@
 //! Finds Boolean circuits for the S-boxes of DES, for `common/tdes/src/circuits`:
 //!
-//!     cargo run --release -p portcullis-tdes --example sbox_search -- two 106,105,105,105,101,103,103,101 > common/tdes/src/circuits/two.rs
-//!     cargo run --release -p portcullis-tdes --example sbox_search -- three 7 > common/tdes/src/circuits/three.rs
+//!     cd common/tdes
+//!     cargo run --release --example sbox_search -- \
+//!         two 106,105,105,105,101,103,103,101 > src/circuits/two.rs
+//!     cargo run --release --example sbox_search -- three 7 > src/circuits/three.rs
 //!     cargo fmt
 //!
-//! The first argument is the number of inputs of a gate, the second the seed, or one for each S-box: the same give the same
-//! circuits. Each S-box begins with many circuits made by splitting ([`build`]); the smallest walk at random among circuits of equal
-//! size, and now and then a larger one, shedding gates as they become useless ([`walk`]); half of them drop out every
-//! now and then. The last one of gates of two inputs walks on towards circuits that take few instructions ([`refine`]). About an hour of one
-//! processor, ten minutes for gates of three inputs.
+//! The first argument is the number of inputs of a gate, the second the seed, or one for each
+//! S-box: the same give the same circuits. Each S-box begins with many circuits made by splitting
+//! ([`build`]); the smallest walk at random among circuits of equal size, and now and then a larger
+//! one, shedding gates as they become useless ([`walk`]); half of them drop out every now and then.
+//! The last one of gates of two inputs walks on towards circuits that take few instructions
+//! ([`refine`]). About an hour of one processor, ten minutes for gates of three inputs.
 
 #[path = "../../src/sboxes.rs"]
 mod sboxes;

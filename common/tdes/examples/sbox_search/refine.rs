@@ -1,5 +1,6 @@
-//! The second walk of a circuit of gates of two inputs: among those of its size, towards fewer instructions on general registers. There
-//! a gate overwrites one of its operands, which costs a copy where both are still needed, and an inversion is an instruction.
+//! The second walk of a circuit of gates of two inputs: among those of its size, towards fewer
+//! instructions on general registers. There a gate overwrites one of its operands, which costs a
+//! copy where both are still needed, and an inversion is an instruction.
 
 use std::collections::HashSet;
 
@@ -87,7 +88,8 @@ fn estimate(circuit: &gates::Circuit) -> f64 {
         + 0.25 * f64::from(depth(circuit))
 }
 
-/// Gates that need an inversion, whichever nodes are kept inverted: as few as a search finds that never turns back at once.
+/// Gates that need an inversion, whichever nodes are kept inverted: as few as a search finds that
+/// never turns back at once.
 fn inversions(circuit: &gates::Circuit) -> i32 {
     let nodes = circuit.gates.len() + 6;
     let mut inverted = vec![false; nodes];

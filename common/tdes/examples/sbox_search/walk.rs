@@ -1,5 +1,5 @@
-//! The walk: a gate is replaced by another function of other nodes wherever no output can tell. Nodes that are then of
-//! no use fall away.
+//! The walk: a gate is replaced by another function of other nodes wherever no output can tell.
+//! Nodes that are then of no use fall away.
 
 use crate::circuit::{Circuit, Gate, Inputs, Wanted, look_up};
 use crate::rng::{Choice, Rng};
@@ -17,7 +17,8 @@ pub(crate) struct Walk {
     pairs: Vec<Vec<Pair>>,
 }
 
-/// A gate on another: the input that enters last, the inner gate on the other two, the outer one on the inner and the last.
+/// A gate on another: the input that enters last, the inner gate on the other two, the outer one on
+/// the inner and the last.
 #[derive(Clone, Copy)]
 struct Pair {
     last: usize,
@@ -79,7 +80,8 @@ impl Walk {
                 }
             }
         }
-        // Every other time with a gate more, half of these without one that would become useless then.
+        // Every other time with a gate more, half of these without one that would become useless
+        // then.
         let further = rng.below(2) == 1;
         if further && rng.below(2) == 0 {
             let input = circuit.gates[gate - 6].inputs[rng.below(3)];
@@ -275,7 +277,8 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// The nodes that tell a one that is wanted from a zero of the same class: a pair that few nodes tell apart.
+    /// The nodes that tell a one that is wanted from a zero of the same class: a pair that few
+    /// nodes tell apart.
     fn telling(
         &self,
         classes: &[u64],
@@ -308,7 +311,8 @@ impl<'a> Nodes<'a> {
             if on == 0 || off == 0 {
                 continue;
             }
-            // One that tells the first one from every zero, and every one from the first zero, is constant on both.
+            // One that tells the first one from every zero, and every one from the first zero, is
+            // constant on both.
             let one = self.ones[on.trailing_zeros() as usize];
             let zero = self.ones[off.trailing_zeros() as usize];
             for input in members(off.into()) {

@@ -23,8 +23,8 @@ fn neon(schedule: &Schedule, first: u64, data: &mut [u8]) {
     fn enabled(schedule: &Schedule, first: u64, data: &mut [u8]) {
         add_batches::<Neon>(schedule, first, data);
     }
-    // SAFETY: this function is called through its entry in `BACKENDS` alone, which is given out only where the processor
-    // has the feature.
+    // SAFETY: this function is called through its entry in `BACKENDS` alone, which is given out
+    // only where the processor has the feature.
     unsafe { enabled(schedule, first, data) }
 }
 
@@ -37,7 +37,8 @@ impl Register for Neon {
 
     #[inline(always)]
     fn xor(self, other: Self) -> Self {
-        // SAFETY: only in this register's own kernel, which the processor can run (the rule of `simd`).
+        // SAFETY: only in this register's own kernel, which the processor can run (the rule of
+        // `simd`).
         Self(unsafe { veorq_u64(self.0, other.0) })
     }
 
@@ -87,7 +88,8 @@ impl Register for Neon {
     fn add(self, data: &mut [u8]) {
         if let Some(bytes) = data.first_chunk_mut::<16>() {
             let place = bytes.as_mut_ptr();
-            // SAFETY: as for `xor`; the array has the size of the register, and need not be aligned.
+            // SAFETY: as for `xor`; the array has the size of the register, and need not be
+            // aligned.
             unsafe {
                 vst1q_u8(
                     place,

@@ -1,11 +1,13 @@
 //! Registers wider than a word: the only unsafe code of the ciphers.
 //!
-//! Every intrinsic here needs an extension of the instruction set, and works on values in registers, or on references
-//! to arrays of the register's size. What makes them safe to call is one rule: a register type is private to its file,
-//! and used only by the kernel of its own backend, which
-//! [`Backend::available`](crate::Backend::available) gives out only where the processor has the extension.
+//! Every intrinsic here needs an extension of the instruction set, and works on values in
+//! registers, or on references to arrays of the register's size. What makes them safe to call is
+//! one rule: a register type is private to its file, and used only by the kernel of its own
+//! backend, which [`Backend::available`](crate::Backend::available) gives out only where the
+//! processor has the extension.
 //!
-//! Without the cargo feature `simd`, and on a processor for which there are no registers here, there is no unsafe code.
+//! Without the cargo feature `simd`, and on a processor for which there are no registers here,
+//! there is no unsafe code.
 
 #![cfg_attr(feature = "simd", allow(unsafe_code))]
 

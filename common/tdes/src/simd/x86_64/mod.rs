@@ -43,8 +43,8 @@ macro_rules! backend {
             fn enabled(schedule: &Schedule, first: u64, data: &mut [u8]) {
                 add_batches::<$register>(schedule, first, data);
             }
-            // SAFETY: this function is called through its entry in `BACKENDS` alone, which is given out only where the
-            // processor has these features.
+            // SAFETY: this function is called through its entry in `BACKENDS` alone, which is given
+            // out only where the processor has these features.
             unsafe { enabled(schedule, first, data) }
         }
     };

@@ -38,7 +38,8 @@ macro_rules! register {
 
             #[inline(always)]
             fn xor(self, other: Self) -> Self {
-                // SAFETY: only in this register's own kernel, which the processor can run (the rule of `simd`).
+                // SAFETY: only in this register's own kernel, which the processor can run (the rule
+                // of `simd`).
                 Self(unsafe { $xor(self.0, other.0) })
             }
 
@@ -80,7 +81,8 @@ macro_rules! register {
 
             #[inline(always)]
             fn from_words(words: &[u64; 8]) -> Self {
-                // SAFETY: as for `xor`; the array is no shorter than the register, and need not be aligned.
+                // SAFETY: as for `xor`; the array is no shorter than the register, and need not be
+                // aligned.
                 Self(unsafe { $load(words.as_ptr().cast()) })
             }
 
@@ -88,7 +90,8 @@ macro_rules! register {
             fn add(self, data: &mut [u8]) {
                 if let Some(bytes) = data.first_chunk_mut::<{ 8 * $words }>() {
                     let place = bytes.as_mut_ptr();
-                    // SAFETY: as for `xor`; the array has the size of the register, and need not be aligned.
+                    // SAFETY: as for `xor`; the array has the size of the register, and need not be
+                    // aligned.
                     unsafe { $store(place.cast(), $xor($load(place.cast()), self.0)) };
                 }
             }

@@ -1,8 +1,9 @@
-//! Rounds as instructions: what a compiler makes of the circuits takes two fifths more, since it orders the gates so that
-//! their values do not fit into the registers.
+//! Rounds as instructions: what a compiler makes of the circuits takes two fifths more, since it
+//! orders the gates so that their values do not fit into the registers.
 //!
-//! The instructions are those of one round, which goes through a pass; nothing but the number of rounds decides a jump. They read the
-//! masks and the other half, and change the half, all at fixed places; no address depends on a value.
+//! The instructions are those of one round, which goes through a pass; nothing but the number of
+//! rounds decides a jump. They read the masks and the other half, and change the half, all at fixed
+//! places; no address depends on a value.
 
 mod avx2;
 mod sse2;
@@ -24,8 +25,9 @@ macro_rules! pass {
             right: &mut [Self; 32],
             masks: &mut [RoundMasks; ROUNDS],
         ) {
-            // SAFETY: only in this register's own kernel, which the processor can run (the rule of `simd`). The instructions
-            // read the masks and change the halves, which are as long and as aligned as they need.
+            // SAFETY: only in this register's own kernel, which the processor can run (the rule of
+            // `simd`). The instructions read the masks and change the halves, which are as long and
+            // as aligned as they need.
             unsafe {
                 asm!(
                     "2:",
@@ -51,7 +53,8 @@ macro_rules! pass {
     };
 }
 
-/// The masks at `$to` of eight bits of `$half`: each is shifted to the top of its word, and spread over it.
+/// The masks at `$to` of eight bits of `$half`: each is shifted to the top of its word, and spread
+/// over it.
 macro_rules! avx2_masks {
     ($half:literal, $shifts:literal, $to:literal) => {
         concat!(
@@ -66,7 +69,8 @@ macro_rules! avx2_masks {
     };
 }
 
-/// The masks at `$to` of four bits of `$half`: all but one bit of each word is cleared, and what is left compared with it.
+/// The masks at `$to` of four bits of `$half`: all but one bit of each word is cleared, and what is
+/// left compared with it.
 macro_rules! sse2_masks {
     ($half:literal, $bits:literal, $to:literal) => {
         concat!(
@@ -159,8 +163,8 @@ impl Word for Scalar {
 
     const INVERSIONS: [RoundKey; 2] = inversions(u64::INVERTED);
 
-    /// Eight bits at a time: multiplied so that each is the highest of its byte, the first one's byte the last, then shifted
-    /// down and multiplied again.
+    /// Eight bits at a time: multiplied so that each is the highest of its byte, the first one's
+    /// byte the last, then shifted down and multiplied again.
     #[inline(always)]
     fn fill(masks: &mut ByteMasks, key: RoundKey) {
         for (number, bytes) in masks.bytes.iter_mut().enumerate() {
@@ -172,8 +176,9 @@ impl Word for Scalar {
 
     #[inline(never)]
     fn pass(left: &mut [Self; 32], right: &mut [Self; 32], masks: &mut [ByteMasks; ROUNDS]) {
-        // SAFETY: as for the wide registers, on any processor of this kind. `rbx` and `rbp`, which a compiler does not lend, are
-        // restored. No secret is put on the stack: the slots are behind the masks, and are wiped with them.
+        // SAFETY: as for the wide registers, on any processor of this kind. `rbx` and `rbp`, which
+        // a compiler does not lend, are restored. No secret is put on the stack: the slots are
+        // behind the masks, and are wiped with them.
         unsafe {
             asm!(
                 "push rbx",
@@ -201,7 +206,8 @@ impl Word for Scalar {
     }
 }
 
-/// A round key as a round on general registers reads it: a byte for each bit, in words of eight that begin with the last.
+/// A round key as a round on general registers reads it: a byte for each bit, in words of eight
+/// that begin with the last.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct ByteMasks {
