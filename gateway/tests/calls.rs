@@ -16,7 +16,7 @@ use portcullis_gateway::connectors::{Configured, Connectors};
 use portcullis_gateway::guard::GuardRails;
 use portcullis_gateway::model::{
     CallError, Cookie, Get, GuardDefaults, Identity, Object, ObjectClass, ObjectId, ObjectName,
-    ObjectRef, Password, Schema, Search, Verb,
+    ObjectRef, Password, Roles, Schema, Search, Verb,
 };
 use portcullis_gateway::worker::Provisioner;
 use portcullis_proto::gateway::v1::{self as wire, Call, FailureKind, Outcome, call, outcome};
@@ -59,6 +59,10 @@ impl Connector for Faulty {
     fn settings(&self) -> Vec<String> {
         assert!(!self.throughout, "a connector's own fault");
         Vec::new()
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::NONE
     }
 
     async fn test(&self, _: &Context) -> Result<String, CallError> {

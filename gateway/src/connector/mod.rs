@@ -14,7 +14,7 @@ use tonic::async_trait;
 
 use crate::model::{
     CallError, CallId, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName, ObjectRef,
-    Password, Request, Run, RunResult, Schema, Search, Selector, Update, Verb,
+    Password, Request, Roles, Run, RunResult, Schema, Search, Selector, Update, Verb,
 };
 
 /// What every verb is told about the call beside its arguments.
@@ -89,6 +89,15 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
 
     /// The verbs that work on objects of this class.
     fn verbs(&self, class: ObjectClass) -> Vec<Verb>;
+
+    /// The roles of its attributes: all that the guard rails know of them. An attribute that is left out here passes them
+    /// unseen, whatever it names.
+    fn roles(&self) -> Roles<'_>;
+
+    /// The numeric id of an object, where it has one.
+    fn number_of(&self, object: &Object) -> Option<u64> {
+        object.identity.id.as_str().parse().ok()
+    }
 
     /// Names of the settings that a resource may have.
     fn settings(&self) -> Vec<String> {
@@ -205,7 +214,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
                 attributes: Vec::new(),
             };
             ids.push(match self.get(cx, &get).await {
-                Ok(object) => object.identity.id.as_str().parse().ok(),
+                Ok(object) => self.number_of(&object),
                 Err(CallError::Failed(failure)) if failure.is_not_found() => None,
                 Err(error) => return Err(error),
             });

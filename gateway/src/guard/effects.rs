@@ -2,14 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Attribute, Modification, Object, ObjectClass, Operation, Request, Value};
-
-/// Attributes of an account that name groups.
-const GROUP_ATTRIBUTES: [&str; 2] = ["groups", "primary_group"];
-/// The attribute of a group that names accounts.
-const MEMBERS: &str = "members";
-/// Attributes that set a numeric id.
-const ID_ATTRIBUTES: [&str; 2] = ["uid", "gid"];
+use crate::model::{
+    Attribute, Modification, Object, ObjectClass, Operation, Request, Role, Roles, Value,
+};
 
 /// What the guard rails have to judge in a create or an update.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,24 +21,25 @@ pub(crate) struct Effects {
 
 impl Effects {
     /// Of a request on an object that now is `current`; `None` where it is new, or could not be read.
-    pub(crate) fn of(request: &Request, current: Option<&Object>) -> Self {
+    pub(crate) fn of(request: &Request, current: Option<&Object>, roles: Roles<'_>) -> Self {
         let mut effects = Self::default();
         match request {
             Request::Create(create) => {
                 for attribute in &create.attributes {
-                    effects.gains(create.class, attribute);
+                    effects.gains(roles, create.class, attribute);
                 }
-                if create.class == ObjectClass::Group && !effects.accounts.is_empty() {
+                if create.class == ObjectClass::Group && effects.changes_members() {
                     effects.groups.insert(create.name.to_string());
                 }
             }
             Request::Update(update) => {
                 let class = update.object.class;
                 for modification in &update.modifications {
-                    effects.changes(class, modification, current);
+                    effects.changes(roles, class, modification, current);
                 }
-                if let Some(current) = current.filter(|_| !effects.accounts.is_empty()) {
-                    effects.groups.insert(current.identity.name.to_string());
+                let group = current.filter(|_| class == ObjectClass::Group);
+                if let Some(group) = group.filter(|_| effects.changes_members()) {
+                    effects.groups.insert(group.identity.name.to_string());
                 }
             }
             _ => {}
@@ -51,51 +47,70 @@ impl Effects {
         effects
     }
 
-    fn gains(&mut self, class: ObjectClass, attribute: &Attribute) {
+    /// Whether a group would get or lose a member, be it an account or another group.
+    fn changes_members(&self) -> bool {
+        !self.accounts.is_empty() || !self.groups.is_empty()
+    }
+
+    fn gains(&mut self, roles: Roles<'_>, class: ObjectClass, attribute: &Attribute) {
         let name = attribute.name.as_str();
-        if let Some(named) = self.named_by(class, name) {
+        for named in self.named_by(roles, class, name) {
             named.extend(texts(&attribute.values));
         }
-        self.takes_ids(name, &attribute.values);
+        self.takes_ids(roles, class, name, &attribute.values);
     }
 
     fn changes(
         &mut self,
+        roles: Roles<'_>,
         class: ObjectClass,
         modification: &Modification,
         current: Option<&Object>,
     ) {
         let name = modification.name.as_str();
-        self.takes_ids(name, &modification.values);
-        let Some(named) = self.named_by(class, name) else {
-            return;
-        };
+        self.takes_ids(roles, class, name, &modification.values);
         let given: BTreeSet<String> = texts(&modification.values).collect();
-        match (modification.operation, current) {
-            (Operation::Add | Operation::Remove, _) => named.extend(given),
-            (Operation::Replace, Some(current)) => {
+        let replaces = modification.operation == Operation::Replace;
+        let changed = match current {
+            Some(current) if replaces => {
                 let present: BTreeSet<String> = texts(current.values(name)).collect();
-                named.extend(given.symmetric_difference(&present).cloned());
+                given.symmetric_difference(&present).cloned().collect()
             }
-            (Operation::Replace, None) => {
-                named.extend(given);
-                self.replaces_unknown = true;
-            }
+            _ => given,
+        };
+        let mut names_any = false;
+        for named in self.named_by(roles, class, name) {
+            named.extend(changed.iter().cloned());
+            names_any = true;
         }
+        self.replaces_unknown |= names_any && replaces && current.is_none();
     }
 
-    fn named_by(&mut self, class: ObjectClass, attribute: &str) -> Option<&mut BTreeSet<String>> {
-        match class {
-            ObjectClass::Account if is_one_of(attribute, &GROUP_ATTRIBUTES) => {
-                Some(&mut self.groups)
-            }
-            ObjectClass::Group if is_one_of(attribute, &[MEMBERS]) => Some(&mut self.accounts),
-            _ => None,
-        }
+    /// Where the objects go that the values of an attribute name.
+    fn named_by(
+        &mut self,
+        roles: Roles<'_>,
+        class: ObjectClass,
+        attribute: &str,
+    ) -> impl Iterator<Item = &mut BTreeSet<String>> {
+        let named = [
+            (Role::NamesGroups, &mut self.groups),
+            (Role::NamesAccounts, &mut self.accounts),
+        ];
+        named
+            .into_iter()
+            .filter(move |(role, _)| roles.has(class, attribute, *role))
+            .map(|(_, named)| named)
     }
 
-    fn takes_ids(&mut self, attribute: &str, values: &[Value]) {
-        if is_one_of(attribute, &ID_ATTRIBUTES) {
+    fn takes_ids(
+        &mut self,
+        roles: Roles<'_>,
+        class: ObjectClass,
+        attribute: &str,
+        values: &[Value],
+    ) {
+        if roles.has(class, attribute, Role::NumericId) {
             self.ids
                 .extend(values.iter().filter_map(|value| match value {
                     Value::Integer(number) => u64::try_from(*number).ok(),
@@ -106,11 +121,12 @@ impl Effects {
     }
 }
 
-/// Names of the groups that an account is in, its primary group among them.
-pub(super) fn groups_of(account: &Object) -> impl Iterator<Item = &str> {
-    let naming = account.attributes.iter();
+/// Names of the groups that an object is in.
+pub(super) fn groups_of<'a>(object: &'a Object, roles: Roles<'a>) -> impl Iterator<Item = &'a str> {
+    let class = object.identity.class;
+    let naming = object.attributes.iter();
     naming
-        .filter(|attribute| is_one_of(attribute.name.as_str(), &GROUP_ATTRIBUTES))
+        .filter(move |attribute| roles.has(class, attribute.name.as_str(), Role::NamesGroups))
         .flat_map(|attribute| attribute.values.iter().filter_map(Value::as_text))
 }
 
@@ -118,11 +134,4 @@ fn texts(values: &[Value]) -> impl Iterator<Item = String> + '_ {
     values
         .iter()
         .filter_map(|value| value.as_text().map(str::to_owned))
-}
-
-/// Without regard to case: a resource behind a script may not have any either.
-fn is_one_of(attribute: &str, names: &[&str]) -> bool {
-    names
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(attribute))
 }

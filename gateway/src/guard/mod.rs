@@ -4,17 +4,19 @@
 
 mod effects;
 mod pattern;
+mod secrets;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Section;
-use crate::model::{Failure, FailureKind, GuardDefaults, Object, ObjectClass, Verb};
+use crate::model::{Failure, FailureKind, GuardDefaults, Object, ObjectClass, Roles, Verb};
 
 pub(crate) use effects::Effects;
 use effects::groups_of;
 use pattern::Pattern;
+pub(crate) use secrets::{check_filter, check_sealed, conceal};
 
 /// One hour: the window of `max_deletes_per_hour`.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -118,18 +120,23 @@ impl GuardRails {
 
     /// Refuses to touch a protected object. An account is protected, too, by each protected group that it is in: whoever
     /// can set its password, or otherwise act as it, has all that the group has. A group that `allowed_groups` opens by
-    /// its name protects nobody.
+    /// its name protects nobody. `number` is the object's numeric id, if it has one.
     ///
     /// # Errors
     /// A [`Failure`] that names the rule.
-    pub fn check_object(&self, object: &Object) -> Result<(), Failure> {
+    pub fn check_object(
+        &self,
+        object: &Object,
+        number: Option<u64>,
+        roles: Roles<'_>,
+    ) -> Result<(), Failure> {
         let (class, name) = (object.identity.class, object.identity.name.as_str());
         self.check_name(class, name)?;
-        self.check_number(class, name, object.identity.id.as_str().parse().ok())?;
+        self.check_number(class, name, number)?;
         if class == ObjectClass::Group {
             return Ok(());
         }
-        let protecting = groups_of(object).find(|group| {
+        let protecting = groups_of(object, roles).find(|group| {
             !self.opens(group) && self.check_name(ObjectClass::Group, group).is_err()
         });
         match protecting {
@@ -287,3 +294,6 @@ fn parse_verb(name: &str) -> Result<Verb, String> {
         format!("{all} are allowed")
     })
 }
+
+#[cfg(test)]
+mod roles_tests;

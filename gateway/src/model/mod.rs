@@ -16,7 +16,7 @@ pub use outcome::{CallError, Done, Failure, FailureKind, Outcome};
 pub use parse::{
     MAX_ATTRIBUTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_VALUES, ModelError, parse_call,
 };
-pub use roles::GuardDefaults;
+pub use roles::{AttributeRole, GuardDefaults, Role, Roles};
 pub use value::{Password, Value, ValueType};
 
 use std::collections::BTreeMap;

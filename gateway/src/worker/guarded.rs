@@ -10,10 +10,10 @@ use super::SearchEvent;
 use super::lanes::{Key, Lanes};
 use crate::connector::{Context, Found};
 use crate::connectors::Configured;
-use crate::guard::Effects;
+use crate::guard::{Effects, check_sealed, conceal};
 use crate::model::{
     Call, CallError, Cookie, Done, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Request, Search, Selector, Verb,
+    ObjectRef, Request, Role, Search, Selector, Verb,
 };
 
 /// A connector behind its guard rails, and the lanes that its changes go in.
@@ -89,6 +89,8 @@ impl Guarded {
     /// Holds every guard rail against a request, with the object as it now is.
     async fn check(&self, cx: &Context, request: &Request) -> Result<(), CallError> {
         let rails = &self.configured.guard_rails;
+        let roles = self.configured.connector.roles();
+        check_sealed(request, roles)?;
         let mut current = None;
         match request {
             Request::Create(create) => rails.check_new_name(create.name.as_str())?,
@@ -98,7 +100,7 @@ impl Guarded {
         if let (Some(object), true) = (request.object(), is_guarded(request.verb())) {
             current = self.check_target(cx, object, request.verb()).await?;
         }
-        let effects = Effects::of(request, current.as_ref());
+        let effects = Effects::of(request, current.as_ref(), roles);
         if effects.replaces_unknown && !rails.opens_every_group() {
             return Err(rails
                 .refusal(
@@ -147,7 +149,7 @@ impl Guarded {
         };
         match connector.get(cx, &get).await {
             Ok(current) => {
-                rails.check_object(&current)?;
+                rails.check_object(&current, connector.number_of(&current), connector.roles())?;
                 Ok(Some(current))
             }
             // Whether an account exists is nothing that `authenticate` tells: it answers by itself.
@@ -180,11 +182,13 @@ impl Guarded {
         Ok(())
     }
 
-    /// On a unix host, a group of an account's name is that account's own, and its files are often open to the group: no
-    /// membership in that of a protected account.
+    /// Where accounts have numeric ids, as on a unix host, a group of an account's name is that account's own, and its
+    /// files are often open to the group: no membership in that of a protected account.
     async fn check_namesake(&self, cx: &Context, group: &str) -> Result<(), CallError> {
         let rails = &self.configured.guard_rails;
-        if !rails.protects_ids() || rails.opens(group) {
+        let roles = self.configured.connector.roles();
+        let mut numbered = roles.attributes(ObjectClass::Account, Role::NumericId);
+        if !rails.protects_ids() || numbered.next().is_none() || rails.opens(group) {
             return Ok(());
         }
         let name = ObjectName::new(group).map_err(|error| Failure::invalid(error.to_string()))?;
@@ -223,7 +227,10 @@ impl Guarded {
 
     async fn dispatch(&self, cx: &Context, request: Request) -> Result<Done, CallError> {
         let connector = &self.configured.connector;
-        let object = |object| Done::Object(Box::new(object));
+        let object = |mut object| {
+            conceal(&mut object, connector.roles());
+            Done::Object(Box::new(object))
+        };
         let perhaps = |found: Option<Object>| found.map_or(Done::Nothing, object);
         Ok(match request {
             Request::Test => Done::Report(connector.test(cx).await?),
@@ -273,7 +280,8 @@ impl Guarded {
             result
         };
         let handing_on = async {
-            while let Some(object) = objects.recv().await {
+            while let Some(mut object) = objects.recv().await {
+                conceal(&mut object, self.configured.connector.roles());
                 if events
                     .send(SearchEvent::Found(Box::new(object)))
                     .await

@@ -16,6 +16,7 @@ use super::guarded::{Guarded, is_guarded};
 use super::lanes::Lanes;
 use crate::connector::Context;
 use crate::connectors::Connectors;
+use crate::guard::check_filter;
 use crate::model::{
     Call, CallId, ConnectorName, Cookie, Failure, FailureKind, Object, Outcome, Request, Verb,
     parse_call,
@@ -166,6 +167,7 @@ impl Provisioner {
         let rails = &guarded.configured.guard_rails;
         rails.check_verb(Verb::Search)?;
         guarded.has_verb(Verb::Search, search.class)?;
+        check_filter(&search, guarded.configured.connector.roles())?;
         let most = rails.max_search_results();
         let all_at_once = search.page_size.is_none();
         search.page_size = Some(search.page_size.map_or(most, |size| size.min(most)));

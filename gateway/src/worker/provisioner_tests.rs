@@ -6,7 +6,9 @@ use super::*;
 use crate::connector::Connector;
 use crate::connectors::Configured;
 use crate::guard::GuardRails;
-use crate::model::{CallError, Done, GuardDefaults, ObjectClass, ObjectRef, Password, Schema};
+use crate::model::{
+    CallError, Done, GuardDefaults, ObjectClass, ObjectRef, Password, Roles, Schema,
+};
 
 /// Changes nothing until it is let, and counts what has come to its end.
 #[derive(Debug)]
@@ -35,6 +37,10 @@ impl Connector for Gated {
 
     fn verbs(&self, _: ObjectClass) -> Vec<Verb> {
         vec![Verb::SetPassword, Verb::Authenticate, Verb::Delete]
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::NONE
     }
 
     async fn test(&self, _: &Context) -> Result<String, CallError> {

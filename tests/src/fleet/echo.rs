@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_gateway::connector::{Connector, Context};
 use portcullis_gateway::connectors::{Configured, Connectors};
 use portcullis_gateway::guard::GuardRails;
-use portcullis_gateway::model::{CallError, GuardDefaults, ObjectClass, Schema, Verb};
+use portcullis_gateway::model::{CallError, GuardDefaults, ObjectClass, Roles, Schema, Verb};
 use tonic::async_trait;
 
 /// Its name on every simulated gateway.
@@ -22,6 +22,10 @@ impl Connector for Echo {
 
     fn verbs(&self, _: ObjectClass) -> Vec<Verb> {
         Vec::new()
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::NONE
     }
 
     async fn test(&self, _: &Context) -> Result<String, CallError> {

@@ -34,11 +34,23 @@ use crate::config::Section;
 use crate::connector::process::{self, Finished, Program, RunError};
 use crate::connector::{Connector, Context, Found, Lane};
 use crate::model::{
-    CallError, ClassSchema, Cookie, Create, Failure, FailureKind, Get, Object, ObjectClass,
-    ObjectName, ObjectRef, Password, Request, Run, RunResult, Schema, Search, Update, Verb,
+    AttributeRole, CallError, ClassSchema, Cookie, Create, Failure, FailureKind, Get, Object,
+    ObjectClass, ObjectName, ObjectRef, Password, Request, Role, Roles, Run, RunResult, Schema,
+    Search, Update, Verb,
 };
 use folder::{Folder, Task, base_environment};
 use protocol::{Answer, Nonsense, Question, redact};
+
+/// The attributes that every script has to call so, if the guard rails are to see them.
+const ROLES: &[AttributeRole] = &[
+    AttributeRole::new(ObjectClass::Account, "groups", Role::NamesGroups),
+    AttributeRole::new(ObjectClass::Account, "primary_group", Role::NamesGroups),
+    AttributeRole::new(ObjectClass::Account, "uid", Role::NumericId),
+    AttributeRole::new(ObjectClass::Account, "gid", Role::NumericId),
+    AttributeRole::new(ObjectClass::Group, "members", Role::NamesAccounts),
+    AttributeRole::new(ObjectClass::Group, "uid", Role::NumericId),
+    AttributeRole::new(ObjectClass::Group, "gid", Role::NumericId),
+];
 
 /// The connector of type `script`.
 #[derive(Debug)]
@@ -270,6 +282,10 @@ impl Connector for Script {
             .filter(|verb| self.has(*verb))
             .filter(|verb| class == ObjectClass::Account || !accounts_only.contains(verb))
             .collect()
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::new(ROLES)
     }
 
     fn settings(&self) -> Vec<String> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Attribute, AttributeName, AttributeSchema, Failure, Modification, Object, ObjectClass,
-    Operation, Value, ValueType,
+    Attribute, AttributeName, AttributeRole, AttributeSchema, Failure, Modification, Object,
+    ObjectClass, Operation, Role, Value, ValueType,
 };
 
 /// One attribute.
@@ -123,6 +123,20 @@ const GROUP: &[Spec] = &[
         "members",
         "the names of the accounts in the group, without those whose primary group it is",
     ),
+];
+
+/// What the guard rails have to know of them.
+pub(super) const ROLES: &[AttributeRole] = &[
+    AttributeRole::new(ObjectClass::Account, "groups", Role::NamesGroups),
+    AttributeRole::new(ObjectClass::Account, "primary_group", Role::NamesGroups),
+    AttributeRole::new(ObjectClass::Account, "uid", Role::NumericId),
+    AttributeRole::new(ObjectClass::Account, "gid", Role::NumericId),
+    AttributeRole::new(ObjectClass::Account, "gid", Role::Computed),
+    AttributeRole::new(ObjectClass::Account, "locked", Role::Computed),
+    AttributeRole::new(ObjectClass::Account, "has_password", Role::Computed),
+    AttributeRole::new(ObjectClass::Account, "last_change", Role::Computed),
+    AttributeRole::new(ObjectClass::Group, "members", Role::NamesAccounts),
+    AttributeRole::new(ObjectClass::Group, "gid", Role::NumericId),
 ];
 
 /// The attributes of a class.

@@ -56,7 +56,7 @@ use crate::config::Section;
 use crate::connector::{Connector, Context, Found, Lane};
 use crate::model::{
     CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Password, Request, Schema, Search, Selector, Update, Verb,
+    ObjectRef, Password, Request, Roles, Schema, Search, Selector, Update, Verb,
 };
 use database::{Account, Database, Group};
 use password::{Hashing, Scheme};
@@ -281,6 +281,10 @@ impl Connector for Unix {
             ObjectClass::Account => [both.as_slice(), account.as_slice()].concat(),
             ObjectClass::Group => both.to_vec(),
         }
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::new(attributes::ROLES)
     }
 
     /// The programs lock whole files, and rewrite them: one change a root, through however many connectors.

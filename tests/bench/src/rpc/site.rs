@@ -23,7 +23,7 @@ use portcullis_gateway::listener::keys::Keys;
 use portcullis_gateway::listener::status::StatusBoard;
 use portcullis_gateway::model::{
     Attribute, AttributeName, CallError, Cookie, Failure, GuardDefaults, Identity, Object,
-    ObjectClass, ObjectId, ObjectName, Request, Schema, Search, Update, Value, Verb,
+    ObjectClass, ObjectId, ObjectName, Request, Roles, Schema, Search, Update, Value, Verb,
 };
 use portcullis_host::log::Log;
 use portcullis_proto::gateway::v1 as pb;
@@ -219,6 +219,10 @@ impl Connector for EchoConnector {
 
     fn lanes(&self, _: &Request) -> BTreeSet<Lane> {
         BTreeSet::new()
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::NONE
     }
 
     async fn test(&self, _: &Context) -> Result<String, CallError> {
