@@ -9,7 +9,7 @@ pub mod script;
 #[path = "connector/unix/mod.rs"]
 pub mod unix;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{ConfigProblem, ConnectorConfig, ConnectorsConfig, Problems, Section};
@@ -62,12 +62,16 @@ pub struct Configured {
 impl Configured {
     /// The verbs that both the connector and its guard rails leave open.
     pub fn open_verbs(&self) -> Vec<Verb> {
-        let account = self.connector.verbs(ObjectClass::Account);
-        let group = self.connector.verbs(ObjectClass::Group);
+        let classes = [ObjectClass::Account, ObjectClass::Group]
+            .into_iter()
+            .chain(self.connector.further_classes());
+        let on_objects: BTreeSet<_> = classes
+            .flat_map(|class| self.connector.verbs(class))
+            .collect();
         let has = |verb: &Verb| match verb {
             Verb::Test | Verb::Schema => true,
             Verb::Run => !self.connector.actions().is_empty(),
-            verb => account.contains(verb) || group.contains(verb),
+            verb => on_objects.contains(verb),
         };
         Verb::ALL
             .into_iter()

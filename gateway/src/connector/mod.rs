@@ -87,6 +87,11 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// The type's name in the configuration.
     fn kind(&self) -> &'static str;
 
+    /// The classes of objects that it has beside accounts and groups.
+    fn further_classes(&self) -> Vec<ObjectClass> {
+        Vec::new()
+    }
+
     /// The verbs that work on objects of this class.
     fn verbs(&self, class: ObjectClass) -> Vec<Verb>;
 

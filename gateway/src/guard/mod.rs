@@ -165,12 +165,9 @@ impl GuardRails {
     /// # Errors
     /// A [`Failure`] that names the rule.
     pub fn check_name(&self, class: ObjectClass, name: &str) -> Result<(), Failure> {
-        let (rule, patterns) = match class {
-            ObjectClass::Account => ("protected_accounts", &self.protected_accounts),
-            ObjectClass::Group => ("protected_groups", &self.protected_groups),
-        };
-        match patterns.iter().find(|pattern| pattern.matches(name)) {
-            Some(pattern) => Err(self.refusal(
+        let mut patterns = self.protecting(class);
+        match patterns.find(|(_, pattern)| pattern.matches(name)) {
+            Some((rule, pattern)) => Err(self.refusal(
                 rule,
                 format!("the name `{name}` is protected by `{pattern}`"),
             )),
@@ -259,11 +256,25 @@ impl GuardRails {
 
     /// Whether a change can be judged without knowing which object it is about.
     pub(crate) fn protects_nothing(&self, class: ObjectClass) -> bool {
-        let patterns = match class {
-            ObjectClass::Account => &self.protected_accounts,
-            ObjectClass::Group => &self.protected_groups,
+        self.protecting(class).next().is_none() && self.protected_ids_below == 0
+    }
+
+    /// The patterns that protect names of a class, each with its rule. A further class may hold both accounts and groups.
+    fn protecting(&self, class: ObjectClass) -> impl Iterator<Item = (&'static str, &Pattern)> {
+        let (accounts, groups) = match class {
+            ObjectClass::Account => (true, false),
+            ObjectClass::Group => (false, true),
+            ObjectClass::Other(_) => (true, true),
         };
-        patterns.is_empty() && self.protected_ids_below == 0
+        let of = |rule, patterns, wanted| {
+            let patterns: &[Pattern] = if wanted { patterns } else { &[] };
+            patterns.iter().map(move |pattern| (rule, pattern))
+        };
+        of("protected_accounts", &*self.protected_accounts, accounts).chain(of(
+            "protected_groups",
+            &*self.protected_groups,
+            groups,
+        ))
     }
 
     /// Whether every membership is open.

@@ -70,6 +70,7 @@ impl From<ObjectClass> for wire::ObjectClass {
         match class {
             ObjectClass::Account => Self::Account,
             ObjectClass::Group => Self::Group,
+            ObjectClass::Other(_) => Self::Unspecified,
         }
     }
 }
@@ -131,7 +132,12 @@ impl From<ValueType> for wire::ValueType {
 impl From<Schema> for wire::Schema {
     fn from(schema: Schema) -> Self {
         Self {
-            classes: schema.classes.into_iter().map(Into::into).collect(),
+            classes: schema
+                .classes
+                .into_iter()
+                .filter(|class| !matches!(class.class, ObjectClass::Other(_)))
+                .map(Into::into)
+                .collect(),
             actions: schema.actions,
             settings: schema.settings,
         }

@@ -30,14 +30,18 @@ pub enum ObjectClass {
     Account,
     /// A set of accounts.
     Group,
+    /// A further class, such as `organizationalUnit`, which the connector of the call names itself. No such class has a
+    /// value on the wire yet.
+    Other(&'static str),
 }
 
 impl ObjectClass {
-    /// `account` or `group`.
+    /// `account`, `group`, or the connector's own name of it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Account => "account",
             Self::Group => "group",
+            Self::Other(name) => name,
         }
     }
 }

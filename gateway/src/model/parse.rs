@@ -181,10 +181,10 @@ fn parse_request(verb: wire::call::Verb) -> Result<Request, ModelError> {
 
 fn parse_create(create: wire::Create) -> Result<Create, ModelError> {
     let class = parse_class(create.object_class)?;
-    if class == ObjectClass::Group && create.password.is_some() {
+    if class != ObjectClass::Account && create.password.is_some() {
         return Err(ModelError::AccountsOnly("a password"));
     }
-    if class == ObjectClass::Group && create.enabled == Some(false) {
+    if class != ObjectClass::Account && create.enabled == Some(false) {
         return Err(ModelError::AccountsOnly("`enabled`"));
     }
     Ok(Create {
@@ -350,7 +350,7 @@ fn parse_account(
     let object = parse_object(object)?;
     match object.class {
         ObjectClass::Account => Ok(object),
-        ObjectClass::Group => Err(ModelError::AccountsOnly(verb)),
+        ObjectClass::Group | ObjectClass::Other(_) => Err(ModelError::AccountsOnly(verb)),
     }
 }
 

@@ -280,6 +280,7 @@ impl Connector for Script {
             .into_iter()
             .filter(|verb| !matches!(verb, Verb::Test | Verb::Schema))
             .filter(|verb| self.has(*verb))
+            .filter(|_| matches!(class, ObjectClass::Account | ObjectClass::Group))
             .filter(|verb| class == ObjectClass::Account || !accounts_only.contains(verb))
             .collect()
     }

@@ -144,6 +144,7 @@ pub(super) const fn of(class: ObjectClass) -> &'static [Spec] {
     match class {
         ObjectClass::Account => ACCOUNT,
         ObjectClass::Group => GROUP,
+        ObjectClass::Other(_) => &[],
     }
 }
 

@@ -280,6 +280,7 @@ impl Connector for Unix {
         match class {
             ObjectClass::Account => [both.as_slice(), account.as_slice()].concat(),
             ObjectClass::Group => both.to_vec(),
+            ObjectClass::Other(_) => Vec::new(),
         }
     }
 
@@ -332,6 +333,7 @@ impl Connector for Unix {
         match create.class {
             ObjectClass::Account => self.create_account(cx, create).await,
             ObjectClass::Group => self.create_group(cx, create).await,
+            class @ ObjectClass::Other(_) => Err(self.lacks(Verb::Create, class)),
         }
     }
 
@@ -343,6 +345,7 @@ impl Connector for Unix {
                 self.account_object(&database, find_account(&database, &get.object)?)?
             }
             ObjectClass::Group => groups::object(find_group(&database, &get.object)?)?,
+            class @ ObjectClass::Other(_) => return Err(self.lacks(Verb::Get, class)),
         };
         object.retain(&get.attributes);
         Ok(object)
@@ -352,6 +355,7 @@ impl Connector for Unix {
         match update.object.class {
             ObjectClass::Account => self.update_account(cx, &update).await,
             ObjectClass::Group => self.update_group(cx, &update).await,
+            class @ ObjectClass::Other(_) => Err(self.lacks(Verb::Update, class)),
         }
     }
 
@@ -359,6 +363,7 @@ impl Connector for Unix {
         match object.class {
             ObjectClass::Account => self.delete_account(cx, &object).await,
             ObjectClass::Group => self.delete_group(cx, &object).await.map(|()| None),
+            class @ ObjectClass::Other(_) => Err(self.lacks(Verb::Delete, class)),
         }
     }
 
@@ -398,6 +403,7 @@ impl Connector for Unix {
         match object.class {
             ObjectClass::Account => self.rename_account(cx, &object, new_name).await,
             ObjectClass::Group => self.rename_group(cx, &object, new_name).await,
+            class @ ObjectClass::Other(_) => Err(self.lacks(Verb::Rename, class)),
         }
     }
 
@@ -420,6 +426,7 @@ impl Connector for Unix {
         let id = |name: &ObjectName| match class {
             ObjectClass::Account => database.account(name.as_str()).map(|a| a.uid.into()),
             ObjectClass::Group => database.group(name.as_str()).map(|g| g.gid.into()),
+            ObjectClass::Other(_) => None,
         };
         Ok(names.iter().map(id).collect())
     }

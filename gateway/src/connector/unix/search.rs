@@ -48,6 +48,7 @@ impl Unix {
                     .get(*index)
                     .map(|account| self.account_object(&database, account)),
                 ObjectClass::Group => database.groups.get(*index).map(groups::object),
+                ObjectClass::Other(_) => None,
             };
             let Some(mut object) = object.transpose()? else {
                 continue;
@@ -86,14 +87,23 @@ fn places(database: &Database, class: ObjectClass) -> Vec<(Place, usize)> {
             let all = database.groups.iter().map(|g| (g.gid, &g.name));
             all.enumerate().map(place).collect()
         }
+        ObjectClass::Other(_) => Vec::new(),
     };
     places.sort();
     places.dedup_by(|a, b| a.0 == b.0);
     places
 }
 
+const fn class_byte(class: ObjectClass) -> u8 {
+    match class {
+        ObjectClass::Account => 0,
+        ObjectClass::Group => 1,
+        ObjectClass::Other(_) => 2,
+    }
+}
+
 fn encode(class: ObjectClass, place: &Place) -> Cookie {
-    let mut bytes = vec![VERSION, class as u8];
+    let mut bytes = vec![VERSION, class_byte(class)];
     bytes.extend(place.id.to_be_bytes());
     bytes.extend(place.name.as_bytes());
     Cookie::new(bytes).unwrap_or_default()
@@ -104,7 +114,9 @@ fn decode(class: ObjectClass, cookie: &Cookie) -> Result<Option<Place>, Failure>
         return Ok(None);
     }
     let parsed = || {
-        let rest = cookie.as_bytes().strip_prefix(&[VERSION, class as u8])?;
+        let rest = cookie
+            .as_bytes()
+            .strip_prefix(&[VERSION, class_byte(class)])?;
         let (id, name) = rest.split_first_chunk::<4>()?;
         Some(Place {
             id: u32::from_be_bytes(*id),
