@@ -120,6 +120,23 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         [Lane::Connector].into()
     }
 
+    /// Whether the object, read after a change of which no answer came, tells what became of it. A password cannot be read,
+    /// and what an action did, nobody knows but the action.
+    fn shows(&self, verb: Verb, class: ObjectClass) -> bool {
+        verb.changes()
+            && !matches!(verb, Verb::SetPassword | Verb::Run)
+            && self.verbs(class).contains(&Verb::Get)
+    }
+
+    /// Gets ready for calls, such as by opening connections. It comes before the first call, and may come again after a
+    /// [`stop`](Self::stop). Where it fails, calls come all the same and say what is wrong.
+    async fn start(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Lets go of what [`start`](Self::start) took. It comes after the last call.
+    async fn stop(&self) {}
+
     /// Checks that the resource can be worked on; says so in a sentence.
     async fn test(&self, cx: &Context) -> Result<String, CallError>;
 

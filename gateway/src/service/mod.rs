@@ -105,6 +105,7 @@ pub async fn run_until(
     let board = StatusBoard::new(dialling.is_out(), dialling.address());
     log_start(&dialling, keys.standing());
     let agent = Arc::new(Agent::new(&config, &connectors, keys, board, host::name()));
+    agent.provisioner.start().await;
     host::notify("READY=1");
     tokio::select! {
         () = dialling.go(&agent) => {}
@@ -217,5 +218,6 @@ async fn wind_up(agent: &Agent) {
         );
         agent.links.tell(Order::Close, |_| true);
     }
+    agent.provisioner.stop().await;
     info!("stopped");
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use portcullis_proto::gateway::v1 as wire;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::guarded::{Guarded, is_guarded};
 use super::lanes::Lanes;
-use crate::connector::Context;
+use crate::connector::{Connector, Context};
 use crate::connectors::Connectors;
 use crate::guard::check_filter;
 use crate::model::{
@@ -24,6 +25,12 @@ use crate::model::{
 
 /// Objects that wait for a slow caller before the search waits too.
 const SEARCH_BUFFER: usize = 64;
+
+/// How long connectors may take to get ready before the gateway serves without them.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long they may take to let go.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// One step of a search.
 #[derive(Debug, PartialEq)]
@@ -69,6 +76,48 @@ impl Provisioner {
                 call_timeout,
                 in_flight: Mutex::default(),
             }),
+        }
+    }
+
+    /// Lets every connector get ready, all of them at once. One that fails is logged, and the others serve all the same.
+    pub async fn start(&self) {
+        let starting = self.connectors_at_once(|name, connector| async move {
+            if let Err(failure) = connector.start().await {
+                tracing::warn!(connector = name, "does not start: {}", failure.message);
+            }
+        });
+        if timeout(START_PATIENCE, starting).await.is_err() {
+            tracing::warn!(
+                "a connector did not get ready in time: it is cut off, and its calls may fail"
+            );
+        }
+    }
+
+    /// Lets every connector let go of what it has, once no call is under way.
+    pub async fn stop(&self) {
+        let stopping =
+            self.connectors_at_once(|_, connector| async move { connector.stop().await });
+        if timeout(STOP_PATIENCE, stopping).await.is_err() {
+            tracing::warn!("a connector did not let go of its resource in time, and is cut off");
+        }
+    }
+
+    /// Has something done with every connector, each in a task of its own: none holds up or takes down another.
+    async fn connectors_at_once<F>(&self, work: impl Fn(String, Arc<dyn Connector>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let connectors = self.shared.connectors.iter();
+        let mut working: JoinSet<()> = connectors
+            .map(|(name, guarded)| work(name.clone(), Arc::clone(&guarded.configured.connector)))
+            .collect();
+        while let Some(ended) = working.join_next().await {
+            // What the panic held is not repeated: nobody knows what it is.
+            if ended.is_err() {
+                tracing::error!(
+                    "a connector failed as it started or stopped, which is a fault in its program: please report it"
+                );
+            }
         }
     }
 

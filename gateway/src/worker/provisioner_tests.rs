@@ -232,3 +232,98 @@ async fn what_is_not_configured_is_named() {
         "connector `gated` has no setting `base`; it has none"
     );
 }
+
+/// Panics as it starts, and never lets go.
+#[derive(Debug)]
+struct Hopeless;
+
+/// Counts how often it was started and stopped.
+#[derive(Debug, Default)]
+struct Counting(AtomicUsize, AtomicUsize);
+
+#[async_trait]
+impl Connector for Hopeless {
+    fn kind(&self) -> &'static str {
+        "hopeless"
+    }
+
+    fn verbs(&self, _: ObjectClass) -> Vec<Verb> {
+        Vec::new()
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::NONE
+    }
+
+    async fn start(&self) -> Result<(), Failure> {
+        panic!("a connector's own fault");
+    }
+
+    async fn stop(&self) {
+        std::future::pending().await
+    }
+
+    async fn test(&self, _: &Context) -> Result<String, CallError> {
+        Ok("ready".to_owned())
+    }
+
+    async fn schema(&self, _: &Context) -> Result<Schema, CallError> {
+        Ok(Schema::default())
+    }
+}
+
+#[async_trait]
+impl Connector for Counting {
+    fn kind(&self) -> &'static str {
+        "counting"
+    }
+
+    fn verbs(&self, _: ObjectClass) -> Vec<Verb> {
+        Vec::new()
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::NONE
+    }
+
+    async fn start(&self) -> Result<(), Failure> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Err(Failure::unavailable("the directory is away"))
+    }
+
+    async fn stop(&self) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn test(&self, _: &Context) -> Result<String, CallError> {
+        Ok("ready".to_owned())
+    }
+
+    async fn schema(&self, _: &Context) -> Result<Schema, CallError> {
+        Ok(Schema::default())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_connector_neither_keeps_another_from_starting_nor_the_gateway_from_stopping() {
+    let counting = Arc::new(Counting::default());
+    let configured = |connector: Arc<dyn Connector>| Configured {
+        connector,
+        guard_rails: Arc::new(GuardRails::defaults("any", &GuardDefaults::NOTHING)),
+    };
+    let connectors = Connectors::default()
+        .with(
+            "counting",
+            configured(Arc::clone(&counting) as Arc<dyn Connector>),
+        )
+        .with("gated", configured(Arc::new(Hopeless)));
+    let provisioner = Provisioner::new(&connectors, 1, Duration::from_secs(60));
+    provisioner.start().await;
+    assert_eq!(
+        provisioner.execute(test("1")).await,
+        Outcome::Done(Done::Report("ready".to_owned()))
+    );
+    provisioner.stop().await;
+    assert_eq!(counting.0.load(Ordering::SeqCst), 1);
+    assert_eq!(counting.1.load(Ordering::SeqCst), 1);
+}
