@@ -4,11 +4,6 @@
 
 mod audit;
 pub(crate) mod detail;
-mod key;
-mod key_life;
-mod key_status;
-mod server_key_status;
-mod sync;
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -17,10 +12,6 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 pub(super) use audit::AuditList;
-pub(super) use key::KeyList;
-pub(super) use key_life::{DeleteView, ExportView, ImportView, ProtectView, protection_warning};
-pub(super) use key_status::KeyStatus;
-pub(super) use sync::{SyncSummary, sync_line};
 
 /// A result that can be printed.
 pub(super) trait View {
@@ -126,4 +117,15 @@ fn is_direction_mark(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_steers_the_terminal() {
+        assert_eq!(
+            printable("a\x1b[2Jb\u{9b}c\nd\u{202e}e"),
+            "a\\u{1b}[2Jb\\u{9b}c d\\u{202e}e"
+        );
+        assert_eq!(printable("Zoë 東京"), "Zoë 東京");
+    }
+}

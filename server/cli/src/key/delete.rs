@@ -1,15 +1,19 @@
-//! `portcullis key delete`
+//! `portcullis key delete`: refused while something depends on the key, unless it is forced.
+
+use std::time::SystemTime;
 
 use clap::Args;
 use portcullis_common::id::KeyId;
-use portcullis_proto::admin::v1::DeleteKeyRequest;
 use portcullis_proto::admin::v1::keys_client::KeysClient;
+use portcullis_proto::admin::v1::{DeleteKeyRequest, DeleteKeyResponse, DependentValues};
+use serde_json::{Value, json};
 use tonic::Code;
 
+use super::view::not_scrubbed;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::confirm::confirm;
-use crate::view::DeleteView;
+use crate::view::{View, list, some};
 
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
@@ -38,7 +42,7 @@ impl DeleteArgs {
             dry_run: true,
             ..request.clone()
         };
-        let view = |answer, deleted| DeleteView {
+        let view = |answer, deleted| Deletion {
             id: self.id,
             answer,
             deleted,
@@ -64,13 +68,114 @@ impl DeleteArgs {
                 "--confirm ID",
             )?;
         }
-        let answer = keys
-            .delete(DeleteKeyRequest {
-                force: true,
-                confirm_key_id: self.confirm.unwrap_or(self.id).to_string(),
-                ..request
-            })
-            .await?;
-        context.print(&view(answer.into_inner(), true))
+        let request = DeleteKeyRequest {
+            force: true,
+            confirm_key_id: self.confirm.unwrap_or(self.id).to_string(),
+            ..request
+        };
+        let answer = keys.delete(request).await?.into_inner();
+        context.print(&view(answer, true))
     }
+}
+
+/// A deletion, or what depends on the key.
+struct Deletion {
+    id: KeyId,
+    answer: DeleteKeyResponse,
+    deleted: bool,
+}
+
+impl Deletion {
+    /// In a sentence: what is lost with the key.
+    fn summary(&self) -> String {
+        let values: u64 = self.answer.values.iter().map(|values| values.count).sum();
+        format!(
+            "{} key {}: {values} values and {} gateways depend on it; {} values of the repository do not open now, {} without it",
+            self.answer.purpose,
+            self.id,
+            self.answer.gateways.len(),
+            self.answer.closed_before,
+            self.answer.closed_after,
+        )
+    }
+
+    /// In sentences: what became of the key.
+    fn outcome(&self) -> Vec<String> {
+        let (id, answer) = (self.id, &self.answer);
+        let purpose = &answer.purpose;
+        if !self.deleted && answer.current {
+            return vec![format!(
+                "{purpose} key {id} is the current one: it is never deleted"
+            )];
+        }
+        if !self.deleted {
+            return vec![self.summary()];
+        }
+        let mut lines = vec![format!("{purpose} key {id} is deleted")];
+        if answer.closed_after > answer.closed_before {
+            lines.push(format!(
+                "{} values of the repository do not open any more, {} before",
+                answer.closed_after, answer.closed_before
+            ));
+        }
+        if !answer.gateways.is_empty() {
+            let next = "the gateways above have to enrol again: `portcullis gateway token NAME`";
+            lines.push(next.to_owned());
+        }
+        lines
+    }
+}
+
+impl View for Deletion {
+    fn table(&self, _: SystemTime) -> String {
+        let answer = &self.answer;
+        let mut lines = Vec::new();
+        if !answer.values.is_empty() {
+            let rows = answer.values.iter().map(|values| {
+                vec![
+                    values.r#type.clone(),
+                    values.count.to_string(),
+                    owners(values),
+                ]
+            });
+            lines.push(list(&["type", "values", "of"], rows));
+        }
+        if !answer.gateways.is_empty() {
+            let rows = answer
+                .gateways
+                .iter()
+                .map(|gateway| vec![gateway.name.clone(), gateway.dependency.clone()]);
+            lines.push(list(&["gateway", "this key was"], rows));
+        }
+        lines.extend(self.outcome());
+        lines.extend(not_scrubbed(&answer.not_scrubbed));
+        lines.join("\n")
+    }
+
+    fn json(&self) -> Value {
+        let answer = &self.answer;
+        json!({
+            "key_id": self.id.to_string(),
+            "purpose": answer.purpose,
+            "deleted": self.deleted,
+            "current": answer.current,
+            "values": answer.values.iter().map(|values| json!({
+                "type": values.r#type, "count": values.count, "owners": values.owners,
+            })).collect::<Value>(),
+            "gateways": answer.gateways.iter().map(|gateway| json!({
+                "gateway": gateway.name, "dependency": gateway.dependency,
+            })).collect::<Value>(),
+            "closed_before": answer.closed_before,
+            "closed_after": answer.closed_after,
+            "not_scrubbed": some(&answer.not_scrubbed),
+        })
+    }
+}
+
+fn owners(values: &DependentValues) -> String {
+    let mut text = values.owners.join(", ");
+    if values.owners.len() as u64 >= 1000 && values.count > 1000 {
+        text.push_str(", …");
+    }
+    text
 }

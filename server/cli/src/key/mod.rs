@@ -1,67 +1,158 @@
-//! `portcullis key …`
+//! `portcullis key …`: keys of the server and of its gateways, by id, never their bytes.
 
+mod choices;
 mod delete;
-mod export;
-mod generate_server;
-mod import;
-mod kdf;
-mod kind;
-mod list;
-mod manage;
 mod protect;
 mod push;
-mod re_encrypt;
-mod rotate_gateway;
-mod set_current;
 mod status;
-mod sync_gateways;
-mod verify;
+mod transfer;
+mod view;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use portcullis_common::id::KeyId;
+use portcullis_proto::admin::v1::keys_client::KeysClient;
+use portcullis_proto::admin::v1::{
+    GenerateServerKeyRequest, KeyStatusRequest, ListKeysRequest, ManageKeysRequest,
+    ReEncryptRequest, SetCurrentKeyRequest, VerifyRequest,
+};
 
-use super::context::Context;
-use super::error::CliError;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::task::follow::{Where, started};
+use choices::{Kind, kind_of};
 
 #[derive(Debug, Subcommand)]
-pub(super) enum KeyCommand {
+pub(crate) enum KeyCommand {
     /// List the keys of the repository, by id
-    List(list::ListArgs),
+    List,
     /// Make a server key
-    GenerateServer(generate_server::GenerateServerArgs),
+    GenerateServer {
+        /// The kind of the new key; that of the current one where none is given
+        #[arg(long, value_enum)]
+        kind: Option<Kind>,
+        /// Encrypt what is stored from now on under it
+        #[arg(long)]
+        set_current: bool,
+    },
     /// Encrypt what is stored from now on under another server key
-    SetCurrent(set_current::SetCurrentArgs),
+    SetCurrent {
+        /// The server key, as `portcullis key list` shows it
+        id: KeyId,
+    },
     /// Replace the keys: the steps that are named, or without any a new server key, re-encrypt, a new gateway key, sync and verify
-    Manage(manage::ManageArgs),
+    Manage(ManageArgs),
     /// Encrypt anew every value that is not under the current server key
-    ReEncrypt(re_encrypt::ReEncryptArgs),
+    ReEncrypt {
+        /// Only values of this type; repeat it for several. All where none is given, but not `server-key`: that wraps the server
+        /// keys themselves anew, under a fresh storage secret that the same secret opens
+        #[arg(long = "type", value_name = "TYPE")]
+        types: Vec<String>,
+        /// Say how many values would be encrypted anew, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        place: Where,
+    },
     /// Open every value and every server key, and report what does not open
-    Verify(verify::VerifyArgs),
+    Verify {
+        #[command(flatten)]
+        place: Where,
+    },
     /// Show under which server key what is encrypted, how the server keys are protected, and who holds which gateway key
-    Status(status::StatusArgs),
+    Status {
+        /// List every gateway too: the key it proved last, those sent to it and not proved since
+        #[arg(long)]
+        gateways: bool,
+    },
     /// Make a new gateway key current and push it to the gateways
-    RotateGateway(rotate_gateway::RotateGatewayArgs),
+    RotateGateway(push::RotateGatewayArgs),
     /// Push the current gateway key to the gateways that have not proved it
-    SyncGateways(sync_gateways::SyncGatewaysArgs),
+    SyncGateways(push::SyncGatewaysArgs),
     /// Protect the server keys by another secret, or in another way
     Protect(protect::ProtectArgs),
     /// Write keys to a file, under a passphrase
-    Export(export::ExportArgs),
+    Export(transfer::ExportArgs),
     /// Take in the keys of an export
-    Import(import::ImportArgs),
+    Import(transfer::ImportArgs),
     /// Delete a key on which nothing depends
     Delete(delete::DeleteArgs),
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ManageArgs {
+    /// Make a new server key, and encrypt what is stored from now on under it
+    #[arg(long)]
+    server_key: bool,
+    /// The kind of the new server key; that of the current one where none is given
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// Encrypt anew every value that is not under the current server key
+    #[arg(long)]
+    re_encrypt: bool,
+    /// Make a new gateway key
+    #[arg(long)]
+    gateway_key: bool,
+    /// Push the current gateway key to the gateways that have not proved it
+    #[arg(long)]
+    sync: bool,
+    /// Open every value and every server key
+    #[arg(long)]
+    verify: bool,
+    /// Last, delete each server key and gateway key that is not current and on which nothing depends. Only where it is named
+    #[arg(long)]
+    delete_unused: bool,
+    /// Say what would be done, with counts, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
 impl KeyCommand {
-    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let connect = || context.client(KeysClient::new);
         match self {
-            Self::List(args) => args.run(context).await,
-            Self::GenerateServer(args) => args.run(context).await,
-            Self::SetCurrent(args) => args.run(context).await,
+            Self::List => {
+                let answer = connect()
+                    .await?
+                    .list(ListKeysRequest {})
+                    .await?
+                    .into_inner();
+                if let Some(warning) = answer.protection.as_ref().and_then(view::warning) {
+                    context.note(warning);
+                }
+                context.print(&answer.keys)
+            }
+            Self::GenerateServer { kind, set_current } => {
+                let kind = kind_of(kind).into();
+                let request = GenerateServerKeyRequest { kind, set_current };
+                let key = connect().await?.generate_server(request).await?;
+                context.print(&vec![key.into_inner()])
+            }
+            Self::SetCurrent { id } => {
+                let key_id = id.to_string();
+                let request = SetCurrentKeyRequest { key_id };
+                let key = connect().await?.set_current(request).await?;
+                context.print(&vec![key.into_inner()])
+            }
+            Self::ReEncrypt {
+                types,
+                dry_run,
+                place,
+            } => {
+                let request = ReEncryptRequest { types, dry_run };
+                let answer = connect().await?.re_encrypt(request).await?;
+                started(context, answer.into_inner(), place).await
+            }
+            Self::Verify { place } => {
+                let answer = connect().await?.verify(VerifyRequest {}).await?;
+                started(context, answer.into_inner(), place).await
+            }
+            Self::Status { gateways } => {
+                let request = KeyStatusRequest { gateways };
+                context.print(&connect().await?.status(request).await?.into_inner())
+            }
             Self::Manage(args) => args.run(context).await,
-            Self::ReEncrypt(args) => args.run(context).await,
-            Self::Verify(args) => args.run(context).await,
-            Self::Status(args) => args.run(context).await,
             Self::RotateGateway(args) => args.run(context).await,
             Self::SyncGateways(args) => args.run(context).await,
             Self::Protect(args) => args.run(context).await,
@@ -69,5 +160,34 @@ impl KeyCommand {
             Self::Import(args) => args.run(context).await,
             Self::Delete(args) => args.run(context).await,
         }
+    }
+}
+
+impl ManageArgs {
+    async fn run(self, context: &Context) -> Result<(), CliError> {
+        let chosen = self.server_key
+            || self.re_encrypt
+            || self.gateway_key
+            || self.sync
+            || self.verify
+            || self.delete_unused;
+        let request = ManageKeysRequest {
+            server_key: self.server_key || !chosen,
+            server_kind: kind_of(self.kind).into(),
+            re_encrypt: self.re_encrypt || !chosen,
+            gateway_key: self.gateway_key || !chosen,
+            sync_gateways: self.sync || !chosen,
+            verify: self.verify || !chosen,
+            dry_run: self.dry_run,
+            delete_unused: self.delete_unused,
+        };
+        if self.kind.is_some() && !request.server_key {
+            return Err(CliError::usage(
+                "--kind is that of a new server key: give --server-key",
+            ));
+        }
+        let mut keys = context.client(KeysClient::new).await?;
+        let answer = keys.manage(request).await?;
+        started(context, answer.into_inner(), self.place).await
     }
 }
