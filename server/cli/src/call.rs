@@ -8,9 +8,10 @@ use portcullis_proto::admin::v1::calls_client::CallsClient;
 use portcullis_proto::admin::v1::{ExecuteRequest, QueuedCall};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
+use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{
-    Call, FailureKind, GetSchema, ObjectClass, Outcome, Schema, SearchItem,
+    Call, FailureKind, GetSchema, ObjectClass, ObjectRef, Outcome, Schema, SearchItem,
 };
 use portcullis_proto::grpc::Messages;
 use rand::RngExt;
@@ -18,9 +19,10 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::input::assignment::Assignment;
 use crate::input::typing::Typing;
 use crate::view::View;
-use crate::view::detail::insert_detail;
+use crate::view::detail::{class_word, insert_detail};
 use crate::view::printable;
 
 /// What every call takes.
@@ -66,6 +68,47 @@ impl CallArgs {
             timeout: self.timeout,
             call_id: Some(call_id),
             queue: false,
+        }
+    }
+}
+
+/// An object of a resource, by its name or its id.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// The resource
+    pub(crate) resource: String,
+    #[command(flatten)]
+    which: WhichArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+struct WhichArgs {
+    /// Its name
+    name: Option<String>,
+    /// Its id on the resource, in place of its name
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+}
+
+impl TargetArgs {
+    pub(crate) fn reference(&self, class: ObjectClass) -> ObjectRef {
+        let by = match (&self.which.name, &self.which.id) {
+            (Some(name), _) => Some(By::Name(name.clone())),
+            (None, id) => id.clone().map(By::Id),
+        };
+        ObjectRef {
+            object_class: class.into(),
+            by,
+        }
+    }
+    /// In words: `account ada`, or `account with id 1000`.
+    pub(crate) fn phrase(&self, class: ObjectClass) -> String {
+        let class = class_word(class);
+        match (&self.which.name, &self.which.id) {
+            (Some(name), _) => format!("{class} {name}"),
+            (None, Some(id)) => format!("{class} with id {id}"),
+            (None, None) => format!("{class} "),
         }
     }
 }
@@ -172,6 +215,20 @@ impl Caller {
             }) => Ok(Typing::new(class, None)),
             Err(error) => Err(error),
         }
+    }
+
+    /// The same, asked for only where a value comes without its type.
+    pub(crate) async fn typing_for(
+        &mut self,
+        class: ObjectClass,
+        assignments: impl IntoIterator<Item = &Assignment>,
+        args: &CallArgs,
+    ) -> Result<Typing, CliError> {
+        let mut assignments = assignments.into_iter();
+        if assignments.all(|assignment| assignment.to.value_type.is_some()) {
+            return Ok(Typing::new(class, None));
+        }
+        self.typing(class, args).await
     }
 
     fn request(&self, verb: Verb, args: &CallArgs) -> Result<ExecuteRequest, CliError> {

@@ -136,17 +136,15 @@ impl ResourceCommand {
             }
             Self::Test { name, call } => {
                 let sentence = format!("resource {name} is ready to work");
-                return Caller::new(context, name)
-                    .await?
-                    .tell(context, Verb::Test(Test {}), &call, &sentence)
-                    .await;
+                let caller = Caller::new(context, name).await?;
+                let verb = Verb::Test(Test {});
+                return caller.tell(context, verb, &call, &sentence).await;
             }
             Self::Schema { name, call } => {
                 let sentence = "the connector declares nothing";
-                return Caller::new(context, name)
-                    .await?
-                    .tell(context, Verb::Schema(GetSchema {}), &call, sentence)
-                    .await;
+                let caller = Caller::new(context, name).await?;
+                let verb = Verb::Schema(GetSchema {});
+                return caller.tell(context, verb, &call, sentence).await;
             }
             Self::Remove { name } => {
                 let request = RemoveResourceRequest { name: name.clone() };

@@ -1,17 +1,17 @@
-//! `portcullis run`
+//! `portcullis run`: an action that the gateway's configuration allows.
 
 use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{ObjectClass, Run};
 
-use super::call::{CallArgs, Caller};
-use super::context::Context;
-use super::error::CliError;
-use super::input::assignment::{Assignment, SecretFile};
-use super::input::typing::{Typing, secret_attributes};
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::input::assignment::{Assignment, SecretFile};
+use crate::input::typing::{Typing, secret_attributes};
 
 #[derive(Debug, Args)]
-pub(super) struct RunArgs {
+pub(crate) struct RunArgs {
     /// The resource
     resource: String,
     /// One of the actions that `portcullis resource schema` lists
@@ -27,7 +27,7 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
-    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         // An action's arguments are in no schema: they are text unless a type is given.
         let mut arguments =
             Typing::new(ObjectClass::Unspecified, None).attributes(&self.arguments)?;
@@ -37,10 +37,7 @@ impl RunArgs {
             action: self.action,
             arguments,
         });
-        Caller::new(context, self.resource)
-            .await?
-            .execute(verb, &self.call)
-            .await?
-            .print(context, &sentence)
+        let caller = Caller::new(context, self.resource).await?;
+        caller.tell(context, verb, &self.call, &sentence).await
     }
 }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::input::assignment::{Assignment, SecretFile};
 use crate::input::password::PasswordSource;
-use crate::input::typing::{Typing, secret_attributes};
+use crate::input::typing::secret_attributes;
 
 #[derive(Debug, Args)]
 struct ObjectArgs {
@@ -53,20 +53,17 @@ pub(crate) struct CreateGroupArgs {
 impl CreateAccountArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut caller = Caller::new(context, self.object.resource.clone()).await?;
-        let attributes = self
-            .object
-            .attributes(&mut caller, ObjectClass::Account)
-            .await?;
-        let password = if self.ask_password || self.password.given() {
-            Some(self.password.new_password()?)
-        } else {
-            None
-        };
+        let class = ObjectClass::Account;
+        let attributes = self.object.attributes(&mut caller, class).await?;
+        let with_password = self.ask_password || self.password.given();
+        let password = with_password
+            .then(|| self.password.new_password())
+            .transpose()?;
         if let Some(user) = self.password_from_user {
             caller = caller.with_password_of(user);
         }
         let create = Create {
-            object_class: ObjectClass::Account.into(),
+            object_class: class.into(),
             name: self.object.name.clone(),
             attributes,
             password,
@@ -79,12 +76,10 @@ impl CreateAccountArgs {
 impl CreateGroupArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut caller = Caller::new(context, self.object.resource.clone()).await?;
-        let attributes = self
-            .object
-            .attributes(&mut caller, ObjectClass::Group)
-            .await?;
+        let class = ObjectClass::Group;
+        let attributes = self.object.attributes(&mut caller, class).await?;
         let create = Create {
-            object_class: ObjectClass::Group.into(),
+            object_class: class.into(),
             name: self.object.name.clone(),
             attributes,
             ..Create::default()
@@ -99,12 +94,7 @@ impl ObjectArgs {
         caller: &mut Caller,
         class: ObjectClass,
     ) -> Result<Vec<Attribute>, CliError> {
-        // The schema is asked for only where a type is not given.
-        let typing = if self.set.iter().all(|a| a.to.value_type.is_some()) {
-            Typing::new(class, None)
-        } else {
-            caller.typing(class, &self.call).await?
-        };
+        let typing = caller.typing_for(class, &self.set, &self.call).await?;
         let mut attributes = typing.attributes(&self.set)?;
         attributes.extend(secret_attributes(&self.secret_file)?);
         Ok(attributes)
@@ -113,13 +103,11 @@ impl ObjectArgs {
     async fn create(
         self,
         context: &Context,
-        mut caller: Caller,
+        caller: Caller,
         create: Create,
     ) -> Result<(), CliError> {
         let sentence = format!("{} is created", self.name);
-        caller
-            .execute(Verb::Create(create), &self.call)
-            .await?
-            .print(context, &sentence)
+        let verb = Verb::Create(create);
+        caller.tell(context, verb, &self.call, &sentence).await
     }
 }

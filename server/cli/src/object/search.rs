@@ -1,4 +1,4 @@
-//! `portcullis account search`, and how what was found is printed.
+//! `portcullis account list` and `search`, `portcullis group list`: what is found, page after page.
 
 use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
@@ -27,7 +27,24 @@ pub(crate) struct SearchArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct PageArgs {
+pub(crate) struct ListArgs {
+    /// The resource
+    resource: String,
+    #[command(flatten)]
+    page: PageArgs,
+    #[command(flatten)]
+    call: CallArgs,
+}
+
+impl ListArgs {
+    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
+        let caller = Caller::new(context, self.resource).await?;
+        print_found(context, caller, self.page.search(class, None), &self.call).await
+    }
+}
+
+#[derive(Debug, Args)]
+struct PageArgs {
     /// Show this attribute; repeat it for several. All that the schema returns by default where none is given
     #[arg(long = "attribute", value_name = "NAME")]
     attributes: Vec<String>,
@@ -37,7 +54,7 @@ pub(super) struct PageArgs {
 }
 
 impl PageArgs {
-    pub(super) fn search(self, class: ObjectClass, filter: Option<Filter>) -> Search {
+    fn search(self, class: ObjectClass, filter: Option<Filter>) -> Search {
         Search {
             object_class: class.into(),
             filter,
@@ -63,7 +80,7 @@ impl SearchArgs {
 }
 
 /// Prints what a search finds, page after page: JSON as it comes, a table once its columns are known.
-pub(super) async fn print_found(
+async fn print_found(
     context: &Context,
     caller: Caller,
     search: Search,

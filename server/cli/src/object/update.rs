@@ -8,14 +8,11 @@ use portcullis_proto::gateway::v1::{
     Attribute, Modification, ModificationOperation, ObjectClass, Update,
 };
 
-use crate::call::{CallArgs, Caller};
+use crate::call::{CallArgs, Caller, TargetArgs};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::assignment::{Assignment, SecretFile};
 use crate::input::typing::{Typing, secret_attributes};
-use crate::view::detail::class_word;
-
-use super::target::TargetArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
@@ -49,33 +46,26 @@ struct ChangeArgs {
 
 impl UpdateArgs {
     pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
-        let sentence = format!("{} {} is updated", class_word(class), self.target);
+        let sentence = format!("{} is updated", self.target.phrase(class));
         let object = Some(self.target.reference(class));
         self.changes.check()?;
         let mut caller = Caller::new(context, self.target.resource).await?;
-        let typing = if self.changes.typed() {
-            Typing::new(class, None)
-        } else {
-            caller.typing(class, &self.call).await?
-        };
+        let typed = self.changes.assignments();
+        let typing = caller.typing_for(class, typed, &self.call).await?;
         let verb = Verb::Update(Update {
             object,
             modifications: self.changes.modifications(&typing)?,
         });
-        caller
-            .execute(verb, &self.call)
-            .await?
-            .print(context, &sentence)
+        caller.tell(context, verb, &self.call, &sentence).await
     }
 }
 
 impl ChangeArgs {
     /// An attribute that is replaced or cleared is not changed in any other way besides.
     fn check(&self) -> Result<(), CliError> {
-        let set: HashSet<&str> = names(&self.set).collect();
+        let mut whole: HashSet<&str> = names(&self.set).collect();
         let cleared = self.clear.iter().map(String::as_str);
         let secret = self.secret_file.iter().map(|file| file.name.as_str());
-        let mut whole = set;
         for name in cleared.chain(secret) {
             if !whole.insert(name) {
                 return Err(clash(name));
@@ -90,12 +80,8 @@ impl ChangeArgs {
         }
     }
 
-    /// Whether every value comes with its type, so that the schema need not be asked for.
-    fn typed(&self) -> bool {
-        [&self.set, &self.add, &self.remove]
-            .into_iter()
-            .flatten()
-            .all(|assignment| assignment.to.value_type.is_some())
+    fn assignments(&self) -> impl Iterator<Item = &Assignment> {
+        self.set.iter().chain(&self.add).chain(&self.remove)
     }
 
     fn modifications(&self, typing: &Typing) -> Result<Vec<Modification>, CliError> {
