@@ -2,7 +2,6 @@
 //!
 //! JSON is stable: fields are added, never renamed. Times are RFC 3339 in UTC, or null.
 
-mod audit;
 pub(crate) mod detail;
 
 use std::fmt::Write;
@@ -11,10 +10,8 @@ use std::time::SystemTime;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-pub(super) use audit::AuditList;
-
 /// A result that can be printed.
-pub(super) trait View {
+pub(crate) trait View {
     /// For people, in lines of at most 100 columns where the content allows; `now` dates what is relative.
     fn table(&self, now: SystemTime) -> String;
 
@@ -47,9 +44,9 @@ impl<T: Listed> View for Vec<T> {
 }
 
 /// Columns of text that a table takes at most, where its content allows.
-pub(super) const WIDTH: u16 = 100;
+pub(crate) const WIDTH: u16 = 100;
 /// Spaces between two columns.
-pub(super) const GAP: usize = 2;
+pub(crate) const GAP: usize = 2;
 
 /// A table with a heading over each column.
 pub(crate) fn list(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {

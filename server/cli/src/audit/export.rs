@@ -1,4 +1,4 @@
-//! `portcullis audit export`
+//! `portcullis audit export`: the whole log, one JSON object a line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -25,11 +25,6 @@ pub(crate) struct ExportArgs {
 
 impl ExportArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let failed = |action, source| CliError::File {
-            action,
-            path: self.file.clone(),
-            source,
-        };
         let mut client = context.client(AuditClient::new).await?;
         let records = client.export(ExportAuditRequest {}).await?.into_inner();
         let file = OpenOptions::new()
@@ -37,27 +32,21 @@ impl ExportArgs {
             .create_new(true)
             .mode(0o600)
             .open(&self.file)
-            .map_err(|source| failed("create", source))?;
-        let written = write_all(file, records, |source| failed("write", source)).await;
+            .map_err(CliError::file("create", &self.file))?;
+        let written = write_all(file, records, CliError::file("write", &self.file)).await;
         if written.is_err() {
-            std::fs::remove_file(&self.file)
-                .map_err(|source| failed("remove what was written of", source))?;
+            let failed = CliError::file("remove what was written of", &self.file);
+            std::fs::remove_file(&self.file).map_err(failed)?;
         }
         let head = written?;
-        let mac = HEXLOWER.encode(&head.mac);
-        if context.json() {
-            return context.print_json(&json!({
-                "file": self.file,
-                "count": head.count,
-                "mac": mac,
-            }));
-        }
-        context.line(&format!(
-            "{} entries in {}\nhead  {}:{mac}",
-            head.count,
-            self.file.display(),
-            head.count
-        ))
+        let (count, mac) = (head.count, HEXLOWER.encode(&head.mac));
+        context.say(
+            &format!(
+                "{count} entries in {}\nhead  {count}:{mac}",
+                self.file.display()
+            ),
+            &json!({ "file": self.file, "count": count, "mac": mac }),
+        )
     }
 }
 

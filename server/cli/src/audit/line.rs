@@ -48,7 +48,7 @@ struct EntryLine {
 }
 
 /// The line of a record, without its end.
-pub(super) fn write(record: Record) -> String {
+pub(crate) fn write(record: Record) -> String {
     let line = match record {
         Record::Entry(entry) => Line::Entry(EntryLine {
             seq: entry.seq,
@@ -77,7 +77,7 @@ pub(super) fn write(record: Record) -> String {
 }
 
 /// What a line says, or why it says nothing.
-pub(super) fn read(line: &str) -> Result<Record, String> {
+pub(crate) fn read(line: &str) -> Result<Record, String> {
     let text = |error: &dyn Display| error.to_string();
     let bytes = |hex: &str| {
         HEXLOWER

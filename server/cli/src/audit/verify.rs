@@ -1,8 +1,9 @@
-//! `portcullis audit verify`
+//! `portcullis audit verify`: the log itself, or an export of it, is held against its MACs.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use clap::Args;
 use data_encoding::HEXLOWER;
@@ -10,12 +11,14 @@ use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::{
     AuditRecord, KnownAuditHead, VerifyAuditRequest, VerifyAuditResponse,
 };
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::line;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::view::{View, facts};
 
 /// Lines on their way to the server.
 const AHEAD: usize = 256;
@@ -51,29 +54,19 @@ impl VerifyArgs {
             }
         };
         context.print(&report)?;
-        result(&report)
-    }
-}
-
-fn result(report: &VerifyAuditResponse) -> Result<(), CliError> {
-    match report.faults.first() {
-        None => Ok(()),
-        Some(fault) => Err(CliError::AuditFault {
-            what: fault.what.clone(),
-        }),
+        match report.faults.into_iter().next() {
+            None => Ok(()),
+            Some(fault) => Err(CliError::AuditFault { what: fault.what }),
+        }
     }
 }
 
 async fn send(path: &Path, records: mpsc::Sender<AuditRecord>) -> Result<(), CliError> {
-    let failed = |source| CliError::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    let file = BufReader::new(File::open(path).map_err(failed)?);
+    let failed = CliError::file("read", path);
+    let file = BufReader::new(File::open(path).map_err(&failed)?);
     for (number, text) in (1..).zip(file.lines()) {
         let record =
-            line::read(&text.map_err(failed)?).map_err(|problem| CliError::AuditFault {
+            line::read(&text.map_err(&failed)?).map_err(|problem| CliError::AuditFault {
                 what: format!("{}, line {number}: {problem}", path.display()),
             })?;
         let record = Some(record);
@@ -92,4 +85,50 @@ fn known(text: &str) -> Result<KnownAuditHead, String> {
         (mac.len() == 32).then_some(KnownAuditHead { count, mac })
     });
     parsed.ok_or_else(|| "give COUNT:MAC, with the MAC in 64 hexadecimal digits".to_owned())
+}
+
+impl View for VerifyAuditResponse {
+    fn table(&self, _: SystemTime) -> String {
+        let count = match self.faults.is_empty() {
+            true => format!("{}, all sound", self.count),
+            false => format!("{}, sound up to {}", self.count, self.sound),
+        };
+        let faults: Vec<_> = self
+            .faults
+            .iter()
+            .map(|fault| fault.what.as_str())
+            .collect();
+        let head_count = match self.head_count {
+            Some(count) => count.to_string(),
+            None => "none that can be trusted".to_owned(),
+        };
+        facts([
+            ("entries", Some(count)),
+            ("head", Some(head(self))),
+            ("head file counts", Some(head_count)),
+            ("wrong", Some(faults.join("\n"))),
+        ])
+    }
+
+    fn json(&self) -> Value {
+        let faults: Vec<_> = self
+            .faults
+            .iter()
+            .map(|fault| {
+                json!({ "seq": Some(fault.seq).filter(|seq| *seq != 0), "what": fault.what })
+            })
+            .collect();
+        json!({
+            "count": self.count,
+            "sound": self.sound,
+            "head": head(self),
+            "head_count": self.head_count,
+            "faults": faults,
+        })
+    }
+}
+
+/// As `--head` takes it.
+fn head(report: &VerifyAuditResponse) -> String {
+    format!("{}:{}", report.sound, HEXLOWER.encode(&report.mac))
 }
