@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::input::password::PasswordSource;
+use crate::input::prompt::PasswordSource;
 use crate::view::{View, facts};
 
 /// Words in one request: a second or two of work for the server.

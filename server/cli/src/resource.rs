@@ -18,7 +18,7 @@ use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::assignment::{SecretFile, Setting};
-use crate::input::password::{ask_secret, read_secret_file};
+use crate::input::prompt::{ask_secret, read_secret_file};
 use crate::time::{rfc3339, time_and_age};
 use crate::view::{Listed, View, facts};
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::input::password::{AnswerSource, PasswordSource};
+use crate::input::prompt::{AnswerSource, PasswordSource};
 use crate::time::{age, rfc3339, time_and_age};
 use crate::view::{Listed, View, facts};
 

@@ -1,8 +1,6 @@
-//! What people type: typed attributes, filters, passwords.
+//! What people type: typed attributes, conditions, secrets.
 
-pub(super) mod assignment;
-pub(super) mod confirm;
-pub(super) mod filter;
-pub(super) mod passphrase;
-pub(super) mod password;
-pub(super) mod typing;
+pub(crate) mod assignment;
+pub(crate) mod filter;
+pub(crate) mod prompt;
+pub(crate) mod typing;

@@ -8,7 +8,7 @@ use portcullis_proto::gateway::v1::{
 };
 
 use super::assignment::{Assignment, SecretFile, TypedName};
-use super::password::read_secret_file;
+use super::prompt::read_secret_file;
 use crate::error::CliError;
 use crate::view::detail::class_word;
 use crate::view::detail::type_word;

@@ -12,7 +12,7 @@ use tonic::Code;
 use super::view::not_scrubbed;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::input::confirm::confirm;
+use crate::input::prompt::confirm;
 use crate::view::{View, list, some};
 
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ use super::choices::Kdf;
 use super::view::{not_scrubbed, warning};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::input::{confirm::confirm, passphrase};
+use crate::input::prompt::{confirm, new_passphrase, passphrase_file};
 use crate::time::rfc3339;
 use crate::view::{View, facts, printable, some};
 
@@ -60,8 +60,8 @@ impl ProtectArgs {
             )?;
         }
         let secret = match &self.secret_file {
-            Some(path) => Some(passphrase::from_file(path)?),
-            None if self.prompt => Some(passphrase::new("New secret of the repository")?),
+            Some(path) => Some(passphrase_file(path)?),
+            None if self.prompt => Some(new_passphrase("New secret of the repository")?),
             None => None,
         };
         let request = ProtectRequest {

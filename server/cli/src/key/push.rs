@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::choices::{Kind, kind_of};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::input::confirm::confirm_or;
+use crate::input::prompt::confirm_or;
 use crate::task::follow::{Where, started};
 use crate::time::{age, rfc3339};
 use crate::view::{View, list, printable, some};

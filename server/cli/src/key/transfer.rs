@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::choices::Kdf;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::input::passphrase;
+use crate::input::prompt::{known_passphrase, new_passphrase, passphrase_file};
 use crate::view::{list, printable};
 
 #[derive(Debug, Args)]
@@ -72,9 +72,9 @@ impl ExportArgs {
         }
         let unprotected = self.unprotected_under_the_public_default_key;
         let passphrase = match &self.passphrase_file {
-            Some(path) => Some(passphrase::from_file(path)?),
+            Some(path) => Some(passphrase_file(path)?),
             None if unprotected => None,
-            None => Some(passphrase::new("Passphrase of the export")?),
+            None => Some(new_passphrase("Passphrase of the export")?),
         };
         let purpose = match self.purpose {
             None => "",
@@ -118,9 +118,9 @@ impl ImportArgs {
         let parsed = ExportFile::parse(&content)
             .map_err(|error| CliError::usage(format!("{}: {error}", self.file.display())))?;
         let passphrase = match &self.passphrase_file {
-            Some(path) => Some(passphrase::from_file(path)?),
+            Some(path) => Some(passphrase_file(path)?),
             None if parsed.needs_passphrase() => {
-                Some(passphrase::known("Passphrase of the export")?)
+                Some(known_passphrase("Passphrase of the export")?)
             }
             None => None,
         };

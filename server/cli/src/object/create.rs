@@ -8,7 +8,7 @@ use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::assignment::{Assignment, SecretFile};
-use crate::input::password::PasswordSource;
+use crate::input::prompt::PasswordSource;
 use crate::input::typing::secret_attributes;
 
 #[derive(Debug, Args)]

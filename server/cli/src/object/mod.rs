@@ -14,7 +14,7 @@ use crate::call::{CallArgs, Caller, TargetArgs};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::import::ImportArgs;
-use crate::input::password::PasswordSource;
+use crate::input::prompt::PasswordSource;
 use create::{CreateAccountArgs, CreateGroupArgs};
 use search::{ListArgs, SearchArgs};
 use update::UpdateArgs;
