@@ -18,11 +18,11 @@ use rand::RngExt;
 use serde_json::{Value, json};
 
 use crate::context::Context;
+use crate::detail::{class_word, insert_detail};
 use crate::error::CliError;
 use crate::input::assignment::Assignment;
 use crate::input::typing::Typing;
 use crate::view::View;
-use crate::view::detail::{class_word, insert_detail};
 use crate::view::printable;
 
 /// What every call takes.

@@ -5,6 +5,7 @@
 mod audit;
 mod call;
 mod context;
+mod detail;
 mod error;
 mod gateway;
 mod import;

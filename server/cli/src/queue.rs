@@ -11,9 +11,9 @@ use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use serde_json::{Value, json};
 
 use crate::context::Context;
+use crate::detail::insert_detail;
 use crate::error::CliError;
 use crate::time::{age, rfc3339, time_and_age};
-use crate::view::detail::insert_detail;
 use crate::view::{Listed, View, facts};
 
 #[derive(Debug, Subcommand)]

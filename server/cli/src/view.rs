@@ -2,8 +2,6 @@
 //!
 //! JSON is stable: fields are added, never renamed. Times are RFC 3339 in UTC, or null.
 
-pub(crate) mod detail;
-
 use std::fmt::Write;
 use std::time::SystemTime;
 

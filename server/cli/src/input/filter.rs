@@ -277,7 +277,7 @@ fn join(mut parts: Vec<Filter>, kind: fn(FilterList) -> Kind) -> Filter {
 mod tests {
     use super::super::typing::tests::typing;
     use super::*;
-    use crate::view::detail::value_text;
+    use crate::detail::value_text;
 
     /// The tree, written out so that it can be read.
     fn tree(filter: &Filter) -> String {

@@ -9,9 +9,9 @@ use portcullis_proto::gateway::v1::{
 
 use super::assignment::{Assignment, SecretFile, TypedName};
 use super::prompt::read_secret_file;
+use crate::detail::class_word;
+use crate::detail::type_word;
 use crate::error::CliError;
-use crate::view::detail::class_word;
-use crate::view::detail::type_word;
 use crate::view::printable;
 
 /// Why a text is no value of an attribute. The text is not repeated: it may stand in a file with passwords.

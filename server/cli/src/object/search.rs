@@ -7,10 +7,10 @@ use portcullis_proto::gateway::v1::{Filter, Object, ObjectClass, Search, SearchE
 
 use crate::call::{CallArgs, Caller, random_call_id};
 use crate::context::Context;
+use crate::detail::{class_word, object_table};
 use crate::error::CliError;
 use crate::input::filter;
 use crate::view::View;
-use crate::view::detail::{class_word, object_table};
 
 #[derive(Debug, Args)]
 #[command(after_help = filter::HELP)]
