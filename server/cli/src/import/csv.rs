@@ -8,16 +8,15 @@ use std::collections::HashSet;
 use portcullis_proto::gateway::v1::{Attribute, ValueType};
 use zeroize::Zeroizing;
 
-use super::row::{Lines, Row, RowError, Rows};
+use super::row::{Lines, Row, RowError, RowFormat};
 use crate::input::assignment::TypedName;
 use crate::input::typing::Typing;
 
 /// Between the values of an attribute that has several.
 const VALUE_SEPARATOR: char = ';';
 
-/// The rows of a CSV file.
-pub(super) struct CsvRows<'a> {
-    lines: Lines<'a>,
+/// CSV, with the columns that the heading names.
+pub(crate) struct Csv<'a> {
     columns: Vec<Column>,
     typing: &'a Typing,
 }
@@ -31,15 +30,14 @@ enum Column {
 
 /// What is wrong with the heading: nothing can be read then.
 #[derive(Debug)]
-pub(super) struct HeadingError {
-    pub(super) line: u64,
-    pub(super) problem: String,
+pub(crate) struct HeadingError {
+    pub(crate) line: u64,
+    pub(crate) problem: String,
 }
 
-impl<'a> CsvRows<'a> {
+impl<'a> Csv<'a> {
     /// Reads the heading.
-    pub(super) fn new(content: &'a [u8], typing: &'a Typing) -> Result<Self, HeadingError> {
-        let mut lines = Lines::new(content);
+    pub(crate) fn new(lines: &mut Lines<'_>, typing: &'a Typing) -> Result<Self, HeadingError> {
         let (line, text) = lines.next_line().ok_or_else(|| HeadingError {
             line: 1,
             problem: "the file is empty: its first line has to name the columns".to_owned(),
@@ -47,53 +45,7 @@ impl<'a> CsvRows<'a> {
         let columns = text
             .and_then(|text| heading(text, typing))
             .map_err(|problem| HeadingError { line, problem })?;
-        Ok(Self {
-            lines,
-            columns,
-            typing,
-        })
-    }
-
-    fn row(&self, line: u64, text: &str) -> Result<Row, RowError> {
-        let broken = |name: Option<&str>, place: String, problem: String| RowError {
-            line,
-            place,
-            name: name.map(str::to_owned),
-            problem,
-        };
-        let fields = split(text)
-            .map_err(|(index, problem)| broken(None, self.place(index), problem.to_owned()))?;
-        let name = self
-            .columns
-            .iter()
-            .zip(&fields)
-            .find_map(|(column, field)| matches!(column, Column::Name).then_some(&**field))
-            .filter(|name| !name.is_empty());
-        if fields.len() != self.columns.len() {
-            let problem = format!(
-                "{} fields where the heading has {}: is a comma missing, or a value with a comma not in quotes?",
-                fields.len(),
-                self.columns.len()
-            );
-            return Err(broken(name, String::new(), problem));
-        }
-        let mut row = Row {
-            line,
-            name: name.unwrap_or_default().to_owned(),
-            password: None,
-            enabled: None,
-            attributes: Vec::new(),
-        };
-        if row.name.is_empty() {
-            let index = self.columns.iter().position(|c| matches!(c, Column::Name));
-            let place = self.place(index.unwrap_or_default());
-            return Err(broken(None, place, "the name is empty".to_owned()));
-        }
-        for (index, (column, field)) in self.columns.iter().zip(&fields).enumerate() {
-            self.field(&mut row, column, field)
-                .map_err(|problem| broken(name, self.place(index), problem))?;
-        }
-        Ok(row)
+        Ok(Self { columns, typing })
     }
 
     fn field(&self, row: &mut Row, column: &Column, field: &str) -> Result<(), String> {
@@ -143,22 +95,41 @@ impl<'a> CsvRows<'a> {
     }
 }
 
-impl Rows for CsvRows<'_> {
-    fn next_row(&mut self) -> Option<Result<Row, RowError>> {
-        let (line, text) = self.lines.next_line()?;
-        Some(match text {
-            Ok(text) => self.row(line, text),
-            Err(problem) => Err(RowError {
-                line,
-                place: String::new(),
-                name: None,
-                problem,
-            }),
-        })
-    }
-
-    fn position(&self) -> u64 {
-        self.lines.position()
+impl RowFormat for Csv<'_> {
+    fn row(&self, line: u64, text: &str) -> Result<Row, RowError> {
+        let broken = |name: Option<&str>, place: String, problem: String| RowError {
+            line,
+            place,
+            name: name.map(str::to_owned),
+            problem,
+        };
+        let fields = split(text)
+            .map_err(|(index, problem)| broken(None, self.place(index), problem.to_owned()))?;
+        let name = self
+            .columns
+            .iter()
+            .zip(&fields)
+            .find_map(|(column, field)| matches!(column, Column::Name).then_some(&**field))
+            .filter(|name| !name.is_empty());
+        if fields.len() != self.columns.len() {
+            let problem = format!(
+                "{} fields where the heading has {}: is a comma missing, or a value with a comma not in quotes?",
+                fields.len(),
+                self.columns.len()
+            );
+            return Err(broken(name, String::new(), problem));
+        }
+        let mut row = Row::new(line, name.unwrap_or_default().to_owned());
+        if row.name.is_empty() {
+            let index = self.columns.iter().position(|c| matches!(c, Column::Name));
+            let place = self.place(index.unwrap_or_default());
+            return Err(broken(None, place, "the name is empty".to_owned()));
+        }
+        for (index, (column, field)) in self.columns.iter().zip(&fields).enumerate() {
+            self.field(&mut row, column, field)
+                .map_err(|problem| broken(name, self.place(index), problem))?;
+        }
+        Ok(row)
     }
 }
 

@@ -4,35 +4,16 @@ use portcullis_proto::gateway::v1::{Attribute, Secret, Value, ValueType, value::
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::row::{Lines, Row, RowError, Rows};
+use super::row::{Row, RowError, RowFormat};
 use crate::input::assignment::TypedName;
 use crate::input::typing::{Typing, wrong_type};
 
-/// The rows of a JSON Lines file.
-pub(super) struct JsonRows<'a> {
-    lines: Lines<'a>,
-    typing: &'a Typing,
+/// JSON Lines.
+pub(crate) struct JsonLines<'a> {
+    pub(crate) typing: &'a Typing,
 }
 
-impl<'a> JsonRows<'a> {
-    pub(super) fn new(content: &'a [u8], typing: &'a Typing) -> Self {
-        Self {
-            lines: Lines::new(content),
-            typing,
-        }
-    }
-
-    fn row(&self, line: u64, text: &str) -> Result<Row, RowError> {
-        let mut name = None;
-        self.read(line, text, &mut name)
-            .map_err(|(place, problem)| RowError {
-                line,
-                place,
-                name,
-                problem,
-            })
-    }
-
+impl JsonLines<'_> {
     fn read(
         &self,
         line: u64,
@@ -55,13 +36,7 @@ impl<'a> JsonRows<'a> {
             Some(_) => return Err(at("name", "takes a text that is not empty")),
             None => return Err(whole("there is no `name`")),
         }
-        let mut row = Row {
-            line,
-            name: name.clone().unwrap_or_default(),
-            password: None,
-            enabled: None,
-            attributes: Vec::new(),
-        };
+        let mut row = Row::new(line, name.clone().unwrap_or_default());
         for (member, value) in members {
             match (member.as_str(), value) {
                 ("name", _) | ("password" | "enabled" | "attributes", Json::Null) => {}
@@ -140,22 +115,16 @@ impl<'a> JsonRows<'a> {
     }
 }
 
-impl Rows for JsonRows<'_> {
-    fn next_row(&mut self) -> Option<Result<Row, RowError>> {
-        let (line, text) = self.lines.next_line()?;
-        Some(match text {
-            Ok(text) => self.row(line, text),
-            Err(problem) => Err(RowError {
+impl RowFormat for JsonLines<'_> {
+    fn row(&self, line: u64, text: &str) -> Result<Row, RowError> {
+        let mut name = None;
+        self.read(line, text, &mut name)
+            .map_err(|(place, problem)| RowError {
                 line,
-                place: String::new(),
-                name: None,
+                place,
+                name,
                 problem,
-            }),
-        })
-    }
-
-    fn position(&self) -> u64 {
-        self.lines.position()
+            })
     }
 }
 

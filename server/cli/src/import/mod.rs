@@ -21,14 +21,14 @@ use clap::{Args, ValueEnum};
 use portcullis_proto::gateway::v1::ObjectClass;
 use zeroize::Zeroizing;
 
-use super::call::{CallArgs, Caller};
-use super::context::Context;
-use super::error::CliError;
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
 use crate::view::printable;
-use csv::CsvRows;
-use json_lines::JsonRows;
+use csv::Csv;
+use json_lines::JsonLines;
 use results::Results;
-use row::Rows;
+use row::{Lines, RowFormat, Rows};
 use runner::Runner;
 use worker::{MAX_JOBS, Worker};
 
@@ -47,7 +47,7 @@ Exit codes: 0 all done; 1 some failed; 3 nobody knows what came of some.";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-pub(super) struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// The resource
     resource: String,
     /// The file with the accounts, readable by as few as possible where it holds passwords
@@ -78,14 +78,15 @@ enum FileFormat {
 }
 
 impl ImportArgs {
-    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let format = self.format.map_or_else(|| format_of(&self.file), Ok)?;
         let content = read(&self.file)?;
         let mut caller = Caller::new(context, self.resource.clone()).await?;
         let call = CallArgs::with_timeout(self.timeout);
         let typing = caller.typing(ObjectClass::Account, &call).await?;
-        let mut rows: Box<dyn Rows + '_> = match format {
-            FileFormat::Csv => Box::new(CsvRows::new(&content, &typing).map_err(|error| {
+        let mut lines = Lines::new(&content);
+        let format: Box<dyn RowFormat> = match format {
+            FileFormat::Csv => Box::new(Csv::new(&mut lines, &typing).map_err(|error| {
                 CliError::Usage(format!(
                     "{}, line {}: {}",
                     self.file.display(),
@@ -93,8 +94,9 @@ impl ImportArgs {
                     printable(&error.problem)
                 ))
             })?),
-            FileFormat::Jsonl => Box::new(JsonRows::new(&content, &typing)),
+            FileFormat::Jsonl => Box::new(JsonLines { typing: &typing }),
         };
+        let mut rows = Rows { lines, format };
         let results_path = self.results.unwrap_or_else(|| results_path(&self.file));
         let (results, earlier) = Results::open(&results_path)?;
         let worker = Worker::new(caller, call, &self.resource, &self.file);
@@ -106,7 +108,7 @@ impl ImportArgs {
             stop_on_error: self.stop_on_error,
             progress: progress::Progress::new(content.len() as u64, context.json()),
         }
-        .run(&mut *rows)
+        .run(&mut rows)
         .await?;
         context.print(&summary.view(&results_path))?;
         summary.verdict()
@@ -114,11 +116,8 @@ impl ImportArgs {
 }
 
 fn format_of(path: &Path) -> Result<FileFormat, CliError> {
-    let extension = path
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or_default();
-    match extension.to_ascii_lowercase().as_str() {
+    let extension = path.extension().and_then(|it| it.to_str());
+    match extension.unwrap_or_default().to_ascii_lowercase().as_str() {
         "csv" => Ok(FileFormat::Csv),
         "jsonl" | "ndjson" => Ok(FileFormat::Jsonl),
         _ => Err(CliError::Usage(format!(
@@ -136,13 +135,9 @@ fn results_path(file: &Path) -> PathBuf {
 
 /// The whole file, without the mark that some editors put at its beginning.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CliError> {
-    let failed = |source| CliError::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
+    let failed = CliError::file("read", path);
+    let mut file = File::open(path).map_err(&failed)?;
+    let size = file.metadata().map_err(&failed)?.len();
     let too_large = || {
         CliError::Usage(format!(
             "{} is larger than {} MiB: split it",

@@ -6,30 +6,65 @@ use portcullis_proto::gateway::v1::{Attribute, Create, ObjectClass, Secret};
 use zeroize::Zeroizing;
 
 /// Longer lines are broken rows, in bytes.
-pub(super) const MAX_LINE: usize = 64 << 10;
+const MAX_LINE: usize = 64 << 10;
 
-/// A source of rows.
-pub(super) trait Rows {
+/// How a line of one format is read.
+pub(crate) trait RowFormat {
+    /// The row that stands on a line, or what is wrong with it.
+    fn row(&self, line: u64, text: &str) -> Result<Row, RowError>;
+}
+
+/// The rows of a file.
+pub(crate) struct Rows<'a> {
+    pub(crate) lines: Lines<'a>,
+    pub(crate) format: Box<dyn RowFormat + 'a>,
+}
+
+impl Rows<'_> {
     /// The next row, or what is wrong with it; `None` at the end.
-    fn next_row(&mut self) -> Option<Result<Row, RowError>>;
+    pub(crate) fn next_row(&mut self) -> Option<Result<Row, RowError>> {
+        let (line, text) = self.lines.next_line()?;
+        Some(match text {
+            Ok(text) => self.format.row(line, text),
+            Err(problem) => Err(RowError {
+                line,
+                place: String::new(),
+                name: None,
+                problem,
+            }),
+        })
+    }
 
     /// How many bytes of the file have been read.
-    fn position(&self) -> u64;
+    pub(crate) fn position(&self) -> u64 {
+        self.lines.at as u64
+    }
 }
 
 /// One account to be.
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Counted from 1, as editors do.
-    pub(super) line: u64,
-    pub(super) name: String,
-    pub(super) password: Option<Zeroizing<Vec<u8>>>,
-    pub(super) enabled: Option<bool>,
-    pub(super) attributes: Vec<Attribute>,
+    pub(crate) line: u64,
+    pub(crate) name: String,
+    pub(crate) password: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) enabled: Option<bool>,
+    pub(crate) attributes: Vec<Attribute>,
 }
 
 impl Row {
+    /// With nothing but a name.
+    pub(crate) fn new(line: u64, name: String) -> Self {
+        Self {
+            line,
+            name,
+            password: None,
+            enabled: None,
+            attributes: Vec::new(),
+        }
+    }
+
     /// The call that makes it.
-    pub(super) fn create(&self) -> Create {
+    pub(crate) fn create(&self) -> Create {
         Create {
             object_class: ObjectClass::Account.into(),
             name: self.name.clone(),
@@ -39,7 +74,7 @@ impl Row {
         }
     }
 
-    pub(super) fn secret(&self) -> Option<Secret> {
+    pub(crate) fn secret(&self) -> Option<Secret> {
         self.password
             .as_ref()
             .map(|password| Secret::plain(password.to_vec()))
@@ -57,13 +92,13 @@ impl fmt::Debug for Row {
 
 /// What is wrong with a row. Never repeats a value: it may be a password in the wrong column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RowError {
-    pub(super) line: u64,
+pub(crate) struct RowError {
+    pub(crate) line: u64,
     /// Where in the line: `column 3 (uid)`; empty where it is the line as a whole.
-    pub(super) place: String,
+    pub(crate) place: String,
     /// The account's name, where it could be read.
-    pub(super) name: Option<String>,
-    pub(super) problem: String,
+    pub(crate) name: Option<String>,
+    pub(crate) problem: String,
 }
 
 impl fmt::Display for RowError {
@@ -77,14 +112,14 @@ impl fmt::Display for RowError {
 }
 
 /// The lines of a file, with their numbers, without their ends; blank ones left out.
-pub(super) struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     content: &'a [u8],
     at: usize,
     number: u64,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(content: &'a [u8]) -> Self {
+    pub(crate) fn new(content: &'a [u8]) -> Self {
         Self {
             content,
             at: 0,
@@ -92,12 +127,8 @@ impl<'a> Lines<'a> {
         }
     }
 
-    pub(super) fn position(&self) -> u64 {
-        self.at as u64
-    }
-
     /// The next line as text, or what keeps it from being one.
-    pub(super) fn next_line(&mut self) -> Option<(u64, Result<&'a str, String>)> {
+    pub(crate) fn next_line(&mut self) -> Option<(u64, Result<&'a str, String>)> {
         loop {
             let rest = self
                 .content

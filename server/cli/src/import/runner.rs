@@ -20,13 +20,13 @@ const MAX_UNAVAILABLE: u32 = 10;
 const SAME_INTERRUPT: Duration = Duration::from_millis(300);
 
 /// One run of an import.
-pub(super) struct Runner {
-    pub(super) worker: Worker,
-    pub(super) results: Results,
-    pub(super) earlier: Earlier,
-    pub(super) jobs: u16,
-    pub(super) stop_on_error: bool,
-    pub(super) progress: Progress,
+pub(crate) struct Runner {
+    pub(crate) worker: Worker,
+    pub(crate) results: Results,
+    pub(crate) earlier: Earlier,
+    pub(crate) jobs: u16,
+    pub(crate) stop_on_error: bool,
+    pub(crate) progress: Progress,
 }
 
 /// What changes while it runs.
@@ -46,7 +46,7 @@ struct State {
 
 impl Runner {
     /// Works through the rows, to the end or until it has to stop; what was begun is brought to its end in any case.
-    pub(super) async fn run(mut self, rows: &mut dyn Rows) -> Result<Summary, CliError> {
+    pub(crate) async fn run(mut self, rows: &mut Rows<'_>) -> Result<Summary, CliError> {
         let mut state = State::default();
         let mut working = JoinSet::new();
         let mut interrupt = pin!(tokio::signal::ctrl_c());
