@@ -45,7 +45,7 @@ impl ExportArgs {
                 "{count} entries in {}\nhead  {count}:{mac}",
                 self.file.display()
             ),
-            &json!({ "file": self.file, "count": count, "mac": mac }),
+            &json!({ "file": self.file.to_string_lossy(), "count": count, "mac": mac }),
         )
     }
 }

@@ -64,7 +64,7 @@ impl TokenSink {
             return context.print_json(&json!({
                 "gateway": gateway.json(),
                 "token": shown,
-                "token_file": path,
+                "token_file": path.map(|path| path.to_string_lossy().into_owned()),
                 "token_expires": rfc3339(expires),
             }));
         }

@@ -99,7 +99,7 @@ impl ExportArgs {
         context.say(
             &export_text(&self.file, &answer.keys, unprotected),
             &json!({
-                "file": self.file,
+                "file": self.file.to_string_lossy(),
                 "unprotected": unprotected,
                 "keys": answer.keys.iter().map(key_json).collect::<Value>(),
             }),
