@@ -11,7 +11,7 @@ use portcullis_proto::gateway::v1::done::Detail;
 use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{
-    Call, FailureKind, GetSchema, ObjectClass, ObjectRef, Outcome, Schema, SearchItem,
+    Call, FailureKind, GetSchema, Object, ObjectClass, ObjectRef, Outcome, Schema, SearchItem,
 };
 use portcullis_proto::grpc::Messages;
 use rand::RngExt;
@@ -102,13 +102,13 @@ impl TargetArgs {
             by,
         }
     }
+
     /// In words: `account ada`, or `account with id 1000`.
     pub(crate) fn phrase(&self, class: ObjectClass) -> String {
         let class = class_word(class);
         match (&self.which.name, &self.which.id) {
             (Some(name), _) => format!("{class} {name}"),
-            (None, Some(id)) => format!("{class} with id {id}"),
-            (None, None) => format!("{class} "),
+            (None, id) => format!("{class} with id {}", id.as_deref().unwrap_or_default()),
         }
     }
 }
@@ -254,8 +254,8 @@ impl Caller {
 /// A call that was carried out.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) call_id: String,
-    pub(crate) detail: Option<Detail>,
+    call_id: String,
+    detail: Option<Detail>,
     /// It was not carried out yet, but queued.
     queued: Option<QueuedCall>,
 }
@@ -280,6 +280,14 @@ impl Answer {
                 server_lost: false,
             }),
             None => Err(CliError::BadAnswer("an outcome without a result")),
+        }
+    }
+
+    /// The object that came back, if one did.
+    pub(crate) fn object(self) -> Option<Object> {
+        match self.detail {
+            Some(Detail::Object(object)) => Some(object),
+            _ => None,
         }
     }
 

@@ -6,11 +6,9 @@
 
 mod csv;
 mod json_lines;
-mod progress;
 mod results;
 mod row;
 mod runner;
-mod summary;
 mod worker;
 
 use std::fs::File;
@@ -27,9 +25,9 @@ use crate::error::CliError;
 use crate::view::printable;
 use csv::Csv;
 use json_lines::JsonLines;
-use results::Results;
+use results::{Report, Results};
 use row::{Lines, RowFormat, Rows};
-use runner::Runner;
+use runner::{Progress, Runner};
 use worker::{MAX_JOBS, Worker};
 
 /// Larger files are to be split: the whole file, which holds passwords, is kept in memory while it is worked on.
@@ -106,11 +104,14 @@ impl ImportArgs {
             earlier,
             jobs: self.jobs,
             stop_on_error: self.stop_on_error,
-            progress: progress::Progress::new(content.len() as u64, context.json()),
+            progress: Progress::new(context, content.len() as u64),
         }
         .run(&mut rows)
         .await?;
-        context.print(&summary.view(&results_path))?;
+        context.print(&Report {
+            summary: &summary,
+            results: results_path.to_string_lossy(),
+        })?;
         summary.verdict()
     }
 }

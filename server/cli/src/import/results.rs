@@ -1,21 +1,26 @@
-//! The results file: one JSON object a line, appended as lines are done, read again to resume.
+//! The results file: one JSON object a line, appended as lines are done, read again to resume; and
+//! what came of the import as a whole.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::CliError;
 use crate::time::now;
+use crate::view::{View, facts};
 
 /// What came of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum LineStatus {
+pub(crate) enum LineStatus {
     Done,
     Failed,
     Indeterminate,
@@ -23,28 +28,28 @@ pub(super) enum LineStatus {
 
 /// One line of the results file. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LineResult {
-    pub(super) line: u64,
+pub(crate) struct LineResult {
+    pub(crate) line: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Absent where nothing was sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) call_id: Option<String>,
-    pub(super) status: LineStatus,
+    pub(crate) call_id: Option<String>,
+    pub(crate) status: LineStatus,
     /// The account's id on the resource.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) id: Option<String>,
+    pub(crate) id: Option<String>,
     /// The kind of failure.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) kind: Option<String>,
+    pub(crate) kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) message: Option<String>,
+    pub(crate) message: Option<String>,
     /// When it was known, RFC 3339.
-    pub(super) at: String,
+    pub(crate) at: String,
 }
 
 impl LineResult {
-    pub(super) fn new(line: u64, name: Option<String>, status: LineStatus) -> Self {
+    pub(crate) fn new(line: u64, name: Option<String>, status: LineStatus) -> Self {
         Self {
             line,
             name,
@@ -60,29 +65,29 @@ impl LineResult {
 
 /// What earlier runs left: of each account, by name, the last result and how often it was tried.
 #[derive(Debug, Default)]
-pub(super) struct Earlier {
+pub(crate) struct Earlier {
     by_name: HashMap<String, (LineStatus, u32)>,
     last_line: u64,
     resumed: bool,
 }
 
 impl Earlier {
-    pub(super) fn status(&self, name: &str) -> Option<LineStatus> {
+    pub(crate) fn status(&self, name: &str) -> Option<LineStatus> {
         self.by_name.get(name).map(|(status, _)| *status)
     }
 
     /// How many results there are of this account.
-    pub(super) fn attempts(&self, name: &str) -> u32 {
+    pub(crate) fn attempts(&self, name: &str) -> u32 {
         self.by_name.get(name).map_or(0, |(_, attempts)| *attempts)
     }
 
     /// Whether there was an earlier run at all.
-    pub(super) fn resumed(&self) -> bool {
+    pub(crate) fn resumed(&self) -> bool {
         self.resumed
     }
 
     /// The last line that an earlier run has a result of. Lines are begun in order.
-    pub(super) fn last_line(&self) -> u64 {
+    pub(crate) fn last_line(&self) -> u64 {
         self.last_line
     }
 
@@ -101,9 +106,86 @@ impl Earlier {
     }
 }
 
+/// Counts of lines.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    pub(crate) indeterminate: u64,
+    /// Done by an earlier run.
+    pub(crate) skipped: u64,
+    /// Looked at first, because an earlier run left no result or an indeterminate one.
+    pub(crate) looked_at: u64,
+    /// The end of the file was not reached.
+    pub(crate) stopped: bool,
+}
+
+impl Summary {
+    pub(crate) fn count(&mut self, status: LineStatus) {
+        match status {
+            LineStatus::Done => self.done += 1,
+            LineStatus::Failed => self.failed += 1,
+            LineStatus::Indeterminate => self.indeterminate += 1,
+        }
+    }
+
+    /// Whether all went well. What nobody knows outweighs what failed.
+    pub(crate) fn verdict(&self) -> Result<(), CliError> {
+        let total = self.done + self.failed + self.indeterminate + self.skipped;
+        if self.indeterminate > 0 {
+            return Err(CliError::ImportIndeterminate {
+                indeterminate: self.indeterminate,
+                total,
+            });
+        }
+        if self.failed > 0 {
+            return Err(CliError::ImportFailed {
+                failed: self.failed,
+                total,
+            });
+        }
+        if self.stopped {
+            return Err(CliError::ImportStopped);
+        }
+        Ok(())
+    }
+}
+
+/// What came of an import as a whole, and where each line's result is.
+#[derive(Serialize)]
+pub(crate) struct Report<'a> {
+    #[serde(flatten)]
+    pub(crate) summary: &'a Summary,
+    pub(crate) results: Cow<'a, str>,
+}
+
+impl View for Report<'_> {
+    fn table(&self, _: SystemTime) -> String {
+        let s = self.summary;
+        let some = |n: u64| (n > 0).then(|| n.to_string());
+        facts([
+            ("done", Some(s.done.to_string())),
+            ("failed", Some(s.failed.to_string())),
+            ("indeterminate", Some(s.indeterminate.to_string())),
+            ("done earlier, skipped", some(s.skipped)),
+            ("looked at first", some(s.looked_at)),
+            (
+                "stopped",
+                s.stopped.then(|| "before the end of the file".to_owned()),
+            ),
+            ("results", Some(self.results.to_string())),
+        ])
+    }
+
+    fn json(&self) -> Value {
+        // Numbers and a text alone: this cannot fail.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
 /// The results file, locked for this run.
 #[derive(Debug)]
-pub(super) struct Results {
+pub(crate) struct Results {
     file: File,
     path: PathBuf,
 }
@@ -112,12 +194,8 @@ impl Results {
     /// Opens or creates it (mode 0600), and reads what earlier runs left. A last line cut short by a crash is cut off.
     /// It is a file of this user's own: in a folder such as `/tmp`, somebody else may have put a link or a file of theirs
     /// in its place, to have another file written to or lines skipped.
-    pub(super) fn open(path: &Path) -> Result<(Self, Earlier), CliError> {
-        let failed = |source| CliError::File {
-            action: "open the results file",
-            path: path.to_owned(),
-            source,
-        };
+    pub(crate) fn open(path: &Path) -> Result<(Self, Earlier), CliError> {
+        let failed = CliError::file("open the results file", path);
         let existed = path.exists();
         let file = OpenOptions::new()
             .read(true)
@@ -127,8 +205,8 @@ impl Results {
             .mode(0o600)
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(path)
-            .map_err(failed)?;
-        let found = file.metadata().map_err(failed)?;
+            .map_err(&failed)?;
+        let found = file.metadata().map_err(&failed)?;
         if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
             return Err(CliError::Usage(format!(
                 "{} is no regular file of your own: move it away, or give --results another",
@@ -152,21 +230,21 @@ impl Results {
     }
 
     /// Appends a result: one write, so that a crash leaves it whole or cut short, never mixed.
-    pub(super) fn append(&mut self, result: &LineResult) -> Result<(), CliError> {
+    pub(crate) fn append(&mut self, result: &LineResult) -> Result<(), CliError> {
         let mut line = serde_json::to_vec(result)
             .map_err(io::Error::from)
-            .map_err(|source| self.failed("write to", source))?;
+            .map_err(CliError::file("write to", &self.path))?;
         line.push(b'\n');
         self.file
             .write_all(&line)
-            .map_err(|source| self.failed("write to", source))
+            .map_err(CliError::file("write to", &self.path))
     }
 
     /// Makes what was written durable.
-    pub(super) fn sync(&self) -> Result<(), CliError> {
+    pub(crate) fn sync(&self) -> Result<(), CliError> {
         self.file
             .sync_data()
-            .map_err(|source| self.failed("write to", source))
+            .map_err(CliError::file("write to", &self.path))
     }
 
     fn read(&mut self) -> Result<Earlier, CliError> {
@@ -178,7 +256,7 @@ impl Results {
             line.clear();
             let length = reader
                 .read_until(b'\n', &mut line)
-                .map_err(|source| self.failed("read", source))?;
+                .map_err(CliError::file("read", &self.path))?;
             if !line.ends_with(b"\n") && cut_short(&line) {
                 break;
             }
@@ -194,16 +272,8 @@ impl Results {
         self.file
             .set_len(whole)
             .and_then(|()| self.file.seek(SeekFrom::End(0)))
-            .map_err(|source| self.failed("write to", source))?;
+            .map_err(CliError::file("write to", &self.path))?;
         Ok(earlier)
-    }
-
-    fn failed(&self, action: &'static str, source: io::Error) -> CliError {
-        CliError::File {
-            action,
-            path: self.path.clone(),
-            source,
-        }
     }
 }
 

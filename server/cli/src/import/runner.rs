@@ -1,17 +1,19 @@
 //! Takes rows to workers, several at a time, and their results to the results file.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 
-use super::progress::Progress;
-use super::results::{Earlier, LineResult, LineStatus, Results};
+use super::results::{Earlier, LineResult, LineStatus, Results, Summary};
 use super::row::{Row, RowError, Rows};
-use super::summary::Summary;
 use super::worker::{MAX_JOBS, Task, Worked, Worker};
+use crate::context::Context;
 use crate::error::CliError;
+use crate::view::printable;
 
 /// Rows in a row that find the resource out of reach before the rest is spared the attempt.
 const MAX_UNAVAILABLE: u32 = 10;
@@ -212,5 +214,53 @@ impl Runner {
                 .say(result.line, result.name.as_deref(), message);
         }
         Ok(())
+    }
+}
+
+/// How far the file has been worked through.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    silent: bool,
+}
+
+impl Progress {
+    /// For a file of `size` bytes. A program that asked for JSON gets no lines about single rows: it
+    /// has the results file.
+    pub(crate) fn new(context: &Context, size: u64) -> Self {
+        let template = "{bar:30} {percent:>3}%  {msg}  {elapsed} gone, {eta} to go";
+        Self {
+            bar: context.bar(size, template),
+            silent: context.json(),
+        }
+    }
+
+    fn advance(&self, position: u64, done: u64, failed: u64) {
+        self.bar.set_position(position);
+        self.bar
+            .set_message(format!("{done} done, {failed} failed"));
+    }
+
+    /// Says something about one line of the file.
+    fn say(&self, line: u64, name: Option<&str>, text: &str) {
+        let of = name
+            .map(|name| format!(" ({})", printable(name)))
+            .unwrap_or_default();
+        self.note(&format!("line {line}{of}: {}", printable(text)));
+    }
+
+    /// Says something about the import as a whole.
+    fn note(&self, text: &str) {
+        if self.silent {
+            return;
+        }
+        self.bar.suspend(|| {
+            // A closed terminal does not stop the import; the results file has it all.
+            let _ = writeln!(io::stderr(), "{text}");
+        });
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use portcullis_proto::gateway::v1::call::Verb;
-use portcullis_proto::gateway::v1::done::Detail;
 use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::{
     Attribute, Authenticate, FailureKind, Get, Object, ObjectClass, ObjectRef, Value, value::Kind,
@@ -17,11 +16,11 @@ use crate::call::{Answer, CallArgs, Caller};
 use crate::error::{CliError, failure_word};
 
 /// Calls at once, at most: as many as a gateway carries out at once by default.
-pub(super) const MAX_JOBS: u16 = 64;
+pub(crate) const MAX_JOBS: u16 = 64;
 
 /// What is to be done about a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Task {
+pub(crate) enum Task {
     /// Create the account.
     Create,
     /// An earlier run may have created it: look, and create it only where it is not there.
@@ -30,15 +29,22 @@ pub(super) enum Task {
 
 /// What came of a row, and whether the import can go on.
 #[derive(Debug)]
-pub(super) struct Worked {
-    pub(super) result: LineResult,
+pub(crate) struct Worked {
+    pub(crate) result: LineResult,
     /// Why no further row has a chance.
-    pub(super) fatal: Option<CliError>,
+    pub(crate) fatal: Option<CliError>,
+}
+
+impl From<LineResult> for Worked {
+    fn from(result: LineResult) -> Self {
+        let fatal = None;
+        Self { result, fatal }
+    }
 }
 
 /// Works on rows, several at a time.
 #[derive(Clone, Debug)]
-pub(super) struct Worker {
+pub(crate) struct Worker {
     caller: Caller,
     call: CallArgs,
     /// The beginning of each call id: the same for the same resource and file.
@@ -46,7 +52,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(caller: Caller, call: CallArgs, resource: &str, file: &Path) -> Self {
+    pub(crate) fn new(caller: Caller, call: CallArgs, resource: &str, file: &Path) -> Self {
         let mut hash = Sha256::new();
         hash.update(resource.as_bytes());
         hash.update([0]);
@@ -61,20 +67,15 @@ impl Worker {
 
     /// The id of the call that creates what stands on a line, the n-th time that it is tried, from 1.
     /// The same for the same resource, file name, line and attempt.
-    pub(super) fn call_id(&self, line: u64, attempt: u32) -> String {
+    fn call_id(&self, line: u64, attempt: u32) -> String {
         format!("{}-{line}-{attempt}", self.prefix)
     }
 
-    pub(super) async fn work(mut self, row: Row, task: Task, attempt: u32) -> Worked {
+    pub(crate) async fn work(mut self, row: Row, task: Task, attempt: u32) -> Worked {
         let call_id = self.call_id(row.line, attempt);
         if task == Task::LookFirst {
             match self.look(&row, &call_id).await {
-                Ok(Some(result)) => {
-                    return Worked {
-                        result,
-                        fatal: None,
-                    };
-                }
+                Ok(Some(result)) => return result.into(),
                 Ok(None) => {}
                 // Still nobody knows: nothing was sent that changes anything.
                 Err(error) => return unsuccessful(&row, call_id, LineStatus::Indeterminate, error),
@@ -86,27 +87,20 @@ impl Worker {
             // The earlier run's call was still on its way when we looked.
             match self.look(&row, &format!("{call_id}-again")).await {
                 Ok(Some(result)) => {
-                    return Worked {
-                        result: LineResult {
-                            call_id: Some(call_id),
-                            ..result
-                        },
-                        fatal: None,
-                    };
+                    let call_id = Some(call_id);
+                    return LineResult { call_id, ..result }.into();
                 }
                 Ok(None) => {}
                 Err(error) => created = Err(error),
             }
         }
         match created {
-            Ok(answer) => Worked {
-                result: LineResult {
-                    call_id: Some(call_id),
-                    id: object_of(answer).map(|object| object.id),
-                    ..LineResult::new(row.line, Some(row.name), LineStatus::Done)
-                },
-                fatal: None,
-            },
+            Ok(answer) => LineResult {
+                call_id: Some(call_id),
+                id: answer.object().map(|object| object.id),
+                ..LineResult::new(row.line, Some(row.name), LineStatus::Done)
+            }
+            .into(),
             Err(error) => {
                 let status = match error {
                     CliError::Indeterminate { .. } => LineStatus::Indeterminate,
@@ -129,17 +123,16 @@ impl Worker {
         });
         let args = self.call.with_id(format!("{call_id}-get"));
         let found = match self.caller.execute(get, &args).await {
-            Ok(answer) => {
-                object_of(answer).ok_or(CliError::BadAnswer("a get without an object"))?
-            }
+            Ok(answer) => answer
+                .object()
+                .ok_or(CliError::BadAnswer("a get without an object"))?,
             Err(CliError::CallFailed {
                 kind: FailureKind::NotFound,
                 ..
             }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let differs = difference(row, &found);
-        let differs = match differs {
+        let differs = match difference(row, &found) {
             None => self.password_differs(row, object, call_id).await?,
             Some(differs) => Some(differs),
         };
@@ -219,13 +212,6 @@ fn already_exists(created: &Result<Answer, CliError>) -> bool {
             ..
         })
     )
-}
-
-fn object_of(answer: Answer) -> Option<Object> {
-    match answer.detail {
-        Some(Detail::Object(object)) => Some(object),
-        _ => None,
-    }
 }
 
 /// The first thing in which the account is not as the row wants it. Secrets cannot be compared.
