@@ -1,19 +1,21 @@
-//! `portcullis audit export`: the whole log, one JSON object a line.
+//! `portcullis audit export`: the whole log, one JSON object a line, and how such a line is read.
 
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 use data_encoding::HEXLOWER;
 use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::audit_record::Record;
-use portcullis_proto::admin::v1::{AuditHead, AuditRecord, ExportAuditRequest};
+use portcullis_proto::admin::v1::{AuditEntry, AuditHead, AuditRecord, ExportAuditRequest};
 use portcullis_proto::grpc::Messages;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::line;
 use crate::context::Context;
 use crate::error::CliError;
 
@@ -62,7 +64,7 @@ async fn write_all(
         if let Record::Head(last) = &record {
             head = Some(last.clone());
         }
-        writeln!(out, "{}", line::write(record)).map_err(&failed)?;
+        writeln!(out, "{}", write_line(record)).map_err(&failed)?;
     }
     let head = head.ok_or(CliError::BadAnswer("the export breaks off"))?;
     out.into_inner()
@@ -70,4 +72,158 @@ async fn write_all(
         .and_then(|file| file.sync_all())
         .map_err(&failed)?;
     Ok(head)
+}
+
+/// One line of an export.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum Line {
+    Head(HeadLine),
+    Entry(EntryLine),
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct HeadLine {
+    head: HeadFields,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct HeadFields {
+    server: String,
+    count: u64,
+    mac: String,
+    tag: String,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct EntryLine {
+    seq: u64,
+    commit_first: u64,
+    /// For people; `time_ms` is what the MAC covers.
+    time: String,
+    time_ms: i64,
+    subject: String,
+    action: String,
+    object: String,
+    outcome: String,
+    begun: u64,
+    detail: String,
+    mac: String,
+}
+
+/// The line of a record, without its end.
+fn write_line(record: Record) -> String {
+    let line = match record {
+        Record::Entry(entry) => Line::Entry(EntryLine {
+            seq: entry.seq,
+            commit_first: entry.commit_first,
+            time: time(entry.time_unix_ms),
+            time_ms: entry.time_unix_ms,
+            subject: entry.subject,
+            action: entry.action,
+            object: entry.object,
+            outcome: entry.outcome,
+            begun: entry.begun,
+            detail: entry.detail,
+            mac: HEXLOWER.encode(&entry.mac),
+        }),
+        Record::Head(head) => Line::Head(HeadLine {
+            head: HeadFields {
+                server: head.server_id,
+                count: head.count,
+                mac: HEXLOWER.encode(&head.mac),
+                tag: HEXLOWER.encode(&head.tag),
+            },
+        }),
+    };
+    // Texts and numbers alone: this cannot fail.
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+/// What a line says, or why it says nothing.
+pub(crate) fn read_line(line: &str) -> Result<Record, String> {
+    let text = |error: &dyn Display| error.to_string();
+    let bytes = |hex: &str| {
+        HEXLOWER
+            .decode(hex.as_bytes())
+            .map_err(|error| text(&error))
+    };
+    match serde_json::from_str(line).map_err(|error| text(&error))? {
+        Line::Head(HeadLine { head }) => Ok(Record::Head(AuditHead {
+            mac: bytes(&head.mac)?,
+            tag: bytes(&head.tag)?,
+            server_id: head.server,
+            count: head.count,
+        })),
+        Line::Entry(entry) if entry.time != time(entry.time_ms) => Err(format!(
+            "`time` says {}, and `time_ms` {}",
+            entry.time,
+            time(entry.time_ms)
+        )),
+        Line::Entry(entry) => Ok(Record::Entry(AuditEntry {
+            mac: bytes(&entry.mac)?,
+            seq: entry.seq,
+            commit_first: entry.commit_first,
+            time_unix_ms: entry.time_ms,
+            subject: entry.subject,
+            action: entry.action,
+            object: entry.object,
+            outcome: entry.outcome,
+            begun: entry.begun,
+            detail: entry.detail,
+        })),
+    }
+}
+
+fn time(unix_ms: i64) -> String {
+    let time = u64::try_from(unix_ms)
+        .ok()
+        .and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)))
+        .unwrap_or(UNIX_EPOCH);
+    // Later than year 9999 is no time that a server wrote.
+    let known = unix_ms < 253_402_300_800_000;
+    humantime::format_rfc3339_millis(if known { time } else { UNIX_EPOCH }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_its_line_and_a_line_holds_no_more_than_it_shows() {
+        let entry = AuditEntry {
+            seq: 3,
+            commit_first: 2,
+            time_unix_ms: 1_800_000_000_123,
+            subject: "ann (7)".to_owned(),
+            action: "Gateways/Add".to_owned(),
+            object: "gateway \"web\"\u{2028}1".to_owned(),
+            outcome: "done".to_owned(),
+            begun: 2,
+            detail: String::new(),
+            mac: vec![0xAB; 32],
+        };
+        let line = write_line(Record::Entry(entry.clone()));
+        assert!(!line.contains('\n'));
+        assert!(line.contains("2027-01-15T08:00:00.123Z"), "{line}");
+        assert_eq!(read_line(&line), Ok(Record::Entry(entry)));
+        assert!(read_line(&line.replace("08:00:00.123Z", "09:00:00.123Z")).is_err());
+        assert!(read_line(&line.replace("\"begun\"", "\"more\":1,\"begun\"")).is_err());
+        let head = AuditHead {
+            server_id: "sv-1".to_owned(),
+            count: 3,
+            mac: vec![1; 32],
+            tag: vec![2; 32],
+        };
+        assert_eq!(
+            read_line(&write_line(Record::Head(head.clone()))),
+            Ok(Record::Head(head))
+        );
+        for far in [i64::MIN, -1, i64::MAX] {
+            assert_eq!(time(far), "1970-01-01T00:00:00.000Z");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! `portcullis audit …`: who did what, and what came of it.
 
 mod export;
-mod line;
 mod verify;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::line;
+use super::export::read_line;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::view::{View, facts};
@@ -66,7 +66,7 @@ async fn send(path: &Path, records: mpsc::Sender<AuditRecord>) -> Result<(), Cli
     let file = BufReader::new(File::open(path).map_err(&failed)?);
     for (number, text) in (1..).zip(file.lines()) {
         let record =
-            line::read(&text.map_err(&failed)?).map_err(|problem| CliError::AuditFault {
+            read_line(&text.map_err(&failed)?).map_err(|problem| CliError::AuditFault {
                 what: format!("{}, line {number}: {problem}", path.display()),
             })?;
         let record = Some(record);

@@ -1,6 +1,5 @@
 //! `portcullis key …`: keys of the server and of its gateways, by id, never their bytes.
 
-mod choices;
 mod delete;
 mod protect;
 mod push;
@@ -19,7 +18,7 @@ use portcullis_proto::admin::v1::{
 use crate::context::Context;
 use crate::error::CliError;
 use crate::task::follow::{Where, started};
-use choices::{Kind, kind_of};
+use view::{Kind, kind_of};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {

@@ -8,8 +8,7 @@ use portcullis_proto::admin::v1::keys_client::KeysClient;
 use portcullis_proto::admin::v1::{ProtectRequest, ProtectResponse};
 use serde_json::{Value, json};
 
-use super::choices::Kdf;
-use super::view::{not_scrubbed, warning};
+use super::view::{Kdf, not_scrubbed, warning};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::prompt::{confirm, new_passphrase, passphrase_file};

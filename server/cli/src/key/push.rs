@@ -13,7 +13,7 @@ use portcullis_proto::admin::v1::{
 use portcullis_proto::grpc::Messages;
 use serde_json::{Value, json};
 
-use super::choices::{Kind, kind_of};
+use super::view::{Kind, kind_of};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::prompt::confirm_or;

@@ -15,7 +15,7 @@ use portcullis_proto::admin::v1::{
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::choices::Kdf;
+use super::view::Kdf;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::prompt::{known_passphrase, new_passphrase, passphrase_file};
