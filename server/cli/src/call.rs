@@ -34,7 +34,8 @@ pub(crate) struct CallArgs {
     /// Your own id for this call, by which logs can be searched: 1 to 128 of A-Z a-z 0-9 . _ : -
     #[arg(long, value_name = "ID")]
     call_id: Option<String>,
-    /// Queue the call: it is sent, once, when there is a link to its gateway. `portcullis call show ID` tells what came of it
+    /// Queue the call: it is sent, once, when there is a link to its gateway. `portcullis call show
+    /// ID` tells what came of it
     #[arg(long)]
     queue: bool,
 }
@@ -140,7 +141,8 @@ impl Caller {
     /// One call of any verb but `search`.
     ///
     /// # Errors
-    /// [`CliError::CallFailed`] where nothing has changed, [`CliError::Indeterminate`] where nobody knows.
+    /// [`CliError::CallFailed`] where nothing has changed, [`CliError::Indeterminate`] where nobody
+    /// knows.
     pub(crate) async fn execute(
         &mut self,
         verb: Verb,
@@ -199,7 +201,8 @@ impl Caller {
         Ok(self.client.search(request).await?.into_inner())
     }
 
-    /// How the attributes of a class are typed. A connector without a schema leaves everything text.
+    /// How the attributes of a class are typed. A connector without a schema leaves everything
+    /// text.
     pub(crate) async fn typing(
         &mut self,
         class: ObjectClass,

@@ -52,8 +52,9 @@ impl View for Object {
     }
 }
 
-/// A table of objects. With `all`, every attribute that any of them has is a column; otherwise only those that fit on a
-/// line and say something that no column before them says, and a last line names the others.
+/// A table of objects. With `all`, every attribute that any of them has is a column; otherwise only
+/// those that fit on a line and say something that no column before them says, and a last line
+/// names the others.
 pub(crate) fn object_table(objects: &[Object], all: bool) -> String {
     let stateful = objects.iter().any(|object| object.enabled.is_some());
     let mut columns = vec![
@@ -283,7 +284,8 @@ pub(crate) fn value_text(value: &AttributeValue) -> String {
     }
 }
 
-/// A value for programs: `binary` is `{"base64": "…"}`, `secret` is `{"secret": true}`, whatever it holds.
+/// A value for programs: `binary` is `{"base64": "…"}`, `secret` is `{"secret": true}`, whatever it
+/// holds.
 pub(crate) fn value_json(value: &AttributeValue) -> Value {
     match &value.kind {
         Some(Kind::Text(text) | Kind::Time(text)) => text.clone().into(),

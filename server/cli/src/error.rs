@@ -83,7 +83,8 @@ pub(crate) enum CliError {
     /// The process could not set itself up.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
-    /// The report has been printed: the audit log, or an export of it, is not what the server wrote.
+    /// The report has been printed: the audit log, or an export of it, is not what the server
+    /// wrote.
     #[error("not as the server wrote it: {}", printable(what))]
     AuditFault { what: String },
     /// The summary has been printed: the push ended because another key is current.
@@ -194,7 +195,8 @@ impl CliError {
 impl From<tonic::Status> for CliError {
     fn from(status: tonic::Status) -> Self {
         let message = status.message().to_owned();
-        // A status that the server sent has no source; one that tonic makes of a broken connection has.
+        // A status that the server sent has no source; one that tonic makes of a broken connection
+        // has.
         if std::error::Error::source(&status).is_some() {
             Self::Lost { detail: message }
         } else {

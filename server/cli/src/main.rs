@@ -1,4 +1,8 @@
-//! `portcullis`, the administrators' command: one verb per file, each a client of the server's admin API.
+//! `portcullis`, the administrators' command: a client of the server's admin API.
+//!
+//! A noun is a file: the enum of its verbs, what each asks of the server, and what the answer looks
+//! like. A verb that asks, shows or prompts in an involved way has its own file in the noun's
+//! folder. A verb for a method that is there is one variant and its arm.
 
 #![forbid(unsafe_code)]
 
@@ -43,7 +47,8 @@ With --output json, results go to stdout as one object or one array, and an erro
 {\"error\":{\"kind\":\"…\",\"message\":\"…\"}}.
 No secret is ever an argument: passwords come from a prompt, from standard input, or from a file.";
 
-/// Administers a Portcullis server: its gateways, keys and resources, and the accounts and groups behind them.
+/// Administers a Portcullis server: its gateways, keys and resources, and the accounts and groups
+/// behind them.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, about, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
@@ -107,7 +112,8 @@ enum Command {
     Run(run::RunArgs),
 }
 
-/// Passwords pass through the buffers of libraries that do not erase them; freed memory never holds one.
+/// Passwords pass through the buffers of libraries that do not erase them; freed memory never holds
+/// one.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 

@@ -30,7 +30,8 @@ pub(crate) enum PolicyCommand {
     },
     /// Add the words of a file, one a line, to those that no password may be
     AddWords {
-        /// A text file in UTF-8, with a word on each line. May be given again: words that are there already are left alone
+        /// A text file in UTF-8, with a word on each line. May be given again: words that are there
+        /// already are left alone
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },

@@ -88,7 +88,8 @@ pub(crate) struct ChangeArgs {
     /// A setting to add or change; an empty VALUE removes it. The others stay as they are
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<Setting>,
-    /// Ask for the secret setting `password`, which is stored sealed and handed to the connector with each call
+    /// Ask for the secret setting `password`, which is stored sealed and handed to the connector
+    /// with each call
     #[arg(long, conflicts_with = "password_file")]
     password: bool,
     /// Read the secret setting `password` from a file: its one line

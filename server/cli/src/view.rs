@@ -10,7 +10,8 @@ use serde_json::Value;
 
 /// A result that can be printed.
 pub(crate) trait View {
-    /// For people, in lines of at most 100 columns where the content allows; `now` dates what is relative.
+    /// For people, in lines of at most 100 columns where the content allows; `now` dates what is
+    /// relative.
     fn table(&self, now: SystemTime) -> String;
 
     /// For programs.
@@ -56,7 +57,8 @@ pub(crate) fn list(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     finish(&mut table)
 }
 
-/// One line per fact: what, then which. Facts without a value are left out; a value of several lines stays so.
+/// One line per fact: what, then which. Facts without a value are left out; a value of several
+/// lines stays so.
 pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, Option<String>)>) -> String {
     let mut table = plain();
     for (what, which) in facts {
@@ -84,8 +86,8 @@ fn finish(table: &mut Table) -> String {
     table.trim_fmt()
 }
 
-/// The text with every control character written out, so that what a gateway or a resource says cannot
-/// steer the terminal. Line breaks and tabs become spaces.
+/// The text with every control character written out, so that what a gateway or a resource says
+/// cannot steer the terminal. Line breaks and tabs become spaces.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

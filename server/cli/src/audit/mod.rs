@@ -27,7 +27,8 @@ pub(crate) enum AuditCommand {
     Verify(verify::VerifyArgs),
     /// Write the whole audit log to a file, one JSON object a line
     Export(export::ExportArgs),
-    /// Go on although the audit log and its head file disagree: after a restore, or once an attack was looked into
+    /// Go on although the audit log and its head file disagree: after a restore, or once an attack
+    /// was looked into
     Accept {
         /// Why: the backup that was restored, or what was found; it is written into the log
         #[arg(long, value_name = "TEXT")]

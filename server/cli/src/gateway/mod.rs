@@ -27,7 +27,8 @@ pub(crate) enum GatewayCommand {
         name: String,
         #[command(flatten)]
         way: WayArgs,
-        /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host: for networks where nobody can step in between
+        /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host: for
+        /// networks where nobody can step in between
         #[arg(long)]
         allow_pairing: bool,
         /// Put it into this group, for pushes of the gateway key; repeat for several

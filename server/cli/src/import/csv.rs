@@ -1,6 +1,7 @@
 //! CSV (RFC 4180), where a row is one line.
 //!
-//! A quote that is not closed on its line is a broken row, not the beginning of a value that swallows the rows below it.
+//! A quote that is not closed on its line is a broken row, not the beginning of a value that
+//! swallows the rows below it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

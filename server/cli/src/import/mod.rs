@@ -1,8 +1,9 @@
 //! `portcullis account import`: the accounts of a file, one call each, resumable.
 //!
-//! A row is one line. Each line's result is written to the results file, durably in order of completion, before the
-//! next line takes its place. A line that is done is skipped when the command is given again; one whose result is
-//! missing or indeterminate is looked at (`get`) before anything is sent.
+//! A row is one line. Each line's result is written to the results file, durably in order of
+//! completion, before the next line takes its place. A line that is done is skipped when the
+//! command is given again; one whose result is missing or indeterminate is looked at (`get`) before
+//! anything is sent.
 
 mod csv;
 mod json_lines;
@@ -30,7 +31,8 @@ use row::{Lines, RowFormat, Rows};
 use runner::{Progress, Runner};
 use worker::{MAX_JOBS, Worker};
 
-/// Larger files are to be split: the whole file, which holds passwords, is kept in memory while it is worked on.
+/// Larger files are to be split: the whole file, which holds passwords, is kept in memory while it
+/// is worked on.
 const MAX_FILE: u64 = 512 << 20;
 
 const AFTER_HELP: &str = "\

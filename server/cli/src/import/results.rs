@@ -97,7 +97,8 @@ impl Earlier {
             // A row that was never sent counts as no attempt.
             let sent = u32::from(result.call_id.is_some());
             let entry = self.by_name.entry(name).or_insert((result.status, 0));
-            // Done is for good: a line further down that names the same account again changes nothing.
+            // Done is for good: a line further down that names the same account again changes
+            // nothing.
             if entry.0 != LineStatus::Done {
                 entry.0 = result.status;
             }
@@ -191,9 +192,10 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// Opens or creates it (mode 0600), and reads what earlier runs left. A last line cut short by a crash is cut off.
-    /// It is a file of this user's own: in a folder such as `/tmp`, somebody else may have put a link or a file of theirs
-    /// in its place, to have another file written to or lines skipped.
+    /// Opens or creates it (mode 0600), and reads what earlier runs left. A last line cut short by
+    /// a crash is cut off. It is a file of this user's own: in a folder such as `/tmp`, somebody
+    /// else may have put a link or a file of theirs in its place, to have another file written to
+    /// or lines skipped.
     pub(crate) fn open(path: &Path) -> Result<(Self, Earlier), CliError> {
         let failed = CliError::file("open the results file", path);
         let existed = path.exists();
@@ -277,7 +279,8 @@ impl Results {
     }
 }
 
-/// Whether this is the beginning of a result, or nothing: what is anything else is not ours to cut off.
+/// Whether this is the beginning of a result, or nothing: what is anything else is not ours to cut
+/// off.
 fn cut_short(tail: &[u8]) -> bool {
     const BEGINNING: &[u8] = b"{\"line\":";
     tail.starts_with(BEGINNING) || BEGINNING.starts_with(tail)

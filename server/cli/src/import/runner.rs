@@ -47,7 +47,8 @@ struct State {
 }
 
 impl Runner {
-    /// Works through the rows, to the end or until it has to stop; what was begun is brought to its end in any case.
+    /// Works through the rows, to the end or until it has to stop; what was begun is brought to its
+    /// end in any case.
     pub(crate) async fn run(mut self, rows: &mut Rows<'_>) -> Result<Summary, CliError> {
         let mut state = State::default();
         let mut working = JoinSet::new();
@@ -163,7 +164,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Lines are begun in order, at most [`MAX_JOBS`] at once: none further beyond the last result can have been begun.
+    /// Lines are begun in order, at most [`MAX_JOBS`] at once: none further beyond the last result
+    /// can have been begun.
     fn may_have_begun(&self, state: &mut State, line: u64) -> bool {
         if !self.earlier.resumed() {
             return false;
@@ -225,8 +227,8 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// For a file of `size` bytes. A program that asked for JSON gets no lines about single rows: it
-    /// has the results file.
+    /// For a file of `size` bytes. A program that asked for JSON gets no lines about single rows:
+    /// it has the results file.
     pub(crate) fn new(context: &Context, size: u64) -> Self {
         let template = "{bar:30} {percent:>3}%  {msg}  {elapsed} gone, {eta} to go";
         Self {

@@ -65,8 +65,8 @@ impl Worker {
         }
     }
 
-    /// The id of the call that creates what stands on a line, the n-th time that it is tried, from 1.
-    /// The same for the same resource, file name, line and attempt.
+    /// The id of the call that creates what stands on a line, the n-th time that it is tried, from
+    /// 1. The same for the same resource, file name, line and attempt.
     fn call_id(&self, line: u64, attempt: u32) -> String {
         format!("{}-{line}-{attempt}", self.prefix)
     }
@@ -198,7 +198,8 @@ fn unsuccessful(row: &Row, call_id: String, status: LineStatus, error: CliError)
         | CliError::Indeterminate {
             server_lost: false, ..
         } => None,
-        // The server's connection, or what it says of the resource as such, is the same for every row.
+        // The server's connection, or what it says of the resource as such, is the same for every
+        // row.
         error => Some(error),
     };
     Worked { result, fatal }

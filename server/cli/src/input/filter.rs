@@ -7,7 +7,8 @@
 //! condition = NAME OPERATOR VALUE | NAME "present"
 //! OPERATOR = "=" | "!=" | "<" | "<=" | ">" | ">=" | "^=" | "$=" | "*="
 //! ```
-//! A value with a space, a parenthesis or a quote in it is written in single or double quotes, `\` before a quote inside.
+//! A value with a space, a parenthesis or a quote in it is written in single or double quotes, `\`
+//! before a quote inside.
 
 use portcullis_proto::gateway::v1::{
     Comparison, ComparisonOperation as Op, Filter, FilterList, Value, ValueType, filter::Kind,

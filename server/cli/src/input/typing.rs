@@ -14,7 +14,8 @@ use crate::detail::type_word;
 use crate::error::CliError;
 use crate::view::printable;
 
-/// Why a text is no value of an attribute. The text is not repeated: it may stand in a file with passwords.
+/// Why a text is no value of an attribute. The text is not repeated: it may stand in a file with
+/// passwords.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ValueError {
     #[error("the resource has no attribute `{name}` for {class}s; it has {known}")]

@@ -38,12 +38,14 @@ pub(crate) enum KeyCommand {
         /// The server key, as `portcullis key list` shows it
         id: KeyId,
     },
-    /// Replace the keys: the steps that are named, or without any a new server key, re-encrypt, a new gateway key, sync and verify
+    /// Replace the keys: the steps that are named, or without any a new server key, re-encrypt, a
+    /// new gateway key, sync and verify
     Manage(ManageArgs),
     /// Encrypt anew every value that is not under the current server key
     ReEncrypt {
-        /// Only values of this type; repeat it for several. All where none is given, but not `server-key`: that wraps the server
-        /// keys themselves anew, under a fresh storage secret that the same secret opens
+        /// Only values of this type; repeat it for several. All where none is given, but not
+        /// `server-key`: that wraps the server keys themselves anew, under a fresh storage secret
+        /// that the same secret opens
         #[arg(long = "type", value_name = "TYPE")]
         types: Vec<String>,
         /// Say how many values would be encrypted anew, and change nothing
@@ -57,7 +59,8 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         place: Where,
     },
-    /// Show under which server key what is encrypted, how the server keys are protected, and who holds which gateway key
+    /// Show under which server key what is encrypted, how the server keys are protected, and who
+    /// holds which gateway key
     Status {
         /// List every gateway too: the key it proved last, those sent to it and not proved since
         #[arg(long)]
@@ -97,7 +100,8 @@ pub(crate) struct ManageArgs {
     /// Open every value and every server key
     #[arg(long)]
     verify: bool,
-    /// Last, delete each server key and gateway key that is not current and on which nothing depends. Only where it is named
+    /// Last, delete each server key and gateway key that is not current and on which nothing
+    /// depends. Only where it is named
     #[arg(long)]
     delete_unused: bool,
     /// Say what would be done, with counts, and change nothing

@@ -26,18 +26,19 @@ pub(crate) struct RotateGatewayArgs {
     /// The kind of the new key; that of the current one where none is given
     #[arg(long, value_enum)]
     kind: Option<Kind>,
-    /// The current key may have been stolen: refuse it at once, and have the gateways enrol again by token
+    /// The current key may have been stolen: refuse it at once, and have the gateways enrol again
+    /// by token
     #[arg(long)]
     compromised: bool,
     /// Do not ask to confirm --compromised
     #[arg(long, requires = "compromised")]
     yes: bool,
-    /// Take the current key back: end its push, never send it again, and move the gateways that may hold it, and no others,
-    /// forward to the new key
+    /// Take the current key back: end its push, never send it again, and move the gateways that may
+    /// hold it, and no others, forward to the new key
     #[arg(long, conflicts_with_all = ["compromised", "groups"])]
     roll_back: bool,
-    /// Refuse unless this is the current key; otherwise the one that is current when the command begins. So two who rotate
-    /// at once make one new key, not two
+    /// Refuse unless this is the current key; otherwise the one that is current when the command
+    /// begins. So two who rotate at once make one new key, not two
     #[arg(long, value_name = "ID")]
     expected_current: Option<KeyId>,
     #[command(flatten)]
@@ -107,16 +108,20 @@ impl SyncGatewaysArgs {
 /// Whom a push reaches, how fast, and how long it is followed.
 #[derive(Debug, Args)]
 struct PushArgs {
-    /// Push to the gateways in this group only; repeat for several. One that reconnects by itself gets the key in any case
+    /// Push to the gateways in this group only; repeat for several. One that reconnects by itself
+    /// gets the key in any case
     #[arg(long = "group", value_name = "G")]
     groups: Vec<String>,
-    /// Have so many gateways a minute reconnect, at moments left to chance; 0: as fast as they answer [default: 6000]
+    /// Have so many gateways a minute reconnect, at moments left to chance; 0: as fast as they
+    /// answer [default: 6000]
     #[arg(long, value_name = "N")]
     per_minute: Option<u32>,
-    /// Ask again at once those that refused the key within the last minute, and dial those whose next attempt is due later
+    /// Ask again at once those that refused the key within the last minute, and dial those whose
+    /// next attempt is due later
     #[arg(long)]
     force: bool,
-    /// Follow the push for so long at most; it goes on in any case. 0s: one report. Otherwise until it has ended
+    /// Follow the push for so long at most; it goes on in any case. 0s: one report. Otherwise until
+    /// it has ended
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
 }

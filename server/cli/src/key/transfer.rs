@@ -66,7 +66,8 @@ impl ExportArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut keys = context.client(KeysClient::new).await?;
         let failed = CliError::file("write the export to", &self.file);
-        // Looked at before a passphrase is typed; that it is new is made sure of when it is written.
+        // Looked at before a passphrase is typed; that it is new is made sure of when it is
+        // written.
         if self.file.symlink_metadata().is_ok() {
             return Err(failed(io::ErrorKind::AlreadyExists.into()));
         }

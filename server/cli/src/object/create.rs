@@ -17,7 +17,8 @@ struct ObjectArgs {
     resource: String,
     /// The new object's name
     name: String,
-    /// An attribute's value; repeat it for several values. The resource's schema gives the type unless one is written
+    /// An attribute's value; repeat it for several values. The resource's schema gives the type
+    /// unless one is written
     #[arg(long, value_name = "NAME[:TYPE]=VALUE")]
     set: Vec<Assignment>,
     /// A secret attribute, read from a file

@@ -99,7 +99,8 @@ pub(crate) struct NamedArgs {
 pub(crate) struct GetArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Show this attribute; repeat it for several. All that the schema returns by default where none is given
+    /// Show this attribute; repeat it for several. All that the schema returns by default where
+    /// none is given
     #[arg(long = "attribute", value_name = "NAME")]
     attributes: Vec<String>,
     #[command(flatten)]

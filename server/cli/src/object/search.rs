@@ -45,7 +45,8 @@ impl ListArgs {
 
 #[derive(Debug, Args)]
 struct PageArgs {
-    /// Show this attribute; repeat it for several. All that the schema returns by default where none is given
+    /// Show this attribute; repeat it for several. All that the schema returns by default where
+    /// none is given
     #[arg(long = "attribute", value_name = "NAME")]
     attributes: Vec<String>,
     /// How many objects are asked for at a time; all of them are shown in the end
@@ -79,7 +80,8 @@ impl SearchArgs {
     }
 }
 
-/// Prints what a search finds, page after page: JSON as it comes, a table once its columns are known.
+/// Prints what a search finds, page after page: JSON as it comes, a table once its columns are
+/// known.
 async fn print_found(
     context: &Context,
     caller: Caller,
@@ -110,7 +112,8 @@ async fn print_found(
         context.write(&format!("{lead}{}", object.json()))
     })
     .await;
-    // Closed also where the search broke off: what was found is whole, and the error tells the rest.
+    // Closed also where the search broke off: what was found is whole, and the error tells the
+    // rest.
     context.write(match (opened, &searched) {
         (true, _) => "\n]\n",
         (false, Ok(())) => "[]\n",

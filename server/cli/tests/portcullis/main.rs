@@ -1,4 +1,5 @@
-//! The administrators' command as its users run it: the real program, against a server whose answers the tests choose.
+//! The administrators' command as its users run it: the real program, against a server whose
+//! answers the tests choose.
 
 // The whole program is a test: where its helpers panic, a test fails.
 #![allow(clippy::unwrap_used, clippy::panic)]
