@@ -1,6 +1,6 @@
 //! A task in the foreground: followed to its end, or left alone with Ctrl-C.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -104,9 +104,11 @@ impl Progress {
             0,
             "{bar:30} {pos} of {len} values  {msg}  {elapsed} gone, {eta} to go",
         );
-        let lines = !context.json() && bar.is_hidden();
-        let last = None;
-        Self { bar, lines, last }
+        Self {
+            bar,
+            lines: !context.json() && !io::stderr().is_terminal(),
+            last: None,
+        }
     }
 
     fn show(&mut self, task: &Task) {
