@@ -22,8 +22,6 @@ mod access_list;
 #[forbid(unsafe_code)]
 pub mod cli;
 #[forbid(unsafe_code)]
-pub mod clock;
-#[forbid(unsafe_code)]
 pub mod config;
 pub mod connector;
 #[forbid(unsafe_code)]

@@ -7,7 +7,6 @@ mod access;
 mod admin;
 pub mod audit;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod fleet;
 pub mod fronts;

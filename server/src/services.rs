@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use portcullis_common::id::ServerId;
 use portcullis_common::rotation::{Policy, UnixMillis};
+use portcullis_host::clock;
 
 use crate::audit::AuditLog;
-use crate::clock;
 use crate::config::{Capabilities, Config, SecretSource};
 use crate::fleet::Fleet;
 use crate::keys::KeyManager;

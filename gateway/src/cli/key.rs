@@ -2,8 +2,9 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use portcullis_host::clock;
+
 use super::{CliError, say};
-use crate::clock;
 use crate::config::Config;
 use crate::key_store;
 use crate::listener::keys::Standing;

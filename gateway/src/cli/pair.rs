@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use portcullis_host::clock;
+
 use super::{CliError, enroll, say};
-use crate::clock;
 use crate::config::Config;
 use crate::key_store;
 

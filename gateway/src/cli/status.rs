@@ -2,10 +2,10 @@
 
 use clap::ValueEnum;
 use portcullis_common::rotation::UnixMillis;
+use portcullis_host::clock;
 use serde::Serialize;
 
 use super::{CliError, key, say};
-use crate::clock;
 use crate::config::{Config, Dial};
 use crate::key_store;
 use crate::listener::keys::Standing;

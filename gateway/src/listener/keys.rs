@@ -7,11 +7,11 @@ use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{
     EnrolmentNonce, GatewayRecord, HeldKey, Identity, InstallError, RunId, StaleProof, UnixMillis,
 };
+use portcullis_host::clock;
 use tokio::sync::{Semaphore, watch};
 use tokio::task;
 
 use super::links::Scope;
-use crate::clock;
 use crate::key_store::{KeyStore, KeyStoreError};
 
 /// The record of this run's gateway.

@@ -7,7 +7,7 @@ use portcullis_common::id::ServerId;
 use portcullis_common::rotation::UnixMillis;
 use tokio::sync::watch;
 
-use crate::clock;
+use portcullis_host::clock;
 
 /// Sessions at once: two servers, with replacements to spare.
 const MAX_LINKS: usize = 8;

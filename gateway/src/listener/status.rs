@@ -3,13 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use portcullis_host::clock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task;
 use tracing::warn;
 
 use super::links::{Link, Links};
-use crate::clock;
 use crate::state_dir::StateDir;
 
 /// The file's name.

@@ -15,10 +15,10 @@ use std::time::Duration;
 use portcullis_common::rotation::RunId;
 use portcullis_common::secret::locked;
 use portcullis_common::stream::{HalfOpen, HalfOpenLimits, WhenFull};
+use portcullis_host::clock;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::clock;
 use crate::config::{Config, Dial};
 use crate::connectors::Connectors;
 use crate::key_store::{self, KeyStore, KeyStoreError};

@@ -4,6 +4,7 @@ use portcullis_common::id::{GatewayId, KeyKind};
 use portcullis_common::rotation::{
     EnrolmentToken, GatewayKeyInfo, Policy, Registration, Standing, UnixMillis,
 };
+use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::gateways_server::Gateways;
 use tonic::{Request, Response, Status};
@@ -12,7 +13,6 @@ use super::convert::{self, millis};
 use super::error::{not_found, of_call, of_repository};
 use super::names;
 use super::note::Note;
-use crate::clock;
 use crate::fleet::LinkStatus;
 use crate::keys::memory::key_rng;
 use crate::repository::{Gateway, GatewayChange};

@@ -1,5 +1,6 @@
 //! Calls that wait for their gateway.
 
+use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::gateway::v1::Outcome;
 use prost::Message;
@@ -10,7 +11,6 @@ use super::convert::{millis, some_millis};
 use super::error::{of_password, of_repository};
 use super::note::Note;
 use super::objects::password_of;
-use crate::clock;
 use crate::provisioning::queue::QueueError;
 use crate::repository::{QueuedCall, QueuedState, RepositoryError};
 use crate::services::Services;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::resources_server::Resources;
 use portcullis_proto::gateway::v1::SecretSetting;
@@ -12,7 +13,6 @@ use super::error::{not_found, of_repository};
 use super::names;
 use super::note::Note;
 use super::users::secret;
-use crate::clock;
 use crate::repository::{Changed, Resource, SecretSettings};
 use crate::services::Services;
 

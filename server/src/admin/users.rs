@@ -1,5 +1,6 @@
 //! The people of the identity system. Their passwords go in, and never come out here.
 
+use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::users_server::Users;
 use portcullis_proto::gateway::v1::Secret;
@@ -10,7 +11,6 @@ use super::convert;
 use super::error::{not_found, of_password, of_repository};
 use super::names;
 use super::note::Note;
-use crate::clock;
 use crate::passwords::users;
 use crate::services::Services;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use portcullis_common::id::ServerId;
+use portcullis_host::clock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -15,7 +16,6 @@ use super::entry::{Draft, Outcome, Subject};
 use super::error::{AuditError, Dispute};
 use super::floods::Floods;
 use super::head::{Found, HeadError, HeadFile};
-use crate::clock;
 use crate::repository::{AuditEntry, AuditTip, Repository};
 
 /// Requests that one transaction answers at most.

@@ -14,13 +14,13 @@ use portcullis_common::rotation::{
     ProofError, Refusal, Scope,
 };
 use portcullis_common::stream::{self, ChannelError};
+use portcullis_host::clock;
 use portcullis_proto::gateway::v1::{EnrolRequest, InstallRequest};
 use tokio::net::TcpStream;
 
 use super::gate::MayCall;
 use super::link::{Link, Origin};
 use super::{Fleet, keep_alive, printable};
-use crate::clock;
 use crate::keys::gateway_keys::diversified;
 use crate::keys::memory;
 use crate::repository::RepositoryError;

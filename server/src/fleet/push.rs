@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use portcullis_common::id::{KeyId, KeyKind};
 use portcullis_common::rotation::InstallRefusal;
+use portcullis_host::clock;
 use rand::seq::SliceRandom as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -21,7 +22,6 @@ use super::pace::Schedule;
 use super::roster::{Follower, REPLACEMENT};
 use super::standings::Standings;
 use super::{Fleet, Progress, ProgressStream, Push, PushEnd, Rotation, RotationError, SyncState};
-use crate::clock;
 use crate::keys::gateway_keys;
 use crate::repository::{Replaced, RepositoryError};
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use portcullis_common::id::{KeyId, KeyKind};
 use portcullis_common::secret::ServerKey;
+use portcullis_host::clock;
 use tokio::sync::Mutex;
 
 use super::Keyring;
 use super::memory::key_rng;
 use super::protection::Protection;
-use crate::clock;
 use crate::repository::{Database, Repository, RepositoryError};
 
 /// Why the server keys were not changed.

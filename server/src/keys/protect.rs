@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portcullis_common::id::KeyId;
+use portcullis_host::clock;
 
 use super::manager::{Inner, KeyError, KeyManager, to_its_end};
 use super::protection::pbe::{self, Cost, Kdf, PbeError};
 use super::protection::{Protection, ProtectionError, Secret, files, settle};
-use crate::clock;
 use crate::config::SecretSource;
 use crate::keys::memory::key_rng;
 use crate::repository::{RepositoryError, Scheme};

@@ -1,11 +1,11 @@
 //! What users have: a password that can be given to accounts, and answers that can only be compared.
 
+use portcullis_host::clock;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::digest::{self, Cost, Digest, Recipe};
 use super::{Candidate, PasswordError, Verdict, forms, judge};
-use crate::clock;
 use crate::repository::{HistoryOwner, PasswordPolicy, Repository, RepositoryError};
 
 /// Questions that a user may have answered.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_common::rotation::UnixMillis;
+use portcullis_host::clock;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, FailureKind, Outcome};
 use prost::Message;
@@ -17,7 +18,6 @@ use zeroize::Zeroizing;
 
 use super::{DispatchError, Prepared, Provisioning, check, outcome, password, prepare, with_id};
 use crate::audit::{self, Draft, Subject};
-use crate::clock;
 use crate::config;
 use crate::fleet::Attempt;
 use crate::passwords::PasswordError;

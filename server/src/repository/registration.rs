@@ -5,7 +5,7 @@ use portcullis_common::rotation::{ENROLMENT_NONCE_LEN, Registration, Standing, T
 use portcullis_common::secret::MasterKey;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
-use crate::clock;
+use portcullis_host::clock;
 
 use super::columns::{from_sql_millis, key_id, standing, to_sql_millis};
 use super::{OpenError, Place, ProtectedType, RepositoryError, Sealer, sealed_values};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use portcullis_common::rotation::UnixMillis;
 use rusqlite::{OptionalExtension, Transaction};
 
-use crate::clock;
+use portcullis_host::clock;
 
 use super::columns::{from_sql_millis, to_sql_millis};
 use zeroize::Zeroizing;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_common::id::{KeyId, KeyKind, ServerId};
+use portcullis_host::clock;
 
 use crate::audit::{self, AuditError, Head, HeadError, HeadFile};
-use crate::clock;
 use crate::config::{Config, SecretSource};
 use crate::keys::memory::key_rng;
 use crate::keys::protection::pbe::{Kdf, PbeError};

@@ -21,12 +21,12 @@ use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use portcullis_common::rotation::UnixMillis;
+use portcullis_host::clock;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::audit::{AuditLog, Outcome, Subject};
-use crate::clock;
 use crate::config::SecretSource;
 use crate::fleet::Fleet;
 use crate::keys::KeyManager;

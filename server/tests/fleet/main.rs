@@ -380,7 +380,7 @@ async fn a_token_in_two_hands_raises_an_alarm() {
     let (id, key) = (token.gateway_id(), token.key_id());
     gateways
         .update("host1", move |registration, _| {
-            registration.bind(id, key, &[1; 32], portcullis_server::clock::now())
+            registration.bind(id, key, &[1; 32], portcullis_host::clock::now())
         })
         .await
         .unwrap()

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis_common::id::{GatewayId, KeyKind};
 use portcullis_common::rotation::{EnrolmentToken, Registration};
+use portcullis_host::clock;
 use portcullis_server::audit::AuditLog;
-use portcullis_server::clock;
 use portcullis_server::config::Config;
 use portcullis_server::fleet::{Fleet, Settings};
 use portcullis_server::provisioning::queue::QueueError;

@@ -11,6 +11,7 @@ use portcullis_common::handshake::{CallPlace, Preamble, ResponderConfig, Way};
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, HeldKey, RunId, UnixMillis};
 use portcullis_common::stream::{self, ChannelLimits, SealedStream, Session};
+use portcullis_host::clock;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, ProvisioningServer};
@@ -19,7 +20,6 @@ use portcullis_proto::gateway::v1::{
     EnrolResponse, InstallRequest, InstallResponse, Object, Outcome, PingRequest, PingResponse,
     RunResult, SearchEnd, SearchItem, Secret, Value, done, outcome, search_item, value,
 };
-use portcullis_server::clock;
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};

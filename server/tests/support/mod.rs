@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use portcullis_common::id::{GatewayId, KeyId, KeyKind};
 use portcullis_common::rotation::{EnrolmentToken, Registration};
+use portcullis_host::clock;
 use portcullis_proto::gateway::v1::{Call, Test, call};
-use portcullis_server::clock;
 use portcullis_server::config::Config;
 use portcullis_server::fleet::{Fleet, Progress, ProgressStream, Push, Rotation, Settings};
 use portcullis_server::keys::protection::Protection;

@@ -3,12 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use portcullis_common::id::KeyId;
+use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 use tonic::Status;
 
 use crate::admin::convert::{self, some_id, some_millis};
 use crate::admin::error::of_repository;
-use crate::clock;
 use crate::repository::Holding;
 use crate::services::Services;
 

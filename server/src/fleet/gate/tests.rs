@@ -7,12 +7,12 @@ use portcullis_common::handshake::{InitiatorConfig, ResponderConfig};
 use portcullis_common::id::{KeyKind, ServerId};
 use portcullis_common::rotation::{EnrolmentToken, HeldKey, Identity, Registration, UnixMillis};
 use portcullis_common::stream::{self, ChannelLimits, SealedStream};
+use portcullis_host::clock;
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
 use tokio::time::timeout;
 
 use super::*;
-use crate::clock;
 use crate::keys::protection::Protection;
 use crate::keys::{Keyring, gateway_keys};
 use crate::repository::{Database, Reach, Replaced};

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use portcullis_host::clock;
+
 use super::pbe::{Kdf, PbeError};
 use super::{Protection, ProtectionError, Secret, files};
-use crate::clock;
 use crate::config::SecretSource;
 use crate::repository::{Database, Scheme};
 

@@ -6,10 +6,10 @@ use portcullis_common::crypto::export::{
 use portcullis_common::id::{KeyId, ServerId};
 use portcullis_common::secret::ExportSecret;
 use portcullis_common::secret::locked::LockedBytes;
+use portcullis_host::clock;
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
-use crate::clock;
 use crate::keys::manager::{Inner, KeyError, KeyManager, to_its_end};
 use crate::keys::memory::key_rng;
 use crate::keys::protection::Secret;

@@ -5,8 +5,8 @@ use portcullis_common::crypto::export::{
 };
 use portcullis_common::id::KeyId;
 use portcullis_common::secret::{ExportSecret, GatewayKey, ServerKey};
+use portcullis_host::clock;
 
-use crate::clock;
 use crate::keys::Keyring;
 use crate::keys::manager::{Inner, KeyError, KeyManager, to_its_end};
 use crate::keys::protection::pbe::{self, PbeError};

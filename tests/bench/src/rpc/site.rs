@@ -25,9 +25,9 @@ use portcullis_gateway::model::{
     Attribute, AttributeName, CallError, Cookie, Failure, GuardDefaults, Identity, Object,
     ObjectClass, ObjectId, ObjectName, Request, Roles, Schema, Search, Update, Value, Verb,
 };
+use portcullis_host::clock;
 use portcullis_host::log::Log;
 use portcullis_proto::gateway::v1 as pb;
-use portcullis_server::clock;
 use portcullis_server::fleet::{Fleet, Settings};
 use portcullis_server::keys::protection::Protection;
 use portcullis_server::keys::{Keyring, gateway_keys};
