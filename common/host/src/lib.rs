@@ -1,6 +1,7 @@
 //! What the programs ask of an operating system.
 #![forbid(unsafe_code)]
 
+pub mod backoff;
 pub mod clock;
 pub mod config;
 #[cfg(unix)]

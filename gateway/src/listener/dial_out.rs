@@ -7,16 +7,20 @@ use std::time::Duration;
 use portcullis_common::handshake::Preamble;
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::ChannelError;
+use portcullis_host::backoff::Backoff;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::agent::Agent;
-use super::backoff::Backoff;
 use super::dial_in::NO_KEY;
 use super::keys::Standing;
 use crate::key_store::KeyStoreError;
+
+/// The longest wait after the first failure to reach the server, and after many.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The server to dial.
 #[derive(Clone, Debug)]
@@ -51,7 +55,7 @@ enum DialError {
 
 /// Keeps a session with the server, for ever.
 pub async fn dial(agent: &Arc<Agent>, target: &Target) {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     let mut last_error = String::new();
     let mut keys = agent.run.keys.changes();
     loop {
@@ -82,7 +86,7 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
                 }
             }
         }
-        let wait = backoff.next();
+        let wait = backoff.next_wait();
         info!(
             "dialling {} again in {:.1} s",
             target.server,

@@ -1,7 +1,6 @@
 //! How sessions with the central server come about, whoever dials, and what is served in them.
 
 pub mod agent;
-mod backoff;
 mod control;
 pub mod dial_in;
 pub mod dial_out;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::rotation::Standing;
-use rand::RngExt as _;
+use portcullis_host::backoff::{Backoff, jittered};
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -24,7 +24,8 @@ impl Fleet {
     /// Keeps up the link to a gateway for as long as the server is to dial it.
     pub(super) async fn keep_dialling(self, name: String) {
         let redial = self.inner.roster.redial(&name);
-        let mut backoff = Backoff::new(&self.inner.settings.links);
+        let links = &self.inner.settings.links;
+        let mut backoff = Backoff::new(links.backoff_min, links.backoff_max);
         let mut installs = 0;
         loop {
             let gateway = match self.inner.repository.gateways().find(name.as_str()).await {
@@ -32,7 +33,7 @@ impl Fleet {
                 Ok(None) => return,
                 Err(error) => {
                     tracing::error!(gateway = name, %error, "cannot read the roster");
-                    sleep(backoff.next()).await;
+                    sleep(backoff.next_wait()).await;
                     continue;
                 }
             };
@@ -120,7 +121,7 @@ impl Fleet {
 
     async fn wait(&self, backoff: &mut Backoff, redial: &tokio::sync::Notify) {
         tokio::select! {
-            () = sleep(backoff.next()) => {}
+            () = sleep(backoff.next_wait()) => {}
             () = redial.notified() => {}
         }
     }
@@ -154,38 +155,6 @@ pub(super) fn prepare(io: &TcpStream) {
     }
 }
 
-/// Waits that double, each with jitter.
-struct Backoff {
-    min: Duration,
-    max: Duration,
-    next: Duration,
-}
-
-impl Backoff {
-    fn new(links: &crate::config::Links) -> Self {
-        Self {
-            min: links.backoff_min,
-            max: links.backoff_max,
-            next: links.backoff_min,
-        }
-    }
-
-    fn reset(&mut self) {
-        self.next = self.min;
-    }
-
-    fn next(&mut self) -> Duration {
-        let wait = self.next;
-        self.next = wait.saturating_mul(2).min(self.max);
-        wait / 2 + jittered(wait / 2)
-    }
-}
-
-/// A random time up to `longest`.
-pub(super) fn jittered(longest: Duration) -> Duration {
-    longest.mul_f64(rand::rng().random_range(0.0..=1.0))
-}
-
 /// A time up to a tenth shorter than `time`: links that came up in one moment are not all asked, or replaced, in one moment.
 pub(super) fn early(time: Duration) -> Duration {
     time - jittered(time / 10)
@@ -194,18 +163,6 @@ pub(super) fn early(time: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn waits_double_up_to_the_longest_and_start_again_after_success() {
-        let mut backoff = Backoff::new(&crate::config::Links::default());
-        for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
-            let expected = Duration::from_secs(expected);
-            let wait = backoff.next();
-            assert!(wait >= expected / 2 && wait <= expected, "{wait:?}");
-        }
-        backoff.reset();
-        assert!(backoff.next() <= Duration::from_secs(1));
-    }
 
     #[test]
     fn links_of_one_age_are_replaced_over_a_tenth_of_it() {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use portcullis_host::backoff::jittered;
 use tokio::time::Instant;
-
-use super::dial::jittered;
 
 /// Gateways asked in a minute where nobody says otherwise: a fleet of 10,000 reconnects within 100 s.
 pub const DEFAULT_PER_MINUTE: u32 = 6_000;
