@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 #[cfg(unix)]
 pub mod hardening;
+pub mod limit;
 pub mod log;
 #[cfg(unix)]
 pub mod private_files;

@@ -1,36 +1,34 @@
 //! Refused requests are written one by one as long as they are few; who floods is counted.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use portcullis_common::rotation::UnixMillis;
+use portcullis_host::limit::{Allowance, Limit};
 
 use super::Subject;
 
-/// Refusals of one subject that are written one by one in a row.
-const BURST: u64 = 64;
-/// A further one each ten minutes: 144 entries a day at most for who never stops.
-const REFILL_MS: u64 = 600_000;
+/// Refusals of one subject that are written one by one in a row; then one each ten minutes: 144 entries a day at most for
+/// who never stops.
+const WRITTEN: Limit = Limit {
+    burst: 64,
+    refill: 1,
+    every: Duration::from_mins(10),
+};
 /// Subjects told apart; those beyond share one allowance.
 const MAX_SUBJECTS: usize = 256;
 
-/// The allowance of each subject whose requests were refused lately.
+/// The allowance of each subject whose requests were refused lately, by the time since 1970.
 #[derive(Debug, Default)]
 pub(super) struct Floods {
-    subjects: HashMap<Subject, Allowance>,
-    others: Allowance,
-}
-
-#[derive(Debug, Default)]
-struct Allowance {
-    spent: u64,
-    since: u64,
-    /// Refused since the last one that was written.
-    silent: u64,
+    subjects: HashMap<Subject, Allowance<Duration>>,
+    others: Allowance<Duration>,
 }
 
 impl Floods {
     /// Whether a refusal of `subject` is to be written; if so, how many were not since the last one.
     pub(super) fn admit(&mut self, subject: &Subject, now: UnixMillis) -> Option<u64> {
+        let now = Duration::from_millis(now.0);
         self.forget(now);
         let room = self.subjects.len() < MAX_SUBJECTS || self.subjects.contains_key(subject);
         let allowance = if room {
@@ -38,48 +36,27 @@ impl Floods {
         } else {
             &mut self.others
         };
-        allowance.refill(now);
-        if allowance.spent >= BURST {
-            allowance.silent += 1;
-            return None;
-        }
-        allowance.spent += 1;
-        Some(std::mem::take(&mut allowance.silent))
+        allowance.admit(&WRITTEN, now)
     }
 
     /// Whoever was silenced and has an allowance again, and how many of their refusals were not written.
     pub(super) fn due(&mut self, now: UnixMillis) -> Vec<(Subject, u64)> {
+        let now = Duration::from_millis(now.0);
         let others = Subject::nobody();
         let subjects = self.subjects.iter_mut();
-        let mut due = Vec::new();
-        for (subject, allowance) in subjects.chain([(&others, &mut self.others)]) {
-            allowance.refill(now);
-            if allowance.silent > 0 && allowance.spent < BURST {
-                allowance.spent += 1;
-                due.push((subject.clone(), std::mem::take(&mut allowance.silent)));
-            }
-        }
-        due
+        subjects
+            .chain([(&others, &mut self.others)])
+            .filter_map(|(subject, allowance)| {
+                let silent = allowance.due(&WRITTEN, now)?;
+                Some((subject.clone(), silent))
+            })
+            .collect()
     }
 
-    fn forget(&mut self, now: UnixMillis) {
+    fn forget(&mut self, now: Duration) {
         if self.subjects.len() >= MAX_SUBJECTS {
-            self.subjects.retain(|_, allowance| {
-                allowance.refill(now);
-                allowance.spent > 0 || allowance.silent > 0
-            });
-        }
-    }
-}
-
-impl Allowance {
-    fn refill(&mut self, now: UnixMillis) {
-        let refilled = now.0.saturating_sub(self.since) / REFILL_MS;
-        if self.spent == 0 {
-            self.since = now.0;
-        } else if refilled > 0 {
-            self.spent = self.spent.saturating_sub(refilled);
-            self.since += refilled * REFILL_MS;
+            self.subjects
+                .retain(|_, allowance| !allowance.is_full(&WRITTEN, now));
         }
     }
 }
@@ -87,6 +64,9 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BURST: u64 = WRITTEN.burst;
+    const REFILL_MS: u64 = 600_000;
 
     #[test]
     fn a_flood_is_counted_and_others_are_still_heard() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_common::id::KeyId;
 use portcullis_common::stream::Session;
+use portcullis_host::limit::{Allowance, Limit};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -81,17 +82,17 @@ pub(super) struct Refused {
 
 /// Lets something through once a second.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<Option<Instant>>);
+pub(super) struct Throttle(Mutex<Allowance<Instant>>);
 
 impl Throttle {
     pub(super) fn ready(&self) -> bool {
-        let mut last = lock(&self.0);
-        let now = Instant::now();
-        let ready = last.is_none_or(|last| now.duration_since(last) >= Duration::from_secs(1));
-        if ready {
-            *last = Some(now);
-        }
-        ready
+        let once_a_second = Limit {
+            burst: 1,
+            refill: 1,
+            every: Duration::from_secs(1),
+        };
+        let mut allowance = lock(&self.0);
+        allowance.admit(&once_a_second, Instant::now()).is_some()
     }
 }
 
