@@ -67,6 +67,10 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the demonstration has no runtime"
+    )]
     fn drop(&mut self) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended already; then there is nobody to ask.

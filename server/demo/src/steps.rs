@@ -383,6 +383,10 @@ impl Stage {
         }
     }
 
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the demonstration has no runtime"
+    )]
     fn wait(&mut self, what: &'static str, done: impl Fn(&Self) -> bool) -> Result<(), DemoError> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {

@@ -364,6 +364,7 @@ async fn a_head_file_one_commit_behind_is_what_a_crash_leaves() {
 }
 
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "as a crash would")]
 async fn a_crash_between_begun_and_outcome_shows_as_unknown() {
     let mut fixture = Fixture::new().await;
     let begun = fixture.log.begin(alice(), "Things/Change", "one").await;

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use portcullis_fuzz::{TARGETS, Target};
 
+#[allow(clippy::disallowed_methods, reason = "libFuzzer has the main function")]
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
     let name = std::env::var("PORTCULLIS_FUZZ_TARGET").unwrap_or_default();
     let target = TARGETS.iter().find(|target| target.name == name);
