@@ -17,7 +17,9 @@ use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
 pub use tonic::codegen::http;
 use tonic::codegen::{BoxFuture, http::uri::PathAndQuery};
-use tonic::server::{ClientStreamingService, ServerStreamingService, UnaryService};
+use tonic::server::{
+    ClientStreamingService, ServerStreamingService, StreamingService, UnaryService,
+};
 pub use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -235,6 +237,30 @@ where
     )
 }
 
+/// Serves a method of one message, with messages as bytes, and any number of answers.
+pub fn serve<H>(request: http::Request<Body>, limit: usize, handler: H) -> Handled
+where
+    H: FnOnce(Bytes) -> BoxFuture<Replies<Bytes>, Status> + Send + 'static,
+{
+    let handler = Handler::new(|request: Request<Bytes>| {
+        let answers = handler(request.into_inner());
+        Box::pin(async move { Ok(Response::new(answers.await?)) })
+    });
+    serve_server_streaming(request, limit, StreamHandler(handler))
+}
+
+/// Serves a method of any number of messages, as bytes, and of answers.
+pub fn serve_many<H>(request: http::Request<Body>, limit: usize, handler: H) -> Handled
+where
+    H: FnOnce(Replies<Bytes>) -> BoxFuture<Replies<Bytes>, Status> + Send + 'static,
+{
+    let handler = Handler::new(|request: Request<Streaming<Bytes>>| {
+        let answers = handler(Box::pin(request.into_inner()));
+        Box::pin(async move { Ok(Response::new(answers.await?)) })
+    });
+    serve_streaming(request, limit, StreamHandler(handler))
+}
+
 /// There is no such method.
 pub(crate) fn unimplemented() -> Handled {
     Box::pin(async { Ok(Status::unimplemented("").into_http()) })
@@ -251,7 +277,7 @@ type Handle<Q, A> = Box<dyn FnOnce(Request<Q>) -> BoxFuture<Response<A>, Status>
 struct Handler<Q, A>(Option<Handle<Q, A>>);
 
 /// Handles one request by a stream.
-struct StreamHandler(Handler<Bytes, Raw>);
+struct StreamHandler<Q>(Handler<Q, Raw>);
 
 impl<Q, A> Handler<Q, A> {
     fn new(
@@ -277,12 +303,22 @@ impl UnaryService<Bytes> for Handler<Bytes, Bytes> {
     }
 }
 
-impl ServerStreamingService<Bytes> for StreamHandler {
+impl ServerStreamingService<Bytes> for StreamHandler<Bytes> {
     type Response = Bytes;
     type ResponseStream = Raw;
     type Future = BoxFuture<Response<Raw>, Status>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        self.0.handle(request)
+    }
+}
+
+impl StreamingService<Bytes> for StreamHandler<Streaming<Bytes>> {
+    type Response = Bytes;
+    type ResponseStream = Raw;
+    type Future = BoxFuture<Response<Raw>, Status>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
         self.0.handle(request)
     }
 }
@@ -311,9 +347,17 @@ fn serve_unary(
 fn serve_server_streaming(
     request: http::Request<Body>,
     limit: usize,
-    handler: StreamHandler,
+    handler: StreamHandler<Bytes>,
 ) -> Handled {
     Box::pin(async move { Ok(server(limit).server_streaming(handler, request).await) })
+}
+
+fn serve_streaming(
+    request: http::Request<Body>,
+    limit: usize,
+    handler: StreamHandler<Streaming<Bytes>>,
+) -> Handled {
+    Box::pin(async move { Ok(server(limit).streaming(handler, request).await) })
 }
 
 fn serve_client_streaming(
