@@ -3,7 +3,7 @@
 //! Depends in one direction only: `cli`, `serve` → `fronts` → `admin` → `access` → `audit`, `tasks`, `provisioning` → `fleet` → `keys` → `repository`.
 #![forbid(unsafe_code)]
 
-mod access;
+pub mod access;
 mod admin;
 pub mod audit;
 pub mod cli;

@@ -1,29 +1,78 @@
-//! Who somebody is, and what they may do.
+//! Who somebody is, and what they may do, on what.
+//!
+//! A front authenticates, each in its own way, and makes a [`Caller`]; from there on nothing depends on the front.
+
+mod scope;
 
 use crate::audit::Subject;
-use crate::config::CapabilitySet;
+use crate::config::{Capability, CapabilitySet};
+pub use scope::{Scope, Target};
 
-/// Who calls a method. Services find it in their requests' extensions.
+/// Who makes a request.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    pub(crate) subject: Subject,
-    pub(crate) held: CapabilitySet,
-    /// Whether the kernel said who it is.
-    pub(crate) known: bool,
+pub struct Caller {
+    /// As the audit log names them.
+    pub subject: Subject,
+    /// How the server knows who it is.
+    pub authentication: Authentication,
+    /// What they may do.
+    pub permissions: Vec<Permission>,
+}
+
+/// How the server knows who a caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// The kernel vouches for the process at the other end of a Unix socket.
+    UnixPeer,
+    /// It does not know.
+    Unknown,
+}
+
+/// One capability, and where it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// What may be done.
+    pub capability: Capability,
+    /// On what.
+    pub scope: Scope,
 }
 
 impl Caller {
-    /// Whose request this is. The router writes it into every one.
-    pub(crate) fn of<T>(request: &tonic::Request<T>) -> Self {
-        let found = request.extensions().get::<Self>();
-        found.cloned().unwrap_or_else(Self::nobody)
+    /// Somebody who holds `capabilities` on everything.
+    pub fn everywhere(
+        subject: Subject,
+        authentication: Authentication,
+        capabilities: CapabilitySet,
+    ) -> Self {
+        let permissions = capabilities.iter().map(|capability| Permission {
+            capability,
+            scope: Scope::Everything,
+        });
+        Self {
+            subject,
+            authentication,
+            permissions: permissions.collect(),
+        }
     }
 
-    pub(crate) fn nobody() -> Self {
-        Self {
-            subject: Subject::nobody(),
-            held: CapabilitySet::default(),
-            known: false,
-        }
+    /// Somebody whom the server does not know, and who may do nothing.
+    pub fn nobody() -> Self {
+        let (subject, nothing) = (Subject::nobody(), CapabilitySet::default());
+        Self::everywhere(subject, Authentication::Unknown, nothing)
+    }
+
+    /// The capabilities held, each somewhere.
+    pub fn held(&self) -> CapabilitySet {
+        self.permissions
+            .iter()
+            .map(|held| held.capability)
+            .collect()
+    }
+
+    /// The permissions that give one of `capabilities`.
+    pub(crate) fn giving(&self, capabilities: CapabilitySet) -> impl Iterator<Item = &Permission> {
+        self.permissions
+            .iter()
+            .filter(move |held| capabilities.meets(CapabilitySet::of(&[held.capability])))
     }
 }

@@ -3,138 +3,147 @@
 use portcullis_common::id::ServerId;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::audit_record::Record;
-use portcullis_proto::admin::v1::audit_server::Audit;
-use portcullis_proto::grpc::{Messages, Replies};
-use tonic::{Request, Response, Status};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 
-use super::error::{of_audit, of_repository};
-use crate::access::Caller;
-use crate::audit::{Draft, Fault, Head, Outcome, Report};
-use crate::repository::{AUDIT_MAC_LEN, AuditEntry, AuditFilter, AuditTip};
-use crate::services::Services;
+use super::dispatch::Context;
+use super::error::AdminError;
+use super::request::{About, Front, Messages, Method, Request, own, read};
+use crate::audit::{AuditError, Draft, Fault, Head, Outcome, Report};
+use crate::config::Capability::{self, Auditor, SecurityAdministrator};
+use crate::repository::{AUDIT_MAC_LEN, AuditEntry, AuditFilter, AuditTip, Repository};
 
 /// Entries of one answer at most.
 const MAX_PAGE: u32 = 1_000;
 /// Heads that one verification takes at most.
 const MAX_KNOWN: usize = 1_000;
 
-/// `portcullis.admin.v1.Audit`
-pub(crate) struct AuditApi(pub(crate) Services);
+const LOOK: &[Capability] = &[SecurityAdministrator, Auditor];
 
-type Records = Replies<proto::AuditRecord>;
+pub(super) fn offer(front: &mut impl Front) {
+    front.offer::<proto::ListAuditRequest>();
+    front.offer::<proto::VerifyAuditRequest>();
+    front.offer::<proto::ExportAuditRequest>();
+    front.offer_of_many::<proto::AuditRecord, VerifyExport>();
+    front.offer::<proto::AcceptAuditRequest>();
+}
 
-#[tonic::async_trait]
-impl Audit for AuditApi {
-    async fn list(
-        &self,
-        request: Request<proto::ListAuditRequest>,
-    ) -> Result<Response<proto::ListAuditResponse>, Status> {
-        let request = request.into_inner();
-        let limit = match request.limit {
+/// `Audit.VerifyExport`
+pub(crate) struct VerifyExport(Messages<proto::AuditRecord>);
+
+impl From<Messages<proto::AuditRecord>> for VerifyExport {
+    fn from(records: Messages<proto::AuditRecord>) -> Self {
+        Self(records)
+    }
+}
+
+impl Request for proto::ListAuditRequest {
+    type Answer = proto::ListAuditResponse;
+
+    const METHOD: Method = read("Audit/List", LOOK);
+
+    fn about(&self) -> About {
+        About::server("")
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::ListAuditResponse, AdminError> {
+        let limit = match self.limit {
             0 => MAX_PAGE,
             limit => limit.min(MAX_PAGE),
         };
         let bound = |time: i64| u64::try_from(time).unwrap_or(0);
-        if Outcome::ALL.iter().all(|one| one.name() != request.outcome)
-            && !request.outcome.is_empty()
-        {
+        if Outcome::ALL.iter().all(|one| one.name() != self.outcome) && !self.outcome.is_empty() {
             let names = Outcome::ALL.map(Outcome::name).join(", ");
-            return Err(Status::invalid_argument(format!(
+            return Err(AdminError::Malformed(format!(
                 "there is no such outcome: give one of {names}"
             )));
         }
         let filter = AuditFilter {
-            before: request.before,
-            since_ms: bound(request.since_unix_ms),
-            until_ms: bound(request.until_unix_ms),
-            subject: request.subject,
-            action: request.action,
-            object: request.object,
-            outcome: request.outcome,
-            with_begun: request.with_begun,
+            before: self.before,
+            since_ms: bound(self.since_unix_ms),
+            until_ms: bound(self.until_unix_ms),
+            subject: self.subject,
+            action: self.action,
+            object: self.object,
+            outcome: self.outcome,
+            with_begun: self.with_begun,
         };
-        let entries = self.0.repository.audit_entries().page(filter, limit).await;
-        let entries = entries.map_err(|error| of_repository(&error))?;
+        let entries = context.services.repository.audit_entries();
+        let entries = entries.page(filter, limit).await?;
         let full = entries.len() >= limit as usize;
         let last = entries.last().filter(|_| full);
-        Ok(Response::new(proto::ListAuditResponse {
+        Ok(proto::ListAuditResponse {
             next_before: last.map_or(0, |last| last.seq),
             entries: entries.into_iter().map(entry_message).collect(),
-        }))
+        })
+    }
+}
+
+impl Request for proto::VerifyAuditRequest {
+    type Answer = proto::VerifyAuditResponse;
+
+    const METHOD: Method = read("Audit/Verify", LOOK);
+
+    fn about(&self) -> About {
+        About::server("")
     }
 
-    async fn verify(
-        &self,
-        request: Request<proto::VerifyAuditRequest>,
-    ) -> Result<Response<proto::VerifyAuditResponse>, Status> {
-        let known = request.into_inner().known;
-        if known.len() > MAX_KNOWN {
-            return Err(Status::invalid_argument(format!(
+    async fn run(self, context: &Context) -> Result<proto::VerifyAuditResponse, AdminError> {
+        if self.known.len() > MAX_KNOWN {
+            return Err(AdminError::Malformed(format!(
                 "give at most {MAX_KNOWN} heads at once"
             )));
         }
-        let known: Result<_, _> = known.iter().map(known_tip).collect();
-        let report = self.0.audit.verify(known?).await;
-        let report = report.map_err(|error| Status::unavailable(error.to_string()))?;
-        Ok(Response::new(report_message(&report)))
+        let known: Result<_, _> = self.known.iter().map(known_tip).collect();
+        let report = context.services.audit.verify(known?).await;
+        Ok(report_message(&report.map_err(unreadable)?))
+    }
+}
+
+impl Request for proto::ExportAuditRequest {
+    type Answer = Messages<proto::AuditRecord>;
+
+    const METHOD: Method = own("Audit/Export", LOOK);
+
+    fn about(&self) -> About {
+        About::server("")
     }
 
-    async fn export(
-        &self,
-        request: Request<proto::ExportAuditRequest>,
-    ) -> Result<Response<Records>, Status> {
-        let Self(Services {
-            audit, repository, ..
-        }) = self;
-        let subject = Caller::of(&request).subject;
+    async fn run(self, context: &Context) -> Result<Messages<proto::AuditRecord>, AdminError> {
+        let (audit, subject) = (&context.services.audit, context.caller.subject.clone());
         // A log in dispute has to be exported all the more: the entry is written once it is accepted.
-        audit
-            .record(Draft::new(subject, "Audit/Export", "", Outcome::Done))
-            .await;
-        let head = audit.head().await.map_err(|error| of_audit(&error))?;
-        let repository = repository.clone();
-        let (records, stream) = tokio::sync::mpsc::channel(MAX_PAGE as usize);
+        let exported = Draft::new(subject, Self::METHOD.name, "", Outcome::Done);
+        audit.record(exported).await;
+        let head = audit.head().await?;
+        let (records, stream) = mpsc::channel(MAX_PAGE as usize);
+        let repository = context.services.repository.clone();
         tokio::spawn(async move {
-            let mut after = 0;
-            while after < head.tip.count {
-                let page = repository.audit_entries().scan(after, MAX_PAGE).await;
-                let page = match page {
-                    Ok(page) => page,
-                    Err(error) => {
-                        // Whoever asked went away.
-                        let _ = records.send(Err(of_repository(&error))).await;
-                        return;
-                    }
-                };
-                let Some(last) = page.last() else { break };
-                after = last.seq;
-                for entry in page {
-                    if entry.seq > head.tip.count {
-                        break;
-                    }
-                    let record = Record::Entry(entry_message(entry));
-                    if records.send(Ok(record_message(record))).await.is_err() {
-                        return;
-                    }
-                }
+            if let Err(error) = send_records(&repository, &head, &records).await {
+                // Whoever asked went away.
+                let _ = records.send(Err(error)).await;
             }
-            let record = record_message(Record::Head(head_message(&head)));
-            let _ = records.send(Ok(record)).await;
         });
-        let stream = tokio_stream::wrappers::ReceiverStream::new(stream);
-        Ok(Response::new(Box::pin(stream)))
+        Ok(Messages::new(ReceiverStream::new(stream)))
+    }
+}
+
+impl Request for VerifyExport {
+    type Answer = proto::VerifyAuditResponse;
+
+    const METHOD: Method = read("Audit/VerifyExport", LOOK);
+
+    fn about(&self) -> About {
+        About::server("")
     }
 
-    async fn verify_export(
-        &self,
-        request: Request<Messages<proto::AuditRecord>>,
-    ) -> Result<Response<proto::VerifyAuditResponse>, Status> {
-        let mut records = request.into_inner();
-        let verifier = self.0.audit.verifier().await;
-        let mut verifier = verifier.map_err(|error| Status::unavailable(error.to_string()))?;
+    async fn run(self, context: &Context) -> Result<proto::VerifyAuditResponse, AdminError> {
+        let Self(mut records) = self;
+        let verifier = context.services.audit.verifier().await;
+        let mut verifier = verifier.map_err(unreadable)?;
         let (mut count, mut head) = (0, None);
         let mut fault = None;
-        while let Some(record) = records.message().await? {
+        while let Some(record) = records.try_next().await? {
             match record.record {
                 // What comes after the end is no part of it.
                 Some(Record::Entry(_)) if head.is_some() => head = None,
@@ -144,42 +153,80 @@ impl Audit for AuditApi {
                     fault = fault.or_else(|| verifier.take(&entry).err());
                 }
                 Some(Record::Head(message)) => head = Some(message),
-                None => return Err(Status::invalid_argument("the export holds an empty record")),
+                None => return Err(AdminError::malformed("the export holds an empty record")),
             }
         }
         let head = head.as_ref().and_then(stored_head);
         let fault = fault.or_else(|| verifier.end(head).err());
-        Ok(Response::new(report_message(&Report {
+        Ok(report_message(&Report {
             sound: verifier.tip(),
             count,
             head: head.map(|head| head.tip.count),
             faults: fault.into_iter().chain(verifier.unchecked()).collect(),
-        })))
+        }))
+    }
+}
+
+impl Request for proto::AcceptAuditRequest {
+    type Answer = proto::AuditHead;
+
+    const METHOD: Method = own("Audit/Accept", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        About::server("")
     }
 
-    async fn accept(
-        &self,
-        request: Request<proto::AcceptAuditRequest>,
-    ) -> Result<Response<proto::AuditHead>, Status> {
-        let subject = Caller::of(&request).subject;
-        let reason = request.into_inner().reason;
-        let accepted = if reason.trim().is_empty() {
-            Err(Status::invalid_argument(
+    async fn run(self, context: &Context) -> Result<proto::AuditHead, AdminError> {
+        let (audit, subject) = (&context.services.audit, &context.caller.subject);
+        let accepted = if self.reason.trim().is_empty() {
+            Err(AdminError::malformed(
                 "say why, for those who read the log later: the backup that was restored, or what was found",
             ))
         } else {
-            let accepted = self.0.audit.accept(subject.clone(), &reason).await;
-            accepted.map_err(|error| of_audit(&error))
+            let accepted = audit.accept(subject.clone(), &self.reason).await;
+            accepted.map_err(AdminError::from)
         };
         match accepted {
-            Ok(head) => Ok(Response::new(head_message(&head))),
-            Err(status) => {
-                let failed = Draft::new(subject, "Audit/Accept", "", Outcome::Failed);
-                self.0.audit.record(failed.detail(status.message())).await;
-                Err(status)
+            Ok(head) => Ok(head_message(&head)),
+            Err(error) => {
+                let failed = Draft::new(subject.clone(), Self::METHOD.name, "", Outcome::Failed);
+                audit.record(failed.detail(&error.to_string())).await;
+                Err(error)
             }
         }
     }
+}
+
+/// Sends all entries up to `head`, and `head` itself, for as long as somebody takes them.
+async fn send_records(
+    repository: &Repository,
+    head: &Head,
+    records: &mpsc::Sender<Result<proto::AuditRecord, AdminError>>,
+) -> Result<(), AdminError> {
+    let mut after = 0;
+    while after < head.tip.count {
+        let page = repository.audit_entries().scan(after, MAX_PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        for entry in page {
+            if entry.seq > head.tip.count {
+                break;
+            }
+            let record = record_message(Record::Entry(entry_message(entry)));
+            if records.send(Ok(record)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    let record = record_message(Record::Head(head_message(head)));
+    // An error says that nobody takes it any more.
+    let _ = records.send(Ok(record)).await;
+    Ok(())
+}
+
+/// The log could not be read.
+fn unreadable(error: AuditError) -> AdminError {
+    AdminError::Unavailable(error.to_string())
 }
 
 fn record_message(record: Record) -> proto::AuditRecord {
@@ -239,9 +286,9 @@ fn stored_head(message: &proto::AuditHead) -> Option<Head> {
     })
 }
 
-fn known_tip(known: &proto::KnownAuditHead) -> Result<AuditTip, Status> {
+fn known_tip(known: &proto::KnownAuditHead) -> Result<AuditTip, AdminError> {
     let mac = mac(&known.mac).ok_or_else(|| {
-        Status::invalid_argument(format!(
+        AdminError::Malformed(format!(
             "the MAC of head {} has not {AUDIT_MAC_LEN} bytes",
             known.count
         ))

@@ -4,14 +4,13 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, ObjectClass, ObjectRef, Outcome, SearchEnd};
-use tonic::Status;
 
-use super::objects::password_of;
-use crate::access::Caller;
+use super::dispatch::Context;
+use super::error::AdminError;
 use crate::audit::{self, AuditError, AuditLog, Draft};
 
 /// A call under way. Dropped before its outcome is known, it leaves the entry `unknown`.
-pub(crate) struct AuditedCall {
+pub(super) struct AuditedCall {
     log: AuditLog,
     /// `None`: nothing is to be written any more, or calls are not audited.
     draft: Option<Draft>,
@@ -22,13 +21,13 @@ impl AuditedCall {
     ///
     /// # Errors
     /// [`AuditError`]: the call is not to be sent.
-    pub(crate) async fn begin(
-        log: &AuditLog,
-        caller: Caller,
+    pub(super) async fn begin(
+        context: &Context,
         resource: &str,
         call: &Call,
         password_from_user: &str,
     ) -> Result<Self, AuditError> {
+        let log = &context.services.audit;
         let draft = log.calls().then(|| {
             let (verb, object) = describe(call);
             let password = password_of(password_from_user);
@@ -37,7 +36,8 @@ impl AuditedCall {
                 call.call_id
             );
             let action = format!("call {verb}");
-            Draft::new(caller.subject, &action, &object, audit::Outcome::Unknown)
+            let subject = context.caller.subject.clone();
+            Draft::new(subject, &action, &object, audit::Outcome::Unknown)
         });
         if draft.is_some() {
             log.ready().await?;
@@ -48,8 +48,8 @@ impl AuditedCall {
         })
     }
 
-    /// It ended like this.
-    pub(crate) async fn outcome(self, outcome: &Outcome) {
+    /// Writes how the call ended.
+    pub(super) async fn outcome(self, outcome: &Outcome) {
         match &outcome.result {
             Some(OutcomeResult::Failed(failure)) => {
                 self.end(audit::Outcome::Failed, &failure.message).await;
@@ -63,18 +63,19 @@ impl AuditedCall {
         }
     }
 
-    /// The search ended like this.
-    pub(crate) async fn search_end(self, end: &SearchEnd) {
+    /// Writes how the search ended.
+    pub(super) async fn search_end(self, end: &SearchEnd) {
         match &end.failure {
             Some(failure) => self.end(audit::Outcome::Failed, &failure.message).await,
             None => self.end(audit::Outcome::Done, "").await,
         }
     }
 
-    /// It was not even sent.
-    pub(crate) async fn refused(self, status: Status) -> Status {
-        self.end(audit::Outcome::Failed, status.message()).await;
-        status
+    /// Writes that the call was not even sent, and why.
+    pub(super) async fn not_sent(self, error: impl Into<AdminError>) -> AdminError {
+        let error = error.into();
+        self.end(audit::Outcome::Failed, &error.to_string()).await;
+        error
     }
 
     async fn end(mut self, outcome: audit::Outcome, detail: &str) {
@@ -93,8 +94,16 @@ impl Drop for AuditedCall {
     }
 }
 
-/// The verb, and the object that it is about: ` account ada`.
-pub(crate) fn describe(call: &Call) -> (&'static str, String) {
+/// Whose password an account is given.
+pub(super) fn password_of(user: &str) -> String {
+    match user {
+        "" => String::new(),
+        user => format!(", password of user {user}"),
+    }
+}
+
+/// The verb, and the object that it is about: `, account ada`.
+pub(super) fn describe(call: &Call) -> (&'static str, String) {
     let by = |object: Option<&ObjectRef>| {
         let Some(ObjectRef { object_class, by }) = object else {
             return String::new();

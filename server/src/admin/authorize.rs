@@ -1,79 +1,132 @@
-//! Who may do what: decided here, once for every method, before any of them is reached.
+//! Who may do what: decided here, once for every request, before it is carried out.
 
-use tonic::Status;
-
-use super::methods::{self, Method};
-use crate::access::Caller;
+use super::dispatch::Context;
+use super::error::AdminError;
+use super::request::Method;
+use crate::access::{Authentication, Caller, Permission, Target};
 use crate::config::{Capability, CapabilitySet};
+use crate::services::Services;
 
-/// Why a request goes no further.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    /// The method, where there is one of that name.
-    pub(crate) action: &'static str,
-    /// In a few words, for the logs.
-    pub(crate) reason: String,
-    /// For the caller.
-    pub(crate) status: Status,
-}
-
-/// May `caller` call the method at `path` (`/portcullis.admin.v1.Gateways/Add`)? What is not in the table is refused to everybody.
-pub(crate) fn authorize(caller: &Caller, path: &str) -> Result<&'static Method, Refusal> {
-    let subject = &caller.subject;
-    let method = methods::find(path).ok_or_else(|| Refusal {
-        action: "unknown method",
-        reason: String::new(),
-        status: Status::permission_denied(
-            "this server has no such method: is `portcullis` of a newer version than the server?",
-        ),
-    })?;
-    if method.who.meets(caller.held) {
-        return Ok(method);
-    }
-    let held = match caller.held.iter().next() {
-        None => "nothing".to_owned(),
-        Some(_) => caller.held.to_string(),
-    };
-    let message = if caller.known {
-        let one_of = match method.who.iter().nth(1) {
-            None => "the capability",
-            Some(_) => "one of the capabilities",
-        };
-        format!(
-            "user {subject} may not call {}: it needs {one_of} {}, and this user has {held}; [capabilities] of the server's configuration gives them",
-            method.name, method.who
-        )
-    } else {
-        "the system does not say which user this is: connect through the server's Unix socket"
-            .to_owned()
-    };
-    Err(Refusal {
-        action: method.name,
-        reason: format!("needs {}; has {held}", method.who),
-        status: Status::permission_denied(message),
-    })
-}
-
-/// May `caller`, who may call `method`, have it use the password of a user? Whoever may put anybody's password on an account
-/// of their choice can guess it there.
-pub(crate) fn authorize_password_of_user(
+/// Whether `caller` holds a capability for `method` at all: what a front can ask before it reads
+/// the request. [`dispatch`](super::dispatch) asks again, and whether it holds where it has to.
+///
+/// # Errors
+/// [`AdminError::Refused`], which is in the audit log then.
+pub(crate) async fn admit(
+    services: &Services,
     caller: &Caller,
-    method: &'static str,
-) -> Result<(), Refusal> {
-    let wanted = Capability::Administrator;
-    if CapabilitySet::of(&[wanted]).meets(caller.held) {
+    method: Method,
+) -> Result<(), AdminError> {
+    let held = caller.held();
+    if method.who.meets(held) {
         return Ok(());
     }
+    let Method { name, who, .. } = method;
     let subject = &caller.subject;
-    Err(Refusal {
-        action: method,
-        reason: format!(
-            "the password of a user needs {wanted}, too; has {}",
-            caller.held
+    let has = match held.iter().next() {
+        None => "nothing".to_owned(),
+        Some(_) => held.to_string(),
+    };
+    let message = match caller.authentication {
+        Authentication::UnixPeer => format!(
+            "user {subject} may not call {name}: it needs {} {who}, and this user has {has}; [capabilities] of the server's configuration gives them",
+            one_of(who)
         ),
-        status: Status::permission_denied(format!(
-            "user {subject} may not give an account the password of a user: that needs the capability {wanted}, too, and this user has {}; give another password, or have an administrator do it",
-            caller.held
-        )),
-    })
+        Authentication::Unknown => {
+            "the system does not say which user this is: connect through the server's Unix socket"
+                .to_owned()
+        }
+    };
+    let reason = format!("needs {who}; has {has}");
+    Err(refuse(services, caller, name, &reason, message).await)
+}
+
+/// May `caller` make a request for `method` that touches `targets`?
+///
+/// # Errors
+/// [`AdminError::Refused`], which is in the audit log then; another where nobody can tell.
+pub(super) async fn authorize(
+    services: &Services,
+    caller: &Caller,
+    method: Method,
+    targets: &[Target],
+) -> Result<(), AdminError> {
+    admit(services, caller, method).await?;
+    let Method { name, who, .. } = method;
+    let repository = &services.repository;
+    let Some(target) = caller.not_covered(who, targets, repository).await? else {
+        return Ok(());
+    };
+    let has = caller
+        .giving(who)
+        .map(|Permission { capability, scope }| format!("{capability} on {scope}"));
+    let has = has.collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "user {} may not call {name} on {target}: it needs {} {who} there, and this user has {has}",
+        caller.subject,
+        one_of(who)
+    );
+    let reason = format!("needs {who} on {target}; has {has}");
+    Err(refuse(services, caller, name, &reason, message).await)
+}
+
+/// What is in no table is refused to everybody.
+pub(crate) async fn refuse_unknown(services: &Services, caller: &Caller) -> AdminError {
+    let message =
+        "this server has no such method: is `portcullis` of a newer version than the server?";
+    refuse(services, caller, "unknown method", "", message.to_owned()).await
+}
+
+impl Context {
+    /// The user whose password `method` is to use, where it names one, and provided that the caller
+    /// may have it used. Whoever may put anybody's password on an account of their choice can guess
+    /// it there.
+    ///
+    /// # Errors
+    /// [`AdminError::Refused`], which is in the audit log then.
+    pub(super) async fn password_of_user<'a>(
+        &self,
+        method: Method,
+        user: &'a str,
+    ) -> Result<Option<&'a str>, AdminError> {
+        if user.is_empty() {
+            return Ok(None);
+        }
+        let (caller, services) = (&self.caller, &*self.services);
+        let wanted = Capability::Administrator;
+        let who = CapabilitySet::of(&[wanted]);
+        let repository = &services.repository;
+        let missing = caller
+            .not_covered(who, &[Target::Server], repository)
+            .await?;
+        if missing.is_none() {
+            return Ok(Some(user));
+        }
+        let (subject, held) = (&caller.subject, caller.held());
+        let reason = format!("the password of a user needs {wanted}, too; has {held}");
+        let message = format!(
+            "user {subject} may not give an account the password of a user: that needs the capability {wanted}, too, and this user has {held}; give another password, or have an administrator do it"
+        );
+        Err(refuse(services, caller, method.name, &reason, message).await)
+    }
+}
+
+const fn one_of(who: CapabilitySet) -> &'static str {
+    if who.is_one() {
+        "the capability"
+    } else {
+        "one of the capabilities"
+    }
+}
+
+async fn refuse(
+    services: &Services,
+    caller: &Caller,
+    action: &str,
+    reason: &str,
+    message: String,
+) -> AdminError {
+    let subject = caller.subject.clone();
+    services.audit.refused(subject, action, reason).await;
+    AdminError::Refused(message)
 }

@@ -10,17 +10,17 @@ use crate::repository::{
 };
 
 /// Milliseconds as the API has them.
-pub(crate) fn millis(time: UnixMillis) -> i64 {
+pub(super) fn millis(time: UnixMillis) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
 /// Milliseconds as the API has them; 0: never.
-pub(crate) fn some_millis(time: Option<UnixMillis>) -> i64 {
+pub(super) fn some_millis(time: Option<UnixMillis>) -> i64 {
     time.map_or(0, millis)
 }
 
 /// A gateway, with its link where one lives.
-pub(crate) fn gateway(
+pub(super) fn gateway(
     gateway: Gateway,
     link: Option<LinkStatus>,
     keys: &[GatewayKeyInfo],
@@ -72,7 +72,7 @@ pub(crate) fn gateway(
 }
 
 /// A gateway key: its id, never its bytes.
-pub(crate) fn gateway_key(row: &GatewayKeyRow) -> proto::Key {
+pub(super) fn gateway_key(row: &GatewayKeyRow) -> proto::Key {
     proto::Key {
         key_id: row.info.id.to_string(),
         purpose: "gateway".to_owned(),
@@ -87,7 +87,7 @@ pub(crate) fn gateway_key(row: &GatewayKeyRow) -> proto::Key {
 }
 
 /// A server key: its id, never its bytes.
-pub(crate) fn server_key(row: &ServerKeyRow) -> proto::Key {
+pub(super) fn server_key(row: &ServerKeyRow) -> proto::Key {
     proto::Key {
         key_id: row.id.to_string(),
         purpose: "server".to_owned(),
@@ -102,7 +102,7 @@ pub(crate) fn server_key(row: &ServerKeyRow) -> proto::Key {
 }
 
 /// The kind asked for; `None` where none was.
-pub(crate) fn key_kind(kind: proto::KeyKind) -> Option<KeyKind> {
+pub(super) fn key_kind(kind: proto::KeyKind) -> Option<KeyKind> {
     match kind {
         proto::KeyKind::Unspecified => None,
         proto::KeyKind::Tdes => Some(KeyKind::Tdes),
@@ -111,7 +111,7 @@ pub(crate) fn key_kind(kind: proto::KeyKind) -> Option<KeyKind> {
 }
 
 /// How far a gateway key has got; `withdrawn` was rolled back for it.
-pub(crate) fn progress(progress: Progress, withdrawn: Option<KeyId>) -> proto::SyncProgress {
+pub(super) fn progress(progress: Progress, withdrawn: Option<KeyId>) -> proto::SyncProgress {
     let counts = progress.counts;
     let end = match progress.end {
         PushEnd::UnderWay => proto::PushEnd::UnderWay,
@@ -144,7 +144,7 @@ pub(crate) fn progress(progress: Progress, withdrawn: Option<KeyId>) -> proto::S
 }
 
 /// A resource.
-pub(crate) fn resource(resource: Resource) -> proto::Resource {
+pub(super) fn resource(resource: Resource) -> proto::Resource {
     proto::Resource {
         name: resource.name,
         gateway: resource.gateway,
@@ -159,7 +159,7 @@ pub(crate) fn resource(resource: Resource) -> proto::Resource {
 }
 
 /// A user: never the password, nor any answer.
-pub(crate) fn user(user: User) -> proto::User {
+pub(super) fn user(user: User) -> proto::User {
     proto::User {
         name: user.name,
         created_unix_ms: millis(user.created),
@@ -169,7 +169,7 @@ pub(crate) fn user(user: User) -> proto::User {
 }
 
 /// The password policy.
-pub(crate) fn policy(policy: PasswordPolicy, words: u64) -> proto::PasswordPolicy {
+pub(super) fn policy(policy: PasswordPolicy, words: u64) -> proto::PasswordPolicy {
     proto::PasswordPolicy {
         min_length: policy.min_length,
         max_length: policy.max_length,
@@ -196,7 +196,7 @@ fn sync_state(state: SyncState) -> proto::SyncState {
     }
 }
 
-pub(crate) fn some_id(id: Option<KeyId>) -> String {
+pub(super) fn some_id(id: Option<KeyId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 

@@ -1,20 +1,50 @@
-//! The use cases, one file for each noun. A front reaches them and nothing below.
+//! The use cases, one file for each noun, and the one door to them.
+//!
+//! A front makes a request and a [`Caller`](crate::access::Caller), and calls [`dispatch`]; an error
+//! of the administration itself is an [`AdminError`], whatever concerns a call on a resource is an `Outcome`.
+//! Nothing here knows which front asked.
 
-pub(crate) mod audit;
+mod audit;
 mod audited_call;
-pub(crate) mod authorize;
-pub(crate) mod calls;
+mod authorize;
+mod calls;
 mod convert;
-pub(crate) mod error;
-pub(crate) mod gateways;
-pub(crate) mod keys;
-pub(crate) mod methods;
+mod dispatch;
+mod error;
+mod gateways;
+mod keys;
 mod names;
-pub(crate) mod note;
-mod objects;
-pub(crate) mod policy;
+mod policy;
 mod queue;
-pub(crate) mod resources;
-pub(crate) mod system;
-pub(crate) mod tasks;
-pub(crate) mod users;
+mod request;
+mod resources;
+mod system;
+mod tasks;
+mod users;
+
+use crate::config::Capability;
+pub(crate) use authorize::{admit, refuse_unknown};
+pub(crate) use dispatch::dispatch;
+pub(crate) use error::AdminError;
+pub(crate) use request::{Answer, FromMessage, Front, Messages, Method, Plan, Request};
+
+/// Who may look at what the server holds.
+const LOOK: &[Capability] = &[
+    Capability::SecurityAdministrator,
+    Capability::Administrator,
+    Capability::Auditor,
+];
+
+/// Tells `front` every use case once.
+pub(crate) fn offer_all(front: &mut impl Front) {
+    audit::offer(front);
+    calls::offer(front);
+    gateways::offer(front);
+    keys::offer(front);
+    policy::offer(front);
+    queue::offer(front);
+    resources::offer(front);
+    system::offer(front);
+    tasks::offer(front);
+    users::offer(front);
+}

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
-use tonic::Status;
+use portcullis_common::id::KeyId;
+use portcullis_proto::admin::v1 as proto;
 
+use super::error::AdminError;
 use crate::repository::Reach;
 
 /// The port on which gateways listen.
@@ -14,11 +16,11 @@ const MAX_NAME: usize = 64;
 const MAX_USER_NAME: usize = 128;
 const MAX_GROUPS: usize = 64;
 /// Settings of a resource.
-pub(crate) const MAX_SETTINGS: usize = 64;
+pub(super) const MAX_SETTINGS: usize = 64;
 const MAX_SETTING_VALUE: usize = 4_096;
 
 /// A name for a gateway, a resource or a connector: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or a digit.
-pub(crate) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, Status> {
+pub(super) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, AdminError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let sound = (1..=MAX_NAME).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -26,16 +28,16 @@ pub(crate) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, Status> {
     if sound {
         return Ok(text);
     }
-    Err(Status::invalid_argument(format!(
+    Err(AdminError::Malformed(format!(
         "`{}` is no name for a {what}: give 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -, beginning with a letter or a digit",
         shortened(text)
     )))
 }
 
 /// Names of groups, in order, each once.
-pub(crate) fn groups(given: Vec<String>) -> Result<Vec<String>, Status> {
+pub(super) fn groups(given: Vec<String>) -> Result<Vec<String>, AdminError> {
     if given.len() > MAX_GROUPS {
-        return Err(Status::invalid_argument(format!(
+        return Err(AdminError::Malformed(format!(
             "at most {MAX_GROUPS} groups can be given at once"
         )));
     }
@@ -46,8 +48,21 @@ pub(crate) fn groups(given: Vec<String>) -> Result<Vec<String>, Status> {
     Ok(ordered.into_iter().collect())
 }
 
+/// For the audit log, whether a request only asks what it would do.
+pub(super) const fn dry_run(dry: bool) -> &'static str {
+    if dry { ", dry run" } else { "" }
+}
+
+/// Names for the audit log after `how`, as they were sent: nobody has looked at them yet.
+pub(super) fn listed(how: &str, names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("{how} {}", names.join(" ")),
+    }
+}
+
 /// A name for a user: 1 to 128 of `A-Z a-z 0-9 . _ @ + -`, beginning with a letter or a digit.
-pub(crate) fn user(text: &str) -> Result<&str, Status> {
+pub(super) fn user(text: &str) -> Result<&str, AdminError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '+' | '-');
     let sound = (1..=MAX_USER_NAME).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -55,28 +70,28 @@ pub(crate) fn user(text: &str) -> Result<&str, Status> {
     if sound {
         return Ok(text);
     }
-    Err(Status::invalid_argument(format!(
+    Err(AdminError::Malformed(format!(
         "`{}` is no name for a user: give 1 to {MAX_USER_NAME} of A-Z a-z 0-9 . _ @ + -, beginning with a letter or a digit",
         shortened(text)
     )))
 }
 
 /// Who dials: exactly one of the two.
-pub(crate) fn reach(address: Option<&str>, dial_out: bool) -> Result<Reach, Status> {
+pub(super) fn reach(address: Option<&str>, dial_out: bool) -> Result<Reach, AdminError> {
     match (address, dial_out) {
         (Some(text), false) => Ok(Reach::Address(host_port(text)?)),
         (None, true) => Ok(Reach::DialOut),
-        (Some(_), true) => Err(Status::invalid_argument(
+        (Some(_), true) => Err(AdminError::malformed(
             "give an address or dial-out, not both: either the server dials or the gateway does",
         )),
-        (None, false) => Err(Status::invalid_argument(
+        (None, false) => Err(AdminError::malformed(
             "give --address HOST:PORT, or --dial-out for a gateway that dials the server",
         )),
     }
 }
 
 /// Settings with those that are given merged in; an empty value removes one.
-pub(crate) fn merge_settings(
+pub(super) fn merge_settings(
     settings: &mut BTreeMap<String, String>,
     given: HashMap<String, String>,
 ) {
@@ -90,16 +105,16 @@ pub(crate) fn merge_settings(
 }
 
 /// Refuses settings out of bounds.
-pub(crate) fn check_settings(given: &HashMap<String, String>) -> Result<(), Status> {
+pub(super) fn check_settings(given: &HashMap<String, String>) -> Result<(), AdminError> {
     if given.len() > MAX_SETTINGS {
-        return Err(Status::invalid_argument(format!(
+        return Err(AdminError::Malformed(format!(
             "a resource has at most {MAX_SETTINGS} settings"
         )));
     }
     for (setting, value) in given {
         name("setting", setting)?;
         if value.len() > MAX_SETTING_VALUE || value.chars().any(char::is_control) {
-            return Err(Status::invalid_argument(format!(
+            return Err(AdminError::Malformed(format!(
                 "setting `{setting}`: a value has at most {MAX_SETTING_VALUE} bytes, on one line"
             )));
         }
@@ -107,10 +122,22 @@ pub(crate) fn check_settings(given: &HashMap<String, String>) -> Result<(), Stat
     Ok(())
 }
 
+/// The id of a key.
+pub(super) fn key_id(text: &str) -> Result<KeyId, AdminError> {
+    text.parse::<KeyId>().map_err(AdminError::malformed)
+}
+
+/// A kind of key, as it was asked for.
+pub(super) fn key_kind(number: i32) -> Result<proto::KeyKind, AdminError> {
+    proto::KeyKind::try_from(number).map_err(|_| {
+        AdminError::Malformed(format!("{number} is no kind of key: give 3des or aes-256"))
+    })
+}
+
 /// HOST:PORT, HOST, [IPv6]:PORT, [IPv6] or IPv6, with the port that gateways listen on where none is given.
-fn host_port(text: &str) -> Result<String, Status> {
+fn host_port(text: &str) -> Result<String, AdminError> {
     let wrong = |why: &str| {
-        Status::invalid_argument(format!(
+        AdminError::Malformed(format!(
             "`{}` is no address ({why}): give HOST:PORT, such as host1.example.com:{GATEWAY_PORT} or [2001:db8::1]:{GATEWAY_PORT}",
             shortened(text)
         ))
@@ -224,7 +251,7 @@ mod tests {
             ("a b", "neither a name"),
         ] {
             match host_port(text) {
-                Err(status) => assert!(status.message().contains(why), "{text}: {status}"),
+                Err(error) => assert!(error.to_string().contains(why), "{text}: {error}"),
                 // `https` is a host, and `//host/` is no port.
                 Ok(address) => panic!("{text} was taken as {address}"),
             }
@@ -248,7 +275,7 @@ mod tests {
             "..",
             "a\0",
         ] {
-            let message = name("gateway", bad).unwrap_err().message().to_owned();
+            let message = name("gateway", bad).unwrap_err().to_string();
             assert!(message.contains("no name for a gateway"), "{message}");
             assert!(!message.contains(['\n', '\0']), "{message:?}");
         }
@@ -260,7 +287,7 @@ mod tests {
             assert!(user(good).is_ok(), "{good}");
         }
         for bad in ["", "@ada", "a/b", "a b", "a\n", &"a".repeat(129)] {
-            let message = user(bad).unwrap_err().message().to_owned();
+            let message = user(bad).unwrap_err().to_string();
             assert!(message.contains("no name for a user"), "{message}");
         }
     }

@@ -1,103 +1,148 @@
 //! What passwords have to be.
 
 use portcullis_proto::admin::v1 as proto;
-use portcullis_proto::admin::v1::policy_server::Policy;
-use tonic::{Request, Response, Status};
 
 use super::convert;
-use super::error::{of_password, of_repository};
-use super::note::Note;
+use super::dispatch::Context;
+use super::error::AdminError;
+use super::request::{About, Front, Method, Request, change, read};
 use super::users::password;
+use crate::access::Target;
+use crate::config::Capability::{self, Administrator};
 use crate::passwords::{self, Candidate, MAX_HISTORY, dictionary, users};
 use crate::repository::{HistoryOwner, PasswordPolicy};
-use crate::services::Services;
 
 /// Words in one request.
 const MAX_WORDS: usize = 1_000;
 /// Characters that a rule may demand: more is a slip of the hand that locks everybody out.
 const MAX_DEMANDED: u32 = 1_024;
 
-/// `portcullis.admin.v1.Policy`
-pub(crate) struct PolicyApi(pub(crate) Services);
+pub(super) fn offer(front: &mut impl Front) {
+    front.offer::<proto::ShowPolicyRequest>();
+    front.offer::<proto::SetPolicyRequest>();
+    front.offer::<proto::AddWordsRequest>();
+    front.offer::<proto::RemoveWordRequest>();
+    front.offer::<proto::ClearWordsRequest>();
+    front.offer::<proto::CheckPolicyRequest>();
+}
 
-#[tonic::async_trait]
-impl Policy for PolicyApi {
-    async fn show(
-        &self,
-        _: Request<proto::ShowPolicyRequest>,
-    ) -> Result<Response<proto::PasswordPolicy>, Status> {
-        self.shown().await
+impl Request for proto::ShowPolicyRequest {
+    type Answer = proto::PasswordPolicy;
+
+    const METHOD: Method = read("Policy/Show", &Capability::ALL);
+
+    fn about(&self) -> About {
+        About::anything()
     }
 
-    async fn set(
-        &self,
-        request: Request<proto::SetPolicyRequest>,
-    ) -> Result<Response<proto::PasswordPolicy>, Status> {
-        let note = Note::of(&request);
-        let mut policy = self.current().await?;
-        merge(&mut policy, &request.into_inner());
+    async fn run(self, context: &Context) -> Result<proto::PasswordPolicy, AdminError> {
+        shown(context).await
+    }
+}
+
+impl Request for proto::SetPolicyRequest {
+    type Answer = proto::PasswordPolicy;
+
+    const METHOD: Method = change("Policy/Set", &[Administrator]);
+
+    fn about(&self) -> About {
+        About::server("password policy")
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::PasswordPolicy, AdminError> {
+        let mut policy = current(context).await?;
+        merge(&mut policy, &self);
         check(&policy)?;
-        let policies = self.0.repository.password_policy();
-        policies
-            .set(policy.clone())
-            .await
-            .map_err(|error| of_repository(&error))?;
-        note.add(format!("{policy:?}"));
+        let policies = context.services.repository.password_policy();
+        policies.set(policy.clone()).await?;
+        context.note.add(format!("{policy:?}"));
         tracing::info!(?policy, "changed the password policy");
-        self.shown().await
+        shown(context).await
+    }
+}
+
+impl Request for proto::AddWordsRequest {
+    type Answer = proto::AddWordsResponse;
+
+    const METHOD: Method = change("Policy/AddWords", &[Administrator]);
+
+    fn about(&self) -> About {
+        About::server(format!("dictionary, {} words", self.words.len()))
     }
 
-    async fn add_words(
-        &self,
-        request: Request<proto::AddWordsRequest>,
-    ) -> Result<Response<proto::AddWordsResponse>, Status> {
-        let words = request.into_inner().words;
-        if words.len() > MAX_WORDS {
-            return Err(Status::invalid_argument(format!(
+    async fn run(self, context: &Context) -> Result<proto::AddWordsResponse, AdminError> {
+        if self.words.len() > MAX_WORDS {
+            return Err(AdminError::Malformed(format!(
                 "a request has at most {MAX_WORDS} words: send the others in another"
             )));
         }
-        let added = dictionary::add(&self.0.repository, &words)
-            .await
-            .map_err(|error| of_password(&error))?;
+        let added = dictionary::add(&context.services.repository, &self.words).await?;
         tracing::info!(added, "added words to the dictionary");
-        Ok(Response::new(proto::AddWordsResponse { added }))
+        Ok(proto::AddWordsResponse { added })
+    }
+}
+
+impl Request for proto::RemoveWordRequest {
+    type Answer = proto::PasswordPolicy;
+
+    const METHOD: Method = change("Policy/RemoveWord", &[Administrator]);
+
+    fn about(&self) -> About {
+        About::server("dictionary, 1 word")
     }
 
-    async fn remove_word(
-        &self,
-        request: Request<proto::RemoveWordRequest>,
-    ) -> Result<Response<proto::PasswordPolicy>, Status> {
-        let word = request.into_inner().word;
-        let removed = dictionary::remove(&self.0.repository, &word)
-            .await
-            .map_err(|error| of_password(&error))?;
+    async fn run(self, context: &Context) -> Result<proto::PasswordPolicy, AdminError> {
+        let removed = dictionary::remove(&context.services.repository, &self.word).await?;
         if !removed {
-            return Err(Status::not_found("that word is not in the dictionary"));
+            let message = "that word is not in the dictionary";
+            return Err(AdminError::NotFound(message.to_owned()));
         }
         tracing::info!("removed a word from the dictionary");
-        self.shown().await
+        shown(context).await
+    }
+}
+
+impl Request for proto::ClearWordsRequest {
+    type Answer = proto::PasswordPolicy;
+
+    const METHOD: Method = change("Policy/ClearWords", &[Administrator]);
+
+    fn about(&self) -> About {
+        About::server("dictionary, all words")
     }
 
-    async fn clear_words(
-        &self,
-        _: Request<proto::ClearWordsRequest>,
-    ) -> Result<Response<proto::PasswordPolicy>, Status> {
-        let words = self.0.repository.policy_words();
-        words.clear().await.map_err(|error| of_repository(&error))?;
+    async fn run(self, context: &Context) -> Result<proto::PasswordPolicy, AdminError> {
+        context.services.repository.policy_words().clear().await?;
         tracing::info!("removed all words from the dictionary");
-        self.shown().await
+        shown(context).await
+    }
+}
+
+impl Request for proto::CheckPolicyRequest {
+    type Answer = proto::CheckPolicyResponse;
+
+    const METHOD: Method = change("Policy/Check", &[Administrator]);
+
+    fn about(&self) -> About {
+        let (user, account) = (self.user.as_str(), self.account.as_str());
+        match (user, account) {
+            ("", "") => About::server("a password"),
+            (user, "") => About::server(format!("a password for user {user}")),
+            (user, account) => {
+                let resource = &self.resource;
+                let target = Target::Resource(resource.clone());
+                let object = format!("a password for account {account} of resource {resource}");
+                let about = About::new(target, object);
+                about.and((!user.is_empty()).then_some(Target::Server))
+            }
+        }
     }
 
-    async fn check(
-        &self,
-        request: Request<proto::CheckPolicyRequest>,
-    ) -> Result<Response<proto::CheckPolicyResponse>, Status> {
-        let request = request.into_inner();
-        let password = password(request.password)?;
-        let policy = self.current().await?;
-        let repository = &self.0.repository;
-        let verdict = match (request.user.as_str(), request.account.as_str()) {
+    async fn run(self, context: &Context) -> Result<proto::CheckPolicyResponse, AdminError> {
+        let password = password(self.password)?;
+        let policy = current(context).await?;
+        let repository = &context.services.repository;
+        let verdict = match (self.user.as_str(), self.account.as_str()) {
             ("", "") => {
                 let candidate = Candidate {
                     password,
@@ -110,39 +155,36 @@ impl Policy for PolicyApi {
                 let candidate = Candidate {
                     password,
                     names: vec![account.to_owned()],
-                    owner: Some(HistoryOwner::account_named(&request.resource, account)),
+                    owner: Some(HistoryOwner::account_named(&self.resource, account)),
                     current: None,
                 };
                 passwords::judge(repository, &policy, &candidate).await
             }
             _ => {
-                return Err(Status::invalid_argument(
+                return Err(AdminError::malformed(
                     "give a user, or an account of a resource, or neither; not both",
                 ));
             }
         };
-        let verdict = verdict.map_err(|error| of_password(&error))?;
-        Ok(Response::new(proto::CheckPolicyResponse {
-            violations: verdict.violations.iter().map(ToString::to_string).collect(),
-        }))
+        Ok(proto::CheckPolicyResponse {
+            violations: verdict?
+                .violations
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        })
     }
 }
 
-impl PolicyApi {
-    async fn current(&self) -> Result<PasswordPolicy, Status> {
-        let policies = self.0.repository.password_policy();
-        policies
-            .current()
-            .await
-            .map_err(|error| of_repository(&error))
-    }
+async fn current(context: &Context) -> Result<PasswordPolicy, AdminError> {
+    let policies = context.services.repository.password_policy();
+    Ok(policies.current().await?)
+}
 
-    async fn shown(&self) -> Result<Response<proto::PasswordPolicy>, Status> {
-        let policy = self.current().await?;
-        let words = self.0.repository.policy_words().count().await;
-        let words = words.map_err(|error| of_repository(&error))?;
-        Ok(Response::new(convert::policy(policy, words)))
-    }
+async fn shown(context: &Context) -> Result<proto::PasswordPolicy, AdminError> {
+    let policy = current(context).await?;
+    let words = context.services.repository.policy_words().count().await?;
+    Ok(convert::policy(policy, words))
 }
 
 fn merge(policy: &mut PasswordPolicy, given: &proto::SetPolicyRequest) {
@@ -163,7 +205,7 @@ fn merge(policy: &mut PasswordPolicy, given: &proto::SetPolicyRequest) {
 }
 
 /// Refuses a policy that no password meets.
-fn check(policy: &PasswordPolicy) -> Result<(), Status> {
+fn check(policy: &PasswordPolicy) -> Result<(), AdminError> {
     let classes = [
         policy.min_lower,
         policy.min_upper,
@@ -175,18 +217,18 @@ fn check(policy: &PasswordPolicy) -> Result<(), Status> {
         .fold(0_u32, |sum, min| sum.saturating_add(*min));
     let least = demanded.max(policy.min_length);
     if least > MAX_DEMANDED || policy.max_length > MAX_DEMANDED {
-        return Err(Status::invalid_argument(format!(
+        return Err(AdminError::Malformed(format!(
             "a policy asks for at most {MAX_DEMANDED} characters: nothing was changed"
         )));
     }
     if policy.max_length > 0 && least > policy.max_length {
-        return Err(Status::invalid_argument(format!(
+        return Err(AdminError::Malformed(format!(
             "no password would meet this policy: it needs {least} characters and may have {}; nothing was changed",
             policy.max_length
         )));
     }
     if policy.user_history.max(policy.account_history) > MAX_HISTORY {
-        return Err(Status::invalid_argument(format!(
+        return Err(AdminError::Malformed(format!(
             "a history holds at most {MAX_HISTORY} passwords: nothing was changed"
         )));
     }

@@ -4,103 +4,145 @@ use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::gateway::v1::Outcome;
 use prost::Message;
-use tonic::{Request, Response, Status};
 
-use super::audited_call::describe;
+use super::audited_call::{describe, password_of};
 use super::convert::{millis, some_millis};
-use super::error::{of_password, of_repository};
-use super::note::Note;
-use super::objects::password_of;
-use crate::provisioning::queue::QueueError;
+use super::dispatch::Context;
+use super::error::AdminError;
+use super::request::{About, FromMessage, Front, Method, Request, change, read};
+use crate::config::Capability::Operator;
 use crate::repository::{QueuedCall, QueuedState, RepositoryError};
-use crate::services::Services;
 
 /// Calls in one answer.
 const MAX_PAGE: u32 = 1_000;
 
-pub(crate) async fn enqueue(
-    services: &Services,
-    request: Request<proto::ExecuteRequest>,
-) -> Result<Response<proto::QueuedCall>, Status> {
-    let note = Note::of(&request);
-    let proto::ExecuteRequest {
-        resource,
-        call,
-        password_from_user,
-    } = request.into_inner();
-    let call = call.unwrap_or_default();
-    let user = Some(password_from_user.as_str()).filter(|user| !user.is_empty());
-    let (verb, object) = describe(&call);
-    let summary = format!("{verb}{object}{}", password_of(&password_from_user));
-    let queued = services
-        .queue
-        .enqueue(&resource, call, user, summary)
-        .await
-        .map_err(|error| of_queue(&error))?;
-    note.add(format!("{}, call {}", queued.summary, queued.call_id));
-    message(queued)
+pub(super) fn offer(front: &mut impl Front) {
+    front.offer::<Enqueue>();
+    front.offer::<proto::ListQueuedRequest>();
+    front.offer::<proto::ShowQueuedRequest>();
+    front.offer::<proto::CancelQueuedRequest>();
 }
 
-pub(crate) async fn list(
-    services: &Services,
-    request: &proto::ListQueuedRequest,
-) -> Result<Response<proto::ListQueuedResponse>, Status> {
-    let limit = match request.limit {
-        0 => MAX_PAGE,
-        limit => limit.min(MAX_PAGE),
-    };
-    let queued = services.repository.queued_calls();
-    let mut found = queued
-        .list(request.all, request.after, limit + 1)
-        .await
-        .map_err(|error| of_repository(&error))?;
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    let calls = found.into_iter().map(convert).collect::<Result<_, _>>()?;
-    Ok(Response::new(proto::ListQueuedResponse { calls, more }))
-}
+/// `Calls.Enqueue`
+#[derive(Debug)]
+pub(crate) struct Enqueue(proto::ExecuteRequest);
 
-pub(crate) async fn show(
-    services: &Services,
-    call_id: &str,
-) -> Result<Response<proto::QueuedCall>, Status> {
-    let queued = services.repository.queued_calls();
-    let found = queued.find(call_id).await;
-    let found = found.map_err(|error| of_repository(&error))?;
-    found.map_or_else(|| Err(unknown(call_id)), message)
-}
+impl Request for Enqueue {
+    type Answer = proto::QueuedCall;
 
-pub(crate) async fn cancel(
-    services: &Services,
-    call_id: &str,
-) -> Result<Response<proto::QueuedCall>, Status> {
-    let queued = services.repository.queued_calls();
-    let call = match queued.cancel(call_id, clock::now()).await {
-        Ok(call) => call,
-        Err(RepositoryError::NotFound { .. }) => return Err(unknown(call_id)),
-        Err(error) => return Err(of_repository(&error)),
-    };
-    match call.state {
-        QueuedState::Cancelled => message(call),
-        QueuedState::Dispatched => Err(Status::failed_precondition(format!(
-            "call `{call_id}` is under way: it cannot be taken back any more"
-        ))),
-        _ => Err(Status::failed_precondition(format!(
-            "call `{call_id}` has ended already: `portcullis call show {call_id}` tells how"
-        ))),
+    const METHOD: Method = change("Calls/Enqueue", &[Operator]);
+
+    fn about(&self) -> About {
+        let Self(request) = self;
+        let password = password_of(&request.password_from_user);
+        let call = request.call.as_ref().map(|call| call.call_id.as_str());
+        let more = format!("{password}, call {}", call.unwrap_or_default());
+        About::resource(&request.resource).shown_with(&more)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
+        let proto::ExecuteRequest {
+            resource,
+            call,
+            password_from_user,
+        } = self.0;
+        let user = context
+            .password_of_user(Self::METHOD, &password_from_user)
+            .await?;
+        let call = call.unwrap_or_default();
+        let (verb, object) = describe(&call);
+        let summary = format!("{verb}{object}{}", password_of(&password_from_user));
+        let queue = &context.services.queue;
+        let queued = queue.enqueue(&resource, call, user, summary).await?;
+        context
+            .note
+            .add(format!("{}, call {}", queued.summary, queued.call_id));
+        message(queued)
     }
 }
 
-fn message(call: QueuedCall) -> Result<Response<proto::QueuedCall>, Status> {
-    convert(call).map(Response::new)
+impl FromMessage for Enqueue {
+    type Message = proto::ExecuteRequest;
+
+    fn from_message(message: Self::Message) -> Self {
+        Self(message)
+    }
 }
 
-fn convert(call: QueuedCall) -> Result<proto::QueuedCall, Status> {
+impl Request for proto::ListQueuedRequest {
+    type Answer = proto::ListQueuedResponse;
+
+    const METHOD: Method = read("Calls/ListQueued", &[Operator]);
+
+    fn about(&self) -> About {
+        About::server("")
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::ListQueuedResponse, AdminError> {
+        let limit = match self.limit {
+            0 => MAX_PAGE,
+            limit => limit.min(MAX_PAGE),
+        };
+        let queued = context.services.repository.queued_calls();
+        let mut found = queued.list(self.all, self.after, limit + 1).await?;
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let calls = found.into_iter().map(message).collect::<Result<_, _>>()?;
+        Ok(proto::ListQueuedResponse { calls, more })
+    }
+}
+
+impl Request for proto::ShowQueuedRequest {
+    type Answer = proto::QueuedCall;
+
+    const METHOD: Method = read("Calls/ShowQueued", &[Operator]);
+
+    fn about(&self) -> About {
+        About::queued_call(&self.call_id)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
+        let queued = context.services.repository.queued_calls();
+        let found = queued.find(&self.call_id).await?;
+        found.map_or_else(|| Err(unknown(&self.call_id)), message)
+    }
+}
+
+impl Request for proto::CancelQueuedRequest {
+    type Answer = proto::QueuedCall;
+
+    const METHOD: Method = change("Calls/CancelQueued", &[Operator]);
+
+    fn about(&self) -> About {
+        About::queued_call(&self.call_id)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
+        let call_id = &self.call_id;
+        let queued = context.services.repository.queued_calls();
+        let call = match queued.cancel(call_id, clock::now()).await {
+            Ok(call) => call,
+            Err(RepositoryError::NotFound { .. }) => return Err(unknown(call_id)),
+            Err(error) => return Err(error.into()),
+        };
+        match call.state {
+            QueuedState::Cancelled => message(call),
+            QueuedState::Dispatched => Err(AdminError::Precondition(format!(
+                "call `{call_id}` is under way: it cannot be taken back any more"
+            ))),
+            _ => Err(AdminError::Precondition(format!(
+                "call `{call_id}` has ended already: `portcullis call show {call_id}` tells how"
+            ))),
+        }
+    }
+}
+
+fn message(call: QueuedCall) -> Result<proto::QueuedCall, AdminError> {
     let outcome = call
         .outcome
         .map(|bytes| Outcome::decode(bytes.as_slice()))
         .transpose()
-        .map_err(|_| of_repository(&RepositoryError::Damaged("unreadable outcome".to_owned())))?;
+        .map_err(|_| RepositoryError::Damaged("unreadable outcome".to_owned()))?;
     Ok(proto::QueuedCall {
         call_id: call.call_id,
         resource: call.resource,
@@ -127,18 +169,8 @@ const fn state(state: QueuedState) -> proto::QueuedState {
     }
 }
 
-fn unknown(call_id: &str) -> Status {
-    Status::not_found(format!(
+fn unknown(call_id: &str) -> AdminError {
+    AdminError::NotFound(format!(
         "no call `{call_id}` was queued here, or it ended so long ago that it was forgotten: `portcullis call list --all` shows those there are"
     ))
-}
-
-fn of_queue(error: &QueueError) -> Status {
-    match error {
-        QueueError::Malformed(message) => Status::invalid_argument(message.clone()),
-        QueueError::OtherCall(_) => Status::already_exists(error.to_string()),
-        QueueError::Full { .. } => Status::resource_exhausted(error.to_string()),
-        QueueError::Password(error) => of_password(error),
-        QueueError::Repository(error) => of_repository(error),
-    }
 }

@@ -4,152 +4,179 @@ use std::collections::{BTreeMap, HashMap};
 
 use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
-use portcullis_proto::admin::v1::resources_server::Resources;
 use portcullis_proto::gateway::v1::SecretSetting;
-use tonic::{Request, Response, Status};
 
 use super::convert;
-use super::error::{not_found, of_repository};
+use super::dispatch::Context;
+use super::error::AdminError;
 use super::names;
-use super::note::Note;
+use super::request::{About, Front, Method, Request, change, read};
 use super::users::secret;
+use crate::access::Target;
+use crate::config::Capability::{self, Administrator, Auditor, Operator};
 use crate::repository::{Changed, Resource, SecretSettings};
-use crate::services::Services;
 
 /// Bytes of a secret setting.
 const MAX_SECRET: usize = 1_024;
 
-/// `portcullis.admin.v1.Resources`
-pub(crate) struct ResourcesApi(pub(crate) Services);
+const LOOK: &[Capability] = &[Administrator, Operator, Auditor];
 
-#[tonic::async_trait]
-impl Resources for ResourcesApi {
-    async fn add(
-        &self,
-        request: Request<proto::AddResourceRequest>,
-    ) -> Result<Response<proto::Resource>, Status> {
-        let request = request.into_inner();
-        names::name("resource", &request.name)?;
-        names::name("connector", &request.connector)?;
-        names::check_settings(&request.settings)?;
+pub(super) fn offer(front: &mut impl Front) {
+    front.offer::<proto::AddResourceRequest>();
+    front.offer::<proto::SetResourceRequest>();
+    front.offer::<proto::ListResourcesRequest>();
+    front.offer::<proto::ShowResourceRequest>();
+    front.offer::<proto::RemoveResourceRequest>();
+}
+
+impl Request for proto::AddResourceRequest {
+    type Answer = proto::Resource;
+
+    const METHOD: Method = change("Resources/Add", &[Administrator]);
+
+    fn about(&self) -> About {
+        // It is not there yet: the right to make it comes from its gateway.
+        let target = Target::Gateway(self.gateway.clone());
+        let object = format!("resource {} on gateway {}", self.name, self.gateway);
+        About::new(target, object)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::Resource, AdminError> {
+        names::name("resource", &self.name)?;
+        names::name("connector", &self.connector)?;
+        names::check_settings(&self.settings)?;
         let mut settings = BTreeMap::new();
-        names::merge_settings(&mut settings, request.settings);
+        names::merge_settings(&mut settings, self.settings);
         let resource = Resource {
-            name: request.name,
-            gateway: request.gateway,
-            connector: request.connector,
+            name: self.name,
+            gateway: self.gateway,
+            connector: self.connector,
             settings,
             secret_settings: std::collections::BTreeSet::new(),
             created: clock::now(),
         };
-        self.0
-            .repository
-            .resources()
-            .add(resource.clone())
-            .await
-            .map_err(|error| of_repository(&error))?;
+        let resources = context.services.repository.resources();
+        resources.add(resource.clone()).await?;
         tracing::info!(
             resource = resource.name,
             gateway = resource.gateway,
             connector = resource.connector,
             "added a resource"
         );
-        Ok(Response::new(convert::resource(resource)))
+        Ok(convert::resource(resource))
+    }
+}
+
+impl Request for proto::SetResourceRequest {
+    type Answer = proto::Resource;
+
+    const METHOD: Method = change("Resources/Set", &[Administrator]);
+
+    fn about(&self) -> About {
+        // Who moves it needs the right on the gateway that it comes to, as well.
+        let to = self.gateway.clone().map(Target::Gateway);
+        About::resource(&self.name).and(to)
     }
 
-    async fn set(
-        &self,
-        request: Request<proto::SetResourceRequest>,
-    ) -> Result<Response<proto::Resource>, Status> {
-        let note = Note::of(&request);
-        let request = request.into_inner();
-        if let Some(connector) = &request.connector {
+    async fn run(self, context: &Context) -> Result<proto::Resource, AdminError> {
+        if let Some(connector) = &self.connector {
             names::name("connector", connector)?;
         }
-        names::check_settings(&request.settings)?;
-        let secrets = secret_settings(request.secret_settings, &request.settings)?;
+        names::check_settings(&self.settings)?;
+        let secrets = secret_settings(self.secret_settings, &self.settings)?;
         let Changed {
             resource,
             dropped,
             cancelled,
-        } = self
-            .0
+        } = context
+            .services
             .repository
             .resources()
-            .update_with(&request.name, secrets, move |resource| {
-                if let Some(gateway) = request.gateway {
+            .update_with(&self.name, secrets, move |resource| {
+                if let Some(gateway) = self.gateway {
                     resource.gateway = gateway;
                 }
-                if let Some(connector) = request.connector {
+                if let Some(connector) = self.connector {
                     resource.connector = connector;
                 }
-                names::merge_settings(&mut resource.settings, request.settings);
+                names::merge_settings(&mut resource.settings, self.settings);
             })
-            .await
-            .map_err(|error| of_repository(&error))?;
+            .await?;
         tracing::info!(resource = resource.name, "changed a resource");
         if !dropped.is_empty() {
             let names = dropped.join(" ");
-            note.add(format!("moved: removed the secret settings {names}"));
+            context
+                .note
+                .add(format!("moved: removed the secret settings {names}"));
         }
         if cancelled > 0 {
-            note.add(format!("moved: cancelled {cancelled} queued calls"));
+            context
+                .note
+                .add(format!("moved: cancelled {cancelled} queued calls"));
         }
-        Ok(Response::new(proto::Resource {
+        Ok(proto::Resource {
             dropped_secret_settings: dropped,
             cancelled_calls: cancelled.try_into().unwrap_or(u64::MAX),
             ..convert::resource(resource)
-        }))
+        })
+    }
+}
+
+impl Request for proto::ListResourcesRequest {
+    type Answer = proto::ListResourcesResponse;
+
+    const METHOD: Method = read("Resources/List", LOOK);
+
+    fn about(&self) -> About {
+        About::server("")
     }
 
-    async fn list(
-        &self,
-        _: Request<proto::ListResourcesRequest>,
-    ) -> Result<Response<proto::ListResourcesResponse>, Status> {
-        let resources = self
-            .0
-            .repository
-            .resources()
-            .list()
-            .await
-            .map_err(|error| of_repository(&error))?;
-        Ok(Response::new(proto::ListResourcesResponse {
+    async fn run(self, context: &Context) -> Result<proto::ListResourcesResponse, AdminError> {
+        let resources = context.services.repository.resources().list().await?;
+        Ok(proto::ListResourcesResponse {
             resources: resources.into_iter().map(convert::resource).collect(),
-        }))
+        })
+    }
+}
+
+impl Request for proto::ShowResourceRequest {
+    type Answer = proto::Resource;
+
+    const METHOD: Method = read("Resources/Show", LOOK);
+
+    fn about(&self) -> About {
+        About::resource(&self.name)
     }
 
-    async fn show(
-        &self,
-        request: Request<proto::ShowResourceRequest>,
-    ) -> Result<Response<proto::Resource>, Status> {
-        let name = request.into_inner().name;
-        let resource = self
-            .0
+    async fn run(self, context: &Context) -> Result<proto::Resource, AdminError> {
+        let found = context
+            .services
             .repository
             .resources()
-            .find(&name)
-            .await
-            .map_err(|error| of_repository(&error))?
-            .ok_or_else(|| not_found("resource", &name))?;
-        Ok(Response::new(convert::resource(resource)))
+            .find(&self.name)
+            .await?;
+        let resource = found.ok_or_else(|| AdminError::no_such("resource", &self.name))?;
+        Ok(convert::resource(resource))
+    }
+}
+
+impl Request for proto::RemoveResourceRequest {
+    type Answer = proto::RemoveResourceResponse;
+
+    const METHOD: Method = change("Resources/Remove", &[Administrator]);
+
+    fn about(&self) -> About {
+        About::resource(&self.name)
     }
 
-    async fn remove(
-        &self,
-        request: Request<proto::RemoveResourceRequest>,
-    ) -> Result<Response<proto::RemoveResourceResponse>, Status> {
-        let name = request.into_inner().name;
-        self.0
-            .repository
-            .resources()
-            .remove(&name)
-            .await
-            .map_err(|error| of_repository(&error))?;
+    async fn run(self, context: &Context) -> Result<proto::RemoveResourceResponse, AdminError> {
+        let resources = context.services.repository.resources();
+        resources.remove(&self.name).await?;
         tracing::info!(
-            resource = name,
+            resource = self.name,
             "removed a resource; nothing on it was touched"
         );
-        Ok(Response::new(proto::RemoveResourceResponse {}))
+        Ok(proto::RemoveResourceResponse {})
     }
 }
 
@@ -157,25 +184,25 @@ impl Resources for ResourcesApi {
 fn secret_settings(
     given: Vec<SecretSetting>,
     settings: &HashMap<String, String>,
-) -> Result<SecretSettings, Status> {
+) -> Result<SecretSettings, AdminError> {
     let mut secrets = SecretSettings::new();
     for SecretSetting { name, value } in given {
         names::name("setting", &name)?;
         let value = secret(value);
         if value.len() > MAX_SECRET {
-            return Err(Status::invalid_argument(format!(
+            return Err(AdminError::Malformed(format!(
                 "setting `{name}`: a secret has at most {MAX_SECRET} bytes"
             )));
         }
         if settings.contains_key(&name) || secrets.contains_key(&name) {
-            return Err(Status::invalid_argument(format!(
+            return Err(AdminError::Malformed(format!(
                 "setting `{name}` is given twice: give it once, as a secret or as it is"
             )));
         }
         secrets.insert(name, value);
     }
     if secrets.len() > names::MAX_SETTINGS {
-        return Err(Status::invalid_argument(format!(
+        return Err(AdminError::Malformed(format!(
             "a resource has at most {} settings",
             names::MAX_SETTINGS
         )));

@@ -1,39 +1,35 @@
 //! The server itself.
 
-use portcullis_proto::admin::v1::system_server::System;
 use portcullis_proto::admin::v1::{StatusRequest, StatusResponse};
-use tonic::{Request, Response, Status};
 
 use super::convert::millis;
-use super::error::of_repository;
-use crate::access::Caller;
-use crate::services::Services;
+use super::dispatch::Context;
+use super::error::AdminError;
+use super::request::{About, Front, Method, Request, read};
+use crate::config::Capability;
 
-/// `portcullis.admin.v1.System`
-pub(crate) struct SystemApi(pub(crate) Services);
+pub(super) fn offer(front: &mut impl Front) {
+    front.offer::<StatusRequest>();
+}
 
-#[tonic::async_trait]
-impl System for SystemApi {
-    async fn status(
-        &self,
-        request: Request<StatusRequest>,
-    ) -> Result<Response<StatusResponse>, Status> {
-        let services = &self.0;
-        let caller = Caller::of(&request);
-        let registered = services
-            .repository
-            .gateways()
-            .count()
-            .await
-            .map_err(|error| of_repository(&error))?;
+impl Request for StatusRequest {
+    type Answer = StatusResponse;
+
+    /// Whoever has a capability sees it.
+    const METHOD: Method = read("System/Status", &Capability::ALL);
+
+    fn about(&self) -> About {
+        About::anything()
+    }
+
+    async fn run(self, context: &Context) -> Result<StatusResponse, AdminError> {
+        let Context {
+            services, caller, ..
+        } = context;
+        let registered = services.repository.gateways().count().await?;
         let audit = services.audit.ready().await;
-        let current = services
-            .repository
-            .gateway_keys()
-            .current()
-            .await
-            .map_err(|error| of_repository(&error))?;
-        Ok(Response::new(StatusResponse {
+        let current = services.repository.gateway_keys().current().await?;
+        Ok(StatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server_id: services.server_id.to_string(),
             started_unix_ms: millis(services.started),
@@ -50,7 +46,7 @@ impl System for SystemApi {
                 .map(|error| error.to_string())
                 .unwrap_or_default(),
             caller: caller.subject.to_string(),
-            capabilities: caller.held.iter().map(|held| held.to_string()).collect(),
-        }))
+            capabilities: caller.held().iter().map(|held| held.to_string()).collect(),
+        })
     }
 }

@@ -1,73 +1,105 @@
 //! Long work, by its number.
 
 use portcullis_proto::admin::v1 as proto;
-use portcullis_proto::admin::v1::tasks_server::Tasks;
-use portcullis_proto::grpc::Replies;
 use tokio_stream::StreamExt;
-use tonic::{Request, Response, Status};
 
+use super::LOOK;
 use super::convert::{millis, some_millis};
-use super::error::{of_repository, of_task};
+use super::dispatch::Context;
+use super::error::AdminError;
+use super::request::{About, Front, Messages, Method, Request, change, read};
+use crate::config::Capability::SecurityAdministrator;
 use crate::repository::TaskState;
-use crate::services::Services;
 use crate::tasks::{self, Finding, Step, StepState, TypeProgress};
 
-/// `portcullis.admin.v1.Tasks`
-pub(crate) struct TasksApi(pub(crate) Services);
+pub(super) fn offer(front: &mut impl Front) {
+    front.offer::<proto::ListTasksRequest>();
+    front.offer::<proto::ShowTaskRequest>();
+    front.offer::<proto::WatchTaskRequest>();
+    front.offer::<proto::CancelTaskRequest>();
+    front.offer::<proto::ResumeTaskRequest>();
+}
 
-#[tonic::async_trait]
-impl Tasks for TasksApi {
-    async fn list(
-        &self,
-        _: Request<proto::ListTasksRequest>,
-    ) -> Result<Response<proto::ListTasksResponse>, Status> {
-        let tasks = self.0.tasks.list().await;
-        let tasks = tasks.map_err(|error| of_repository(&error))?;
-        Ok(Response::new(proto::ListTasksResponse {
+impl Request for proto::ListTasksRequest {
+    type Answer = proto::ListTasksResponse;
+
+    const METHOD: Method = read("Tasks/List", LOOK);
+
+    fn about(&self) -> About {
+        About::server("")
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::ListTasksResponse, AdminError> {
+        let tasks = context.services.tasks.list().await?;
+        Ok(proto::ListTasksResponse {
             tasks: tasks.into_iter().map(message).collect(),
-        }))
-    }
-
-    async fn show(
-        &self,
-        request: Request<proto::ShowTaskRequest>,
-    ) -> Result<Response<proto::Task>, Status> {
-        answer(self.0.tasks.show(request.into_inner().id).await)
-    }
-
-    async fn watch(
-        &self,
-        request: Request<proto::WatchTaskRequest>,
-    ) -> Result<Response<Replies<proto::Task>>, Status> {
-        let states = self.0.tasks.watch(request.into_inner().id).await;
-        let states = states.map_err(|error| of_task(&error))?;
-        Ok(Response::new(Box::pin(
-            states.map(|task| Ok(message(task))),
-        )))
-    }
-
-    async fn cancel(
-        &self,
-        request: Request<proto::CancelTaskRequest>,
-    ) -> Result<Response<proto::Task>, Status> {
-        answer(self.0.tasks.cancel(request.into_inner().id).await)
-    }
-
-    async fn resume(
-        &self,
-        request: Request<proto::ResumeTaskRequest>,
-    ) -> Result<Response<proto::Task>, Status> {
-        answer(self.0.tasks.resume(request.into_inner().id).await)
+        })
     }
 }
 
-fn answer(task: Result<tasks::Task, tasks::TaskError>) -> Result<Response<proto::Task>, Status> {
-    let task = task.map_err(|error| of_task(&error))?;
-    Ok(Response::new(message(task)))
+impl Request for proto::ShowTaskRequest {
+    type Answer = proto::Task;
+
+    const METHOD: Method = read("Tasks/Show", LOOK);
+
+    fn about(&self) -> About {
+        about(self.id)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::Task, AdminError> {
+        Ok(message(context.services.tasks.show(self.id).await?))
+    }
+}
+
+impl Request for proto::WatchTaskRequest {
+    type Answer = Messages<proto::Task>;
+
+    const METHOD: Method = read("Tasks/Watch", LOOK);
+
+    fn about(&self) -> About {
+        about(self.id)
+    }
+
+    async fn run(self, context: &Context) -> Result<Messages<proto::Task>, AdminError> {
+        let states = context.services.tasks.watch(self.id).await?;
+        Ok(Messages::new(states.map(|task| Ok(message(task)))))
+    }
+}
+
+impl Request for proto::CancelTaskRequest {
+    type Answer = proto::Task;
+
+    const METHOD: Method = change("Tasks/Cancel", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        about(self.id)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::Task, AdminError> {
+        Ok(message(context.services.tasks.cancel(self.id).await?))
+    }
+}
+
+impl Request for proto::ResumeTaskRequest {
+    type Answer = proto::Task;
+
+    const METHOD: Method = change("Tasks/Resume", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        about(self.id)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::Task, AdminError> {
+        Ok(message(context.services.tasks.resume(self.id).await?))
+    }
+}
+
+fn about(id: u64) -> About {
+    About::server(format!("task {id}"))
 }
 
 /// A task for the wire.
-pub(crate) fn message(task: tasks::Task) -> proto::Task {
+pub(super) fn message(task: tasks::Task) -> proto::Task {
     let state = match task.state {
         TaskState::Running => proto::TaskState::Running,
         TaskState::Done => proto::TaskState::Done,
@@ -93,7 +125,7 @@ pub(crate) fn message(task: tasks::Task) -> proto::Task {
 }
 
 /// The counts of each type for the wire.
-pub(crate) fn types(types: Vec<TypeProgress>) -> Vec<proto::TypeProgress> {
+pub(super) fn types(types: Vec<TypeProgress>) -> Vec<proto::TypeProgress> {
     let types = types.into_iter().map(|kind| proto::TypeProgress {
         r#type: kind.name,
         total: kind.total,
@@ -105,7 +137,7 @@ pub(crate) fn types(types: Vec<TypeProgress>) -> Vec<proto::TypeProgress> {
 }
 
 /// The steps for the wire.
-pub(crate) fn steps(steps: Vec<Step>) -> Vec<proto::TaskStep> {
+pub(super) fn steps(steps: Vec<Step>) -> Vec<proto::TaskStep> {
     let steps = steps.into_iter().map(|step| proto::TaskStep {
         name: step.name,
         state: match step.state {

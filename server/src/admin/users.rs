@@ -2,201 +2,240 @@
 
 use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
-use portcullis_proto::admin::v1::users_server::Users;
 use portcullis_proto::gateway::v1::Secret;
-use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use super::convert;
-use super::error::{not_found, of_password, of_repository};
+use super::dispatch::Context;
+use super::error::AdminError;
 use super::names;
-use super::note::Note;
+use super::request::{About, Front, Method, Request, change, read};
+use crate::config::Capability::{self, Administrator, Auditor, Operator};
 use crate::passwords::users;
-use crate::services::Services;
 
 /// Users in one answer.
 const MAX_PAGE: u32 = 1_000;
 /// Bytes of a password.
 const MAX_PASSWORD: usize = 4_096;
 
-/// `portcullis.admin.v1.Users`
-pub(crate) struct UsersApi(pub(crate) Services);
+const LOOK: &[Capability] = &[Administrator, Operator, Auditor];
 
-#[tonic::async_trait]
-impl Users for UsersApi {
-    async fn add(
-        &self,
-        request: Request<proto::AddUserRequest>,
-    ) -> Result<Response<proto::User>, Status> {
-        let name = request.into_inner().name;
+pub(super) fn offer(front: &mut impl Front) {
+    front.offer::<proto::AddUserRequest>();
+    front.offer::<proto::ListUsersRequest>();
+    front.offer::<proto::ShowUserRequest>();
+    front.offer::<proto::RemoveUserRequest>();
+    front.offer::<proto::SetUserPasswordRequest>();
+    front.offer::<proto::CheckUserPasswordRequest>();
+    front.offer::<proto::SetAnswerRequest>();
+    front.offer::<proto::CheckAnswerRequest>();
+    front.offer::<proto::RemoveAnswerRequest>();
+}
+
+impl Request for proto::AddUserRequest {
+    type Answer = proto::User;
+
+    const METHOD: Method = change("Users/Add", &[Administrator]);
+
+    fn about(&self) -> About {
+        about(&self.name)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::User, AdminError> {
+        let name = self.name;
         names::user(&name)?;
-        let users = self.0.repository.users();
-        let user = users
-            .add(&name, clock::now())
-            .await
-            .map_err(|error| of_repository(&error))?;
+        let users = context.services.repository.users();
+        let user = users.add(&name, clock::now()).await?;
         tracing::info!(user = name, "added a user");
-        Ok(Response::new(convert::user(user)))
-    }
-
-    async fn list(
-        &self,
-        request: Request<proto::ListUsersRequest>,
-    ) -> Result<Response<proto::ListUsersResponse>, Status> {
-        let proto::ListUsersRequest { after, limit } = request.into_inner();
-        let limit = if limit == 0 {
-            MAX_PAGE
-        } else {
-            limit.min(MAX_PAGE)
-        };
-        let users = self.0.repository.users();
-        let mut found = users
-            .list(&after, limit + 1)
-            .await
-            .map_err(|error| of_repository(&error))?;
-        let more = found.len() > limit as usize;
-        found.truncate(limit as usize);
-        Ok(Response::new(proto::ListUsersResponse {
-            users: found.into_iter().map(convert::user).collect(),
-            more,
-        }))
-    }
-
-    async fn show(
-        &self,
-        request: Request<proto::ShowUserRequest>,
-    ) -> Result<Response<proto::User>, Status> {
-        self.shown(&request.into_inner().name).await
-    }
-
-    async fn remove(
-        &self,
-        request: Request<proto::RemoveUserRequest>,
-    ) -> Result<Response<proto::RemoveUserResponse>, Status> {
-        let name = request.into_inner().name;
-        let users = self.0.repository.users();
-        users
-            .remove(&name)
-            .await
-            .map_err(|error| of_repository(&error))?;
-        tracing::info!(user = name, "removed a user");
-        Ok(Response::new(proto::RemoveUserResponse {}))
-    }
-
-    async fn set_password(
-        &self,
-        request: Request<proto::SetUserPasswordRequest>,
-    ) -> Result<Response<proto::User>, Status> {
-        let request = request.into_inner();
-        let password = password(request.password)?;
-        users::set_password(&self.0.repository, &request.name, password)
-            .await
-            .map_err(|error| of_password(&error))?;
-        tracing::info!(user = request.name, "a user has a new password");
-        self.shown(&request.name).await
-    }
-
-    async fn check_password(
-        &self,
-        request: Request<proto::CheckUserPasswordRequest>,
-    ) -> Result<Response<proto::CheckResponse>, Status> {
-        let note = Note::of(&request);
-        let request = request.into_inner();
-        let password = password(request.password)?;
-        let matches = users::check_password(&self.0.repository, &request.name, &password)
-            .await
-            .map_err(|error| of_password(&error))?;
-        if !matches {
-            note.add("wrong");
-            tracing::warn!(user = request.name, "a wrong password was tried for a user");
-        }
-        Ok(Response::new(proto::CheckResponse { matches }))
-    }
-
-    async fn set_answer(
-        &self,
-        request: Request<proto::SetAnswerRequest>,
-    ) -> Result<Response<proto::User>, Status> {
-        let request = request.into_inner();
-        let answer = secret(request.answer);
-        users::set_answer(
-            &self.0.repository,
-            &request.name,
-            &request.question,
-            &answer,
-        )
-        .await
-        .map_err(|error| of_password(&error))?;
-        tracing::info!(user = request.name, "a user has a new answer");
-        self.shown(&request.name).await
-    }
-
-    async fn check_answer(
-        &self,
-        request: Request<proto::CheckAnswerRequest>,
-    ) -> Result<Response<proto::CheckResponse>, Status> {
-        let note = Note::of(&request);
-        let request = request.into_inner();
-        let answer = secret(request.answer);
-        let matches = users::check_answer(
-            &self.0.repository,
-            &request.name,
-            &request.question,
-            &answer,
-        )
-        .await
-        .map_err(|error| of_password(&error))?;
-        if !matches {
-            note.add("wrong");
-            tracing::warn!(user = request.name, "a wrong answer was tried for a user");
-        }
-        Ok(Response::new(proto::CheckResponse { matches }))
-    }
-
-    async fn remove_answer(
-        &self,
-        request: Request<proto::RemoveAnswerRequest>,
-    ) -> Result<Response<proto::User>, Status> {
-        let request = request.into_inner();
-        let removed = users::remove_answer(&self.0.repository, &request.name, &request.question)
-            .await
-            .map_err(|error| of_password(&error))?;
-        if !removed {
-            return Err(Status::not_found(format!(
-                "no answer to that question is kept for user `{0}`: `portcullis user show {0}` lists the questions",
-                request.name
-            )));
-        }
-        tracing::info!(user = request.name, "removed a user's answer");
-        self.shown(&request.name).await
+        Ok(convert::user(user))
     }
 }
 
-impl UsersApi {
-    async fn shown(&self, name: &str) -> Result<Response<proto::User>, Status> {
-        let users = self.0.repository.users();
-        let user = users
-            .find(name)
-            .await
-            .map_err(|error| of_repository(&error))?
-            .ok_or_else(|| not_found("user", name))?;
-        Ok(Response::new(convert::user(user)))
+impl Request for proto::ListUsersRequest {
+    type Answer = proto::ListUsersResponse;
+
+    const METHOD: Method = read("Users/List", LOOK);
+
+    fn about(&self) -> About {
+        About::server("")
     }
+
+    async fn run(self, context: &Context) -> Result<proto::ListUsersResponse, AdminError> {
+        let limit = if self.limit == 0 {
+            MAX_PAGE
+        } else {
+            self.limit.min(MAX_PAGE)
+        };
+        let users = context.services.repository.users();
+        let mut found = users.list(&self.after, limit + 1).await?;
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        Ok(proto::ListUsersResponse {
+            users: found.into_iter().map(convert::user).collect(),
+            more,
+        })
+    }
+}
+
+impl Request for proto::ShowUserRequest {
+    type Answer = proto::User;
+
+    const METHOD: Method = read("Users/Show", LOOK);
+
+    fn about(&self) -> About {
+        about(&self.name)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::User, AdminError> {
+        shown(context, &self.name).await
+    }
+}
+
+impl Request for proto::RemoveUserRequest {
+    type Answer = proto::RemoveUserResponse;
+
+    const METHOD: Method = change("Users/Remove", &[Administrator]);
+
+    fn about(&self) -> About {
+        about(&self.name)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::RemoveUserResponse, AdminError> {
+        context
+            .services
+            .repository
+            .users()
+            .remove(&self.name)
+            .await?;
+        tracing::info!(user = self.name, "removed a user");
+        Ok(proto::RemoveUserResponse {})
+    }
+}
+
+impl Request for proto::SetUserPasswordRequest {
+    type Answer = proto::User;
+
+    const METHOD: Method = change("Users/SetPassword", &[Administrator]);
+
+    fn about(&self) -> About {
+        about(&self.name)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::User, AdminError> {
+        let password = password(self.password)?;
+        users::set_password(&context.services.repository, &self.name, password).await?;
+        tracing::info!(user = self.name, "a user has a new password");
+        shown(context, &self.name).await
+    }
+}
+
+impl Request for proto::CheckUserPasswordRequest {
+    type Answer = proto::CheckResponse;
+
+    const METHOD: Method = change("Users/CheckPassword", &[Administrator]);
+
+    fn about(&self) -> About {
+        about(&self.name)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::CheckResponse, AdminError> {
+        let password = password(self.password)?;
+        let repository = &context.services.repository;
+        let matches = users::check_password(repository, &self.name, &password).await?;
+        if !matches {
+            context.note.add("wrong");
+            tracing::warn!(user = self.name, "a wrong password was tried for a user");
+        }
+        Ok(proto::CheckResponse { matches })
+    }
+}
+
+impl Request for proto::SetAnswerRequest {
+    type Answer = proto::User;
+
+    const METHOD: Method = change("Users/SetAnswer", &[Administrator]);
+
+    fn about(&self) -> About {
+        about(&self.name)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::User, AdminError> {
+        let answer = secret(self.answer);
+        let repository = &context.services.repository;
+        users::set_answer(repository, &self.name, &self.question, &answer).await?;
+        tracing::info!(user = self.name, "a user has a new answer");
+        shown(context, &self.name).await
+    }
+}
+
+impl Request for proto::CheckAnswerRequest {
+    type Answer = proto::CheckResponse;
+
+    const METHOD: Method = change("Users/CheckAnswer", &[Administrator]);
+
+    fn about(&self) -> About {
+        about(&self.name)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::CheckResponse, AdminError> {
+        let answer = secret(self.answer);
+        let repository = &context.services.repository;
+        let matches = users::check_answer(repository, &self.name, &self.question, &answer).await?;
+        if !matches {
+            context.note.add("wrong");
+            tracing::warn!(user = self.name, "a wrong answer was tried for a user");
+        }
+        Ok(proto::CheckResponse { matches })
+    }
+}
+
+impl Request for proto::RemoveAnswerRequest {
+    type Answer = proto::User;
+
+    const METHOD: Method = change("Users/RemoveAnswer", &[Administrator]);
+
+    fn about(&self) -> About {
+        about(&self.name)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::User, AdminError> {
+        let repository = &context.services.repository;
+        let removed = users::remove_answer(repository, &self.name, &self.question).await?;
+        if !removed {
+            return Err(AdminError::NotFound(format!(
+                "no answer to that question is kept for user `{0}`: `portcullis user show {0}` lists the questions",
+                self.name
+            )));
+        }
+        tracing::info!(user = self.name, "removed a user's answer");
+        shown(context, &self.name).await
+    }
+}
+
+/// A user: people belong to no resource and to no gateway.
+fn about(name: &str) -> About {
+    About::server(format!("user {name}"))
+}
+
+async fn shown(context: &Context, name: &str) -> Result<proto::User, AdminError> {
+    let user = context.services.repository.users().find(name).await?;
+    let user = user.ok_or_else(|| AdminError::no_such("user", name))?;
+    Ok(convert::user(user))
 }
 
 /// The bytes of a secret, moved rather than copied.
-pub(crate) fn secret(secret: Option<Secret>) -> Zeroizing<Vec<u8>> {
+pub(super) fn secret(secret: Option<Secret>) -> Zeroizing<Vec<u8>> {
     let mut secret = secret.unwrap_or_default();
     Zeroizing::new(std::mem::take(&mut secret.value))
 }
 
 /// A password of a sensible length.
-pub(crate) fn password(given: Option<Secret>) -> Result<Zeroizing<Vec<u8>>, Status> {
+pub(super) fn password(given: Option<Secret>) -> Result<Zeroizing<Vec<u8>>, AdminError> {
     let password = secret(given);
     if (1..=MAX_PASSWORD).contains(&password.len()) {
         return Ok(password);
     }
-    Err(Status::invalid_argument(format!(
+    Err(AdminError::Malformed(format!(
         "a password has 1 to {MAX_PASSWORD} bytes"
     )))
 }

@@ -5,8 +5,8 @@
 //!
 //! Whatever changes something calls [`AuditLog::begin`] before it does, and [`Begun::end`] after; what is recorded once it is
 //! over calls [`AuditLog::ready`] before and [`AuditLog::record`] after. Where the log cannot be written the first of the two
-//! fails, and nothing may be done then. Methods of the admin API do not come here: the table in `admin/methods.rs` says how
-//! each is audited, and the router does it.
+//! fails, and nothing may be done then. Use cases of the admin API do not come here: each says how it is audited, and
+//! `admin::dispatch` does it.
 
 mod chain;
 mod entry;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use nix::unistd::{Group, User};
 use portcullis_host::config::Section;
 
-/// What a subject may do. Which methods ask for which is in `admin/methods.rs`.
+/// What a subject may do. Which requests ask for which stands beside each in `admin/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// Keys, their tasks and their protection; verify and export the audit log.
@@ -64,6 +64,11 @@ impl CapabilitySet {
         Self(set)
     }
 
+    /// Whether exactly one is in it.
+    pub const fn is_one(self) -> bool {
+        self.0.count_ones() == 1
+    }
+
     /// Whether the two have one in common.
     pub const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -73,6 +78,14 @@ impl CapabilitySet {
     pub fn iter(self) -> impl Iterator<Item = Capability> {
         let all = Capability::ALL.into_iter();
         all.filter(move |one| self.meets(Self::of(&[*one])))
+    }
+}
+
+impl FromIterator<Capability> for CapabilitySet {
+    fn from_iter<I: IntoIterator<Item = Capability>>(capabilities: I) -> Self {
+        capabilities
+            .into_iter()
+            .fold(Self::default(), |set, one| Self(set.0 | Self::of(&[one]).0))
     }
 }
 
@@ -114,17 +127,14 @@ impl Capabilities {
 
     /// What a process of this user, in these groups, may do.
     pub fn held_by(&self, uid: u32, groups: &[u32]) -> CapabilitySet {
-        let held: Vec<_> = Capability::ALL
-            .into_iter()
-            .filter(|capability| {
-                let given_to = self.given_to(*capability).iter();
-                given_to.copied().any(|principal| match principal {
-                    Principal::User(user) => user == uid,
-                    Principal::Group(group) => groups.contains(&group),
-                })
+        let held = Capability::ALL.into_iter().filter(|capability| {
+            let given_to = self.given_to(*capability).iter();
+            given_to.copied().any(|principal| match principal {
+                Principal::User(user) => user == uid,
+                Principal::Group(group) => groups.contains(&group),
             })
-            .collect();
-        CapabilitySet::of(&held)
+        });
+        held.collect()
     }
 
     /// Whether nobody is given anything.

@@ -3,23 +3,20 @@
 use std::collections::BTreeSet;
 
 use portcullis_proto::admin::v1 as proto;
-use tonic::Status;
 
+use super::protection::protection;
 use crate::admin::convert;
-use crate::admin::error::of_repository;
-use crate::admin::keys::life;
+use crate::admin::error::AdminError;
 use crate::repository::{ProtectedType, SealedCount};
 use crate::services::Services;
 use crate::tasks::SERVER_KEY;
 
 /// The server keys, the values under each, and those that no key of this repository opens.
-pub(crate) async fn server_keys(services: &Services) -> Result<proto::ServerKeyStatus, Status> {
+pub(super) async fn server_keys(services: &Services) -> Result<proto::ServerKeyStatus, AdminError> {
     let database = services.repository.database();
     // The values first: a key made since is listed without values, and none that has values is left out.
-    let counts = database.sealed_values().counts().await;
-    let counts = counts.map_err(|error| of_repository(&error))?;
-    let rows = database.server_keys().list().await;
-    let rows = rows.map_err(|error| of_repository(&error))?;
+    let counts = database.sealed_values().counts().await?;
+    let rows = database.server_keys().list().await?;
 
     let keys = rows.iter().map(|row| {
         let values = of_every_type(counts.iter().filter(|it| it.server_key == Some(row.id)));
@@ -50,7 +47,7 @@ pub(crate) async fn server_keys(services: &Services) -> Result<proto::ServerKeyS
         keys,
         absent,
         malformed: malformed.map(|count| count.values).sum(),
-        protection: Some(life::protection(services).await?),
+        protection: Some(protection(services).await?),
         totals,
     })
 }

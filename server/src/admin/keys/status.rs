@@ -5,29 +5,20 @@ use std::collections::{BTreeSet, HashMap};
 use portcullis_common::id::KeyId;
 use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
-use tonic::Status;
 
 use crate::admin::convert::{self, some_id, some_millis};
-use crate::admin::error::of_repository;
+use crate::admin::error::AdminError;
 use crate::repository::Holding;
 use crate::services::Services;
 
 /// The gateway keys: who proved each, who was sent it, who of them is away; with the list of gateways where asked for.
-pub(crate) async fn gateway_keys(
+pub(super) async fn gateway_keys(
     services: &Services,
     with_gateways: bool,
-) -> Result<proto::GatewayKeyStatus, Status> {
+) -> Result<proto::GatewayKeyStatus, AdminError> {
     let repository = &services.repository;
-    let rows = repository
-        .gateway_keys()
-        .list()
-        .await
-        .map_err(|error| of_repository(&error))?;
-    let holdings = repository
-        .gateways()
-        .holdings()
-        .await
-        .map_err(|error| of_repository(&error))?;
+    let rows = repository.gateway_keys().list().await?;
+    let holdings = repository.gateways().holdings().await?;
     let connected = services.fleet.connected();
     let mut held = HashMap::<KeyId, proto::GatewayKeyHolders>::new();
     let (mut enrolled, mut away) = (0, 0);

@@ -1,88 +1,132 @@
-//! The long work of `Keys`: started here, watched through `Tasks`.
+//! The long work with keys: started here, watched through `Tasks`.
 
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::started_task::Kind;
-use tonic::{Response, Status};
 
+use super::sync_job;
 use crate::admin::convert;
-use crate::admin::error::{of_repository, of_task};
-use crate::admin::keys::kind;
-use crate::admin::keys::life::of_protect;
+use crate::admin::dispatch::Context;
+use crate::admin::error::AdminError;
+use crate::admin::names;
+use crate::admin::request::{About, FromMessage, Method, Request, change};
 use crate::admin::tasks::{message, steps, types};
-use crate::services::Services;
+use crate::config::Capability::SecurityAdministrator;
 use crate::tasks::manage::{Choice, Manage};
 use crate::tasks::re_encrypt::{Plan, server_keys};
 use crate::tasks::{Job, ReEncrypt};
 
-/// `Keys.ReEncrypt`
-pub(crate) async fn re_encrypt(
-    services: &Services,
-    subject: &str,
-    request: proto::ReEncryptRequest,
-) -> Result<Response<proto::StartedTask>, Status> {
-    let job = ReEncrypt::named(request.types);
-    let job = job.map_err(|error| Status::invalid_argument(error.to_string()))?;
-    if job.server_keys() {
-        let can = services.keys.rewrappable(&services.secret).await;
-        can.map_err(|error| of_protect(&error))?;
+/// `Keys.StartSync`
+#[derive(Debug)]
+pub(crate) struct StartSync(proto::SyncGatewaysRequest);
+
+impl FromMessage for StartSync {
+    type Message = proto::SyncGatewaysRequest;
+
+    fn from_message(message: Self::Message) -> Self {
+        Self(message)
     }
-    if !request.dry_run {
-        return start(services, subject, Job::ReEncrypt(job)).await;
-    }
-    let database = services.repository.database();
-    let mut planned = Vec::new();
-    if job.server_keys() {
-        let server_keys = server_keys(database).await;
-        planned.push(server_keys.map_err(|error| of_repository(&error))?);
-    }
-    let plan = Plan::make(database, services.keys.keyring(), &job.types()).await;
-    planned.extend(plan.map_err(|error| of_repository(&error))?.types);
-    Ok(answer(Kind::Plan(proto::TaskPlan {
-        types: types(planned),
-        steps: Vec::new(),
-    })))
 }
 
-/// `Keys.Manage`
-pub(crate) async fn manage(
-    services: &Services,
-    subject: &str,
-    request: proto::ManageKeysRequest,
-) -> Result<Response<proto::StartedTask>, Status> {
-    let kind = convert::key_kind(kind(request.server_kind)?);
-    let choice = Choice {
-        server_key: request.server_key.then_some(kind),
-        re_encrypt: request.re_encrypt,
-        gateway_key: request.gateway_key,
-        sync: request.sync_gateways,
-        verify: request.verify,
-        delete_unused: request.delete_unused,
-    };
-    let work = services.tasks.work();
-    let job = Manage::new(&choice, work).await;
-    let job = job.map_err(|error| of_task(&error))?;
-    if !request.dry_run {
-        return start(services, subject, Job::Manage(job)).await;
+impl Request for StartSync {
+    type Answer = proto::StartedTask;
+
+    const METHOD: Method = change("Keys/StartSync", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        super::about_push("", self.0.push.as_ref())
     }
-    let plan = job.plan(work).await;
-    let (planned, counted) = plan.map_err(|error| of_repository(&error))?;
-    Ok(answer(Kind::Plan(proto::TaskPlan {
-        types: types(counted),
-        steps: steps(planned),
-    })))
+
+    async fn run(self, context: &Context) -> Result<proto::StartedTask, AdminError> {
+        let job = sync_job(self.0.push.unwrap_or_default())?;
+        start(context, Job::SyncGateways(job)).await
+    }
+}
+
+impl Request for proto::VerifyRequest {
+    type Answer = proto::StartedTask;
+
+    const METHOD: Method = change("Keys/Verify", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        About::server("values")
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::StartedTask, AdminError> {
+        start(context, Job::Verify).await
+    }
+}
+
+impl Request for proto::ReEncryptRequest {
+    type Answer = proto::StartedTask;
+
+    const METHOD: Method = change("Keys/ReEncrypt", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        About::server("values").shown_with(names::dry_run(self.dry_run))
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::StartedTask, AdminError> {
+        let services = &context.services;
+        let job = ReEncrypt::named(self.types).map_err(AdminError::malformed)?;
+        if job.server_keys() {
+            services.keys.rewrappable(&services.secret).await?;
+        }
+        if !self.dry_run {
+            return start(context, Job::ReEncrypt(job)).await;
+        }
+        let database = services.repository.database();
+        let mut planned = Vec::new();
+        if job.server_keys() {
+            planned.push(server_keys(database).await?);
+        }
+        let plan = Plan::make(database, services.keys.keyring(), &job.types()).await?;
+        planned.extend(plan.types);
+        Ok(answer(Kind::Plan(proto::TaskPlan {
+            types: types(planned),
+            steps: Vec::new(),
+        })))
+    }
+}
+
+impl Request for proto::ManageKeysRequest {
+    type Answer = proto::StartedTask;
+
+    const METHOD: Method = change("Keys/Manage", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        About::server("keys").shown_with(names::dry_run(self.dry_run))
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::StartedTask, AdminError> {
+        let kind = convert::key_kind(names::key_kind(self.server_kind)?);
+        let choice = Choice {
+            server_key: self.server_key.then_some(kind),
+            re_encrypt: self.re_encrypt,
+            gateway_key: self.gateway_key,
+            sync: self.sync_gateways,
+            verify: self.verify,
+            delete_unused: self.delete_unused,
+        };
+        let work = context.services.tasks.work();
+        let job = Manage::new(&choice, work).await?;
+        if !self.dry_run {
+            return start(context, Job::Manage(job)).await;
+        }
+        let (planned, counted) = job.plan(work).await?;
+        Ok(answer(Kind::Plan(proto::TaskPlan {
+            types: types(counted),
+            steps: steps(planned),
+        })))
+    }
 }
 
 /// Starts `job`, and answers with its task.
-pub(crate) async fn start(
-    services: &Services,
-    subject: &str,
-    job: Job,
-) -> Result<Response<proto::StartedTask>, Status> {
-    let task = services.tasks.start(job, subject).await;
-    let task = task.map_err(|error| of_task(&error))?;
+async fn start(context: &Context, job: Job) -> Result<proto::StartedTask, AdminError> {
+    let subject = context.caller.subject.to_string();
+    let task = context.services.tasks.start(job, &subject).await?;
     Ok(answer(Kind::Task(message(task))))
 }
 
-fn answer(kind: Kind) -> Response<proto::StartedTask> {
-    Response::new(proto::StartedTask { kind: Some(kind) })
+const fn answer(kind: Kind) -> proto::StartedTask {
+    proto::StartedTask { kind: Some(kind) }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 
-use crate::access::Caller;
+use crate::access::{Authentication, Caller};
 use crate::audit::Subject;
 use crate::config::{Capabilities, CapabilitySet};
 
@@ -72,11 +72,8 @@ impl Identities {
         } else {
             self.capabilities.held_by(uid, &groups)
         };
-        let caller = Caller {
-            subject: Subject::user(uid, name.as_deref()),
-            held,
-            known: true,
-        };
+        let subject = Subject::user(uid, name.as_deref());
+        let caller = Caller::everywhere(subject, Authentication::UnixPeer, held);
         let mut remembered = self.lock();
         if remembered.len() >= MAX_REMEMBERED {
             remembered.clear();

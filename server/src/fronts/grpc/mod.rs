@@ -1,9 +1,10 @@
-//! The admin API, thin: authorize, call, answer.
+//! The gRPC front of the admin API (`portcullis.admin.v1`), on a Unix socket.
 //!
-//! gRPC (`portcullis.admin.v1`) on a Unix socket. Every method passes the router before any service: `authorize` refuses whoever
-//! may not call it, and a change is audited. Both go by the table in `methods.rs`. An error of the administration itself is a gRPC status; whatever concerns a call on a resource is an `Outcome`.
+//! It says who calls, and turns bytes into requests and answers into bytes; all else is behind [`dispatch`](crate::admin::dispatch).
 
+mod errors;
 mod identity;
+mod methods;
 mod router;
 mod socket;
 

@@ -9,6 +9,7 @@ mod passwords;
 mod tasks;
 
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use http::uri::PathAndQuery;
@@ -26,12 +27,19 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::methods::Methods;
 use super::*;
-use crate::admin::methods::{METHODS, Method, Plan};
+use crate::admin::{Method, Plan};
 use crate::audit::AuditLog;
 use crate::config::{Capability, CapabilitySet, Config};
 use crate::fleet::{Fleet, Settings};
 use crate::serve::{Unlocked, init};
+
+/// Every method that the front serves.
+static METHODS: LazyLock<Vec<Method>> = LazyLock::new(|| {
+    let methods = Methods::new();
+    methods.all().collect()
+});
 
 /// A server's API in this process, with a connection of this user's.
 struct Api {

@@ -1,0 +1,89 @@
+//! The only door to the use cases: nothing runs unauthorized, and nothing changes without its audit entries.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use super::authorize::authorize;
+use super::error::AdminError;
+use super::request::{Plan, Request};
+use crate::access::Caller;
+use crate::audit::{Begun, Outcome};
+use crate::services::Services;
+
+/// What a use case works with, and for whom.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(super) services: Arc<Services>,
+    pub(super) caller: Caller,
+    pub(super) note: Note,
+}
+
+/// What the audit log is told about a change besides what its request says. Never a secret.
+#[derive(Debug, Default)]
+pub(super) struct Note(Mutex<Vec<String>>);
+
+impl Note {
+    /// Adds a few words, such as the id of what was made.
+    pub(super) fn add(&self, words: impl ToString) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(words.to_string());
+    }
+
+    fn text(&self) -> String {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.join("; ")
+    }
+}
+
+/// Carries out `request` for `caller`, provided that the caller may make it.
+///
+/// A change is in the audit log before it begins, and its outcome once it is over; it runs in a task
+/// of its own, so that a caller that goes away leaves it neither half done nor its outcome unknown.
+///
+/// # Errors
+/// [`AdminError`].
+pub(crate) async fn dispatch<R: Request>(
+    services: &Arc<Services>,
+    caller: Caller,
+    request: R,
+) -> Result<R::Answer, AdminError> {
+    let method = R::METHOD;
+    let about = request.about();
+    let object = about.object().to_owned();
+    authorize(services, &caller, method, &about.targets()).await?;
+    let subject = caller.subject.clone();
+    let context = Context {
+        services: Arc::clone(services),
+        caller,
+        note: Note::default(),
+    };
+    if method.plan != Plan::Change {
+        return Box::pin(request.run(&context)).await;
+    }
+    let begun = services.audit.begin(subject, method.name, &object).await?;
+    let (answer, answered) = oneshot::channel();
+    // The boxed future keeps the machinery of a task from being compiled for every request.
+    let work: BoxFuture<'static, ()> = Box::pin(async move {
+        let result = Box::pin(request.run(&context)).await;
+        let failure = result.as_ref().err().map(ToString::to_string);
+        end(begun, failure, &context.note).await;
+        // Whoever asked went away.
+        let _ = answer.send(result);
+    });
+    tokio::spawn(work);
+    answered.await.unwrap_or_else(|_| {
+        Err(AdminError::Internal(
+            "the server failed within this method: look at its log, and at what was changed"
+                .to_owned(),
+        ))
+    })
+}
+
+async fn end(begun: Begun, failure: Option<String>, note: &Note) {
+    match failure {
+        None => begun.end(Outcome::Done, &note.text()).await,
+        Some(message) => begun.end(Outcome::Failed, &message).await,
+    }
+}

@@ -1,0 +1,217 @@
+//! What a use case is: one type for each request, which says in one place all that its door needs.
+//!
+//! **To add one**: its line in `admin.proto`, and here in the file of its noun an [`Request`] for its
+//! message and its line in that file's `offer`. A test walks `admin.proto`, so that none is forgotten.
+
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use futures_util::Stream;
+use prost::Message;
+
+use super::dispatch::Context;
+use super::error::AdminError;
+use crate::access::Target;
+use crate::config::{Capability, CapabilitySet};
+
+/// One use case: the messages of the API are its vocabulary, whichever front they come from.
+pub(crate) trait Request: Send + Sized + 'static {
+    /// What comes of it.
+    type Answer: Answer;
+
+    /// Its name, who may make it, and how it is audited.
+    const METHOD: Method;
+
+    /// What it is about.
+    fn about(&self) -> About;
+
+    /// Carries it out. [`dispatch`](super::dispatch) alone calls this, once it has let it pass.
+    fn run(
+        self,
+        context: &Context,
+    ) -> impl Future<Output = Result<Self::Answer, AdminError>> + Send;
+}
+
+/// Who may make a request, and how it is audited.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Method {
+    /// As `admin.proto` and the audit log have it: `Gateways/Add`.
+    pub(crate) name: &'static str,
+    /// One of these is enough.
+    pub(crate) who: CapabilitySet,
+    pub(crate) plan: Plan,
+}
+
+/// How a request is audited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Not at all: it changes nothing.
+    Read,
+    /// By [`dispatch`](super::dispatch), with an entry before and one after. It runs to its end even
+    /// where the caller goes away. An answer that is a stream counts as done when it begins: a task
+    /// that goes on by itself writes entries of its own.
+    Change,
+    /// By the use case itself, in another way than these two. A test of its own has to prove that.
+    Own,
+}
+
+/// It changes nothing, and leaves nothing in the audit log.
+pub(super) const fn read(name: &'static str, who: &[Capability]) -> Method {
+    method(name, who, Plan::Read)
+}
+
+/// It changes something, and is audited by [`dispatch`](super::dispatch).
+pub(super) const fn change(name: &'static str, who: &[Capability]) -> Method {
+    method(name, who, Plan::Change)
+}
+
+/// It audits itself.
+pub(super) const fn own(name: &'static str, who: &[Capability]) -> Method {
+    method(name, who, Plan::Own)
+}
+
+const fn method(name: &'static str, who: &[Capability], plan: Plan) -> Method {
+    let who = CapabilitySet::of(who);
+    Method { name, who, plan }
+}
+
+/// What a request is about: what a permission has to cover, and what the audit log shows.
+#[derive(Debug)]
+pub(crate) struct About {
+    first: Target,
+    more: Vec<Target>,
+    object: String,
+}
+
+impl About {
+    /// The server as a whole; shown as `object`: names and ids, never a secret.
+    pub(super) fn server(object: impl Into<String>) -> Self {
+        Self::new(Target::Server, object.into())
+    }
+
+    /// What everybody with the capability may ask, however limited.
+    pub(super) fn anything() -> Self {
+        Self::new(Target::Anything, String::new())
+    }
+
+    /// A gateway.
+    pub(super) fn gateway(name: &str) -> Self {
+        Self::new(Target::Gateway(name.to_owned()), format!("gateway {name}"))
+    }
+
+    /// A resource.
+    pub(super) fn resource(name: &str) -> Self {
+        let object = format!("resource {name}");
+        Self::new(Target::Resource(name.to_owned()), object)
+    }
+
+    /// A call that was queued.
+    pub(super) fn queued_call(id: &str) -> Self {
+        Self::new(Target::QueuedCall(id.to_owned()), format!("call {id}"))
+    }
+
+    /// `target`, shown as `object`.
+    pub(super) const fn new(target: Target, object: String) -> Self {
+        Self {
+            first: target,
+            more: Vec::new(),
+            object,
+        }
+    }
+
+    /// With these words after what is shown already.
+    pub(super) fn shown_with(mut self, words: &str) -> Self {
+        self.object.push_str(words);
+        self
+    }
+
+    /// It touches these, too, and a permission has to cover each.
+    pub(super) fn and(mut self, targets: impl IntoIterator<Item = Target>) -> Self {
+        self.more.extend(targets);
+        self
+    }
+
+    /// In a few words, for the audit log; empty: the server itself.
+    pub(super) fn object(&self) -> &str {
+        &self.object
+    }
+
+    /// All that a permission has to cover.
+    pub(super) fn targets(self) -> Vec<Target> {
+        let mut targets = self.more;
+        targets.insert(0, self.first);
+        targets
+    }
+}
+
+/// A request that a message over the wire is, or makes.
+pub(crate) trait FromMessage: Request {
+    /// That message.
+    type Message: Message + Default;
+
+    /// The request that it makes.
+    fn from_message(message: Self::Message) -> Self;
+}
+
+impl<M: Message + Default + Request> FromMessage for M {
+    type Message = Self;
+
+    fn from_message(message: Self) -> Self {
+        message
+    }
+}
+
+/// An answer: one message, or a stream of them.
+pub(crate) trait Answer: Send + 'static {
+    /// Each of them.
+    type Message: Message + 'static;
+
+    /// All of them, as they come.
+    fn messages(self) -> Messages<Self::Message>;
+}
+
+impl<M: Message + 'static> Answer for M {
+    type Message = Self;
+
+    fn messages(self) -> Messages<Self> {
+        Messages::new(tokio_stream::once(Ok(self)))
+    }
+}
+
+impl<M: Message + 'static> Answer for Messages<M> {
+    type Message = M;
+
+    fn messages(self) -> Self {
+        self
+    }
+}
+
+/// Messages as they come.
+pub(crate) struct Messages<M>(Pin<Box<dyn Stream<Item = Result<M, AdminError>> + Send>>);
+
+impl<M> Messages<M> {
+    /// Those of `stream`.
+    pub(crate) fn new(stream: impl Stream<Item = Result<M, AdminError>> + Send + 'static) -> Self {
+        Self(Box::pin(stream))
+    }
+}
+
+impl<M> Stream for Messages<M> {
+    type Item = Result<M, AdminError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+/// A front that offers every use case under its name. [`offer_all`](super::offer_all) tells it each once.
+pub(crate) trait Front {
+    /// One that takes one message.
+    fn offer<R: FromMessage>(&mut self);
+
+    /// One that takes a stream of messages.
+    fn offer_of_many<M, R>(&mut self)
+    where
+        M: Message + Default + 'static,
+        R: Request + From<Messages<M>>;
+}

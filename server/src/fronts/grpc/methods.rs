@@ -1,0 +1,123 @@
+//! The use cases under the names of their methods, with messages as bytes on both sides.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portcullis_proto::grpc::Replies;
+use prost::Message;
+use tokio_stream::StreamExt as _;
+use tonic::Status;
+use tonic::codegen::BoxFuture;
+
+use super::errors::broke_off;
+use crate::access::Caller;
+use crate::admin::{
+    Answer, FromMessage, Front, Messages, Method, Plan, Request, dispatch, offer_all,
+};
+use crate::services::Services;
+
+/// What stands before a method's name in its path.
+const PREFIX: &str = "/portcullis.admin.v1.";
+
+/// Why a change goes no further whose body is anything but the one message that is logged.
+pub(super) const NOT_ONE_MESSAGE: &str =
+    "the request is not one uncompressed message of this method";
+
+/// The encoded answers of a method.
+pub(super) type Answering = BoxFuture<Replies<Bytes>, Status>;
+
+/// Whom a request comes from, and what it is carried out with.
+pub(super) struct Origin {
+    pub(super) services: Arc<Services>,
+    pub(super) caller: Caller,
+}
+
+/// All methods, by name.
+#[derive(Debug)]
+pub(super) struct Methods(HashMap<&'static str, Endpoint>);
+
+/// A method, and what decodes its request and has it carried out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endpoint {
+    pub(super) method: Method,
+    pub(super) serve: Serve,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Serve {
+    /// One message comes in.
+    One(fn(Origin, Bytes) -> Answering),
+    /// Any number of messages come in.
+    Many(fn(Origin, Replies<Bytes>) -> Answering),
+}
+
+impl Methods {
+    pub(super) fn new() -> Self {
+        let mut methods = Self(HashMap::new());
+        offer_all(&mut methods);
+        methods
+    }
+
+    /// The method at a path, `/portcullis.admin.v1.Gateways/Add`; `None`: there is none.
+    pub(super) fn find(&self, path: &str) -> Option<Endpoint> {
+        let name = path.strip_prefix(PREFIX)?;
+        self.0.get(name).copied()
+    }
+
+    /// All of them, in no order.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = Method> {
+        self.0.values().map(|endpoint| endpoint.method)
+    }
+}
+
+impl Front for Methods {
+    fn offer<R: FromMessage>(&mut self) {
+        self.add(R::METHOD, Serve::One(one::<R>));
+    }
+
+    fn offer_of_many<M, R>(&mut self)
+    where
+        M: Message + Default + 'static,
+        R: Request + From<Messages<M>>,
+    {
+        self.add(R::METHOD, Serve::Many(many::<M, R>));
+    }
+}
+
+impl Methods {
+    fn add(&mut self, method: Method, serve: Serve) {
+        let former = self.0.insert(method.name, Endpoint { method, serve });
+        debug_assert!(former.is_none(), "{} is offered twice", method.name);
+    }
+}
+
+fn one<R: FromMessage>(from: Origin, encoded: Bytes) -> Answering {
+    Box::pin(async move {
+        let message = R::Message::decode(encoded).map_err(|error| match R::METHOD.plan {
+            Plan::Read | Plan::Own => Status::internal(error.to_string()),
+            Plan::Change => Status::invalid_argument(NOT_ONE_MESSAGE),
+        })?;
+        answers(from, R::from_message(message)).await
+    })
+}
+
+fn many<M, R>(from: Origin, encoded: Replies<Bytes>) -> Answering
+where
+    M: Message + Default + 'static,
+    R: Request + From<Messages<M>>,
+{
+    let messages = encoded.map(|encoded| {
+        let message = M::decode(encoded.map_err(broke_off)?);
+        message.map_err(|error| broke_off(Status::internal(error.to_string())))
+    });
+    Box::pin(answers(from, R::from(Messages::new(messages))))
+}
+
+async fn answers<R: Request>(from: Origin, request: R) -> Result<Replies<Bytes>, Status> {
+    let answer = dispatch(&from.services, from.caller, request).await?;
+    let answers = answer.messages();
+    let answers = answers.map(|message| Ok(message?.encode_to_vec().into()));
+    Ok(Box::pin(answers))
+}
