@@ -50,9 +50,8 @@ pub(crate) async fn dispatch<R: Request>(
     request: R,
 ) -> Result<R::Answer, AdminError> {
     let method = R::METHOD;
-    let about = request.about();
-    let object = about.object().to_owned();
-    authorize(services, &caller, method, &about.targets()).await?;
+    let (targets, object) = request.about().into_parts();
+    authorize(services, &caller, method, &targets).await?;
     let subject = caller.subject.clone();
     let context = Context {
         services: Arc::clone(services),

@@ -48,3 +48,6 @@ pub(crate) fn offer_all(front: &mut impl Front) {
     tasks::offer(front);
     users::offer(front);
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -131,16 +131,11 @@ impl About {
         self
     }
 
-    /// In a few words, for the audit log; empty: the server itself.
-    pub(super) fn object(&self) -> &str {
-        &self.object
-    }
-
-    /// All that a permission has to cover.
-    pub(super) fn targets(self) -> Vec<Target> {
+    /// All that a permission has to cover, and what the audit log shows: empty for the server itself.
+    pub(super) fn into_parts(self) -> (Vec<Target>, String) {
         let mut targets = self.more;
         targets.insert(0, self.first);
-        targets
+        (targets, self.object)
     }
 }
 

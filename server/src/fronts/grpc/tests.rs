@@ -30,10 +30,7 @@ use tonic::{Code, Status};
 use super::methods::Methods;
 use super::*;
 use crate::admin::{Method, Plan};
-use crate::audit::AuditLog;
-use crate::config::{Capability, CapabilitySet, Config};
-use crate::fleet::{Fleet, Settings};
-use crate::serve::{Unlocked, init};
+use crate::config::{Capability, CapabilitySet};
 
 /// Every method that the front serves.
 static METHODS: LazyLock<Vec<Method>> = LazyLock::new(|| {
@@ -52,30 +49,18 @@ impl Api {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
-            "data_dir = {0:?}\n\
-             [admin]\nsocket_group = \"root\"\n\
+            "[admin]\nsocket_group = \"root\"\n\
              [capabilities]\n\
-             security-administrator = [\"uid:{1}\"]\n\
-             administrator = [\"gid:{2}\"]\n\
-             operator = [\"uid:{3}\"]\n\
-             auditor = [\"uid:{4}\"]\n",
-            folder.path().join("data"),
+             security-administrator = [\"uid:{0}\"]\n\
+             administrator = [\"gid:{1}\"]\n\
+             operator = [\"uid:{2}\"]\n\
+             auditor = [\"uid:{3}\"]\n",
             BASE,
             BASE + 1,
             BASE + 2,
             BASE + 3
         );
-        let config = Config::parse(&text, "test.toml".as_ref()).unwrap();
-        init::init(&config).await.unwrap();
-        let Unlocked {
-            server_id,
-            repository,
-            keys,
-        } = Unlocked::open(&config).await.unwrap();
-        let audit = AuditLog::open(&repository, server_id, &config.audit);
-        let audit = audit.await.unwrap();
-        let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
-        let services = Services::new(&config, server_id, repository, keys, audit, fleet);
+        let services = crate::admin::tests::services(folder.path(), &text).await;
         let own = rustix::process::geteuid().as_raw();
         let channel = connect(&services, own).await;
         Self {
