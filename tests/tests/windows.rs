@@ -12,7 +12,7 @@ use std::path::Path;
 use portcullis_proto::gateway::v1::outcome::Result as Ended;
 use portcullis_proto::gateway::v1::{FailureKind, Outcome, RunResult, done, value};
 use portcullis_tests::harness::{
-    Admin, Dial, Finished, HarnessError, Scripts, Server, Site, WindowsGateway, Wine, eventually,
+    Admin, Dial, Finished, Scripts, Server, Site, WindowsGateway, Wine, damaged, eventually,
     free_port,
 };
 
@@ -29,43 +29,43 @@ struct Pair {
 }
 
 impl Pair {
-    async fn new(out: bool) -> Result<Self, HarnessError> {
-        let site = Site::new()?;
-        let mut server = Server::new(&site, "")?;
-        let admin = server.serve().await?;
-        let dial = if out {
-            Dial::Out(server.dial_out_port)
-        } else {
-            Dial::inward()?
+    async fn new(out: bool) -> Self {
+        let site = Site::new();
+        let mut server = Server::new(&site, "");
+        let admin = server.serve().await;
+        let dial = match out {
+            true => Dial::Out(server.dial_out_port),
+            false => Dial::inward(),
         };
-        let host = Wine::from_environment()?.gateway(&site, "host1", dial, &SCRIPTS)?;
-        let token = admin.add_gateway("host1", &dial.address(), true).await?;
-        admin.add_resource("journal", "host1", "scripts").await?;
-        Ok(Self {
+        let host = Wine::from_environment().gateway(&site, "host1", dial, &SCRIPTS);
+        let token = admin.add_gateway("host1", &dial.address(), true).await;
+        admin.add_resource("journal", "host1", "scripts").await;
+        Self {
             host,
             _server: server,
             admin,
             site,
             token,
-        })
+        }
     }
 
-    async fn connected(out: bool) -> Result<Self, HarnessError> {
-        let mut pair = Self::new(out).await?;
-        pair.host.gateway.enroll(&pair.token)?;
-        pair.host.gateway.start()?;
-        pair.admin.synchronized("host1").await?;
-        Ok(pair)
+    async fn connected(out: bool) -> Self {
+        let mut pair = Self::new(out).await;
+        pair.host.gateway.enroll(&pair.token);
+        pair.host.gateway.start();
+        pair.admin.synchronized("host1").await;
+        pair
     }
 
-    fn cli(&self, arguments: &[&str]) -> Finished {
-        self.host.gateway.cli(arguments, None).unwrap()
+    #[track_caller]
+    fn cli(&self, line: &str) -> Finished {
+        self.host.gateway.cli(line)
     }
 
     /// Carries out an action of the connector.
     async fn call(&self, action: &str, id: &str) -> Outcome {
         let call = Scripts::call(action, id);
-        self.admin.call("journal", call).await.unwrap()
+        self.admin.call("journal", call).await
     }
 
     /// Carries out `record`, and checks what the script saw and did.
@@ -108,29 +108,28 @@ fn result(run: &RunResult, name: &str) -> value::Kind {
 #[ignore = "needs the .exe and Wine: tests/run windows"]
 async fn a_gateway_enrols_carries_out_calls_takes_new_keys_and_survives_restarts() {
     for out in [false, true] {
-        let mut pair = Pair::connected(out).await.unwrap();
-        let first = pair.admin.gateway("host1").await.unwrap();
+        let mut pair = Pair::connected(out).await;
+        let first = pair.admin.gateway("host1").await;
         assert_eq!(first.mode, "secure");
         assert_eq!(first.suite, "TDES-CTR-HMAC-SHA256");
         pair.admin
             .gateway_becomes("host1", "described", |gateway| {
                 gateway.operating_system == "windows"
             })
-            .await
-            .unwrap();
+            .await;
         pair.record("before").await;
         assert_eq!(done(pair.call("batch", "batch").await).exit_code, 0);
         assert!(journal(&pair.host.folder).contains("from a batch file"));
 
-        let report = pair.admin.rotate(30_000).await.unwrap();
+        let report = pair.admin.rotate(30_000).await;
         assert_eq!((report.synchronized, report.total), (1, 1), "{report:?}");
-        let rotated = pair.admin.synchronized("host1").await.unwrap();
+        let rotated = pair.admin.synchronized("host1").await;
         assert_eq!(rotated.session_key_id, report.current_key_id);
         assert_ne!(rotated.session_key_id, first.session_key_id);
         pair.record("after-the-rotation").await;
 
         // The new key was proved, and the one before is forgotten.
-        let shown = pair.cli(&["key", "show"]).ok().unwrap().stdout;
+        let shown = pair.cli("key show").ok().stdout;
         assert!(
             shown.contains(r"HKLM\SOFTWARE\Portcullis\Gateway\test-"),
             "{shown}"
@@ -139,16 +138,15 @@ async fn a_gateway_enrols_carries_out_calls_takes_new_keys_and_survives_restarts
         assert!(!shown.contains(&first.session_key_id), "{shown}");
         assert!(!shown.contains("pending"), "{shown}");
 
-        pair.host.gateway.kill().unwrap();
+        pair.host.gateway.kill();
         pair.admin
             .gateway_becomes("host1", "away", |gateway| !gateway.connected)
-            .await
-            .unwrap();
-        let stopped = pair.cli(&["status"]).ok().unwrap().stdout;
+            .await;
+        let stopped = pair.cli("status").ok().stdout;
         assert!(stopped.contains("not running"), "{stopped}");
-        let missed = pair.admin.rotate(0).await.unwrap();
-        pair.host.gateway.start().unwrap();
-        let back = pair.admin.synchronized("host1").await.unwrap();
+        let missed = pair.admin.rotate(0).await;
+        pair.host.gateway.start();
+        let back = pair.admin.synchronized("host1").await;
         assert_eq!(back.session_key_id, missed.current_key_id);
         pair.record("after-the-restart").await;
         status_shows(&pair, &back.session_key_id).await;
@@ -158,12 +156,12 @@ async fn a_gateway_enrols_carries_out_calls_takes_new_keys_and_survives_restarts
 /// `status` shows the session under this key; the gateway writes its report a moment after the session began.
 async fn status_shows(pair: &Pair, key: &str) {
     let shown = eventually("status to show the session", || async {
-        let shown = pair.cli(&["status", "--output", "json"]).ok().ok()?.stdout;
+        let shown = pair.cli("status --output json").stdout;
         let status: serde_json::Value = serde_json::from_str(&shown).ok()?;
         let session = status["report"]["sessions"].as_array()?.last()?.clone();
         (session["key_id"] == key).then_some((status, session))
     });
-    let (status, session) = shown.await.unwrap();
+    let (status, session) = shown.await;
     assert_eq!(status["running"], true, "{status}");
     assert_eq!(status["active_key_id"], key, "{status}");
     assert_eq!(session["mode"], "secure", "{status}");
@@ -172,24 +170,16 @@ async fn status_shows(pair: &Pair, key: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the .exe and Wine: tests/run windows"]
 async fn a_token_is_taken_from_a_file_and_damaged_ones_leave_nothing_behind() {
-    let mut pair = Pair::new(false).await.unwrap();
+    let mut pair = Pair::new(false).await;
     let file = format!(r"{}\token.txt", pair.host.windows_folder);
-    let enrol = ["enroll", "--token-file", file.as_str()];
-    let missing = pair.cli(&enrol);
-    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
-    assert!(missing.stderr.contains(&file), "{missing:?}");
+    let enrol = format!("enroll --token-file '{file}'");
+    pair.cli(&enrol).refused().saying(&file);
 
-    // Another letter in the middle; letters stand for the same in either case.
-    let (head, tail) = pair.token.split_at(pair.token.len() / 2);
-    let other = if tail.starts_with(['A', 'a']) {
-        'B'
-    } else {
-        'A'
-    };
-    let damaged = format!("{head}{other}{}", &tail[1..]);
+    let (head, _) = pair.token.split_at(pair.token.len() / 2);
+    let damaged = damaged(&pair.token);
     for wrong in ["", "not a token", head, &damaged] {
         fs::write(pair.host.folder.join("token.txt"), wrong).unwrap();
-        let from_input = pair.host.gateway.cli(&["enroll"], Some(wrong)).unwrap();
+        let from_input = pair.host.gateway.cli_given("enroll", wrong);
         for refused in [from_input, pair.cli(&enrol)] {
             assert_eq!(refused.status.code(), Some(1), "{wrong:?}: {refused:?}");
             assert!(refused.stderr.contains("token"), "{refused:?}");
@@ -198,76 +188,67 @@ async fn a_token_is_taken_from_a_file_and_damaged_ones_leave_nothing_behind() {
                 "{refused:?}"
             );
         }
-        for verb in [["key", "show"].as_slice(), &["run"]] {
-            let refused = pair.cli(verb);
-            assert_eq!(refused.status.code(), Some(1), "{wrong:?}: {refused:?}");
-            assert!(
-                refused.stderr.contains("there is no key store at HKLM"),
-                "{refused:?}"
-            );
+        for verb in ["key show", "run"] {
+            pair.cli(verb)
+                .refused()
+                .saying("there is no key store at HKLM");
         }
     }
 
     // As an editor on Windows leaves it.
     let text = format!("{}\r\n", pair.token);
     fs::write(pair.host.folder.join("token.txt"), text).unwrap();
-    pair.cli(&enrol).ok().unwrap();
-    pair.host.gateway.start().unwrap();
-    pair.admin.synchronized("host1").await.unwrap();
-    let again = pair.cli(&enrol);
-    assert_eq!(again.status.code(), Some(1), "{again:?}");
-    assert!(again.stderr.contains("the token is spent"), "{again:?}");
+    pair.cli(&enrol).ok();
+    pair.host.gateway.start();
+    pair.admin.synchronized("host1").await;
+    pair.cli(&enrol).refused().saying("the token is spent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the .exe and Wine: tests/run windows"]
 async fn pairing_gives_a_gateway_its_key_once() {
     for out in [false, true] {
-        let mut pair = Pair::new(out).await.unwrap();
-        let open = ["pair", "--for", "10m"];
-        pair.cli(&open).ok().unwrap();
-        pair.host.gateway.start().unwrap();
-        let paired = pair.admin.synchronized("host1").await.unwrap();
+        let mut pair = Pair::new(out).await;
+        let open = "pair --for 10m";
+        pair.cli(open).ok();
+        pair.host.gateway.start();
+        let paired = pair.admin.synchronized("host1").await;
         assert_eq!(paired.pairing_until_unix_ms, 0, "pairing is still open");
         pair.record("paired").await;
-        pair.host.gateway.kill().unwrap();
-        let refused = pair.cli(&open);
-        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-        assert!(
-            refused.stderr.contains("never goes back to default mode"),
-            "{refused:?}"
-        );
+        pair.host.gateway.kill();
+        pair.cli(open)
+            .refused()
+            .saying("never goes back to default mode");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the .exe and Wine: tests/run windows"]
 async fn a_second_gateway_on_the_same_keys_or_the_same_port_does_not_start() {
-    let pair = Pair::connected(false).await.unwrap();
-    let second = pair.cli(&["run"]);
-    assert_eq!(second.status.code(), Some(1), "{second:?}");
-    assert!(second.stderr.contains("already running"), "{second:?}");
+    let pair = Pair::connected(false).await;
+    let second = pair.cli("run").refused().saying("already running");
     assert!(!second.stderr.contains("systemctl"), "{second:?}");
 
-    let other = Wine::from_environment()
-        .and_then(|wine| wine.gateway(&pair.site, "host2", pair.host.gateway.dial, &[]))
-        .unwrap();
-    let address = format!("127.0.0.1:{}", free_port().unwrap());
+    let dial = pair.host.gateway.dial;
+    let other = Wine::from_environment().gateway(&pair.site, "host2", dial, &[]);
+    let address = format!("127.0.0.1:{}", free_port());
     let token = pair.admin.add_gateway("host2", &address, false).await;
-    other.gateway.enroll(&token.unwrap()).unwrap();
-    let in_use = other.gateway.cli(&["run"], None).unwrap();
-    assert_eq!(in_use.status.code(), Some(1), "{in_use:?}");
-    assert!(in_use.stderr.contains("is in use"), "{in_use:?}");
-    assert!(in_use.stderr.contains("netstat -ano"), "{in_use:?}");
+    other.gateway.enroll(&token);
+    other
+        .gateway
+        .cli("run")
+        .refused()
+        .saying("is in use")
+        .saying("netstat -ano");
 
-    assert!(pair.admin.gateway("host1").await.unwrap().connected);
+    assert!(pair.admin.gateway("host1").await.connected);
     pair.record("undisturbed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the .exe and Wine: tests/run windows"]
 async fn a_script_that_fails_or_hangs_is_reported_and_nothing_of_it_goes_on() {
-    let pair = Pair::connected(false).await.unwrap();
+    let pair = Pair::connected(false).await;
     assert_eq!(done(pair.call("fail", "failing").await).exit_code, 3);
 
     let hung = pair.call("hang", "hanging").await;
@@ -282,8 +263,7 @@ async fn a_script_that_fails_or_hangs_is_reported_and_nothing_of_it_goes_on() {
     eventually("the script and its child to be gone", || async {
         (!is_running(&script)).then_some(())
     })
-    .await
-    .unwrap();
+    .await;
     pair.record("afterwards").await;
 }
 
@@ -299,7 +279,7 @@ fn is_running(program: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the .exe and Wine: tests/run windows"]
 async fn scripts_that_anybody_may_change_are_not_run() {
-    let pair = Pair::connected(false).await.unwrap();
+    let pair = Pair::connected(false).await;
     let (folder, id) = (pair.host.folder.join("scripts"), "unsafe");
     for path in [folder.clone(), folder.join("run-record.exe")] {
         let before = fs::metadata(&path).unwrap().permissions();
@@ -328,8 +308,8 @@ async fn scripts_that_anybody_may_change_are_not_run() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the .exe and Wine: tests/run windows"]
 async fn a_configuration_or_state_folder_that_strangers_can_use_stops_the_start() {
-    let pair = Pair::new(false).await.unwrap();
-    pair.host.gateway.enroll(&pair.token).unwrap();
+    let pair = Pair::new(false).await;
+    pair.host.gateway.enroll(&pair.token);
     let closed = fs::metadata(&pair.host.gateway.state).unwrap();
     // Wine shows Administrators as the group.
     assert_eq!(closed.permissions().mode() & 0o007, 0, "made open");
@@ -341,9 +321,7 @@ async fn a_configuration_or_state_folder_that_strangers_can_use_stops_the_start(
         let before = fs::metadata(&path).unwrap().permissions();
         fs::set_permissions(&path, fs::Permissions::from_mode(loose)).unwrap();
         for verb in ["run", "validate"] {
-            let refused = pair.cli(&[verb]);
-            assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-            assert!(refused.stderr.contains(what), "{refused:?}");
+            pair.cli(verb).refused().saying(what);
         }
         fs::set_permissions(&path, before).unwrap();
     }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_proto::gateway::v1::outcome;
+use portcullis_tests::harness::{Admin, Scripts};
 use serde::Serialize;
 use tokio::sync::watch;
-
-use portcullis_tests::harness::{Admin, Scripts};
 
 /// What a caller was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +55,7 @@ impl Ledger {
         while !*stop.borrow_and_update() {
             let id = format!("{resource}-{caller}-{number}");
             number += 1;
-            let told = match admin.call(resource, Scripts::call("record", &id)).await {
+            let told = match admin.try_call(resource, Scripts::call("record", &id)).await {
                 Ok(outcome) => match outcome.result {
                     Some(outcome::Result::Done(_)) => Told::Done,
                     Some(outcome::Result::Failed(_)) => Told::Failed,

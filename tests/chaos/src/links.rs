@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use portcullis_tests::harness::{Admin, Dial, Gateway, Scripts, Server, Site};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use serde::Serialize;
@@ -10,7 +11,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::calls::{Ledger, Tally};
-use portcullis_tests::harness::{Admin, Dial, Gateway, HarnessError, Scripts, Server, Site};
 
 /// Callers at once for each gateway.
 const CALLERS: usize = 3;
@@ -60,13 +60,10 @@ struct Fleet {
 }
 
 /// Runs it, telling `line` of every event.
-///
-/// # Errors
-/// [`HarnessError`] where the set-up fails or something never came back; broken promises stand in the summary.
-pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Result<Summary, HarnessError> {
+pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Summary {
     let began = Instant::now();
     let mut rng = ChaCha12Rng::seed_from_u64(plan.seed);
-    let mut fleet = Fleet::new(plan.gateways.max(1)).await?;
+    let mut fleet = Fleet::new(plan.gateways.max(1)).await;
     line(&json!({"event": "ready", "gateways": fleet.gateways.len(), "seed": plan.seed}));
 
     let (stop, stopped) = watch::channel(false);
@@ -87,12 +84,12 @@ pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Result<Summary, HarnessE
     for number in 1..=plan.kills {
         tokio::time::sleep(Duration::from_millis(rng.random_range(0..500))).await;
         let victim = rng.random_range(0..=fleet.gateways.len());
-        let name = fleet.kill_and_restart(victim)?;
+        let name = fleet.kill_and_restart(victim);
         server_kills += u32::from(victim == 0);
         // Every other time the next blow falls before they have recovered.
         let recovered = if rng.random_bool(0.5) || number == plan.kills {
             let killed = Instant::now();
-            fleet.all_back().await?;
+            fleet.all_back().await;
             let took = killed.elapsed().as_millis() as u64;
             recoveries.push(took);
             Some(took)
@@ -105,9 +102,9 @@ pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Result<Summary, HarnessE
     stop.send_replace(true);
     while callers.join_next().await.is_some() {}
     let rotations = rotating.await.unwrap_or_default();
-    let (calls, broken) = fleet.settle().await?;
+    let (calls, broken) = fleet.settle().await;
     recoveries.sort_unstable();
-    Ok(Summary {
+    Summary {
         summary: "links",
         seed: plan.seed,
         kills: plan.kills,
@@ -118,7 +115,7 @@ pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Result<Summary, HarnessE
         calls,
         seconds: began.elapsed().as_secs_f64(),
         broken,
-    })
+    }
 }
 
 /// Rotations confirmed by the server until `stopped` turns true.
@@ -126,7 +123,7 @@ async fn keep_rotating(admin: Admin, mut stopped: watch::Receiver<bool>) -> u64 
     let mut confirmed = 0;
     while !*stopped.borrow_and_update() {
         // The server may be dead just now: then this rotation never was, or goes on after its return.
-        if admin.rotate(200).await.is_ok() {
+        if admin.try_rotate(200).await.is_ok() {
             confirmed += 1;
         }
         let _ = tokio::time::timeout(Duration::from_millis(300), stopped.changed()).await;
@@ -135,23 +132,23 @@ async fn keep_rotating(admin: Admin, mut stopped: watch::Receiver<bool>) -> u64 
 }
 
 impl Fleet {
-    async fn new(count: usize) -> Result<Self, HarnessError> {
-        let site = Site::new()?;
-        let mut server = Server::new(&site, "")?;
-        let admin = server.serve().await?;
+    async fn new(count: usize) -> Self {
+        let site = Site::new();
+        let mut server = Server::new(&site, "");
+        let admin = server.serve().await;
         let mut gateways = Vec::new();
         for number in 1..=count {
             let name = format!("host{number}");
             let dial = match number % 2 {
                 0 => Dial::Out(server.dial_out_port),
-                _ => Dial::inward()?,
+                _ => Dial::inward(),
             };
-            let scripts = Scripts::new(&site, &format!("{name}-scripts"))?;
-            let mut gateway = Gateway::new(&site, &name, dial, &scripts.config())?;
-            let token = admin.add_gateway(&name, &dial.address(), false).await?;
-            gateway.enroll(&token)?;
-            gateway.start()?;
-            admin.add_resource(&name, &name, Scripts::CONNECTOR).await?;
+            let scripts = Scripts::new(&site, &format!("{name}-scripts"));
+            let mut gateway = Gateway::new(&site, &name, dial, &scripts.config());
+            let token = admin.add_gateway(&name, &dial.address(), false).await;
+            gateway.enroll(&token);
+            gateway.start();
+            admin.add_resource(&name, &name, Scripts::CONNECTOR).await;
             gateways.push((gateway, scripts, Ledger::default()));
         }
         let fleet = Self {
@@ -160,64 +157,63 @@ impl Fleet {
             admin,
             _site: site,
         };
-        fleet.all_back().await?;
-        Ok(fleet)
+        fleet.all_back().await;
+        fleet
     }
 
     /// 0 is the server. Gives the victim's name.
-    fn kill_and_restart(&mut self, victim: usize) -> Result<String, HarnessError> {
+    fn kill_and_restart(&mut self, victim: usize) -> String {
         match victim
             .checked_sub(1)
             .and_then(|at| self.gateways.get_mut(at))
         {
             Some((gateway, _, _)) => {
-                gateway.kill()?;
-                gateway.start()?;
-                Ok(gateway.name.clone())
+                gateway.kill();
+                gateway.start();
+                gateway.name.clone()
             }
             None => {
-                self.server.kill()?;
-                self.server.start()?;
-                Ok("server".to_owned())
+                self.server.kill();
+                self.server.start();
+                "server".to_owned()
             }
         }
     }
 
     /// Waits until every gateway is connected in secure mode.
-    async fn all_back(&self) -> Result<(), HarnessError> {
+    async fn all_back(&self) {
         for (gateway, _, _) in &self.gateways {
             self.admin
                 .gateway_becomes(&gateway.name, "connected", |g| g.connected)
-                .await?;
+                .await;
         }
-        Ok(())
     }
 
     /// One last rotation, and then everything is looked at.
-    async fn settle(&self) -> Result<(Tally, Vec<String>), HarnessError> {
+    async fn settle(&self) -> (Tally, Vec<String>) {
         let mut broken = Vec::new();
-        let current = self.admin.rotate(30_000).await?.current_key_id;
+        let current = self.admin.rotate(30_000).await.current_key_id;
         let mut tally = Tally::default();
         for (gateway, scripts, ledger) in &self.gateways {
-            let seen = self.admin.synchronized(&gateway.name).await?;
+            let seen = self.admin.synchronized(&gateway.name).await;
             if seen.session_key_id != current || seen.mode != "secure" {
                 broken.push(format!("{} ended under {seen:?}", gateway.name));
             }
-            let shown = gateway.cli(&["key", "show"], None)?.ok()?.stdout;
+            let shown = gateway.cli("key show").ok().stdout;
             if !shown.contains(&current) {
                 broken.push(format!("{} holds other keys: {shown}", gateway.name));
             }
             if !seen.alarms.is_empty() {
                 broken.push(format!("{} raised alarms: {:?}", gateway.name, seen.alarms));
             }
-            broken.extend(ledger.audit(&scripts.executed()?, &mut tally));
+            broken.extend(ledger.audit(&scripts.executed(), &mut tally));
             broken.extend(panics(&gateway.name, &gateway.whole_log()));
         }
         broken.extend(panics("the server", &self.server.whole_log()));
         if tally.done == 0 {
             broken.push("not one call was carried out".to_owned());
         }
-        Ok((tally, broken))
+        (tally, broken)
     }
 }
 

@@ -2,21 +2,22 @@
 //! key rolled back in the middle of its push, and a push held to a rate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1::{
     PushEnd, PushOptions, RotateGatewayRequest, SyncGatewaysRequest, SyncProgress, SyncState,
 };
 use portcullis_proto::grpc::Messages;
+use portcullis_tests::fleet::{CrashAt, Fuse, Host, SimulatedFleet};
+use portcullis_tests::harness::OrFail as _;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-
-use portcullis_tests::fleet::{CrashAt, Fuse, Host, SimulatedFleet};
-use portcullis_tests::harness::HarnessError;
 
 /// Of a hundred gateways, so many are away during the rotation …
 const AWAY_PERCENT: usize = 10;
@@ -76,13 +77,10 @@ pub struct Summary {
 }
 
 /// Runs it, telling `line` of every event.
-///
-/// # Errors
-/// [`HarnessError`] where the set-up fails or something never came; broken promises stand in the summary.
-pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Result<Summary, HarnessError> {
+pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Summary {
     let began = Instant::now();
     let count = plan.gateways.max(2);
-    let fleet = SimulatedFleet::new(count).await?;
+    let fleet = SimulatedFleet::new(count).await;
     line(&json!({"event": "registered", "gateways": count, "ms": ms(began.elapsed())}));
     let mut rng = ChaCha12Rng::seed_from_u64(plan.seed);
     let mut numbers: Vec<_> = (0..count).collect();
@@ -103,40 +101,40 @@ pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Result<Summary, HarnessE
     };
 
     let started = Instant::now();
-    let _steady = run.fleet.start(numbers.iter().copied())?;
-    let away_host = run.fleet.start(away.iter().copied())?;
+    let _steady = run.fleet.start(numbers.iter().copied());
+    let away_host = run.fleet.start(away.iter().copied());
     let mut alone = BTreeMap::new();
     for number in &crashing {
-        alone.insert(*number, run.fleet.start_alone(*number)?);
+        alone.insert(*number, run.fleet.start_alone(*number));
     }
-    run.fleet.proved(count, run.patience).await?;
-    run.fleet.connected(count, run.patience).await?;
+    run.fleet.proved(count, run.patience).await;
+    run.fleet.connected(count, run.patience).await;
     run.summary.enrolled_ms = ms(started.elapsed());
-    let linked = run.fleet.server_memory()?;
+    let linked = run.fleet.server_memory();
     line(&json!({"event": "enrolled", "ms": run.summary.enrolled_ms, "server_kib": linked / 1024}));
 
-    let _crashed = run.rotate_through_trouble(&away, away_host, alone).await?;
+    let _crashed = run.rotate_through_trouble(&away, away_host, alone).await;
     line(
         &json!({"event": "rotated", "ms": run.summary.rotation_ms, "with_crashed_ms": run.summary.rotation_with_crashed_ms}),
     );
-    let _returned = run.return_from_away(&away).await?;
+    let _returned = run.return_from_away(&away).await;
     line(&json!({"event": "caught up", "ms": run.summary.caught_up_ms}));
-    run.roll_back().await?;
+    run.roll_back().await;
     line(
         &json!({"event": "rolled back", "holders": run.summary.withdrawn_holders, "ms": run.summary.roll_back_ms}),
     );
-    run.keep_to_a_rate().await?;
+    run.keep_to_a_rate().await;
     line(
         &json!({"event": "paced", "per_minute": run.summary.per_minute, "ms": run.summary.paced_ms}),
     );
 
-    run.look_back().await?;
-    let after = run.fleet.server_memory()?;
+    run.look_back().await;
+    let after = run.fleet.server_memory();
     let empty = run.fleet.server_empty;
     run.summary.server_kib = [empty / 1024, linked / 1024, after / 1024];
     run.summary.kib_per_link = linked.saturating_sub(empty) as f64 / 1024.0 / count as f64;
     run.summary.seconds = began.elapsed().as_secs_f64();
-    Ok(run.summary)
+    run.summary
 }
 
 struct Run {
@@ -172,6 +170,15 @@ impl Told {
     }
 }
 
+/// Gateways that are to die in the middle of a rotation, each on a host of its own.
+struct Dying {
+    alone: BTreeMap<usize, Host>,
+    fuses: BTreeMap<usize, Arc<Fuse>>,
+    /// Whose fuse has blown.
+    blown: mpsc::UnboundedReceiver<usize>,
+    died: usize,
+}
+
 impl Run {
     /// A rotation at full speed with gateways away and dying; ends with every reachable one on the new key. Gives the
     /// hosts of those that died.
@@ -179,60 +186,78 @@ impl Run {
         &mut self,
         away: &[usize],
         away_host: Host,
-        mut alone: BTreeMap<usize, Host>,
-    ) -> Result<BTreeMap<usize, Host>, HarnessError> {
-        let count = self.fleet.gateways.len();
+        alone: BTreeMap<usize, Host>,
+    ) -> BTreeMap<usize, Host> {
         away_host.cut();
-        let here = count - away.len();
-        self.fleet.connected(here, self.patience).await?;
-        let (blown, mut fuses_blown) = mpsc::unbounded_channel();
-        let mut fuses = BTreeMap::new();
-        for number in alone.keys() {
-            let at = CrashAt::ALL[self.rng.random_range(0..CrashAt::ALL.len())];
-            let fuse = std::sync::Arc::new(Fuse::new(at, *number, blown.clone()));
-            fuses.insert(*number, fuse);
-        }
-        // Its store is made when a gateway starts: only a start arms it.
-        for (number, host) in std::mem::take(&mut alone) {
-            host.cut();
-            self.fleet.gateways[number].arm(fuses.get(&number).cloned());
-            alone.insert(number, self.fleet.start_alone(number)?);
-        }
-        self.fleet.connected(here, self.patience).await?;
+        let here = self.fleet.gateways.len() - away.len();
+        self.fleet.connected(here, self.patience).await;
+        let mut dying = self.arm(alone);
+        self.fleet.connected(here, self.patience).await;
 
         let began = Instant::now();
-        let mut reports = self.rotate(false, Some(0)).await?;
+        let mut reports = self.rotate(false, Some(0)).await;
         let mut told = Told::default();
-        let mut crashed = 0;
         while !told.last.last {
             tokio::select! {
-                report = reports.message() => {
-                    told.take(report?.ok_or(HarnessError::Incomplete("report"))?, began);
-                }
-                Some(number) = fuses_blown.recv() => {
-                    crashed += 1;
-                    self.power_cut(number, &mut alone, &fuses).await?;
-                }
+                report = next(&mut reports) => told.take(report, began),
+                Some(number) = dying.blown.recv() => self.power_cut(number, &mut dying).await,
             }
         }
-        let crashing: BTreeSet<_> = alone.keys().map(|number| self.name(*number)).collect();
         self.summary.rotation_ms = ms(told.last_proof);
-        while let Ok(Some(number)) =
-            tokio::time::timeout(Duration::from_millis(100), fuses_blown.recv()).await
-        {
-            crashed += 1;
-            self.power_cut(number, &mut alone, &fuses).await?;
+        let late = Duration::from_millis(100);
+        while let Ok(Some(number)) = tokio::time::timeout(late, dying.blown.recv()).await {
+            self.power_cut(number, &mut dying).await;
         }
-        self.fleet.proved(here, self.patience).await?;
+        self.fleet.proved(here, self.patience).await;
         self.summary.rotation_with_crashed_ms = ms(began.elapsed());
-        self.summary.crashed = crashed;
+        self.summary.crashed = dying.died;
+        self.check_rotation(&told, away, &dying);
+        dying.alone
+    }
 
-        let expected: BTreeSet<_> = away.iter().map(|number| self.name(*number)).collect();
-        let listed: BTreeSet<_> = told
-            .of(SyncState::Away)
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+    /// Has each of these die at a moment of the next rotation. Its store is made when a gateway starts: only a start arms it.
+    fn arm(&mut self, alone: BTreeMap<usize, Host>) -> Dying {
+        let (blows, blown) = mpsc::unbounded_channel();
+        let mut dying = Dying {
+            alone: BTreeMap::new(),
+            fuses: BTreeMap::new(),
+            blown,
+            died: 0,
+        };
+        for (number, host) in alone {
+            let at = CrashAt::ALL[self.rng.random_range(0..CrashAt::ALL.len())];
+            let fuse = Arc::new(Fuse::new(at, number, blows.clone()));
+            host.cut();
+            self.fleet.gateways[number].arm(Some(Arc::clone(&fuse)));
+            dying.fuses.insert(number, fuse);
+            dying.alone.insert(number, self.fleet.start_alone(number));
+        }
+        dying
+    }
+
+    /// The host of a gateway whose fuse has blown dies, and comes back a little later.
+    async fn power_cut(&mut self, number: usize, dying: &mut Dying) {
+        dying.died += 1;
+        if let Some(host) = dying.alone.remove(&number) {
+            host.cut();
+        }
+        if let Some(fuse) = dying.fuses.get(&number) {
+            fuse.host_is_gone();
+        }
+        self.fleet.gateways[number].arm(None);
+        let pause = Duration::from_millis(self.rng.random_range(0..300));
+        tokio::time::sleep(pause).await;
+        dying.alone.insert(number, self.fleet.start_alone(number));
+    }
+
+    fn check_rotation(&mut self, told: &Told, away: &[usize], dying: &Dying) {
+        let names = |numbers: &mut dyn Iterator<Item = &usize>| -> BTreeSet<_> {
+            numbers.map(|number| self.name(*number)).collect()
+        };
+        let crashing = names(&mut dying.alone.keys());
+        let expected = names(&mut away.iter());
+        let listed = told.of(SyncState::Away).into_iter().map(str::to_owned);
+        let listed: BTreeSet<_> = listed.collect();
         if !listed.is_superset(&expected) || !listed.is_subset(&(&expected | &crashing)) {
             self.broken(format!("away were {expected:?}, and {listed:?} are listed"));
         }
@@ -242,72 +267,47 @@ impl Run {
                 self.broken(format!("{name} ended as {state:?}"));
             }
         }
+        let count = self.fleet.gateways.len();
         if told.last.end() != PushEnd::Complete || told.last.total as usize != count {
             self.broken(format!("the last report is {:?}", told.last));
         }
-        if crashed != crashing.len() {
-            self.broken(format!("{crashed} of {} gateways died", crashing.len()));
+        if dying.died != crashing.len() {
+            let (died, of) = (dying.died, crashing.len());
+            self.broken(format!("{died} of {of} gateways died"));
         }
-        Ok(alone)
-    }
-
-    /// The host of a gateway whose fuse has blown dies, and comes back a little later.
-    async fn power_cut(
-        &mut self,
-        number: usize,
-        alone: &mut BTreeMap<usize, Host>,
-        fuses: &BTreeMap<usize, std::sync::Arc<Fuse>>,
-    ) -> Result<(), HarnessError> {
-        if let Some(host) = alone.remove(&number) {
-            host.cut();
-        }
-        if let Some(fuse) = fuses.get(&number) {
-            fuse.host_is_gone();
-        }
-        self.fleet.gateways[number].arm(None);
-        let pause = Duration::from_millis(self.rng.random_range(0..300));
-        tokio::time::sleep(pause).await;
-        alone.insert(number, self.fleet.start_alone(number)?);
-        Ok(())
     }
 
     /// Those that were away come back, and have to catch up by themselves.
-    async fn return_from_away(&mut self, away: &[usize]) -> Result<Host, HarnessError> {
+    async fn return_from_away(&mut self, away: &[usize]) -> Host {
         let began = Instant::now();
-        let host = self.fleet.start(away.iter().copied())?;
+        let host = self.fleet.start(away.iter().copied());
         let count = self.fleet.gateways.len();
-        self.fleet.proved(count, self.patience).await?;
+        self.fleet.proved(count, self.patience).await;
         self.summary.caught_up_ms = ms(began.elapsed());
-        self.fleet.connected(count, self.patience).await?;
-        Ok(host)
+        self.fleet.connected(count, self.patience).await;
+        host
     }
 
     /// A key is rolled back when a third of the fleet has proved it.
-    async fn roll_back(&mut self) -> Result<(), HarnessError> {
+    async fn roll_back(&mut self) {
         let count = self.fleet.gateways.len();
-        let slow = rate(count, SLOW_PUSH);
-        let mut reports = self.rotate(false, Some(slow)).await?;
+        let mut reports = self.rotate(false, Some(rate(count, SLOW_PUSH))).await;
         let mut stopped = Told::default();
         let began = Instant::now();
         while (stopped.last.synchronized as usize) < count / 3 {
-            let report = reports.message().await?;
-            stopped.take(report.ok_or(HarnessError::Incomplete("report"))?, began);
+            stopped.take(next(&mut reports).await, began);
         }
         let began = Instant::now();
-        let mut moving = self.rotate(true, Some(0)).await?;
-        let told = follow(&mut moving, began).await?;
+        let told = follow(self.rotate(true, Some(0)).await, began).await;
         self.summary.roll_back_ms = ms(told.last_proof);
         let ended = Instant::now();
         stopped.last.last = false;
         while !stopped.last.last {
-            let report = reports.message().await?;
-            stopped.take(report.ok_or(HarnessError::Incomplete("report"))?, began);
+            stopped.take(next(&mut reports).await, began);
         }
         if stopped.last.end() != PushEnd::Superseded {
-            self.broken(format!(
-                "the push rolled back ended {:?}",
-                stopped.last.end()
-            ));
+            let end = stopped.last.end();
+            self.broken(format!("the push rolled back ended {end:?}"));
         }
         self.summary.withdrawn_holders = told.last.synchronized;
         if told.last.synchronized + told.last.not_in_scope != told.last.total {
@@ -316,48 +316,41 @@ impl Run {
         if told.last.not_in_scope == 0 {
             self.broken("the roll-back came too late to prove anything".to_owned());
         }
-        let withdrawn = told.last.withdrawn_key_id.clone();
-        let status = self.fleet.key_status(false).await?.gateway_keys;
-        for holders in status.unwrap_or_default().keys {
+        let withdrawn = told.last.withdrawn_key_id;
+        for holders in self.fleet.key_status(false).await.keys {
             let key = holders.key.unwrap_or_default();
             if key.key_id == withdrawn && (!key.withdrawn || holders.proved + holders.sent > 0) {
                 self.broken(format!("the withdrawn key still has holders: {key:?}"));
             }
         }
+        self.sync_away_from(&withdrawn, ended).await;
+    }
 
-        let began = Instant::now();
-        let mut syncing = self.sync(Some(0)).await?;
-        let told = follow(&mut syncing, began).await?;
-        if told.last.synchronized as usize != count {
+    /// What a sync brings is the fresh key to all, and the withdrawn one to nobody since its roll-back.
+    async fn sync_away_from(&mut self, withdrawn: &str, rolled_back: Instant) {
+        let told = follow(self.sync(Some(0)).await, Instant::now()).await;
+        if told.last.synchronized as usize != self.fleet.gateways.len() {
             self.broken(format!("after the sync: {:?}", told.last));
         }
         for gateway in &self.fleet.gateways {
-            let late = gateway.history().into_iter().find(|held| {
-                held.at > ended
-                    && held
-                        .pending
-                        .or(held.active)
-                        .map(|id| id.to_string())
-                        .as_ref()
-                        == Some(&withdrawn)
+            let is_withdrawn = |id: KeyId| id.to_string() == withdrawn;
+            let late = gateway.history().into_iter().any(|held| {
+                held.at > rolled_back && held.pending.or(held.active).is_some_and(is_withdrawn)
             });
-            if late.is_some() {
-                self.summary.broken.push(format!(
-                    "{} was given the withdrawn key after its roll-back",
-                    gateway.name
-                ));
+            if late {
+                let name = &gateway.name;
+                let broken = format!("{name} was given the withdrawn key after its roll-back");
+                self.summary.broken.push(broken);
             }
         }
-        Ok(())
     }
 
     /// A push held to a rate takes its time, and never asks many at once.
-    async fn keep_to_a_rate(&mut self) -> Result<(), HarnessError> {
+    async fn keep_to_a_rate(&mut self) {
         let count = self.fleet.gateways.len();
         let per_minute = rate(count, PACED_PUSH);
         let began = Instant::now();
-        let mut reports = self.rotate(false, Some(per_minute)).await?;
-        let told = follow(&mut reports, began).await?;
+        let told = follow(self.rotate(false, Some(per_minute)).await, began).await;
         self.summary.per_minute = per_minute;
         self.summary.paced_ms = ms(told.last_proof);
         if told.last.synchronized as usize != count {
@@ -399,17 +392,11 @@ impl Run {
                 "{most} gateways were asked within one second, {per_minute} a minute allowed"
             ));
         }
-        Ok(())
     }
 
     /// What every gateway stored, from its first key to its last: never an older one after a newer.
-    async fn look_back(&mut self) -> Result<(), HarnessError> {
-        let status = self
-            .fleet
-            .key_status(true)
-            .await?
-            .gateway_keys
-            .unwrap_or_default();
+    async fn look_back(&mut self) {
+        let status = self.fleet.key_status(true).await;
         let generations: BTreeMap<_, _> = status
             .keys
             .iter()
@@ -445,14 +432,9 @@ impl Run {
                 .map(|line| format!("the server panicked: {line}")),
         );
         self.summary.broken.append(&mut broken);
-        Ok(())
     }
 
-    async fn rotate(
-        &self,
-        roll_back: bool,
-        per_minute: Option<u32>,
-    ) -> Result<Messages<SyncProgress>, HarnessError> {
+    async fn rotate(&self, roll_back: bool, per_minute: Option<u32>) -> Messages<SyncProgress> {
         let request = RotateGatewayRequest {
             wait_ms: u32::MAX,
             roll_back,
@@ -462,11 +444,11 @@ impl Run {
             }),
             ..RotateGatewayRequest::default()
         };
-        let mut keys = self.fleet.admin.keys().await?;
-        Ok(keys.rotate_gateway(request).await?.into_inner())
+        let reports = self.fleet.admin.keys().rotate_gateway(request).await;
+        reports.or_fail("rotate the gateway key").into_inner()
     }
 
-    async fn sync(&self, per_minute: Option<u32>) -> Result<Messages<SyncProgress>, HarnessError> {
+    async fn sync(&self, per_minute: Option<u32>) -> Messages<SyncProgress> {
         let request = SyncGatewaysRequest {
             wait_ms: u32::MAX,
             push: Some(PushOptions {
@@ -474,8 +456,8 @@ impl Run {
                 ..PushOptions::default()
             }),
         };
-        let mut keys = self.fleet.admin.keys().await?;
-        Ok(keys.sync_gateways(request).await?.into_inner())
+        let reports = self.fleet.admin.keys().sync_gateways(request).await;
+        reports.or_fail("push the gateway key").into_inner()
     }
 
     fn name(&self, number: usize) -> String {
@@ -487,16 +469,18 @@ impl Run {
     }
 }
 
-async fn follow(
-    reports: &mut Messages<SyncProgress>,
-    began: Instant,
-) -> Result<Told, HarnessError> {
+/// The next report of a push.
+async fn next(reports: &mut Messages<SyncProgress>) -> SyncProgress {
+    let report = reports.message().await;
+    report.or_fail("follow a push").or_fail("last report")
+}
+
+async fn follow(mut reports: Messages<SyncProgress>, began: Instant) -> Told {
     let mut told = Told::default();
     while !told.last.last {
-        let report = reports.message().await?;
-        told.take(report.ok_or(HarnessError::Incomplete("report"))?, began);
+        told.take(next(&mut reports).await, began);
     }
-    Ok(told)
+    told
 }
 
 /// Gateways a minute for `count` of them to take so long.

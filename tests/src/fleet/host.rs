@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
 use super::SimulatedGateway;
-use crate::harness::HarnessError;
+use crate::harness::OrFail as _;
 
 /// Threads for the files of one host's gateways.
 const FILE_THREADS: usize = 16;
@@ -19,25 +19,22 @@ pub struct Host {
 
 impl Host {
     /// Starts these gateways on so many threads.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`] where the system gives no threads.
     pub fn start(
         gateways: impl IntoIterator<Item = Arc<SimulatedGateway>>,
         threads: usize,
-    ) -> Result<Self, HarnessError> {
+    ) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .max_blocking_threads(FILE_THREADS)
             .enable_all()
             .build()
-            .map_err(HarnessError::io("start a host of simulated gateways"))?;
+            .or_fail("start a host of simulated gateways");
         for gateway in gateways {
             runtime.spawn(gateway.run());
         }
-        Ok(Self {
+        Self {
             runtime: Some(runtime),
-        })
+        }
     }
 
     /// The power fails.

@@ -9,7 +9,7 @@ mod store;
 
 use std::path::PathBuf;
 
-use crate::harness::HarnessError;
+use crate::harness::OrFail as _;
 
 pub use echo::ECHO;
 pub use gateway::SimulatedGateway;
@@ -19,10 +19,7 @@ pub use store::{CrashAt, Fuse, Held};
 
 /// Where the folders of simulated gateways lie: in memory where the system has room for files there. The disks of a
 /// thousand hosts are not this one's, and the server is to have this one for itself.
-///
-/// # Errors
-/// [`HarnessError::Io`].
-pub fn folder() -> Result<tempfile::TempDir, HarnessError> {
+pub fn folder() -> tempfile::TempDir {
     let shared = PathBuf::from("/dev/shm");
     let within = if shared.is_dir() {
         shared
@@ -32,5 +29,5 @@ pub fn folder() -> Result<tempfile::TempDir, HarnessError> {
     tempfile::Builder::new()
         .prefix("portcullis-fleet-")
         .tempdir_in(within)
-        .map_err(HarnessError::io("make a folder for simulated gateways"))
+        .or_fail("make a folder for simulated gateways")
 }

@@ -1,18 +1,17 @@
 //! A server with a fleet of simulated gateways registered and enrolled.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use portcullis_common::rotation::EnrolmentToken;
 use portcullis_gateway::config::Dial;
-use portcullis_proto::admin::v1::{
-    AddGatewayRequest, KeyStatusRequest, KeyStatusResponse, StatusRequest,
-};
+use portcullis_proto::admin::v1::{GatewayKeyStatus, KeyStatusRequest, StatusRequest};
 
 use super::{Host, SimulatedGateway};
-use crate::harness::{Admin, HarnessError, Server, Site, free_port};
+use crate::harness::{Admin, OrFail as _, Process, Server, Site, free_port, in_vain};
 
 /// Registrations under way at once.
 const REGISTRATIONS: usize = 16;
@@ -40,32 +39,23 @@ pub struct SimulatedFleet {
 
 impl SimulatedFleet {
     /// Starts the server, registers the gateways and gives each its token. None of them runs yet.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub async fn new(count: usize) -> Result<Self, HarnessError> {
+    pub async fn new(count: usize) -> Self {
         Self::with_links(count, HARNESS_LINKS).await
     }
 
     /// As [`Self::new`], with this for the server's `[links]`.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub async fn with_links(count: usize, links: &str) -> Result<Self, HarnessError> {
-        let site = Site::new()?;
-        let mut server = Server::new(&site, "")?;
+    pub async fn with_links(count: usize, links: &str) -> Self {
+        let site = Site::new();
+        let mut server = Server::new(&site, "");
         // A line of the log for each step of each gateway would be what is measured.
-        let text = std::fs::read_to_string(&server.config)
-            .map_err(HarnessError::io("read the server's configuration"))?;
-        std::fs::write(
-            &server.config,
-            text.replace("\"debug\"", "\"warn\"")
-                .replace(HARNESS_LINKS, links),
-        )
-        .map_err(HarnessError::io("write the server's configuration"))?;
-        let admin = server.serve().await?;
-        let folder = super::folder()?;
-        let port = free_port()?;
+        let text = std::fs::read_to_string(&server.config);
+        let text = text.or_fail("read the server's configuration");
+        let text = text.replace("\"debug\"", "\"warn\"");
+        let written = std::fs::write(&server.config, text.replace(HARNESS_LINKS, links));
+        written.or_fail("write the server's configuration");
+        let admin = server.serve().await;
+        let folder = super::folder();
+        let port = free_port();
         let server_address = format!("127.0.0.1:{}", server.dial_out_port);
         let gateways: Vec<_> = (0..count)
             .map(|number| {
@@ -81,7 +71,7 @@ impl SimulatedFleet {
                 Arc::new(SimulatedGateway::new(name, dial, folder))
             })
             .collect();
-        let server_empty = server_memory(&server)?;
+        let server_empty = resident(running(&server).id());
         let fleet = Self {
             server,
             admin,
@@ -90,46 +80,26 @@ impl SimulatedFleet {
             _folder: folder,
             _site: site,
         };
-        fleet.register().await?;
-        Ok(fleet)
+        fleet.register().await;
+        fleet
     }
 
-    async fn register(&self) -> Result<(), HarnessError> {
-        let client = self.admin.gateways().await?;
-        stream::iter(&self.gateways)
-            .map(|gateway| {
-                let mut client = client.clone();
-                async move {
-                    let address = match &gateway.dial {
-                        Dial::Out { .. } => String::new(),
-                        Dial::Listen(address) => address.to_string(),
-                    };
-                    let request = AddGatewayRequest {
-                        name: gateway.name.clone(),
-                        dial_out: address.is_empty(),
-                        address,
-                        ..AddGatewayRequest::default()
-                    };
-                    let added = client.add(request).await?.into_inner();
-                    let token = added.token.map(|token| token.token).unwrap_or_default();
-                    let token: EnrolmentToken = token
-                        .parse()
-                        .map_err(|_| HarnessError::Incomplete("token"))?;
-                    gateway.enroll(&token).map_err(|error| {
-                        HarnessError::io("enrol a gateway")(std::io::Error::other(error))
-                    })
-                }
-            })
-            .buffer_unordered(REGISTRATIONS)
-            .try_collect()
-            .await
+    async fn register(&self) {
+        let registrations = self.gateways.iter().map(async |gateway| {
+            let address = match &gateway.dial {
+                Dial::Out { .. } => String::new(),
+                Dial::Listen(address) => address.to_string(),
+            };
+            let token = self.admin.add_gateway(&gateway.name, &address, false).await;
+            let token: EnrolmentToken = token.parse().or_fail("a token");
+            gateway.enroll(&token).or_fail("enrol a gateway");
+        });
+        let under_way = stream::iter(registrations).buffer_unordered(REGISTRATIONS);
+        under_way.collect().await
     }
 
     /// Starts the gateways with these numbers on one host.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn start(&self, numbers: impl IntoIterator<Item = usize>) -> Result<Host, HarnessError> {
+    pub fn start(&self, numbers: impl IntoIterator<Item = usize>) -> Host {
         let gateways = numbers
             .into_iter()
             .filter_map(|number| self.gateways.get(number).cloned());
@@ -137,153 +107,106 @@ impl SimulatedFleet {
     }
 
     /// Starts one gateway on a host of its own.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn start_alone(&self, number: usize) -> Result<Host, HarnessError> {
+    pub fn start_alone(&self, number: usize) -> Host {
         Host::start(self.gateways.get(number).cloned(), 1)
     }
 
     /// Stops the server in order.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn stop_server(&mut self) -> Result<(), HarnessError> {
+    pub fn stop_server(&mut self) {
         let process = self.server.process.as_mut();
-        process.ok_or(HarnessError::Incomplete("server"))?.stop()?;
-        Ok(())
+        process.or_fail("server that runs").stop();
     }
 
     /// Who holds which key.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub async fn key_status(&self, gateways: bool) -> Result<KeyStatusResponse, HarnessError> {
+    pub async fn key_status(&self, gateways: bool) -> GatewayKeyStatus {
         let request = KeyStatusRequest { gateways };
-        Ok(self.admin.keys().await?.status(request).await?.into_inner())
+        let status = self.admin.keys().status(request).await;
+        let status = status.or_fail("who holds which key").into_inner();
+        status.gateway_keys.or_fail("status of gateway keys")
     }
 
     /// Waits until so many gateways are connected, and how long that took.
-    ///
-    /// # Errors
-    /// [`HarnessError::Timeout`].
-    pub async fn connected(
-        &self,
-        count: usize,
-        patience: Duration,
-    ) -> Result<Duration, HarnessError> {
+    pub async fn connected(&self, count: usize, patience: Duration) -> Duration {
         self.until(&format!("{count} links"), patience, async || {
-            let mut system = self.admin.system().await?;
-            let status = system.status(StatusRequest {}).await?.into_inner();
-            Ok(status.gateways_connected as usize == count)
+            let status = self.admin.system().status(StatusRequest {}).await;
+            let status = status.or_fail("the server's status").into_inner();
+            status.gateways_connected as usize == count
         })
         .await
     }
 
     /// Waits until so many gateways have proved the current key, and how long that took.
-    ///
-    /// # Errors
-    /// [`HarnessError::Timeout`].
-    pub async fn proved(&self, count: usize, patience: Duration) -> Result<Duration, HarnessError> {
+    pub async fn proved(&self, count: usize, patience: Duration) -> Duration {
         let what = format!("{count} proofs of the current key");
         self.until(&what, patience, async || {
-            let status = self.key_status(false).await?.gateway_keys;
-            let keys = status.unwrap_or_default().keys;
-            Ok(keys.first().is_some_and(|key| key.proved as usize == count))
+            let keys = self.key_status(false).await.keys;
+            keys.first().is_some_and(|key| key.proved as usize == count)
         })
         .await
     }
 
     /// Bytes of the server in memory.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn server_memory(&self) -> Result<u64, HarnessError> {
-        server_memory(&self.server)
+    pub fn server_memory(&self) -> u64 {
+        resident(running(&self.server).id())
     }
 
     /// Bytes of the server that are locked in memory.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn server_locked(&self) -> Result<u64, HarnessError> {
-        let process = self.server.process.as_ref();
-        locked(process.ok_or(HarnessError::Incomplete("server"))?.id())
+    pub fn server_locked(&self) -> u64 {
+        from_status(running(&self.server).id(), "VmLck:")
     }
 
     /// Processor time that the server has used.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn server_cpu(&self) -> Result<Duration, HarnessError> {
-        let process = self.server.process.as_ref();
-        processor_time(process.ok_or(HarnessError::Incomplete("server"))?.id())
+    pub fn server_cpu(&self) -> Duration {
+        processor_time(running(&self.server).id())
     }
 
     async fn until(
         &self,
         what: &str,
         patience: Duration,
-        holds: impl AsyncFn() -> Result<bool, HarnessError>,
-    ) -> Result<Duration, HarnessError> {
+        holds: impl AsyncFn() -> bool,
+    ) -> Duration {
         let began = Instant::now();
-        while !holds().await? {
+        while !holds().await {
             if began.elapsed() > patience {
-                return Err(HarnessError::Timeout {
-                    what: what.to_owned(),
-                    waited: began.elapsed(),
-                    log: self.server.log().chars().take(4_000).collect(),
-                });
+                let log: String = self.server.log().chars().take(4_000).collect();
+                in_vain(Location::caller(), what, began.elapsed(), &log);
             }
             tokio::time::sleep(POLL).await;
         }
-        Ok(began.elapsed())
+        began.elapsed()
     }
 }
 
 /// Bytes of a process in memory.
-///
-/// # Errors
-/// [`HarnessError::Io`] where `/proc` does not tell.
-pub fn resident(pid: u32) -> Result<u64, HarnessError> {
+pub fn resident(pid: u32) -> u64 {
     from_status(pid, "VmRSS:")
 }
 
-fn from_status(pid: u32, field: &str) -> Result<u64, HarnessError> {
-    let failed = || HarnessError::io("read how much memory a process has");
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(failed())?;
-    status
+/// Bytes of a process, as `/proc` tells them in this field.
+fn from_status(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = status.or_fail("read how much memory a process has");
+    let kib = status
         .lines()
         .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB"))
-        .and_then(|number| number.parse::<u64>().ok())
-        .map(|kib| kib * 1024)
-        .ok_or_else(|| failed()(std::io::ErrorKind::InvalidData.into()))
+        .and_then(|number| number.parse::<u64>().ok());
+    kib.or_fail(field) * 1024
 }
 
 /// Processor time that a process has used, in the system's ticks of 10 ms.
-fn processor_time(pid: u32) -> Result<Duration, HarnessError> {
-    let failed = || HarnessError::io("read how much processor time a process has used");
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(failed())?;
+fn processor_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    let stat = stat.or_fail("read how much processor time a process has used");
     // The name before may hold blanks; after it, user and system time are the 12th and 13th.
-    let ticks = stat.rsplit_once(')').map(|(_, fields)| {
-        let times = fields.split_whitespace().skip(11).take(2);
-        times
-            .filter_map(|time| time.parse::<u64>().ok())
-            .sum::<u64>()
-    });
-    ticks
-        .map(|ticks| Duration::from_millis(ticks * 10))
-        .ok_or_else(|| failed()(std::io::ErrorKind::InvalidData.into()))
+    let (_, fields) = stat.rsplit_once(')').or_fail("name of the process");
+    let times = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = times.filter_map(|time| time.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
-/// Bytes of a process that are locked in memory: keys.
-fn locked(pid: u32) -> Result<u64, HarnessError> {
-    from_status(pid, "VmLck:")
-}
-
-fn server_memory(server: &Server) -> Result<u64, HarnessError> {
-    let process = server.process.as_ref();
-    resident(process.ok_or(HarnessError::Incomplete("server"))?.id())
+fn running(server: &Server) -> &Process {
+    server.process.as_ref().or_fail("server that runs")
 }
 
 /// An address of loopback of its own for each gateway that is dialled.

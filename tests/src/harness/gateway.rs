@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::process::run_to_end;
-use super::{Finished, HarnessError, Process, Programs, Site, free_port};
+use super::{Finished, OrFail as _, Process, Programs, Site, free_port, words};
 
 /// Who dials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +17,18 @@ pub enum Dial {
 
 impl Dial {
     /// The server dials, to a port that is free now.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`] where there is none.
-    pub fn inward() -> Result<Self, HarnessError> {
-        free_port().map(Self::In)
+    pub fn inward() -> Self {
+        Self::In(free_port())
+    }
+
+    /// What stands in the configuration of the gateway that is called so.
+    pub(super) fn config(self, name: &str) -> String {
+        match self {
+            Self::In(port) => format!("[listen]\naddress = \"127.0.0.1:{port}\"\n"),
+            Self::Out(port) => {
+                format!("[dial_out]\nserver = \"127.0.0.1:{port}\"\nname = {name:?}\n")
+            }
+        }
     }
 
     /// What `gateway add` is told: HOST:PORT, or nothing where the gateway dials.
@@ -53,27 +60,19 @@ pub struct Gateway {
 
 impl Gateway {
     /// Writes the configuration, with `more` added to it.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn new(site: &Site, name: &str, dial: Dial, more: &str) -> Result<Self, HarnessError> {
-        let state = site.folder(name)?;
-        let dialling = match dial {
-            Dial::In(port) => format!("[listen]\naddress = \"127.0.0.1:{port}\"\n"),
-            Dial::Out(port) => {
-                format!("[dial_out]\nserver = \"127.0.0.1:{port}\"\nname = {name:?}\n")
-            }
-        };
+    pub fn new(site: &Site, name: &str, dial: Dial, more: &str) -> Self {
+        let state = site.folder(name);
+        let dialling = dial.config(name);
         let text = format!("state_dir = {state:?}\n{dialling}[log]\nlevel = \"debug\"\n{more}");
-        Ok(Self {
+        Self {
             name: name.to_owned(),
-            config: site.file(&format!("{name}.toml"), 0o600, &text)?,
+            config: site.file(&format!("{name}.toml"), 0o600, &text),
             state,
             dial,
             process: None,
-            launcher: vec![Programs::built()?.gateway.clone()],
+            launcher: vec![Programs::built().gateway.clone()],
             log: site.path().join(format!("{name}.log")),
-        })
+        }
     }
 
     /// One whose configuration is there already, started by this command: `wine` and a path, say.
@@ -97,40 +96,37 @@ impl Gateway {
     }
 
     /// `portcullis-gateway` with this configuration.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut words = self.launcher.iter();
-        let mut command = Command::new(words.next().cloned().unwrap_or_default());
-        command
-            .args(words)
-            .arg("--config")
-            .arg(&self.config)
-            .args(arguments);
+    pub fn command(&self, line: &str) -> Command {
+        let mut launcher = self.launcher.iter();
+        let mut command = Command::new(launcher.next().or_fail("program"));
+        command.args(launcher).arg("--config").arg(&self.config);
+        command.args(words(line));
         command
     }
 
     /// Runs `portcullis-gateway` to its end.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`] where it cannot be run.
-    pub fn cli(&self, arguments: &[&str], input: Option<&str>) -> Result<Finished, HarnessError> {
-        run_to_end(self.command(arguments), input)
+    #[track_caller]
+    pub fn cli(&self, line: &str) -> Finished {
+        self.cli_given(line, "")
+    }
+
+    /// The same, with `input` on its standard input.
+    #[track_caller]
+    pub fn cli_given(&self, line: &str, input: &str) -> Finished {
+        run_to_end(self.command(line), input)
     }
 
     /// Takes a token.
-    ///
-    /// # Errors
-    /// [`HarnessError`] where it is refused.
-    pub fn enroll(&self, token: &str) -> Result<(), HarnessError> {
-        self.cli(&["enroll"], Some(token))?.ok().map(drop)
+    #[track_caller]
+    pub fn enroll(&self, token: &str) {
+        self.cli_given("enroll", token).ok();
     }
 
     /// Starts it, without waiting.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn start(&mut self) -> Result<&mut Process, HarnessError> {
-        let process = Process::start(self.command(&["run"]), &self.log)?;
-        Ok(self.process.insert(process))
+    #[track_caller]
+    pub fn start(&mut self) -> &mut Process {
+        let process = Process::start(self.command("run"), &self.log);
+        self.process.insert(process)
     }
 
     /// What it wrote since it was started last.
@@ -144,10 +140,27 @@ impl Gateway {
     }
 
     /// Kills it (SIGKILL).
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`].
-    pub fn kill(&mut self) -> Result<(), HarnessError> {
-        self.process.take().map_or(Ok(()), |mut p| p.kill())
+    #[track_caller]
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
     }
+
+    /// Waits until it writes a line that contains `text`; gives that line.
+    #[track_caller]
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let process = self.process.as_ref();
+        process.or_fail("a gateway that runs").wait_for_line(text)
+    }
+}
+
+/// A token that was damaged on its way: another letter in its middle. Letters stand for the same in either case.
+pub fn damaged(token: &str) -> String {
+    let (head, tail) = token.split_at(token.len() / 2);
+    let other = match tail.starts_with(['A', 'a']) {
+        true => 'B',
+        false => 'A',
+    };
+    format!("{head}{other}{}", &tail[1..])
 }

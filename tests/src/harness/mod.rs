@@ -1,6 +1,13 @@
 //! Real servers and gateways as processes, each under a temporary folder on loopback, all of them killed when dropped.
 //!
-//! A [`Site`] is the folder; [`Server`] and [`Gateway`] are set up in it, started, stopped, killed and started again.
+//! A [`Site`] is the folder; [`Server`] and [`Gateway`] are set up in it, started, stopped, killed and started again. What
+//! cannot be done panics, with the log of the process that was to do it: no test has anything else to do then.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "it is code of tests, which are to fail where something is amiss"
+)]
 
 mod gateway;
 mod process;
@@ -11,13 +18,12 @@ mod server;
 mod site;
 mod wine;
 
-use std::io;
-use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::fmt::Display;
+use std::panic::Location;
 use std::time::{Duration, Instant};
 
-pub use gateway::{Dial, Gateway};
-pub use process::{Finished, Process, run, run_to_end};
+pub use gateway::{Dial, Gateway, damaged};
+pub use process::{Finished, Process, run, run_to_end, words};
 pub use programs::Programs;
 pub use proxy::{Proxy, Recording};
 pub use scripts::Scripts;
@@ -28,70 +34,60 @@ pub use wine::{WindowsGateway, Wine};
 /// How long anything may take that is awaited, before it counts as lost.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why the set-up of a test failed.
-#[derive(Debug, thiserror::Error)]
-pub enum HarnessError {
-    /// Something around the programs.
-    #[error("{what}: {source}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A program did not do what it was to do.
-    #[error("`{command}` ended with {status}\n{output}")]
-    Program {
-        /// The command line.
-        command: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// What it printed, on both streams.
-        output: String,
-    },
-    /// What was awaited did not come.
-    #[error("waited {waited:?} in vain for {what}\n{log}")]
-    Timeout {
-        /// What for.
-        what: String,
-        /// How long.
-        waited: Duration,
-        /// The end of the log of whoever was to do it.
-        log: String,
-    },
-    /// The programs were not built.
-    #[error("cannot find {0}, and cargo did not build it")]
-    NotBuilt(PathBuf),
-    /// The admin API answered with an error.
-    #[error("the admin API said {code:?}: {message}", code = .0.code(), message = .0.message())]
-    Api(Box<tonic::Status>),
-    /// The admin API could not be reached.
-    #[error("the admin API cannot be reached: {0}")]
-    Transport(#[from] tonic::transport::Error),
-    /// An answer of the admin API lacks a part.
-    #[error("the admin API's answer holds no {0}")]
-    Incomplete(&'static str),
+/// What a run cannot do without.
+pub trait OrFail {
+    /// What there is where nothing failed.
+    type Value;
+
+    /// The value, or a panic that says what failed, and why.
+    fn or_fail(self, what: impl Display) -> Self::Value;
 }
 
-impl From<tonic::Status> for HarnessError {
-    fn from(status: tonic::Status) -> Self {
-        Self::Api(Box::new(status))
+impl<T, E: Display> OrFail for Result<T, E> {
+    type Value = T;
+
+    #[track_caller]
+    fn or_fail(self, what: impl Display) -> T {
+        self.unwrap_or_else(|error| panic!("{what}: {error}"))
     }
 }
 
-impl HarnessError {
-    /// Something around the programs failed while `what` was tried.
-    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        let what = what.into();
-        move |source| Self::Io { what, source }
+impl<T> OrFail for Option<T> {
+    type Value = T;
+
+    #[track_caller]
+    fn or_fail(self, what: impl Display) -> T {
+        self.unwrap_or_else(|| panic!("there is no {what}"))
     }
 }
 
-/// Asks again and again until `probe` gives something: for state that can be asked for, and does not announce itself.
-///
-/// # Errors
-/// [`HarnessError::Timeout`] after [`PATIENCE`].
-pub async fn eventually<T, F, Fut>(what: &str, mut probe: F) -> Result<T, HarnessError>
+/// What was asked for at this place of a test failed.
+fn fail(at: &Location<'_>, what: &str) -> ! {
+    panic!("{what}\nat {at}")
+}
+
+/// What was awaited at this place of a test did not come; `log` is the log of whoever was to do it.
+pub fn in_vain(at: &Location<'_>, what: &str, waited: Duration, log: &str) -> ! {
+    fail(at, &format!("waited {waited:?} in vain for {what}\n{log}"))
+}
+
+/// Asks again and again until `probe` gives something, for [`PATIENCE`]: for state that can be asked for, and does not
+/// announce itself.
+#[track_caller]
+pub fn eventually<T, F, Fut>(what: &str, probe: F) -> impl Future<Output = T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    eventually_at(Location::caller(), what, probe, String::new)
+}
+
+async fn eventually_at<T, F, Fut>(
+    at: &Location<'_>,
+    what: &str,
+    mut probe: F,
+    log: impl FnOnce() -> String,
+) -> T
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
@@ -101,14 +97,10 @@ where
     loop {
         ticks.tick().await;
         if let Some(found) = probe().await {
-            return Ok(found);
+            return found;
         }
         if began.elapsed() > PATIENCE {
-            return Err(HarnessError::Timeout {
-                what: what.to_owned(),
-                waited: began.elapsed(),
-                log: String::new(),
-            });
+            in_vain(at, what, began.elapsed(), &log());
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::panic::Location;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{HarnessError, PATIENCE};
+use super::{OrFail as _, PATIENCE, in_vain};
 
 /// A command that ran to its end.
 #[derive(Clone, Debug)]
@@ -27,52 +28,75 @@ pub struct Finished {
 
 impl Finished {
     /// It ended with status 0.
-    ///
-    /// # Errors
-    /// [`HarnessError::Program`] where it did not.
-    pub fn ok(self) -> Result<Self, HarnessError> {
-        if self.status.success() {
-            return Ok(self);
-        }
-        Err(HarnessError::Program {
-            command: self.command,
-            status: self.status,
-            output: format!("{}{}", self.stdout, self.stderr),
-        })
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert!(self.status.success(), "{self}");
+        self
+    }
+
+    /// It ended with status 1: what was asked for is not done.
+    #[track_caller]
+    pub fn refused(self) -> Self {
+        assert_eq!(self.status.code(), Some(1), "{self}");
+        self
+    }
+
+    /// `text` is in its messages.
+    #[track_caller]
+    pub fn saying(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "`{text}` is not in: {self}");
+        self
+    }
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status,
+            stdout,
+            stderr,
+            command,
+        } = self;
+        write!(f, "`{command}` ended with {status}\n{stdout}{stderr}")
     }
 }
 
 /// Runs a command to its end, whatever that is, with `input` on its standard input.
-///
-/// # Errors
-/// [`HarnessError::Io`] where it cannot be run.
-pub fn run_to_end(mut command: Command, input: Option<&str>) -> Result<Finished, HarnessError> {
+#[track_caller]
+pub fn run_to_end(mut command: Command, input: &str) -> Finished {
     let line = show(&command);
-    let failed = || HarnessError::io(format!("run `{line}`"));
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(failed())?;
+    let mut child = command.spawn().or_fail(&line);
     if let Some(mut stdin) = child.stdin.take() {
         // Who does not read its input has its reasons; its status tells them.
-        let _ = stdin.write_all(input.unwrap_or_default().as_bytes());
+        let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child.wait_with_output().map_err(failed())?;
-    Ok(Finished {
+    let output = child.wait_with_output().or_fail(&line);
+    Finished {
         status: output.status,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         command: line,
-    })
+    }
 }
 
 /// Runs a command that is to succeed.
-///
-/// # Errors
-/// [`HarnessError`] where it cannot be run or fails.
-pub fn run(command: Command, input: Option<&str>) -> Result<Finished, HarnessError> {
-    run_to_end(command, input)?.ok()
+#[track_caller]
+pub fn run(command: Command) -> Finished {
+    run_to_end(command, "").ok()
+}
+
+/// A command line as words. Blanks part them; a word that holds blanks stands in single quotes.
+pub fn words(line: &str) -> Vec<&str> {
+    let parts = line.split('\'').enumerate();
+    let words = parts.flat_map(|(number, part)| match number % 2 {
+        0 => part.split_whitespace().collect(),
+        _ => vec![part],
+    });
+    words.collect()
 }
 
 fn show(command: &Command) -> String {
@@ -106,33 +130,30 @@ struct State {
 
 impl Process {
     /// Starts `command`. What it writes is appended to `file` too.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`] where it cannot be started.
-    pub fn start(mut command: Command, file: &Path) -> Result<Self, HarnessError> {
+    #[track_caller]
+    pub fn start(mut command: Command, file: &Path) -> Self {
         let line = show(&command);
-        let failed = || HarnessError::io(format!("start `{line}`"));
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(failed())?;
+        let mut child = command.spawn().or_fail(&line);
         let log = Arc::new(Log::default());
         if let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) {
             let copy = std::fs::OpenOptions::new()
                 .create(true)
                 .append(true)
                 .open(file)
-                .map_err(failed())?;
-            let second = copy.try_clone().map_err(failed())?;
+                .or_fail(file.display());
+            let second = copy.try_clone().or_fail(file.display());
             follow(out, Arc::clone(&log), copy);
             follow(err, Arc::clone(&log), second);
         }
-        Ok(Self {
+        Self {
             child,
             command: line,
             log,
-        })
+        }
     }
 
     /// Its process id.
@@ -146,24 +167,21 @@ impl Process {
     }
 
     /// Waits until it writes a line that contains `text`, or has written one already; gives that line.
-    ///
-    /// # Errors
-    /// [`HarnessError::Timeout`] where it does not, or ends without.
-    pub fn wait_for_line(&self, text: &str) -> Result<String, HarnessError> {
+    #[track_caller]
+    pub fn wait_for_line(&self, text: &str) -> String {
         let began = Instant::now();
         let mut seen = 0;
         let mut state = self.log.lock();
         loop {
             if let Some(line) = state.lines.iter().skip(seen).find(|l| l.contains(text)) {
-                return Ok(line.clone());
+                return line.clone();
             }
             seen = state.lines.len();
             let left = PATIENCE.saturating_sub(began.elapsed());
             if left.is_zero() || state.ended == 2 {
                 drop(state);
-                return Err(
-                    self.timeout(&format!("the line `{text}` of `{}`", self.command), began)
-                );
+                let what = format!("the line `{text}` of `{}`", self.command);
+                in_vain(Location::caller(), &what, began.elapsed(), &self.log());
             }
             state = match self.log.grew.wait_timeout(state, left) {
                 Ok((state, _)) => state,
@@ -173,10 +191,8 @@ impl Process {
     }
 
     /// Waits until it ends by itself.
-    ///
-    /// # Errors
-    /// [`HarnessError::Timeout`] where it does not.
-    pub fn wait(&mut self) -> Result<ExitStatus, HarnessError> {
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
         let began = Instant::now();
         let mut state = self.log.lock();
         // Both streams end with the process: no need to ask it again and again.
@@ -184,7 +200,8 @@ impl Process {
             let left = PATIENCE.saturating_sub(began.elapsed());
             if left.is_zero() {
                 drop(state);
-                return Err(self.timeout(&format!("the end of `{}`", self.command), began));
+                let what = format!("the end of `{}`", self.command);
+                in_vain(Location::caller(), &what, began.elapsed(), &self.log());
             }
             state = match self.log.grew.wait_timeout(state, left) {
                 Ok((state, _)) => state,
@@ -192,34 +209,20 @@ impl Process {
             };
         }
         drop(state);
-        let command = self.command.clone();
-        self.child
-            .wait()
-            .map_err(HarnessError::io(format!("wait for `{command}`")))
+        self.child.wait().or_fail(&self.command)
     }
 
     /// Kills it at once (SIGKILL) and waits for its end.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`] where it cannot be killed.
-    pub fn kill(&mut self) -> Result<(), HarnessError> {
-        let command = self.command.clone();
-        let failed = || HarnessError::io(format!("kill `{command}`"));
-        self.child.kill().map_err(failed())?;
-        self.child.wait().map_err(failed())?;
-        Ok(())
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.child.kill().or_fail(&self.command);
+        self.child.wait().or_fail(&self.command);
     }
 
     /// Asks it to end (SIGTERM) and waits for its end.
-    ///
-    /// # Errors
-    /// [`HarnessError`] where it does not end.
-    pub fn stop(&mut self) -> Result<ExitStatus, HarnessError> {
-        if let Some(pid) = Pid::from_raw(i32::try_from(self.id()).unwrap_or(0)) {
-            kill_process(pid, Signal::TERM)
-                .map_err(std::io::Error::from)
-                .map_err(HarnessError::io(format!("stop `{}`", self.command)))?;
-        }
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).or_fail(&self.command);
         self.wait()
     }
 
@@ -227,20 +230,13 @@ impl Process {
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
-
-    fn timeout(&self, what: &str, began: Instant) -> HarnessError {
-        HarnessError::Timeout {
-            what: what.to_owned(),
-            waited: began.elapsed(),
-            log: self.log(),
-        }
-    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.kill();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -269,4 +265,11 @@ fn follow(stream: impl Read + Send + 'static, log: Arc<Log>, mut copy: std::fs::
         log.lock().ended += 1;
         log.grew.notify_all();
     });
+}
+
+#[test]
+fn a_word_may_hold_blanks() {
+    let line = "account create unix ada --set 'gecos=Ada Lovelace' --password-stdin ''";
+    let words = words(line);
+    assert_eq!(words[5..], ["gecos=Ada Lovelace", "--password-stdin", ""]);
 }

@@ -3,9 +3,9 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use super::HarnessError;
+use super::OrFail as _;
 
 /// The three programs.
 #[derive(Clone, Debug)]
@@ -20,23 +20,14 @@ pub struct Programs {
 
 impl Programs {
     /// Has cargo build them, once in each process.
-    ///
-    /// # Errors
-    /// [`HarnessError`] where they cannot be built or are not there afterwards.
-    pub fn built() -> Result<&'static Self, HarnessError> {
+    pub fn built() -> &'static Self {
         static BUILT: OnceLock<Programs> = OnceLock::new();
-        static BUILDING: Mutex<()> = Mutex::new(());
-        let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(programs) = BUILT.get() {
-            return Ok(programs);
-        }
-        let programs = build()?;
-        Ok(BUILT.get_or_init(|| programs))
+        BUILT.get_or_init(build)
     }
 }
 
-fn build() -> Result<Programs, HarnessError> {
-    let here = env::current_exe().map_err(HarnessError::io("where this program is"))?;
+fn build() -> Programs {
+    let here = env::current_exe().or_fail("where this program is");
     // Tests lie in `PROFILE/deps`, programs in `PROFILE`.
     let folder = here
         .ancestors()
@@ -55,19 +46,21 @@ fn build() -> Result<Programs, HarnessError> {
         if let Some(target) = folder.parent() {
             command.arg("--target-dir").arg(target);
         }
-        super::run(command, None)?;
+        super::run(command);
     }
     let at = |name: &str| {
         let path = folder.join(name);
-        if path.exists() {
-            Ok(path)
-        } else {
-            Err(HarnessError::NotBuilt(path))
-        }
+        let built = path.exists();
+        assert!(
+            built,
+            "{} is not there: cargo did not build it",
+            path.display()
+        );
+        path
     };
-    Ok(Programs {
-        server: at("portcullis-server")?,
-        gateway: at("portcullis-gateway")?,
-        admin: at("portcullis")?,
-    })
+    Programs {
+        server: at("portcullis-server"),
+        gateway: at("portcullis-gateway"),
+        admin: at("portcullis"),
+    }
 }

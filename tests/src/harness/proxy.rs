@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::HarnessError;
+use super::OrFail as _;
 
 /// What passed, each connection and direction in one piece.
 #[derive(Clone, Debug, Default)]
@@ -64,22 +64,19 @@ pub struct Proxy {
 
 impl Proxy {
     /// Passes on to `target` of loopback.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`] where it cannot listen.
-    pub async fn new(target: u16) -> Result<Self, HarnessError> {
-        let failed = || HarnessError::io("listen for the proxy");
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed())?;
-        let port = listener.local_addr().map_err(failed())?.port();
+    pub async fn new(target: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.or_fail("listen for the proxy");
+        let port = listener.local_addr().or_fail("the proxy's port").port();
         let recording = Recording::default();
         let (cut, cuts) = watch::channel(0);
         let serving = tokio::spawn(serve(listener, target, recording.clone(), cuts));
-        Ok(Self {
+        Self {
             port,
             recording,
             cut,
             serving,
-        })
+        }
     }
 
     /// Cuts every connection that passes through now. New ones are let through.

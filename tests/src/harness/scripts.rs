@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use portcullis_proto::gateway::v1 as pb;
 
-use super::{HarnessError, Site};
+use super::{OrFail as _, PATIENCE, Site};
 
 /// Appends the id of its call to the journal. Whose gateway died before it had asked its question does nothing.
 const RECORD: &str = r#"#!/bin/sh
@@ -52,11 +52,8 @@ impl Scripts {
     pub const CONNECTOR: &'static str = "journal";
 
     /// Writes the scripts into a folder of the site.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn new(site: &Site, name: &str) -> Result<Self, HarnessError> {
-        let folder = site.folder(name)?;
+    pub fn new(site: &Site, name: &str) -> Self {
+        let folder = site.folder(name);
         for (file, text) in [
             ("run-record", RECORD),
             ("run-wait", WAIT),
@@ -65,25 +62,21 @@ impl Scripts {
             ("run-hang", HANG),
             ("test", TEST),
         ] {
-            site.file(&format!("{name}/{file}"), 0o700, text)?;
+            site.file(&format!("{name}/{file}"), 0o700, text);
         }
-        let traces = site.folder(&format!("{name}-traces"))?;
+        let traces = site.folder(&format!("{name}-traces"));
         let (begun, gate) = (traces.join("begun"), traces.join("gate"));
         let mut mkfifo = Command::new("mkfifo");
         mkfifo.arg(&begun).arg(&gate);
-        super::run(mkfifo, None)?;
-        let held = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&gate)
-            .map_err(HarnessError::io("open the gate"))?;
-        Ok(Self {
+        super::run(mkfifo);
+        let held = Arc::new(open(&gate));
+        Self {
             folder,
             journal: traces.join("journal"),
             begun,
             gate,
-            _held: Arc::new(held),
-        })
+            _held: held,
+        }
     }
 
     /// What to add to the gateway's configuration.
@@ -114,52 +107,34 @@ impl Scripts {
     }
 
     /// How often each call was carried out.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`] where the journal cannot be read.
-    pub fn executed(&self) -> Result<BTreeMap<String, usize>, HarnessError> {
+    pub fn executed(&self) -> BTreeMap<String, usize> {
         let text = match fs::read_to_string(&self.journal) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            other => other.map_err(HarnessError::io("read the journal"))?,
+            other => other.or_fail("read the journal"),
         };
         let mut counts = BTreeMap::new();
         for line in text.lines() {
             *counts.entry(line.to_owned()).or_default() += 1;
         }
-        Ok(counts)
+        counts
     }
 
     /// Waits until a call of the action `wait` has begun.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub async fn begun(&self) -> Result<(), HarnessError> {
+    pub async fn begun(&self) {
         let begun = self.begun.clone();
         let reading = tokio::task::spawn_blocking(move || fs::read(begun));
-        match tokio::time::timeout(super::PATIENCE, reading).await {
-            Ok(read) => read
-                .unwrap_or_else(|lost| Err(io::Error::other(lost)))
-                .map(drop)
-                .map_err(HarnessError::io("wait for the script")),
-            Err(_) => Err(HarnessError::Timeout {
-                what: "the script to begin".to_owned(),
-                waited: super::PATIENCE,
-                log: String::new(),
-            }),
-        }
+        let read = tokio::time::timeout(PATIENCE, reading).await;
+        let read = read.or_fail("wait for the script to begin");
+        read.unwrap().or_fail("read that the script has begun");
     }
 
     /// Lets every call of the action `wait` go on that waits now.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`].
-    pub fn release(&mut self) -> Result<(), HarnessError> {
-        let held = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .map_err(HarnessError::io("open the gate"))?;
-        self._held = Arc::new(held);
-        Ok(())
+    pub fn release(&mut self) {
+        self._held = Arc::new(open("/dev/null".as_ref()));
     }
+}
+
+fn open(path: &Path) -> fs::File {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    file.or_fail("open the gate")
 }

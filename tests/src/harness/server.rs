@@ -1,9 +1,10 @@
 //! The central server, and its admin API.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use hyper_util::rt::TokioIo;
 use portcullis_proto::admin::v1 as admin;
@@ -14,10 +15,13 @@ use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 use portcullis_proto::admin::v1::system_client::SystemClient;
 use portcullis_proto::gateway::v1 as gateway;
 use tokio::net::UnixStream;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use super::process::run_to_end;
-use super::{Finished, HarnessError, Process, Programs, Site, eventually, free_port};
+use super::{
+    Finished, OrFail as _, Process, Programs, Site, eventually_at, fail, free_port, words,
+};
 
 /// A server with a folder of its own.
 #[derive(Debug)]
@@ -37,29 +41,18 @@ pub struct Server {
 
 impl Server {
     /// Sets one up: configuration written, `init` run, not started. `more` is added to the configuration.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn new(site: &Site, more: &str) -> Result<Self, HarnessError> {
-        let data = site.folder("server")?;
-        let server = Self::configured(site, "server", &data, more)?;
-        server.cli(&["init"])?.ok()?;
-        Ok(server)
+    pub fn new(site: &Site, more: &str) -> Self {
+        let data = site.folder("server");
+        let server = Self::configured(site, "server", &data, more);
+        server.cli("init").ok();
+        server
     }
 
     /// Only writes the configuration, for this folder.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn configured(
-        site: &Site,
-        name: &str,
-        data: &Path,
-        more: &str,
-    ) -> Result<Self, HarnessError> {
-        let run = site.folder(&format!("{name}-run"))?;
+    pub fn configured(site: &Site, name: &str, data: &Path, more: &str) -> Self {
+        let run = site.folder(&format!("{name}-run"));
         let socket = run.join("admin.sock");
-        let dial_out_port = free_port()?;
+        let dial_out_port = free_port();
         let text = format!(
             "data_dir = {data:?}\n\
              [admin]\nsocket = {socket:?}\n\
@@ -67,71 +60,48 @@ impl Server {
              [links]\nbackoff_min = \"100ms\"\nbackoff_max = \"1s\"\n\
              [log]\nlevel = \"debug\"\n{more}"
         );
-        Ok(Self {
-            config: site.file(&format!("{name}.toml"), 0o600, &text)?,
+        Self {
+            config: site.file(&format!("{name}.toml"), 0o600, &text),
             data: data.to_owned(),
             socket,
             dial_out_port,
             process: None,
             log: site.path().join(format!("{name}.log")),
-        })
+        }
     }
 
     /// Runs `portcullis-server` to its end.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`] where it cannot be run.
-    pub fn cli(&self, arguments: &[&str]) -> Result<Finished, HarnessError> {
-        run_to_end(self.command(arguments)?, None)
+    #[track_caller]
+    pub fn cli(&self, line: &str) -> Finished {
+        run_to_end(self.command(line), "")
     }
 
     /// `portcullis-server` with this configuration.
-    ///
-    /// # Errors
-    /// [`HarnessError`] where it is not built.
-    pub fn command(&self, arguments: &[&str]) -> Result<Command, HarnessError> {
-        let mut command = Command::new(&Programs::built()?.server);
-        command.arg("--config").arg(&self.config).args(arguments);
-        Ok(command)
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(&Programs::built().server);
+        command.arg("--config").arg(&self.config).args(words(line));
+        command
     }
 
     /// Starts it, without waiting.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn start(&mut self) -> Result<&mut Process, HarnessError> {
-        let process = Process::start(self.command(&["serve"])?, &self.log)?;
-        Ok(self.process.insert(process))
+    #[track_caller]
+    pub fn start(&mut self) -> &mut Process {
+        let process = Process::start(self.command("serve"), &self.log);
+        self.process.insert(process)
     }
 
     /// Starts it and waits until its admin API answers.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub async fn serve(&mut self) -> Result<Admin, HarnessError> {
-        self.start()?;
+    pub async fn serve(&mut self) -> Admin {
+        self.start();
         self.ready().await
     }
 
     /// Waits until the admin API answers.
-    ///
-    /// # Errors
-    /// [`HarnessError`] where it does not, with the server's log.
-    pub async fn ready(&mut self) -> Result<Admin, HarnessError> {
+    pub async fn ready(&mut self) -> Admin {
         let admin = Admin::new(&self.socket);
-        let up = eventually("the admin API", || async {
-            let mut system = admin.system().await.ok()?;
-            system.status(admin::StatusRequest {}).await.ok()
-        });
-        match up.await {
-            Ok(_) => Ok(admin),
-            Err(HarnessError::Timeout { what, waited, .. }) => Err(HarnessError::Timeout {
-                what,
-                waited,
-                log: self.log(),
-            }),
-            Err(error) => Err(error),
-        }
+        let status = || async { admin.system().status(admin::StatusRequest {}).await.ok() };
+        eventually_at(Location::caller(), "the admin API", status, || self.log()).await;
+        admin
     }
 
     /// What it wrote since it was started last.
@@ -145,24 +115,24 @@ impl Server {
     }
 
     /// Kills it (SIGKILL).
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`].
-    pub fn kill(&mut self) -> Result<(), HarnessError> {
-        self.process.take().map_or(Ok(()), |mut p| p.kill())
+    #[track_caller]
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
     }
 
     /// Runs `portcullis`, the administrators' command, against it.
-    ///
-    /// # Errors
-    /// [`HarnessError::Io`] where it cannot be run.
-    pub fn portcullis(
-        &self,
-        arguments: &[&str],
-        input: Option<&str>,
-    ) -> Result<Finished, HarnessError> {
-        let mut command = Command::new(&Programs::built()?.admin);
-        command.arg("--socket").arg(&self.socket).args(arguments);
+    #[track_caller]
+    pub fn portcullis(&self, line: &str) -> Finished {
+        self.portcullis_given(line, "")
+    }
+
+    /// The same, with `input` on its standard input.
+    #[track_caller]
+    pub fn portcullis_given(&self, line: &str, input: &str) -> Finished {
+        let mut command = Command::new(&Programs::built().admin);
+        command.arg("--socket").arg(&self.socket).args(words(line));
         run_to_end(command, input)
     }
 }
@@ -181,67 +151,43 @@ impl Admin {
         }
     }
 
-    async fn channel(&self) -> Result<Channel, HarnessError> {
+    /// Not connected yet: where the server cannot be reached, the first call says so.
+    fn channel(&self) -> Channel {
         let socket = Arc::clone(&self.socket);
         let connect = tower::service_fn(move |_| {
             let socket = Arc::clone(&socket);
             async move { UnixStream::connect(&*socket).await.map(TokioIo::new) }
         });
-        Ok(Endpoint::from_static("http://admin")
-            .connect_with_connector(connect)
-            .await?)
+        Endpoint::from_static("http://admin").connect_with_connector_lazy(connect)
     }
 
     /// `System`
-    ///
-    /// # Errors
-    /// [`HarnessError::Transport`].
-    pub async fn system(&self) -> Result<SystemClient, HarnessError> {
-        Ok(SystemClient::new(self.channel().await?))
+    pub fn system(&self) -> SystemClient {
+        SystemClient::new(self.channel())
     }
 
     /// `Gateways`
-    ///
-    /// # Errors
-    /// [`HarnessError::Transport`].
-    pub async fn gateways(&self) -> Result<GatewaysClient, HarnessError> {
-        Ok(GatewaysClient::new(self.channel().await?))
+    pub fn gateways(&self) -> GatewaysClient {
+        GatewaysClient::new(self.channel())
     }
 
     /// `Keys`
-    ///
-    /// # Errors
-    /// [`HarnessError::Transport`].
-    pub async fn keys(&self) -> Result<KeysClient, HarnessError> {
-        Ok(KeysClient::new(self.channel().await?))
+    pub fn keys(&self) -> KeysClient {
+        KeysClient::new(self.channel())
     }
 
     /// `Resources`
-    ///
-    /// # Errors
-    /// [`HarnessError::Transport`].
-    pub async fn resources(&self) -> Result<ResourcesClient, HarnessError> {
-        Ok(ResourcesClient::new(self.channel().await?))
+    pub fn resources(&self) -> ResourcesClient {
+        ResourcesClient::new(self.channel())
     }
 
     /// `Calls`
-    ///
-    /// # Errors
-    /// [`HarnessError::Transport`].
-    pub async fn calls(&self) -> Result<CallsClient, HarnessError> {
-        Ok(CallsClient::new(self.channel().await?))
+    pub fn calls(&self) -> CallsClient {
+        CallsClient::new(self.channel())
     }
 
     /// Registers a gateway: the token. Without an address it dials out.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub async fn add_gateway(
-        &self,
-        name: &str,
-        address: &str,
-        allow_pairing: bool,
-    ) -> Result<String, HarnessError> {
+    pub async fn add_gateway(&self, name: &str, address: &str, allow_pairing: bool) -> String {
         let request = admin::AddGatewayRequest {
             name: name.to_owned(),
             address: address.to_owned(),
@@ -249,83 +195,75 @@ impl Admin {
             allow_pairing,
             ..admin::AddGatewayRequest::default()
         };
-        let added = self.gateways().await?.add(request).await?.into_inner();
-        let token = added.token.ok_or(HarnessError::Incomplete("token"))?;
-        Ok(token.token)
+        let added = self.gateways().add(request).await;
+        let added = added.or_fail("register a gateway").into_inner();
+        added.token.or_fail("its token").token
     }
 
     /// What the server knows of a gateway.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub async fn gateway(&self, name: &str) -> Result<admin::Gateway, HarnessError> {
-        let name = name.to_owned();
-        let request = admin::ShowGatewayRequest { name };
-        Ok(self.gateways().await?.show(request).await?.into_inner())
+    pub async fn gateway(&self, name: &str) -> admin::Gateway {
+        self.show(name).await.or_fail("show a gateway")
     }
 
-    /// Waits until the gateway is connected under a proved key, or as `wanted` says.
-    ///
-    /// # Errors
-    /// [`HarnessError::Timeout`], with what the server last knew of it.
-    pub async fn gateway_becomes(
+    async fn show(&self, name: &str) -> Result<admin::Gateway, Status> {
+        let name = name.to_owned();
+        let request = admin::ShowGatewayRequest { name };
+        Ok(self.gateways().show(request).await?.into_inner())
+    }
+
+    /// Waits until the gateway is as `wanted` says; where it does not get there, the failure tells what the server last knew
+    /// of it.
+    #[track_caller]
+    pub fn gateway_becomes(
         &self,
         name: &str,
         what: &str,
         wanted: impl Fn(&admin::Gateway) -> bool,
-    ) -> Result<admin::Gateway, HarnessError> {
-        let last = std::sync::Mutex::new(None);
-        let what = format!("gateway {name} to be {what}");
-        let found = eventually(&what, || async {
-            let gateway = self.gateway(name).await.ok()?;
-            let fits = wanted(&gateway);
-            if let Ok(mut last) = last.lock() {
-                *last = Some(gateway.clone());
-            }
-            fits.then_some(gateway)
-        });
-        match found.await {
-            Err(HarnessError::Timeout { what, waited, .. }) => Err(HarnessError::Timeout {
-                what,
-                waited,
-                log: last
-                    .lock()
-                    .map(|last| format!("{last:?}"))
-                    .unwrap_or_default(),
-            }),
-            other => other,
+    ) -> impl Future<Output = admin::Gateway> {
+        let at = Location::caller();
+        let last = Mutex::new(None);
+        async move {
+            let what = format!("gateway {name} to be {what}");
+            let probe = || async {
+                let gateway = self.show(name).await.ok()?;
+                *last.lock().unwrap() = Some(gateway.clone());
+                wanted(&gateway).then_some(gateway)
+            };
+            eventually_at(at, &what, probe, || format!("{:?}", last.lock().unwrap())).await
         }
     }
 
     /// Waits until the gateway is connected under the current key.
-    ///
-    /// # Errors
-    /// [`HarnessError::Timeout`].
-    pub async fn synchronized(&self, name: &str) -> Result<admin::Gateway, HarnessError> {
+    #[track_caller]
+    pub fn synchronized(&self, name: &str) -> impl Future<Output = admin::Gateway> {
         self.gateway_becomes(name, "connected under the current key", |gateway| {
             gateway.connected
                 && gateway.synchronized
                 && gateway.session_key_id == gateway.last_proved_key_id
         })
-        .await
     }
 
     /// Makes a new gateway key and waits until every connected gateway has it, `wait_ms` at most: the last report, with
     /// the last word on each gateway.
+    #[track_caller]
+    pub fn rotate(&self, wait_ms: u32) -> impl Future<Output = admin::SyncProgress> {
+        let at = Location::caller();
+        async move {
+            let rotated = self.try_rotate(wait_ms).await;
+            rotated.unwrap_or_else(|status| fail(at, &format!("rotate the gateway key: {status}")))
+        }
+    }
+
+    /// The same.
     ///
     /// # Errors
-    /// [`HarnessError`].
-    pub async fn rotate(&self, wait_ms: u32) -> Result<admin::SyncProgress, HarnessError> {
+    /// The server's refusal.
+    pub async fn try_rotate(&self, wait_ms: u32) -> Result<admin::SyncProgress, Status> {
         let request = admin::RotateGatewayRequest {
             wait_ms,
             ..admin::RotateGatewayRequest::default()
         };
-        let mut reports = self
-            .keys()
-            .await?
-            .rotate_gateway(request)
-            .await?
-            .into_inner();
+        let mut reports = self.keys().rotate_gateway(request).await?.into_inner();
         let mut results = BTreeMap::new();
         let mut last = None;
         while let Some(mut report) = reports.message().await? {
@@ -334,45 +272,51 @@ impl Admin {
             }
             last = Some(report);
         }
-        let mut last = last.ok_or(HarnessError::Incomplete("report"))?;
+        let mut last = last.or_fail("the last report of a rotation");
         last.results = results.into_values().collect();
         Ok(last)
     }
 
     /// Adds a resource.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub async fn add_resource(
-        &self,
-        name: &str,
-        gateway: &str,
-        connector: &str,
-    ) -> Result<(), HarnessError> {
+    pub async fn add_resource(&self, name: &str, gateway: &str, connector: &str) {
         let request = admin::AddResourceRequest {
             name: name.to_owned(),
             gateway: gateway.to_owned(),
             connector: connector.to_owned(),
             ..admin::AddResourceRequest::default()
         };
-        self.resources().await?.add(request).await?;
-        Ok(())
+        let added = self.resources().add(request).await;
+        added.or_fail("add a resource");
     }
 
     /// Carries out a call.
-    ///
-    /// # Errors
-    /// [`HarnessError`] where the server gives no outcome at all.
-    pub async fn call(
+    #[track_caller]
+    pub fn call(
         &self,
         resource: &str,
         call: gateway::Call,
-    ) -> Result<gateway::Outcome, HarnessError> {
+    ) -> impl Future<Output = gateway::Outcome> {
+        let at = Location::caller();
+        async move {
+            let called = self.try_call(resource, call).await;
+            called.unwrap_or_else(|status| fail(at, &format!("call {resource}: {status}")))
+        }
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// Where the server gives no outcome at all.
+    pub async fn try_call(
+        &self,
+        resource: &str,
+        call: gateway::Call,
+    ) -> Result<gateway::Outcome, Status> {
         let request = admin::ExecuteRequest {
             resource: resource.to_owned(),
             call: Some(call),
             ..Default::default()
         };
-        Ok(self.calls().await?.execute(request).await?.into_inner())
+        Ok(self.calls().execute(request).await?.into_inner())
     }
 }

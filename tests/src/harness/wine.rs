@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Dial, Gateway, HarnessError, Site};
+use super::{Dial, Gateway, OrFail as _, Site};
 
 /// Leaves a line in the journal, and answers with nothing, which is an answer.
 const BATCH: &str = "@echo off\r\necho from a batch file>>%JOURNAL%\r\n";
@@ -31,33 +31,17 @@ pub struct WindowsGateway {
 
 impl Wine {
     /// As the environment says: `PORTCULLIS_TEST_GATEWAY_EXE`, `PORTCULLIS_TEST_SCRIPT_EXE` and `WINEPREFIX`.
-    ///
-    /// # Errors
-    /// [`HarnessError::NotBuilt`] where a variable is missing.
-    pub fn from_environment() -> Result<Self, HarnessError> {
-        let path = |name: &str| {
-            env::var_os(name)
-                .map(PathBuf::from)
-                .ok_or_else(|| HarnessError::NotBuilt(name.into()))
-        };
-        Ok(Self {
-            gateway: path("PORTCULLIS_TEST_GATEWAY_EXE")?,
-            script: path("PORTCULLIS_TEST_SCRIPT_EXE")?,
-            prefix: path("WINEPREFIX")?,
-        })
+    pub fn from_environment() -> Self {
+        let path = |name: &str| PathBuf::from(env::var_os(name).or_fail(name));
+        Self {
+            gateway: path("PORTCULLIS_TEST_GATEWAY_EXE"),
+            script: path("PORTCULLIS_TEST_SCRIPT_EXE"),
+            prefix: path("WINEPREFIX"),
+        }
     }
 
     /// Writes a configuration with one connector, `scripts`, whose folder holds the test's script under these names, and a batch file, `run-batch`.
-    ///
-    /// # Errors
-    /// [`HarnessError`].
-    pub fn gateway(
-        &self,
-        site: &Site,
-        name: &str,
-        dial: Dial,
-        scripts: &[&str],
-    ) -> Result<WindowsGateway, HarnessError> {
+    pub fn gateway(&self, site: &Site, name: &str, dial: Dial, scripts: &[&str]) -> WindowsGateway {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let instance = format!(
             "test-{}-{}",
@@ -66,13 +50,7 @@ impl Wine {
         );
         let folder = self.prefix.join("drive_c").join(&instance);
         let windows_folder = format!(r"C:\{instance}");
-        let written = HarnessError::io("set up a gateway on drive C");
-        let dialling = match dial {
-            Dial::In(port) => format!("[listen]\naddress = \"127.0.0.1:{port}\"\n"),
-            Dial::Out(port) => {
-                format!("[dial_out]\nserver = \"127.0.0.1:{port}\"\nname = {name:?}\n")
-            }
-        };
+        let dialling = dial.config(name);
         let text = format!(
             "instance = '{instance}'\nstate_dir = '{windows_folder}\\state'\n{dialling}[log]\nlevel = \"debug\"\n\
              [connectors.scripts]\ntype = \"script\"\nfolder = '{windows_folder}\\scripts'\ntimeout = \"5s\"\n\
@@ -87,8 +65,8 @@ impl Wine {
             })
             .and_then(|()| fs::write(folder.join("scripts").join("run-batch.cmd"), BATCH))
             .and_then(|()| fs::write(folder.join("gateway.toml"), text))
-            .map_err(written)?;
-        Ok(WindowsGateway {
+            .or_fail("set up a gateway on drive C");
+        WindowsGateway {
             gateway: Gateway::launched(
                 name,
                 format!(r"{windows_folder}\gateway.toml").into(),
@@ -99,6 +77,6 @@ impl Wine {
             ),
             folder,
             windows_folder,
-        })
+        }
     }
 }

@@ -6,55 +6,56 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portcullis_tests::harness::{Dial, Gateway, Scripts, Server, Site, run};
+use portcullis_tests::harness::{Dial, Gateway, Server, Site, run_to_end, words};
 
-use crate::Pair;
+use crate::{Pair, registered, serving};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_in_use_is_named() {
-    let pair = Pair::dialled_in("").await.unwrap();
+    let pair = Pair::dialled_in("").await;
     let Dial::In(port) = pair.gateway.dial else {
         unreachable!("it is dialled")
     };
-    let mut other = Gateway::new(&pair.site, "other", pair.gateway.dial, "").unwrap();
-    let token = pair.admin.add_gateway("other", "", false).await.unwrap();
-    other.enroll(&token).unwrap();
-    let ended = other.start().unwrap().wait().unwrap();
+    let mut other = Gateway::new(&pair.site, "other", pair.gateway.dial, "");
+    let token = pair.admin.add_gateway("other", "", false).await;
+    other.enroll(&token);
+    let ended = other.start().wait();
     assert_eq!(ended.code(), Some(1));
     assert!(other.log().contains(&port.to_string()), "{}", other.log());
 
     let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = occupied.local_addr().unwrap().port();
-    let data = pair.site.folder("second").unwrap();
-    let mut second = Server::configured(&pair.site, "second", &data, "").unwrap();
+    let data = pair.site.folder("second");
+    let mut second = Server::configured(&pair.site, "second", &data, "");
     let text = fs::read_to_string(&second.config).unwrap();
     let changed = text.replace(&second.dial_out_port.to_string(), &port.to_string());
     fs::write(&second.config, changed).unwrap();
-    second.cli(&["init"]).unwrap().ok().unwrap();
-    let ended = second.start().unwrap().wait().unwrap();
+    second.cli("init").ok();
+    let ended = second.start().wait();
     assert_eq!(ended.code(), Some(1));
     assert!(second.log().contains(&port.to_string()), "{}", second.log());
 }
 
 #[test]
 fn a_broken_configuration_is_told_with_file_line_and_key() {
-    let site = Site::new().unwrap();
-    let data = site.folder("server").unwrap();
+    let site = Site::new();
+    let data = site.folder("server");
     for (more, key) in [
         ("[links]\nbackof_min = \"1s\"\n", "backof_min"),
         ("[channel]\nsuites = [\"DES\"]\n", "suites"),
         ("[keys]\ntoken_lifetime = \"soon\"\n", "token_lifetime"),
         ("[keys\n", "[keys"),
     ] {
-        let server = Server::configured(&site, "server", &data, "").unwrap();
+        let server = Server::configured(&site, "server", &data, "");
         // Alone in the file: a table that stood twice would be the first mistake.
         fs::write(&server.config, format!("data_dir = {data:?}\n{more}")).unwrap();
         for verb in ["validate", "serve", "init"] {
-            let refused = server.cli(&[verb]).unwrap();
-            assert_eq!(refused.status.code(), Some(1), "{verb} {key}: {refused:?}");
-            assert!(refused.stderr.contains("server.toml"), "{refused:?}");
-            assert!(refused.stderr.contains("line "), "{refused:?}");
-            assert!(refused.stderr.contains(key), "{refused:?}");
+            server
+                .cli(verb)
+                .refused()
+                .saying("server.toml")
+                .saying("line ")
+                .saying(key);
         }
         assert!(!data.join("portcullis.db").exists(), "{key}");
     }
@@ -65,35 +66,29 @@ fn a_broken_configuration_is_told_with_file_line_and_key() {
         ("[listen]\naddress = \"nowhere\"\n", "address"),
         ("[connectors.a]\ntype = \"telepathy\"\n", "telepathy"),
     ] {
-        let gateway = Gateway::new(&site, "host1", Dial::In(1), "").unwrap();
+        let gateway = Gateway::new(&site, "host1", Dial::In(1), "");
         let text = format!("state_dir = {:?}\n{text}", gateway.state);
         fs::write(&gateway.config, text).unwrap();
         for verb in ["validate", "run"] {
-            let refused = gateway.cli(&[verb], None).unwrap();
-            assert_eq!(refused.status.code(), Some(1), "{verb} {key}: {refused:?}");
-            assert!(refused.stderr.contains("host1.toml"), "{refused:?}");
-            assert!(refused.stderr.contains(key), "{refused:?}");
+            gateway.cli(verb).refused().saying("host1.toml").saying(key);
         }
         assert!(!gateway.state.join("keys").exists(), "{key}");
     }
 
-    let gateway = Gateway::new(&site, "host1", Dial::In(1), "").unwrap();
+    let gateway = Gateway::new(&site, "host1", Dial::In(1), "");
     fs::remove_file(&gateway.config).unwrap();
-    let refused = gateway.cli(&["validate"], None).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("host1.toml"), "{refused:?}");
+    gateway.cli("validate").refused().saying("host1.toml");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_without_a_sound_key_store_does_not_start() {
-    let mut pair = Pair::dialled_in("").await.unwrap();
-    pair.gateway.kill().unwrap();
+    let mut pair = Pair::dialled_in("").await;
+    pair.gateway.kill();
     let keys = pair.key_store();
     let sound = fs::read(&keys).unwrap();
     let refused = |why: &str| {
-        let refused = pair.gateway.cli(&["run"], None).unwrap();
-        assert_eq!(refused.status.code(), Some(1), "{why}: {refused:?}");
-        assert!(refused.stderr.contains("keys"), "{why}: {refused:?}");
+        println!("{why}");
+        let refused = pair.gateway.cli("run").refused().saying("keys");
         refused.stderr
     };
 
@@ -115,60 +110,45 @@ async fn a_gateway_without_a_sound_key_store_does_not_start() {
     assert!(refused("gone").contains("enroll"));
 
     fs::rename(&away, &keys).unwrap();
-    pair.gateway.start().unwrap();
-    pair.admin.synchronized("host1").await.unwrap();
+    pair.gateway.start();
+    pair.admin.synchronized("host1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_state_folder_serves_one_process() {
-    let pair = Pair::dialled_in("").await.unwrap();
-    let refused = pair.gateway.cli(&["run"], None).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    let refused = pair.server.cli(&["serve"]).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    let again = pair.server.cli(&["init"]).unwrap();
-    assert_eq!(again.status.code(), Some(1), "{again:?}");
-    assert!(again.stderr.contains("never overwrites"), "{again:?}");
-    pair.admin.synchronized("host1").await.unwrap();
+    let pair = Pair::dialled_in("").await;
+    pair.gateway.cli("run").refused();
+    pair.server.cli("serve").refused();
+    pair.server.cli("init").refused().saying("never overwrites");
+    pair.admin.synchronized("host1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_identity_twice_does_not_stop_the_service() {
-    let mut pair = Pair::dialled_out("").await.unwrap();
+    let mut pair = Pair::dialled_out("").await;
     // A copy of a gateway's folder, as a cloned machine has it.
-    let copy = pair.site.folder("clone").unwrap();
+    let copy = pair.site.folder("clone");
     fs::copy(pair.key_store(), copy.join("keys")).unwrap();
     let mut clone = Gateway::new(
         &pair.site,
         "clone",
         pair.gateway.dial,
         &pair.scripts.config(),
-    )
-    .unwrap();
-    clone.start().unwrap();
-    clone
-        .process
-        .as_ref()
-        .unwrap()
-        .wait_for_line("session")
-        .unwrap();
-    clone.kill().unwrap();
+    );
+    clone.start();
+    clone.wait_for_line("session");
+    clone.kill();
     // Whichever held the link: the one that is left has it in the end.
-    pair.gateway.kill().unwrap();
-    pair.gateway.start().unwrap();
-    pair.admin.synchronized("host1").await.unwrap();
-    pair.admin.rotate(30_000).await.unwrap();
-    pair.admin.synchronized("host1").await.unwrap();
+    pair.gateway.kill();
+    pair.gateway.start();
+    pair.admin.synchronized("host1").await;
+    pair.admin.rotate(30_000).await;
+    pair.admin.synchronized("host1").await;
 
     // The clone stayed behind: what it holds is retired, and opens nothing any more.
-    clone.start().unwrap();
-    clone
-        .process
-        .as_ref()
-        .unwrap()
-        .wait_for_line("no session")
-        .unwrap();
-    pair.admin.synchronized("host1").await.unwrap();
+    clone.start();
+    clone.wait_for_line("no session");
+    pair.admin.synchronized("host1").await;
 }
 
 /// A file system of a few hundred kilobytes, unmounted when dropped; `None` where this user may not mount one.
@@ -177,16 +157,10 @@ struct TinyDisk(PathBuf);
 impl TinyDisk {
     fn new(folder: &Path, size: &str) -> Option<Self> {
         let mut mount = Command::new("mount");
-        mount.args([
-            "-t",
-            "tmpfs",
-            "-o",
-            &format!("size={size},mode=0700"),
-            "tmpfs",
-        ]);
-        mount.arg(folder);
-        run(mount, None).ok()?;
-        Some(Self(folder.to_owned()))
+        let options = format!("-t tmpfs -o size={size},mode=0700 tmpfs");
+        mount.args(words(&options)).arg(folder);
+        let mounted = run_to_end(mount, "").status.success();
+        mounted.then(|| Self(folder.to_owned()))
     }
 
     /// Leaves no room for another byte.
@@ -207,86 +181,71 @@ impl Drop for TinyDisk {
     fn drop(&mut self) {
         let mut umount = Command::new("umount");
         umount.arg("-l").arg(&self.0);
-        if let Err(error) = run(umount, None) {
-            eprintln!("{error}");
+        let unmounted = run_to_end(umount, "");
+        if !unmounted.status.success() {
+            eprintln!("{unmounted}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_the_key_store_loses_no_key() {
-    let site = Site::new().unwrap();
-    let mut server = Server::new(&site, "").unwrap();
-    let admin = server.serve().await.unwrap();
-    let dial = Dial::inward().unwrap();
-    let mut gateway = Gateway::new(&site, "host1", dial, "").unwrap();
+    let (site, _server, admin) = serving("").await;
+    let (mut gateway, token) = registered(&site, &admin, Dial::inward(), "").await;
     let Some(disk) = TinyDisk::new(&gateway.state, "64k") else {
         eprintln!("skipped: to mount a small file system needs root");
         return;
     };
-    let token = admin
-        .add_gateway("host1", &dial.address(), false)
-        .await
-        .unwrap();
     disk.fill();
-    let refused = gateway.cli(&["enroll"], Some(&token)).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("full"), "{refused:?}");
+    gateway.cli_given("enroll", &token).refused().saying("full");
     disk.clear();
-    gateway.enroll(&token).unwrap();
-    gateway.start().unwrap();
-    let before = admin.synchronized("host1").await.unwrap();
+    gateway.enroll(&token);
+    gateway.start();
+    let before = admin.synchronized("host1").await;
 
     // A rotation that cannot be stored is not taken; the link goes on, and the key comes once there is room.
     disk.fill();
-    let report = admin.rotate(2_000).await.unwrap();
+    let report = admin.rotate(2_000).await;
     assert_eq!(report.synchronized, 0, "{report:?}");
     assert_ne!(report.current_key_id, before.session_key_id);
     disk.clear();
-    gateway.kill().unwrap();
-    gateway.start().unwrap();
-    let after = admin.synchronized("host1").await.unwrap();
+    gateway.kill();
+    gateway.start();
+    let after = admin.synchronized("host1").await;
     assert_eq!(after.session_key_id, report.current_key_id);
-    gateway.kill().unwrap();
+    gateway.kill();
     drop(disk);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_the_repository_loses_nothing() {
-    let site = Site::new().unwrap();
-    let data = site.folder("server").unwrap();
+    let site = Site::new();
+    let data = site.folder("server");
     let Some(disk) = TinyDisk::new(&data, "1m") else {
         eprintln!("skipped: to mount a small file system needs root");
         return;
     };
-    let mut server = Server::configured(&site, "server", &data, "").unwrap();
+    let mut server = Server::configured(&site, "server", &data, "");
     disk.fill();
-    let refused = server.cli(&["init"]).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    server.cli("init").refused();
     disk.clear();
     assert_eq!(
         fs::read_dir(&data).unwrap().count(),
         0,
         "something half-done stayed"
     );
-    server.cli(&["init"]).unwrap().ok().unwrap();
-    let admin = server.serve().await.unwrap();
-    let dial = Dial::inward().unwrap();
-    let scripts = Scripts::new(&site, "scripts").unwrap();
-    let mut gateway = Gateway::new(&site, "host1", dial, &scripts.config()).unwrap();
-    let token = admin
-        .add_gateway("host1", &dial.address(), false)
-        .await
-        .unwrap();
-    gateway.enroll(&token).unwrap();
-    gateway.start().unwrap();
-    let before = admin.synchronized("host1").await.unwrap();
+    server.cli("init").ok();
+    let admin = server.serve().await;
+    let (mut gateway, token) = registered(&site, &admin, Dial::inward(), "").await;
+    gateway.enroll(&token);
+    gateway.start();
+    let before = admin.synchronized("host1").await;
 
     disk.fill();
     // What is appended to a log of changes first may still fit: at some point it does not.
     let mut refused = None;
     for _ in 0..200 {
-        if let Err(error) = admin.rotate(0).await {
+        if let Err(error) = admin.try_rotate(0).await {
             refused = Some(error.to_string());
             break;
         }
@@ -294,12 +253,12 @@ async fn a_full_disk_under_the_repository_loses_nothing() {
     let refused = refused.expect("a full disk refuses a change");
     assert!(!refused.is_empty());
     disk.clear();
-    server.kill().unwrap();
-    let admin = server.serve().await.unwrap();
-    let after = admin.synchronized("host1").await.unwrap();
+    server.kill();
+    let admin = server.serve().await;
+    let after = admin.synchronized("host1").await;
     assert_eq!(after.gateway_id, before.gateway_id);
-    admin.rotate(30_000).await.unwrap();
-    admin.synchronized("host1").await.unwrap();
-    server.kill().unwrap();
+    admin.rotate(30_000).await;
+    admin.synchronized("host1").await;
+    server.kill();
     drop(disk);
 }

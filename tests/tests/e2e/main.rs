@@ -18,7 +18,8 @@ mod strangers;
 
 use std::path::PathBuf;
 
-use portcullis_tests::harness::{Admin, Dial, Gateway, HarnessError, Scripts, Server, Site};
+use portcullis_tests::harness::{Admin, Dial, Finished, Gateway, Scripts, Server, Site};
+use tempfile::TempDir;
 
 /// A server and one enrolled gateway, connected under the current key, with one resource: `journal`, behind the scripts.
 struct Pair {
@@ -31,36 +32,43 @@ struct Pair {
 }
 
 impl Pair {
-    async fn dialled_in(more: &str) -> Result<Self, HarnessError> {
+    async fn dialled_in(more: &str) -> Self {
         Self::new(false, more).await
     }
 
-    async fn dialled_out(more: &str) -> Result<Self, HarnessError> {
+    async fn dialled_out(more: &str) -> Self {
         Self::new(true, more).await
     }
 
-    async fn new(out: bool, more: &str) -> Result<Self, HarnessError> {
-        let site = Site::new()?;
-        let mut server = Server::new(&site, "")?;
-        let admin = server.serve().await?;
-        let dial = dial(&server, out)?;
-        let scripts = Scripts::new(&site, "scripts")?;
+    async fn new(out: bool, more: &str) -> Self {
+        let (site, server, admin) = serving("").await;
+        let scripts = Scripts::new(&site, "scripts");
         let config = format!("{}{more}", scripts.config());
-        let mut gateway = Gateway::new(&site, "host1", dial, &config)?;
-        let token = admin.add_gateway("host1", &dial.address(), false).await?;
-        gateway.enroll(&token)?;
-        gateway.start()?;
-        admin.synchronized("host1").await?;
-        admin
-            .add_resource("journal", "host1", Scripts::CONNECTOR)
-            .await?;
-        Ok(Self {
+        let dial = dial(&server, out);
+        let (mut gateway, token) = registered(&site, &admin, dial, &config).await;
+        gateway.enroll(&token);
+        gateway.start();
+        admin.synchronized("host1").await;
+        let connector = Scripts::CONNECTOR;
+        admin.add_resource("journal", "host1", connector).await;
+        Self {
             gateway,
             server,
             admin,
             scripts,
             site,
-        })
+        }
+    }
+
+    #[track_caller]
+    fn portcullis(&self, line: &str) -> Finished {
+        self.server.portcullis(line)
+    }
+
+    /// Runs `portcullis`, which has to succeed: what it printed.
+    #[track_caller]
+    fn ok(&self, line: &str) -> String {
+        self.portcullis(line).ok().stdout
     }
 
     /// The gateway's whole key store.
@@ -69,10 +77,33 @@ impl Pair {
     }
 }
 
-fn dial(server: &Server, out: bool) -> Result<Dial, HarnessError> {
-    if out {
-        Ok(Dial::Out(server.dial_out_port))
-    } else {
-        Dial::inward()
+/// A server that runs, with `more` in its configuration.
+async fn serving(more: &str) -> (Site, Server, Admin) {
+    let site = Site::new();
+    let mut server = Server::new(&site, more);
+    let admin = server.serve().await;
+    (site, server, admin)
+}
+
+fn dial(server: &Server, out: bool) -> Dial {
+    match out {
+        true => Dial::Out(server.dial_out_port),
+        false => Dial::inward(),
     }
+}
+
+/// The gateway `host1`, known to the server, and its token.
+async fn registered(site: &Site, admin: &Admin, dial: Dial, config: &str) -> (Gateway, String) {
+    let gateway = Gateway::new(site, "host1", dial, config);
+    let token = admin.add_gateway("host1", &dial.address(), false).await;
+    (gateway, token)
+}
+
+/// A root folder for accounts, and the configuration of a connector that keeps them there, `local`.
+fn scratch_root() -> (TempDir, String) {
+    let scratch = tempfile::tempdir().unwrap();
+    portcullis_gateway::connectors::unix::create_scratch_root(scratch.path()).unwrap();
+    let prefix = scratch.path();
+    let config = format!("[connectors.local]\ntype = \"unix\"\nprefix = {prefix:?}\n");
+    (scratch, config)
 }

@@ -3,9 +3,9 @@
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 
-use portcullis_tests::harness::eventually;
+use portcullis_tests::harness::{Gateway, eventually};
 
-use crate::Pair;
+use crate::{Pair, scratch_root};
 
 const PASSWORD: &str = "Xq7-unlikely-passphrase-93";
 
@@ -15,32 +15,19 @@ async fn passwords_and_tokens_stay_out_of_logs_arguments_and_memory() {
         eprintln!("skipped: to look into another process's memory needs root");
         return;
     }
-    let scratch = tempfile::tempdir().unwrap();
-    portcullis_gateway::connectors::unix::create_scratch_root(scratch.path()).unwrap();
-    let config = format!(
-        "[connectors.local]\ntype = \"unix\"\nprefix = {:?}\n",
-        scratch.path()
-    );
-    let pair = Pair::dialled_in(&config).await.unwrap();
-    pair.admin
-        .add_resource("unix", "host1", "local")
-        .await
-        .unwrap();
-    for arguments in [
-        &["account", "create", "unix", "eve", "--password-stdin"][..],
-        &["account", "set-password", "unix", "eve", "--password-stdin"],
-        &["account", "authenticate", "unix", "eve", "--password-stdin"],
-    ] {
-        let input = format!("{PASSWORD}\n");
-        pair.server
-            .portcullis(arguments, Some(&input))
-            .unwrap()
-            .ok()
-            .unwrap();
+    let (_scratch, config) = scratch_root();
+    let pair = Pair::dialled_in(&config).await;
+    pair.admin.add_resource("unix", "host1", "local").await;
+    for verb in ["create", "set-password", "authenticate"] {
+        let line = format!("account {verb} unix eve --password-stdin");
+        let given = pair
+            .server
+            .portcullis_given(&line, &format!("{PASSWORD}\n"));
+        given.ok();
     }
     // A live link's HTTP/2 buffer keeps what it received last; the link is replaced, and with it the buffer.
-    pair.admin.rotate(30_000).await.unwrap();
-    pair.admin.synchronized("host1").await.unwrap();
+    pair.admin.rotate(30_000).await;
+    pair.admin.synchronized("host1").await;
 
     let stored = fs::read(pair.key_store()).unwrap();
     for (who, process, log) in [
@@ -48,49 +35,42 @@ async fn passwords_and_tokens_stay_out_of_logs_arguments_and_memory() {
         ("server", &pair.server.process, pair.server.whole_log()),
     ] {
         assert!(!log.contains(PASSWORD), "{who}'s log holds the password");
-        assert!(
-            log.len() > 200,
-            "{who} logged nothing: the check above is void"
-        );
+        let enough = log.len() > 200;
+        assert!(enough, "{who} logged nothing: the check above is void");
         let id = process.as_ref().unwrap().id();
         for file in ["cmdline", "environ"] {
             let text = fs::read(format!("/proc/{id}/{file}")).unwrap();
             assert!(!contains(&text, PASSWORD.as_bytes()), "{who}'s {file}");
         }
-        let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
-        let core = limits
-            .lines()
-            .find(|l| l.starts_with("Max core file size"))
-            .unwrap();
-        assert_eq!(
-            core.split_whitespace().nth(4),
-            Some("0"),
-            "{who} may leave a core file: {core}"
-        );
+        leaves_no_core_file(who, id);
 
         // The search finds what is there; the password goes with the old link, and nothing freed keeps it.
-        assert!(
-            contains(&memory(id), b"portcullis"),
-            "{who}'s memory could not be read"
-        );
+        let readable = contains(&memory(id), b"portcullis");
+        assert!(readable, "{who}'s memory could not be read");
         eventually(&format!("{who}'s memory to hold no password"), || async {
             (count(&memory(id), PASSWORD.as_bytes()) == 0).then_some(())
         })
-        .await
-        .unwrap();
+        .await;
     }
     assert!(!contains(&stored, PASSWORD.as_bytes()));
 }
 
+fn leaves_no_core_file(who: &str, process: u32) {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let mut lines = limits.lines();
+    let core = lines.find(|line| line.starts_with("Max core file size"));
+    let soft = core.unwrap().split_whitespace().nth(4);
+    assert_eq!(soft, Some("0"), "{who} may leave a core file: {core:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_used_token_is_in_no_log() {
-    let pair = Pair::dialled_out("").await.unwrap();
-    let token = pair.admin.add_gateway("host2", "", false).await.unwrap();
-    let other = portcullis_tests::harness::Gateway::new(&pair.site, "host2", pair.gateway.dial, "");
-    let mut other = other.unwrap();
-    other.enroll(&token).unwrap();
-    other.start().unwrap();
-    pair.admin.synchronized("host2").await.unwrap();
+    let pair = Pair::dialled_out("").await;
+    let token = pair.admin.add_gateway("host2", "", false).await;
+    let mut other = Gateway::new(&pair.site, "host2", pair.gateway.dial, "");
+    other.enroll(&token);
+    other.start();
+    pair.admin.synchronized("host2").await;
     for log in [other.whole_log(), pair.server.whole_log()] {
         assert!(log.len() > 200);
         assert!(!log.contains(&token));

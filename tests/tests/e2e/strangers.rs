@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use portcullis_proto::gateway::v1::outcome::Result as Came;
-use portcullis_tests::harness::{Dial, Gateway, Proxy, Scripts, Server, Site};
+use portcullis_tests::fleet::resident;
+use portcullis_tests::harness::{Dial, Gateway, Proxy, Scripts};
 use rand::{Rng as _, SeedableRng as _};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::Pair;
+use crate::{Pair, serving};
 
 /// The port where strangers find somebody: the gateway's, or the server's for those that dial out.
 fn port(pair: &Pair) -> u16 {
@@ -21,8 +22,7 @@ async fn serves(pair: &Pair, id: &str) {
     let outcome = pair
         .admin
         .call("journal", Scripts::call("record", id))
-        .await
-        .unwrap();
+        .await;
     assert!(matches!(outcome.result, Some(Came::Done(_))), "{outcome:?}");
 }
 
@@ -32,7 +32,7 @@ async fn garbage_is_answered_with_an_opaque_alert_and_a_close() {
     println!("seed {seed}");
     let mut rng = rand_chacha::ChaCha12Rng::seed_from_u64(seed);
     for out in [false, true] {
-        let pair = Pair::new(out, "").await.unwrap();
+        let pair = Pair::new(out, "").await;
         let mut noise = vec![0; 4096];
         rng.fill_bytes(&mut noise);
         let greetings: [&[u8]; 6] = [
@@ -66,7 +66,7 @@ async fn garbage_is_answered_with_an_opaque_alert_and_a_close() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_silent_connections_leave_the_link_alone() {
     for out in [false, true] {
-        let mut pair = Pair::new(out, "").await.unwrap();
+        let mut pair = Pair::new(out, "").await;
         let mut strangers = Vec::new();
         for _ in 0..1000 {
             // Beyond its bounds the other side drops them, or does not accept them.
@@ -82,13 +82,13 @@ async fn a_thousand_silent_connections_leave_the_link_alone() {
         } else {
             &pair.gateway.process
         };
-        let kib = resident_kib(process.as_ref().unwrap().id());
+        let kib = resident(process.as_ref().unwrap().id()) / 1024;
         assert!(kib < 200 * 1024, "{kib} KiB");
 
         // A restart in the middle of it finds its way back too.
-        pair.gateway.kill().unwrap();
-        pair.gateway.start().unwrap();
-        pair.admin.synchronized("host1").await.unwrap();
+        pair.gateway.kill();
+        pair.gateway.start();
+        pair.admin.synchronized("host1").await;
         serves(&pair, "and-back").await;
         drop(strangers);
     }
@@ -97,39 +97,33 @@ async fn a_thousand_silent_connections_leave_the_link_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_call_shows_on_the_wire() {
     for out in [false, true] {
-        let site = Site::new().unwrap();
-        let mut server = Server::new(&site, "").unwrap();
-        let admin = server.serve().await.unwrap();
-        let scripts = Scripts::new(&site, "scripts").unwrap();
+        let (site, server, admin) = serving("").await;
+        let scripts = Scripts::new(&site, "scripts");
         // The hop stands between them, whoever dials.
         let (dial, address, hop) = if out {
-            let hop = Proxy::new(server.dial_out_port).await.unwrap();
+            let hop = Proxy::new(server.dial_out_port).await;
             (Dial::Out(hop.port), String::new(), hop)
         } else {
-            let dial = Dial::inward().unwrap();
+            let dial = Dial::inward();
             let Dial::In(port) = dial else {
                 unreachable!("it is dialled")
             };
-            let hop = Proxy::new(port).await.unwrap();
+            let hop = Proxy::new(port).await;
             (dial, format!("127.0.0.1:{}", hop.port), hop)
         };
-        let mut gateway = Gateway::new(&site, "host1", dial, &scripts.config()).unwrap();
-        let token = admin.add_gateway("host1", &address, false).await.unwrap();
-        gateway.enroll(&token).unwrap();
-        gateway.start().unwrap();
-        let shown = admin.synchronized("host1").await.unwrap();
+        let mut gateway = Gateway::new(&site, "host1", dial, &scripts.config());
+        let token = admin.add_gateway("host1", &address, false).await;
+        gateway.enroll(&token);
+        gateway.start();
+        let shown = admin.synchronized("host1").await;
         admin
             .add_resource("journal", "host1", Scripts::CONNECTOR)
-            .await
-            .unwrap();
+            .await;
         let id = "call-of-the-wild";
-        admin
-            .call("journal", Scripts::call("record", id))
-            .await
-            .unwrap();
-        let rotated = admin.rotate(30_000).await.unwrap();
-        admin.synchronized("host1").await.unwrap();
-        assert_eq!(scripts.executed().unwrap().get(id), Some(&1));
+        admin.call("journal", Scripts::call("record", id)).await;
+        let rotated = admin.rotate(30_000).await;
+        admin.synchronized("host1").await;
+        assert_eq!(scripts.executed().get(id), Some(&1));
 
         let on_the_wire = |text: &str| hop.recording.contains(text.as_bytes());
         // The same search finds what is sent in clear: the gateway's id, in message 0 or 2.
@@ -154,35 +148,19 @@ async fn nothing_of_a_call_shows_on_the_wire() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_connection_comes_back_by_itself() {
-    let site = Site::new().unwrap();
-    let mut server = Server::new(&site, "").unwrap();
-    let admin = server.serve().await.unwrap();
-    let hop = Proxy::new(server.dial_out_port).await.unwrap();
-    let mut gateway = Gateway::new(&site, "host1", Dial::Out(hop.port), "").unwrap();
-    let token = admin.add_gateway("host1", "", false).await.unwrap();
-    gateway.enroll(&token).unwrap();
-    gateway.start().unwrap();
+    let (site, server, admin) = serving("").await;
+    let hop = Proxy::new(server.dial_out_port).await;
+    let mut gateway = Gateway::new(&site, "host1", Dial::Out(hop.port), "");
+    let token = admin.add_gateway("host1", "", false).await;
+    gateway.enroll(&token);
+    gateway.start();
     for _ in 0..3 {
-        let before = admin
-            .synchronized("host1")
-            .await
-            .unwrap()
-            .connected_since_unix_ms;
+        let before = admin.synchronized("host1").await.connected_since_unix_ms;
         hop.cut();
         admin
             .gateway_becomes("host1", "connected anew", |g| {
                 g.connected && g.connected_since_unix_ms != before
             })
-            .await
-            .unwrap();
+            .await;
     }
-}
-
-fn resident_kib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

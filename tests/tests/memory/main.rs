@@ -21,7 +21,9 @@ use needles::{Needle, found};
 use portcullis_proto::gateway::v1::{
     Attribute, Call, Outcome, Run, Secret, Value, call, outcome, value,
 };
-use portcullis_tests::harness::{Admin, Dial, Gateway, Scripts, Server, Site, run};
+use portcullis_tests::harness::{
+    Admin, Dial, Finished, Gateway, Process, Scripts, Server, Site, run,
+};
 use rand::distr::{Alphanumeric, SampleString as _};
 use stores::{Keys, keys};
 
@@ -44,31 +46,30 @@ struct Place {
 
 impl Place {
     async fn new() -> Self {
-        let site = Site::new().unwrap();
+        let site = Site::new();
         let scratch = tempfile::tempdir().unwrap();
         portcullis_gateway::connectors::unix::create_scratch_root(scratch.path()).unwrap();
-        let mut server = Server::new(&site, "").unwrap();
-        let admin = server.serve().await.unwrap();
-        let scripts = Scripts::new(&site, "scripts").unwrap();
+        let mut server = Server::new(&site, "");
+        let admin = server.serve().await;
+        let scripts = Scripts::new(&site, "scripts");
         let config = format!(
             "{}[connectors.{PLANTED_CONNECTOR}]\ntype = \"unix\"\nprefix = {:?}\n",
             scripts.config(),
             scratch.path()
         );
         let dial = Dial::Out(server.dial_out_port);
-        let mut gateway = Gateway::new(&site, PLANTED_GATEWAY, dial, &config).unwrap();
-        let token = admin.add_gateway(PLANTED_GATEWAY, "", false).await.unwrap();
-        gateway.enroll(&token).unwrap();
-        gateway.start().unwrap();
-        admin.synchronized(PLANTED_GATEWAY).await.unwrap();
+        let mut gateway = Gateway::new(&site, PLANTED_GATEWAY, dial, &config);
+        let token = admin.add_gateway(PLANTED_GATEWAY, "", false).await;
+        gateway.enroll(&token);
+        gateway.start();
+        admin.synchronized(PLANTED_GATEWAY).await;
         for (resource, connector) in [
             (RESOURCE, PLANTED_CONNECTOR),
             ("journal", Scripts::CONNECTOR),
         ] {
             admin
                 .add_resource(resource, PLANTED_GATEWAY, connector)
-                .await
-                .unwrap();
+                .await;
         }
         Self {
             gateway,
@@ -87,26 +88,24 @@ impl Place {
     }
 
     /// A call of the administrators' command that hands over a password.
-    fn with_password(&self, verb: &str, account: &str, password: &str, succeeds: bool) {
-        let arguments = ["account", verb, RESOURCE, account, "--password-stdin"];
-        let finished = self
-            .server
-            .portcullis(&arguments, Some(&format!("{password}\n")))
-            .unwrap();
-        let ended = finished.ok();
-        assert_eq!(ended.is_ok(), succeeds, "{verb}: {ended:?}");
+    #[track_caller]
+    fn with_password(&self, verb: &str, account: &str, password: &str) -> Finished {
+        let line = format!("account {verb} {RESOURCE} {account} --password-stdin");
+        let input = format!("{password}\n");
+        self.server.portcullis_given(&line, &input)
     }
 
     /// Every way of a password: set, changed, right, wrong, as a script's argument, in a call that is refused.
     async fn calls(&mut self, account: &str) {
         let first = self.password();
-        self.with_password("create", account, &first, true);
+        self.with_password("create", account, &first).ok();
         for _ in 0..3 {
             let next = self.password();
-            self.with_password("set-password", account, &next, true);
-            self.with_password("authenticate", account, &next, true);
+            self.with_password("set-password", account, &next).ok();
+            self.with_password("authenticate", account, &next).ok();
             let wrong = self.password();
-            self.with_password("authenticate", account, &wrong, false);
+            self.with_password("authenticate", account, &wrong)
+                .refused();
         }
         let argument = self.password();
         let done = self.run_script("record", &argument).await;
@@ -134,31 +133,26 @@ impl Place {
             })),
             ..Call::default()
         };
-        self.admin.call("journal", call).await.unwrap()
+        self.admin.call("journal", call).await
     }
 
-    fn key_command(&self, arguments: &[&str]) {
-        let all = [&["key"], arguments].concat();
-        let finished = self.server.portcullis(&all, None).unwrap();
-        finished.ok().unwrap();
+    #[track_caller]
+    fn key_command(&self, line: &str) {
+        self.server.portcullis(&format!("key {line}")).ok();
     }
 
     /// Exports all keys. Gives the passphrase.
     fn export(&self) -> String {
         let passphrase = Alphanumeric.sample_string(&mut rand::rng(), 24);
-        let file = self.site.file("passphrase", 0o600, &passphrase).unwrap();
-        let export = self.site.path().join("keys.export");
-        self.key_command(&[
-            "export",
-            export.to_str().unwrap(),
-            "--passphrase-file",
-            file.to_str().unwrap(),
-        ]);
+        let file = self.site.file("passphrase", 0o600, &passphrase);
+        let (file, export) = (file.display(), self.site.path().join("keys.export"));
+        let export = export.display();
+        self.key_command(&format!("export '{export}' --passphrase-file '{file}'"));
         passphrase
     }
 
     async fn keys(&self, copy: &str) -> Keys {
-        let gateway = self.admin.gateway(PLANTED_GATEWAY).await.unwrap();
+        let gateway = self.admin.gateway(PLANTED_GATEWAY).await;
         keys(&self.site, &self.server.data, copy, &gateway.gateway_id).await
     }
 
@@ -169,7 +163,7 @@ impl Place {
             gcore.arg("-a");
         }
         gcore.arg("-o").arg(&prefix).arg(of.process.to_string());
-        run(gcore, None).unwrap();
+        run(gcore);
         let mut file = prefix.into_os_string();
         file.push(format!(".{}", of.process));
         let file = PathBuf::from(file);
@@ -184,6 +178,17 @@ struct Program {
     process: u32,
     /// What its memory holds for everybody to see.
     planted: &'static str,
+}
+
+impl Program {
+    fn new(name: &'static str, process: Option<&Process>, planted: &'static str) -> Self {
+        let process = process.unwrap().id();
+        Self {
+            name,
+            process,
+            planted,
+        }
+    }
 }
 
 /// The repository's file and those beside it.
@@ -204,98 +209,83 @@ async fn neither_memory_nor_repository_holds_what_is_over_or_secret() {
     place.calls("eve").await;
     let before = place.keys("before").await;
     let passphrase = place.export();
-    place.key_command(&["generate-server", "--kind", "aes-256", "--set-current"]);
-    place.key_command(&["re-encrypt"]);
-    place.admin.rotate(30_000).await.unwrap();
-    place.admin.synchronized(PLANTED_GATEWAY).await.unwrap();
+    place.key_command("generate-server --kind aes-256 --set-current");
+    place.key_command("re-encrypt");
+    place.admin.rotate(30_000).await;
+    place.admin.synchronized(PLANTED_GATEWAY).await;
     for id in &before.ids {
-        place.key_command(&["delete", &id.to_string()]);
+        place.key_command(&format!("delete {id}"));
     }
     place.calls("mallory").await;
     let now = place.keys("now").await;
-    assert!(
-        before.ids.iter().all(|id| !now.ids.contains(id)),
-        "nothing was deleted"
-    );
+    let deleted = before.ids.iter().all(|id| !now.ids.contains(id));
+    assert!(deleted, "nothing was deleted");
 
-    let mut unwanted: Vec<Needle> = place
-        .passwords
-        .iter()
+    let passwords = place.passwords.iter();
+    let mut unwanted: Vec<_> = passwords
         .map(|password| Needle::text("a password of a finished call", password))
         .collect();
     unwanted.push(Needle::text("the passphrase of the export", &passphrase));
     for keys in [&before, &now] {
         unwanted.extend(keys.all());
     }
-    let programs = [
-        Program {
-            name: "server",
-            process: place.server.process.as_ref().unwrap().id(),
-            planted: PLANTED_GATEWAY,
-        },
-        Program {
-            name: "gateway",
-            process: place.gateway.process.as_ref().unwrap().id(),
-            planted: PLANTED_CONNECTOR,
-        },
-    ];
-    for program in &programs {
-        let planted = [Needle::text("the planted word", program.planted)];
-        let core = place.core(program, false);
-        assert!(
-            !found(&core, &planted).is_empty(),
-            "{}: this search proves nothing",
-            program.name
-        );
-        assert_eq!(
-            found(&core, &unwanted),
-            Vec::<String>::new(),
-            "{}",
-            program.name
-        );
-
-        println!(
-            "{}: {} bytes dumped, {} secrets searched for",
-            program.name,
-            core.len(),
-            unwanted.len()
-        );
+    let server = place.server.process.as_ref();
+    let server = Program::new("server", server, PLANTED_GATEWAY);
+    let gateway = place.gateway.process.as_ref();
+    let gateway = Program::new("gateway", gateway, PLANTED_CONNECTOR);
+    for program in [&server, &gateway] {
+        dump_holds_none(&place, program, &unwanted);
     }
 
     // The gateway reads its key when it shakes hands; the server has its keys at hand.
-    let whole = place.core(&programs[0], true);
+    let whole = place.core(&server, true);
     for key in &now.of_the_server {
+        let found = !found(&whole, std::slice::from_ref(key)).is_empty();
+        let what = key.what();
         assert!(
-            !found(&whole, std::slice::from_ref(key)).is_empty(),
-            "{} is not even in the excluded pages: this search proves nothing",
-            key.what()
+            found,
+            "{what} is not even in the excluded pages: this search proves nothing"
         );
     }
-
     // A deleted key is gone from those pages, too.
     assert_eq!(found(&whole, &before.server_keys), Vec::<String>::new());
+    repository_holds_none(&place, &unwanted, &before, &now);
+}
 
+/// What a core file of the program holds: the planted word, and nothing unwanted.
+fn dump_holds_none(place: &Place, program: &Program, unwanted: &[Needle]) {
+    let name = program.name;
+    let planted = [Needle::text("the planted word", program.planted)];
+    let core = place.core(program, false);
+    let planted = found(&core, &planted);
+    assert!(!planted.is_empty(), "{name}: this search proves nothing");
+    assert_eq!(found(&core, unwanted), Vec::<String>::new(), "{name}");
+    let (bytes, secrets) = (core.len(), unwanted.len());
+    println!("{name}: {bytes} bytes dumped, {secrets} secrets searched for");
+}
+
+/// What the repository's files hold: the planted word, the wrapped keys of `now`, and nothing unwanted.
+fn repository_holds_none(place: &Place, unwanted: &[Needle], before: &Keys, now: &Keys) {
     let files = repository(&place.server.data);
     assert!(
         files.len() >= 3,
         "the repository, its -wal and its -shm: {files:?}"
     );
-    let planted = [Needle::text("the planted word", PLANTED_GATEWAY)];
-    assert!(
-        files
-            .iter()
-            .any(|(_, bytes)| !found(bytes, &planted).is_empty()),
-        "this search proves nothing"
-    );
+    let is_there = |needle: &Needle| {
+        let needle = std::slice::from_ref(needle);
+        let mut files = files.iter();
+        files.any(|(_, bytes)| !found(bytes, needle).is_empty())
+    };
+    let planted = Needle::text("the planted word", PLANTED_GATEWAY);
+    assert!(is_there(&planted), "this search proves nothing");
     for (path, bytes) in &files {
-        let secrets = found(bytes, &unwanted);
+        let secrets = found(bytes, unwanted);
         assert_eq!(secrets, Vec::<String>::new(), "{}", path.display());
         // Not even wrapped does a deleted key remain.
         let wrapped = found(bytes, &before.wrapped);
         assert_eq!(wrapped, Vec::<String>::new(), "{}", path.display());
     }
     for key in &now.wrapped {
-        let file = |(_, bytes): &(_, Vec<u8>)| !found(bytes, std::slice::from_ref(key)).is_empty();
-        assert!(files.iter().any(file), "this search proves nothing");
+        assert!(is_there(key), "this search proves nothing");
     }
 }

@@ -34,6 +34,36 @@ impl Keys {
             .flatten()
             .cloned()
     }
+
+    /// The secret that protects the server keys, and what it opens.
+    async fn add_protection(&mut self, unlocked: &Unlocked, config: &Config) {
+        let secret = files::read(&config.secret).unwrap();
+        let line = Needle::bytes("the line of the secret file", secret.expose());
+        self.opened_at_need.push(line);
+        let protection = unlocked.repository.database().protection();
+        let protection = protection.find().await.unwrap().unwrap();
+        let Scheme::Pbe(encrypted) = protection.scheme else {
+            panic!("this repository is not protected by a secret");
+        };
+        let storage_secret = pbe::decrypt(&encrypted, secret.expose()).unwrap();
+        let needle = Needle::bytes("the storage secret", &*storage_secret);
+        self.of_the_server.push(needle);
+    }
+
+    /// Every gateway key, and the master key that this gateway has of it.
+    async fn add_gateway_keys(&mut self, unlocked: &Unlocked, gateway: GatewayId) {
+        let gateway_keys = unlocked.repository.gateway_keys();
+        for row in gateway_keys.list().await.unwrap() {
+            let id = row.info.id;
+            let key = gateway_keys.open(&[id]).await.unwrap().remove(0);
+            let needle = Needle::bytes(format!("gateway key {id}"), key.expose());
+            self.opened_at_need.push(needle);
+            let what = format!("the gateway's master key {id}");
+            let needle = Needle::bytes(what, diversify(&key, gateway).expose());
+            self.opened_at_need.push(needle);
+            self.ids.push(id);
+        }
+    }
 }
 
 /// Copies the repository of the folder `data`, which nobody is writing to just now, and opens the copy.
@@ -41,61 +71,33 @@ pub(crate) async fn keys(site: &Site, data: &Path, copy: &str, gateway: &str) ->
     let folder = site.path().join(copy);
     let mut command = Command::new("cp");
     command.arg("-a").arg(data).arg(&folder);
-    run(command, None).unwrap();
+    run(command);
     let text = format!("data_dir = {folder:?}\n");
-    let config = site.file(&format!("{copy}.toml"), 0o600, &text).unwrap();
+    let config = site.file(&format!("{copy}.toml"), 0o600, &text);
     let config = Config::load(Some(&config)).unwrap();
-
     let unlocked = Unlocked::open(&config).await.unwrap();
     let keyring = unlocked.keys.keyring();
-    let server_keys: Vec<_> = keyring
-        .ids()
-        .into_iter()
-        .map(|id| {
-            Needle::bytes(
-                format!("server key {id}"),
-                keyring.key(id).unwrap().expose(),
-            )
-        })
-        .collect();
-    let mut of_the_server = server_keys.clone();
-    let mut ids = keyring.ids();
-    let secret = files::read(&config.secret).unwrap();
-    let mut opened_at_need = vec![Needle::bytes(
-        "the line of the secret file",
-        secret.expose(),
-    )];
+    let server_keys = keyring.ids().into_iter().map(|id| {
+        let key = keyring.key(id).unwrap();
+        Needle::bytes(format!("server key {id}"), key.expose())
+    });
+    let server_keys: Vec<_> = server_keys.collect();
     let database = unlocked.repository.database();
-    let protection = database.protection().find().await.unwrap().unwrap();
-    let Scheme::Pbe(encrypted) = protection.scheme else {
-        panic!("this repository is not protected by a secret");
-    };
-    let storage_secret = pbe::decrypt(&encrypted, secret.expose()).unwrap();
-    of_the_server.push(Needle::bytes("the storage secret", &*storage_secret));
-
     let rows = database.server_keys().list().await.unwrap();
     let wrapped = rows
         .iter()
         .map(|row| Needle::bytes(format!("wrapped server key {}", row.id), &row.wrapped))
         .collect();
-
-    let gateway: GatewayId = gateway.parse().unwrap();
-    let gateway_keys = unlocked.repository.gateway_keys();
-    for row in gateway_keys.list().await.unwrap() {
-        let key = gateway_keys.open(&[row.info.id]).await.unwrap().remove(0);
-        let needle = Needle::bytes(format!("gateway key {}", row.info.id), key.expose());
-        opened_at_need.push(needle);
-        ids.push(row.info.id);
-        let what = format!("the gateway's master key {}", row.info.id);
-        let needle = Needle::bytes(what, diversify(&key, gateway).expose());
-        opened_at_need.push(needle);
-    }
-    database.close().await;
-    Keys {
-        of_the_server,
-        opened_at_need,
-        ids,
+    let mut keys = Keys {
+        of_the_server: server_keys.clone(),
+        opened_at_need: Vec::new(),
+        ids: keyring.ids(),
         server_keys,
         wrapped,
-    }
+    };
+    keys.add_protection(&unlocked, &config).await;
+    keys.add_gateway_keys(&unlocked, gateway.parse().unwrap())
+        .await;
+    database.close().await;
+    keys
 }

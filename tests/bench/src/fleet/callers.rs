@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 use portcullis_proto::admin::v1::ExecuteRequest;
 use portcullis_proto::admin::v1::calls_client::CallsClient;
 use portcullis_proto::gateway::v1::{Call, Test, call, outcome};
+use portcullis_tests::fleet::{ECHO, SimulatedFleet};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-use portcullis_tests::fleet::{ECHO, SimulatedFleet};
-use portcullis_tests::harness::HarnessError;
 
 /// Gateways that are called, in turn.
 const CALLED: usize = 400;
@@ -38,29 +36,26 @@ pub(super) struct Callers {
 
 impl Callers {
     /// Makes a resource on some gateways, spread over the whole fleet, and begins to call.
-    pub(super) async fn start(
-        fleet: &SimulatedFleet,
-        callers: usize,
-    ) -> Result<Self, HarnessError> {
+    pub(super) async fn start(fleet: &SimulatedFleet, callers: usize) -> Self {
         let step = fleet.gateways.len().div_ceil(CALLED);
         let mut resources = Vec::new();
         for gateway in fleet.gateways.iter().step_by(step) {
             fleet
                 .admin
                 .add_resource(&gateway.name, &gateway.name, ECHO)
-                .await?;
+                .await;
             resources.push(gateway.name.clone());
         }
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         for caller in 0..callers {
-            let client = fleet.admin.calls().await?;
+            let client = fleet.admin.calls();
             let mut resources = resources.clone();
             let turn = resources.len() * caller / callers;
             resources.rotate_left(turn);
             tasks.spawn(keep_calling(client, caller, resources, stop.subscribe()));
         }
-        Ok(Self { stop, tasks })
+        Self { stop, tasks }
     }
 
     /// Lets the calls on the way end: what came of all of them.

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use portcullis_host::hardening::allow_open_files;
 use portcullis_proto::admin::v1::{PushOptions, RotateGatewayRequest};
+use portcullis_tests::fleet::SimulatedFleet;
+use portcullis_tests::harness::OrFail as _;
 use serde::Serialize;
 
 use self::callers::Callers;
 pub use self::callers::Tally;
-use portcullis_tests::fleet::SimulatedFleet;
-use portcullis_tests::harness::HarnessError;
 
 /// How the server keeps up links: a gateway that was away is dialled again within 5 s, others as the defaults have it.
 const LINKS: &str = "backoff_min = \"500ms\"\nbackoff_max = \"5s\"";
@@ -122,13 +122,10 @@ impl Summary {
 }
 
 /// Runs it, telling `progress` what it is at.
-///
-/// # Errors
-/// [`HarnessError`] where the set-up fails or something never came; broken promises stand in the summary.
-pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, HarnessError> {
+pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Summary {
     let began = Instant::now();
     let count = plan.gateways.max(2);
-    allow_open_files().map_err(HarnessError::io("lift the limit on open files"))?;
+    allow_open_files().or_fail("lift the limit on open files");
     let mut run = Run {
         patience: Duration::from_secs(60) + Duration::from_millis(50) * count as u32,
         summary: Summary {
@@ -136,15 +133,15 @@ pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Summary, Harnes
             gateways: count,
             ..Summary::default()
         },
-        fleet: SimulatedFleet::with_links(count, LINKS).await?,
+        fleet: SimulatedFleet::with_links(count, LINKS).await,
     };
     run.summary.registered_ms = ms(began.elapsed());
     progress(&format!("registered in {} ms", run.summary.registered_ms));
-    run.enrol().await?;
+    run.enrol().await;
     progress(&format!("enrolled in {} ms", run.summary.enrolled_ms));
-    run.come_up(plan, &progress).await?;
+    run.come_up(plan, &progress).await;
     run.summary.seconds = began.elapsed().as_secs_f64();
-    Ok(run.summary)
+    run.summary
 }
 
 struct Run {
@@ -155,71 +152,69 @@ struct Run {
 
 impl Run {
     /// Every gateway gets its first key, and goes.
-    async fn enrol(&mut self) -> Result<(), HarnessError> {
+    async fn enrol(&mut self) {
         let count = self.summary.gateways;
         let started = Instant::now();
-        let host = self.fleet.start(0..count)?;
-        self.fleet.proved(count, self.patience).await?;
-        self.fleet.connected(count, self.patience).await?;
+        let host = self.fleet.start(0..count);
+        self.fleet.proved(count, self.patience).await;
+        self.fleet.connected(count, self.patience).await;
         self.summary.enrolled_ms = ms(started.elapsed());
         host.cut();
-        self.fleet.connected(0, self.patience).await?;
-        Ok(())
+        self.fleet.connected(0, self.patience).await;
     }
 
-    async fn come_up(&mut self, plan: &Plan, progress: &impl Fn(&str)) -> Result<(), HarnessError> {
+    async fn come_up(&mut self, plan: &Plan, progress: &impl Fn(&str)) {
         let count = self.summary.gateways;
         // A fresh process: what enrolment left in its heap is not to be counted, nor to hide what links cost.
-        self.fleet.stop_server()?;
-        self.fleet.server.serve().await?;
+        self.fleet.stop_server();
+        self.fleet.server.serve().await;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let empty = self.fleet.server_memory()?;
-        let locked = self.fleet.server_locked()?;
+        let empty = self.fleet.server_memory();
+        let locked = self.fleet.server_locked();
         let started = Instant::now();
-        let _host = self.fleet.start(0..count)?;
-        self.fleet.connected(count, self.patience).await?;
+        let _host = self.fleet.start(0..count);
+        self.fleet.connected(count, self.patience).await;
         self.summary.up_ms = ms(started.elapsed());
         progress(&format!("all up in {} ms", self.summary.up_ms));
 
-        let cpu = self.fleet.server_cpu()?;
+        let cpu = self.fleet.server_cpu();
         tokio::time::sleep(plan.settle).await;
-        let idle = self.fleet.server_cpu()?.saturating_sub(cpu);
+        let idle = self.fleet.server_cpu().saturating_sub(cpu);
         self.summary.idle_cpu_ms_per_minute =
             (idle.as_secs_f64() * 60_000.0 / plan.settle.as_secs_f64().max(1.0)) as u64;
-        let linked = self.fleet.server_memory()?;
+        let linked = self.fleet.server_memory();
         self.summary.kib_per_link = linked.saturating_sub(empty) as f64 / 1024.0 / count as f64;
-        let locked = self.fleet.server_locked()?.saturating_sub(locked);
+        let locked = self.fleet.server_locked().saturating_sub(locked);
         self.summary.locked_kib_per_link = locked as f64 / 1024.0 / count as f64;
         progress(&format!("{:.1} KiB a link", self.summary.kib_per_link));
 
-        self.rotate(plan).await?;
+        self.rotate(plan).await;
         progress(&format!("rotated in {} ms", self.summary.rotation_ms));
 
-        self.fleet.stop_server()?;
+        self.fleet.stop_server();
         let started = Instant::now();
-        self.fleet.server.serve().await?;
-        self.fleet.connected(count, self.patience).await?;
+        self.fleet.server.serve().await;
+        self.fleet.connected(count, self.patience).await;
         self.summary.storm_ms = ms(started.elapsed());
-        self.summary.storm_cpu_ms = ms(self.fleet.server_cpu()?);
+        self.summary.storm_cpu_ms = ms(self.fleet.server_cpu());
         progress(&format!(
             "all back in {} ms after the server's restart",
             self.summary.storm_ms
         ));
-        let after = self.fleet.server_memory()?;
+        let after = self.fleet.server_memory();
         self.summary.server_kib = [empty, linked, after].map(|bytes| bytes / 1024);
         let log = self.fleet.server.whole_log();
         let panics = log.lines().filter(|line| line.contains("panicked at"));
         self.summary
             .broken
             .extend(panics.map(|line| format!("the server panicked: {line}")));
-        Ok(())
     }
 
     /// At full speed, with calls on the way.
-    async fn rotate(&mut self, plan: &Plan) -> Result<(), HarnessError> {
+    async fn rotate(&mut self, plan: &Plan) {
         let count = self.summary.gateways;
-        let callers = Callers::start(&self.fleet, plan.callers).await?;
-        let cpu = self.fleet.server_cpu()?;
+        let callers = Callers::start(&self.fleet, plan.callers).await;
+        let cpu = self.fleet.server_cpu();
         let began = Instant::now();
         let request = RotateGatewayRequest {
             wait_ms: u32::MAX,
@@ -229,16 +224,17 @@ impl Run {
             }),
             ..RotateGatewayRequest::default()
         };
-        let mut keys = self.fleet.admin.keys().await?;
-        let mut reports = keys.rotate_gateway(request).await?.into_inner();
+        let mut keys = self.fleet.admin.keys();
+        let reports = keys.rotate_gateway(request).await;
+        let mut reports = reports.or_fail("rotate the gateway key").into_inner();
         let mut proved = 0;
-        while let Some(report) = reports.message().await? {
+        while let Some(report) = reports.message().await.or_fail("a report") {
             if report.synchronized > proved {
                 proved = report.synchronized;
                 self.summary.rotation_ms = ms(began.elapsed());
             }
         }
-        self.summary.rotation_cpu_ms = ms(self.fleet.server_cpu()?.saturating_sub(cpu));
+        self.summary.rotation_cpu_ms = ms(self.fleet.server_cpu().saturating_sub(cpu));
         self.summary.calls = callers.stop().await;
         if proved as usize != count {
             let broken = format!("{proved} of {count} gateways proved the new key");
@@ -248,7 +244,6 @@ impl Run {
         if tally.failed > 0 || tally.done == 0 {
             self.summary.broken.push(format!("of the calls: {tally:?}"));
         }
-        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let plan = fleet::Plan::new(options.gateways);
-    let summary = super::runtime(THREADS)?.block_on(fleet::run(&plan, |at| eprintln!("{at}")))?;
+    let summary = super::runtime(THREADS)?.block_on(fleet::run(&plan, |at| eprintln!("{at}")));
     if options.json {
         println!("{}", serde_json::to_string(&summary)?);
     } else {
