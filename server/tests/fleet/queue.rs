@@ -1,64 +1,35 @@
 //! Queued calls over real links.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use portcullis_common::id::{GatewayId, KeyKind};
-use portcullis_common::rotation::{EnrolmentToken, Registration};
 use portcullis_host::clock;
-use portcullis_server::audit::AuditLog;
-use portcullis_server::config::Config;
-use portcullis_server::fleet::{Fleet, Settings};
+use portcullis_server::config::Calls;
 use portcullis_server::provisioning::queue::QueueError;
-use portcullis_server::repository::{ProtectedType, QueuedCall, QueuedState, Reach, Resource};
-use portcullis_server::serve::{Unlocked, init};
-use portcullis_server::services::Services;
-use tokio::net::TcpListener;
+use portcullis_server::repository::{ProtectedType, QueuedCall, QueuedState, Resource};
 use tokio::time::timeout;
 
 use crate::support::gateway::{ANSWERS, CUTS, FakeGateway};
-use crate::support::{PATIENCE, call};
+use crate::support::{PATIENCE, Server, call};
 
 struct Fixture {
-    _folder: tempfile::TempDir,
-    services: Services,
+    server: Server,
     gateway: FakeGateway,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
 }
 
 impl Fixture {
     /// A server with one gateway, which is away, and resources named after what their connector does.
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let text = format!(
-            "data_dir = {:?}\n[calls]\nqueue_limit = 3\nqueue_lifetime = \"1h\"\nresults_kept = \"1h\"\n\
-             [links]\nbackoff_min = \"100ms\"\nbackoff_max = \"200ms\"\n",
-            folder.path().join("data")
-        );
-        let config = Config::parse(&text, "test.toml".as_ref()).unwrap();
-        init::init(&config).await.unwrap();
-        let Unlocked {
-            server_id,
-            repository,
-            keys,
-        } = Unlocked::open(&config).await.unwrap();
-        let audit = AuditLog::open(&repository, server_id, &config.audit)
-            .await
-            .unwrap();
-        let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
-        let services = Services::new(&config, server_id, repository, keys, audit, fleet);
-        let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = reserved.local_addr().unwrap();
-        drop(reserved);
-        let (now, mut rng) = (clock::now(), rand::rng());
-        let token = EnrolmentToken::random(GatewayId::random(&mut rng), KeyKind::Tdes, &mut rng);
-        let registration = Registration::new(&token, now.plus(3_600_000), None);
-        let reach = Reach::Address(address.to_string());
-        let gateways = services.repository.gateways();
-        gateways
-            .add("host1", reach, &registration, now)
-            .await
-            .unwrap();
+        let hour = Duration::from_secs(3600);
+        let calls = Calls {
+            queue_limit: 3,
+            queue_lifetime: hour,
+            results_kept: hour,
+        };
+        let server = Server::start_with(|config| config.calls = calls).await;
+        let (address, token) = server.add_at_free_port("host1").await;
         for connector in [ANSWERS, CUTS] {
             let resource = Resource {
                 name: connector.to_owned(),
@@ -66,37 +37,35 @@ impl Fixture {
                 connector: connector.to_owned(),
                 settings: BTreeMap::new(),
                 secret_settings: BTreeSet::new(),
-                created: now,
+                created: clock::now(),
             };
-            services.repository.resources().add(resource).await.unwrap();
+            server.repository.resources().add(resource).await.unwrap();
         }
         Self {
-            _folder: folder,
-            services,
+            server,
             gateway: FakeGateway::with_token(&token),
             address,
         }
     }
 
     fn run(&self) {
-        let services = self.services.clone();
-        tokio::spawn(services.queue.run());
+        tokio::spawn(self.server.services.queue.clone().run());
     }
 
     async fn bring_up(&self) {
         self.gateway.listen(self.address).await;
-        self.services.fleet.wake("host1");
+        self.server.fleet.wake("host1");
     }
 
     async fn enqueue(&self, id: &str, resource: &str) -> Result<QueuedCall, QueueError> {
         let summary = "test".to_owned();
         let call = call(id, "");
-        let queue = &self.services.queue;
+        let queue = &self.server.services.queue;
         queue.enqueue(resource, call, None, summary).await
     }
 
     async fn state(&self, id: &str) -> QueuedState {
-        let queued = self.services.repository.queued_calls();
+        let queued = self.server.repository.queued_calls();
         queued.find(id).await.unwrap().unwrap().state
     }
 
@@ -112,7 +81,7 @@ impl Fixture {
     }
 
     async fn payloads(&self) -> u64 {
-        let values = self.services.repository.database().sealed_values();
+        let values = self.server.repository.database().sealed_values();
         let counts = values.counts().await.unwrap();
         let queued = counts
             .iter()
@@ -149,7 +118,7 @@ async fn what_was_dispatched_when_the_server_ended_is_never_sent_again() {
     for id in ["lost", "next"] {
         fixture.enqueue(id, ANSWERS).await.unwrap();
     }
-    let queued = fixture.services.repository.queued_calls();
+    let queued = fixture.server.repository.queued_calls();
     let dispatched = queued.dispatch("host1", clock::now()).await.unwrap();
     assert_eq!(dispatched.unwrap().call.call_id, "lost");
     // The server ended here; it starts anew.

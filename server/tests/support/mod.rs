@@ -5,7 +5,6 @@ pub(crate) mod proxy;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -13,11 +12,13 @@ use portcullis_common::id::{GatewayId, KeyId, KeyKind};
 use portcullis_common::rotation::{EnrolmentToken, Registration};
 use portcullis_host::clock;
 use portcullis_proto::gateway::v1::{Call, Test, call};
+use portcullis_server::audit::AuditLog;
 use portcullis_server::config::Config;
 use portcullis_server::fleet::{Fleet, Progress, ProgressStream, Push, Rotation, Settings};
-use portcullis_server::keys::protection::Protection;
-use portcullis_server::keys::{Keyring, gateway_keys};
-use portcullis_server::repository::{Database, Reach, Replaced, Repository};
+use portcullis_server::repository::{Reach, Repository};
+use portcullis_server::serve::Unlocked;
+use portcullis_server::serve::init::{self, InitProtection};
+use portcullis_server::services::Services;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -26,7 +27,9 @@ use tokio_stream::StreamExt;
 /// Longer than anything here takes: what takes so long does not come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A server that runs, but for its queue of calls.
 pub(crate) struct Server {
+    pub(crate) services: Services,
     pub(crate) repository: Repository,
     pub(crate) fleet: Fleet,
     pub(crate) dial_out: SocketAddr,
@@ -40,34 +43,35 @@ impl Server {
 
     pub(crate) async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("test.db"))
-            .await
-            .unwrap();
-        let now = clock::now();
-        let keyring = Keyring::create(&database, &Protection::random(), now)
-            .await
-            .unwrap();
-        let repository = Repository::new(database, Arc::new(keyring));
-        repository
-            .gateway_keys()
-            .rotate(
-                gateway_keys::generate(KeyKind::Tdes, now),
-                None,
-                Replaced::Retired,
-            )
-            .await
-            .unwrap()
-            .unwrap();
-        let mut config = Config::default();
-        config.links.backoff_min = Duration::from_millis(100);
-        config.links.backoff_max = Duration::from_millis(200);
+        let text = format!(
+            "data_dir = {:?}\n[links]\nbackoff_min = \"100ms\"\nbackoff_max = \"200ms\"\n",
+            folder.path().join("data")
+        );
+        let mut config = Config::parse(&text, "test.toml".as_ref()).unwrap();
         adjust(&mut config);
-        let server_id = portcullis_common::id::ServerId::random(&mut rand::rng());
+        // Without a secret: to derive a key from it takes time.
+        let made = init::init_protected(&config, InitProtection::Default).await;
+        made.unwrap();
+        let Unlocked {
+            server_id,
+            repository,
+            keys,
+        } = Unlocked::open(&config).await.unwrap();
+        let audit = AuditLog::open(&repository, server_id, &config.audit).await;
         let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
+        let services = Services::new(
+            &config,
+            server_id,
+            repository.clone(),
+            keys,
+            audit.unwrap(),
+            fleet.clone(),
+        );
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let dial_out = listener.local_addr().unwrap();
         fleet.start(Some(listener)).await.unwrap();
         Self {
+            services,
             repository,
             fleet,
             dial_out,
