@@ -13,13 +13,13 @@ use std::process::Command;
 
 use portcullis_common::id::KeyKind;
 use support::server::{Server, code, master_key, token};
-use support::{Gateway, PROGRAM, Site, errors, finish};
+use support::{Gateway, PROGRAM, Site, errors, finish, words};
 use tonic::Code;
 
 #[test]
 fn run_without_a_key_store_says_how_to_get_one_and_creates_nothing() {
     let site = Site::listening();
-    for verb in [&["run"][..], &["key", "show"], &["validate"]] {
+    for verb in ["run", "key show", "validate"] {
         let refused = site.refused(verb, "");
         assert!(refused.contains("there is no key store at"), "{refused}");
         assert!(refused.contains("portcullis-gateway enroll"), "{refused}");
@@ -31,46 +31,41 @@ fn run_without_a_key_store_says_how_to_get_one_and_creates_nothing() {
 #[test]
 fn a_damaged_key_store_is_fatal_and_can_be_reset() {
     let site = Site::listening();
-    site.done(&["enroll"], &token().to_text());
+    site.done("enroll", &token().to_text());
     let keys = site.state_dir().join("keys");
     let mut bytes = fs::read(&keys).unwrap();
     bytes[20] ^= 1;
     fs::write(&keys, bytes).unwrap();
-    for verb in [
-        &["run"][..],
-        &["key", "show"],
-        &["pair", "--for", "1m"],
-        &["validate"],
-    ] {
+    for verb in ["run", "key show", "pair --for 1m", "validate"] {
         let refused = site.refused(verb, "");
         assert!(refused.contains("the key record is damaged"), "{refused}");
     }
-    site.done(&["key", "reset", "--yes"], "");
-    site.done(&["pair", "--for", "1m"], "");
+    site.done("key reset --yes", "");
+    site.done("pair --for 1m", "");
 }
 
 #[test]
 fn a_reset_has_to_be_confirmed() {
     let site = Site::listening();
     let token = token();
-    site.done(&["enroll"], &token.to_text());
+    site.done("enroll", &token.to_text());
     for answer in ["", "yes\n", "no\n"] {
-        let refused = site.refused(&["key", "reset"], answer);
+        let refused = site.refused("key reset", answer);
         assert!(refused.contains("nothing was changed"), "{refused}");
     }
     assert!(
-        site.done(&["key", "show"], "")
+        site.done("key show", "")
             .contains(&token.key_id().to_string())
     );
-    site.done(&["key", "reset"], "reset\n");
-    assert!(site.done(&["key", "show"], "").contains("holds no key"));
+    site.done("key reset", "reset\n");
+    assert!(site.done("key show", "").contains("holds no key"));
 }
 
 #[test]
 fn pairing_is_never_open_longer_than_a_day() {
     let site = Site::listening();
     for time in ["25h", "0s", "soon", ""] {
-        let output = site.cli(&["pair", "--for", time], "");
+        let output = site.cli(&format!("pair --for '{time}'"), "");
         assert_eq!(output.status.code(), Some(2), "{time}");
     }
     assert!(!site.state_dir().exists());
@@ -79,9 +74,9 @@ fn pairing_is_never_open_longer_than_a_day() {
 #[test]
 fn a_second_run_on_the_same_state_folder_is_refused() {
     let site = Site::listening();
-    site.done(&["pair", "--for", "1m"], "");
+    site.done("pair --for 1m", "");
     let gateway = site.run();
-    let refused = site.refused(&["run"], "");
+    let refused = site.refused("run", "");
     assert!(refused.contains("already running on"), "{refused}");
     gateway.kill();
     site.run();
@@ -92,9 +87,9 @@ fn a_port_in_use_is_named_with_the_way_to_find_who_uses_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let site = Site::new(&format!("[listen]\naddress = \"{address}\"\n"));
-    site.done(&["pair", "--for", "1m"], "");
+    site.done("pair --for 1m", "");
     for verb in ["run", "validate"] {
-        let refused = site.refused(&[verb], "");
+        let refused = site.refused(verb, "");
         assert!(
             refused.contains(&format!("port {} on", address.port())),
             "{refused}"
@@ -111,7 +106,7 @@ fn validate_reports_every_problem_at_once() {
     let site = Site::new(&format!(
         "[listen]\naddress = \"{address}\"\n[connectors.a]\ntype = \"telepathy\"\n"
     ));
-    let refused = site.refused(&["validate"], "");
+    let refused = site.refused("validate", "");
     assert!(refused.contains("3 problems found"), "{refused}");
     for part in ["telepathy", "there is no key store", "is in use"] {
         assert!(refused.contains(part), "{refused}");
@@ -123,20 +118,20 @@ fn validate_reports_every_problem_at_once() {
 fn a_wrong_configuration_starts_nothing_and_names_file_line_and_key() {
     let site = Site::new("[limits]\ncalls = \"many\"\n");
     let config = site.config();
-    for verb in [&["run"][..], &["validate"], &["status"], &["enroll"]] {
+    for verb in ["run", "validate", "status", "enroll"] {
         let refused = site.refused(verb, "");
         let place = format!("{}:3: limits.calls: ", config.display());
         assert!(refused.contains(&place), "{refused}");
     }
     fs::remove_file(config).unwrap();
-    assert!(site.refused(&["run"], "").contains("there is no such file"));
+    assert!(site.refused("run", "").contains("there is no such file"));
 }
 
 #[test]
 fn a_token_is_never_taken_from_the_command_line() {
     let site = Site::listening();
     let token = token();
-    let output = site.cli(&["enroll", &token.to_text()], "");
+    let output = site.cli(&format!("enroll {}", *token.to_text()), "");
     assert_eq!(output.status.code(), Some(2));
 }
 
@@ -144,31 +139,24 @@ fn a_token_is_never_taken_from_the_command_line() {
 fn status_in_json_holds_what_the_table_shows() {
     let site = Site::listening();
     let token = token();
-    site.done(&["enroll"], &token.to_text());
-    let json = site.done(&["status", "--output", "json"], "");
+    site.done("enroll", &token.to_text());
+    let json = site.done("status --output json", "");
     let status: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(status["running"], false);
     assert_eq!(status["gateway_id"], token.gateway_id().to_string());
     assert_eq!(status["enrolment_key_id"], token.key_id().to_string());
-    let table = site.done(&["status"], "");
+    let table = site.done("status", "");
     assert!(table.contains("not running"), "{table}");
     assert!(table.contains(&token.gateway_id().to_string()), "{table}");
 }
 
 /// The program as it is where no byte fits on the disk any more.
 #[cfg(unix)]
-fn on_a_full_disk(site: &Site, arguments: &[&str]) -> Command {
+fn on_a_full_disk(site: &Site, line: &str) -> Command {
     let mut command = Command::new("sh");
-    command
-        .args([
-            "-c",
-            "trap '' XFSZ; ulimit -f 0; exec \"$@\"",
-            "sh",
-            PROGRAM,
-            "--config",
-        ])
-        .arg(site.config())
-        .args(arguments);
+    let full = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
+    command.args(["-c", full, "sh", PROGRAM, "--config"]);
+    command.arg(site.config()).args(words(line));
     command
 }
 
@@ -177,12 +165,12 @@ fn on_a_full_disk(site: &Site, arguments: &[&str]) -> Command {
 fn a_full_disk_leaves_the_old_record_and_nothing_half_done() {
     let site = Site::listening();
     let first = token();
-    site.done(&["enroll"], &first.to_text());
-    for (arguments, input) in [
-        (&["enroll", "--replace"][..], token().to_text().to_string()),
-        (&["key", "reset", "--yes"], String::new()),
+    site.done("enroll", &first.to_text());
+    for (line, input) in [
+        ("enroll --replace", token().to_text().to_string()),
+        ("key reset --yes", String::new()),
     ] {
-        let output = finish(on_a_full_disk(&site, arguments), &input);
+        let output = finish(on_a_full_disk(&site, line), &input);
         assert_eq!(output.status.code(), Some(1));
         let refused = errors(&output);
         assert!(
@@ -191,17 +179,17 @@ fn a_full_disk_leaves_the_old_record_and_nothing_half_done() {
         );
     }
     assert!(
-        site.done(&["key", "show"], "")
+        site.done("key show", "")
             .contains(&first.key_id().to_string())
     );
     assert!(!site.state_dir().join("keys.new").exists());
 
     let empty = Site::listening();
-    let output = finish(on_a_full_disk(&empty, &["enroll"]), &first.to_text());
+    let output = finish(on_a_full_disk(&empty, "enroll"), &first.to_text());
     assert!(errors(&output).contains("is full"), "{}", errors(&output));
     assert!(
         empty
-            .refused(&["key", "show"], "")
+            .refused("key show", "")
             .contains("there is no key store")
     );
 }
@@ -210,8 +198,8 @@ fn a_full_disk_leaves_the_old_record_and_nothing_half_done() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_a_new_key_and_keeps_the_one_in_use() {
     let (site, token) = (Site::listening(), token());
-    site.done(&["enroll"], &token.to_text());
-    let mut gateway = Gateway::start(on_a_full_disk(&site, &["run"]));
+    site.done("enroll", &token.to_text());
+    let mut gateway = Gateway::start(on_a_full_disk(&site, "run"));
     let server = Server::of(&token);
     let link = server.dial(gateway.address).await.unwrap();
     let refused = link.install(&master_key(KeyKind::Tdes)).await;
@@ -229,7 +217,7 @@ async fn a_full_disk_refuses_a_new_key_and_keeps_the_one_in_use() {
 #[test]
 fn a_running_gateway_leaves_no_core_file() {
     let site = Site::listening();
-    site.done(&["pair", "--for", "1m"], "");
+    site.done("pair --for 1m", "");
     let gateway = site.run();
     let limits = fs::read_to_string(format!("/proc/{}/limits", gateway.pid())).unwrap();
     let core = limits

@@ -17,15 +17,13 @@ use tonic::Code;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_leads_to_the_first_key_and_is_gone_once_that_is_proved() {
     let (site, token) = (Site::listening(), token());
-    let printed = site.done(&["enroll"], &token.to_text());
-    assert!(
-        printed.contains(&token.gateway_id().to_string()),
-        "{printed}"
-    );
-    assert!(
-        printed.contains("next: `portcullis-gateway run`"),
-        "{printed}"
-    );
+    let printed = site.done("enroll", &token.to_text());
+    for part in [
+        &*token.gateway_id().to_string(),
+        "next: `portcullis-gateway run`",
+    ] {
+        assert!(printed.contains(part), "{printed}");
+    }
     let gateway = site.run();
     let mut server = Server::of(&token);
 
@@ -38,15 +36,10 @@ async fn a_token_leads_to_the_first_key_and_is_gone_once_that_is_proved() {
     assert_eq!(code(enrolling.call().await), Code::FailedPrecondition);
     let first = master_key(KeyKind::Tdes);
     enrolling.install(&first).await.unwrap();
-    let shown = site.done(&["key", "show"], "");
-    assert!(
-        shown.contains(&format!("pending      {}", first.id)),
-        "{shown}"
-    );
-    assert!(
-        shown.contains(&format!("token        {}", token.key_id())),
-        "{shown}"
-    );
+    let shown = site.done("key show", "");
+    let pending = format!("pending      {}", first.id);
+    let used = format!("token        {}", token.key_id());
+    assert!(shown.contains(&pending) && shown.contains(&used), "{shown}");
 
     server.keys.insert(0, first.clone());
     let live = server.dial(gateway.address).await.unwrap();
@@ -55,46 +48,43 @@ async fn a_token_leads_to_the_first_key_and_is_gone_once_that_is_proved() {
     live.call().await.unwrap();
     assert_eq!(code(live.nonce().await), Code::FailedPrecondition);
     enrolling.until_ended().await;
-    let shown = site.done(&["key", "show"], "");
-    assert!(
-        shown.contains(&format!("active       {}", first.id)),
-        "{shown}"
-    );
-    assert!(
-        !shown.contains("token") && !shown.contains("pending"),
-        "{shown}"
-    );
+    let shown = site.done("key show", "");
+    let active = format!("active       {}", first.id);
+    assert!(shown.contains(&active), "{shown}");
+    let others = shown.contains("token") || shown.contains("pending");
+    assert!(!others, "{shown}");
 
     server.keys.remove(0);
-    assert!(
-        server.dial(gateway.address).await.is_err(),
-        "the token is spent"
-    );
+    let again = server.dial(gateway.address).await;
+    assert!(again.is_err(), "the token is spent");
 
-    let status = site.done(&["status", "--output", "json"], "");
+    let status = site.done("status --output json", "");
     let log = gateway.kill();
     let everything = [printed, shown, status, log].concat();
     for secret in [token.key().expose(), first.key.expose(), &nonce] {
-        for spelling in [
-            HEXLOWER.encode(secret),
-            BASE32_NOPAD.encode(secret),
-            BASE64.encode(secret),
-            format!("{secret:?}"),
-        ] {
-            let text = everything.to_ascii_lowercase();
-            assert!(
-                !text.contains(&spelling.to_ascii_lowercase()),
-                "a secret was shown"
-            );
-        }
+        shows_no(secret, &everything);
     }
     assert!(!everything.contains(&*token.to_text()));
+}
+
+/// However it is spelled, the secret is not in this text.
+fn shows_no(secret: &[u8], text: &str) {
+    let text = text.to_ascii_lowercase();
+    for spelling in [
+        HEXLOWER.encode(secret),
+        BASE32_NOPAD.encode(secret),
+        BASE64.encode(secret),
+        format!("{secret:?}"),
+    ] {
+        let shown = text.contains(&spelling.to_ascii_lowercase());
+        assert!(!shown, "a secret was shown");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_at_any_point_of_enrolment_keeps_nonce_and_keys() {
     let (site, token) = (Site::listening(), token());
-    site.done(&["enroll"], &token.to_text());
+    site.done("enroll", &token.to_text());
     let mut server = Server::of(&token);
     let gateway = site.run();
     let nonce = {
@@ -125,12 +115,12 @@ async fn a_restart_at_any_point_of_enrolment_keeps_nonce_and_keys() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_install_that_does_not_fit_changes_nothing() {
     let (site, token) = (Site::listening(), token());
-    site.done(&["enroll"], &token.to_text());
+    site.done("enroll", &token.to_text());
     let gateway = site.run();
     let server = Server::of(&token);
     let link = server.dial(gateway.address).await.unwrap();
     let new = master_key(KeyKind::Tdes);
-    let before = site.done(&["key", "show"], "");
+    let before = site.done("key show", "");
 
     let good = link.install_request(&new);
     let mut later = good.clone();
@@ -155,14 +145,14 @@ async fn an_install_that_does_not_fit_changes_nothing() {
     ] {
         assert_eq!(code(link.control().install(request).await), expected);
     }
-    assert_eq!(site.done(&["key", "show"], ""), before);
+    assert_eq!(site.done("key show", ""), before);
     link.install(&new).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pairing_delivers_the_first_key_once() {
     let site = Site::listening();
-    let printed = site.done(&["pair", "--for", "10m"], "");
+    let printed = site.done("pair --for 10m", "");
     assert!(printed.contains("pairing is open until"), "{printed}");
     let gateway = site.run();
     let mut server = Server::pairing();
@@ -175,7 +165,7 @@ async fn pairing_delivers_the_first_key_once() {
         Server::pairing().dial(gateway.address).await.is_err(),
         "only the first may"
     );
-    let held = site.refused(&["pair", "--for", "10m"], "");
+    let held = site.refused("pair --for 10m", "");
     assert!(held.contains("never goes back to default mode"), "{held}");
 
     server.pairing = None;
@@ -188,7 +178,7 @@ async fn pairing_delivers_the_first_key_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_closes_pairing() {
     let site = Site::listening();
-    site.done(&["pair", "--for", "10m"], "");
+    site.done("pair --for 10m", "");
     let gateway = site.run();
     // Somebody who cannot complete the handshake: the window is this run's from now on.
     let mut stranger = Server::of(&token());
@@ -204,13 +194,13 @@ async fn a_restart_closes_pairing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_without_a_key_takes_one_while_it_runs() {
     let site = Site::listening();
-    site.done(&["key", "reset", "--yes"], "");
+    site.done("key reset --yes", "");
     let mut gateway = site.run();
     gateway.wait_for("run `portcullis-gateway enroll`");
     let token = token();
     let server = Server::of(&token);
     assert!(server.dial(gateway.address).await.is_err());
-    let printed = site.done(&["enroll"], &token.to_text());
+    let printed = site.done("enroll", &token.to_text());
     assert!(printed.contains("the gateway is running"), "{printed}");
     server
         .dial(gateway.address)
@@ -231,27 +221,28 @@ fn a_wrong_or_damaged_token_is_refused_with_what_to_do() {
         (&text[..text.len() - 1], "copy the whole line again"),
         (&text.replace('A', "B"), "copy the whole line again"),
     ] {
-        let refused = site.refused(&["enroll"], input);
+        let refused = site.refused("enroll", input);
         assert!(refused.contains(expected), "{input}: {refused}");
     }
     assert!(!site.state_dir().exists(), "nothing half-done stays");
-    let missing = site.refused(&["enroll", "--token-file", "/nonexistent/token"], "");
+    let missing = site.refused("enroll --token-file /nonexistent/token", "");
     assert!(missing.contains("/nonexistent/token"), "{missing}");
     let file = site.path().join("token");
     std::fs::write(&file, text.as_bytes()).unwrap();
-    site.done(&["enroll", "--token-file", file.to_str().unwrap()], "");
+    let enroll = format!("enroll --token-file '{}'", file.display());
+    site.done(&enroll, "");
 }
 
 #[test]
 fn another_token_replaces_the_first_only_where_told_so() {
     let (site, first, second) = (Site::listening(), token(), token());
-    site.done(&["enroll"], &first.to_text());
-    site.done(&["enroll"], &first.to_text());
-    let refused = site.refused(&["enroll"], &second.to_text());
+    site.done("enroll", &first.to_text());
+    site.done("enroll", &first.to_text());
+    let refused = site.refused("enroll", &second.to_text());
     assert!(refused.contains("--replace"), "{refused}");
-    let shown = site.done(&["key", "show"], "");
+    let shown = site.done("key show", "");
     assert!(shown.contains(&first.key_id().to_string()), "{shown}");
-    site.done(&["enroll", "--replace"], &second.to_text());
-    let shown = site.done(&["key", "show"], "");
+    site.done("enroll --replace", &second.to_text());
+    let shown = site.done("key show", "");
     assert!(shown.contains(&second.key_id().to_string()), "{shown}");
 }

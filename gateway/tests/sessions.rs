@@ -24,7 +24,7 @@ use tonic::Code;
 /// A gateway that holds a proved master key, and the server that gave it.
 async fn enrolled(site: &Site) -> (Gateway, Server) {
     let token = token();
-    site.done(&["enroll"], &token.to_text());
+    site.done("enroll", &token.to_text());
     let gateway = site.run();
     let mut server = Server::of(&token);
     let first = master_key(KeyKind::Tdes);
@@ -36,7 +36,7 @@ async fn enrolled(site: &Site) -> (Gateway, Server) {
 }
 
 fn shown_active(site: &Site) -> String {
-    let shown = site.done(&["key", "show"], "");
+    let shown = site.done("key show", "");
     let active = shown.lines().find_map(|line| line.strip_prefix("active"));
     active.unwrap().trim().to_owned()
 }
@@ -45,7 +45,7 @@ fn shown_active(site: &Site) -> String {
 async fn until_status(site: &Site, text: &str) {
     let began = Instant::now();
     loop {
-        let status = site.done(&["status"], "");
+        let status = site.done("status", "");
         if status.contains(text) {
             return;
         }
@@ -211,8 +211,8 @@ async fn a_reset_and_a_new_token_end_live_sessions_within_seconds() {
         link.ping().await.unwrap();
         let began = Instant::now();
         match verb {
-            "reset" => site.done(&["key", "reset", "--yes"], ""),
-            _ => site.done(&["enroll", "--replace"], &token().to_text()),
+            "reset" => site.done("key reset --yes", ""),
+            _ => site.done("enroll --replace", &token().to_text()),
         };
         link.until_ended().await;
         assert!(
@@ -386,7 +386,7 @@ async fn a_stop_ends_sessions_in_order_and_leaves_the_port_free() {
     assert!(log.contains("stopped"), "{log}");
     link.until_ended().await;
     TcpListener::bind(address).await.unwrap();
-    let status = site.done(&["status"], "");
+    let status = site.done("status", "");
     assert!(status.contains("not running"), "{status}");
 }
 
@@ -408,10 +408,10 @@ async fn next_link(server: &Server, listener: &TcpListener) -> Link {
 async fn a_gateway_that_dials_out_enrols_rotates_and_comes_back() {
     let (listener, address) = listen().await;
     let (site, token) = (Site::dialling(address, None), token());
-    site.done(&["key", "reset", "--yes"], "");
+    site.done("key reset --yes", "");
     let mut gateway = site.run();
     gateway.wait_for("run `portcullis-gateway enroll`");
-    let printed = site.done(&["enroll"], &token.to_text());
+    let printed = site.done("enroll", &token.to_text());
     assert!(printed.contains("it connects to"), "{printed}");
 
     let mut server = Server::of(&token);
@@ -437,7 +437,7 @@ async fn a_gateway_that_dials_out_enrols_rotates_and_comes_back() {
 async fn pairing_over_dial_out_goes_by_the_gateways_name() {
     let (listener, address) = listen().await;
     let site = Site::dialling(address, Some("host1"));
-    site.done(&["pair", "--for", "10m"], "");
+    site.done("pair --for 10m", "");
     let _gateway = site.run();
     let server = Server::pairing();
     let (preamble, link) = server.await_gateway(&listener).await;
@@ -449,7 +449,7 @@ async fn pairing_over_dial_out_goes_by_the_gateways_name() {
 async fn pairing_over_dial_out_without_a_name_says_what_is_missing() {
     let (_listener, address) = listen().await;
     let site = Site::dialling(address, None);
-    site.done(&["pair", "--for", "10m"], "");
+    site.done("pair --for 10m", "");
     let mut gateway = site.run();
     gateway.wait_for("needs dial_out.name");
 }
@@ -459,7 +459,7 @@ async fn a_server_that_is_not_there_is_dialled_again() {
     let (listener, address) = listen().await;
     drop(listener);
     let (site, token) = (Site::dialling(address, None), token());
-    site.done(&["enroll"], &token.to_text());
+    site.done("enroll", &token.to_text());
     let mut gateway = site.run();
     gateway.wait_for("cannot reach the server");
     let listener = TcpListener::bind(address).await.unwrap();

@@ -56,44 +56,48 @@ impl Site {
         self.folder.path()
     }
 
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.arg("--config").arg(self.config()).args(arguments);
+        command.arg("--config").arg(self.config()).args(words(line));
         command
     }
 
     /// Runs a verb to its end.
-    pub(crate) fn cli(&self, arguments: &[&str], input: &str) -> Output {
-        finish(self.command(arguments), input)
+    pub(crate) fn cli(&self, line: &str, input: &str) -> Output {
+        finish(self.command(line), input)
     }
 
     /// Runs a verb that has to succeed, and gives what it printed.
-    pub(crate) fn done(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.cli(arguments, input);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            errors(&output)
-        );
+    #[track_caller]
+    pub(crate) fn done(&self, line: &str, input: &str) -> String {
+        let output = self.cli(line, input);
+        assert!(output.status.success(), "{line}: {}", errors(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Runs a verb that has to fail with code 1, and gives its message.
-    pub(crate) fn refused(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.cli(arguments, input);
-        assert_eq!(
-            output.status.code(),
-            Some(1),
-            "{arguments:?}: {}",
-            errors(&output)
-        );
-        errors(&output)
+    #[track_caller]
+    pub(crate) fn refused(&self, line: &str, input: &str) -> String {
+        let output = self.cli(line, input);
+        let errors = errors(&output);
+        assert_eq!(output.status.code(), Some(1), "{line}: {errors}");
+        errors
     }
 
     /// Starts `run`, and waits until it listens or dials.
     pub(crate) fn run(&self) -> Gateway {
-        Gateway::start(self.command(&["run"]))
+        Gateway::start(self.command("run"))
     }
+}
+
+/// A command line as words. Blanks part them; a word that holds blanks stands in single quotes.
+pub(crate) fn words(line: &str) -> Vec<&str> {
+    let parts = line.split('\'').enumerate();
+    let words = parts.flat_map(|(number, part)| match number % 2 {
+        0 => part.split_whitespace().collect(),
+        _ => vec![part],
+    });
+    words.collect()
 }
 
 pub(crate) fn errors(output: &Output) -> String {

@@ -44,15 +44,15 @@ pub(crate) struct Link {
     calls: Mutex<Option<Calls>>,
 }
 
-/// The stream of calls of a session, one call after the other.
-struct Calls {
+/// The stream of calls of a session.
+pub(crate) struct Calls {
     calling: Calling<()>,
     frames: mpsc::Sender<CallFrames>,
     answers: Streaming<CallFrames>,
 }
 
 impl Calls {
-    async fn open(channel: &Channel) -> Result<Self, Status> {
+    pub(crate) async fn open(channel: &Channel) -> Result<Self, Status> {
         let (frames, body) = mpsc::channel(16);
         let mut client = ProvisioningClient::new(channel.clone());
         let answers = client.calls(ReceiverStream::new(body)).await?;
@@ -63,26 +63,21 @@ impl Calls {
         })
     }
 
-    async fn execute(&mut self, call: &Call) -> Result<Outcome, Status> {
+    /// Sends a call: its number.
+    pub(crate) async fn send(&mut self, call: &Call) -> Result<u64, Status> {
         let number = self.calling.submit(call.encode_to_vec().into(), u64::MAX);
         let number = number.map_err(|error| Status::unavailable(error.to_string()))?;
+        self.flush().await?;
+        Ok(number)
+    }
+
+    /// The next answer to a call.
+    pub(crate) async fn next(&mut self, number: u64) -> Result<Answer, Status> {
         loop {
-            match self.calling.next(number, |_| ()) {
-                Some(Answer::End(outcome)) => return Ok(Outcome::decode(outcome).unwrap()),
-                Some(Answer::Refused(refusal)) => {
-                    assert_eq!(refusal.kind, FailureKind::Invalid as i32);
-                    return Err(Status::invalid_argument(refusal.message));
-                }
-                Some(other) => return Err(Status::unavailable(format!("{other:?}"))),
-                None => {}
+            if let Some(answer) = self.calling.next(number, |()| ()) {
+                return Ok(answer);
             }
-            let mut frames = Vec::new();
-            self.calling
-                .take(u64::MAX, |frame| frames.push(CallFrame::from(frame)));
-            if !frames.is_empty() {
-                let sent = self.frames.send(CallFrames { frames }).await;
-                sent.map_err(|_| Status::unavailable("the stream is gone"))?;
-            }
+            self.flush().await?;
             let Some(frames) = self.answers.message().await? else {
                 return Err(Status::unavailable("the stream has ended"));
             };
@@ -90,6 +85,29 @@ impl Calls {
                 let frame = Frame::try_from(frame).unwrap();
                 self.calling.handle(frame, &mut Vec::new()).unwrap();
             }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Status> {
+        let mut frames = Vec::new();
+        self.calling
+            .take(u64::MAX, |frame| frames.push(CallFrame::from(frame)));
+        if !frames.is_empty() {
+            let sent = self.frames.send(CallFrames { frames }).await;
+            sent.map_err(|_| Status::unavailable("the stream is gone"))?;
+        }
+        Ok(())
+    }
+
+    async fn execute(&mut self, call: &Call) -> Result<Outcome, Status> {
+        let number = self.send(call).await?;
+        match self.next(number).await? {
+            Answer::End(outcome) => Ok(Outcome::decode(outcome).unwrap()),
+            Answer::Refused(refusal) => {
+                assert_eq!(refusal.kind, FailureKind::Invalid as i32);
+                Err(Status::invalid_argument(refusal.message))
+            }
+            other => Err(Status::unavailable(format!("{other:?}"))),
         }
     }
 }
