@@ -16,128 +16,104 @@ use portcullis_common::secret::MasterKey;
 use portcullis_fuzz::{direction, parties, rng};
 use portcullis_proto::gateway::v1::{CallFrame, CallFrameKind, CallFrames};
 use prost::Message as _;
+use rand_chacha::ChaCha12Rng;
 
-fn main() -> Result<(), Box<dyn Error>> {
+type Written = Result<(), Box<dyn Error>>;
+
+fn main() -> Written {
     let mut rng = rng();
     let gateway_id = GatewayId::random(&mut rng);
+    let name = Preamble::Name("host1".to_owned());
     write("message0", "id", &Preamble::Id(gateway_id).encode()?)?;
-    write(
-        "message0",
-        "name",
-        &Preamble::Name("host1".to_owned()).encode()?,
-    )?;
+    write("message0", "name", &name.encode()?)?;
     for (name, pairing) in [("secure", false), ("default", true)] {
-        let (server, gateway) = parties(pairing);
-        let (message1, server) = initiator::start(server, None, &mut rng)?;
-        let (_, gateway) = responder::start(gateway, None)?;
-        let (message2, gateway) = gateway.handle(&message1, &mut rng)?;
-        let (message3, server) = server.handle(&message2, &mut rng)?;
-        let (message4, _) = gateway.handle(&message3)?.confirm();
-        server.handle(&message4)?;
-        for (at, message) in [&message1, &message2, &message3, &message4]
-            .into_iter()
-            .enumerate()
-        {
-            write(&format!("message{}", at + 1), name, message)?;
-            // The selector stands last: fixed-size values are taken from the end of the input.
-            let mut input = message.clone();
-            input.push((at as u8) << 1 | u8::from(pairing));
-            write("handshake", &format!("{name}-{}", at + 1), &input)?;
-            write("frame_header", &format!("{name}-{}", at + 1), &message[..3])?;
-        }
+        handshake(name, pairing, &mut rng)?;
     }
     for suite in Suite::ALL {
-        let (mut sealer, _) = direction(suite);
-        let mut records = Vec::new();
-        sealer.data(Duration::ZERO, &[IoSlice::new(b"a call")], &mut records)?;
-        sealer.close(&mut records)?;
-        write("frame_header", suite.name(), &records[..3])?;
-        records.push(u8::from(suite == Suite::Aes256Gcm));
-        write("record_opener", suite.name(), &records)?;
+        records(suite)?;
     }
-    let held = |kind| {
-        let mut rng = portcullis_fuzz::rng();
-        HeldKey {
-            id: KeyId::random(kind, &mut rng),
-            key: MasterKey::random(kind, &mut rng),
-        }
-    };
     for kind in [KeyKind::Tdes, KeyKind::Aes256] {
-        let token = EnrolmentToken::random(gateway_id, kind, &mut rng);
-        write("token", kind.name(), token.to_text().as_bytes())?;
-        let enrolling = GatewayRecord::empty().enrol(&token, false, &mut rng)?;
-        write(
-            "gateway_record",
-            &format!("enrolling-{}", kind.name()),
-            &enrolling.encode(),
-        )?;
-        let installed = enrolling.install(token.key_id(), token.key_id(), held(kind))?;
-        write(
-            "gateway_record",
-            &format!("installed-{}", kind.name()),
-            &installed.encode(),
-        )?;
-        write("ids", kind.name(), token.key_id().to_string().as_bytes())?;
-        write(
-            "ids",
-            &format!("{}-wire", kind.name()),
-            &token.key_id().to_bytes(),
-        )?;
+        enrolment(gateway_id, kind, &mut rng)?;
     }
     calls()?;
-    let open = GatewayRecord::empty().open_pairing(UnixMillis(u64::MAX))?;
-    let claimed = open.begin(RunId::random(&mut rng), UnixMillis(0)).store;
-    write("gateway_record", "empty", &GatewayRecord::empty().encode())?;
-    write("gateway_record", "pairing", &open.encode())?;
-    write(
-        "gateway_record",
-        "claimed",
-        &claimed.ok_or("not claimed")?.encode(),
-    )?;
+    pairing(&mut rng)?;
     write("ids", "gateway", gateway_id.to_string().as_bytes())?;
-    write(
-        "ids",
-        "server",
-        ServerId::random(&mut rng).to_string().as_bytes(),
-    )?;
+    let server_id = ServerId::random(&mut rng);
+    write("ids", "server", server_id.to_string().as_bytes())?;
     Ok(())
 }
 
-/// A short call and a long one, one that is cancelled, and a search: every kind of frame, both ways.
-fn calls() -> Result<(), Box<dyn Error>> {
-    let (mut calling, mut answering) = (Calling::<()>::default(), Answering::<()>::default());
-    let (mut from_server, mut from_gateway) = (Vec::new(), Vec::new());
-    for len in [1, 3000, 2, 4, 5] {
-        calling.submit(vec![b'x'; len].into(), 0)?;
+/// Every message of a handshake.
+fn handshake(name: &str, pairing: bool, rng: &mut ChaCha12Rng) -> Written {
+    let (server, gateway) = parties(pairing);
+    let (message1, server) = initiator::start(server, None, rng)?;
+    let (_, gateway) = responder::start(gateway, None)?;
+    let (message2, gateway) = gateway.handle(&message1, rng)?;
+    let (message3, server) = server.handle(&message2, rng)?;
+    let (message4, _) = gateway.handle(&message3)?.confirm();
+    server.handle(&message4)?;
+    let messages = [&message1, &message2, &message3, &message4];
+    for (at, message) in messages.into_iter().enumerate() {
+        write(&format!("message{}", at + 1), name, message)?;
+        // The selector stands last: fixed-size values are taken from the end of the input.
+        let mut input = message.clone();
+        input.push((at as u8) << 1 | u8::from(pairing));
+        write("handshake", &format!("{name}-{}", at + 1), &input)?;
+        write("frame_header", &format!("{name}-{}", at + 1), &message[..3])?;
     }
-    for turn in 0..4 {
-        let mut frames = Vec::new();
-        calling.take(u64::MAX, |frame| frames.push(frame));
-        for frame in frames {
-            from_server.push(CallFrame::from(frame.clone()));
-            if let Some(Event::Call(number, call)) = answering.handle(frame)? {
-                match call.len() {
-                    1 => answering.end(number, vec![b'y'; 3000].into()),
-                    4 => answering.refuse(number, Refusal::default()),
-                    5 => {
-                        answering.item(number, "an item".into());
-                    }
-                    _ => {}
-                }
-            }
-        }
-        match turn {
-            0 => calling.cancel(3),
-            1 => answering.drain(),
-            _ => answering.end(5, Bytes::new()),
-        }
-        let mut frames = Vec::new();
-        answering.take(|frame| frames.push(frame));
-        for frame in frames {
-            from_gateway.push(CallFrame::from(frame.clone()));
-            calling.handle(frame, &mut Vec::new())?;
-        }
-    }
+    Ok(())
+}
+
+/// A record with a call in it, and the one that closes.
+fn records(suite: Suite) -> Written {
+    let (mut sealer, _) = direction(suite);
+    let mut records = Vec::new();
+    sealer.data(Duration::ZERO, &[IoSlice::new(b"a call")], &mut records)?;
+    sealer.close(&mut records)?;
+    write("frame_header", suite.name(), &records[..3])?;
+    records.push(u8::from(suite == Suite::Aes256Gcm));
+    write("record_opener", suite.name(), &records)?;
+    Ok(())
+}
+
+/// A token, and what a gateway stores from it to its first key.
+fn enrolment(gateway_id: GatewayId, kind: KeyKind, rng: &mut ChaCha12Rng) -> Written {
+    let (token, name) = (EnrolmentToken::random(gateway_id, kind, rng), kind.name());
+    write("token", name, token.to_text().as_bytes())?;
+    let record = |state: &str, record: &GatewayRecord| {
+        write(
+            "gateway_record",
+            &format!("{state}-{name}"),
+            &record.encode(),
+        )
+    };
+    let enrolling = GatewayRecord::empty().enrol(&token, false, rng)?;
+    record("enrolling", &enrolling)?;
+    let mut keys = portcullis_fuzz::rng();
+    let held = HeldKey {
+        id: KeyId::random(kind, &mut keys),
+        key: MasterKey::random(kind, &mut keys),
+    };
+    let installed = enrolling.install(token.key_id(), token.key_id(), held)?;
+    record("installed", &installed)?;
+    write("ids", name, token.key_id().to_string().as_bytes())?;
+    write("ids", &format!("{name}-wire"), &token.key_id().to_bytes())?;
+    Ok(())
+}
+
+/// What a gateway stores that is to be paired.
+fn pairing(rng: &mut ChaCha12Rng) -> Written {
+    let open = GatewayRecord::empty().open_pairing(UnixMillis(u64::MAX))?;
+    let claimed = open.begin(RunId::random(rng), UnixMillis(0)).store;
+    let claimed = claimed.ok_or("not claimed")?;
+    write("gateway_record", "empty", &GatewayRecord::empty().encode())?;
+    write("gateway_record", "pairing", &open.encode())?;
+    write("gateway_record", "claimed", &claimed.encode())?;
+    Ok(())
+}
+
+fn calls() -> Written {
+    let (mut from_server, mut from_gateway) = every_frame()?;
     let credit = |call| CallFrame {
         call,
         kind: CallFrameKind::Credit.into(),
@@ -175,6 +151,44 @@ fn calls() -> Result<(), Box<dyn Error>> {
         write("call_frames", name, &input)?;
     }
     Ok(())
+}
+
+/// A short call and a long one, one that is cancelled, and a search: every kind of frame, from the server and from the gateway.
+fn every_frame() -> Result<(Vec<CallFrame>, Vec<CallFrame>), Box<dyn Error>> {
+    let (mut calling, mut answering) = (Calling::<()>::default(), Answering::<()>::default());
+    let (mut from_server, mut from_gateway) = (Vec::new(), Vec::new());
+    for len in [1, 3000, 2, 4, 5] {
+        calling.submit(vec![b'x'; len].into(), 0)?;
+    }
+    for turn in 0..4 {
+        let mut frames = Vec::new();
+        calling.take(u64::MAX, |frame| frames.push(frame));
+        for frame in frames {
+            from_server.push(CallFrame::from(frame.clone()));
+            if let Some(Event::Call(number, call)) = answering.handle(frame)? {
+                match call.len() {
+                    1 => answering.end(number, vec![b'y'; 3000].into()),
+                    4 => answering.refuse(number, Refusal::default()),
+                    5 => {
+                        answering.item(number, "an item".into());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        match turn {
+            0 => calling.cancel(3),
+            1 => answering.drain(),
+            _ => answering.end(5, Bytes::new()),
+        }
+        let mut frames = Vec::new();
+        answering.take(|frame| frames.push(frame));
+        for frame in frames {
+            from_gateway.push(CallFrame::from(frame.clone()));
+            calling.handle(frame, &mut Vec::new())?;
+        }
+    }
+    Ok((from_server, from_gateway))
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) -> std::io::Result<()> {

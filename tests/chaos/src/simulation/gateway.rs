@@ -9,7 +9,7 @@ use portcullis_common::rotation::{
 use rand::RngExt;
 
 use super::Fault;
-use super::channel::{self, Finish, GatewayHandshake, GatewayStep};
+use super::channel::{self, Finish, GatewayHandshake, GatewayStep, Session};
 use super::link::{GatewayEnd, Message};
 use super::repository::MINUTE;
 use super::world::{Down, Process, World};
@@ -94,17 +94,7 @@ impl World {
                 }
             }
             (GatewayEnd::Live { session, enrolment }, Message::AskNonce) => {
-                let nonce = self.record(g).enrolment();
-                let Some((_, mut nonce)) =
-                    nonce.filter(|(id, _)| enrolment && *id == session.key_id())
-                else {
-                    return Ok(None);
-                };
-                if self.fault == Some(Fault::FreshNonce) {
-                    self.rng.fill(&mut nonce);
-                }
-                self.gateway_sends(link, g, Message::Nonce(nonce))?;
-                Ok(Some(GatewayEnd::Live { session, enrolment }))
+                self.gateway_asked_for_nonce(link, g, session, enrolment)
             }
             (
                 GatewayEnd::Live { session, enrolment },
@@ -136,6 +126,25 @@ impl World {
             }
             _ => Ok(None),
         }
+    }
+
+    fn gateway_asked_for_nonce(
+        &mut self,
+        link: u64,
+        g: usize,
+        session: Session,
+        enrolment: bool,
+    ) -> Result<Option<GatewayEnd>, Down> {
+        let nonce = self.record(g).enrolment();
+        let nonce = nonce.filter(|(id, _)| enrolment && *id == session.key_id());
+        let Some((_, mut nonce)) = nonce else {
+            return Ok(None);
+        };
+        if self.fault == Some(Fault::FreshNonce) {
+            self.rng.fill(&mut nonce);
+        }
+        self.gateway_sends(link, g, Message::Nonce(nonce))?;
+        Ok(Some(GatewayEnd::Live { session, enrolment }))
     }
 
     fn gateway_proved(
