@@ -8,6 +8,10 @@ use portcullis_common::rotation::UnixMillis;
 const MAX_PRINTABLE: u64 = 253_402_300_799_000;
 
 /// The time now; 1970 where the clock stands before it.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the wall clock"
+)]
 pub fn now() -> UnixMillis {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)

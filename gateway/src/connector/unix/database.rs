@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use portcullis_host::clock;
 use zeroize::Zeroizing;
 
 use crate::model::Failure;
@@ -165,10 +166,7 @@ impl Database {
 
 /// Today, as a day from 1970-01-01 in UTC.
 pub(super) fn today() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |since| {
-        i64::try_from(since.as_secs() / 86_400).unwrap_or(i64::MAX)
-    })
+    i64::try_from(clock::now().0 / 86_400_000).unwrap_or(i64::MAX)
 }
 
 type ShadowEntry = (PasswordField, Option<i64>, Option<i64>);
