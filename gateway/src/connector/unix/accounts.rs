@@ -1,23 +1,18 @@
 //! The verbs on accounts.
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::time::{Duration, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
-use super::attributes::Values;
-use super::database::{DISABLED_DAY, today, under};
+use super::account_fields::{Arguments, day_of};
+use super::database::{DISABLED_DAY, under};
 use super::expiry::Remembered;
-use super::groups::{attribute, identity, parse_id};
 use super::tools::{Tool, ToolError};
 use super::{Account, Database, Group, Unix, attributes, find_account, name, way_back};
 use crate::connector::Context;
 use crate::model::{
-    CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Update, Value,
+    CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Update,
 };
-
-const DAY: u64 = 86_400;
 
 /// All that a change of an account may touch.
 type View = (Option<Account>, Vec<String>, Option<Group>);
@@ -33,85 +28,7 @@ pub(super) fn view(name: &str) -> impl Fn(&Database) -> View {
     }
 }
 
-/// A change as the arguments of `useradd` and `usermod`.
-#[derive(Debug, Default)]
-pub(super) struct Arguments(Vec<String>);
-
-impl Arguments {
-    pub(super) fn option(&mut self, option: &str, value: impl Into<String>) {
-        self.0.extend([option.to_owned(), value.into()]);
-    }
-
-    pub(super) fn flag(&mut self, option: &str) {
-        self.0.push(option.to_owned());
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn on(&self, name: &'_ str) -> Vec<String> {
-        let mut all = self.0.clone();
-        all.extend(["--".to_owned(), name.to_owned()]);
-        all
-    }
-}
-
 impl Unix {
-    /// An account as the model has it.
-    pub(super) fn account_object(
-        &self,
-        database: &Database,
-        account: &Account,
-    ) -> Result<Object, Failure> {
-        let text = |text: &str| vec![Value::Text(text.to_owned())];
-        let mut attributes = vec![
-            attribute("uid", vec![Value::Integer(account.uid.into())])?,
-            attribute("gid", vec![Value::Integer(account.gid.into())])?,
-            attribute("home", text(&account.home))?,
-            attribute("shell", text(&account.shell))?,
-            attribute("locked", vec![Value::Boolean(account.password.is_locked())])?,
-            attribute(
-                "has_password",
-                vec![Value::Boolean(account.password.hash().is_some())],
-            )?,
-        ];
-        if let Some(group) = database.group_of_gid(account.gid) {
-            attributes.push(attribute("primary_group", text(&group.name))?);
-        }
-        let groups = database.groups_of(&account.name);
-        if !groups.is_empty() {
-            let values = groups.into_iter().map(|g| Value::Text(g.to_owned()));
-            attributes.push(attribute("groups", values.collect())?);
-        }
-        if !account.gecos.is_empty() {
-            attributes.push(attribute("gecos", text(&account.gecos))?);
-        }
-        let full_name = full_name(&account.gecos);
-        if !full_name.is_empty() {
-            attributes.push(attribute("full_name", text(full_name))?);
-        }
-        if let Some(day) = self.real_expiry(account)? {
-            attributes.push(attribute("expires", vec![time(day)])?);
-        }
-        if let Some(day) = account.last_change {
-            attributes.push(attribute("last_change", vec![time(day)])?);
-        }
-        Ok(Object {
-            identity: identity(ObjectClass::Account, account.uid, &account.name)?,
-            enabled: Some(account.is_enabled(today())),
-            attributes,
-        })
-    }
-
-    /// The expiry day that an account has when it is enabled.
-    pub(super) fn real_expiry(&self, account: &Account) -> Result<Option<i64>, Failure> {
-        match account.expires {
-            Some(DISABLED_DAY) => Ok(Remembered::load(&self.policy.prefix)?.day(account)),
-            day => Ok(day),
-        }
-    }
-
     pub(super) async fn create_account(
         &self,
         cx: &Context,
@@ -252,7 +169,7 @@ impl Unix {
                 arguments.option("-e", day.map_or_else(String::new, |day| day.to_string()));
             }
         }
-        if !arguments.0.is_empty() {
+        if !arguments.is_empty() {
             let arguments = arguments.on(&account.name);
             self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
                 .await?;
@@ -260,7 +177,7 @@ impl Unix {
         if let Some(day) = remembered {
             let done = Remembered::load(&self.policy.prefix)
                 .and_then(|mut all| all.set(account.uid, &account.name, day));
-            done.map_err(|failure| partly(&account.name, arguments.0.is_empty(), failure))?;
+            done.map_err(|failure| partly(&account.name, arguments.is_empty(), failure))?;
         }
         self.look(&account.name).await
     }
@@ -285,7 +202,7 @@ impl Unix {
                 ));
             }
         }
-        let removes_home = !arguments.0.is_empty();
+        let removes_home = !arguments.is_empty();
         let result = self
             .tool(cx, Tool::UserDel, &arguments.on(&account.name))
             .await;
@@ -384,49 +301,6 @@ impl Unix {
         self.look(new_name).await
     }
 
-    /// Arguments for `useradd` or `usermod` that give an account these values, but for its expiry day.
-    fn arguments(
-        &self,
-        database: &Database,
-        name: &str,
-        gecos: &str,
-        values: &Values,
-    ) -> Result<Arguments, Failure> {
-        let mut arguments = Arguments::default();
-        if let Some(value) = values.get("uid").and_then(|values| values.first()) {
-            arguments.option("-u", parse_id(value)?.to_string());
-        }
-        if values.contains_key("primary_group") {
-            let group = required(values, "primary_group")?;
-            no_number(group)?;
-            arguments.option("-g", existing_group(database, group)?);
-        }
-        if let Some(groups) = attributes::texts(values, "groups") {
-            let before: BTreeSet<_> = database.groups_of(name).into_iter().collect();
-            for group in &groups {
-                if !before.contains(*group) {
-                    existing_group(database, group)?;
-                }
-                no_number(group)?;
-            }
-            arguments.option("-G", groups.join(","));
-        }
-        if values.contains_key("home") {
-            let home = required(values, "home")?;
-            self.policy.check_home(database, name, home)?;
-            arguments.option("-d", home);
-        }
-        if values.contains_key("shell") {
-            let shell = required(values, "shell")?;
-            self.policy.check_shell(shell)?;
-            arguments.option("-s", shell);
-        }
-        if let Some(comment) = comment(gecos, values)? {
-            arguments.option("-c", comment);
-        }
-        Ok(arguments)
-    }
-
     async fn tool(&self, cx: &Context, tool: Tool, arguments: &[String]) -> Result<(), ToolError> {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         self.tools.run(tool, &arguments, b"", cx.deadline).await
@@ -491,93 +365,6 @@ fn own_group(database: &Database, account: &Account) -> bool {
         && database
             .group(&account.name)
             .is_some_and(|group| group.gid == account.gid)
-}
-
-fn existing_group<'a>(database: &'a Database, name: &str) -> Result<&'a str, Failure> {
-    database
-        .group(name)
-        .map(|group| group.name.as_str())
-        .ok_or_else(|| Failure::invalid(format!("there is no group `{name}`")))
-}
-
-/// Refuses a group whose name is a number, as other programs make them: shadow-utils would take it for the id of another.
-fn no_number(group: &str) -> Result<(), Failure> {
-    if group.trim().parse::<i128>().is_err() {
-        return Ok(());
-    }
-    Err(Failure::rejected(format!(
-        "the name of group `{group}` is a number, which the programs would take for a group's id: rename it first"
-    )))
-}
-
-fn required<'a>(values: &'a Values, name: &str) -> Result<&'a str, Failure> {
-    attributes::text(values, name).ok_or_else(|| {
-        Failure::invalid(format!(
-            "attribute `{name}` of an account cannot be removed"
-        ))
-    })
-}
-
-/// The comment field that the values ask for; `None`: as it was.
-fn comment(before: &str, values: &Values) -> Result<Option<String>, Failure> {
-    let whole = values.contains_key("gecos");
-    let first = values.contains_key("full_name");
-    let text = |name| attributes::text(values, name).unwrap_or_default();
-    let comment = match (whole, first) {
-        (false, false) => return Ok(None),
-        (true, true) => {
-            return Err(Failure::invalid(
-                "`full_name` is the first part of `gecos`: give one of them, not both",
-            ));
-        }
-        (true, false) => text("gecos").to_owned(),
-        (false, true) if text("full_name").contains(',') => {
-            return Err(Failure::invalid(
-                "`full_name` holds a comma, which ends it in the account files",
-            ));
-        }
-        (false, true) => {
-            let rest = before.split_once(',').map_or("", |(_, rest)| rest);
-            match rest {
-                "" => text("full_name").to_owned(),
-                rest => format!("{},{rest}", text("full_name")),
-            }
-        }
-    };
-    if comment.len() > 512 || comment.contains(':') || comment.chars().any(char::is_control) {
-        return Err(Failure::invalid(
-            "a comment field has at most 512 bytes, no colon and no control characters",
-        ));
-    }
-    Ok(Some(comment))
-}
-
-fn full_name(gecos: &str) -> &str {
-    gecos.split(',').next().unwrap_or_default()
-}
-
-fn time(day: i64) -> Value {
-    let seconds = u64::try_from(day).unwrap_or(0).saturating_mul(DAY);
-    Value::Time(UNIX_EPOCH + Duration::from_secs(seconds))
-}
-
-/// The expiry day that the values ask for: `None`: as it was; `Some(None)`: none any more.
-fn day_of(values: &Values) -> Result<Option<Option<i64>>, Failure> {
-    let Some(given) = values.get("expires") else {
-        return Ok(None);
-    };
-    let Some(Value::Time(time)) = given.first() else {
-        return Ok(Some(None));
-    };
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let day = i64::try_from(since.as_secs() / DAY).unwrap_or(i64::MAX);
-    // The first two days of 1970 mean `never` and `disabled` to the programs; the last are beyond what they can write.
-    if !(2..=2_932_000).contains(&day) {
-        return Err(Failure::invalid(
-            "`expires` lies before 1970-01-03 or after the year 9990; to keep an account from logging in, disable it",
-        ));
-    }
-    Ok(Some(Some(day)))
 }
 
 fn exists(name: &str) -> Failure {

@@ -2,7 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::accounts::{Arguments, view};
+use super::account_fields::Arguments;
+use super::accounts::view;
 use super::database::{DISABLED_DAY, today};
 use super::expiry::Remembered;
 use super::password::{Verdict, verify};
