@@ -28,17 +28,50 @@ pub(super) fn view(name: &str) -> impl Fn(&Database) -> View {
     }
 }
 
+/// An account that is about to be made.
+struct New {
+    name: String,
+    /// For `useradd`.
+    arguments: Arguments,
+    /// The home directory that is made with it, if one is.
+    made_home: Option<String>,
+    /// What is stored for its password.
+    hash: Option<Zeroizing<String>>,
+    /// The expiry day that it gets back when it is enabled.
+    remembered: Option<i64>,
+}
+
 impl Unix {
     pub(super) async fn create_account(
         &self,
         cx: &Context,
         create: Create,
     ) -> Result<Object, CallError> {
+        let (database, new) = self.new_account(create).await?;
+
+        // Nothing has been touched up to here.
+        let name = new.name.as_str();
+        if let Err(error) = self.tool(cx, Tool::UserAdd, &new.arguments.on(name)).await {
+            if error.wrote_nothing() || matches!(&error, ToolError::Exited { code: 1 | 10, .. }) {
+                let before = view(name)(&database);
+                let what = format!("account `{name}`");
+                return Err(self.after_failure(error, &what, &before, view(name)).await);
+            }
+            return Err(self.take_back(&new, error.into_failure()).await);
+        }
+        match self.finish_account(cx, &new).await {
+            Ok(object) => Ok(object),
+            Err(failure) => Err(self.take_back(&new, failure).await),
+        }
+    }
+
+    /// Works out all that a create asks for, and refuses what cannot be. With it comes what is there before.
+    async fn new_account(&self, create: Create) -> Result<(Database, New), Failure> {
         let name = name::check(&create.name)?.to_owned();
         let values = attributes::for_create(ObjectClass::Account, create.attributes)?;
         let database = self.read().await?;
         if database.account(&name).is_some() {
-            return Err(exists(&name).into());
+            return Err(exists(&name));
         }
         inherits_nothing(&database, &name)?;
         let home = attributes::text(&values, "home").map_or_else(
@@ -54,9 +87,10 @@ impl Unix {
             if database.group(&name).is_some() {
                 return Err(Failure::new(
                     FailureKind::AlreadyExists,
-                    format!("there is a group `{name}`, so that the account cannot have one of its own: give it a `primary_group`"),
-                )
-                .into());
+                    format!(
+                        "there is a group `{name}`, so that the account cannot have one of its own: give it a `primary_group`"
+                    ),
+                ));
             }
             arguments.flag("-U");
         }
@@ -72,37 +106,21 @@ impl Unix {
         let makes_home =
             self.policy.create_home && home != "/nonexistent" && self.home_is_free(&home);
         arguments.flag(if makes_home { "-m" } else { "-M" });
-        let made_home = makes_home.then_some(home.as_str());
-        let hash = self.hash(create.password, !create.enabled).await?;
-
-        // Nothing has been touched up to here.
-        if let Err(error) = self.tool(cx, Tool::UserAdd, &arguments.on(&name)).await {
-            let before = view(&name)(&database);
-            if error.wrote_nothing() || matches!(&error, ToolError::Exited { code: 1 | 10, .. }) {
-                let what = format!("account `{name}`");
-                return Err(self.after_failure(error, &what, &before, view(&name)).await);
-            }
-            return Err(self.take_back(&name, made_home, error.into_failure()).await);
-        }
-        match self
-            .finish_account(cx, &name, hash, expires.filter(|_| !create.enabled))
-            .await
-        {
-            Ok(object) => Ok(object),
-            Err(failure) => Err(self.take_back(&name, made_home, failure).await),
-        }
+        let new = New {
+            name,
+            arguments,
+            made_home: makes_home.then_some(home),
+            hash: self.hash(create.password, !create.enabled).await?,
+            remembered: expires.filter(|_| !create.enabled),
+        };
+        Ok((database, new))
     }
 
     /// What a new account lacks after `useradd`.
-    async fn finish_account(
-        &self,
-        cx: &Context,
-        name: &str,
-        hash: Option<Zeroizing<String>>,
-        remembered: Option<i64>,
-    ) -> Result<Object, Failure> {
-        if let Some(hash) = hash {
-            self.store_hash(cx, name, &hash)
+    async fn finish_account(&self, cx: &Context, new: &New) -> Result<Object, Failure> {
+        let name = new.name.as_str();
+        if let Some(hash) = &new.hash {
+            self.store_hash(cx, name, hash)
                 .await
                 .map_err(ToolError::into_failure)?;
         }
@@ -110,12 +128,13 @@ impl Unix {
         let account = database
             .account(name)
             .ok_or_else(|| Failure::internal(format!("useradd made no account `{name}`")))?;
-        Remembered::load(&self.policy.prefix)?.set(account.uid, name, remembered)?;
+        Remembered::load(&self.policy.prefix)?.set(account.uid, name, new.remembered)?;
         self.account_object(&database, account)
     }
 
     /// Removes an account that could not be made whole.
-    async fn take_back(&self, name: &str, made_home: Option<&str>, why: Failure) -> CallError {
+    async fn take_back(&self, new: &New, why: Failure) -> CallError {
+        let (name, made_home) = (new.name.as_str(), new.made_home.as_deref());
         let mut arguments = Arguments::default();
         if made_home.is_some() {
             arguments.flag("-r");
@@ -244,61 +263,63 @@ impl Unix {
         if old_name == new_name {
             return Ok(self.account_object(&database, account)?);
         }
-        if database.account(new_name).is_some() {
-            return Err(exists(new_name).into());
-        }
-        inherits_nothing(&database, new_name)?;
-        let own_group = own_group(&database, account);
-        if own_group && database.group(new_name).is_some() {
-            return Err(Failure::new(
-                FailureKind::AlreadyExists,
-                format!("the account's own group is renamed with it, and there is a group `{new_name}` already"),
-            )
-            .into());
-        }
+        check_new_name(&database, account, new_name)?;
         let day = Remembered::load(&self.policy.prefix)?.day(account);
-        let rename = |new: &str, old: &str| -> Vec<String> {
-            let mut arguments = Arguments::default();
-            arguments.option("-l", new);
-            arguments.on(old)
-        };
-        self.change(
-            cx,
-            &database,
-            old_name,
-            Tool::UserMod,
-            &rename(new_name, old_name),
-        )
-        .await?;
-        let group = if own_group {
-            let arguments = ["-n", new_name, "--", old_name];
+        let arguments = renaming(old_name, new_name);
+        self.change(cx, &database, old_name, Tool::UserMod, &arguments)
+            .await?;
+        let rest = self.rename_rest(cx, &database, account, new_name, day);
+        if let Err(failure) = rest.await {
+            return Err(self
+                .rename_back(&database, old_name, new_name, failure)
+                .await);
+        }
+        self.look(new_name).await
+    }
+
+    /// Gives an account's own group and its remembered expiry day the name that the account has by now.
+    async fn rename_rest(
+        &self,
+        cx: &Context,
+        database: &Database,
+        account: &Account,
+        new_name: &str,
+        day: Option<i64>,
+    ) -> Result<(), Failure> {
+        if own_group(database, account) {
+            let arguments = ["-n", new_name, "--", &account.name];
             self.tools
                 .run(Tool::GroupMod, &arguments, b"", cx.deadline)
                 .await
-        } else {
-            Ok(())
-        };
-        let day = match (group, day) {
-            (Ok(()), Some(day)) => Remembered::load(&self.policy.prefix)
-                .and_then(|mut all| all.set(account.uid, new_name, Some(day))),
-            (result, _) => result.map_err(ToolError::into_failure),
-        };
-        if let Err(failure) = day {
-            let arguments = rename(old_name, new_name);
-            let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            let back = self.tools.run(Tool::UserMod, &all, b"", way_back()).await;
-            let restored = self.read().await;
-            return Err(match (back, restored) {
-                (Ok(()), Ok(now)) if view(old_name)(&now) == view(old_name)(&database) => {
-                    failure.into()
-                }
-                _ => CallError::Indeterminate(format!(
-                    "{}; the account may be named `{new_name}` and its group still `{old_name}`: look at both",
-                    failure.message
-                )),
-            });
+                .map_err(ToolError::into_failure)?;
         }
-        self.look(new_name).await
+        match day {
+            Some(day) => {
+                Remembered::load(&self.policy.prefix)?.set(account.uid, new_name, Some(day))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Gives an account its old name back, after a rename that got no further.
+    async fn rename_back(
+        &self,
+        before: &Database,
+        old_name: &str,
+        new_name: &str,
+        why: Failure,
+    ) -> CallError {
+        let arguments = renaming(new_name, old_name);
+        let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let back = self.tools.run(Tool::UserMod, &all, b"", way_back()).await;
+        let restored = self.read().await;
+        match (back, restored) {
+            (Ok(()), Ok(now)) if view(old_name)(&now) == view(old_name)(before) => why.into(),
+            _ => CallError::Indeterminate(format!(
+                "{}; the account may be named `{new_name}` and its group still `{old_name}`: look at both",
+                why.message
+            )),
+        }
     }
 
     async fn tool(&self, cx: &Context, tool: Tool, arguments: &[String]) -> Result<(), ToolError> {
@@ -345,6 +366,30 @@ impl Unix {
     fn home_is_free(&self, home: &str) -> bool {
         fs::symlink_metadata(under(&self.policy.prefix, home)).is_err()
     }
+}
+
+/// Arguments of `usermod` that give an account another name.
+fn renaming(old_name: &str, new_name: &str) -> Vec<String> {
+    let mut arguments = Arguments::default();
+    arguments.option("-l", new_name);
+    arguments.on(old_name)
+}
+
+/// Refuses a name that is taken, also by a group where the account's own group is renamed with it.
+fn check_new_name(database: &Database, account: &Account, new_name: &str) -> Result<(), Failure> {
+    if database.account(new_name).is_some() {
+        return Err(exists(new_name));
+    }
+    inherits_nothing(database, new_name)?;
+    if own_group(database, account) && database.group(new_name).is_some() {
+        return Err(Failure::new(
+            FailureKind::AlreadyExists,
+            format!(
+                "the account's own group is renamed with it, and there is a group `{new_name}` already"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Refuses a name that a group lists although nobody has it: who takes it would be in that group at once, and no guard
