@@ -1,18 +1,14 @@
-//! The verbs on accounts.
+//! The verbs on accounts, but for create.
 
 use std::fs;
-
-use zeroize::Zeroizing;
 
 use super::account_fields::{Arguments, day_of};
 use super::database::{DISABLED_DAY, under};
 use super::expiry::Remembered;
 use super::tools::{Tool, ToolError};
-use super::{Account, Database, Group, Unix, attributes, find_account, name, way_back};
+use super::{Account, Database, Group, Unix, attributes, find_account, way_back};
 use crate::connector::Context;
-use crate::model::{
-    CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Update,
-};
+use crate::model::{CallError, Failure, FailureKind, Object, ObjectRef, Update};
 
 /// All that a change of an account may touch.
 type View = (Option<Account>, Vec<String>, Option<Group>);
@@ -28,147 +24,7 @@ pub(super) fn view(name: &str) -> impl Fn(&Database) -> View {
     }
 }
 
-/// An account that is about to be made.
-struct New {
-    name: String,
-    /// For `useradd`.
-    arguments: Arguments,
-    /// The home directory that is made with it, if one is.
-    made_home: Option<String>,
-    /// What is stored for its password.
-    hash: Option<Zeroizing<String>>,
-    /// The expiry day that it gets back when it is enabled.
-    remembered: Option<i64>,
-}
-
 impl Unix {
-    pub(super) async fn create_account(
-        &self,
-        cx: &Context,
-        create: Create,
-    ) -> Result<Object, CallError> {
-        let (database, new) = self.new_account(create).await?;
-
-        // Nothing has been touched up to here.
-        let name = new.name.as_str();
-        if let Err(error) = self.tool(cx, Tool::UserAdd, &new.arguments.on(name)).await {
-            if error.wrote_nothing() || matches!(&error, ToolError::Exited { code: 1 | 10, .. }) {
-                let before = view(name)(&database);
-                let what = format!("account `{name}`");
-                return Err(self.after_failure(error, &what, &before, view(name)).await);
-            }
-            return Err(self.take_back(&new, error.into_failure()).await);
-        }
-        match self.finish_account(cx, &new).await {
-            Ok(object) => Ok(object),
-            Err(failure) => Err(self.take_back(&new, failure).await),
-        }
-    }
-
-    /// Works out all that a create asks for, and refuses what cannot be. With it comes what is there before.
-    async fn new_account(&self, create: Create) -> Result<(Database, New), Failure> {
-        let name = name::check(&create.name)?.to_owned();
-        let values = attributes::for_create(ObjectClass::Account, create.attributes)?;
-        let database = self.read().await?;
-        if database.account(&name).is_some() {
-            return Err(exists(&name));
-        }
-        inherits_nothing(&database, &name)?;
-        let home = attributes::text(&values, "home").map_or_else(
-            || self.policy.home_base.join(&name).display().to_string(),
-            str::to_owned,
-        );
-        let mut arguments = self.arguments(&database, &name, "", &values)?;
-        if !values.contains_key("home") {
-            self.policy.check_home(&database, &name, &home)?;
-            arguments.option("-d", home.clone());
-        }
-        if !values.contains_key("primary_group") {
-            if database.group(&name).is_some() {
-                return Err(Failure::new(
-                    FailureKind::AlreadyExists,
-                    format!(
-                        "there is a group `{name}`, so that the account cannot have one of its own: give it a `primary_group`"
-                    ),
-                ));
-            }
-            arguments.flag("-U");
-        }
-        let expires = day_of(&values)?.flatten();
-        let expiry = if create.enabled {
-            expires
-        } else {
-            Some(DISABLED_DAY)
-        };
-        if let Some(day) = expiry {
-            arguments.option("-e", day.to_string());
-        }
-        let makes_home =
-            self.policy.create_home && home != "/nonexistent" && self.home_is_free(&home);
-        arguments.flag(if makes_home { "-m" } else { "-M" });
-        let new = New {
-            name,
-            arguments,
-            made_home: makes_home.then_some(home),
-            hash: self.hash(create.password, !create.enabled).await?,
-            remembered: expires.filter(|_| !create.enabled),
-        };
-        Ok((database, new))
-    }
-
-    /// What a new account lacks after `useradd`.
-    async fn finish_account(&self, cx: &Context, new: &New) -> Result<Object, Failure> {
-        let name = new.name.as_str();
-        if let Some(hash) = &new.hash {
-            self.store_hash(cx, name, hash)
-                .await
-                .map_err(ToolError::into_failure)?;
-        }
-        let database = self.read().await?;
-        let account = database
-            .account(name)
-            .ok_or_else(|| Failure::internal(format!("useradd made no account `{name}`")))?;
-        Remembered::load(&self.policy.prefix)?.set(account.uid, name, new.remembered)?;
-        self.account_object(&database, account)
-    }
-
-    /// Removes an account that could not be made whole.
-    async fn take_back(&self, new: &New, why: Failure) -> CallError {
-        let (name, made_home) = (new.name.as_str(), new.made_home.as_deref());
-        let mut arguments = Arguments::default();
-        if made_home.is_some() {
-            arguments.flag("-r");
-        }
-        let arguments = arguments.on(name);
-        let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let result = self.tools.run(Tool::UserDel, &all, b"", way_back()).await;
-        let home = made_home.map(|home| under(&self.policy.prefix, home));
-        if let Some(home) = &home {
-            // userdel leaves a home that does not seem to be the account's, as in a user namespace, which cannot give it
-            // to the account. This one was made a moment ago, where nothing was before.
-            let _ = fs::remove_dir_all(home);
-        }
-        let left = match self.read().await {
-            Ok(now) => {
-                let group = now.group(name).map(|_| "its group");
-                let account = now.account(name).map(|_| "the account itself");
-                let home = home.filter(|home| fs::symlink_metadata(home).is_ok());
-                account.or(group).or(home.map(|_| "its home directory"))
-            }
-            Err(_) => Some("what is not known"),
-        };
-        match left {
-            None => why.into(),
-            Some(left) => CallError::Indeterminate(format!(
-                "{}; and of the account `{name}`, half made before that, there remains {left}{}: remove it before you try again",
-                why.message,
-                result
-                    .err()
-                    .map_or_else(String::new, |error| format!(" ({error})")),
-            )),
-        }
-    }
-
     pub(super) async fn update_account(
         &self,
         cx: &Context,
@@ -322,7 +178,12 @@ impl Unix {
         }
     }
 
-    async fn tool(&self, cx: &Context, tool: Tool, arguments: &[String]) -> Result<(), ToolError> {
+    pub(super) async fn tool(
+        &self,
+        cx: &Context,
+        tool: Tool,
+        arguments: &[String],
+    ) -> Result<(), ToolError> {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         self.tools.run(tool, &arguments, b"", cx.deadline).await
     }
@@ -363,7 +224,7 @@ impl Unix {
         })
     }
 
-    fn home_is_free(&self, home: &str) -> bool {
+    pub(super) fn home_is_free(&self, home: &str) -> bool {
         fs::symlink_metadata(under(&self.policy.prefix, home)).is_err()
     }
 }
@@ -394,7 +255,7 @@ fn check_new_name(database: &Database, account: &Account, new_name: &str) -> Res
 
 /// Refuses a name that a group lists although nobody has it: who takes it would be in that group at once, and no guard
 /// rail was asked.
-fn inherits_nothing(database: &Database, name: &str) -> Result<(), Failure> {
+pub(super) fn inherits_nothing(database: &Database, name: &str) -> Result<(), Failure> {
     match database.groups_of(name).first() {
         Some(group) => Err(Failure::rejected(format!(
             "group `{group}` lists a member `{name}` already, although there is no such account: take it out of that group first"
@@ -412,7 +273,7 @@ fn own_group(database: &Database, account: &Account) -> bool {
             .is_some_and(|group| group.gid == account.gid)
 }
 
-fn exists(name: &str) -> Failure {
+pub(super) fn exists(name: &str) -> Failure {
     Failure::new(
         FailureKind::AlreadyExists,
         format!("there is an account `{name}` already"),

@@ -30,6 +30,7 @@
 //! max_deletes_per_hour = 100
 //! ```
 
+mod account_create;
 mod account_fields;
 mod accounts;
 mod attributes;
