@@ -1,7 +1,7 @@
 //! Windows: who owns files and folders, and whom their access lists let in.
 //!
-//! Trusted are SYSTEM, Administrators, the installer of Windows and the gateway's own user, as root and its own user are
-//! elsewhere. Everybody else is a stranger, by whatever group they come.
+//! Trusted are SYSTEM, Administrators, the installer of Windows and the gateway's own user, as root
+//! and its own user are elsewhere. Everybody else is a stranger, by whatever group they come.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -25,7 +25,8 @@ use windows_sys::Win32::Security::{
 use windows_sys::Win32::Storage::FileSystem::CreateDirectoryW;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
-/// SYSTEM, Administrators, TrustedInstaller; and those that stand for the owner, who is checked for himself.
+/// SYSTEM, Administrators, TrustedInstaller; and those that stand for the owner, who is checked for
+/// himself.
 const TRUSTED: [&str; 5] = [
     "S-1-5-18",
     "S-1-5-32-544",
@@ -34,7 +35,8 @@ const TRUSTED: [&str; 5] = [
     "S-1-3-4",
 ];
 
-/// SYSTEM and Administrators, everything; nobody else anything; nothing inherited from above, all of it passed on below.
+/// SYSTEM and Administrators, everything; nobody else anything; nothing inherited from above, all
+/// of it passed on below.
 const PRIVATE: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
 
 /// What a stranger must not be able to do.
@@ -50,9 +52,11 @@ pub(crate) enum Forbidden {
 
 impl Forbidden {
     fn mask(self) -> u32 {
-        // To delete, to delete a child, to change the list or the owner, and the generic right that includes them.
+        // To delete, to delete a child, to change the list or the owner, and the generic right that
+        // includes them.
         const REPLACING: u32 = 0x0001_0000 | 0x0040 | 0x0004_0000 | 0x0008_0000 | 0x1000_0000;
-        // To write or append data, attributes and extended ones, and the generic right that includes them.
+        // To write or append data, attributes and extended ones, and the generic right that
+        // includes them.
         const WRITING: u32 = 0x0002 | 0x0004 | 0x0010 | 0x0100 | 0x4000_0000;
         match self {
             Self::Replacing => REPLACING,
@@ -133,14 +137,16 @@ pub(crate) fn check(path: &Path, forbidden: Forbidden) -> Result<(), Untrusted> 
     }
 }
 
-/// No stranger can put another folder in the place of one of those above `path`: the first that is unsafe, and why.
+/// No stranger can put another folder in the place of one of those above `path`: the first that is
+/// unsafe, and why.
 pub(crate) fn check_above(path: &Path) -> Result<(), (PathBuf, Untrusted)> {
     path.ancestors().skip(1).try_for_each(|above| {
         check(above, Forbidden::Replacing).map_err(|error| (above.to_owned(), error))
     })
 }
 
-/// Makes a folder, and those above it that are missing, closed to strangers from their first moment. What is there stays.
+/// Makes a folder, and those above it that are missing, closed to strangers from their first
+/// moment. What is there stays.
 pub(crate) fn create_private_folders(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -150,8 +156,8 @@ pub(crate) fn create_private_folders(path: &Path) -> io::Result<()> {
     }
     let sddl: Vec<u16> = PRIVATE.encode_utf16().chain([0]).collect();
     let mut descriptor = Local(null_mut());
-    // SAFETY: the text ends with a zero and lives through the call; the descriptor is a valid place for the result, which
-    // it then owns; the size is not asked for.
+    // SAFETY: the text ends with a zero and lives through the call; the descriptor is a valid place
+    // for the result, which it then owns; the size is not asked for.
     let converted = unsafe {
         ConvertStringSecurityDescriptorToSecurityDescriptorW(
             sddl.as_ptr(),
@@ -169,7 +175,8 @@ pub(crate) fn create_private_folders(path: &Path) -> io::Result<()> {
         bInheritHandle: 0,
     };
     let name = wide(path);
-    // SAFETY: the name ends with a zero; it, the attributes and their descriptor live through the call.
+    // SAFETY: the name ends with a zero; it, the attributes and their descriptor live through the
+    // call.
     if unsafe { CreateDirectoryW(name.as_ptr(), &raw const attributes) } == 0 {
         let error = io::Error::last_os_error();
         // Somebody else was faster: whoever goes on checks what is there.
@@ -202,7 +209,8 @@ impl Security {
         let mut owner: PSID = null_mut();
         let mut list: *mut ACL = null_mut();
         let mut descriptor: PSECURITY_DESCRIPTOR = null_mut();
-        // SAFETY: the name ends with a zero; all places for results outlive the call; the unwanted ones are null.
+        // SAFETY: the name ends with a zero; all places for results outlive the call; the unwanted
+        // ones are null.
         let status = unsafe {
             GetNamedSecurityInfoW(
                 name.as_ptr(),
@@ -280,7 +288,8 @@ fn own_user() -> io::Result<String> {
     }
     // SAFETY: the handle was just opened, is valid, and nobody else owns it.
     let token = unsafe { OwnedHandle::from_raw_handle(token) };
-    // Of 8-byte words, since the structure has to be aligned; larger than it and the longest identifier (68 bytes).
+    // Of 8-byte words, since the structure has to be aligned; larger than it and the longest
+    // identifier (68 bytes).
     let mut buffer = [0_u64; 32];
     let mut length = 0;
     let room = u32::try_from(size_of_val(&buffer)).map_err(io::Error::other)?;
@@ -297,7 +306,8 @@ fn own_user() -> io::Result<String> {
     if known == 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the system wrote such a structure at the buffer's beginning, with an identifier within the buffer.
+    // SAFETY: the system wrote such a structure at the buffer's beginning, with an identifier
+    // within the buffer.
     unsafe { sid_text((*buffer.as_ptr().cast::<TOKEN_USER>()).User.Sid) }
 }
 

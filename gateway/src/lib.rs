@@ -1,4 +1,5 @@
-//! The gateway agent: it stands on a resource host and carries out the calls that the central server pushes.
+//! The gateway agent: it stands on a resource host and carries out the calls that the central
+//! server pushes.
 //!
 //! Arrows mean "depends on", and nothing points back:
 //!
@@ -7,14 +8,17 @@
 //!                listener → key_store
 //! ```
 //!
-//! * [`cli`] has the verbs of the program, [`service`] runs it under systemd, as a Windows service or in a console.
-//! * [`listener`] opens sessions with the central server, whoever dials, and keeps the keys (`key_store`).
+//! * [`cli`] has the verbs of the program, [`service`] runs it under systemd, as a Windows service
+//!   or in a console.
+//! * [`listener`] opens sessions with the central server, whoever dials, and keeps the keys
+//!   (`key_store`).
 //! * [`worker`] takes a call from its arrival to its outcome.
 //! * [`connectors`] is the table of connector types; each has a folder under `connector`.
 //! * [`guard`] is the gateway's own word on what any server may do here; it knows no connector.
 //! * [`model`] is what a call is, checked once.
 //!
-//! `unsafe` stands in the bindings to Windows only: `access_list`, `connector::process`, `key_store::registry`.
+//! `unsafe` stands in the bindings to Windows only: `access_list`, `connector::process`,
+//! `key_store::registry`.
 #![deny(unsafe_code)]
 
 #[cfg(windows)]

@@ -207,7 +207,8 @@ mod memory {
 
     use super::*;
 
-    /// Bytes at the end of a secret that are looked for: what lay at its start is soon overwritten in freed memory.
+    /// Bytes at the end of a secret that are looked for: what lay at its start is soon overwritten
+    /// in freed memory.
     const TAIL: usize = 32;
 
     /// A secret that this process remembers in another form only.
@@ -282,8 +283,8 @@ mod memory {
             stream.link.seal(place, &secret.unmasked())
         };
         let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(|number| &secrets[number]);
-        // Neither an object nor a verb, a setting without a name, a connector that does not exist, and a second secret that
-        // was sealed for another place.
+        // Neither an object nor a verb, a setting without a name, a connector that does not exist,
+        // and a second secret that was sealed for another place.
         let no_object = call("one", "x", set_password(Some(seal(0, a))));
         let mut no_verb = call("one", "x", set_password(None));
         no_verb.verb = None;

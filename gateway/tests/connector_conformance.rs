@@ -1,4 +1,5 @@
-//! One suite for every type of connector: each is a line here, and a `site` in its own folder to be tried on.
+//! One suite for every type of connector: each is a line here, and a `site` in its own folder to be
+//! tried on.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,8 @@
-//! One suite for every key store: the file store where this runs on Unix, the registry store on Windows.
+//! One suite for every key store: the file store where this runs on Unix, the registry store on
+//! Windows.
 //!
-//! On Windows it writes to `HKLM\SOFTWARE\Portcullis\Gateway`, under instances of its own, and so needs an administrator.
+//! On Windows it writes to `HKLM\SOFTWARE\Portcullis\Gateway`, under instances of its own, and so
+//! needs an administrator.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -41,7 +41,8 @@ fn shown_active(site: &Site) -> String {
     active.unwrap().trim().to_owned()
 }
 
-/// Asks for the status until it shows `text`: the running gateway writes it down a moment after the fact.
+/// Asks for the status until it shows `text`: the running gateway writes it down a moment after the
+/// fact.
 async fn until_status(site: &Site, text: &str) {
     let began = Instant::now();
     loop {

@@ -15,7 +15,8 @@ use crate::state_dir::StateDir;
 /// Longer than any token with the spaces around it, in bytes.
 const MAX_INPUT: u64 = 1024;
 
-/// The token is read from standard input, or from a file; never from the command line, where other users would see it.
+/// The token is read from standard input, or from a file; never from the command line, where other
+/// users would see it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Read the token from this file instead of standard input

@@ -24,7 +24,8 @@ use crate::state_dir::StateDirError;
 #[derive(Debug, Parser)]
 #[command(name = "portcullis-gateway", version)]
 struct Arguments {
-    /// The configuration [default: /etc/portcullis/gateway.toml, on Windows %ProgramData%\Portcullis\gateway.toml]
+    /// The configuration [default: /etc/portcullis/gateway.toml, on Windows
+    /// %ProgramData%\Portcullis\gateway.toml]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -35,7 +36,8 @@ struct Arguments {
 enum Verb {
     /// Take the enrolment token that `portcullis gateway add` printed on the server
     Enroll(enroll::Arguments),
-    /// Open default mode once, for a limited time, for a gateway that was registered with --allow-pairing
+    /// Open default mode once, for a limited time, for a gateway that was registered with
+    /// --allow-pairing
     Pair(pair::Arguments),
     /// Run the gateway
     Run,

@@ -11,7 +11,8 @@ use crate::key_store;
 /// Longest that pairing may stay open.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Default mode authenticates nobody: whoever reaches this gateway first, while it is open, becomes its server.
+/// Default mode authenticates nobody: whoever reaches this gateway first, while it is open, becomes
+/// its server.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// How long, such as 10m; 24h at most

@@ -1,7 +1,8 @@
 //! The gateway's configuration: a TOML file, checked whole before anything starts.
 //!
-//! A key that nobody knows, a value out of range and a value of the wrong type are all fatal; every problem is reported
-//! at once, with file, line, key and what is allowed. A connector's own keys are read by the connector.
+//! A key that nobody knows, a value out of range and a value of the wrong type are all fatal; every
+//! problem is reported at once, with file, line, key and what is allowed. A connector's own keys
+//! are read by the connector.
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -102,7 +103,8 @@ pub struct ConnectorConfig {
     pub name: String,
     /// `unix`, `script`, …: any text that stood there.
     pub kind: String,
-    /// All its keys, `type` and `guard_rails` included: read them with a [`Section`] at [`Self::path`].
+    /// All its keys, `type` and `guard_rails` included: read them with a [`Section`] at
+    /// [`Self::path`].
     pub table: Table,
 }
 
@@ -114,7 +116,8 @@ impl ConnectorConfig {
 }
 
 impl Config {
-    /// Reads and checks `file`; without one, the default file, and where there is none all defaults.
+    /// Reads and checks `file`; without one, the default file, and where there is none all
+    /// defaults.
     ///
     /// # Errors
     /// Every [`ConfigProblem`] found.

@@ -1,4 +1,5 @@
-//! What a reader of the messages sees, and that the sample in `deploy/` is what the program does without one.
+//! What a reader of the messages sees, and that the sample in `deploy/` is what the program does
+//! without one.
 
 use std::fs;
 use std::path::Path;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// Group and others may write.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// What this file says runs with the gateway's rights: nobody but root and the gateway's own user may write it.
+/// What this file says runs with the gateway's rights: nobody but root and the gateway's own user
+/// may write it.
 pub(super) fn check(path: &Path) -> Result<(), String> {
     // Where it cannot be looked at, reading it tells why.
     let Ok(found) = path.metadata() else {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::access_list::{self, Forbidden};
 
-/// Any user of the host may make files below `%ProgramData%`: none of theirs may say what the gateway runs.
+/// Any user of the host may make files below `%ProgramData%`: none of theirs may say what the
+/// gateway runs.
 pub(super) fn check(path: &Path) -> Result<(), String> {
     if !path.exists() {
         return Ok(());

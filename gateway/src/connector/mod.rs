@@ -1,6 +1,7 @@
 //! What every connector is: it carries out the verbs of a call on one resource.
 //!
-//! Each type has a folder here and an entry in [`crate::connectors`], which is all that knows of it.
+//! Each type has a folder here and an entry in [`crate::connectors`], which is all that knows of
+//! it.
 
 pub(crate) mod process;
 
@@ -26,8 +27,8 @@ pub struct Context {
     pub settings: BTreeMap<String, String>,
     /// Those of them that are secret.
     pub secret_settings: BTreeMap<String, Password>,
-    /// When the verb has to have ended. A connector keeps to it by itself: a verb that changes something is never cut
-    /// off from outside.
+    /// When the verb has to have ended. A connector keeps to it by itself: a verb that changes
+    /// something is never cut off from outside.
     pub deadline: Instant,
 }
 
@@ -54,7 +55,8 @@ impl Found {
     /// Hands on one object.
     ///
     /// # Errors
-    /// A [`Failure`] where there are more than asked for, or nobody listens any more; the search then ends.
+    /// A [`Failure`] where there are more than asked for, or nobody listens any more; the search
+    /// then ends.
     pub async fn push(&mut self, object: Object) -> Result<(), Failure> {
         let Some(left) = self.left.checked_sub(1) else {
             return Err(Failure::rejected(
@@ -67,21 +69,22 @@ impl Found {
     }
 }
 
-/// What must go one after the other: of two changes in the same lane, one waits until the other has ended.
+/// What must go one after the other: of two changes in the same lane, one waits until the other has
+/// ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
     /// That of this connector.
     Connector,
-    /// That of a thing which several connectors of this type may work on, such as a folder of files or an object in a
-    /// directory.
+    /// That of a thing which several connectors of this type may work on, such as a folder of files
+    /// or an object in a directory.
     Shared(String),
 }
 
-/// What carries out the verbs on one resource. A verb that is not among [`Connector::verbs`] is never called; the
-/// default bodies answer that there is none.
+/// What carries out the verbs on one resource. A verb that is not among [`Connector::verbs`] is
+/// never called; the default bodies answer that there is none.
 ///
-/// A verb answers [`CallError::Failed`] only where nothing has changed, and [`CallError::Indeterminate`] where that
-/// cannot be told.
+/// A verb answers [`CallError::Failed`] only where nothing has changed, and
+/// [`CallError::Indeterminate`] where that cannot be told.
 #[async_trait]
 pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// The type's name in the configuration.
@@ -95,8 +98,8 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// The verbs that work on objects of this class.
     fn verbs(&self, class: ObjectClass) -> Vec<Verb>;
 
-    /// The roles of its attributes: all that the guard rails know of them. An attribute that is left out here passes them
-    /// unseen, whatever it names.
+    /// The roles of its attributes: all that the guard rails know of them. An attribute that is
+    /// left out here passes them unseen, whatever it names.
     fn roles(&self) -> Roles<'_>;
 
     /// The numeric id of an object, where it has one.
@@ -114,22 +117,23 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The lanes that a change goes in: it begins when no other change is in any of them. None at all: it goes beside
-    /// every other.
+    /// The lanes that a change goes in: it begins when no other change is in any of them. None at
+    /// all: it goes beside every other.
     fn lanes(&self, _change: &Request) -> BTreeSet<Lane> {
         [Lane::Connector].into()
     }
 
-    /// Whether the object, read after a change of which no answer came, tells what became of it. A password cannot be read,
-    /// and what an action did, nobody knows but the action.
+    /// Whether the object, read after a change of which no answer came, tells what became of it. A
+    /// password cannot be read, and what an action did, nobody knows but the action.
     fn shows(&self, verb: Verb, class: ObjectClass) -> bool {
         verb.changes()
             && !matches!(verb, Verb::SetPassword | Verb::Run)
             && self.verbs(class).contains(&Verb::Get)
     }
 
-    /// Gets ready for calls, such as by opening connections. It comes before the first call, and may come again after a
-    /// [`stop`](Self::stop). Where it fails, calls come all the same and say what is wrong.
+    /// Gets ready for calls, such as by opening connections. It comes before the first call, and
+    /// may come again after a [`stop`](Self::stop). Where it fails, calls come all the same and say
+    /// what is wrong.
     async fn start(&self) -> Result<(), Failure> {
         Ok(())
     }
@@ -183,7 +187,8 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Err(self.lacks(Verb::SetPassword, object.class))
     }
 
-    /// Checks a password. Whether the account is unknown or the password wrong, answer and time are the same.
+    /// Checks a password. Whether the account is unknown or the password wrong, answer and time are
+    /// the same.
     async fn authenticate(
         &self,
         _: &Context,
@@ -203,8 +208,8 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Err(self.lacks(Verb::Rename, object.class))
     }
 
-    /// Hands the objects found to `found`, at most [`Search::page_size`] of them; answers where the next page starts,
-    /// empty after the last one.
+    /// Hands the objects found to `found`, at most [`Search::page_size`] of them; answers where the
+    /// next page starts, empty after the last one.
     async fn search(
         &self,
         _: &Context,
@@ -219,7 +224,8 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Err(Failure::unsupported(format!("there is no action `{}`", run.action)).into())
     }
 
-    /// The numeric ids of objects, in the order of their names; `None` for those that do not exist or have no such id.
+    /// The numeric ids of objects, in the order of their names; `None` for those that do not exist
+    /// or have no such id.
     async fn numeric_ids(
         &self,
         cx: &Context,

@@ -20,7 +20,8 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// Of a request on an object that now is `current`; `None` where it is new, or could not be read.
+    /// Of a request on an object that now is `current`; `None` where it is new, or could not be
+    /// read.
     pub(crate) fn of(request: &Request, current: Option<&Object>, roles: Roles<'_>) -> Self {
         let mut effects = Self::default();
         match request {

@@ -1,6 +1,7 @@
 //! Guard rails: what any server may do through a connector, decided on this gateway alone.
 //!
-//! They hold whatever the server says: a stolen server can do on this host only what is left open here.
+//! They hold whatever the server says: a stolen server can do on this host only what is left open
+//! here.
 
 mod effects;
 mod pattern;
@@ -118,9 +119,10 @@ impl GuardRails {
         Ok(())
     }
 
-    /// Refuses to touch a protected object. An account is protected, too, by each protected group that it is in: whoever
-    /// can set its password, or otherwise act as it, has all that the group has. A group that `allowed_groups` opens by
-    /// its name protects nobody. `number` is the object's numeric id, if it has one.
+    /// Refuses to touch a protected object. An account is protected, too, by each protected group
+    /// that it is in: whoever can set its password, or otherwise act as it, has all that the group
+    /// has. A group that `allowed_groups` opens by its name protects nobody. `number` is the
+    /// object's numeric id, if it has one.
     ///
     /// # Errors
     /// A [`Failure`] that names the rule.
@@ -150,8 +152,8 @@ impl GuardRails {
         }
     }
 
-    /// Refuses a name that a new or renamed object must not take: that of a protected account or group, whatever the
-    /// class, because an account may bring a group of its name with it.
+    /// Refuses a name that a new or renamed object must not take: that of a protected account or
+    /// group, whatever the class, because an account may bring a group of its name with it.
     ///
     /// # Errors
     /// A [`Failure`] that names the rule.
@@ -197,8 +199,8 @@ impl GuardRails {
         }
     }
 
-    /// Refuses to give or take membership of a group that is not open for it. `number` is the group's numeric id, if
-    /// it has one.
+    /// Refuses to give or take membership of a group that is not open for it. `number` is the
+    /// group's numeric id, if it has one.
     ///
     /// # Errors
     /// A [`Failure`] that names the rule.
@@ -259,7 +261,8 @@ impl GuardRails {
         self.protecting(class).next().is_none() && self.protected_ids_below == 0
     }
 
-    /// The patterns that protect names of a class, each with its rule. A further class may hold both accounts and groups.
+    /// The patterns that protect names of a class, each with its rule. A further class may hold
+    /// both accounts and groups.
     fn protecting(&self, class: ObjectClass) -> impl Iterator<Item = (&'static str, &Pattern)> {
         let (accounts, groups) = match class {
             ObjectClass::Account => (true, false),

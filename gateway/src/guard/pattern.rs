@@ -32,7 +32,8 @@ impl Pattern {
     pub(super) fn matches(&self, name: &str) -> bool {
         let name = fold(name);
         let (mut p, mut n) = (0, 0);
-        // Where to go back to: the last star, and the character after those that it has swallowed so far.
+        // Where to go back to: the last star, and the character after those that it has swallowed
+        // so far.
         let mut star: Option<(usize, usize)> = None;
         while let Some(&character) = name.get(n) {
             match self.folded.get(p) {

@@ -1,4 +1,5 @@
-//! The guard rails on attributes that they know by their roles alone, as a directory would name them.
+//! The guard rails on attributes that they know by their roles alone, as a directory would name
+//! them.
 
 use super::effects::{Effects, groups_of};
 use super::{check_filter, check_sealed, conceal};

@@ -1,9 +1,10 @@
 //! Where the gateway keeps its keys: a file, or on Windows the registry.
 //!
-//! One record ([`GatewayRecord`]) holds everything, so that a crash at any point leaves the old record or the new one.
-//! Every reading that leads to a writing happens under one lock (`update`), which other processes
-//! (`enroll`, `pair`, `key reset`) respect too. A store that was never created, one that is damaged and one that cannot be
-//! read are three different errors; none of them ever counts as "holds no key".
+//! One record ([`GatewayRecord`]) holds everything, so that a crash at any point leaves the old
+//! record or the new one. Every reading that leads to a writing happens under one lock (`update`),
+//! which other processes (`enroll`, `pair`, `key reset`) respect too. A store that was never
+//! created, one that is damaged and one that cannot be read are three different errors; none of
+//! them ever counts as "holds no key".
 
 #[cfg(unix)]
 #[forbid(unsafe_code)]
@@ -33,16 +34,19 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// Where it is, as an administrator would look for it.
     fn location(&self) -> String;
 
-    /// Makes what the lock needs, where it is not there. The store itself is made by the first [`Self::write`].
+    /// Makes what the lock needs, where it is not there. The store itself is made by the first
+    /// [`Self::write`].
     ///
     /// # Errors
     /// [`KeyStoreError`] where it is unsafe or not to be made.
     fn prepare(&self) -> Result<(), KeyStoreError>;
 
-    /// Takes the lock under which records are read in order to be written. Waits for it, 10 s at most.
+    /// Takes the lock under which records are read in order to be written. Waits for it, 10 s at
+    /// most.
     ///
     /// # Errors
-    /// [`KeyStoreError`] where the folder of the lock is missing or unsafe, or the lock is held too long.
+    /// [`KeyStoreError`] where the folder of the lock is missing or unsafe, or the lock is held too
+    /// long.
     fn lock(&self) -> Result<FileLock, KeyStoreError>;
 
     /// The stored bytes; `None` where the store was never created.
@@ -51,8 +55,8 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// [`KeyStoreError`] where others may read or write the store, or it cannot be read.
     fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, KeyStoreError>;
 
-    /// Replaces the stored bytes, durably and as a whole: after an error the former ones are still there.
-    /// Creates the store where there is none.
+    /// Replaces the stored bytes, durably and as a whole: after an error the former ones are still
+    /// there. Creates the store where there is none.
     ///
     /// # Errors
     /// [`KeyStoreError`] where others may read or write the store, or it cannot be written.
@@ -79,7 +83,8 @@ impl dyn KeyStore + '_ {
     /// [`KeyStoreError`] where it is damaged, unsafe or unreadable.
     pub fn load_if_created(&self) -> Result<Option<GatewayRecord>, KeyStoreError> {
         match self.read_record() {
-            // A former record is overwritten once it was replaced: whoever was just reading it reads again, under the lock.
+            // A former record is overwritten once it was replaced: whoever was just reading it
+            // reads again, under the lock.
             Err(KeyStoreError::Record { .. }) => {
                 let _lock = self.lock()?;
                 self.read_record()
@@ -88,8 +93,8 @@ impl dyn KeyStore + '_ {
         }
     }
 
-    /// Changes the record under the lock: `change` gets the record as it is now and gives the one to store, if any.
-    /// What was given is stored durably when this returns.
+    /// Changes the record under the lock: `change` gets the record as it is now and gives the one
+    /// to store, if any. What was given is stored durably when this returns.
     ///
     /// # Errors
     /// What `change` gives, or a [`KeyStoreError`]; the record is unchanged then.
@@ -106,7 +111,8 @@ impl dyn KeyStore + '_ {
         Ok(outcome)
     }
 
-    /// As `update`, where there need be no store yet: `change` gets an empty record then, and the store is created.
+    /// As `update`, where there need be no store yet: `change` gets an empty record then, and the
+    /// store is created.
     ///
     /// # Errors
     /// What `change` gives, or a [`KeyStoreError`]; the record is unchanged then.
@@ -151,7 +157,8 @@ impl dyn KeyStore + '_ {
     }
 }
 
-/// Why the key store cannot be used. Always fatal for what was under way; never a reason to do without a key.
+/// Why the key store cannot be used. Always fatal for what was under way; never a reason to do
+/// without a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyStoreError {
     /// There is none.

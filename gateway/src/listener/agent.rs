@@ -144,8 +144,8 @@ impl Agent {
                 Err(_) => {}
             }
             let standing = self.run.keys.standing();
-            // A server that has proved the newer key opened another session under it. Who has the former key alone may
-            // have stolen it: his session is not to outlive it.
+            // A server that has proved the newer key opened another session under it. Who has the
+            // former key alone may have stolen it: his session is not to outlive it.
             self.links
                 .tell(Order::Retire, |link| !standing.holds(link.info.key_id));
             self.links.tell(Order::Close, |link| {

@@ -42,7 +42,8 @@ async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr, permi
         Ok((stream, open)) => agent.serve(stream, open).await,
         Err(error) => {
             let text = error.to_string();
-            // Each is a file written and synchronized: strangers get as many as they get lines of the log.
+            // Each is a file written and synchronized: strangers get as many as they get lines of
+            // the log.
             if agent.refusals.log(&peer, &text) {
                 agent
                     .run

@@ -66,7 +66,8 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
             Ok(mut session) => {
                 last_error.clear();
                 tokio::select! {
-                    // The new key is proved by a fresh handshake; the old session carries its calls meanwhile.
+                    // The new key is proved by a fresh handshake; the old session carries its calls
+                    // meanwhile.
                     () = agent.run.until_installed() => continue,
                     _ = &mut session => {}
                 }

@@ -1,4 +1,5 @@
-//! The key store as the running gateway uses it: every step reads the record afresh, stores what changed, and only then acts.
+//! The key store as the running gateway uses it: every step reads the record afresh, stores what
+//! changed, and only then acts.
 
 use std::sync::Arc;
 
@@ -57,8 +58,9 @@ impl Standing {
         [self.enrolment, self.active, self.pending].contains(&Some(key_id))
     }
 
-    /// May a session that was opened for `gateway_id` under `key_id` go on? Not once the record was reset or the gateway
-    /// enrolled anew. A key that was merely replaced by a newer one lets its session carry its last calls.
+    /// May a session that was opened for `gateway_id` under `key_id` go on? Not once the record was
+    /// reset or the gateway enrolled anew. A key that was merely replaced by a newer one lets its
+    /// session carry its last calls.
     pub fn still_serves(&self, gateway_id: GatewayId, key_id: KeyId) -> bool {
         self.gateway_id == Some(gateway_id) && (self.enrolment.is_none() || self.holds(key_id))
     }
@@ -211,9 +213,9 @@ impl Keys {
         });
     }
 
-    /// Runs what blocks on the disk beside the workers that serve connections. It runs to its end also where the caller
-    /// does not wait for it; a caller that goes away before its turn leaves nothing behind, so that a crowd of strangers
-    /// cannot make work pile up.
+    /// Runs what blocks on the disk beside the workers that serve connections. It runs to its end
+    /// also where the caller does not wait for it; a caller that goes away before its turn leaves
+    /// nothing behind, so that a crowd of strangers cannot make work pile up.
     async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else {
             // Never closed.

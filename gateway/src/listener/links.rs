@@ -1,4 +1,5 @@
-//! The live sessions: one for each server, plus those that were replaced and carry their last calls.
+//! The live sessions: one for each server, plus those that were replaced and carry their last
+//! calls.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +27,8 @@ pub enum Scope {
 pub enum Order {
     /// Serve on.
     Serve,
-    /// Another session takes its place: serve on until the server has had time to see it, then drain.
+    /// Another session takes its place: serve on until the server has had time to see it, then
+    /// drain.
     Retire,
     /// Take no new calls, and end with the last one under way, at the latest when patience ends.
     Drain,
@@ -54,7 +56,8 @@ impl Link {
         self.order.subscribe()
     }
 
-    /// May it carry provisioning calls? One that drains takes those that are still on their way to it.
+    /// May it carry provisioning calls? One that drains takes those that are still on their way to
+    /// it.
     pub fn takes_calls(&self) -> bool {
         self.scope == Scope::Full && *self.order.borrow() < Order::Close
     }

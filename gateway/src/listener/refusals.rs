@@ -20,7 +20,8 @@ const LOGGED: Limit = Limit {
 pub struct Refusals(Mutex<Allowance<Instant>>);
 
 impl Refusals {
-    /// Logs that a handshake with `peer` came to nothing. False: too many do, and this one is counted only.
+    /// Logs that a handshake with `peer` came to nothing. False: too many do, and this one is
+    /// counted only.
     pub fn log(&self, peer: &str, error: &str) -> bool {
         let Some(unlogged) = self.count(Instant::now()) else {
             return false;

@@ -22,7 +22,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// … and given up when it has not answered after this.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests under way at once in one session; the gateway's limit on calls is another, for all sessions.
+/// Requests under way at once in one session; the gateway's limit on calls is another, for all
+/// sessions.
 const MAX_STREAMS: u32 = 1024;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
@@ -49,7 +50,8 @@ where
             () = draining(&mut order) => calls.drain(),
         }
     };
-    // Pending after its one connection: the server would return, and leave the connection to itself, when this ended.
+    // Pending after its one connection: the server would return, and leave the connection to
+    // itself, when this ended.
     let incoming = stream::iter([Ok::<_, io::Error>(stream)]).chain(stream::pending());
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))

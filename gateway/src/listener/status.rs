@@ -1,4 +1,5 @@
-//! What `portcullis-gateway status` shows of a running gateway: a file in the state folder, replaced at every change.
+//! What `portcullis-gateway status` shows of a running gateway: a file in the state folder,
+//! replaced at every change.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -137,7 +138,8 @@ impl StatusBoard {
         report
     }
 
-    /// Writes the file now and at every change, for ever. A failure is logged once and tried again at the next change.
+    /// Writes the file now and at every change, for ever. A failure is logged once and tried again
+    /// at the next change.
     pub async fn write_changes(&self, links: &Links, folder: &StateDir) {
         let mut noted = self.changed.subscribe();
         let mut counted = links.changes();

@@ -15,8 +15,8 @@ pub enum Filter {
     Not(Box<Filter>),
 }
 
-/// Compares an attribute with a value. An attribute of several values matches if one of them does; one without values
-/// never does.
+/// Compares an attribute with a value. An attribute of several values matches if one of them does;
+/// one without values never does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// How.
@@ -79,7 +79,8 @@ impl Filter {
         }
     }
 
-    /// Every attribute that the condition looks at, without those that stand for id, name and state.
+    /// Every attribute that the condition looks at, without those that stand for id, name and
+    /// state.
     pub fn attributes(&self) -> Vec<&AttributeName> {
         match self {
             Self::Comparison(Comparison { attribute, .. }) => {

@@ -1,6 +1,7 @@
 //! The data model of a call, checked: what has one of these types is known to be well-formed.
 //!
-//! The wire's messages are parsed once, in `parse`, and never seen behind it; `encode` turns answers back.
+//! The wire's messages are parsed once, in `parse`, and never seen behind it; `encode` turns
+//! answers back.
 
 mod encode;
 mod filter;
@@ -30,8 +31,8 @@ pub enum ObjectClass {
     Account,
     /// A set of accounts.
     Group,
-    /// A further class, such as `organizationalUnit`, which the connector of the call names itself. No such class has a
-    /// value on the wire yet.
+    /// A further class, such as `organizationalUnit`, which the connector of the call names itself.
+    /// No such class has a value on the wire yet.
     Other(&'static str),
 }
 
@@ -125,7 +126,8 @@ impl Verb {
         Self::ALL.into_iter().find(|verb| verb.name() == name)
     }
 
-    /// Whether the verb may change the resource: such a call is carried to its end even when its caller goes away.
+    /// Whether the verb may change the resource: such a call is carried to its end even when its
+    /// caller goes away.
     pub const fn changes(self) -> bool {
         !matches!(
             self,
@@ -352,7 +354,8 @@ pub struct Search {
     pub cookie: Cookie,
 }
 
-/// The place in a search where the next page starts. Only the connector that made it knows what it means.
+/// The place in a search where the next page starts. Only the connector that made it knows what it
+/// means.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Cookie(Vec<u8>);
 

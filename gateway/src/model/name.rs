@@ -98,13 +98,14 @@ checked_text!(
     |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c)
 );
 checked_text!(
-    /// Names an action of `run`. It becomes part of a file's name, so it holds no dot and no separator.
+    /// Names an action of `run`. It becomes part of a file's name, so it holds no dot and no
+    /// separator.
     ActionName, "the action's name", 64, "a-z 0-9 _ -",
     |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c)
 );
 
-/// Whether a character can hide, move or break what is shown: control characters, line separators, and the marks that
-/// turn the direction of writing.
+/// Whether a character can hide, move or break what is shown: control characters, line separators,
+/// and the marks that turn the direction of writing.
 pub(super) fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,3 +1,5 @@
+//! What a call may not look like, and what each refusal says.
+
 use super::*;
 
 fn call(verb: wire::call::Verb) -> wire::Call {

@@ -1,4 +1,5 @@
-//! What a connector declares of its objects, so that the guard rails can judge calls without knowing the connector.
+//! What a connector declares of its objects, so that the guard rails can judge calls without
+//! knowing the connector.
 
 use std::borrow::Cow;
 
@@ -54,7 +55,8 @@ impl<'a> Roles<'a> {
         Self(roles)
     }
 
-    /// Whether an attribute has a role. The case of its name does not matter: the resource may not regard it either.
+    /// Whether an attribute has a role. The case of its name does not matter: the resource may not
+    /// regard it either.
     pub fn has(&self, class: ObjectClass, attribute: &str, role: Role) -> bool {
         self.attributes(class, role)
             .any(|name| name.eq_ignore_ascii_case(attribute))

@@ -63,7 +63,8 @@ pub enum RunError {
     Signals(io::Error),
 }
 
-/// Switches off core dumps, in which keys, tokens and passwords would stand. Every verb begins with it.
+/// Switches off core dumps, in which keys, tokens and passwords would stand. Every verb begins with
+/// it.
 ///
 /// # Errors
 /// [`RunError::CoreDumps`].

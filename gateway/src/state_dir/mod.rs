@@ -1,4 +1,5 @@
-//! The state folder: private to the gateway's user, every file in it replaced as a whole, two locks.
+//! The state folder: private to the gateway's user, every file in it replaced as a whole, two
+//! locks.
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -84,7 +85,8 @@ impl StateDir {
         platform::Folder::open_or_create(&self.path)?.replace(name, bytes, Former::Leave)
     }
 
-    /// As [`Self::replace`], for a file that holds keys: the former one is overwritten once it is replaced.
+    /// As [`Self::replace`], for a file that holds keys: the former one is overwritten once it is
+    /// replaced.
     ///
     /// # Errors
     /// As there.

@@ -86,7 +86,8 @@ impl Folder {
                 rustix::fs::fsync(&self.handle).map_err(io::Error::from)
             })
             .map_err(|source| {
-                // Gone already where the rename was done; nothing more can be done about it elsewhere.
+                // Gone already where the rename was done; nothing more can be done about it
+                // elsewhere.
                 let _ = rustix::fs::unlinkat(&self.handle, &temporary, AtFlags::empty());
                 StateDirError::io("write", &path, source)
             })?;
@@ -151,7 +152,8 @@ impl Folder {
     }
 }
 
-/// Overwrites a file that has no name any more: it held keys. What the disk keeps of it besides is beyond reach.
+/// Overwrites a file that has no name any more: it held keys. What the disk keeps of it besides is
+/// beyond reach.
 fn scrub(mut file: File) {
     let length = file.metadata().map_or(0, |metadata| metadata.len());
     let zeros = vec![0; usize::try_from(length).unwrap_or(0).min(1 << 20)];

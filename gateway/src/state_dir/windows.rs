@@ -81,7 +81,8 @@ impl Folder {
         write_temporary(&temporary, bytes)
             .and_then(|()| fs::rename(&temporary, &path))
             .map_err(|source| {
-                // Gone already where the rename was done; nothing more can be done about it elsewhere.
+                // Gone already where the rename was done; nothing more can be done about it
+                // elsewhere.
                 let _ = fs::remove_file(&temporary);
                 StateDirError::io("write", &path, source)
             })

@@ -1,5 +1,5 @@
-//! Drives [`Answering`] over one HTTP/2 stream: a call that is done at once is carried out where its frame is read, any other in
-//! a task, and what is ready goes in one batch.
+//! Drives [`Answering`] over one HTTP/2 stream: a call that is done at once is carried out where
+//! its frame is read, any other in a task, and what is ready goes in one batch.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,7 +35,8 @@ pub struct CallStream {
     answering: Answering<Option<AbortHandle>>,
     provisioner: Provisioner,
     exporter: ExporterSecret,
-    /// In tasks of their own: they go on, and keep to their deadlines, also where nothing can be sent.
+    /// In tasks of their own: they go on, and keep to their deadlines, also where nothing can be
+    /// sent.
     running: JoinSet<Stepped>,
     /// Searches that wait until their items were sent.
     full: HashMap<u64, Search>,

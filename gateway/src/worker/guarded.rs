@@ -34,7 +34,8 @@ impl Guarded {
         }
     }
 
-    /// Carries out a change when its lanes are free. Never cut off: the connector keeps to the deadline by itself.
+    /// Carries out a change when its lanes are free. Never cut off: the connector keeps to the
+    /// deadline by itself.
     pub(super) async fn change(&self, call: Call, deadline: Instant) -> Result<Done, CallError> {
         let connector = &self.configured.connector;
         let lanes = connector.lanes(&call.request).into_iter();
@@ -112,7 +113,8 @@ impl Guarded {
         self.check_effects(cx, &effects).await
     }
 
-    /// The object as it now is, unless it is protected; `None` where it does not exist or cannot be read.
+    /// The object as it now is, unless it is protected; `None` where it does not exist or cannot be
+    /// read.
     async fn check_target(
         &self,
         cx: &Context,
@@ -182,8 +184,9 @@ impl Guarded {
         Ok(())
     }
 
-    /// Where accounts have numeric ids, as on a unix host, a group of an account's name is that account's own, and its
-    /// files are often open to the group: no membership in that of a protected account.
+    /// Where accounts have numeric ids, as on a unix host, a group of an account's name is that
+    /// account's own, and its files are often open to the group: no membership in that of a
+    /// protected account.
     async fn check_namesake(&self, cx: &Context, group: &str) -> Result<(), CallError> {
         let rails = &self.configured.guard_rails;
         let roles = self.configured.connector.roles();

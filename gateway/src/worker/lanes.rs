@@ -1,4 +1,5 @@
-//! The lanes of all connectors: changes of one lane go one after the other, all others at the same time.
+//! The lanes of all connectors: changes of one lane go one after the other, all others at the same
+//! time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -26,7 +27,8 @@ impl Key {
     }
 }
 
-/// Whoever is in a lane holds its lock. A lane that nobody waits for or is in takes no memory for long.
+/// Whoever is in a lane holds its lock. A lane that nobody waits for or is in takes no memory for
+/// long.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     locks: Mutex<Locks>,
@@ -45,8 +47,9 @@ struct Locks {
 const FEW: usize = 64;
 
 impl Lanes {
-    /// Waits until nobody else is in any of `keys`, each caller in the order of arrival. To drop what comes back leaves
-    /// them. All callers enter in the order of the set, so that no two wait for one another.
+    /// Waits until nobody else is in any of `keys`, each caller in the order of arrival. To drop
+    /// what comes back leaves them. All callers enter in the order of the set, so that no two wait
+    /// for one another.
     pub(super) async fn enter(&self, keys: BTreeSet<Key>) -> Vec<OwnedMutexGuard<()>> {
         let mut entered = Vec::with_capacity(keys.len());
         for key in keys {

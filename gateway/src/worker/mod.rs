@@ -1,7 +1,8 @@
 //! The worker: model, guard rails and connectors behind one door.
 //!
-//! A call goes in as the server sent it, and its outcome comes out. [`Service`] speaks gRPC and nothing else, [`Provisioner`]
-//! decides, and each connector stands behind its guard rails (`guarded`). [`crate::model`] is what they talk about.
+//! A call goes in as the server sent it, and its outcome comes out. [`Service`] speaks gRPC and
+//! nothing else, [`Provisioner`] decides, and each connector stands behind its guard rails
+//! (`guarded`). [`crate::model`] is what they talk about.
 
 mod call_stream;
 mod guarded;

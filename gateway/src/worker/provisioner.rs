@@ -41,10 +41,12 @@ pub enum SearchEvent {
     End(Cookie, Option<Failure>),
 }
 
-/// Carries out calls: parses them, checks them against the guard rails, and has a connector do the work.
+/// Carries out calls: parses them, checks them against the guard rails, and has a connector do the
+/// work.
 ///
-/// A call that changes something and is not done at once goes on in a task of its own: where its caller goes away, it is carried to its end and its
-/// outcome is logged. Cheap to clone; all clones share their limits.
+/// A call that changes something and is not done at once goes on in a task of its own: where its
+/// caller goes away, it is carried to its end and its outcome is logged. Cheap to clone; all clones
+/// share their limits.
 #[derive(Clone, Debug)]
 pub struct Provisioner {
     shared: Arc<Shared>,
@@ -79,7 +81,8 @@ impl Provisioner {
         }
     }
 
-    /// Lets every connector get ready, all of them at once. One that fails is logged, and the others serve all the same.
+    /// Lets every connector get ready, all of them at once. One that fails is logged, and the
+    /// others serve all the same.
     pub async fn start(&self) {
         let starting = self.connectors_at_once(|name, connector| async move {
             if let Err(failure) = connector.start().await {
@@ -102,7 +105,8 @@ impl Provisioner {
         }
     }
 
-    /// Has something done with every connector, each in a task of its own: none holds up or takes down another.
+    /// Has something done with every connector, each in a task of its own: none holds up or takes
+    /// down another.
     async fn connectors_at_once<F>(&self, work: impl Fn(String, Arc<dyn Connector>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -129,7 +133,8 @@ impl Provisioner {
         }
     }
 
-    /// Carries out a search. Events end with [`SearchEvent::End`]; to drop the receiver ends the search.
+    /// Carries out a search. Events end with [`SearchEvent::End`]; to drop the receiver ends the
+    /// search.
     pub fn search(&self, call: wire::Call) -> mpsc::Receiver<SearchEvent> {
         let (events, receiver) = mpsc::channel(SEARCH_BUFFER);
         let provisioner = self.clone();
@@ -334,7 +339,8 @@ struct Logged {
 }
 
 impl Logged {
-    /// Changes and tried passwords in any case; what only reads where somebody looks for the cause of something.
+    /// Changes and tried passwords in any case; what only reads where somebody looks for the cause
+    /// of something.
     fn new(call: &Call) -> Option<Self> {
         let verb = call.request.verb();
         let listened = if is_guarded(verb) {
@@ -368,7 +374,8 @@ impl Logged {
     }
 }
 
-/// Carries a change on in a task of its own, so that it comes to its end whoever waits for it. `None`: the gateway stops.
+/// Carries a change on in a task of its own, so that it comes to its end whoever waits for it.
+/// `None`: the gateway stops.
 async fn to_its_end<F>(work: F, id: CallId, verb: Verb) -> Option<Outcome>
 where
     F: Future<Output = std::thread::Result<Outcome>> + Send + 'static,
@@ -384,7 +391,8 @@ where
     outcome.await.ok()
 }
 
-/// What is known of a call within which something panicked, where the call may have changed something.
+/// What is known of a call within which something panicked, where the call may have changed
+/// something.
 pub(super) fn panicked_while(id: &str, changes: bool) -> Outcome {
     let failure = panicked(id);
     if changes {
@@ -397,8 +405,8 @@ pub(super) fn panicked_while(id: &str, changes: bool) -> Outcome {
     }
 }
 
-/// Logs that something panicked within a call, and says as much to its caller. What the panic held is not repeated: nobody
-/// knows what it is.
+/// Logs that something panicked within a call, and says as much to its caller. What the panic held
+/// is not repeated: nobody knows what it is.
 pub(super) fn panicked(id: &str) -> Failure {
     // One that was not checked yet may hold anything.
     let id = CallId::new(id).ok();

@@ -1,3 +1,5 @@
+//! How calls end: whoever waits for them, however slow or faulty a connector is.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tonic::async_trait;

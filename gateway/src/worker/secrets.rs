@@ -1,4 +1,5 @@
-//! The secrets inside calls and answers: sealed for the one session that carries them (PROTOCOL.md, "Secrets in calls").
+//! The secrets inside calls and answers: sealed for the one session that carries them (PROTOCOL.md,
+//! "Secrets in calls").
 
 use portcullis_common::handshake::{CallSecrets, ExporterSecret, NotSealedHere, Way};
 use portcullis_proto::gateway::v1::{Call, Outcome, Secret};
@@ -32,7 +33,8 @@ pub(super) fn seal_outcome(exporter: &ExporterSecret, outcome: &mut Outcome) {
     seal_answer(&mut answers, outcome.secrets_mut());
 }
 
-/// Seals the secrets of the next answer in their places, of those that `answers` counts through. The plain ones are wiped.
+/// Seals the secrets of the next answer in their places, of those that `answers` counts through.
+/// The plain ones are wiped.
 pub(super) fn seal_answer(answers: &mut CallSecrets, secrets: Vec<&mut Secret>) {
     for secret in secrets {
         let plain = Zeroizing::new(std::mem::take(&mut secret.value));

@@ -12,7 +12,8 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::Provisioner;
 use super::call_stream::CallStream;
 
-/// Serves `portcullis.gateway.v1.Provisioning` in one session. Who may call it is the listener's decision.
+/// Serves `portcullis.gateway.v1.Provisioning` in one session. Who may call it is the listener's
+/// decision.
 #[derive(Clone, Debug)]
 pub struct Service {
     provisioner: Provisioner,

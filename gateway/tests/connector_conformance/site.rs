@@ -1,4 +1,5 @@
-//! A resource to try a connector on, the connector behind its guard rails, and short ways to call it.
+//! A resource to try a connector on, the connector behind its guard rails, and short ways to call
+//! it.
 
 use std::any::Any;
 use std::path::Path;

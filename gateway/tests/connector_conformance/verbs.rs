@@ -1,4 +1,5 @@
-//! Every verb, on accounts and groups: what it does, how it fails, and what the object shows afterwards.
+//! Every verb, on accounts and groups: what it does, how it fails, and what the object shows
+//! afterwards.
 
 use portcullis_gateway::model::{FailureKind, ObjectClass, Outcome, Role, ValueType, Verb as Name};
 use portcullis_proto::gateway::v1 as wire;

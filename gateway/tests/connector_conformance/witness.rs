@@ -1,4 +1,5 @@
-//! A connector around another: it sees which changes are under way at the same time, and in which lanes.
+//! A connector around another: it sees which changes are under way at the same time, and in which
+//! lanes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

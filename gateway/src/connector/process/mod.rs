@@ -1,4 +1,5 @@
-//! Runs a program under limits: no shell, a clean environment, bounded time and output, nothing left running.
+//! Runs a program under limits: no shell, a clean environment, bounded time and output, nothing
+//! left running.
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -39,7 +40,8 @@ pub(crate) struct Program<'a> {
     pub(crate) max_output: usize,
 }
 
-/// A program that ended by itself, within its limits. It has no `Debug`: its output may hold a secret.
+/// A program that ended by itself, within its limits. It has no `Debug`: its output may hold a
+/// secret.
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
     pub(crate) output: Zeroizing<Vec<u8>>,
@@ -87,7 +89,8 @@ pub(crate) async fn run(program: &Program<'_>) -> Result<Finished, RunError> {
     let group = match Group::of(&child) {
         Ok(group) => group,
         Err(error) => {
-            // Not a byte of input has been written: a program of ours does nothing before it has read that.
+            // Not a byte of input has been written: a program of ours does nothing before it has
+            // read that.
             let _ = child.kill().await;
             return Err(RunError::NotStarted(error));
         }

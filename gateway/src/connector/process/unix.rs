@@ -33,8 +33,8 @@ impl Group {
             .ok_or_else(|| io::Error::other("it has no process id"))
     }
 
-    /// Kills whatever of it still runs. A process that has left the group, as a daemon does by `setsid`, is beyond
-    /// this; the service manager ends it with the gateway.
+    /// Kills whatever of it still runs. A process that has left the group, as a daemon does by
+    /// `setsid`, is beyond this; the service manager ends it with the gateway.
     pub(super) fn kill(&self) {
         if !self.killed.swap(true, Ordering::Relaxed) {
             // Fails only where nothing of the group runs any more.

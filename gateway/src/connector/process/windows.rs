@@ -27,7 +27,8 @@ pub(super) fn prepare(command: &mut Command) {
 }
 
 impl Group {
-    /// A new job with `child` in it. It has been given no input yet, and a program of ours begins nothing before that.
+    /// A new job with `child` in it. It has been given no input yet, and a program of ours begins
+    /// nothing before that.
     pub(super) fn of(child: &Child) -> io::Result<Self> {
         let process: HANDLE = child
             .raw_handle()
@@ -42,7 +43,8 @@ impl Group {
         let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
         limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
         let size = u32::try_from(size_of_val(&limits)).map_err(io::Error::other)?;
-        // SAFETY: the handle is valid, and the pointer is to a structure of this class and of `size` bytes.
+        // SAFETY: the handle is valid, and the pointer is to a structure of this class and of
+        // `size` bytes.
         let set = unsafe {
             SetInformationJobObject(
                 job.as_raw_handle(),

@@ -1,4 +1,5 @@
-//! Allow-listed executables in one folder, one per verb: JSON on standard input, JSON on standard output.
+//! Allow-listed executables in one folder, one per verb: JSON on standard input, JSON on standard
+//! output.
 //!
 //! What a script is asked and what it answers stands in `PROTOCOL.md` beside this file.
 //!

@@ -404,7 +404,8 @@ fn clean(text: &str) -> String {
     text.chars().take(MAX_MESSAGE).collect()
 }
 
-/// Strikes every secret out of a text. One of a character or two would strike out half the text and stays.
+/// Strikes every secret out of a text. One of a character or two would strike out half the text and
+/// stays.
 pub(super) fn redact(mut text: String, secrets: &[Password]) -> String {
     for secret in secrets {
         if let Ok(secret) = std::str::from_utf8(secret.expose())

@@ -50,7 +50,8 @@ impl Unix {
         }
     }
 
-    /// Works out all that a create asks for, and refuses what cannot be. With it comes what is there before.
+    /// Works out all that a create asks for, and refuses what cannot be. With it comes what is
+    /// there before.
     async fn new_account(&self, create: Create) -> Result<(Database, New), Failure> {
         let name = name::check(&create.name)?.to_owned();
         let values = attributes::for_create(ObjectClass::Account, create.attributes)?;
@@ -129,8 +130,9 @@ impl Unix {
         let result = self.tools.run(Tool::UserDel, &all, b"", way_back()).await;
         let home = made_home.map(|home| under(&self.policy.prefix, home));
         if let Some(home) = &home {
-            // userdel leaves a home that does not seem to be the account's, as in a user namespace, which cannot give it
-            // to the account. This one was made a moment ago, where nothing was before.
+            // userdel leaves a home that does not seem to be the account's, as in a user namespace,
+            // which cannot give it to the account. This one was made a moment ago, where nothing
+            // was before.
             let _ = fs::remove_dir_all(home);
         }
         let left = match self.read().await {

@@ -1,4 +1,5 @@
-//! What an account consists of: how its line reads as attributes, and how attributes become arguments of the programs.
+//! What an account consists of: how its line reads as attributes, and how attributes become
+//! arguments of the programs.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
@@ -91,7 +92,8 @@ impl Unix {
         }
     }
 
-    /// Arguments for `useradd` or `usermod` that give an account these values, but for its expiry day.
+    /// Arguments for `useradd` or `usermod` that give an account these values, but for its expiry
+    /// day.
     pub(super) fn arguments(
         &self,
         database: &Database,
@@ -142,7 +144,8 @@ fn existing_group<'a>(database: &'a Database, name: &str) -> Result<&'a str, Fai
         .ok_or_else(|| Failure::invalid(format!("there is no group `{name}`")))
 }
 
-/// Refuses a group whose name is a number, as other programs make them: shadow-utils would take it for the id of another.
+/// Refuses a group whose name is a number, as other programs make them: shadow-utils would take it
+/// for the id of another.
 fn no_number(group: &str) -> Result<(), Failure> {
     if group.trim().parse::<i128>().is_err() {
         return Ok(());
@@ -213,7 +216,8 @@ pub(super) fn day_of(values: &Values) -> Result<Option<Option<i64>>, Failure> {
     };
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let day = i64::try_from(since.as_secs() / DAY).unwrap_or(i64::MAX);
-    // The first two days of 1970 mean `never` and `disabled` to the programs; the last are beyond what they can write.
+    // The first two days of 1970 mean `never` and `disabled` to the programs; the last are beyond
+    // what they can write.
     if !(2..=2_932_000).contains(&day) {
         return Err(Failure::invalid(
             "`expires` lies before 1970-01-03 or after the year 9990; to keep an account from logging in, disable it",

@@ -133,7 +133,8 @@ impl Unix {
         self.look(new_name).await
     }
 
-    /// Gives an account's own group and its remembered expiry day the name that the account has by now.
+    /// Gives an account's own group and its remembered expiry day the name that the account has by
+    /// now.
     async fn rename_rest(
         &self,
         cx: &Context,
@@ -253,8 +254,8 @@ fn check_new_name(database: &Database, account: &Account, new_name: &str) -> Res
     Ok(())
 }
 
-/// Refuses a name that a group lists although nobody has it: who takes it would be in that group at once, and no guard
-/// rail was asked.
+/// Refuses a name that a group lists although nobody has it: who takes it would be in that group at
+/// once, and no guard rail was asked.
 pub(super) fn inherits_nothing(database: &Database, name: &str) -> Result<(), Failure> {
     match database.groups_of(name).first() {
         Some(group) => Err(Failure::rejected(format!(

@@ -1,4 +1,5 @@
-//! The attributes of accounts and groups: what there is, what may be given, and what modifications make of it.
+//! The attributes of accounts and groups: what there is, what may be given, and what modifications
+//! make of it.
 
 use std::collections::BTreeMap;
 

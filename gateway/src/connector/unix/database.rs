@@ -59,7 +59,8 @@ pub(super) struct Group {
     pub(super) members: Vec<String>,
 }
 
-/// The password field of an account: a hash, perhaps locked by a leading `!`, or something that no password fits.
+/// The password field of an account: a hash, perhaps locked by a leading `!`, or something that no
+/// password fits.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct PasswordField(Zeroizing<String>);
 
@@ -241,7 +242,8 @@ fn parse_group(line: &str) -> Option<Group> {
     })
 }
 
-/// Lines with their numbers, without empty ones, comments and the markers of the old network directories.
+/// Lines with their numbers, without empty ones, comments and the markers of the old network
+/// directories.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
         .enumerate()

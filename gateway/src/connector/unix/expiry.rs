@@ -1,8 +1,9 @@
 //! Remembers the expiry days of disabled accounts.
 //!
-//! To disable an account sets its expiry day, because a locked password alone leaves SSH keys working. The day that it
-//! had before stands in `etc/portcullis-expiry` under the prefix, as `uid:name:day`, until the account is enabled: without
-//! it, to disable and enable an account would make one that was to expire live for ever.
+//! To disable an account sets its expiry day, because a locked password alone leaves SSH keys
+//! working. The day that it had before stands in `etc/portcullis-expiry` under the prefix, as
+//! `uid:name:day`, until the account is enabled: without it, to disable and enable an account would
+//! make one that was to expire live for ever.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,8 +14,8 @@ use std::path::{Path, PathBuf};
 use super::database::Account;
 use crate::model::Failure;
 
-/// The expiry days of disabled accounts, by uid and name: an account of the same uid under another name is another one
-/// unless it was renamed here.
+/// The expiry days of disabled accounts, by uid and name: an account of the same uid under another
+/// name is another one unless it was renamed here.
 #[derive(Debug)]
 pub(super) struct Remembered {
     file: PathBuf,

@@ -1,31 +1,36 @@
 //! The accounts and groups of this host, through the programs of shadow-utils.
 //!
-//! An object's id is its uid or gid, its name the login or group name. Files are read directly, changes are made by the
-//! programs, which know the host's own rules and locks. Passwords are hashed here and go to `chpasswd` on standard
-//! input: never an argument, never the environment.
+//! An object's id is its uid or gid, its name the login or group name. Files are read directly,
+//! changes are made by the programs, which know the host's own rules and locks. Passwords are
+//! hashed here and go to `chpasswd` on standard input: never an argument, never the environment.
 //!
-//! To *disable* an account locks its password and sets its expiry day, so that neither a password nor an SSH key lets
-//! anybody in. To *enable* it takes back both: the former expiry day is remembered (see `expiry`). An account without a password
-//! is disabled and enabled by its expiry day alone.
+//! To *disable* an account locks its password and sets its expiry day, so that neither a password
+//! nor an SSH key lets anybody in. To *enable* it takes back both: the former expiry day is
+//! remembered (see `expiry`). An account without a password is disabled and enabled by its expiry
+//! day alone.
 //!
 //! ```toml
 //! [connectors.local]
 //! type = "unix"
-//! prefix = "/"                       # the root of the account files; a scratch root for trying things out
-//! home_base = "/home"                # every home directory lies directly in it
-//! create_home = true                 # a new account gets its home directory
-//! remove_home = false                # a deleted account loses it, with all that is in it
-//! password_hash = "yescrypt"         # or "sha512", for hosts whose C library is older
-//! # allowed_shells = ["/bin/bash", "/usr/sbin/nologin"]   # default: those in etc/shells, and nologin
+//! prefix = "/"                    # the root of the account files; a scratch root to try things
+//! home_base = "/home"             # every home directory lies directly in it
+//! create_home = true              # a new account gets its home directory
+//! remove_home = false             # a deleted account loses it, with all that is in it
+//! password_hash = "yescrypt"      # or "sha512", for hosts whose C library is older
+//! # Default: those in etc/shells, and nologin.
+//! # allowed_shells = ["/bin/bash", "/usr/sbin/nologin"]
 //!
-//! [connectors.local.guard_rails]     # what any server may do here
+//! [connectors.local.guard_rails]  # what any server may do here
 //! read_only = false
 //! # allowed_verbs = ["test", "schema", "get", "search"]   # default: all of them
-//! protected_accounts = []            # beside root and the system's own, which always are; patterns with * and ?
-//! protected_groups = []              # beside the privileged ones, which always are
-//! protected_ids_below = 1000         # accounts and groups with lower ids are protected
-//! # allowed_groups = ["users", "team-*"]   # groups whose membership may change; default: those that are not protected.
-//!                                    # A protected group is opened by its full name only, never by a pattern
+//! # Beside root and the system's own, and the privileged groups, which always are; patterns
+//! # with * and ?.
+//! protected_accounts = []
+//! protected_groups = []
+//! protected_ids_below = 1000      # accounts and groups with lower ids are protected
+//! # Groups whose membership may change; default: those that are not protected. A protected group
+//! # is opened by its full name only, never by a pattern.
+//! # allowed_groups = ["users", "team-*"]
 //! max_search_results = 10000
 //! max_deletes_per_hour = 100
 //! ```
@@ -80,7 +85,8 @@ pub struct Unix {
     tools: Tools,
     /// Lines of the account files that were warned of already.
     warned: Mutex<Vec<String>>,
-    /// A hash that no password is known for: what a password of an unknown account is compared with.
+    /// A hash that no password is known for: what a password of an unknown account is compared
+    /// with.
     decoy: String,
     /// The prefix, spelled the same by every connector that works under it.
     root: String,
@@ -124,7 +130,8 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
     }
 }
 
-/// The one spelling of a path: without links where it is there, and in any case without doubled slashes.
+/// The one spelling of a path: without links where it is there, and in any case without doubled
+/// slashes.
 fn canonical(path: &Path) -> String {
     let path = path
         .canonicalize()
@@ -290,7 +297,8 @@ impl Connector for Unix {
         Roles::new(attributes::ROLES)
     }
 
-    /// The programs lock whole files, and rewrite them: one change a root, through however many connectors.
+    /// The programs lock whole files, and rewrite them: one change a root, through however many
+    /// connectors.
     fn lanes(&self, _: &Request) -> BTreeSet<Lane> {
         [Lane::Shared(self.root.clone())].into()
     }

@@ -1,4 +1,5 @@
-//! Names of accounts and groups that every unix takes, and no program mistakes for an option, a number or a path.
+//! Names of accounts and groups that every unix takes, and no program mistakes for an option, a
+//! number or a path.
 
 use crate::model::{Failure, ObjectName};
 

@@ -16,8 +16,9 @@ const MAX_LEN: usize = 511;
 /// Rounds of SHA-512-crypt: a tenth of a second or so.
 const SHA512_ROUNDS: u32 = 100_000;
 
-/// Hashes and comparisons under way at once: one for each processor. One takes a tenth of a second and 16 MiB, and cannot
-/// be stopped; so it keeps its place to its end, even where the caller goes away and asks again and again.
+/// Hashes and comparisons under way at once: one for each processor. One takes a tenth of a second
+/// and 16 MiB, and cannot be stopped; so it keeps its place to its end, even where the caller goes
+/// away and asks again and again.
 #[derive(Clone, Debug)]
 pub(super) struct Hashing(Arc<Semaphore>);
 
@@ -152,7 +153,8 @@ mod tests {
         }
     }
 
-    /// Made by `chpasswd` of shadow-utils 4.13 with libxcrypt 4.4 and by `openssl passwd`, for the password `hunter2`.
+    /// Made by `chpasswd` of shadow-utils 4.13 with libxcrypt 4.4 and by `openssl passwd`, for the
+    /// password `hunter2`.
     #[test]
     fn hashes_of_the_c_library_verify() {
         for hash in FOREIGN {

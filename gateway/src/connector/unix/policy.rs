@@ -40,8 +40,8 @@ impl Policy {
         }
     }
 
-    /// A home lies directly in the base, so that no folder above it belongs to anybody but the host; and it is nobody
-    /// else's. `owner` is the account's own name.
+    /// A home lies directly in the base, so that no folder above it belongs to anybody but the
+    /// host; and it is nobody else's. `owner` is the account's own name.
     pub(super) fn check_home(
         &self,
         database: &Database,
@@ -70,7 +70,8 @@ impl Policy {
         }
     }
 
-    /// Whether the home of an account may be removed with it: in the base, a real folder, and nobody else's.
+    /// Whether the home of an account may be removed with it: in the base, a real folder, and
+    /// nobody else's.
     pub(super) fn may_remove_home(&self, database: &Database, account: &Account) -> bool {
         let path = under(&self.prefix, &account.home);
         self.is_in_base(&account.home)

@@ -9,8 +9,8 @@ pub const GUARD_DEFAULTS: GuardDefaults = GuardDefaults {
     protected_ids_below: 1000,
 };
 
-/// Groups whose members rule the host, or can come to. They are protected whatever the configuration adds; membership
-/// of one can be allowed only by naming it in `allowed_groups`.
+/// Groups whose members rule the host, or can come to. They are protected whatever the
+/// configuration adds; membership of one can be allowed only by naming it in `allowed_groups`.
 const PRIVILEGED_GROUPS: &[&str] = &[
     "root",
     "*sudo*",

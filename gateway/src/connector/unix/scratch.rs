@@ -39,8 +39,8 @@ const FILES: &[(&str, u32, &str)] = &[
     ),
 ];
 
-/// Makes a minimal tree under `path`: the account files with the system's own accounts and groups, and an empty `home`.
-/// Point a connector's `prefix` there, and shadow-utils work on it alone.
+/// Makes a minimal tree under `path`: the account files with the system's own accounts and groups,
+/// and an empty `home`. Point a connector's `prefix` there, and shadow-utils work on it alone.
 ///
 /// # Errors
 /// Where `path` holds any of the files already, which then stay as they are, or cannot be written.

@@ -1,7 +1,7 @@
 //! Finds accounts and groups, page by page.
 //!
-//! Objects come in the order of their ids. A cookie holds the id and name of the last one handed out, so that accounts
-//! that come or go between two pages neither hide others nor show them twice.
+//! Objects come in the order of their ids. A cookie holds the id and name of the last one handed
+//! out, so that accounts that come or go between two pages neither hide others nor show them twice.
 
 use super::{Database, Unix, attributes, groups};
 use crate::connector::Found;

@@ -55,8 +55,9 @@ impl Tool {
         }
     }
 
-    /// The option that makes it work under another folder than `/`. `--prefix` only moves the files; the two that lack
-    /// it change their root, which takes privilege (of the host or of a user namespace).
+    /// The option that makes it work under another folder than `/`. `--prefix` only moves the
+    /// files; the two that lack it change their root, which takes privilege (of the host or of a
+    /// user namespace).
     const fn prefix_option(self) -> &'static str {
         match self {
             Self::ChPasswd | Self::GPasswd => "--root",
@@ -114,7 +115,8 @@ impl ToolError {
         Failure::new(kind, self.to_string())
     }
 
-    /// Whether the program ended before it wrote anything: its arguments were wrong, or names and ids were taken.
+    /// Whether the program ended before it wrote anything: its arguments were wrong, or names and
+    /// ids were taken.
     pub(super) fn wrote_nothing(&self) -> bool {
         match self {
             Self::NotRun(_) => true,

@@ -1,13 +1,15 @@
 //! Who may open the registry key, as an access list in SDDL.
 
-/// SYSTEM and Administrators, everything; nobody else anything; nothing inherited. Owned by Administrators.
+/// SYSTEM and Administrators, everything; nobody else anything; nothing inherited. Owned by
+/// Administrators.
 #[cfg(windows)]
 pub(super) const PRIVATE: &str = "O:BAD:P(A;;KA;;;SY)(A;;KA;;;BA)";
 
 /// SYSTEM and Administrators, by alias and by SID.
 const TRUSTED: [&str; 4] = ["SY", "BA", "S-1-5-18", "S-1-5-32-544"];
 
-/// Does this descriptor (owner and DACL, as SDDL) grant anything to SYSTEM and Administrators alone?
+/// Does this descriptor (owner and DACL, as SDDL) grant anything to SYSTEM and Administrators
+/// alone?
 ///
 /// What it does not understand counts as open.
 pub(super) fn is_private(sddl: &str) -> bool {

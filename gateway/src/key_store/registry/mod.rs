@@ -1,4 +1,5 @@
-//! The registry key store: one `REG_BINARY` value, protected by DPAPI, in a key that only SYSTEM and Administrators may open.
+//! The registry key store: one `REG_BINARY` value, protected by DPAPI, in a key that only SYSTEM
+//! and Administrators may open.
 
 mod access;
 #[cfg(windows)]

@@ -25,7 +25,8 @@ pub struct RegistryStore {
 }
 
 impl RegistryStore {
-    /// The store of the gateway named `instance`, whose locks are in `state_dir`. An instance has one state folder only.
+    /// The store of the gateway named `instance`, whose locks are in `state_dir`. An instance has
+    /// one state folder only.
     pub fn new(instance: &str, state_dir: &Path) -> Self {
         let path = format!(r"SOFTWARE\Portcullis\Gateway\{instance}");
         Self {

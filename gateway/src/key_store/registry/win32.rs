@@ -1,4 +1,5 @@
-//! What the registry store needs of Windows and no safe binding offers: DPAPI, access lists, flushing.
+//! What the registry store needs of Windows and no safe binding offers: DPAPI, access lists,
+//! flushing.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -36,8 +37,9 @@ const PROTECTION: u32 = CRYPTPROTECT_LOCAL_MACHINE | CRYPTPROTECT_UI_FORBIDDEN;
 pub(super) fn protect(data: &[u8], entropy: &[u8]) -> io::Result<Vec<u8>> {
     let (input, entropy) = (borrow(data)?, borrow(entropy)?);
     let mut output = Local::empty();
-    // SAFETY: both inputs describe slices that live through the call and are only read (the pointers are `mut` by
-    // declaration alone); the other pointers may be null; `output` is a valid place for the result, which it then owns.
+    // SAFETY: both inputs describe slices that live through the call and are only read (the
+    // pointers are `mut` by declaration alone); the other pointers may be null; `output` is a valid
+    // place for the result, which it then owns.
     let done = unsafe {
         CryptProtectData(
             &raw const input,
@@ -77,8 +79,9 @@ pub(super) fn unprotect(data: &[u8], entropy: &[u8]) -> io::Result<Zeroizing<Vec
     Ok(Zeroizing::new(output.bytes().to_vec()))
 }
 
-/// Creates a key below `HKEY_LOCAL_MACHINE`, with this owner and access list from its first moment: whoever opened it
-/// before it was closed could go on reading. Opens it where it is there already; its access list is left as it is then.
+/// Creates a key below `HKEY_LOCAL_MACHINE`, with this owner and access list from its first moment:
+/// whoever opened it before it was closed could go on reading. Opens it where it is there already;
+/// its access list is left as it is then.
 pub(super) fn create(path: &str, sddl: &str) -> io::Result<Key> {
     let path = wide(path);
     let descriptor = Descriptor::parse(sddl)?;
@@ -88,8 +91,8 @@ pub(super) fn create(path: &str, sddl: &str) -> io::Result<Key> {
         bInheritHandle: 0,
     };
     let (mut key, mut disposition) = (null_mut(), 0);
-    // SAFETY: the path ends with a zero; it, the attributes and their descriptor live through the call; the class may be
-    // null; the two results are valid places.
+    // SAFETY: the path ends with a zero; it, the attributes and their descriptor live through the
+    // call; the class may be null; the two results are valid places.
     let status = unsafe {
         RegCreateKeyExW(
             HKEY_LOCAL_MACHINE,
@@ -119,8 +122,8 @@ pub(super) fn value(key: &Key, name: &str, limit: usize) -> io::Result<Option<Ve
     let name = wide(name);
     let mut bytes = vec![0; limit];
     let mut length = u32::try_from(limit).map_err(io::Error::other)?;
-    // SAFETY: the handle is open as long as `key` lives; the name ends with a zero; the buffer has `length` bytes; all of
-    // them live through the call, and the unwanted results are null.
+    // SAFETY: the handle is open as long as `key` lives; the name ends with a zero; the buffer has
+    // `length` bytes; all of them live through the call, and the unwanted results are null.
     let status = unsafe {
         RegQueryValueExW(
             key.as_raw(),
@@ -145,7 +148,8 @@ pub(super) fn value(key: &Key, name: &str, limit: usize) -> io::Result<Option<Ve
 /// Sets owner and access list; the key must have been opened with `WRITE_DAC` and `WRITE_OWNER`.
 pub(super) fn restrict(key: &Key, sddl: &str) -> io::Result<()> {
     let descriptor = Descriptor::parse(sddl)?;
-    // SAFETY: the handle is open as long as `key` lives; the descriptor was made by the system just now.
+    // SAFETY: the handle is open as long as `key` lives; the descriptor was made by the system just
+    // now.
     let status = unsafe {
         RegSetKeySecurity(
             key.as_raw(),
@@ -159,7 +163,8 @@ pub(super) fn restrict(key: &Key, sddl: &str) -> io::Result<()> {
 /// Owner and access list, as SDDL; the key must have been opened with `READ_CONTROL`.
 pub(super) fn access_of(key: &Key) -> io::Result<String> {
     let mut length = 0;
-    // SAFETY: the handle is open as long as `key` lives; with a length of 0 nothing is written but the length.
+    // SAFETY: the handle is open as long as `key` lives; with a length of 0 nothing is written but
+    // the length.
     let status =
         unsafe { RegGetKeySecurity(key.as_raw(), OWNER_AND_DACL, null_mut(), &raw mut length) };
     if status != ERROR_INSUFFICIENT_BUFFER {
@@ -179,7 +184,8 @@ pub(super) fn access_of(key: &Key) -> io::Result<String> {
     succeeded(status)?;
     let mut text = Text(null_mut());
     let mut text_length = 0;
-    // SAFETY: the descriptor was written by the system just now; `text` is a valid place for the result, which it then owns.
+    // SAFETY: the descriptor was written by the system just now; `text` is a valid place for the
+    // result, which it then owns.
     let converted = unsafe {
         ConvertSecurityDescriptorToStringSecurityDescriptorW(
             descriptor.as_mut_ptr().cast(),
@@ -192,7 +198,8 @@ pub(super) fn access_of(key: &Key) -> io::Result<String> {
     if converted == 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the system gave a text of that many UTF-16 units, which lives until `text` is dropped.
+    // SAFETY: the system gave a text of that many UTF-16 units, which lives until `text` is
+    // dropped.
     let units = unsafe { slice::from_raw_parts(text.0, text_length as usize) };
     Ok(String::from_utf16_lossy(units)
         .trim_end_matches('\0')
@@ -245,7 +252,8 @@ impl Local {
         if self.0.pbData.is_null() {
             return &mut [];
         }
-        // SAFETY: the system allocated that many bytes, which nothing else refers to, and which live until `self` is dropped.
+        // SAFETY: the system allocated that many bytes, which nothing else refers to, and which
+        // live until `self` is dropped.
         unsafe { slice::from_raw_parts_mut(self.0.pbData, self.0.cbData as usize) }
     }
 }
@@ -264,8 +272,8 @@ impl Descriptor {
     fn parse(sddl: &str) -> io::Result<Self> {
         let sddl = wide(sddl);
         let mut descriptor = Self(null_mut());
-        // SAFETY: the text ends with a zero and lives through the call; the descriptor is a valid place for the result,
-        // which it then owns; the size is not asked for.
+        // SAFETY: the text ends with a zero and lives through the call; the descriptor is a valid
+        // place for the result, which it then owns; the size is not asked for.
         let converted = unsafe {
             ConvertStringSecurityDescriptorToSecurityDescriptorW(
                 sddl.as_ptr(),
@@ -298,7 +306,8 @@ impl Drop for Text {
 /// Frees what the system allocated; for the owners above, each of which calls it once.
 fn free(allocation: *mut c_void) {
     if !allocation.is_null() {
-        // SAFETY: the pointer came from a function that says to free its result so, and its owner is being dropped.
+        // SAFETY: the pointer came from a function that says to free its result so, and its owner
+        // is being dropped.
         unsafe { LocalFree(allocation) };
     }
 }

@@ -1,4 +1,5 @@
-//! The folder of a script connector: which scripts there are, and whether only those who may can change them.
+//! The folder of a script connector: which scripts there are, and whether only those who may can
+//! change them.
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -153,7 +154,8 @@ impl Folder {
         self.scripts.contains_key(task)
     }
 
-    /// Checks the folder and a script once more, for a run that begins at once. `None`: there is no such script.
+    /// Checks the folder and a script once more, for a run that begins at once. `None`: there is no
+    /// such script.
     pub(super) fn start(&self, task: &Task) -> Option<Result<Start, Unsafe>> {
         let script = self.scripts.get(task)?;
         let checked = platform::check_folder(&self.path)

@@ -41,7 +41,8 @@ pub(crate) fn base_environment() -> Vec<(&'static str, OsString)> {
     ]
 }
 
-/// Nobody but root and the gateway's own user may be able to put anything into the folder or in its place.
+/// Nobody but root and the gateway's own user may be able to put anything into the folder or in its
+/// place.
 pub(super) fn check_folder(folder: &Path) -> Result<(), Unsafe> {
     let found = metadata(folder)?;
     if !found.is_dir() {

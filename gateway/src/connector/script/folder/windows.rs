@@ -30,8 +30,8 @@ impl Interpreter {
         Self { powershell }
     }
 
-    /// What the file's name says that it does. Programs and batch files start by themselves: they get no arguments, so
-    /// that nothing has to be quoted for `cmd.exe`.
+    /// What the file's name says that it does. Programs and batch files start by themselves: they
+    /// get no arguments, so that nothing has to be quoted for `cmd.exe`.
     pub(super) fn stem(&self, file: &Path) -> Option<String> {
         let extension = file.extension()?.to_str()?.to_ascii_lowercase();
         let starts = match extension.as_str() {
@@ -66,7 +66,8 @@ impl Interpreter {
     }
 }
 
-/// What every script's environment holds, before that of the configuration: what Windows programs do not start without.
+/// What every script's environment holds, before that of the configuration: what Windows programs
+/// do not start without.
 pub(crate) fn base_environment() -> Vec<(&'static str, OsString)> {
     let inherited = ["SystemRoot", "SystemDrive", "ComSpec", "TEMP", "PATHEXT"];
     let mut environment: Vec<_> = inherited

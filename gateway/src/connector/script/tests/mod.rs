@@ -1,3 +1,5 @@
+//! The script connector with shell scripts: what they are asked, and what becomes of their answers.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;

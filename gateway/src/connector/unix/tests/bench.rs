@@ -18,7 +18,8 @@ pub(super) struct Bench {
     pub(super) provisioner: Provisioner,
 }
 
-/// A bench with further lines for `[connectors.local]` and for its guard rails; `None` where this process is not root.
+/// A bench with further lines for `[connectors.local]` and for its guard rails; `None` where this
+/// process is not root.
 pub(super) fn bench_with(connector: &str, rails: &str) -> Option<Bench> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: shadow-utils change accounts for root only");
@@ -47,7 +48,8 @@ impl Bench {
         self.folder.path().join(inside)
     }
 
-    /// Whether this process can give a file to another user: not as root of a user namespace with one user.
+    /// Whether this process can give a file to another user: not as root of a user namespace with
+    /// one user.
     pub(super) fn gives_homes_away(&self) -> bool {
         let path = self.path("given-away");
         std::fs::write(&path, "").unwrap();

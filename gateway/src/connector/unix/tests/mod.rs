@@ -1,5 +1,5 @@
-//! The connector on real shadow-utils, in a scratch root of its own, called as the server calls it. These tests need
-//! root, as the connector does; without it they say that they were skipped.
+//! The connector on real shadow-utils, in a scratch root of its own, called as the server calls it.
+//! These tests need root, as the connector does; without it they say that they were skipped.
 
 mod bench;
 mod guard_rails;

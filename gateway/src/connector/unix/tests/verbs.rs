@@ -1,3 +1,5 @@
+//! Every verb on a scratch root, and what stands in the account files afterwards.
+
 use std::time::{Duration, Instant};
 
 use portcullis_proto::gateway::v1 as wire;
@@ -504,6 +506,7 @@ async fn a_search_that_finds_nothing_lets_others_work() {
     let Some(crate::worker::SearchEvent::End(_, None)) = end else {
         panic!("{end:?}");
     };
-    // There is one thread only: others have a turn where the search steps back. Without pauses, that took ten seconds.
+    // There is one thread only: others have a turn where the search steps back. Without pauses,
+    // that took ten seconds.
     assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
