@@ -21,7 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
-use super::provisioner::{panicked, panicked_while};
+use super::call_log::{panicked, panicked_while};
 use super::secrets;
 use super::{Provisioner, SearchEvent};
 use crate::model::Failure;

@@ -13,14 +13,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::guarded::{Guarded, is_guarded};
+use super::call_log::{Logged, panicked, panicked_while, summary};
+use super::guarded::Guarded;
 use super::lanes::Lanes;
 use crate::connector::{Connector, Context};
 use crate::connectors::Connectors;
 use crate::guard::check_filter;
 use crate::model::{
-    Call, CallId, ConnectorName, Cookie, Failure, FailureKind, Object, Outcome, Request, Verb,
-    parse_call,
+    Call, CallId, Cookie, Failure, FailureKind, Object, Outcome, Request, Verb, parse_call,
 };
 
 /// Objects that wait for a slow caller before the search waits too.
@@ -249,30 +249,12 @@ impl Provisioner {
     }
 }
 
-/// What a call is about, for the log: the only record of a call that a stolen server cannot touch.
-fn subject(request: &Request) -> Option<String> {
-    match request {
-        Request::Create(create) => Some(format!("{} `{}`", create.class, create.name)),
-        Request::Rename(object, new_name) => Some(format!("{object} to `{new_name}`")),
-        Request::Run(run) => Some(format!("action `{}`", run.action)),
-        other => other.object().map(ToString::to_string),
-    }
-}
-
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     if names.is_empty() {
         "none".to_owned()
     } else {
         names.join(", ")
-    }
-}
-
-fn summary(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Done(_) => "done".to_owned(),
-        Outcome::Failed(failure) => format!("failed ({}): {}", failure.kind, failure.message),
-        Outcome::Indeterminate(message) => format!("indeterminate: {message}"),
     }
 }
 
@@ -329,51 +311,6 @@ impl Admitted {
     }
 }
 
-/// What the log is to say of a call when it has ended.
-struct Logged {
-    id: CallId,
-    connector: ConnectorName,
-    verb: Verb,
-    object: Option<String>,
-    begun: Instant,
-}
-
-impl Logged {
-    /// Changes and tried passwords in any case; what only reads where somebody looks for the cause
-    /// of something.
-    fn new(call: &Call) -> Option<Self> {
-        let verb = call.request.verb();
-        let listened = if is_guarded(verb) {
-            tracing::enabled!(tracing::Level::INFO)
-        } else {
-            tracing::enabled!(tracing::Level::DEBUG)
-        };
-        listened.then(|| Self {
-            id: call.id.clone(),
-            connector: call.connector.clone(),
-            verb,
-            object: subject(&call.request),
-            begun: Instant::now(),
-        })
-    }
-
-    fn ended(self, outcome: &Outcome) {
-        let Self {
-            id,
-            connector,
-            verb,
-            object,
-            begun,
-        } = self;
-        let (result, took_ms) = (summary(outcome), begun.elapsed().as_millis());
-        if is_guarded(verb) {
-            tracing::info!(call = %id, %connector, %verb, object, result, took_ms, "call");
-        } else {
-            tracing::debug!(call = %id, %connector, %verb, object, result, took_ms, "call");
-        }
-    }
-}
-
 /// Carries a change on in a task of its own, so that it comes to its end whoever waits for it.
 /// `None`: the gateway stops.
 async fn to_its_end<F>(work: F, id: CallId, verb: Verb) -> Option<Outcome>
@@ -389,32 +326,6 @@ where
         }
     });
     outcome.await.ok()
-}
-
-/// What is known of a call within which something panicked, where the call may have changed
-/// something.
-pub(super) fn panicked_while(id: &str, changes: bool) -> Outcome {
-    let failure = panicked(id);
-    if changes {
-        let message = failure.message;
-        Outcome::Indeterminate(format!(
-            "{message}. Look at the object before you try again"
-        ))
-    } else {
-        Outcome::Failed(failure)
-    }
-}
-
-/// Logs that something panicked within a call, and says as much to its caller. What the panic held
-/// is not repeated: nobody knows what it is.
-pub(super) fn panicked(id: &str) -> Failure {
-    // One that was not checked yet may hold anything.
-    let id = CallId::new(id).ok();
-    tracing::error!(
-        call = id.as_ref().map(CallId::as_str),
-        "the gateway failed while it carried out a call, which is a fault in its program: please report it; other calls go on"
-    );
-    Failure::internal("the gateway failed while it carried out the call; its log says more")
 }
 
 /// Keeps a call's id taken while it is under way.
