@@ -18,7 +18,7 @@ mod verb;
 pub use filter::{Comparison, Filter, FilterOperation};
 pub use name::{ActionName, AttributeName, CallId, ConnectorName, NameError, ObjectId, ObjectName};
 pub use object::{Attribute, Identity, Object, ObjectRef, Selector};
-pub use outcome::{CallError, Done, Failure, FailureKind, Outcome};
+pub use outcome::{CallError, Done, Failure, FailureKind, Outcome, SearchEvent};
 pub use parse::{
     MAX_ATTRIBUTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_VALUES, ModelError, parse_call,
 };

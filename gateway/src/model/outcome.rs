@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Object, RunResult, Schema};
+use super::{Cookie, Object, RunResult, Schema};
 
 /// What came of a call.
 #[derive(Debug, PartialEq)]
@@ -28,6 +28,15 @@ pub enum Done {
     Run(RunResult),
     /// A sentence for people.
     Report(String),
+}
+
+/// One step of a search.
+#[derive(Debug, PartialEq)]
+pub enum SearchEvent {
+    /// An object found.
+    Found(Box<Object>),
+    /// The last event: where the next page starts, and why the search ended early, if it did.
+    End(Cookie, Option<Failure>),
 }
 
 /// Why a call was not carried out. Nothing has changed.

@@ -21,10 +21,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
+use super::Provisioner;
 use super::call_log::{panicked, panicked_while};
 use super::secrets;
-use super::{Provisioner, SearchEvent};
-use crate::model::Failure;
+use crate::model::{Failure, SearchEvent};
 
 /// So many frames are taken before what is ready is sent.
 const FRAMES: usize = 32;

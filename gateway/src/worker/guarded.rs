@@ -6,14 +6,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::SearchEvent;
 use super::lanes::{Key, Lanes};
 use crate::connector::{Context, Found};
 use crate::connectors::Configured;
 use crate::guard::{Effects, check_sealed, conceal};
 use crate::model::{
     Call, CallError, Cookie, Done, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Request, Role, Search, Selector, Verb,
+    ObjectRef, Request, Role, Search, SearchEvent, Selector, Verb,
 };
 
 /// A connector behind its guard rails, and the lanes that its changes go in.

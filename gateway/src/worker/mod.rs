@@ -12,5 +12,5 @@ mod provisioner;
 mod secrets;
 mod service;
 
-pub use provisioner::{Provisioner, SearchEvent};
+pub use provisioner::Provisioner;
 pub use service::Service;

@@ -20,7 +20,7 @@ use crate::connector::{Connector, Context};
 use crate::connectors::Connectors;
 use crate::guard::check_filter;
 use crate::model::{
-    Call, CallId, Cookie, Failure, FailureKind, Object, Outcome, Request, Verb, parse_call,
+    Call, CallId, Cookie, Failure, FailureKind, Outcome, Request, SearchEvent, Verb, parse_call,
 };
 
 /// Objects that wait for a slow caller before the search waits too.
@@ -31,15 +31,6 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long they may take to let go.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// One step of a search.
-#[derive(Debug, PartialEq)]
-pub enum SearchEvent {
-    /// An object found.
-    Found(Box<Object>),
-    /// The last event: where the next page starts, and why the search ended early, if it did.
-    End(Cookie, Option<Failure>),
-}
 
 /// Carries out calls: parses them, checks them against the guard rails, and has a connector do the
 /// work.

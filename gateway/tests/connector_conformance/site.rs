@@ -11,9 +11,9 @@ use portcullis_gateway::connector::{Connector, Context};
 use portcullis_gateway::connectors::{Configured, Connectors};
 use portcullis_gateway::model::{
     Attribute, AttributeName, CallId, Create, Failure, FailureKind, ObjectClass, ObjectName,
-    Outcome, Role, Value, Verb as Name,
+    Outcome, Role, SearchEvent, Value, Verb as Name,
 };
-use portcullis_gateway::worker::{Provisioner, SearchEvent};
+use portcullis_gateway::worker::Provisioner;
 use portcullis_proto::gateway::v1 as wire;
 use tokio::time::Instant;
 pub(crate) use wire::ModificationOperation::{Add, Replace};

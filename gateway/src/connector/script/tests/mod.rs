@@ -11,8 +11,8 @@ use wire::call::Verb;
 
 use crate::config::Config;
 use crate::connectors::Connectors;
-use crate::model::{FailureKind, Outcome};
-use crate::worker::{Provisioner, SearchEvent};
+use crate::model::{FailureKind, Outcome, SearchEvent};
+use crate::worker::Provisioner;
 
 /// A folder of shell scripts, each given as file name and body.
 fn folder(scripts: &[(&str, &str)]) -> TempDir {

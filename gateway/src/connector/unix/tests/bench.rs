@@ -10,8 +10,8 @@ pub(super) use wire::call::Verb;
 use crate::config::Config;
 use crate::connectors::Connectors;
 use crate::connectors::unix::{Database, create_scratch_root};
-use crate::model::{Failure, FailureKind, Outcome};
-use crate::worker::{Provisioner, SearchEvent};
+use crate::model::{Failure, FailureKind, Outcome, SearchEvent};
+use crate::worker::Provisioner;
 
 pub(super) struct Bench {
     folder: TempDir,

@@ -465,7 +465,7 @@ async fn read_only_and_allowed_verbs_close_verbs() {
         object_class: wire::ObjectClass::Account.into(),
         ..wire::Search::default()
     })));
-    let Some(crate::worker::SearchEvent::End(_, Some(failure))) = events.recv().await else {
+    let Some(crate::model::SearchEvent::End(_, Some(failure))) = events.recv().await else {
         panic!("found");
     };
     assert!(
@@ -515,8 +515,8 @@ async fn a_search_hands_out_no_more_than_allowed_at_once() {
     let mut found = 0;
     while let Some(event) = events.recv().await {
         match event {
-            crate::worker::SearchEvent::Found(_) => found += 1,
-            crate::worker::SearchEvent::End(cookie, failure) => {
+            crate::model::SearchEvent::Found(_) => found += 1,
+            crate::model::SearchEvent::End(cookie, failure) => {
                 assert!(!cookie.is_empty());
                 assert!(failure.unwrap().message.contains("`max_search_results`"));
             }

@@ -411,7 +411,7 @@ async fn a_foreign_cookie_is_refused() {
         ..wire::Search::default()
     };
     let mut events = bench.provisioner.search(call(Verb::Search(search)));
-    let Some(crate::worker::SearchEvent::End(_, Some(failure))) = events.recv().await else {
+    let Some(crate::model::SearchEvent::End(_, Some(failure))) = events.recv().await else {
         panic!("taken");
     };
     assert_eq!(failure.kind, FailureKind::Invalid);
@@ -503,7 +503,7 @@ async fn a_search_that_finds_nothing_lets_others_work() {
         end = events.recv() => end,
         () = waiting => None,
     };
-    let Some(crate::worker::SearchEvent::End(_, None)) = end else {
+    let Some(crate::model::SearchEvent::End(_, None)) = end else {
         panic!("{end:?}");
     };
     // There is one thread only: others have a turn where the search steps back. Without pauses,
