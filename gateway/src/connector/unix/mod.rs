@@ -39,8 +39,10 @@ mod account_create;
 mod account_fields;
 mod accounts;
 mod attributes;
+mod configure;
 mod database;
 mod expiry;
+mod find;
 mod groups;
 mod login;
 mod name;
@@ -52,24 +54,24 @@ mod search;
 mod tools;
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::async_trait;
 
-use crate::config::Section;
 use crate::connector::{Connector, Context, Found, Lane};
 use crate::model::{
     CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Password, Request, Roles, Schema, Search, Selector, Update, Verb,
+    ObjectRef, Password, Request, Roles, Schema, Search, Update, Verb,
 };
 use database::{Account, Database, Group};
+use find::{find_account, find_group};
 use password::{Hashing, Scheme};
 use policy::Policy;
 use tools::{ToolError, Tools};
 
+pub use configure::configure;
 pub use protected::GUARD_DEFAULTS;
 pub use scratch::create_scratch_root;
 
@@ -92,65 +94,6 @@ pub struct Unix {
     root: String,
 }
 
-/// Reads the connector's own keys; what is wrong becomes a problem of the section.
-pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connector>> {
-    let mut policy = Policy::new(name, Path::new("/"));
-    let prefix = folder(section, "prefix", "/");
-    let home_base = folder(section, "home_base", "/home");
-    policy.create_home = section.boolean("create_home").unwrap_or(true);
-    policy.remove_home = section.boolean("remove_home").unwrap_or(false);
-    policy.allowed_shells = section.list("allowed_shells", |shell| {
-        if shell.starts_with('/') && !shell.contains(':') && !shell.chars().any(char::is_control) {
-            Ok(shell.to_owned())
-        } else {
-            Err("the absolute path of a shell is allowed".to_owned())
-        }
-    });
-    let scheme = match section.text("password_hash") {
-        None => Some(Scheme::default()),
-        Some(name) => {
-            let scheme = Scheme::from_name(name);
-            if scheme.is_none() {
-                section.problem(
-                    "password_hash",
-                    format!("`{name}`: `yescrypt` and `sha512` are allowed"),
-                );
-            }
-            scheme
-        }
-    };
-    policy.prefix = prefix?;
-    policy.home_base = home_base?;
-    match Unix::new(policy, scheme?) {
-        Ok(unix) => Some(Arc::new(unix)),
-        Err(failure) => {
-            section.problem("type", failure.message);
-            None
-        }
-    }
-}
-
-/// The one spelling of a path: without links where it is there, and in any case without doubled
-/// slashes.
-fn canonical(path: &Path) -> String {
-    let path = path
-        .canonicalize()
-        .unwrap_or_else(|_| path.components().collect());
-    path.display().to_string()
-}
-
-fn folder(section: &mut Section<'_>, key: &str, default: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(section.text(key).unwrap_or(default));
-    let plain = path
-        .components()
-        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    if path.is_absolute() && plain {
-        return Some(path);
-    }
-    section.problem(key, "an absolute path without `..` is allowed");
-    None
-}
-
 impl Unix {
     fn new(policy: Policy, scheme: Scheme) -> Result<Self, Failure> {
         let secret: [u8; 32] = rand::random();
@@ -160,7 +103,7 @@ impl Unix {
             .and_then(|decoy| scheme.hash(&decoy))?;
         Ok(Self {
             tools: Tools::new(&policy.prefix),
-            root: canonical(&policy.prefix),
+            root: policy.root(),
             policy,
             scheme,
             hashing: Hashing::new(),
@@ -211,58 +154,6 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|_| Err(Failure::internal("the gateway failed; its log says more")))
-}
-
-fn find_account<'a>(database: &'a Database, object: &ObjectRef) -> Result<&'a Account, Failure> {
-    let missing = || Failure::not_found(format!("there is no {object}", object = shown(object)));
-    match &object.by {
-        Selector::Name(name) => database.account(name.as_str()).ok_or_else(missing),
-        Selector::Id(id) => {
-            let uid = number(id.as_str()).ok_or_else(missing)?;
-            let mut found = database.accounts.iter().filter(|a| a.uid == uid);
-            let account = found.next().ok_or_else(missing)?;
-            match found.next() {
-                None => Ok(account),
-                Some(other) => Err(Failure::rejected(format!(
-                    "the uid {uid} is that of both `{}` and `{}`: name the one that you mean",
-                    account.name, other.name
-                ))),
-            }
-        }
-    }
-}
-
-fn find_group<'a>(database: &'a Database, object: &ObjectRef) -> Result<&'a Group, Failure> {
-    let missing = || Failure::not_found(format!("there is no {object}", object = shown(object)));
-    match &object.by {
-        Selector::Name(name) => database.group(name.as_str()).ok_or_else(missing),
-        Selector::Id(id) => {
-            let gid = number(id.as_str()).ok_or_else(missing)?;
-            let mut found = database.groups.iter().filter(|g| g.gid == gid);
-            let group = found.next().ok_or_else(missing)?;
-            match found.next() {
-                None => Ok(group),
-                Some(other) => Err(Failure::rejected(format!(
-                    "the gid {gid} is that of both `{}` and `{}`: name the one that you mean",
-                    group.name, other.name
-                ))),
-            }
-        }
-    }
-}
-
-fn shown(object: &ObjectRef) -> String {
-    match &object.by {
-        Selector::Id(id) => format!("{} with the id `{id}`", object.class),
-        Selector::Name(name) => format!("{} `{name}`", object.class),
-    }
-}
-
-/// An id as we write it ourselves: `007` and `+7` are no other spellings of 7.
-fn number(text: &str) -> Option<u32> {
-    text.parse::<u32>()
-        .ok()
-        .filter(|number| number.to_string() == text)
 }
 
 #[async_trait]

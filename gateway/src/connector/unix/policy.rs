@@ -40,6 +40,15 @@ impl Policy {
         }
     }
 
+    /// The prefix in one spelling, whoever works under it: without links where it is there, and in
+    /// any case without doubled slashes.
+    pub(super) fn root(&self) -> String {
+        let root = self.prefix.canonicalize();
+        root.unwrap_or_else(|_| self.prefix.components().collect())
+            .display()
+            .to_string()
+    }
+
     /// A home lies directly in the base, so that no folder above it belongs to anybody but the
     /// host; and it is nobody else's. `owner` is the account's own name.
     pub(super) fn check_home(

@@ -1,0 +1,62 @@
+//! Which account or group a call means.
+
+use super::database::{Account, Database, Group};
+use crate::model::{Failure, ObjectRef, Selector};
+
+pub(super) fn find_account<'a>(
+    database: &'a Database,
+    object: &ObjectRef,
+) -> Result<&'a Account, Failure> {
+    let missing = || Failure::not_found(format!("there is no {object}", object = shown(object)));
+    match &object.by {
+        Selector::Name(name) => database.account(name.as_str()).ok_or_else(missing),
+        Selector::Id(id) => {
+            let uid = number(id.as_str()).ok_or_else(missing)?;
+            let mut found = database.accounts.iter().filter(|a| a.uid == uid);
+            let account = found.next().ok_or_else(missing)?;
+            match found.next() {
+                None => Ok(account),
+                Some(other) => Err(Failure::rejected(format!(
+                    "the uid {uid} is that of both `{}` and `{}`: name the one that you mean",
+                    account.name, other.name
+                ))),
+            }
+        }
+    }
+}
+
+pub(super) fn find_group<'a>(
+    database: &'a Database,
+    object: &ObjectRef,
+) -> Result<&'a Group, Failure> {
+    let missing = || Failure::not_found(format!("there is no {object}", object = shown(object)));
+    match &object.by {
+        Selector::Name(name) => database.group(name.as_str()).ok_or_else(missing),
+        Selector::Id(id) => {
+            let gid = number(id.as_str()).ok_or_else(missing)?;
+            let mut found = database.groups.iter().filter(|g| g.gid == gid);
+            let group = found.next().ok_or_else(missing)?;
+            match found.next() {
+                None => Ok(group),
+                Some(other) => Err(Failure::rejected(format!(
+                    "the gid {gid} is that of both `{}` and `{}`: name the one that you mean",
+                    group.name, other.name
+                ))),
+            }
+        }
+    }
+}
+
+fn shown(object: &ObjectRef) -> String {
+    match &object.by {
+        Selector::Id(id) => format!("{} with the id `{id}`", object.class),
+        Selector::Name(name) => format!("{} `{name}`", object.class),
+    }
+}
+
+/// An id as we write it ourselves: `007` and `+7` are no other spellings of 7.
+fn number(text: &str) -> Option<u32> {
+    text.parse::<u32>()
+        .ok()
+        .filter(|number| number.to_string() == text)
+}
