@@ -37,6 +37,7 @@ impl Context {
         Self { socket, format }
     }
 
+    /// Whether results are for programs.
     pub(crate) fn json(&self) -> bool {
         self.format == Format::Json
     }
@@ -54,7 +55,7 @@ impl Context {
         }
     }
 
-    /// Prints a result that is a sentence for people.
+    /// Prints a sentence for people, or `json` for programs.
     pub(crate) fn say(&self, sentence: &str, json: &Value) -> Result<(), CliError> {
         match self.format {
             Format::Table => self.line(sentence),
@@ -127,8 +128,8 @@ impl Context {
 /// Prints an error as JSON, and gives the exit code.
 pub(crate) fn fail_json(error: &CliError) -> u8 {
     let mut body = json!({ "kind": error.kind(), "message": error.to_string() });
-    if let (Some(id), Some(body)) = (error.call_id(), body.as_object_mut()) {
-        body.insert("call_id".to_owned(), id.into());
+    if let Some(id) = error.call_id() {
+        body["call_id"] = id.into();
     }
     // Where standard error is closed, the exit code still tells.
     let _ = writeln!(io::stderr(), "{}", json!({ "error": body }));

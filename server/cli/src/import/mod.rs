@@ -15,6 +15,7 @@ mod worker;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use portcullis_proto::gateway::v1::ObjectClass;
@@ -66,7 +67,7 @@ pub(crate) struct ImportArgs {
     stop_on_error: bool,
     /// How long the gateway may take for one line; its own limit is never exceeded
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    timeout: Option<std::time::Duration>,
+    timeout: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,4 +1,4 @@
-//! `portcullis account create` and `portcullis group create`
+//! `portcullis account create` and `portcullis group create`: a new object, with its attributes.
 
 use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;

@@ -1,4 +1,4 @@
-//! `portcullis account update` and `portcullis group update`
+//! `portcullis account update` and `portcullis group update`: other attributes, or other values.
 
 use std::collections::HashSet;
 
