@@ -7,6 +7,7 @@ pub mod config;
 #[cfg(unix)]
 pub mod hardening;
 pub mod limit;
+pub mod lock;
 pub mod log;
 #[cfg(unix)]
 pub mod private_files;

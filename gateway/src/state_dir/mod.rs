@@ -8,19 +8,18 @@ mod platform;
 #[path = "windows.rs"]
 mod platform;
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+pub use portcullis_host::lock::FileLock;
 use zeroize::Zeroizing;
 
 const KEYS_LOCK: &str = "keys.lock";
 const RUN_LOCK: &str = "run.lock";
 /// Nobody holds the lock on the keys longer than a disk takes for one file.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// The state folder of one gateway.
 #[derive(Clone, Debug)]
@@ -33,12 +32,6 @@ pub struct StateDir {
 enum Former {
     Leave,
     Overwrite,
-}
-
-/// A lock that ends when this is dropped, or the process ends.
-#[derive(Debug)]
-pub struct FileLock {
-    _file: File,
 }
 
 impl StateDir {
@@ -115,14 +108,10 @@ impl StateDir {
             return Ok(None);
         };
         let file = folder.lock_file(KEYS_LOCK)?;
-        let deadline = Instant::now() + LOCK_PATIENCE;
-        while let Err(error) = self.try_lock(&file, KEYS_LOCK) {
-            if !matches!(error, StateDirError::Locked { .. }) || Instant::now() >= deadline {
-                return Err(error);
-            }
-            thread::sleep(LOCK_RETRY);
-        }
-        Ok(Some(FileLock { _file: file }))
+        let path = self.path.join(KEYS_LOCK);
+        let lock = FileLock::take_within(file, LOCK_PATIENCE)
+            .map_err(|source| StateDirError::io("lock", &path, source))?;
+        lock.map_or(Err(StateDirError::Locked { path }), |lock| Ok(Some(lock)))
     }
 
     /// The lock that a running gateway holds; `None` where there is no folder.
@@ -133,14 +122,13 @@ impl StateDir {
         let Some(folder) = platform::Folder::open(&self.path)? else {
             return Ok(None);
         };
-        let file = folder.lock_file(RUN_LOCK)?;
-        match self.try_lock(&file, RUN_LOCK) {
-            Ok(()) => Ok(Some(FileLock { _file: file })),
-            Err(StateDirError::Locked { .. }) => Err(StateDirError::Running {
+        let lock = self.try_run_lock(folder.lock_file(RUN_LOCK)?)?;
+        if lock.is_none() {
+            return Err(StateDirError::Running {
                 folder: self.path.clone(),
-            }),
-            Err(other) => Err(other),
+            });
         }
+        Ok(lock)
     }
 
     /// Does a gateway run on this folder?
@@ -155,20 +143,13 @@ impl StateDir {
         let Some(file) = folder.open_lock_file(RUN_LOCK)? else {
             return Ok(false);
         };
-        match self.try_lock(&file, RUN_LOCK) {
-            Ok(()) => Ok(false),
-            Err(StateDirError::Locked { .. }) => Ok(true),
-            Err(other) => Err(other),
-        }
+        Ok(self.try_run_lock(file)?.is_none())
     }
 
-    fn try_lock(&self, file: &File, name: &str) -> Result<(), StateDirError> {
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => StateDirError::Locked {
-                path: self.path.join(name),
-            },
-            TryLockError::Error(source) => StateDirError::io("lock", &self.path.join(name), source),
-        })
+    /// `None`: a gateway holds it.
+    fn try_run_lock(&self, file: File) -> Result<Option<FileLock>, StateDirError> {
+        FileLock::try_take(file)
+            .map_err(|source| StateDirError::io("lock", &self.path.join(RUN_LOCK), source))
     }
 }
 

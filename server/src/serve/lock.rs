@@ -1,11 +1,11 @@
 //! One server per data folder: SQLite's file is one process's.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use portcullis_host::lock::FileLock;
 
 /// Why the data folder is not ours.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum LockError {
 /// Held for as long as the server runs; the system frees it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct DataDirLock {
-    _file: File,
+    _lock: FileLock,
 }
 
 impl DataDirLock {
@@ -50,10 +50,9 @@ impl DataDirLock {
             .mode(0o600)
             .open(&path)
             .map_err(system)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Taken(data_dir.to_owned())),
-            Err(error) => Err(system(error.into())),
+        match FileLock::try_take(file).map_err(system)? {
+            Some(lock) => Ok(Self { _lock: lock }),
+            None => Err(LockError::Taken(data_dir.to_owned())),
         }
     }
 }
