@@ -9,5 +9,6 @@ pub mod hardening;
 pub mod limit;
 pub mod lock;
 pub mod log;
+pub mod names;
 #[cfg(unix)]
 pub mod private_files;

@@ -8,6 +8,7 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::stream::ChannelLimits;
 use portcullis_host::config::{Problems, Section};
 use portcullis_host::log::Log;
+use portcullis_host::names::{host_port, is_name};
 
 use super::{Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, Limits, platform};
 
@@ -68,7 +69,7 @@ fn dial_out(mut section: Section<'_>) -> Dial {
             "server",
             "missing: give the server's HOST:PORT, such as \"central.example.com:9279\"",
         );
-    } else if !is_host_and_port(&server) {
+    } else if host_port(&server, None).is_err() {
         section.problem("server", format!("`{server}`: HOST:PORT is allowed, such as \"central.example.com:9279\" or \"[2001:db8::1]:9279\""));
     }
     let name = section.text("name").map(str::to_owned);
@@ -163,32 +164,6 @@ fn connectors(root: &mut Section<'_>, problems: &Problems) -> ConnectorsConfig {
 }
 
 const NAME_RULE: &str = "1 to 64 of the characters A-Z a-z 0-9 . _ - are allowed, the first of them a letter or a digit";
-
-fn is_name(text: &str) -> bool {
-    text.len() <= 64
-        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
-
-fn is_host_and_port(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    let bracketed = host.starts_with('[') && host.ends_with(']');
-    let host_is_sound = if bracketed {
-        host.get(1..host.len() - 1)
-            .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
-    } else {
-        !host.is_empty()
-            && host.len() <= 253
-            && host
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
-    };
-    host_is_sound && port.parse::<u16>().is_ok_and(|port| port != 0)
-}
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)

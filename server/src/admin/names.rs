@@ -1,9 +1,9 @@
 //! Names and addresses as administrators give them: parsed once, here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
 
 use portcullis_common::id::KeyId;
+use portcullis_host::names::{self, MAX_NAME, is_name};
 use portcullis_proto::admin::v1 as proto;
 
 use super::error::AdminError;
@@ -12,7 +12,6 @@ use crate::repository::Reach;
 /// The port on which gateways listen.
 const GATEWAY_PORT: u16 = 9278;
 
-const MAX_NAME: usize = 64;
 const MAX_USER_NAME: usize = 128;
 const MAX_GROUPS: usize = 64;
 /// Settings of a resource.
@@ -21,11 +20,7 @@ const MAX_SETTING_VALUE: usize = 4_096;
 
 /// A name for a gateway, a resource or a connector: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or a digit.
 pub(super) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, AdminError> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let sound = (1..=MAX_NAME).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(allowed);
-    if sound {
+    if is_name(text) {
         return Ok(text);
     }
     Err(AdminError::Malformed(format!(
@@ -134,71 +129,14 @@ pub(super) fn key_kind(number: i32) -> Result<proto::KeyKind, AdminError> {
     })
 }
 
-/// HOST:PORT, HOST, [IPv6]:PORT, [IPv6] or IPv6, with the port that gateways listen on where none is given.
+/// HOST:PORT, with the port that gateways listen on where none is given.
 fn host_port(text: &str) -> Result<String, AdminError> {
-    let wrong = |why: &str| {
+    names::host_port(text, Some(GATEWAY_PORT)).map_err(|why| {
         AdminError::Malformed(format!(
             "`{}` is no address ({why}): give HOST:PORT, such as host1.example.com:{GATEWAY_PORT} or [2001:db8::1]:{GATEWAY_PORT}",
             shortened(text)
         ))
-    };
-    if text.parse::<Ipv6Addr>().is_ok() {
-        return Ok(format!("[{text}]:{GATEWAY_PORT}"));
-    }
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest
-                .split_once(']')
-                .ok_or_else(|| wrong("the bracket is not closed"))?;
-            host.parse::<Ipv6Addr>()
-                .map_err(|_| wrong("no IPv6 address stands in the brackets"))?;
-            let port = match after {
-                "" => None,
-                after => Some(
-                    after
-                        .strip_prefix(':')
-                        .ok_or_else(|| wrong("only :PORT may follow the bracket"))?,
-                ),
-            };
-            (format!("[{host}]"), port)
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host.to_owned(), Some(port)),
-            None => (text.to_owned(), None),
-        },
-    };
-    if !host.starts_with('[') && !is_host(&host) {
-        return Err(wrong("the host is neither a name nor an IP address"));
-    }
-    let port = match port {
-        None => GATEWAY_PORT,
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or_else(|| wrong("the port is no number from 1 to 65535"))?,
-    };
-    Ok(format!("{host}:{port}"))
-}
-
-fn is_host(host: &str) -> bool {
-    if host.parse::<IpAddr>().is_ok() {
-        return true;
-    }
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-    };
-    // What ends in a number is an IPv4 address or a mistake (RFC 1123, 2.1).
-    let numeric = host
-        .rsplit('.')
-        .next()
-        .is_some_and(|last| last.chars().all(|c| c.is_ascii_digit()));
-    host.len() <= 253 && !numeric && host.split('.').all(label)
+    })
 }
 
 /// Enough of a text to recognise it by, without control characters.
