@@ -57,23 +57,45 @@ pub fn check_private(path: &Path) -> Result<(), PermissionError> {
             path: path.to_owned(),
             source,
         })?;
-    let user = rustix::process::geteuid().as_raw();
-    if metadata.uid() != user {
-        return Err(PermissionError::Owner {
-            path: path.to_owned(),
-            owner: metadata.uid(),
-            user,
-        });
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(PermissionError::Loose {
-            path: path.to_owned(),
+    let Some(exposed) = exposure(metadata.uid(), metadata.mode()) else {
+        return Ok(());
+    };
+    let path = path.to_owned();
+    Err(match exposed {
+        Exposure::Owner { owner, user } => PermissionError::Owner { path, owner, user },
+        Exposure::Mode { mode } => PermissionError::Loose {
+            path,
             mode,
             wanted: if metadata.is_dir() { 0o700 } else { 0o600 },
-        });
+        },
+    })
+}
+
+/// How others can reach a file or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// It belongs to another user.
+    Owner {
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
+    /// Its mode lets others read or write it.
+    Mode {
+        /// The mode, without the type of the file.
+        mode: u32,
+    },
+}
+
+/// How others can reach a file or folder of this owner and mode; `None`: nobody but the user who runs this program can.
+pub fn exposure(owner: u32, mode: u32) -> Option<Exposure> {
+    let user = rustix::process::geteuid().as_raw();
+    if owner != user {
+        return Some(Exposure::Owner { owner, user });
     }
-    Ok(())
+    let mode = mode & 0o7777;
+    (mode & 0o077 != 0).then_some(Exposure::Mode { mode })
 }
 
 /// Writes a new file of mode 0600, durably. Leaves none behind where it fails.
@@ -119,4 +141,41 @@ pub fn read_bounded(path: &Path, longest: usize) -> io::Result<Zeroizing<Vec<u8>
         .take(longest as u64 + 1)
         .read_to_end(&mut content)?;
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_others_can_reach_is_not_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        create_private_file(&path, b"x").unwrap();
+        for (mode, private) in [(0o600, true), (0o400, true), (0o640, false), (0o602, false)] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(check_private(&path).is_ok(), private, "{mode:o}");
+        }
+        let user = rustix::process::geteuid().as_raw();
+        let owner = user + 1;
+        assert_eq!(
+            exposure(owner, 0o600),
+            Some(Exposure::Owner { owner, user })
+        );
+        assert_eq!(exposure(user, 0o100_600), None);
+    }
+
+    #[test]
+    fn no_more_is_read_than_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        create_private_file(&path, b"0123456789").unwrap();
+        assert_eq!(read_bounded(&path, 4).unwrap().as_slice(), b"01234");
+        assert_eq!(read_bounded(&path, 10).unwrap().as_slice(), b"0123456789");
+        let again = create_private_file(&path, b"x").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
 }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use portcullis_host::private_files::{Exposure, exposure};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
@@ -18,7 +19,6 @@ pub(super) const HOW_TO_STOP: &str = " (`systemctl stop portcullis-gateway`)";
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const NEW_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
-const OTHERS: u32 = 0o077;
 
 /// An open folder that was checked: everything in it is reached through this handle.
 pub(super) struct Folder {
@@ -196,21 +196,10 @@ fn stat(handle: &OwnedFd, path: &Path) -> Result<Stat, StateDirError> {
 }
 
 fn check_owner_and_mode(stat: &Stat, path: &Path, wanted: u32) -> Result<(), StateDirError> {
-    let user = rustix::process::geteuid().as_raw();
-    let mode = Mode::from_raw_mode(stat.st_mode).as_raw_mode();
-    if stat.st_uid != user {
-        return Err(StateDirError::Owner {
-            path: path.to_owned(),
-            owner: stat.st_uid,
-            user,
-        });
+    let path = path.to_owned();
+    match exposure(stat.st_uid, Mode::from_raw_mode(stat.st_mode).as_raw_mode()) {
+        None => Ok(()),
+        Some(Exposure::Owner { owner, user }) => Err(StateDirError::Owner { path, owner, user }),
+        Some(Exposure::Mode { mode }) => Err(StateDirError::Mode { path, mode, wanted }),
     }
-    if mode & OTHERS != 0 {
-        return Err(StateDirError::Mode {
-            path: path.to_owned(),
-            mode,
-            wanted,
-        });
-    }
-    Ok(())
 }
