@@ -22,8 +22,8 @@ pub fn forbid_core_dumps() -> io::Result<()> {
     Ok(())
 }
 
-/// As many open files as the system's hard limit allows: every link is one. The soft limit is usually 1,024, for programs
-/// that use `select`, which this one does not.
+/// As many open files as the system's hard limit allows: every link is one. The soft limit is
+/// usually 1,024, for programs that use `select`, which this one does not.
 ///
 /// # Errors
 /// What the system said.

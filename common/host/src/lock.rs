@@ -15,7 +15,8 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock of a file that is open; `None` where another process, or another handle of this one, holds it.
+    /// Takes the lock of a file that is open; `None` where another process, or another handle of
+    /// this one, holds it.
     ///
     /// # Errors
     /// What the system said.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 /// The longest name.
 pub const MAX_NAME: usize = 64;
 
-/// Whether a text is a name that every file and log can hold: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or
-/// a digit.
+/// Whether a text is a name that every file and log can hold: 1 to 64 of `A-Z a-z 0-9 . _ -`,
+/// beginning with a letter or a digit.
 pub fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     text.len() <= MAX_NAME
@@ -37,7 +37,8 @@ pub enum AddressError {
     NoPort,
 }
 
-/// HOST:PORT, HOST, [IPv6]:PORT, [IPv6] or IPv6, as HOST:PORT: with `default_port` where none is given.
+/// HOST:PORT, HOST, [IPv6]:PORT, [IPv6] or IPv6, as HOST:PORT: with `default_port` where none is
+/// given.
 ///
 /// # Errors
 /// [`AddressError`].

@@ -46,7 +46,8 @@ pub enum PermissionError {
     },
 }
 
-/// Checks that only the user who runs this program can reach a file (mode 0600 or stricter) or folder (0700 or stricter).
+/// Checks that only the user who runs this program can reach a file (mode 0600 or stricter) or
+/// folder (0700 or stricter).
 ///
 /// # Errors
 /// [`PermissionError`].
@@ -88,7 +89,8 @@ pub enum Exposure {
     },
 }
 
-/// How others can reach a file or folder of this owner and mode; `None`: nobody but the user who runs this program can.
+/// How others can reach a file or folder of this owner and mode; `None`: nobody but the user who
+/// runs this program can.
 pub fn exposure(owner: u32, mode: u32) -> Option<Exposure> {
     let user = rustix::process::geteuid().as_raw();
     if owner != user {
@@ -131,7 +133,8 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Reads a file, but no more than one byte more than `longest`; what is read does not move in memory.
+/// Reads a file, but no more than one byte more than `longest`; what is read does not move in
+/// memory.
 ///
 /// # Errors
 /// What the system said.

@@ -8,8 +8,8 @@ use portcullis_host::limit::{Allowance, Limit};
 
 use super::Subject;
 
-/// Refusals of one subject that are written one by one in a row; then one each ten minutes: 144 entries a day at most for
-/// who never stops.
+/// Refusals of one subject that are written one by one in a row; then one each ten minutes: 144
+/// entries a day at most for who never stops.
 const WRITTEN: Limit = Limit {
     burst: 64,
     refill: 1,
@@ -26,7 +26,8 @@ pub(super) struct Floods {
 }
 
 impl Floods {
-    /// Whether a refusal of `subject` is to be written; if so, how many were not since the last one.
+    /// Whether a refusal of `subject` is to be written; if so, how many were not since the last
+    /// one.
     pub(super) fn admit(&mut self, subject: &Subject, now: UnixMillis) -> Option<u64> {
         let now = Duration::from_millis(now.0);
         self.forget(now);
@@ -39,7 +40,8 @@ impl Floods {
         allowance.admit(&WRITTEN, now)
     }
 
-    /// Whoever was silenced and has an allowance again, and how many of their refusals were not written.
+    /// Whoever was silenced and has an allowance again, and how many of their refusals were not
+    /// written.
     pub(super) fn due(&mut self, now: UnixMillis) -> Vec<(Subject, u64)> {
         let now = Duration::from_millis(now.0);
         let others = Subject::nobody();

@@ -96,8 +96,8 @@ impl fmt::Display for CapabilitySet {
     }
 }
 
-/// `[capabilities]`: whom each is given to. Root and the user that the server runs as have all of them: root reaches
-/// everything that the server holds anyway.
+/// `[capabilities]`: whom each is given to. Root and the user that the server runs as have all of
+/// them: root reaches everything that the server holds anyway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// [`Capability::SecurityAdministrator`].

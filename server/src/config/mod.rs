@@ -58,7 +58,8 @@ pub enum SecretSource {
 }
 
 impl Config {
-    /// Reads `file`, or where none is named [`DEFAULT_FILE`]; where that one is missing, all defaults hold.
+    /// Reads `file`, or where none is named [`DEFAULT_FILE`]; where that one is missing, all
+    /// defaults hold.
     ///
     /// # Errors
     /// [`ConfigError`].

@@ -13,7 +13,8 @@ use portcullis_common::stream::ChannelLimits;
 pub struct Admin {
     /// The Unix socket of the admin API, made with mode 0600.
     pub socket: PathBuf,
-    /// The group that may open the socket, which then has mode 0660; `None`: nobody but the server's own user and root.
+    /// The group that may open the socket, which then has mode 0660; `None`: nobody but the
+    /// server's own user and root.
     pub socket_group: Option<u32>,
 }
 
@@ -36,8 +37,8 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// What holds for this data folder where nothing is said: `/var/lib/portcullis-audit` for `/var/lib/portcullis`, which
-    /// the folder's backup and restore do not touch.
+    /// What holds for this data folder where nothing is said: `/var/lib/portcullis-audit` for
+    /// `/var/lib/portcullis`, which the folder's backup and restore do not touch.
     pub(super) fn beside(data_dir: &Path) -> Self {
         let mut name = data_dir.file_name().unwrap_or_default().to_owned();
         name.push("-audit");

@@ -17,7 +17,8 @@ pub(super) fn duration(section: &mut Section<'_>, key: &str) -> Option<Duration>
     bounded(section, key, SHORTEST..=LONGEST, allowed)
 }
 
-/// From an hour to 10 years. With less, one rotation would lock out the gateways that are connected.
+/// From an hour to 10 years. With less, one rotation would lock out the gateways that are
+/// connected.
 pub(super) fn grace(section: &mut Section<'_>, key: &str) -> Option<Duration> {
     let allowed = "a time from `1h` to `3650d`, like `90d`";
     bounded(section, key, Duration::from_hours(1)..=LONGEST, allowed)

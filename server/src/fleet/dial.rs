@@ -14,8 +14,8 @@ use super::establish::{LinkError, Step};
 use super::link::{Link, Origin};
 use crate::repository::{Gateway, Reach};
 
-/// Silence on a connection before the system asks whether the peer lives: HTTP/2 asks sooner, this is for connections that
-/// have not come that far.
+/// Silence on a connection before the system asks whether the peer lives: HTTP/2 asks sooner, this
+/// is for connections that have not come that far.
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Handshakes in a row that ended with an install before it counts as a failure.
 const MAX_INSTALLS: u32 = 3;
@@ -47,7 +47,8 @@ impl Fleet {
                     continue;
                 }
             };
-            // In a box of its own: what a handshake takes is not kept for as long as the link lives.
+            // In a box of its own: what a handshake takes is not kept for as long as the link
+            // lives.
             let dialled = Box::pin(self.dial(&gateway, &address)).await;
             drop(gateway);
             match dialled {
@@ -102,8 +103,8 @@ impl Fleet {
         self.follow_up(link).await
     }
 
-    /// Until the link is gone, too old, or to be replaced. A link that still lives then keeps its place until its
-    /// successor has taken it.
+    /// Until the link is gone, too old, or to be replaced. A link that still lives then keeps its
+    /// place until its successor has taken it.
     async fn until_due(&self, link: Arc<Link>, redial: &tokio::sync::Notify) {
         let session = Arc::clone(link.session());
         drop(link);
@@ -155,7 +156,8 @@ pub(super) fn prepare(io: &TcpStream) {
     }
 }
 
-/// A time up to a tenth shorter than `time`: links that came up in one moment are not all asked, or replaced, in one moment.
+/// A time up to a tenth shorter than `time`: links that came up in one moment are not all asked, or
+/// replaced, in one moment.
 pub(super) fn early(time: Duration) -> Duration {
     time - jittered(time / 10)
 }

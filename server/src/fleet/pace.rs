@@ -1,11 +1,13 @@
-//! When the links of a fleet are asked to change their key: evenly at a rate, each moment left to chance within its slot.
+//! When the links of a fleet are asked to change their key: evenly at a rate, each moment left to
+//! chance within its slot.
 
 use std::time::Duration;
 
 use portcullis_host::backoff::jittered;
 use tokio::time::Instant;
 
-/// Gateways asked in a minute where nobody says otherwise: a fleet of 10,000 reconnects within 100 s.
+/// Gateways asked in a minute where nobody says otherwise: a fleet of 10,000 reconnects within 100
+/// s.
 pub const DEFAULT_PER_MINUTE: u32 = 6_000;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -48,8 +50,8 @@ impl Schedule {
         self.next
     }
 
-    /// A gateway was asked `now`: the next one has a slot of its own. Slots that passed unused, because answers were
-    /// awaited, are not made up for: the rate is never exceeded.
+    /// A gateway was asked `now`: the next one has a slot of its own. Slots that passed unused,
+    /// because answers were awaited, are not made up for: the rate is never exceeded.
     pub(super) fn advance(&mut self, now: Instant) {
         if let Some((begin, length)) = &mut self.slot {
             *begin += *length;

@@ -1,5 +1,5 @@
-//! The reader of a configuration file, for both programs: it reports all that is wrong at once, with file, line, key
-//! and what is allowed.
+//! The reader of a configuration file, for both programs: it reports all that is wrong at once,
+//! with file, line, key and what is allowed.
 
 mod problem;
 mod section;
@@ -30,7 +30,8 @@ pub fn read_file(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
-/// Reads the text of a configuration that stands in `file`: `read` is given the table at its root, and finishes it.
+/// Reads the text of a configuration that stands in `file`: `read` is given the table at its root,
+/// and finishes it.
 ///
 /// # Errors
 /// Every [`ConfigProblem`] found.

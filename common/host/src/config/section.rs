@@ -1,4 +1,5 @@
-//! Reads one table key by key: wrong types, values out of range and unknown keys all become [`Problems`].
+//! Reads one table key by key: wrong types, values out of range and unknown keys all become
+//! [`Problems`].
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -9,8 +10,9 @@ use super::table::{Entry, Table, Value};
 
 /// One table under reading.
 ///
-/// Ask for every key that is allowed, then call [`Self::finish`]: a key that was never asked for is a problem, and the
-/// message lists those that were. A value that is absent or wrong gives `None`; where wrong, the problem is noted already.
+/// Ask for every key that is allowed, then call [`Self::finish`]: a key that was never asked for is
+/// a problem, and the message lists those that were. A value that is absent or wrong gives `None`;
+/// where wrong, the problem is noted already.
 #[derive(Debug)]
 pub struct Section<'a> {
     path: String,
@@ -207,7 +209,8 @@ impl<'a> Section<'a> {
         self.finish_with(|_, allowed| format!("unknown key: allowed {place} are {allowed}"));
     }
 
-    /// As [`Self::finish`], in the words of `unknown`: it is given the key, and those that are allowed in its place.
+    /// As [`Self::finish`], in the words of `unknown`: it is given the key, and those that are
+    /// allowed in its place.
     pub fn finish_with(self, unknown: impl Fn(&str, &str) -> String) {
         let allowed: Vec<_> = self.asked.iter().map(|key| format!("`{key}`")).collect();
         let allowed = allowed.join(", ");
