@@ -1,7 +1,8 @@
 //! gRPC with messages as bytes: compiled once, here, for all methods of the administrators' API.
 //!
-//! A method turns its messages into bytes and back; all between them, framing, limits, status,
-//! streams, knows no message. `generated/admin.rs` is written against this.
+//! A method turns its messages into bytes and back; all between them (framing, limits, status,
+//! streams) knows no message. The clients in `generated/admin.rs` are written against this, and a
+//! server decodes by path: [`serve`], [`serve_many`].
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,7 +10,8 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+pub use bytes::Bytes;
+use bytes::{Buf as _, BufMut as _};
 use prost::Message;
 use tokio_stream::{Stream, StreamExt as _};
 pub use tonic::body::Body;
@@ -17,9 +19,7 @@ use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
 pub use tonic::codegen::http;
 use tonic::codegen::{BoxFuture, http::uri::PathAndQuery};
-use tonic::server::{
-    ClientStreamingService, ServerStreamingService, StreamingService, UnaryService,
-};
+use tonic::server::{ServerStreamingService, StreamingService};
 pub use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -31,8 +31,6 @@ pub type Handled = BoxFuture<http::Response<Body>, Infallible>;
 
 /// What a method that streams gives.
 pub type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-type Raw = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
 /// Messages as they come.
 pub struct Messages<T> {
@@ -167,205 +165,72 @@ fn answer<A: Message + Default>(raw: Response<Bytes>) -> Result<Response<A>, Sta
     Ok(Response::from_parts(metadata, decoded(bytes)?, extensions))
 }
 
-/// Serves a method of one message and one answer.
-pub(crate) fn unary<Q, A, H>(request: http::Request<Body>, limit: usize, handler: H) -> Handled
-where
-    Q: Message + Default,
-    A: Message,
-    H: FnOnce(Request<Q>) -> BoxFuture<Response<A>, Status> + Send + 'static,
-{
-    serve_unary(
-        request,
-        limit,
-        Handler::new(move |request| {
-            Box::pin(async move {
-                Ok(handler(message(request)?)
-                    .await?
-                    .map(|answer| answer.encode_to_vec().into()))
-            })
-        }),
-    )
-}
-
-/// Serves a method of one message and any number of answers.
-pub(crate) fn server_streaming<Q, A, H>(
-    request: http::Request<Body>,
-    limit: usize,
-    handler: H,
-) -> Handled
-where
-    Q: Message + Default,
-    A: Message + 'static,
-    H: FnOnce(Request<Q>) -> BoxFuture<Response<Replies<A>>, Status> + Send + 'static,
-{
-    serve_server_streaming(
-        request,
-        limit,
-        StreamHandler(Handler::new(move |request| {
-            Box::pin(async move {
-                Ok(handler(message(request)?).await?.map(|answers| -> Raw {
-                    Box::pin(
-                        answers.map(|answer| answer.map(|answer| answer.encode_to_vec().into())),
-                    )
-                }))
-            })
-        })),
-    )
-}
-
-/// Serves a method of any number of messages and one answer.
-pub(crate) fn client_streaming<Q, A, H>(
-    request: http::Request<Body>,
-    limit: usize,
-    handler: H,
-) -> Handled
-where
-    Q: Message + Default,
-    A: Message,
-    H: FnOnce(Request<Messages<Q>>) -> BoxFuture<Response<A>, Status> + Send + 'static,
-{
-    serve_client_streaming(
-        request,
-        limit,
-        Handler::new(move |request: Request<Streaming<Bytes>>| {
-            Box::pin(async move {
-                Ok(handler(request.map(Messages::new))
-                    .await?
-                    .map(|answer| answer.encode_to_vec().into()))
-            })
-        }),
-    )
-}
-
 /// Serves a method of one message, with messages as bytes, and any number of answers.
-pub fn serve<H>(request: http::Request<Body>, limit: usize, handler: H) -> Handled
+pub fn serve<H>(request: http::Request<Body>, limit: usize, handle: H) -> Handled
 where
     H: FnOnce(Bytes) -> BoxFuture<Replies<Bytes>, Status> + Send + 'static,
 {
-    let handler = Handler::new(|request: Request<Bytes>| {
-        let answers = handler(request.into_inner());
-        Box::pin(async move { Ok(Response::new(answers.await?)) })
-    });
-    serve_server_streaming(request, limit, StreamHandler(handler))
+    serve_one(request, limit, Handler(Some(Box::new(handle))))
 }
 
 /// Serves a method of any number of messages, as bytes, and of answers.
-pub fn serve_many<H>(request: http::Request<Body>, limit: usize, handler: H) -> Handled
+pub fn serve_many<H>(request: http::Request<Body>, limit: usize, handle: H) -> Handled
 where
     H: FnOnce(Replies<Bytes>) -> BoxFuture<Replies<Bytes>, Status> + Send + 'static,
 {
-    let handler = Handler::new(|request: Request<Streaming<Bytes>>| {
-        let answers = handler(Box::pin(request.into_inner()));
-        Box::pin(async move { Ok(Response::new(answers.await?)) })
-    });
-    serve_streaming(request, limit, StreamHandler(handler))
+    let handle = |messages: Streaming<Bytes>| handle(Box::pin(messages));
+    serve_stream(request, limit, Handler(Some(Box::new(handle))))
 }
 
-/// There is no such method.
-pub(crate) fn unimplemented() -> Handled {
-    Box::pin(async { Ok(Status::unimplemented("").into_http()) })
-}
-
-fn message<Q: Message + Default>(raw: Request<Bytes>) -> Result<Request<Q>, Status> {
-    let (metadata, extensions, bytes) = raw.into_parts();
-    Ok(Request::from_parts(metadata, extensions, decoded(bytes)?))
-}
-
-type Handle<Q, A> = Box<dyn FnOnce(Request<Q>) -> BoxFuture<Response<A>, Status> + Send>;
+type Handle<Q> = Box<dyn FnOnce(Q) -> BoxFuture<Replies<Bytes>, Status> + Send>;
 
 /// Handles one request.
-struct Handler<Q, A>(Option<Handle<Q, A>>);
+struct Handler<Q>(Option<Handle<Q>>);
 
-/// Handles one request by a stream.
-struct StreamHandler<Q>(Handler<Q, Raw>);
-
-impl<Q, A> Handler<Q, A> {
-    fn new(
-        handle: impl FnOnce(Request<Q>) -> BoxFuture<Response<A>, Status> + Send + 'static,
-    ) -> Self {
-        Self(Some(Box::new(handle)))
-    }
-
-    fn handle(&mut self, request: Request<Q>) -> BoxFuture<Response<A>, Status> {
-        match self.0.take() {
-            Some(handle) => handle(request),
-            None => Box::pin(async { Err(Status::internal("a request came twice")) }),
-        }
+impl<Q> Handler<Q> {
+    fn handle(&mut self, request: Q) -> BoxFuture<Response<Replies<Bytes>>, Status> {
+        let answers = self.0.take().map(|handle| handle(request));
+        Box::pin(async move {
+            let answers = answers.ok_or_else(|| Status::internal("a request came twice"))?;
+            Ok(Response::new(answers.await?))
+        })
     }
 }
 
-impl UnaryService<Bytes> for Handler<Bytes, Bytes> {
+impl ServerStreamingService<Bytes> for Handler<Bytes> {
     type Response = Bytes;
-    type Future = BoxFuture<Response<Bytes>, Status>;
+    type ResponseStream = Replies<Bytes>;
+    type Future = BoxFuture<Response<Replies<Bytes>>, Status>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        self.handle(request)
+        self.handle(request.into_inner())
     }
 }
 
-impl ServerStreamingService<Bytes> for StreamHandler<Bytes> {
+impl StreamingService<Bytes> for Handler<Streaming<Bytes>> {
     type Response = Bytes;
-    type ResponseStream = Raw;
-    type Future = BoxFuture<Response<Raw>, Status>;
-
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        self.0.handle(request)
-    }
-}
-
-impl StreamingService<Bytes> for StreamHandler<Streaming<Bytes>> {
-    type Response = Bytes;
-    type ResponseStream = Raw;
-    type Future = BoxFuture<Response<Raw>, Status>;
+    type ResponseStream = Replies<Bytes>;
+    type Future = BoxFuture<Response<Replies<Bytes>>, Status>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        self.0.handle(request)
+        self.handle(request.into_inner())
     }
 }
 
-impl ClientStreamingService<Bytes> for Handler<Streaming<Bytes>, Bytes> {
-    type Response = Bytes;
-    type Future = BoxFuture<Response<Bytes>, Status>;
-
-    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        self.handle(request)
-    }
-}
-
-fn server(limit: usize) -> tonic::server::Grpc<BytesCodec> {
-    tonic::server::Grpc::new(BytesCodec).apply_max_message_size_config(Some(limit), None)
-}
-
-fn serve_unary(
-    request: http::Request<Body>,
-    limit: usize,
-    handler: Handler<Bytes, Bytes>,
-) -> Handled {
-    Box::pin(async move { Ok(server(limit).unary(handler, request).await) })
-}
-
-fn serve_server_streaming(
-    request: http::Request<Body>,
-    limit: usize,
-    handler: StreamHandler<Bytes>,
-) -> Handled {
+fn serve_one(request: http::Request<Body>, limit: usize, handler: Handler<Bytes>) -> Handled {
     Box::pin(async move { Ok(server(limit).server_streaming(handler, request).await) })
 }
 
-fn serve_streaming(
+fn serve_stream(
     request: http::Request<Body>,
     limit: usize,
-    handler: StreamHandler<Streaming<Bytes>>,
+    handler: Handler<Streaming<Bytes>>,
 ) -> Handled {
     Box::pin(async move { Ok(server(limit).streaming(handler, request).await) })
 }
 
-fn serve_client_streaming(
-    request: http::Request<Body>,
-    limit: usize,
-    handler: Handler<Streaming<Bytes>, Bytes>,
-) -> Handled {
-    Box::pin(async move { Ok(server(limit).client_streaming(handler, request).await) })
+fn server(limit: usize) -> tonic::server::Grpc<BytesCodec> {
+    tonic::server::Grpc::new(BytesCodec).apply_max_message_size_config(Some(limit), None)
 }
 
 /// Messages are bytes already.

@@ -1,16 +1,14 @@
 //! A server that keeps accounts in memory and answers as the test wants.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
-use portcullis_proto::admin::v1::calls_server::{Calls, CallsServer};
-use portcullis_proto::admin::v1::{
-    CancelQueuedRequest, ExecuteRequest, ListQueuedRequest, ListQueuedResponse, QueuedCall,
-    QueuedState, ShowQueuedRequest,
-};
+use portcullis_proto::admin::v1::{ExecuteRequest, QueuedCall, QueuedState};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
 use portcullis_proto::gateway::v1::object_ref::By;
@@ -20,12 +18,14 @@ use portcullis_proto::gateway::v1::{
     AttributeSchema, Call, ClassSchema, Create, Done, Failure, FailureKind, Indeterminate, Object,
     ObjectClass, ObjectRef, Outcome, RunResult, Schema, SearchEnd, SearchItem, ValueType,
 };
-use portcullis_proto::grpc::Replies;
+use portcullis_proto::grpc::{self, Body, Bytes, Handled, Replies, http};
+use prost::Message;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{Request, Response, Status};
+use tonic::Status;
+use tonic::codegen::Service;
 
 /// What becomes of the creation of one account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Fake {
         };
         runtime.spawn(
             tonic::transport::Server::builder()
-                .serve_with_incoming(CallsServer::new(calls), UnixListenerStream::new(listener)),
+                .serve_with_incoming(calls, UnixListenerStream::new(listener)),
         );
         self.runtime = Some(runtime);
     }
@@ -226,15 +226,51 @@ pub(crate) fn results(path: &Path) -> Vec<serde_json::Value> {
         .collect()
 }
 
+#[derive(Clone)]
 struct FakeCalls {
     state: Arc<Mutex<State>>,
     called: Arc<Notify>,
 }
 
-#[tonic::async_trait]
-impl Calls for FakeCalls {
-    async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<Outcome>, Status> {
-        let request = request.into_inner();
+impl Service<http::Request<Body>> for FakeCalls {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Handled;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Handled {
+        let (fake, path) = (self.clone(), request.uri().path().to_owned());
+        grpc::serve(request, grpc::MAX_MESSAGE, move |encoded| {
+            Box::pin(async move {
+                let request = ExecuteRequest::decode(encoded).unwrap();
+                match path.strip_prefix("/portcullis.admin.v1.Calls/") {
+                    Some("Execute") => Ok(once(&fake.execute(request).await?)),
+                    Some("Enqueue") => Ok(once(&fake.enqueue(request))),
+                    Some("Search") => {
+                        let items = fake.search(request)?;
+                        let items = items.into_iter().map(|item| item.encode_to_vec().into());
+                        Ok(replies(items.collect()))
+                    }
+                    _ => Err(Status::unimplemented("not here")),
+                }
+            })
+        })
+    }
+}
+
+fn once(answer: &impl Message) -> Replies<Bytes> {
+    replies(vec![answer.encode_to_vec().into()])
+}
+
+fn replies(encoded: Vec<Bytes>) -> Replies<Bytes> {
+    Box::pin(tokio_stream::iter(encoded.into_iter().map(Ok)))
+}
+
+impl FakeCalls {
+    async fn execute(&self, request: ExecuteRequest) -> Result<Outcome, Status> {
         if request.resource == "missing" {
             return Err(Status::not_found("there is no resource `missing`"));
         }
@@ -242,19 +278,16 @@ impl Calls for FakeCalls {
         let answer = self.state.lock().unwrap().answer(call.clone());
         self.called.notify_waiters();
         match answer {
-            Some(result) => Ok(Response::new(Outcome {
+            Some(result) => Ok(Outcome {
                 call_id: call.call_id,
                 result: Some(result),
-            })),
+            }),
             None => std::future::pending().await,
         }
     }
 
-    async fn enqueue(
-        &self,
-        request: Request<ExecuteRequest>,
-    ) -> Result<Response<QueuedCall>, Status> {
-        let ExecuteRequest { resource, call, .. } = request.into_inner();
+    fn enqueue(&self, request: ExecuteRequest) -> QueuedCall {
+        let ExecuteRequest { resource, call, .. } = request;
         let call = call.unwrap();
         let queued = QueuedCall {
             call_id: call.call_id.clone(),
@@ -264,35 +297,11 @@ impl Calls for FakeCalls {
             ..QueuedCall::default()
         };
         self.state.lock().unwrap().calls.push(call);
-        Ok(Response::new(queued))
+        queued
     }
 
-    async fn list_queued(
-        &self,
-        _: Request<ListQueuedRequest>,
-    ) -> Result<Response<ListQueuedResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn show_queued(
-        &self,
-        _: Request<ShowQueuedRequest>,
-    ) -> Result<Response<QueuedCall>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn cancel_queued(
-        &self,
-        _: Request<CancelQueuedRequest>,
-    ) -> Result<Response<QueuedCall>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn search(
-        &self,
-        request: Request<ExecuteRequest>,
-    ) -> Result<Response<Replies<SearchItem>>, Status> {
-        let call = request.into_inner().call.unwrap();
+    fn search(&self, request: ExecuteRequest) -> Result<Vec<SearchItem>, Status> {
+        let call = request.call.unwrap();
         let mut state = self.state.lock().unwrap();
         state.calls.push(call.clone());
         let Some(Verb::Search(search)) = call.verb else {
@@ -327,9 +336,8 @@ impl Calls for FakeCalls {
             .into_iter()
             .map(Kind::Object)
             .chain(std::iter::once(Kind::End(end)))
-            .map(|kind| Ok(SearchItem { kind: Some(kind) }))
-            .collect::<Vec<_>>();
-        Ok(Response::new(Box::pin(tokio_stream::iter(items))))
+            .map(|kind| SearchItem { kind: Some(kind) });
+        Ok(items.collect())
     }
 }
 
