@@ -70,16 +70,7 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`].
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Runtime)?;
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-    };
-
+    let shutdown = told_to_stop()?;
     Unlocked::must_exist(&config)?;
     private_files::check_private(&config.data_dir)?;
     let _lock = DataDirLock::take(&config.data_dir)?;
@@ -89,14 +80,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         keys,
     } = Unlocked::open(&config).await?;
     let socket = AdminSocket::bind(&config.admin.socket, config.admin.socket_group)?;
-    let dial_out = match config.dial_out.listen {
-        None => None,
-        Some(address) => Some(
-            TcpListener::bind(address)
-                .await
-                .map_err(|source| ServeError::Listen { address, source })?,
-        ),
-    };
+    let dial_out = listen(config.dial_out.listen).await?;
 
     memory::warn_where_not_locked();
     let audit = AuditLog::open(&repository, server_id, &config.audit).await?;
@@ -117,6 +101,29 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     services.repository.database().close().await;
     tracing::info!("stopped");
     Ok(served?)
+}
+
+/// Ends at SIGTERM or SIGINT, which from now on end the program no more.
+fn told_to_stop() -> Result<impl Future<Output = ()>, ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Runtime)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}
+
+/// The port for gateways that dial out, where the configuration names one.
+async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
+    Ok(Some(listener))
 }
 
 /// Answers the admin API and sends queued calls, until `shutdown`.
