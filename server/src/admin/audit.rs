@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::dispatch::Context;
+use super::context::Context;
 use super::error::AdminError;
 use super::request::{About, Front, Messages, Method, Request, own, read};
 use crate::audit::{AuditError, Draft, Fault, Head, Outcome, Report};
@@ -112,7 +112,8 @@ impl Request for proto::ExportAuditRequest {
 
     async fn run(self, context: &Context) -> Result<Messages<proto::AuditRecord>, AdminError> {
         let (audit, subject) = (&context.services.audit, context.caller.subject.clone());
-        // A log in dispute has to be exported all the more: the entry is written once it is accepted.
+        // A log in dispute has to be exported all the more: the entry is written once it is
+        // accepted.
         let exported = Draft::new(subject, Self::METHOD.name, "", Outcome::Done);
         audit.record(exported).await;
         let head = audit.head().await?;

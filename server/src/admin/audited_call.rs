@@ -5,7 +5,7 @@ use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, ObjectClass, ObjectRef, Outcome, SearchEnd};
 
-use super::dispatch::Context;
+use super::context::Context;
 use super::error::AdminError;
 use crate::audit::{self, AuditError, AuditLog, Draft};
 

@@ -1,6 +1,6 @@
 //! Who may do what: decided here, once for every request, before it is carried out.
 
-use super::dispatch::Context;
+use super::context::Context;
 use super::error::AdminError;
 use super::request::Method;
 use crate::access::{Authentication, Caller, Permission, Target};

@@ -6,7 +6,7 @@ use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{Outcome, SearchItem};
 
 use super::audited_call::AuditedCall;
-use super::dispatch::Context;
+use super::context::Context;
 use super::error::AdminError;
 use super::request::{About, FromMessage, Front, Messages, Method, Request, own};
 use crate::config::Capability::Operator;

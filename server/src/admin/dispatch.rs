@@ -1,46 +1,24 @@
-//! The only door to the use cases: nothing runs unauthorized, and nothing changes without its audit entries.
+//! The only door to the use cases: nothing runs unauthorized, and nothing changes without its audit
+//! entries.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::authorize::authorize;
+use super::context::{Context, Note};
 use super::error::AdminError;
 use super::request::{Plan, Request};
 use crate::access::Caller;
 use crate::audit::{Begun, Outcome};
 use crate::services::Services;
 
-/// What a use case works with, and for whom.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(super) services: Arc<Services>,
-    pub(super) caller: Caller,
-    pub(super) note: Note,
-}
-
-/// What the audit log is told about a change besides what its request says. Never a secret.
-#[derive(Debug, Default)]
-pub(super) struct Note(Mutex<Vec<String>>);
-
-impl Note {
-    /// Adds a few words, such as the id of what was made.
-    pub(super) fn add(&self, words: impl ToString) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(words.to_string());
-    }
-
-    fn text(&self) -> String {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.join("; ")
-    }
-}
-
 /// Carries out `request` for `caller`, provided that the caller may make it.
 ///
-/// A change is in the audit log before it begins, and its outcome once it is over; it runs in a task
-/// of its own, so that a caller that goes away leaves it neither half done nor its outcome unknown.
+/// A change is in the audit log before it begins, and its outcome once it is over; it runs in a
+/// task of its own, so that a caller that goes away leaves it neither half done nor its outcome
+/// unknown.
 ///
 /// # Errors
 /// [`AdminError`].

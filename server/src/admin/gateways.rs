@@ -10,8 +10,8 @@ use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 
 use super::LOOK;
+use super::context::Context;
 use super::convert::{self, millis};
-use super::dispatch::Context;
 use super::error::AdminError;
 use super::names;
 use super::request::{About, Front, Method, Request, change, read};

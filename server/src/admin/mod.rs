@@ -1,13 +1,14 @@
 //! The use cases, one file for each noun, and the one door to them.
 //!
-//! A front makes a request and a [`Caller`](crate::access::Caller), and calls [`dispatch`]; an error
-//! of the administration itself is an [`AdminError`], whatever concerns a call on a resource is an `Outcome`.
-//! Nothing here knows which front asked.
+//! A front makes a request and a [`Caller`](crate::access::Caller), and calls [`dispatch`]; an
+//! error of the administration itself is an [`AdminError`], whatever concerns a call on a resource
+//! is an `Outcome`. Nothing here knows which front asked.
 
 mod audit;
 mod audited_call;
 mod authorize;
 mod calls;
+mod context;
 mod convert;
 mod dispatch;
 mod error;

@@ -18,7 +18,8 @@ const MAX_GROUPS: usize = 64;
 pub(super) const MAX_SETTINGS: usize = 64;
 const MAX_SETTING_VALUE: usize = 4_096;
 
-/// A name for a gateway, a resource or a connector: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or a digit.
+/// A name for a gateway, a resource or a connector: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with
+/// a letter or a digit.
 pub(super) fn name<'a>(what: &str, text: &'a str) -> Result<&'a str, AdminError> {
     if is_name(text) {
         return Ok(text);
@@ -129,7 +130,8 @@ pub(super) fn key_kind(number: i32) -> Result<proto::KeyKind, AdminError> {
     })
 }
 
-/// HOST:PORT, with the port that gateways listen on where none is given.
+/// HOST:PORT, HOST, [IPv6]:PORT, [IPv6] or IPv6, with the port that gateways listen on where none
+/// is given.
 fn host_port(text: &str) -> Result<String, AdminError> {
     names::host_port(text, Some(GATEWAY_PORT)).map_err(|why| {
         AdminError::Malformed(format!(

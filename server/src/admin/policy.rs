@@ -2,8 +2,8 @@
 
 use portcullis_proto::admin::v1 as proto;
 
+use super::context::Context;
 use super::convert;
-use super::dispatch::Context;
 use super::error::AdminError;
 use super::request::{About, Front, Method, Request, change, read};
 use super::users::password;

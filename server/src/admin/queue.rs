@@ -6,8 +6,8 @@ use portcullis_proto::gateway::v1::Outcome;
 use prost::Message;
 
 use super::audited_call::{describe, password_of};
+use super::context::Context;
 use super::convert::{millis, some_millis};
-use super::dispatch::Context;
 use super::error::AdminError;
 use super::request::{About, FromMessage, Front, Method, Request, change, read};
 use crate::config::Capability::Operator;

@@ -1,7 +1,9 @@
-//! What a use case is: one type for each request, which says in one place all that its door needs.
+//! What a use case is: one request type, which says in one place all that `dispatch` needs.
 //!
-//! **To add one**: its line in `admin.proto`, and here in the file of its noun an [`Request`] for its
-//! message and its line in that file's `offer`. A test walks `admin.proto`, so that none is forgotten.
+//! **To add one**, write its line in `admin.proto`; then, in the file of its noun, implement
+//! [`Request`] for its message and add it to `offer`. A test walks `admin.proto` and finds what is
+//! not offered. Where two methods share a message, each wraps it in a type of its own
+//! ([`FromMessage`]).
 
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -9,20 +11,20 @@ use std::task::{Context as TaskContext, Poll};
 use futures_util::Stream;
 use prost::Message;
 
-use super::dispatch::Context;
+use super::context::Context;
 use super::error::AdminError;
 use crate::access::Target;
 use crate::config::{Capability, CapabilitySet};
 
 /// One use case: the messages of the API are its vocabulary, whichever front they come from.
 pub(crate) trait Request: Send + Sized + 'static {
-    /// What comes of it.
+    /// What the caller gets.
     type Answer: Answer;
 
     /// Its name, who may make it, and how it is audited.
     const METHOD: Method;
 
-    /// What it is about.
+    /// What it is about: what a permission has to cover, and what the audit log shows.
     fn about(&self) -> About;
 
     /// Carries it out. [`dispatch`](super::dispatch) alone calls this, once it has let it pass.
@@ -47,9 +49,9 @@ pub(crate) struct Method {
 pub(crate) enum Plan {
     /// Not at all: it changes nothing.
     Read,
-    /// By [`dispatch`](super::dispatch), with an entry before and one after. It runs to its end even
-    /// where the caller goes away. An answer that is a stream counts as done when it begins: a task
-    /// that goes on by itself writes entries of its own.
+    /// By [`dispatch`](super::dispatch), with an entry before and one after. It runs to its end
+    /// even where the caller goes away. An answer that is a stream counts as done when it begins: a
+    /// task that goes on by itself writes entries of its own.
     Change,
     /// By the use case itself, in another way than these two. A test of its own has to prove that.
     Own,
@@ -131,7 +133,8 @@ impl About {
         self
     }
 
-    /// All that a permission has to cover, and what the audit log shows: empty for the server itself.
+    /// All that a permission has to cover, and what the audit log shows: empty for the server
+    /// itself.
     pub(super) fn into_parts(self) -> (Vec<Target>, String) {
         let mut targets = self.more;
         targets.insert(0, self.first);
@@ -199,7 +202,8 @@ impl<M> Stream for Messages<M> {
     }
 }
 
-/// A front that offers every use case under its name. [`offer_all`](super::offer_all) tells it each once.
+/// A front that offers every use case under its name. [`offer_all`](super::offer_all) tells it each
+/// once.
 pub(crate) trait Front {
     /// One that takes one message.
     fn offer<R: FromMessage>(&mut self);

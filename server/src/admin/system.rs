@@ -2,8 +2,8 @@
 
 use portcullis_proto::admin::v1::{StatusRequest, StatusResponse};
 
+use super::context::Context;
 use super::convert::millis;
-use super::dispatch::Context;
 use super::error::AdminError;
 use super::request::{About, Front, Method, Request, read};
 use crate::config::Capability;

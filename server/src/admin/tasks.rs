@@ -4,8 +4,8 @@ use portcullis_proto::admin::v1 as proto;
 use tokio_stream::StreamExt;
 
 use super::LOOK;
+use super::context::Context;
 use super::convert::{millis, some_millis};
-use super::dispatch::Context;
 use super::error::AdminError;
 use super::request::{About, Front, Messages, Method, Request, change, read};
 use crate::config::Capability::SecurityAdministrator;

@@ -5,8 +5,8 @@ use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::gateway::v1::Secret;
 use zeroize::Zeroizing;
 
+use super::context::Context;
 use super::convert;
-use super::dispatch::Context;
 use super::error::AdminError;
 use super::names;
 use super::request::{About, Front, Method, Request, change, read};

@@ -2,7 +2,7 @@
 
 use portcullis_proto::admin::v1 as proto;
 
-use crate::admin::dispatch::Context;
+use crate::admin::context::Context;
 use crate::admin::error::AdminError;
 use crate::admin::names::{dry_run, key_id};
 use crate::admin::request::{About, Method, Request, change};

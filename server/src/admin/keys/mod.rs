@@ -13,7 +13,7 @@ use portcullis_common::id::KeyId;
 use portcullis_proto::admin::v1 as proto;
 use tokio_stream::StreamExt;
 
-use super::dispatch::Context;
+use super::context::Context;
 use super::error::AdminError;
 use super::names::{self, key_id};
 use super::request::{About, Front, Messages, Method, Request, change, read};

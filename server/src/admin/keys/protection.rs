@@ -3,8 +3,8 @@
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::gateway::v1::Secret as SecretMessage;
 
+use crate::admin::context::Context;
 use crate::admin::convert::millis;
-use crate::admin::dispatch::Context;
 use crate::admin::error::AdminError;
 use crate::admin::request::{About, Method, Request, change};
 use crate::config::Capability::SecurityAdministrator;

@@ -14,7 +14,8 @@ use crate::tasks::SERVER_KEY;
 /// The server keys, the values under each, and those that no key of this repository opens.
 pub(super) async fn server_keys(services: &Services) -> Result<proto::ServerKeyStatus, AdminError> {
     let database = services.repository.database();
-    // The values first: a key made since is listed without values, and none that has values is left out.
+    // The values first: a key made since is listed without values, and none that has values is left
+    // out.
     let counts = database.sealed_values().counts().await?;
     let rows = database.server_keys().list().await?;
 

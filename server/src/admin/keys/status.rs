@@ -11,7 +11,8 @@ use crate::admin::error::AdminError;
 use crate::repository::Holding;
 use crate::services::Services;
 
-/// The gateway keys: who proved each, who was sent it, who of them is away; with the list of gateways where asked for.
+/// The gateway keys: who proved each, who was sent it, who of them is away; with the list of
+/// gateways where asked for.
 pub(super) async fn gateway_keys(
     services: &Services,
     with_gateways: bool,

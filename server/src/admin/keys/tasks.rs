@@ -4,8 +4,8 @@ use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::started_task::Kind;
 
 use super::sync_job;
+use crate::admin::context::Context;
 use crate::admin::convert;
-use crate::admin::dispatch::Context;
 use crate::admin::error::AdminError;
 use crate::admin::names;
 use crate::admin::request::{About, FromMessage, Method, Request, change};
