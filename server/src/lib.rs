@@ -1,6 +1,8 @@
 //! The central server.
 //!
-//! Depends in one direction only: `cli`, `serve` → `fronts` → `admin` → `access` → `audit`, `tasks`, `provisioning` → `fleet` → `keys` → `repository`.
+//! Its folders depend on one another in one direction only: `cli`, `serve` → `fronts` → `admin` →
+//! `access` → `tasks`, `provisioning`, `passwords` → `fleet`, `audit` → `keys` → `repository` →
+//! `config`. A front translates, `admin` holds the use cases, and what is below knows neither.
 #![forbid(unsafe_code)]
 
 pub mod access;

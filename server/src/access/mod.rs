@@ -1,6 +1,7 @@
 //! Who somebody is, and what they may do, on what.
 //!
-//! A front authenticates, each in its own way, and makes a [`Caller`]; from there on nothing depends on the front.
+//! A front authenticates, each in its own way, and makes a [`Caller`]; from there on nothing
+//! depends on the front.
 
 mod scope;
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use nix::unistd::{Group, User};
 use portcullis_host::config::Section;
 
-/// What a subject may do. Which requests ask for which stands beside each in `admin/`.
+/// What a subject may do. Which request needs which is declared beside the request, in `admin/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// Keys, their tasks and their protection; verify and export the audit log.

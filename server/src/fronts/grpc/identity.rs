@@ -11,7 +11,8 @@ use crate::access::{Authentication, Caller};
 use crate::audit::Subject;
 use crate::config::{Capabilities, CapabilitySet};
 
-/// How long the system's answer about a user holds: after that, who left a group has left it here, too.
+/// How long the system's answer about a user is remembered. Whoever leaves a group keeps its
+/// capabilities here for no longer than this.
 const FRESH: Duration = Duration::from_secs(10);
 /// Users remembered at most.
 const MAX_REMEMBERED: usize = 1_024;

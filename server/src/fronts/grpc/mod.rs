@@ -1,6 +1,7 @@
 //! The gRPC front of the admin API (`portcullis.admin.v1`), on a Unix socket.
 //!
-//! It says who calls, and turns bytes into requests and answers into bytes; all else is behind [`dispatch`](crate::admin::dispatch).
+//! It finds out who calls, and turns bytes into requests and answers into bytes; all else is behind
+//! [`dispatch`](crate::admin::dispatch).
 
 mod errors;
 mod identity;
@@ -28,10 +29,11 @@ const MAX_REQUESTS_AT_ONCE: u32 = 256;
 const MAX_HEADERS: u32 = 16 << 10;
 /// How often a silent peer is asked whether it is there, and how long it has to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// How long no connection is taken after one that failed.
+/// How long the listener pauses after a connection that failed.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// Serves the admin API on `socket` until `shutdown` ends, then lets requests that were begun come to their end.
+/// Serves the admin API on `socket` until `shutdown` ends, then lets requests that were begun come
+/// to their end.
 ///
 /// # Errors
 /// [`tonic::transport::Error`] where the socket fails for good.
@@ -52,7 +54,8 @@ async fn serve_on<IO>(
 where
     IO: AsyncRead + AsyncWrite + Connected<ConnectInfo = Peer> + Unpin + Send + 'static,
 {
-    // One that failed is the peer's loss, not the end of the listener, which may want of something: it is left a moment.
+    // A connection that fails does not end the listener. That may lack something, such as file
+    // descriptors, and pauses for a moment.
     let connections = connections.then(|connection| async {
         if connection.is_err() {
             tokio::time::sleep(AFTER_ERROR).await;

@@ -1,4 +1,5 @@
-//! The Unix socket that the admin API is served on: its owner's alone, or also a group's that the configuration names.
+//! The Unix socket that the admin API is served on: its owner's alone, or also a group's that the
+//! configuration names.
 
 use std::collections::HashMap;
 use std::fs::Permissions;
@@ -58,7 +59,8 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Listens at `path` with mode 0600, or with 0660 for `group`. What a dead server left there is cleared away; its folder is made where it is missing.
+    /// Listens at `path` with mode 0600, or with 0660 for `group`. What a dead server left there is
+    /// cleared away; its folder is made where it is missing.
     ///
     /// # Errors
     /// [`SocketError`].
@@ -111,12 +113,14 @@ impl AdminSocket {
     }
 }
 
-/// The connections that are open, by user: nobody who may open the socket takes all file descriptors of the server.
+/// The connections that are open, by user: nobody who may open the socket takes all file
+/// descriptors of the server.
 #[derive(Clone, Debug, Default)]
 struct Open(Arc<Mutex<HashMap<Option<u32>, usize>>>);
 
 impl Open {
-    /// `None`: this user has too many open, or all users together. The latter does not hold for root and the server's own.
+    /// `None`: this user has too many open, or all users together. The latter does not hold for
+    /// root and the server's own.
     fn admit(&self, uid: Option<u32>) -> Option<Place> {
         let own = rustix::process::geteuid().as_raw();
         let trusted = uid.is_some_and(|uid| uid == 0 || uid == own);
