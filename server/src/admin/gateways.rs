@@ -342,7 +342,7 @@ async fn register_again<F>(
     allowed: F,
 ) -> Result<proto::NewTokenResponse, AdminError>
 where
-    F: FnOnce(&Registration, &[GatewayKeyInfo], UnixMillis) -> Result<(), Denied> + Send + 'static,
+    F: Fn(&Registration, &[GatewayKeyInfo], UnixMillis) -> Result<(), Denied> + Send + 'static,
 {
     let services = &context.services;
     let fresh = Fresh::make(services, allow_pairing).await?;
@@ -350,7 +350,7 @@ where
     let gateways = services.repository.gateways();
     let registered = gateways.update(name, move |registration, keys| {
         allowed(registration, keys, now)?;
-        *registration = new;
+        registration.clone_from(&new);
         Ok(())
     });
     registered

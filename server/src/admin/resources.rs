@@ -93,13 +93,13 @@ impl Request for proto::SetResourceRequest {
             .repository
             .resources()
             .update_with(&self.name, secrets, move |resource| {
-                if let Some(gateway) = self.gateway {
-                    resource.gateway = gateway;
+                if let Some(gateway) = &self.gateway {
+                    resource.gateway.clone_from(gateway);
                 }
-                if let Some(connector) = self.connector {
-                    resource.connector = connector;
+                if let Some(connector) = &self.connector {
+                    resource.connector.clone_from(connector);
                 }
-                names::merge_settings(&mut resource.settings, self.settings);
+                names::merge_settings(&mut resource.settings, self.settings.clone());
             })
             .await?;
         tracing::info!(resource = resource.name, "changed a resource");

@@ -4,12 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
 use crate::config::Config;
-use crate::repository::{AuditEntry, TipMoved};
+use crate::repository::{AuditEntry, TipMoved, tamper};
 use crate::serve::{Unlocked, init};
 
 struct Fixture {
@@ -75,13 +74,13 @@ impl Fixture {
 
     /// Runs SQL as somebody who can write to the repository's file.
     fn attack(&self, sql: &str) {
-        let connection = Connection::open(self.config.repository_file()).unwrap();
-        connection
-            .execute_batch(&format!(
+        tamper(
+            &self.config.repository_file(),
+            &format!(
                 "DROP TRIGGER IF EXISTS audit_entries_never_change;
                  DROP TRIGGER IF EXISTS audit_entries_never_go; {sql}"
-            ))
-            .unwrap();
+            ),
+        );
     }
 
     async fn entries(&self) -> Vec<AuditEntry> {

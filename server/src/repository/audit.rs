@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use rusqlite::types::ValueRef;
-use rusqlite::{OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;
 
+use super::sql::{Column, Row, Tx, Value, params};
 use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, sealed_values};
 
 /// Bytes of the key and of the MACs of the chain.
@@ -22,7 +21,7 @@ const COLUMNS: &str =
 pub struct AuditEntry {
     /// 1, 2, … without a gap.
     pub seq: u64,
-    /// The first entry that was written in the same transaction.
+    /// The first entry that was written in the same tx.
     pub commit_first: u64,
     /// When it was written, in milliseconds since 1970.
     pub time_ms: u64,
@@ -118,23 +117,20 @@ impl AuditEntries<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
-                let mut statement = transaction.prepare_cached(
+            .read(move |tx| {
+                tx.query(
                     "SELECT owner, sealed FROM sealed_values WHERE type = ?1 AND field = ?2 ORDER BY owner",
-                )?;
-                let mut rows = statement.query((ProtectedType::AuditKey.name(), KEY_FIELD))?;
-                let mut keys = Vec::new();
-                while let Some(row) = rows.next()? {
-                    let owner: Vec<u8> = row.get(0)?;
-                    let sealed: Vec<u8> = row.get(1)?;
-                    let first = <[u8; 8]>::try_from(owner.as_slice())
-                        .map_err(|_| RepositoryError::damaged("owner of an audit key"))?;
-                    keys.push(AuditKeyRow {
-                        first: u64::from_be_bytes(first),
-                        key: sealer.open(&key_place(&first), &sealed),
-                    });
-                }
-                Ok(keys)
+                    &params![ProtectedType::AuditKey.name(), KEY_FIELD],
+                    |row| {
+                        let (owner, sealed): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+                        let first = <[u8; 8]>::try_from(owner.as_slice())
+                            .map_err(|_| RepositoryError::damaged("owner of an audit key"))?;
+                        Ok(AuditKeyRow {
+                            first: u64::from_be_bytes(first),
+                            key: sealer.open(&key_place(&first), &sealed),
+                        })
+                    },
+                )
             })
             .await
     }
@@ -148,7 +144,7 @@ impl AuditEntries<'_> {
         let sealed = self.repository.sealer.seal(&key_place(&first), key);
         self.repository
             .database
-            .write(move |transaction| sealed_values::put(transaction, &key_place(&first), &sealed))
+            .write(move |tx| sealed_values::put(tx, &key_place(&first), &sealed))
             .await
     }
 
@@ -160,7 +156,7 @@ impl AuditEntries<'_> {
         self.repository.database.read(last).await
     }
 
-    /// Appends entries, of which the first follows on `tip`, in one transaction.
+    /// Appends entries, of which the first follows on `tip`, in one tx.
     ///
     /// # Errors
     /// [`RepositoryError`], or within it [`TipMoved`]: none was appended then.
@@ -171,33 +167,37 @@ impl AuditEntries<'_> {
     ) -> Result<Result<(), TipMoved>, RepositoryError> {
         self.repository
             .database
-            .write(move |transaction| {
-                let unmoved = match last(transaction)? {
+            .write(move |tx| {
+                let unmoved = match last(tx)? {
                     None => tip.count == 0,
                     Some(last) => last.seq == tip.count && last.mac == tip.mac,
                 };
                 if !unmoved {
                     return Ok(Err(TipMoved));
                 }
-                let mut statement = transaction.prepare_cached(
+                let rows: Vec<_> = entries
+                    .iter()
+                    .map(|entry| {
+                        [
+                            Value::Integer(to_sql(entry.seq)),
+                            Value::Integer(to_sql(entry.commit_first)),
+                            Value::Integer(to_sql(entry.time_ms)),
+                            Value::Text(&entry.subject),
+                            Value::Text(&entry.action),
+                            Value::Text(&entry.object),
+                            Value::Text(&entry.outcome),
+                            Value::Integer(to_sql(entry.begun)),
+                            Value::Text(&entry.detail),
+                            Value::Blob(&entry.mac),
+                        ]
+                    })
+                    .collect();
+                tx.execute_many(
                     "INSERT INTO audit_entries
                      (seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                    &rows,
                 )?;
-                for entry in &entries {
-                    statement.execute((
-                        to_sql(entry.seq),
-                        to_sql(entry.commit_first),
-                        to_sql(entry.time_ms),
-                        &entry.subject,
-                        &entry.action,
-                        &entry.object,
-                        &entry.outcome,
-                        to_sql(entry.begun),
-                        &entry.detail,
-                        &entry.mac,
-                    ))?;
-                }
                 Ok(Ok(()))
             })
             .await
@@ -210,12 +210,14 @@ impl AuditEntries<'_> {
     pub async fn scan(&self, after: u64, limit: u32) -> Result<Vec<AuditEntry>, RepositoryError> {
         self.repository
             .database
-            .read(move |transaction| {
-                let mut statement = transaction.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM audit_entries WHERE seq > ?1 ORDER BY seq LIMIT ?2"
-                ))?;
-                let rows = statement.query_map((to_sql(after), limit), read)?;
-                Ok(rows.collect::<Result<_, _>>()?)
+            .read(move |tx| {
+                tx.query(
+                    &format!(
+                        "SELECT {COLUMNS} FROM audit_entries WHERE seq > ?1 ORDER BY seq LIMIT ?2"
+                    ),
+                    &params![to_sql(after), limit],
+                    read,
+                )
             })
             .await
     }
@@ -239,7 +241,7 @@ impl AuditEntries<'_> {
             let (entries, next) = self
                 .repository
                 .database
-                .read(move |transaction| window(transaction, &filter, end, left))
+                .read(move |tx| window(tx, &filter, end, left))
                 .await?;
             found.extend(entries);
             match next {
@@ -256,14 +258,16 @@ impl AuditEntries<'_> {
     pub async fn unfinished(&self) -> Result<Vec<AuditEntry>, RepositoryError> {
         self.repository
             .database
-            .read(move |transaction| {
-                let mut statement = transaction.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM audit_entries AS e WHERE outcome = 'begun'
-                       AND NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0)
-                     ORDER BY seq"
-                ))?;
-                let rows = statement.query_map([], read)?;
-                Ok(rows.collect::<Result<_, _>>()?)
+            .read(move |tx| {
+                tx.query(
+                    &format!(
+                        "SELECT {COLUMNS} FROM audit_entries AS e WHERE outcome = 'begun'
+                           AND NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0)
+                         ORDER BY seq"
+                    ),
+                    &[],
+                    read,
+                )
             })
             .await
     }
@@ -279,17 +283,16 @@ fn key_place(first: &[u8]) -> Place<'_> {
     }
 }
 
-fn last(transaction: &Transaction<'_>) -> Result<Option<AuditEntry>, RepositoryError> {
-    Ok(transaction
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM audit_entries ORDER BY seq DESC LIMIT 1"
-        ))?
-        .query_row([], read)
-        .optional()?)
+fn last(tx: &mut Tx<'_>) -> Result<Option<AuditEntry>, RepositoryError> {
+    tx.query_optional(
+        &format!("SELECT {COLUMNS} FROM audit_entries ORDER BY seq DESC LIMIT 1"),
+        &[],
+        read,
+    )
 }
 
 /// Reads a row whatever somebody wrote into it: the MAC tells what is wrong with it, an error here would only hide which row it is.
-fn read(row: &Row<'_>) -> Result<AuditEntry, rusqlite::Error> {
+fn read(row: &Row<'_>) -> Result<AuditEntry, RepositoryError> {
     Ok(AuditEntry {
         seq: number(row, 0)?,
         commit_first: number(row, 1)?,
@@ -304,21 +307,21 @@ fn read(row: &Row<'_>) -> Result<AuditEntry, rusqlite::Error> {
     })
 }
 
-fn number(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
-    Ok(match row.get_ref(column)? {
+fn number(row: &Row<'_>, column: usize) -> Result<u64, RepositoryError> {
+    Ok(match row.column(column)? {
         // A negative one was never written here, nor is its like above 2^63.
-        ValueRef::Integer(number) => number.cast_unsigned(),
+        Column::Integer(number) => number.cast_unsigned(),
         _ => u64::MAX,
     })
 }
 
-fn text(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
+fn text(row: &Row<'_>, column: usize) -> Result<String, RepositoryError> {
     Ok(String::from_utf8_lossy(&bytes(row, column)?).into_owned())
 }
 
-fn bytes(row: &Row<'_>, column: usize) -> Result<Vec<u8>, rusqlite::Error> {
-    Ok(match row.get_ref(column)? {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+fn bytes(row: &Row<'_>, column: usize) -> Result<Vec<u8>, RepositoryError> {
+    Ok(match row.column(column)? {
+        Column::Text(bytes) | Column::Blob(bytes) => bytes.to_vec(),
         _ => Vec::new(),
     })
 }
@@ -326,44 +329,43 @@ fn bytes(row: &Row<'_>, column: usize) -> Result<Vec<u8>, rusqlite::Error> {
 /// Of the [`WINDOW`] entries before `end`, or the last ones where that is 0, at most `limit` that `filter` selects; and
 /// before which entry the next window ends.
 fn window(
-    transaction: &Transaction<'_>,
+    tx: &mut Tx<'_>,
     filter: &AuditFilter,
     end: u64,
     limit: u32,
 ) -> Result<(Vec<AuditEntry>, Option<u64>), RepositoryError> {
     let end = match end {
-        0 => transaction.query_row("SELECT MAX(seq) FROM audit_entries", (), |row| {
-            Ok(row.get::<_, Option<i64>>(0)?.unwrap_or(0) + 1)
+        0 => tx.query_one("SELECT MAX(seq) FROM audit_entries", &[], |row| {
+            Ok(row.get::<Option<i64>>(0)?.unwrap_or(0) + 1)
         })?,
         end => to_sql(end),
     };
     let begin = (end - WINDOW).max(1);
-    let mut statement = transaction.prepare_cached(&format!(
+    let sql = format!(
         "SELECT {COLUMNS} FROM audit_entries AS e
          WHERE seq >= ?1 AND seq < ?2 AND time_ms >= ?3 AND (?4 = 0 OR time_ms <= ?4)
            AND instr(subject, ?5) > 0 AND instr(action, ?6) > 0 AND instr(object, ?7) > 0
            AND (?8 = '' OR outcome = ?8)
-           AND (?9 OR outcome <> 'begun'
+           AND (?9 <> 0 OR outcome <> 'begun'
                 OR NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0))
          ORDER BY seq DESC LIMIT ?10"
-    ))?;
-    let rows = statement.query_map(
-        (
-            begin,
-            end,
-            to_sql(filter.since_ms),
-            to_sql(filter.until_ms),
-            &filter.subject,
-            &filter.action,
-            &filter.object,
-            &filter.outcome,
-            filter.with_begun,
-            limit,
-        ),
-        read,
-    )?;
+    );
+    let (since, until) = (to_sql(filter.since_ms), to_sql(filter.until_ms));
+    let params = params![
+        begin,
+        end,
+        since,
+        until,
+        filter.subject,
+        filter.action,
+        filter.object,
+        filter.outcome,
+        filter.with_begun,
+        limit,
+    ];
+    let entries = tx.query(&sql, &params, read)?;
     let next = (begin > 1).then(|| begin.cast_unsigned());
-    Ok((rows.collect::<Result<_, _>>()?, next))
+    Ok((entries, next))
 }
 
 fn to_sql(number: u64) -> i64 {

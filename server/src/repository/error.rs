@@ -1,7 +1,5 @@
 //! Why the repository did not do what was asked.
 
-use rusqlite::ErrorCode;
-
 use super::OpenError;
 use portcullis_common::id::KeyId;
 
@@ -91,23 +89,10 @@ pub enum RepositoryError {
     #[error(
         "the repository cannot be read or written: {0}; look at the disk and the file's permissions"
     )]
-    Storage(rusqlite::Error),
+    Storage(String),
     /// It was closed: the server is about to end.
     #[error("the repository is closed: the server is stopping")]
     Closed,
-}
-
-impl From<rusqlite::Error> for RepositoryError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::Damaged(error.to_string())
-            }
-            _ => Self::Storage(error),
-        }
-    }
 }
 
 impl RepositoryError {
@@ -117,13 +102,8 @@ impl RepositoryError {
             Self::Full => Self::Full,
             Self::Busy => Self::Busy,
             Self::Damaged(what) => Self::Damaged(what.clone()),
-            Self::Storage(rusqlite::Error::SqliteFailure(code, text)) => {
-                Self::Storage(rusqlite::Error::SqliteFailure(*code, text.clone()))
-            }
-            other => Self::Storage(rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT),
-                Some(other.to_string()),
-            )),
+            Self::Storage(why) => Self::Storage(why.clone()),
+            other => Self::Storage(other.to_string()),
         }
     }
 

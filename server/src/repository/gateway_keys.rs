@@ -3,9 +3,9 @@
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{GatewayKeyInfo, UnixMillis};
 use portcullis_common::secret::GatewayKey;
-use rusqlite::{OptionalExtension, Transaction};
 
 use super::columns::{from_sql_millis, key_id, to_sql_millis};
+use super::sql::{Row, Tx, params};
 use super::{Place, ProtectedType, Repository, RepositoryError, meta, sealed_values};
 
 /// A gateway key as it is listed.
@@ -119,22 +119,20 @@ impl GatewayKeys<'_> {
     pub async fn list(&self) -> Result<Vec<GatewayKeyRow>, RepositoryError> {
         self.repository
             .database
-            .read(|transaction| {
-                let mut statement = transaction.prepare_cached(
+            .read(|tx| {
+                tx.query(
                     "SELECT k.id, k.generation, k.retired_ms, k.compromised, k.withdrawn, k.created_ms,
                             (SELECT count(*) FROM gateways g WHERE g.last_proved = k.id)
                      FROM gateway_keys k ORDER BY k.generation DESC",
-                )?;
-                let mut rows = statement.query([])?;
-                let mut keys = Vec::new();
-                while let Some(row) = rows.next()? {
-                    keys.push(GatewayKeyRow {
-                        info: read_info(row)?,
-                        created: from_sql_millis(row.get(5)?),
-                        in_use_by: row.get::<_, i64>(6)?.unsigned_abs(),
-                    });
-                }
-                Ok(keys)
+                    &[],
+                    |row| {
+                        Ok(GatewayKeyRow {
+                            info: read_info(row)?,
+                            created: from_sql_millis(row.get(5)?),
+                            in_use_by: row.get::<i64>(6)?.unsigned_abs(),
+                        })
+                    },
+                )
             })
             .await
     }
@@ -146,7 +144,7 @@ impl GatewayKeys<'_> {
     pub async fn current(&self) -> Result<Option<KeyId>, RepositoryError> {
         self.repository
             .database
-            .read(|transaction| Ok(current(&infos(transaction)?)))
+            .read(|tx| Ok(current(&infos(tx)?)))
             .await
     }
 
@@ -162,11 +160,11 @@ impl GatewayKeys<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
+            .read(move |tx| {
                 ids.iter()
                     .map(|id| {
                         let owner = id.to_bytes();
-                        let sealed = sealed_values::find(transaction, &key_place(&owner))?
+                        let sealed = sealed_values::find(tx, &key_place(&owner))?
                             .ok_or_else(|| RepositoryError::damaged("gateway key"))?;
                         let bytes = sealer.open(&key_place(&owner), &sealed)?;
                         GatewayKey::from_bytes(id.kind(), &bytes)
@@ -195,8 +193,8 @@ impl GatewayKeys<'_> {
             .seal(&key_place(&new.id.to_bytes()), new.key.expose());
         self.repository
             .database
-            .write(move |transaction| {
-                let current = current(&infos(transaction)?);
+            .write(move |tx| {
+                let current = current(&infos(tx)?);
                 if let (Some(expected), Some(current)) = (expected, current)
                     && expected != current
                 {
@@ -204,24 +202,24 @@ impl GatewayKeys<'_> {
                 }
                 let now = to_sql_millis(new.created);
                 if replaced == Replaced::Withdrawn {
-                    transaction.execute(
+                    tx.execute(
                         "UPDATE gateway_keys SET withdrawn = 1 WHERE retired_ms IS NULL",
-                        [],
+                        &[],
                     )?;
                 }
-                transaction.execute(
+                tx.execute(
                     "UPDATE gateway_keys SET retired_ms = ?1 WHERE retired_ms IS NULL",
-                    [now],
+                    &params![now],
                 )?;
                 if replaced == Replaced::Compromised {
-                    transaction.execute("UPDATE gateway_keys SET compromised = 1", [])?;
+                    tx.execute("UPDATE gateway_keys SET compromised = 1", &[])?;
                 }
-                transaction.execute(
+                tx.execute(
                     "INSERT INTO gateway_keys (id, generation, created_ms)
                      VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM gateway_keys), ?2)",
-                    (new.id.to_bytes(), now),
+                    &params![new.id.to_bytes(), now],
                 )?;
-                sealed_values::put(transaction, &key_place(&new.id.to_bytes()), &sealed)?;
+                sealed_values::put(tx, &key_place(&new.id.to_bytes()), &sealed)?;
                 Ok(Ok(current))
             })
             .await
@@ -235,39 +233,39 @@ impl GatewayKeys<'_> {
     pub async fn dependents(&self, id: KeyId) -> Result<Vec<Dependent>, RepositoryError> {
         self.repository
             .database
-            .read(move |transaction| {
-                require(transaction, id)?;
-                dependents(transaction, id)
+            .read(move |tx| {
+                require(tx, id)?;
+                dependents(tx, id)
             })
             .await
     }
 
-    /// Deletes the key `id` and its sealed bytes, in one transaction, provided that no gateway depends on it.
+    /// Deletes the key `id` and its sealed bytes, in one tx, provided that no gateway depends on it.
     ///
     /// # Errors
     /// [`RepositoryError`], or within it [`DeleteKeyError`]: nothing has changed then.
     pub async fn delete(&self, id: KeyId) -> Result<Result<(), DeleteKeyError>, RepositoryError> {
         self.repository
             .database
-            .write(move |transaction| {
-                require(transaction, id)?;
-                if current(&infos(transaction)?) == Some(id) {
+            .write(move |tx| {
+                require(tx, id)?;
+                if current(&infos(tx)?) == Some(id) {
                     return Ok(Err(DeleteKeyError::Current(id)));
                 }
-                let dependents = dependents(transaction, id)?;
+                let dependents = dependents(tx, id)?;
                 if !dependents.is_empty() {
                     return Ok(Err(DeleteKeyError::InUse {
                         key: id,
                         dependents,
                     }));
                 }
-                erase(transaction, id)?;
+                erase(tx, id)?;
                 Ok(Ok(()))
             })
             .await
     }
 
-    /// Deletes the key `id` and its sealed bytes, in one transaction, whoever depends on it: those gateways have to enrol
+    /// Deletes the key `id` and its sealed bytes, in one tx, whoever depends on it: those gateways have to enrol
     /// again by token, unless they hold a newer key. Gives them.
     ///
     /// # Errors
@@ -278,33 +276,33 @@ impl GatewayKeys<'_> {
     ) -> Result<Result<Vec<Dependent>, DeleteKeyError>, RepositoryError> {
         self.repository
             .database
-            .write(move |transaction| {
-                require(transaction, id)?;
-                if current(&infos(transaction)?) == Some(id) {
+            .write(move |tx| {
+                require(tx, id)?;
+                if current(&infos(tx)?) == Some(id) {
                     return Ok(Err(DeleteKeyError::Current(id)));
                 }
-                let dependents = dependents(transaction, id)?;
-                transaction.execute(
+                let dependents = dependents(tx, id)?;
+                tx.execute(
                     "UPDATE gateways SET last_proved = NULL WHERE last_proved = ?1",
-                    [id.to_bytes()],
+                    &params![id.to_bytes()],
                 )?;
                 for dependent in &dependents {
                     let name = &dependent.gateway;
-                    let sent: Vec<u8> = transaction.query_row(
+                    let sent: Vec<u8> = tx.query_one(
                         "SELECT sent FROM gateways WHERE name = ?1",
-                        [name],
+                        &params![name],
                         |row| row.get(0),
                     )?;
                     let others = sent
                         .chunks(KeyId::LEN)
                         .filter(|sent| *sent != id.to_bytes());
                     let others: Vec<u8> = others.flatten().copied().collect();
-                    transaction.execute(
+                    tx.execute(
                         "UPDATE gateways SET sent = ?2 WHERE name = ?1",
-                        (name, others),
+                        &params![name, others],
                     )?;
                 }
-                erase(transaction, id)?;
+                erase(tx, id)?;
                 Ok(Ok(dependents))
             })
             .await
@@ -312,71 +310,66 @@ impl GatewayKeys<'_> {
 }
 
 /// The key and its sealed bytes; a scrub is due then.
-fn erase(transaction: &Transaction<'_>, id: KeyId) -> Result<(), RepositoryError> {
-    transaction.execute("DELETE FROM gateway_keys WHERE id = ?1", [id.to_bytes()])?;
-    sealed_values::remove(transaction, &key_place(&id.to_bytes()))?;
-    meta::set_scrub_due(transaction)
-}
-
-fn require(transaction: &Transaction<'_>, id: KeyId) -> Result<(), RepositoryError> {
-    transaction
-        .query_row(
-            "SELECT 1 FROM gateway_keys WHERE id = ?1",
-            [id.to_bytes()],
-            |_| Ok(()),
-        )
-        .optional()?
-        .ok_or(RepositoryError::NoSuchKey(id))
-}
-
-fn dependents(transaction: &Transaction<'_>, id: KeyId) -> Result<Vec<Dependent>, RepositoryError> {
-    let mut statement = transaction.prepare_cached(
-        "SELECT name, last_proved IS ?1, token_bound IS NOT NULL, sent FROM gateways
-         WHERE last_proved = ?1 OR instr(sent, ?1) > 0 ORDER BY name",
+fn erase(tx: &mut Tx<'_>, id: KeyId) -> Result<(), RepositoryError> {
+    tx.execute(
+        "DELETE FROM gateway_keys WHERE id = ?1",
+        &params![id.to_bytes()],
     )?;
-    let mut rows = statement.query([id.to_bytes()])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (proved, bound): (bool, bool) = (row.get(1)?, row.get(2)?);
-        let sent: Vec<u8> = row.get(3)?;
-        let was_sent = sent.chunks(KeyId::LEN).any(|sent| sent == id.to_bytes());
-        let dependency = match (proved, was_sent) {
-            (true, _) => Dependency::LastProved,
-            (false, true) if bound => Dependency::Enrolling,
-            (false, true) => Dependency::Sent,
-            // The bytes of two ids stand beside each other and look like this one.
-            (false, false) => continue,
-        };
-        found.push(Dependent {
-            gateway: row.get(0)?,
-            dependency,
-        });
+    sealed_values::remove(tx, &key_place(&id.to_bytes()))?;
+    meta::set_scrub_due(tx)
+}
+
+fn require(tx: &mut Tx<'_>, id: KeyId) -> Result<(), RepositoryError> {
+    let sql = "SELECT 1 FROM gateway_keys WHERE id = ?1";
+    match tx.exists(sql, &params![id.to_bytes()])? {
+        true => Ok(()),
+        false => Err(RepositoryError::NoSuchKey(id)),
     }
-    Ok(found)
+}
+
+fn dependents(tx: &mut Tx<'_>, id: KeyId) -> Result<Vec<Dependent>, RepositoryError> {
+    let found = tx.query(
+        "SELECT name, last_proved IS NOT DISTINCT FROM ?1, token_bound IS NOT NULL, sent FROM gateways
+         WHERE last_proved = ?1 OR instr(sent, ?1) > 0 ORDER BY name",
+        &params![id.to_bytes()],
+        |row| {
+            let (proved, bound): (bool, bool) = (row.get(1)?, row.get(2)?);
+            let sent: Vec<u8> = row.get(3)?;
+            let was_sent = sent.chunks(KeyId::LEN).any(|sent| sent == id.to_bytes());
+            let dependency = match (proved, was_sent) {
+                (true, _) => Dependency::LastProved,
+                (false, true) if bound => Dependency::Enrolling,
+                (false, true) => Dependency::Sent,
+                // The bytes of two ids stand beside each other and look like this one.
+                (false, false) => return Ok(None),
+            };
+            Ok(Some(Dependent {
+                gateway: row.get(0)?,
+                dependency,
+            }))
+        },
+    )?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// What rotation goes by, of every key, newest first.
-pub(super) fn infos(transaction: &Transaction<'_>) -> Result<Vec<GatewayKeyInfo>, RepositoryError> {
-    let mut statement = transaction.prepare_cached(
+pub(super) fn infos(tx: &mut Tx<'_>) -> Result<Vec<GatewayKeyInfo>, RepositoryError> {
+    tx.query(
         "SELECT id, generation, retired_ms, compromised, withdrawn FROM gateway_keys ORDER BY generation DESC",
-    )?;
-    let mut rows = statement.query([])?;
-    let mut keys = Vec::new();
-    while let Some(row) = rows.next()? {
-        keys.push(read_info(row)?);
-    }
-    Ok(keys)
+        &[],
+        read_info,
+    )
 }
 
 fn current(keys: &[GatewayKeyInfo]) -> Option<KeyId> {
     keys.first().map(|key| key.id)
 }
 
-fn read_info(row: &rusqlite::Row<'_>) -> Result<GatewayKeyInfo, RepositoryError> {
+fn read_info(row: &Row<'_>) -> Result<GatewayKeyInfo, RepositoryError> {
     Ok(GatewayKeyInfo {
-        id: key_id(&row.get::<_, Vec<u8>>(0)?)?,
-        generation: row.get::<_, i64>(1)?.unsigned_abs(),
-        retired: row.get::<_, Option<i64>>(2)?.map(from_sql_millis),
+        id: key_id(&row.get::<Vec<u8>>(0)?)?,
+        generation: row.get::<i64>(1)?.unsigned_abs(),
+        retired: row.get::<Option<i64>>(2)?.map(from_sql_millis),
         compromised: row.get(3)?,
         withdrawn: row.get(4)?,
     })

@@ -2,10 +2,10 @@
 
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, UnixMillis};
-use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::columns::{from_sql_millis, to_sql_millis};
 use super::registration::{COLUMN_COUNT, COLUMNS, RegistrationRow};
+use super::sql::{Row, Tx, params};
 use super::{Database, Repository, RepositoryError, Sealer, gateway_groups, gateway_keys};
 
 /// Alarms kept of one gateway: the newest.
@@ -143,22 +143,26 @@ impl Gateways<'_> {
         let row = RegistrationRow::encode(registration, None, &*self.repository.sealer);
         self.repository
             .database
-            .write(move |transaction| {
-                let taken = transaction
-                    .query_row("SELECT 1 FROM gateways WHERE name = ?1", [&name], |_| Ok(()))
-                    .optional()?;
-                if taken.is_some() {
+            .write(move |tx| {
+                if is_there(tx, &name)? {
                     return Err(RepositoryError::AlreadyExists {
                         kind: "gateway",
-                        name,
+                        name: name.clone(),
                     });
                 }
-                transaction.execute(
-                    "INSERT INTO gateways (name, address, created_ms, gateway_id, standing, sent) VALUES (?1, ?2, ?3, ?4, 0, x'')",
-                    (&name, address(&reach), to_sql_millis(now), &row.gateway_id),
+                tx.execute(
+                    "INSERT INTO gateways (name, address, created_ms, gateway_id, standing, sent)
+                     VALUES (?1, ?2, ?3, ?4, 0, ?5)",
+                    &params![
+                        name,
+                        address(&reach),
+                        to_sql_millis(now),
+                        row.gateway_id,
+                        row.sent
+                    ],
                 )?;
-                gateway_groups::add(transaction, &name, &groups)?;
-                row.store(transaction, &name)
+                gateway_groups::add(tx, &name, &groups)?;
+                row.store(tx, &name)
             })
             .await
     }
@@ -171,7 +175,7 @@ impl Gateways<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| select(transaction, None, &*sealer))
+            .read(move |tx| select(tx, None, &*sealer))
             .await
     }
 
@@ -182,11 +186,10 @@ impl Gateways<'_> {
     pub async fn count(&self) -> Result<u64, RepositoryError> {
         self.repository
             .database
-            .read(|transaction| {
-                let mut statement = transaction.prepare_cached("SELECT count(*) FROM gateways")?;
-                Ok(statement
-                    .query_row([], |row| row.get::<_, i64>(0))?
-                    .unsigned_abs())
+            .read(|tx| {
+                let count: i64 =
+                    tx.query_one("SELECT count(*) FROM gateways", &[], |row| row.get(0))?;
+                Ok(count.unsigned_abs())
             })
             .await
     }
@@ -203,11 +206,7 @@ impl Gateways<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
-                Ok(select(transaction, Some(&gateway), &*sealer)?
-                    .into_iter()
-                    .next())
-            })
+            .read(move |tx| Ok(select(tx, Some(&gateway), &*sealer)?.into_iter().next()))
             .await
     }
 
@@ -222,21 +221,21 @@ impl Gateways<'_> {
     ) -> Result<T, RepositoryError>
     where
         T: Send + 'static,
-        F: FnOnce(&Registration, &[GatewayKeyInfo]) -> T + Send + 'static,
+        F: Fn(&Registration, &[GatewayKeyInfo]) -> T + Send + 'static,
     {
         let gateway = gateway.into();
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
-                let keys = gateway_keys::infos(transaction)?;
-                let (_, row) = find_row(transaction, &gateway)?;
+            .read(move |tx| {
+                let keys = gateway_keys::infos(tx)?;
+                let (_, row) = find_row(tx, &gateway)?;
                 Ok(look(&row.decode(&*sealer)?, &keys))
             })
             .await
     }
 
-    /// Lets `change` alter a gateway's registration, with all gateway keys before it, in one immediate transaction.
+    /// Lets `change` alter a gateway's registration, with all gateway keys before it, in one immediate tx.
     /// Whatever it returns, the registration that it leaves is stored, durably when this returns. A new registration
     /// may take the old one's place.
     ///
@@ -249,7 +248,7 @@ impl Gateways<'_> {
     ) -> Result<T, RepositoryError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Registration, &[GatewayKeyInfo]) -> T + Send + 'static,
+        F: Fn(&mut Registration, &[GatewayKeyInfo]) -> T + Send + 'static,
     {
         let changed = self.update_seen(gateway, move |registration, keys| {
             (change(registration, keys), None)
@@ -269,23 +268,23 @@ impl Gateways<'_> {
     ) -> Result<T, RepositoryError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Registration, &[GatewayKeyInfo]) -> (T, Option<UnixMillis>) + Send + 'static,
+        F: Fn(&mut Registration, &[GatewayKeyInfo]) -> (T, Option<UnixMillis>) + Send + 'static,
     {
         let gateway = gateway.into();
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .write(move |transaction| {
-                let keys = gateway_keys::infos(transaction)?;
-                let (name, stored) = find_row(transaction, &gateway)?;
+            .write(move |tx| {
+                let keys = gateway_keys::infos(tx)?;
+                let (name, stored) = find_row(tx, &gateway)?;
                 let mut registration = stored.decode(&*sealer)?;
                 let (value, seen) = change(&mut registration, &keys);
                 let row = RegistrationRow::encode(&registration, Some(&stored), &*sealer);
                 if row != stored {
-                    row.store(transaction, &name)?;
+                    row.store(tx, &name)?;
                 }
                 if let Some(now) = seen {
-                    note_seen(transaction, &name, now)?;
+                    note_seen(tx, &name, now)?;
                 }
                 Ok(value)
             })
@@ -312,9 +311,9 @@ impl Gateways<'_> {
         let unchanged = self
             .repository
             .database
-            .read(move |transaction| {
-                let keys = gateway_keys::infos(transaction)?;
-                let (_, stored) = find_row(transaction, &wanted)?;
+            .read(move |tx| {
+                let keys = gateway_keys::infos(tx)?;
+                let (_, stored) = find_row(tx, &wanted)?;
                 let mut registration = stored.decode(&*sealer)?;
                 let value = tried(&mut registration, &keys);
                 let row = RegistrationRow::encode(&registration, Some(&stored), &*sealer);
@@ -347,21 +346,18 @@ impl Gateways<'_> {
         let name = name.to_owned();
         self.repository
             .database
-            .write(move |transaction| {
-                let is_there = transaction
-                    .prepare_cached("SELECT 1 FROM gateways WHERE name = ?1")?
-                    .exists([&name])?;
-                if !is_there {
-                    return Err(GatewayRef::Name(name).not_found());
+            .write(move |tx| {
+                if !is_there(tx, &name)? {
+                    return Err(GatewayRef::Name(name.clone()).not_found());
                 }
                 if let Some(reach) = &change.reach {
-                    transaction.execute(
+                    tx.execute(
                         "UPDATE gateways SET address = ?2, last_error = NULL WHERE name = ?1",
-                        (&name, address(reach)),
+                        &params![name, address(reach)],
                     )?;
                 }
-                gateway_groups::remove(transaction, &name, &change.remove_groups)?;
-                gateway_groups::add(transaction, &name, &change.add_groups)
+                gateway_groups::remove(tx, &name, &change.remove_groups)?;
+                gateway_groups::add(tx, &name, &change.add_groups)
             })
             .await
     }
@@ -374,7 +370,7 @@ impl Gateways<'_> {
         let name = name.to_owned();
         self.repository
             .database
-            .write(move |transaction| note_seen(transaction, &name, now))
+            .write(move |tx| note_seen(tx, &name, now))
             .await
     }
 
@@ -386,12 +382,11 @@ impl Gateways<'_> {
         let (name, error) = (name.to_owned(), error.to_owned());
         self.repository
             .database
-            .write(move |transaction| {
-                transaction
-                    .prepare_cached(
-                        "UPDATE gateways SET last_error = ?2 WHERE name = ?1 AND last_error IS NOT ?2",
-                    )?
-                    .execute((name, error))?;
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE gateways SET last_error = ?2 WHERE name = ?1 AND last_error IS DISTINCT FROM ?2",
+                    &params![name, error],
+                )?;
                 Ok(())
             })
             .await
@@ -410,15 +405,15 @@ impl Gateways<'_> {
         let (name, text) = (name.to_owned(), text.to_owned());
         self.repository
             .database
-            .write(move |transaction| {
-                transaction.execute(
+            .write(move |tx| {
+                tx.execute(
                     "INSERT INTO alarms (gateway, raised_ms, text) VALUES (?1, ?2, ?3)",
-                    (&name, to_sql_millis(now), text),
+                    &params![name, to_sql_millis(now), text],
                 )?;
-                transaction.execute(
+                tx.execute(
                     "DELETE FROM alarms WHERE gateway = ?1 AND id NOT IN
                        (SELECT id FROM alarms WHERE gateway = ?1 ORDER BY id DESC LIMIT ?2)",
-                    (&name, MAX_ALARMS),
+                    &params![name, MAX_ALARMS],
                 )?;
                 Ok(())
             })
@@ -426,15 +421,16 @@ impl Gateways<'_> {
     }
 }
 
-fn note_seen(
-    transaction: &Transaction<'_>,
-    name: &str,
-    now: UnixMillis,
-) -> Result<(), RepositoryError> {
-    transaction
-        .prepare_cached("UPDATE gateways SET last_seen_ms = ?2, last_error = NULL WHERE name = ?1")?
-        .execute((name, to_sql_millis(now)))?;
+fn note_seen(tx: &mut Tx<'_>, name: &str, now: UnixMillis) -> Result<(), RepositoryError> {
+    tx.execute(
+        "UPDATE gateways SET last_seen_ms = ?2, last_error = NULL WHERE name = ?1",
+        &params![name, to_sql_millis(now)],
+    )?;
     Ok(())
+}
+
+fn is_there(tx: &mut Tx<'_>, name: &str) -> Result<bool, RepositoryError> {
+    tx.exists("SELECT 1 FROM gateways WHERE name = ?1", &params![name])
 }
 
 fn address(reach: &Reach) -> Option<&str> {
@@ -445,7 +441,7 @@ fn address(reach: &Reach) -> Option<&str> {
 }
 
 fn select(
-    transaction: &Transaction<'_>,
+    tx: &mut Tx<'_>,
     only: Option<&GatewayRef>,
     sealer: &dyn Sealer,
 ) -> Result<Vec<Gateway>, RepositoryError> {
@@ -454,37 +450,32 @@ fn select(
         Some(GatewayRef::Name(_)) => "WHERE name = ?1",
         Some(GatewayRef::Id(_)) => "WHERE gateway_id = ?1",
     };
-    let mut statement = transaction.prepare_cached(&format!(
+    let sql = format!(
         "SELECT {COLUMNS}, name, address, created_ms, last_seen_ms, last_error FROM gateways {filter} ORDER BY name"
-    ))?;
-    let mut rows = match only {
-        None => statement.query([])?,
-        Some(GatewayRef::Name(name)) => statement.query([name])?,
-        Some(GatewayRef::Id(id)) => statement.query([id.to_bytes()])?,
+    );
+    let read = |row: &Row<'_>| read_gateway(row, sealer);
+    let mut gateways = match only {
+        None => tx.query(&sql, &[], read)?,
+        Some(GatewayRef::Name(name)) => tx.query(&sql, &params![name], read)?,
+        Some(GatewayRef::Id(id)) => tx.query(&sql, &params![id.to_bytes()], read)?,
     };
     // Where all are wanted, one query for the groups of all of them.
     let mut groups = match only {
-        None => Some(gateway_groups::all(transaction)?),
+        None => Some(gateway_groups::all(tx)?),
         Some(_) => None,
     };
-    let mut gateways = Vec::new();
-    while let Some(row) = rows.next()? {
-        let mut gateway = read_gateway(transaction, row, sealer)?;
+    for gateway in &mut gateways {
         gateway.groups = match &mut groups {
             Some(all) => all.remove(&gateway.name).unwrap_or_default(),
-            None => gateway_groups::of(transaction, &gateway.name)?,
+            None => gateway_groups::of(tx, &gateway.name)?,
         };
-        gateways.push(gateway);
+        gateway.alarms = alarms(tx, &gateway.name)?;
     }
     Ok(gateways)
 }
 
-fn read_gateway(
-    transaction: &Transaction<'_>,
-    row: &Row<'_>,
-    sealer: &dyn Sealer,
-) -> Result<Gateway, RepositoryError> {
-    let name: String = row.get(COLUMN_COUNT)?;
+/// Its groups and alarms stand elsewhere.
+fn read_gateway(row: &Row<'_>, sealer: &dyn Sealer) -> Result<Gateway, RepositoryError> {
     let address: Option<String> = row.get(COLUMN_COUNT + 1)?;
     let last_seen: Option<i64> = row.get(COLUMN_COUNT + 3)?;
     Ok(Gateway {
@@ -494,39 +485,40 @@ fn read_gateway(
         last_seen: last_seen.map(from_sql_millis),
         last_error: row.get(COLUMN_COUNT + 4)?,
         groups: Vec::new(),
-        alarms: alarms(transaction, &name)?,
-        name,
+        alarms: Vec::new(),
+        name: row.get(COLUMN_COUNT)?,
     })
 }
 
-fn alarms(transaction: &Transaction<'_>, name: &str) -> Result<Vec<Alarm>, RepositoryError> {
-    let mut statement = transaction
-        .prepare_cached("SELECT raised_ms, text FROM alarms WHERE gateway = ?1 ORDER BY id DESC")?;
-    let rows = statement.query_map([name], |row| {
-        Ok(Alarm {
-            raised: from_sql_millis(row.get(0)?),
-            text: row.get(1)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+fn alarms(tx: &mut Tx<'_>, name: &str) -> Result<Vec<Alarm>, RepositoryError> {
+    tx.query(
+        "SELECT raised_ms, text FROM alarms WHERE gateway = ?1 ORDER BY id DESC",
+        &params![name],
+        |row| {
+            Ok(Alarm {
+                raised: from_sql_millis(row.get(0)?),
+                text: row.get(1)?,
+            })
+        },
+    )
 }
 
 fn find_row(
-    transaction: &Transaction<'_>,
+    tx: &mut Tx<'_>,
     gateway: &GatewayRef,
 ) -> Result<(String, RegistrationRow), RepositoryError> {
     let read = |row: &Row<'_>| Ok((row.get(COLUMN_COUNT)?, RegistrationRow::read(row, 0)?));
     let found = match gateway {
-        GatewayRef::Name(name) => transaction
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS}, name FROM gateways WHERE name = ?1"
-            ))?
-            .query_row([name], read),
-        GatewayRef::Id(id) => transaction
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS}, name FROM gateways WHERE gateway_id = ?1"
-            ))?
-            .query_row([id.to_bytes()], read),
+        GatewayRef::Name(name) => tx.query_optional(
+            &format!("SELECT {COLUMNS}, name FROM gateways WHERE name = ?1"),
+            &params![name],
+            read,
+        ),
+        GatewayRef::Id(id) => tx.query_optional(
+            &format!("SELECT {COLUMNS}, name FROM gateways WHERE gateway_id = ?1"),
+            &params![id.to_bytes()],
+            read,
+        ),
     };
-    found.optional()?.ok_or_else(|| gateway.not_found())
+    found?.ok_or_else(|| gateway.not_found())
 }

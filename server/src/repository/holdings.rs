@@ -2,9 +2,9 @@
 
 use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, Standing, UnixMillis};
-use rusqlite::Row;
 
 use super::columns::{from_sql_millis, key_id};
+use super::sql::Row;
 use super::{Gateways, RepositoryError, gateway_groups, gateway_keys};
 
 /// How one gateway stands to the gateway keys.
@@ -49,20 +49,19 @@ impl Gateways<'_> {
     /// [`RepositoryError`].
     pub async fn holdings(&self) -> Result<Holdings, RepositoryError> {
         self.database()
-            .read(|transaction| {
-                let keys = gateway_keys::infos(transaction)?;
-                let mut groups = gateway_groups::all(transaction)?;
-                let mut statement = transaction.prepare_cached(
+            .read(|tx| {
+                let keys = gateway_keys::infos(tx)?;
+                let mut groups = gateway_groups::all(tx)?;
+                let gateways = tx.query(
                     "SELECT name, gateway_id, standing, last_proved, sent, proved_ms, last_seen_ms, last_error,
                             address IS NOT NULL FROM gateways ORDER BY name",
+                    &[],
+                    |row| {
+                        let mut holding = read(row)?;
+                        holding.groups = groups.remove(&holding.gateway).unwrap_or_default();
+                        Ok(holding)
+                    },
                 )?;
-                let mut rows = statement.query([])?;
-                let mut gateways = Vec::new();
-                while let Some(row) = rows.next()? {
-                    let mut holding = read(row)?;
-                    holding.groups = groups.remove(&holding.gateway).unwrap_or_default();
-                    gateways.push(holding);
-                }
                 Ok(Holdings { keys, gateways })
             })
             .await
@@ -88,8 +87,8 @@ fn read(row: &Row<'_>) -> Result<Holding, RepositoryError> {
                 .map(key_id)
                 .collect::<Result<_, _>>()?,
         },
-        proved: row.get::<_, Option<i64>>(5)?.map(from_sql_millis),
-        last_seen: row.get::<_, Option<i64>>(6)?.map(from_sql_millis),
+        proved: row.get::<Option<i64>>(5)?.map(from_sql_millis),
+        last_seen: row.get::<Option<i64>>(6)?.map(from_sql_millis),
         last_error: row.get(7)?,
     })
 }

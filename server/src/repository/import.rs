@@ -1,12 +1,12 @@
-//! Keys from an export, all of them in one transaction.
+//! Keys from an export, all of them in one tx.
 
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::GatewayKey;
-use rusqlite::Transaction;
 
 use super::columns::to_sql_millis;
 use super::gateway_keys::key_place;
+use super::sql::{Tx, params};
 use super::{Repository, RepositoryError, sealed_values};
 
 /// A server key from elsewhere.
@@ -64,45 +64,46 @@ impl Repository {
             })
             .collect();
         self.database
-            .write(move |transaction| {
+            .write(move |tx| {
                 for key in &import.server_keys {
-                    transaction.execute(
+                    tx.execute(
                         "INSERT INTO server_keys (id, generation, wrapped, created_ms, retired_ms)
                          VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM server_keys), ?2, ?3, ?4)",
-                        (
+                        &params![
                             key.id.to_bytes(),
-                            &key.wrapped,
+                            key.wrapped,
                             to_sql_millis(key.created),
                             to_sql_millis(key.retired),
-                        ),
+                        ],
                     )?;
                 }
                 let mut new = Vec::new();
                 for key in &import.gateway_keys {
-                    let here = transaction
-                        .prepare_cached("SELECT 1 FROM gateway_keys WHERE id = ?1")?
-                        .exists([key.id.to_bytes()])?;
+                    let here = tx.exists(
+                        "SELECT 1 FROM gateway_keys WHERE id = ?1",
+                        &params![key.id.to_bytes()],
+                    )?;
                     if !here {
                         new.push(key);
                     }
                 }
-                make_room(transaction, new.len())?;
+                make_room(tx, new.len())?;
                 for (key, generation) in new.iter().rev().zip(1_i64..) {
-                    transaction.execute(
+                    tx.execute(
                         "INSERT INTO gateway_keys (id, generation, created_ms, retired_ms, compromised, withdrawn)
                          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                        (
+                        &params![
                             key.id.to_bytes(),
                             generation,
                             to_sql_millis(key.created),
                             to_sql_millis(key.retired),
                             key.compromised,
                             key.withdrawn,
-                        ),
+                        ],
                     )?;
                 }
                 for (key, sealed) in import.gateway_keys.iter().zip(&sealed) {
-                    sealed_values::put(transaction, &key_place(&key.id.to_bytes()), sealed)?;
+                    sealed_values::put(tx, &key_place(&key.id.to_bytes()), sealed)?;
                 }
                 Ok(())
             })
@@ -112,15 +113,15 @@ impl Repository {
 
 /// Moves every generation up by `count`, so that those from 1 on are free. By way of negative numbers: each is unique at every
 /// moment.
-fn make_room(transaction: &Transaction<'_>, count: usize) -> Result<(), RepositoryError> {
+fn make_room(tx: &mut Tx<'_>, count: usize) -> Result<(), RepositoryError> {
     if count == 0 {
         return Ok(());
     }
     let count = i64::try_from(count).unwrap_or(i64::MAX);
-    transaction.execute("UPDATE gateway_keys SET generation = -generation", [])?;
-    transaction.execute(
+    tx.execute("UPDATE gateway_keys SET generation = -generation", &[])?;
+    tx.execute(
         "UPDATE gateway_keys SET generation = ?1 - generation",
-        [count],
+        &params![count],
     )?;
     Ok(())
 }

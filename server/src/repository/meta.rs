@@ -1,8 +1,8 @@
 //! The repository's own properties.
 
 use portcullis_common::id::ServerId;
-use rusqlite::{OptionalExtension, Transaction};
 
+use super::sql::{Tx, params};
 use super::{Database, RepositoryError};
 
 const SERVER_ID: &str = "server_id";
@@ -28,14 +28,12 @@ impl Meta<'_> {
     /// [`RepositoryError`]; `Damaged` where there is none.
     pub async fn server_id(&self) -> Result<ServerId, RepositoryError> {
         self.database
-            .read(|transaction| {
-                let bytes: Option<Vec<u8>> = transaction
-                    .query_row(
-                        "SELECT value FROM meta WHERE name = ?1",
-                        [SERVER_ID],
-                        |row| row.get(0),
-                    )
-                    .optional()?;
+            .read(|tx| {
+                let bytes: Option<Vec<u8>> = tx.query_optional(
+                    "SELECT value FROM meta WHERE name = ?1",
+                    &params![SERVER_ID],
+                    |row| row.get(0),
+                )?;
                 bytes
                     .and_then(|bytes| ServerId::from_bytes(&bytes))
                     .ok_or_else(|| RepositoryError::damaged("server id"))
@@ -49,10 +47,10 @@ impl Meta<'_> {
     /// [`RepositoryError`]; also where there is one already.
     pub async fn set_server_id(&self, id: ServerId) -> Result<(), RepositoryError> {
         self.database
-            .write(move |transaction| {
-                transaction.execute(
+            .write(move |tx| {
+                tx.execute(
                     "INSERT INTO meta (name, value) VALUES (?1, ?2)",
-                    (SERVER_ID, id.to_bytes()),
+                    &params![SERVER_ID, id.to_bytes()],
                 )?;
                 Ok(())
             })
@@ -62,21 +60,20 @@ impl Meta<'_> {
 
 /// Deleted key bytes may remain in the file until the next scrub. Part of the transaction that deletes them, so that a crash
 /// does not forget it.
-pub(super) fn set_scrub_due(transaction: &Transaction<'_>) -> Result<(), RepositoryError> {
-    transaction.execute(
-        "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, x'01')",
-        [SCRUB_DUE],
+pub(super) fn set_scrub_due(tx: &mut Tx<'_>) -> Result<(), RepositoryError> {
+    tx.execute(
+        "INSERT INTO meta (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &params![SCRUB_DUE, [1_u8]],
     )?;
     Ok(())
 }
 
-pub(super) fn scrub_is_due(transaction: &Transaction<'_>) -> Result<bool, RepositoryError> {
-    Ok(transaction
-        .prepare_cached("SELECT 1 FROM meta WHERE name = ?1")?
-        .exists([SCRUB_DUE])?)
+pub(super) fn scrub_is_due(tx: &mut Tx<'_>) -> Result<bool, RepositoryError> {
+    tx.exists("SELECT 1 FROM meta WHERE name = ?1", &params![SCRUB_DUE])
 }
 
-pub(super) fn clear_scrub_due(transaction: &Transaction<'_>) -> Result<(), RepositoryError> {
-    transaction.execute("DELETE FROM meta WHERE name = ?1", [SCRUB_DUE])?;
+pub(super) fn clear_scrub_due(tx: &mut Tx<'_>) -> Result<(), RepositoryError> {
+    tx.execute("DELETE FROM meta WHERE name = ?1", &params![SCRUB_DUE])?;
     Ok(())
 }

@@ -2,10 +2,9 @@
 //! an unlocked keyring [`Gateways`], [`GatewayKeys`], [`Resources`], [`Users`], [`PasswordHistory`], [`PolicyWords`] and [`AuditEntries`]
 //! of a [`Repository`].
 //!
-//! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
+//! Every change is one tx, durable when its call returns. A call whose future is dropped may still take effect.
 
 mod audit;
-mod batch;
 mod columns;
 mod database;
 mod error;
@@ -30,8 +29,22 @@ mod scrub;
 mod sealed_values;
 mod sealer;
 mod server_keys;
+mod sql;
+mod sqlite;
 mod tasks;
 mod users;
+
+/// Each brings a repository from the version of its index to the next. Never change one that was released.
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_first.sql"),
+    include_str!("schema/0002_sealed_values.sql"),
+    include_str!("schema/0003_gateway_groups.sql"),
+    include_str!("schema/0004_audit.sql"),
+    include_str!("schema/0005_protection.sql"),
+    include_str!("schema/0006_tasks.sql"),
+    include_str!("schema/0007_passwords.sql"),
+    include_str!("schema/0008_queued_calls.sql"),
+];
 
 pub use audit::{
     AUDIT_MAC_LEN, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, TipMoved,
@@ -60,6 +73,8 @@ pub use resources::{Changed, Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{DependentValues, ServerKeyRow, ServerKeys};
+#[cfg(test)]
+pub(crate) use sqlite::testing::{literal, tamper};
 pub use tasks::{Admission, NewTask, TaskRow, TaskState, Tasks};
 pub use users::{User, Users};
 

@@ -2,9 +2,9 @@
 
 use data_encoding::HEXLOWER;
 use rand::RngExt;
-use rusqlite::Transaction;
 use zeroize::Zeroizing;
 
+use super::sql::{Tx, params};
 use super::{Place, ProtectedType, Repository, RepositoryError, Sealer, sealed_values};
 
 /// Whose earlier passwords.
@@ -112,13 +112,13 @@ impl PasswordHistory<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
+            .read(move |tx| {
                 let owner = of.owner();
-                let fields = sealed_values::fields(transaction, of.kind(), &owner)?;
+                let fields = sealed_values::fields(tx, of.kind(), &owner)?;
                 let mut digests = Vec::new();
                 for field in fields.iter().rev() {
                     let place = place(of.kind(), &owner, field);
-                    if let Some(sealed) = sealed_values::find(transaction, &place)? {
+                    if let Some(sealed) = sealed_values::find(tx, &place)? {
                         digests.push(sealer.open(&place, &sealed)?);
                     }
                 }
@@ -135,7 +135,7 @@ impl PasswordHistory<'_> {
         let sealed = entry.seal(of, self.repository.sealer.as_ref());
         self.repository
             .database
-            .write(move |transaction| store(transaction, &sealed))
+            .write(move |tx| store(tx, &sealed))
             .await
     }
 
@@ -146,9 +146,7 @@ impl PasswordHistory<'_> {
     pub async fn remove(&self, of: HistoryOwner) -> Result<(), RepositoryError> {
         self.repository
             .database
-            .write(move |transaction| {
-                sealed_values::remove_of_owner(transaction, of.kind(), &of.owner())
-            })
+            .write(move |tx| sealed_values::remove_of_owner(tx, of.kind(), &of.owner()))
             .await
     }
 
@@ -164,72 +162,65 @@ impl PasswordHistory<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .write(move |transaction| {
+            .write(move |tx| {
                 let (old, new) = (from.owner(), to.owner());
                 if old == new {
                     return Ok(());
                 }
-                sealed_values::remove_of_owner(transaction, to.kind(), &new)?;
-                for field in sealed_values::fields(transaction, from.kind(), &old)? {
+                sealed_values::remove_of_owner(tx, to.kind(), &new)?;
+                for field in sealed_values::fields(tx, from.kind(), &old)? {
                     let before = place(from.kind(), &old, &field);
-                    if let Some(sealed) = sealed_values::find(transaction, &before)? {
+                    if let Some(sealed) = sealed_values::find(tx, &before)? {
                         let digest = sealer.open(&before, &sealed)?;
                         let after = place(to.kind(), &new, &field);
                         let sealed = sealer.seal(&after, &digest);
-                        sealed_values::put(transaction, &after, &sealed)?;
+                        sealed_values::put(tx, &after, &sealed)?;
                     }
                 }
-                sealed_values::remove_of_owner(transaction, from.kind(), &old)
+                sealed_values::remove_of_owner(tx, from.kind(), &old)
             })
             .await
     }
 }
 
 /// Stores an entry and forgets the oldest beyond its depth.
-pub(super) fn store(
-    transaction: &Transaction<'_>,
-    entry: &SealedEntry,
-) -> Result<(), RepositoryError> {
+pub(super) fn store(tx: &mut Tx<'_>, entry: &SealedEntry) -> Result<(), RepositoryError> {
     let place = place(entry.kind, &entry.owner, &entry.field);
-    sealed_values::put(transaction, &place, &entry.sealed)?;
-    transaction
-        .prepare_cached(
+    sealed_values::put(tx, &place, &entry.sealed)?;
+    tx.execute(
             "DELETE FROM sealed_values WHERE type = ?1 AND owner = ?2 AND id NOT IN
                  (SELECT id FROM sealed_values WHERE type = ?1 AND owner = ?2 ORDER BY id DESC LIMIT ?3)",
-        )?
-        .execute((entry.kind.name(), &entry.owner, entry.depth))?;
+        &params![entry.kind.name(), entry.owner, entry.depth],
+    )?;
     Ok(())
 }
 
 /// Forgets, of every owner of one type, the oldest beyond `depth`.
 pub(super) fn trim_all(
-    transaction: &Transaction<'_>,
+    tx: &mut Tx<'_>,
     kind: ProtectedType,
     depth: u32,
 ) -> Result<(), RepositoryError> {
-    transaction.execute(
+    tx.execute(
         "DELETE FROM sealed_values WHERE id IN
              (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY owner ORDER BY id DESC) AS age
-                              FROM sealed_values WHERE type = ?1) WHERE age > ?2)",
-        (kind.name(), depth),
+                              FROM sealed_values WHERE type = ?1) AS aged WHERE age > ?2)",
+        &params![kind.name(), depth],
     )?;
     Ok(())
 }
 
 /// Forgets what the accounts of a resource had.
-pub(super) fn remove_of_resource(
-    transaction: &Transaction<'_>,
-    resource: &str,
-) -> Result<(), RepositoryError> {
+pub(super) fn remove_of_resource(tx: &mut Tx<'_>, resource: &str) -> Result<(), RepositoryError> {
     // From `/` up to the byte that follows it.
     let (first, end) = (format!("{resource}/"), format!("{resource}0"));
-    transaction.execute(
+    tx.execute(
         "DELETE FROM sealed_values WHERE type = ?1 AND owner >= ?2 AND owner < ?3",
-        (
+        &params![
             ProtectedType::ResourcePasswordHistory.name(),
             first.as_bytes(),
             end.as_bytes(),
-        ),
+        ],
     )?;
     Ok(())
 }

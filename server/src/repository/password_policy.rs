@@ -1,7 +1,6 @@
 //! What passwords have to be.
 
-use rusqlite::{OptionalExtension, named_params};
-
+use super::sql::params;
 use super::{Database, ProtectedType, Repository, RepositoryError, password_history};
 
 /// What passwords have to be. By default nothing is demanded. 0: the rule is off.
@@ -51,27 +50,28 @@ impl PasswordPolicies<'_> {
     /// [`RepositoryError`].
     pub async fn current(&self) -> Result<PasswordPolicy, RepositoryError> {
         self.database
-            .read(|transaction| {
-                let mut statement = transaction.prepare_cached(
+            .read(|tx| {
+                let policy = tx.query_optional(
                     "SELECT min_length, max_length, min_lower, min_upper, min_digits, min_other,
                             forbid_names, forbid_words, user_history, account_history
                      FROM password_policy",
+                    &[],
+                    |row| {
+                        Ok(PasswordPolicy {
+                            min_length: row.get(0)?,
+                            max_length: row.get(1)?,
+                            min_lower: row.get(2)?,
+                            min_upper: row.get(3)?,
+                            min_digits: row.get(4)?,
+                            min_other: row.get(5)?,
+                            forbid_names: row.get(6)?,
+                            forbid_words: row.get(7)?,
+                            user_history: row.get(8)?,
+                            account_history: row.get(9)?,
+                        })
+                    },
                 )?;
-                let policy = statement.query_row([], |row| {
-                    Ok(PasswordPolicy {
-                        min_length: row.get(0)?,
-                        max_length: row.get(1)?,
-                        min_lower: row.get(2)?,
-                        min_upper: row.get(3)?,
-                        min_digits: row.get(4)?,
-                        min_other: row.get(5)?,
-                        forbid_names: row.get(6)?,
-                        forbid_words: row.get(7)?,
-                        user_history: row.get(8)?,
-                        account_history: row.get(9)?,
-                    })
-                });
-                Ok(policy.optional()?.unwrap_or_default())
+                Ok(policy.unwrap_or_default())
             })
             .await
     }
@@ -82,31 +82,36 @@ impl PasswordPolicies<'_> {
     /// [`RepositoryError`].
     pub async fn set(&self, policy: PasswordPolicy) -> Result<(), RepositoryError> {
         self.database
-            .write(move |transaction| {
-                transaction.execute(
-                    "INSERT OR REPLACE INTO password_policy
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO password_policy
                          (id, min_length, max_length, min_lower, min_upper, min_digits, min_other,
                           forbid_names, forbid_words, user_history, account_history)
-                     VALUES (1, :min_length, :max_length, :min_lower, :min_upper, :min_digits, :min_other,
-                             :forbid_names, :forbid_words, :user_history, :account_history)",
-                    named_params! {
-                        ":min_length": policy.min_length,
-                        ":max_length": policy.max_length,
-                        ":min_lower": policy.min_lower,
-                        ":min_upper": policy.min_upper,
-                        ":min_digits": policy.min_digits,
-                        ":min_other": policy.min_other,
-                        ":forbid_names": policy.forbid_names,
-                        ":forbid_words": policy.forbid_words,
-                        ":user_history": policy.user_history,
-                        ":account_history": policy.account_history,
-                    },
+                     VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                     ON CONFLICT (id) DO UPDATE SET
+                         min_length = excluded.min_length, max_length = excluded.max_length,
+                         min_lower = excluded.min_lower, min_upper = excluded.min_upper,
+                         min_digits = excluded.min_digits, min_other = excluded.min_other,
+                         forbid_names = excluded.forbid_names, forbid_words = excluded.forbid_words,
+                         user_history = excluded.user_history, account_history = excluded.account_history",
+                    &params![
+                        policy.min_length,
+                        policy.max_length,
+                        policy.min_lower,
+                        policy.min_upper,
+                        policy.min_digits,
+                        policy.min_other,
+                        policy.forbid_names,
+                        policy.forbid_words,
+                        policy.user_history,
+                        policy.account_history,
+                    ],
                 )?;
                 for (kind, depth) in [
                     (ProtectedType::PasswordHistory, policy.user_history),
                     (ProtectedType::ResourcePasswordHistory, policy.account_history),
                 ] {
-                    password_history::trim_all(transaction, kind, depth)?;
+                    password_history::trim_all(tx, kind, depth)?;
                 }
                 Ok(())
             })

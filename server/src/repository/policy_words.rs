@@ -1,8 +1,8 @@
 //! The words that no password may be.
 
-use rusqlite::Transaction;
 use zeroize::Zeroizing;
 
+use super::sql::{Tx, params};
 use super::{Place, ProtectedType, Repository, RepositoryError, sealed_values};
 
 /// Bytes of a tag.
@@ -45,9 +45,9 @@ impl PolicyWords<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
+            .read(move |tx| {
                 let place = place(DICTIONARY, RECIPE);
-                sealed_values::find(transaction, &place)?
+                sealed_values::find(tx, &place)?
                     .map(|sealed| Ok(sealer.open(&place, &sealed)?))
                     .transpose()
             })
@@ -64,17 +64,17 @@ impl PolicyWords<'_> {
         let sealed = sealer.seal(&place, new);
         self.repository
             .database
-            .write(move |transaction| {
-                let found = sealed_values::find(transaction, &place)?;
+            .write(move |tx| {
+                let found = sealed_values::find(tx, &place)?;
                 if found.is_none() {
-                    sealed_values::put(transaction, &place, &sealed)?;
+                    sealed_values::put(tx, &place, &sealed)?;
                 }
                 Ok(sealer.open(&place, found.as_ref().unwrap_or(&sealed))?)
             })
             .await
     }
 
-    /// Adds words, in one transaction. Gives how many were not there yet.
+    /// Adds words, in one tx. Gives how many were not there yet.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -89,11 +89,11 @@ impl PolicyWords<'_> {
             .collect();
         self.repository
             .database
-            .write(move |transaction| {
+            .write(move |tx| {
                 let mut added = 0;
                 for (tag, sealed) in &words {
-                    if !holds(transaction, tag)? {
-                        sealed_values::put(transaction, &place(tag, DIGEST), sealed)?;
+                    if !holds(tx, tag)? {
+                        sealed_values::put(tx, &place(tag, DIGEST), sealed)?;
                         added += 1;
                     }
                 }
@@ -113,10 +113,10 @@ impl PolicyWords<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
+            .read(move |tx| {
                 for tag in &tags {
                     let place = place(tag, DIGEST);
-                    if let Some(sealed) = sealed_values::find(transaction, &place)? {
+                    if let Some(sealed) = sealed_values::find(tx, &place)? {
                         return Ok(Some(sealer.open(&place, &sealed)?));
                     }
                 }
@@ -132,9 +132,9 @@ impl PolicyWords<'_> {
     pub async fn remove(&self, tag: [u8; TAG_LEN]) -> Result<bool, RepositoryError> {
         self.repository
             .database
-            .write(move |transaction| {
-                let there = holds(transaction, &tag)?;
-                sealed_values::remove(transaction, &place(&tag, DIGEST))?;
+            .write(move |tx| {
+                let there = holds(tx, &tag)?;
+                sealed_values::remove(tx, &place(&tag, DIGEST))?;
                 Ok(there)
             })
             .await
@@ -147,14 +147,12 @@ impl PolicyWords<'_> {
     pub async fn count(&self) -> Result<u64, RepositoryError> {
         self.repository
             .database
-            .read(|transaction| {
-                let count: i64 = transaction
-                    .prepare_cached(
-                        "SELECT count(*) FROM sealed_values WHERE type = ?1 AND owner <> ?2",
-                    )?
-                    .query_row((ProtectedType::PolicyWord.name(), DICTIONARY), |row| {
-                        row.get(0)
-                    })?;
+            .read(|tx| {
+                let count: i64 = tx.query_one(
+                    "SELECT count(*) FROM sealed_values WHERE type = ?1 AND owner <> ?2",
+                    &params![ProtectedType::PolicyWord.name(), DICTIONARY],
+                    |row| row.get(0),
+                )?;
                 Ok(count.unsigned_abs())
             })
             .await
@@ -167,10 +165,10 @@ impl PolicyWords<'_> {
     pub async fn clear(&self) -> Result<(), RepositoryError> {
         self.repository
             .database
-            .write(|transaction| {
-                transaction.execute(
+            .write(|tx| {
+                tx.execute(
                     "DELETE FROM sealed_values WHERE type = ?1",
-                    [ProtectedType::PolicyWord.name()],
+                    &params![ProtectedType::PolicyWord.name()],
                 )?;
                 Ok(())
             })
@@ -178,8 +176,8 @@ impl PolicyWords<'_> {
     }
 }
 
-fn holds(transaction: &Transaction<'_>, tag: &[u8]) -> Result<bool, RepositoryError> {
-    Ok(sealed_values::find(transaction, &place(tag, DIGEST))?.is_some())
+fn holds(tx: &mut Tx<'_>, tag: &[u8]) -> Result<bool, RepositoryError> {
+    Ok(sealed_values::find(tx, &place(tag, DIGEST))?.is_some())
 }
 
 const fn place<'a>(owner: &'a [u8], field: &'a str) -> Place<'a> {

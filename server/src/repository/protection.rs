@@ -2,9 +2,9 @@
 
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
-use rusqlite::{OptionalExtension, Transaction};
 
 use super::columns::{from_sql_millis, to_sql_millis};
+use super::sql::{Tx, Value, params};
 use super::{Database, RepositoryError, meta};
 
 /// What opens the storage secret, under which the server keys are wrapped.
@@ -62,55 +62,57 @@ impl ProtectionTable<'_> {
         now: UnixMillis,
     ) -> Result<u64, RepositoryError> {
         self.database
-            .write(move |transaction| {
-                let found = find(transaction)?.map(|row| row.generation);
+            .write(move |tx| {
+                let found = find(tx)?.map(|row| row.generation);
                 let keys: i64 =
-                    transaction.query_row("SELECT count(*) FROM server_keys", [], |row| row.get(0))?;
+                    tx.query_one("SELECT count(*) FROM server_keys", &[], |row| row.get(0))?;
                 if found != expected || keys.unsigned_abs() != wrapped.len() as u64 {
                     return Err(RepositoryError::ProtectionChanged);
                 }
-                let mut statement = transaction
-                    .prepare_cached("UPDATE server_keys SET wrapped = ?2 WHERE id = ?1")?;
-                for (id, wrapped) in &wrapped {
-                    if statement.execute((id.to_bytes(), wrapped))? == 0 {
-                        return Err(RepositoryError::ProtectionChanged);
-                    }
+                let ids: Vec<_> = wrapped.iter().map(|(id, _)| id.to_bytes()).collect();
+                let rows: Vec<_> = ids
+                    .iter()
+                    .zip(&wrapped)
+                    .map(|(id, (_, wrapped))| [Value::Blob(id), Value::Blob(wrapped)])
+                    .collect();
+                let sql = "UPDATE server_keys SET wrapped = ?2 WHERE id = ?1";
+                if tx.execute_many(sql, &rows)? != wrapped.len() as u64 {
+                    return Err(RepositoryError::ProtectionChanged);
                 }
                 let generation = expected.unwrap_or(0) + 1;
                 let (name, encrypted) = match &scheme {
                     Scheme::Default => ("default", None),
                     Scheme::Pbe(encrypted) => ("pbe", Some(encrypted)),
                 };
-                transaction.execute(
-                    "INSERT OR REPLACE INTO protection (one, scheme, encrypted, generation, changed_ms)
-                     VALUES (1, ?1, ?2, ?3, ?4)",
-                    (name, encrypted, generation.cast_signed(), to_sql_millis(now)),
+                tx.execute(
+                    "INSERT INTO protection (one, scheme, encrypted, generation, changed_ms)
+                     VALUES (1, ?1, ?2, ?3, ?4)
+                     ON CONFLICT (one) DO UPDATE SET scheme = excluded.scheme, encrypted = excluded.encrypted,
+                         generation = excluded.generation, changed_ms = excluded.changed_ms",
+                    &params![name, encrypted, generation.cast_signed(), to_sql_millis(now)],
                 )?;
-                meta::set_scrub_due(transaction)?;
+                meta::set_scrub_due(tx)?;
                 Ok(generation)
             })
             .await
     }
 }
 
-fn find(transaction: &Transaction<'_>) -> Result<Option<ProtectionRow>, RepositoryError> {
-    let row: Option<(String, Option<Vec<u8>>, i64, i64)> = transaction
-        .query_row(
-            "SELECT scheme, encrypted, generation, changed_ms FROM protection",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-        )
-        .optional()?;
-    row.map(|(scheme, encrypted, generation, changed)| {
-        Ok(ProtectionRow {
-            scheme: match (scheme.as_str(), encrypted) {
-                ("default", None) => Scheme::Default,
-                ("pbe", Some(encrypted)) => Scheme::Pbe(encrypted),
-                _ => return Err(RepositoryError::damaged("protection")),
-            },
-            generation: generation.unsigned_abs(),
-            changed: from_sql_millis(changed),
-        })
-    })
-    .transpose()
+fn find(tx: &mut Tx<'_>) -> Result<Option<ProtectionRow>, RepositoryError> {
+    tx.query_optional(
+        "SELECT scheme, encrypted, generation, changed_ms FROM protection",
+        &[],
+        |row| {
+            let (scheme, encrypted): (String, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
+            Ok(ProtectionRow {
+                scheme: match (scheme.as_str(), encrypted) {
+                    ("default", None) => Scheme::Default,
+                    ("pbe", Some(encrypted)) => Scheme::Pbe(encrypted),
+                    _ => return Err(RepositoryError::damaged("protection")),
+                },
+                generation: row.get::<i64>(2)?.unsigned_abs(),
+                changed: from_sql_millis(row.get(3)?),
+            })
+        },
+    )
 }

@@ -1,10 +1,10 @@
 //! The queue of calls that wait for their gateway.
 
 use portcullis_common::rotation::UnixMillis;
-use rusqlite::{OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;
 
 use super::columns::{from_sql_millis, to_sql_millis};
+use super::sql::{Row, Tx, params};
 use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, sealed_values};
 
 /// How a queued call stands.
@@ -159,45 +159,43 @@ impl QueuedCalls<'_> {
         let sealer = sealer.clone();
         self.repository
             .database
-            .write(move |transaction| {
-                if let Some(existing) = find(transaction, &new.call_id)? {
+            .write(move |tx| {
+                if let Some(existing) = find(tx, &new.call_id)? {
                     return Ok(Enqueued::Existing(existing));
                 }
-                let gateway: String = transaction
-                    .query_row(
-                        "SELECT gateway FROM resources WHERE name = ?1",
-                        [&new.resource],
-                        |row| row.get(0),
-                    )
-                    .optional()?
-                    .ok_or_else(|| RepositoryError::NotFound {
-                        kind: "resource",
-                        name: new.resource.clone(),
-                    })?;
-                let waiting: u32 = transaction
-                    .prepare_cached(
-                        "SELECT count(*) FROM queued_calls q JOIN resources r ON r.name = q.resource
-                         WHERE q.state < 2 AND r.gateway = ?1",
-                    )?
-                    .query_row([&gateway], |row| row.get(0))?;
+                let gateway: Option<String> = tx.query_optional(
+                    "SELECT gateway FROM resources WHERE name = ?1",
+                    &params![new.resource],
+                    |row| row.get(0),
+                )?;
+                let gateway = gateway.ok_or_else(|| RepositoryError::NotFound {
+                    kind: "resource",
+                    name: new.resource.clone(),
+                })?;
+                let waiting: u32 = tx.query_one(
+                    "SELECT count(*) FROM queued_calls q JOIN resources r ON r.name = q.resource
+                     WHERE q.state < 2 AND r.gateway = ?1",
+                    &params![gateway],
+                    |row| row.get(0),
+                )?;
                 if waiting >= limit {
                     return Ok(Enqueued::Full { gateway });
                 }
-                transaction.execute(
+                tx.execute(
                     "INSERT INTO queued_calls (call_id, resource, summary, state, queued_ms, expires_ms)
                      VALUES (?1, ?2, ?3, 0, ?4, ?5)",
-                    (
-                        &new.call_id,
-                        &new.resource,
-                        &new.summary,
+                    &params![
+                        new.call_id,
+                        new.resource,
+                        new.summary,
                         to_sql_millis(new.queued),
                         to_sql_millis(new.expires),
-                    ),
+                    ],
                 )?;
                 let field = field(&new.resource, &gateway);
                 let place = place(&new.call_id, &field);
-                sealed_values::put(transaction, &place, &sealer.seal(&place, &new.payload))?;
-                require(transaction, &new.call_id).map(Enqueued::New)
+                sealed_values::put(tx, &place, &sealer.seal(&place, &new.payload))?;
+                require(tx, &new.call_id).map(Enqueued::New)
             })
             .await
     }
@@ -210,7 +208,7 @@ impl QueuedCalls<'_> {
         let call_id = call_id.to_owned();
         self.repository
             .database
-            .read(move |transaction| find(transaction, &call_id))
+            .read(move |tx| find(tx, &call_id))
             .await
     }
 
@@ -226,17 +224,15 @@ impl QueuedCalls<'_> {
     ) -> Result<Vec<QueuedCall>, RepositoryError> {
         self.repository
             .database
-            .read(move |transaction| {
-                let mut statement = transaction.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM queued_calls WHERE sequence > ?1 AND (?2 OR state < 2)
-                     ORDER BY sequence LIMIT ?3"
-                ))?;
-                let mut rows = statement.query((after, all, limit))?;
-                let mut calls = Vec::new();
-                while let Some(row) = rows.next()? {
-                    calls.push(read(row)?);
-                }
-                Ok(calls)
+            .read(move |tx| {
+                tx.query(
+                    &format!(
+                        "SELECT {COLUMNS} FROM queued_calls WHERE sequence > ?1 AND (?2 <> 0 OR state < 2)
+                         ORDER BY sequence LIMIT ?3"
+                    ),
+                    &params![after, all, limit],
+                    read,
+                )
             })
             .await
     }
@@ -253,11 +249,11 @@ impl QueuedCalls<'_> {
         let call_id = call_id.to_owned();
         self.repository
             .database
-            .write(move |transaction| {
-                if require(transaction, &call_id)?.state == QueuedState::Waiting {
-                    end(transaction, &call_id, QueuedState::Cancelled, None, now)?;
+            .write(move |tx| {
+                if require(tx, &call_id)?.state == QueuedState::Waiting {
+                    end(tx, &call_id, QueuedState::Cancelled, None, now)?;
                 }
-                require(transaction, &call_id)
+                require(tx, &call_id)
             })
             .await
     }
@@ -269,14 +265,13 @@ impl QueuedCalls<'_> {
     pub async fn awaited_gateways(&self) -> Result<Vec<String>, RepositoryError> {
         self.repository
             .database
-            .read(|transaction| {
-                Ok(transaction
-                    .prepare_cached(
-                        "SELECT DISTINCT r.gateway FROM queued_calls q JOIN resources r ON r.name = q.resource
-                         WHERE q.state = 0",
-                    )?
-                    .query_map([], |row| row.get(0))?
-                    .collect::<Result<_, _>>()?)
+            .read(|tx| {
+                tx.query(
+                    "SELECT DISTINCT r.gateway FROM queued_calls q JOIN resources r ON r.name = q.resource
+                     WHERE q.state = 0",
+                    &[],
+                    |row| row.get(0),
+                )
             })
             .await
     }
@@ -295,23 +290,25 @@ impl QueuedCalls<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .write(move |transaction| {
-                for call_id in first_of_each_resource(transaction, &gateway)? {
-                    let resource = require(transaction, &call_id)?.resource;
+            .write(move |tx| {
+                for call_id in first_of_each_resource(tx, &gateway)? {
+                    let resource = require(tx, &call_id)?.resource;
                     let field = field(&resource, &gateway);
                     let place = place(&call_id, &field);
-                    let payload = match sealed_values::find(transaction, &place)? {
+                    let payload = match sealed_values::find(tx, &place)? {
                         Some(sealed) if !sealer.holds_key_of(&sealed) => continue,
                         Some(sealed) => sealer.open(&place, &sealed).map_err(PayloadError::from),
-                        None => Err(PayloadError::Missing { resource, gateway }),
+                        None => Err(PayloadError::Missing {
+                            resource,
+                            gateway: gateway.clone(),
+                        }),
                     };
-                    transaction
-                        .prepare_cached(
-                            "UPDATE queued_calls SET state = 1, dispatched_ms = ?2 WHERE call_id = ?1",
-                        )?
-                        .execute((&call_id, to_sql_millis(now)))?;
+                    tx.execute(
+                        "UPDATE queued_calls SET state = 1, dispatched_ms = ?2 WHERE call_id = ?1",
+                        &params![call_id, to_sql_millis(now)],
+                    )?;
                     return Ok(Some(Dispatched {
-                        call: require(transaction, &call_id)?,
+                        call: require(tx, &call_id)?,
                         payload,
                     }));
                 }
@@ -328,10 +325,10 @@ impl QueuedCalls<'_> {
         let call_id = call_id.to_owned();
         self.repository
             .database
-            .write(move |transaction| {
-                transaction.execute(
+            .write(move |tx| {
+                tx.execute(
                     "UPDATE queued_calls SET state = 0, dispatched_ms = NULL WHERE call_id = ?1 AND state = 1",
-                    [&call_id],
+                    &params![call_id],
                 )?;
                 Ok(())
             })
@@ -352,7 +349,7 @@ impl QueuedCalls<'_> {
         let call_id = call_id.to_owned();
         self.repository
             .database
-            .write(move |transaction| end(transaction, &call_id, state, Some(&outcome), now))
+            .write(move |tx| end(tx, &call_id, state, Some(&outcome), now))
             .await
     }
 
@@ -363,11 +360,12 @@ impl QueuedCalls<'_> {
     pub async fn dispatched(&self) -> Result<Vec<String>, RepositoryError> {
         self.repository
             .database
-            .read(|transaction| {
-                Ok(transaction
-                    .prepare_cached("SELECT call_id FROM queued_calls WHERE state = 1")?
-                    .query_map([], |row| row.get(0))?
-                    .collect::<Result<_, _>>()?)
+            .read(|tx| {
+                tx.query(
+                    "SELECT call_id FROM queued_calls WHERE state = 1",
+                    &[],
+                    |row| row.get(0),
+                )
             })
             .await
     }
@@ -383,22 +381,24 @@ impl QueuedCalls<'_> {
     ) -> Result<Option<UnixMillis>, RepositoryError> {
         self.repository
             .database
-            .write(move |transaction| {
-                let expired = transaction
-                    .prepare_cached(
-                        "SELECT call_id FROM queued_calls WHERE state = 0 AND expires_ms <= ?1",
-                    )?
-                    .query_map([to_sql_millis(now)], |row| row.get(0))?
-                    .collect::<Result<Vec<String>, _>>()?;
+            .write(move |tx| {
+                let expired: Vec<String> = tx.query(
+                    "SELECT call_id FROM queued_calls WHERE state = 0 AND expires_ms <= ?1",
+                    &params![to_sql_millis(now)],
+                    |row| row.get(0),
+                )?;
                 for call_id in &expired {
-                    end(transaction, call_id, QueuedState::Expired, None, now)?;
+                    end(tx, call_id, QueuedState::Expired, None, now)?;
                 }
-                transaction
-                    .prepare_cached("DELETE FROM queued_calls WHERE state > 1 AND ended_ms < ?1")?
-                    .execute([to_sql_millis(forget)])?;
-                let next: Option<i64> = transaction
-                    .prepare_cached("SELECT min(expires_ms) FROM queued_calls WHERE state = 0")?
-                    .query_row([], |row| row.get(0))?;
+                tx.execute(
+                    "DELETE FROM queued_calls WHERE state > 1 AND ended_ms < ?1",
+                    &params![to_sql_millis(forget)],
+                )?;
+                let next: Option<i64> = tx.query_one(
+                    "SELECT min(expires_ms) FROM queued_calls WHERE state = 0",
+                    &[],
+                    |row| row.get(0),
+                )?;
                 Ok(next.map(from_sql_millis))
             })
             .await
@@ -407,63 +407,56 @@ impl QueuedCalls<'_> {
 
 /// Ends what waits for a resource that is removed, or is reached in another way from now on. Gives how many.
 pub(super) fn cancel_of_resource(
-    transaction: &Transaction<'_>,
+    tx: &mut Tx<'_>,
     resource: &str,
     now: UnixMillis,
 ) -> Result<usize, RepositoryError> {
-    let waiting = transaction
-        .prepare_cached("SELECT call_id FROM queued_calls WHERE state = 0 AND resource = ?1")?
-        .query_map([resource], |row| row.get(0))?
-        .collect::<Result<Vec<String>, _>>()?;
+    let waiting: Vec<String> = tx.query(
+        "SELECT call_id FROM queued_calls WHERE state = 0 AND resource = ?1",
+        &params![resource],
+        |row| row.get(0),
+    )?;
     for call_id in &waiting {
-        end(transaction, call_id, QueuedState::Cancelled, None, now)?;
+        end(tx, call_id, QueuedState::Cancelled, None, now)?;
     }
     Ok(waiting.len())
 }
 
-fn first_of_each_resource(
-    transaction: &Transaction<'_>,
-    gateway: &str,
-) -> Result<Vec<String>, RepositoryError> {
-    Ok(transaction
-        .prepare_cached(
-            "SELECT q.call_id FROM resources r JOIN queued_calls q ON q.resource = r.name
-             WHERE r.gateway = ?1 AND q.state = 0
-               AND q.sequence = (SELECT min(o.sequence) FROM queued_calls o WHERE o.resource = r.name AND o.state < 2)
-             ORDER BY q.sequence",
-        )?
-        .query_map([gateway], |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
+fn first_of_each_resource(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>, RepositoryError> {
+    tx.query(
+        "SELECT q.call_id FROM resources r JOIN queued_calls q ON q.resource = r.name
+         WHERE r.gateway = ?1 AND q.state = 0
+           AND q.sequence = (SELECT min(o.sequence) FROM queued_calls o WHERE o.resource = r.name AND o.state < 2)
+         ORDER BY q.sequence",
+        &params![gateway],
+        |row| row.get(0),
+    )
 }
 
 fn end(
-    transaction: &Transaction<'_>,
+    tx: &mut Tx<'_>,
     call_id: &str,
     state: QueuedState,
     outcome: Option<&[u8]>,
     now: UnixMillis,
 ) -> Result<(), RepositoryError> {
-    transaction
-        .prepare_cached(
-            "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4 WHERE call_id = ?1 AND state < 2",
-        )?
-        .execute((call_id, state.number(), outcome, to_sql_millis(now)))?;
-    sealed_values::remove_of_owner(transaction, ProtectedType::QueuedCall, call_id.as_bytes())
+    tx.execute(
+        "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4 WHERE call_id = ?1 AND state < 2",
+        &params![call_id, state.number(), outcome, to_sql_millis(now)],
+    )?;
+    sealed_values::remove_of_owner(tx, ProtectedType::QueuedCall, call_id.as_bytes())
 }
 
-fn find(
-    transaction: &Transaction<'_>,
-    call_id: &str,
-) -> Result<Option<QueuedCall>, RepositoryError> {
-    let mut statement = transaction.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM queued_calls WHERE call_id = ?1"
-    ))?;
-    let mut rows = statement.query([call_id])?;
-    rows.next()?.map(read).transpose()
+fn find(tx: &mut Tx<'_>, call_id: &str) -> Result<Option<QueuedCall>, RepositoryError> {
+    tx.query_optional(
+        &format!("SELECT {COLUMNS} FROM queued_calls WHERE call_id = ?1"),
+        &params![call_id],
+        read,
+    )
 }
 
-fn require(transaction: &Transaction<'_>, call_id: &str) -> Result<QueuedCall, RepositoryError> {
-    find(transaction, call_id)?.ok_or_else(|| RepositoryError::NotFound {
+fn require(tx: &mut Tx<'_>, call_id: &str) -> Result<QueuedCall, RepositoryError> {
+    find(tx, call_id)?.ok_or_else(|| RepositoryError::NotFound {
         kind: "call",
         name: call_id.to_owned(),
     })
@@ -478,8 +471,8 @@ fn read(row: &Row<'_>) -> Result<QueuedCall, RepositoryError> {
         state: QueuedState::from_number(row.get(4)?)?,
         queued: from_sql_millis(row.get(5)?),
         expires: from_sql_millis(row.get(6)?),
-        dispatched: row.get::<_, Option<i64>>(7)?.map(from_sql_millis),
-        ended: row.get::<_, Option<i64>>(8)?.map(from_sql_millis),
+        dispatched: row.get::<Option<i64>>(7)?.map(from_sql_millis),
+        ended: row.get::<Option<i64>>(8)?.map(from_sql_millis),
         outcome: row.get(9)?,
     })
 }

@@ -3,11 +3,11 @@
 use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{ENROLMENT_NONCE_LEN, Registration, Standing, TokenState};
 use portcullis_common::secret::MasterKey;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
 use portcullis_host::clock;
 
 use super::columns::{from_sql_millis, key_id, standing, to_sql_millis};
+use super::sql::{Row, Tx, params};
 use super::{OpenError, Place, ProtectedType, RepositoryError, Sealer, sealed_values};
 
 /// The columns in the order that [`RegistrationRow::read`] expects.
@@ -32,7 +32,7 @@ pub(super) struct RegistrationRow {
 
 impl RegistrationRow {
     /// Reads [`COLUMNS`] from the one at `first` on.
-    pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Self, rusqlite::Error> {
+    pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Self, RepositoryError> {
         Ok(Self {
             gateway_id: row.get(first)?,
             standing: row.get(first + 1)?,
@@ -93,45 +93,42 @@ impl RegistrationRow {
     }
 
     /// Stores the registration of the gateway `name`.
-    pub(super) fn store(
-        &self,
-        transaction: &Transaction<'_>,
-        name: &str,
-    ) -> Result<(), RepositoryError> {
-        let before: Option<Vec<u8>> = transaction
-            .prepare_cached("SELECT gateway_id FROM gateways WHERE name = ?1")?
-            .query_row([name], |row| row.get(0))
-            .optional()?;
+    pub(super) fn store(&self, tx: &mut Tx<'_>, name: &str) -> Result<(), RepositoryError> {
+        let before: Option<Vec<u8>> = tx.query_optional(
+            "SELECT gateway_id FROM gateways WHERE name = ?1",
+            &params![name],
+            |row| row.get(0),
+        )?;
         if let Some(before) = before.filter(|before| *before != self.gateway_id) {
-            sealed_values::remove(transaction, &token_place(&before))?;
+            sealed_values::remove(tx, &token_place(&before))?;
         }
         let place = token_place(&self.gateway_id);
-        let stands = sealed_values::find(transaction, &place)?;
+        let stands = sealed_values::find(tx, &place)?;
         match &self.token_sealed_key {
-            None => sealed_values::remove(transaction, &place)?,
+            None => sealed_values::remove(tx, &place)?,
             Some(sealed) if stands.as_ref() == Some(sealed) => {}
-            Some(sealed) => sealed_values::put(transaction, &place, sealed)?,
+            Some(sealed) => sealed_values::put(tx, &place, sealed)?,
         }
-        let mut statement = transaction.prepare_cached(
-            "UPDATE gateways SET gateway_id = :gateway_id, standing = :standing, token_key_id = :token_key_id,
-                 token_expires_ms = :token_expires_ms, token_bound = :token_bound,
-                 pairing_until_ms = :pairing_until_ms, sent = :sent,
-                 proved_ms = CASE WHEN last_proved IS :last_proved THEN proved_ms WHEN :last_proved IS NOT NULL THEN :now END,
-                 last_proved = :last_proved
-             WHERE name = :name",
+        tx.execute(
+            "UPDATE gateways SET gateway_id = ?2, standing = ?3, token_key_id = ?4,
+                 token_expires_ms = ?5, token_bound = ?6, pairing_until_ms = ?7, sent = ?8,
+                 proved_ms = CASE WHEN last_proved IS NOT DISTINCT FROM ?9 THEN proved_ms
+                                  WHEN ?9 IS NOT NULL THEN ?10 END,
+                 last_proved = ?9
+             WHERE name = ?1",
+            &params![
+                name,
+                self.gateway_id,
+                self.standing,
+                self.token_key_id,
+                self.token_expires_ms,
+                self.token_bound,
+                self.pairing_until_ms,
+                self.sent,
+                self.last_proved,
+                to_sql_millis(clock::now()),
+            ],
         )?;
-        statement.execute(named_params! {
-            ":name": name,
-            ":gateway_id": self.gateway_id,
-            ":standing": self.standing,
-            ":token_key_id": self.token_key_id,
-            ":token_expires_ms": self.token_expires_ms,
-            ":token_bound": self.token_bound,
-            ":pairing_until_ms": self.pairing_until_ms,
-            ":last_proved": self.last_proved,
-            ":sent": self.sent,
-            ":now": to_sql_millis(clock::now()),
-        })?;
         Ok(())
     }
 

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_common::rotation::UnixMillis;
-use rusqlite::{OptionalExtension, Transaction};
+use zeroize::Zeroizing;
 
 use portcullis_host::clock;
 
 use super::columns::{from_sql_millis, to_sql_millis};
-use zeroize::Zeroizing;
-
+use super::sql::{Tx, Value, params};
 use super::{
     Place, ProtectedType, Repository, RepositoryError, password_history, queued_calls,
     sealed_values,
@@ -67,14 +66,14 @@ impl Resources<'_> {
     pub async fn add(&self, resource: Resource) -> Result<(), RepositoryError> {
         self.repository
             .database
-            .write(move |transaction| {
-                if find(transaction, &resource.name)?.is_some() {
+            .write(move |tx| {
+                if find(tx, &resource.name)?.is_some() {
                     return Err(RepositoryError::AlreadyExists {
                         kind: "resource",
-                        name: resource.name,
+                        name: resource.name.clone(),
                     });
                 }
-                store(transaction, &resource)
+                store(tx, &resource)
             })
             .await
     }
@@ -86,15 +85,14 @@ impl Resources<'_> {
     pub async fn list(&self) -> Result<Vec<Resource>, RepositoryError> {
         self.repository
             .database
-            .read(|transaction| {
-                let mut statement =
-                    transaction.prepare_cached("SELECT name FROM resources ORDER BY name")?;
-                let names = statement
-                    .query_map([], |row| row.get::<_, String>(0))?
-                    .collect::<Result<Vec<_>, _>>()?;
+            .read(|tx| {
+                let names: Vec<String> =
+                    tx.query("SELECT name FROM resources ORDER BY name", &[], |row| {
+                        row.get(0)
+                    })?;
                 names
                     .iter()
-                    .filter_map(|name| find(transaction, name).transpose())
+                    .filter_map(|name| find(tx, name).transpose())
                     .collect()
             })
             .await
@@ -108,7 +106,7 @@ impl Resources<'_> {
         let name = name.to_owned();
         self.repository
             .database
-            .read(move |transaction| find(transaction, &name))
+            .read(move |tx| find(tx, &name))
             .await
     }
 
@@ -124,14 +122,14 @@ impl Resources<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
-                let Some(resource) = find(transaction, &name)? else {
+            .read(move |tx| {
+                let Some(resource) = find(tx, &name)? else {
                     return Ok(None);
                 };
                 let mut secrets = SecretSettings::new();
                 for setting in &resource.secret_settings {
                     let place = place(&name, setting);
-                    if let Some(sealed) = sealed_values::find(transaction, &place)? {
+                    if let Some(sealed) = sealed_values::find(tx, &place)? {
                         secrets.insert(setting.clone(), sealer.open(&place, &sealed)?);
                     }
                 }
@@ -140,13 +138,13 @@ impl Resources<'_> {
             .await
     }
 
-    /// Lets `change` alter a resource (all but its name and secret settings) in one transaction, and gives it as it then is.
+    /// Lets `change` alter a resource (all but its name and secret settings) in one tx, and gives it as it then is.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is no such resource, or no such gateway as the one it now names.
     pub async fn update<F>(&self, name: &str, change: F) -> Result<Resource, RepositoryError>
     where
-        F: FnOnce(&mut Resource) + Send + 'static,
+        F: Fn(&mut Resource) + Send + 'static,
     {
         let changed = self.update_with(name, SecretSettings::new(), change);
         Ok(changed.await?.resource)
@@ -165,7 +163,7 @@ impl Resources<'_> {
         change: F,
     ) -> Result<Changed, RepositoryError>
     where
-        F: FnOnce(&mut Resource) + Send + 'static,
+        F: Fn(&mut Resource) + Send + 'static,
     {
         let name = name.to_owned();
         let sealer = &self.repository.sealer;
@@ -179,13 +177,12 @@ impl Resources<'_> {
             .collect();
         self.repository
             .database
-            .write(move |transaction| {
-                let mut resource =
-                    find(transaction, &name)?.ok_or_else(|| not_found("resource", &name))?;
+            .write(move |tx| {
+                let mut resource = find(tx, &name)?.ok_or_else(|| not_found("resource", &name))?;
                 let secret = std::mem::take(&mut resource.secret_settings);
                 let before = (resource.gateway.clone(), resource.connector.clone());
                 change(&mut resource);
-                resource.name = name;
+                resource.name.clone_from(&name);
                 let moved = before != (resource.gateway.clone(), resource.connector.clone());
                 let mut dropped = Vec::new();
                 for setting in &secret {
@@ -195,7 +192,7 @@ impl Resources<'_> {
                         dropped.push(setting.clone());
                     }
                     if plain || moved {
-                        sealed_values::remove(transaction, &place(&resource.name, setting))?;
+                        sealed_values::remove(tx, &place(&resource.name, setting))?;
                     }
                 }
                 for (setting, sealed) in &sealed {
@@ -203,17 +200,15 @@ impl Resources<'_> {
                     match sealed {
                         Some(sealed) => {
                             resource.settings.remove(setting);
-                            sealed_values::put(transaction, &place, sealed)?;
+                            sealed_values::put(tx, &place, sealed)?;
                         }
-                        None => sealed_values::remove(transaction, &place)?,
+                        None => sealed_values::remove(tx, &place)?,
                     }
                 }
-                store(transaction, &resource)?;
-                resource.secret_settings = secret_settings(transaction, &resource.name)?;
+                store(tx, &resource)?;
+                resource.secret_settings = secret_settings(tx, &resource.name)?;
                 let cancelled = match moved {
-                    true => {
-                        queued_calls::cancel_of_resource(transaction, &resource.name, clock::now())?
-                    }
+                    true => queued_calls::cancel_of_resource(tx, &resource.name, clock::now())?,
                     false => 0,
                 };
                 Ok(Changed {
@@ -233,14 +228,14 @@ impl Resources<'_> {
         let name = name.to_owned();
         self.repository
             .database
-            .write(move |transaction| {
-                match transaction.execute("DELETE FROM resources WHERE name = ?1", [&name])? {
+            .write(move |tx| {
+                match tx.execute("DELETE FROM resources WHERE name = ?1", &params![name])? {
                     0 => Err(not_found("resource", &name)),
                     _ => {
                         let kind = ProtectedType::ResourcePassword;
-                        sealed_values::remove_of_owner(transaction, kind, name.as_bytes())?;
-                        password_history::remove_of_resource(transaction, &name)?;
-                        queued_calls::cancel_of_resource(transaction, &name, clock::now())?;
+                        sealed_values::remove_of_owner(tx, kind, name.as_bytes())?;
+                        password_history::remove_of_resource(tx, &name)?;
+                        queued_calls::cancel_of_resource(tx, &name, clock::now())?;
                         Ok(())
                     }
                 }
@@ -256,10 +251,11 @@ fn not_found(kind: &'static str, name: &str) -> RepositoryError {
     }
 }
 
-fn find(transaction: &Transaction<'_>, name: &str) -> Result<Option<Resource>, RepositoryError> {
-    let resource = transaction
-        .prepare_cached("SELECT gateway, connector, created_ms FROM resources WHERE name = ?1")?
-        .query_row([name], |row| {
+fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<Resource>, RepositoryError> {
+    let resource = tx.query_optional(
+        "SELECT gateway, connector, created_ms FROM resources WHERE name = ?1",
+        &params![name],
+        |row| {
             Ok(Resource {
                 name: name.to_owned(),
                 gateway: row.get(0)?,
@@ -268,25 +264,24 @@ fn find(transaction: &Transaction<'_>, name: &str) -> Result<Option<Resource>, R
                 secret_settings: BTreeSet::new(),
                 created: from_sql_millis(row.get(2)?),
             })
-        })
-        .optional()?;
+        },
+    )?;
     let Some(mut resource) = resource else {
         return Ok(None);
     };
-    resource.settings = transaction
-        .prepare_cached("SELECT name, value FROM resource_settings WHERE resource = ?1")?
-        .query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    resource.secret_settings = secret_settings(transaction, name)?;
+    let settings = tx.query(
+        "SELECT name, value FROM resource_settings WHERE resource = ?1",
+        &params![name],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    resource.settings = settings.into_iter().collect();
+    resource.secret_settings = secret_settings(tx, name)?;
     Ok(Some(resource))
 }
 
-fn secret_settings(
-    transaction: &Transaction<'_>,
-    name: &str,
-) -> Result<BTreeSet<String>, RepositoryError> {
+fn secret_settings(tx: &mut Tx<'_>, name: &str) -> Result<BTreeSet<String>, RepositoryError> {
     let kind = ProtectedType::ResourcePassword;
-    let names = sealed_values::fields(transaction, kind, name.as_bytes())?;
+    let names = sealed_values::fields(tx, kind, name.as_bytes())?;
     Ok(names.into_iter().collect())
 }
 
@@ -298,35 +293,40 @@ fn place<'a>(resource: &'a str, setting: &'a str) -> Place<'a> {
     }
 }
 
-fn store(transaction: &Transaction<'_>, resource: &Resource) -> Result<(), RepositoryError> {
-    transaction
-        .query_row(
-            "SELECT 1 FROM gateways WHERE name = ?1",
-            [&resource.gateway],
-            |_| Ok(()),
-        )
-        .optional()?
-        .ok_or_else(|| not_found("gateway", &resource.gateway))?;
-    transaction.execute(
+fn store(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), RepositoryError> {
+    let sql = "SELECT 1 FROM gateways WHERE name = ?1";
+    if !tx.exists(sql, &params![resource.gateway])? {
+        return Err(not_found("gateway", &resource.gateway));
+    }
+    tx.execute(
         "INSERT INTO resources (name, gateway, connector, created_ms) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (name) DO UPDATE SET gateway = excluded.gateway, connector = excluded.connector",
-        (
-            &resource.name,
-            &resource.gateway,
-            &resource.connector,
+        &params![
+            resource.name,
+            resource.gateway,
+            resource.connector,
             to_sql_millis(resource.created),
-        ),
+        ],
     )?;
-    transaction.execute(
+    tx.execute(
         "DELETE FROM resource_settings WHERE resource = ?1",
-        [&resource.name],
+        &params![resource.name],
     )?;
-    let mut insert = transaction.prepare_cached(
+    let rows: Vec<_> = resource
+        .settings
+        .iter()
+        .map(|(name, value)| {
+            [
+                Value::Text(&resource.name),
+                Value::Text(name),
+                Value::Text(value),
+            ]
+        })
+        .collect();
+    tx.execute_many(
         "INSERT INTO resource_settings (resource, name, value) VALUES (?1, ?2, ?3)",
+        &rows,
     )?;
-    for (name, value) in &resource.settings {
-        insert.execute((&resource.name, name, value))?;
-    }
     Ok(())
 }
 

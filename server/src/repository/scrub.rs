@@ -1,8 +1,4 @@
-//! Overwriting what was deleted.
-
-use std::path::{Path, PathBuf};
-
-use rusqlite::Connection;
+//! What was deleted is overwritten, and that is not forgotten where a crash comes between.
 
 use super::{Database, RepositoryError, meta};
 
@@ -13,14 +9,7 @@ impl Database {
     /// # Errors
     /// [`RepositoryError`]; `NotScrubbed` where a reader keeps the log in use. It stays due then: the next start tries again.
     pub async fn scrub(&self) -> Result<(), RepositoryError> {
-        let log = self.log_file();
-        // `secure_delete` zeroes what is deleted, but no copy of it that a split of a page left behind: all pages are written
-        // anew. The log holds them as they were before until it is cut.
-        self.maintain(move |connection| {
-            connection.execute_batch("VACUUM")?;
-            truncate_log(connection, &log)
-        })
-        .await?;
+        self.overwrite_deleted().await?;
         self.write(meta::clear_scrub_due).await
     }
 
@@ -34,104 +23,5 @@ impl Database {
             self.scrub().await?;
         }
         Ok(due)
-    }
-
-    fn log_file(&self) -> PathBuf {
-        let mut name = self.path().as_os_str().to_owned();
-        name.push("-wal");
-        name.into()
-    }
-}
-
-/// Copies the log into the file and cuts it to nothing.
-fn truncate_log(connection: &Connection, log: &Path) -> Result<(), RepositoryError> {
-    let not_scrubbed = || RepositoryError::NotScrubbed {
-        path: log.display().to_string(),
-    };
-    let busy: bool =
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    // What the pragma says is not relied on: the log itself has to be empty, or gone.
-    let empty = std::fs::metadata(log).map_or_else(
-        |error| error.kind() == std::io::ErrorKind::NotFound,
-        |metadata| metadata.len() == 0,
-    );
-    if busy || !empty {
-        return Err(not_scrubbed());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use portcullis_common::id::{KeyId, KeyKind};
-    use portcullis_common::rotation::UnixMillis;
-
-    use super::*;
-    use crate::repository::Scheme;
-
-    /// Does any file of the repository hold these bytes?
-    fn holds(database: &Database, needle: &[u8]) -> bool {
-        let folder = database.path().parent().unwrap();
-        std::fs::read_dir(folder).unwrap().any(|entry| {
-            let content = std::fs::read(entry.unwrap().path()).unwrap();
-            content.windows(needle.len()).any(|window| window == needle)
-        })
-    }
-
-    async fn switch(database: &Database, id: KeyId, wrapped: &[u8], expected: Option<u64>) {
-        let wrapped = vec![(id, wrapped.to_vec())];
-        database
-            .protection()
-            .switch(expected, Scheme::Default, wrapped, UnixMillis(1))
-            .await
-            .unwrap();
-    }
-
-    #[tokio::test]
-    async fn an_old_wrapped_key_is_found_before_a_scrub_and_not_after() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("test.db"))
-            .await
-            .unwrap();
-        let id = KeyId::random(KeyKind::Tdes, &mut rand::rng());
-        let old = b"an old wrapped key, to be found".to_vec();
-        database
-            .server_keys()
-            .add(id, old.clone(), UnixMillis(1))
-            .await
-            .unwrap();
-        switch(&database, id, b"a new wrapped key", None).await;
-        assert!(holds(&database, &old), "this search would find nothing");
-        assert!(database.scrub_if_due().await.unwrap());
-        assert!(!holds(&database, &old));
-        assert!(holds(&database, b"a new wrapped key"));
-        assert!(!database.scrub_if_due().await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_keeps_the_log_in_use_is_told_and_the_scrub_stays_due() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("test.db");
-        let database = Database::create(&path).await.unwrap();
-        let id = KeyId::random(KeyKind::Tdes, &mut rand::rng());
-        let first = b"the first wrap".to_vec();
-        let added = database.server_keys().add(id, first, UnixMillis(1)).await;
-        added.unwrap();
-        let other = Connection::open(&path).unwrap();
-        other.execute_batch("BEGIN; SELECT * FROM meta").unwrap();
-        let _: i64 = other
-            .query_row("SELECT count(*) FROM server_keys", [], |row| row.get(0))
-            .unwrap();
-        switch(&database, id, b"the second wrap", None).await;
-        let error = database.scrub().await.unwrap_err();
-        assert!(
-            matches!(
-                error,
-                RepositoryError::NotScrubbed { .. } | RepositoryError::Busy
-            ),
-            "{error}"
-        );
-        drop(other);
-        assert!(database.scrub_if_due().await.unwrap());
     }
 }

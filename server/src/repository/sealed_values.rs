@@ -1,10 +1,13 @@
 //! Every sealed value in one table: what counts them, encrypts them again and verifies them need not know their owners.
 
 use portcullis_common::id::KeyId;
-use rusqlite::{OptionalExtension, Row, Rows, Transaction};
 
 use super::columns::key_id;
+use super::sql::{Row, Tx, Value, params};
 use super::{Database, Place, ProtectedType, RepositoryError};
+
+const PUT: &str = "INSERT INTO sealed_values (type, owner, field, sealed) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (type, owner, field) DO UPDATE SET sealed = excluded.sealed";
 
 /// How many values of one type are sealed under one server key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,20 +88,18 @@ impl SealedValues<'_> {
     /// [`RepositoryError`].
     pub async fn counts(&self) -> Result<Vec<SealedCount>, RepositoryError> {
         self.database
-            .read(|transaction| {
-                let mut statement = transaction.prepare_cached(
+            .read(|tx| {
+                tx.query(
                     "SELECT server_key, type, count(*) FROM sealed_values GROUP BY server_key, type",
-                )?;
-                let mut rows = statement.query([])?;
-                let mut counts = Vec::new();
-                while let Some(row) = rows.next()? {
-                    counts.push(SealedCount {
-                        server_key: KeyId::from_bytes(&row.get::<_, Vec<u8>>(0)?),
-                        kind: read_kind(row, 1)?,
-                        values: row.get::<_, i64>(2)?.unsigned_abs(),
-                    });
-                }
-                Ok(counts)
+                    &[],
+                    |row| {
+                        Ok(SealedCount {
+                            server_key: KeyId::from_bytes(&row.get::<Vec<u8>>(0)?),
+                            kind: read_kind(row, 1)?,
+                            values: row.get::<i64>(2)?.unsigned_abs(),
+                        })
+                    },
+                )
             })
             .await
     }
@@ -114,21 +115,21 @@ impl SealedValues<'_> {
         limit: usize,
     ) -> Result<Vec<SealedValue>, RepositoryError> {
         self.database
-            .read(move |transaction| {
+            .read(move |tx| {
                 let kinds = selection.kinds.iter().map(|kind| kind.name());
                 let kinds = kinds.collect::<Vec<_>>().join(" ");
                 let under = selection.under.map(|id| id.to_bytes().to_vec());
                 let not_under = selection.not_under.map(|id| id.to_bytes().to_vec());
-                let mut statement = transaction.prepare_cached(
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                tx.query(
                     // No name of a type holds a blank.
                     "SELECT id, type, owner, field, sealed FROM sealed_values
                      WHERE id > ?1 AND (?2 IS NULL OR server_key = ?2) AND (?3 IS NULL OR server_key <> ?3)
                        AND (?4 = '' OR instr(' ' || ?4 || ' ', ' ' || type || ' ') > 0)
                      ORDER BY id LIMIT ?5",
-                )?;
-                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                let rows = statement.query((after, under, not_under, kinds, limit))?;
-                collect(rows)
+                    &params![after, under, not_under, kinds, limit],
+                    read,
+                )
             })
             .await
     }
@@ -146,14 +147,14 @@ impl SealedValues<'_> {
         limit: usize,
     ) -> Result<Vec<SealedValue>, RepositoryError> {
         self.database
-            .read(move |transaction| {
-                let mut statement = transaction.prepare_cached(
+            .read(move |tx| {
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                tx.query(
                     "SELECT id, type, owner, field, sealed FROM sealed_values
                      WHERE server_key = ?1 AND type = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
-                )?;
-                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                let rows = statement.query((key.to_bytes(), kind.name(), after, limit))?;
-                collect(rows)
+                    &params![key.to_bytes(), kind.name(), after, limit],
+                    read,
+                )
             })
             .await
     }
@@ -164,15 +165,15 @@ impl SealedValues<'_> {
     /// [`RepositoryError`].
     pub async fn without_key(&self, limit: usize) -> Result<Vec<SealedValue>, RepositoryError> {
         self.database
-            .read(move |transaction| {
-                let mut statement = transaction.prepare_cached(
+            .read(move |tx| {
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                tx.query(
                     "SELECT id, type, owner, field, sealed FROM sealed_values
                      WHERE server_key NOT IN (SELECT id FROM server_keys)
                      ORDER BY server_key, type, id LIMIT ?1",
-                )?;
-                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                let rows = statement.query([limit])?;
-                collect(rows)
+                    &params![limit],
+                    read,
+                )
             })
             .await
     }
@@ -183,38 +184,42 @@ impl SealedValues<'_> {
     /// [`RepositoryError`]; `ServerKeyGone` where the key of one was deleted since it was sealed. None is stored then.
     pub async fn store(&self, values: Vec<SealedValue>) -> Result<(), RepositoryError> {
         self.database
-            .write(move |transaction| {
-                for value in &values {
-                    put(transaction, &value.place(), &value.sealed)?;
-                }
+            .write(move |tx| {
+                require_keys(tx, values.iter().map(|value| &*value.sealed))?;
+                let rows: Vec<_> = values
+                    .iter()
+                    .map(|value| {
+                        [
+                            Value::Text(value.kind.name()),
+                            Value::Blob(&value.owner),
+                            Value::Text(&value.field),
+                            Value::Blob(&value.sealed),
+                        ]
+                    })
+                    .collect();
+                tx.execute_many(PUT, &rows)?;
                 Ok(())
             })
             .await
     }
 
-    /// Puts values sealed anew into their places, in one transaction, each only where the value from before still stands.
+    /// Puts values sealed anew into their places, in one tx, each only where the value from before still stands.
     /// Gives how many were replaced.
     ///
     /// # Errors
     /// [`RepositoryError`]; `ServerKeyGone` where the key of one was deleted meanwhile. None was replaced then.
     pub async fn replace(&self, values: Vec<Resealed>) -> Result<u64, RepositoryError> {
         self.database
-            .write(move |transaction| {
-                let mut statement = transaction.prepare_cached(
+            .write(move |tx| {
+                require_keys(tx, values.iter().map(|value| &*value.after))?;
+                let rows: Vec<_> = values
+                    .iter()
+                    .map(|value| params![value.row, value.before, value.after])
+                    .collect();
+                tx.execute_many(
                     "UPDATE sealed_values SET sealed = ?3 WHERE id = ?1 AND sealed = ?2",
-                )?;
-                let mut replaced = 0;
-                let mut checked = None;
-                for value in &values {
-                    let key = value.after.get(1..=KeyId::LEN);
-                    if checked != key {
-                        require_key(transaction, &value.after)?;
-                        checked = key;
-                    }
-                    let changed = statement.execute((value.row, &value.before, &value.after))?;
-                    replaced += u64::from(changed > 0);
-                }
-                Ok(replaced)
+                    &rows,
+                )
             })
             .await
     }
@@ -225,98 +230,98 @@ impl SealedValues<'_> {
 /// # Errors
 /// [`RepositoryError::ServerKeyGone`] where its server key was deleted since it was sealed.
 pub(super) fn put(
-    transaction: &Transaction<'_>,
+    tx: &mut Tx<'_>,
     place: &Place<'_>,
     sealed: &[u8],
 ) -> Result<(), RepositoryError> {
-    require_key(transaction, sealed)?;
-    transaction
-        .prepare_cached(
-            "INSERT INTO sealed_values (type, owner, field, sealed) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (type, owner, field) DO UPDATE SET sealed = excluded.sealed",
-        )?
-        .execute((place.kind.name(), place.owner, place.field, sealed))?;
+    require_key(tx, sealed)?;
+    tx.execute(
+        PUT,
+        &params![place.kind.name(), place.owner, place.field, sealed],
+    )?;
     Ok(())
 }
 
 /// The sealed value that stands at `place`.
-pub(super) fn find(
-    transaction: &Transaction<'_>,
-    place: &Place<'_>,
-) -> Result<Option<Vec<u8>>, RepositoryError> {
-    Ok(transaction
-        .prepare_cached(
-            "SELECT sealed FROM sealed_values WHERE type = ?1 AND owner = ?2 AND field = ?3",
-        )?
-        .query_row((place.kind.name(), place.owner, place.field), |row| {
-            row.get(0)
-        })
-        .optional()?)
+pub(super) fn find(tx: &mut Tx<'_>, place: &Place<'_>) -> Result<Option<Vec<u8>>, RepositoryError> {
+    tx.query_optional(
+        "SELECT sealed FROM sealed_values WHERE type = ?1 AND owner = ?2 AND field = ?3",
+        &params![place.kind.name(), place.owner, place.field],
+        |row| row.get(0),
+    )
 }
 
 /// Deletes the value at `place`, where there is one.
-pub(super) fn remove(
-    transaction: &Transaction<'_>,
-    place: &Place<'_>,
-) -> Result<(), RepositoryError> {
-    transaction
-        .prepare_cached("DELETE FROM sealed_values WHERE type = ?1 AND owner = ?2 AND field = ?3")?
-        .execute((place.kind.name(), place.owner, place.field))?;
+pub(super) fn remove(tx: &mut Tx<'_>, place: &Place<'_>) -> Result<(), RepositoryError> {
+    tx.execute(
+        "DELETE FROM sealed_values WHERE type = ?1 AND owner = ?2 AND field = ?3",
+        &params![place.kind.name(), place.owner, place.field],
+    )?;
     Ok(())
 }
 
 /// Deletes every value of one type that an owner has.
 pub(super) fn remove_of_owner(
-    transaction: &Transaction<'_>,
+    tx: &mut Tx<'_>,
     kind: ProtectedType,
     owner: &[u8],
 ) -> Result<(), RepositoryError> {
-    transaction
-        .prepare_cached("DELETE FROM sealed_values WHERE type = ?1 AND owner = ?2")?
-        .execute((kind.name(), owner))?;
+    tx.execute(
+        "DELETE FROM sealed_values WHERE type = ?1 AND owner = ?2",
+        &params![kind.name(), owner],
+    )?;
     Ok(())
 }
 
 /// The fields of one type that an owner has, oldest first.
 pub(super) fn fields(
-    transaction: &Transaction<'_>,
+    tx: &mut Tx<'_>,
     kind: ProtectedType,
     owner: &[u8],
 ) -> Result<Vec<String>, RepositoryError> {
-    Ok(transaction
-        .prepare_cached(
-            "SELECT field FROM sealed_values WHERE type = ?1 AND owner = ?2 ORDER BY id",
-        )?
-        .query_map((kind.name(), owner), |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
+    tx.query(
+        "SELECT field FROM sealed_values WHERE type = ?1 AND owner = ?2 ORDER BY id",
+        &params![kind.name(), owner],
+        |row| row.get(0),
+    )
 }
 
 /// A value is sealed before its transaction begins: by then its key may have been deleted.
-fn require_key(transaction: &Transaction<'_>, sealed: &[u8]) -> Result<(), RepositoryError> {
+fn require_key(tx: &mut Tx<'_>, sealed: &[u8]) -> Result<(), RepositoryError> {
     let id = sealed
         .get(1..=KeyId::LEN)
         .ok_or_else(|| RepositoryError::damaged("sealed value"))?;
-    let found = transaction
-        .prepare_cached("SELECT 1 FROM server_keys WHERE id = ?1")?
-        .exists([id])?;
+    let found = tx.exists("SELECT 1 FROM server_keys WHERE id = ?1", &params![id])?;
     if found {
         return Ok(());
     }
     Err(RepositoryError::ServerKeyGone(key_id(id)?))
 }
 
-fn collect(mut rows: Rows<'_>) -> Result<Vec<SealedValue>, RepositoryError> {
-    let mut values = Vec::new();
-    while let Some(row) = rows.next()? {
-        values.push(SealedValue {
-            row: row.get(0)?,
-            kind: read_kind(row, 1)?,
-            owner: row.get(2)?,
-            field: row.get(3)?,
-            sealed: row.get(4)?,
-        });
+/// As [`require_key`], of many values: those that follow one another under the same key are looked up once.
+fn require_keys<'v>(
+    tx: &mut Tx<'_>,
+    values: impl Iterator<Item = &'v [u8]>,
+) -> Result<(), RepositoryError> {
+    let mut checked = None;
+    for sealed in values {
+        let key = sealed.get(1..=KeyId::LEN);
+        if key.is_none() || checked != key {
+            require_key(tx, sealed)?;
+            checked = key;
+        }
     }
-    Ok(values)
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> Result<SealedValue, RepositoryError> {
+    Ok(SealedValue {
+        row: row.get(0)?,
+        kind: read_kind(row, 1)?,
+        owner: row.get(2)?,
+        field: row.get(3)?,
+        sealed: row.get(4)?,
+    })
 }
 
 fn read_kind(row: &Row<'_>, column: usize) -> Result<ProtectedType, RepositoryError> {
@@ -421,8 +426,11 @@ mod tests {
         assert!(fixture.keyring.set_current(first));
         repository
             .database()
-            .write(move |transaction| {
-                transaction.execute("DELETE FROM server_keys WHERE id = ?1", [first.to_bytes()])?;
+            .write(move |tx| {
+                tx.execute(
+                    "DELETE FROM server_keys WHERE id = ?1",
+                    &params![first.to_bytes()],
+                )?;
                 Ok(())
             })
             .await
@@ -482,7 +490,7 @@ mod tests {
         };
         let again = registration(KeyKind::Tdes);
         gateways
-            .update("host1", move |row, _| *row = again)
+            .update("host1", move |row, _| row.clone_from(&again))
             .await
             .unwrap();
         assert_eq!(count().await, 1);

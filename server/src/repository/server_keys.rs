@@ -3,9 +3,8 @@
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
 
-use rusqlite::{OptionalExtension, Transaction};
-
 use super::columns::{from_sql_millis, key_id, to_sql_millis};
+use super::sql::{Tx, params};
 use super::{Database, ProtectedType, RepositoryError, meta};
 
 /// A server key as it is stored: wrapped under the protection.
@@ -63,26 +62,24 @@ impl ServerKeys<'_> {
     /// [`RepositoryError`].
     pub async fn list(&self) -> Result<Vec<ServerKeyRow>, RepositoryError> {
         self.database
-            .read(|transaction| {
-                let mut statement = transaction.prepare_cached(
+            .read(|tx| {
+                tx.query(
                     "SELECT s.id, s.generation, s.wrapped, s.created_ms, s.retired_ms,
                             (SELECT count(*) FROM sealed_values WHERE server_key = s.id), s.current
                      FROM server_keys s ORDER BY s.generation DESC",
-                )?;
-                let mut rows = statement.query([])?;
-                let mut keys = Vec::new();
-                while let Some(row) = rows.next()? {
-                    keys.push(ServerKeyRow {
-                        id: key_id(&row.get::<_, Vec<u8>>(0)?)?,
-                        generation: from_sql_millis(row.get(1)?).0,
-                        wrapped: row.get(2)?,
-                        created: from_sql_millis(row.get(3)?),
-                        retired: row.get::<_, Option<i64>>(4)?.map(from_sql_millis),
-                        in_use_by: row.get::<_, i64>(5)?.unsigned_abs(),
-                        current: row.get(6)?,
-                    });
-                }
-                Ok(keys)
+                    &[],
+                    |row| {
+                        Ok(ServerKeyRow {
+                            id: key_id(&row.get::<Vec<u8>>(0)?)?,
+                            generation: from_sql_millis(row.get(1)?).0,
+                            wrapped: row.get(2)?,
+                            created: from_sql_millis(row.get(3)?),
+                            retired: row.get::<Option<i64>>(4)?.map(from_sql_millis),
+                            in_use_by: row.get::<i64>(5)?.unsigned_abs(),
+                            current: row.get(6)?,
+                        })
+                    },
+                )
             })
             .await
     }
@@ -93,11 +90,12 @@ impl ServerKeys<'_> {
     /// [`RepositoryError`].
     pub async fn find(&self, id: KeyId) -> Result<Option<Vec<u8>>, RepositoryError> {
         self.database
-            .read(move |transaction| {
-                Ok(transaction
-                    .prepare_cached("SELECT wrapped FROM server_keys WHERE id = ?1")?
-                    .query_row([id.to_bytes()], |row| row.get(0))
-                    .optional()?)
+            .read(move |tx| {
+                tx.query_optional(
+                    "SELECT wrapped FROM server_keys WHERE id = ?1",
+                    &params![id.to_bytes()],
+                    |row| row.get(0),
+                )
             })
             .await
     }
@@ -113,17 +111,15 @@ impl ServerKeys<'_> {
         now: UnixMillis,
     ) -> Result<(), RepositoryError> {
         self.database
-            .write(move |transaction| {
-                transaction.execute(
+            .write(move |tx| {
+                tx.execute(
                     "INSERT INTO server_keys (id, generation, wrapped, created_ms)
                      VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM server_keys), ?2, ?3)",
-                    (id.to_bytes(), wrapped, to_sql_millis(now)),
+                    &params![id.to_bytes(), wrapped, to_sql_millis(now)],
                 )?;
-                let first = !transaction
-                    .prepare_cached("SELECT 1 FROM server_keys WHERE current = 1")?
-                    .exists([])?;
+                let first = !tx.exists("SELECT 1 FROM server_keys WHERE current = 1", &[])?;
                 if first {
-                    make_current(transaction, id, now)?;
+                    make_current(tx, id, now)?;
                 }
                 Ok(())
             })
@@ -136,7 +132,7 @@ impl ServerKeys<'_> {
     /// [`RepositoryError::NoSuchKey`] where there is no such key.
     pub async fn set_current(&self, id: KeyId, now: UnixMillis) -> Result<(), RepositoryError> {
         self.database
-            .write(move |transaction| make_current(transaction, id, now))
+            .write(move |tx| make_current(tx, id, now))
             .await
     }
 
@@ -145,12 +141,10 @@ impl ServerKeys<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn dependents(&self, id: KeyId) -> Result<Vec<DependentValues>, RepositoryError> {
-        self.database
-            .read(move |transaction| dependents(transaction, id))
-            .await
+        self.database.read(move |tx| dependents(tx, id)).await
     }
 
-    /// Deletes a key, in one transaction, where it is not the current one, and no value depends on it or `forced` is set. From
+    /// Deletes a key, in one tx, where it is not the current one, and no value depends on it or `forced` is set. From
     /// then on a scrub is due. Gives the values that depend on it: where there are any, and it is not forced, it stays.
     ///
     /// # Errors
@@ -161,17 +155,17 @@ impl ServerKeys<'_> {
         forced: bool,
     ) -> Result<Vec<DependentValues>, RepositoryError> {
         self.database
-            .write(move |transaction| {
-                let values = dependents(transaction, id)?;
+            .write(move |tx| {
+                let values = dependents(tx, id)?;
                 if values.is_empty() || forced {
-                    let deleted = transaction.execute(
+                    let deleted = tx.execute(
                         "DELETE FROM server_keys WHERE id = ?1 AND current = 0",
-                        [id.to_bytes()],
+                        &params![id.to_bytes()],
                     )?;
                     if deleted == 0 {
                         return Err(RepositoryError::NoSuchKey(id));
                     }
-                    meta::set_scrub_due(transaction)?;
+                    meta::set_scrub_due(tx)?;
                 }
                 Ok(values)
             })
@@ -184,11 +178,11 @@ impl ServerKeys<'_> {
     /// [`RepositoryError`].
     pub async fn remove(&self, id: KeyId) -> Result<bool, RepositoryError> {
         self.database
-            .write(move |transaction| {
-                let removed = transaction.execute(
+            .write(move |tx| {
+                let removed = tx.execute(
                     "DELETE FROM server_keys WHERE id = ?1 AND current = 0
                        AND NOT EXISTS (SELECT 1 FROM sealed_values WHERE server_key = ?1)",
-                    [id.to_bytes()],
+                    &params![id.to_bytes()],
                 )?;
                 Ok(removed > 0)
             })
@@ -196,33 +190,27 @@ impl ServerKeys<'_> {
     }
 }
 
-fn dependents(
-    transaction: &Transaction<'_>,
-    id: KeyId,
-) -> Result<Vec<DependentValues>, RepositoryError> {
+fn dependents(tx: &mut Tx<'_>, id: KeyId) -> Result<Vec<DependentValues>, RepositoryError> {
     let mut found = Vec::new();
     for kind in ProtectedType::ALL {
-        let count: i64 = transaction
-            .prepare_cached(
-                "SELECT count(*) FROM sealed_values WHERE server_key = ?1 AND type = ?2",
-            )?
-            .query_row((id.to_bytes(), kind.name()), |row| row.get(0))?;
+        let count: i64 = tx.query_one(
+            "SELECT count(*) FROM sealed_values WHERE server_key = ?1 AND type = ?2",
+            &params![id.to_bytes(), kind.name()],
+            |row| row.get(0),
+        )?;
         if count == 0 {
             continue;
         }
-        let mut statement = transaction.prepare_cached(
+        let owners = tx.query(
             "SELECT DISTINCT owner FROM sealed_values WHERE server_key = ?1 AND type = ?2
              ORDER BY owner LIMIT ?3",
+            &params![
+                id.to_bytes(),
+                kind.name(),
+                DependentValues::MAX_OWNERS as i64
+            ],
+            |row| Ok(kind.owner_name(&row.get::<Vec<u8>>(0)?)),
         )?;
-        let mut rows = statement.query((
-            id.to_bytes(),
-            kind.name(),
-            DependentValues::MAX_OWNERS as i64,
-        ))?;
-        let mut owners = Vec::new();
-        while let Some(row) = rows.next()? {
-            owners.push(kind.owner_name(&row.get::<_, Vec<u8>>(0)?));
-        }
         found.push(DependentValues {
             kind,
             count: count.unsigned_abs(),
@@ -232,18 +220,14 @@ fn dependents(
     Ok(found)
 }
 
-fn make_current(
-    transaction: &Transaction<'_>,
-    id: KeyId,
-    now: UnixMillis,
-) -> Result<(), RepositoryError> {
-    transaction.execute(
+fn make_current(tx: &mut Tx<'_>, id: KeyId, now: UnixMillis) -> Result<(), RepositoryError> {
+    tx.execute(
         "UPDATE server_keys SET current = 0, retired_ms = ?2 WHERE current = 1 AND id <> ?1",
-        (id.to_bytes(), to_sql_millis(now)),
+        &params![id.to_bytes(), to_sql_millis(now)],
     )?;
-    let found = transaction.execute(
+    let found = tx.execute(
         "UPDATE server_keys SET current = 1, retired_ms = NULL WHERE id = ?1",
-        [id.to_bytes()],
+        &params![id.to_bytes()],
     )?;
     if found == 0 {
         return Err(RepositoryError::NoSuchKey(id));

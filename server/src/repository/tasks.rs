@@ -1,9 +1,9 @@
 //! Long work that outlives the server: what was asked for, and how far it is.
 
 use portcullis_common::rotation::UnixMillis;
-use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::columns::{from_sql_millis, to_sql_millis};
+use super::sql::{Row, Tx, params};
 use super::{Database, RepositoryError};
 
 /// Ended tasks that are remembered.
@@ -103,15 +103,12 @@ impl Tasks<'_> {
     /// [`RepositoryError`].
     pub async fn list(&self) -> Result<Vec<TaskRow>, RepositoryError> {
         self.database
-            .read(|transaction| {
-                let mut statement = transaction
-                    .prepare_cached(&format!("SELECT {COLUMNS} FROM tasks ORDER BY id DESC"))?;
-                let mut rows = statement.query([])?;
-                let mut tasks = Vec::new();
-                while let Some(row) = rows.next()? {
-                    tasks.push(read(row)?);
-                }
-                Ok(tasks)
+            .read(|tx| {
+                tx.query(
+                    &format!("SELECT {COLUMNS} FROM tasks ORDER BY id DESC"),
+                    &[],
+                    read,
+                )
             })
             .await
     }
@@ -121,9 +118,7 @@ impl Tasks<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn find(&self, id: u64) -> Result<Option<TaskRow>, RepositoryError> {
-        self.database
-            .read(move |transaction| find(transaction, id))
-            .await
+        self.database.read(move |tx| find(tx, id)).await
     }
 
     /// Stores a task as running, unless another of its kind runs, and forgets the oldest that ended.
@@ -132,28 +127,28 @@ impl Tasks<'_> {
     /// [`RepositoryError`].
     pub async fn start(&self, new: NewTask) -> Result<Admission, RepositoryError> {
         self.database
-            .write(move |transaction| {
-                if let Some(running) = running(transaction, &new.kind)? {
+            .write(move |tx| {
+                if let Some(running) = running(tx, &new.kind)? {
                     return Ok(Admission::Busy(running));
                 }
-                transaction.execute(
+                let id: i64 = tx.query_one(
                     "INSERT INTO tasks (kind, parameters, subject, state, progress, started_ms)
-                     VALUES (?1, ?2, ?3, 'running', ?4, ?5)",
-                    (
+                     VALUES (?1, ?2, ?3, 'running', ?4, ?5) RETURNING id",
+                    &params![
                         new.kind,
                         new.parameters,
                         new.subject,
                         new.progress,
                         to_sql_millis(new.started),
-                    ),
+                    ],
+                    |row| row.get(0),
                 )?;
-                let id = transaction.last_insert_rowid().unsigned_abs();
-                transaction.execute(
+                tx.execute(
                     "DELETE FROM tasks WHERE state <> 'running' AND id NOT IN
                          (SELECT id FROM tasks WHERE state <> 'running' ORDER BY id DESC LIMIT ?1)",
-                    [HISTORY],
+                    &params![HISTORY],
                 )?;
-                admitted(transaction, id)
+                admitted(tx, id.unsigned_abs())
             })
             .await
     }
@@ -164,18 +159,18 @@ impl Tasks<'_> {
     /// [`RepositoryError`]; `NotFound` where there is no such task any more.
     pub async fn resume(&self, id: u64) -> Result<Admission, RepositoryError> {
         self.database
-            .write(move |transaction| {
-                let Some(task) = find(transaction, id)? else {
+            .write(move |tx| {
+                let Some(task) = find(tx, id)? else {
                     return Err(not_found(id));
                 };
-                if let Some(running) = running(transaction, &task.kind)? {
+                if let Some(running) = running(tx, &task.kind)? {
                     return Ok(Admission::Busy(running));
                 }
-                transaction.execute(
+                tx.execute(
                     "UPDATE tasks SET state = 'running', reason = NULL, ended_ms = NULL WHERE id = ?1",
-                    [to_sql(id)],
+                    &params![to_sql(id)],
                 )?;
-                admitted(transaction, id)
+                admitted(tx, id)
             })
             .await
     }
@@ -186,12 +181,11 @@ impl Tasks<'_> {
     /// [`RepositoryError`].
     pub async fn report(&self, id: u64, progress: String) -> Result<bool, RepositoryError> {
         self.database
-            .write(move |transaction| {
-                let changed = transaction
-                    .prepare_cached(
-                        "UPDATE tasks SET progress = ?2 WHERE id = ?1 AND state = 'running'",
-                    )?
-                    .execute((to_sql(id), progress))?;
+            .write(move |tx| {
+                let changed = tx.execute(
+                    "UPDATE tasks SET progress = ?2 WHERE id = ?1 AND state = 'running'",
+                    &params![to_sql(id), progress],
+                )?;
                 Ok(changed > 0)
             })
             .await
@@ -210,17 +204,17 @@ impl Tasks<'_> {
         now: UnixMillis,
     ) -> Result<bool, RepositoryError> {
         self.database
-            .write(move |transaction| {
-                let changed = transaction.execute(
+            .write(move |tx| {
+                let changed = tx.execute(
                     "UPDATE tasks SET state = ?2, reason = ?3, progress = ?4, ended_ms = ?5
                      WHERE id = ?1 AND state = 'running'",
-                    (
+                    &params![
                         to_sql(id),
                         state.name(),
                         reason,
                         progress,
-                        to_sql_millis(now),
-                    ),
+                        to_sql_millis(now)
+                    ],
                 )?;
                 Ok(changed > 0)
             })
@@ -228,23 +222,25 @@ impl Tasks<'_> {
     }
 }
 
-fn running(transaction: &Transaction<'_>, kind: &str) -> Result<Option<u64>, RepositoryError> {
-    let id: Option<i64> = transaction
-        .prepare_cached("SELECT id FROM tasks WHERE kind = ?1 AND state = 'running'")?
-        .query_row([kind], |row| row.get(0))
-        .optional()?;
+fn running(tx: &mut Tx<'_>, kind: &str) -> Result<Option<u64>, RepositoryError> {
+    let id: Option<i64> = tx.query_optional(
+        "SELECT id FROM tasks WHERE kind = ?1 AND state = 'running'",
+        &params![kind],
+        |row| row.get(0),
+    )?;
     Ok(id.map(i64::unsigned_abs))
 }
 
-fn find(transaction: &Transaction<'_>, id: u64) -> Result<Option<TaskRow>, RepositoryError> {
-    let mut statement =
-        transaction.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1"))?;
-    let mut rows = statement.query([to_sql(id)])?;
-    rows.next()?.map(read).transpose()
+fn find(tx: &mut Tx<'_>, id: u64) -> Result<Option<TaskRow>, RepositoryError> {
+    tx.query_optional(
+        &format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1"),
+        &params![to_sql(id)],
+        read,
+    )
 }
 
-fn admitted(transaction: &Transaction<'_>, id: u64) -> Result<Admission, RepositoryError> {
-    let task = find(transaction, id)?.ok_or_else(|| not_found(id))?;
+fn admitted(tx: &mut Tx<'_>, id: u64) -> Result<Admission, RepositoryError> {
+    let task = find(tx, id)?.ok_or_else(|| not_found(id))?;
     Ok(Admission::Admitted(task))
 }
 
@@ -272,7 +268,7 @@ fn read(row: &Row<'_>) -> Result<TaskRow, RepositoryError> {
     .find(|known| known.name() == state)
     .ok_or_else(|| RepositoryError::damaged("state of a task"))?;
     Ok(TaskRow {
-        id: row.get::<_, i64>(0)?.unsigned_abs(),
+        id: row.get::<i64>(0)?.unsigned_abs(),
         kind: row.get(1)?,
         parameters: row.get(2)?,
         subject: row.get(3)?,
@@ -280,7 +276,7 @@ fn read(row: &Row<'_>) -> Result<TaskRow, RepositoryError> {
         reason: row.get(5)?,
         progress: row.get(6)?,
         started: from_sql_millis(row.get(7)?),
-        ended: row.get::<_, Option<i64>>(8)?.map(from_sql_millis),
+        ended: row.get::<Option<i64>>(8)?.map(from_sql_millis),
     })
 }
 

@@ -7,6 +7,7 @@ mod storage;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_common::handshake::Mode;
 use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
@@ -34,7 +35,7 @@ impl Fixture {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let protection = Protection::random();
-        let database = Database::create(&file(folder.path())).await.unwrap();
+        let database = repeating(&file(folder.path())).await;
         let keyring = Keyring::create(&database, &protection, NOW).await.unwrap();
         let keyring = Arc::new(keyring);
         Self {
@@ -71,11 +72,31 @@ impl Database {
     /// Lets the file grow no further than it is, as a full disk does; `None` lets it grow again.
     pub(crate) async fn limit_pages(&self, limit: Option<u32>) {
         let pages = limit.unwrap_or(1 << 20);
-        self.write(move |transaction| {
-            Ok(transaction.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
-        })
-        .await
-        .unwrap();
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        self.write(move |tx| tx.batch(&sql)).await.unwrap();
+    }
+}
+
+/// Makes a repository in which every change is made twice: what it leaves and gives is what the second one does, after all
+/// of the first was undone.
+async fn repeating(path: &Path) -> Database {
+    Database::create(path).await.unwrap().close().await;
+    let twice = Arc::new(Twice::default());
+    Database::open_with(path, twice).await.unwrap()
+}
+
+/// Has every transaction made once more.
+#[derive(Default)]
+pub(super) struct Twice {
+    repeated: AtomicBool,
+}
+
+impl WriteObserver for Twice {
+    fn at(&self, moment: Moment) -> Fate {
+        if moment == Moment::BeforeCommit && !self.repeated.fetch_xor(true, Ordering::Relaxed) {
+            return Fate::Again;
+        }
+        Fate::GoOn
     }
 }
 

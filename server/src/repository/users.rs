@@ -1,11 +1,11 @@
 //! The people of the identity system, with their passwords and answers.
 
 use portcullis_common::rotation::UnixMillis;
-use rusqlite::{OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;
 
 use super::columns::{from_sql_millis, to_sql_millis};
 use super::password_history::{self, HistoryEntry, HistoryOwner};
+use super::sql::{Row, Tx, params};
 use super::{Place, ProtectedType, Repository, RepositoryError, sealed_values};
 
 /// A person of the identity system.
@@ -43,11 +43,12 @@ impl Users<'_> {
         let name = name.to_owned();
         self.repository
             .database
-            .write(move |transaction| {
-                let added = transaction.execute(
+            .write(move |tx| {
+                let added = tx.execute(
                     "INSERT INTO users (name, created_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                    (&name, to_sql_millis(now)),
+                    &params![name, to_sql_millis(now)],
                 )?;
+                let name = name.clone();
                 if added == 0 {
                     return Err(RepositoryError::AlreadyExists { kind: "user", name });
                 }
@@ -69,16 +70,15 @@ impl Users<'_> {
         let after = after.to_owned();
         self.repository
             .database
-            .read(move |transaction| {
-                let mut statement = transaction.prepare_cached(
+            .read(move |tx| {
+                let users = tx.query(
                     "SELECT name, created_ms, password_set_ms FROM users WHERE name > ?1 ORDER BY name LIMIT ?2",
+                    &params![after, limit],
+                    read,
                 )?;
-                let users = statement
-                    .query_map((after, limit), read)?
-                    .collect::<Result<Vec<_>, _>>()?;
                 users
                     .into_iter()
-                    .map(|user| with_questions(transaction, user))
+                    .map(|user| with_questions(tx, user))
                     .collect()
             })
             .await
@@ -92,9 +92,9 @@ impl Users<'_> {
         let name = name.to_owned();
         self.repository
             .database
-            .read(move |transaction| {
-                find(transaction, &name)?
-                    .map(|user| with_questions(transaction, user))
+            .read(move |tx| {
+                find(tx, &name)?
+                    .map(|user| with_questions(tx, user))
                     .transpose()
             })
             .await
@@ -108,8 +108,8 @@ impl Users<'_> {
         let name = name.to_owned();
         self.repository
             .database
-            .write(move |transaction| {
-                if transaction.execute("DELETE FROM users WHERE name = ?1", [&name])? == 0 {
+            .write(move |tx| {
+                if tx.execute("DELETE FROM users WHERE name = ?1", &params![name])? == 0 {
                     return Err(not_found(&name));
                 }
                 for kind in [
@@ -117,7 +117,7 @@ impl Users<'_> {
                     ProtectedType::UserAnswer,
                     ProtectedType::PasswordHistory,
                 ] {
-                    sealed_values::remove_of_owner(transaction, kind, name.as_bytes())?;
+                    sealed_values::remove_of_owner(tx, kind, name.as_bytes())?;
                 }
                 Ok(())
             })
@@ -142,17 +142,17 @@ impl Users<'_> {
             history.map(|entry| entry.seal(HistoryOwner::User(name.clone()), sealer.as_ref()));
         self.repository
             .database
-            .write(move |transaction| {
-                let changed = transaction.execute(
+            .write(move |tx| {
+                let changed = tx.execute(
                     "UPDATE users SET password_set_ms = ?2 WHERE name = ?1",
-                    (&name, to_sql_millis(now)),
+                    &params![name, to_sql_millis(now)],
                 )?;
                 if changed == 0 {
                     return Err(not_found(&name));
                 }
-                sealed_values::put(transaction, &password_place(&name), &sealed)?;
-                match history {
-                    Some(history) => password_history::store(transaction, &history),
+                sealed_values::put(tx, &password_place(&name), &sealed)?;
+                match &history {
+                    Some(history) => password_history::store(tx, history),
                     None => Ok(()),
                 }
             })
@@ -171,10 +171,10 @@ impl Users<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
-                require(transaction, &name)?;
+            .read(move |tx| {
+                require(tx, &name)?;
                 let place = password_place(&name);
-                sealed_values::find(transaction, &place)?
+                sealed_values::find(tx, &place)?
                     .map(|sealed| Ok(sealer.open(&place, &sealed)?))
                     .transpose()
             })
@@ -196,9 +196,9 @@ impl Users<'_> {
         let sealed = self.repository.sealer.seal(&place, digest);
         self.repository
             .database
-            .write(move |transaction| {
-                require(transaction, &name)?;
-                sealed_values::put(transaction, &answer_place(&name, &question), &sealed)
+            .write(move |tx| {
+                require(tx, &name)?;
+                sealed_values::put(tx, &answer_place(&name, &question), &sealed)
             })
             .await
     }
@@ -216,10 +216,10 @@ impl Users<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |transaction| {
-                require(transaction, &name)?;
+            .read(move |tx| {
+                require(tx, &name)?;
                 let place = answer_place(&name, &question);
-                sealed_values::find(transaction, &place)?
+                sealed_values::find(tx, &place)?
                     .map(|sealed| Ok(sealer.open(&place, &sealed)?))
                     .transpose()
             })
@@ -234,42 +234,40 @@ impl Users<'_> {
         let (name, question) = (name.to_owned(), question.to_owned());
         self.repository
             .database
-            .write(move |transaction| {
-                require(transaction, &name)?;
+            .write(move |tx| {
+                require(tx, &name)?;
                 let place = answer_place(&name, &question);
-                let there = sealed_values::find(transaction, &place)?.is_some();
-                sealed_values::remove(transaction, &place)?;
+                let there = sealed_values::find(tx, &place)?.is_some();
+                sealed_values::remove(tx, &place)?;
                 Ok(there)
             })
             .await
     }
 }
 
-fn find(transaction: &Transaction<'_>, name: &str) -> Result<Option<User>, RepositoryError> {
-    Ok(transaction
-        .prepare_cached("SELECT name, created_ms, password_set_ms FROM users WHERE name = ?1")?
-        .query_row([name], read)
-        .optional()?)
+fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<User>, RepositoryError> {
+    tx.query_optional(
+        "SELECT name, created_ms, password_set_ms FROM users WHERE name = ?1",
+        &params![name],
+        read,
+    )
 }
 
-fn require(transaction: &Transaction<'_>, name: &str) -> Result<(), RepositoryError> {
-    find(transaction, name)?
-        .map(drop)
-        .ok_or_else(|| not_found(name))
+fn require(tx: &mut Tx<'_>, name: &str) -> Result<(), RepositoryError> {
+    find(tx, name)?.map(drop).ok_or_else(|| not_found(name))
 }
 
-fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
+fn read(row: &Row<'_>) -> Result<User, RepositoryError> {
     Ok(User {
         name: row.get(0)?,
         created: from_sql_millis(row.get(1)?),
-        password_set: row.get::<_, Option<i64>>(2)?.map(from_sql_millis),
+        password_set: row.get::<Option<i64>>(2)?.map(from_sql_millis),
         questions: Vec::new(),
     })
 }
 
-fn with_questions(transaction: &Transaction<'_>, mut user: User) -> Result<User, RepositoryError> {
-    user.questions =
-        sealed_values::fields(transaction, ProtectedType::UserAnswer, user.name.as_bytes())?;
+fn with_questions(tx: &mut Tx<'_>, mut user: User) -> Result<User, RepositoryError> {
+    user.questions = sealed_values::fields(tx, ProtectedType::UserAnswer, user.name.as_bytes())?;
     user.questions.sort_unstable();
     Ok(user)
 }

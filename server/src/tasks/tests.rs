@@ -21,7 +21,7 @@ use crate::keys::Keyring;
 use crate::keys::protection::Protection;
 use crate::repository::{
     Database, Fate, Moment, ProtectedType, Reach, Replaced, SealedValue, Sealer, Selection,
-    WriteObserver,
+    WriteObserver, literal, tamper,
 };
 
 const TYPES: [ProtectedType; 3] = [
@@ -173,8 +173,8 @@ impl Running {
         counts.iter().all(|count| count.server_key == Some(current))
     }
 
-    fn raw(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.database.path()).unwrap()
+    fn tamper(&self, sql: &str) {
+        tamper(self.database.path(), sql);
     }
 }
 
@@ -384,8 +384,7 @@ async fn what_changes_or_goes_meanwhile_is_neither_overwritten_nor_missed() {
     let path = fixture.folder.path().join("test.db");
     // After the first batch was stored: a value is deleted, another takes the place of a third, and so on.
     let act = move || {
-        let connection = rusqlite::Connection::open(&path).unwrap();
-        let run = |sql: &str| connection.execute_batch(sql).unwrap();
+        let run = |sql: &str| tamper(&path, sql);
         run(
             "DELETE FROM sealed_values WHERE type = 'user-password' AND owner = CAST('user599' AS BLOB)",
         );
@@ -428,13 +427,11 @@ async fn another_choice_of_key_under_way_is_followed() {
 #[tokio::test]
 async fn what_does_not_open_is_left_and_listed() {
     let running = Stopped::new(5).await.start(None).await;
-    let raw = running.raw();
-    raw.execute_batch(
+    running.tamper(
         "CREATE TEMP TABLE swap AS SELECT owner, sealed FROM sealed_values WHERE type = 'user-password' AND owner = CAST('user0' AS BLOB);
          UPDATE sealed_values SET sealed = (SELECT sealed FROM swap) WHERE type = 'user-password' AND owner = CAST('user1' AS BLOB);
          UPDATE sealed_values SET sealed = substr(sealed, 1, 10) WHERE type = 'queued-call' AND owner = CAST('user2' AS BLOB);",
-    )
-    .unwrap();
+    );
     let before = running.values().await;
     for (job, all_done) in [(all(), 9), (Job::Verify, 11)] {
         let kind = job.kind();
@@ -476,10 +473,10 @@ async fn values_whose_key_is_away_wait_for_it() {
         .find(|id| *id != keyring.current() && id.kind() == KeyKind::Aes256);
     let old = old.unwrap();
     let key = keyring.key(old).unwrap();
-    running
-        .raw()
-        .execute("DELETE FROM server_keys WHERE id = ?1", [old.to_bytes()])
-        .unwrap();
+    running.tamper(&format!(
+        "DELETE FROM server_keys WHERE id = {}",
+        literal(&old.to_bytes())
+    ));
     assert!(keyring.remove(old));
     let task = running.tasks.start(all(), "ada").await.unwrap();
     let ended = running.end_of(task.id).await;
@@ -499,13 +496,10 @@ async fn values_whose_key_is_away_wait_for_it() {
     assert_eq!(ended.state, TaskState::Failed);
     assert_eq!(ended.progress.undecryptable(), 11);
 
-    running
-        .raw()
-        .execute(
-            "INSERT INTO server_keys (id, generation, wrapped, created_ms) VALUES (?1, 99, x'00', 1)",
-            [old.to_bytes()],
-        )
-        .unwrap();
+    running.tamper(&format!(
+        "INSERT INTO server_keys (id, generation, wrapped, created_ms) VALUES ({}, 99, x'00', 1)",
+        literal(&old.to_bytes())
+    ));
     keyring.add(old, key);
     let task = running.tasks.start(all(), "ada").await.unwrap();
     assert_eq!(running.end_of(task.id).await.state, TaskState::Done);

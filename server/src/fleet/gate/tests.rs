@@ -1,4 +1,3 @@
-use std::sync::mpsc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -76,9 +75,9 @@ impl Site {
         id
     }
 
-    async fn change(&self, change: impl FnOnce(&mut Registration) + Send + 'static) {
+    async fn change(&self, change: impl Fn(&mut Registration) + Send + 'static) {
         let gateways = self.repository.gateways();
-        let changed = gateways.update(GATEWAY, |registration, _| change(registration));
+        let changed = gateways.update(GATEWAY, move |registration, _| change(registration));
         changed.await.unwrap();
     }
 
@@ -97,32 +96,14 @@ impl Site {
         Repository::new(database, Arc::new(keyring.unwrap()))
     }
 
-    /// Keeps the repository from reading, until the sender is dropped or sends.
-    async fn stop_reading(&self) -> mpsc::Sender<()> {
-        let (go_on, may_go_on) = mpsc::channel::<()>();
-        let (stopped, has_stopped) = tokio::sync::oneshot::channel();
-        let repository = self.repository.clone();
-        let id = self.credentials.gateway_id;
-        tokio::spawn(async move {
-            let stop = move |_: &Registration, _: &[_]| {
-                stopped.send(()).unwrap();
-                // An error says that the test is over.
-                let _ = may_go_on.recv();
-            };
-            repository.gateways().look(id, stop).await.unwrap();
-        });
-        has_stopped.await.unwrap();
-        go_on
+    /// Keeps the repository from reading, until the answer is dropped.
+    fn stop_reading(&self) -> impl Sized + use<> {
+        self.repository.database().stop_reading()
     }
 
     /// Waits until everything that was to be read before is read.
-    async fn read_to_the_end(&self) {
-        let id = self.credentials.gateway_id;
-        self.repository
-            .gateways()
-            .look(id, |_, _| ())
-            .await
-            .unwrap();
+    fn read_to_the_end(&self) {
+        drop(self.stop_reading());
     }
 }
 
@@ -171,12 +152,12 @@ fn at_once(gate: &mut Gate, last: u64) -> Poll<Verdict> {
 async fn it_opens_when_the_repository_has_said_so_and_then_stays_open() {
     let site = Site::new().await;
     let mut gate = site.gate();
-    let reading = site.stop_reading().await;
+    let reading = site.stop_reading();
     assert_eq!(at_once(&mut gate, 1), Poll::Pending);
     drop(reading);
     assert_eq!(ask(&mut gate, 1).await, Verdict::UpTo(1));
     // Nothing was committed since: nothing has to be read again.
-    let _reading = site.stop_reading().await;
+    let _reading = site.stop_reading();
     for last in [1, 2, 9] {
         assert_eq!(at_once(&mut gate, last), Poll::Ready(Verdict::UpTo(last)));
     }
@@ -189,7 +170,7 @@ async fn it_looks_anew_after_every_commit_of_whichever_server() {
     let mut gate = site.gate();
     assert_eq!(ask(&mut gate, 1).await, Verdict::UpTo(1));
     site.commit().await;
-    let reading = site.stop_reading().await;
+    let reading = site.stop_reading();
     assert_eq!(at_once(&mut gate, 2), Poll::Pending);
     drop(reading);
     assert_eq!(ask(&mut gate, 2).await, Verdict::UpTo(2));
@@ -199,7 +180,7 @@ async fn it_looks_anew_after_every_commit_of_whichever_server() {
     revoked.await.unwrap();
     assert_eq!(ask(&mut gate, 3).await, Verdict::None);
     // A refusal is not kept.
-    let reading = site.stop_reading().await;
+    let reading = site.stop_reading();
     assert_eq!(at_once(&mut gate, 3), Poll::Pending);
     drop(reading);
     assert_eq!(ask(&mut gate, 3).await, Verdict::None);
@@ -209,7 +190,7 @@ async fn it_looks_anew_after_every_commit_of_whichever_server() {
 async fn a_commit_that_lands_before_the_look_reads_is_heeded() {
     let site = Site::new().await;
     let mut gate = site.gate();
-    let reading = site.stop_reading().await;
+    let reading = site.stop_reading();
     assert_eq!(at_once(&mut gate, 1), Poll::Pending);
     site.change(Registration::revoke).await;
     drop(reading);
@@ -220,10 +201,10 @@ async fn a_commit_that_lands_before_the_look_reads_is_heeded() {
 async fn what_a_look_found_holds_for_no_later_call_and_no_later_commit() {
     let site = Site::new().await;
     let mut gate = site.gate();
-    let reading = site.stop_reading().await;
+    let reading = site.stop_reading();
     assert_eq!(at_once(&mut gate, 5), Poll::Pending);
     drop(reading);
-    site.read_to_the_end().await;
+    site.read_to_the_end();
     // It has read; the gateway is revoked, and two more calls are submitted, before anybody hears of it.
     site.change(Registration::revoke).await;
     assert_eq!(ask(&mut gate, 7).await, Verdict::UpTo(5));
@@ -236,7 +217,7 @@ async fn commits_without_end_hold_up_no_call() {
     let mut gate = site.gate();
     for last in 1..=50 {
         site.commit().await;
-        let reading = site.stop_reading().await;
+        let reading = site.stop_reading();
         assert_eq!(at_once(&mut gate, last), Poll::Pending);
         // Another one while it looks.
         site.commit().await;
@@ -306,7 +287,8 @@ async fn it_closes_for_a_session_that_may_only_enrol_and_for_another_registratio
     let mut rng = rand::rng();
     let token = EnrolmentToken::random(GatewayId::random(&mut rng), KeyKind::Tdes, &mut rng);
     let anew = Registration::new(&token, UnixMillis(u64::MAX), None);
-    site.change(move |registration| *registration = anew).await;
+    site.change(move |registration| registration.clone_from(&anew))
+        .await;
     assert_eq!(ask(&mut gate, 2).await, Verdict::None);
     let looked = site.credentials.look(&site.repository).await.unwrap();
     assert!(matches!(looked, MayCall::No(reason) if reason.contains("anew")));

@@ -7,9 +7,14 @@ use portcullis_common::secret::ServerKey;
 use super::*;
 use crate::config::Config;
 use crate::keys::{Deletion, KeyringError};
+use crate::repository::{literal, tamper};
 use crate::serve::init::{InitProtection, init_protected};
 use crate::serve::{ServeError, Unlocked};
 use portcullis_host::private_files;
+
+/// Has the database refuse a change of the protection.
+const REFUSE: &str =
+    "CREATE TRIGGER refuse BEFORE INSERT ON protection BEGIN SELECT RAISE(ABORT, 'no'); END";
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -237,23 +242,16 @@ async fn a_repository_that_lost_its_protection_behind_our_back_is_refused() {
     let planted = ServerKey::random(KeyKind::Tdes, &mut rand::rng());
     let id = KeyId::random(KeyKind::Tdes, &mut rand::rng());
     let wrapped = Protection::public_default().wrap(id, &planted);
-    let connection = rusqlite::Connection::open(fixture.config.repository_file()).unwrap();
-    connection
-        .execute(
-            "UPDATE protection SET scheme = 'default', encrypted = NULL",
-            [],
-        )
-        .unwrap();
-    connection
-        .execute("UPDATE server_keys SET current = 0", [])
-        .unwrap();
-    connection
-        .execute(
-            "INSERT INTO server_keys (id, generation, wrapped, created_ms, current) VALUES (?1, 9, ?2, 1, 1)",
-            (id.to_bytes(), wrapped),
-        )
-        .unwrap();
-    drop(connection);
+    tamper(
+        &fixture.config.repository_file(),
+        &format!(
+            "UPDATE protection SET scheme = 'default', encrypted = NULL;
+             UPDATE server_keys SET current = 0;
+             INSERT INTO server_keys (id, generation, wrapped, created_ms, current) VALUES ({}, 9, {}, 1, 1)",
+            literal(&id.to_bytes()),
+            literal(&wrapped)
+        ),
+    );
     for source in [
         fixture.config.secret.clone(),
         SecretSource::Credential("portcullis".into()),
@@ -304,10 +302,7 @@ async fn a_change_that_fails_leaves_everything_as_it_was() {
     // The server key is not what the protection wrapped: re-wrapping would lose it.
     let id = unlocked.keys.keyring().current();
     let path = fixture.config.repository_file();
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    connection
-        .execute("UPDATE server_keys SET wrapped = zeroblob(60)", [])
-        .unwrap();
+    tamper(&path, "UPDATE server_keys SET wrapped = zeroblob(60)");
     let error = unlocked.keys.protect(fresh(), &fixture.config.secret).await;
     let error = error.unwrap_err();
     assert!(
@@ -352,11 +347,7 @@ async fn a_fresh_secret_that_nobody_would_know_is_refused() {
 async fn a_repository_whose_protection_is_damaged_is_told_from_a_wrong_secret() {
     let fixture = Fixture::with_secret_file().await;
     let path: &Path = &fixture.config.repository_file();
-    let connection = rusqlite::Connection::open(path).unwrap();
-    connection
-        .execute("UPDATE protection SET encrypted = x'3000'", [])
-        .unwrap();
-    drop(connection);
+    tamper(path, "UPDATE protection SET encrypted = x'3000'");
     let error = fixture.open().await.unwrap_err().to_string();
     assert!(error.contains("restore the repository"), "{error}");
 }
@@ -373,18 +364,14 @@ async fn a_secret_that_was_not_placed_outlives_a_further_change_that_fails() {
         fs::rename(fixture.secret_file(), fixture.staged()).unwrap();
         private_files::create_private_file(&fixture.secret_file(), &stale).unwrap();
 
-        let connection = rusqlite::Connection::open(fixture.config.repository_file()).unwrap();
-        connection
-            .execute_batch(
-                "CREATE TRIGGER refuse BEFORE INSERT ON protection BEGIN SELECT RAISE(ABORT, 'no'); END",
-            )
-            .unwrap();
+        let path = fixture.config.repository_file();
+        tamper(&path, REFUSE);
         let protect = unlocked.keys.protect(new.clone(), &fixture.config.secret);
         protect.await.unwrap_err();
         let found = [fixture.secret_file(), fixture.staged()].map(|path| fs::read(path).ok());
         assert!(found.contains(&Some(live)), "{new:?}");
 
-        connection.execute("DROP TRIGGER refuse", []).unwrap();
+        tamper(&path, "DROP TRIGGER refuse");
         fixture.protect(&unlocked, new).await;
         assert!(!fixture.staged().exists());
         fixture.starts().await;
@@ -402,19 +389,15 @@ async fn both_secrets_stay_where_it_is_unknown_whether_the_change_took_effect() 
         let fixture = Fixture::with_secret_file().await;
         let unlocked = fixture.starts().await;
         let live = fs::read(fixture.secret_file()).unwrap();
-        let connection = rusqlite::Connection::open(fixture.config.repository_file()).unwrap();
-        connection
-            .execute_batch(
-                "CREATE TRIGGER refuse BEFORE INSERT ON protection BEGIN SELECT RAISE(ABORT, 'no'); END",
-            )
-            .unwrap();
+        let path = fixture.config.repository_file();
+        tamper(&path, REFUSE);
         let protect = unlocked.keys.protect(new, &fixture.config.secret);
         protect.await.unwrap_err();
         assert!(fixture.staged().exists());
         if restart {
             fixture.starts().await;
         } else {
-            connection.execute("DROP TRIGGER refuse", []).unwrap();
+            tamper(&path, "DROP TRIGGER refuse");
             unlocked.keys.rewrap(&fixture.config.secret).await.unwrap();
         }
         assert_eq!(fs::read(fixture.secret_file()).unwrap(), live);
@@ -473,16 +456,15 @@ async fn a_deleted_server_key_that_is_put_back_after_a_renewal_does_not_open() {
     keys.generate(None, true).await.unwrap();
     keys.delete(former, Deletion::Forced).await.unwrap();
     fixture.protect(&unlocked, fresh()).await;
-    let connection = rusqlite::Connection::open(fixture.config.repository_file()).unwrap();
-    connection
-        .execute("UPDATE server_keys SET current = 0", [])
-        .unwrap();
-    connection
-        .execute(
-            "INSERT INTO server_keys (id, generation, wrapped, created_ms, current) VALUES (?1, 9, ?2, 1, 1)",
-            (former.to_bytes(), copy),
-        )
-        .unwrap();
+    tamper(
+        &fixture.config.repository_file(),
+        &format!(
+            "UPDATE server_keys SET current = 0;
+             INSERT INTO server_keys (id, generation, wrapped, created_ms, current) VALUES ({}, 9, {}, 1, 1)",
+            literal(&former.to_bytes()),
+            literal(&copy)
+        ),
+    );
     let error = fixture.open().await.unwrap_err();
     assert!(
         matches!(error, ServeError::Keyring(KeyringError::DoesNotOpen(key)) if key == former),

@@ -192,6 +192,7 @@ mod tests {
     use portcullis_common::secret::ServerKey;
 
     use super::*;
+    use crate::repository::tamper;
     use portcullis_host::private_files;
 
     #[tokio::test]
@@ -241,8 +242,7 @@ mod tests {
             matches!(error, ProtectionError::WrongSecret { .. }),
             "{error}"
         );
-        let connection = rusqlite::Connection::open(database.path()).unwrap();
-        connection.execute("DELETE FROM protection", []).unwrap();
+        tamper(database.path(), "DELETE FROM protection");
         let error = opened(&file, Unlock::Mend).await.unwrap_err();
         assert!(
             matches!(error, ProtectionError::WrongSecret { .. }),

@@ -1,6 +1,7 @@
 //! The number that tells one state of a repository from the next.
 
 use std::collections::BTreeSet;
+use std::sync::mpsc;
 
 use super::*;
 
@@ -24,7 +25,7 @@ impl Site {
 
 impl Database {
     async fn change(&self, sql: &'static str) {
-        let changed = self.write(move |transaction| Ok(transaction.execute(sql, [])?));
+        let changed = self.write(move |tx| tx.execute(sql, &[]));
         changed.await.unwrap();
     }
 }
@@ -40,13 +41,13 @@ async fn every_commit_of_whichever_handle_gives_another_state_and_nothing_else_d
             let state = site.database.state().unwrap();
             assert!(states.insert(state), "{state} twice");
 
-            let read = site.database.read(|transaction| {
-                Ok(transaction.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)
-            });
+            let read = site
+                .database
+                .read(|tx| tx.query_one("SELECT count(*) FROM t", &[], |row| row.get::<i64>(0)));
             let _: i64 = read.await.unwrap();
             let undone: Result<(), _> = other
-                .write(|transaction| {
-                    transaction.execute("INSERT INTO t VALUES (2)", [])?;
+                .write(|tx| {
+                    tx.execute("INSERT INTO t VALUES (2)", &[])?;
                     Err(RepositoryError::Closed)
                 })
                 .await;
@@ -61,18 +62,18 @@ async fn the_state_waits_for_no_transaction_and_counts_none_before_its_commit() 
     let site = Site::new().await;
     let before = site.database.state().unwrap();
     let (go_on, may_go_on) = mpsc::channel::<()>();
-    let (begun, has_begun) = oneshot::channel();
+    let (begun, has_begun) = mpsc::channel();
     let database = site.database.clone();
     let writing = tokio::spawn(async move {
-        let write = database.write(move |transaction| {
-            transaction.execute("INSERT INTO t VALUES (1)", [])?;
+        let write = database.write(move |tx| {
+            tx.execute("INSERT INTO t VALUES (1)", &[])?;
             begun.send(()).unwrap();
             may_go_on.recv().unwrap();
             Ok(())
         });
         write.await
     });
-    has_begun.await.unwrap();
+    has_begun.recv().unwrap();
     assert_eq!(site.database.state(), Some(before));
     go_on.send(()).unwrap();
     writing.await.unwrap().unwrap();

@@ -88,10 +88,7 @@ async fn a_payload_goes_nowhere_but_where_it_was_queued_for() {
         let calls = fixture.repository.queued_calls();
         enqueue(&fixture, "1", "a").await;
         let database = fixture.repository.database();
-        let written = database.write(move |transaction| {
-            transaction.execute_batch(attack)?;
-            Ok(())
-        });
+        let written = database.write(move |tx| tx.batch(attack));
         written.await.unwrap();
         let dispatched = calls.dispatch(gateway, NOW).await.unwrap().unwrap();
         assert!(dispatched.payload.is_err(), "{attack}");

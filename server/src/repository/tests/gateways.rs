@@ -50,7 +50,9 @@ async fn a_new_registration_takes_the_old_ones_place() {
         .unwrap();
     let placed = new.clone();
     gateways
-        .update("host1", move |registration, _| *registration = placed)
+        .update("host1", move |registration, _| {
+            registration.clone_from(&placed)
+        })
         .await
         .unwrap();
     assert!(gateways.find(old.gateway_id).await.unwrap().is_none());

@@ -1,5 +1,6 @@
 //! What becomes of a repository on a full disk, in a damaged file, and in the hands of an attacker.
 
+use super::super::sql::params;
 use super::*;
 
 #[tokio::test]
@@ -7,13 +8,8 @@ async fn a_full_disk_changes_nothing_and_is_told_as_such() {
     let fixture = Fixture::new().await;
     let repository = &fixture.repository;
     rotate(repository, None).await.unwrap();
-    let limit = |pages: u32| {
-        repository.database.write(move |transaction| {
-            Ok(transaction.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
-        })
-    };
     // SQLite takes no limit below what is in use, so this is exactly that.
-    limit(1).await.unwrap();
+    repository.database.limit_pages(Some(1)).await;
     let mut added = 0;
     let error = loop {
         let before = everything(repository).await;
@@ -38,7 +34,7 @@ async fn a_full_disk_changes_nothing_and_is_told_as_such() {
     assert!(matches!(error, RepositoryError::Full), "{error}");
     assert!(error.to_string().contains("free some space"), "{error}");
 
-    limit(1_000_000).await.unwrap();
+    repository.database.limit_pages(None).await;
     rotate(repository, None).await.unwrap();
 }
 
@@ -57,10 +53,10 @@ async fn a_ciphertext_moved_to_another_row_does_not_open() {
         .unwrap();
     repository
         .database
-        .write(move |transaction| {
-            transaction.execute(
+        .write(move |tx| {
+            tx.execute(
                 "UPDATE sealed_values SET sealed = (SELECT sealed FROM sealed_values WHERE owner = ?1) WHERE owner = ?2",
-                (first.to_bytes(), second.to_bytes()),
+                &params![first.to_bytes(), second.to_bytes()],
             )?;
             Ok(())
         })
@@ -109,7 +105,7 @@ async fn a_newer_schema_and_a_strange_file_are_refused_untouched() {
     fixture
         .repository
         .database
-        .write(|transaction| Ok(transaction.pragma_update(None, "user_version", 99)?))
+        .write(|tx| tx.batch("PRAGMA user_version = 99"))
         .await
         .unwrap();
     fixture.repository.database.close().await;

@@ -98,7 +98,7 @@ async fn a_task_that_is_deleted_ends() {
     let Admission::Admitted(row) = row else {
         panic!("{row:?}");
     };
-    running.raw().execute("DELETE FROM tasks", []).unwrap();
+    running.tamper("DELETE FROM tasks");
     let task = running.tasks.begin(row, all()).unwrap();
     running.tasks.stop().await;
     let error = running.tasks.show(task.id).await.unwrap_err();

@@ -196,7 +196,7 @@ impl World {
         let done = self
             .repository()?
             .gateways()
-            .update(&*name, move |row, _| *row = registration)
+            .update(&*name, move |row, _| row.clone_from(&registration))
             .await;
         let done = self.stored("gateway token", done);
         if matches!(done, Err(Stop::Down)) {

@@ -6,7 +6,7 @@ use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::{ObjectClass, ObjectRef, Secret, SetPassword};
 
 use super::*;
-use crate::repository::AuditEntry;
+use crate::repository::{AuditEntry, tamper};
 
 /// All entries, oldest first.
 pub(super) async fn audited(api: &Api) -> Vec<AuditEntry> {
@@ -283,12 +283,10 @@ async fn where_the_log_is_in_dispute_nothing_is_changed_until_somebody_accepts()
     assert_eq!(error.code(), Code::FailedPrecondition);
 
     let file = api.folder.path().join("data/portcullis.db");
-    rusqlite::Connection::open(file)
-        .unwrap()
-        .execute_batch(
-            "DROP TRIGGER audit_entries_never_go; DELETE FROM audit_entries WHERE seq > 1",
-        )
-        .unwrap();
+    tamper(
+        &file,
+        "DROP TRIGGER audit_entries_never_go; DELETE FROM audit_entries WHERE seq > 1",
+    );
     let error = api.gateways().add(dial_out("web2")).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     assert!(

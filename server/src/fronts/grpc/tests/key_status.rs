@@ -1,6 +1,7 @@
 //! Under which server key what is sealed, as clients of the API see it.
 
 use super::*;
+use crate::repository::tamper;
 
 impl Api {
     async fn server_keys(&self) -> proto::ServerKeyStatus {
@@ -60,12 +61,10 @@ async fn values_are_counted_under_their_key_under_absent_ones_and_under_none() {
     );
 
     let path = api.services.repository.database().path().to_owned();
-    let raw = rusqlite::Connection::open(path).unwrap();
-    raw.execute(
+    tamper(
+        &path,
         "UPDATE sealed_values SET sealed = x'00' WHERE type = 'enrolment-key'",
-        [],
-    )
-    .unwrap();
+    );
     let forced = crate::keys::Deletion::Forced;
     api.services.keys.delete(first, forced).await.unwrap();
     let status = api.server_keys().await;

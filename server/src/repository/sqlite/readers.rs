@@ -1,0 +1,193 @@
+//! The threads that read. Each has a connection of its own, and sees the file as it was when its transaction began: so a
+//! read that takes long holds up no other. The first thread starts with the repository, the others when one is wanted.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::connect;
+use super::tx::SqliteTx;
+use crate::repository::RepositoryError;
+use crate::repository::sql::{Answer, Tx, Work};
+
+/// Threads that read at most.
+pub(super) const READERS: usize = 1;
+
+/// The threads, and what waits for them. When it is dropped they end.
+pub(super) struct Readers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    state: Mutex<State>,
+    woken: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Read>,
+    threads: usize,
+    /// Of these threads, those that have nothing to do.
+    idle: usize,
+    closed: bool,
+    /// Wait until all threads have ended.
+    closing: Vec<oneshot::Sender<()>>,
+}
+
+struct Read {
+    work: Work,
+    answer: oneshot::Sender<Result<Answer, RepositoryError>>,
+}
+
+impl Readers {
+    /// Opens the file `path` for the first of them.
+    pub(super) fn start(path: PathBuf) -> Result<Self, RepositoryError> {
+        let connection = connect(&path)?;
+        let state = State {
+            threads: 1,
+            ..State::default()
+        };
+        let shared = Arc::new(Shared {
+            path,
+            state: Mutex::new(state),
+            woken: Condvar::new(),
+        });
+        shared.spawn(Some(connection))?;
+        Ok(Self { shared })
+    }
+
+    /// Does `work` in a transaction that sees one state of the file.
+    pub(super) async fn read(&self, work: Work) -> Result<Answer, RepositoryError> {
+        let (answer, told) = oneshot::channel();
+        self.submit(work, answer)?;
+        told.await.map_err(|_| RepositoryError::Closed)?
+    }
+
+    /// Ends the threads when the reads asked for before are done, and waits for that.
+    pub(super) async fn close(&self) {
+        let closed = {
+            let mut state = self.shared.state();
+            state.closed = true;
+            (state.threads > 0).then(|| {
+                let (done, closed) = oneshot::channel();
+                state.closing.push(done);
+                closed
+            })
+        };
+        self.shared.woken.notify_all();
+        if let Some(closed) = closed {
+            // The error says that the last one has ended.
+            let _ = closed.await;
+        }
+    }
+
+    /// Has `work` done as soon as a thread is free, and what it comes to told through `answer`.
+    pub(super) fn submit(
+        &self,
+        work: Work,
+        answer: oneshot::Sender<Result<Answer, RepositoryError>>,
+    ) -> Result<(), RepositoryError> {
+        let mut state = self.shared.state();
+        if state.closed {
+            return Err(RepositoryError::Closed);
+        }
+        state.waiting.push_back(Read { work, answer });
+        if state.waiting.len() <= state.idle {
+            self.shared.woken.notify_one();
+        } else if state.threads < READERS {
+            state.threads += 1;
+            drop(state);
+            // Where the system gives no other thread, those there are do the work; the last one's end is told.
+            if let Err(error) = self.shared.spawn(None) {
+                tracing::warn!(%error, "the repository gets no further thread to read");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.shared.state().closed = true;
+        self.shared.woken.notify_all();
+    }
+}
+
+impl Shared {
+    /// Starts a thread that was counted already.
+    fn spawn(self: &Arc<Self>, connection: Option<Connection>) -> Result<(), RepositoryError> {
+        let counted = Counted(Arc::clone(self));
+        let spawned = thread::Builder::new()
+            .name("repository-read".to_owned())
+            .spawn(move || {
+                let shared = &counted.0;
+                match connection.map_or_else(|| connect(&shared.path), Ok) {
+                    Ok(mut connection) => shared.serve(&mut connection),
+                    Err(error) => {
+                        tracing::warn!(%error, "the repository is not opened once more to read");
+                    }
+                }
+                // The connection was dropped: now this thread counts no more.
+            });
+        spawned.map(drop).map_err(|error| RepositoryError::Open {
+            path: self.path.display().to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn serve(&self, connection: &mut Connection) {
+        while let Some(Read { work, answer }) = self.next() {
+            // Nobody waits any more where the caller was cancelled.
+            let _ = answer.send(read(connection, &work));
+        }
+    }
+
+    /// `None`: it is closed, and nothing is left to do.
+    fn next(&self) -> Option<Read> {
+        let mut state = self.state();
+        loop {
+            if let Some(read) = state.waiting.pop_front() {
+                return Some(read);
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle += 1;
+            state = self
+                .woken
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whole at every moment, whoever panicked meanwhile.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread, for as long as it counts.
+struct Counted(Arc<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.threads -= 1;
+        if state.threads == 0 {
+            // Nobody is left who could read: those who wait are told by that.
+            state.waiting.clear();
+            state.closing.clear();
+        }
+    }
+}
+
+fn read(connection: &mut Connection, work: &Work) -> Result<Answer, RepositoryError> {
+    let transaction = connection.transaction()?;
+    work.run(&mut Tx::new(&mut SqliteTx(&transaction)))
+}

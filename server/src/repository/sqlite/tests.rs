@@ -1,0 +1,66 @@
+//! A file of the first schema, and reads that fail.
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::repository::MIGRATIONS;
+
+#[test]
+fn sealed_values_of_the_first_schema_move_into_their_table() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(MIGRATIONS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO server_keys (id, generation, wrapped, created_ms) VALUES (zeroblob(17), 1, x'01', 1);
+             INSERT INTO gateway_keys (id, generation, sealed_key, created_ms) VALUES (zeroblob(17), 1, x'AA', 1);
+             INSERT INTO gateways (name, created_ms, gateway_id, standing, token_key_id, token_sealed_key, token_expires_ms, sent)
+                 VALUES ('host1', 1, zeroblob(16), 0, zeroblob(17), x'BB', 1, x'');",
+        )
+        .unwrap();
+    migrate(&mut connection).unwrap();
+    let value = |kind: &str| -> (Vec<u8>, String, Vec<u8>) {
+        connection
+            .query_row(
+                "SELECT owner, field, sealed FROM sealed_values WHERE type = ?1",
+                [kind],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap()
+    };
+    assert_eq!(
+        value("gateway-key"),
+        (vec![0; 17], "key".into(), vec![0xAA])
+    );
+    assert_eq!(
+        value("enrolment-key"),
+        (vec![0; 16], "enrolment key".into(), vec![0xBB])
+    );
+    let current: i64 = connection
+        .query_row(
+            "SELECT count(*) FROM server_keys WHERE current = 1",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(current, 1);
+}
+
+fn count() -> Work {
+    Work::new(|tx| tx.query_one("SELECT count(*) FROM tasks", &[], |row| row.get::<i64>(0)))
+}
+
+#[tokio::test]
+async fn a_read_that_panics_takes_no_other_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    Sqlite::create(&path).unwrap();
+    let engine = Sqlite::open(path, None).await.unwrap();
+    for _ in 0..2 * readers::READERS {
+        let broken = Work::new(|_| -> Result<(), RepositoryError> { panic!("on purpose") });
+        let told = engine.read(broken).await.map(drop);
+        assert!(matches!(told, Err(RepositoryError::Closed)), "{told:?}");
+    }
+    engine.read(count()).await.unwrap();
+    engine.close().await;
+}
