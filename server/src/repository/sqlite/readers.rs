@@ -15,7 +15,7 @@ use crate::repository::RepositoryError;
 use crate::repository::sql::{Answer, Tx, Work};
 
 /// Threads that read at most.
-pub(super) const READERS: usize = 1;
+pub(super) const READERS: usize = 4;
 
 /// The threads, and what waits for them. When it is dropped they end.
 pub(super) struct Readers {

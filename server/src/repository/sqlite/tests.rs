@@ -1,4 +1,4 @@
-//! A file of the first schema, and reads that fail.
+//! A file of the first schema, and reads beside one another.
 
 use rusqlite::Connection;
 
@@ -46,8 +46,52 @@ fn sealed_values_of_the_first_schema_move_into_their_table() {
     assert_eq!(current, 1);
 }
 
+/// Work that stands still until the sender is dropped; told when it does.
+fn stand_still() -> (Work, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let work = Work::new(move |_| {
+        begun.send(()).unwrap();
+        // An error says that the test is over.
+        let _ = may_go_on.recv();
+        Ok(())
+    });
+    (work, has_begun, go_on)
+}
+
 fn count() -> Work {
     Work::new(|tx| tx.query_one("SELECT count(*) FROM tasks", &[], |row| row.get::<i64>(0)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_goes_on_while_others_stand_still_and_all_are_done_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    Sqlite::create(&path).unwrap();
+    let engine = Arc::new(Sqlite::open(path, None).await.unwrap());
+    let mut standing = Vec::new();
+    for _ in 1..readers::READERS {
+        let (work, has_begun, go_on) = stand_still();
+        let reading = Arc::clone(&engine);
+        let ended = tokio::spawn(async move { reading.read(work).await.map(drop) });
+        has_begun.recv().unwrap();
+        standing.push((go_on, ended));
+    }
+    for _ in 0..3 {
+        let counted = engine.read(count()).await.unwrap();
+        assert_eq!(super::super::sql::answer::<i64>(counted).unwrap(), 0);
+    }
+    let closing = Arc::clone(&engine);
+    let mut closed = tokio::spawn(async move { closing.close().await });
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut closed).await;
+    early.unwrap_err();
+    for (go_on, ended) in standing {
+        drop(go_on);
+        ended.await.unwrap().unwrap();
+    }
+    closed.await.unwrap();
+    let after = engine.read(count()).await.map(drop);
+    assert!(matches!(after, Err(RepositoryError::Closed)), "{after:?}");
 }
 
 #[tokio::test]
