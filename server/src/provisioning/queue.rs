@@ -33,6 +33,7 @@ const GATHER: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_secs(5);
 /// Looked for expired calls and old results at the latest after this time.
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
+const TAKEN_OVER: &str = "a queued call was taken over by another instance of the server, which alone records what came of it";
 
 /// Why a call was not queued. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -329,8 +330,10 @@ async fn send(
 async fn put_back(provisioning: &Provisioning, call_id: &str) {
     let queued = provisioning.repository.queued_calls();
     // Where that fails it stays dispatched, and is indeterminate when the server starts again.
-    if let Err(error) = queued.put_back(call_id).await {
-        tracing::error!(call = call_id, %error, "a queued call was not put back");
+    match queued.put_back(call_id).await {
+        Ok(true) => {}
+        Ok(false) => tracing::error!(call = call_id, "{TAKEN_OVER}"),
+        Err(error) => tracing::error!(call = call_id, %error, "a queued call was not put back"),
     }
 }
 
@@ -341,7 +344,12 @@ async fn record(provisioning: &Provisioning, call: &QueuedCall, outcome: &Outcom
     loop {
         let ended = queued.end(&call.call_id, state, stored.clone(), clock::now());
         match ended.await {
-            Ok(()) => break,
+            Ok(true) => break,
+            // Whoever took it over records, and audits, what came of it.
+            Ok(false) => {
+                tracing::error!(call = call.call_id, "{TAKEN_OVER}");
+                return;
+            }
             Err(RepositoryError::Closed) => return,
             Err(error) => {
                 tracing::error!(call = call.call_id, %error, "the outcome of a queued call is not stored yet");
@@ -367,10 +375,10 @@ async fn record(provisioning: &Provisioning, call: &QueuedCall, outcome: &Outcom
     }
 }
 
-/// What was under way when the server ended last is never sent again.
+/// Takes over what earlier instances of the server had under way: that is never sent again.
 async fn recover(provisioning: &Provisioning) -> Result<(), RepositoryError> {
     let queued = provisioning.repository.queued_calls();
-    for call_id in queued.dispatched().await? {
+    for call_id in queued.take_over().await? {
         let lost = outcome::indeterminate(
             call_id.clone(),
             "the server ended while the call was under way: look at the object before the call is made again",

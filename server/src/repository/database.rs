@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::instance::InstanceId;
 use super::sql::{self, Tx, Work};
 use super::sqlite::Sqlite;
 use super::{RepositoryError, WriteObserver};
@@ -11,6 +12,7 @@ use super::{RepositoryError, WriteObserver};
 #[derive(Clone)]
 pub struct Database {
     engine: Arc<Sqlite>,
+    instance: InstanceId,
 }
 
 impl Database {
@@ -45,6 +47,11 @@ impl Database {
     pub async fn create(path: &Path) -> Result<Self, RepositoryError> {
         Sqlite::create(path)?;
         Self::start(path, None).await
+    }
+
+    /// Who claims what is claimed through this handle: every opening of a repository is another instance.
+    pub(super) const fn instance(&self) -> InstanceId {
+        self.instance
     }
 
     /// The file.
@@ -103,6 +110,7 @@ impl Database {
         let engine = Sqlite::open(path.to_owned(), observer).await?;
         Ok(Self {
             engine: Arc::new(engine),
+            instance: InstanceId::random(),
         })
     }
 }

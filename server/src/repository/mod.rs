@@ -2,7 +2,7 @@
 //! an unlocked keyring [`Gateways`], [`GatewayKeys`], [`Resources`], [`Users`], [`PasswordHistory`], [`PolicyWords`] and [`AuditEntries`]
 //! of a [`Repository`].
 //!
-//! Every change is one tx, durable when its call returns. A call whose future is dropped may still take effect.
+//! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
 
 mod audit;
 mod columns;
@@ -13,6 +13,7 @@ mod gateway_keys;
 mod gateways;
 mod holdings;
 mod import;
+mod instance;
 mod meta;
 mod observer;
 mod opened;
@@ -44,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0006_tasks.sql"),
     include_str!("schema/0007_passwords.sql"),
     include_str!("schema/0008_queued_calls.sql"),
+    include_str!("schema/0009_instances.sql"),
 ];
 
 pub use audit::{

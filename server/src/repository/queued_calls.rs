@@ -251,7 +251,7 @@ impl QueuedCalls<'_> {
             .database
             .write(move |tx| {
                 if require(tx, &call_id)?.state == QueuedState::Waiting {
-                    end(tx, &call_id, QueuedState::Cancelled, None, now)?;
+                    end_waiting(tx, &call_id, QueuedState::Cancelled, now)?;
                 }
                 require(tx, &call_id)
             })
@@ -276,7 +276,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Marks the first call for a gateway as dispatched whose resource has no earlier one waiting or under way.
+    /// Marks the first call for a gateway as dispatched by this instance whose resource has no earlier one waiting or under
+    /// way.
     /// One whose server key is not here waits on. `None`: there is none.
     ///
     /// # Errors
@@ -288,6 +289,7 @@ impl QueuedCalls<'_> {
     ) -> Result<Option<Dispatched>, RepositoryError> {
         let gateway = gateway.to_owned();
         let sealer = self.repository.sealer.clone();
+        let instance = self.repository.database.instance();
         self.repository
             .database
             .write(move |tx| {
@@ -304,8 +306,8 @@ impl QueuedCalls<'_> {
                         }),
                     };
                     tx.execute(
-                        "UPDATE queued_calls SET state = 1, dispatched_ms = ?2 WHERE call_id = ?1",
-                        &params![call_id, to_sql_millis(now)],
+                        "UPDATE queued_calls SET state = 1, dispatched_ms = ?2, instance = ?3 WHERE call_id = ?1",
+                        &params![call_id, to_sql_millis(now), instance],
                     )?;
                     return Ok(Some(Dispatched {
                         call: require(tx, &call_id)?,
@@ -317,25 +319,29 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Has a call wait again that was dispatched and certainly not sent.
+    /// Has a call wait again that this instance dispatched and certainly did not send. `false`: it is none that this instance
+    /// has under way, and nothing has changed.
     ///
     /// # Errors
     /// [`RepositoryError`].
-    pub async fn put_back(&self, call_id: &str) -> Result<(), RepositoryError> {
+    pub async fn put_back(&self, call_id: &str) -> Result<bool, RepositoryError> {
         let call_id = call_id.to_owned();
+        let instance = self.repository.database.instance();
         self.repository
             .database
             .write(move |tx| {
-                tx.execute(
-                    "UPDATE queued_calls SET state = 0, dispatched_ms = NULL WHERE call_id = ?1 AND state = 1",
-                    &params![call_id],
+                let changed = tx.execute(
+                    "UPDATE queued_calls SET state = 0, dispatched_ms = NULL, instance = NULL
+                     WHERE call_id = ?1 AND state = 1 AND instance = ?2",
+                    &params![call_id, instance],
                 )?;
-                Ok(())
+                Ok(changed > 0)
             })
             .await
     }
 
-    /// Records what came of a call that was dispatched, and erases its payload.
+    /// Records what came of a call that this instance dispatched, and erases its payload. `false`: it is none that this
+    /// instance has under way, and nothing was recorded.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -345,25 +351,46 @@ impl QueuedCalls<'_> {
         state: QueuedState,
         outcome: Vec<u8>,
         now: UnixMillis,
-    ) -> Result<(), RepositoryError> {
+    ) -> Result<bool, RepositoryError> {
         let call_id = call_id.to_owned();
+        let instance = self.repository.database.instance();
         self.repository
             .database
-            .write(move |tx| end(tx, &call_id, state, Some(&outcome), now))
+            .write(move |tx| {
+                let ended = tx.execute(
+                    "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4
+                     WHERE call_id = ?1 AND state = 1 AND instance = ?5",
+                    &params![
+                        call_id,
+                        state.number(),
+                        outcome,
+                        to_sql_millis(now),
+                        instance
+                    ],
+                )?;
+                if ended > 0 {
+                    remove_payload(tx, &call_id)?;
+                }
+                Ok(ended > 0)
+            })
             .await
     }
 
-    /// The ids of those that are dispatched without an outcome.
+    /// Takes over the calls that other instances dispatched, and gives the ids of all that are dispatched without an outcome.
+    /// Only where no other instance lives.
     ///
     /// # Errors
-    /// [`RepositoryError`].
-    pub async fn dispatched(&self) -> Result<Vec<String>, RepositoryError> {
+    /// [`RepositoryError`]: none was taken over.
+    pub async fn take_over(&self) -> Result<Vec<String>, RepositoryError> {
+        let instance = self.repository.database.instance();
         self.repository
             .database
-            .read(|tx| {
-                tx.query(
-                    "SELECT call_id FROM queued_calls WHERE state = 1",
-                    &[],
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE queued_calls SET instance = ?1 WHERE state = 1 AND instance IS DISTINCT FROM ?1",
+                    &params![instance],
+                )?;
+                tx.query("SELECT call_id FROM queued_calls WHERE state = 1 AND instance = ?1", &params![instance],
                     |row| row.get(0),
                 )
             })
@@ -388,7 +415,7 @@ impl QueuedCalls<'_> {
                     |row| row.get(0),
                 )?;
                 for call_id in &expired {
-                    end(tx, call_id, QueuedState::Expired, None, now)?;
+                    end_waiting(tx, call_id, QueuedState::Expired, now)?;
                 }
                 tx.execute(
                     "DELETE FROM queued_calls WHERE state > 1 AND ended_ms < ?1",
@@ -417,7 +444,7 @@ pub(super) fn cancel_of_resource(
         |row| row.get(0),
     )?;
     for call_id in &waiting {
-        end(tx, call_id, QueuedState::Cancelled, None, now)?;
+        end_waiting(tx, call_id, QueuedState::Cancelled, now)?;
     }
     Ok(waiting.len())
 }
@@ -433,17 +460,21 @@ fn first_of_each_resource(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>,
     )
 }
 
-fn end(
+/// Ends a call that waits.
+fn end_waiting(
     tx: &mut Tx<'_>,
     call_id: &str,
     state: QueuedState,
-    outcome: Option<&[u8]>,
     now: UnixMillis,
 ) -> Result<(), RepositoryError> {
     tx.execute(
-        "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4 WHERE call_id = ?1 AND state < 2",
-        &params![call_id, state.number(), outcome, to_sql_millis(now)],
+        "UPDATE queued_calls SET state = ?2, ended_ms = ?3 WHERE call_id = ?1 AND state = 0",
+        &params![call_id, state.number(), to_sql_millis(now)],
     )?;
+    remove_payload(tx, call_id)
+}
+
+fn remove_payload(tx: &mut Tx<'_>, call_id: &str) -> Result<(), RepositoryError> {
     sealed_values::remove_of_owner(tx, ProtectedType::QueuedCall, call_id.as_bytes())
 }
 

@@ -121,25 +121,27 @@ impl Tasks<'_> {
         self.database.read(move |tx| find(tx, id)).await
     }
 
-    /// Stores a task as running, unless another of its kind runs, and forgets the oldest that ended.
+    /// Stores a task as running for this instance, unless another of its kind runs, and forgets the oldest that ended.
     ///
     /// # Errors
     /// [`RepositoryError`].
     pub async fn start(&self, new: NewTask) -> Result<Admission, RepositoryError> {
+        let instance = self.database.instance();
         self.database
             .write(move |tx| {
                 if let Some(running) = running(tx, &new.kind)? {
                     return Ok(Admission::Busy(running));
                 }
                 let id: i64 = tx.query_one(
-                    "INSERT INTO tasks (kind, parameters, subject, state, progress, started_ms)
-                     VALUES (?1, ?2, ?3, 'running', ?4, ?5) RETURNING id",
+                    "INSERT INTO tasks (kind, parameters, subject, state, progress, started_ms, instance)
+                     VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6) RETURNING id",
                     &params![
                         new.kind,
                         new.parameters,
                         new.subject,
                         new.progress,
                         to_sql_millis(new.started),
+                        instance,
                     ],
                     |row| row.get(0),
                 )?;
@@ -153,11 +155,12 @@ impl Tasks<'_> {
             .await
     }
 
-    /// Stores a task that ended as running again, unless another of its kind runs.
+    /// Stores a task that ended as running again for this instance, unless another of its kind runs.
     ///
     /// # Errors
     /// [`RepositoryError`]; `NotFound` where there is no such task any more.
     pub async fn resume(&self, id: u64) -> Result<Admission, RepositoryError> {
+        let instance = self.database.instance();
         self.database
             .write(move |tx| {
                 let Some(task) = find(tx, id)? else {
@@ -167,31 +170,57 @@ impl Tasks<'_> {
                     return Ok(Admission::Busy(running));
                 }
                 tx.execute(
-                    "UPDATE tasks SET state = 'running', reason = NULL, ended_ms = NULL WHERE id = ?1",
-                    &params![to_sql(id)],
+                    "UPDATE tasks SET state = 'running', reason = NULL, ended_ms = NULL, instance = ?2 WHERE id = ?1",
+                    &params![to_sql(id), instance],
                 )?;
                 admitted(tx, id)
             })
             .await
     }
 
-    /// Stores how far a running task is; `false`: it is not there any more, or not running.
+    /// Takes over the running tasks that other instances claimed, or none did, and gives all that are this one's, newest
+    /// first. Only where no other instance lives.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: none was taken over.
+    pub async fn take_over(&self) -> Result<Vec<TaskRow>, RepositoryError> {
+        let instance = self.database.instance();
+        self.database
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE tasks SET instance = ?1 WHERE state = 'running' AND instance IS DISTINCT FROM ?1",
+                    &params![instance],
+                )?;
+                tx.query(
+                    &format!(
+                        "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND instance = ?1 ORDER BY id DESC"
+                    ),
+                    &params![instance],
+                    read,
+                )
+            })
+            .await
+    }
+
+    /// Stores how far a running task is; `false`: it is not there any more, not running, or another instance's.
     ///
     /// # Errors
     /// [`RepositoryError`].
     pub async fn report(&self, id: u64, progress: String) -> Result<bool, RepositoryError> {
+        let instance = self.database.instance();
         self.database
             .write(move |tx| {
                 let changed = tx.execute(
-                    "UPDATE tasks SET progress = ?2 WHERE id = ?1 AND state = 'running'",
-                    &params![to_sql(id), progress],
+                    "UPDATE tasks SET progress = ?2 WHERE id = ?1 AND state = 'running' AND instance = ?3",
+                    &params![to_sql(id), progress, instance],
                 )?;
                 Ok(changed > 0)
             })
             .await
     }
 
-    /// Stores that a running task has ended; `reason` says why, where it failed. `false`: it is not there any more, or not running.
+    /// Stores that a running task has ended; `reason` says why, where it failed. `false`: it is not there any more, not
+    /// running, or another instance's, and nothing was stored.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -203,17 +232,19 @@ impl Tasks<'_> {
         progress: String,
         now: UnixMillis,
     ) -> Result<bool, RepositoryError> {
+        let instance = self.database.instance();
         self.database
             .write(move |tx| {
                 let changed = tx.execute(
                     "UPDATE tasks SET state = ?2, reason = ?3, progress = ?4, ended_ms = ?5
-                     WHERE id = ?1 AND state = 'running'",
+                     WHERE id = ?1 AND state = 'running' AND instance = ?6",
                     &params![
                         to_sql(id),
                         state.name(),
                         reason,
                         progress,
-                        to_sql_millis(now)
+                        to_sql_millis(now),
+                        instance
                     ],
                 )?;
                 Ok(changed > 0)
@@ -282,6 +313,7 @@ fn read(row: &Row<'_>) -> Result<TaskRow, RepositoryError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tamper;
     use super::super::tests::{Fixture, NOW};
     use super::*;
 
@@ -358,5 +390,44 @@ mod tests {
         let list = tasks.list().await.unwrap();
         assert_eq!(list.len(), HISTORY as usize + 2);
         assert_eq!((list[0].id, list.last().unwrap().id), (last, running));
+    }
+
+    #[tokio::test]
+    async fn only_who_claimed_a_task_reports_and_ends_it_and_a_start_takes_it_over() {
+        let fixture = Fixture::new().await;
+        let later = fixture.another().await;
+        let (tasks, others) = (
+            fixture.repository.database().tasks(),
+            later.database().tasks(),
+        );
+        let id = admitted(&tasks, "verify").await;
+        assert!(!others.report(id, "{\"theirs\":1}".into()).await.unwrap());
+        assert!(!end(&others, id).await);
+        let before = tasks.find(id).await.unwrap().unwrap();
+        assert_eq!(
+            (before.state, &*before.progress),
+            (TaskState::Running, "{}")
+        );
+
+        assert_eq!(others.take_over().await.unwrap(), [before]);
+        assert!(!tasks.report(id, "{}".into()).await.unwrap());
+        assert!(!end(&tasks, id).await);
+        assert!(end(&others, id).await);
+        // Whoever resumes it has it.
+        assert!(matches!(
+            tasks.resume(id).await.unwrap(),
+            Admission::Admitted(_)
+        ));
+        assert!(!end(&others, id).await);
+        // One that was running before there were instances.
+        tamper(
+            fixture.repository.database().path(),
+            "UPDATE tasks SET instance = NULL",
+        );
+        assert!(!end(&tasks, id).await);
+        let taken = tasks.take_over().await.unwrap();
+        assert_eq!(taken.len(), 1);
+        assert!(end(&tasks, id).await);
+        assert!(others.take_over().await.unwrap().is_empty());
     }
 }

@@ -120,15 +120,12 @@ impl Tasks {
         &self.inner.work
     }
 
-    /// Takes up again what a stop or a crash interrupted: once, when the server starts.
+    /// Takes over what earlier instances of the server left, and takes it up again: once, when the server starts.
     ///
     /// # Errors
     /// [`RepositoryError`]: nothing was taken up.
     pub async fn resume_interrupted(&self) -> Result<(), RepositoryError> {
-        for row in self.stored().list().await? {
-            if row.state != TaskState::Running {
-                continue;
-            }
+        for row in self.stored().take_over().await? {
             match job(&row) {
                 Ok(job) => {
                     tracing::info!(task = row.id, kind = row.kind, "task resumed");

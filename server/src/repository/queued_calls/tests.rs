@@ -3,7 +3,7 @@
 use portcullis_common::id::KeyKind;
 
 use super::super::tests::{Fixture, NOW, registration};
-use super::super::{Reach, Resource};
+use super::super::{Reach, Resource, tamper};
 use super::*;
 
 const LATER: UnixMillis = UnixMillis(NOW.0 + 100);
@@ -124,7 +124,7 @@ async fn calls_of_one_resource_go_one_after_the_other() {
     let ended = calls.find("1").await.unwrap().unwrap();
     assert_eq!(ended.outcome.as_deref(), Some(&b"done"[..]));
     assert_eq!((ended.state, ended.ended), (QueuedState::Done, Some(LATER)));
-    let mut open = calls.dispatched().await.unwrap();
+    let mut open = calls.take_over().await.unwrap();
     open.sort_unstable();
     assert_eq!(open, ["2", "3"]);
 }
@@ -206,4 +206,52 @@ async fn a_call_whose_server_key_is_away_waits_for_it_and_holds_up_no_other_reso
     assert_eq!(dispatch(&fixture, "g1").await, None);
     fixture.keyring.add(away, key);
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn only_who_dispatched_a_call_writes_its_outcome_and_a_start_takes_it_over() {
+    let fixture = fixture().await;
+    let later = fixture.another().await;
+    let (calls, others) = (fixture.repository.queued_calls(), later.queued_calls());
+    for call_id in ["1", "2"] {
+        enqueue(&fixture, call_id, "a").await;
+    }
+    let done = |outcome: &[u8]| (QueuedState::Done, outcome.to_vec(), LATER);
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+    for foreign in ["1", "2", "none"] {
+        let (state, outcome, now) = done(b"theirs");
+        assert!(!others.end(foreign, state, outcome, now).await.unwrap());
+        assert!(!others.put_back(foreign).await.unwrap());
+    }
+    assert_eq!(state(&fixture, "1").await, QueuedState::Dispatched);
+    assert_eq!(payloads(&fixture).await, 2);
+
+    assert_eq!(others.take_over().await.unwrap(), ["1"]);
+    let (state_, outcome, now) = done(b"mine, too late");
+    assert!(!calls.end("1", state_, outcome, now).await.unwrap());
+    assert!(!calls.put_back("1").await.unwrap());
+    assert_eq!(payloads(&fixture).await, 2);
+    let (state_, outcome, now) = done(b"theirs");
+    assert!(others.end("1", state_, outcome, now).await.unwrap());
+    let ended = calls.find("1").await.unwrap().unwrap();
+    assert_eq!(ended.outcome.as_deref(), Some(&b"theirs"[..]));
+    assert_eq!(payloads(&fixture).await, 1);
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
+    assert!(calls.put_back("2").await.unwrap());
+    assert!(others.take_over().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_dispatched_before_there_were_instances_is_taken_over() {
+    let fixture = fixture().await;
+    let calls = fixture.repository.queued_calls();
+    enqueue(&fixture, "1", "a").await;
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+    let database = fixture.repository.database();
+    tamper(database.path(), "UPDATE queued_calls SET instance = NULL");
+    let ended = calls.end("1", QueuedState::Done, Vec::new(), LATER);
+    assert!(!ended.await.unwrap());
+    assert_eq!(calls.take_over().await.unwrap(), ["1"]);
+    let ended = calls.end("1", QueuedState::Done, Vec::new(), LATER);
+    assert!(ended.await.unwrap());
 }
