@@ -170,58 +170,36 @@ pub(super) async fn verify(
     mut known: Vec<AuditTip>,
 ) -> Result<Report, AuditError> {
     let Inspection { tip, head, dispute } = inspection;
-    let mut faults: Vec<Fault> = Vec::new();
     let (head, untrusted) = match head? {
         Found::Head(head) if chain.made(&head) => (Some(head.tip), None),
         Found::Missing => (None, Some(Dispute::HeadMissing)),
         Found::Head(_) | Found::Damaged => (None, Some(Dispute::HeadDamaged)),
     };
     known.sort_by_key(|known| known.count);
-    let mut verifier = Verifier::new(chain);
-    let mut marks = Marks { head, known };
-    marks.pass(verifier.tip, &mut faults);
-    let (mut broken, mut last) = (None, None);
-    let mut count = 0;
-    loop {
-        let after = count;
-        let entries = repository.audit_entries().scan(after, PAGE).await?;
-        let Some(end) = entries.last() else { break };
-        count = end.seq;
-        for entry in entries {
-            if broken.is_none() {
-                match verifier.take(&entry) {
-                    Ok(()) => marks.pass(verifier.tip, &mut faults),
-                    Err(fault) => broken = Some(fault),
-                }
-            }
-            last = Some(entry);
-        }
-        // Entries that come meanwhile are the next verification's.
-        if count >= tip.count {
-            break;
-        }
-    }
-    let mut found: Vec<Fault> = broken.into_iter().chain(verifier.unchecked()).collect();
-    if broken.is_none() {
-        // With a broken chain these only say again that it is broken.
-        found.append(&mut faults);
-        found.extend(marks.known.iter().map(|known| Fault::Missing {
-            first: count + 1,
-            last: known.count,
-        }));
-    }
+    let mut walk = Walk {
+        verifier: Verifier::new(chain),
+        marks: Marks { head, known },
+        faults: Vec::new(),
+        broken: None,
+        last: None,
+        count: 0,
+    };
+    walk.to(repository, tip.count).await?;
+    let count = walk.count;
     let at_head = match head {
         Some(head) if head.count > count => Some(Dispute::Cut {
             head: head.count,
             count,
         }),
-        Some(head) => last.as_ref().and_then(|last| older(head.count, last)),
+        Some(head) => walk.last.as_ref().and_then(|last| older(head.count, last)),
         None => untrusted,
     };
     let cut = (count < tip.count).then_some(Dispute::Cut {
         head: tip.count,
         count,
     });
+    let sound = walk.verifier.tip;
+    let mut found = walk.faults();
     for dispute in at_head.or(cut).into_iter().chain(dispute) {
         let fault = Fault::Disputed(dispute);
         if !found.contains(&fault) {
@@ -229,11 +207,66 @@ pub(super) async fn verify(
         }
     }
     Ok(Report {
-        sound: verifier.tip,
+        sound,
         count,
         head: head.map(|head| head.count),
         faults: found,
     })
+}
+
+/// A way through all entries, as far as the chain holds.
+struct Walk {
+    verifier: Verifier,
+    marks: Marks,
+    /// What is wrong with the heads.
+    faults: Vec<Fault>,
+    /// The first fault in the chain.
+    broken: Option<Fault>,
+    /// The last entry that was read.
+    last: Option<AuditEntry>,
+    /// How many there are up to it.
+    count: u64,
+}
+
+impl Walk {
+    /// Goes through the entries up to `end`, at least. Those that come meanwhile are the next verification's.
+    async fn to(&mut self, repository: &Repository, end: u64) -> Result<(), AuditError> {
+        self.marks.pass(self.verifier.tip, &mut self.faults);
+        loop {
+            let entries = repository.audit_entries().scan(self.count, PAGE).await?;
+            let Some(last) = entries.last() else {
+                return Ok(());
+            };
+            self.count = last.seq;
+            for entry in entries {
+                if self.broken.is_none() {
+                    match self.verifier.take(&entry) {
+                        Ok(()) => self.marks.pass(self.verifier.tip, &mut self.faults),
+                        Err(fault) => self.broken = Some(fault),
+                    }
+                }
+                self.last = Some(entry);
+            }
+            if self.count >= end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The first fault in the chain, what could not be checked, and what is wrong with the heads.
+    fn faults(self) -> Vec<Fault> {
+        let mut found: Vec<Fault> = self.broken.into_iter().collect();
+        found.extend(self.verifier.unchecked());
+        if self.broken.is_none() {
+            // With a broken chain these only say again that it is broken.
+            found.extend(self.faults);
+            found.extend(self.marks.known.iter().map(|known| Fault::Missing {
+                first: self.count + 1,
+                last: known.count,
+            }));
+        }
+        found
+    }
 }
 
 /// Heads that the chain has to pass through, those from elsewhere by count.
