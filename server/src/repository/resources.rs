@@ -138,7 +138,7 @@ impl Resources<'_> {
             .await
     }
 
-    /// Lets `change` alter a resource (all but its name and secret settings) in one tx, and gives it as it then is.
+    /// Lets `change` alter a resource (all but its name and secret settings) in one transaction, and gives it as it then is.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is no such resource, or no such gateway as the one it now names.
@@ -184,27 +184,8 @@ impl Resources<'_> {
                 change(&mut resource);
                 resource.name.clone_from(&name);
                 let moved = before != (resource.gateway.clone(), resource.connector.clone());
-                let mut dropped = Vec::new();
-                for setting in &secret {
-                    let given = sealed.iter().any(|(name, _)| name == setting);
-                    let plain = resource.settings.contains_key(setting);
-                    if moved && !given && !plain {
-                        dropped.push(setting.clone());
-                    }
-                    if plain || moved {
-                        sealed_values::remove(tx, &place(&resource.name, setting))?;
-                    }
-                }
-                for (setting, sealed) in &sealed {
-                    let place = place(&resource.name, setting);
-                    match sealed {
-                        Some(sealed) => {
-                            resource.settings.remove(setting);
-                            sealed_values::put(tx, &place, sealed)?;
-                        }
-                        None => sealed_values::remove(tx, &place)?,
-                    }
-                }
+                let dropped = drop_secrets(tx, &resource, &secret, &sealed, moved)?;
+                set_secrets(tx, &mut resource, &sealed)?;
                 store(tx, &resource)?;
                 resource.secret_settings = secret_settings(tx, &resource.name)?;
                 let cancelled = match moved {
@@ -283,6 +264,51 @@ fn secret_settings(tx: &mut Tx<'_>, name: &str) -> Result<BTreeSet<String>, Repo
     let kind = ProtectedType::ResourcePassword;
     let names = sealed_values::fields(tx, kind, name.as_bytes())?;
     Ok(names.into_iter().collect())
+}
+
+/// The values of secret settings that a change gives, sealed for their places; `None`: the setting is to go.
+type GivenSecrets = [(String, Option<Vec<u8>>)];
+
+/// Removes, of the settings that were `secret`, those that are no more. Gives the names of those that only go because the
+/// resource `moved`.
+fn drop_secrets(
+    tx: &mut Tx<'_>,
+    resource: &Resource,
+    secret: &BTreeSet<String>,
+    given: &GivenSecrets,
+    moved: bool,
+) -> Result<Vec<String>, RepositoryError> {
+    let mut dropped = Vec::new();
+    for setting in secret {
+        let given = given.iter().any(|(name, _)| name == setting);
+        let plain = resource.settings.contains_key(setting);
+        if moved && !given && !plain {
+            dropped.push(setting.clone());
+        }
+        if plain || moved {
+            sealed_values::remove(tx, &place(&resource.name, setting))?;
+        }
+    }
+    Ok(dropped)
+}
+
+/// Stores or removes the secret settings that a change gives.
+fn set_secrets(
+    tx: &mut Tx<'_>,
+    resource: &mut Resource,
+    given: &GivenSecrets,
+) -> Result<(), RepositoryError> {
+    for (setting, sealed) in given {
+        let place = place(&resource.name, setting);
+        match sealed {
+            Some(sealed) => {
+                sealed_values::put(tx, &place, sealed)?;
+                resource.settings.remove(setting);
+            }
+            None => sealed_values::remove(tx, &place)?,
+        }
+    }
+    Ok(())
 }
 
 fn place<'a>(resource: &'a str, setting: &'a str) -> Place<'a> {
