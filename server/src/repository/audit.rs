@@ -21,7 +21,7 @@ const COLUMNS: &str =
 pub struct AuditEntry {
     /// 1, 2, … without a gap.
     pub seq: u64,
-    /// The first entry that was written in the same tx.
+    /// The first entry that was written in the same transaction.
     pub commit_first: u64,
     /// When it was written, in milliseconds since 1970.
     pub time_ms: u64,
@@ -156,7 +156,7 @@ impl AuditEntries<'_> {
         self.repository.database.read(last).await
     }
 
-    /// Appends entries, of which the first follows on `tip`, in one tx.
+    /// Appends entries, of which the first follows on `tip`, in one transaction.
     ///
     /// # Errors
     /// [`RepositoryError`], or within it [`TipMoved`]: none was appended then.

@@ -240,7 +240,7 @@ impl GatewayKeys<'_> {
             .await
     }
 
-    /// Deletes the key `id` and its sealed bytes, in one tx, provided that no gateway depends on it.
+    /// Deletes the key `id` and its sealed bytes, in one transaction, provided that no gateway depends on it.
     ///
     /// # Errors
     /// [`RepositoryError`], or within it [`DeleteKeyError`]: nothing has changed then.
@@ -265,7 +265,7 @@ impl GatewayKeys<'_> {
             .await
     }
 
-    /// Deletes the key `id` and its sealed bytes, in one tx, whoever depends on it: those gateways have to enrol
+    /// Deletes the key `id` and its sealed bytes, in one transaction, whoever depends on it: those gateways have to enrol
     /// again by token, unless they hold a newer key. Gives them.
     ///
     /// # Errors

@@ -235,7 +235,7 @@ impl Gateways<'_> {
             .await
     }
 
-    /// Lets `change` alter a gateway's registration, with all gateway keys before it, in one immediate tx.
+    /// Lets `change` alter a gateway's registration, with all gateway keys before it, in one immediate transaction.
     /// Whatever it returns, the registration that it leaves is stored, durably when this returns. A new registration
     /// may take the old one's place.
     ///

@@ -1,4 +1,4 @@
-//! Keys from an export, all of them in one tx.
+//! Keys from an export, all of them in one transaction.
 
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;

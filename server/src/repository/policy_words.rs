@@ -74,7 +74,7 @@ impl PolicyWords<'_> {
             .await
     }
 
-    /// Adds words, in one tx. Gives how many were not there yet.
+    /// Adds words, in one transaction. Gives how many were not there yet.
     ///
     /// # Errors
     /// [`RepositoryError`].

@@ -203,7 +203,7 @@ impl SealedValues<'_> {
             .await
     }
 
-    /// Puts values sealed anew into their places, in one tx, each only where the value from before still stands.
+    /// Puts values sealed anew into their places, in one transaction, each only where the value from before still stands.
     /// Gives how many were replaced.
     ///
     /// # Errors

@@ -144,7 +144,7 @@ impl ServerKeys<'_> {
         self.database.read(move |tx| dependents(tx, id)).await
     }
 
-    /// Deletes a key, in one tx, where it is not the current one, and no value depends on it or `forced` is set. From
+    /// Deletes a key, in one transaction, where it is not the current one, and no value depends on it or `forced` is set. From
     /// then on a scrub is due. Gives the values that depend on it: where there are any, and it is not forced, it stays.
     ///
     /// # Errors
