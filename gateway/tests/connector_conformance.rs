@@ -20,31 +20,31 @@ mod witness;
 
 /// The tests that a type of connector has to pass, in the module with its `site`.
 macro_rules! conforms {
-    ($site:ident: $($module:ident::$test:ident,)*) => {
+    ($site:ident: $($test:ident is $check:path,)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                crate::$module::$test($site).await;
+                $check($site).await;
             }
         )*
     };
     ($site:ident) => {
         conforms!($site:
-            verbs::says_what_it_has,
-            verbs::carries_an_account_through_its_life,
-            verbs::carries_a_group_through_its_life,
-            verbs::tells_failures_apart,
-            verbs::searches_page_by_page,
-            verbs::runs_its_actions,
-            verbs::starts_and_stops_again_and_again,
-            verbs::lets_no_secret_out,
-            guard_rails::hold_for_what_names_a_group,
-            guard_rails::hold_for_what_names_an_account,
-            guard_rails::hold_for_numeric_ids,
-            guard_rails::protect_who_is_in_a_protected_group,
-            guard_rails::leave_what_is_computed_to_the_resource,
-            lanes::changes_of_one_lane_never_overlap,
-            lanes::changes_of_different_lanes_do,
+            says_what_it_has is crate::verbs::says_what_it_has,
+            carries_an_account_through_its_life is crate::verbs::carries_an_account_through_its_life,
+            carries_a_group_through_its_life is crate::verbs::carries_a_group_through_its_life,
+            tells_failures_apart is crate::verbs::tells_failures_apart,
+            searches_page_by_page is crate::verbs::searches_page_by_page,
+            runs_its_actions is crate::verbs::runs_its_actions,
+            starts_and_stops_again_and_again is crate::verbs::starts_and_stops_again_and_again,
+            lets_no_secret_out is crate::verbs::lets_no_secret_out,
+            hold_for_what_names_a_group is crate::guard_rails::hold_for_what_names_a_group,
+            hold_for_what_names_an_account is crate::guard_rails::hold_for_what_names_an_account,
+            hold_for_numeric_ids is crate::guard_rails::hold_for_numeric_ids,
+            protect_who_is_in_a_protected_group is crate::guard_rails::protect_who_is_in_a_protected_group,
+            leave_what_is_computed_to_the_resource is crate::guard_rails::leave_what_is_computed_to_the_resource,
+            changes_of_one_lane_never_overlap is crate::lanes::changes_of_one_lane_never_overlap,
+            changes_of_different_lanes_do is crate::lanes::changes_of_different_lanes_do,
         );
     };
 }
