@@ -326,7 +326,7 @@ unsafe fn sid_text(sid: PSID) -> io::Result<String> {
         // SAFETY: the text ends with a zero, and nothing behind that is read.
         .take_while(|&at| unsafe { *text.add(at) } != 0)
         .count();
-    // SAFETY: so many characters were just read.
+    // SAFETY: the count is that of the characters just read.
     let characters = unsafe { std::slice::from_raw_parts(text, length) };
     Ok(String::from_utf16_lossy(characters))
 }

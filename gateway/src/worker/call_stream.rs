@@ -26,7 +26,7 @@ use super::call_log::{panicked, panicked_while};
 use super::secrets;
 use crate::model::{Failure, SearchEvent};
 
-/// So many frames are taken before what is ready is sent.
+/// How many frames are taken before those that are ready are sent.
 const FRAMES: usize = 32;
 
 /// The answers to the calls of one session, which it reads and carries out while it is polled.

@@ -96,7 +96,7 @@ impl Provisioner {
         }
     }
 
-    /// Has something done with every connector, each in a task of its own: none holds up or takes
+    /// Runs `work` on every connector, each in a task of its own, so that none holds up or takes
     /// down another.
     async fn connectors_at_once<F>(&self, work: impl Fn(String, Arc<dyn Connector>) -> F)
     where
