@@ -16,7 +16,8 @@ const WINDOW: i64 = 20_000;
 const COLUMNS: &str =
     "seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac";
 
-/// An entry as it is stored. What was read may have been changed by anybody: only its MAC says that it was not.
+/// An entry as it is stored. What was read may have been changed by anybody: only its MAC says that
+/// it was not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditEntry {
     /// 1, 2, … without a gap.
@@ -46,7 +47,8 @@ pub struct AuditEntry {
 pub struct AuditKeyRow {
     /// It chains the entries from this one on, up to the next key's first.
     pub first: u64,
-    /// The key, or why it does not open. It stays where it was opened: an array would leave copies wherever it is moved.
+    /// The key, or why it does not open. It stays where it was opened: an array would leave copies
+    /// wherever it is moved.
     pub key: Result<Zeroizing<Vec<u8>>, OpenError>,
 }
 
@@ -291,7 +293,8 @@ fn last(tx: &mut Tx<'_>) -> Result<Option<AuditEntry>, RepositoryError> {
     )
 }
 
-/// Reads a row whatever somebody wrote into it: the MAC tells what is wrong with it, an error here would only hide which row it is.
+/// Reads a row whatever somebody wrote into it: the MAC tells what is wrong with it, an error here
+/// would only hide which row it is.
 fn read(row: &Row<'_>) -> Result<AuditEntry, RepositoryError> {
     Ok(AuditEntry {
         seq: number(row, 0)?,
@@ -326,8 +329,8 @@ fn bytes(row: &Row<'_>, column: usize) -> Result<Vec<u8>, RepositoryError> {
     })
 }
 
-/// Of the [`WINDOW`] entries before `end`, or the last ones where that is 0, at most `limit` that `filter` selects; and
-/// before which entry the next window ends.
+/// Of the [`WINDOW`] entries before `end`, or the last ones where that is 0, at most `limit` that
+/// `filter` selects; and before which entry the next window ends.
 fn window(
     tx: &mut Tx<'_>,
     filter: &AuditFilter,

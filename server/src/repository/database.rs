@@ -49,7 +49,8 @@ impl Database {
         Self::start(path, None).await
     }
 
-    /// Who claims what is claimed through this handle: every opening of a repository is another instance.
+    /// Who claims what is claimed through this handle: every opening of a repository is another
+    /// instance.
     pub(super) const fn instance(&self) -> InstanceId {
         self.instance
     }
@@ -59,16 +60,18 @@ impl Database {
         self.engine.path()
     }
 
-    /// A number that is another one after every commit, of whichever program; `None`: it cannot be told now. It means
-    /// something beside others of this handle alone.
+    /// A number that is another one after every commit, of whichever program; `None`: it cannot be
+    /// told now. It means something beside others of this handle alone.
     ///
-    /// Cheap enough to be asked wherever a call goes: it waits for no other transaction, and whether there was a commit
-    /// stands in memory that is shared by all who have the file open. After one it reads a single page.
+    /// Cheap enough to be asked wherever a call goes: it waits for no other transaction, and
+    /// whether there was a commit stands in memory that is shared by all who have the file open.
+    /// After one it reads a single page.
     pub fn state(&self) -> Option<i64> {
         self.engine.state()
     }
 
-    /// Closes the file when the work begun is done; what is asked afterwards fails with [`RepositoryError::Closed`].
+    /// Closes the file when the work begun is done; what is asked afterwards fails with
+    /// [`RepositoryError::Closed`].
     pub async fn close(&self) {
         self.engine.close().await;
     }
@@ -82,8 +85,8 @@ impl Database {
         sql::answer(self.engine.read(Work::new(work)).await?)
     }
 
-    /// Runs `work` in a transaction, durable when this returns; an error undoes it whole. It has no effect outside the
-    /// transaction: an engine may run it again from the start.
+    /// Runs `work` in a transaction, durable when this returns; an error undoes it whole. It has no
+    /// effect outside the transaction: an engine may run it again from the start.
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, RepositoryError>
     where
         T: Send + 'static,

@@ -36,7 +36,8 @@ pub enum Replaced {
     /// It still lets in those that hold it, for as long as the configuration says.
     #[default]
     Retired,
-    /// Rolled back: its push ends, it is never sent again, and those that may hold it move forward to the new one.
+    /// Rolled back: its push ends, it is never sent again, and those that may hold it move forward
+    /// to the new one.
     Withdrawn,
     /// It and the older ones are refused at once; the gateways that hold them enrol again by token.
     Compromised,
@@ -175,12 +176,13 @@ impl GatewayKeys<'_> {
             .await
     }
 
-    /// Makes `new` the current key, provided that `expected` still is (`None`: whichever is current), and the one replaced
-    /// what `replaced` says, in one transaction: once it is through, no transaction finds a withdrawn key to be sent. Gives
-    /// the id of the key replaced.
+    /// Makes `new` the current key, provided that `expected` still is (`None`: whichever is
+    /// current), and the one replaced what `replaced` says, in one transaction: once it is through,
+    /// no transaction finds a withdrawn key to be sent. Gives the id of the key replaced.
     ///
     /// # Errors
-    /// [`RepositoryError`], or within it [`RotateError`] where another rotation was faster: nothing has changed then.
+    /// [`RepositoryError`], or within it [`RotateError`] where another rotation was faster: nothing
+    /// has changed then.
     pub async fn rotate(
         &self,
         new: NewGatewayKey,
@@ -225,8 +227,9 @@ impl GatewayKeys<'_> {
             .await
     }
 
-    /// Every gateway that still depends on the key `id`, by name: those that proved it last, and those that were sent it
-    /// and may yet prove it. A key on which none depends is of no use to any gateway.
+    /// Every gateway that still depends on the key `id`, by name: those that proved it last, and
+    /// those that were sent it and may yet prove it. A key on which none depends is of no use to
+    /// any gateway.
     ///
     /// # Errors
     /// [`RepositoryError::NoSuchKey`].
@@ -240,7 +243,8 @@ impl GatewayKeys<'_> {
             .await
     }
 
-    /// Deletes the key `id` and its sealed bytes, in one transaction, provided that no gateway depends on it.
+    /// Deletes the key `id` and its sealed bytes, in one transaction, provided that no gateway
+    /// depends on it.
     ///
     /// # Errors
     /// [`RepositoryError`], or within it [`DeleteKeyError`]: nothing has changed then.
@@ -265,8 +269,8 @@ impl GatewayKeys<'_> {
             .await
     }
 
-    /// Deletes the key `id` and its sealed bytes, in one transaction, whoever depends on it: those gateways have to enrol
-    /// again by token, unless they hold a newer key. Gives them.
+    /// Deletes the key `id` and its sealed bytes, in one transaction, whoever depends on it: those
+    /// gateways have to enrol again by token, unless they hold a newer key. Gives them.
     ///
     /// # Errors
     /// [`RepositoryError`], or within it [`DeleteKeyError::Current`]: nothing has changed then.

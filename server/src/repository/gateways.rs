@@ -235,12 +235,13 @@ impl Gateways<'_> {
             .await
     }
 
-    /// Lets `change` alter a gateway's registration, with all gateway keys before it, in one immediate transaction.
-    /// Whatever it returns, the registration that it leaves is stored, durably when this returns. A new registration
-    /// may take the old one's place.
+    /// Lets `change` alter a gateway's registration, with all gateway keys before it, in one
+    /// immediate transaction. Whatever it returns, the registration that it leaves is stored,
+    /// durably when this returns. A new registration may take the old one's place.
     ///
     /// # Errors
-    /// [`RepositoryError::NotFound`] where there is no such gateway; [`RepositoryError`] where nothing was stored.
+    /// [`RepositoryError::NotFound`] where there is no such gateway; [`RepositoryError`] where
+    /// nothing was stored.
     pub async fn update<T, F>(
         &self,
         gateway: impl Into<GatewayRef>,
@@ -256,8 +257,8 @@ impl Gateways<'_> {
         changed.await
     }
 
-    /// As [`Self::update`], for a `change` that may also say that a link to the gateway lives now: what
-    /// [`Self::seen`] notes is stored with the rest.
+    /// As [`Self::update`], for a `change` that may also say that a link to the gateway lives now:
+    /// what [`Self::seen`] notes is stored with the rest.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -291,8 +292,9 @@ impl Gateways<'_> {
             .await
     }
 
-    /// As [`Self::update`], for a `change` that seldom changes anything: it is first made on what a reader sees, and where
-    /// nothing came of it there is nothing to store, and no writer to wait for.
+    /// As [`Self::update`], for a `change` that seldom changes anything: it is first made on what a
+    /// reader sees, and where nothing came of it there is nothing to store, and no writer to wait
+    /// for.
     ///
     /// # Errors
     /// As [`Self::update`].

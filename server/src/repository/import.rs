@@ -44,13 +44,14 @@ pub struct ImportedGatewayKey {
 pub struct KeyImport {
     /// Server keys, none of which is here.
     pub server_keys: Vec<ImportedServerKey>,
-    /// Gateway keys, newest first. One that is here gets these bytes in place of those that do not open.
+    /// Gateway keys, newest first. One that is here gets these bytes in place of those that do not
+    /// open.
     pub gateway_keys: Vec<ImportedGatewayKey>,
 }
 
 impl Repository {
-    /// Stores keys from an export, all or none. No server key becomes the current one, and the gateway keys are older than
-    /// all that are here.
+    /// Stores keys from an export, all or none. No server key becomes the current one, and the
+    /// gateway keys are older than all that are here.
     ///
     /// # Errors
     /// [`RepositoryError`]: nothing was stored.
@@ -111,8 +112,8 @@ impl Repository {
     }
 }
 
-/// Moves every generation up by `count`, so that those from 1 on are free. By way of negative numbers: each is unique at every
-/// moment.
+/// Moves every generation up by `count`, so that those from 1 on are free. By way of negative
+/// numbers: each is unique at every moment.
 fn make_room(tx: &mut Tx<'_>, count: usize) -> Result<(), RepositoryError> {
     if count == 0 {
         return Ok(());

@@ -4,8 +4,9 @@ use rand::RngExt;
 
 use super::sql::{Bind, Value};
 
-/// The id of one start of a server. Tasks and dispatched calls name the instance that claimed them, and only that one writes
-/// what came of them. On SQLite the lock file proves that no other instance lives: a start takes over what earlier ones left.
+/// The id of one start of a server. Tasks and dispatched calls name the instance that claimed them,
+/// and only that one writes what came of them. On SQLite the lock file proves that no other
+/// instance lives: a start takes over what earlier ones left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InstanceId([u8; 16]);
 

@@ -58,8 +58,8 @@ impl Meta<'_> {
     }
 }
 
-/// Deleted key bytes may remain in the file until the next scrub. Part of the transaction that deletes them, so that a crash
-/// does not forget it.
+/// Deleted key bytes may remain in the file until the next scrub. Part of the transaction that
+/// deletes them, so that a crash does not forget it.
 pub(super) fn set_scrub_due(tx: &mut Tx<'_>) -> Result<(), RepositoryError> {
     tx.execute(
         "INSERT INTO meta (name, value) VALUES (?1, ?2)

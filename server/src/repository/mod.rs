@@ -1,17 +1,20 @@
-//! Durable storage, by aggregate: [`Meta`], [`ProtectionTable`], [`ServerKeys`], [`SealedValues`] and [`Tasks`] of a [`Database`], and on top of
-//! an unlocked keyring [`Gateways`], [`GatewayKeys`], [`Resources`], [`Users`], [`PasswordHistory`], [`PolicyWords`] and [`AuditEntries`]
-//! of a [`Repository`].
+//! Durable storage, by aggregate: [`Meta`], [`ProtectionTable`], [`ServerKeys`], [`SealedValues`]
+//! and [`Tasks`] of a [`Database`], and on top of an unlocked keyring [`Gateways`],
+//! [`GatewayKeys`], [`Resources`], [`Users`], [`PasswordHistory`], [`PolicyWords`] and
+//! [`AuditEntries`] of a [`Repository`].
 //!
-//! Every change is one transaction, durable when its call returns. A call whose future is dropped may still take effect.
+//! Every change is one transaction, durable when its call returns. A call whose future is dropped
+//! may still take effect.
 //!
-//! Secrets are sealed before the transaction, by the thread that asks: the one writer does no cipher for others. Meanwhile
-//! their server key may be deleted, so whatever stores a sealed value requires its key within the transaction
-//! (`sealed_values::put`, or `require_keys` for many). Sealed within the transaction is only what is not known before: the
-//! payload of a queued call, whose place names the gateway that its resource has then, the token that a change leaves in a
+//! Secrets are sealed before the transaction, by the thread that asks: the one writer does no
+//! cipher for others. Meanwhile their server key may be deleted, so whatever stores a sealed value
+//! requires its key within the transaction (`sealed_values::put`, or `require_keys` for many).
+//! Sealed within the transaction is only what is not known before: the payload of a queued call,
+//! whose place names the gateway that its resource has then, the token that a change leaves in a
 //! registration, and a history that takes another name.
 //!
-//! To add a stored type: its migration in `schema/`, its file with its accessor, and its lines below. Where it has secrets, its
-//! variant in `protected_type.rs` too.
+//! To add a stored type: its migration in `schema/`, its file with its accessor, and its lines
+//! below. Where it has secrets, its variant in `protected_type.rs` too.
 
 mod audit;
 mod columns;
@@ -44,7 +47,8 @@ mod sqlite;
 mod tasks;
 mod users;
 
-/// Each brings a repository from the version of its index to the next. Never change one that was released.
+/// Each brings a repository from the version of its index to the next. Never change one that was
+/// released.
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_sealed_values.sql"),

@@ -16,16 +16,16 @@ pub enum Fate {
     GoOn,
     /// Before the commit: undone, as if the disk were full. After it: as [`Self::GoOn`].
     Full,
-    /// Before the commit: undone, and every change in it made again from its start, as where an engine could not commit what
-    /// ran beside others. After it: as [`Self::GoOn`].
+    /// Before the commit: undone, and every change in it made again from its start, as where an
+    /// engine could not commit what ran beside others. After it: as [`Self::GoOn`].
     Again,
-    /// The repository writes no more, as if the process had died: callers get [`RepositoryError::Closed`](super::RepositoryError::Closed),
-    /// and the file stays as it is.
+    /// The repository writes no more, as if the process had died: callers get
+    /// [`RepositoryError::Closed`](super::RepositoryError::Closed), and the file stays as it is.
     Die,
 }
 
-/// Is asked at every transaction that writes, but for those that bring the schema up to date: so that faults can be
-/// simulated at each of them.
+/// Is asked at every transaction that writes, but for those that bring the schema up to date: so
+/// that faults can be simulated at each of them.
 pub trait WriteObserver: Send + Sync {
     /// What is to happen at this moment of this transaction?
     fn at(&self, moment: Moment) -> Fate;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Database, Sealer};
 
-/// The repository with its secrets at hand: a [`Database`] and the [`Sealer`] that opens its sealed values. Cheap to clone.
+/// The repository with its secrets at hand: a [`Database`] and the [`Sealer`] that opens its sealed
+/// values. Cheap to clone.
 #[derive(Clone)]
 pub struct Repository {
     pub(super) database: Database,

@@ -41,7 +41,8 @@ impl Database {
 }
 
 impl ProtectionTable<'_> {
-    /// The protection; `None`: the server keys are wrapped directly under the secret file, as in the first versions.
+    /// The protection; `None`: the server keys are wrapped directly under the secret file, as in
+    /// the first versions.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -49,11 +50,12 @@ impl ProtectionTable<'_> {
         self.database.read(find).await
     }
 
-    /// Sets another protection, provided that `expected` still stands, and with it every server key wrapped anew. From then
-    /// on, a scrub is due. Gives the new generation.
+    /// Sets another protection, provided that `expected` still stands, and with it every server key
+    /// wrapped anew. From then on, a scrub is due. Gives the new generation.
     ///
     /// # Errors
-    /// [`RepositoryError`]; `ProtectionChanged` where the protection, or the set of server keys, is another by now.
+    /// [`RepositoryError`]; `ProtectionChanged` where the protection, or the set of server keys, is
+    /// another by now.
     pub async fn switch(
         &self,
         expected: Option<u64>,

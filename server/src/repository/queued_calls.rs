@@ -212,7 +212,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// The first `limit` calls after `after`, in the order in which they were queued: all, or those that have not ended.
+    /// The first `limit` calls after `after`, in the order in which they were queued: all, or those
+    /// that have not ended.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -237,7 +238,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Takes back a call that still waits. Gives it as it then is: where it was dispatched or had ended, as it was.
+    /// Takes back a call that still waits. Gives it as it then is: where it was dispatched or had
+    /// ended, as it was.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is none of that id.
@@ -276,9 +278,9 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Marks the first call for a gateway as dispatched by this instance whose resource has no earlier one waiting or under
-    /// way.
-    /// One whose server key is not here waits on. `None`: there is none.
+    /// Marks the first call for a gateway as dispatched by this instance whose resource has no
+    /// earlier one waiting or under way. One whose server key is not here waits on. `None`: there
+    /// is none.
     ///
     /// # Errors
     /// [`RepositoryError`]: it was not marked.
@@ -319,8 +321,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Has a call wait again that this instance dispatched and certainly did not send. `false`: it is none that this instance
-    /// has under way, and nothing has changed.
+    /// Has a call wait again that this instance dispatched and certainly did not send. `false`: it
+    /// is none that this instance has under way, and nothing has changed.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -340,8 +342,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Records what came of a call that this instance dispatched, and erases its payload. `false`: it is none that this
-    /// instance has under way, and nothing was recorded.
+    /// Records what came of a call that this instance dispatched, and erases its payload. `false`:
+    /// it is none that this instance has under way, and nothing was recorded.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -376,8 +378,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Takes over the calls that other instances dispatched, and gives the ids of all that are dispatched without an outcome.
-    /// Only where no other instance lives.
+    /// Takes over the calls that other instances dispatched, and gives the ids of all that are
+    /// dispatched without an outcome. Only where no other instance lives.
     ///
     /// # Errors
     /// [`RepositoryError`]: none was taken over.
@@ -397,7 +399,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Ends what waits beyond its time, and forgets what ended before `forget`. Gives when the next one expires.
+    /// Ends what waits beyond its time, and forgets what ended before `forget`. Gives when the next
+    /// one expires.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -432,7 +435,8 @@ impl QueuedCalls<'_> {
     }
 }
 
-/// Ends what waits for a resource that is removed, or is reached in another way from now on. Gives how many.
+/// Ends what waits for a resource that is removed, or is reached in another way from now on. Gives
+/// how many.
 pub(super) fn cancel_of_resource(
     tx: &mut Tx<'_>,
     resource: &str,
@@ -508,8 +512,9 @@ fn read(row: &Row<'_>) -> Result<QueuedCall, RepositoryError> {
     })
 }
 
-/// Where the payload is to go is authenticated with it: a row that is changed to name another resource, or a resource that
-/// is changed to name another gateway, does not take a password there. No name holds a blank.
+/// Where the payload is to go is authenticated with it: a row that is changed to name another
+/// resource, or a resource that is changed to name another gateway, does not take a password there.
+/// No name holds a blank.
 fn field(resource: &str, gateway: &str) -> String {
     format!("payload for {resource} through {gateway}")
 }

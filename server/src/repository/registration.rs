@@ -46,8 +46,8 @@ impl RegistrationRow {
         })
     }
 
-    /// The columns that store `registration`. A token that `stored` holds already keeps its sealed bytes, and one whose
-    /// server key is not here stays as it is until that key arrives.
+    /// The columns that store `registration`. A token that `stored` holds already keeps its sealed
+    /// bytes, and one whose server key is not here stays as it is until that key arrives.
     pub(super) fn encode(
         registration: &Registration,
         stored: Option<&Self>,

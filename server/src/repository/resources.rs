@@ -39,7 +39,8 @@ pub type SecretSettings = BTreeMap<String, Zeroizing<Vec<u8>>>;
 pub struct Changed {
     /// The resource as it now is.
     pub resource: Resource,
-    /// The secret settings that were removed since the resource moved to another gateway or connector.
+    /// The secret settings that were removed since the resource moved to another gateway or
+    /// connector.
     pub dropped: Vec<String>,
     /// How many queued calls were cancelled for the same reason.
     pub cancelled: usize,
@@ -62,7 +63,8 @@ impl Resources<'_> {
     /// Adds one under a new name.
     ///
     /// # Errors
-    /// [`RepositoryError::AlreadyExists`] where the name is taken, `NotFound` where there is no such gateway.
+    /// [`RepositoryError::AlreadyExists`] where the name is taken, `NotFound` where there is no
+    /// such gateway.
     pub async fn add(&self, resource: Resource) -> Result<(), RepositoryError> {
         self.repository
             .database
@@ -110,7 +112,8 @@ impl Resources<'_> {
             .await
     }
 
-    /// The resource of that name, with the values of its secret settings; `None` where there is none.
+    /// The resource of that name, with the values of its secret settings; `None` where there is
+    /// none.
     ///
     /// # Errors
     /// [`RepositoryError`]; `Sealed` where one does not open.
@@ -138,10 +141,12 @@ impl Resources<'_> {
             .await
     }
 
-    /// Lets `change` alter a resource (all but its name and secret settings) in one transaction, and gives it as it then is.
+    /// Lets `change` alter a resource (all but its name and secret settings) in one transaction,
+    /// and gives it as it then is.
     ///
     /// # Errors
-    /// [`RepositoryError::NotFound`] where there is no such resource, or no such gateway as the one it now names.
+    /// [`RepositoryError::NotFound`] where there is no such resource, or no such gateway as the one
+    /// it now names.
     pub async fn update<F>(&self, name: &str, change: F) -> Result<Resource, RepositoryError>
     where
         F: Fn(&mut Resource) + Send + 'static,
@@ -150,9 +155,10 @@ impl Resources<'_> {
         Ok(changed.await?.resource)
     }
 
-    /// As [`Self::update`], and stores the values of secret settings; an empty one removes a setting. A setting is secret
-    /// or not: the way in which it is given now stands. Where the gateway or the connector changes, the secret settings that
-    /// are not given anew are removed and the queued calls that wait are cancelled: they were meant for another place.
+    /// As [`Self::update`], and stores the values of secret settings; an empty one removes a
+    /// setting. A setting is secret or not: the way in which it is given now stands. Where the
+    /// gateway or the connector changes, the secret settings that are not given anew are removed
+    /// and the queued calls that wait are cancelled: they were meant for another place.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -201,7 +207,8 @@ impl Resources<'_> {
             .await
     }
 
-    /// Removes one, with its secret settings and the password history of its accounts. Queued calls that wait for it are cancelled.
+    /// Removes one, with its secret settings and the password history of its accounts. Queued calls
+    /// that wait for it are cancelled.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is none of that name.
@@ -266,11 +273,12 @@ fn secret_settings(tx: &mut Tx<'_>, name: &str) -> Result<BTreeSet<String>, Repo
     Ok(names.into_iter().collect())
 }
 
-/// The values of secret settings that a change gives, sealed for their places; `None`: the setting is to go.
+/// The values of secret settings that a change gives, sealed for their places; `None`: the setting
+/// is to go.
 type GivenSecrets = [(String, Option<Vec<u8>>)];
 
-/// Removes, of the settings that were `secret`, those that are no more. Gives the names of those that only go because the
-/// resource `moved`.
+/// Removes, of the settings that were `secret`, those that are no more. Gives the names of those
+/// that only go because the resource `moved`.
 fn drop_secrets(
     tx: &mut Tx<'_>,
     resource: &Resource,

@@ -3,7 +3,8 @@
 use super::sql::Tx;
 use super::{MIGRATIONS, RepositoryError};
 
-/// Carries out those migrations that a repository of version `found` has not seen. Gives its version from then on.
+/// Carries out those migrations that a repository of version `found` has not seen. Gives its
+/// version from then on.
 pub(super) fn migrate(tx: &mut Tx<'_>, found: u32) -> Result<u32, RepositoryError> {
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     if found > known {

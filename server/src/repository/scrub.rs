@@ -3,11 +3,13 @@
 use super::{Database, RepositoryError, meta};
 
 impl Database {
-    /// Overwrites what was deleted, in the file and in the write-ahead log: old wrapped keys do not remain. Rewrites the whole
-    /// file once, which takes room on the disk for a second copy meanwhile.
+    /// Overwrites what was deleted, in the file and in the write-ahead log: old wrapped keys do not
+    /// remain. Rewrites the whole file once, which takes room on the disk for a second copy
+    /// meanwhile.
     ///
     /// # Errors
-    /// [`RepositoryError`]; `NotScrubbed` where a reader keeps the log in use. It stays due then: the next start tries again.
+    /// [`RepositoryError`]; `NotScrubbed` where a reader keeps the log in use. It stays due then:
+    /// the next start tries again.
     pub async fn scrub(&self) -> Result<(), RepositoryError> {
         self.overwrite_deleted().await?;
         self.write(meta::clear_scrub_due).await

@@ -1,4 +1,5 @@
-//! Every sealed value in one table: what counts them, encrypts them again and verifies them need not know their owners.
+//! Every sealed value in one table: what counts them, encrypts them again and verifies them need
+//! not know their owners.
 
 use portcullis_common::id::KeyId;
 
@@ -134,8 +135,8 @@ impl SealedValues<'_> {
             .await
     }
 
-    /// The first `limit` values of one type that are sealed under `key`, in rows after `after`, by row. As quick for a few
-    /// among many as for all.
+    /// The first `limit` values of one type that are sealed under `key`, in rows after `after`, by
+    /// row. As quick for a few among many as for all.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -159,7 +160,8 @@ impl SealedValues<'_> {
             .await
     }
 
-    /// The first `limit` values that are sealed under no key of this repository, or are no sealed values at all.
+    /// The first `limit` values that are sealed under no key of this repository, or are no sealed
+    /// values at all.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -181,7 +183,8 @@ impl SealedValues<'_> {
     /// Stores values, each sealed for its place, in one transaction; their rows are given to them.
     ///
     /// # Errors
-    /// [`RepositoryError`]; `ServerKeyGone` where the key of one was deleted since it was sealed. None is stored then.
+    /// [`RepositoryError`]; `ServerKeyGone` where the key of one was deleted since it was sealed.
+    /// None is stored then.
     pub async fn store(&self, values: Vec<SealedValue>) -> Result<(), RepositoryError> {
         self.database
             .write(move |tx| {
@@ -203,11 +206,12 @@ impl SealedValues<'_> {
             .await
     }
 
-    /// Puts values sealed anew into their places, in one transaction, each only where the value from before still stands.
-    /// Gives how many were replaced.
+    /// Puts values sealed anew into their places, in one transaction, each only where the value
+    /// from before still stands. Gives how many were replaced.
     ///
     /// # Errors
-    /// [`RepositoryError`]; `ServerKeyGone` where the key of one was deleted meanwhile. None was replaced then.
+    /// [`RepositoryError`]; `ServerKeyGone` where the key of one was deleted meanwhile. None was
+    /// replaced then.
     pub async fn replace(&self, values: Vec<Resealed>) -> Result<u64, RepositoryError> {
         self.database
             .write(move |tx| {
@@ -298,7 +302,8 @@ fn require_key(tx: &mut Tx<'_>, sealed: &[u8]) -> Result<(), RepositoryError> {
     Err(RepositoryError::ServerKeyGone(key_id(id)?))
 }
 
-/// As [`require_key`], of many values: those that follow one another under the same key are looked up once.
+/// As [`require_key`], of many values: those that follow one another under the same key are looked
+/// up once.
 fn require_keys<'v>(
     tx: &mut Tx<'_>,
     values: impl Iterator<Item = &'v [u8]>,

@@ -8,7 +8,8 @@ use portcullis_common::id::KeyId;
 
 use super::ProtectedType;
 
-/// Where a sealed value stands. It is authenticated with the value, which therefore opens nowhere else.
+/// Where a sealed value stands. It is authenticated with the value, which therefore opens nowhere
+/// else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
     /// What it is.

@@ -100,7 +100,8 @@ impl ServerKeys<'_> {
             .await
     }
 
-    /// Stores a new key, under which nothing is sealed until it is made current. The first one of all is current at once.
+    /// Stores a new key, under which nothing is sealed until it is made current. The first one of
+    /// all is current at once.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -144,8 +145,9 @@ impl ServerKeys<'_> {
         self.database.read(move |tx| dependents(tx, id)).await
     }
 
-    /// Deletes a key, in one transaction, where it is not the current one, and no value depends on it or `forced` is set. From
-    /// then on a scrub is due. Gives the values that depend on it: where there are any, and it is not forced, it stays.
+    /// Deletes a key, in one transaction, where it is not the current one, and no value depends on
+    /// it or `forced` is set. From then on a scrub is due. Gives the values that depend on it:
+    /// where there are any, and it is not forced, it stays.
     ///
     /// # Errors
     /// [`RepositoryError::NoSuchKey`] where there is none, or it is the current one.
@@ -172,7 +174,8 @@ impl ServerKeys<'_> {
             .await
     }
 
-    /// Removes a key that is not the current one and that no value needs; where one does, it stays. `false`: it stayed, or there is none.
+    /// Removes a key that is not the current one and that no value needs; where one does, it stays.
+    /// `false`: it stayed, or there is none.
     ///
     /// # Errors
     /// [`RepositoryError`].

@@ -1,19 +1,25 @@
-//! The seam between what is stored and the engine that stores it. No aggregate names a driver: it hands SQL and values to
-//! a [`Tx`], and gets [`Row`]s.
+//! The seam between what is stored and the engine that stores it. No aggregate names a driver: it
+//! hands SQL and values to a [`Tx`], and gets [`Row`]s.
 //!
-//! **Changes.** What a transaction does is `Fn(&mut Tx<'_>) -> Result<T, RepositoryError>`, with no effect outside it: where
-//! an engine cannot commit what ran beside others, it runs all of it again from the start. SQLite, which has one writer, runs
-//! each once; a [`WriteObserver`](super::WriteObserver) can have it repeated, as the conformance suite does with every change.
+//! **Changes.** What a transaction does is `Fn(&mut Tx<'_>) -> Result<T, RepositoryError>`, with no
+//! effect outside it: where an engine cannot commit what ran beside others, it runs all of it again
+//! from the start. SQLite, which has one writer, runs each once; a
+//! [`WriteObserver`](super::WriteObserver) can have it repeated, as the conformance suite does with
+//! every change.
 //!
-//! **Dialect.** What SQLite and PostgreSQL both understand, with placeholders `?1`, `?2`, … (an engine that has `$1` translates
-//! them when it prepares a statement; no text here holds another `?`). So:
-//! - `ON CONFLICT … DO`, never `INSERT OR REPLACE`; `IS [NOT] DISTINCT FROM`, never `IS` between two values.
-//! - A boolean is an integer, 0 or 1: bound as one, stored as one, and compared with `= 1` or `<> 0`. What a condition selects
-//!   comes back as one.
+//! **Dialect.** What SQLite and PostgreSQL both understand, with placeholders `?1`, `?2`, … (an
+//! engine that has `$1` translates them when it prepares a statement; no text here holds another
+//! `?`). So:
+//! - `ON CONFLICT … DO`, never `INSERT OR REPLACE`; `IS [NOT] DISTINCT FROM`, never `IS` between
+//!   two values.
+//! - A boolean is an integer, 0 or 1: bound as one, stored as one, and compared with `= 1` or `<>
+//!   0`. What a condition selects comes back as one.
 //! - Bytes are bound, never written as a literal. A new row's number comes by `RETURNING`.
-//! - Beyond standard SQL, an engine has the functions `instr` (of texts and of bytes), `substr`, `length` and `coalesce`.
+//! - Beyond standard SQL, an engine has the functions `instr` (of texts and of bytes), `substr`,
+//!   `length` and `coalesce`.
 //!
-//! What cannot be common is the engine's: its tables, pragmas, and how it overwrites what was deleted.
+//! What cannot be common is the engine's: its tables, pragmas, and how it overwrites what was
+//! deleted.
 
 use std::any::Any;
 
@@ -46,7 +52,8 @@ macro_rules! params {
 }
 pub(super) use params;
 
-/// What stands in a column of a row. Whoever changed the file may have put there what no aggregate did.
+/// What stands in a column of a row. Whoever changed the file may have put there what no aggregate
+/// did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column<'a> {
     /// Nothing.
@@ -75,7 +82,8 @@ pub(super) trait Driver {
     /// [`RepositoryError`].
     fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64, RepositoryError>;
 
-    /// Carries out one statement for each `width` values of `params`. Gives how many rows were changed in all.
+    /// Carries out one statement for each `width` values of `params`. Gives how many rows were
+    /// changed in all.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -139,8 +147,8 @@ impl<'a> Tx<'a> {
         self.driver.execute(sql, params)
     }
 
-    /// Carries out a statement for each of `rows`: one round trip on an engine that can. Gives how many rows were changed in
-    /// all.
+    /// Carries out a statement for each of `rows`: one round trip on an engine that can. Gives how
+    /// many rows were changed in all.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -265,8 +273,8 @@ impl<'a> Row<'a> {
     }
 }
 
-/// What a piece of work comes to, whatever that is: so that the code of an engine stands in the program once, and not once
-/// for each kind of work.
+/// What a piece of work comes to, whatever that is: so that the code of an engine stands in the
+/// program once, and not once for each kind of work.
 pub(super) type Answer = Box<dyn Any + Send>;
 
 /// What is to be done in one transaction.

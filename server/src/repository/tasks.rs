@@ -121,7 +121,8 @@ impl Tasks<'_> {
         self.database.read(move |tx| find(tx, id)).await
     }
 
-    /// Stores a task as running for this instance, unless another of its kind runs, and forgets the oldest that ended.
+    /// Stores a task as running for this instance, unless another of its kind runs, and forgets the
+    /// oldest that ended.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -155,7 +156,8 @@ impl Tasks<'_> {
             .await
     }
 
-    /// Stores a task that ended as running again for this instance, unless another of its kind runs.
+    /// Stores a task that ended as running again for this instance, unless another of its kind
+    /// runs.
     ///
     /// # Errors
     /// [`RepositoryError`]; `NotFound` where there is no such task any more.
@@ -178,8 +180,8 @@ impl Tasks<'_> {
             .await
     }
 
-    /// Takes over the running tasks that other instances claimed, or none did, and gives all that are this one's, newest
-    /// first. Only where no other instance lives.
+    /// Takes over the running tasks that other instances claimed, or none did, and gives all that
+    /// are this one's, newest first. Only where no other instance lives.
     ///
     /// # Errors
     /// [`RepositoryError`]: none was taken over.
@@ -202,7 +204,8 @@ impl Tasks<'_> {
             .await
     }
 
-    /// Stores how far a running task is; `false`: it is not there any more, not running, or another instance's.
+    /// Stores how far a running task is; `false`: it is not there any more, not running, or another
+    /// instance's.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -219,8 +222,8 @@ impl Tasks<'_> {
             .await
     }
 
-    /// Stores that a running task has ended; `reason` says why, where it failed. `false`: it is not there any more, not
-    /// running, or another instance's, and nothing was stored.
+    /// Stores that a running task has ended; `reason` says why, where it failed. `false`: it is not
+    /// there any more, not running, or another instance's, and nothing was stored.
     ///
     /// # Errors
     /// [`RepositoryError`].

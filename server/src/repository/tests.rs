@@ -77,8 +77,8 @@ impl Database {
     }
 }
 
-/// Makes a repository in which every change is made twice: what it leaves and gives is what the second one does, after all
-/// of the first was undone.
+/// Makes a repository in which every change is made twice: what it leaves and gives is what the
+/// second one does, after all of the first was undone.
 async fn repeating(path: &Path) -> Database {
     Database::create(path).await.unwrap().close().await;
     let twice = Arc::new(Twice::default());

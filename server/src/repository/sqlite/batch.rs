@@ -1,5 +1,6 @@
-//! Writes that wait together are made durable together: one transaction and one wait for the disk, each write in a
-//! savepoint of its own. Each comes whole or not at all, sees what came before it, and is answered only once all are durable.
+//! Writes that wait together are made durable together: one transaction and one wait for the disk,
+//! each write in a savepoint of its own. Each comes whole or not at all, sees what came before it,
+//! and is answered only once all are durable.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -28,7 +29,8 @@ impl OneWrite {
         }
     }
 
-    /// Does the work, and keeps what came of it. False: it failed, and what it changed is to be undone.
+    /// Does the work, and keeps what came of it. False: it failed, and what it changed is to be
+    /// undone.
     fn run(&mut self, connection: &Connection) -> bool {
         let result = self.work.run(&mut Tx::new(&mut SqliteTx(connection)));
         self.result.insert(result).is_ok()
@@ -52,7 +54,8 @@ impl OneWrite {
     }
 }
 
-/// Carries the writes out and answers each. `false`: `observer` wants no more of this repository, and nobody is answered.
+/// Carries the writes out and answers each. `false`: `observer` wants no more of this repository,
+/// and nobody is answered.
 pub(super) fn write(
     connection: &mut Connection,
     mut batch: Vec<OneWrite>,

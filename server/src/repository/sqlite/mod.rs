@@ -1,5 +1,6 @@
-//! The engine of SQLite: one file, one thread that writes, and a few that read. What waits to be written together is made
-//! durable together, each still whole or not at all. Nothing else names the driver.
+//! The engine of SQLite: one file, one thread that writes, and a few that read. What waits to be
+//! written together is made durable together, each still whole or not at all. Nothing else names
+//! the driver.
 
 mod batch;
 mod readers;
@@ -43,13 +44,14 @@ pub(super) struct Sqlite {
     path: PathBuf,
     writer: mpsc::Sender<Job>,
     readers: Readers,
-    /// Asks for [`Self::state`] and nothing else: SQLite counts for each connection the commits of all others, and not its
-    /// own. The lock is never held for longer than that takes.
+    /// Asks for [`Self::state`] and nothing else: SQLite counts for each connection the commits of
+    /// all others, and not its own. The lock is never held for longer than that takes.
     counter: Mutex<Option<Connection>>,
 }
 
 impl Sqlite {
-    /// Opens the file at `path` and brings its schema up to date; `observer` decides on every write from then on.
+    /// Opens the file at `path` and brings its schema up to date; `observer` decides on every write
+    /// from then on.
     pub(super) async fn open(
         path: PathBuf,
         observer: Option<Arc<dyn WriteObserver>>,
@@ -99,7 +101,8 @@ impl Sqlite {
         self.readers.read(work).await
     }
 
-    /// Does `work` in an immediate transaction, durable when this returns; an error undoes it whole.
+    /// Does `work` in an immediate transaction, durable when this returns; an error undoes it
+    /// whole.
     pub(super) async fn write(&self, work: Work) -> Result<Answer, RepositoryError> {
         let (answer, told) = oneshot::channel();
         self.submit(Job::Write(OneWrite::new(work, answer)))?;
@@ -191,7 +194,8 @@ fn serve(
                 }
             }
             Job::Scrub(answer) => {
-                // Nobody waits any more where the caller was cancelled; the work is done all the same.
+                // Nobody waits any more where the caller was cancelled; the work is done all the
+                // same.
                 let _ = answer.send(scrub::scrub(&connection, path));
             }
             Job::Close(done) => {

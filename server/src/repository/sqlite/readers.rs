@@ -1,5 +1,6 @@
-//! The threads that read. Each has a connection of its own, and sees the file as it was when its transaction began: so a
-//! read that takes long holds up no other. The first thread starts with the repository, the others when one is wanted.
+//! The threads that read. Each has a connection of its own, and sees the file as it was when its
+//! transaction began: so a read that takes long holds up no other. The first thread starts with the
+//! repository, the others when one is wanted.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -102,7 +103,8 @@ impl Readers {
         } else if state.threads < READERS {
             state.threads += 1;
             drop(state);
-            // Where the system gives no other thread, those there are do the work; the last one's end is told.
+            // Where the system gives no other thread, those there are do the work; the last one's
+            // end is told.
             if let Err(error) = self.shared.spawn(None) {
                 tracing::warn!(%error, "the repository gets no further thread to read");
             }

@@ -8,8 +8,8 @@ use crate::repository::RepositoryError;
 
 /// Writes every page anew, then cuts the log.
 pub(super) fn scrub(connection: &Connection, file: &Path) -> Result<(), RepositoryError> {
-    // `secure_delete` zeroes what is deleted, but no copy of it that a split of a page left behind: all pages are written
-    // anew. The log holds them as they were before until it is cut.
+    // `secure_delete` zeroes what is deleted, but no copy of it that a split of a page left behind:
+    // all pages are written anew. The log holds them as they were before until it is cut.
     connection.execute_batch("VACUUM")?;
     truncate_log(connection, &log_of(file))
 }
