@@ -277,9 +277,11 @@ impl<'a> Row<'a> {
 /// program once, and not once for each kind of work.
 pub(super) type Answer = Box<dyn Any + Send>;
 
+type Run = dyn Fn(&mut Tx<'_>) -> Result<Answer, RepositoryError> + Send;
+
 /// What is to be done in one transaction.
 pub(super) struct Work {
-    run: Box<dyn Fn(&mut Tx<'_>) -> Result<Answer, RepositoryError> + Send>,
+    run: Box<Run>,
 }
 
 impl Work {

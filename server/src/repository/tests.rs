@@ -2,6 +2,7 @@
 
 mod gateways;
 mod keys;
+mod repeated;
 mod resources;
 mod storage;
 
@@ -32,10 +33,22 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
+    /// Where every change is made twice.
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let protection = Protection::random();
         let database = repeating(&file(folder.path())).await;
+        Self::in_folder(folder, database).await
+    }
+
+    /// Where every change is made once.
+    async fn once() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::create(&file(folder.path())).await.unwrap();
+        Self::in_folder(folder, database).await
+    }
+
+    async fn in_folder(folder: TempDir, database: Database) -> Self {
+        let protection = Protection::random();
         let keyring = Keyring::create(&database, &protection, NOW).await.unwrap();
         let keyring = Arc::new(keyring);
         Self {
