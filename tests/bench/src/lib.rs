@@ -15,3 +15,6 @@ pub mod links;
 pub mod peer;
 pub mod reencrypt;
 pub mod rpc;
+
+/// Why there is no report.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,61 +1,29 @@
 //! Values sealed anew in a second, beside a bare read and write-back of the same rows through the same repository.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis_common::id::KeyKind;
-use portcullis_server::audit::{AuditError, AuditLog};
-use portcullis_server::config::{Config, ConfigError};
+use portcullis_server::audit::AuditLog;
+use portcullis_server::config::Config;
 use portcullis_server::fleet::{Fleet, Settings};
-use portcullis_server::keys::{KeyError, KeyManager};
+use portcullis_server::keys::KeyManager;
 use portcullis_server::repository::{
     Database, ProtectedType, RepositoryError, Resealed, SealedValue, Sealer, Selection, TaskState,
 };
-use portcullis_server::serve::init::{InitError, InitProtection, init_protected};
-use portcullis_server::serve::{ServeError, Unlocked};
-use portcullis_server::tasks::{Job, ReEncrypt, TaskError, Tasks, Work, re_encrypt};
+use portcullis_server::serve::Unlocked;
+use portcullis_server::serve::init::{InitProtection, init_protected};
+use portcullis_server::tasks::{Job, ReEncrypt, Tasks, Work, re_encrypt};
 use serde_json::json;
 use tokio_stream::StreamExt;
 
-use super::figure::Figure;
+use crate::Failure;
+use crate::figure::Figure;
 
 /// Bytes of each value: a long password.
 const VALUE_LEN: usize = 64;
 const KIND: ProtectedType = ProtectedType::UserPassword;
-
-/// Why there is no figure.
-#[derive(Debug, thiserror::Error)]
-pub enum ReencryptError {
-    /// No folder for the repository.
-    #[error("cannot make a repository: {0}")]
-    Folder(#[from] io::Error),
-    /// No configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// No repository.
-    #[error(transparent)]
-    Init(#[from] InitError),
-    /// No repository.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    /// The repository failed.
-    #[error(transparent)]
-    Repository(#[from] RepositoryError),
-    /// No audit log.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    /// No server key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// No task.
-    #[error(transparent)]
-    Task(#[from] TaskError),
-    /// A fast wrong answer is no result.
-    #[error("{0} values were to be sealed anew, and these were not all, or do not open")]
-    Wrong(usize),
-}
 
 /// One kind of server key: values in a second.
 #[derive(Debug)]
@@ -71,12 +39,12 @@ pub struct Row {
 /// Measures in rounds, each of which visits both kinds of server key and both kinds of work.
 ///
 /// # Errors
-/// [`ReencryptError`].
+/// Where there is no repository, or it does not hold what it should: a fast wrong answer is no result.
 pub async fn run(
     values: usize,
     rounds: usize,
     progress: impl Fn(&str),
-) -> Result<Vec<Row>, ReencryptError> {
+) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
     let mut stores = Vec::new();
     for kind in [KeyKind::Tdes, KeyKind::Aes256] {
@@ -162,7 +130,7 @@ struct Store {
 }
 
 impl Store {
-    async fn new(kind: KeyKind, values: usize) -> Result<Self, ReencryptError> {
+    async fn new(kind: KeyKind, values: usize) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let text = format!("data_dir = {:?}", folder.path().join("data"));
         let config = Config::parse(&text, Path::new("bench.toml"))?;
@@ -215,8 +183,14 @@ impl Store {
         Ok(())
     }
 
+    fn wrong(&self) -> Failure {
+        let values = self.values;
+        format!("{values} values were to be sealed anew, and these were not all, or do not open")
+            .into()
+    }
+
     /// Reads and writes back what stands there, a batch ahead as re-encryption does.
-    async fn bare(&self) -> Result<f64, ReencryptError> {
+    async fn bare(&self) -> Result<f64, Failure> {
         let key = self.keys.keyring().current();
         let values = self.database.sealed_values();
         let read = |after| values.under(key, KIND, after, re_encrypt::BATCH);
@@ -234,12 +208,12 @@ impl Store {
             written += stored?;
         }
         if written != self.values as u64 {
-            return Err(ReencryptError::Wrong(self.values));
+            return Err(self.wrong());
         }
         Ok(self.values as f64 / began.elapsed().as_secs_f64())
     }
 
-    async fn re_encrypt(&self) -> Result<f64, ReencryptError> {
+    async fn re_encrypt(&self) -> Result<f64, Failure> {
         self.keys.generate(Some(self.kind), true).await?;
         let job = Job::ReEncrypt(ReEncrypt::of(&[KIND]));
         let task = self.tasks.start(job, "bench").await?;
@@ -254,12 +228,12 @@ impl Store {
                 let millis = ended.0.saturating_sub(last.started.0).max(1);
                 Ok(self.values as f64 * 1_000.0 / millis as f64)
             }
-            _ => Err(ReencryptError::Wrong(self.values)),
+            _ => Err(self.wrong()),
         }
     }
 
     /// Checks that every value opens under the current key to what was stored.
-    async fn check(&self) -> Result<(), ReencryptError> {
+    async fn check(&self) -> Result<(), Failure> {
         let selection = Selection {
             kinds: vec![KIND],
             under: Some(self.keys.keyring().current()),
@@ -276,7 +250,7 @@ impl Store {
         if all.len() == self.values && all.iter().all(opens) {
             return Ok(());
         }
-        Err(ReencryptError::Wrong(self.values))
+        Err(self.wrong())
     }
 }
 

@@ -225,11 +225,6 @@ impl Process {
         kill_process(Pid::from_child(&self.child), Signal::TERM).or_fail(&self.command);
         self.wait()
     }
-
-    /// Has it ended?
-    pub fn has_ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
-    }
 }
 
 impl Drop for Process {

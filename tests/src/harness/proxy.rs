@@ -24,16 +24,6 @@ impl Recording {
             .any(|stream| stream.windows(bytes.len()).any(|part| part == bytes))
     }
 
-    /// Bytes that passed in all.
-    pub fn len(&self) -> usize {
-        self.lock().iter().map(Vec::len).sum()
-    }
-
-    /// Nothing passed.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn open(&self) -> usize {
         let mut streams = self.lock();
         streams.push(Vec::new());

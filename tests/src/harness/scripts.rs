@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -69,13 +69,13 @@ impl Scripts {
         let mut mkfifo = Command::new("mkfifo");
         mkfifo.arg(&begun).arg(&gate);
         super::run(mkfifo);
-        let held = Arc::new(open(&gate));
+        let held = OpenOptions::new().read(true).write(true).open(&gate);
         Self {
             folder,
             journal: traces.join("journal"),
             begun,
             gate,
-            _held: held,
+            _held: Arc::new(held.or_fail("open the gate")),
         }
     }
 
@@ -127,14 +127,4 @@ impl Scripts {
         let read = read.or_fail("wait for the script to begin");
         read.unwrap().or_fail("read that the script has begun");
     }
-
-    /// Lets every call of the action `wait` go on that waits now.
-    pub fn release(&mut self) {
-        self._held = Arc::new(open("/dev/null".as_ref()));
-    }
-}
-
-fn open(path: &Path) -> fs::File {
-    let file = OpenOptions::new().read(true).write(true).open(path);
-    file.or_fail("open the gate")
 }

@@ -91,17 +91,16 @@ impl Server {
     }
 
     /// Starts it and waits until its admin API answers.
-    pub async fn serve(&mut self) -> Admin {
+    #[track_caller]
+    pub fn serve(&mut self) -> impl Future<Output = Admin> {
+        let at = Location::caller();
         self.start();
-        self.ready().await
-    }
-
-    /// Waits until the admin API answers.
-    pub async fn ready(&mut self) -> Admin {
         let admin = Admin::new(&self.socket);
-        let status = || async { admin.system().status(admin::StatusRequest {}).await.ok() };
-        eventually_at(Location::caller(), "the admin API", status, || self.log()).await;
-        admin
+        async move {
+            let status = || async { admin.system().status(admin::StatusRequest {}).await.ok() };
+            eventually_at(at, "the admin API", status, || self.log()).await;
+            admin
+        }
     }
 
     /// What it wrote since it was started last.

@@ -18,6 +18,7 @@ mod strangers;
 
 use std::path::PathBuf;
 
+use portcullis_proto::gateway::v1::Outcome;
 use portcullis_tests::harness::{Admin, Dial, Finished, Gateway, Scripts, Server, Site};
 use tempfile::TempDir;
 
@@ -69,6 +70,12 @@ impl Pair {
     #[track_caller]
     fn ok(&self, line: &str) -> String {
         self.portcullis(line).ok().stdout
+    }
+
+    /// Carries out the script that leaves this id in the journal.
+    async fn record(&self, id: &str) -> Outcome {
+        let call = Scripts::call("record", id);
+        self.admin.call("journal", call).await
     }
 
     /// The gateway's whole key store.

@@ -3,6 +3,8 @@
 use portcullis_proto::admin::v1::{
     EvictGatewayRequest, GatewayState, NewTokenRequest, RestoreGatewayRequest, RevokeGatewayRequest,
 };
+use portcullis_proto::gateway::v1::Outcome;
+use portcullis_proto::gateway::v1::outcome::Result as Came;
 use portcullis_tests::harness::Scripts;
 
 use crate::Pair;
@@ -50,13 +52,8 @@ async fn a_revoked_gateway_gets_nothing_until_it_is_restored() {
             .admin
             .try_call("journal", Scripts::call("record", "revoked"))
             .await;
-        let done = matches!(
-            refused.as_ref().map(|outcome| &outcome.result),
-            Ok(Some(portcullis_proto::gateway::v1::outcome::Result::Done(
-                _
-            )))
-        );
-        assert!(!done, "{refused:?}");
+        let is_done = |outcome: &Outcome| matches!(outcome.result, Some(Came::Done(_)));
+        assert!(!refused.as_ref().is_ok_and(is_done), "{refused:?}");
         assert_eq!(pair.scripts.executed().get("revoked"), None);
         let request = NewTokenRequest {
             name: name.clone(),

@@ -1,7 +1,6 @@
 //! A new gateway key reaches everybody, those away included.
 
 use portcullis_proto::admin::v1::{KeyKind, RotateGatewayRequest, SyncState};
-use portcullis_tests::harness::Scripts;
 
 use crate::Pair;
 
@@ -17,10 +16,7 @@ async fn a_rotation_reaches_a_connected_gateway_and_calls_go_on() {
             assert_ne!(now.session_key_id, before);
             assert_eq!(now.session_key_id, report.current_key_id);
             let id = format!("after-{round}");
-            let outcome = pair
-                .admin
-                .call("journal", Scripts::call("record", &id))
-                .await;
+            let outcome = pair.record(&id).await;
             assert!(outcome.result.is_some(), "{outcome:?}");
             assert_eq!(pair.scripts.executed().get(&id), Some(&1));
         }
@@ -78,10 +74,7 @@ async fn a_site_can_move_to_aes() {
     while reports.message().await.unwrap().is_some() {}
     let now = pair.admin.synchronized("host1").await;
     assert!(now.session_key_id.starts_with("aes-"), "{now:?}");
-    let outcome = pair
-        .admin
-        .call("journal", Scripts::call("record", "under-aes"))
-        .await;
+    let outcome = pair.record("under-aes").await;
     assert_eq!(
         pair.scripts.executed().get("under-aes"),
         Some(&1),

@@ -19,10 +19,7 @@ fn port(pair: &Pair) -> u16 {
 }
 
 async fn serves(pair: &Pair, id: &str) {
-    let outcome = pair
-        .admin
-        .call("journal", Scripts::call("record", id))
-        .await;
+    let outcome = pair.record(id).await;
     assert!(matches!(outcome.result, Some(Came::Done(_))), "{outcome:?}");
 }
 

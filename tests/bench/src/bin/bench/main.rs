@@ -10,6 +10,7 @@ mod rpc;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use portcullis_bench::Failure;
 
 /// Measures calls, links, the cipher and re-encryption beside their peers.
 #[derive(Parser)]
@@ -33,9 +34,6 @@ enum Command {
     /// Values re-encrypted in a second, for each kind of server key, beside a bare read and write-back of the same rows.
     Reencrypt(reencrypt::Options),
 }
-
-/// Why there is no report.
-type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let measured = match Cli::parse().command {
