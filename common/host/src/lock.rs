@@ -28,6 +28,10 @@ impl FileLock {
     ///
     /// # Errors
     /// What the system said.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "other processes hold such a lock for moments only"
+    )]
     pub fn take_within(file: File, patience: Duration) -> io::Result<Option<Self>> {
         let deadline = Instant::now() + patience;
         loop {
