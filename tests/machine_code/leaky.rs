@@ -1,5 +1,5 @@
-//! What the check must refuse: each function tells a secret in its own way, and is named after it. It is compiled without the
-//! `vzeroupper` that the compiler would put in.
+//! What the check must refuse: each function tells a secret in its own way, and is named after it.
+//! It is compiled without the `vzeroupper` that the compiler would put in.
 
 /// The only one that is as it should be.
 #[inline(never)]
@@ -83,7 +83,8 @@ pub fn by_upper_halves(key: &[u64; 4], data: &mut [[u64; 4]; 64]) {
     }
 }
 
-/// A MAC's check in small: the last byte of its buffer, which says how full it is, is public. This one is as it should be.
+/// A MAC's check in small: the last byte of its buffer, which says how full it is, is public. This
+/// one is as it should be.
 #[inline(never)]
 pub fn buffered(buffer: &[u8; 64], found: &[u8; 32]) -> bool {
     let tag = tag(buffer, buffer[63]);

@@ -1,4 +1,5 @@
-//! The gateway for Windows, under Wine, against the server: what an administrator of a Windows host would do and see.
+//! The gateway for Windows, under Wine, against the server: what an administrator of a Windows host
+//! would do and see.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -153,7 +154,8 @@ async fn a_gateway_enrols_carries_out_calls_takes_new_keys_and_survives_restarts
     }
 }
 
-/// `status` shows the session under this key; the gateway writes its report a moment after the session began.
+/// `status` shows the session under this key; the gateway writes its report a moment after the
+/// session began.
 async fn status_shows(pair: &Pair, key: &str) {
     let shown = eventually("status to show the session", || async {
         let shown = pair.cli("status --output json").stdout;

@@ -1,4 +1,5 @@
-//! What the demonstration needs of the host: the account tools, and the right to use them in a scratch root.
+//! What the demonstration needs of the host: the account tools, and the right to use them in a
+//! scratch root.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

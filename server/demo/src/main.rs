@@ -1,8 +1,8 @@
 //! `cargo run --release -- demo`: the main job, end to end, on this machine, in plain words.
 //!
-//! Two real processes, the server and a gateway, talk over loopback; everything they keep lies in one temporary folder,
-//! and the accounts are made in a scratch root below it, so nothing of the host changes. Each step is the command that an
-//! administrator would type.
+//! Two real processes, the server and a gateway, talk over loopback; everything they keep lies in
+//! one temporary folder, and the accounts are made in a scratch root below it, so nothing of the
+//! host changes. Each step is the command that an administrator would type.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Shows the main job, end to end, on this machine: a server, a gateway, real accounts in a scratch folder.
+/// Shows the main job, end to end, on this machine: a server, a gateway, real accounts in a scratch
+/// folder.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "portcullis-demo", version, max_term_width = 100)]
 struct DemoArgs {
@@ -28,7 +29,8 @@ struct DemoArgs {
     /// Leave everything running, and say what to type next; Ctrl-C ends it.
     #[arg(long)]
     keep: bool,
-    /// Work in this folder, which must be empty or not exist, and leave it there [default: a temporary one, removed at the end].
+    /// Work in this folder, which must be empty or not exist, and leave it there [default: a
+    /// temporary one, removed at the end].
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }

@@ -13,12 +13,14 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Beside this program; where cargo started it (which builds only the package it runs), cargo builds them first.
+    /// Beside this program; where cargo started it (which builds only the package it runs), cargo
+    /// builds them first.
     pub(super) fn locate() -> Result<Self, DemoError> {
         let this = std::env::current_exe()
             .map_err(DemoError::file("find this program", "portcullis-demo"))?;
         let folder = this.parent().unwrap_or(Path::new(".")).to_path_buf();
-        // Where another program of cargo's started this one, its environment speaks of another package.
+        // Where another program of cargo's started this one, its environment speaks of another
+        // package.
         let is_run_by_cargo =
             std::env::var("CARGO_PKG_NAME").is_ok_and(|name| name == env!("CARGO_PKG_NAME"));
         if is_run_by_cargo
@@ -54,8 +56,8 @@ impl Programs {
 fn build(cargo: &Path, manifest: &Path, folder: &Path) -> Result<(), DemoError> {
     println!("Building the programs ...");
     let mut command = Command::new(cargo);
-    // What cargo told this program about its package: a build script that reads one of these would otherwise run again here, and again under the next
-    // `cargo run`, with all that depends on it.
+    // What cargo told this program about its package: a build script that reads one of these would
+    // otherwise run again here, and again under the next `cargo run`, with all that depends on it.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(is_of_a_package) {
             command.env_remove(name);

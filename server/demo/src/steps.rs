@@ -460,7 +460,8 @@ fn free_port() -> Result<u16, DemoError> {
         .map_err(DemoError::file("find a free port on", "127.0.0.1"))
 }
 
-/// A folder that looks like a host to the account tools: enough of `etc` for them to work with `--prefix`.
+/// A folder that looks like a host to the account tools: enough of `etc` for them to work with
+/// `--prefix`.
 fn create_scratch_root(root: &Path) -> Result<(), DemoError> {
     for folder in ["etc", "home"] {
         let path = root.join(folder);

@@ -16,8 +16,8 @@ use crate::repository::{
 const ENTRY: &[u8] = b"portcullis audit entry v1";
 const HEAD: &[u8] = b"portcullis audit head v1";
 
-/// The chain of one repository's log. It has one key as a rule, and a further one from each entry on at which an administrator had to
-/// go on without the one before.
+/// The chain of one repository's log. It has one key as a rule, and a further one from each entry
+/// on at which an administrator had to go on without the one before.
 #[derive(Debug)]
 pub(super) struct Chain {
     server: ServerId,
@@ -63,7 +63,8 @@ impl Chain {
         server: ServerId,
         first: u64,
     ) -> Result<Self, RepositoryError> {
-        // On the heap, which is wiped when it is freed; an array would leave copies wherever it is moved.
+        // On the heap, which is wiped when it is freed; an array would leave copies wherever it is
+        // moved.
         let mut fresh = Zeroizing::new(vec![0; AUDIT_MAC_LEN]);
         key_rng().fill_bytes(&mut fresh);
         repository.audit_entries().add_key(first, &fresh).await?;

@@ -41,7 +41,8 @@ impl From<HeadError> for AuditError {
     }
 }
 
-/// In what the audit log is not as this server left it. Only an administrator can know whether that is an attack or a restored backup.
+/// In what the audit log is not as this server left it. Only an administrator can know whether that
+/// is an attack or a restored backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Dispute {
     /// The head file is gone.

@@ -1,12 +1,14 @@
 //! The audit log: who did what on what, and what came of it; never a secret.
 //!
-//! Each entry's MAC covers the one before, under a key that is sealed in the repository; the end of the chain is also
-//! kept outside the repository ([`HeadFile`]) and told to the log. So an edit, a cut tail and a rewrite show.
+//! Each entry's MAC covers the one before, under a key that is sealed in the repository; the end of
+//! the chain is also kept outside the repository ([`HeadFile`]) and told to the log. So an edit, a
+//! cut tail and a rewrite show.
 //!
-//! Whatever changes something calls [`AuditLog::begin`] before it does, and [`Begun::end`] after; what is recorded once it is
-//! over calls [`AuditLog::ready`] before and [`AuditLog::record`] after. Where the log cannot be written the first of the two
-//! fails, and nothing may be done then. Use cases of the admin API do not come here: each says how it is audited, and
-//! `admin::dispatch` does it.
+//! Whatever changes something calls [`AuditLog::begin`] before it does, and [`Begun::end`] after;
+//! what is recorded once it is over calls [`AuditLog::ready`] before and [`AuditLog::record`]
+//! after. Where the log cannot be written the first of the two fails, and nothing may be done then.
+//! Use cases of the admin API do not come here: each says how it is audited, and `admin::dispatch`
+//! does it.
 
 mod chain;
 mod entry;
@@ -34,7 +36,8 @@ use writer::{Request, Writer};
 /// Requests that may wait for the writer; whoever comes then waits to be let in.
 const MAX_WAITING: usize = 1_024;
 
-/// The audit log. Cheap to clone; one task writes for all, and what arrives together is one transaction.
+/// The audit log. Cheap to clone; one task writes for all, and what arrives together is one
+/// transaction.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     requests: mpsc::Sender<Request>,
@@ -45,8 +48,8 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    /// Opens the log of `repository`. What is in dispute does not hinder the opening: [`Self::begin`] fails then.
-    /// Operations that a crash cut off get the outcome `unknown`.
+    /// Opens the log of `repository`. What is in dispute does not hinder the opening:
+    /// [`Self::begin`] fails then. Operations that a crash cut off get the outcome `unknown`.
     ///
     /// # Errors
     /// [`AuditError::Repository`], [`AuditError::Head`].
@@ -122,10 +125,12 @@ impl AuditLog {
         result.await.map_err(|_| AuditError::Closed)?
     }
 
-    /// Writes an entry about what is over. Where that fails it is kept in memory and written before anything else.
+    /// Writes an entry about what is over. Where that fails it is kept in memory and written before
+    /// anything else.
     pub async fn record(&self, draft: Draft) {
         let (answer, written) = oneshot::channel();
-        // An error says that the log is closed: the operation's entry `begun` stays without its outcome, which says that much.
+        // An error says that the log is closed: the operation's entry `begun` stays without its
+        // outcome, which says that much.
         if self.send(Request::Record { draft, answer }).await.is_ok() {
             let _ = written.await;
         }
@@ -145,7 +150,8 @@ impl AuditLog {
         }
     }
 
-    /// Notes a request that was refused. Floods of one subject are collapsed; where the log cannot be written, only the server's log has it.
+    /// Notes a request that was refused. Floods of one subject are collapsed; where the log cannot
+    /// be written, only the server's log has it.
     pub async fn refused(&self, subject: Subject, action: &str, reason: &str) {
         let draft = Draft::new(subject, action, "", Outcome::Refused).detail(reason);
         let (answer, noted) = oneshot::channel();
@@ -155,7 +161,8 @@ impl AuditLog {
         }
     }
 
-    /// Verifies every entry, the head file, and that the chain passes through the heads `known` from elsewhere.
+    /// Verifies every entry, the head file, and that the chain passes through the heads `known`
+    /// from elsewhere.
     ///
     /// # Errors
     /// [`AuditError`] where the log cannot be read; what is wrong with it is in the report.
@@ -188,7 +195,8 @@ impl AuditLog {
         Ok(Verifier::new(chain))
     }
 
-    /// Goes on from the repository's last entry although the head file disagrees, and writes down who said so and what was found.
+    /// Goes on from the repository's last entry although the head file disagrees, and writes down
+    /// who said so and what was found.
     ///
     /// # Errors
     /// [`AuditError`]; `Undisputed` where there is nothing to accept.
@@ -201,7 +209,8 @@ impl AuditLog {
         Ok(chain.head(tip)?)
     }
 
-    /// Writes what is left, and tells the log where it ends. To be called before the repository is closed.
+    /// Writes what is left, and tells the log where it ends. To be called before the repository is
+    /// closed.
     pub async fn close(&self) {
         let stopped = Draft::new(Subject::server(), "Server/Stop", "", Outcome::Done);
         self.record(stopped).await;

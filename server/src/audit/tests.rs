@@ -1,4 +1,5 @@
-//! The log as a whole, over a real repository and a real head file; an attacker writes to both as SQLite and the system let them.
+//! The log as a whole, over a real repository and a real head file; an attacker writes to both as
+//! SQLite and the system let them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -229,7 +229,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// Goes through the entries up to `end`, at least. Those that come meanwhile are the next verification's.
+    /// Goes through the entries up to `end`, at least. Those that come meanwhile are the next
+    /// verification's.
     async fn to(&mut self, repository: &Repository, end: u64) -> Result<(), AuditError> {
         self.marks.pass(self.verifier.tip, &mut self.faults);
         loop {

@@ -1,4 +1,5 @@
-//! The one task that appends: what arrives while a transaction is under way goes into the next one together.
+//! The one task that appends: what arrives while a transaction is under way goes into the next one
+//! together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use crate::repository::{AuditEntry, AuditTip, Repository};
 
 /// Requests that one transaction answers at most.
 const MAX_TOGETHER: usize = 1_024;
-/// Entries kept in memory while they cannot be written. Operations are refused meanwhile: only those under way add to them.
+/// Entries kept in memory while they cannot be written. Operations are refused meanwhile: only
+/// those under way add to them.
 const MAX_KEPT: usize = 8_192;
 /// The log is told of the head after so many entries …
 const TELL_ENTRIES: u64 = 256;
@@ -105,7 +107,8 @@ impl Writer {
         healthy: Arc<AtomicBool>,
     ) -> Result<Self, AuditError> {
         file.check_folder()?;
-        // One without any key is in dispute: whoever makes a repository makes its first key and its head file, too.
+        // One without any key is in dispute: whoever makes a repository makes its first key and its
+        // head file, too.
         let chain = Chain::load(&repository, server).await?;
         let mut writer = Self {
             repository,
@@ -241,8 +244,8 @@ impl Writer {
         }
     }
 
-    /// Appends what is kept and `drafts`, and moves the head file. Where this fails although the tip has moved, the entries stand and
-    /// only the head file does not.
+    /// Appends what is kept and `drafts`, and moves the head file. Where this fails although the
+    /// tip has moved, the entries stand and only the head file does not.
     async fn commit(&mut self, drafts: Vec<Draft>) -> Result<(), AuditError> {
         let committed = self.try_commit(drafts).await;
         if let Err(error) = &committed
@@ -380,7 +383,8 @@ impl Writer {
         if let Some(dispute) = self.chain.lacks_key_after(last.seq) {
             return Ok(Err(dispute));
         }
-        // One whose key is away stands before a key that an administrator had made: it cannot be checked.
+        // One whose key is away stands before a key that an administrator had made: it cannot be
+        // checked.
         match self.chain.mac(&before, &last) {
             Ok(expected) if expected != mac => Ok(Err(changed)),
             Ok(_) | Err(_) => Ok(Ok(Some(last))),
@@ -467,7 +471,8 @@ impl Writer {
         self.tell();
     }
 
-    /// Tells the log where the audit log ends: what is told there, nobody takes back by writing to this host's files.
+    /// Tells the log where the audit log ends: what is told there, nobody takes back by writing to
+    /// this host's files.
     fn tell(&mut self) {
         self.tell_at = Instant::now() + TELL_EVERY;
         if self.told != self.tip {
@@ -481,7 +486,8 @@ impl Writer {
     }
 }
 
-/// A head file may be behind by the last commit, which a crash may have cut off from it, and by no more.
+/// A head file may be behind by the last commit, which a crash may have cut off from it, and by no
+/// more.
 pub(super) fn older(head: u64, last: &AuditEntry) -> Option<Dispute> {
     (head + 1 < last.commit_first).then_some(Dispute::HeadOlder {
         head,

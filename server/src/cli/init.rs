@@ -1,3 +1,5 @@
+//! `portcullis-server init`: a repository, its secret and its first keys.
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -12,7 +14,8 @@ pub(super) struct InitArgs {
     /// What protects the keys in the repository.
     #[arg(long, value_enum, default_value_t)]
     protection: Protection,
-    /// Take the secret from this file; the server's secret file is made from it, where there is none.
+    /// Take the secret from this file; the server's secret file is made from it, where there is
+    /// none.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// How the key is derived from the secret.

@@ -11,11 +11,13 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_FILE};
 
-/// The central server of Portcullis: pushes provisioning calls to gateways through the sealed channel.
+/// The central server of Portcullis: pushes provisioning calls to gateways through the sealed
+/// channel.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis-server", version, max_term_width = 100)]
 struct Arguments {
-    /// The configuration file; without it /etc/portcullis/server.toml, and where that is missing, the defaults.
+    /// The configuration file; without it /etc/portcullis/server.toml, and where that is missing,
+    /// the defaults.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -32,7 +34,8 @@ enum Verb {
     Validate,
 }
 
-/// Runs what the command line asks for. 0: done; 1: failed, and standard error says what to do; 2: wrong usage.
+/// Runs what the command line asks for. 0: done; 1: failed, and standard error says what to do; 2:
+/// wrong usage.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {

@@ -1,3 +1,5 @@
+//! `portcullis-server serve`: runs the server in the foreground.
+
 use std::io;
 
 use tokio::runtime::{Builder, Runtime};

@@ -1,3 +1,5 @@
+//! `portcullis-server validate`: says whether the server would start, without starting it.
+
 use std::path::Path;
 
 use crate::config::Config;

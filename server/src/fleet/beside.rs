@@ -1,8 +1,9 @@
 //! Everything that HTTP/2 does for one connection, in one task.
 //!
-//! hyper hands the connection, and the body of every request, to an executor, and expects a task for each. They wake one another for every
-//! message, and tokio takes a few such turns in a row for a reason to wake another thread. In one task they are polled in turn. A panic in one of
-//! them ends all, and with them the connection.
+//! hyper hands the connection, and the body of every request, to an executor, and expects a task
+//! for each. They wake one another for every message, and tokio takes a few such turns in a row for
+//! a reason to wake another thread. In one task they are polled in turn. A panic in one of them
+//! ends all, and with them the connection.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,7 +17,8 @@ use futures_util::task::AtomicWaker;
 
 use super::lock;
 
-/// How often the futures are polled anew because one of them woke another, before other tasks have their turn.
+/// How often the futures are polled anew because one of them woke another, before other tasks have
+/// their turn.
 const TURNS: usize = 8;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;

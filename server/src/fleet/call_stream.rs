@@ -1,8 +1,9 @@
 //! The one stream of calls of a link: drives [`Calling`] over HTTP/2.
 //!
-//! Callers put their calls in and take their answers out under one short lock. The request's body takes what is ready: a call
-//! alone at once, one among others when all callers that are ready to run have put theirs in, or so many that none has to wait
-//! for more. One task reads what comes back.
+//! Callers put their calls in and take their answers out under one short lock. The request's body
+//! takes what is ready: a call alone at once, one among others when all callers that are ready to
+//! run have put theirs in, or so many that none has to wait for more. One task reads what comes
+//! back.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -116,7 +117,8 @@ impl CallStream {
         }))
     }
 
-    /// Submits an encoded call that is given up after `wait`. The first one opens the stream, over `parts`.
+    /// Submits an encoded call that is given up after `wait`. The first one opens the stream, over
+    /// `parts`.
     pub(super) fn submit(
         &self,
         call: Bytes,

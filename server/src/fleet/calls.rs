@@ -34,8 +34,9 @@ const LINKS: u32 = 3;
 const PING_LEN: usize = 32;
 
 impl Fleet {
-    /// Carries out one call of any verb but `search`. The outcome says what came of it, also where no link was there
-    /// (failed, unavailable) or it was lost on the way (indeterminate). A call is never sent twice.
+    /// Carries out one call of any verb but `search`. The outcome says what came of it, also where
+    /// no link was there (failed, unavailable) or it was lost on the way (indeterminate). A call is
+    /// never sent twice.
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
@@ -113,7 +114,8 @@ impl Fleet {
         link.submit(encoded, wait, &self.inner.repository)
     }
 
-    /// A round trip through the sealed channel. Where there is no link and the server dials this gateway, it dials at once.
+    /// A round trip through the sealed channel. Where there is no link and the server dials this
+    /// gateway, it dials at once.
     ///
     /// # Errors
     /// [`CallError`].
@@ -158,8 +160,9 @@ impl Fleet {
         Ok(())
     }
 
-    /// The link that a new call may go through. Where one is just being replaced, its successor. Whether calls may go
-    /// through it at all is asked by the link itself, before it sends any, or with `look` at once.
+    /// The link that a new call may go through. Where one is just being replaced, its successor.
+    /// Whether calls may go through it at all is asked by the link itself, before it sends any, or
+    /// with `look` at once.
     pub(super) async fn link_for_call(
         &self,
         gateway: &str,
@@ -200,7 +203,8 @@ impl Fleet {
         }
     }
 
-    /// May a new call go through this link? Asks the repository: another server may have changed the answer.
+    /// May a new call go through this link? Asks the repository: another server may have changed
+    /// the answer.
     pub(super) async fn may_call(&self, link: &Link) -> Result<MayCall, RepositoryError> {
         let may = link.credentials().look(&self.inner.repository).await?;
         Ok(match may {

@@ -1,7 +1,7 @@
 //! From a TCP connection to a live link, or to a key installed and the need to shake hands anew.
 //!
-//! Follows the drive contract of [`portcullis_common::rotation::Registration`]: each step is one transaction, stored before
-//! what follows.
+//! Follows the drive contract of [`portcullis_common::rotation::Registration`]: each step is one
+//! transaction, stored before what follows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,8 +148,8 @@ impl Fleet {
         }
     }
 
-    /// Sends the current key, where the link's session was authenticated under another. True: it was sent and taken.
-    /// With `only`, no other key than this is sent.
+    /// Sends the current key, where the link's session was authenticated under another. True: it
+    /// was sent and taken. With `only`, no other key than this is sent.
     pub(super) async fn install(
         &self,
         link: &Link,
@@ -162,8 +162,8 @@ impl Fleet {
         let plan: Option<InstallPlan> = repository
             .gateways()
             .update(gateway_id, move |registration, keys| {
-                // In the very transaction: a key that was withdrawn meanwhile is not sent, and nobody gets another
-                // than he was to get.
+                // In the very transaction: a key that was withdrawn meanwhile is not sent, and
+                // nobody gets another than he was to get.
                 let current = keys.iter().max_by_key(|key| key.generation);
                 if only.is_some_and(|only| current.is_none_or(|current| current.id != only)) {
                     return Err(LinkError::Superseded);

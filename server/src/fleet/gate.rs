@@ -1,4 +1,5 @@
-//! Whether new calls may go through a link: asked before each batch, looked up only where something was committed since.
+//! Whether new calls may go through a link: asked before each batch, looked up only where something
+//! was committed since.
 
 use std::fmt;
 use std::pin::Pin;
@@ -111,8 +112,9 @@ impl Gate {
         }
     }
 
-    /// Which calls may go, of those up to `last`, the one submitted last: the answer is never older than the call. Waits only
-    /// where something was committed since this was last asked, by whichever process.
+    /// Which calls may go, of those up to `last`, the one submitted last: the answer is never older
+    /// than the call. Waits only where something was committed since this was last asked, by
+    /// whichever process.
     pub(super) fn poll(&mut self, last: u64, cx: &mut Context<'_>) -> Poll<Verdict> {
         loop {
             if let Some(looking) = &mut self.looking {

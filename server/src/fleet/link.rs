@@ -23,7 +23,8 @@ use crate::repository::Repository;
 
 /// The name by which requests go: the gateway knows who asks by the session alone.
 const ORIGIN: &str = "http://gateway.portcullis";
-/// Largest answer of the control service, in bytes: a description is kept for as long as its link lives.
+/// Largest answer of the control service, in bytes: a description is kept for as long as its link
+/// lives.
 const MAX_CONTROL_MESSAGE: usize = 128 * 1024;
 /// How long a replaced link may finish its calls.
 const RETIREMENT: Duration = Duration::from_secs(60);

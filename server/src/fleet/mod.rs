@@ -1,7 +1,7 @@
 //! The gateways and the links to them: one live link per gateway, kept up by itself.
 //!
-//! [`Fleet::start`] brings up what the roster holds and from then on follows [`Fleet::wake`]. Calls go through
-//! [`Fleet::execute`] and [`Fleet::search`]; nothing is ever sent twice.
+//! [`Fleet::start`] brings up what the roster holds and from then on follows [`Fleet::wake`]. Calls
+//! go through [`Fleet::execute`] and [`Fleet::search`]; nothing is ever sent twice.
 
 mod beside;
 mod call_stream;
@@ -139,7 +139,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Stops dialling and accepting, and closes every link: at once where no call is on the way, after 5 s in any case.
+    /// Stops dialling and accepting, and closes every link: at once where no call is on the way,
+    /// after 5 s in any case.
     pub async fn stop(&self) {
         if let Some((_, listener)) = self.inner.dial_out.get() {
             listener.abort();
@@ -193,14 +194,16 @@ impl Fleet {
         }
     }
 
-    /// After an evict, a revoke or a new registration was stored: ends the gateway's sessions at once. Calls in flight become indeterminate.
+    /// After an evict, a revoke or a new registration was stored: ends the gateway's sessions at
+    /// once. Calls in flight become indeterminate.
     pub async fn close(&self, gateway: &str) {
         if self.inner.roster.cut(gateway) {
             tracing::info!(gateway, "link closed");
         }
     }
 
-    /// After a gateway was added, given another address or a new registration: looks at the roster again, and dials at once.
+    /// After a gateway was added, given another address or a new registration: looks at the roster
+    /// again, and dials at once.
     pub fn wake(&self, gateway: &str) {
         let name = gateway.to_owned();
         let fleet = self.clone();

@@ -1,3 +1,5 @@
+//! How far the push of a gateway key is, for whoever follows it.
+
 use std::collections::BTreeSet;
 
 use portcullis_common::id::{KeyId, KeyKind};
@@ -38,7 +40,8 @@ pub struct Push {
     pub holders_of: Option<KeyId>,
     /// How fast.
     pub pace: Pace,
-    /// Also gateways that refused this very key a moment ago, and those that wait to be dialled again.
+    /// Also gateways that refused this very key a moment ago, and those that wait to be dialled
+    /// again.
     pub force: bool,
 }
 
@@ -134,7 +137,8 @@ pub struct Progress {
     pub counts: SyncCounts,
     /// Those that changed since the last message; the first message holds all of them.
     pub results: Vec<SyncResult>,
-    /// Whether the push goes on. It does also after the last message of a caller who did not wait for its end.
+    /// Whether the push goes on. It does also after the last message of a caller who did not wait
+    /// for its end.
     pub end: PushEnd,
     /// No message follows.
     pub last: bool,

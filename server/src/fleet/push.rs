@@ -1,8 +1,9 @@
-//! A new gateway key: made current, then pushed to the gateways that have a link. Those that are away get it when they return.
+//! A new gateway key: made current, then pushed to the gateways that have a link. Those that are
+//! away get it when they return.
 //!
-//! A push asks one link after the other, at its pace and with so many unanswered at most, to take the key and shake hands
-//! anew. It keeps nothing that has to survive: what a gateway was sent and what it proved stands in its registration, so a
-//! push that was cut off is simply begun again.
+//! A push asks one link after the other, at its pace and with so many unanswered at most, to take
+//! the key and shake hands anew. It keeps nothing that has to survive: what a gateway was sent and
+//! what it proved stands in its registration, so a push that was cut off is simply begun again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -37,8 +38,8 @@ const MAX_TRIES: u32 = 3;
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Fleet {
-    /// Makes a new gateway key current. Every push of the key that it replaces ends; to push the new one is the caller's
-    /// part. Gives the new key and the one replaced.
+    /// Makes a new gateway key current. Every push of the key that it replaces ends; to push the
+    /// new one is the caller's part. Gives the new key and the one replaced.
     ///
     /// # Errors
     /// [`RotationError`]: nothing has changed.
@@ -65,8 +66,8 @@ impl Fleet {
         Ok((id, replaced))
     }
 
-    /// Pushes the current gateway key in the background, and reports for at most `wait` (zero: one report of how it
-    /// stands) or until the push has ended.
+    /// Pushes the current gateway key in the background, and reports for at most `wait` (zero: one
+    /// report of how it stands) or until the push has ended.
     ///
     /// # Errors
     /// [`RepositoryError`]: nothing was begun.
@@ -99,9 +100,10 @@ impl Fleet {
         Ok(ProgressStream::new(stream))
     }
 
-    /// Pushes the current gateway key, telling `report` how far it is, and ends with the last report when every gateway
-    /// concerned has answered or is away, or the push was superseded. Dropping the future stops the push: gateways that
-    /// took the key by then prove it when they next reconnect.
+    /// Pushes the current gateway key, telling `report` how far it is, and ends with the last
+    /// report when every gateway concerned has answered or is away, or the push was superseded.
+    /// Dropping the future stops the push: gateways that took the key by then prove it when they
+    /// next reconnect.
     ///
     /// # Errors
     /// [`RepositoryError`]: the push broke off.
@@ -118,7 +120,8 @@ impl Fleet {
         running.run(&mut reports).await
     }
 
-    /// Has a link's gateway shake hands anew, where the link's session is no longer what it should be.
+    /// Has a link's gateway shake hands anew, where the link's session is no longer what it should
+    /// be.
     pub(super) fn replace(&self, link: &Arc<Link>) {
         if link.dialled_out {
             self.inner.roster.dismiss(link);
@@ -129,7 +132,8 @@ impl Fleet {
     }
 }
 
-/// To whoever follows a push. A slow one gets fewer reports, each with all that changed since the one before.
+/// To whoever follows a push. A slow one gets fewer reports, each with all that changed since the
+/// one before.
 struct Reports {
     to: Option<mpsc::Sender<Result<Progress, RepositoryError>>>,
     deadline: Instant,
@@ -396,7 +400,8 @@ impl Fleet {
                 Asked::Taken
             }
             Err(LinkError::Superseded) => Asked::Superseded,
-            // Its link was replaced meanwhile: the new one is asked, or has brought the key already.
+            // Its link was replaced meanwhile: the new one is asked, or has brought the key
+            // already.
             Err(LinkError::Install(InstallRefusal::NotAccepted)) => {
                 self.replace(link);
                 Asked::Taken

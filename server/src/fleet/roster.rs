@@ -144,7 +144,8 @@ impl Roster {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Counts up with every change of this one gateway: who waits for its link is not woken by all others'.
+    /// Counts up with every change of this one gateway: who waits for its link is not woken by all
+    /// others'.
     pub(super) fn changes_of(&self, gateway: &str) -> watch::Receiver<u64> {
         self.with_slot(gateway, |slot| {
             let changes = slot.changes.get_or_insert_with(|| watch::Sender::new(0));
@@ -228,7 +229,8 @@ impl Roster {
         arrival
     }
 
-    /// A link is gone: forgets it, unless another took its place already. True: it was the live one.
+    /// A link is gone: forgets it, unless another took its place already. True: it was the live
+    /// one.
     pub(super) fn gone(&self, gateway: &str, link: &Weak<Link>) -> bool {
         let is_it = |held: &mut Arc<Link>| std::ptr::eq(Arc::as_ptr(held), link.as_ptr());
         let gone = lock(&self.slots)
@@ -291,7 +293,8 @@ impl Roster {
         self.with_slot(gateway, |slot| slot.failures.ready())
     }
 
-    /// Ends a gateway's link at once, and those replaced that still carry calls. True: there was one.
+    /// Ends a gateway's link at once, and those replaced that still carry calls. True: there was
+    /// one.
     pub(super) fn cut(&self, gateway: &str) -> bool {
         let (link, retired) = self.with_slot(gateway, |slot| {
             slot.awaited_until = None;
@@ -322,7 +325,8 @@ impl Roster {
         });
     }
 
-    /// Stops dialling and forgets every link: gives the sessions, which end when their last call has.
+    /// Stops dialling and forgets every link: gives the sessions, which end when their last call
+    /// has.
     pub(super) fn clear(&self) -> Vec<Arc<Session>> {
         let slots = std::mem::take(&mut *lock(&self.slots));
         let mut sessions = Vec::new();

@@ -1,4 +1,5 @@
-//! The secrets inside calls and answers: sealed for the one session that carries them (PROTOCOL.md, "Secrets in calls").
+//! The secrets inside calls and answers: sealed for the one session that carries them (PROTOCOL.md,
+//! "Secrets in calls").
 
 use portcullis_common::handshake::{CallSecrets, ExporterSecret, NotSealedHere, Way};
 use portcullis_proto::gateway::v1::{Call, Outcome, Secret};

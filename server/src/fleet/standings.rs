@@ -1,5 +1,6 @@
-//! How every gateway stands to the key that is being pushed. Kept up by what changes, so that a push through a large fleet
-//! reads the whole roster when it begins and when it ends, and never in between.
+//! How every gateway stands to the key that is being pushed. Kept up by what changes, so that a
+//! push through a large fleet reads the whole roster when it begins and when it ends, and never in
+//! between.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +44,8 @@ struct Part {
 }
 
 impl Standings {
-    /// Of all enrolled gateways; `roster` tells how one stands in this process. `None`: there is no gateway key.
+    /// Of all enrolled gateways; `roster` tells how one stands in this process. `None`: there is no
+    /// gateway key.
     pub(super) fn new(
         holdings: Holdings,
         push: &Push,

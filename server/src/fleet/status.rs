@@ -1,3 +1,5 @@
+//! What is seen of a gateway's link, of a call without an outcome, and of a search.
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -47,8 +49,8 @@ pub enum CallError {
     },
 }
 
-/// The objects found, then exactly one `SearchEnd`, also where the search failed or the link was lost.
-/// Dropping it ends the search.
+/// The objects found, then exactly one `SearchEnd`, also where the search failed or the link was
+/// lost. Dropping it ends the search.
 pub struct SearchStream {
     pub(super) items: Pin<Box<dyn Stream<Item = SearchItem> + Send>>,
 }

@@ -45,7 +45,8 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
-/// Sends requests over one connection. When the last clone is gone and the last response is in, the connection closes.
+/// Sends requests over one connection. When the last clone is gone and the last response is in, the
+/// connection closes.
 #[derive(Clone, Debug)]
 pub(super) struct Requests(SendRequest<Body>);
 

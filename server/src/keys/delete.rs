@@ -66,7 +66,8 @@ pub struct Deleted {
     pub closed_before: u64,
     /// And afterwards; of a dry run, what it would be.
     pub closed_after: u64,
-    /// Why its bytes could not be overwritten in the repository's files yet; the next start tries again.
+    /// Why its bytes could not be overwritten in the repository's files yet; the next start tries
+    /// again.
     pub not_scrubbed: Option<String>,
 }
 

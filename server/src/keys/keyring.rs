@@ -1,3 +1,5 @@
+//! The server keys, opened, in locked memory.
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -29,8 +31,8 @@ pub enum KeyringError {
     DoesNotOpen(KeyId),
 }
 
-/// The server keys, opened: seals and opens the secrets in the repository. It follows the repository: what changes a
-/// server key there changes it here right after.
+/// The server keys, opened: seals and opens the secrets in the repository. It follows the
+/// repository: what changes a server key there changes it here right after.
 pub struct Keyring {
     held: RwLock<Held>,
 }
@@ -79,7 +81,8 @@ impl Keyring {
         })
     }
 
-    /// Makes a server key, stores it wrapped, and gives a keyring of it alone: for a repository just made.
+    /// Makes a server key, stores it wrapped, and gives a keyring of it alone: for a repository
+    /// just made.
     ///
     /// # Errors
     /// [`RepositoryError`].

@@ -1,5 +1,5 @@
-//! Changes of the server keys: in the repository first, then in the keyring. A crash in between is healed by the next
-//! start, which reads the repository.
+//! Changes of the server keys: in the repository first, then in the keyring. A crash in between is
+//! healed by the next start, which reads the repository.
 
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ pub enum KeyError {
 
 /// What makes, chooses and deletes server keys: one change at a time. Cheap to clone.
 ///
-/// A change that was begun comes to its end, also where nobody waits for it any more: the keyring never lags behind a
-/// repository that was changed.
+/// A change that was begun comes to its end, also where nobody waits for it any more: the keyring
+/// never lags behind a repository that was changed.
 #[derive(Clone, Debug)]
 pub struct KeyManager {
     pub(super) inner: Arc<Inner>,
@@ -65,11 +65,12 @@ impl KeyManager {
         &self.inner.keyring
     }
 
-    /// Makes a server key of `kind` (`None`: that of the current one) and stores it; with `set_current`, seals under
-    /// it from now on. Gives its id.
+    /// Makes a server key of `kind` (`None`: that of the current one) and stores it; with
+    /// `set_current`, seals under it from now on. Gives its id.
     ///
     /// # Errors
-    /// [`KeyError`]. A key that was stored and could not be made current stays, for [`Self::set_current`].
+    /// [`KeyError`]. A key that was stored and could not be made current stays, for
+    /// [`Self::set_current`].
     pub async fn generate(
         &self,
         kind: Option<KeyKind>,
@@ -107,7 +108,8 @@ impl KeyManager {
         .await
     }
 
-    /// The stored server keys that do not open, or are others than those in the keyring; and how many there are in all.
+    /// The stored server keys that do not open, or are others than those in the keyring; and how
+    /// many there are in all.
     ///
     /// # Errors
     /// [`KeyError`].

@@ -1,4 +1,5 @@
-//! Keys of the server: the keyring that seals the repository's secrets, its protection, and the gateway keys.
+//! Keys of the server: the keyring that seals the repository's secrets, its protection, and the
+//! gateway keys.
 
 mod delete;
 pub mod gateway_keys;

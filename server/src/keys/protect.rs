@@ -1,8 +1,8 @@
-//! Another protection, or another secret: a fresh storage secret, and every server key wrapped anew under it, in one
-//! transaction.
+//! Another protection, or another secret: a fresh storage secret, and every server key wrapped anew
+//! under it, in one transaction.
 //!
-//! With a secret file, a crash at any point leaves a server that starts: the new secret is written beside the old one first,
-//! and takes its place last (see [`files`]).
+//! With a secret file, a crash at any point leaves a server that starts: the new secret is written
+//! beside the old one first, and takes its place last (see [`files`]).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,16 +87,17 @@ pub struct Protected {
     pub keys: usize,
     /// The file that holds the new secret.
     pub secret_file: Option<PathBuf>,
-    /// Where the new secret has to stand at the next start, where the server cannot put it there; with the default key, what has
-    /// to leave the configuration.
+    /// Where the new secret has to stand at the next start, where the server cannot put it there;
+    /// with the default key, what has to leave the configuration.
     pub to_be_placed: Option<String>,
-    /// Why the old wrapped keys could not be overwritten in the repository's files yet; the next start tries again.
+    /// Why the old wrapped keys could not be overwritten in the repository's files yet; the next
+    /// start tries again.
     pub not_scrubbed: Option<String>,
 }
 
 impl KeyManager {
-    /// Switches to this protection, or to another secret of the same. `source` is where the server takes its secret from at
-    /// its start.
+    /// Switches to this protection, or to another secret of the same. `source` is where the server
+    /// takes its secret from at its start.
     ///
     /// # Errors
     /// [`ProtectError`]: the protection is as it was.
@@ -143,7 +144,8 @@ impl KeyManager {
         .await
     }
 
-    /// Wraps every server key anew under a fresh storage secret, which the same `secret` opens. Gives how many.
+    /// Wraps every server key anew under a fresh storage secret, which the same `secret` opens.
+    /// Gives how many.
     ///
     /// # Errors
     /// [`ProtectError`]: nothing was changed. `NotProtected` where the default key protects.
@@ -223,7 +225,8 @@ impl Change {
         })
     }
 
-    /// Before the repository is changed. A repository without protection has no secret file: the one in use is put aside.
+    /// Before the repository is changed. A repository without protection has no secret file: the
+    /// one in use is put aside.
     fn begin(&self, source: &SecretSource) -> Result<(), ProtectionError> {
         match (&self.file, source) {
             (Some((path, secret)), _) => files::stage(path, secret),
@@ -232,7 +235,8 @@ impl Change {
         }
     }
 
-    /// The secret in use stays so, as the repository was not changed. What cannot be done here is done by the next start.
+    /// The secret in use stays so, as the repository was not changed. What cannot be done here is
+    /// done by the next start.
     fn undo(&self, source: &SecretSource) {
         let undone = match (&self.file, source) {
             (Some((path, _)), _) => files::discard(path).map(|_| ()),
@@ -278,7 +282,8 @@ const fn came_before_the_write(error: &ProtectError) -> bool {
 }
 
 impl Inner {
-    /// Wraps every key anew and stores it all in one transaction. Gives the new generation, and how many keys.
+    /// Wraps every key anew and stores it all in one transaction. Gives the new generation, and how
+    /// many keys.
     async fn switch(
         &self,
         before: &Protection,
@@ -296,7 +301,8 @@ impl Inner {
             .await;
         match switched {
             Ok(generation) => Ok((generation, keys)),
-            // An error of the disk may come after the change took effect: what stands there now decides.
+            // An error of the disk may come after the change took effect: what stands there now
+            // decides.
             Err(error) => match self.database.protection().find().await? {
                 Some(row) if row.scheme == scheme && Some(row.generation) != expected => {
                     Ok((row.generation, keys))
@@ -306,7 +312,8 @@ impl Inner {
         }
     }
 
-    /// From what is stored, not from the keyring: a key that no longer opens must not be lost by the way.
+    /// From what is stored, not from the keyring: a key that no longer opens must not be lost by
+    /// the way.
     async fn wrap_anew(
         &self,
         before: &Protection,

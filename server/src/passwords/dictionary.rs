@@ -1,7 +1,8 @@
 //! The dictionary: words that no password may be.
 //!
-//! All words have one recipe, whose salt is sealed like they are. So one digest for each form of a password finds it,
-//! however many words there are, and without the salt nobody can try words on what the repository's file shows.
+//! All words have one recipe, whose salt is sealed like they are. So one digest for each form of a
+//! password finds it, however many words there are, and without the salt nobody can try words on
+//! what the repository's file shows.
 
 use zeroize::Zeroizing;
 

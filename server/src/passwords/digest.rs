@@ -1,6 +1,8 @@
-//! Salted slow digests (scrypt, RFC 7914) of what is only ever compared: answers, earlier passwords, dictionary words.
+//! Salted slow digests (scrypt, RFC 7914) of what is only ever compared: answers, earlier
+//! passwords, dictionary words.
 //!
-//! Few are computed at once and few may wait, whoever asks: neither memory nor processors can be exhausted by asking.
+//! Few are computed at once and few may wait, whoever asks: neither memory nor processors can be
+//! exhausted by asking.
 
 use std::sync::Arc;
 
@@ -52,13 +54,15 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// For what people choose: N = 2^14, r = 8, p = 5 (16 MiB), one of the equivalent settings that OWASP gives as its minimum.
+    /// For what people choose: N = 2^14, r = 8, p = 5 (16 MiB), one of the equivalent settings that
+    /// OWASP gives as its minimum.
     pub const PASSWORD: Self = Self {
         log_n: 14,
         r: 8,
         p: 5,
     };
-    /// For dictionary words, of which there are tens of thousands and which are seldom secret: N = 2^10, r = 8, p = 1 (1 MiB).
+    /// For dictionary words, of which there are tens of thousands and which are seldom secret: N =
+    /// 2^10, r = 8, p = 1 (1 MiB).
     pub const WORD: Self = Self {
         log_n: 10,
         r: 8,

@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 /// Bytes of an answer or a word, at most: what follows would not count.
 pub(super) const MAX_LEN: usize = 1_024;
 
-/// An answer as it is compared: without blanks around it, single blanks within, in lower case. Letters that Unicode
-/// has twice (such as full-width ones) stay different.
+/// An answer as it is compared: without blanks around it, single blanks within, in lower case.
+/// Letters that Unicode has twice (such as full-width ones) stay different.
 pub(super) fn answer(text: &str) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(String::with_capacity(text.len() * 2));
     for word in text.split_whitespace() {
@@ -23,8 +23,8 @@ pub(super) fn word(text: &str) -> Zeroizing<Vec<u8>> {
     answer(text)
 }
 
-/// The forms in which a password may be a word: as it is; without the digits and signs around its letters; and both
-/// with the usual digits and signs read as the letters that they stand for.
+/// The forms in which a password may be a word: as it is; without the digits and signs around its
+/// letters; and both with the usual digits and signs read as the letters that they stand for.
 pub(super) fn of_password(text: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms: Vec<Zeroizing<Vec<u8>>> = Vec::new();
     let plain = Zeroizing::new(text.to_lowercase());

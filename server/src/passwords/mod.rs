@@ -1,6 +1,8 @@
-//! Passwords of users and accounts: the policy that they obey, the dictionary, the history; and the answers of users.
+//! Passwords of users and accounts: the policy that they obey, the dictionary, the history; and the
+//! answers of users.
 //!
-//! What only has to be compared is kept as a slow digest ([`digest`]), sealed like any secret of the repository.
+//! What only has to be compared is kept as a slow digest ([`digest`]), sealed like any secret of
+//! the repository.
 
 pub mod dictionary;
 pub mod digest;
@@ -123,7 +125,8 @@ fn text_of(password: &[u8]) -> Zeroizing<String> {
     Zeroizing::new(String::from_utf8_lossy(password).into_owned())
 }
 
-/// A history, newest first, with the recipes that its digests have: as a rule one, so that one slow digest tells all.
+/// A history, newest first, with the recipes that its digests have: as a rule one, so that one slow
+/// digest tells all.
 struct Past {
     digests: Vec<Digest>,
     recipes: Vec<Recipe>,

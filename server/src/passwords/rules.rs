@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::repository::PasswordPolicy;
 
-/// Letters that a name needs so that passwords that hold it are refused: shorter ones are in too many.
+/// Letters that a name needs so that passwords that hold it are refused: shorter ones are in too
+/// many.
 const SHORTEST_NAME: usize = 3;
 
 /// A rule that a password breaks. Says nothing of the password but that.

@@ -1,4 +1,5 @@
-//! What users have: a password that can be given to accounts, and answers that can only be compared.
+//! What users have: a password that can be given to accounts, and answers that can only be
+//! compared.
 
 use portcullis_host::clock;
 use subtle::ConstantTimeEq;

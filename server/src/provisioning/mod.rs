@@ -62,8 +62,8 @@ pub fn with_id(mut call: Call) -> Call {
     call
 }
 
-/// Carries out one call of any verb but `search` on a resource. Whatever concerns the call itself is in the outcome.
-/// With `from_user`, the password that the call sets is that user's.
+/// Carries out one call of any verb but `search` on a resource. Whatever concerns the call itself
+/// is in the outcome. With `from_user`, the password that the call sets is that user's.
 ///
 /// # Errors
 /// [`DispatchError`].
@@ -159,7 +159,8 @@ pub async fn search(
     }
 }
 
-/// Fills in what the resource determines, whatever the caller wrote there, and an id where there is none.
+/// Fills in what the resource determines, whatever the caller wrote there, and an id where there is
+/// none.
 async fn make_up(
     provisioning: &Provisioning,
     name: &str,

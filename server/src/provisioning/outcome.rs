@@ -57,7 +57,8 @@ pub(super) fn of_call_error(call_id: String, error: &CallError, changes: bool) -
     }
 }
 
-/// The outcome of a call whose password was not taken; other trouble comes back as it is. Nothing was sent.
+/// The outcome of a call whose password was not taken; other trouble comes back as it is. Nothing
+/// was sent.
 pub(super) fn of_password_error(
     call_id: String,
     error: PasswordError,

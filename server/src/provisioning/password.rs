@@ -1,4 +1,5 @@
-//! The password that a call sets: a user's where that is asked, held against the policy, and remembered.
+//! The password that a call sets: a user's where that is asked, held against the policy, and
+//! remembered.
 
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::object_ref::By;
@@ -90,7 +91,8 @@ impl Afterwards {
         matches!(self, Self::Nothing)
     }
 
-    /// Keeps the history. Where that fails the call has been carried out all the same: the log tells.
+    /// Keeps the history. Where that fails the call has been carried out all the same: the log
+    /// tells.
     pub(super) async fn carry_out(self, repository: &Repository, outcome: &Outcome) {
         let done = matches!(outcome.result, Some(OutcomeResult::Done(_)));
         let maybe = matches!(outcome.result, Some(OutcomeResult::Indeterminate(_)));

@@ -1,7 +1,7 @@
 //! The queue: calls that wait for a link to their gateway, each sent at most once.
 //!
-//! A call is marked as dispatched before it is sent. Whatever happens then, it is not sent again: one that has no outcome
-//! when the server starts is indeterminate.
+//! A call is marked as dispatched before it is sent. Whatever happens then, it is not sent again:
+//! one that has no outcome when the server starts is indeterminate.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,8 +92,8 @@ impl CallQueue {
         }
     }
 
-    /// Queues a call of any verb but `search`; `summary` says to people what it is. A call of the same id on the same
-    /// resource is not queued again: the answer is the one there is.
+    /// Queues a call of any verb but `search`; `summary` says to people what it is. A call of the
+    /// same id on the same resource is not queued again: the answer is the one there is.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -121,7 +121,8 @@ impl CallQueue {
         if let Some(user) = from_user {
             password::fill_in(repository, &mut call, user).await?;
         }
-        // Told now rather than in a week; it is held against the policy of that day once more when it is sent.
+        // Told now rather than in a week; it is held against the policy of that day once more when
+        // it is sent.
         password::prepare(repository, resource, &call).await?;
         // The resource's, as they are when it is sent.
         call.settings.clear();
@@ -148,7 +149,8 @@ impl CallQueue {
         }
     }
 
-    /// Sends what waits whenever there is a link, until it is dropped. Begins with what the last run of the server left.
+    /// Sends what waits whenever there is a link, until it is dropped. Begins with what the last
+    /// run of the server left.
     pub async fn run(self) {
         let provisioning = &self.inner.provisioning;
         while let Err(error) = recover(provisioning).await {
@@ -162,7 +164,8 @@ impl CallQueue {
                 RETRY
             });
             tokio::select! {
-                // A fleet that comes back changes thousands of times in a moment: one look will do for many.
+                // A fleet that comes back changes thousands of times in a moment: one look will do
+                // for many.
                 () = changed => tokio::time::sleep(GATHER).await,
                 () = self.inner.woken.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
@@ -170,7 +173,8 @@ impl CallQueue {
         }
     }
 
-    /// Ends what has expired, and sees to every gateway that can be reached. Gives how long there is nothing to do.
+    /// Ends what has expired, and sees to every gateway that can be reached. Gives how long there
+    /// is nothing to do.
     async fn look(&self) -> Result<Duration, RepositoryError> {
         let provisioning = &self.inner.provisioning;
         let queued = provisioning.repository.queued_calls();
@@ -187,7 +191,8 @@ impl CallQueue {
         Ok(until_next.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP))
     }
 
-    /// True: nobody sends to this gateway, and whoever asked is to. False: whoever does will look once more.
+    /// True: nobody sends to this gateway, and whoever asked is to. False: whoever does will look
+    /// once more.
     fn begin(&self, gateway: &str) -> bool {
         let mut sending = self.sending();
         if let Some(again) = sending.get_mut(gateway) {

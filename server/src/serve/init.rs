@@ -109,7 +109,8 @@ pub async fn init_protected(
     {
         make_dir(folder)?;
     }
-    // The repository is made beside its place: what a crash leaves there is never taken for a repository.
+    // The repository is made beside its place: what a crash leaves there is never taken for a
+    // repository.
     let beside = tempfile::Builder::new()
         .prefix(".init-")
         .tempdir_in(&config.data_dir)

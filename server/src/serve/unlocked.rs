@@ -1,3 +1,5 @@
+//! The repository and its server keys, opened: what every start begins with.
+
 use std::sync::Arc;
 
 use portcullis_common::id::ServerId;
@@ -21,8 +23,8 @@ pub struct Unlocked {
 }
 
 impl Unlocked {
-    /// Opens the repository of `config` with its secret, and puts right what a crash left half done. Refuses files that
-    /// others may reach.
+    /// Opens the repository of `config` with its secret, and puts right what a crash left half
+    /// done. Refuses files that others may reach.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -101,7 +103,8 @@ impl Unlocked {
     }
 }
 
-/// Deleted keys that a crash left in the file are overwritten now. That this cannot be done is no reason not to serve.
+/// Deleted keys that a crash left in the file are overwritten now. That this cannot be done is no
+/// reason not to serve.
 async fn scrub(database: &Database) {
     match database.scrub_if_due().await {
         Ok(false) => {}

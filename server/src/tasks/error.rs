@@ -84,7 +84,8 @@ pub enum JobError {
 }
 
 impl JobError {
-    /// Whether the task is to go on when the server starts again: nothing failed but the server itself.
+    /// Whether the task is to go on when the server starts again: nothing failed but the server
+    /// itself.
     pub(super) fn resumes_by_itself(&self) -> bool {
         match self {
             Self::Interrupted(interrupt) => *interrupt == Interrupt::Stopping,

@@ -42,7 +42,8 @@ impl ReEncrypt {
         }
     }
 
-    /// What has these names: protected types, and [`SERVER_KEY`]; none: all values, and no server key.
+    /// What has these names: protected types, and [`SERVER_KEY`]; none: all values, and no server
+    /// key.
     ///
     /// # Errors
     /// [`UnknownReEncryptType`].
@@ -53,8 +54,8 @@ impl ReEncrypt {
         Ok(Self { types: names })
     }
 
-    /// Are the server keys to be wrapped anew? Only where they are named: it makes a fresh storage secret, which a plain
-    /// change of the server key does not need.
+    /// Are the server keys to be wrapped anew? Only where they are named: it makes a fresh storage
+    /// secret, which a plain change of the server key does not need.
     pub fn server_keys(&self) -> bool {
         self.types.iter().any(|name| name == SERVER_KEY)
     }

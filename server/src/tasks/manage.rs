@@ -1,5 +1,6 @@
-//! Several commands about keys as one task, in the order in which they make sense. Each step is audited like the command
-//! alone; a step that was cut off is done again, and finds what it had done.
+//! Several commands about keys as one task, in the order in which they make sense. Each step is
+//! audited like the command alone; a step that was cut off is done again, and finds what it had
+//! done.
 
 use portcullis_common::id::{KeyId, KeyKind};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,8 @@ pub struct Choice {
     pub delete_unused: bool,
 }
 
-/// What [`Job::Manage`](super::Job::Manage) is to do. The keys are chosen beforehand, so that a step that is done again makes no second one.
+/// What [`Job::Manage`](super::Job::Manage) is to do. The keys are chosen beforehand, so that a
+/// step that is done again makes no second one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Manage {
@@ -82,7 +84,8 @@ impl Manage {
         Ok(manage)
     }
 
-    /// What would be done, as things stand now, and how many values of each type would be encrypted anew.
+    /// What would be done, as things stand now, and how many values of each type would be encrypted
+    /// anew.
     ///
     /// # Errors
     /// [`RepositoryError`].

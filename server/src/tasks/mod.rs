@@ -1,5 +1,6 @@
-//! Long work that outlives whoever asked for it, and the server: each task is stored, tells how far it is, and is resumed
-//! after a crash. What is left to do is found in the repository, so that nothing is done twice and nothing left out.
+//! Long work that outlives whoever asked for it, and the server: each task is stored, tells how far
+//! it is, and is resumed after a crash. What is left to do is found in the repository, so that
+//! nothing is done twice and nothing left out.
 //!
 //! To add a kind: a variant of [`Job`], and a function that does the work through a [`Reporter`].
 
@@ -120,7 +121,8 @@ impl Tasks {
         &self.inner.work
     }
 
-    /// Takes over what earlier instances of the server left, and takes it up again: once, when the server starts.
+    /// Takes over what earlier instances of the server left, and takes it up again: once, when the
+    /// server starts.
     ///
     /// # Errors
     /// [`RepositoryError`]: nothing was taken up.
@@ -175,7 +177,8 @@ impl Tasks {
             .await
     }
 
-    /// Ends a running task at the next point where it can be resumed, and gives it as it stands then.
+    /// Ends a running task at the next point where it can be resumed, and gives it as it stands
+    /// then.
     ///
     /// # Errors
     /// [`TaskError::Ended`] where it has ended by itself.
@@ -253,8 +256,8 @@ impl Tasks {
         }
     }
 
-    /// A task as it stands now and at each change, until it has ended. Where the stream ends with a running task, the
-    /// server stops.
+    /// A task as it stands now and at each change, until it has ended. Where the stream ends with a
+    /// running task, the server stops.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`].
@@ -282,7 +285,8 @@ impl Tasks {
         ))
     }
 
-    /// Interrupts every task, so that it is resumed at the next start, and waits until none is at work.
+    /// Interrupts every task, so that it is resumed at the next start, and waits until none is at
+    /// work.
     pub async fn stop(&self) {
         let ends: Vec<_> = {
             let mut live = self.live();
@@ -301,7 +305,8 @@ impl Tasks {
         }
     }
 
-    /// Stores a task as running and begins it: both, or neither, whether or not its caller still waits.
+    /// Stores a task as running and begins it: both, or neither, whether or not its caller still
+    /// waits.
     async fn admit(
         &self,
         job: Job,

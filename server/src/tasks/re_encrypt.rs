@@ -1,7 +1,8 @@
 //! Seals every value anew that is not under the current server key, while calls go on.
 //!
-//! What is left to do is what stands under another key: a crash loses no more than the batch that was not stored, whose
-//! values stand as they stood. A value that changes meanwhile is not overwritten.
+//! What is left to do is what stands under another key: a crash loses no more than the batch that
+//! was not stored, whose values stand as they stood. A value that changes meanwhile is not
+//! overwritten.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use crate::repository::{
     Database, OpenError, ProtectedType, RepositoryError, Resealed, SealedCount, SealedValue, Sealer,
 };
 
-/// Values of one transaction: enough that the wait for the disk costs little, and few enough that others who write wait
-/// for milliseconds only.
+/// Values of one transaction: enough that the wait for the disk costs little, and few enough that
+/// others who write wait for milliseconds only.
 pub const BATCH: usize = 512;
 /// Fewer than so many are not worth a second thread.
 const SHARE: usize = 64;
@@ -51,7 +52,8 @@ impl Plan {
         Self::under(database, keyring, types, Some(keyring.current())).await
     }
 
-    /// As [`Self::make`], where `current` will be the current server key; `None`: one that is yet to be made.
+    /// As [`Self::make`], where `current` will be the current server key; `None`: one that is yet
+    /// to be made.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -300,7 +302,8 @@ fn seal_part(keyring: &Keyring, part: Vec<SealedValue>) -> (Vec<Resealed>, Vec<F
                 after: keyring.seal(&value.place(), &opened),
                 before: value.sealed,
             }),
-            // Deleted meanwhile, and counted with the others whose key is not here by the next pass.
+            // Deleted meanwhile, and counted with the others whose key is not here by the next
+            // pass.
             Err(OpenError::UnknownKey { .. }) => {}
             Err(error) => failed.push(Finding::new(&value, why(Some(error)))),
         }

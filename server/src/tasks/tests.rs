@@ -46,7 +46,8 @@ struct Running {
 }
 
 impl Stopped {
-    /// Values under a key that is not current any more: `many` of the first type, a few of the others.
+    /// Values under a key that is not current any more: `many` of the first type, a few of the
+    /// others.
     async fn new(many: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let protection = Protection::public_default();
@@ -156,7 +157,8 @@ impl Running {
         all
     }
 
-    /// Checks that each value of the fixture opens to what was stored, and gives how many there are.
+    /// Checks that each value of the fixture opens to what was stored, and gives how many there
+    /// are.
     async fn all_open(&self) -> usize {
         let values = self.values().await;
         let keyring = self.work.keys.keyring();
@@ -237,9 +239,9 @@ impl<F: Fn() -> Fate + Send + Sync> WriteObserver for AtWrite<F> {
     }
 }
 
-/// Starts a job on a copy of `fixture` again and again, and has the server die at its first write, at its second, and so on.
-/// Each time it is started anew, ends the work without having lost a value, and is handed to `check`. Gives how many
-/// writes it died at.
+/// Starts a job on a copy of `fixture` again and again, and has the server die at its first write,
+/// at its second, and so on. Each time it is started anew, ends the work without having lost a
+/// value, and is handed to `check`. Gives how many writes it died at.
 async fn crash_at_every_write(
     fixture: &Stopped,
     moment: impl Fn(u32) -> Moment,
@@ -382,7 +384,8 @@ async fn a_full_disk_at_any_write_loses_no_value_and_the_task_can_be_resumed() {
 async fn what_changes_or_goes_meanwhile_is_neither_overwritten_nor_missed() {
     let fixture = Stopped::new(600).await;
     let path = fixture.folder.path().join("test.db");
-    // After the first batch was stored: a value is deleted, another takes the place of a third, and so on.
+    // After the first batch was stored: a value is deleted, another takes the place of a third, and
+    // so on.
     let act = move || {
         let run = |sql: &str| tamper(&path, sql);
         run(

@@ -20,7 +20,8 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// A server with one gateway, which is away, and resources named after what their connector does.
+    /// A server with one gateway, which is away, and resources named after what their connector
+    /// does.
     async fn start() -> Self {
         let hour = Duration::from_secs(3600);
         let calls = Calls {

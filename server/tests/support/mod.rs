@@ -97,7 +97,8 @@ impl Server {
 
     /// Registers a gateway at an address where nothing listens yet.
     pub(crate) async fn add_at_free_port(&self, name: &str) -> (SocketAddr, EnrolmentToken) {
-        // At an address of its own: a port of the one that all share may be another test's by the time it is bound again.
+        // At an address of its own: a port of the one that all share may be another test's by the
+        // time it is bound again.
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let host = Ipv4Addr::new(127, 1, 1, NEXT.fetch_add(1, Ordering::Relaxed));
         let reserved = TcpListener::bind((host, 0)).await.unwrap();

@@ -1,4 +1,5 @@
-//! The peers' service: a unary call that answers with what it was given, and a stream without end, in plain tonic.
+//! The peers' service: a unary call that answers with what it was given, and a stream without end,
+//! in plain tonic.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};

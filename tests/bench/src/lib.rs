@@ -1,7 +1,8 @@
-//! Measurements beside peers, each in interleaved rounds of one run: whole calls, new links, the cipher,
-//! re-encryption; and of a whole fleet on one server.
+//! Measurements beside peers, each in interleaved rounds of one run: whole calls, new links, the
+//! cipher, re-encryption; and of a whole fleet on one server.
 //!
-//! Everything but what is under test is one and the same for every peer: runtime, threads, loopback TCP, payload.
+//! Everything but what is under test is one and the same for every peer: runtime, threads, loopback
+//! TCP, payload.
 // But for calls to OpenSSL, a peer to measure beside.
 #![deny(unsafe_code)]
 

@@ -159,8 +159,8 @@ impl Joiner {
         })
     }
 
-    /// Joins two ends: the one that calls, which is the caller's, and the one that answers, which is `far`'s. Both have finished
-    /// their handshake.
+    /// Joins two ends: the one that calls, which is the caller's, and the one that answers, which
+    /// is `far`'s. Both have finished their handshake.
     ///
     /// # Errors
     /// [`LinkError`] where either end fails.

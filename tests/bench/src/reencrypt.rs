@@ -1,4 +1,5 @@
-//! Values sealed anew in a second, beside a bare read and write-back of the same rows through the same repository.
+//! Values sealed anew in a second, beside a bare read and write-back of the same rows through the
+//! same repository.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +40,8 @@ pub struct Row {
 /// Measures in rounds, each of which visits both kinds of server key and both kinds of work.
 ///
 /// # Errors
-/// Where there is no repository, or it does not hold what it should: a fast wrong answer is no result.
+/// Where there is no repository, or it does not hold what it should: a fast wrong answer is no
+/// result.
 pub async fn run(
     values: usize,
     rounds: usize,

@@ -72,7 +72,8 @@ impl Ledger {
         }
     }
 
-    /// Compares what callers were told with what was done: the tally, and every promise that was broken.
+    /// Compares what callers were told with what was done: the tally, and every promise that was
+    /// broken.
     pub fn audit(&self, executed: &BTreeMap<String, usize>, tally: &mut Tally) -> Vec<String> {
         let told = self.lock();
         let mut broken = Vec::new();

@@ -1,5 +1,5 @@
-//! Fault runs: real processes killed at random, both ends under a fake clock, the life of every key; and what has to hold
-//! nevertheless.
+//! Fault runs: real processes killed at random, both ends under a fake clock, the life of every
+//! key; and what has to hold nevertheless.
 
 pub mod calls;
 pub mod keys;

@@ -1,4 +1,5 @@
-//! A server and gateways killed at random while calls run and the gateway key is rotated over and over.
+//! A server and gateways killed at random while calls run and the gateway key is rotated over and
+//! over.
 
 use std::time::{Duration, Instant};
 
@@ -122,7 +123,8 @@ pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Summary {
 async fn keep_rotating(admin: Admin, mut stopped: watch::Receiver<bool>) -> u64 {
     let mut confirmed = 0;
     while !*stopped.borrow_and_update() {
-        // The server may be dead just now: then this rotation never was, or goes on after its return.
+        // The server may be dead just now: then this rotation never was, or goes on after its
+        // return.
         if admin.try_rotate(200).await.is_ok() {
             confirmed += 1;
         }

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 /// Failures that are printed in full.
 const SHOWN: usize = 5;
 
-/// Breaks things at random and checks what has to hold nevertheless. Ends with 1 where a promise was broken.
+/// Breaks things at random and checks what has to hold nevertheless. Ends with 1 where a promise
+/// was broken.
 #[derive(Parser)]
 struct Cli {
     /// One JSON object a line, the last a summary.
@@ -36,7 +37,8 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Rotates the gateway key of a fleet of simulated gateways: some away, some dying, one key rolled back.
+    /// Rotates the gateway key of a fleet of simulated gateways: some away, some dying, one key
+    /// rolled back.
     Rotation {
         /// How many; every second one dials out.
         #[arg(long, default_value_t = 1000)]
@@ -54,8 +56,8 @@ enum Command {
         #[arg(long)]
         first: Option<u64>,
     },
-    /// All that is done with keys, over a real repository, with a crash at any write and any message: one world for each
-    /// seed.
+    /// All that is done with keys, over a real repository, with a crash at any write and any
+    /// message: one world for each seed.
     Keys {
         /// How many.
         #[arg(long, default_value_t = 2000)]

@@ -1,5 +1,6 @@
-//! A fleet of simulated gateways through rotations of the gateway key: some away, some dying between install and proof, a
-//! key rolled back in the middle of its push, and a push held to a rate.
+//! A fleet of simulated gateways through rotations of the gateway key: some away, some dying
+//! between install and proof, a key rolled back in the middle of its push, and a push held to a
+//! rate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -180,8 +181,8 @@ struct Dying {
 }
 
 impl Run {
-    /// A rotation at full speed with gateways away and dying; ends with every reachable one on the new key. Gives the
-    /// hosts of those that died.
+    /// A rotation at full speed with gateways away and dying; ends with every reachable one on the
+    /// new key. Gives the hosts of those that died.
     async fn rotate_through_trouble(
         &mut self,
         away: &[usize],
@@ -215,7 +216,8 @@ impl Run {
         dying.alone
     }
 
-    /// Has each of these die at a moment of the next rotation. Its store is made when a gateway starts: only a start arms it.
+    /// Has each of these die at a moment of the next rotation. Its store is made when a gateway
+    /// starts: only a start arms it.
     fn arm(&mut self, alone: BTreeMap<usize, Host>) -> Dying {
         let (blows, blown) = mpsc::unbounded_channel();
         let mut dying = Dying {
@@ -326,7 +328,8 @@ impl Run {
         self.sync_away_from(&withdrawn, ended).await;
     }
 
-    /// What a sync brings is the fresh key to all, and the withdrawn one to nobody since its roll-back.
+    /// What a sync brings is the fresh key to all, and the withdrawn one to nobody since its
+    /// roll-back.
     async fn sync_away_from(&mut self, withdrawn: &str, rolled_back: Instant) {
         let told = follow(self.sync(Some(0)).await, Instant::now()).await;
         if told.last.synchronized as usize != self.fleet.gateways.len() {

@@ -153,7 +153,8 @@ fn calls() -> Written {
     Ok(())
 }
 
-/// A short call and a long one, one that is cancelled, and a search: every kind of frame, from the server and from the gateway.
+/// A short call and a long one, one that is cancelled, and a search: every kind of frame, from the
+/// server and from the gateway.
 fn every_frame() -> Result<(Vec<CallFrame>, Vec<CallFrame>), Box<dyn Error>> {
     let (mut calling, mut answering) = (Calling::<()>::default(), Answering::<()>::default());
     let (mut from_server, mut from_gateway) = (Vec::new(), Vec::new());

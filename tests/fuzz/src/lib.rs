@@ -1,10 +1,12 @@
 //! Fuzz targets, one for each decoder of what comes from outside.
 //!
-//! `tests/mutations.rs` runs each on mutations of its seeds; `tests/fuzz/run` under libFuzzer, which watches what an input reaches.
-//! Both use the same seeds, which `cargo run -p portcullis-fuzz --example seeds` makes from real encodings.
+//! `tests/mutations.rs` runs each on mutations of its seeds; `tests/fuzz/run` under libFuzzer,
+//! which watches what an input reaches. Both use the same seeds, which `cargo run -p
+//! portcullis-fuzz --example seeds` makes from real encodings.
 //!
-//! A new target is `src/targets/NAME.rs` and its line in `targets/mod.rs`, an entry of [`TARGETS`], its name in `targets!` of
-//! `tests/mutations.rs`, and seeds in `seeds/NAME`. `tests/run fuzz` tells what is left out.
+//! A new target is `src/targets/NAME.rs` and its line in `targets/mod.rs`, an entry of [`TARGETS`],
+//! its name in `targets!` of `tests/mutations.rs`, and seeds in `seeds/NAME`. `tests/run fuzz`
+//! tells what is left out.
 
 mod mutate;
 mod planted;

@@ -1,4 +1,5 @@
-//! Decoders with a fault of the kinds that are looked for. A run that does not find them proves nothing.
+//! Decoders with a fault of the kinds that are looked for. A run that does not find them proves
+//! nothing.
 
 use portcullis_common::wire::Message1;
 

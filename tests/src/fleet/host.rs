@@ -10,8 +10,8 @@ use crate::harness::OrFail as _;
 /// Threads for the files of one host's gateways.
 const FILE_THREADS: usize = 16;
 
-/// Runs gateways until it is cut or dropped: then every task and every socket of theirs is gone at once, as when the power
-/// fails, and nothing of them but their folders is left.
+/// Runs gateways until it is cut or dropped: then every task and every socket of theirs is gone at
+/// once, as when the power fails, and nothing of them but their folders is left.
 #[derive(Debug)]
 pub struct Host {
     runtime: Option<Runtime>,

@@ -1,5 +1,6 @@
-//! Simulated gateways, thousands to a process: the gateway's own agent, key rules and file store over real sockets, with a
-//! connector that does nothing. A [`Host`] stands for a machine's power: gateways on it live until it is cut, and their folders outlive it.
+//! Simulated gateways, thousands to a process: the gateway's own agent, key rules and file store
+//! over real sockets, with a connector that does nothing. A [`Host`] stands for a machine's power:
+//! gateways on it live until it is cut, and their folders outlive it.
 
 mod echo;
 mod gateway;
@@ -17,8 +18,9 @@ pub use host::Host;
 pub use setup::{SimulatedFleet, resident};
 pub use store::{CrashAt, Fuse, Held};
 
-/// Where the folders of simulated gateways lie: in memory where the system has room for files there. The disks of a
-/// thousand hosts are not this one's, and the server is to have this one for itself.
+/// Where the folders of simulated gateways lie: in memory where the system has room for files
+/// there. The disks of a thousand hosts are not this one's, and the server is to have this one for
+/// itself.
 pub fn folder() -> tempfile::TempDir {
     let shared = PathBuf::from("/dev/shm");
     let within = if shared.is_dir() {

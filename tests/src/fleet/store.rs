@@ -1,4 +1,5 @@
-//! A gateway's file store that remembers what was written, and that can stop its host in the middle of a write.
+//! A gateway's file store that remembers what was written, and that can stop its host in the middle
+//! of a write.
 
 use std::fmt;
 use std::path::Path;

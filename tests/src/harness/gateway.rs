@@ -155,7 +155,8 @@ impl Gateway {
     }
 }
 
-/// A token that was damaged on its way: another letter in its middle. Letters stand for the same in either case.
+/// A token that was damaged on its way: another letter in its middle. Letters stand for the same in
+/// either case.
 pub fn damaged(token: &str) -> String {
     let (head, tail) = token.split_at(token.len() / 2);
     let other = match tail.starts_with(['A', 'a']) {

@@ -1,7 +1,9 @@
-//! Real servers and gateways as processes, each under a temporary folder on loopback, all of them killed when dropped.
+//! Real servers and gateways as processes, each under a temporary folder on loopback, all of them
+//! killed when dropped.
 //!
-//! A [`Site`] is the folder; [`Server`] and [`Gateway`] are set up in it, started, stopped, killed and started again. What
-//! cannot be done panics, with the log of the process that was to do it: no test has anything else to do then.
+//! A [`Site`] is the folder; [`Server`] and [`Gateway`] are set up in it, started, stopped, killed
+//! and started again. What cannot be done panics, with the log of the process that was to do it: no
+//! test has anything else to do then.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -71,8 +73,8 @@ pub fn in_vain(at: &Location<'_>, what: &str, waited: Duration, log: &str) -> ! 
     fail(at, &format!("waited {waited:?} in vain for {what}\n{log}"))
 }
 
-/// Asks again and again until `probe` gives something, for [`PATIENCE`]: for state that can be asked for, and does not
-/// announce itself.
+/// Asks again and again until `probe` gives something, for [`PATIENCE`]: for state that can be
+/// asked for, and does not announce itself.
 #[track_caller]
 pub fn eventually<T, F, Fut>(what: &str, probe: F) -> impl Future<Output = T>
 where

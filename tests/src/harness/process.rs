@@ -166,7 +166,8 @@ impl Process {
         self.log.lock().lines.join("\n")
     }
 
-    /// Waits until it writes a line that contains `text`, or has written one already; gives that line.
+    /// Waits until it writes a line that contains `text`, or has written one already; gives that
+    /// line.
     #[track_caller]
     pub fn wait_for_line(&self, text: &str) -> String {
         let began = Instant::now();
@@ -252,7 +253,8 @@ fn follow(stream: impl Read + Send + 'static, log: Arc<Log>, mut copy: std::fs::
         for line in BufReader::new(stream).split(b'\n') {
             let Ok(line) = line else { break };
             let line = String::from_utf8_lossy(&line).into_owned();
-            // The copy is for people to read afterwards: a full disk must not end the test that fills it.
+            // The copy is for people to read afterwards: a full disk must not end the test that
+            // fills it.
             let _ = writeln!(copy, "{line}");
             log.lock().lines.push(line);
             log.grew.notify_all();

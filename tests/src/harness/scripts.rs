@@ -11,14 +11,16 @@ use portcullis_proto::gateway::v1 as pb;
 
 use super::{OrFail as _, PATIENCE, Site};
 
-/// Appends the id of its call to the journal. Whose gateway died before it had asked its question does nothing.
+/// Appends the id of its call to the journal. Whose gateway died before it had asked its question
+/// does nothing.
 const RECORD: &str = r#"#!/bin/sh
 call=$(sed 's/.*"call":"\([^"]*\)".*/\1/')
 [ -n "$call" ] || exit 1
 echo "$call" >>"$JOURNAL"
 "#;
 
-/// As `record`, then says through a pipe that it has begun, and waits at another until the test lets go.
+/// As `record`, then says through a pipe that it has begun, and waits at another until the test
+/// lets go.
 const WAIT: &str = r#"#!/bin/sh
 call=$(sed 's/.*"call":"\([^"]*\)".*/\1/')
 echo "$call" >>"$JOURNAL"
@@ -43,7 +45,8 @@ pub struct Scripts {
     journal: PathBuf,
     begun: PathBuf,
     gate: PathBuf,
-    /// Held open both ways: while it is, who waits at the gate waits; when the last clone goes, all of them are let go.
+    /// Held open both ways: while it is, who waits at the gate waits; when the last clone goes, all
+    /// of them are let go.
     _held: Arc<fs::File>,
 }
 

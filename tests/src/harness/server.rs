@@ -40,7 +40,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Sets one up: configuration written, `init` run, not started. `more` is added to the configuration.
+    /// Sets one up: configuration written, `init` run, not started. `more` is added to the
+    /// configuration.
     pub fn new(site: &Site, more: &str) -> Self {
         let data = site.folder("server");
         let server = Self::configured(site, "server", &data, more);
@@ -136,7 +137,8 @@ impl Server {
     }
 }
 
-/// A client of the admin API. Every call makes a connection of its own, so that it outlives restarts.
+/// A client of the admin API. Every call makes a connection of its own, so that it outlives
+/// restarts.
 #[derive(Clone, Debug)]
 pub struct Admin {
     socket: Arc<PathBuf>,
@@ -210,8 +212,8 @@ impl Admin {
         Ok(self.gateways().show(request).await?.into_inner())
     }
 
-    /// Waits until the gateway is as `wanted` says; where it does not get there, the failure tells what the server last knew
-    /// of it.
+    /// Waits until the gateway is as `wanted` says; where it does not get there, the failure tells
+    /// what the server last knew of it.
     #[track_caller]
     pub fn gateway_becomes(
         &self,
@@ -242,8 +244,8 @@ impl Admin {
         })
     }
 
-    /// Makes a new gateway key and waits until every connected gateway has it, `wait_ms` at most: the last report, with
-    /// the last word on each gateway.
+    /// Makes a new gateway key and waits until every connected gateway has it, `wait_ms` at most:
+    /// the last report, with the last word on each gateway.
     #[track_caller]
     pub fn rotate(&self, wait_ms: u32) -> impl Future<Output = admin::SyncProgress> {
         let at = Location::caller();

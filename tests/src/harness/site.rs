@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::OrFail as _;
 
-/// A temporary folder, removed with everything in it when dropped; kept where `PORTCULLIS_TEST_KEEP` is set.
+/// A temporary folder, removed with everything in it when dropped; kept where
+/// `PORTCULLIS_TEST_KEEP` is set.
 #[derive(Debug)]
 pub struct Site {
     folder: TempDir,

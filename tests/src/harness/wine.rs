@@ -30,7 +30,8 @@ pub struct WindowsGateway {
 }
 
 impl Wine {
-    /// As the environment says: `PORTCULLIS_TEST_GATEWAY_EXE`, `PORTCULLIS_TEST_SCRIPT_EXE` and `WINEPREFIX`.
+    /// As the environment says: `PORTCULLIS_TEST_GATEWAY_EXE`, `PORTCULLIS_TEST_SCRIPT_EXE` and
+    /// `WINEPREFIX`.
     pub fn from_environment() -> Self {
         let path = |name: &str| PathBuf::from(env::var_os(name).or_fail(name));
         Self {
@@ -40,7 +41,8 @@ impl Wine {
         }
     }
 
-    /// Writes a configuration with one connector, `scripts`, whose folder holds the test's script under these names, and a batch file, `run-batch`.
+    /// Writes a configuration with one connector, `scripts`, whose folder holds the test's script
+    /// under these names, and a batch file, `run-batch`.
     pub fn gateway(&self, site: &Site, name: &str, dial: Dial, scripts: &[&str]) -> WindowsGateway {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let instance = format!(

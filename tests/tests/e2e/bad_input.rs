@@ -151,7 +151,8 @@ async fn the_same_identity_twice_does_not_stop_the_service() {
     pair.admin.synchronized("host1").await;
 }
 
-/// A file system of a few hundred kilobytes, unmounted when dropped; `None` where this user may not mount one.
+/// A file system of a few hundred kilobytes, unmounted when dropped; `None` where this user may not
+/// mount one.
 struct TinyDisk(PathBuf);
 
 impl TinyDisk {
@@ -203,7 +204,8 @@ async fn a_full_disk_under_the_key_store_loses_no_key() {
     gateway.start();
     let before = admin.synchronized("host1").await;
 
-    // A rotation that cannot be stored is not taken; the link goes on, and the key comes once there is room.
+    // A rotation that cannot be stored is not taken; the link goes on, and the key comes once there
+    // is room.
     disk.fill();
     let report = admin.rotate(2_000).await;
     assert_eq!(report.synchronized, 0, "{report:?}");

@@ -1,6 +1,7 @@
 //! Real servers and gateways, each a process of its own, on loopback.
 //!
-//! The tests ask what an administrator would: the admin API, the programs' messages, the files they leave.
+//! The tests ask what an administrator would: the admin API, the programs' messages, the files they
+//! leave.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,7 +23,8 @@ use portcullis_proto::gateway::v1::Outcome;
 use portcullis_tests::harness::{Admin, Dial, Finished, Gateway, Scripts, Server, Site};
 use tempfile::TempDir;
 
-/// A server and one enrolled gateway, connected under the current key, with one resource: `journal`, behind the scripts.
+/// A server and one enrolled gateway, connected under the current key, with one resource:
+/// `journal`, behind the scripts.
 struct Pair {
     // In this order: processes are killed before the folder they live in goes.
     gateway: Gateway,

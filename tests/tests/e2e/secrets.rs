@@ -1,4 +1,5 @@
-//! Where secrets must not be: logs, command lines, environments, and the memory that a core file would hold.
+//! Where secrets must not be: logs, command lines, environments, and the memory that a core file
+//! would hold.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -25,7 +26,8 @@ async fn passwords_and_tokens_stay_out_of_logs_arguments_and_memory() {
             .portcullis_given(&line, &format!("{PASSWORD}\n"));
         given.ok();
     }
-    // A live link's HTTP/2 buffer keeps what it received last; the link is replaced, and with it the buffer.
+    // A live link's HTTP/2 buffer keeps what it received last; the link is replaced, and with it
+    // the buffer.
     pair.admin.rotate(30_000).await;
     pair.admin.synchronized("host1").await;
 
@@ -44,7 +46,8 @@ async fn passwords_and_tokens_stay_out_of_logs_arguments_and_memory() {
         }
         leaves_no_core_file(who, id);
 
-        // The search finds what is there; the password goes with the old link, and nothing freed keeps it.
+        // The search finds what is there; the password goes with the old link, and nothing freed
+        // keeps it.
         let readable = contains(&memory(id), b"portcullis");
         assert!(readable, "{who}'s memory could not be read");
         eventually(&format!("{who}'s memory to hold no password"), || async {

@@ -36,7 +36,8 @@ async fn garbage_is_answered_with_an_opaque_alert_and_a_close() {
             &noise,
             b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            // A TLS ClientHello's first bytes; a handshake record of the greatest length; a data record.
+            // A TLS ClientHello's first bytes; a handshake record of the greatest length; a data
+            // record.
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
             b"\x11\xff\xff",
             b"\x20\x00\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",

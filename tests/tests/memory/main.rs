@@ -1,8 +1,10 @@
-//! What the memory of live programs and the files of the repository hold after calls and key changes: no password of a call that
-//! is over, no deleted key, and no key at all outside the pages that a core dump leaves out.
+//! What the memory of live programs and the files of the repository hold after calls and key
+//! changes: no password of a call that is over, no deleted key, and no key at all outside the pages
+//! that a core dump leaves out.
 //!
-//! The cores are taken by gdb, as an administrator or an attacker with his rights would take them. Each is taken as dumps
-//! are, and the server's once more with the excluded pages; there the same search finds its keys, so that it would have found them in the first.
+//! The cores are taken by gdb, as an administrator or an attacker with his rights would take them.
+//! Each is taken as dumps are, and the server's once more with the excluded pages; there the same
+//! search finds its keys, so that it would have found them in the first.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -95,7 +97,8 @@ impl Place {
         self.server.portcullis_given(&line, &input)
     }
 
-    /// Every way of a password: set, changed, right, wrong, as a script's argument, in a call that is refused.
+    /// Every way of a password: set, changed, right, wrong, as a script's argument, in a call that
+    /// is refused.
     async fn calls(&mut self, account: &str) {
         let first = self.password();
         self.with_password("create", account, &first).ok();
@@ -264,7 +267,8 @@ fn dump_holds_none(place: &Place, program: &Program, unwanted: &[Needle]) {
     println!("{name}: {bytes} bytes dumped, {secrets} secrets searched for");
 }
 
-/// What the repository's files hold: the planted word, the wrapped keys of `now`, and nothing unwanted.
+/// What the repository's files hold: the planted word, the wrapped keys of `now`, and nothing
+/// unwanted.
 fn repository_holds_none(place: &Place, unwanted: &[Needle], before: &Keys, now: &Keys) {
     let files = repository(&place.server.data);
     assert!(

@@ -34,7 +34,8 @@ impl Needle {
     }
 }
 
-/// The needles of which a piece of 8 bytes, from a multiple of 8 on, is somewhere in `hay`; parity bits do not count.
+/// The needles of which a piece of 8 bytes, from a multiple of 8 on, is somewhere in `hay`; parity
+/// bits do not count.
 pub(crate) fn found(hay: &[u8], needles: &[Needle]) -> Vec<String> {
     let mut pieces: HashMap<u64, &Needle> = HashMap::new();
     // Most places of the hay are sorted out by two bytes.

@@ -1,4 +1,5 @@
-//! The secrets of a running server and its gateway, read from a copy of the stores by the programs' own code.
+//! The secrets of a running server and its gateway, read from a copy of the stores by the programs'
+//! own code.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +18,8 @@ use crate::needles::Needle;
 pub(crate) struct Keys {
     /// Those that a running server keeps at hand.
     pub(crate) of_the_server: Vec<Needle>,
-    /// Those that are read when they are needed, and kept by nobody: gateway keys, and a gateway's master keys.
+    /// Those that are read when they are needed, and kept by nobody: gateway keys, and a gateway's
+    /// master keys.
     opened_at_need: Vec<Needle>,
     /// The ids of all server keys, and of all gateway keys.
     pub(crate) ids: Vec<KeyId>,
@@ -66,7 +68,8 @@ impl Keys {
     }
 }
 
-/// Copies the repository of the folder `data`, which nobody is writing to just now, and opens the copy.
+/// Copies the repository of the folder `data`, which nobody is writing to just now, and opens the
+/// copy.
 pub(crate) async fn keys(site: &Site, data: &Path, copy: &str, gateway: &str) -> Keys {
     let folder = site.path().join(copy);
     let mut command = Command::new("cp");

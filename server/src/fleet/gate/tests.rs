@@ -1,3 +1,5 @@
+//! The gate against a repository that somebody else changes meanwhile.
+
 use std::task::Waker;
 use std::time::Duration;
 
@@ -205,7 +207,8 @@ async fn what_a_look_found_holds_for_no_later_call_and_no_later_commit() {
     assert_eq!(at_once(&mut gate, 5), Poll::Pending);
     drop(reading);
     site.read_to_the_end();
-    // It has read; the gateway is revoked, and two more calls are submitted, before anybody hears of it.
+    // It has read; the gateway is revoked, and two more calls are submitted, before anybody hears
+    // of it.
     site.change(Registration::revoke).await;
     assert_eq!(ask(&mut gate, 7).await, Verdict::UpTo(5));
     assert_eq!(ask(&mut gate, 7).await, Verdict::None);

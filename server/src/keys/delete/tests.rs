@@ -1,3 +1,5 @@
+//! Keys that are deleted, and keys on which something depends.
+
 use portcullis_common::id::{GatewayId, KeyKind};
 use portcullis_common::rotation::{EnrolmentToken, Registration, UnixMillis};
 

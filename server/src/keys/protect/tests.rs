@@ -1,3 +1,5 @@
+//! Changes of the protection, cut off at each write.
+
 use std::fs;
 use std::path::Path;
 
@@ -235,7 +237,8 @@ async fn a_crash_on_the_way_to_no_protection_leaves_a_server_that_starts() {
     }
 }
 
-/// Who can write the repository and does not know the secret plants a key that everybody can unwrap.
+/// Who can write the repository and does not know the secret plants a key that everybody can
+/// unwrap.
 #[tokio::test]
 async fn a_repository_that_lost_its_protection_behind_our_back_is_refused() {
     let mut fixture = Fixture::with_secret_file().await;
@@ -352,7 +355,8 @@ async fn a_repository_whose_protection_is_damaged_is_told_from_a_wrong_secret() 
     assert!(error.contains("restore the repository"), "{error}");
 }
 
-/// The last step of a change failed, so that the live secret lies beside its place; then another change comes.
+/// The last step of a change failed, so that the live secret lies beside its place; then another
+/// change comes.
 #[tokio::test]
 async fn a_secret_that_was_not_placed_outlives_a_further_change_that_fails() {
     for new in [NewProtection::Default, fresh()] {

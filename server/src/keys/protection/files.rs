@@ -1,6 +1,7 @@
-//! Where the secret lies, and how a secret file is replaced so that a crash at any point leaves one that opens the repository:
-//! the new one is written beside it, then the repository is changed, then the new one takes its place. At the next start,
-//! whichever of the two opens the repository wins.
+//! Where the secret lies, and how a secret file is replaced so that a crash at any point leaves one
+//! that opens the repository: the new one is written beside it, then the repository is changed,
+//! then the new one takes its place. At the next start, whichever of the two opens the repository
+//! wins.
 
 use std::fs;
 use std::io;
@@ -17,7 +18,8 @@ const MAX_FILE_LEN: usize = 2048;
 /// Set by systemd for a service with credentials.
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
-/// Reads the secret from where the configuration says. A prompt waits for whoever sits at the terminal.
+/// Reads the secret from where the configuration says. A prompt waits for whoever sits at the
+/// terminal.
 ///
 /// # Errors
 /// [`ProtectionError`].
@@ -90,8 +92,8 @@ pub fn staged(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes the next secret beside the one in use, durably. What lies there already is never overwritten: it may be the only
-/// secret that opens the repository.
+/// Writes the next secret beside the one in use, durably. What lies there already is never
+/// overwritten: it may be the only secret that opens the repository.
 ///
 /// # Errors
 /// [`ProtectionError::System`]: nothing was written.
@@ -115,8 +117,8 @@ pub fn place(path: &Path) -> Result<(), ProtectionError> {
         .map_err(|source| system("replace", path, source))
 }
 
-/// Puts the secret in use where the next one would lie: a repository that it opens takes it back at the next start. What lies
-/// there already is never overwritten.
+/// Puts the secret in use where the next one would lie: a repository that it opens takes it back at
+/// the next start. What lies there already is never overwritten.
 ///
 /// # Errors
 /// [`ProtectionError::System`]: it is where it was.

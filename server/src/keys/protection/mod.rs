@@ -1,6 +1,6 @@
-//! What protects the server keys: a random storage secret wraps them, and the repository holds that secret encrypted under one
-//! kept elsewhere (PKCS #5, `pbe`), or not at all: then it is derived from the compiled-in default key (`default`), which is
-//! public.
+//! What protects the server keys: a random storage secret wraps them, and the repository holds that
+//! secret encrypted under one kept elsewhere (PKCS #5, `pbe`), or not at all: then it is derived
+//! from the compiled-in default key (`default`), which is public.
 
 pub mod files;
 pub mod pbe;
@@ -88,7 +88,8 @@ pub enum ProtectionError {
         /// Where it came from.
         origin: String,
     },
-    /// Who can write the repository, but does not know its secret, would have it opened by a key that everybody knows.
+    /// Who can write the repository, but does not know its secret, would have it opened by a key
+    /// that everybody knows.
     #[error(
         "the repository says that nothing but the public default key protects its keys, and yet {origin} is there: if `portcullis key protect default` was meant, take the secret out of the configuration, or move its file away; if not, somebody changed the repository: restore it from a backup"
     )]
@@ -129,7 +130,8 @@ impl Protection {
         }
     }
 
-    /// Encrypts the storage secret: what the repository is to hold. Takes as long as `kdf` is meant to take.
+    /// Encrypts the storage secret: what the repository is to hold. Takes as long as `kdf` is meant
+    /// to take.
     ///
     /// # Errors
     /// [`PbeError`].

@@ -1,8 +1,9 @@
-//! Password-based encryption of a 32-byte secret: PBES2 of PKCS #5 (RFC 8018, 6.2) with PBKDF2-HMAC-SHA-256 or scrypt, and
-//! AES-256-CBC. What is stored is the DER of `SEQUENCE { AlgorithmIdentifier, OCTET STRING }`, as in an `EncryptedPrivateKeyInfo`.
+//! Password-based encryption of a 32-byte secret: PBES2 of PKCS #5 (RFC 8018, 6.2) with
+//! PBKDF2-HMAC-SHA-256 or scrypt, and AES-256-CBC. What is stored is the DER of `SEQUENCE {
+//! AlgorithmIdentifier, OCTET STRING }`, as in an `EncryptedPrivateKeyInfo`.
 //!
-//! A padding of a whole block stands after the secret: that it is right by chance, under a wrong passphrase, has a probability
-//! of 2^-128.
+//! A padding of a whole block stands after the secret: that it is right by chance, under a wrong
+//! passphrase, has a probability of 2^-128.
 
 use std::fmt;
 
@@ -66,7 +67,8 @@ impl Kdf {
         }
     }
 
-    /// What deriving is to cost: for a passphrase of a person much, for 256 random bits little, which no guess finds anyway.
+    /// What deriving is to cost: for a passphrase of a person much, for 256 random bits little,
+    /// which no guess finds anyway.
     pub const fn cost(self, random: bool) -> Cost {
         match (self, random) {
             (Self::Pbkdf2, false) => Cost::Pbkdf2 {

@@ -47,8 +47,8 @@ pub async fn unlock(
     }
 }
 
-/// Before another change: what an earlier one left beside the secret file takes its place, where the repository opens with it,
-/// and is removed where it opens with the secret file itself.
+/// Before another change: what an earlier one left beside the secret file takes its place, where
+/// the repository opens with it, and is removed where it opens with the secret file itself.
 ///
 /// # Errors
 /// [`ProtectionError`]: neither file was touched. `LeftBeside` where neither opens the repository.
@@ -114,8 +114,8 @@ async fn by_file(
     read.and(Err(wrong(&SecretSource::File(path.to_owned()))))
 }
 
-/// The first versions had no storage secret of its own: the 32 bytes in the secret file were it. Who takes the row out of a
-/// repository gains nothing: he cannot wrap a key under these bytes.
+/// The first versions had no storage secret of its own: the 32 bytes in the secret file were it.
+/// Who takes the row out of a repository gains nothing: he cannot wrap a key under these bytes.
 async fn of_first_versions(
     database: &Database,
     source: &SecretSource,
@@ -152,7 +152,8 @@ async fn of_first_versions(
     Ok(protection)
 }
 
-/// Derives beside the tasks of the server: it takes as long as it was meant to. `None`: the secret is another.
+/// Derives beside the tasks of the server: it takes as long as it was meant to. `None`: the secret
+/// is another.
 async fn decrypt(encrypted: &[u8], secret: &Secret) -> Result<Option<Protection>, ProtectionError> {
     let (encrypted, secret) = (encrypted.to_vec(), secret.clone());
     let derived =

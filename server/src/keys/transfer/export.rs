@@ -1,3 +1,5 @@
+//! Keys out of a server, under a passphrase.
+
 use std::sync::Arc;
 
 use portcullis_common::crypto::export::{

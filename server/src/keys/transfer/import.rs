@@ -1,3 +1,5 @@
+//! Keys into a server, from an export.
+
 use std::sync::Arc;
 
 use portcullis_common::crypto::export::{
@@ -175,7 +177,8 @@ impl Plan {
                     if let Some(held) = inner.keyring.key(entry.id) {
                         same(entry, held.expose(), key.expose())?;
                     }
-                    // What is stored decides: an import whose commit gave an error may have taken effect all the same.
+                    // What is stored decides: an import whose commit gave an error may have taken
+                    // effect all the same.
                     let what = match stored.iter().find(|row| row.id == entry.id) {
                         None => What::Imported,
                         Some(row) => match protection.unwrap(row.id, &row.wrapped) {

@@ -1,4 +1,5 @@
-//! Keys on their way to another server, or into a safe: exports under a passphrase (`proto/KEY_EXPORT.md`) and their import.
+//! Keys on their way to another server, or into a safe: exports under a passphrase
+//! (`proto/KEY_EXPORT.md`) and their import.
 
 mod export;
 mod import;

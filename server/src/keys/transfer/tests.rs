@@ -1,3 +1,5 @@
+//! Exports and imports between real repositories, changed files and wrong passphrases.
+
 use portcullis_common::crypto::export::{
     ExportFile, ExportFileError, KeyEntry, KeyPurpose, KeyState, MAX_FILE_LEN, OpenKey,
 };
@@ -123,7 +125,8 @@ fn no_flip_no_cut_and_no_addition_goes_unnoticed() {
     assert_eq!(ExportFile::parse(&long), Err(ExportFileError::TooLong));
 }
 
-/// Somebody who changes the text can put its sum right, too: then the form, the passphrase or the MAC is wrong.
+/// Somebody who changes the text can put its sum right, too: then the form, the passphrase or the
+/// MAC is wrong.
 #[test]
 fn changes_under_a_right_sum_are_refused() {
     let seed = SysRng.try_next_u64().unwrap();
@@ -470,7 +473,8 @@ async fn an_export_holds_what_was_chosen_under_its_passphrase() {
     assert!(error.contains("there is no key"), "{error}");
 }
 
-/// The commit gave an error, and had taken effect: the key is stored, and the running server does not hold it.
+/// The commit gave an error, and had taken effect: the key is stored, and the running server does
+/// not hold it.
 #[tokio::test]
 async fn a_server_key_that_is_stored_and_not_held_is_present_and_held_after_an_import() {
     let server = Server::protected().await;

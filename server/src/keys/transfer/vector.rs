@@ -1,5 +1,6 @@
-//! The published test vector, `proto/vectors/key-export.json`: made here from fixed randomness, and compared with what is committed.
-//! `PORTCULLIS_WRITE_VECTORS=1 cargo test -p portcullis-server --lib vector` writes it anew.
+//! The published test vector, `proto/vectors/key-export.json`: made here from fixed randomness, and
+//! compared with what is committed. `PORTCULLIS_WRITE_VECTORS=1 cargo test -p portcullis-server
+//! --lib vector` writes it anew.
 
 use std::convert::Infallible;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The cipher beside OpenSSL's and the `des` crate's, on one core, in interleaved rounds of one run.
+//! The cipher beside OpenSSL's and the `des` crate's, on one core, in interleaved rounds of one
+//! run.
 
 mod openssl;
 mod peers;

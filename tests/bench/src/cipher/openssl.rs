@@ -1,4 +1,5 @@
-//! OpenSSL's des-ede3, from the libcrypto of the machine: a peer to measure beside, and nothing that the product uses.
+//! OpenSSL's des-ede3, from the libcrypto of the machine: a peer to measure beside, and nothing
+//! that the product uses.
 
 #![allow(unsafe_code)]
 
@@ -80,7 +81,8 @@ impl OpenSsl {
             free,
             _library: library,
         };
-        // SAFETY: the context is valid, the key has the 24 bytes that the cipher reads, and ECB has no IV.
+        // SAFETY: the context is valid, the key has the 24 bytes that the cipher reads, and ECB has
+        // no IV.
         let done = unsafe {
             init(
                 context.as_ptr(),
@@ -106,7 +108,8 @@ impl OpenSsl {
             return false;
         }
         let mut written = 0;
-        // SAFETY: the context is valid; of whole blocks without padding it writes as many bytes as it reads.
+        // SAFETY: the context is valid; of whole blocks without padding it writes as many bytes as
+        // it reads.
         let done = unsafe {
             (self.update)(
                 self.context.as_ptr(),

@@ -17,7 +17,8 @@ pub(super) const DES_CRATE: &str = "des crate";
 /// Enciphers data in place.
 type Apply = dyn FnMut(&mut [u8]);
 
-/// One way to add the keystream of counter mode to data, each call going on where the one before it ended.
+/// One way to add the keystream of counter mode to data, each call going on where the one before it
+/// ended.
 pub(super) struct Peer {
     /// What it is called in the report.
     pub(super) name: &'static str,
@@ -25,7 +26,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// All that this machine has, OpenSSL first, each at the beginning of the same keystream. Without OpenSSL, why.
+    /// All that this machine has, OpenSSL first, each at the beginning of the same keystream.
+    /// Without OpenSSL, why.
     pub(super) fn all() -> (Vec<Self>, Option<OpenSslError>) {
         let mut peers = Vec::new();
         let missing = match OpenSsl::new(&KEY) {

@@ -39,7 +39,8 @@ impl Report {
         self.rounds.push(std::mem::take(&mut self.present));
     }
 
-    /// One object for each work and peer: megabytes per second, and multiples of the two references in the same round.
+    /// One object for each work and peer: megabytes per second, and multiples of the two references
+    /// in the same round.
     pub fn json_lines(&self) -> Vec<Value> {
         let lines = self.lines().into_iter();
         lines

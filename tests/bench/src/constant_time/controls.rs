@@ -14,8 +14,9 @@ const ENTRIES: usize = 1 << 12;
 /// Rounds of 3DES.
 const ROUNDS: u32 = 48;
 
-/// A cipher of the build of 3DES that looks its S-boxes up in pairs, in four tables of 16 KiB: more than a processor's
-/// nearest cache holds. What the tables say does not matter to the time, so it is random.
+/// A cipher of the build of 3DES that looks its S-boxes up in pairs, in four tables of 16 KiB: more
+/// than a processor's nearest cache holds. What the tables say does not matter to the time, so it
+/// is random.
 pub(super) struct TableDriven {
     tables: [Box<[u32; ENTRIES]>; 4],
 }

@@ -83,7 +83,8 @@ impl Inputs {
         block
     }
 
-    /// New ones in their place. Whatever its class, for each the same is drawn and the same is written.
+    /// New ones in their place. Whatever its class, for each the same is drawn and the same is
+    /// written.
     pub(super) fn refill(&self, block: &mut [(Class, Input)], rng: &mut ChaCha8Rng) {
         for (class, input) in block {
             let is_second = (rng.next_u32() & 1) as u8;

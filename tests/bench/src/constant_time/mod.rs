@@ -1,11 +1,12 @@
-//! Whether time tells anything of a key, of data, or of a tag: the method of "Dude, is my code constant time?" (Reparaz,
-//! Balasch, Verbauwhede, DATE 2017).
+//! Whether time tells anything of a key, of data, or of a tag: the method of "Dude, is my code
+//! constant time?" (Reparaz, Balasch, Verbauwhede, DATE 2017).
 //!
-//! Two classes of input are measured in random order, and Welch's t-test is asked whether their times differ. It can show a
-//! leak, and never that there is none: so that silence means something, code that leaks on purpose is measured in the same
-//! way in the same run, and has to be found.
+//! Two classes of input are measured in random order, and Welch's t-test is asked whether their
+//! times differ. It can show a leak, and never that there is none: so that silence means something,
+//! code that leaks on purpose is measured in the same way in the same run, and has to be found.
 //!
-//! The clock is the system's: on Linux the processor's cycle counter, read in order with the instructions before it.
+//! The clock is the system's: on Linux the processor's cycle counter, read in order with the
+//! instructions before it.
 
 mod controls;
 mod inputs;
@@ -32,7 +33,8 @@ const BLOCK: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    /// |t| was not above 4.5 in any test; or it was in one, and in that one it was not when all was measured again.
+    /// |t| was not above 4.5 in any test; or it was in one, and in that one it was not when all was
+    /// measured again.
     NoEvidence,
     /// |t| was above 10; or above 4.5 twice, in the same test and in the same direction.
     Leak,
@@ -68,10 +70,12 @@ impl Outcome {
     }
 }
 
-/// Measures every target `measurements` times, with inputs that come of `seed`. `progress` is told what is measured.
+/// Measures every target `measurements` times, with inputs that come of `seed`. `progress` is told
+/// what is measured.
 ///
-/// The best of many tests may be suspicious by chance: it is then made once more over as many new measurements with the same
-/// fixed input, by itself, so that no allowance for the number of tests is needed.
+/// The best of many tests may be suspicious by chance: it is then made once more over as many new
+/// measurements with the same fixed input, by itself, so that no allowance for the number of tests
+/// is needed.
 ///
 /// Only the targets whose names contain `only` are measured, and the controls.
 pub fn run(measurements: usize, seed: u64, only: &str, mut progress: impl FnMut(&str)) -> Report {

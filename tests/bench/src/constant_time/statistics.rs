@@ -1,5 +1,5 @@
-//! Welch's t-test on the times of two classes, of their means and of their variances, with the slowest left out at many
-//! limits.
+//! Welch's t-test on the times of two classes, of their means and of their variances, with the
+//! slowest left out at many limits.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use super::inputs::Class;
 pub(super) const SUSPICIOUS: f64 = 4.5;
 /// |t| above which it is none, however many tests are made.
 pub(super) const DEFINITE: f64 = 10.0;
-/// Measurements that a class must have in a test: below, the mean of skewed times is not normal enough.
+/// Measurements that a class must have in a test: below, the mean of skewed times is not normal
+/// enough.
 const ENOUGH: usize = 1_000;
 /// Limits beside the one that leaves nothing out.
 const CROPS: u8 = 20;
@@ -39,8 +40,8 @@ impl Test {
             .flat_map(|crop| [Moment::Mean, Moment::Variance].map(|moment| Self { moment, crop }))
     }
 
-    /// The part of the measurements that is kept, the fastest: 7 % to 99.9 %, closer to one another the nearer to all (as in
-    /// dudect), for interruptions are few and long.
+    /// The part of the measurements that is kept, the fastest: 7 % to 99.9 %, closer to one another
+    /// the nearer to all (as in dudect), for interruptions are few and long.
     pub(super) fn kept(self) -> f64 {
         if self.crop == CROPS {
             1.0
@@ -190,7 +191,8 @@ mod tests {
 
     use super::*;
 
-    /// Times like those of a busy machine, with `secret` added by class: most near 1 µs, one in fifty interrupted.
+    /// Times like those of a busy machine, with `secret` added by class: most near 1 µs, one in
+    /// fifty interrupted.
     fn samples(secret: impl Fn(Class, u64) -> u64) -> Samples {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let mut samples = Samples::with_capacity(0);

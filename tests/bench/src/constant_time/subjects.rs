@@ -141,7 +141,8 @@ fn cipher_key(key: &[u8; 32]) -> Option<&[u8; KEY_LEN]> {
     key.first_chunk()
 }
 
-/// The check of a wrong tag, as of a record's. A right one may take another time: its answer is known to all.
+/// The check of a wrong tag, as of a record's. A right one may take another time: its answer is
+/// known to all.
 struct MacCheck {
     classes: Classes,
     ready: Option<(MacKey, [u8; 32])>,

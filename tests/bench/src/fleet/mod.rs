@@ -1,7 +1,8 @@
-//! A fleet of simulated gateways on one server, over real sockets: how fast all are up, what a link costs the server, and how
-//! long a rotation takes.
+//! A fleet of simulated gateways on one server, over real sockets: how fast all are up, what a link
+//! costs the server, and how long a rotation takes.
 //!
-//! The server is the program itself, in a process of its own; the gateways are in the process that measures.
+//! The server is the program itself, in a process of its own; the gateways are in the process that
+//! measures.
 
 mod callers;
 #[cfg(test)]
@@ -18,7 +19,8 @@ use serde::Serialize;
 use self::callers::Callers;
 pub use self::callers::Tally;
 
-/// How the server keeps up links: a gateway that was away is dialled again within 5 s, others as the defaults have it.
+/// How the server keeps up links: a gateway that was away is dialled again within 5 s, others as
+/// the defaults have it.
 const LINKS: &str = "backoff_min = \"500ms\"\nbackoff_max = \"5s\"";
 /// Longer than a keep-alive and its answer take: what is measured then is an idle link.
 const SETTLE: Duration = Duration::from_secs(22);
@@ -165,7 +167,8 @@ impl Run {
 
     async fn come_up(&mut self, plan: &Plan, progress: &impl Fn(&str)) {
         let count = self.summary.gateways;
-        // A fresh process: what enrolment left in its heap is not to be counted, nor to hide what links cost.
+        // A fresh process: what enrolment left in its heap is not to be counted, nor to hide what
+        // links cost.
         self.fleet.stop_server();
         self.fleet.server.serve().await;
         tokio::time::sleep(Duration::from_secs(2)).await;

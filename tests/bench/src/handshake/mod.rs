@@ -1,4 +1,5 @@
-//! New links per second: connection, full handshake, HTTP/2 and one call, for the sealed channel and its peers.
+//! New links per second: connection, full handshake, HTTP/2 and one call, for the sealed channel
+//! and its peers.
 
 mod report;
 

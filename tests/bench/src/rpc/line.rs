@@ -1,4 +1,5 @@
-//! What is measured: one connection with something that calls at one end and something that answers at the other.
+//! What is measured: one connection with something that calls at one end and something that answers
+//! at the other.
 
 use futures_util::stream::{BoxStream, StreamExt};
 use portcullis_common::crypto::suites::Suite;

@@ -1,4 +1,5 @@
-//! Whole calls: from the server's fleet through one link to a gateway's connector and back, beside unary tonic.
+//! Whole calls: from the server's fleet through one link to a gateway's connector and back, beside
+//! unary tonic.
 
 mod line;
 mod measure;

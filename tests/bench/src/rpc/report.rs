@@ -162,7 +162,8 @@ impl Report {
         lines
     }
 
-    /// A Markdown table: ratios to mutual TLS, whose own figure, with its range, stands in the second column.
+    /// A Markdown table: ratios to mutual TLS, whose own figure, with its range, stands in the
+    /// second column.
     pub fn markdown(&self) -> String {
         let mut out = String::new();
         let names: Vec<_> = Subject::ALL.iter().map(|subject| subject.name()).collect();

@@ -1,5 +1,6 @@
-//! A server and a gateway in this process: the real fleet over its repository, the real agent with its key store, and between
-//! them a real link. Only the connector is made for this: it answers with what it was given.
+//! A server and a gateway in this process: the real fleet over its repository, the real agent with
+//! its key store, and between them a real link. Only the connector is made for this: it answers
+//! with what it was given.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

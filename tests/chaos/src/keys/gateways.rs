@@ -1,5 +1,5 @@
-//! Gateways and the sessions with them: the product's state machines on both sides, with a fault at any message and any
-//! durable store.
+//! Gateways and the sessions with them: the product's state machines on both sides, with a fault at
+//! any message and any durable store.
 
 use portcullis_common::crypto::kdf;
 use portcullis_common::crypto::suites::Suite;
@@ -339,7 +339,8 @@ impl World {
         self.deliver(End::Gateway, g, course)
     }
 
-    /// A message is on its way; whoever it reaches acts on it, also where its sender is dead by then.
+    /// A message is on its way; whoever it reaches acts on it, also where its sender is dead by
+    /// then.
     fn deliver(&mut self, from: End, g: usize, course: &mut Course) -> Result<(), Stop> {
         let gone = match from {
             End::Server => course.server_gone,
@@ -401,7 +402,8 @@ impl World {
         self.gateways[g].run = RunId::random(&mut self.rng);
     }
 
-    /// Would a handshake succeed: does the gateway hold one of the keys that the server would list, the very same key?
+    /// Would a handshake succeed: does the gateway hold one of the keys that the server would list,
+    /// the very same key?
     pub(super) async fn shares_a_key(&mut self, g: usize) -> Result<bool, Stop> {
         let (run, now) = (self.gateways[g].run, self.now);
         let Identity::Keyed {

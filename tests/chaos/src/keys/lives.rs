@@ -129,7 +129,8 @@ impl World {
         self.root.path().join(format!("life-{life}"))
     }
 
-    /// No secret lies in the clear in any file, and what was deleted is gone; what was planted is found.
+    /// No secret lies in the clear in any file, and what was deleted is gone; what was planted is
+    /// found.
     pub(super) fn search(&mut self) {
         let folder = self.folder(self.life);
         let folders = [folder.as_path(), self.exports.as_path()];
@@ -145,7 +146,8 @@ impl World {
         }
     }
 
-    /// What was deleted or replaced is in no file of the repository any more, once that was scrubbed.
+    /// What was deleted or replaced is in no file of the repository any more, once that was
+    /// scrubbed.
     pub(super) async fn check_scrubbed(&mut self) -> Result<(), Stop> {
         let rows = self.server_key_rows().await?;
         let mut needles = Needles::default();

@@ -1,9 +1,11 @@
-//! The life of every key: random sequences of all that administrators do, over a real repository file and with the
-//! product's own code, with a crash at any write of the repository and at any message of a gateway.
+//! The life of every key: random sequences of all that administrators do, over a real repository
+//! file and with the product's own code, with a crash at any write of the repository and at any
+//! message of a gateway.
 //!
-//! A crash copies the repository's files as they lie at that moment, drops whatever was in memory, and starts the server
-//! again on the copy, as `serve` does. What has to be there is kept beside it (`model`) and compared after every
-//! operation and every start. Everything that a seed decides is decided by the seed; the keys themselves are random.
+//! A crash copies the repository's files as they lie at that moment, drops whatever was in memory,
+//! and starts the server again on the copy, as `serve` does. What has to be there is kept beside it
+//! (`model`) and compared after every operation and every start. Everything that a seed decides is
+//! decided by the seed; the keys themselves are random.
 //!
 //! [`Fault`] breaks one rule, to show that it would be noticed.
 
@@ -150,7 +152,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many crash points were reached, and at how many of them the server died: two for each write of each operation.
+    /// How many crash points were reached, and at how many of them the server died: two for each
+    /// write of each operation.
     pub fn covered(&self) -> (usize, usize) {
         let died = self.points.iter();
         let died = died

@@ -1,5 +1,5 @@
-//! What the repository has to hold, kept beside it. What a crash leaves open is settled by the next look: it has to be the
-//! state before the operation or the one after it.
+//! What the repository has to hold, kept beside it. What a crash leaves open is settled by the next
+//! look: it has to be the state before the operation or the one after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -104,7 +104,8 @@ impl Operation {
 }
 
 impl World {
-    /// Carries it out as the admin API would: with an entry in the audit log before it, and one after.
+    /// Carries it out as the admin API would: with an entry in the audit log before it, and one
+    /// after.
     pub(super) async fn perform(&mut self, operation: Operation) -> Result<(), Stop> {
         let g = self.rng.random_range(0..self.gateways.len());
         self.look_up(g).await?;
@@ -200,7 +201,8 @@ impl World {
             .await;
         let done = self.stored("gateway token", done);
         if matches!(done, Err(Stop::Down)) {
-            // Nobody knows which of the two holds: the administrator looks, and gives the command again.
+            // Nobody knows which of the two holds: the administrator looks, and gives the command
+            // again.
             self.gateways[g].token = None;
         }
         done?;
@@ -281,7 +283,8 @@ impl World {
         Ok(())
     }
 
-    /// Every gateway reaches the current key: by what it holds, or by a new token where it was told so.
+    /// Every gateway reaches the current key: by what it holds, or by a new token where it was told
+    /// so.
     pub(super) async fn heal(&mut self) {
         let healed = self.heal_all().await;
         if let Err(stop) = healed {

@@ -27,7 +27,8 @@ pub(super) enum WriteFault {
     Full,
 }
 
-/// The crash points of one operation: how often each write was reached, and how often the server died there.
+/// The crash points of one operation: how often each write was reached, and how often the server
+/// died there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coverage(pub(super) BTreeMap<(&'static str, u32), Tally>);
 
@@ -38,10 +39,12 @@ pub(super) struct Tally {
     pub(super) died_after: u64,
 }
 
-/// What a crash does before the process is gone: a step that the product would do too early, where a rule is broken on purpose.
+/// What a crash does before the process is gone: a step that the product would do too early, where
+/// a rule is broken on purpose.
 type Prank = Box<dyn Fn() + Send>;
 
-/// One life of the server, from its start to its crash. A crash copies its files as they lie, then and there.
+/// One life of the server, from its start to its crash. A crash copies its files as they lie, then
+/// and there.
 pub(super) struct Points {
     state: Mutex<State>,
 }

@@ -33,7 +33,8 @@ impl Needles {
         self.known.insert(bytes.to_vec(), what.to_owned());
     }
 
-    /// The first secret that a file below `folders` holds: what it is, and where. Files whose name begins with `but` are left out.
+    /// The first secret that a file below `folders` holds: what it is, and where. Files whose name
+    /// begins with `but` are left out.
     pub(super) fn find(
         &self,
         folders: &[&Path],

@@ -1,3 +1,5 @@
+//! The fault runs of keys find the faults that are built in for them to find.
+
 use super::{Fault, run};
 use crate::seeds::{Options, assert_none};
 

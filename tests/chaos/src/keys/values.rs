@@ -1,4 +1,5 @@
-//! What people store: passwords, answers, histories, words of the dictionary, and the secrets that resources need.
+//! What people store: passwords, answers, histories, words of the dictionary, and the secrets that
+//! resources need.
 
 use portcullis_server::repository::{
     HistoryEntry, HistoryOwner, NewQueuedCall, PolicyWord, ProtectedType, Resource, TAG_LEN,

@@ -1,4 +1,5 @@
-//! One seed: a repository on disk, the server on it from life to life, its gateways, and what all of them have to hold.
+//! One seed: a repository on disk, the server on it from life to life, its gateways, and what all
+//! of them have to hold.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -102,7 +103,8 @@ pub(super) async fn live(
 impl World {
     fn new(seed: u64, fault: Option<Fault>, traced: bool) -> Result<Self, std::io::Error> {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
-        // Memory is quicker than any disk, and what a killed process wrote survives in it all the same.
+        // Memory is quicker than any disk, and what a killed process wrote survives in it all the
+        // same.
         let shm = Path::new("/dev/shm");
         let place = if shm.is_dir() {
             shm.to_owned()
@@ -234,7 +236,8 @@ impl World {
         died
     }
 
-    /// The end: everybody gets where they belong, and everything is looked at once more, also after a last crash.
+    /// The end: everybody gets where they belong, and everything is looked at once more, also after
+    /// a last crash.
     async fn finish(&mut self) {
         self.note(|| "the end".to_owned());
         self.points().arm("the end", None);

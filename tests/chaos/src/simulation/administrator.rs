@@ -1,4 +1,5 @@
-//! What administrators do, and the end of every run: the network is healed, and all that is owed is done.
+//! What administrators do, and the end of every run: the network is healed, and all that is owed is
+//! done.
 
 use portcullis_common::id::{GatewayId, KeyKind};
 use portcullis_common::rotation::{EnrolmentToken, Registration, Standing};
@@ -78,7 +79,8 @@ impl World {
         Ok(())
     }
 
-    /// `key rotate-gateway`, and the push to this server's own links; at times twice in quick succession.
+    /// `key rotate-gateway`, and the push to this server's own links; at times twice in quick
+    /// succession.
     pub(super) fn rotate(&mut self, s: usize, fate: Fate) -> Result<(), Down> {
         if self.repository.keys.len() > 25 {
             return Ok(());
@@ -96,8 +98,8 @@ impl World {
         self.push(s, |_| true)
     }
 
-    /// `key rotate-gateway --roll-back`: those that may hold the key withdrawn move forward to the fresh one, the others
-    /// are left alone.
+    /// `key rotate-gateway --roll-back`: those that may hold the key withdrawn move forward to the
+    /// fresh one, the others are left alone.
     pub(super) fn roll_back(&mut self, s: usize) -> Result<(), Down> {
         let Some(withdrawn) = self
             .current_id()
@@ -115,8 +117,8 @@ impl World {
         self.push(s, |registration| registration.may_hold(withdrawn))
     }
 
-    /// No crash, no cut, no thief any more: whoever shares a key must end on the current one; whoever does not is
-    /// told to enrol again, does so, and must then end there too.
+    /// No crash, no cut, no thief any more: whoever shares a key must end on the current one;
+    /// whoever does not is told to enrol again, does so, and must then end there too.
     pub(super) fn heal(&mut self) {
         self.note(|| "the world is healed".to_owned());
         self.crash_rate = 0.0;

@@ -1,4 +1,5 @@
-//! The handshake of both ends: the product's own state machines, and what the world has to know of them.
+//! The handshake of both ends: the product's own state machines, and what the world has to know of
+//! them.
 
 use portcullis_common::handshake::{
     Established, InitiatorConfig, Mode, Preamble, Proved, ResponderConfig, initiator, responder,

@@ -1,4 +1,5 @@
-//! What must hold, checked beside the product's own state by what an onlooker who sees everything remembers.
+//! What must hold, checked beside the product's own state by what an onlooker who sees everything
+//! remembers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -161,7 +162,8 @@ impl World {
         }
     }
 
-    /// After every event: both ends share a usable key, or one of the acts that part them happened and the server says so.
+    /// After every event: both ends share a usable key, or one of the acts that part them happened
+    /// and the server says so.
     pub(super) fn check_quiet(&mut self) {
         for g in 0..self.gateways.len() {
             if self.shares_a_key(g) {
@@ -189,7 +191,8 @@ impl World {
         }
     }
 
-    /// Would a handshake succeed: does the gateway hold one of the keys that a server would list, the very same key?
+    /// Would a handshake succeed: does the gateway hold one of the keys that a server would list,
+    /// the very same key?
     pub(super) fn shares_a_key(&mut self, g: usize) -> bool {
         let (Some(gateway_id), held) = self.held(g) else {
             return false;
@@ -203,7 +206,8 @@ impl World {
             .iter()
             .filter_map(|id| self.repository.master_key(*id, registration.gateway_id))
             .chain(offer.token.map(|(id, key)| HeldKey { id, key }));
-        // The gateway takes the first listed that it holds: a wrong key under a right id would stand in the way.
+        // The gateway takes the first listed that it holds: a wrong key under a right id would
+        // stand in the way.
         let chosen = ours
             .filter_map(|ours| {
                 let held = held.iter().find(|held| held.id == ours.id)?;
@@ -256,7 +260,8 @@ impl World {
             && self.shares_a_key(g)
     }
 
-    /// In the healed world: the gateway holds the current key and nothing else, and the server knows.
+    /// In the healed world: the gateway holds the current key and nothing else, and the server
+    /// knows.
     pub(super) fn check_current(&mut self, g: usize) {
         if !self.is_current(g) {
             let record = self.record(g);

@@ -1,10 +1,12 @@
-//! Both ends of enrolment, pairing and key rotation under a fake clock and a hostile network, replayable from a seed.
+//! Both ends of enrolment, pairing and key rotation under a fake clock and a hostile network,
+//! replayable from a seed.
 //!
-//! The world drives the very state machines that the programs run ([`portcullis_common::rotation`] and
-//! [`portcullis_common::handshake`]): up to four gateways, two servers on one repository, links that delay, lose and cut,
-//! processes that crash before and after each store and each send, administrators who rotate, roll back, evict, revoke and
-//! renew tokens, and thieves who use retired keys and used tokens. What must hold is checked after every event, and
-//! again when the network is healed and all that is owed was done.
+//! The world drives the very state machines that the programs run ([`portcullis_common::rotation`]
+//! and [`portcullis_common::handshake`]): up to four gateways, two servers on one repository, links
+//! that delay, lose and cut, processes that crash before and after each store and each send,
+//! administrators who rotate, roll back, evict, revoke and renew tokens, and thieves who use
+//! retired keys and used tokens. What must hold is checked after every event, and again when the
+//! network is healed and all that is owed was done.
 //!
 //! [`Fault`] breaks one rule of the drive contract, to show that the simulation would notice.
 
@@ -42,7 +44,8 @@ pub enum Fault {
     ForgetSent,
     /// The gateway sends message 4 before it stored what message 3 proved.
     FinishBeforeStore,
-    /// The server gives an install to any session under a bound token, whatever nonce that session showed.
+    /// The server gives an install to any session under a bound token, whatever nonce that session
+    /// showed.
     ForgetNonce,
     /// The server does not look at which registration a session was authenticated for.
     ForgetRegistration,

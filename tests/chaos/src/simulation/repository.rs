@@ -54,8 +54,8 @@ impl Repository {
         self.keys.last().copied()
     }
 
-    /// A new current key; the former one is retired, and withdrawn or refused at once where `fate` says so, at times
-    /// with all before it.
+    /// A new current key; the former one is retired, and withdrawn or refused at once where `fate`
+    /// says so, at times with all before it.
     pub(super) fn rotate(
         &mut self,
         kind: KeyKind,
@@ -68,7 +68,8 @@ impl Repository {
             former.compromised = fate == Fate::Compromised;
             former.withdrawn = fate == Fate::Withdrawn;
         }
-        // The server refuses all older keys together; the rules must hold whichever of them are refused.
+        // The server refuses all older keys together; the rules must hold whichever of them are
+        // refused.
         if fate == Fate::Compromised && rng.random() {
             for older in &mut self.keys {
                 older.compromised = true;

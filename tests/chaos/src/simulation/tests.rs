@@ -1,3 +1,5 @@
+//! The simulation finds the faults that are built in for it to find.
+
 use super::{Fault, run};
 use crate::seeds::{Options, assert_none};
 

@@ -1,4 +1,5 @@
-//! Thieves: one who copied a gateway's active key and uses it once it is retired, one who copied a token.
+//! Thieves: one who copied a gateway's active key and uses it once it is retired, one who copied a
+//! token.
 
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{Preamble, ResponderConfig};
@@ -71,9 +72,10 @@ impl World {
         ))
     }
 
-    /// Who steals a gateway's current key can pose as it, and is handed the next one: that is known. So a key is used
-    /// once a newer one was proved, or while it still is the gateway's active one and without using what is handed out.
-    /// A token is used once the gateway's own nonce was bound.
+    /// Who steals a gateway's current key can pose as it, and is handed the next one: that is
+    /// known. So a key is used once a newer one was proved, or while it still is the gateway's
+    /// active one and without using what is handed out. A token is used once the gateway's own
+    /// nonce was bound.
     fn may_use(&mut self, loot: usize) -> bool {
         let Loot {
             gateway,

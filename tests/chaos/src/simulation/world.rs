@@ -241,7 +241,8 @@ impl World {
         Ok(())
     }
 
-    /// One end of a connection is lost; the other notices later, and may still get what was on its way.
+    /// One end of a connection is lost; the other notices later, and may still get what was on its
+    /// way.
     fn cut_any(&mut self) -> Result<(), Down> {
         let ids: Vec<_> = self.links.keys().copied().collect();
         if ids.is_empty() {
@@ -305,7 +306,8 @@ impl World {
         Ok(())
     }
 
-    /// A server looks at its links: whichever is under another key than the current, and `concerned`, gets that installed.
+    /// A server looks at its links: whichever is under another key than the current, and
+    /// `concerned`, gets that installed.
     pub(super) fn push(
         &mut self,
         s: usize,

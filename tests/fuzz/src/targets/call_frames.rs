@@ -1,5 +1,6 @@
-//! The stream of calls against a peer that sends anything, with calls under way: it takes no more than it gave credit for, holds
-//! no more memory than it may, and every call of the server comes to one end when what breaks a rule has ended the stream.
+//! The stream of calls against a peer that sends anything, with calls under way: it takes no more
+//! than it gave credit for, holds no more memory than it may, and every call of the server comes to
+//! one end when what breaks a rule has ended the stream.
 
 use std::alloc::System;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +18,11 @@ use prost::Message as _;
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// What the frames of one input, and the books that are kept of its calls, take beside the messages themselves.
+/// What the frames of one input, and the books that are kept of its calls, take beside the messages
+/// themselves.
 const BESIDE: usize = 4 << 20;
-/// Room for long messages at the gateway and at the server (twice: a message is put together in memory that doubles).
+/// Room for long messages at the gateway and at the server (twice: a message is put together in
+/// memory that doubles).
 const CALL_ROOM: usize = 2 * (16 << 20);
 const ANSWER_ROOM: usize = 2 * (32 << 20);
 /// Answers that one call may have ready, and one more.
@@ -49,7 +52,8 @@ fn run_with(input: &[u8], sixteenths: u64) {
     to_server(message, sixteenths);
 }
 
-/// Inputs are short: so that they reach what long messages do, messages are made longer and frames repeated.
+/// Inputs are short: so that they reach what long messages do, messages are made longer and frames
+/// repeated.
 fn stretched(mut message: CallFrames, how: u8) -> CallFrames {
     let longer = 1 << (3 * (how & 3));
     let times = 1 << (2 * ((how >> 2) & 3));
@@ -71,7 +75,8 @@ fn stretched(mut message: CallFrames, how: u8) -> CallFrames {
     CallFrames { frames }
 }
 
-/// What the peer has sent for each call that it may send something for, beside what it had credit for.
+/// What the peer has sent for each call that it may send something for, beside what it had credit
+/// for.
 struct Books {
     calls: BTreeMap<u64, (u64, u64)>,
     sixteenths: u64,
@@ -135,7 +140,8 @@ fn to_gateway(message: CallFrames, sixteenths: u64) {
     }
 }
 
-/// One call is to get more answers than may be sent, one comes in parts, one is carried out, and one was cancelled.
+/// One call is to get more answers than may be sent, one comes in parts, one is carried out, and
+/// one was cancelled.
 fn first_frames() -> Vec<Frame> {
     let mut calling = Calling::<()>::default();
     for len in [4, LONG, 9, 14] {
@@ -232,8 +238,8 @@ fn to_server(message: CallFrames, sixteenths: u64) {
     assert!(!calling.has_frames() && !calling.takes_calls());
 }
 
-/// Two calls were sent, one goes in parts, one was cancelled, the time of one was over, and two were not sent; with those that
-/// somebody waits for.
+/// Two calls were sent, one goes in parts, one was cancelled, the time of one was over, and two
+/// were not sent; with those that somebody waits for.
 fn under_way() -> (Calling<bool>, BTreeSet<u64>) {
     let mut calling = Calling::default();
     for len in [1, 2, LONG, 3] {

@@ -1,4 +1,5 @@
-//! Both roles against a peer without keys: whatever it sends at whichever point, it gets no session.
+//! Both roles against a peer without keys: whatever it sends at whichever point, it gets no
+//! session.
 
 use crate::{parties, rng};
 use portcullis_common::handshake::{initiator, responder};

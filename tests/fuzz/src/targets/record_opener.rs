@@ -1,4 +1,5 @@
-//! Records by one without the keys: none is opened, of the first or of any that follows one that was.
+//! Records by one without the keys: none is opened, of the first or of any that follows one that
+//! was.
 
 use crate::direction;
 use portcullis_common::crypto::suites::Suite;

@@ -1,7 +1,9 @@
-//! What the instruction counts of `tests/instructions/check.py` are counted of: `instructions` prints the names, `instructions NAME`
-//! makes everything ready and then does it once, within [`portcullis_measured`].
+//! What the instruction counts of `tests/instructions/check.py` are counted of: `instructions`
+//! prints the names, `instructions NAME` makes everything ready and then does it once, within
+//! [`portcullis_measured`].
 //!
-//! The inputs are the same in every run. The names of backends are those of the processor that it runs on.
+//! The inputs are the same in every run. The names of backends are those of the processor that it
+//! runs on.
 #![allow(clippy::expect_used)]
 
 use std::hint::black_box;

@@ -1,6 +1,8 @@
-//! What `tests/suites/processors` runs on emulated processors: the kernel that was chosen, and digests of what the whole core makes.
+//! What `tests/suites/processors` runs on emulated processors: the kernel that was chosen, and
+//! digests of what the whole core makes.
 //!
-//! The inputs are the same in every run. The first line is `kernel NAME`, the others are the same on every processor.
+//! The inputs are the same in every run. The first line is `kernel NAME`, the others are the same
+//! on every processor.
 #![allow(clippy::expect_used)]
 
 use std::io::IoSlice;
@@ -19,7 +21,8 @@ use rand::rngs::StdRng;
 use sha2::{Digest, Sha256};
 
 const NOW: Duration = Duration::ZERO;
-/// Bytes of records and of keystream: odd ones, around a block, a batch of the kernels, beyond others, the longest record.
+/// Bytes of records and of keystream: odd ones, around a block, a batch of the kernels, beyond
+/// others, the longest record.
 const LENGTHS: [usize; 9] = [1, 7, 8, 9, 63, 2_048, 4_097, 8_300, 16_384];
 
 fn main() {
@@ -56,8 +59,8 @@ fn keystream(backend: Backend) -> String {
     hex(digest)
 }
 
-/// Shakes hands under a master key of `kind`, and sends records of every length both ways over what came of it. Digests of the
-/// records, and of the handshake's messages.
+/// Shakes hands under a master key of `kind`, and sends records of every length both ways over what
+/// came of it. Digests of the records, and of the handshake's messages.
 fn link(suite: Suite, kind: KeyKind) -> (String, String) {
     let mut rng = StdRng::seed_from_u64(1);
     let gateway_id = GatewayId::random(&mut rng);

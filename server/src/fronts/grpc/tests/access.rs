@@ -1,3 +1,5 @@
+//! Every method, by every capability: who gets in, and what a refusal leaves in the audit log.
+
 use super::*;
 
 /// Every method that `admin.proto` declares.

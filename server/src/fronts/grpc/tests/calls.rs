@@ -1,3 +1,5 @@
+//! Calls through the API: what concerns a call is an outcome, and the rest a status.
+
 use super::*;
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Gateways through the API: tokens, registrations, revoking and rotation.
+
 use super::*;
 
 #[tokio::test]

@@ -21,17 +21,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Whole calls from the server to a gateway's connector and back, and streams, beside tonic over TCP and over mutual TLS.
+    /// Whole calls from the server to a gateway's connector and back, and streams, beside tonic
+    /// over TCP and over mutual TLS.
     Rpc(rpc::Options),
-    /// The cipher on one core, by every backend that this machine has, beside OpenSSL and the `des` crate.
+    /// The cipher on one core, by every backend that this machine has, beside OpenSSL and the `des`
+    /// crate.
     Cipher(cipher::Options),
-    /// Whether time tells anything of a key, of data, of a tag: fails where it does, or where that could not have been seen.
+    /// Whether time tells anything of a key, of data, of a tag: fails where it does, or where that
+    /// could not have been seen.
     ConstantTime(constant_time::Options),
     /// New links in a second, each with a full handshake and one call, beside mutual TLS.
     Handshake(handshake::Options),
-    /// A fleet of simulated gateways on one server: how soon all are up, what each costs, and a rotation.
+    /// A fleet of simulated gateways on one server: how soon all are up, what each costs, and a
+    /// rotation.
     Fleet(fleet::Options),
-    /// Values re-encrypted in a second, for each kind of server key, beside a bare read and write-back of the same rows.
+    /// Values re-encrypted in a second, for each kind of server key, beside a bare read and
+    /// write-back of the same rows.
     Reencrypt(reencrypt::Options),
 }
 
