@@ -59,3 +59,59 @@ pub fn parse<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str, read: impl FnOnce(&mut Section<'_>)) -> Vec<String> {
+        let read = |mut root: Section<'_>, _: &Problems| {
+            read(&mut root);
+            root.finish();
+        };
+        let found = parse(Path::new("a.toml"), text, read).unwrap_err();
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_found_in_the_order_of_the_file() {
+        let text = "port = 1\n[log]\nlevel = 3\n[limits]\ncalls = 0\ncolour = \"red\"\n";
+        let found = problems(text, |root| {
+            let mut limits = root.section("limits").unwrap();
+            assert_eq!(limits.integer("calls", 1..=9), None);
+            assert!(!limits.is_sound("calls") && limits.is_sound("colour"));
+            limits.finish_with(|key, allowed| format!("no `{key}`, but {allowed}"));
+            let mut log = root.section("log").unwrap();
+            assert_eq!(log.text_or("level", "give a level"), None);
+            log.finish();
+        });
+        assert_eq!(
+            found,
+            [
+                "a.toml:1: port: unknown key: allowed here are `limits`, `log`",
+                "a.toml:3: log.level: give a level",
+                "a.toml:5: limits.calls: out of range: a whole number from 1 to 9 is allowed",
+                "a.toml:6: limits.colour: no `colour`, but `calls`",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_break_of_the_syntax_is_found() {
+        let found = problems("a = \nb = [\n1\n[c\n", |_| {});
+        assert!(found.len() > 1, "{found:?}");
+        assert!(
+            found[0].starts_with("a.toml:1: this is no valid TOML: "),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_larger_than_any_configuration_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        fs::write(&file, vec![b'#'; 1024 * 1024 + 1]).unwrap();
+        let error = read_file(&file).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+}
