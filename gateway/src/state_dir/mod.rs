@@ -99,10 +99,6 @@ impl StateDir {
     ///
     /// # Errors
     /// [`StateDirError`] where the folder is unsafe or the lock is held too long.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "other processes hold this lock, and for moments only"
-    )]
     pub fn lock_keys(&self) -> Result<Option<FileLock>, StateDirError> {
         let Some(folder) = platform::Folder::open(&self.path)? else {
             return Ok(None);
