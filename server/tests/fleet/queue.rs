@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_host::clock;
 use portcullis_server::config::Calls;
+use portcullis_server::keys::Keyring;
+use portcullis_server::keys::protection::Protection;
 use portcullis_server::provisioning::queue::QueueError;
-use portcullis_server::repository::{ProtectedType, QueuedCall, QueuedState, Resource};
+use portcullis_server::repository::{
+    Database, ProtectedType, QueuedCall, QueuedState, Repository, Resource,
+};
 use tokio::time::timeout;
 
 use crate::support::gateway::{ANSWERS, CUTS, FakeGateway};
@@ -129,6 +134,24 @@ async fn what_was_dispatched_when_the_server_ended_is_never_sent_again() {
     assert_eq!(fixture.state("lost").await, QueuedState::Indeterminate);
     assert_eq!(fixture.gateway.calls(), 1);
     assert_eq!(fixture.payloads().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_takes_over_what_an_earlier_instance_had_under_way() {
+    let fixture = Fixture::start().await;
+    fixture.enqueue("lost", ANSWERS).await.unwrap();
+    let database = Database::open(fixture.server.repository.database().path()).await;
+    let database = database.unwrap();
+    let keyring = Keyring::unlock(&database, &Protection::public_default()).await;
+    let earlier = Repository::new(database, Arc::new(keyring.unwrap()));
+    let theirs = earlier.queued_calls();
+    let dispatched = theirs.dispatch("host1", clock::now()).await.unwrap();
+    assert_eq!(dispatched.unwrap().call.call_id, "lost");
+    fixture.run();
+    fixture.until("lost", QueuedState::Indeterminate).await;
+    let late = theirs.end("lost", QueuedState::Done, Vec::new(), clock::now());
+    assert!(!late.await.unwrap());
+    assert_eq!(fixture.state("lost").await, QueuedState::Indeterminate);
 }
 
 #[tokio::test(flavor = "multi_thread")]
