@@ -21,28 +21,12 @@
 //! What cannot be common is the engine's: its tables, pragmas, and how it overwrites what was
 //! deleted.
 
+mod values;
+
 use std::any::Any;
 
 use super::RepositoryError;
-
-/// A value that a statement is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
-    /// None.
-    Null,
-    /// A number, a time or a boolean.
-    Integer(i64),
-    /// A text.
-    Text(&'a str),
-    /// Bytes.
-    Blob(&'a [u8]),
-}
-
-/// What can be given to a statement.
-pub(super) trait Bind {
-    /// As the statement is given it.
-    fn bind(&self) -> Value<'_>;
-}
+pub(super) use values::{Bind, Column, FromColumn, Value};
 
 /// The values of a statement, in their order: `params![name, to_sql_millis(now)]`.
 macro_rules! params {
@@ -51,28 +35,6 @@ macro_rules! params {
     };
 }
 pub(super) use params;
-
-/// What stands in a column of a row. Whoever changed the file may have put there what no aggregate
-/// did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column<'a> {
-    /// Nothing.
-    Null,
-    /// A number, a time or a boolean.
-    Integer(i64),
-    /// A text, perhaps not of UTF-8.
-    Text(&'a [u8]),
-    /// Bytes.
-    Blob(&'a [u8]),
-    /// Of another type.
-    Other,
-}
-
-/// What can be read from a column.
-pub(super) trait FromColumn: Sized {
-    /// `None`: it is of another type, or too great.
-    fn from_column(column: Column<'_>) -> Option<Self>;
-}
 
 /// An engine's transaction.
 pub(super) trait Driver {
@@ -312,124 +274,4 @@ impl Work {
 pub(super) fn answer<T: 'static>(answer: Answer) -> Result<T, RepositoryError> {
     let answer = answer.downcast().map_err(|_| RepositoryError::Closed)?;
     Ok(*answer)
-}
-
-impl<T: Bind + ?Sized> Bind for &T {
-    fn bind(&self) -> Value<'_> {
-        (**self).bind()
-    }
-}
-
-impl<T: Bind> Bind for Option<T> {
-    fn bind(&self) -> Value<'_> {
-        self.as_ref().map_or(Value::Null, Bind::bind)
-    }
-}
-
-impl Bind for i64 {
-    fn bind(&self) -> Value<'_> {
-        Value::Integer(*self)
-    }
-}
-
-impl Bind for u32 {
-    fn bind(&self) -> Value<'_> {
-        Value::Integer((*self).into())
-    }
-}
-
-impl Bind for u8 {
-    fn bind(&self) -> Value<'_> {
-        Value::Integer((*self).into())
-    }
-}
-
-impl Bind for bool {
-    fn bind(&self) -> Value<'_> {
-        Value::Integer((*self).into())
-    }
-}
-
-impl Bind for str {
-    fn bind(&self) -> Value<'_> {
-        Value::Text(self)
-    }
-}
-
-impl Bind for String {
-    fn bind(&self) -> Value<'_> {
-        Value::Text(self)
-    }
-}
-
-impl Bind for [u8] {
-    fn bind(&self) -> Value<'_> {
-        Value::Blob(self)
-    }
-}
-
-impl<const N: usize> Bind for [u8; N] {
-    fn bind(&self) -> Value<'_> {
-        Value::Blob(self)
-    }
-}
-
-impl Bind for Vec<u8> {
-    fn bind(&self) -> Value<'_> {
-        Value::Blob(self)
-    }
-}
-
-impl<T: FromColumn> FromColumn for Option<T> {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        match column {
-            Column::Null => Some(None),
-            column => T::from_column(column).map(Some),
-        }
-    }
-}
-
-impl FromColumn for i64 {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        match column {
-            Column::Integer(number) => Some(number),
-            _ => None,
-        }
-    }
-}
-
-impl FromColumn for u32 {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        i64::from_column(column)?.try_into().ok()
-    }
-}
-
-impl FromColumn for u8 {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        i64::from_column(column)?.try_into().ok()
-    }
-}
-
-impl FromColumn for bool {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        Some(i64::from_column(column)? != 0)
-    }
-}
-
-impl FromColumn for String {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        match column {
-            Column::Text(text) => Some(str::from_utf8(text).ok()?.to_owned()),
-            _ => None,
-        }
-    }
-}
-
-impl FromColumn for Vec<u8> {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        match column {
-            Column::Blob(bytes) => Some(bytes.to_vec()),
-            _ => None,
-        }
-    }
 }
