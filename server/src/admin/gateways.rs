@@ -18,7 +18,7 @@ use super::request::{About, Front, Method, Request, change, read};
 use crate::access::Target;
 use crate::config::Capability::{Administrator, SecurityAdministrator};
 use crate::fleet::LinkStatus;
-use crate::keys::memory::key_rng;
+use crate::keys::key_rng::key_rng;
 use crate::repository::{Gateway, GatewayChange};
 use crate::services::Services;
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::error::Dispute;
 use super::head::Head;
-use crate::keys::memory::key_rng;
+use crate::keys::key_rng::key_rng;
 use crate::repository::{
     AUDIT_MAC_LEN, AuditEntry, AuditTip, OpenError, Repository, RepositoryError,
 };

@@ -3,7 +3,6 @@
 //! [`Fleet::start`] brings up what the roster holds and from then on follows [`Fleet::wake`]. Calls
 //! go through [`Fleet::execute`] and [`Fleet::search`]; nothing is ever sent twice.
 
-mod beside;
 mod call_stream;
 mod calls;
 mod dial;
@@ -11,6 +10,7 @@ mod dial_out;
 mod establish;
 mod gate;
 mod link;
+mod one_task;
 mod pace;
 mod progress;
 mod push;

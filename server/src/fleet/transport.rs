@@ -78,8 +78,8 @@ pub(super) async fn start<S>(io: S, keep_alive: KeepAlive) -> Result<Requests, h
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (beside, together) = super::beside::pair();
-    let (requests, connection) = Builder::new(beside.clone())
+    let (executor, together) = super::one_task::pair();
+    let (requests, connection) = Builder::new(executor.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -90,7 +90,7 @@ where
         .keep_alive_while_idle(true)
         .handshake(TokioIo::new(io))
         .await?;
-    beside.execute(async move {
+    executor.execute(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended");
         }

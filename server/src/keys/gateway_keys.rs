@@ -5,7 +5,7 @@ use portcullis_common::id::{GatewayId, KeyId, KeyKind};
 use portcullis_common::rotation::{HeldKey, UnixMillis};
 use portcullis_common::secret::GatewayKey;
 
-use super::memory::key_rng;
+use super::key_rng::key_rng;
 use crate::repository::{NewGatewayKey, Repository, RepositoryError};
 
 /// A fresh gateway key, not stored yet.

@@ -9,7 +9,7 @@ use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::ServerKey;
 use zeroize::Zeroizing;
 
-use super::memory::key_rng;
+use super::key_rng::key_rng;
 use super::protection::Protection;
 use crate::repository::{Database, OpenError, Place, RepositoryError, Sealer};
 

@@ -9,7 +9,7 @@ use portcullis_host::clock;
 use tokio::sync::Mutex;
 
 use super::Keyring;
-use super::memory::key_rng;
+use super::key_rng::key_rng;
 use super::protection::Protection;
 use crate::repository::{Database, Repository, RepositoryError};
 

@@ -3,6 +3,7 @@
 
 mod delete;
 pub mod gateway_keys;
+pub mod key_rng;
 mod keyring;
 mod manager;
 pub mod memory;

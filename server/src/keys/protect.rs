@@ -14,7 +14,7 @@ use super::manager::{Inner, KeyError, KeyManager, to_its_end};
 use super::protection::pbe::{self, Cost, Kdf, PbeError};
 use super::protection::{Protection, ProtectionError, Secret, files, settle};
 use crate::config::SecretSource;
-use crate::keys::memory::key_rng;
+use crate::keys::key_rng::key_rng;
 use crate::repository::{RepositoryError, Scheme};
 
 /// Why the protection was not changed.

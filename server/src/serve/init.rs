@@ -10,7 +10,7 @@ use portcullis_host::clock;
 
 use crate::audit::{self, AuditError, Head, HeadError, HeadFile};
 use crate::config::{Config, SecretSource};
-use crate::keys::memory::key_rng;
+use crate::keys::key_rng::key_rng;
 use crate::keys::protection::pbe::{Kdf, PbeError};
 use crate::keys::protection::{Protection, ProtectionError, Secret, files};
 use crate::keys::{Keyring, gateway_keys};

@@ -15,7 +15,7 @@ use portcullis_common::secret::locked::LockedBytes;
 use portcullis_common::secret::{ServerKey, StorageSecret};
 use rand::Rng as _;
 
-use super::memory::key_rng;
+use super::key_rng::key_rng;
 use crate::repository::{RepositoryError, Scheme};
 use pbe::{Kdf, PbeError};
 pub use portcullis_common::crypto::passphrase::{Secret, SecretError};

@@ -12,8 +12,8 @@ use portcullis_host::clock;
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
+use crate::keys::key_rng::key_rng;
 use crate::keys::manager::{Inner, KeyError, KeyManager, to_its_end};
-use crate::keys::memory::key_rng;
 use crate::keys::protection::Secret;
 use crate::keys::protection::pbe::{self, Kdf, PbeError};
 use crate::repository::RepositoryError;

@@ -25,7 +25,7 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An executor whose futures run in the task that polls its [`Together`].
 #[derive(Clone)]
-pub(super) struct Beside(Arc<Shared>);
+pub(super) struct OneTask(Arc<Shared>);
 
 struct Shared {
     /// Handed over, and not polled yet; `None`: nobody will poll them. They hold this in turn.
@@ -41,7 +41,7 @@ const POLLED: u8 = 1;
 /// They are being polled, and one of them was woken meanwhile.
 const WOKEN: u8 = 2;
 
-/// Runs the futures of a [`Beside`], until there is none left.
+/// Runs the futures of a [`OneTask`], until there is none left.
 pub(super) struct Together {
     shared: Arc<Shared>,
     waker: Waker,
@@ -49,7 +49,7 @@ pub(super) struct Together {
 }
 
 /// An executor, and what runs its futures.
-pub(super) fn pair() -> (Beside, Together) {
+pub(super) fn pair() -> (OneTask, Together) {
     let shared = Arc::new(Shared {
         new: Mutex::new(Some(Vec::new())),
         turn: AtomicU8::new(WAITS),
@@ -60,10 +60,10 @@ pub(super) fn pair() -> (Beside, Together) {
         waker: Waker::from(Arc::clone(&shared)),
         running: FuturesUnordered::new(),
     };
-    (Beside(shared), together)
+    (OneTask(shared), together)
 }
 
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Beside {
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for OneTask {
     fn execute(&self, future: F) {
         let work: Work = Box::pin(future);
         // Where nobody polls it, it is dropped without the lock.
@@ -79,9 +79,9 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Beside 
     }
 }
 
-impl fmt::Debug for Beside {
+impl fmt::Debug for OneTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Beside").finish_non_exhaustive()
+        f.debug_struct("OneTask").finish_non_exhaustive()
     }
 }
 
@@ -166,14 +166,14 @@ mod tests {
 
     #[tokio::test]
     async fn futures_that_wake_one_another_run_in_one_poll_of_the_task() {
-        let (beside, together) = pair();
+        let (executor, together) = pair();
         let (ping, pong) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (near, far) = (Arc::clone(&ping), Arc::clone(&pong));
-        beside.execute(async move {
+        executor.execute(async move {
             near.notify_one();
             far.notified().await;
         });
-        beside.execute(async move {
+        executor.execute(async move {
             ping.notified().await;
             pong.notify_one();
         });
@@ -189,17 +189,17 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_for_a_future_that_nobody_will_poll_learns_it() {
-        let (beside, together) = pair();
+        let (executor, together) = pair();
         let (sender, before) = oneshot::channel::<()>();
-        let held = beside.clone();
-        beside.execute(async move {
+        let held = executor.clone();
+        executor.execute(async move {
             let _held = held;
             let _ = sender.send(());
         });
         drop(together);
         assert!(before.await.is_err());
         let (sender, after) = oneshot::channel::<()>();
-        beside.execute(async move {
+        executor.execute(async move {
             let _ = sender.send(());
         });
         assert!(after.await.is_err());
@@ -207,10 +207,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_drops_all_of_them() {
-        let (beside, together) = pair();
+        let (executor, together) = pair();
         let (sender, other) = oneshot::channel::<()>();
-        let inner = beside.clone();
-        beside.execute(async move {
+        let inner = executor.clone();
+        executor.execute(async move {
             let held = inner.clone();
             inner.execute(async move {
                 let _held = held;
@@ -219,7 +219,7 @@ mod tests {
             });
             panic!("as a request's body might");
         });
-        drop(beside);
+        drop(executor);
         assert!(tokio::spawn(together).await.is_err());
         assert!(other.await.is_err());
     }
@@ -227,10 +227,10 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn wakes_from_other_threads_are_not_lost() {
         for _ in 0..200 {
-            let (beside, together) = pair();
+            let (executor, together) = pair();
             let (first, began) = oneshot::channel();
-            let inner = beside.clone();
-            beside.execute(async move {
+            let inner = executor.clone();
+            executor.execute(async move {
                 began.await.unwrap();
                 for _ in 0..10 {
                     let (sender, receiver) = oneshot::channel();
@@ -240,7 +240,7 @@ mod tests {
                 // One that is handed over late runs, too.
                 inner.execute(async { tokio::task::yield_now().await });
             });
-            drop(beside);
+            drop(executor);
             let running = tokio::spawn(together);
             first.send(()).unwrap();
             timeout(Duration::from_secs(10), running)
