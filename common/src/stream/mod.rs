@@ -9,6 +9,8 @@ mod inbox;
 mod open;
 mod outbox;
 mod sealed;
+#[cfg(feature = "tonic")]
+mod secrets;
 mod session;
 #[cfg(feature = "tonic")]
 mod tonic;
@@ -19,6 +21,10 @@ pub use self::error::{ChannelError, Stage};
 pub use self::half_open::{Dropped, HalfOpen, HalfOpenLimits, Permit, WhenFull};
 pub use self::open::{accept, connect, read_preamble, refuse};
 pub use self::sealed::SealedStream;
+#[cfg(feature = "tonic")]
+pub use self::secrets::{
+    open_call, open_outcome, open_secrets, seal_call, seal_outcome, seal_secrets,
+};
 pub use self::session::Session;
 #[cfg(feature = "tonic")]
 pub use self::tonic::SealedConnectInfo;

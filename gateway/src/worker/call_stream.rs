@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use portcullis_common::calls::{Answering, Event, Frame, MAX_ANSWER, Refusal, Violation};
 use portcullis_common::handshake::{CallSecrets, ExporterSecret, Way};
+use portcullis_common::stream::{open_call, seal_outcome, seal_secrets};
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{CallFrame, CallFrames};
@@ -23,7 +24,6 @@ use tonic::{Status, Streaming};
 
 use super::Provisioner;
 use super::call_log::{panicked, panicked_while};
-use super::secrets;
 use crate::model::{Failure, SearchEvent};
 
 /// How many frames are taken before those that are ready are sent.
@@ -134,7 +134,7 @@ impl CallStream {
             self.answering.refuse(number, refused(message));
             return;
         };
-        if secrets::open_call(&self.exporter, &mut call).is_err() {
+        if open_call(&self.exporter, &mut call).is_err() {
             let message = "a secret of the call was not sealed for this session: the server has to be of the same version";
             self.answering.refuse(number, refused(message));
             return;
@@ -273,7 +273,7 @@ async fn execute(
 async fn answer(provisioner: Provisioner, exporter: ExporterSecret, call: wire::Call) -> Bytes {
     let call_id = call.call_id.clone();
     let mut outcome = provisioner.execute(call).await.into_wire(call_id);
-    secrets::seal_outcome(&exporter, &mut outcome);
+    seal_outcome(&exporter, &mut outcome);
     if outcome.encoded_len() > MAX_ANSWER as usize {
         let message = "the answer is longer than a server takes: look at the object before you try again, and ask for less of it";
         outcome.result = Some(wire::outcome::Result::Indeterminate(wire::Indeterminate {
@@ -297,7 +297,7 @@ impl Search {
         let event = self.events.recv().await;
         let is_end = !matches!(event, Some(SearchEvent::Found(_)));
         let mut item = encode(event);
-        secrets::seal_answer(&mut self.answers, item.secrets_mut());
+        seal_secrets(&mut self.answers, item.secrets_mut());
         if item.encoded_len() > MAX_ANSWER as usize {
             let message = "an object is longer than a server takes: ask for fewer attributes";
             let end = failed(Failure::internal(message));

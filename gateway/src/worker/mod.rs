@@ -9,7 +9,6 @@ mod call_stream;
 mod guarded;
 mod lanes;
 mod provisioner;
-mod secrets;
 mod service;
 
 pub use provisioner::Provisioner;

@@ -25,7 +25,7 @@ use super::gate::{Gate, Verdict};
 use super::transport::Requests;
 use super::{lock, printable};
 
-/// How often it is looked which calls are out of time.
+/// How often calls whose time is over are looked for.
 const TICK: Duration = Duration::from_secs(1);
 /// So many calls go without waiting for more to go with them.
 const GATHERED: usize = 32;

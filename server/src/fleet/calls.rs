@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_common::calls::{Answer, NotSubmitted, Refusal, Unsent};
 use portcullis_common::rotation::Standing;
+use portcullis_common::stream::{open_call, open_outcome, seal_call};
 use portcullis_proto::gateway::v1::{
     Call, Failure, FailureKind, Indeterminate, Outcome, PingRequest, outcome,
 };
@@ -18,7 +19,6 @@ use super::call_stream::UnderWay;
 use super::gate::{EVICTED, MayCall, REVOKED};
 use super::link::Link;
 use super::roster::REPLACEMENT;
-use super::secrets::{open_outcome, seal_call, unseal_call};
 use super::transport::SendError;
 use super::{CallError, Fleet, printable};
 use crate::repository::{Gateway, Reach, RepositoryError};
@@ -64,7 +64,7 @@ impl Fleet {
                 Err(error) => return Ok(Attempt::Unsent(error.to_string())),
             };
             if let Some(before) = before.take()
-                && unseal_call(before.session().exporter(), &mut call).is_err()
+                && open_call(before.session().exporter(), &mut call).is_err()
             {
                 return Ok(Attempt::Unsent(no_link(gateway)));
             }
@@ -72,12 +72,13 @@ impl Fleet {
                 Ok(mut under_way) => match under_way.next().await {
                     Answer::End(answer) => {
                         let exporter = link.session().exporter();
-                        let outcome = Outcome::decode(answer).ok().filter(|outcome| {
-                            outcome.result.is_some() && outcome.call_id == call.call_id
+                        let outcome = Outcome::decode(answer).ok().and_then(|mut outcome| {
+                            let sound = outcome.result.is_some()
+                                && outcome.call_id == call.call_id
+                                && open_outcome(exporter, &mut outcome).is_ok();
+                            sound.then_some(outcome)
                         });
-                        let opened = outcome
-                            .and_then(|outcome| open_outcome(exporter, &call.call_id, outcome));
-                        Known::Ended(opened)
+                        Known::Ended(outcome)
                     }
                     other => known(gateway, other, under_way.refusal(), wait),
                 },
@@ -253,7 +254,7 @@ pub enum Attempt {
     Unsent(String),
 }
 
-/// What an answer, or none, leaves to know of its call.
+/// What is known of a call once its answer has come, or none will.
 pub(super) enum Known {
     /// An outcome, where it is one.
     Ended(Option<Outcome>),

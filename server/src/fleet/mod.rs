@@ -16,7 +16,6 @@ mod progress;
 mod push;
 mod roster;
 mod search;
-mod secrets;
 mod standings;
 mod status;
 mod transport;

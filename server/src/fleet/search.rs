@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use portcullis_common::calls::Answer;
 use portcullis_common::handshake::{CallSecrets, Way};
+use portcullis_common::stream::{open_call, open_secrets};
 use portcullis_proto::gateway::v1::{
     Call, Failure, FailureKind, SearchEnd, SearchItem, search_item,
 };
@@ -15,7 +16,6 @@ use prost::Message as _;
 use super::call_stream::UnderWay;
 use super::calls::{Known, known, no_link, not_submitted, patience};
 use super::link::Link;
-use super::secrets::{open_answer, unseal_call};
 use super::{CallError, Fleet, SearchStream};
 
 /// Links that a search may be given to before one takes it.
@@ -127,7 +127,7 @@ impl Search {
         if matches!(item.kind, Some(search_item::Kind::End(_))) != last {
             return (self.incomplete("it ended without saying so"), false);
         }
-        if open_answer(&mut self.answers, item.secrets_mut()).is_err() {
+        if open_secrets(&mut self.answers, item.secrets_mut()).is_err() {
             let reason = "it gave a secret that was not sealed for this server";
             return (self.incomplete(reason), false);
         }
@@ -156,7 +156,7 @@ impl Search {
                     Err(error) => return Some(failed_end(unavailable, error.to_string())),
                 };
                 // Only now that there is a link to seal them for.
-                if unseal_call(link.session().exporter(), &mut call).is_err() {
+                if open_call(link.session().exporter(), &mut call).is_err() {
                     return Some(failed_end(unavailable, no_link(&self.gateway)));
                 }
                 self.answers = answers(&next, &call);

@@ -31,7 +31,7 @@ const AT_ONCE: usize = 8;
 const GATHER: Duration = Duration::from_millis(20);
 /// How long the server waits before it tries again what the repository refused.
 const RETRY: Duration = Duration::from_secs(5);
-/// Looked for expired calls and old results at the latest after this time.
+/// The longest time between two looks for expired calls and old results.
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 const TAKEN_OVER: &str = "a queued call was taken over by another instance of the server, which alone records what came of it";
 
