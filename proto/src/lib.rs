@@ -8,6 +8,7 @@
 //! byte.
 #![forbid(unsafe_code)]
 
+pub mod control;
 pub mod grpc;
 mod redacted;
 mod secrets;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::HeldKey;
 use portcullis_common::stream::Session;
+use portcullis_proto::control::INSTALL_VERSION;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::gateway::v1::control_server;
 use tonic::{Request, Response, Status};
@@ -14,8 +15,6 @@ use super::keys::InstallFailure;
 use super::links::{Link, Scope};
 use super::run::Run;
 
-/// The only meaning of an install that this program knows.
-const INSTALL_VERSION: u32 = 1;
 /// Larger than any ping of the server's own.
 const MAX_PING_LEN: usize = 64 * 1024;
 

@@ -5,6 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use portcullis_proto::control::MAX_CONTROL_MESSAGE;
 use portcullis_proto::gateway::v1::control_server::{self, ControlServer};
 use portcullis_proto::gateway::v1::provisioning_server::{self, ProvisioningServer};
 use tonic::Status;
@@ -15,8 +16,6 @@ use super::control::Control;
 use super::links::Link;
 use crate::worker;
 
-/// Larger than any message of the control service, in bytes.
-const MAX_CONTROL_MESSAGE: usize = 128 * 1024;
 /// One batch of frames, in bytes.
 const MAX_BATCH: usize = 256 * 1024;
 

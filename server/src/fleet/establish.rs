@@ -15,6 +15,7 @@ use portcullis_common::rotation::{
 };
 use portcullis_common::stream::{self, ChannelError};
 use portcullis_host::clock;
+use portcullis_proto::control::INSTALL_VERSION;
 use portcullis_proto::gateway::v1::{EnrolRequest, InstallRequest};
 use tokio::net::TcpStream;
 
@@ -25,8 +26,6 @@ use crate::keys::gateway_keys::diversified;
 use crate::keys::memory;
 use crate::repository::RepositoryError;
 
-/// Meaning of an install message.
-const INSTALL_VERSION: u32 = 1;
 /// How long a gateway may take to store a key or to say its nonce.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -9,6 +9,7 @@ use portcullis_common::handshake::SessionInfo;
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{Scope, UnixMillis};
 use portcullis_common::stream::{SealedStream, Session};
+use portcullis_proto::control::MAX_CONTROL_MESSAGE;
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
 use portcullis_proto::gateway::v1::{DescribeRequest, DescribeResponse};
@@ -23,9 +24,6 @@ use crate::repository::Repository;
 
 /// The name by which requests go: the gateway knows who asks by the session alone.
 const ORIGIN: &str = "http://gateway.portcullis";
-/// Largest answer of the control service, in bytes: a description is kept for as long as its link
-/// lives.
-const MAX_CONTROL_MESSAGE: usize = 128 * 1024;
 /// How long a replaced link may finish its calls.
 const RETIREMENT: Duration = Duration::from_secs(60);
 
