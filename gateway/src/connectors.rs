@@ -1,7 +1,7 @@
 //! The connectors of this gateway: the table of their types, and those that the configuration
 //! names.
 //!
-//! To add a type, give it a folder under `connector/`, its `mod` and its row of [`TYPES`] here, and
+//! To add a type, give it a folder under `connector/`, its `mod` and its row of `TYPES` here, and
 //! a row in `tests/connector_conformance.rs`, which proves that it keeps the rules of
 //! [`Connector`].
 

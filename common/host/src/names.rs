@@ -37,8 +37,8 @@ pub enum AddressError {
     NoPort,
 }
 
-/// HOST:PORT, HOST, [IPv6]:PORT, [IPv6] or IPv6, as HOST:PORT: with `default_port` where none is
-/// given.
+/// HOST:PORT, HOST, `[IPv6]:PORT`, `[IPv6]` or IPv6, as HOST:PORT: with `default_port` where none
+/// is given.
 ///
 /// # Errors
 /// [`AddressError`].

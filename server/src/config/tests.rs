@@ -48,66 +48,68 @@ fn the_sample_names_every_key() {
     }
 }
 
+/// A fault, its line, its key, and what the message says of what is allowed.
+const FAULTS: [(&str, u32, &str, &str); 15] = [
+    ("colour = 1", 1, "colour", "data_dir"),
+    ("\n[links]\nbackoff = \"1s\"", 3, "backoff", "backoff_min"),
+    (
+        "[channel]\nsuites = [\"DES\"]",
+        2,
+        "suites",
+        "TDES-CTR-HMAC-SHA256",
+    ),
+    ("[channel]\nsuites = []", 2, "suites", "at least one"),
+    (
+        "[channel]\nepoch_age = \"10 parsecs\"",
+        2,
+        "epoch_age",
+        "10m",
+    ),
+    (
+        "[channel]\nhandshake_timeout = \"1h\"",
+        2,
+        "handshake_timeout",
+        "5m",
+    ),
+    ("[log]\nformat = \"xml\"", 2, "format", "json"),
+    ("[log]\nlevel = \"=,=\"", 2, "level", "debug"),
+    ("data_dir = \"here\"", 1, "data_dir", "absolute"),
+    (
+        "[dial_out]\nlisten = \"everywhere\"",
+        2,
+        "listen",
+        "0.0.0.0:9279",
+    ),
+    (
+        "[admin]\nsocket_group = \"no such group\"",
+        2,
+        "socket_group",
+        "create it",
+    ),
+    (
+        "[capabilities]\nauditor = [\"user:no such user\"]",
+        2,
+        "auditor",
+        "create it",
+    ),
+    (
+        "[capabilities]\nroot = [\"uid:0\"]",
+        2,
+        "root",
+        "security-administrator",
+    ),
+    (
+        "[capabilities]\noperator = [\"ann\"]",
+        2,
+        "operator",
+        "user:NAME",
+    ),
+    ("[keys]\ntoken_lifetime = 24", 2, "token_lifetime", "10m"),
+];
+
 #[test]
 fn errors_name_file_line_key_and_what_is_allowed() {
-    let cases = [
-        ("colour = 1", 1, "colour", "data_dir"),
-        ("\n[links]\nbackoff = \"1s\"", 3, "backoff", "backoff_min"),
-        (
-            "[channel]\nsuites = [\"DES\"]",
-            2,
-            "suites",
-            "TDES-CTR-HMAC-SHA256",
-        ),
-        ("[channel]\nsuites = []", 2, "suites", "at least one"),
-        (
-            "[channel]\nepoch_age = \"10 parsecs\"",
-            2,
-            "epoch_age",
-            "10m",
-        ),
-        (
-            "[channel]\nhandshake_timeout = \"1h\"",
-            2,
-            "handshake_timeout",
-            "5m",
-        ),
-        ("[log]\nformat = \"xml\"", 2, "format", "json"),
-        ("[log]\nlevel = \"=,=\"", 2, "level", "debug"),
-        ("data_dir = \"here\"", 1, "data_dir", "absolute"),
-        (
-            "[dial_out]\nlisten = \"everywhere\"",
-            2,
-            "listen",
-            "0.0.0.0:9279",
-        ),
-        (
-            "[admin]\nsocket_group = \"no such group\"",
-            2,
-            "socket_group",
-            "create it",
-        ),
-        (
-            "[capabilities]\nauditor = [\"user:no such user\"]",
-            2,
-            "auditor",
-            "create it",
-        ),
-        (
-            "[capabilities]\nroot = [\"uid:0\"]",
-            2,
-            "root",
-            "security-administrator",
-        ),
-        (
-            "[capabilities]\noperator = [\"ann\"]",
-            2,
-            "operator",
-            "user:NAME",
-        ),
-        ("[keys]\ntoken_lifetime = 24", 2, "token_lifetime", "10m"),
-    ];
-    for (text, line, key, allowed) in cases {
+    for (text, line, key, allowed) in FAULTS {
         let message = parse(text).unwrap_err().to_string();
         assert!(
             message.starts_with(&format!("server.toml, line {line}, `")),

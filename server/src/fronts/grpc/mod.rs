@@ -1,7 +1,7 @@
 //! The gRPC front of the admin API (`portcullis.admin.v1`), on a Unix socket.
 //!
 //! It finds out who calls, and turns bytes into requests and answers into bytes; all else is behind
-//! [`dispatch`](crate::admin::dispatch).
+//! `admin::dispatch`.
 
 mod errors;
 mod identity;

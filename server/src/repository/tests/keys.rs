@@ -37,20 +37,9 @@ async fn of_two_servers_that_rotate_at_once_one_wins() {
     );
 }
 
-#[tokio::test]
-async fn a_key_is_deleted_only_once_no_gateway_depends_on_it() {
-    let fixture = Fixture::new().await;
-    let repository = &fixture.repository;
-    let (gateways, keys) = (repository.gateways(), repository.gateway_keys());
-    let first = rotate(repository, None).await.unwrap();
-    for name in ["enrolling", "proved", "sent"] {
-        gateways
-            .add(name, Reach::DialOut, &registration(KeyKind::Tdes), NOW)
-            .await
-            .unwrap();
-    }
-    let second = rotate(repository, Some(first)).await.unwrap();
-    let current = rotate(repository, Some(second)).await.unwrap();
+/// Gateways that hold on to `second`, each in another way: one enrols under it, one proved it last,
+/// one was sent it.
+async fn depend_on(gateways: &Gateways<'_>, [first, second, current]: [KeyId; 3]) {
     gateways
         .update("enrolling", move |row, _| {
             row.token.as_mut().unwrap().bound = Some([9; 32]);
@@ -73,6 +62,23 @@ async fn a_key_is_deleted_only_once_no_gateway_depends_on_it() {
         })
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_key_is_deleted_only_once_no_gateway_depends_on_it() {
+    let fixture = Fixture::new().await;
+    let repository = &fixture.repository;
+    let (gateways, keys) = (repository.gateways(), repository.gateway_keys());
+    let first = rotate(repository, None).await.unwrap();
+    for name in ["enrolling", "proved", "sent"] {
+        gateways
+            .add(name, Reach::DialOut, &registration(KeyKind::Tdes), NOW)
+            .await
+            .unwrap();
+    }
+    let second = rotate(repository, Some(first)).await.unwrap();
+    let current = rotate(repository, Some(second)).await.unwrap();
+    depend_on(&gateways, [first, second, current]).await;
 
     let found = keys.dependents(second).await.unwrap();
     let found: Vec<_> = found

@@ -113,27 +113,26 @@ async fn course(fixture: &Fixture, given: &Given) -> Vec<String> {
     tell(&database.scrub_if_due().await);
     tell(&database.scrub_if_due().await);
 
+    told.extend(left(repository, given, first).await);
+    told
+}
+
+/// What is stored at the end.
+async fn left(repository: &Repository, given: &Given, first: KeyId) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut tell = |what: &dyn std::fmt::Debug| told.push(format!("{what:?}"));
+    let keys = repository.gateway_keys();
     tell(&keys.list().await);
-    tell(
-        &keys
-            .open(&given.gateway_keys[1..])
-            .await
-            .map(|keys| keys.len()),
-    );
-    tell(
-        &gateways
-            .find("host1")
-            .await
-            .unwrap()
-            .unwrap()
-            .registration
-            .sent,
-    );
-    let left = server_keys.list().await.unwrap();
-    let left = left
+    let opened = keys.open(&given.gateway_keys[1..]).await;
+    tell(&opened.map(|keys| keys.len()));
+    let gateway = repository.gateways().find("host1").await.unwrap();
+    tell(&gateway.unwrap().registration.sent);
+    let rows = repository.database().server_keys().list().await.unwrap();
+    let rows = rows
         .iter()
         .map(|row| (row.id == first, row.generation, row.in_use_by));
-    tell(&left.collect::<Vec<_>>());
+    tell(&rows.collect::<Vec<_>>());
+    let log = repository.audit_entries();
     tell(&log.scan(0, 10).await);
     tell(&log.keys().await.unwrap().len());
     told

@@ -63,6 +63,14 @@ async fn with_gateway_key() -> Stopped {
     running.stop().await
 }
 
+/// The actions that the audit log has as done, in order.
+async fn actions_done(running: &Running) -> Vec<String> {
+    let entries = running.work.repository.audit_entries();
+    let entries = entries.scan(0, 1_000).await.unwrap();
+    let done = entries.into_iter().filter(|entry| entry.outcome == "done");
+    done.map(|entry| entry.action).collect()
+}
+
 #[tokio::test]
 async fn what_would_be_done_is_told_and_then_done_in_order() {
     let running = with_gateway_key().await.start(None).await;
@@ -105,10 +113,7 @@ async fn what_would_be_done_is_told_and_then_done_in_order() {
     assert!(running.under_current().await);
     let now = running.work.repository.gateway_keys().current().await;
     assert_ne!(now.unwrap().unwrap(), gateway_key);
-    let entries = running.work.repository.audit_entries();
-    let entries = entries.scan(0, 1_000).await.unwrap();
-    let done = entries.iter().filter(|entry| entry.outcome == "done");
-    let done: Vec<_> = done.map(|entry| entry.action.as_str()).collect();
+    let done = actions_done(&running).await;
     let expected = [
         "Server/Start",
         "Server/Stop",

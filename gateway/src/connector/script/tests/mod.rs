@@ -262,73 +262,75 @@ async fn a_script_that_floods_is_killed() {
     indeterminate(provisioner.execute(disable).await);
 }
 
+/// What a script does, the verb that it carries out, and what the caller is told.
+const ENDINGS: [(&str, &str, &str); 14] = [
+    (
+        "exit 3",
+        "get",
+        "unavailable: the script ended with exit code 3; the gateway's log holds what the script wrote",
+    ),
+    (
+        "exit 3",
+        "delete",
+        "indeterminate: the script ended with exit code 3 and did not say whether anything has changed: look at the object before you try again; the gateway's log holds what the script wrote",
+    ),
+    (
+        "echo '{\"changed\": false}'; exit 3",
+        "delete",
+        "rejected: the script ended with exit code 3",
+    ),
+    (
+        "echo '{\"error\": {\"kind\": \"not-found\", \"message\": \"no ada\"}}'",
+        "delete",
+        "not-found: no ada",
+    ),
+    (
+        "printf %s '{\"error\": {\"kind\": \"not-found\", \"message\": \"no\\n ada\"}}'; exit 1",
+        "get",
+        "not-found: no; ada",
+    ),
+    (
+        "echo '{\"error\": {\"message\": \"half done\"}, \"changed\": true}'; exit 1",
+        "delete",
+        "indeterminate: half done",
+    ),
+    (
+        "echo garbage",
+        "get",
+        "internal: the script's answer makes no sense: it is no JSON (line 1, column 1)",
+    ),
+    (
+        "echo garbage",
+        "delete",
+        "indeterminate: the script ended with exit code 0, and its answer makes no sense: it is no JSON (line 1, column 1). Look at the object before you try again",
+    ),
+    (
+        "echo '[]'",
+        "get",
+        "internal: the script's answer makes no sense: it is no JSON object",
+    ),
+    (
+        "echo '{}'",
+        "get",
+        "internal: the script's answer makes no sense: it lacks `object`",
+    ),
+    (
+        "echo '{\"object\": {\"id\": \"\", \"name\": \"x\"}}'",
+        "get",
+        "internal: the script's answer makes no sense: the object's id is empty",
+    ),
+    (
+        "kill -9 $$",
+        "delete",
+        "indeterminate: the script was ended by a signal and did not say whether anything has changed: look at the object before you try again; the gateway's log holds what the script wrote",
+    ),
+    ("echo '{}'", "delete", "done"),
+    ("", "delete", "done"),
+];
+
 #[tokio::test]
 async fn exit_codes_and_errors_come_out_as_promised() {
-    let rows = [
-        (
-            "exit 3",
-            "get",
-            "unavailable: the script ended with exit code 3; the gateway's log holds what the script wrote",
-        ),
-        (
-            "exit 3",
-            "delete",
-            "indeterminate: the script ended with exit code 3 and did not say whether anything has changed: look at the object before you try again; the gateway's log holds what the script wrote",
-        ),
-        (
-            "echo '{\"changed\": false}'; exit 3",
-            "delete",
-            "rejected: the script ended with exit code 3",
-        ),
-        (
-            "echo '{\"error\": {\"kind\": \"not-found\", \"message\": \"no ada\"}}'",
-            "delete",
-            "not-found: no ada",
-        ),
-        (
-            "printf %s '{\"error\": {\"kind\": \"not-found\", \"message\": \"no\\n ada\"}}'; exit 1",
-            "get",
-            "not-found: no; ada",
-        ),
-        (
-            "echo '{\"error\": {\"message\": \"half done\"}, \"changed\": true}'; exit 1",
-            "delete",
-            "indeterminate: half done",
-        ),
-        (
-            "echo garbage",
-            "get",
-            "internal: the script's answer makes no sense: it is no JSON (line 1, column 1)",
-        ),
-        (
-            "echo garbage",
-            "delete",
-            "indeterminate: the script ended with exit code 0, and its answer makes no sense: it is no JSON (line 1, column 1). Look at the object before you try again",
-        ),
-        (
-            "echo '[]'",
-            "get",
-            "internal: the script's answer makes no sense: it is no JSON object",
-        ),
-        (
-            "echo '{}'",
-            "get",
-            "internal: the script's answer makes no sense: it lacks `object`",
-        ),
-        (
-            "echo '{\"object\": {\"id\": \"\", \"name\": \"x\"}}'",
-            "get",
-            "internal: the script's answer makes no sense: the object's id is empty",
-        ),
-        (
-            "kill -9 $$",
-            "delete",
-            "indeterminate: the script was ended by a signal and did not say whether anything has changed: look at the object before you try again; the gateway's log holds what the script wrote",
-        ),
-        ("echo '{}'", "delete", "done"),
-        ("", "delete", "done"),
-    ];
-    for (body, verb, expected) in rows {
+    for (body, verb, expected) in ENDINGS {
         let folder = folder(&[(verb, body)]);
         let provisioner = provisioner(folder.path(), "");
         let request = if verb == "get" {

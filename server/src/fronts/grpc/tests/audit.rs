@@ -139,13 +139,19 @@ async fn export(api: &Api) -> Vec<proto::AuditRecord> {
     records.map(Result::unwrap).collect().await
 }
 
-#[tokio::test]
-async fn entries_are_listed_newest_first_by_page_and_by_what_is_asked_for() {
+/// An API with three gateways added, and all its entries, newest first.
+async fn with_entries() -> (Api, Vec<proto::AuditEntry>) {
     let api = Api::start().await;
     for name in ["web1", "web2", "db1"] {
         api.add_gateway(name).await;
     }
     let all = list(&api, proto::ListAuditRequest::default()).await;
+    (api, all)
+}
+
+#[tokio::test]
+async fn entries_are_listed_newest_first_and_by_page() {
+    let (api, all) = with_entries().await;
     let told: Vec<_> = all.iter().map(|entry| entry.object.as_str()).collect();
     assert_eq!(told, ["gateway db1", "gateway web2", "gateway web1", ""]);
     assert!(all.iter().all(|entry| entry.outcome == "done"));
@@ -165,70 +171,43 @@ async fn entries_are_listed_newest_first_by_page_and_by_what_is_asked_for() {
         ..request
     };
     assert_eq!(list(&api, request).await, all[2..]);
+}
 
-    let any = proto::ListAuditRequest::default();
-    for (request, found) in [
-        (
-            proto::ListAuditRequest {
-                object: "web".to_owned(),
-                ..any.clone()
-            },
-            2,
-        ),
-        (
-            proto::ListAuditRequest {
-                action: "Server/".to_owned(),
-                ..any.clone()
-            },
-            1,
-        ),
-        (
-            proto::ListAuditRequest {
-                subject: "server".to_owned(),
-                ..any.clone()
-            },
-            1,
-        ),
-        (
-            proto::ListAuditRequest {
-                outcome: "failed".to_owned(),
-                ..any.clone()
-            },
-            0,
-        ),
-        (
-            proto::ListAuditRequest {
-                with_begun: true,
-                ..any.clone()
-            },
-            7,
-        ),
-        (
-            proto::ListAuditRequest {
-                since_unix_ms: all[0].time_unix_ms + 1,
-                ..any.clone()
-            },
-            0,
-        ),
-        (
-            proto::ListAuditRequest {
-                until_unix_ms: all[3].time_unix_ms - 1,
-                ..any.clone()
-            },
-            0,
-        ),
-    ] {
+#[tokio::test]
+async fn entries_are_listed_by_what_is_asked_for() {
+    let (api, all) = with_entries().await;
+    let (newest, oldest) = (all[0].time_unix_ms, all[3].time_unix_ms);
+    let asked: [(fn(&mut proto::ListAuditRequest), usize); 5] = [
+        (|request| request.object = "web".to_owned(), 2),
+        (|request| request.action = "Server/".to_owned(), 1),
+        (|request| request.subject = "server".to_owned(), 1),
+        (|request| request.outcome = "failed".to_owned(), 0),
+        (|request| request.with_begun = true, 7),
+    ];
+    for (ask, found) in asked {
+        let mut request = proto::ListAuditRequest::default();
+        ask(&mut request);
         assert_eq!(
             list(&api, request.clone()).await.len(),
             found,
             "{request:?}"
         );
     }
-    let request = proto::ListAuditRequest {
-        outcome: "fine".to_owned(),
-        ..any
+    let since = proto::ListAuditRequest {
+        since_unix_ms: newest + 1,
+        ..Default::default()
     };
-    let error = auditor(&api).list(request).await.unwrap_err();
+    assert_eq!(list(&api, since).await, []);
+    let until = proto::ListAuditRequest {
+        until_unix_ms: oldest - 1,
+        ..Default::default()
+    };
+    assert_eq!(list(&api, until).await, []);
+    let unknown = proto::ListAuditRequest {
+        outcome: "fine".to_owned(),
+        ..Default::default()
+    };
+    let error = auditor(&api).list(unknown).await.unwrap_err();
     assert!(error.message().contains("indeterminate"), "{error}");
 }
 

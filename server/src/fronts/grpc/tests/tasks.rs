@@ -5,6 +5,16 @@ use portcullis_proto::admin::v1::tasks_client::TasksClient;
 use super::audit::audited;
 use super::*;
 
+/// Watches a task to its end.
+async fn last_state(tasks: &mut TasksClient, watch: proto::WatchTaskRequest) -> proto::Task {
+    let mut states = tasks.watch(watch).await.unwrap().into_inner();
+    let mut last = None;
+    while let Some(state) = states.message().await.unwrap() {
+        last = Some(state);
+    }
+    last.unwrap()
+}
+
 #[tokio::test]
 async fn a_task_is_watched_to_its_end_and_leaves_entries_of_its_own() {
     let api = Api::start().await;
@@ -32,12 +42,7 @@ async fn a_task_is_watched_to_its_end_and_leaves_entries_of_its_own() {
     };
     let mut tasks = TasksClient::new(api.channel.clone());
     let watch = proto::WatchTaskRequest { id: task.id };
-    let mut states = tasks.watch(watch).await.unwrap().into_inner();
-    let mut last = None;
-    while let Some(state) = states.message().await.unwrap() {
-        last = Some(state);
-    }
-    let last = last.unwrap();
+    let last = last_state(&mut tasks, watch).await;
     assert_eq!(last.state(), proto::TaskState::Done);
     assert_eq!((last.done, last.total), (1, 1));
     let own: Vec<_> = audited(&api)
