@@ -15,6 +15,8 @@ pub struct Dependency {
     pub package: String,
     /// Whether only tests, examples and benchmarks may import it.
     pub for_tests: bool,
+    /// The folder in which it lies, where it is not from a registry.
+    pub folder: Option<String>,
 }
 
 /// What a target is compiled for.
@@ -82,7 +84,27 @@ pub fn packages(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<Package> 
     if packages.is_empty() {
         findings.push(unreadable("Cargo.toml", "names no member of the workspace"));
     }
+    find_strangers(&packages, findings);
     packages
+}
+
+/// Crates in a folder that is none of a member's: cargo builds them all the same, and takes those
+/// below the workspace's root for members, but nobody reads their imports.
+fn find_strangers(packages: &[Package], findings: &mut Vec<Finding>) {
+    for package in packages {
+        for dependency in package.dependencies.values() {
+            let Some(folder) = &dependency.folder else {
+                continue;
+            };
+            if packages.iter().all(|member| member.folder != *folder) {
+                let text = format!(
+                    "Cargo.toml ({}) depends on {} in {folder}, which the workspace's Cargo.toml does not name as a member",
+                    package.short, dependency.package
+                );
+                findings.push(Finding::new(&package.short, Kind::UnknownCrate, text));
+            }
+        }
+    }
 }
 
 fn unreadable(file: &str, why: &str) -> Finding {
@@ -118,15 +140,19 @@ fn package(
         .replace('-', "_");
     Some(Package {
         short: name.strip_prefix("portcullis-").unwrap_or(&name).to_owned(),
-        folder: folder.to_owned(),
+        folder: join("", folder),
         library,
-        dependencies: dependencies(table, shared),
+        dependencies: dependencies(folder, table, shared),
         targets: targets(sources, folder, table),
         name,
     })
 }
 
-fn dependencies(table: &Table, shared: Option<&Table>) -> BTreeMap<String, Dependency> {
+fn dependencies(
+    folder: &str,
+    table: &Table,
+    shared: Option<&Table>,
+) -> BTreeMap<String, Dependency> {
     let mut found = BTreeMap::new();
     // What a program depends on comes last, and holds for its tests as well.
     for (kind, for_tests) in [
@@ -142,15 +168,18 @@ fn dependencies(table: &Table, shared: Option<&Table>) -> BTreeMap<String, Depen
             .chain(table.get(kind));
         for (key, value) in tables.filter_map(Value::as_table).flatten() {
             let inherited = value.get("workspace").is_some();
-            let from = if inherited {
-                shared.and_then(|shared| shared.get(key)).unwrap_or(value)
+            let (from, seen_from) = if inherited {
+                let shared = shared.and_then(|shared| shared.get(key));
+                (shared.unwrap_or(value), "")
             } else {
-                value
+                (value, folder)
             };
+            let path = from.get("path").and_then(Value::as_str);
             let package = from.get("package").and_then(Value::as_str).unwrap_or(key);
             let dependency = Dependency {
                 package: package.to_owned(),
                 for_tests,
+                folder: path.map(|path| join(seen_from, path)),
             };
             found.insert(key.replace('-', "_"), dependency);
         }

@@ -381,6 +381,31 @@ fn an_unknown_crate_is_found() {
 }
 
 #[test]
+fn a_crate_that_is_no_member_of_the_workspace_is_found() {
+    let depends = |how: &str| {
+        format!("[package]\nname = \"portcullis-low\"\n[dev-dependencies]\ntempfile = \"3\"\n{how}")
+    };
+    let hidden = |manifest: &str| {
+        only(
+            &[
+                ("low/Cargo.toml", manifest),
+                ("hidden/Cargo.toml", "[package]\nname = \"hidden\""),
+                ("hidden/src/lib.rs", "pub struct Hidden;"),
+                ("low/src/side.rs", "pub use hidden::Hidden;"),
+            ],
+            Kind::UnknownCrate,
+            "low: Cargo.toml (low) depends on hidden in hidden, which the workspace's Cargo.toml does not name as a member",
+        );
+    };
+    hidden(&depends(
+        "[dependencies]\nhidden = { path = \"../hidden\" }",
+    ));
+    hidden(&depends(
+        "[target.'cfg(unix)'.dependencies.hidden]\npath = \"../high/../hidden/\"",
+    ));
+}
+
+#[test]
 fn an_orphan_is_found() {
     only(
         &[("low/src/lost.rs", "")],
