@@ -74,7 +74,7 @@ impl Effects {
         let replaces = modification.operation == Operation::Replace;
         let changed = match current {
             Some(current) if replaces => {
-                let present: BTreeSet<String> = texts(current.values(name)).collect();
+                let present = present(current, name);
                 given.symmetric_difference(&present).cloned().collect()
             }
             _ => given,
@@ -129,6 +129,15 @@ pub(super) fn groups_of<'a>(object: &'a Object, roles: Roles<'a>) -> impl Iterat
     naming
         .filter(move |attribute| roles.has(class, attribute.name.as_str(), Role::NamesGroups))
         .flat_map(|attribute| attribute.values.iter().filter_map(Value::as_text))
+}
+
+/// The texts that an attribute now holds. The case of its name does not matter, as with its roles.
+fn present(object: &Object, name: &str) -> BTreeSet<String> {
+    let attributes = object.attributes.iter();
+    attributes
+        .filter(|attribute| attribute.name.as_str().eq_ignore_ascii_case(name))
+        .flat_map(|attribute| texts(&attribute.values))
+        .collect()
 }
 
 fn texts(values: &[Value]) -> impl Iterator<Item = String> + '_ {

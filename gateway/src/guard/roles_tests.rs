@@ -89,6 +89,27 @@ fn a_group_may_take_in_groups_and_changes_itself_by_that() {
 }
 
 #[test]
+fn what_a_replace_takes_away_is_seen_whatever_the_case_of_its_attribute() {
+    let present = attribute("memberOf", [text("admins"), text("staff")].concat());
+    let account = object(ObjectClass::Account, "ada", vec![present]);
+    for name in ["memberOf", "memberof", "MEMBEROF"] {
+        let request = Request::Update(Update {
+            object: ObjectRef {
+                class: ObjectClass::Account,
+                by: Selector::Name(account.identity.name.clone()),
+            },
+            modifications: vec![Modification {
+                operation: Operation::Replace,
+                name: AttributeName::new(name).unwrap(),
+                values: text("staff"),
+            }],
+        });
+        let effects = Effects::of(&request, Some(&account), Roles::new(ROLES));
+        assert_eq!(effects.groups, ["admins".to_owned()].into(), "{name}");
+    }
+}
+
+#[test]
 fn an_account_shows_its_groups_by_their_role() {
     let naming = attribute("memberOf", text("admins"));
     let account = object(ObjectClass::Account, "ada", vec![naming]);
