@@ -15,6 +15,8 @@ pub(crate) struct Effects {
     pub(crate) accounts: BTreeSet<String>,
     /// Ids that the object would get.
     pub(crate) ids: BTreeSet<u64>,
+    /// Set where it would get one that not everybody reads as the same number.
+    pub(crate) takes_unclear_id: bool,
     /// Set where values now unknown would be taken away.
     pub(crate) replaces_unknown: bool,
 }
@@ -112,14 +114,28 @@ impl Effects {
         values: &[Value],
     ) {
         if roles.has(class, attribute, Role::NumericId) {
-            self.ids
-                .extend(values.iter().filter_map(|value| match value {
-                    Value::Integer(number) => u64::try_from(*number).ok(),
-                    Value::Text(text) => text.parse().ok(),
-                    _ => None,
-                }));
+            for value in values {
+                match number(value) {
+                    Some(number) => drop(self.ids.insert(number)),
+                    None => self.takes_unclear_id = true,
+                }
+            }
         }
     }
+}
+
+/// The number that a value is for whoever reads it: not so a text with a sign, with spaces or with
+/// zeros before it, a fraction, or what a system with ids of 32 bits may cut.
+fn number(value: &Value) -> Option<u64> {
+    let number = match value {
+        Value::Integer(number) => u32::try_from(*number).ok()?,
+        Value::Text(text) => text
+            .parse()
+            .ok()
+            .filter(|number: &u32| number.to_string() == *text)?,
+        _ => return None,
+    };
+    Some(number.into())
 }
 
 /// Names of the groups that an object is in.

@@ -89,6 +89,37 @@ fn a_group_may_take_in_groups_and_changes_itself_by_that() {
 }
 
 #[test]
+fn an_id_that_others_may_read_as_another_number_is_not_taken_for_one() {
+    let taken = |value| {
+        let given = vec![attribute("uidNumber", vec![value])];
+        let request = create(ObjectClass::Account, "eve", given);
+        Effects::of(&request, None, Roles::new(ROLES))
+    };
+    let written = |text: &str| taken(Value::Text(text.to_owned()));
+    for effects in [taken(Value::Integer(70_000)), written("70000")] {
+        assert_eq!(effects.ids, [70_000].into());
+        assert!(!effects.takes_unclear_id);
+    }
+    for text in [
+        " 0",
+        "0 ",
+        "+0",
+        "00",
+        "0x0",
+        "-1",
+        "\u{660}",
+        "4294967296",
+        "",
+    ] {
+        assert!(written(text).takes_unclear_id, "{text:?}");
+    }
+    for number in [-1, 1 << 32, i64::MIN] {
+        assert!(taken(Value::Integer(number)).takes_unclear_id, "{number}");
+    }
+    assert!(taken(Value::Real(0.0)).takes_unclear_id);
+}
+
+#[test]
 fn what_a_replace_takes_away_is_seen_whatever_the_case_of_its_attribute() {
     let present = attribute("memberOf", [text("admins"), text("staff")].concat());
     let account = object(ObjectClass::Account, "ada", vec![present]);

@@ -167,6 +167,14 @@ impl Guarded {
 
     async fn check_effects(&self, cx: &Context, effects: &Effects) -> Result<(), CallError> {
         let rails = &self.configured.guard_rails;
+        if effects.takes_unclear_id && rails.protects_ids() {
+            return Err(rails
+                .refusal(
+                    "protected_ids_below",
+                    "a value given for a numeric id is no plain whole number of at most 32 bits, so that nobody knows whether it is protected".to_owned(),
+                )
+                .into());
+        }
         for &id in &effects.ids {
             rails.check_number(ObjectClass::Account, "(to be)", Some(id))?;
         }
