@@ -28,6 +28,8 @@ pub enum Target {
     Anything,
     /// A resource.
     Resource(String),
+    /// The gateway on which a resource lies.
+    GatewayOf(String),
     /// A gateway.
     Gateway(String),
     /// A group of gateways.
@@ -81,6 +83,10 @@ impl Place {
                 ..Self::default()
             }),
             Target::Resource(name) => Self::of_resource(name, repository).await,
+            Target::GatewayOf(name) => Ok(Self {
+                resource: None,
+                ..Self::of_resource(name, repository).await?
+            }),
             Target::Gateway(name) => Self::of_gateway(name, repository).await,
             Target::GatewayGroup(name) => Ok(Self {
                 groups: vec![name.clone()],
@@ -141,6 +147,7 @@ impl fmt::Display for Target {
             Self::Server => f.write_str("the whole server"),
             Self::Anything => f.write_str("anything"),
             Self::Resource(name) => write!(f, "resource {name}"),
+            Self::GatewayOf(name) => write!(f, "the gateway of resource {name}"),
             Self::Gateway(name) => write!(f, "gateway {name}"),
             Self::GatewayGroup(name) => write!(f, "the gateways of group {name}"),
             Self::QueuedCall(id) => write!(f, "call {id}"),

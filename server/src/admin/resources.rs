@@ -73,9 +73,12 @@ impl Request for proto::SetResourceRequest {
     const METHOD: Method = change("Resources/Set", &[Administrator]);
 
     fn about(&self) -> About {
-        // Who moves it needs the right on the gateway that it comes to, as well.
+        // Who moves it needs the right on the gateway that it comes to, as well; and who puts it
+        // before another connector, with all that this one reaches, the right on its own gateway.
         let to = self.gateway.clone().map(Target::Gateway);
-        About::resource(&self.name).and(to)
+        let own = self.connector.as_ref();
+        let own = own.map(|_| Target::GatewayOf(self.name.clone()));
+        About::resource(&self.name).and(to).and(own)
     }
 
     async fn run(self, context: &Context) -> Result<proto::Resource, AdminError> {

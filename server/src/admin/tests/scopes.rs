@@ -123,6 +123,37 @@ async fn an_administrator_of_one_gateway_has_its_resources_and_no_others() {
 }
 
 #[tokio::test]
+async fn an_administrator_of_one_resource_does_not_choose_what_it_reaches() {
+    let server = Server::start().await;
+    let set = |connector: Option<&str>, settings: &[(&str, &str)]| proto::SetResourceRequest {
+        name: "a".to_owned(),
+        connector: connector.map(str::to_owned),
+        settings: settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Default::default()
+    };
+    let of_resource = ada(Administrator, Scope::Resource("a".to_owned()));
+    let settings = set(None, &[("shell", "/bin/sh")]);
+    server.ask(&of_resource, settings).await.unwrap();
+    let own = "the gateway of resource a";
+    server
+        .refuses(&of_resource, set(Some("other"), &[]), own)
+        .await;
+    for scope in [
+        Scope::Gateway("web1".to_owned()),
+        Scope::GatewayGroup("web".to_owned()),
+    ] {
+        let of_gateway = ada(Administrator, scope);
+        server
+            .ask(&of_gateway, set(Some("other"), &[]))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_administrator_of_a_group_has_its_gateways_and_gives_none_away() {
     let server = Server::start().await;
     let ada = ada(Administrator, Scope::GatewayGroup("web".to_owned()));
