@@ -1,5 +1,6 @@
 //! The door by itself: no front is there, and the tests make the callers.
 
+mod door;
 mod scopes;
 
 use std::path::Path;
