@@ -3,6 +3,7 @@
 //! repository, the others when one is wanted.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -144,8 +145,12 @@ impl Shared {
 
     fn serve(&self, connection: &mut Connection) {
         while let Some(Read { work, answer }) = self.next() {
-            // Nobody waits any more where the caller was cancelled.
-            let _ = answer.send(read(connection, &work));
+            // Work that panics loses its answer, and takes neither this thread nor what waits with it:
+            // its transaction is undone.
+            if let Ok(told) = catch_unwind(AssertUnwindSafe(|| read(connection, &work))) {
+                // Nobody waits any more where the caller was cancelled.
+                let _ = answer.send(told);
+            }
         }
     }
 

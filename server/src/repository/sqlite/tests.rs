@@ -106,5 +106,16 @@ async fn a_read_that_panics_takes_no_other_with_it() {
         assert!(matches!(told, Err(RepositoryError::Closed)), "{told:?}");
     }
     engine.read(count()).await.unwrap();
+    // Neither do many that panic at once take those that wait.
+    let reads = (0..10 * readers::READERS).map(|n| {
+        let work = match n % 5 {
+            0 => Work::new(|_| -> Result<i64, RepositoryError> { panic!("on purpose") }),
+            _ => count(),
+        };
+        engine.read(work)
+    });
+    let told = futures_util::future::join_all(reads).await;
+    let lost = told.iter().filter(|told| told.is_err()).count();
+    assert_eq!(lost, 2 * readers::READERS);
     engine.close().await;
 }
