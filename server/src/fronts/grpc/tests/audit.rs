@@ -175,9 +175,11 @@ async fn entries_are_listed_newest_first_and_by_page() {
 
 #[tokio::test]
 async fn entries_are_listed_by_what_is_asked_for() {
+    type Ask = fn(&mut proto::ListAuditRequest);
+
     let (api, all) = with_entries().await;
     let (newest, oldest) = (all[0].time_unix_ms, all[3].time_unix_ms);
-    let asked: [(fn(&mut proto::ListAuditRequest), usize); 5] = [
+    let asked: [(Ask, usize); 5] = [
         (|request| request.object = "web".to_owned(), 2),
         (|request| request.action = "Server/".to_owned(), 1),
         (|request| request.subject = "server".to_owned(), 1),
