@@ -343,7 +343,8 @@ impl QueuedCalls<'_> {
     }
 
     /// Records what came of a call that this instance dispatched, and erases its payload. `false`:
-    /// it is none that this instance has under way, and nothing was recorded.
+    /// it is none that this instance has under way, and nothing was recorded. The same outcome is
+    /// taken again: an error may have come after a commit that took effect.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -361,7 +362,8 @@ impl QueuedCalls<'_> {
             .write(move |tx| {
                 let ended = tx.execute(
                     "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4
-                     WHERE call_id = ?1 AND state = 1 AND instance = ?5",
+                     WHERE call_id = ?1 AND instance = ?5
+                         AND (state = 1 OR (state = ?2 AND outcome = ?3))",
                     &params![
                         call_id,
                         state.number(),

@@ -233,6 +233,11 @@ async fn only_who_dispatched_a_call_writes_its_outcome_and_a_start_takes_it_over
     assert_eq!(payloads(&fixture).await, 2);
     let (state_, outcome, now) = done(b"theirs");
     assert!(others.end("1", state_, outcome, now).await.unwrap());
+    // As after a commit that took effect and gave an error; another outcome comes too late.
+    let (state_, outcome, now) = done(b"theirs");
+    assert!(others.end("1", state_, outcome, now).await.unwrap());
+    let (state_, outcome, now) = done(b"theirs, changed");
+    assert!(!others.end("1", state_, outcome, now).await.unwrap());
     let ended = calls.find("1").await.unwrap().unwrap();
     assert_eq!(ended.outcome.as_deref(), Some(&b"theirs"[..]));
     assert_eq!(payloads(&fixture).await, 1);
