@@ -25,6 +25,8 @@ pub struct Section {
     chain: BTreeSet<(String, String)>,
     /// `=>`: the left alone may use the right.
     alone: BTreeSet<(String, String)>,
+    /// `*`: there may be more than what is named.
+    pub open: bool,
     /// `* ->`: what everything may use.
     leaves: BTreeSet<String>,
 }
@@ -89,6 +91,10 @@ fn names(list: &str) -> Result<Vec<&str>, String> {
 
 impl Section {
     fn read(&mut self, line: &str, number: usize) -> Result<(), String> {
+        if line == "*" {
+            self.open = true;
+            return Ok(());
+        }
         if let Some((name, packages)) = line.split_once(" only ") {
             self.note(name.trim(), number);
             let packages = names(packages)?.into_iter().map(str::to_owned).collect();

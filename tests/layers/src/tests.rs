@@ -469,10 +469,19 @@ fn stale_and_missing_names_are_found() {
         ),
         (
             Kind::Arrows,
-            "tests/layers/arrows does not declare side in [low]".to_owned(),
+            "tests/layers/arrows does not declare side in [low]: give it its arrow".to_owned(),
         ),
     ];
     assert_eq!(found_under(&arrows, &[]), told);
+}
+
+#[test]
+fn an_open_section_names_only_what_has_an_arrow() {
+    let arrows = ARROWS.replace("side", "*");
+    assert_eq!(found_under(&arrows, &[]), []);
+    let told = "low: src/side.rs:1 (side) has no arrow to src/leaf.rs (leaf)".to_owned();
+    let changed = [("low/src/side.rs", "use crate::leaf::leaf;\n")];
+    assert_eq!(found_under(&arrows, &changed), [(Kind::Undeclared, told)]);
 }
 
 #[test]
