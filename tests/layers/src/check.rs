@@ -1,6 +1,6 @@
 //! Compares the arrows that there are with those that are declared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arrows::{Arrows, Section};
 use crate::circles::Circle;
@@ -8,6 +8,7 @@ use crate::finding::{Finding, Kind};
 use crate::graph::{Edges, Graph, Tree};
 use crate::imports::Import;
 use crate::resolve::{Place, World};
+use crate::sources::Sources;
 
 /// How findings tell an arrow that is not allowed.
 fn verdict(section: &Section, from: &str, to: &str) -> (Kind, &'static str) {
@@ -16,6 +17,12 @@ fn verdict(section: &Section, from: &str, to: &str) -> (Kind, &'static str) {
     } else {
         (Kind::Undeclared, "has no arrow to")
     }
+}
+
+/// What is declared to belong to no module, and is not there.
+pub fn standalone(sources: &Sources, declared: &BTreeSet<String>) -> Vec<Finding> {
+    let gone = declared.iter().filter(|path| sources.get(path).is_none());
+    gone.map(|path| stale("standalone", path)).collect()
 }
 
 /// What is wrong between crates, in manifests and in imports.

@@ -55,7 +55,7 @@ pub struct Survey {
 impl Survey {
     /// Reads a workspace; files in `standalone` belong to no module and are not missed.
     pub fn new(sources: &Sources, standalone: &BTreeSet<String>) -> Self {
-        let mut findings = Vec::new();
+        let mut findings = check::standalone(sources, standalone);
         let packages = manifest::packages(sources, &mut findings);
         let modules = modules::read(sources, &packages, standalone, &mut findings);
         let world = World::new(packages, modules);

@@ -132,7 +132,7 @@ impl Reader<'_> {
                 self.find(
                     &declared,
                     Kind::Unreadable,
-                    format!("{at} does not parse: {error}"),
+                    format!("{at} does not parse: {error}; mend it first, for what it declares is missed elsewhere"),
                 );
                 None
             }

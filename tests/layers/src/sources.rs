@@ -24,7 +24,11 @@ impl Sources {
 
     fn read_folder(&mut self, root: &Path, folder: &str) -> io::Result<()> {
         let named = |error: io::Error, path: &str| {
-            io::Error::new(error.kind(), format!("cannot read {path}: {error}"))
+            let path = root.join(path);
+            io::Error::new(
+                error.kind(),
+                format!("cannot read {}: {error}", path.display()),
+            )
         };
         let entries = fs::read_dir(root.join(folder)).map_err(|error| named(error, folder))?;
         for entry in entries {

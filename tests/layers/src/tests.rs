@@ -414,6 +414,8 @@ fn an_orphan_is_found() {
     );
     let arrows = format!("{ARROWS}\n[standalone]\nlow/src/lost.rs\n");
     assert_eq!(found_under(&arrows, &[("low/src/lost.rs", "")]), []);
+    let told = "tests/layers/arrows declares low/src/lost.rs in [standalone], and there is none";
+    assert_eq!(found_under(&arrows, &[]), [(Kind::Arrows, told.to_owned())]);
 }
 
 #[test]
