@@ -26,7 +26,8 @@ const TYPES: &[ConnectorType] = &[
     ConnectorType::new("script", script::configure, GuardDefaults::NOTHING),
 ];
 
-/// Reads the connector's own keys; what is wrong becomes a problem of the section.
+/// Reads the connector's own keys, all of them even where one is wrong: a key that is not asked for
+/// is reported as unknown. What is wrong becomes a problem of the section.
 type Configure = fn(&str, &mut Section<'_>) -> Option<Arc<dyn Connector>>;
 
 /// A type of connector.
@@ -138,12 +139,12 @@ fn configure(entry: &ConnectorConfig, problems: &Problems) -> Option<Configured>
         }
         return None;
     };
-    let connector = (found.configure)(&entry.name, &mut section)?;
+    let connector = (found.configure)(&entry.name, &mut section);
     let rails = section.section("guard_rails");
     let guard_rails = GuardRails::from_section(&entry.name, &found.guard_defaults, rails);
     section.finish();
     Some(Configured {
-        connector,
+        connector: connector?,
         guard_rails: Arc::new(guard_rails),
     })
 }
@@ -158,5 +159,36 @@ fn allowed_types() -> String {
         Some((last, [])) => format!("{last} is"),
         Some((last, before)) => format!("{} and {last} are", before.join(", ")),
         None => "none is".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[cfg(unix)]
+    #[test]
+    fn all_that_is_wrong_with_a_connector_is_reported_at_once() {
+        let text = "[connectors.a]\ntype = \"unix\"\nprefix = \"srv\"\nshells = 1\n\
+                    [connectors.a.guard_rails]\nread_only = 1\n\
+                    [connectors.b]\ntype = \"script\"\ntimeout = \"0s\"\nshells = 1\n";
+        let config = Config::parse(Path::new("gateway.toml"), text).unwrap();
+        let found = Connectors::from_config(&config.connectors).unwrap_err();
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let begins = [
+            "gateway.toml:3: connectors.a.prefix: ",
+            "gateway.toml:4: connectors.a.shells: unknown key",
+            "gateway.toml:6: connectors.a.guard_rails.read_only: ",
+            "gateway.toml:7: connectors.b.folder: missing",
+            "gateway.toml:9: connectors.b.timeout: ",
+            "gateway.toml:10: connectors.b.shells: unknown key",
+        ];
+        assert_eq!(found.len(), begins.len(), "{found:#?}");
+        for (found, begin) in found.iter().zip(begins) {
+            assert!(found.starts_with(begin), "{found}");
+        }
     }
 }
