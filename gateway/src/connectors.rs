@@ -169,6 +169,18 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
+    #[test]
+    fn every_type_has_its_line_in_the_conformance_suite() {
+        let suite = include_str!("../tests/connector_conformance.rs");
+        for ConnectorType { name, .. } in TYPES {
+            let line = format!("#[path = \"../src/connector/{name}/tests/conformance.rs\"]");
+            assert!(
+                suite.contains(&line),
+                "tests/connector_conformance.rs lacks {line}"
+            );
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn all_that_is_wrong_with_a_connector_is_reported_at_once() {
