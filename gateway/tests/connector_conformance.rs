@@ -31,6 +31,7 @@ macro_rules! conforms {
     ($site:ident) => {
         conforms!($site:
             says_what_it_has is crate::verbs::says_what_it_has,
+            carries_out_each_verb_that_it_names is crate::verbs::carries_out_each_verb_that_it_names,
             carries_an_account_through_its_life is crate::verbs::carries_an_account_through_its_life,
             carries_a_group_through_its_life is crate::verbs::carries_a_group_through_its_life,
             tells_failures_apart is crate::verbs::tells_failures_apart,

@@ -1,7 +1,10 @@
 //! Every verb, on accounts and groups: what it does, how it fails, and what the object shows
 //! afterwards.
 
-use portcullis_gateway::model::{FailureKind, ObjectClass, Outcome, Role, ValueType, Verb as Name};
+use portcullis_gateway::model::{
+    FailureKind, Get, ObjectClass, ObjectName, ObjectRef, Outcome, Password, Role, Selector,
+    Update, ValueType, Verb as Name,
+};
 use portcullis_proto::gateway::v1 as wire;
 
 use crate::site::{
@@ -77,6 +80,58 @@ pub(crate) async fn says_what_it_has(site: MakeSite) {
         }
     }
     subject.done(Verb::Schema(wire::GetSchema {})).await;
+}
+
+/// Past the worker, which would look for the object first, and on one that is not there: what
+/// becomes of an object is told by other tests, where the connector can make one.
+pub(crate) async fn carries_out_each_verb_that_it_names(site: MakeSite) {
+    let Some(subject) = Subject::new(site) else {
+        return;
+    };
+    let (connector, cx) = (&subject.connector, &context());
+    let password = || Password::new(b"x".to_vec()).unwrap();
+    for class in [ObjectClass::Account, ObjectClass::Group] {
+        let by = || Selector::Name(ObjectName::new("nobody-here").unwrap());
+        let object = || ObjectRef { class, by: by() };
+        for verb in connector.verbs(class) {
+            let failed = match verb {
+                Name::Get => {
+                    let get = Get {
+                        object: object(),
+                        attributes: Vec::new(),
+                    };
+                    connector.get(cx, &get).await.err()
+                }
+                Name::Update => {
+                    let update = Update {
+                        object: object(),
+                        modifications: Vec::new(),
+                    };
+                    connector.update(cx, update).await.err()
+                }
+                Name::Rename => {
+                    let new_name = ObjectName::new("somebody").unwrap();
+                    connector.rename(cx, object(), new_name).await.err()
+                }
+                Name::Delete => connector.delete(cx, object()).await.err(),
+                Name::Enable => connector.enable(cx, object()).await.err(),
+                Name::Disable => connector.disable(cx, object()).await.err(),
+                Name::SetPassword => {
+                    let set = connector.set_password(cx, object(), password());
+                    set.await.err()
+                }
+                Name::Authenticate => {
+                    let tried = connector.authenticate(cx, object(), password());
+                    tried.await.err()
+                }
+                Name::Create | Name::Search | Name::Run | Name::Test | Name::Schema => continue,
+            };
+            assert!(
+                failed != Some(connector.lacks(verb, class)),
+                "it names the verb `{verb}` for the class {class}, and does not carry it out"
+            );
+        }
+    }
 }
 
 pub(crate) async fn carries_an_account_through_its_life(site: MakeSite) {
