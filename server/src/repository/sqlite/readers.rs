@@ -145,8 +145,8 @@ impl Shared {
 
     fn serve(&self, connection: &mut Connection) {
         while let Some(Read { work, answer }) = self.next() {
-            // Work that panics loses its answer, and takes neither this thread nor what waits with it:
-            // its transaction is undone.
+            // Work that panics loses its answer, and takes neither this thread nor what waits with
+            // it: its transaction is undone.
             if let Ok(told) = catch_unwind(AssertUnwindSafe(|| read(connection, &work))) {
                 // Nobody waits any more where the caller was cancelled.
                 let _ = answer.send(told);
