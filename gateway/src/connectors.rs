@@ -109,6 +109,11 @@ impl Connectors {
         }
     }
 
+    /// What is wrong with the connectors' own configuration.
+    pub fn problems(config: &ConnectorsConfig) -> Vec<ConfigProblem> {
+        Self::from_config(config).err().unwrap_or_default()
+    }
+
     /// Adds a connector under a name.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, configured: Configured) -> Self {
@@ -131,11 +136,11 @@ impl Connectors {
 
 fn configure(entry: &ConnectorConfig, problems: &Problems) -> Option<Configured> {
     let mut section = Section::new(entry.path(), &entry.table, problems);
-    section.text("type");
+    let kind = section.text("type");
     let Some(found) = ConnectorType::named(&entry.kind) else {
-        if section.has("type") {
+        if let Some(kind) = kind {
             let allowed = allowed_types();
-            section.problem("type", format!("`{}`: {allowed} allowed here", entry.kind));
+            section.problem("type", format!("`{kind}`: {allowed} allowed here"));
         }
         return None;
     };
@@ -178,6 +183,27 @@ mod tests {
                 suite.contains(&line),
                 "tests/connector_conformance.rs lacks {line}"
             );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_wrong_elsewhere_hides_nothing_of_the_connectors() {
+        let text = "[limits]\ncalls = 0\n[connectors.a]\ntype = \"unix\"\nshells = 1\n\
+                    [connectors.b]\ntype = 7\n[connectors.c]\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, text).unwrap();
+        let found = Config::load(Some(file.path()), Connectors::problems).unwrap_err();
+        let begins = [
+            (2, "limits.calls: "),
+            (5, "connectors.a.shells: unknown key"),
+            (7, "connectors.b.type: "),
+            (8, "connectors.c.type: missing"),
+        ];
+        assert_eq!(found.len(), begins.len(), "{found:#?}");
+        for (found, (line, begin)) in found.iter().zip(begins) {
+            let begin = format!("{}:{line}: {begin}", file.path().display());
+            assert!(found.to_string().starts_with(&begin), "{found}");
         }
     }
 

@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand};
 use portcullis_common::rotation::{EnrolError, PairingError, TokenError};
 
 use crate::config::{Config, ConfigProblem};
+use crate::connectors::Connectors;
 use crate::key_store::KeyStoreError;
 use crate::service::{self, RunError};
 use crate::state_dir::StateDirError;
@@ -56,7 +57,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = service::forbid_core_dumps() {
         return failed(&error.into());
     }
-    let config = match Config::load(arguments.config.as_deref()) {
+    let config = match Config::load(arguments.config.as_deref(), Connectors::problems) {
         Ok(config) => config,
         Err(problems) => return failed(&CliError::Config(problems)),
     };

@@ -115,13 +115,17 @@ impl ConnectorConfig {
     }
 }
 
+/// Says what is wrong with the connectors' own configuration.
+pub type Also = fn(&ConnectorsConfig) -> Vec<ConfigProblem>;
+
 impl Config {
     /// Reads and checks `file`; without one, the default file, and where there is none all
-    /// defaults.
+    /// defaults. Where something is wrong, `also` says what is wrong with the connectors, too: all
+    /// is told at once.
     ///
     /// # Errors
     /// Every [`ConfigProblem`] found.
-    pub fn load(file: Option<&Path>) -> Result<Self, Vec<ConfigProblem>> {
+    pub fn load(file: Option<&Path>, also: Also) -> Result<Self, Vec<ConfigProblem>> {
         let default = default_file();
         let path = file.unwrap_or(&default);
         if let Err(message) = platform::check(path) {
@@ -130,7 +134,7 @@ impl Config {
             return Err(problems.into_vec());
         }
         match config::read_file(path) {
-            Ok(text) => Self::parse(path, &text),
+            Ok(text) => Self::parse_with(path, &text, also),
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
                 Self::parse(path, "")
             }
@@ -147,9 +151,16 @@ impl Config {
     /// # Errors
     /// Every [`ConfigProblem`] found.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<ConfigProblem>> {
+        Self::parse_with(file, text, |_| Vec::new())
+    }
+
+    fn parse_with(file: &Path, text: &str, also: Also) -> Result<Self, Vec<ConfigProblem>> {
         config::parse(file, text, |mut root, problems| {
             let config = read::root(&mut root, problems);
             root.finish();
+            if problems.any() {
+                problems.join(also(&config.connectors));
+            }
             config
         })
     }

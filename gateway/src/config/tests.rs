@@ -16,7 +16,7 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn the_sample_in_deploy_is_what_holds_without_a_configuration() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/gateway.toml");
-    let sample = Config::load(Some(&file)).unwrap();
+    let sample = Config::load(Some(&file), |_| Vec::new()).unwrap();
     let default = Config::parse(&file, "").unwrap();
     assert_eq!(format!("{sample:?}"), format!("{default:?}"));
 }
@@ -167,7 +167,7 @@ fn a_connector_keeps_its_own_keys_and_their_lines() {
 fn a_file_that_is_not_there_is_an_error_only_where_it_was_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("gateway.toml");
-    let found = Config::load(Some(&missing)).unwrap_err();
+    let found = Config::load(Some(&missing), |_| Vec::new()).unwrap_err();
     assert!(found[0].message.contains("there is no such file"));
 }
 
@@ -212,7 +212,7 @@ fn a_file_that_others_may_write_is_refused_with_what_to_do() {
     fs::write(&file, "").unwrap();
     for (mode, taken) in [(0o600, true), (0o644, true), (0o664, false), (0o646, false)] {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        match Config::load(Some(&file)) {
+        match Config::load(Some(&file), |_| Vec::new()) {
             Ok(_) => assert!(taken, "{mode:o}"),
             Err(found) => {
                 assert!(!taken, "{mode:o}: {found:?}");

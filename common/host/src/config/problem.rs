@@ -67,6 +67,21 @@ impl Problems {
         self.lock().push(problem);
     }
 
+    /// Adds those of `others` that are not there yet.
+    pub fn join(&self, others: Vec<ConfigProblem>) {
+        let mut found = self.lock();
+        for other in others {
+            if !found.contains(&other) {
+                found.push(other);
+            }
+        }
+    }
+
+    /// Whether anything was found.
+    pub fn any(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     /// Whether nothing was found wrong with the value of `key`, dotted from the root.
     pub fn none_of(&self, key: &str) -> bool {
         self.lock().iter().all(|problem| problem.key != key)
