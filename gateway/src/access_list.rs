@@ -14,16 +14,16 @@ use std::ptr::null_mut;
 
 use windows_sys::Win32::Foundation::{ERROR_ALREADY_EXISTS, ERROR_SUCCESS, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
-    ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW,
-    GetNamedSecurityInfoW, SDDL_REVISION_1, SE_FILE_OBJECT,
+    ConvertSidToStringSidW, GetNamedSecurityInfoW, SE_FILE_OBJECT,
 };
 use windows_sys::Win32::Security::{
     ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, GetAce, GetTokenInformation,
-    OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, TOKEN_QUERY,
-    TOKEN_USER, TokenUser,
+    OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, TOKEN_QUERY, TOKEN_USER, TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::CreateDirectoryW;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
+
+use crate::descriptor::Descriptor;
 
 /// SYSTEM, Administrators, TrustedInstaller; and those that stand for the owner, who is checked for
 /// himself.
@@ -154,26 +154,8 @@ pub(crate) fn create_private_folders(path: &Path) -> io::Result<()> {
     if let Some(above) = path.parent() {
         create_private_folders(above)?;
     }
-    let sddl: Vec<u16> = PRIVATE.encode_utf16().chain([0]).collect();
-    let mut descriptor = Local(null_mut());
-    // SAFETY: the text ends with a zero and lives through the call; the descriptor is a valid place
-    // for the result, which it then owns; the size is not asked for.
-    let converted = unsafe {
-        ConvertStringSecurityDescriptorToSecurityDescriptorW(
-            sddl.as_ptr(),
-            SDDL_REVISION_1,
-            &raw mut descriptor.0,
-            null_mut(),
-        )
-    };
-    if converted == 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let attributes = SECURITY_ATTRIBUTES {
-        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).map_err(io::Error::other)?,
-        lpSecurityDescriptor: descriptor.0,
-        bInheritHandle: 0,
-    };
+    let descriptor = Descriptor::parse(PRIVATE)?;
+    let attributes = descriptor.attributes()?;
     let name = wide(path);
     // SAFETY: the name ends with a zero; it, the attributes and their descriptor live through the
     // call.

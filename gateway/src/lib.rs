@@ -18,7 +18,7 @@
 //! * [`model`] is what a call is, checked once.
 //!
 //! `unsafe` stands in the bindings to Windows only: `access_list`, `connector::process`,
-//! `key_store::registry`.
+//! `descriptor`, `key_store::registry`.
 #![deny(unsafe_code)]
 
 #[cfg(windows)]
@@ -30,6 +30,8 @@ pub mod config;
 pub mod connector;
 #[forbid(unsafe_code)]
 pub mod connectors;
+#[cfg(windows)]
+mod descriptor;
 #[forbid(unsafe_code)]
 pub mod guard;
 pub mod key_store;

@@ -12,8 +12,7 @@ use windows_sys::Win32::Foundation::{
     ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER, ERROR_MORE_DATA, ERROR_SUCCESS, LocalFree,
 };
 use windows_sys::Win32::Security::Authorization::{
-    ConvertSecurityDescriptorToStringSecurityDescriptorW,
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
+    ConvertSecurityDescriptorToStringSecurityDescriptorW, SDDL_REVISION_1,
 };
 use windows_sys::Win32::Security::Cryptography::{
     CRYPT_INTEGER_BLOB, CRYPTPROTECT_LOCAL_MACHINE, CRYPTPROTECT_UI_FORBIDDEN, CryptProtectData,
@@ -21,7 +20,6 @@ use windows_sys::Win32::Security::Cryptography::{
 };
 use windows_sys::Win32::Security::{
     DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION,
-    SECURITY_ATTRIBUTES,
 };
 use windows_sys::Win32::Storage::FileSystem::{WRITE_DAC, WRITE_OWNER};
 use windows_sys::Win32::System::Registry::{
@@ -29,6 +27,8 @@ use windows_sys::Win32::System::Registry::{
     RegCreateKeyExW, RegFlushKey, RegGetKeySecurity, RegQueryValueExW, RegSetKeySecurity,
 };
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::descriptor::Descriptor;
 
 const OWNER_AND_DACL: u32 = OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION;
 const PROTECTION: u32 = CRYPTPROTECT_LOCAL_MACHINE | CRYPTPROTECT_UI_FORBIDDEN;
@@ -85,11 +85,7 @@ pub(super) fn unprotect(data: &[u8], entropy: &[u8]) -> io::Result<Zeroizing<Vec
 pub(super) fn create(path: &str, sddl: &str) -> io::Result<Key> {
     let path = wide(path);
     let descriptor = Descriptor::parse(sddl)?;
-    let attributes = SECURITY_ATTRIBUTES {
-        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).map_err(io::Error::other)?,
-        lpSecurityDescriptor: descriptor.0,
-        bInheritHandle: 0,
-    };
+    let attributes = descriptor.attributes()?;
     let (mut key, mut disposition) = (null_mut(), 0);
     // SAFETY: the path ends with a zero; it, the attributes and their descriptor live through the
     // call; the class may be null; the two results are valid places.
@@ -154,7 +150,7 @@ pub(super) fn restrict(key: &Key, sddl: &str) -> io::Result<()> {
         RegSetKeySecurity(
             key.as_raw(),
             OWNER_AND_DACL | PROTECTED_DACL_SECURITY_INFORMATION,
-            descriptor.0,
+            descriptor.as_ptr(),
         )
     };
     succeeded(status)
@@ -262,36 +258,6 @@ impl Drop for Local {
     fn drop(&mut self) {
         self.bytes().zeroize();
         free(self.0.pbData.cast());
-    }
-}
-
-/// A security descriptor.
-struct Descriptor(*mut c_void);
-
-impl Descriptor {
-    fn parse(sddl: &str) -> io::Result<Self> {
-        let sddl = wide(sddl);
-        let mut descriptor = Self(null_mut());
-        // SAFETY: the text ends with a zero and lives through the call; the descriptor is a valid
-        // place for the result, which it then owns; the size is not asked for.
-        let converted = unsafe {
-            ConvertStringSecurityDescriptorToSecurityDescriptorW(
-                sddl.as_ptr(),
-                SDDL_REVISION_1,
-                &raw mut descriptor.0,
-                null_mut(),
-            )
-        };
-        if converted == 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(descriptor)
-    }
-}
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        free(self.0);
     }
 }
 
