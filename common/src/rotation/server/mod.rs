@@ -163,8 +163,10 @@ impl Registration {
     }
 
     /// Before message 1: what to offer. `keys` are all gateway keys of the repository, in any
-    /// order. Changes the registration where pairing is offered (the key counts as sent) or is out
-    /// of time, so the caller stores it also where this fails.
+    /// order. Default mode is offered to nobody who ever proved a key, whatever `pairing_until`
+    /// says: whoever could open it for an enrolled gateway would be handed its key. Changes the
+    /// registration where pairing is offered (the key counts as sent) or is out of time, so the
+    /// caller stores it also where this fails.
     ///
     /// # Errors
     /// [`Refusal`] where nothing may be offered: the socket is closed without a word.
@@ -184,6 +186,7 @@ impl Registration {
         }
         let pairing = self
             .pairing_until
+            .filter(|_| !self.has_proved())
             .and_then(|_| current(keys))
             .filter(|key| key.may_be_sent())
             .map(|key| key.id);
@@ -223,7 +226,8 @@ impl Registration {
         if self.gateway_id != gateway_id {
             return Err(ProofError::NotAccepted);
         }
-        let pairing_was_open = self.pairing_until.is_some_and(|until| now < until);
+        let pairing_was_open =
+            self.pairing_until.is_some_and(|until| now < until) && !self.has_proved();
         self.pairing_until = None;
         if self.standing != Standing::Admitted || (mode == Mode::Default && !pairing_was_open) {
             return Err(ProofError::NotAccepted);
@@ -402,6 +406,16 @@ impl Registration {
         self.pairing_until = None;
         self.last_proved = None;
         self.sent.clear();
+    }
+
+    /// Whether it ever proved a key: a master key, or the enrolment key, without which no nonce
+    /// is bound.
+    fn has_proved(&self) -> bool {
+        self.last_proved.is_some()
+            || self
+                .token
+                .as_ref()
+                .is_some_and(|token| token.bound.is_some())
     }
 
     fn valid_token(&self, now: UnixMillis) -> Option<&TokenState> {

@@ -425,6 +425,59 @@ fn pairing_closes_at_the_first_message_4_of_any_mode() {
 }
 
 #[test]
+fn pairing_that_is_opened_behind_the_rules_serves_nobody_who_ever_proved_a_key() {
+    let until = NOW.plus(100);
+    let paired = || {
+        let mut site = Site::registered(true);
+        site.begin().unwrap();
+        site.prove_in(Mode::Default, site.current()).unwrap();
+        site
+    };
+    let rotated = || {
+        let mut site = Site::enrolled();
+        site.rotate(false);
+        site
+    };
+    let compromised = || {
+        let mut site = Site::enrolled();
+        site.rotate(true);
+        site
+    };
+    // The enrolment key was proved, no master key yet.
+    let bound = || {
+        let mut site = Site::registered(false);
+        site.bind(&NONCE).unwrap();
+        site
+    };
+    let sites: [(&str, &dyn Fn() -> Site); 5] = [
+        ("enrolled", &Site::enrolled),
+        ("paired", &paired),
+        ("behind by a key", &rotated),
+        ("its key compromised", &compromised),
+        ("enrolling", &bound),
+    ];
+    for (what, site) in sites {
+        let mut site = site();
+        site.registration.pairing_until = Some(until);
+        let (sent, current) = (site.registration.sent.clone(), site.current());
+        assert!(
+            site.begin().is_err() || site.begin().unwrap().pairing.is_none(),
+            "{what}"
+        );
+        assert_eq!(
+            site.registration.sent, sent,
+            "{what}: no key counts as sent"
+        );
+        site.registration.pairing_until = Some(until);
+        assert_eq!(
+            site.prove_in(Mode::Default, current),
+            Err(ProofError::NotAccepted),
+            "{what}"
+        );
+    }
+}
+
+#[test]
 fn pairing_closes_durably_when_its_time_is_up() {
     let mut site = Site::registered(true);
     site.now = NOW.plus(100);

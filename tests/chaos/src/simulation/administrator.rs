@@ -17,10 +17,10 @@ const HEALING_ROUNDS: usize = 6;
 impl World {
     /// `gateway add`: with a token, or with pairing allowed besides.
     pub(super) fn register(&mut self) {
-        let g = self.repository.registrations.len();
+        let g = self.repository.len();
         let (registration, token) = self.fresh_registration();
         let pairing = registration.pairing_until.is_some();
-        self.repository.registrations.push(registration);
+        self.repository.store(g, registration);
         self.gateways[g].may_pair = pairing;
         // Where pairing is allowed, the token mostly stays in a drawer.
         if !pairing || self.rng.random_bool(0.3) {
@@ -39,6 +39,9 @@ impl World {
             .then(|| self.now.plus(PAIRING_LIFETIME));
         let registration = Registration::new(&token, expires, pairing);
         self.ghost.tokens.insert(token.key_id(), expires);
+        if let Some(until) = pairing {
+            self.ghost.allowed.insert(id, until);
+        }
         (registration, token)
     }
 
@@ -55,23 +58,27 @@ impl World {
         let (registration, token) = self.fresh_registration();
         self.note(|| format!("gateway {g} is registered anew: {token:?}"));
         self.gateways[g].may_pair |= registration.pairing_until.is_some();
-        self.repository.registrations[g] = registration;
+        self.repository.store(g, registration);
         self.gateways[g].token = Some(token);
     }
 
     /// Some other command about gateway `g`.
     pub(super) fn administrator_acts(&mut self, g: usize) -> Result<(), Down> {
-        let revoked = self.repository.registrations[g].standing == Standing::Revoked;
+        let mut registration = self.repository.stored(g).clone();
+        let revoked = registration.standing == Standing::Revoked;
+        let forged = self.is_refused(g);
         match self.rng.random_range(0..4) {
-            _ if revoked => self.renew(g),
+            _ if revoked || forged => self.renew(g),
             0 => self.renew(g),
             1 => {
                 self.note(|| format!("gateway {g} is evicted"));
-                self.repository.registrations[g].evict();
+                registration.evict();
+                self.repository.store(g, registration);
             }
             2 => {
                 self.note(|| format!("gateway {g} is revoked"));
-                self.repository.registrations[g].revoke();
+                registration.revoke();
+                self.repository.store(g, registration);
             }
             _ if self.must_enrol(g) => self.renew(g),
             _ => {}

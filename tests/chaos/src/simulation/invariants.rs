@@ -8,7 +8,9 @@ use portcullis_common::rotation::{
     EnrolmentNonce, GatewayRecord, HeldKey, Identity, Offer, Registration, Standing, UnixMillis,
 };
 
+use super::Fault;
 use super::channel::Session;
+use super::link::Peer;
 use super::repository::POLICY;
 use super::world::World;
 
@@ -23,6 +25,10 @@ pub(super) struct Ghost {
     pub(super) bound: BTreeMap<KeyId, EnrolmentNonce>,
     /// When each token expires.
     pub(super) tokens: BTreeMap<KeyId, UnixMillis>,
+    /// The registrations for which any key was ever proved, an enrolment key too.
+    known: BTreeSet<GatewayId>,
+    /// Until when an administrator allowed pairing.
+    pub(super) allowed: BTreeMap<GatewayId, UnixMillis>,
     /// Which start of a gateway first used a pairing window.
     pairing: BTreeMap<(usize, UnixMillis), u64>,
 }
@@ -31,6 +37,13 @@ impl World {
     /// A transaction on a registration is about to take effect.
     pub(super) fn check_committed(&mut self, g: usize, after: &Registration) {
         let id = after.gateway_id;
+        let bound = after
+            .token
+            .as_ref()
+            .is_some_and(|token| token.bound.is_some());
+        if after.last_proved.is_some() || bound {
+            self.ghost.known.insert(id);
+        }
         if let Some(generation) = after
             .last_proved
             .and_then(|key| self.repository.generation(key))
@@ -51,7 +64,7 @@ impl World {
     }
 
     /// Message 1 lists nothing older than what was proved.
-    pub(super) fn check_offer(&mut self, gateway_id: GatewayId, offer: &Offer) {
+    pub(super) fn check_offer(&mut self, gateway_id: GatewayId, peer: Peer, offer: &Offer) {
         let floor = self.ghost.proved.get(&gateway_id).copied();
         let oldest = offer
             .gateway_keys
@@ -61,14 +74,25 @@ impl World {
         if oldest.is_some() && oldest < floor {
             self.broken(|| format!("key {oldest:?} is offered, {floor:?} was proved"));
         }
-        if floor.is_some() && (offer.token.is_some() || offer.pairing.is_some()) {
-            self.broken(|| "a token or default mode is open after a key was proved".to_owned());
+        if floor.is_some() && offer.token.is_some() {
+            self.broken(|| "a token is open after a key was proved".to_owned());
         }
+        // What an intruder is handed is checked where he gets it.
+        let honest = !matches!(peer, Peer::Intruder);
+        if honest && offer.pairing.is_some() && !self.may_be_paired(gateway_id) {
+            self.broken(|| "a registered gateway is paired anew".to_owned());
+        }
+    }
+
+    /// An administrator allows it, and nobody ever proved a key for this registration.
+    pub(super) fn may_be_paired(&self, gateway_id: GatewayId) -> bool {
+        let allowed = self.ghost.allowed.get(&gateway_id);
+        allowed.is_some_and(|until| self.now < *until) && !self.ghost.known.contains(&gateway_id)
     }
 
     /// A server is about to use a session.
     pub(super) fn check_accepted(&mut self, g: usize, session: &Session) {
-        let registration = &self.repository.registrations[g];
+        let registration = self.repository.stored(g);
         if registration.gateway_id != session.gateway_id() {
             self.broken(|| format!("a session of a former registration of gateway {g} is used"));
         }
@@ -197,7 +221,10 @@ impl World {
         let (Some(gateway_id), held) = self.held(g) else {
             return false;
         };
-        let mut registration = self.repository.registrations[g].clone();
+        if self.is_refused(g) {
+            return false;
+        }
+        let mut registration = self.repository.stored(g).clone();
         let Ok(offer) = registration.begin(&self.repository.keys, &POLICY, self.now) else {
             return false;
         };
@@ -217,11 +244,17 @@ impl World {
         gateway_id == registration.gateway_id && chosen == Some(true)
     }
 
-    /// Did an administrator, or time, put this key out of use?
+    /// Does every server refuse the gateway's row, since its MAC does not fit?
+    pub(super) fn is_refused(&self, g: usize) -> bool {
+        self.fault != Some(Fault::NoMac) && self.repository.is_forged(g)
+    }
+
+    /// Did an administrator, or time, or who wrote into its row, put this key out of use?
     fn excused(&mut self, g: usize, held: &HeldKey) -> bool {
         let record = self.record(g);
-        let registration = &self.repository.registrations[g];
-        if registration.standing != Standing::Admitted
+        let registration = self.repository.stored(g);
+        if self.is_refused(g)
+            || registration.standing != Standing::Admitted
             || record.gateway_id() != Some(registration.gateway_id)
         {
             return true;
@@ -239,15 +272,16 @@ impl World {
 
     /// Does the server say that the gateway must enrol, or may have to?
     fn is_told(&self, g: usize) -> bool {
-        let registration = &self.repository.registrations[g];
+        let registration = self.repository.stored(g);
         let keys = &self.repository.keys;
-        registration.standing != Standing::Admitted
+        self.is_refused(g)
+            || registration.standing != Standing::Admitted
             || registration.last_proved.is_none()
             || registration.may_have_to_enrol(keys, &POLICY, self.now)
     }
 
     pub(super) fn must_enrol(&self, g: usize) -> bool {
-        let registration = &self.repository.registrations[g];
+        let registration = self.repository.stored(g);
         registration.must_enrol(&self.repository.keys, &POLICY, self.now)
     }
 
@@ -256,7 +290,10 @@ impl World {
         let current = self.current_id();
         record.active_key_id() == current
             && record.pending_key_id().is_none()
-            && self.repository.registrations[g].synchronized(&self.repository.keys)
+            && self
+                .repository
+                .stored(g)
+                .synchronized(&self.repository.keys)
             && self.shares_a_key(g)
     }
 
@@ -265,7 +302,7 @@ impl World {
     pub(super) fn check_current(&mut self, g: usize) {
         if !self.is_current(g) {
             let record = self.record(g);
-            let registration = self.repository.registrations[g].clone();
+            let registration = self.repository.stored(g).clone();
             self.broken(|| {
                 format!("gateway {g} does not reach the current key: {record:?}, {registration:?}")
             });

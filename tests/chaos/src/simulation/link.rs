@@ -30,6 +30,8 @@ pub(super) enum Peer {
     Gateway,
     /// Uses what was stolen: an index into the world's loot.
     Thief(usize),
+    /// Holds nothing, and asks to be paired under the gateway's name.
+    Intruder,
 }
 
 pub(super) enum ServerEnd {

@@ -4,14 +4,16 @@
 //! The world drives the very state machines that the programs run ([`portcullis_common::rotation`]
 //! and [`portcullis_common::handshake`]): up to four gateways, two servers on one repository, links
 //! that delay, lose and cut, processes that crash before and after each store and each send,
-//! administrators who rotate, roll back, evict, revoke and renew tokens, and thieves who use
-//! retired keys and used tokens. What must hold is checked after every event, and again when the
-//! network is healed and all that is owed was done.
+//! administrators who rotate, roll back, evict, revoke and renew tokens, thieves who use retired
+//! keys and used tokens, one who writes into the repository's file without the server's secret, and
+//! one who asks to be paired under another's name. What must hold is checked after every event, and
+//! again when the network is healed and all that is owed was done.
 //!
 //! [`Fault`] breaks one rule of the drive contract, to show that the simulation would notice.
 
 mod administrator;
 pub(crate) mod channel;
+mod editor;
 mod gateway;
 mod invariants;
 mod link;
@@ -57,11 +59,15 @@ pub enum Fault {
     SendWithdrawn,
     /// The server goes on calling through sessions whose key is older than the newest one proved.
     CallUnderOutdated,
+    /// The server takes every row as it stands, whatever its MAC says.
+    NoMac,
+    /// The server pairs where pairing is open, whatever was proved.
+    PairProved,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::PromoteBeforeProof,
         Self::AcceptOlder,
         Self::InstallUnmatched,
@@ -73,6 +79,8 @@ impl Fault {
         Self::ReopenPairing,
         Self::SendWithdrawn,
         Self::CallUnderOutdated,
+        Self::NoMac,
+        Self::PairProved,
     ];
 }
 
@@ -101,6 +109,10 @@ pub struct Counts {
     pub cuts: u64,
     /// Handshakes that a thief of a retired key or of a used token tried.
     pub thefts: u64,
+    /// Rows of the repository that somebody without its secret wrote.
+    pub edits: u64,
+    /// Handshakes of somebody who holds nothing and asked to be paired.
+    pub intrusions: u64,
     /// Calls that a gateway received.
     pub calls: u64,
     /// Gateways that had to enrol again, for a reason that an administrator gave.
@@ -156,6 +168,8 @@ impl Tally for Counts {
         self.crashes += other.crashes;
         self.cuts += other.cuts;
         self.thefts += other.thefts;
+        self.edits += other.edits;
+        self.intrusions += other.intrusions;
         self.calls += other.calls;
         self.enrolled_again += other.enrolled_again;
     }

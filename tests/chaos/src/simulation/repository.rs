@@ -34,7 +34,14 @@ pub(super) struct Repository {
     secrets: BTreeMap<KeyId, GatewayKey>,
     diversified: BTreeMap<(KeyId, GatewayId), MasterKey>,
     /// One for each gateway's name; the names are numbers here.
-    pub(super) registrations: Vec<Registration>,
+    rows: Vec<Row>,
+}
+
+/// A registration as the file holds it.
+struct Row {
+    registration: Registration,
+    /// Its MAC is not that of what stands there.
+    forged: bool,
 }
 
 impl Repository {
@@ -43,10 +50,46 @@ impl Repository {
             keys: Vec::new(),
             secrets: BTreeMap::new(),
             diversified: BTreeMap::new(),
-            registrations: Vec::new(),
+            rows: Vec::new(),
         };
         repository.rotate(KeyKind::Tdes, Fate::Retired, UnixMillis(0), rng);
         repository
+    }
+
+    /// What stands in a gateway's row, whoever wrote it there.
+    pub(super) fn stored(&self, g: usize) -> &Registration {
+        &self.rows[g].registration
+    }
+
+    /// Whether the row is refused wherever a server reads it.
+    pub(super) fn is_forged(&self, g: usize) -> bool {
+        self.rows[g].forged
+    }
+
+    /// How many gateways have a name here.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// A server stores a registration, with a MAC that fits: of one gateway more, or of one that
+    /// has its row already.
+    pub(super) fn store(&mut self, g: usize, registration: Registration) {
+        let row = Row {
+            registration,
+            forged: false,
+        };
+        match self.rows.get_mut(g) {
+            Some(former) => *former = row,
+            None => self.rows.push(row),
+        }
+    }
+
+    /// Somebody without the server's secret writes a row; `covered` says whether the MAC covers
+    /// what he changed.
+    pub(super) fn forge(&mut self, g: usize, registration: Registration, covered: bool) {
+        let row = &mut self.rows[g];
+        row.registration = registration;
+        row.forged |= covered;
     }
 
     /// The key that every gateway is to hold.

@@ -10,25 +10,30 @@ use portcullis_common::rotation::{
 
 use super::Fault;
 use super::channel::{Flight, ServerHandshake, ServerStep, Session};
-use super::link::{Message, ServerEnd};
+use super::link::{Message, Peer, ServerEnd};
 use super::repository::POLICY;
 use super::world::{Down, Process, World};
 
 impl World {
-    /// One transaction on one registration by server `s`: all of it, or nothing.
+    /// One transaction on one registration by server `s`: all of it, or nothing. `None` where the
+    /// row's MAC does not fit what stands there.
     fn transact<T>(
         &mut self,
         s: usize,
         g: usize,
         change: impl FnOnce(&mut Registration, &[GatewayKeyInfo], UnixMillis) -> T,
-    ) -> Result<T, Down> {
+    ) -> Result<Option<T>, Down> {
         self.crash_point(Process::Server(s))?;
-        let mut registration = self.repository.registrations[g].clone();
+        if self.is_refused(g) {
+            self.note(|| format!("server {s} refuses the row of gateway {g}"));
+            return Ok(None);
+        }
+        let mut registration = self.repository.stored(g).clone();
         let result = change(&mut registration, &self.repository.keys, self.now);
         self.check_committed(g, &registration);
-        self.repository.registrations[g] = registration;
+        self.repository.store(g, registration);
         self.crash_point(Process::Server(s))?;
-        Ok(result)
+        Ok(Some(result))
     }
 
     /// Begins a handshake with gateway `g`; `None` where it is refused.
@@ -36,23 +41,28 @@ impl World {
         &mut self,
         s: usize,
         g: usize,
+        peer: Peer,
         preamble: Option<&Preamble>,
     ) -> Result<Option<(ServerEnd, Flight)>, Down> {
         let older = self.fault == Some(Fault::AcceptOlder);
-        let (offer, gateway_id) = self.transact(s, g, |registration, keys, now| {
+        let again = self.fault == Some(Fault::PairProved);
+        let begun = self.transact(s, g, |registration, keys, now| {
+            let anew = again.then(|| unproved(registration));
             let offer = registration.begin(keys, &POLICY, now).map(|offer| {
                 let mut all: Vec<_> = keys.iter().map(|key| key.id).collect();
                 all.reverse();
-                match older {
-                    true => Offer {
-                        gateway_keys: all,
-                        ..offer
-                    },
-                    false => offer,
+                let anew = anew.and_then(|mut anew| anew.begin(keys, &POLICY, now).ok());
+                Offer {
+                    gateway_keys: if older { all } else { offer.gateway_keys },
+                    pairing: anew.map_or(offer.pairing, |anew| anew.pairing),
+                    ..offer
                 }
             });
             (offer, registration.gateway_id)
         })?;
+        let Some((offer, gateway_id)) = begun else {
+            return Ok(None);
+        };
         let offer = match offer {
             Ok(offer) => offer,
             Err(refusal) => {
@@ -60,7 +70,7 @@ impl World {
                 return Ok(None);
             }
         };
-        self.check_offer(gateway_id, &offer);
+        self.check_offer(gateway_id, peer, &offer);
         let mut keys: Vec<_> = offer
             .gateway_keys
             .iter()
@@ -142,8 +152,9 @@ impl World {
             registration.proved(named, mode, key_id, keys, &POLICY, now)
         })?;
         let scope = match scope {
-            Ok(scope) => scope,
-            Err(error) => {
+            None => return Ok(None),
+            Some(Ok(scope)) => scope,
+            Some(Err(error)) => {
                 self.note(|| format!("server {s} takes no proof of {key_id}: {error}"));
                 return Ok(None);
             }
@@ -179,9 +190,13 @@ impl World {
         let bound = self.transact(s, g, |registration, _, now| {
             registration.bind(named, key_id, &nonce, now)
         })?;
-        if let Err(error) = bound {
-            self.note(|| format!("server {s} does not bind the token {key_id}: {error}"));
-            return Ok(None);
+        match bound {
+            Some(Ok(())) => {}
+            None => return Ok(None),
+            Some(Err(error)) => {
+                self.note(|| format!("server {s} does not bind the token {key_id}: {error}"));
+                return Ok(None);
+            }
         }
         let end = ServerEnd::Live {
             session,
@@ -214,9 +229,9 @@ impl World {
             nonce,
         };
         let plan = match plan {
-            Ok(Some(plan)) => plan,
-            Ok(None) | Err(InstallRefusal::NotBound) => return Ok(Some(end)),
-            Err(_) => return Ok(None),
+            Some(Ok(Some(plan))) => plan,
+            Some(Ok(None) | Err(InstallRefusal::NotBound)) => return Ok(Some(end)),
+            None | Some(Err(_)) => return Ok(None),
         };
         let ServerEnd::Live { session, .. } = &end else {
             return Ok(None);
@@ -249,7 +264,7 @@ impl World {
         g: usize,
         session: &Session,
         nonce: Option<EnrolmentNonce>,
-    ) -> Result<Result<Option<InstallPlan>, InstallRefusal>, Down> {
+    ) -> Result<Option<Result<Option<InstallPlan>, InstallRefusal>>, Down> {
         let named = self.named(g, session);
         let key_id = session.key_id();
         let fault = self.fault;
@@ -302,7 +317,7 @@ impl World {
             }
             registration.may_call(named, scope, key_id, keys)
         })?;
-        if may {
+        if may == Some(true) {
             self.check_call(g, session);
             self.server_sends(link, s, Message::Call)?;
         }
@@ -325,7 +340,7 @@ impl World {
     /// The gateway id that a step names: the session's own.
     fn named(&self, g: usize, session: &Session) -> GatewayId {
         match self.fault {
-            Some(Fault::ForgetRegistration) => self.repository.registrations[g].gateway_id,
+            Some(Fault::ForgetRegistration) => self.repository.stored(g).gateway_id,
             _ => session.gateway_id(),
         }
     }
@@ -334,4 +349,14 @@ impl World {
     pub(super) fn current_id(&self) -> Option<KeyId> {
         self.repository.current().map(|key| key.id)
     }
+}
+
+/// The registration as if nobody had ever proved a key for it.
+fn unproved(registration: &Registration) -> Registration {
+    let mut registration = registration.clone();
+    registration.last_proved = None;
+    if let Some(token) = &mut registration.token {
+        token.bound = None;
+    }
+    registration
 }

@@ -21,6 +21,8 @@ fn every_promise_holds_in_every_world() {
         ("crashes", tried.crashes),
         ("cuts", tried.cuts),
         ("thefts", tried.thefts),
+        ("rows edited", tried.edits),
+        ("intrusions", tried.intrusions),
         ("calls", tried.calls),
         ("renewed enrolments", tried.enrolled_again),
     ] {
@@ -43,5 +45,27 @@ fn every_broken_rule_is_noticed() {
     for fault in Fault::ALL {
         let report = run(0..2_000, Options::breaking(fault));
         assert!(!report.failures.is_empty(), "{fault:?} went unnoticed");
+    }
+}
+
+/// Rows that are taken as they stand break each of these promises in some world.
+#[test]
+fn without_macs_an_editor_is_handed_keys() {
+    let options = Options {
+        fault: Some(Fault::NoMac),
+        stop_at_first: false,
+    };
+    let report = run(0..400, options);
+    for promise in [
+        "paired anew",
+        "goes to one who",
+        "no server takes",
+        "fell back",
+    ] {
+        let broken = report
+            .failures
+            .iter()
+            .any(|failure| failure.promise.contains(promise));
+        assert!(broken, "nobody noticed: {promise}");
     }
 }

@@ -7,6 +7,7 @@ use portcullis_common::rotation::{GatewayRecord, Registration, RunId, UnixMillis
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
+use super::editor;
 use super::gateway::Gateway;
 use super::invariants::Ghost;
 use super::link::{Link, Message, Peer};
@@ -146,8 +147,13 @@ impl World {
             850..853 => self.rotate(s, Fate::Compromised),
             853..880 => self.push(s, |_| true),
             880..930 => self.call_any(),
-            930..965 => self.thief_acts(s),
-            965..995 => self.administrator_acts(g),
+            930..960 => self.thief_acts(s),
+            960..965 => self.intruder_acts(s, g),
+            965..990 => self.administrator_acts(g),
+            990..995 => {
+                self.editor_acts(g);
+                Ok(())
+            }
             _ => {
                 self.pass_time();
                 Ok(())
@@ -172,11 +178,12 @@ impl World {
         let gateway_end = match peer {
             Peer::Gateway => self.gateway_begins(g, dials)?,
             Peer::Thief(loot) => self.thief_begins(loot, dials),
+            Peer::Intruder => editor::intruder_begins(dials),
         };
         let Some((gateway_end, preamble)) = gateway_end else {
             return Ok(());
         };
-        let Some((server_end, flight)) = self.server_begins(s, g, preamble.as_ref())? else {
+        let Some((server_end, flight)) = self.server_begins(s, g, peer, preamble.as_ref())? else {
             return Ok(());
         };
         let link = Link {
@@ -233,6 +240,7 @@ impl World {
             let end = match peer {
                 Peer::Gateway => self.gateway_receives(id, g, end, message)?,
                 Peer::Thief(loot) => self.thief_receives(id, loot, end, message),
+                Peer::Intruder => self.intruder_receives(id, g, end, message),
             };
             if let Some(link) = self.links.get_mut(&id) {
                 link.gateway_end = end;
@@ -319,7 +327,7 @@ impl World {
                 continue;
             };
             let g = link.gateway;
-            if !concerned(&self.repository.registrations[g]) {
+            if !concerned(self.repository.stored(g)) {
                 continue;
             }
             let Some(end) = link.server_end.take() else {
