@@ -10,11 +10,16 @@ mod support;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use portcullis_common::calls::{Begin, Frame, Kind};
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{CallPlace, Preamble, Way};
 use portcullis_common::id::{GatewayId, KeyKind, ServerId};
 use portcullis_common::rotation::HeldKey;
-use portcullis_proto::gateway::v1::{Call, Secret, SetPassword, call, outcome};
+use portcullis_proto::gateway::v1::{
+    Call, CallFrame, CallFrames, Secret, SetPassword, call, outcome,
+};
+use prost::Message as _;
+use support::raw::RawCalls;
 use support::server::{Link, Server, code, master_key, token};
 use support::{Gateway, PATIENCE, Site};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -120,6 +125,80 @@ async fn a_session_has_one_stream_of_calls() {
     let link = server.dial(gateway.address).await.unwrap();
     assert_eq!(code(link.open_another().await), Code::FailedPrecondition);
     link.call().await.unwrap();
+}
+
+/// Each after a call that came in part: it is told that nothing of it was begun, the stream says
+/// why it ends, the log too, and the session makes room for one that is of use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_calls_that_breaks_the_rules_ends_with_a_reason_and_its_session_with_it() {
+    let site = Site::listening();
+    let (mut gateway, server) = enrolled(&site).await;
+    let reused = CallFrames {
+        frames: vec![open_of_100(7), open_of_100(7)],
+    };
+    for (what, message) in [
+        ("bytes that are no message", vec![0, 0, 0, 0, 2, 0xFF, 0xFF]),
+        ("a field of another form", vec![0, 0, 0, 0, 2, 0x08, 0x01]),
+        ("a byte more than a message may have", vec![0, 0, 4, 0, 1]),
+        ("4 GiB less a byte", vec![0, 0xFF, 0xFF, 0xFF, 0xFF]),
+        ("marked as compressed", vec![1, 0, 0, 0, 0]),
+        ("marked as nobody knows what", vec![9, 0, 0, 0, 0]),
+        ("a number used again", in_grpc(&reused)),
+    ] {
+        let link = server.dial(gateway.address).await.unwrap();
+        let mut calls = RawCalls::open(&link).await;
+        calls.send(in_grpc(&CallFrames {
+            frames: vec![open_of_100(2), open_of_100(5)],
+        }));
+        calls.send(message);
+        let (frames, end) = calls.until_ended().await;
+        assert_eq!(code(end), Code::InvalidArgument, "{what}");
+        let frames = frames.into_iter().map(Frame::try_from);
+        let frames: Vec<_> = frames.map(Result::unwrap).collect();
+        for number in [2, 5] {
+            let refused =
+                |frame: &Frame| frame.call == number && matches!(frame.kind, Kind::Refused(_));
+            assert!(frames.iter().any(refused), "{what}: {frames:?}");
+        }
+        gateway.wait_for("the server broke the rules of the stream of calls");
+        link.until_ended().await;
+        let next = server.dial(gateway.address).await.unwrap();
+        next.call().await.unwrap();
+    }
+}
+
+/// Whoever is gone in the middle of a message broke no rule that the log has to speak of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_breaks_in_the_middle_of_a_call_is_no_broken_rule() {
+    let site = Site::listening();
+    let (mut gateway, server) = enrolled(&site).await;
+    let link = server.dial(gateway.address).await.unwrap();
+    let calls = RawCalls::open(&link).await;
+    calls.send(vec![0, 0, 0, 0, 9, 1]);
+    link.session.close();
+    gateway.wait_for("session ended");
+    let log = gateway.kill();
+    assert!(!log.contains("broke the rules"), "{log}");
+}
+
+fn open_of_100(call: u64) -> CallFrame {
+    let begin = Begin {
+        len: 100,
+        data: vec![0; 40].into(),
+    };
+    CallFrame::from(Frame {
+        call,
+        kind: Kind::Open(begin),
+    })
+}
+
+/// In the form in which gRPC sends it.
+fn in_grpc(frames: &CallFrames) -> Vec<u8> {
+    let encoded = frames.encode_to_vec();
+    let mut message = vec![0];
+    message.extend_from_slice(&u32::try_from(encoded.len()).unwrap().to_be_bytes());
+    message.extend_from_slice(&encoded);
+    message
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

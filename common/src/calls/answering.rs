@@ -171,6 +171,16 @@ impl<T: Default> Answering<T> {
         }
     }
 
+    /// Ends every call that has not come whole: nothing of it was begun, and no more of it comes.
+    pub fn refuse_partial(&mut self, refusal: &Refusal) {
+        let partial = self.calls.iter().filter(|(_, call)| !call.whole);
+        let mut numbers: Vec<_> = partial.map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            self.refuse(number, refusal.clone());
+        }
+    }
+
     /// From now on takes no call but those that were opened.
     pub fn drain(&mut self) {
         if !std::mem::replace(&mut self.draining, true) {

@@ -211,6 +211,34 @@ fn a_drain_leaves_no_doubt_about_what_was_begun() {
 }
 
 #[test]
+fn what_came_in_part_is_refused_and_what_came_whole_goes_on() {
+    let mut answering = Answering::<()>::default();
+    for frame in [
+        open(1, 3, b"abc"),
+        open(2, 3, b"a"),
+        open(3, 40_000, b"a"),
+        part(3, 8_000),
+    ] {
+        answering.handle(frame).unwrap();
+    }
+    let refusal = Refusal::default();
+    answering.refuse_partial(&refusal);
+    answering.end(1, Bytes::from_static(b"done"));
+    let mut frames = Vec::new();
+    answering.take(|frame| frames.push(frame));
+    let ended: Vec<_> = frames
+        .iter()
+        .filter_map(|frame| match &frame.kind {
+            Kind::Refused(why) => Some((frame.call, **why == refusal)),
+            Kind::End(_) => Some((frame.call, true)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ended, [(2, true), (3, true), (1, true)]);
+    assert!(answering.is_empty());
+}
+
+#[test]
 fn after_a_loss_it_is_known_what_was_not_sent() {
     let mut pair = Pair::default();
     let sent = pair.submit("sent");

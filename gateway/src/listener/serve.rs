@@ -44,10 +44,12 @@ where
     let mut order = link.order();
     let ended = Arc::clone(&session);
     let calls = services.calls().clone();
+    let retired = Arc::clone(link);
     let stop = async move {
         tokio::select! {
             () = ended.closed() => {}
             () = draining(&mut order) => calls.drain(),
+            () = calls.broken() => retired.tell(Order::Drain),
         }
     };
     // Pending after its one connection: the server would return, and leave the connection to

@@ -2,6 +2,7 @@
 //! its frame is read, any other in a task, and what is ready goes in one batch.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -41,6 +42,10 @@ pub struct CallStream {
     /// Searches that wait until their items were sent.
     full: HashMap<u64, Search>,
     drain: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Tells that the session has to end, since the server broke the rules.
+    broken: Option<Box<dyn FnOnce() + Send>>,
+    /// What the stream ends with once all that is ready was sent.
+    end: Option<Status>,
     /// Whatever else came to its end at the same time is in the batch, too.
     gathered: bool,
     /// A batch was handed over, and may be sent before this goes on.
@@ -63,12 +68,14 @@ struct Search {
 }
 
 impl CallStream {
-    /// Reads calls from `input`, until that or `drain` and then the last call ends.
+    /// Reads calls from `input`, until that or `drain` and then the last call ends. Calls `broken`
+    /// where the server breaks the rules: the session has no other stream and is of no use then.
     pub(super) fn new(
         input: Streaming<CallFrames>,
         provisioner: Provisioner,
         exporter: ExporterSecret,
         drain: impl Future<Output = ()> + Send + 'static,
+        broken: impl FnOnce() + Send + 'static,
     ) -> Self {
         Self {
             input: Some(input),
@@ -78,13 +85,16 @@ impl CallStream {
             running: JoinSet::new(),
             full: HashMap::new(),
             drain: Some(Box::pin(drain)),
+            broken: Some(Box::new(broken)),
+            end: None,
             gathered: false,
             handed_over: false,
         }
     }
 
-    /// Takes what came. An error ends the stream, as its end does.
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Option<Status>> {
+    /// Takes what came. An error ends the stream, as its end does; with a text, the server broke the
+    /// rules.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Option<String>> {
         let mut left = FRAMES;
         while left > 0 {
             let Some(input) = &mut self.input else {
@@ -92,15 +102,13 @@ impl CallStream {
             };
             match Pin::new(input).poll_next(cx) {
                 Poll::Pending => return Ok(()),
-                // Whoever is gone learns nothing any more.
-                Poll::Ready(None | Some(Err(_))) => return Err(None),
+                Poll::Ready(None) => return Err(None),
+                Poll::Ready(Some(Err(status))) => return Err(unreadable(&status)),
                 Poll::Ready(Some(Ok(frames))) => {
                     left = left.saturating_sub(frames.frames.len().max(1));
                     for frame in frames.frames {
-                        self.handle(frame, cx).map_err(|violation| {
-                            tracing::warn!(%violation, "the server broke the rules of the stream of calls, which ends");
-                            Some(Status::invalid_argument(violation.to_string()))
-                        })?;
+                        self.handle(frame, cx)
+                            .map_err(|violation| Some(violation.to_string()))?;
                     }
                 }
             }
@@ -108,6 +116,40 @@ impl CallStream {
         // There may be more, which nothing else would tell of.
         cx.waker().wake_by_ref();
         Ok(())
+    }
+
+    /// Nothing more is taken. What has not come whole is given an end, so that nobody has to wonder
+    /// what became of it.
+    fn give_up(&mut self, violation: String) {
+        tracing::warn!(
+            violation,
+            "the server broke the rules of the stream of calls, which ends, and the session with it: see that both are of the same version"
+        );
+        self.input = None;
+        self.answering.refuse_partial(&invalid(
+            "the stream of calls broke off before the call came whole",
+        ));
+        self.end = Some(Status::invalid_argument(violation));
+        if let Some(broken) = self.broken.take() {
+            broken();
+        }
+    }
+
+    /// Sends what is ready, and then that the stream is over.
+    fn end(&mut self, end: Status) -> Poll<Option<Result<CallFrames, Status>>> {
+        let frames = self.take();
+        if frames.is_empty() {
+            return Poll::Ready(Some(Err(end)));
+        }
+        self.end = Some(end);
+        Poll::Ready(Some(Ok(CallFrames { frames })))
+    }
+
+    fn take(&mut self) -> Vec<CallFrame> {
+        let mut frames = Vec::new();
+        self.answering
+            .take(|frame| frames.push(CallFrame::from(frame)));
+        frames
     }
 
     fn handle(&mut self, frame: CallFrame, cx: &mut Context<'_>) -> Result<(), Violation> {
@@ -125,18 +167,14 @@ impl CallStream {
     }
 
     fn begin(&mut self, number: u64, call: Bytes, cx: &mut Context<'_>) {
-        let refused = |message: &str| Refusal {
-            kind: wire::FailureKind::Invalid.into(),
-            message: message.to_owned(),
-        };
         let Ok(mut call) = wire::Call::decode(call) else {
             let message = "the call cannot be read: the server has to be of the same version";
-            self.answering.refuse(number, refused(message));
+            self.answering.refuse(number, invalid(message));
             return;
         };
         if open_call(&self.exporter, &mut call).is_err() {
             let message = "a secret of the call was not sealed for this session: the server has to be of the same version";
-            self.answering.refuse(number, refused(message));
+            self.answering.refuse(number, invalid(message));
             return;
         }
         if matches!(call.verb, Some(Verb::Search(_))) {
@@ -209,9 +247,21 @@ impl Stream for CallStream {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if let Err(end) = this.read(cx) {
-            this.input = None;
-            return Poll::Ready(end.map(Err));
+        if let Some(end) = this.end.take() {
+            return this.end(end);
+        }
+        match this.read(cx) {
+            Ok(()) => {}
+            Err(Some(violation)) => {
+                this.give_up(violation);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // Whoever is gone learns nothing any more.
+            Err(None) => {
+                this.input = None;
+                return Poll::Ready(None);
+            }
         }
         let Some(worked) = this.work(cx) else {
             this.input = None;
@@ -230,9 +280,7 @@ impl Stream for CallStream {
             this.drain = None;
             this.answering.drain();
         }
-        let mut frames = Vec::new();
-        this.answering
-            .take(|frame| frames.push(CallFrame::from(frame)));
+        let frames = this.take();
         this.resume(cx);
         if !frames.is_empty() {
             this.handed_over = frames.len() >= FRAMES;
@@ -251,6 +299,25 @@ impl fmt::Debug for CallStream {
         f.debug_struct("CallStream")
             .field("calls", &self.answering.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a message that cannot be read; `None` where the connection broke, of which
+/// the message knows nothing.
+fn unreadable(status: &Status) -> Option<String> {
+    let text = || {
+        format!(
+            "a message of frames that cannot be read: {}",
+            status.message()
+        )
+    };
+    status.source().is_none().then(text)
+}
+
+fn invalid(message: &str) -> Refusal {
+    Refusal {
+        kind: wire::FailureKind::Invalid.into(),
+        message: message.to_owned(),
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Service {
 struct State {
     opened: AtomicBool,
     draining: watch::Sender<bool>,
+    broken: watch::Sender<bool>,
 }
 
 impl Service {
@@ -36,6 +37,7 @@ impl Service {
             session: Arc::new(State {
                 opened: AtomicBool::new(false),
                 draining: watch::Sender::new(false),
+                broken: watch::Sender::new(false),
             }),
         }
     }
@@ -43,6 +45,11 @@ impl Service {
     /// Begins no calls any more; the stream ends with the last one under way.
     pub fn drain(&self) {
         self.session.draining.send_replace(true);
+    }
+
+    /// Ends when the server broke the rules of the stream of calls: the session has to end then.
+    pub async fn broken(&self) {
+        until(self.session.broken.subscribe()).await;
     }
 }
 
@@ -59,18 +66,22 @@ impl Provisioning for Service {
                 "a session has one stream of calls, and this one had its already",
             ));
         }
-        let mut draining = self.session.draining.subscribe();
-        let drain = async move {
-            if draining.wait_for(|draining| *draining).await.is_err() {
-                // The session is over, and its stream with it.
-                std::future::pending::<()>().await;
-            }
-        };
+        let session = Arc::clone(&self.session);
         Ok(Response::new(CallStream::new(
             request.into_inner(),
             self.provisioner.clone(),
             self.exporter.clone(),
-            drain,
+            until(self.session.draining.subscribe()),
+            move || {
+                session.broken.send_replace(true);
+            },
         )))
+    }
+}
+
+async fn until(mut told: watch::Receiver<bool>) {
+    if told.wait_for(|told| *told).await.is_err() {
+        // The session is over, and its stream with it.
+        std::future::pending::<()>().await;
     }
 }

@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) mod raw;
 pub(crate) mod server;
 pub(crate) mod stream;
 
