@@ -27,5 +27,5 @@ pub use request::{
 };
 pub use roles::{AttributeRole, GuardDefaults, Role, Roles};
 pub use schema::{AttributeSchema, ClassSchema, RunResult, Schema};
-pub use value::{Password, Value, ValueType};
+pub use value::{Password, Value, ValueKey, ValueType};
 pub use verb::{ObjectClass, Verb};

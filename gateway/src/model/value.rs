@@ -119,6 +119,20 @@ impl Value {
         }
     }
 
+    /// What it is told by from others, in a set: equal values have equal keys.
+    pub fn key(&self) -> ValueKey<'_> {
+        ValueKey(match self {
+            Self::Text(text) => Key::Text(text),
+            Self::Integer(number) => Key::Integer(*number),
+            Self::Boolean(truth) => Key::Boolean(*truth),
+            Self::Binary(bytes) => Key::Binary(bytes),
+            // The two zeros are equal.
+            Self::Real(number) => Key::Real((number + 0.0).to_bits()),
+            Self::Time(time) => Key::Time(*time),
+            Self::Secret(secret) => Key::Secret(secret.expose()),
+        })
+    }
+
     /// The text, where it is one.
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -128,9 +142,44 @@ impl Value {
     }
 }
 
+/// Stands for a value in a set. It has no `Debug`: the value may be a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ValueKey<'a>(Key<'a>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Text(&'a str),
+    Integer(i64),
+    Boolean(bool),
+    Binary(&'a [u8]),
+    Real(u64),
+    Time(SystemTime),
+    Secret(&'a [u8]),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_equal_where_their_keys_are() {
+        let values = [
+            Value::Text("1".to_owned()),
+            Value::Binary(b"1".to_vec()),
+            Value::Secret(Password::new(b"1".to_vec()).unwrap()),
+            Value::Integer(1),
+            Value::Real(1.0),
+            Value::Real(0.0),
+            Value::Real(-0.0),
+            Value::Boolean(true),
+            Value::Time(SystemTime::UNIX_EPOCH),
+        ];
+        for one in &values {
+            for other in &values {
+                assert_eq!(one == other, one.key() == other.key(), "{one:?} {other:?}");
+            }
+        }
+    }
 
     #[test]
     fn debug_shows_no_password() {

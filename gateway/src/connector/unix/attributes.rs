@@ -1,12 +1,16 @@
 //! The attributes of accounts and groups: what there is, what may be given, and what modifications
 //! make of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::{
     Attribute, AttributeName, AttributeRole, AttributeSchema, Failure, Modification, Object,
-    ObjectClass, Operation, Role, Value, ValueType,
+    ObjectClass, Operation, Role, Value, ValueKey, ValueType,
 };
+
+/// Values that a list may have after a change: as many groups as a process can be in on Linux
+/// (`NGROUPS_MAX`), and as many members.
+const MAX_LIST: usize = 65_536;
 
 /// One attribute.
 #[derive(Debug)]
@@ -195,13 +199,14 @@ pub(super) fn for_create(class: ObjectClass, given: Vec<Attribute>) -> Result<Va
     Ok(values)
 }
 
-/// The values that an update leaves, of the attributes that it changes.
+/// The values that an update leaves, of the attributes that it changes. Each modification costs what
+/// it names, whatever it is made on.
 pub(super) fn for_update(
     current: &Object,
     modifications: &[Modification],
 ) -> Result<Values, Failure> {
     let class = current.identity.class;
-    let mut values = Values::new();
+    let mut slots = BTreeMap::new();
     for modification in modifications {
         let spec = find(class, &modification.name)?;
         if !spec.updatable {
@@ -210,27 +215,83 @@ pub(super) fn for_update(
                 spec.name
             )));
         }
-        let slot = values
+        let (_, slot) = slots
             .entry(spec.name)
-            .or_insert_with(|| current.values(spec.name).to_vec());
+            .or_insert_with(|| (spec, Slot::new(current.values(spec.name))));
         match modification.operation {
-            Operation::Replace => slot.clone_from(&modification.values),
-            Operation::Remove => slot.retain(|value| !modification.values.contains(value)),
-            Operation::Add => {
+            Operation::Replace => check_values(spec, &modification.values)?,
+            Operation::Add => check_types(spec, &modification.values)?,
+            Operation::Remove => {}
+        }
+        slot.change(modification);
+        check_count(spec, slot.values.len())?;
+    }
+    let mut values = Values::new();
+    for (name, (spec, slot)) in slots {
+        let present = current.values(name);
+        if let Some(left) = slot.changed(present) {
+            check_bound(spec, left.len(), present.len())?;
+            values.insert(name, left);
+        }
+    }
+    Ok(values)
+}
+
+/// The values of one attribute while modifications are made to them.
+struct Slot<'a> {
+    /// Each with its place in the order in which they came.
+    values: HashMap<ValueKey<'a>, (usize, &'a Value)>,
+    next: usize,
+}
+
+impl<'a> Slot<'a> {
+    fn new(present: &'a [Value]) -> Self {
+        let mut slot = Self {
+            values: HashMap::with_capacity(present.len()),
+            next: 0,
+        };
+        slot.add(present);
+        slot
+    }
+
+    fn change(&mut self, modification: &'a Modification) {
+        match modification.operation {
+            Operation::Replace => {
+                // What a map keeps room for is gone through whenever it is cleared.
+                self.values = HashMap::with_capacity(modification.values.len());
+                self.add(&modification.values);
+            }
+            Operation::Remove => {
                 for value in &modification.values {
-                    if !slot.contains(value) {
-                        slot.push(value.clone());
-                    }
+                    self.values.remove(&value.key());
                 }
             }
+            Operation::Add => self.add(&modification.values),
         }
-        check_values(spec, slot)?;
     }
-    values.retain(|name, new| {
-        let old = current.values(name);
-        old.len() != new.len() || !new.iter().all(|value| old.contains(value))
-    });
-    Ok(values)
+
+    fn add(&mut self, values: &'a [Value]) {
+        for value in values {
+            self.values
+                .entry(value.key())
+                .or_insert((self.next, value));
+            self.next += 1;
+        }
+    }
+
+    /// The values in their order, where they are not those that are `present`.
+    fn changed(self, present: &[Value]) -> Option<Vec<Value>> {
+        let same = self.values.len() == present.len()
+            && present
+                .iter()
+                .all(|value| self.values.contains_key(&value.key()));
+        if same {
+            return None;
+        }
+        let mut left: Vec<_> = self.values.into_values().collect();
+        left.sort_unstable_by_key(|(place, _)| *place);
+        Some(left.into_iter().map(|(_, value)| value.clone()).collect())
+    }
 }
 
 /// The only value, as text.
@@ -263,27 +324,48 @@ fn find(class: ObjectClass, name: &AttributeName) -> Result<&'static Spec, Failu
 }
 
 fn check_values(spec: &Spec, values: &[Value]) -> Result<(), Failure> {
-    if values.len() > 1 && !spec.multi_valued {
+    check_count(spec, values.len())?;
+    check_bound(spec, values.len(), 0)?;
+    check_types(spec, values)?;
+    let mut seen = HashSet::with_capacity(values.len());
+    if !values.iter().all(|value| seen.insert(value.key())) {
+        return Err(Failure::invalid(format!(
+            "attribute `{}` has the same value twice",
+            spec.name
+        )));
+    }
+    Ok(())
+}
+
+fn check_types(spec: &Spec, values: &[Value]) -> Result<(), Failure> {
+    match values.iter().find(|value| value.value_type() != spec.kind) {
+        Some(value) => Err(Failure::invalid(format!(
+            "attribute `{}` is of type {}, not {}",
+            spec.name,
+            spec.kind.name(),
+            value.value_type().name()
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn check_count(spec: &Spec, count: usize) -> Result<(), Failure> {
+    if count > 1 && !spec.multi_valued {
         return Err(Failure::invalid(format!(
             "attribute `{}` has one value only; use `replace` to change it",
             spec.name
         )));
     }
-    for (index, value) in values.iter().enumerate() {
-        if value.value_type() != spec.kind {
-            return Err(Failure::invalid(format!(
-                "attribute `{}` is of type {}, not {}",
-                spec.name,
-                spec.kind.name(),
-                value.value_type().name()
-            )));
-        }
-        if values.iter().take(index).any(|other| other == value) {
-            return Err(Failure::invalid(format!(
-                "attribute `{}` has the same value twice",
-                spec.name
-            )));
-        }
+    Ok(())
+}
+
+/// A list that is longer already may only shrink.
+fn check_bound(spec: &Spec, count: usize, present: usize) -> Result<(), Failure> {
+    if count > MAX_LIST.max(present) {
+        return Err(Failure::invalid(format!(
+            "attribute `{}` would have {count} values, which is more than the {MAX_LIST} that a list may have",
+            spec.name
+        )));
     }
     Ok(())
 }

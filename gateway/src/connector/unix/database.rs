@@ -33,6 +33,10 @@ pub(super) struct Database {
     groups_of: HashMap<String, Vec<usize>>,
     /// The place in `groups` of the first group with a gid.
     group_of_gid: HashMap<u32, usize>,
+    /// The place in `accounts` of the first account with a name.
+    account_of_name: HashMap<String, usize>,
+    /// The place in `groups` of the first group with a name.
+    group_of_name: HashMap<String, usize>,
 }
 
 /// One account.
@@ -123,10 +127,19 @@ impl Database {
         Ok(database)
     }
 
-    /// Without it, a search would look through every group for every account.
+    /// Without it, a search would look through every group for every account, and a long list of
+    /// names through every line for every name.
     fn index(&mut self) {
+        for (place, account) in self.accounts.iter().enumerate() {
+            self.account_of_name
+                .entry(account.name.clone())
+                .or_insert(place);
+        }
         for (place, group) in self.groups.iter().enumerate() {
             self.group_of_gid.entry(group.gid).or_insert(place);
+            self.group_of_name
+                .entry(group.name.clone())
+                .or_insert(place);
             for member in &group.members {
                 self.groups_of
                     .entry(member.clone())
@@ -141,11 +154,11 @@ impl Database {
     }
 
     pub(super) fn account(&self, name: &str) -> Option<&Account> {
-        self.accounts.iter().find(|account| account.name == name)
+        self.accounts.get(*self.account_of_name.get(name)?)
     }
 
     pub(super) fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.iter().find(|group| group.name == name)
+        self.groups.get(*self.group_of_name.get(name)?)
     }
 
     pub(super) fn group_of_gid(&self, gid: u32) -> Option<&Group> {

@@ -1,5 +1,7 @@
 //! The verbs on groups.
 
+use std::collections::HashSet;
+
 use super::tools::Tool;
 use super::{Database, Group, Unix, attributes, find_group, name, way_back};
 use crate::connector::Context;
@@ -99,10 +101,11 @@ impl Unix {
         let Some(members) = attributes::texts(&values, "members") else {
             return Ok(current);
         };
+        let old: HashSet<_> = group.members.iter().map(String::as_str).collect();
         let new: Vec<_> = members
             .iter()
             .copied()
-            .filter(|member| !group.members.iter().any(|old| old == member))
+            .filter(|member| !old.contains(member))
             .collect();
         check_members(&database, &new)?;
         let name = group.name.clone();
