@@ -4,6 +4,7 @@
 //! it.
 
 pub(crate) mod process;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,8 +15,9 @@ use tokio::time::Instant;
 use tonic::async_trait;
 
 use crate::model::{
-    CallError, CallId, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName, ObjectRef,
-    Password, Request, Roles, Run, RunResult, Schema, Search, Selector, Update, Verb,
+    CallError, CallId, Cookie, Create, Failure, Get, IdRanges, Object, ObjectClass, ObjectName,
+    ObjectRef, Password, Request, Roles, Run, RunResult, Schema, Search, Standings, Touched,
+    Update, Verb,
 };
 
 /// What every verb is told about the call beside its arguments.
@@ -224,30 +226,16 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Err(Failure::unsupported(format!("there is no action `{}`", run.action)).into())
     }
 
-    /// The numeric ids of objects, in the order of their names; `None` for those that do not exist
-    /// or have no such id.
-    async fn numeric_ids(
-        &self,
-        cx: &Context,
-        class: ObjectClass,
-        names: &[ObjectName],
-    ) -> Result<Vec<Option<u64>>, CallError> {
-        let mut ids = Vec::with_capacity(names.len());
-        for name in names {
-            let get = Get {
-                object: ObjectRef {
-                    class,
-                    by: Selector::Name(name.clone()),
-                },
-                attributes: Vec::new(),
-            };
-            ids.push(match self.get(cx, &get).await {
-                Ok(object) => self.number_of(&object),
-                Err(CallError::Failed(failure)) if failure.is_not_found() => None,
-                Err(error) => return Err(error),
-            });
-        }
-        Ok(ids)
+    /// How the objects that a call touches stand to one another: what the guard rails judge it by.
+    /// It is asked before every change, and reads what is there at one moment where that can be
+    /// had. A connector that knows more than `get` and `search` tell says it here.
+    async fn standings(&self, cx: &Context, touched: &Touched<'_>) -> Result<Standings, CallError> {
+        standing::by_roles(self, cx, touched).await
+    }
+
+    /// The numeric ids that the resource has for those who ask for one.
+    async fn id_ranges(&self, _: &Context) -> Result<IdRanges, CallError> {
+        Ok(IdRanges::default())
     }
 
     /// The answer to a verb that this connector does not have.

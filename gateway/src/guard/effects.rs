@@ -1,24 +1,33 @@
 //! What a request would do to memberships, names and ids, read off it before it is carried out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::{
-    Attribute, Modification, Object, ObjectClass, Operation, Request, Role, Roles, Value,
+    Attribute, Modification, Object, ObjectClass, ObjectRef, Operation, Request, Role, Roles,
+    Selector, Value,
 };
 
-/// What the guard rails have to judge in a create or an update.
+/// What the guard rails have to judge in a change.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
     /// Groups that somebody would join or leave.
     pub(crate) groups: BTreeSet<String>,
+    /// The same, where they are named by their numbers.
+    pub(crate) group_numbers: BTreeSet<u64>,
     /// Accounts that would join or leave a group.
     pub(crate) accounts: BTreeSet<String>,
-    /// Ids that the object would get.
-    pub(crate) ids: BTreeSet<u64>,
-    /// Set where it would get one that not everybody reads as the same number.
+    /// Ids that an account would get.
+    pub(crate) account_ids: BTreeSet<u64>,
+    /// Ids that a group, or somebody as that of a group, would get.
+    pub(crate) group_ids: BTreeSet<u64>,
+    /// The name that an object of this class would get.
+    pub(crate) new_name: Option<(ObjectClass, String)>,
+    /// Set where everybody would leave the group that the request is about.
+    pub(crate) empties: bool,
+    /// Set where an object would get an id that not everybody reads as the same number.
     pub(crate) takes_unclear_id: bool,
-    /// Set where values now unknown would be taken away.
-    pub(crate) replaces_unknown: bool,
+    /// Set where memberships now unknown would be given or taken away.
+    pub(crate) changes_unknown: bool,
 }
 
 impl Effects {
@@ -31,19 +40,26 @@ impl Effects {
                 for attribute in &create.attributes {
                     effects.gains(roles, create.class, attribute);
                 }
-                if create.class == ObjectClass::Group && effects.changes_members() {
-                    effects.groups.insert(create.name.to_string());
+                let name = create.name.to_string();
+                if create.class != ObjectClass::Account && effects.changes_members() {
+                    effects.groups.insert(name.clone());
                 }
+                effects.new_name = Some((create.class, name));
             }
             Request::Update(update) => {
                 let class = update.object.class;
-                for modification in &update.modifications {
-                    effects.changes(roles, class, modification, current);
+                for (name, changes) in by_attribute(&update.modifications) {
+                    effects.changes(roles, class, &name, &changes, current);
                 }
-                let group = current.filter(|_| class == ObjectClass::Group);
-                if let Some(group) = group.filter(|_| effects.changes_members()) {
-                    effects.groups.insert(group.identity.name.to_string());
+                effects.changes_group(&update.object, current);
+            }
+            Request::Delete(object) => effects.empty(roles, object, current),
+            Request::Rename(object, new_name) => {
+                effects.empty(roles, object, current);
+                if effects.changes_members() {
+                    effects.groups.insert(new_name.to_string());
                 }
+                effects.new_name = Some((object.class, new_name.to_string()));
             }
             _ => {}
         }
@@ -53,6 +69,34 @@ impl Effects {
     /// Whether a group would get or lose a member, be it an account or another group.
     fn changes_members(&self) -> bool {
         !self.accounts.is_empty() || !self.groups.is_empty()
+    }
+
+    /// A group whose members change is a group whose membership changes.
+    fn changes_group(&mut self, object: &ObjectRef, current: Option<&Object>) {
+        if object.class == ObjectClass::Account || !self.changes_members() {
+            return;
+        }
+        match (current, &object.by) {
+            (Some(group), _) => drop(self.groups.insert(group.identity.name.to_string())),
+            (None, Selector::Name(name)) => drop(self.groups.insert(name.to_string())),
+            (None, Selector::Id(_)) => self.changes_unknown = true,
+        }
+    }
+
+    /// A group that goes, or is called otherwise from now on: nobody is in the one of its name any
+    /// more.
+    fn empty(&mut self, roles: Roles<'_>, object: &ObjectRef, current: Option<&Object>) {
+        if object.class == ObjectClass::Account {
+            return;
+        }
+        self.empties = true;
+        for attribute in current.iter().flat_map(|group| &group.attributes) {
+            let name = attribute.name.as_str();
+            for named in self.named_by(roles, object.class, name) {
+                named.extend(texts(&attribute.values));
+            }
+        }
+        self.changes_group(object, current);
     }
 
     fn gains(&mut self, roles: Roles<'_>, class: ObjectClass, attribute: &Attribute) {
@@ -67,26 +111,26 @@ impl Effects {
         &mut self,
         roles: Roles<'_>,
         class: ObjectClass,
-        modification: &Modification,
+        name: &str,
+        changes: &[&Modification],
         current: Option<&Object>,
     ) {
-        let name = modification.name.as_str();
-        self.takes_ids(roles, class, name, &modification.values);
-        let given: BTreeSet<String> = texts(&modification.values).collect();
-        let replaces = modification.operation == Operation::Replace;
-        let changed = match current {
-            Some(current) if replaces => {
-                let present = present(current, name);
-                given.symmetric_difference(&present).cloned().collect()
-            }
-            _ => given,
-        };
-        let mut names_any = false;
-        for named in self.named_by(roles, class, name) {
-            named.extend(changed.iter().cloned());
-            names_any = true;
+        for change in changes {
+            self.takes_ids(roles, class, name, &change.values);
         }
-        self.replaces_unknown |= names_any && replaces && current.is_none();
+        if roles.has(class, name, Role::GroupNumber) {
+            let present = current.iter().flat_map(|current| values_of(current, name));
+            self.group_numbers.extend(present.filter_map(Value::as_id));
+        }
+        let replaces = changes
+            .iter()
+            .any(|change| change.operation == Operation::Replace);
+        let mut changed = None;
+        for named in self.named_by(roles, class, name) {
+            let changed = changed.get_or_insert_with(|| changed_by(changes, current, name));
+            named.extend(changed.iter().map(|&text| text.to_owned()));
+        }
+        self.changes_unknown |= changed.is_some() && replaces && current.is_none();
     }
 
     /// Where the objects go that the values of an attribute name.
@@ -113,47 +157,80 @@ impl Effects {
         attribute: &str,
         values: &[Value],
     ) {
-        if roles.has(class, attribute, Role::NumericId) {
-            for value in values {
-                match number(value) {
-                    Some(number) => drop(self.ids.insert(number)),
-                    None => self.takes_unclear_id = true,
-                }
+        let own = roles.has(class, attribute, Role::NumericId);
+        let of_group = roles.has(class, attribute, Role::GroupNumber);
+        if !own && !of_group {
+            return;
+        }
+        for value in values {
+            let Some(number) = value.as_id() else {
+                self.takes_unclear_id = true;
+                continue;
+            };
+            if own && class != ObjectClass::Group {
+                self.account_ids.insert(number);
+            }
+            if of_group || class != ObjectClass::Account {
+                self.group_ids.insert(number);
+            }
+            if of_group {
+                self.group_numbers.insert(number);
             }
         }
     }
 }
 
-/// The number that a value is for whoever reads it: not so a text with a sign, with spaces or with
-/// zeros before it, a fraction, or what a system with ids of 32 bits may cut.
-fn number(value: &Value) -> Option<u64> {
-    let number = match value {
-        Value::Integer(number) => u32::try_from(*number).ok()?,
-        Value::Text(text) => text
-            .parse()
-            .ok()
-            .filter(|number: &u32| number.to_string() == *text)?,
-        _ => return None,
-    };
-    Some(number.into())
+/// The modifications of each attribute, in their order. The case of its name does not matter, as
+/// with its roles.
+fn by_attribute(modifications: &[Modification]) -> BTreeMap<String, Vec<&Modification>> {
+    let mut by_attribute: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for modification in modifications {
+        let name = modification.name.as_str().to_ascii_lowercase();
+        by_attribute.entry(name).or_default().push(modification);
+    }
+    by_attribute
 }
 
-/// Names of the groups that an object is in.
-pub(super) fn groups_of<'a>(object: &'a Object, roles: Roles<'a>) -> impl Iterator<Item = &'a str> {
-    let class = object.identity.class;
-    let naming = object.attributes.iter();
-    naming
-        .filter(move |attribute| roles.has(class, attribute.name.as_str(), Role::NamesGroups))
-        .flat_map(|attribute| attribute.values.iter().filter_map(Value::as_text))
+/// The texts that come or go, be it for a moment: whoever carries modifications out may do so one
+/// by one. What is there now and stands in every list that takes the place of all stays. It costs
+/// what is named and what is there, once.
+fn changed_by<'a>(
+    changes: &[&'a Modification],
+    current: Option<&'a Object>,
+    name: &str,
+) -> BTreeSet<&'a str> {
+    let (replacing, others): (Vec<_>, Vec<_>) = changes
+        .iter()
+        .partition(|change| change.operation == Operation::Replace);
+    let values = |change: &&'a Modification| change.values.iter().filter_map(Value::as_text);
+    let mut changed: BTreeSet<_> = others.iter().flat_map(values).collect();
+    if replacing.is_empty() {
+        return changed;
+    }
+    let present: BTreeSet<_> = current
+        .iter()
+        .flat_map(|current| values_of(current, name))
+        .filter_map(Value::as_text)
+        .collect();
+    let mut lists: HashMap<&str, usize> = HashMap::new();
+    for change in &replacing {
+        let given: BTreeSet<_> = values(change).collect();
+        for text in given {
+            *lists.entry(text).or_default() += 1;
+        }
+    }
+    let stays = |text: &str| lists.get(text) == Some(&replacing.len()) && present.contains(text);
+    let named = lists.keys().copied().chain(present.iter().copied());
+    changed.extend(named.filter(|text| !stays(text)));
+    changed
 }
 
-/// The texts that an attribute now holds. The case of its name does not matter, as with its roles.
-fn present(object: &Object, name: &str) -> BTreeSet<String> {
+/// What an attribute now holds. The case of its name does not matter, as with its roles.
+fn values_of<'a>(object: &'a Object, name: &str) -> impl Iterator<Item = &'a Value> {
     let attributes = object.attributes.iter();
     attributes
-        .filter(|attribute| attribute.name.as_str().eq_ignore_ascii_case(name))
-        .flat_map(|attribute| texts(&attribute.values))
-        .collect()
+        .filter(move |attribute| attribute.name.as_str().eq_ignore_ascii_case(name))
+        .flat_map(|attribute| &attribute.values)
 }
 
 fn texts(values: &[Value]) -> impl Iterator<Item = String> + '_ {

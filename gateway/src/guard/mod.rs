@@ -4,7 +4,9 @@
 //! here.
 
 mod effects;
+mod ids;
 mod pattern;
+mod relations;
 mod secrets;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -12,11 +14,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Section;
-use crate::model::{Failure, FailureKind, GuardDefaults, Object, ObjectClass, Roles, Verb};
+use crate::model::{Failure, FailureKind, GuardDefaults, NameComparison, ObjectClass, Verb};
 
 pub(crate) use effects::Effects;
-use effects::groups_of;
-use pattern::Pattern;
+use ids::parse_range;
+use pattern::{Pattern, Prepared};
+pub(crate) use relations::Relations;
 pub(crate) use secrets::{check_filter, check_sealed, conceal};
 
 /// One hour: the window of `max_deletes_per_hour`.
@@ -31,8 +34,14 @@ pub struct GuardRails {
     protected_accounts: Vec<Pattern>,
     protected_groups: Vec<Pattern>,
     protected_ids_below: u64,
+    /// Groups below that which protect nobody who is in one.
+    harmless_groups: Vec<Pattern>,
     /// `None`: every group that is not protected.
     allowed_groups: Option<Vec<Pattern>>,
+    /// First and last ids that may be asked for; `None`: as the resource has it.
+    allowed_ids: Option<Vec<(u64, u64)>>,
+    /// How names are held against what protects them.
+    compare_names: NameComparison,
     max_search_results: usize,
     max_deletes_per_hour: usize,
     deletes: Mutex<VecDeque<Instant>>,
@@ -41,20 +50,27 @@ pub struct GuardRails {
 impl GuardRails {
     /// The guard rails of `connector` where the configuration has no `guard_rails`.
     pub fn defaults(connector: &str, defaults: &GuardDefaults) -> Self {
-        let built_in = |names: &[&str]| {
+        Self::comparing(connector, defaults, defaults.compare_names)
+    }
+
+    fn comparing(connector: &str, defaults: &GuardDefaults, comparison: NameComparison) -> Self {
+        let built_in = |names: &[&str], comparison| {
             names
                 .iter()
-                .filter_map(|name| Pattern::parse(name).ok())
+                .filter_map(|name| Pattern::parse(name, comparison).ok())
                 .collect()
         };
         Self {
             connector: connector.to_owned(),
             read_only: false,
             allowed_verbs: Verb::ALL.into(),
-            protected_accounts: built_in(defaults.protected_accounts),
-            protected_groups: built_in(defaults.protected_groups),
+            protected_accounts: built_in(defaults.protected_accounts, comparison),
+            protected_groups: built_in(defaults.protected_groups, comparison),
             protected_ids_below: defaults.protected_ids_below,
+            harmless_groups: built_in(defaults.harmless_groups, OPENING),
             allowed_groups: None,
+            allowed_ids: None,
+            compare_names: comparison,
             max_search_results: 10_000,
             max_deletes_per_hour: 100,
             deletes: Mutex::default(),
@@ -67,24 +83,31 @@ impl GuardRails {
         defaults: &GuardDefaults,
         section: Option<Section<'_>>,
     ) -> Self {
-        let mut rails = Self::defaults(connector, defaults);
         let Some(mut section) = section else {
-            return rails;
+            return Self::defaults(connector, defaults);
         };
+        let comparison = read_comparison(&mut section).unwrap_or(defaults.compare_names);
+        let mut rails = Self::comparing(connector, defaults, comparison);
         rails.read_only = section.boolean("read_only").unwrap_or(false);
         if let Some(verbs) = section.list("allowed_verbs", parse_verb) {
             rails.allowed_verbs = verbs.into_iter().collect();
         }
-        let patterns = section.list("protected_accounts", Pattern::parse);
+        let protecting = |text: &str| Pattern::parse(text, comparison);
+        let patterns = section.list("protected_accounts", protecting);
         rails
             .protected_accounts
             .extend(patterns.unwrap_or_default());
-        let patterns = section.list("protected_groups", Pattern::parse);
+        let patterns = section.list("protected_groups", protecting);
         rails.protected_groups.extend(patterns.unwrap_or_default());
         if let Some(id) = section.integer("protected_ids_below", 0..=u64::from(u32::MAX)) {
             rails.protected_ids_below = id;
         }
-        rails.allowed_groups = section.list("allowed_groups", Pattern::parse);
+        let opening = |text: &str| Pattern::parse(text, OPENING);
+        if let Some(harmless) = section.list("harmless_groups", opening) {
+            rails.harmless_groups = harmless;
+        }
+        rails.allowed_groups = section.list("allowed_groups", opening);
+        rails.allowed_ids = section.list("allowed_ids", parse_range);
         if let Some(most) = section.integer("max_search_results", 1..=1_000_000) {
             rails.max_search_results = usize::try_from(most).unwrap_or(usize::MAX);
         }
@@ -119,39 +142,6 @@ impl GuardRails {
         Ok(())
     }
 
-    /// Refuses to touch a protected object. An account is protected, too, by each protected group
-    /// that it is in: whoever can set its password, or otherwise act as it, has all that the group
-    /// has. A group that `allowed_groups` opens by its name protects nobody. `number` is the
-    /// object's numeric id, if it has one.
-    ///
-    /// # Errors
-    /// A [`Failure`] that names the rule.
-    pub fn check_object(
-        &self,
-        object: &Object,
-        number: Option<u64>,
-        roles: Roles<'_>,
-    ) -> Result<(), Failure> {
-        let (class, name) = (object.identity.class, object.identity.name.as_str());
-        self.check_name(class, name)?;
-        self.check_number(class, name, number)?;
-        if class == ObjectClass::Group {
-            return Ok(());
-        }
-        let protecting = groups_of(object, roles).find(|group| {
-            !self.opens(group) && self.check_name(ObjectClass::Group, group).is_err()
-        });
-        match protecting {
-            Some(group) => Err(self.refusal(
-                "protected_groups",
-                format!(
-                    "account `{name}` is in the protected group `{group}`, and who acts as it has what the group has; to open it, write out the group's name in `allowed_groups`"
-                ),
-            )),
-            None => Ok(()),
-        }
-    }
-
     /// Refuses a name that a new or renamed object must not take: that of a protected account or
     /// group, whatever the class, because an account may bring a group of its name with it.
     ///
@@ -168,7 +158,8 @@ impl GuardRails {
     /// A [`Failure`] that names the rule.
     pub fn check_name(&self, class: ObjectClass, name: &str) -> Result<(), Failure> {
         let mut patterns = self.protecting(class);
-        match patterns.find(|(_, pattern)| pattern.matches(name)) {
+        let prepared = self.prepared(name);
+        match patterns.find(|(_, pattern)| pattern.matches(&prepared)) {
             Some((rule, pattern)) => Err(self.refusal(
                 rule,
                 format!("the name `{name}` is protected by `{pattern}`"),
@@ -188,7 +179,7 @@ impl GuardRails {
         number: Option<u64>,
     ) -> Result<(), Failure> {
         match number {
-            Some(number) if number < self.protected_ids_below => Err(self.refusal(
+            Some(number) if self.is_below(Some(number)) => Err(self.refusal(
                 "protected_ids_below",
                 format!(
                     "{class} `{name}` has the id {number}, and those below {} are protected",
@@ -214,7 +205,8 @@ impl GuardRails {
         if self.opens(group) {
             return Ok(());
         }
-        if !allowed.iter().any(|pattern| pattern.matches(group)) {
+        let prepared = Prepared::new(group, OPENING);
+        if !allowed.iter().any(|pattern| pattern.matches(&prepared)) {
             return Err(self.refusal(
                 "allowed_groups",
                 format!("group `{group}` is not among them"),
@@ -227,7 +219,25 @@ impl GuardRails {
     /// Whether `allowed_groups` names the group, written out.
     pub(crate) fn opens(&self, group: &str) -> bool {
         let mut allowed = self.allowed_groups.iter().flatten();
-        allowed.any(|pattern| pattern.is_literal() && pattern.matches(group))
+        let prepared = Prepared::new(group, OPENING);
+        allowed.any(|pattern| pattern.is_literal() && pattern.matches(&prepared))
+    }
+
+    /// Whether a group with a protected id protects nobody who is in it.
+    fn is_harmless(&self, group: &str) -> bool {
+        let prepared = Prepared::new(group, OPENING);
+        let mut harmless = self.harmless_groups.iter();
+        harmless.any(|pattern| pattern.matches(&prepared))
+    }
+
+    /// Whether an id is protected.
+    fn is_below(&self, number: Option<u64>) -> bool {
+        number.is_some_and(|number| number < self.protected_ids_below)
+    }
+
+    /// A name as it is held against what protects.
+    fn prepared(&self, name: &str) -> Prepared {
+        Prepared::new(name, self.compare_names)
     }
 
     /// Counts a deletion that is about to begin.
@@ -285,9 +295,24 @@ impl GuardRails {
         self.allowed_groups.is_none() && self.protects_nothing(ObjectClass::Group)
     }
 
+    /// Whether every change of a membership, of a name or an id is open.
+    pub(crate) fn opens_everything(&self) -> bool {
+        self.protects_nothing(ObjectClass::Account) && self.opens_every_group()
+    }
+
+    /// Whether the groups that an account is in decide anything.
+    pub(crate) fn protects_by_group(&self) -> bool {
+        !self.protects_nothing(ObjectClass::Group)
+    }
+
     /// Whether ids decide anything.
     pub(crate) fn protects_ids(&self) -> bool {
         self.protected_ids_below > 0
+    }
+
+    /// Whether some ids may not be asked for.
+    pub(crate) fn bounds_ids(&self) -> bool {
+        self.protects_ids() || self.allowed_ids.is_some()
     }
 
     /// A refusal: which rule, why, and where it stands.
@@ -300,6 +325,22 @@ impl GuardRails {
             ),
         )
     }
+}
+
+/// What opens something is compared narrowly, whatever the resource takes for the same: a name that
+/// only resembles the one that is written out opens nothing.
+const OPENING: NameComparison = NameComparison::CaseInsensitive;
+
+fn read_comparison(section: &mut Section<'_>) -> Option<NameComparison> {
+    let text = section.text("compare_names")?;
+    let mut all = NameComparison::ALL.into_iter();
+    let found = all.find(|comparison| comparison.name() == text);
+    if found.is_none() {
+        let all = NameComparison::ALL.map(|comparison| format!("`{}`", comparison.name()));
+        let message = format!("`{text}`: {} are allowed", all.join(", "));
+        section.problem("compare_names", message);
+    }
+    found
 }
 
 fn parse_verb(name: &str) -> Result<Verb, String> {

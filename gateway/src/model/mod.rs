@@ -12,6 +12,7 @@ mod parse;
 mod request;
 mod roles;
 mod schema;
+mod standing;
 mod value;
 mod verb;
 
@@ -25,7 +26,8 @@ pub use parse::{
 pub use request::{
     Call, Cookie, Create, Get, Modification, Operation, Request, Run, Search, Update,
 };
-pub use roles::{AttributeRole, GuardDefaults, Role, Roles};
+pub use roles::{AttributeRole, GuardDefaults, NameComparison, Role, Roles};
 pub use schema::{AttributeSchema, ClassSchema, RunResult, Schema};
+pub use standing::{AccountStanding, GroupStanding, IdRange, IdRanges, Standings, Touched};
 pub use value::{Password, Value, ValueKey, ValueType};
 pub use verb::{ObjectClass, Verb};

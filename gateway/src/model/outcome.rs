@@ -111,6 +111,11 @@ impl Failure {
         self.kind == FailureKind::NotFound
     }
 
+    /// Whether it says that the connector cannot do what was asked.
+    pub fn is_unsupported(&self) -> bool {
+        self.kind == FailureKind::Unsupported
+    }
+
     /// The call is malformed or holds an invalid value.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Invalid, message)

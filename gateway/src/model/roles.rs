@@ -12,8 +12,10 @@ pub enum Role {
     NamesAccounts,
     /// Names of groups that the object is in.
     NamesGroups,
-    /// A numeric id that decides what the object may do: its own, or that of a group it is in.
+    /// A numeric id that decides what the object may do: its own.
     NumericId,
+    /// The numeric id of a group that the account is in: of its primary group.
+    GroupNumber,
     /// A secret. It comes in sealed, and what a connector reads of it never leaves the gateway.
     Secret,
     /// The resource works it out by itself: no call can set it.
@@ -80,6 +82,38 @@ pub struct GuardDefaults {
     pub protected_groups: &'static [&'static str],
     /// Accounts and groups with lower numeric ids are protected; 0: ids decide nothing.
     pub protected_ids_below: u64,
+    /// Names or patterns of groups with such an id that protect nobody who is in one. The
+    /// configuration can put others in their place.
+    pub harmless_groups: &'static [&'static str],
+    /// How the resource compares names, as far as it is known.
+    pub compare_names: NameComparison,
+}
+
+/// Which names a resource takes for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameComparison {
+    /// Those that are the same, byte by byte.
+    Exact,
+    /// Those that differ in the case of letters only.
+    CaseInsensitive,
+    /// Those that are the same once they are prepared as for a directory (RFC 4518, section 2):
+    /// compatible characters (NFKC), case, blanks and invisible characters make no difference; nor
+    /// do dots at the end, as on Windows.
+    Normalized,
+}
+
+impl NameComparison {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Exact, Self::CaseInsensitive, Self::Normalized];
+
+    /// The spelling of the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::CaseInsensitive => "case-insensitive",
+            Self::Normalized => "normalized",
+        }
+    }
 }
 
 impl GuardDefaults {
@@ -88,5 +122,7 @@ impl GuardDefaults {
         protected_accounts: &[],
         protected_groups: &[],
         protected_ids_below: 0,
+        harmless_groups: &[],
+        compare_names: NameComparison::Normalized,
     };
 }

@@ -133,6 +133,20 @@ impl Value {
         })
     }
 
+    /// The numeric id that it is for whoever reads it: not so a text with a sign, with spaces or
+    /// with zeros before it, a fraction, or what a system with ids of 32 bits may cut.
+    pub fn as_id(&self) -> Option<u64> {
+        let number = match self {
+            Self::Integer(number) => u32::try_from(*number).ok()?,
+            Self::Text(text) => text
+                .parse()
+                .ok()
+                .filter(|number: &u32| number.to_string() == *text)?,
+            _ => return None,
+        };
+        Some(number.into())
+    }
+
     /// The text, where it is one.
     pub fn as_text(&self) -> Option<&str> {
         match self {

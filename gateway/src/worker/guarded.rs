@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout_at};
 use super::lanes::{Key, Lanes};
 use crate::connector::{Context, Found};
 use crate::connectors::Configured;
-use crate::guard::{Effects, check_sealed, conceal};
+use crate::guard::{Effects, Relations, check_sealed, conceal};
 use crate::model::{
     Call, CallError, Cookie, Done, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Request, Role, Search, SearchEvent, Selector, Verb,
+    ObjectRef, Request, Search, SearchEvent, Selector, Touched, Verb,
 };
 
 /// A connector behind its guard rails, and the lanes that its changes go in.
@@ -68,11 +68,11 @@ impl Guarded {
             secret_settings: call.secret_settings,
             deadline,
         };
-        self.check(&cx, &call.request).await?;
+        let request = self.check(&cx, call.request).await?;
         if verb == Verb::Delete {
             rails.count_delete(std::time::Instant::now())?;
         }
-        self.dispatch(&cx, call.request).await
+        self.dispatch(&cx, request).await
     }
 
     pub(super) fn has_verb(&self, verb: Verb, class: ObjectClass) -> Result<(), Failure> {
@@ -86,35 +86,44 @@ impl Guarded {
         }
     }
 
-    /// Holds every guard rail against a request, with the object as it now is.
-    async fn check(&self, cx: &Context, request: &Request) -> Result<(), CallError> {
+    /// Holds every guard rail against a request, with the object as it now is. The request comes
+    /// back.
+    async fn check(&self, cx: &Context, request: Request) -> Result<Request, CallError> {
         let rails = &self.configured.guard_rails;
         let roles = self.configured.connector.roles();
-        check_sealed(request, roles)?;
-        let mut current = None;
-        match request {
+        check_sealed(&request, roles)?;
+        match &request {
             Request::Create(create) => rails.check_new_name(create.name.as_str())?,
             Request::Rename(_, new_name) => rails.check_new_name(new_name.as_str())?,
             _ => {}
         }
-        if let (Some(object), true) = (request.object(), is_guarded(request.verb())) {
-            current = self.check_target(cx, object, request.verb()).await?;
+        if !is_guarded(request.verb()) {
+            return Ok(request);
         }
-        let effects = Effects::of(request, current.as_ref(), roles);
-        if effects.replaces_unknown && !rails.opens_every_group() {
-            return Err(rails
-                .refusal(
-                    "protected_groups",
-                    "the connector cannot read an object, so that nobody knows which memberships a `replace` would take away; use `add` and `remove`".to_owned(),
-                )
-                .into());
+        let current = match request.object() {
+            Some(object) => self.current(cx, object, request.verb()).await?,
+            None => None,
+        };
+        let connector = Arc::clone(&self.configured.connector);
+        let (request, effects, current) =
+            at_length(weight(&request, current.as_ref()), move || {
+                let effects = Effects::of(&request, current.as_ref(), connector.roles());
+                (request, effects, current)
+            })
+            .await?;
+        self.check_effects(cx, effects, current).await?;
+        if cx.remaining().is_zero() {
+            return Err(Failure::unavailable(
+                "to hold the guard rails against the call took all the time that it may take: nothing was begun",
+            )
+            .into());
         }
-        self.check_effects(cx, &effects).await
+        Ok(request)
     }
 
-    /// The object as it now is, unless it is protected; `None` where it does not exist or cannot be
-    /// read.
-    async fn check_target(
+    /// The object as it now is, unless its name or number is protected; `None` where it does not
+    /// exist, cannot be read, or decides nothing.
+    async fn current(
         &self,
         cx: &Context,
         object: &ObjectRef,
@@ -128,21 +137,12 @@ impl Guarded {
         if let Selector::Id(id) = &object.by {
             rails.check_number(object.class, id.as_str(), id.as_str().parse().ok())?;
         }
-        let nothing_to_learn = rails.protects_nothing(object.class) && rails.opens_every_group();
-        if nothing_to_learn {
+        if rails.opens_everything() {
             return Ok(None);
         }
         if !connector.verbs(object.class).contains(&Verb::Get) {
-            let known = matches!(object.by, Selector::Name(_)) && !rails.protects_ids();
-            if known || rails.protects_nothing(object.class) {
-                return Ok(None);
-            }
-            return Err(rails
-                .refusal(
-                    "protected_accounts",
-                    "the connector cannot read an object, so that nobody knows whether this id is that of a protected one; name the object instead".to_owned(),
-                )
-                .into());
+            self.check_unreadable(object)?;
+            return Ok(None);
         }
         let get = Get {
             object: object.clone(),
@@ -150,7 +150,9 @@ impl Guarded {
         };
         match connector.get(cx, &get).await {
             Ok(current) => {
-                rails.check_object(&current, connector.number_of(&current), connector.roles())?;
+                let name = current.identity.name.as_str();
+                rails.check_name(object.class, name)?;
+                rails.check_number(object.class, name, connector.number_of(&current))?;
                 Ok(Some(current))
             }
             // Whether an account exists is nothing that `authenticate` tells: it answers by itself.
@@ -165,9 +167,79 @@ impl Guarded {
         }
     }
 
-    async fn check_effects(&self, cx: &Context, effects: &Effects) -> Result<(), CallError> {
+    /// Of an object that the connector cannot read nothing is known but the name that the call has
+    /// for it.
+    fn check_unreadable(&self, object: &ObjectRef) -> Result<(), Failure> {
         let rails = &self.configured.guard_rails;
-        if effects.takes_unclear_id && rails.protects_ids() {
+        let by_group = object.class != ObjectClass::Group && rails.protects_by_group();
+        let by_number = rails.protects_ids();
+        let named = matches!(object.by, Selector::Name(_));
+        if named && !by_group && !by_number || rails.opens_everything() {
+            return Ok(());
+        }
+        let unknown = if named {
+            "so that nobody knows its id and its groups, by which it may be protected; give the connector a `get`"
+        } else {
+            "so that nobody knows whether this id is that of a protected one; name the object instead, or give the connector a `get`"
+        };
+        let rule = if by_group {
+            "protected_groups"
+        } else {
+            "protected_accounts"
+        };
+        let why = format!("the connector cannot read an object, {unknown}");
+        Err(rails.refusal(rule, why))
+    }
+
+    async fn check_effects(
+        &self,
+        cx: &Context,
+        effects: Effects,
+        current: Option<Object>,
+    ) -> Result<(), CallError> {
+        let rails = &self.configured.guard_rails;
+        if effects.changes_unknown && !rails.opens_everything() {
+            return Err(rails
+                .refusal(
+                    "protected_groups",
+                    "the connector cannot read an object, so that nobody knows which memberships this would change; name the object, and use `add` and `remove`".to_owned(),
+                )
+                .into());
+        }
+        self.check_ids(cx, &effects).await?;
+        if rails.opens_everything() {
+            return Ok(());
+        }
+        for account in &effects.accounts {
+            rails.check_name(ObjectClass::Account, account)?;
+        }
+        let mut touched = touched(&effects)?;
+        touched.by_group = rails.protects_by_group();
+        touched.by_number = rails.protects_ids();
+        touched.target = current.as_ref();
+        let standings = self.configured.connector.standings(cx, &touched).await?;
+        let touched = Touched {
+            target: None,
+            ..touched
+        };
+        let rails = Arc::clone(rails);
+        at_length(
+            standings.accounts.len() + standings.groups.len(),
+            move || {
+                let touched = Touched {
+                    target: current.as_ref(),
+                    ..touched
+                };
+                Relations::new(&rails, &standings, touched.by_number).check(&touched)
+            },
+        )
+        .await??;
+        Ok(())
+    }
+
+    async fn check_ids(&self, cx: &Context, effects: &Effects) -> Result<(), CallError> {
+        let rails = &self.configured.guard_rails;
+        if effects.takes_unclear_id && rails.bounds_ids() {
             return Err(rails
                 .refusal(
                     "protected_ids_below",
@@ -175,64 +247,13 @@ impl Guarded {
                 )
                 .into());
         }
-        for &id in &effects.ids {
-            rails.check_number(ObjectClass::Account, "(to be)", Some(id))?;
-        }
-        let groups = self.numbers(cx, ObjectClass::Group, &effects.groups);
-        for (group, number) in groups.await? {
-            rails.check_membership(&group, number)?;
-            self.check_namesake(cx, &group).await?;
-        }
-        let accounts = self.numbers(cx, ObjectClass::Account, &effects.accounts);
-        for (account, number) in accounts.await? {
-            rails.check_name(ObjectClass::Account, &account)?;
-            rails.check_number(ObjectClass::Account, &account, number)?;
-        }
-        Ok(())
-    }
-
-    /// Where accounts have numeric ids, as on a unix host, a group of an account's name is that
-    /// account's own, and its files are often open to the group: no membership in that of a
-    /// protected account.
-    async fn check_namesake(&self, cx: &Context, group: &str) -> Result<(), CallError> {
-        let rails = &self.configured.guard_rails;
-        let roles = self.configured.connector.roles();
-        let mut numbered = roles.attributes(ObjectClass::Account, Role::NumericId);
-        if !rails.protects_ids() || numbered.next().is_none() || rails.opens(group) {
+        if effects.account_ids.is_empty() && effects.group_ids.is_empty() {
             return Ok(());
         }
-        let name = ObjectName::new(group).map_err(|error| Failure::invalid(error.to_string()))?;
-        let account = ObjectRef {
-            class: ObjectClass::Account,
-            by: Selector::Name(name),
-        };
-        match self.check_target(cx, &account, Verb::Update).await {
-            Err(CallError::Failed(failure)) if failure.is_not_found() => Ok(()),
-            result => result.map(drop),
-        }
-    }
-
-    /// The numeric ids of objects, where ids decide anything.
-    async fn numbers(
-        &self,
-        cx: &Context,
-        class: ObjectClass,
-        names: &BTreeSet<String>,
-    ) -> Result<Vec<(String, Option<u64>)>, CallError> {
-        let checked = names
-            .iter()
-            .map(|name| ObjectName::new(name.clone()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Failure::invalid(error.to_string()))?;
-        let ids = if self.configured.guard_rails.protects_ids() && !checked.is_empty() {
-            self.configured
-                .connector
-                .numeric_ids(cx, class, &checked)
-                .await?
-        } else {
-            vec![None; checked.len()]
-        };
-        Ok(names.iter().cloned().zip(ids).collect())
+        let ranges = self.configured.connector.id_ranges(cx).await?;
+        rails.check_ids(ObjectClass::Account, &effects.account_ids, &ranges)?;
+        rails.check_ids(ObjectClass::Group, &effects.group_ids, &ranges)?;
+        Ok(())
     }
 
     async fn dispatch(&self, cx: &Context, request: Request) -> Result<Done, CallError> {
@@ -312,6 +333,58 @@ impl Guarded {
 /// Verbs on an object that a guard rail may forbid. To read is open; to try passwords is not.
 pub(super) fn is_guarded(verb: Verb) -> bool {
     verb.changes() || verb == Verb::Authenticate
+}
+
+/// What a call touches, by what it would do.
+fn touched(effects: &Effects) -> Result<Touched<'static>, Failure> {
+    let name = |name: &String| {
+        ObjectName::new(name.clone()).map_err(|error| Failure::invalid(error.to_string()))
+    };
+    let new_name = effects.new_name.as_ref();
+    let new_name = new_name.map(|(class, text)| Ok::<_, Failure>((*class, name(text)?)));
+    Ok(Touched {
+        accounts: effects
+            .accounts
+            .iter()
+            .map(name)
+            .collect::<Result<_, _>>()?,
+        groups: effects.groups.iter().map(name).collect::<Result<_, _>>()?,
+        numbers: effects.group_numbers.clone(),
+        new_name: new_name.transpose()?,
+        empties: effects.empties,
+        ..Touched::default()
+    })
+}
+
+/// Values and objects that are gone through where a call is: more take long enough to hold up those
+/// beside it.
+const FEW: usize = 512;
+
+/// How many values a request has to be judged by.
+fn weight(request: &Request, current: Option<&Object>) -> usize {
+    let given: usize = match request {
+        Request::Create(create) => create.attributes.iter().map(|a| a.values.len()).sum(),
+        Request::Update(update) => update.modifications.iter().map(|m| m.values.len()).sum(),
+        _ => 0,
+    };
+    let present = current.iter().flat_map(|current| &current.attributes);
+    given
+        + present
+            .map(|attribute| attribute.values.len())
+            .sum::<usize>()
+}
+
+/// Work on this many values, off the threads that all other calls go on in where they are many.
+async fn at_length<T: Send + 'static>(
+    weight: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    if weight <= FEW {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Failure::internal("the gateway failed; its log says more"))
 }
 
 fn class_of(request: &Request) -> Option<ObjectClass> {

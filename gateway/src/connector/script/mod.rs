@@ -45,7 +45,7 @@ const ROLES: &[AttributeRole] = &[
     AttributeRole::new(ObjectClass::Account, "groups", Role::NamesGroups),
     AttributeRole::new(ObjectClass::Account, "primary_group", Role::NamesGroups),
     AttributeRole::new(ObjectClass::Account, "uid", Role::NumericId),
-    AttributeRole::new(ObjectClass::Account, "gid", Role::NumericId),
+    AttributeRole::new(ObjectClass::Account, "gid", Role::GroupNumber),
     AttributeRole::new(ObjectClass::Group, "members", Role::NamesAccounts),
     AttributeRole::new(ObjectClass::Group, "uid", Role::NumericId),
     AttributeRole::new(ObjectClass::Group, "gid", Role::NumericId),

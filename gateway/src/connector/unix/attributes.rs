@@ -135,7 +135,7 @@ pub(super) const ROLES: &[AttributeRole] = &[
     AttributeRole::new(ObjectClass::Account, "groups", Role::NamesGroups),
     AttributeRole::new(ObjectClass::Account, "primary_group", Role::NamesGroups),
     AttributeRole::new(ObjectClass::Account, "uid", Role::NumericId),
-    AttributeRole::new(ObjectClass::Account, "gid", Role::NumericId),
+    AttributeRole::new(ObjectClass::Account, "gid", Role::GroupNumber),
     AttributeRole::new(ObjectClass::Account, "gid", Role::Computed),
     AttributeRole::new(ObjectClass::Account, "locked", Role::Computed),
     AttributeRole::new(ObjectClass::Account, "has_password", Role::Computed),
@@ -199,8 +199,8 @@ pub(super) fn for_create(class: ObjectClass, given: Vec<Attribute>) -> Result<Va
     Ok(values)
 }
 
-/// The values that an update leaves, of the attributes that it changes. Each modification costs what
-/// it names, whatever it is made on.
+/// The values that an update leaves, of the attributes that it changes. Each modification costs
+/// what it names, whatever it is made on.
 pub(super) fn for_update(
     current: &Object,
     modifications: &[Modification],
@@ -272,9 +272,7 @@ impl<'a> Slot<'a> {
 
     fn add(&mut self, values: &'a [Value]) {
         for value in values {
-            self.values
-                .entry(value.key())
-                .or_insert((self.next, value));
+            self.values.entry(value.key()).or_insert((self.next, value));
             self.next += 1;
         }
     }

@@ -257,14 +257,14 @@ fn parse_group(line: &str) -> Option<Group> {
 
 /// Lines with their numbers, without empty ones, comments and the markers of the old network
 /// directories.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
         .enumerate()
         .map(|(index, line)| (index + 1, line))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with(['#', '+', '-']))
 }
 
-fn read_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn read_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let unreadable = |error: io::Error| {
         Failure::unavailable(format!(
             "{} cannot be read: {error}. {}",

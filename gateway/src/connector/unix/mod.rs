@@ -27,7 +27,13 @@
 //! # with * and ?.
 //! protected_accounts = []
 //! protected_groups = []
-//! protected_ids_below = 1000      # accounts and groups with lower ids are protected
+//! # Accounts and groups with lower ids are protected, and accounts in such a group.
+//! protected_ids_below = 1000
+//! # But for those in these groups; default: those of people at the host's own screen.
+//! # harmless_groups = ["users", "audio"]
+//! # Ids that may be asked for; default: as etc/login.defs has them. Never one that subuid or
+//! # subgid give away.
+//! # allowed_ids = ["1000-59999"]
 //! # Groups whose membership may change; default: those that are not protected. A protected group
 //! # is opened by its full name only, never by a pattern.
 //! # allowed_groups = ["users", "team-*"]
@@ -44,6 +50,7 @@ mod database;
 mod expiry;
 mod find;
 mod groups;
+mod id_ranges;
 mod login;
 mod name;
 mod password;
@@ -51,6 +58,7 @@ mod policy;
 mod protected;
 mod scratch;
 mod search;
+mod standing;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -62,8 +70,9 @@ use tonic::async_trait;
 
 use crate::connector::{Connector, Context, Found, Lane};
 use crate::model::{
-    CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Password, Request, Roles, Schema, Search, Update, Verb,
+    CallError, ClassSchema, Cookie, Create, Failure, Get, IdRanges, Object, ObjectClass,
+    ObjectName, ObjectRef, Password, Request, Roles, Schema, Search, Standings, Touched, Update,
+    Verb,
 };
 use database::{Account, Database, Group};
 use find::{find_account, find_group};
@@ -317,19 +326,20 @@ impl Connector for Unix {
         self.search_objects(search, found).await
     }
 
-    async fn numeric_ids(
-        &self,
-        _: &Context,
-        class: ObjectClass,
-        names: &[ObjectName],
-    ) -> Result<Vec<Option<u64>>, CallError> {
+    async fn standings(&self, _: &Context, touched: &Touched<'_>) -> Result<Standings, CallError> {
+        let asked = standing::Asked::new(touched);
         let database = self.read().await?;
-        let id = |name: &ObjectName| match class {
-            ObjectClass::Account => database.account(name.as_str()).map(|a| a.uid.into()),
-            ObjectClass::Group => database.group(name.as_str()).map(|g| g.gid.into()),
-            ObjectClass::Other(_) => None,
-        };
-        Ok(names.iter().map(id).collect())
+        let prefix = self.policy.prefix.clone();
+        let found = blocking(move || {
+            let shadowed = standing::read_gshadow(&prefix)?;
+            Ok(standing::find(&database, &shadowed, &asked))
+        });
+        Ok(found.await?)
+    }
+
+    async fn id_ranges(&self, _: &Context) -> Result<IdRanges, CallError> {
+        let prefix = self.policy.prefix.clone();
+        Ok(blocking(move || id_ranges::read(&prefix)).await?)
     }
 }
 
