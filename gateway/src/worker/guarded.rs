@@ -213,6 +213,15 @@ impl Guarded {
         for account in &effects.accounts {
             rails.check_name(ObjectClass::Account, account)?;
         }
+        let reads = self.configured.connector.verbs(ObjectClass::Account);
+        if let (Some(account), false) = (effects.accounts.first(), reads.contains(&Verb::Get)) {
+            let name = ObjectName::new(account.clone());
+            let name = name.map_err(|error| Failure::invalid(error.to_string()))?;
+            self.check_unreadable(&ObjectRef {
+                class: ObjectClass::Account,
+                by: Selector::Name(name),
+            })?;
+        }
         let mut touched = touched(&effects)?;
         touched.by_group = rails.protects_by_group();
         touched.by_number = rails.protects_ids();

@@ -1,5 +1,7 @@
 //! The script connector with shell scripts: what they are asked, and what becomes of their answers.
 
+mod names;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
