@@ -4,20 +4,25 @@ use std::fs;
 
 use zeroize::Zeroizing;
 
-use super::account_fields::{Arguments, day_of};
+use super::account_fields::{Arguments, check_groups, day_of};
 use super::accounts::{exists, inherits_nothing, view};
-use super::database::{DISABLED_DAY, under};
+use super::asked::{Asked, Wanted};
+use super::database::{DISABLED_DAY, today, under};
 use super::expiry::Remembered;
+use super::membership::Stopped;
 use super::tools::{Tool, ToolError};
 use super::{Database, Unix, attributes, name, way_back};
 use crate::connector::Context;
-use crate::model::{CallError, Create, Failure, FailureKind, Object, ObjectClass};
+use crate::model::{CallError, Create, Failure, Object, ObjectClass};
 
 /// An account that is about to be made.
 struct New {
     name: String,
     /// For `useradd`.
     arguments: Arguments,
+    /// What it then has to be.
+    asked: Asked,
+    enabled: bool,
     /// The home directory that is made with it, if one is.
     made_home: Option<String>,
     /// What is stored for its password.
@@ -40,7 +45,10 @@ impl Unix {
             if error.wrote_nothing() || matches!(&error, ToolError::Exited { code: 1 | 10, .. }) {
                 let before = view(name)(&database);
                 let what = format!("account `{name}`");
-                return Err(self.after_failure(error, &what, &before, view(name)).await);
+                let stopped = Stopped { done: 0, error };
+                return Err(self
+                    .after_failure(stopped, &what, &before, view(name))
+                    .await);
             }
             return Err(self.take_back(&new, error.into_failure()).await);
         }
@@ -64,19 +72,24 @@ impl Unix {
             || self.policy.home_base.join(&name).display().to_string(),
             str::to_owned,
         );
-        let mut arguments = self.arguments(&database, &name, "", &values)?;
+        let (mut arguments, mut asked) = self.arguments(&database, &name, "", &values)?;
+        if let Some(groups) = attributes::texts(&values, "groups") {
+            check_groups(&database, &groups)?;
+            arguments.option("-G", groups.join(","));
+            for group in groups {
+                asked.push(Wanted::In(group.to_owned()));
+            }
+        }
         if !values.contains_key("home") {
             self.policy.check_home(&database, &name, &home)?;
             arguments.option("-d", home.clone());
+            asked.push(Wanted::Home(home.clone()));
         }
         if !values.contains_key("primary_group") {
             if database.group(&name).is_some() {
-                return Err(Failure::new(
-                    FailureKind::AlreadyExists,
-                    format!(
-                        "there is a group `{name}`, so that the account cannot have one of its own: give it a `primary_group`"
-                    ),
-                ));
+                return Err(Failure::rejected(format!(
+                    "there is a group `{name}`, so that the account cannot have one of its own: give it a `primary_group`"
+                )));
             }
             arguments.flag("-U");
         }
@@ -92,9 +105,12 @@ impl Unix {
         let makes_home =
             self.policy.create_home && home != "/nonexistent" && self.home_is_free(&home);
         arguments.flag(if makes_home { "-m" } else { "-M" });
+        asked.push(Wanted::Expires(expires));
         let new = New {
             name,
             arguments,
+            asked,
+            enabled: create.enabled,
             made_home: makes_home.then_some(home),
             hash: self.hash(create.password, !create.enabled).await?,
             remembered: expires.filter(|_| !create.enabled),
@@ -115,7 +131,24 @@ impl Unix {
             .account(name)
             .ok_or_else(|| Failure::internal(format!("useradd made no account `{name}`")))?;
         Remembered::load(&self.policy.prefix)?.set(account.uid, name, new.remembered)?;
-        self.account_object(&database, account)
+        let mut lacking = self.lacking(&database, name, &new.asked);
+        if new
+            .hash
+            .as_ref()
+            .is_some_and(|hash| !account.password.is(hash))
+        {
+            lacking.push("has another password than was asked for".to_owned());
+        }
+        if !new.enabled && account.is_enabled(today()) {
+            lacking.push("can log in".to_owned());
+        }
+        if lacking.is_empty() {
+            return self.account_object(&database, account);
+        }
+        Err(Failure::rejected(format!(
+            "the programs report no error, but the new account `{name}` {}",
+            lacking.join(" and ")
+        )))
     }
 
     /// Removes an account that could not be made whole.

@@ -1,14 +1,15 @@
 //! What an account consists of: how its line reads as attributes, and how attributes become
 //! arguments of the programs.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::asked::{Asked, Wanted};
 use super::attributes::Values;
 use super::database::{DISABLED_DAY, today};
 use super::expiry::Remembered;
 use super::groups::{attribute, identity, parse_id};
-use super::{Account, Database, Unix, attributes};
+use super::membership::is_number;
+use super::{Account, Database, Group, Unix, attributes};
 use crate::model::{Failure, Object, ObjectClass, Value};
 
 const DAY: u64 = 86_400;
@@ -93,61 +94,66 @@ impl Unix {
     }
 
     /// Arguments for `useradd` or `usermod` that give an account these values, but for its expiry
-    /// day.
+    /// day and its groups, and what it then has to be.
     pub(super) fn arguments(
         &self,
         database: &Database,
         name: &str,
         gecos: &str,
         values: &Values,
-    ) -> Result<Arguments, Failure> {
+    ) -> Result<(Arguments, Asked), Failure> {
         let mut arguments = Arguments::default();
+        let mut asked = Asked::default();
         if let Some(value) = values.get("uid").and_then(|values| values.first()) {
-            arguments.option("-u", parse_id(value)?.to_string());
+            let uid = parse_id(value)?;
+            arguments.option("-u", uid.to_string());
+            asked.push(Wanted::Uid(uid));
         }
         if values.contains_key("primary_group") {
-            let group = required(values, "primary_group")?;
-            no_number(group)?;
-            arguments.option("-g", existing_group(database, group)?);
-        }
-        if let Some(groups) = attributes::texts(values, "groups") {
-            let before: BTreeSet<_> = database.groups_of(name).into_iter().collect();
-            for group in &groups {
-                if !before.contains(*group) {
-                    existing_group(database, group)?;
-                }
-                no_number(group)?;
-            }
-            arguments.option("-G", groups.join(","));
+            let group = existing_group(database, required(values, "primary_group")?)?;
+            no_number(&group.name)?;
+            // By its number: no program has to look the name up, wherever it would look.
+            arguments.option("-g", group.gid.to_string());
+            asked.push(Wanted::Gid(group.gid));
         }
         if values.contains_key("home") {
             let home = required(values, "home")?;
             self.policy.check_home(database, name, home)?;
             arguments.option("-d", home);
+            asked.push(Wanted::Home(home.to_owned()));
         }
         if values.contains_key("shell") {
             let shell = required(values, "shell")?;
             self.policy.check_shell(shell)?;
             arguments.option("-s", shell);
+            asked.push(Wanted::Shell(shell.to_owned()));
         }
         if let Some(comment) = comment(gecos, values)? {
+            asked.push(Wanted::Comment(comment.clone()));
             arguments.option("-c", comment);
         }
-        Ok(arguments)
+        Ok((arguments, asked))
     }
 }
 
-fn existing_group<'a>(database: &'a Database, name: &str) -> Result<&'a str, Failure> {
+/// Refuses groups that are not there, or that the programs would take for others.
+pub(super) fn check_groups(database: &Database, groups: &[&str]) -> Result<(), Failure> {
+    groups.iter().try_for_each(|group| {
+        existing_group(database, group)?;
+        no_number(group)
+    })
+}
+
+fn existing_group<'a>(database: &'a Database, name: &str) -> Result<&'a Group, Failure> {
     database
         .group(name)
-        .map(|group| group.name.as_str())
         .ok_or_else(|| Failure::invalid(format!("there is no group `{name}`")))
 }
 
 /// Refuses a group whose name is a number, as other programs make them: shadow-utils would take it
 /// for the id of another.
-fn no_number(group: &str) -> Result<(), Failure> {
-    if group.trim().parse::<i128>().is_err() {
+pub(super) fn no_number(group: &str) -> Result<(), Failure> {
+    if !is_number(group) {
         return Ok(());
     }
     Err(Failure::rejected(format!(

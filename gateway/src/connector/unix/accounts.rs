@@ -2,9 +2,12 @@
 
 use std::fs;
 
-use super::account_fields::{Arguments, day_of};
+use super::account_fields::{Arguments, check_groups, day_of, no_number};
+use super::asked::{Asked, Wanted, differs};
+use super::attributes::Values;
 use super::database::{DISABLED_DAY, under};
 use super::expiry::Remembered;
+use super::membership::{Difference, Stopped, pieces};
 use super::tools::{Tool, ToolError};
 use super::{Account, Database, Group, Unix, attributes, find_account, way_back};
 use crate::connector::Context;
@@ -34,9 +37,11 @@ impl Unix {
         let account = find_account(&database, &update.object)?;
         let current = self.account_object(&database, account)?;
         let values = attributes::for_update(&current, &update.modifications)?;
-        let mut arguments = self.arguments(&database, &account.name, &account.gecos, &values)?;
+        let (mut arguments, mut asked) =
+            self.arguments(&database, &account.name, &account.gecos, &values)?;
         let mut remembered = None;
         if let Some(day) = day_of(&values)? {
+            asked.push(Wanted::Expires(day));
             if account.expires == Some(DISABLED_DAY) {
                 // To set it now would let the account in again.
                 remembered = Some(day);
@@ -44,17 +49,16 @@ impl Unix {
                 arguments.option("-e", day.map_or_else(String::new, |day| day.to_string()));
             }
         }
-        if !arguments.is_empty() {
-            let arguments = arguments.on(&account.name);
-            self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
-                .await?;
-        }
+        let runs = with_groups(&database, account, arguments, &values, &mut asked)?;
+        self.change(cx, &database, &account.name, &runs, &asked)
+            .await?;
         if let Some(day) = remembered {
             let done = Remembered::load(&self.policy.prefix)
                 .and_then(|mut all| all.set(account.uid, &account.name, day));
-            done.map_err(|failure| partly(&account.name, arguments.is_empty(), failure))?;
+            done.map_err(|failure| partly(&account.name, runs.is_empty(), failure))?;
         }
-        self.look(&account.name).await
+        let name = account.name.as_str();
+        self.confirm(&database, (name, name), &asked).await
     }
 
     pub(super) async fn delete_account(
@@ -65,12 +69,12 @@ impl Unix {
         let database = self.read().await?;
         let account = find_account(&database, target)?;
         let mut arguments = Arguments::default();
-        let mut kept = None;
-        if self.policy.remove_home {
+        let mut kept = Vec::new();
+        if self.policy.remove_home && account.home != "/nonexistent" {
             if self.policy.may_remove_home(&database, account) {
                 arguments.flag("-r");
-            } else if account.home != "/nonexistent" {
-                kept = Some(format!(
+            } else {
+                kept.push(format!(
                     "the home directory `{}` was left: it is no folder of this account alone, directly in {}",
                     account.home,
                     self.policy.home_base.display()
@@ -81,18 +85,28 @@ impl Unix {
         let result = self
             .tool(cx, Tool::UserDel, &arguments.on(&account.name))
             .await;
-        if let Err(error) = result {
-            let now = self.read().await.ok();
-            let gone = now.is_some_and(|now| now.account(&account.name).is_none());
-            if !gone {
-                let what = format!("account `{}`", account.name);
+        let now = self.read().await;
+        let gone = now
+            .as_ref()
+            .is_ok_and(|now| now.account(&account.name).is_none());
+        let what = format!("account `{}`", account.name);
+        match result {
+            Err(error) if !gone => {
                 let view = view(&account.name);
                 let before = view(&database);
-                return Err(self.after_failure(error, &what, &before, view).await);
+                let stopped = Stopped { done: 0, error };
+                return Err(self.after_failure(stopped, &what, &before, view).await);
             }
-            kept = Some(format!("the account is gone, but not all of it: {error}"));
-        } else if removes_home && !self.home_is_free(&account.home) {
-            kept = Some(format!("the home directory `{}` was left", account.home));
+            Ok(_) if !gone => {
+                let view = view(&account.name);
+                let same = now.is_ok_and(|now| view(&now) == view(&database));
+                return Err(differs(&what, same, &["is still there".to_owned()]));
+            }
+            Err(error) => kept.push(format!("the account is gone, but not all of it: {error}")),
+            Ok(_) if removes_home && !self.home_is_free(&account.home) => {
+                kept.push(format!("the home directory `{}` was left", account.home));
+            }
+            Ok(_) => {}
         }
         // A day that nobody asks for any more does no harm where it stays.
         if let Err(failure) = Remembered::load(&self.policy.prefix)
@@ -104,7 +118,7 @@ impl Unix {
                 "the remembered expiry day of a deleted account stays"
             );
         }
-        Ok(kept)
+        Ok((!kept.is_empty()).then(|| kept.join("; ")))
     }
 
     pub(super) async fn rename_account(
@@ -122,7 +136,8 @@ impl Unix {
         check_new_name(&database, account, new_name)?;
         let day = Remembered::load(&self.policy.prefix)?.day(account);
         let arguments = renaming(old_name, new_name);
-        self.change(cx, &database, old_name, Tool::UserMod, &arguments)
+        let mut asked = Asked::default();
+        self.change(cx, &database, old_name, &[arguments], &asked)
             .await?;
         let rest = self.rename_rest(cx, &database, account, new_name, day);
         if let Err(failure) = rest.await {
@@ -130,7 +145,16 @@ impl Unix {
                 .rename_back(&database, old_name, new_name, failure)
                 .await);
         }
-        self.look(new_name).await
+        asked.push(Wanted::Uid(account.uid));
+        for group in database.groups_of(old_name) {
+            asked.push(Wanted::In(
+                match own_group(&database, account) && group == old_name {
+                    true => new_name.to_owned(),
+                    false => group.to_owned(),
+                },
+            ));
+        }
+        self.confirm(&database, (old_name, new_name), &asked).await
     }
 
     /// Gives an account's own group and its remembered expiry day the name that the account has by
@@ -148,6 +172,7 @@ impl Unix {
             self.tools
                 .run(Tool::GroupMod, &arguments, b"", cx.deadline)
                 .await
+                .map(drop)
                 .map_err(ToolError::into_failure)?;
         }
         match day {
@@ -171,7 +196,7 @@ impl Unix {
         let back = self.tools.run(Tool::UserMod, &all, b"", way_back()).await;
         let restored = self.read().await;
         match (back, restored) {
-            (Ok(()), Ok(now)) if view(old_name)(&now) == view(old_name)(before) => why.into(),
+            (Ok(_), Ok(now)) if view(old_name)(&now) == view(old_name)(before) => why.into(),
             _ => CallError::Indeterminate(format!(
                 "{}; the account may be named `{new_name}` and its group still `{old_name}`: look at both",
                 why.message
@@ -184,50 +209,97 @@ impl Unix {
         cx: &Context,
         tool: Tool,
         arguments: &[String],
-    ) -> Result<(), ToolError> {
+    ) -> Result<String, ToolError> {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         self.tools.run(tool, &arguments, b"", cx.deadline).await
     }
 
-    /// Runs one program on an account; where it fails, looks whether anything changed.
+    /// Runs usermod on an account, once or several times; where it fails, looks whether anything
+    /// changed, and what is lacking.
     pub(super) async fn change(
         &self,
         cx: &Context,
         before: &Database,
         name: &str,
-        tool: Tool,
-        arguments: &[String],
+        runs: &[Vec<String>],
+        asked: &Asked,
     ) -> Result<(), CallError> {
-        match self.tool(cx, tool, arguments).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let before = view(name)(before);
-                let what = format!("account `{name}`");
-                Err(self.after_failure(error, &what, &before, view(name)).await)
+        for (done, arguments) in runs.iter().enumerate() {
+            let result = match (self.tool(cx, Tool::UserMod, arguments).await, &**arguments) {
+                // A usermod that does not know `-r`.
+                (Err(error), [option, groups, ..]) if error.is_usage() && option == "-rG" => {
+                    self.leave_each(cx, groups, name).await
+                }
+                (result, _) => result.map(drop),
+            };
+            if let Err(error) = result {
+                let mut what = format!("account `{name}`");
+                if let Ok(now) = self.read().await {
+                    let lacking = self.lacking(&now, name, asked);
+                    if !lacking.is_empty() {
+                        what = format!("{what}, which {},", lacking.join(" and "));
+                    }
+                }
+                let stopped = Stopped { done, error };
+                return Err(self
+                    .after_failure(stopped, &what, &view(name)(before), view(name))
+                    .await);
             }
         }
+        Ok(())
     }
 
-    /// The account after a change that went well.
-    pub(super) async fn look(&self, name: &str) -> Result<Object, CallError> {
-        let seen = async {
-            let database = self.read().await?;
-            match database.account(name) {
-                Some(account) => self.account_object(&database, account),
-                None => Err(Failure::internal("it is not there")),
-            }
-        };
-        seen.await.map_err(|failure| {
-            CallError::Indeterminate(format!(
-                "account `{name}` was changed, but cannot be read again: {}",
-                failure.message
-            ))
-        })
+    async fn leave_each(&self, cx: &Context, groups: &str, name: &str) -> Result<(), ToolError> {
+        for group in groups.split(',') {
+            self.leave(cx, group, name, false).await?;
+        }
+        Ok(())
     }
 
     pub(super) fn home_is_free(&self, home: &str) -> bool {
         fs::symlink_metadata(under(&self.policy.prefix, home)).is_err()
     }
+}
+
+/// The runs of usermod that give an account these arguments, and the groups that the values ask
+/// for: one at the most, but for very many groups, that gives, and one that takes away.
+fn with_groups(
+    database: &Database,
+    account: &Account,
+    mut arguments: Arguments,
+    values: &Values,
+    asked: &mut Asked,
+) -> Result<Vec<Vec<String>>, Failure> {
+    let name = account.name.as_str();
+    let wanted = attributes::texts(values, "groups");
+    let difference = wanted.map_or_else(Difference::default, |wanted| {
+        Difference::between(database.groups_of(name), wanted)
+    });
+    check_groups(database, &difference.join)?;
+    difference
+        .leave
+        .iter()
+        .try_for_each(|group| no_number(group))?;
+    let mut runs = Vec::new();
+    for groups in pieces(&difference.join) {
+        arguments.option("-aG", groups);
+        runs.push(std::mem::take(&mut arguments).on(name));
+    }
+    if !arguments.is_empty() {
+        runs.push(arguments.on(name));
+    }
+    for groups in pieces(&difference.leave) {
+        let mut arguments = Arguments::default();
+        arguments.option("-rG", groups);
+        runs.push(arguments.on(name));
+    }
+    for group in difference.join {
+        asked.push(Wanted::In(group.to_owned()));
+    }
+    for group in difference.leave {
+        asked.push(Wanted::NotIn(group.to_owned()));
+    }
+    Ok(runs)
 }
 
 /// Arguments of `usermod` that give an account another name.
@@ -244,12 +316,9 @@ fn check_new_name(database: &Database, account: &Account, new_name: &str) -> Res
     }
     inherits_nothing(database, new_name)?;
     if own_group(database, account) && database.group(new_name).is_some() {
-        return Err(Failure::new(
-            FailureKind::AlreadyExists,
-            format!(
-                "the account's own group is renamed with it, and there is a group `{new_name}` already"
-            ),
-        ));
+        return Err(Failure::rejected(format!(
+            "the account's own group is renamed with it, and there is a group `{new_name}` already"
+        )));
     }
     Ok(())
 }

@@ -80,6 +80,22 @@ impl PasswordField {
         (hash.len() >= 13).then_some(hash)
     }
 
+    /// How many lock signs stand before the hash.
+    pub(super) fn locks(&self) -> usize {
+        let signs = self.0.len() - self.0.trim_start_matches('!').len();
+        if self.hash().is_some() { signs } else { 0 }
+    }
+
+    /// The field without its lock, where a hash is locked.
+    pub(super) fn unlocked(&self) -> Self {
+        Self::new(self.hash().unwrap_or(&self.0))
+    }
+
+    /// Whether just this is stored.
+    pub(super) fn is(&self, stored: &str) -> bool {
+        *self.0 == *stored
+    }
+
     /// Whether a hash is there but locked.
     pub(super) fn is_locked(&self) -> bool {
         self.0.starts_with('!') && self.hash().is_some()

@@ -1,13 +1,13 @@
 //! The verbs on groups.
 
-use std::collections::HashSet;
-
+use super::asked::{differs, members_lacking};
+use super::membership::{Difference, Stopped};
 use super::tools::Tool;
 use super::{Database, Group, Unix, attributes, find_group, name, way_back};
 use crate::connector::Context;
 use crate::model::{
     Attribute, AttributeName, CallError, Create, Failure, Identity, Object, ObjectClass, ObjectId,
-    ObjectName, ObjectRef, Update, Value,
+    ObjectName, ObjectRef, Operation, Update, Value,
 };
 
 /// A group as the model has it.
@@ -72,20 +72,30 @@ impl Unix {
             .await
         {
             let view = |database: &Database| database.group(&name).is_some();
+            let stopped = Stopped { done: 0, error };
             return Err(self
-                .after_failure(error, &format!("group `{name}`"), &false, view)
+                .after_failure(stopped, &format!("group `{name}`"), &false, view)
                 .await);
         }
         if !members.is_empty()
-            && let Err(error) = self.set_members(cx, &name, &members).await
+            && let Err(stopped) = self.set_members(cx, &database, &name, &members).await
         {
-            return Err(self.take_back_group(&name, error.into_failure()).await);
+            let failure = stopped.error.into_failure();
+            return Err(self.take_back_group(&name, failure).await);
         }
         let database = self
             .read()
             .await
             .map_err(|failure| unseen(&name, failure))?;
         let made = database.group(&name).ok_or_else(|| vanished(&name))?;
+        let lacking = members_lacking(made, &members, &[]);
+        if !lacking.is_empty() {
+            let failure = Failure::rejected(format!(
+                "the programs report no error, but the new group `{name}` {}",
+                lacking.join(" and ")
+            ));
+            return Err(self.take_back_group(&name, failure).await);
+        }
         Ok(object(made)?)
     }
 
@@ -101,26 +111,35 @@ impl Unix {
         let Some(members) = attributes::texts(&values, "members") else {
             return Ok(current);
         };
-        let old: HashSet<_> = group.members.iter().map(String::as_str).collect();
-        let new: Vec<_> = members
-            .iter()
-            .copied()
-            .filter(|member| !old.contains(member))
-            .collect();
-        check_members(&database, &new)?;
-        let name = group.name.clone();
-        if let Err(error) = self.set_members(cx, &name, &members).await {
-            let view = |database: &Database| database.group(&name).cloned();
+        let name = group.name.as_str();
+        let present = group.members.iter().map(String::as_str);
+        let difference = Difference::between(present, members.iter().copied());
+        check_members(&database, &difference.join)?;
+        let changed = if replaces(update) && Self::is_for_a_list(&database, &difference, &members) {
+            self.set_members(cx, &database, name, &members).await
+        } else {
+            self.change_members(cx, &database, name, &difference).await
+        };
+        if let Err(stopped) = changed {
+            let view = |database: &Database| database.group(name).cloned();
             let what = format!("group `{name}`");
             return Err(self
-                .after_failure(error, &what, &Some(group.clone()), view)
+                .after_failure(stopped, &what, &Some(group.clone()), view)
                 .await);
         }
-        let database = self
-            .read()
-            .await
-            .map_err(|failure| unseen(&name, failure))?;
-        let now = database.group(&name).ok_or_else(|| vanished(&name))?;
+        let now = self.read().await.map_err(|failure| unseen(name, failure))?;
+        let now = now.group(name).ok_or_else(|| vanished(name))?;
+        let difference = match replaces(update) {
+            true => Difference::between(
+                now.members.iter().map(String::as_str),
+                members.iter().copied(),
+            ),
+            false => difference,
+        };
+        let lacking = members_lacking(now, &difference.join, &difference.leave);
+        if !lacking.is_empty() {
+            return Err(differs(&format!("group `{name}`"), now == group, &lacking));
+        }
         Ok(object(now)?)
     }
 
@@ -136,11 +155,23 @@ impl Unix {
         if let Err(error) = result.await {
             let view = |database: &Database| database.group(&group.name).cloned();
             let what = format!("group `{}`", group.name);
+            let stopped = Stopped { done: 0, error };
             return Err(self
-                .after_failure(error, &what, &Some(group.clone()), view)
+                .after_failure(stopped, &what, &Some(group.clone()), view)
                 .await);
         }
-        Ok(())
+        let now = self
+            .read()
+            .await
+            .map_err(|failure| unseen(&group.name, failure))?;
+        match now.group(&group.name) {
+            None => Ok(()),
+            Some(now) => Err(differs(
+                &format!("group `{}`", group.name),
+                now == group,
+                &["is still there".to_owned()],
+            )),
+        }
     }
 
     pub(super) async fn rename_group(
@@ -162,29 +193,24 @@ impl Unix {
         if let Err(error) = result.await {
             let view = |database: &Database| database.group(&group.name).cloned();
             let what = format!("group `{}`", group.name);
+            let stopped = Stopped { done: 0, error };
             return Err(self
-                .after_failure(error, &what, &Some(group.clone()), view)
+                .after_failure(stopped, &what, &Some(group.clone()), view)
                 .await);
         }
-        let database = self
+        let now = self
             .read()
             .await
             .map_err(|failure| unseen(new_name, failure))?;
-        let now = database.group(new_name).ok_or_else(|| vanished(new_name))?;
-        Ok(object(now)?)
-    }
-
-    async fn set_members(
-        &self,
-        cx: &Context,
-        group: &str,
-        members: &[&str],
-    ) -> Result<(), super::ToolError> {
-        let members = members.join(",");
-        let arguments = ["-M", members.as_str(), group];
-        self.tools
-            .run(Tool::GPasswd, &arguments, b"", cx.deadline)
-            .await
+        let renamed = now.group(new_name);
+        match renamed.filter(|now| now.gid == group.gid && now.members == group.members) {
+            Some(renamed) if now.group(&group.name).is_none() => Ok(object(renamed)?),
+            _ => Err(differs(
+                &format!("group `{}`", group.name),
+                now.group(&group.name) == Some(group) && renamed.is_none(),
+                &[format!("is not `{new_name}` with the same id and members")],
+            )),
+        }
     }
 
     async fn take_back_group(&self, name: &str, why: Failure) -> CallError {
@@ -217,6 +243,13 @@ pub(super) fn parse_id(value: &Value) -> Result<u32, Failure> {
             }),
         _ => Err(Failure::invalid("an id is a whole number")),
     }
+}
+
+/// Whether the members are given whole.
+fn replaces(update: &Update) -> bool {
+    let modifications = update.modifications.iter();
+    let mut of_members = modifications.filter(|change| change.name.as_str() == "members");
+    of_members.any(|change| change.operation == Operation::Replace)
 }
 
 fn check_members(database: &Database, members: &[&str]) -> Result<(), Failure> {

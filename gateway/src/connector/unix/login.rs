@@ -4,13 +4,18 @@ use zeroize::Zeroizing;
 
 use super::account_fields::Arguments;
 use super::accounts::view;
-use super::database::{DISABLED_DAY, today};
+use super::asked::{Asked, Hash, Wanted};
+use super::database::{Account, DISABLED_DAY, today};
 use super::expiry::Remembered;
+use super::membership::Stopped;
 use super::password::{Verdict, verify};
 use super::tools::{Tool, ToolError};
 use super::{Unix, find_account};
 use crate::connector::Context;
 use crate::model::{CallError, Failure, FailureKind, Object, ObjectRef, Password};
+
+/// Lock signs before a hash that are taken away one by one.
+const MOST_LOCKS: usize = 16;
 
 impl Unix {
     pub(super) async fn disable_account(
@@ -37,10 +42,12 @@ impl Unix {
         if has_hash {
             arguments.flag("-L");
         }
-        let arguments = arguments.on(&account.name);
-        self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
+        let name = account.name.as_str();
+        let mut asked = Asked::default();
+        asked.push(Wanted::Enabled(false));
+        self.change(cx, &database, name, &[arguments.on(name)], &asked)
             .await?;
-        self.look(&account.name).await
+        self.confirm(&database, (name, name), &asked).await
     }
 
     pub(super) async fn enable_account(
@@ -58,19 +65,30 @@ impl Unix {
             ))
             .into());
         }
+        let unlocked = Account {
+            expires,
+            password: account.password.unlocked(),
+            ..account.clone()
+        };
+        if !unlocked.is_enabled(today()) {
+            return Err(Failure::rejected(format!(
+                "account `{}` is kept out by more than its lock: its password has run out. Set a new one before you enable it",
+                account.name
+            ))
+            .into());
+        }
         let mut arguments = Arguments::default();
         if account.expires != expires {
             let day = expires.map_or_else(String::new, |day| day.to_string());
             arguments.option("-e", day);
         }
-        if account.password.is_locked() {
-            arguments.flag("-U");
-        }
-        if !arguments.is_empty() {
-            let arguments = arguments.on(&account.name);
-            self.change(cx, &database, &account.name, Tool::UserMod, &arguments)
-                .await?;
-        }
+        let name = account.name.as_str();
+        let mut asked = Asked::default();
+        asked.push(Wanted::Enabled(true));
+        asked.push(Wanted::Expires(expires));
+        let runs = unlocking(account, arguments)?;
+        self.change(cx, &database, name, &runs, &asked).await?;
+        let enabled = self.confirm(&database, (name, name), &asked).await?;
         // Only an account that is disabled has its day looked up: one that stays does no harm.
         if let Err(failure) = Remembered::load(&self.policy.prefix)
             .and_then(|mut all| all.set(account.uid, &account.name, None))
@@ -81,7 +99,7 @@ impl Unix {
                 "the remembered expiry day of an enabled account stays"
             );
         }
-        self.look(&account.name).await
+        Ok(enabled)
     }
 
     pub(super) async fn set_account_password(
@@ -100,9 +118,14 @@ impl Unix {
             let what = format!("the password of account `{}`", account.name);
             let view = view(&account.name);
             let before = view(&database);
-            return Err(self.after_failure(error, &what, &before, view).await);
+            let stopped = Stopped { done: 0, error };
+            return Err(self.after_failure(stopped, &what, &before, view).await);
         }
-        Ok(())
+        let mut asked = Asked::default();
+        asked.push(Wanted::Hash(Hash(hash)));
+        let name = account.name.as_str();
+        let confirmed = self.confirm(&database, (name, name), &asked).await;
+        confirmed.map(drop)
     }
 
     pub(super) async fn authenticate_account(
@@ -164,5 +187,27 @@ impl Unix {
         self.tools
             .run(Tool::ChPasswd, &["-e"], line.as_bytes(), cx.deadline)
             .await
+            .map(drop)
     }
+}
+
+/// The runs of usermod that give an account these arguments and unlock its password: each takes
+/// one lock sign away, and other programs than usermod put two (libuser's `passwd -l`) or more.
+fn unlocking(account: &Account, mut arguments: Arguments) -> Result<Vec<Vec<String>>, Failure> {
+    let locks = account.password.locks();
+    if locks > MOST_LOCKS {
+        return Err(Failure::rejected(format!(
+            "the password of account `{}` is locked by {locks} signs, more than any program puts there: set a new one",
+            account.name
+        )));
+    }
+    let mut runs = Vec::new();
+    for _ in 0..locks {
+        arguments.flag("-U");
+        runs.push(std::mem::take(&mut arguments).on(&account.name));
+    }
+    if !arguments.is_empty() {
+        runs.push(arguments.on(&account.name));
+    }
+    Ok(runs)
 }

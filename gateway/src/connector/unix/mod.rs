@@ -44,15 +44,19 @@
 mod account_create;
 mod account_fields;
 mod accounts;
+mod asked;
 mod attributes;
 mod configure;
 mod database;
+mod exit_codes;
 mod expiry;
 mod find;
 mod groups;
 mod id_ranges;
 mod login;
+mod membership;
 mod name;
+mod obstacle;
 mod password;
 mod policy;
 mod protected;
@@ -76,9 +80,10 @@ use crate::model::{
 };
 use database::{Account, Database, Group};
 use find::{find_account, find_group};
+use membership::Stopped;
 use password::{Hashing, Scheme};
 use policy::Policy;
-use tools::{ToolError, Tools};
+use tools::Tools;
 
 pub use configure::configure;
 pub use protected::GUARD_DEFAULTS;
@@ -135,14 +140,18 @@ impl Unix {
         Ok(database)
     }
 
-    /// What a failed program left: a failure if nothing, else what nobody knows.
+    /// What a failed program left: a failure if nothing, else what nobody knows. A program that
+    /// wrote nothing leaves nothing, whatever others change meanwhile.
     async fn after_failure<T: PartialEq>(
         &self,
-        error: ToolError,
+        Stopped { done, error }: Stopped,
         what: &str,
         before: &T,
         view: impl Fn(&Database) -> T,
     ) -> CallError {
+        if done == 0 && error.wrote_nothing() {
+            return error.into_failure().into();
+        }
         match self.read().await {
             Ok(now) if view(&now) == *before => error.into_failure().into(),
             Ok(_) => CallError::Indeterminate(format!(

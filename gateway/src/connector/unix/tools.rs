@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Access, access};
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
-use crate::connector::process::{self, Program, RunError};
+use super::exit_codes::Meaning;
+use super::obstacle;
+use crate::connector::process::{self, Program, RunError, printable};
 use crate::model::{Failure, FailureKind};
 
 /// Where the programs are looked for, in this order; also their `PATH`.
@@ -16,6 +19,9 @@ const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Bytes that a program may write: they are to say little.
 const MAX_OUTPUT: usize = 64 * 1024;
+
+/// Letters of what a program says that stand in a message.
+const MAX_SAID: usize = 1000;
 
 /// The programs that the connector uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,31 +60,6 @@ impl Tool {
             Self::GPasswd => "gpasswd",
         }
     }
-
-    /// The option that makes it work under another folder than `/`. `--prefix` only moves the
-    /// files; the two that lack it change their root, which takes privilege (of the host or of a
-    /// user namespace).
-    const fn prefix_option(self) -> &'static str {
-        match self {
-            Self::ChPasswd | Self::GPasswd => "--root",
-            _ => "--prefix",
-        }
-    }
-
-    /// What the exit code says, by the manual page of the program.
-    fn kind_of(self, code: i32) -> FailureKind {
-        match (self, code) {
-            // The two password programs know only 0 and not 0.
-            (Self::ChPasswd | Self::GPasswd, _) => FailureKind::Unavailable,
-            (_, 3) => FailureKind::Invalid,
-            (_, 4 | 9) => FailureKind::AlreadyExists,
-            (_, 6) => FailureKind::NotFound,
-            // In use, logged in, no home.
-            (_, 8 | 12) => FailureKind::Rejected,
-            (_, 2) => FailureKind::Internal,
-            _ => FailureKind::Unavailable,
-        }
-    }
 }
 
 impl fmt::Display for Tool {
@@ -93,6 +74,14 @@ pub(super) enum ToolError {
     /// It is not there, or it never ran. Nothing has changed.
     #[error("{0}")]
     NotRun(String),
+    /// It could not lock the account files, and so wrote nothing.
+    #[error("{tool}: {said}{}", .cause.as_ref().map(|cause| format!(". {}", cause.message)).unwrap_or_default())]
+    Locked {
+        tool: Tool,
+        said: String,
+        /// What was found to be in the way.
+        cause: Option<Failure>,
+    },
     /// It ended with an error code.
     #[error("{tool} failed (exit code {code}): {message}")]
     Exited {
@@ -110,21 +99,31 @@ impl ToolError {
     pub(super) fn into_failure(self) -> Failure {
         let kind = match &self {
             Self::NotRun(_) | Self::Killed { .. } => FailureKind::Unavailable,
-            Self::Exited { tool, code, .. } => tool.kind_of(*code),
+            Self::Locked { cause, .. } => cause
+                .as_ref()
+                .map_or(FailureKind::Unavailable, |cause| cause.kind),
+            Self::Exited {
+                tool,
+                code,
+                message,
+            } => Meaning::of(*tool, *code).kind(*tool, message),
         };
         Failure::new(kind, self.to_string())
     }
 
-    /// Whether the program ended before it wrote anything: its arguments were wrong, or names and
-    /// ids were taken.
+    /// Whether the program ended before it wrote anything: it got no lock, its arguments were
+    /// wrong, or names and ids were taken.
     pub(super) fn wrote_nothing(&self) -> bool {
         match self {
-            Self::NotRun(_) => true,
-            Self::Exited { code, message, .. } => {
-                matches!(code, 2 | 3 | 4 | 6 | 9) || message.contains("cannot lock")
-            }
+            Self::NotRun(_) | Self::Locked { .. } => true,
+            Self::Exited { tool, code, .. } => Meaning::of(*tool, *code).wrote_nothing(),
             Self::Killed { .. } => false,
         }
+    }
+
+    /// Whether the program does not know an option that newer ones have.
+    pub(super) fn is_usage(&self) -> bool {
+        matches!(self, Self::Exited { tool, code, .. } if Meaning::of(*tool, *code) == Meaning::Usage)
     }
 }
 
@@ -160,14 +159,19 @@ impl Tools {
             .collect()
     }
 
-    /// Runs one to its end. `arguments` hold no secret; `input` may.
+    /// Runs one to its end; answers what it had to say all the same. `arguments` hold no secret;
+    /// `input` may.
+    ///
+    /// Under another folder than `/` it runs with that as its root. The option `--prefix` would
+    /// not do: usermod before 4.14 looks groups up in the host's own files (shadow #691), and all
+    /// of them take the host's lock in place of the folder's.
     pub(super) async fn run(
         &self,
         tool: Tool,
         arguments: &[&str],
         input: &[u8],
         deadline: Instant,
-    ) -> Result<(), ToolError> {
+    ) -> Result<String, ToolError> {
         let path = self.find(tool).ok_or_else(|| {
             ToolError::NotRun(format!(
                 "{tool} is not installed: install shadow-utils (Debian and Ubuntu: the package `passwd`)"
@@ -175,7 +179,7 @@ impl Tools {
         })?;
         let mut all: Vec<OsString> = Vec::new();
         if &*self.prefix != Path::new("/") {
-            all.push(tool.prefix_option().into());
+            all.push("--root".into());
             all.push(self.prefix.as_os_str().to_owned());
         }
         all.extend(arguments.iter().map(OsString::from));
@@ -200,17 +204,26 @@ impl Tools {
                 reason: error.to_string(),
             },
         })?;
+        let said = said(tool, &finished.errors, &finished.output, input);
         match finished.status.code() {
             Some(0) => {
-                if !finished.errors.is_empty() {
-                    tracing::debug!(%tool, said = finished.errors, "a tool had something to say");
+                if !said.is_empty() {
+                    tracing::info!(%tool, said, "a tool had something to say");
                 }
-                Ok(())
+                Ok(said)
             }
+            Some(_) if said.contains("cannot lock ") => Err(ToolError::Locked {
+                tool,
+                said,
+                cause: obstacle::find(&self.prefix),
+            }),
             Some(code) => Err(ToolError::Exited {
                 tool,
                 code,
-                message: without_prefix(&finished.errors, tool),
+                message: match said.as_str() {
+                    "" => "it did not say why".to_owned(),
+                    _ => said,
+                },
             }),
             None => Err(ToolError::Killed {
                 tool,
@@ -223,22 +236,49 @@ impl Tools {
         self.folders
             .iter()
             .map(|folder| folder.join(tool.name()))
-            .find(|path| {
-                path.metadata()
-                    .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-            })
+            // Asks the kernel, which also knows a file system that runs nothing (`noexec`).
+            .find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
     }
 }
 
-/// The program's own words, without its name in front.
-fn without_prefix(errors: &str, tool: Tool) -> String {
-    let said = errors
-        .strip_prefix(tool.name())
-        .and_then(|rest| rest.strip_prefix(": "))
-        .unwrap_or(errors);
-    if said.is_empty() {
-        "it did not say why".to_owned()
-    } else {
-        said.chars().take(500).collect()
+/// All that a program said, without its name in front of each line, without the secret that it
+/// was given, and without what it misses in a root of a few files only.
+fn said(tool: Tool, errors: &str, output: &[u8], input: &[u8]) -> String {
+    let output = printable(output);
+    let secret = Zeroizing::new(String::from_utf8_lossy(input).into_owned());
+    let secret = secret.split_once(':').map(|(_, secret)| secret.trim_end());
+    let start = format!("{tool}: ");
+    let lines: Vec<_> = [errors, &output]
+        .into_iter()
+        .flat_map(|text| text.split("; "))
+        .filter(|line| !line.is_empty() && !line.starts_with("opendir /proc:"))
+        .map(|line| line.strip_prefix(&start).unwrap_or(line))
+        .collect();
+    let said = lines.join("; ");
+    let said = match secret {
+        Some(secret) if !secret.is_empty() => said.replace(secret, "[secret]"),
+        _ => said,
+    };
+    said.chars().take(MAX_SAID).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_says_is_kept_but_for_its_secret() {
+        let errors = "chpasswd: line 1: bad hash $6$abc; chpasswd: error detected";
+        assert_eq!(
+            said(Tool::ChPasswd, errors, b"and\nthis\n", b"ada:$6$abc\n"),
+            "line 1: bad hash [secret]; error detected; and; this"
+        );
+        let noise = "opendir /proc: No such file or directory; userdel: ada kept";
+        assert_eq!(said(Tool::UserDel, noise, b"", b""), "ada kept");
+        assert_eq!(said(Tool::UserDel, "", b"", b""), "");
+        assert_eq!(
+            said(Tool::UserDel, &"x".repeat(9000), b"", b"").len(),
+            MAX_SAID
+        );
     }
 }

@@ -2,6 +2,8 @@
 //! These tests need root, as the connector does; without it they say that they were skipped.
 
 mod bench;
+mod done;
 mod guard_rails;
+mod membership;
 mod rollback;
 mod verbs;

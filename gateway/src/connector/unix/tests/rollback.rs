@@ -16,7 +16,7 @@ use crate::model::{FailureKind, Outcome};
 use crate::worker::Provisioner;
 
 /// Puts programs of our own before the real ones.
-fn sabotage(bench: &mut Bench, programs: &[(&str, &str)]) -> TempDir {
+pub(super) fn sabotage(bench: &mut Bench, programs: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, body) in programs {
         let path = folder.path().join(name);

@@ -63,30 +63,42 @@ async fn a_name_or_id_that_is_taken_is_refused_and_nothing_is_left() {
         .await;
     bench.done(new_group("staff2", &[])).await;
     let before = bench.files();
-    for (verb, expected) in [
+    let taken = FailureKind::AlreadyExists;
+    let rejected = FailureKind::Rejected;
+    for (verb, kind, expected) in [
         (
             Verb::Create(new_account("ada")),
+            taken,
             "there is an account `ada` already",
         ),
         (
             new_account_with("bob", "uid", vec![integer(2000)]),
+            rejected,
             "useradd failed (exit code 4): UID 2000 is not unique",
         ),
         (
             new_group("staff2", &[]),
+            taken,
             "there is a group `staff2` already",
         ),
         (
             rename(group("staff2"), "ada"),
+            taken,
             "there is a group `ada` already",
         ),
         (
+            rename(account("ada"), "staff2"),
+            rejected,
+            "the account's own group is renamed with it, and there is a group `staff2` already",
+        ),
+        (
             Verb::Create(new_account("staff2")),
+            rejected,
             "there is a group `staff2`, so that the account cannot have one of its own: give it a `primary_group`",
         ),
     ] {
         let failure = bench.failed(verb).await;
-        assert_eq!(failure.kind, FailureKind::AlreadyExists, "{failure:?}");
+        assert_eq!(failure.kind, kind, "{failure:?}");
         assert_eq!(failure.message, expected);
     }
     assert_eq!(bench.files(), before);

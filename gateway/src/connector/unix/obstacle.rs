@@ -1,0 +1,137 @@
+//! What keeps the account files from being changed: a file system that cannot be written, or a lock
+//! that somebody holds.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk, test_kill_process};
+
+use crate::model::Failure;
+
+/// Files that a program of shadow-utils locks by another of this name and `.lock`.
+const LOCKED: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
+
+/// What is in the way of a change of the account files under `prefix`, if anything is.
+pub(super) fn find(prefix: &Path) -> Option<Failure> {
+    not_writable(prefix).or_else(|| locked(prefix))
+}
+
+/// Why `etc` cannot be written, if it cannot.
+pub(super) fn not_writable(prefix: &Path) -> Option<Failure> {
+    let etc = prefix.join("etc");
+    let is_read_only =
+        statvfs(&etc).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
+    if is_read_only {
+        return Some(Failure::rejected(format!(
+            "{} lies on a file system that is mounted read-only: no account can be changed before it is mounted writable",
+            etc.display()
+        )));
+    }
+    let error = access(&etc, Access::WRITE_OK | Access::EXEC_OK).err()?;
+    Some(Failure::rejected(format!(
+        "{} cannot be written: {}",
+        etc.display(),
+        std::io::Error::from(error)
+    )))
+}
+
+fn locked(prefix: &Path) -> Option<Failure> {
+    let etc = prefix.join("etc");
+    let files = LOCKED.iter().map(|name| etc.join(format!("{name}.lock")));
+    files.into_iter().find_map(lock_file).or_else(|| {
+        let file = etc.join(".pwd.lock");
+        let holder = holder(&file)?;
+        Some(Failure::unavailable(format!(
+            "{} holds {}: wait until it has ended, or end it",
+            process(holder),
+            file.display()
+        )))
+    })
+}
+
+/// What a lock file that is there says. One of a process that runs no more is taken away by the
+/// next program of shadow-utils, one without a number by nobody.
+fn lock_file(file: PathBuf) -> Option<Failure> {
+    let text = fs::read(&file).ok()?;
+    let pid = String::from_utf8_lossy(&text);
+    let pid = pid.trim_end_matches('\0').parse().ok();
+    let pid = pid.filter(|number| *number > 0).and_then(Pid::from_raw);
+    let shown = file.display();
+    match pid {
+        None => Some(Failure::rejected(format!(
+            "{shown} is there{} and names no process, so that no program takes it away: if nobody changes accounts now, remove it",
+            since(&file)
+        ))),
+        Some(pid) if test_kill_process(pid).is_ok() => Some(Failure::unavailable(format!(
+            "{shown} is there{}, of {}: wait until that has ended",
+            since(&file),
+            process(pid)
+        ))),
+        Some(_) => None,
+    }
+}
+
+/// Who holds the lock of lckpwdf(3).
+fn holder(file: &Path) -> Option<Pid> {
+    // For a lock to write, the file has to be open for that.
+    let file = File::options().write(true).open(file).ok()?;
+    let wanted = Flock::from(FlockType::WriteLock);
+    fcntl_getlk(&file, &wanted).ok()??.pid
+}
+
+fn process(pid: Pid) -> String {
+    let number = pid.as_raw_nonzero();
+    let name = fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
+    match crate::connector::process::printable(name.as_bytes()).as_str() {
+        "" => format!("process {number}"),
+        name => format!("process {number} ({name})"),
+    }
+}
+
+fn since(file: &Path) -> String {
+    let modified = file.metadata().and_then(|found| found.modified());
+    let age = modified.ok().and_then(|time| time.elapsed().ok());
+    age.map_or_else(String::new, |age| {
+        format!(" since {} seconds", age.as_secs())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FailureKind;
+
+    #[test]
+    fn a_lock_is_told_with_its_holder_and_a_stale_one_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let etc = folder.path().join("etc");
+        fs::create_dir(&etc).unwrap();
+        assert_eq!(find(folder.path()), None);
+        for (name, content, kind, said) in [
+            ("group.lock", "", FailureKind::Rejected, "remove it"),
+            ("group.lock", "soon", FailureKind::Rejected, "remove it"),
+            ("subuid.lock", "-1", FailureKind::Rejected, "remove it"),
+            ("passwd.lock", "1", FailureKind::Unavailable, "process 1"),
+            ("gshadow.lock", "1\0", FailureKind::Unavailable, "process 1"),
+        ] {
+            let file = etc.join(name);
+            fs::write(&file, content).unwrap();
+            let found = find(folder.path()).unwrap();
+            assert_eq!(found.kind, kind, "{}", found.message);
+            assert!(found.message.contains(said), "{}", found.message);
+            assert!(found.message.contains(name), "{}", found.message);
+            fs::remove_file(&file).unwrap();
+        }
+        // No process has a number as high.
+        fs::write(etc.join("shadow.lock"), "2147483647").unwrap();
+        assert_eq!(find(folder.path()), None);
+    }
+
+    #[test]
+    fn a_missing_etc_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = find(folder.path()).unwrap();
+        assert!(found.message.contains("cannot be written"), "{found:?}");
+    }
+}
