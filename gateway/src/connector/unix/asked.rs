@@ -1,6 +1,8 @@
 //! What a change of an account or a group asks for, held against what is there afterwards: no
 //! change is done because a program said so.
 
+use std::collections::HashSet;
+
 use zeroize::Zeroizing;
 
 use super::database::today;
@@ -147,7 +149,8 @@ pub(super) fn differs(what: &str, same: bool, lacking: &[String]) -> CallError {
 
 /// What a group lacks of the members that were asked for.
 pub(super) fn members_lacking(group: &Group, joined: &[&str], left: &[&str]) -> Vec<String> {
-    let is_in = |member: &&&str| group.members.iter().any(|present| present == **member);
+    let present: HashSet<_> = group.members.iter().map(String::as_str).collect();
+    let is_in = |member: &&&str| present.contains(**member);
     let missing = joined.iter().filter(|member| !is_in(member)).copied();
     let staying = left.iter().filter(is_in).copied();
     let told = |what, names: Vec<&str>| {

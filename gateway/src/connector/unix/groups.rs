@@ -1,5 +1,7 @@
 //! The verbs on groups.
 
+use std::collections::HashSet;
+
 use super::asked::{differs, members_lacking};
 use super::membership::{Difference, Stopped};
 use super::tools::Tool;
@@ -253,10 +255,8 @@ fn replaces(update: &Update) -> bool {
 }
 
 fn check_members(database: &Database, members: &[&str]) -> Result<(), Failure> {
-    match members
-        .iter()
-        .find(|member| database.account(member).is_none())
-    {
+    let accounts: HashSet<_> = database.accounts.iter().map(|a| a.name.as_str()).collect();
+    match members.iter().find(|member| !accounts.contains(**member)) {
         Some(missing) => Err(Failure::invalid(format!(
             "there is no account `{missing}` that could be a member"
         ))),
