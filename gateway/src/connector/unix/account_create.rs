@@ -9,7 +9,10 @@ use super::accounts::{exists, inherits_nothing, view};
 use super::asked::{Asked, Wanted};
 use super::database::{DISABLED_DAY, today, under};
 use super::expiry::Remembered;
+use super::groups::parse_id;
+use super::homes::{Empty, Home};
 use super::membership::Stopped;
+use super::policy::NO_HOME;
 use super::tools::{Tool, ToolError};
 use super::{Database, Unix, attributes, name, way_back};
 use crate::connector::Context;
@@ -23,6 +26,8 @@ struct New {
     /// What it then has to be.
     asked: Asked,
     enabled: bool,
+    /// An empty folder that stands where its home is to be.
+    empty_home: Option<Empty>,
     /// The home directory that is made with it, if one is.
     made_home: Option<String>,
     /// What is stored for its password.
@@ -40,21 +45,37 @@ impl Unix {
         let (database, new) = self.new_account(create).await?;
 
         // Nothing has been touched up to here.
+        if let (Some(empty), Some(home)) = (&new.empty_home, &new.made_home) {
+            empty.remove(home)?;
+        }
+        let made = self.make_account(cx, &database, &new).await;
+        if let (Err(_), Some(empty)) = (&made, &new.empty_home) {
+            empty.make_again();
+        }
+        made
+    }
+
+    async fn make_account(
+        &self,
+        cx: &Context,
+        database: &Database,
+        new: &New,
+    ) -> Result<Object, CallError> {
         let name = new.name.as_str();
         if let Err(error) = self.tool(cx, Tool::UserAdd, &new.arguments.on(name)).await {
             if error.wrote_nothing() || matches!(&error, ToolError::Exited { code: 1 | 10, .. }) {
-                let before = view(name)(&database);
+                let before = view(name)(database);
                 let what = format!("account `{name}`");
                 let stopped = Stopped { done: 0, error };
                 return Err(self
                     .after_failure(stopped, &what, &before, view(name))
                     .await);
             }
-            return Err(self.take_back(&new, error.into_failure()).await);
+            return Err(self.take_back(new, error.into_failure()).await);
         }
-        match self.finish_account(cx, &new).await {
+        match self.finish_account(cx, new).await {
             Ok(object) => Ok(object),
-            Err(failure) => Err(self.take_back(&new, failure).await),
+            Err(failure) => Err(self.take_back(new, failure).await),
         }
     }
 
@@ -102,8 +123,12 @@ impl Unix {
         if let Some(day) = expiry {
             arguments.option("-e", day.to_string());
         }
-        let makes_home =
-            self.policy.create_home && home != "/nonexistent" && self.home_is_free(&home);
+        let uid = match values.get("uid").and_then(|values| values.first()) {
+            Some(uid) => Some(parse_id(uid)?),
+            None => None,
+        };
+        let found = self.policy.judge_home(&database, &home, uid)?;
+        let makes_home = self.policy.create_home && home != NO_HOME && !matches!(found, Home::Own);
         arguments.flag(if makes_home { "-m" } else { "-M" });
         asked.push(Wanted::Expires(expires));
         let new = New {
@@ -111,6 +136,10 @@ impl Unix {
             arguments,
             asked,
             enabled: create.enabled,
+            empty_home: match found {
+                Home::Empty(empty) if makes_home => Some(empty),
+                _ => None,
+            },
             made_home: makes_home.then_some(home),
             hash: self.hash(create.password, !create.enabled).await?,
             remembered: expires.filter(|_| !create.enabled),

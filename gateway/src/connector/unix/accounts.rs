@@ -7,6 +7,7 @@ use super::asked::{Asked, Wanted, differs};
 use super::attributes::Values;
 use super::database::{DISABLED_DAY, under};
 use super::expiry::Remembered;
+use super::homes::Home;
 use super::membership::{Difference, Stopped, pieces};
 use super::tools::{Tool, ToolError};
 use super::{Account, Database, Group, Unix, attributes, find_account, way_back};
@@ -39,6 +40,15 @@ impl Unix {
         let values = attributes::for_update(&current, &update.modifications)?;
         let (mut arguments, mut asked) =
             self.arguments(&database, &account.name, &account.gecos, &values)?;
+        if let Some(home) = attributes::text(&values, "home") {
+            let found = self.policy.judge_home(&database, home, Some(account.uid))?;
+            if matches!(found, Home::Empty(_)) {
+                return Err(Failure::rejected(format!(
+                    "`{home}` is there already and belongs to the uid 0: move it away, or give it to the account first"
+                ))
+                .into());
+            }
+        }
         let mut remembered = None;
         if let Some(day) = day_of(&values)? {
             asked.push(Wanted::Expires(day));
@@ -70,15 +80,11 @@ impl Unix {
         let account = find_account(&database, target)?;
         let mut arguments = Arguments::default();
         let mut kept = Vec::new();
-        if self.policy.remove_home && account.home != "/nonexistent" {
-            if self.policy.may_remove_home(&database, account) {
-                arguments.flag("-r");
-            } else {
-                kept.push(format!(
-                    "the home directory `{}` was left: it is no folder of this account alone, directly in {}",
-                    account.home,
-                    self.policy.home_base.display()
-                ));
+        if self.policy.remove_home {
+            match self.policy.may_remove_home(&database, account) {
+                Ok(true) => arguments.flag("-r"),
+                Ok(false) => {}
+                Err(why) => kept.push(why),
             }
         }
         let removes_home = !arguments.is_empty();

@@ -38,6 +38,16 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
     };
     policy.prefix = prefix?;
     policy.home_base = home_base?;
+    if is_system_folder(&policy.home_base) {
+        section.problem(
+            "home_base",
+            format!(
+                "`{}` belongs to the system: whatever lies in it would be taken for a home directory",
+                policy.home_base.display()
+            ),
+        );
+        return None;
+    }
     match Unix::new(policy, scheme?) {
         Ok(unix) => Some(Arc::new(unix)),
         Err(failure) => {
@@ -45,6 +55,30 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
             None
         }
     }
+}
+
+/// The root, and the folders of the Filesystem Hierarchy Standard that hold the system.
+fn is_system_folder(folder: &Path) -> bool {
+    const WHOLE: [&str; 12] = [
+        "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "root", "run", "sbin", "sys",
+    ];
+    const THEMSELVES: [&str; 11] = [
+        "/",
+        "/media",
+        "/mnt",
+        "/opt",
+        "/srv",
+        "/tmp",
+        "/usr",
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/sbin",
+        "/var",
+    ];
+    let first = folder.components().nth(1);
+    let first = first.and_then(|part| part.as_os_str().to_str());
+    first.is_some_and(|first| WHOLE.contains(&first))
+        || THEMSELVES.iter().any(|whole| Path::new(whole) == folder)
 }
 
 fn folder(section: &mut Section<'_>, key: &str, default: &str) -> Option<PathBuf> {
@@ -57,4 +91,28 @@ fn folder(section: &mut Section<'_>, key: &str, default: &str) -> Option<PathBuf
     }
     section.problem(key, "an absolute path without `..` is allowed");
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_folder_of_the_system_holds_homes() {
+        for folder in [
+            "/", "/etc", "/usr", "/usr/", "/var", "/dev/shm", "/proc/1", "/lib64/x",
+        ] {
+            assert!(is_system_folder(Path::new(folder)), "{folder}");
+        }
+        for folder in [
+            "/home",
+            "/home/staff",
+            "/srv/home",
+            "/var/home",
+            "/usr/home",
+            "/data",
+        ] {
+            assert!(!is_system_folder(Path::new(folder)), "{folder}");
+        }
+    }
 }

@@ -52,6 +52,7 @@ mod exit_codes;
 mod expiry;
 mod find;
 mod groups;
+mod homes;
 mod id_ranges;
 mod login;
 mod membership;
@@ -60,6 +61,7 @@ mod obstacle;
 mod password;
 mod policy;
 mod protected;
+mod rooted;
 mod scratch;
 mod search;
 mod standing;
@@ -224,6 +226,9 @@ impl Connector for Unix {
         }
         let database = self.read().await?;
         self.policy.check_privilege()?;
+        if let Some(obstacle) = obstacle::find(&self.policy.prefix) {
+            return Err(obstacle.into());
+        }
         let count = |count: usize, what| {
             let plural = if count == 1 { "" } else { "s" };
             format!("{count} {what}{plural}")

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::database::{Account, Database, under};
+use super::database::Database;
+use super::homes::shares;
 use crate::model::{Failure, FailureKind};
 
 /// The home of an account that has none.
-const NO_HOME: &str = "/nonexistent";
+pub(super) const NO_HOME: &str = "/nonexistent";
 
 /// Shells that let nobody in: allowed on every host.
 const NO_LOGIN: [&str; 4] = [
@@ -69,28 +70,19 @@ impl Policy {
                 ),
             ));
         }
-        let other = |account: &&Account| account.name != owner && account.home == home;
-        match database.accounts.iter().find(other) {
+        match shares(database, owner, home) {
+            Some(other) if Path::new(&other.home) == Path::new(home) => Err(Failure::rejected(
+                format!("`{home}` is the home directory of `{}` already", other.name),
+            )),
             Some(other) => Err(Failure::rejected(format!(
-                "`{home}` is the home directory of `{}` already",
+                "`{home}` holds the home directory of `{}`",
                 other.name
             ))),
             None => Ok(()),
         }
     }
 
-    /// Whether the home of an account may be removed with it: in the base, a real folder, and
-    /// nobody else's.
-    pub(super) fn may_remove_home(&self, database: &Database, account: &Account) -> bool {
-        let path = under(&self.prefix, &account.home);
-        self.is_in_base(&account.home)
-            && fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
-            && self
-                .check_home(database, &account.name, &account.home)
-                .is_ok()
-    }
-
-    fn is_in_base(&self, home: &str) -> bool {
+    pub(super) fn is_in_base(&self, home: &str) -> bool {
         let Some(base) = self.home_base.to_str() else {
             return false;
         };

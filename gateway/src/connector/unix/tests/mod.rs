@@ -4,6 +4,7 @@
 mod bench;
 mod done;
 mod guard_rails;
+mod homes;
 mod membership;
 mod rollback;
 mod verbs;
