@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::account_fields::{Arguments, check_groups, day_of};
 use super::accounts::{exists, inherits_nothing, view};
 use super::asked::{Asked, Wanted};
+use super::belongings::{self, Numbers};
 use super::database::{DISABLED_DAY, today, under};
 use super::expiry::Remembered;
 use super::groups::parse_id;
@@ -89,6 +90,7 @@ impl Unix {
             return Err(exists(&name));
         }
         inherits_nothing(&database, &name)?;
+        belongings::inherits_nothing(&self.policy.prefix, &name)?;
         let home = attributes::text(&values, "home").map_or_else(
             || self.policy.home_base.join(&name).display().to_string(),
             str::to_owned,
@@ -127,6 +129,18 @@ impl Unix {
             Some(uid) => Some(parse_id(uid)?),
             None => None,
         };
+        let left = self.ownerless(&database).await?;
+        match uid {
+            Some(uid) => belongings::check_number(&left, uid, &home)?,
+            None => {
+                let uids = database.accounts.iter().map(|a| a.uid);
+                let owners = left.iter().map(|left| left.uid);
+                let numbers = Numbers::Accounts;
+                if let Some(floor) = belongings::floor(&self.policy.prefix, numbers, uids, owners) {
+                    arguments.option("-K", floor);
+                }
+            }
+        }
         let found = self.policy.judge_home(&database, &home, uid)?;
         let makes_home = self.policy.create_home && home != NO_HOME && !matches!(found, Home::Own);
         arguments.flag(if makes_home { "-m" } else { "-M" });

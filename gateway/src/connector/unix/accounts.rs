@@ -10,7 +10,10 @@ use super::expiry::Remembered;
 use super::homes::Home;
 use super::membership::{Difference, Stopped, pieces};
 use super::tools::{Tool, ToolError};
-use super::{Account, Database, Group, Unix, attributes, find_account, way_back};
+use super::{
+    Account, Database, Group, Unix, attributes, belongings, blocking, find_account, subordinate,
+    way_back,
+};
 use crate::connector::Context;
 use crate::model::{CallError, Failure, FailureKind, Object, ObjectRef, Update};
 
@@ -109,11 +112,16 @@ impl Unix {
                 return Err(differs(&what, same, &["is still there".to_owned()]));
             }
             Err(error) => kept.push(format!("the account is gone, but not all of it: {error}")),
-            Ok(_) if removes_home && !self.home_is_free(&account.home) => {
-                kept.push(format!("the home directory `{}` was left", account.home));
+            Ok(said) => {
+                if removes_home && !self.home_is_free(&account.home) {
+                    kept.push(format!("the home directory `{}` was left", account.home));
+                }
+                if !said.is_empty() {
+                    kept.push(format!("userdel says: {said}"));
+                }
             }
-            Ok(_) => {}
         }
+        kept.extend(self.remove_belongings(cx, &database, account).await);
         // A day that nobody asks for any more does no harm where it stays.
         if let Err(failure) = Remembered::load(&self.policy.prefix)
             .and_then(|mut all| all.set(account.uid, &account.name, None))
@@ -125,6 +133,53 @@ impl Unix {
             );
         }
         Ok((!kept.is_empty()).then(|| kept.join("; ")))
+    }
+
+    /// Removes what the host keeps for an account that is gone, and answers what stays.
+    async fn remove_belongings(
+        &self,
+        cx: &Context,
+        before: &Database,
+        account: &Account,
+    ) -> Vec<String> {
+        let (name, number) = (account.name.clone(), account.uid);
+        let holders = before.accounts.iter().filter(|a| a.uid == number);
+        // What belongs to the number alone may be another's of the same number.
+        let uid = (holders.count() == 1).then_some(number);
+        let (prefix, deadline) = (self.policy.prefix.clone(), cx.deadline);
+        let removed = blocking(move || {
+            let mut stays = belongings::remove(&prefix, &name, uid);
+            if let Err(failure) = subordinate::remove(&prefix, &name, uid, deadline) {
+                stays.push(format!(
+                    "its subordinate ids were left: {}",
+                    failure.message
+                ));
+            }
+            Ok(stays)
+        });
+        let removed = removed.await;
+        removed.unwrap_or_else(|failure| vec![failure.message])
+    }
+
+    /// Gives what the host keeps by the account's name the name that the account has by now.
+    async fn rename_belongings(
+        &self,
+        cx: &Context,
+        name: &str,
+        new_name: &str,
+    ) -> Result<(), CallError> {
+        let (old, new) = (name.to_owned(), new_name.to_owned());
+        let (prefix, deadline) = (self.policy.prefix.clone(), cx.deadline);
+        let followed = blocking(move || {
+            subordinate::rename(&prefix, &old, &new, deadline)?;
+            belongings::rename(&prefix, &old, &new).map_err(Failure::rejected)
+        });
+        followed.await.map_err(|failure| {
+            CallError::Indeterminate(format!(
+                "account `{name}` is `{new_name}` now, but not all that the host keeps for it followed: {}; give it the new name by hand",
+                failure.message
+            ))
+        })
     }
 
     pub(super) async fn rename_account(
@@ -140,6 +195,7 @@ impl Unix {
             return Ok(self.account_object(&database, account)?);
         }
         check_new_name(&database, account, new_name)?;
+        belongings::inherits_nothing(&self.policy.prefix, new_name)?;
         let day = Remembered::load(&self.policy.prefix)?.day(account);
         let arguments = renaming(old_name, new_name);
         let mut asked = Asked::default();
@@ -151,6 +207,7 @@ impl Unix {
                 .rename_back(&database, old_name, new_name, failure)
                 .await);
         }
+        self.rename_belongings(cx, old_name, new_name).await?;
         asked.push(Wanted::Uid(account.uid));
         for group in database.groups_of(old_name) {
             asked.push(Wanted::In(

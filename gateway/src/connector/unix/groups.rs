@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::asked::{differs, members_lacking};
+use super::belongings::{self, Numbers};
 use super::membership::{Difference, Stopped};
 use super::tools::Tool;
 use super::{Database, Group, Unix, attributes, find_group, name, way_back};
@@ -63,9 +64,15 @@ impl Unix {
             Some(value) => Some(parse_id(value)?.to_string()),
             None => None,
         };
+        let left = self.ownerless(&database).await?;
+        let gids = database.groups.iter().map(|group| group.gid);
+        let owners = left.iter().map(|left| left.gid);
+        let floor = belongings::floor(&self.policy.prefix, Numbers::Groups, gids, owners);
         let mut arguments = Vec::new();
-        if let Some(gid) = &gid {
-            arguments.extend(["-g", gid]);
+        match (&gid, &floor) {
+            (Some(gid), _) => arguments.extend(["-g", gid]),
+            (None, Some(floor)) => arguments.extend(["-K", floor]),
+            (None, None) => {}
         }
         arguments.extend(["--", &name]);
         if let Err(error) = self

@@ -46,6 +46,7 @@ mod account_fields;
 mod accounts;
 mod asked;
 mod attributes;
+mod belongings;
 mod configure;
 mod database;
 mod exit_codes;
@@ -65,6 +66,7 @@ mod rooted;
 mod scratch;
 mod search;
 mod standing;
+mod subordinate;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -80,6 +82,7 @@ use crate::model::{
     ObjectName, ObjectRef, Password, Request, Roles, Schema, Search, Standings, Touched, Update,
     Verb,
 };
+use belongings::Owned;
 use database::{Account, Database, Group};
 use find::{find_account, find_group};
 use membership::Stopped;
@@ -140,6 +143,13 @@ impl Unix {
         }
         drop(warned);
         Ok(database)
+    }
+
+    /// What is left on the host of accounts that are gone, by their numbers.
+    async fn ownerless(&self, database: &Database) -> Result<Vec<Owned>, Failure> {
+        let (prefix, base) = (self.policy.prefix.clone(), self.policy.home_base.clone());
+        let database = database.clone();
+        blocking(move || Ok(belongings::ownerless(&prefix, &base, &database))).await
     }
 
     /// What a failed program left: a failure if nothing, else what nobody knows. A program that

@@ -2,9 +2,10 @@
 //! that somebody holds.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk, test_kill_process};
 
 use crate::model::Failure;
@@ -38,8 +39,8 @@ pub(super) fn not_writable(prefix: &Path) -> Option<Failure> {
 
 fn locked(prefix: &Path) -> Option<Failure> {
     let etc = prefix.join("etc");
-    let files = LOCKED.iter().map(|name| etc.join(format!("{name}.lock")));
-    files.into_iter().find_map(lock_file).or_else(|| {
+    let mut files = LOCKED.iter().map(|name| etc.join(format!("{name}.lock")));
+    files.find_map(|file| lock_file(&file)).or_else(|| {
         let file = etc.join(".pwd.lock");
         let holder = holder(&file)?;
         Some(Failure::unavailable(format!(
@@ -50,22 +51,35 @@ fn locked(prefix: &Path) -> Option<Failure> {
     })
 }
 
-/// What a lock file that is there says. One of a process that runs no more is taken away by the
-/// next program of shadow-utils, one without a number by nobody.
-fn lock_file(file: PathBuf) -> Option<Failure> {
-    let text = fs::read(&file).ok()?;
+/// Whether a lock file is of a process that runs no more.
+pub(super) fn is_stale(file: &Path) -> bool {
+    matches!(owner(file), Some(Some(pid)) if !runs(pid))
+}
+
+fn runs(pid: Pid) -> bool {
+    test_kill_process(pid) != Err(Errno::SRCH)
+}
+
+/// The process that a lock file names; inside, `None` where it names none.
+fn owner(file: &Path) -> Option<Option<Pid>> {
+    let text = fs::read(file).ok()?;
     let pid = String::from_utf8_lossy(&text);
     let pid = pid.trim_end_matches('\0').parse().ok();
-    let pid = pid.filter(|number| *number > 0).and_then(Pid::from_raw);
+    Some(pid.filter(|number| *number > 0).and_then(Pid::from_raw))
+}
+
+/// What a lock file that is there says. One of a process that runs no more is taken away by the
+/// next program of shadow-utils, one without a number by nobody.
+fn lock_file(file: &Path) -> Option<Failure> {
     let shown = file.display();
-    match pid {
+    match owner(file)? {
         None => Some(Failure::rejected(format!(
             "{shown} is there{} and names no process, so that no program takes it away: if nobody changes accounts now, remove it",
-            since(&file)
+            since(file)
         ))),
-        Some(pid) if test_kill_process(pid).is_ok() => Some(Failure::unavailable(format!(
+        Some(pid) if runs(pid) => Some(Failure::unavailable(format!(
             "{shown} is there{}, of {}: wait until that has ended",
-            since(&file),
+            since(file),
             process(pid)
         ))),
         Some(_) => None,

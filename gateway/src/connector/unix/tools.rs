@@ -251,7 +251,7 @@ fn said(tool: Tool, errors: &str, output: &[u8], input: &[u8]) -> String {
     let lines: Vec<_> = [errors, &output]
         .into_iter()
         .flat_map(|text| text.split("; "))
-        .filter(|line| !line.is_empty() && !line.starts_with("opendir /proc:"))
+        .filter(|line| !line.is_empty() && !is_noise(line))
         .map(|line| line.strip_prefix(&start).unwrap_or(line))
         .collect();
     let said = lines.join("; ");
@@ -260,6 +260,12 @@ fn said(tool: Tool, errors: &str, output: &[u8], input: &[u8]) -> String {
         _ => said,
     };
     said.chars().take(MAX_SAID).collect()
+}
+
+/// What userdel says where there is no mail box to remove, and no /proc to look for processes in.
+fn is_noise(line: &str) -> bool {
+    line.starts_with("opendir /proc:")
+        || line.contains(" mail spool (") && line.ends_with("not found")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The connector on real shadow-utils, in a scratch root of its own, called as the server calls it.
 //! These tests need root, as the connector does; without it they say that they were skipped.
 
+mod belongings;
 mod bench;
 mod done;
 mod guard_rails;

@@ -1,0 +1,348 @@
+//! What a host keeps for an account beside the account files, by its name or by its number.
+//!
+//! | what | where | rename | deletion | a new account |
+//! | --- | --- | --- | --- | --- |
+//! | crontab | `var/spool/cron` and its folders | follows | goes | refused |
+//! | jobs of at | `var/spool/cron/atjobs`, `var/spool/at` | by number | go | other number |
+//! | lingering services | `var/lib/systemd/linger` | follow | go | refused |
+//! | SSH keys outside of the home | `etc/ssh/authorized_keys` | follow | go | refused |
+//! | mail box | `var/mail`, `var/spool/mail` | follows | goes with the home | refused |
+//! | subordinate ids | `etc/subuid`, `etc/subgid` | follow | go | refused |
+//! | rights by sudo and doas | `etc/sudoers`, `etc/sudoers.d`, `etc/doas.conf` | stay | stay | refused |
+//! | old home directories | the folder of homes | | stay | other number |
+//! | processes | of the number | | refused by userdel | other number |
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::database::Database;
+use super::rooted::Folder;
+use crate::model::Failure;
+
+/// Folders in which a file has the name of the account that it is of, and what that is.
+const BY_NAME: [(&str, &str); 8] = [
+    ("var/spool/cron/crontabs", "crontab"),
+    ("var/spool/cron/tabs", "crontab"),
+    ("var/spool/cron", "crontab"),
+    ("var/lib/systemd/linger", "lingering services"),
+    ("etc/ssh/authorized_keys", "SSH keys"),
+    ("etc/ssh/authorized_keys.d", "SSH keys"),
+    ("var/mail", MAIL),
+    ("var/spool/mail", MAIL),
+];
+
+/// Folders with jobs of at(1), each file of which belongs to its account.
+const JOBS: [&str; 2] = ["var/spool/cron/atjobs", "var/spool/at"];
+
+/// Where rights are given to accounts by their names.
+const RIGHTS: [&str; 3] = ["etc/sudoers", "etc/doas.conf", "etc/sudoers.d"];
+
+const MAIL: &str = "mail box";
+
+/// A file of this kind, inode(7).
+const REGULAR: u32 = 0o100_000;
+const FILE_TYPE: u32 = 0o170_000;
+
+/// A file that is kept for an account by its name.
+#[derive(Debug)]
+struct Kept {
+    folder: Folder,
+    place: &'static str,
+    what: &'static str,
+}
+
+impl Kept {
+    fn told(&self, name: &str) -> String {
+        format!("{} `/{}/{name}`", self.what, self.place)
+    }
+}
+
+/// The files that are kept for this name; a folder that has two paths is looked at once.
+fn kept(prefix: &Path, name: &str) -> Vec<Kept> {
+    let mut found: Vec<Kept> = Vec::new();
+    for (place, what) in BY_NAME {
+        let Some(folder) = Folder::open(prefix, Path::new(place)) else {
+            continue;
+        };
+        let is_file = folder
+            .stat(name)
+            .is_some_and(|found| found.st_mode & FILE_TYPE == REGULAR);
+        if is_file && !found.iter().any(|other| other.folder.is(&folder)) {
+            found.push(Kept {
+                folder,
+                place,
+                what,
+            });
+        }
+    }
+    found
+}
+
+/// Refuses a name for which the host keeps something, although nobody has it: whoever takes it
+/// would get that as well.
+pub(super) fn inherits_nothing(prefix: &Path, name: &str) -> Result<(), Failure> {
+    let mut left: Vec<_> = kept(prefix, name)
+        .iter()
+        .map(|kept| kept.told(name))
+        .collect();
+    left.extend(rights(prefix, name));
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::rejected(format!(
+        "the host keeps something for an account `{name}`, although there is none: {}. A new account of that name would get it: remove it first, or choose another name",
+        left.join(", ")
+    )))
+}
+
+/// The lines that give rights to this name.
+fn rights(prefix: &Path, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for place in RIGHTS {
+        let path = prefix.join(place);
+        let files = match Folder::open(prefix, Path::new(place)) {
+            // sudo leaves out what has a dot or ends with `~`, sudoers(5).
+            Some(folder) => folder
+                .names()
+                .into_iter()
+                .filter(|file| !file.contains('.') && !file.ends_with('~'))
+                .map(|file| format!("{place}/{file}"))
+                .collect(),
+            None if path.is_file() => vec![place.to_owned()],
+            None => Vec::new(),
+        };
+        for file in files {
+            let text = fs::read(prefix.join(&file)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let line = text.lines().position(|line| gives_to(line, name));
+            found.extend(line.map(|line| format!("rights in `/{file}`, line {}", line + 1)));
+        }
+    }
+    found
+}
+
+/// Whether a line of sudoers(5) or doas.conf(5) names an account among those that it gives rights
+/// to: before the first `=` of a rule, or in an alias of users.
+fn gives_to(line: &str, name: &str) -> bool {
+    let line = line.split('#').next().unwrap_or_default();
+    let users = match line.trim_start().strip_prefix("User_Alias") {
+        Some(alias) => alias,
+        None if line.trim_start().starts_with("Defaults") => return false,
+        None if line.contains("_Alias") => return false,
+        None => line.split('=').next().unwrap_or_default(),
+    };
+    users
+        .split(|c: char| c.is_whitespace() || ",=:!\"".contains(c))
+        .any(|word| word == name)
+}
+
+/// Gives what is kept by name another name. Where one of them cannot follow, those before have.
+pub(super) fn rename(prefix: &Path, name: &str, new_name: &str) -> Result<(), String> {
+    for kept in kept(prefix, name) {
+        let renamed = kept.folder.rename(name, new_name);
+        renamed.map_err(|error| format!("{} kept its name: {error}", kept.told(name)))?;
+    }
+    Ok(())
+}
+
+/// Removes what is kept for an account that is gone: all that would still act for it. What stays
+/// is named.
+pub(super) fn remove(prefix: &Path, name: &str, uid: Option<u32>) -> Vec<String> {
+    let mut stays = Vec::new();
+    for kept in kept(prefix, name) {
+        if kept.what == MAIL {
+            stays.push(format!("{} was left", kept.told(name)));
+        } else if let Err(error) = kept.folder.remove(name) {
+            stays.push(format!("{} was left: {error}", kept.told(name)));
+        }
+    }
+    for (place, folder, file) in uid.map(|uid| jobs(prefix, uid)).unwrap_or_default() {
+        if let Err(error) = folder.remove(&file) {
+            stays.push(format!("the job `/{place}/{file}` was left: {error}"));
+        }
+    }
+    stays.extend(
+        rights(prefix, name)
+            .into_iter()
+            .map(|rights| format!("{rights}, were left")),
+    );
+    stays
+}
+
+fn jobs(prefix: &Path, uid: u32) -> Vec<(&'static str, Folder, String)> {
+    let mut found = Vec::new();
+    for place in JOBS {
+        let Some(folder) = Folder::open(prefix, Path::new(place)) else {
+            continue;
+        };
+        for file in folder.names() {
+            let is_its = folder
+                .stat(&file)
+                .is_some_and(|found| found.st_uid == uid && found.st_mode & FILE_TYPE == REGULAR);
+            if let (true, Some(folder)) = (is_its, Folder::open(prefix, Path::new(place))) {
+                found.push((place, folder, file));
+            }
+        }
+    }
+    found
+}
+
+/// Something that belongs to a number.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Owned {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) what: String,
+}
+
+/// What on the host belongs to numbers that no account has: left homes, mail and jobs, and
+/// processes.
+pub(super) fn ownerless(prefix: &Path, home_base: &Path, database: &Database) -> Vec<Owned> {
+    let uids: HashSet<u32> = database.accounts.iter().map(|a| a.uid).collect();
+    let named: HashSet<&str> = database
+        .accounts
+        .iter()
+        .flat_map(|account| [Some(account.name.as_str()), account.home.rsplit('/').next()])
+        .flatten()
+        .collect();
+    let mut found = Vec::new();
+    let base = home_base.strip_prefix("/").unwrap_or(home_base);
+    let places = BY_NAME.iter().map(|(place, _)| Path::new(place));
+    let places = places.chain(JOBS.iter().map(Path::new)).chain([base]);
+    for place in places {
+        let Some(folder) = Folder::open(prefix, place) else {
+            continue;
+        };
+        for name in folder.names() {
+            // The homes of accounts are many, perhaps on another host, and need not be looked at.
+            if place == base && named.contains(name.as_str()) {
+                continue;
+            }
+            if let Some(owner) = folder.stat(&name).filter(|it| !uids.contains(&it.st_uid)) {
+                found.push(Owned {
+                    uid: owner.st_uid,
+                    gid: owner.st_gid,
+                    what: format!("`/{}/{name}`", place.display()),
+                });
+            }
+        }
+    }
+    if prefix == Path::new("/") {
+        found.extend(processes().filter(|process| !uids.contains(&process.uid)));
+    }
+    found
+}
+
+/// The lowest number that new accounts or groups may get by themselves, where that is not what the
+/// programs would choose: one above all that belong to something left over, so that nothing of it
+/// is inherited. `taken` are those of accounts or groups, `left` those left over.
+pub(super) fn floor(
+    prefix: &Path,
+    kind: Numbers,
+    taken: impl Iterator<Item = u32>,
+    left: impl Iterator<Item = u32>,
+) -> Option<String> {
+    let range = kind.range(prefix);
+    let highest = |numbers: &mut dyn Iterator<Item = u32>| {
+        numbers.filter(|number| range.contains(number)).max()
+    };
+    let (mut taken, mut left) = (taken, left);
+    let floor = highest(&mut left)?;
+    let is_above = highest(&mut taken).is_none_or(|taken| floor > taken);
+    is_above.then(|| format!("{}_MIN={}", kind.name(), floor + 1))
+}
+
+/// The numbers of accounts, or those of groups.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Numbers {
+    Accounts,
+    Groups,
+}
+
+impl Numbers {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => "UID",
+            Self::Groups => "GID",
+        }
+    }
+
+    /// Those that the programs give, by login.defs(5).
+    fn range(self, prefix: &Path) -> std::ops::RangeInclusive<u32> {
+        let text = fs::read_to_string(prefix.join("etc/login.defs")).unwrap_or_default();
+        let setting = |end: &str, default| {
+            let name = format!("{}_{end}", self.name());
+            let mut lines = text.lines().map(str::split_whitespace);
+            let value = lines.find_map(|mut words| {
+                (words.next() == Some(&name)).then(|| words.next()?.parse().ok())
+            });
+            value.flatten().unwrap_or(default)
+        };
+        setting("MIN", 1000)..=setting("MAX", 60_000)
+    }
+}
+
+/// Refuses a number that somebody asks for although something is left over that belongs to it; the
+/// account's own home may be.
+pub(super) fn check_number(left: &[Owned], uid: u32, home: &str) -> Result<(), Failure> {
+    let own = format!("`{home}`");
+    let its = left
+        .iter()
+        .filter(|left| left.uid == uid && left.what != own);
+    let its: Vec<&str> = its.map(|left| left.what.as_str()).collect();
+    let shown = its.get(..5).unwrap_or(&its).join(", ");
+    if its.is_empty() {
+        return Ok(());
+    }
+    let more = match its.len() {
+        0..=5 => String::new(),
+        many => format!(" and {} more", many - 5),
+    };
+    Err(Failure::rejected(format!(
+        "the uid {uid} is no account's, but something belongs to it that a new account would get: {shown}{more}. Remove that, or choose another uid"
+    )))
+}
+
+fn processes() -> impl Iterator<Item = Owned> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let number: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let found = entry.metadata().ok()?;
+        Some(Owned {
+            uid: found.uid(),
+            gid: found.gid(),
+            what: format!("process {number}"),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_of_sudo_is_read_for_whom_it_gives_rights() {
+        for line in [
+            "ada ALL=(ALL) ALL",
+            "bob, ada ALL = NOPASSWD: ALL",
+            "User_Alias ADMINS = bob, ada",
+            "permit nopass ada as root",
+            "%wheel,ada web1=(root) /bin/ls # why",
+        ] {
+            assert!(gives_to(line, "ada"), "{line}");
+        }
+        for line in [
+            "# ada ALL=(ALL) ALL",
+            "%ada ALL=(ALL) ALL",
+            "adam ALL=(ALL) ALL",
+            "bob ALL=(ada) ALL",
+            "Defaults:ada !lecture",
+            "Host_Alias ada = 10.0.0.1",
+            "",
+        ] {
+            assert!(!gives_to(line, "ada"), "{line}");
+        }
+    }
+}

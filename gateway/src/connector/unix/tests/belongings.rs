@@ -1,0 +1,162 @@
+//! What a host keeps beside the account files follows a rename, goes or stays with a deletion, and
+//! is never inherited.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use portcullis_proto::gateway::v1 as wire;
+
+use super::bench::*;
+use crate::model::FailureKind;
+
+fn delete(name: &str) -> Verb {
+    Verb::Delete(wire::Delete {
+        object: account(name),
+    })
+}
+
+impl Bench {
+    fn keep(&self, file: &str) {
+        let path = self.path(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "kept").unwrap();
+    }
+
+    async fn report(&self, verb: Verb) -> String {
+        match self.done(verb).await.detail {
+            Some(wire::done::Detail::Report(report)) => report,
+            None => String::new(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+const BY_NAME: [&str; 5] = [
+    "var/spool/cron/crontabs",
+    "var/spool/cron",
+    "var/lib/systemd/linger",
+    "etc/ssh/authorized_keys",
+    "var/mail",
+];
+
+#[tokio::test]
+async fn what_is_kept_by_name_follows_a_rename_and_goes_with_a_deletion() {
+    let Some(bench) = bench() else { return };
+    for file in ["etc/subuid", "etc/subgid"] {
+        fs::write(bench.path(file), "other:100000:65536\n").unwrap();
+    }
+    bench.done(Verb::Create(new_account("ada"))).await;
+    let ranges = bench.file("etc/subuid");
+    assert!(ranges.contains("ada:"), "useradd gives ranges: {ranges}");
+    for folder in BY_NAME {
+        bench.keep(&format!("{folder}/ada"));
+        bench.keep(&format!("{folder}/adam"));
+    }
+    bench.done(rename(account("ada"), "countess")).await;
+    assert_eq!(
+        bench.file("etc/subuid"),
+        ranges.replace("ada:", "countess:")
+    );
+    assert!(bench.file("etc/subgid").contains("countess:"));
+    for folder in BY_NAME {
+        assert!(!bench.path(&format!("{folder}/ada")).exists(), "{folder}");
+        assert_eq!(bench.file(&format!("{folder}/countess")), "kept");
+    }
+    let report = bench.report(delete("countess")).await;
+    for folder in BY_NAME {
+        let stays = bench.path(&format!("{folder}/countess")).exists();
+        assert_eq!(stays, folder == "var/mail", "{folder}");
+        assert!(bench.path(&format!("{folder}/adam")).exists(), "{folder}");
+    }
+    assert!(
+        report.contains("mail box `/var/mail/countess` was left"),
+        "{report}"
+    );
+    assert_eq!(bench.file("etc/subuid"), "other:100000:65536\n");
+    assert_eq!(bench.file("etc/subgid"), "other:100000:65536\n");
+}
+
+#[tokio::test]
+async fn a_new_account_or_name_inherits_nothing() {
+    let Some(bench) = bench() else { return };
+    bench.done(Verb::Create(new_account("ada"))).await;
+    bench.keep("etc/sudoers.d/site");
+    fs::write(
+        bench.path("etc/sudoers.d/site"),
+        "# eve\n%wheel ALL=(ALL) ALL\nbob, eve ALL=(ALL) NOPASSWD: ALL\n",
+    )
+    .unwrap();
+    let rights = "rights in `/etc/sudoers.d/site`, line 3".to_owned();
+    let places = BY_NAME.map(|folder| (format!("{folder}/eve"), format!("`/{folder}/eve`")));
+    for (file, said) in places.into_iter().chain([(String::new(), rights)]) {
+        let path = bench.path(&file);
+        if file.is_empty() {
+            // The rule alone is left.
+        } else {
+            bench.keep(&file);
+        }
+        let before = bench.files();
+        for verb in [
+            Verb::Create(new_account("eve")),
+            rename(account("ada"), "eve"),
+        ] {
+            let failure = bench.failed(verb).await;
+            assert_eq!(failure.kind, FailureKind::Rejected, "{failure:?}");
+            assert!(failure.message.contains(&said), "{}", failure.message);
+        }
+        assert_eq!(bench.files(), before);
+        if !file.is_empty() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_still_owns_something_is_not_given_again() {
+    let Some(bench) = bench() else { return };
+    if !bench.gives_homes_away() {
+        eprintln!("skipped: in this user namespace nothing can belong to another");
+        return;
+    }
+    let own = |file: &str, uid: u32| chown(bench.path(file), Some(uid), Some(uid)).unwrap();
+    let uid = |object: wire::Object| object.id.parse::<u32>().unwrap();
+    let first = uid(bench.object(Verb::Create(new_account("ada"))).await);
+    bench.report(delete("ada")).await;
+    assert!(bench.path("home/ada").is_dir(), "`remove_home` is off");
+    let second = uid(bench.object(Verb::Create(new_account("bob"))).await);
+    assert!(second > first, "{second} got the home of {first}");
+    let mut highest = second;
+    for (n, file) in ["var/mail/gone", "var/spool/cron/atjobs/a1"]
+        .into_iter()
+        .enumerate()
+    {
+        bench.keep(file);
+        own(file, highest + 7);
+        let next = bench
+            .object(Verb::Create(new_account(&format!("n{n}"))))
+            .await;
+        assert!(uid(next.clone()) > highest + 7, "{next:?} got {file}");
+        let group = bench.object(new_group(&format!("g{n}"), &[])).await;
+        assert!(uid(group.clone()) > highest + 7, "{group:?} got {file}");
+        highest = uid(group);
+    }
+    // Whoever asks for such a number is told what it owns; his own home is no such thing.
+    let asked = new_account_with("eve", "uid", vec![integer(i64::from(first))]);
+    let failure = bench.failed(asked).await;
+    assert_eq!(failure.kind, FailureKind::Rejected);
+    assert!(failure.message.contains("`/home/ada`"), "{failure:?}");
+    bench
+        .done(new_account_with(
+            "ada",
+            "uid",
+            vec![integer(i64::from(first))],
+        ))
+        .await;
+    // Jobs go by number, and go with the account.
+    bench.keep("var/spool/cron/atjobs/a2");
+    own("var/spool/cron/atjobs/a2", first);
+    bench.report(delete("ada")).await;
+    assert!(!bench.path("var/spool/cron/atjobs/a2").exists());
+    assert!(Path::new(&bench.path("var/spool/cron/atjobs/a1")).exists());
+}
