@@ -366,7 +366,7 @@ where
 }
 
 /// A gateway as it is now.
-async fn shown(services: &Services, name: &str) -> Result<proto::Gateway, AdminError> {
+pub(super) async fn shown(services: &Services, name: &str) -> Result<proto::Gateway, AdminError> {
     let keys = keys(services).await?;
     let gateway = services.repository.gateways().find(name).await?;
     let gateway = gateway.ok_or_else(|| AdminError::no_such("gateway", name))?;

@@ -12,6 +12,7 @@ mod context;
 mod convert;
 mod dispatch;
 mod error;
+mod gateway_life;
 mod gateways;
 mod keys;
 mod names;
@@ -41,6 +42,7 @@ pub(crate) fn offer_all(front: &mut impl Front) {
     audit::offer(front);
     calls::offer(front);
     gateways::offer(front);
+    gateway_life::offer(front);
     keys::offer(front);
     policy::offer(front);
     queue::offer(front);

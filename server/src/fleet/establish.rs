@@ -68,6 +68,8 @@ pub(super) enum LinkError {
     Nonce,
     #[error(transparent)]
     Install(#[from] InstallRefusal),
+    #[error("it was given another name meanwhile: its next link comes under that")]
+    Renamed,
     #[error("another gateway key is current meanwhile")]
     Superseded,
     #[error("the gateway did not take the new key: {0}")]
@@ -267,6 +269,12 @@ impl Fleet {
         if self.may_call(link).await? != MayCall::Yes {
             link.session().close();
             return Err(ProofError::NotAccepted.into());
+        }
+        // So did a change of its name.
+        let gateways = self.inner.repository.gateways();
+        if gateways.name_of(link.gateway_id()).await?.as_deref() != Some(link.gateway.as_str()) {
+            link.session().close();
+            return Err(LinkError::Renamed);
         }
         if let Some(former) = arrival.flapping_with {
             self.raise_alarm(

@@ -201,6 +201,19 @@ impl Fleet {
         }
     }
 
+    /// After a gateway was removed from the roster: ends its sessions at once, and dials it no more.
+    pub fn forget(&self, gateway: &str) {
+        self.inner.roster.forget(gateway);
+        tracing::info!(gateway, "forgotten");
+    }
+
+    /// After a gateway was renamed in the roster. Calls under way end through the link that there
+    /// was; the next link comes under the new name.
+    pub fn rename(&self, old: &str, new: &str) {
+        self.inner.roster.rename(old, new);
+        self.wake(new);
+    }
+
     /// After a gateway was added, given another address or a new registration: looks at the roster
     /// again, and dials at once.
     pub fn wake(&self, gateway: &str) {

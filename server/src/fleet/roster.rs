@@ -309,6 +309,39 @@ impl Roster {
         live.is_some()
     }
 
+    /// The gateway was removed: ends its links as [`Self::cut`] does, and forgets it.
+    pub(super) fn forget(&self, gateway: &str) {
+        self.cut(gateway);
+        let slot = lock(&self.slots).remove(gateway);
+        if let Some(dialler) = slot.and_then(|slot| slot.dialler) {
+            dialler.abort();
+        }
+    }
+
+    /// The gateway has another name from now on. Its link takes no new calls and lets those under
+    /// way end: the next one comes under the new name.
+    pub(super) fn rename(&self, old: &str, new: &str) {
+        let Some(mut slot) = lock(&self.slots).remove(old) else {
+            return;
+        };
+        if let Some(dialler) = slot.dialler.take() {
+            dialler.abort();
+        }
+        let link = slot.link.take();
+        if let Some(link) = &link {
+            slot.retire(link);
+        }
+        self.with_slot(new, |renamed| {
+            renamed.retired.append(&mut slot.retired);
+            renamed.awaited_until = link.as_ref().map(|_| Instant::now() + REPLACEMENT);
+        });
+        if let Some(link) = link {
+            Link::retire(link);
+        }
+        self.changed(old);
+        self.changed(new);
+    }
+
     /// Tells the task that dials this gateway.
     pub(super) fn redial(&self, gateway: &str) -> Arc<Notify> {
         self.with_slot(gateway, |slot| Arc::clone(&slot.redial))

@@ -1,5 +1,7 @@
 //! The roster: gateways with their registrations, groups and alarms.
 
+use std::sync::Arc;
+
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, UnixMillis};
 
@@ -112,6 +114,10 @@ impl Gateways<'_> {
         &self.repository.database
     }
 
+    pub(super) fn sealer(&self) -> Arc<dyn Sealer> {
+        self.repository.sealer.clone()
+    }
+
     /// Adds a gateway under a new name.
     ///
     /// # Errors
@@ -207,6 +213,23 @@ impl Gateways<'_> {
         self.repository
             .database
             .read(move |tx| Ok(select(tx, Some(&gateway), &*sealer)?.into_iter().next()))
+            .await
+    }
+
+    /// The name of the gateway whose current registration has this id; `None`: there is none.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn name_of(&self, id: GatewayId) -> Result<Option<String>, RepositoryError> {
+        self.repository
+            .database
+            .read(move |tx| {
+                tx.query_optional(
+                    "SELECT name FROM gateways WHERE gateway_id = ?1",
+                    &params![id.to_bytes()],
+                    |row| row.get(0),
+                )
+            })
             .await
     }
 
@@ -431,7 +454,7 @@ fn note_seen(tx: &mut Tx<'_>, name: &str, now: UnixMillis) -> Result<(), Reposit
     Ok(())
 }
 
-fn is_there(tx: &mut Tx<'_>, name: &str) -> Result<bool, RepositoryError> {
+pub(super) fn is_there(tx: &mut Tx<'_>, name: &str) -> Result<bool, RepositoryError> {
     tx.exists("SELECT 1 FROM gateways WHERE name = ?1", &params![name])
 }
 
@@ -505,7 +528,7 @@ fn alarms(tx: &mut Tx<'_>, name: &str) -> Result<Vec<Alarm>, RepositoryError> {
     )
 }
 
-fn find_row(
+pub(super) fn find_row(
     tx: &mut Tx<'_>,
     gateway: &GatewayRef,
 ) -> Result<(String, RegistrationRow), RepositoryError> {

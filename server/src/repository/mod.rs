@@ -22,6 +22,7 @@ mod database;
 mod error;
 mod gateway_groups;
 mod gateway_keys;
+mod gateway_life;
 mod gateways;
 mod holdings;
 mod import;
@@ -70,6 +71,7 @@ pub use gateway_keys::{
     DeleteKeyError, Dependency, Dependent, GatewayKeyRow, GatewayKeys, NewGatewayKey, Replaced,
     RotateError,
 };
+pub use gateway_life::{RemovedGateway, StillInUse};
 pub use gateways::{Alarm, Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
 pub use import::{ImportedGatewayKey, ImportedServerKey, KeyImport};

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::columns::{from_sql_millis, to_sql_millis};
 use super::sql::{Row, Tx, params};
-use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, sealed_values};
+use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, Sealer, sealed_values};
 
 /// How a queued call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -453,6 +453,45 @@ pub(super) fn cancel_of_resource(
         end_waiting(tx, call_id, QueuedState::Cancelled, now)?;
     }
     Ok(waiting.len())
+}
+
+/// How many calls wait for a gateway, or are under way through it.
+pub(super) fn open_of_gateway(tx: &mut Tx<'_>, gateway: &str) -> Result<u64, RepositoryError> {
+    let open: i64 = tx.query_one(
+        "SELECT count(*) FROM queued_calls q JOIN resources r ON r.name = q.resource
+         WHERE q.state < 2 AND r.gateway = ?1",
+        &params![gateway],
+        |row| row.get(0),
+    )?;
+    Ok(open.unsigned_abs())
+}
+
+/// Seals the payloads that wait for a gateway for its new name. To be called while its resources
+/// still name the old one.
+pub(super) fn follow_rename(
+    tx: &mut Tx<'_>,
+    old: &str,
+    new: &str,
+    sealer: &dyn Sealer,
+) -> Result<(), RepositoryError> {
+    let open: Vec<(String, String)> = tx.query(
+        "SELECT q.call_id, q.resource FROM queued_calls q JOIN resources r ON r.name = q.resource
+         WHERE q.state < 2 AND r.gateway = ?1",
+        &params![old],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    for (call_id, resource) in open {
+        let (before, after) = (field(&resource, old), field(&resource, new));
+        let from = place(&call_id, &before);
+        let Some(sealed) = sealed_values::find(tx, &from)? else {
+            continue;
+        };
+        let payload = Zeroizing::new(sealer.open(&from, &sealed)?);
+        sealed_values::remove(tx, &from)?;
+        let to = place(&call_id, &after);
+        sealed_values::put(tx, &to, &sealer.seal(&to, &payload))?;
+    }
+    Ok(())
 }
 
 fn first_of_each_resource(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>, RepositoryError> {

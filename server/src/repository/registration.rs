@@ -100,7 +100,7 @@ impl RegistrationRow {
             |row| row.get(0),
         )?;
         if let Some(before) = before.filter(|before| *before != self.gateway_id) {
-            sealed_values::remove(tx, &token_place(&before))?;
+            forget_tokens(tx, &before)?;
         }
         let place = token_place(&self.gateway_id);
         let stands = sealed_values::find(tx, &place)?;
@@ -182,6 +182,11 @@ impl RegistrationRow {
             bound,
         }))
     }
+}
+
+/// Deletes the enrolment key of a registration that is no more.
+pub(super) fn forget_tokens(tx: &mut Tx<'_>, gateway_id: &[u8]) -> Result<(), RepositoryError> {
+    sealed_values::remove_of_owner(tx, ProtectedType::EnrolmentKey, gateway_id)
 }
 
 fn token_place(gateway_id: &[u8]) -> Place<'_> {

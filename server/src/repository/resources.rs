@@ -217,19 +217,27 @@ impl Resources<'_> {
         self.repository
             .database
             .write(move |tx| {
-                match tx.execute("DELETE FROM resources WHERE name = ?1", &params![name])? {
-                    0 => Err(not_found("resource", &name)),
-                    _ => {
-                        let kind = ProtectedType::ResourcePassword;
-                        sealed_values::remove_of_owner(tx, kind, name.as_bytes())?;
-                        password_history::remove_of_resource(tx, &name)?;
-                        queued_calls::cancel_of_resource(tx, &name, clock::now())?;
-                        Ok(())
-                    }
-                }
+                remove(tx, &name, clock::now())?;
+                Ok(())
             })
             .await
     }
+}
+
+/// Removes one with all that is of it alone. Gives how many calls that waited for it were
+/// cancelled.
+pub(super) fn remove(
+    tx: &mut Tx<'_>,
+    name: &str,
+    now: UnixMillis,
+) -> Result<usize, RepositoryError> {
+    if tx.execute("DELETE FROM resources WHERE name = ?1", &params![name])? == 0 {
+        return Err(not_found("resource", name));
+    }
+    let kind = ProtectedType::ResourcePassword;
+    sealed_values::remove_of_owner(tx, kind, name.as_bytes())?;
+    password_history::remove_of_resource(tx, name)?;
+    queued_calls::cancel_of_resource(tx, name, now)
 }
 
 fn not_found(kind: &'static str, name: &str) -> RepositoryError {

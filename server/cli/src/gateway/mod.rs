@@ -1,5 +1,6 @@
 //! `portcullis gateway …`: the agents on the resource hosts.
 
+mod life;
 mod token;
 mod view;
 
@@ -87,6 +88,22 @@ pub(crate) enum GatewayCommand {
         #[command(flatten)]
         output: TokenOutput,
     },
+    /// Forget a gateway, and end its session: its name may be given again. Nothing on its host is
+    /// touched
+    Remove {
+        /// The gateway's name
+        name: String,
+        /// Also remove the resources that lie on it, and cancel what is queued for them
+        #[arg(long)]
+        force: bool,
+    },
+    /// Give a gateway another name: its key stays, its resources and queued calls follow
+    Rename {
+        /// The gateway's name
+        name: String,
+        /// The name that it is to have
+        new_name: String,
+    },
 }
 
 /// Who dials.
@@ -168,6 +185,8 @@ impl GatewayCommand {
                 let answer = connect().await?.ping(PingGatewayRequest { name }).await?;
                 return say_pong(context, answer.into_inner());
             }
+            Self::Remove { name, force } => return life::remove(context, name, force).await,
+            Self::Rename { name, new_name } => return life::rename(context, name, new_name).await,
             Self::Set { name, change } => connect().await?.set(change.request(name)).await?,
             Self::Show { name } => connect().await?.show(ShowGatewayRequest { name }).await?,
             Self::Evict { name } => connect().await?.evict(EvictGatewayRequest { name }).await?,

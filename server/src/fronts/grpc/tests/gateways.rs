@@ -132,6 +132,137 @@ async fn a_gateway_that_holds_a_good_key_gets_no_token() {
     assert!(token(&api, "web1").await.is_ok());
 }
 
+async fn remove(
+    api: &Api,
+    name: &str,
+    force: bool,
+) -> Result<proto::RemoveGatewayResponse, Status> {
+    let name = name.to_owned();
+    let request = proto::RemoveGatewayRequest { name, force };
+    let answer = api.gateways().remove(request).await;
+    answer.map(tonic::Response::into_inner)
+}
+
+async fn rename(api: &Api, old: &str, new: &str) -> Result<proto::Gateway, Status> {
+    let request = proto::RenameGatewayRequest {
+        name: old.to_owned(),
+        new_name: new.to_owned(),
+    };
+    let answer = api.gateways().rename(request).await;
+    answer.map(tonic::Response::into_inner)
+}
+
+/// Queues a call without a gateway that could carry it out.
+async fn enqueue(api: &Api, resource: &str, id: &str) -> proto::QueuedCall {
+    let call = Call {
+        call_id: id.to_owned(),
+        verb: Some(Verb::Test(Test {})),
+        ..Call::default()
+    };
+    let request = proto::ExecuteRequest {
+        resource: resource.to_owned(),
+        call: Some(call),
+        ..Default::default()
+    };
+    let answer = CallsClient::new(api.channel.clone()).enqueue(request).await;
+    answer.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn a_removed_gateway_is_gone_and_its_name_may_be_given_again() {
+    let api = Api::start().await;
+    let first = api.add_gateway("web1").await.gateway.unwrap();
+    assert_eq!(
+        remove(&api, "web1", false).await.unwrap().resources.len(),
+        0
+    );
+    let gone = show(&api, "web1").await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+    let again = api.add_gateway("web1").await.gateway.unwrap();
+    assert_ne!(first.gateway_id, again.gateway_id);
+    let error = remove(&api, "nobody", true).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    // Nothing of the first stayed: its token least of all.
+    let sealed = api.services.repository.database().sealed_values();
+    let counts = sealed.counts().await.unwrap();
+    let tokens = counts.iter().filter(|c| c.kind.name() == "enrolment-key");
+    assert_eq!(tokens.map(|count| count.values).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_gateway_with_resources_is_removed_with_them_or_not_at_all() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    for resource in ["ldap", "unix"] {
+        api.add_resource(resource, "web1").await.unwrap();
+    }
+    enqueue(&api, "ldap", "c1").await;
+    let error = remove(&api, "web1", false).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    for told in ["ldap, unix", "1 queued call", "--force"] {
+        assert!(error.message().contains(told), "{error}");
+    }
+    assert!(show(&api, "web1").await.is_ok());
+
+    let removed = remove(&api, "web1", true).await.unwrap();
+    assert_eq!(removed.resources, ["ldap", "unix"]);
+    assert_eq!(removed.cancelled_calls, 1);
+    let call = api.services.repository.queued_calls().find("c1").await;
+    let state = call.unwrap().unwrap().state;
+    assert_eq!(state, crate::repository::QueuedState::Cancelled);
+    let resources = api.services.repository.resources();
+    assert!(resources.list().await.unwrap().is_empty());
+    let last = audit::audited(&api).await.pop().unwrap();
+    assert_eq!(last.object, "gateway web1, with its resources");
+    assert!(last.detail.contains("ldap unix"), "{}", last.detail);
+}
+
+#[tokio::test]
+async fn a_renamed_gateway_keeps_its_registration_and_all_that_names_it_follows() {
+    let api = Api::start().await;
+    let request = proto::AddGatewayRequest {
+        groups: vec!["canary".to_owned()],
+        ..dial_out("web1")
+    };
+    let added = api.gateways().add(request).await.unwrap().into_inner();
+    let before = added.gateway.unwrap();
+    api.add_resource("ldap", "web1").await.unwrap();
+    enqueue(&api, "ldap", "c1").await;
+    let gateways = api.services.repository.gateways();
+    let token = gateways.find("web1").await.unwrap().unwrap();
+    let token = token.registration.token.unwrap();
+
+    let after = rename(&api, "web1", "www1").await.unwrap();
+    assert_eq!(after.gateway_id, before.gateway_id);
+    assert_eq!(after.groups, ["canary"]);
+    assert_eq!(after.token_expires_unix_ms, before.token_expires_unix_ms);
+    assert_eq!(show(&api, "web1").await.unwrap_err().code(), Code::NotFound);
+    let found = gateways.find("www1").await.unwrap().unwrap();
+    let kept = found.registration.token.unwrap();
+    assert_eq!(kept.key.expose(), token.key.expose());
+    let resources = api.services.repository.resources();
+    assert_eq!(
+        resources.find("ldap").await.unwrap().unwrap().gateway,
+        "www1"
+    );
+    // What waits goes to the very same host under its new name.
+    let calls = api.services.repository.queued_calls();
+    let now = portcullis_host::clock::now();
+    assert!(calls.dispatch("web1", now).await.unwrap().is_none());
+    let dispatched = calls.dispatch("www1", now).await.unwrap().unwrap();
+    assert!(dispatched.payload.is_ok(), "{:?}", dispatched.payload);
+
+    api.add_gateway("db1").await;
+    for (old, new, code) in [
+        ("www1", "db1", Code::AlreadyExists),
+        ("www1", "www1", Code::AlreadyExists),
+        ("www1", "-www", Code::InvalidArgument),
+        ("nobody", "www2", Code::NotFound),
+    ] {
+        assert_eq!(rename(&api, old, new).await.unwrap_err().code(), code);
+    }
+}
+
 #[tokio::test]
 async fn a_rotation_against_another_key_changes_nothing() {
     let api = Api::start().await;

@@ -1,0 +1,112 @@
+//! The end of a gateway in the roster, and its change of name: with all that names it.
+
+use portcullis_host::clock;
+
+use super::gateways::{GatewayRef, find_row, is_there};
+use super::sql::{Tx, params};
+use super::{Gateways, RepositoryError, Sealer, queued_calls, registration, resources};
+
+/// What went with a gateway that was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovedGateway {
+    /// Its resources, by name.
+    pub resources: Vec<String>,
+    /// How many calls that waited for these were cancelled.
+    pub cancelled: usize,
+}
+
+/// Why a gateway was not removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StillInUse {
+    /// The resources that lie on it, by name.
+    pub resources: Vec<String>,
+    /// How many calls wait for these, or are under way.
+    pub calls: u64,
+}
+
+impl Gateways<'_> {
+    /// Removes a gateway with its registration, its token, its groups and its alarms. Where
+    /// resources lie on it nothing changes, unless with `force`: they are removed then, as
+    /// [`Resources::remove`](super::Resources::remove) does.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] where there is no such gateway.
+    pub async fn remove(
+        &self,
+        name: &str,
+        force: bool,
+    ) -> Result<Result<RemovedGateway, StillInUse>, RepositoryError> {
+        let name = name.to_owned();
+        self.database()
+            .write(move |tx| {
+                let (_, row) = find_row(tx, &GatewayRef::Name(name.clone()))?;
+                let resources = resources_of(tx, &name)?;
+                if !resources.is_empty() && !force {
+                    let calls = queued_calls::open_of_gateway(tx, &name)?;
+                    return Ok(Err(StillInUse { resources, calls }));
+                }
+                let mut removed = RemovedGateway::default();
+                for resource in &resources {
+                    removed.cancelled += resources::remove(tx, resource, clock::now())?;
+                }
+                removed.resources = resources;
+                registration::forget_tokens(tx, &row.gateway_id)?;
+                // Groups and alarms go with it.
+                tx.execute("DELETE FROM gateways WHERE name = ?1", &params![name])?;
+                Ok(Ok(removed))
+            })
+            .await
+    }
+
+    /// Gives a gateway another name. Its registration stays; its resources, groups, alarms and the
+    /// calls that wait for it follow.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] where there is no such gateway, `AlreadyExists` where the new
+    /// name is taken, `Sealed` where a call waits whose payload does not open.
+    pub async fn rename(&self, old: &str, new: &str) -> Result<(), RepositoryError> {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        let sealer = self.sealer();
+        self.database()
+            .write(move |tx| rename(tx, &old, &new, &*sealer))
+            .await
+    }
+}
+
+fn rename(
+    tx: &mut Tx<'_>,
+    old: &str,
+    new: &str,
+    sealer: &dyn Sealer,
+) -> Result<(), RepositoryError> {
+    let (_, row) = find_row(tx, &GatewayRef::Name(old.to_owned()))?;
+    if is_there(tx, new)? {
+        return Err(RepositoryError::AlreadyExists {
+            kind: "gateway",
+            name: new.to_owned(),
+        });
+    }
+    // Other rows name it, so both are there until these have moved; only one can have the id.
+    tx.execute(
+        "INSERT INTO gateways (name, address, created_ms, last_seen_ms, last_error, gateway_id,
+             standing, last_proved, proved_ms, sent)
+         SELECT ?2, address, created_ms, last_seen_ms, last_error, randomblob(16),
+             standing, last_proved, proved_ms, sent FROM gateways WHERE name = ?1",
+        &params![old, new],
+    )?;
+    queued_calls::follow_rename(tx, old, new, sealer)?;
+    for table in ["resources", "gateway_groups", "alarms"] {
+        let sql = format!("UPDATE {table} SET gateway = ?2 WHERE gateway = ?1");
+        tx.execute(&sql, &params![old, new])?;
+    }
+    tx.execute("DELETE FROM gateways WHERE name = ?1", &params![old])?;
+    row.store(tx, new)
+}
+
+fn resources_of(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>, RepositoryError> {
+    tx.query(
+        "SELECT name FROM resources WHERE gateway = ?1 ORDER BY name",
+        &params![gateway],
+        |row| row.get(0),
+    )
+}
