@@ -6,7 +6,7 @@ use portcullis_proto::admin::v1 as proto;
 
 use crate::fleet::{LinkStatus, Progress, PushEnd, SyncState};
 use crate::repository::{
-    Gateway, GatewayKeyRow, PasswordPolicy, Reach, Resource, ServerKeyRow, User,
+    Alarm, Gateway, GatewayKeyRow, PasswordPolicy, Reach, Resource, ServerKeyRow, User,
 };
 
 /// Milliseconds as the API has them.
@@ -46,12 +46,10 @@ pub(super) fn gateway(
         last_error: gateway.last_error.unwrap_or_default(),
         token_expires_unix_ms: some_millis(registration.token.as_ref().map(|t| t.expires)),
         pairing_until_unix_ms: some_millis(registration.pairing_until.filter(|t| now < *t)),
-        alarms: gateway
-            .alarms
-            .iter()
-            .map(|alarm| format!("{}: {}", rfc3339(alarm.raised), alarm.text))
-            .collect(),
+        alarms: gateway.alarms.iter().map(alarm_text).collect(),
         groups: gateway.groups,
+        hostname: gateway.host.unwrap_or_default(),
+        version: gateway.version.unwrap_or_default(),
         name: gateway.name,
         ..proto::Gateway::default()
     };
@@ -63,10 +61,12 @@ pub(super) fn gateway(
         out.connected_since_unix_ms = millis(link.since);
         out.remote_address = link.remote_address;
         out.last_seen_unix_ms = millis(now);
-        let description = link.description.unwrap_or_default();
-        out.version = description.version;
-        out.operating_system = description.operating_system;
-        out.connectors = description.connectors;
+        if let Some(description) = link.description {
+            out.version = description.version;
+            out.hostname = description.hostname;
+            out.operating_system = description.operating_system;
+            out.connectors = description.connectors;
+        }
     }
     out
 }
@@ -198,6 +198,39 @@ fn sync_state(state: SyncState) -> proto::SyncState {
 
 pub(super) fn some_id(id: Option<KeyId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+/// An alarm in one line.
+fn alarm_text(alarm: &Alarm) -> String {
+    let since = rfc3339(alarm.first);
+    match alarm.count {
+        1 => format!("{since}: {}", alarm.text),
+        count => format!(
+            "{count} times since {since}, last {}: {}",
+            rfc3339(alarm.last),
+            alarm.text
+        ),
+    }
+}
+
+/// An alarm.
+pub(super) fn alarm(alarm: Alarm) -> proto::Alarm {
+    let closed = alarm.closed;
+    let (closed_at, by, reason) = closed.map_or_else(Default::default, |closed| {
+        (millis(closed.at), closed.by, closed.reason)
+    });
+    proto::Alarm {
+        id: alarm.id,
+        gateway: alarm.gateway,
+        kind: alarm.kind.name().to_owned(),
+        text: alarm.text,
+        first_unix_ms: millis(alarm.first),
+        last_unix_ms: millis(alarm.last),
+        count: alarm.count,
+        closed_unix_ms: closed_at,
+        closed_by: by,
+        reason,
+    }
 }
 
 fn rfc3339(time: UnixMillis) -> String {

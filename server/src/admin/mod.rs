@@ -4,6 +4,7 @@
 //! error of the administration itself is an [`AdminError`], whatever concerns a call on a resource
 //! is an `Outcome`. Nothing here knows which front asked.
 
+mod alarms;
 mod audit;
 mod audited_call;
 mod authorize;
@@ -39,6 +40,7 @@ const LOOK: &[Capability] = &[
 
 /// Tells `front` every use case once.
 pub(crate) fn offer_all(front: &mut impl Front) {
+    alarms::offer(front);
     audit::offer(front);
     calls::offer(front);
     gateways::offer(front);

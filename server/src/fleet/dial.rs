@@ -96,6 +96,7 @@ impl Fleet {
             gateway: gateway.name.clone(),
             remote_address: address.to_owned(),
             dialled_out: false,
+            enrolled: false,
         };
         let link = self
             .shake_hands(io, None, gateway.registration.gateway_id, origin)

@@ -76,6 +76,7 @@ impl Fleet {
             gateway: gateway.name.clone(),
             remote_address: remote.to_string(),
             dialled_out: true,
+            enrolled: false,
         };
         let gateway_id = gateway.registration.gateway_id;
         match self

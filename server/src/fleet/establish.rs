@@ -11,9 +11,9 @@ use portcullis_common::handshake::{InitiatorConfig, Preamble};
 use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{
     BindError, ENROLMENT_NONCE_LEN, EnrolmentNonce, HeldKey, InstallPlan, InstallRefusal, Offer,
-    ProofError, Refusal, Scope,
+    ProofError, Refusal, Scope, UnixMillis,
 };
-use portcullis_common::stream::{self, ChannelError};
+use portcullis_common::stream::{self, ChannelError, SealedStream};
 use portcullis_host::clock;
 use portcullis_proto::control::INSTALL_VERSION;
 use portcullis_proto::gateway::v1::{EnrolRequest, InstallRequest};
@@ -21,10 +21,11 @@ use tokio::net::TcpStream;
 
 use super::gate::MayCall;
 use super::link::{Link, Origin};
+use super::suspicion::Credential;
 use super::{Fleet, keep_alive, printable};
 use crate::keys::gateway_keys::diversified;
 use crate::keys::memory;
-use crate::repository::RepositoryError;
+use crate::repository::{RepositoryError, SpentToken};
 
 /// How long a gateway may take to store a key or to say its nonce.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -70,6 +71,14 @@ pub(super) enum LinkError {
     Install(#[from] InstallRefusal),
     #[error("it was given another name meanwhile: its next link comes under that")]
     Renamed,
+    #[error(
+        "somebody came with the enrolment token that this gateway spent on {spent}: an alarm says more"
+    )]
+    TokenSpent { spent: String },
+    #[error(
+        "the gateway came with the enrolment token that it spent itself on {spent}: it was put back to a state of before, and has to enrol again (`portcullis gateway evict NAME`, then `portcullis gateway token NAME`)"
+    )]
+    TokenRepeated { spent: String },
     #[error("another gateway key is current meanwhile")]
     Superseded,
     #[error("the gateway did not take the new key: {0}")]
@@ -83,7 +92,7 @@ impl Fleet {
         mut io: TcpStream,
         preamble: Option<&Preamble>,
         gateway_id: GatewayId,
-        origin: Origin,
+        mut origin: Origin,
     ) -> Result<Link, LinkError> {
         let inner = &self.inner;
         let policy = inner.settings.policy;
@@ -101,20 +110,38 @@ impl Fleet {
                 return Err(refusal.into());
             }
         };
-        let config = self.initiator_config(gateway_id, offer).await?;
+        let spent = match offer.token {
+            None => gateways.spent_token(gateway_id, clock::now()).await?,
+            Some(_) => None,
+        };
+        let config = self.initiator_config(gateway_id, offer, spent.as_ref());
+        let config = config.await?;
         let sealed = stream::connect(io, preamble, config, &inner.settings.limits).await?;
 
         let info = *sealed.session().info();
         let now = clock::now();
-        let scope = gateways
+        if let Some(spent) = spent.filter(|spent| spent.key_id == info.key_id) {
+            let link = self.link(sealed, origin, Scope::Enrolment, now).await?;
+            return Err(self.token_offered_again(&link, &spent).await);
+        }
+        let (scope, before) = gateways
             .update_seen(gateway_id, move |registration, keys| {
+                let before = Credential::of(registration);
                 let scope =
                     registration.proved(gateway_id, info.mode, info.key_id, keys, &policy, now);
                 // What comes now fails only with the connection, and its end is noted, too.
                 let lives = scope.is_ok_and(|scope| scope == Scope::Full);
-                (scope, lives.then_some(now))
+                ((scope, before), lives.then_some(now))
             })
-            .await??;
+            .await?;
+        let scope = scope?;
+        if scope != Scope::Enrolment {
+            origin.enrolled = !before.proved;
+            if let Some(token) = before.token {
+                let remote = origin.remote_address.clone();
+                self.remember_spent(gateway_id, token, now, remote).await;
+            }
+        }
         tracing::info!(
             gateway = origin.gateway,
             id = %gateway_id,
@@ -126,7 +153,18 @@ impl Fleet {
             "handshake done"
         );
         memory::warn_where_not_locked();
-        Ok(Link::start(sealed, origin, scope, now, keep_alive(&inner.settings)).await?)
+        self.link(sealed, origin, scope, now).await
+    }
+
+    async fn link(
+        &self,
+        sealed: SealedStream<TcpStream>,
+        origin: Origin,
+        scope: Scope,
+        since: UnixMillis,
+    ) -> Result<Link, LinkError> {
+        let keep_alive = keep_alive(&self.inner.settings);
+        Ok(Link::start(sealed, origin, scope, since, keep_alive).await?)
     }
 
     /// What has to follow a handshake, by what its session may carry.
@@ -138,6 +176,7 @@ impl Fleet {
                 Ok(Step::Live(link))
             }
             Scope::InstallsOnly => {
+                self.tell_where_enrolled(&link);
                 self.install(&link, None, None).await?;
                 Ok(Step::ShakeHandsAnew)
             }
@@ -203,12 +242,18 @@ impl Fleet {
         &self,
         gateway_id: GatewayId,
         offer: Offer,
+        spent: Option<&SpentToken>,
     ) -> Result<InitiatorConfig, RepositoryError> {
         let repository = &self.inner.repository;
         let mut keys = diversified(repository, gateway_id, &offer.gateway_keys).await?;
         if let Some((id, key)) = offer.token {
             keys.push(HeldKey { id, key });
         }
+        // Whoever comes with it is known by it, and gets nothing.
+        keys.extend(spent.map(|spent| HeldKey {
+            id: spent.key_id,
+            key: spent.key.clone(),
+        }));
         let pairing = match offer.pairing {
             None => None,
             Some(id) => repository
@@ -248,14 +293,7 @@ impl Fleet {
             })
             .await?;
         if bound == Err(BindError::BoundToAnother) {
-            self.raise_alarm(
-                &link.gateway,
-                &format!(
-                    "its enrolment token was used a second time, from {}: it is in two hands; `portcullis gateway revoke {}`, then find out why",
-                    link.remote_address, link.gateway
-                ),
-            )
-            .await;
+            self.token_in_two_hands(link, None).await;
         }
         bound?;
         Ok(nonce)
@@ -276,26 +314,16 @@ impl Fleet {
             link.session().close();
             return Err(LinkError::Renamed);
         }
-        if let Some(former) = arrival.flapping_with {
-            self.raise_alarm(
-                &link.gateway,
-                &format!(
-                    "its links replace each other without end, from {former} and {}: two hosts may hold the same key; evict it and enrol the right one",
-                    link.remote_address
-                ),
-            )
-            .await;
-        }
         let fleet = self.clone();
         let described = Arc::downgrade(link);
         tokio::spawn(async move {
             let Some(link) = described.upgrade() else {
                 return;
             };
-            if let Err(error) = in_time(link.describe()).await {
-                tracing::warn!(gateway = link.gateway, %error, "the gateway does not describe itself");
+            fleet.get_to_know(&link).await;
+            if let Some(former) = arrival.flapping_with {
+                fleet.two_hosts(&link, &former).await;
             }
-            fleet.inner.roster.changed(&link.gateway);
         });
         Ok(())
     }
@@ -316,17 +344,9 @@ impl Fleet {
             }
         });
     }
-
-    pub(super) async fn raise_alarm(&self, gateway: &str, text: &str) {
-        tracing::error!(gateway, alarm = text);
-        let gateways = self.inner.repository.gateways();
-        if let Err(error) = gateways.raise_alarm(gateway, text, clock::now()).await {
-            tracing::error!(gateway, %error, "cannot store an alarm");
-        }
-    }
 }
 
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     answer: impl Future<Output = Result<T, tonic::Status>>,
 ) -> Result<T, LinkError> {
     match tokio::time::timeout(CONTROL_TIMEOUT, answer).await {

@@ -36,6 +36,8 @@ pub(super) struct Link {
     pub(super) remote_address: String,
     /// The gateway opened this connection: the server cannot make another.
     pub(super) dialled_out: bool,
+    /// By its handshake the gateway proved its first key.
+    pub(super) enrolled: bool,
     session: Arc<Session>,
     requests: Requests,
     calls: CallStream,
@@ -49,6 +51,7 @@ pub(super) struct Origin {
     pub(super) gateway: String,
     pub(super) remote_address: String,
     pub(super) dialled_out: bool,
+    pub(super) enrolled: bool,
 }
 
 impl Link {
@@ -67,6 +70,7 @@ impl Link {
             since,
             remote_address: origin.remote_address,
             dialled_out: origin.dialled_out,
+            enrolled: origin.enrolled,
             session,
             requests,
             calls: CallStream::new(),
@@ -126,11 +130,19 @@ impl Link {
             session: *self.info(),
             since: self.since,
             remote_address: self.remote_address.clone(),
-            description: self
-                .description
-                .get()
-                .and_then(|encoded| DescribeResponse::decode(&**encoded).ok()),
+            description: self.description(),
         }
+    }
+
+    /// What the gateway calls its host; empty: it did not say.
+    pub(super) fn host(&self) -> String {
+        let description = self.description();
+        description.map_or_else(String::new, |told| super::printable(&told.hostname))
+    }
+
+    fn description(&self) -> Option<DescribeResponse> {
+        let encoded = self.description.get()?;
+        DescribeResponse::decode(&**encoded).ok()
     }
 
     /// Asks the gateway what it is.

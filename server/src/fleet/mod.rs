@@ -8,6 +8,7 @@ mod calls;
 mod dial;
 mod dial_out;
 mod establish;
+mod events;
 mod gate;
 mod link;
 mod one_task;
@@ -18,6 +19,7 @@ mod roster;
 mod search;
 mod standings;
 mod status;
+mod suspicion;
 mod transport;
 
 use std::collections::HashSet;
@@ -27,16 +29,17 @@ use std::time::Duration;
 
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::id::{KeyId, ServerId};
-use portcullis_common::rotation::Policy;
+use portcullis_common::rotation::{Policy, UnixMillis};
 use portcullis_common::stream::ChannelLimits;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::config::{Config, Links};
 use crate::repository::{Reach, Repository, RepositoryError};
 pub use calls::Attempt;
+pub use events::Event;
 pub use pace::{DEFAULT_PER_MINUTE, Pace};
 pub use progress::{
     Progress, ProgressStream, Push, PushEnd, Rotation, RotationError, SyncCounts, SyncResult,
@@ -98,6 +101,8 @@ struct Inner {
     dial_out: OnceLock<(SocketAddr, AbortHandle)>,
     /// As far as this process knows: a push of another key ends.
     current_key: watch::Sender<Option<KeyId>>,
+    /// To whoever writes down what happens.
+    events: OnceLock<mpsc::Sender<Event>>,
 }
 
 impl Fleet {
@@ -112,6 +117,7 @@ impl Fleet {
                 strangers: roster::Throttle::default(),
                 dial_out: OnceLock::new(),
                 current_key: watch::Sender::new(None),
+                events: OnceLock::new(),
             }),
         }
     }
@@ -239,6 +245,12 @@ fn printable(text: &str) -> String {
         .take(MAX_QUOTED)
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .collect()
+}
+
+/// A time for a message: RFC 3339 in UTC.
+fn rfc3339(time: UnixMillis) -> String {
+    let time = std::time::UNIX_EPOCH + Duration::from_millis(time.0);
+    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 /// What these locks guard is whole at every moment, whoever panicked meanwhile.

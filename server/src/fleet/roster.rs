@@ -1,6 +1,7 @@
 //! Which gateway has which link: in memory, of this process alone.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ struct Slot {
     dialler: Option<AbortHandle>,
     /// Failures of those who dial and name this gateway.
     failures: Throttle,
+    /// Alarms about those who come with its spent token.
+    token_alarms: Throttle,
     /// When links that the gateway opened replaced living ones.
     replacements: VecDeque<Instant>,
     /// For calls that wait for a link; `None`: none did of late.
@@ -111,11 +114,44 @@ pub(super) struct Standing {
     pub(super) refusal: Option<Refused>,
 }
 
+/// Who is, or was, at the other end of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    /// Its address with its port.
+    pub(super) address: String,
+    /// What it calls itself; empty: it did not say.
+    pub(super) host: String,
+}
+
+impl Peer {
+    pub(super) fn of(link: &Link) -> Self {
+        Self {
+            address: link.remote_address.clone(),
+            host: link.host(),
+        }
+    }
+
+    /// Its address without the port, which is another with each connection of a gateway that dials.
+    pub(super) fn ip(&self) -> &str {
+        let (ip, _) = self.address.rsplit_once(':').unwrap_or((&self.address, ""));
+        ip
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.as_str() {
+            "" => f.write_str(&self.address),
+            host => write!(f, "{} (host {host})", self.address),
+        }
+    }
+}
+
 /// What the arrival of a link meant.
 #[derive(Debug, Default)]
 pub(super) struct Arrival {
     /// Two hosts seem to hold one key: where the former link came from.
-    pub(super) flapping_with: Option<String>,
+    pub(super) flapping_with: Option<Peer>,
 }
 
 impl Roster {
@@ -217,7 +253,7 @@ impl Roster {
                     .retain(|at| now.duration_since(*at) < FLAP_WINDOW);
                 if slot.replacements.len() >= FLAPS {
                     slot.replacements.clear();
-                    arrival.flapping_with = Some(former.remote_address.clone());
+                    arrival.flapping_with = Some(Peer::of(former));
                 }
             }
             former
@@ -291,6 +327,11 @@ impl Roster {
     /// May a failure of one who dialled be stored? Once a second.
     pub(super) fn may_note(&self, gateway: &str) -> bool {
         self.with_slot(gateway, |slot| slot.failures.ready())
+    }
+
+    /// May an alarm about a spent token be raised? Once a second.
+    pub(super) fn may_alarm(&self, gateway: &str) -> bool {
+        self.with_slot(gateway, |slot| slot.token_alarms.ready())
     }
 
     /// Ends a gateway's link at once, and those replaced that still carry calls. True: there was

@@ -89,9 +89,9 @@ fn rename(
     // Other rows name it, so both are there until these have moved; only one can have the id.
     tx.execute(
         "INSERT INTO gateways (name, address, created_ms, last_seen_ms, last_error, gateway_id,
-             standing, last_proved, proved_ms, sent)
+             standing, last_proved, proved_ms, sent, host, version)
          SELECT ?2, address, created_ms, last_seen_ms, last_error, randomblob(16),
-             standing, last_proved, proved_ms, sent FROM gateways WHERE name = ?1",
+             standing, last_proved, proved_ms, sent, host, version FROM gateways WHERE name = ?1",
         &params![old, new],
     )?;
     queued_calls::follow_rename(tx, old, new, sealer)?;

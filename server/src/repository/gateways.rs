@@ -1,17 +1,17 @@
-//! The roster: gateways with their registrations, groups and alarms.
+//! The roster: gateways with their registrations and groups.
 
 use std::sync::Arc;
 
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, UnixMillis};
+use portcullis_host::clock;
 
 use super::columns::{from_sql_millis, to_sql_millis};
 use super::registration::{COLUMN_COUNT, COLUMNS, RegistrationRow};
 use super::sql::{Row, Tx, params};
-use super::{Database, Repository, RepositoryError, Sealer, gateway_groups, gateway_keys};
-
-/// Alarms kept of one gateway: the newest.
-const MAX_ALARMS: u32 = 20;
+use super::{
+    Alarm, Database, Repository, RepositoryError, Sealer, alarms, gateway_groups, gateway_keys,
+};
 
 /// How a link to a gateway comes about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +20,6 @@ pub enum Reach {
     Address(String),
     /// The gateway dials the server.
     DialOut,
-}
-
-/// Something that an administrator has to look into.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alarm {
-    /// When it was raised.
-    pub raised: UnixMillis,
-    /// What happened, and what to do.
-    pub text: String,
 }
 
 /// A gateway in the roster.
@@ -48,7 +39,11 @@ pub struct Gateway {
     pub last_error: Option<String>,
     /// The groups that it is in, in order.
     pub groups: Vec<String>,
-    /// Newest first.
+    /// The name that its host last told, and the version of its program.
+    pub host: Option<String>,
+    /// See `host`.
+    pub version: Option<String>,
+    /// Those that are open, raised last first.
     pub alarms: Vec<Alarm>,
 }
 
@@ -74,7 +69,7 @@ impl From<GatewayId> for GatewayRef {
 }
 
 impl GatewayRef {
-    fn not_found(&self) -> RepositoryError {
+    pub(super) fn not_found(&self) -> RepositoryError {
         RepositoryError::NotFound {
             kind: "gateway",
             name: match self {
@@ -307,6 +302,9 @@ impl Gateways<'_> {
                 if row != stored {
                     row.store(tx, &name)?;
                 }
+                if stored.last_proved.is_none() && row.last_proved.is_some() {
+                    alarms::close_former(tx, &name, &row.gateway_id, clock::now())?;
+                }
                 if let Some(now) = seen {
                     note_seen(tx, &name, now)?;
                 }
@@ -399,6 +397,34 @@ impl Gateways<'_> {
             .await
     }
 
+    /// What a gateway said of itself. Writes only what is new.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn described(
+        &self,
+        name: &str,
+        host: &str,
+        version: &str,
+    ) -> Result<(), RepositoryError> {
+        let known = self.find(name).await?;
+        let known = known.map(|gateway| (gateway.host, gateway.version));
+        if known == Some((Some(host.to_owned()), Some(version.to_owned()))) {
+            return Ok(());
+        }
+        let (name, host, version) = (name.to_owned(), host.to_owned(), version.to_owned());
+        self.repository
+            .database
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE gateways SET host = ?2, version = ?3 WHERE name = ?1",
+                    &params![name, host, version],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
     /// An attempt at a link failed. Writes only where the error is another than the last.
     ///
     /// # Errors
@@ -411,34 +437,6 @@ impl Gateways<'_> {
                 tx.execute(
                     "UPDATE gateways SET last_error = ?2 WHERE name = ?1 AND last_error IS DISTINCT FROM ?2",
                     &params![name, error],
-                )?;
-                Ok(())
-            })
-            .await
-    }
-
-    /// Raises an alarm; the 20 newest of each gateway are kept.
-    ///
-    /// # Errors
-    /// [`RepositoryError`].
-    pub async fn raise_alarm(
-        &self,
-        name: &str,
-        text: &str,
-        now: UnixMillis,
-    ) -> Result<(), RepositoryError> {
-        let (name, text) = (name.to_owned(), text.to_owned());
-        self.repository
-            .database
-            .write(move |tx| {
-                tx.execute(
-                    "INSERT INTO alarms (gateway, raised_ms, text) VALUES (?1, ?2, ?3)",
-                    &params![name, to_sql_millis(now), text],
-                )?;
-                tx.execute(
-                    "DELETE FROM alarms WHERE gateway = ?1 AND id NOT IN
-                       (SELECT id FROM alarms WHERE gateway = ?1 ORDER BY id DESC LIMIT ?2)",
-                    &params![name, MAX_ALARMS],
                 )?;
                 Ok(())
             })
@@ -476,7 +474,7 @@ fn select(
         Some(GatewayRef::Id(_)) => "WHERE gateway_id = ?1",
     };
     let sql = format!(
-        "SELECT {COLUMNS}, name, address, created_ms, last_seen_ms, last_error FROM gateways {filter} ORDER BY name"
+        "SELECT {COLUMNS}, name, address, created_ms, last_seen_ms, last_error, host, version FROM gateways {filter} ORDER BY name"
     );
     let read = |row: &Row<'_>| read_gateway(row, sealer);
     let mut gateways = match only {
@@ -484,17 +482,20 @@ fn select(
         Some(GatewayRef::Name(name)) => tx.query(&sql, &params![name], read)?,
         Some(GatewayRef::Id(id)) => tx.query(&sql, &params![id.to_bytes()], read)?,
     };
-    // Where all are wanted, one query for the groups of all of them.
-    let mut groups = match only {
-        None => Some(gateway_groups::all(tx)?),
+    // Where all are wanted, one query for the groups and one for the alarms of all of them.
+    let mut all = match only {
+        None => Some((gateway_groups::all(tx)?, alarms::open_of_all(tx)?)),
         Some(_) => None,
     };
     for gateway in &mut gateways {
-        gateway.groups = match &mut groups {
-            Some(all) => all.remove(&gateway.name).unwrap_or_default(),
-            None => gateway_groups::of(tx, &gateway.name)?,
+        let name = &gateway.name;
+        (gateway.groups, gateway.alarms) = match &mut all {
+            Some((groups, alarms)) => (
+                groups.remove(name).unwrap_or_default(),
+                alarms.remove(name).unwrap_or_default(),
+            ),
+            None => (gateway_groups::of(tx, name)?, alarms::open_of(tx, name)?),
         };
-        gateway.alarms = alarms(tx, &gateway.name)?;
     }
     Ok(gateways)
 }
@@ -509,23 +510,12 @@ fn read_gateway(row: &Row<'_>, sealer: &dyn Sealer) -> Result<Gateway, Repositor
         created: from_sql_millis(row.get(COLUMN_COUNT + 2)?),
         last_seen: last_seen.map(from_sql_millis),
         last_error: row.get(COLUMN_COUNT + 4)?,
+        host: row.get(COLUMN_COUNT + 5)?,
+        version: row.get(COLUMN_COUNT + 6)?,
         groups: Vec::new(),
         alarms: Vec::new(),
         name: row.get(COLUMN_COUNT)?,
     })
-}
-
-fn alarms(tx: &mut Tx<'_>, name: &str) -> Result<Vec<Alarm>, RepositoryError> {
-    tx.query(
-        "SELECT raised_ms, text FROM alarms WHERE gateway = ?1 ORDER BY id DESC",
-        &params![name],
-        |row| {
-            Ok(Alarm {
-                raised: from_sql_millis(row.get(0)?),
-                text: row.get(1)?,
-            })
-        },
-    )
 }
 
 pub(super) fn find_row(

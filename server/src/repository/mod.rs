@@ -16,6 +16,7 @@
 //! To add a stored type: its migration in `schema/`, its file with its accessor, and its lines
 //! below. Where it has secrets, its variant in `protected_type.rs` too.
 
+mod alarms;
 mod audit;
 mod columns;
 mod database;
@@ -43,6 +44,7 @@ mod scrub;
 mod sealed_values;
 mod sealer;
 mod server_keys;
+mod spent_tokens;
 mod sql;
 mod sqlite;
 mod tasks;
@@ -60,8 +62,10 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0007_passwords.sql"),
     include_str!("schema/0008_queued_calls.sql"),
     include_str!("schema/0009_instances.sql"),
+    include_str!("schema/0010_alarms.sql"),
 ];
 
+pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
 pub use audit::{
     AUDIT_MAC_LEN, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, TipMoved,
 };
@@ -72,7 +76,7 @@ pub use gateway_keys::{
     RotateError,
 };
 pub use gateway_life::{RemovedGateway, StillInUse};
-pub use gateways::{Alarm, Gateway, GatewayChange, GatewayRef, Gateways, Reach};
+pub use gateways::{Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
 pub use import::{ImportedGatewayKey, ImportedServerKey, KeyImport};
 pub use meta::Meta;
@@ -90,6 +94,7 @@ pub use resources::{Changed, Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{DependentValues, ServerKeyRow, ServerKeys};
+pub use spent_tokens::SpentToken;
 #[cfg(test)]
 pub(crate) use sqlite::testing::{literal, tamper};
 pub use tasks::{Admission, NewTask, TaskRow, TaskState, Tasks};

@@ -1,5 +1,6 @@
 //! The running server.
 
+mod events;
 pub mod init;
 pub mod lock;
 mod unlocked;
@@ -85,6 +86,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     memory::warn_where_not_locked();
     let audit = AuditLog::open(&repository, server_id, &config.audit).await?;
     let fleet = Fleet::new(repository.clone(), fleet::Settings::new(server_id, &config));
+    let recorded = tokio::spawn(events::record(fleet.events(), audit.clone()));
     fleet.start(dial_out).await?;
     let services = Services::new(&config, server_id, repository, keys, audit, fleet);
     services.tasks.resume_interrupted().await?;
@@ -97,6 +99,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let served = run(socket, &services, shutdown).await;
     services.tasks.stop().await;
     services.fleet.stop().await;
+    recorded.abort();
     services.audit.close().await;
     services.repository.database().close().await;
     tracing::info!("stopped");

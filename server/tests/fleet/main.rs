@@ -10,6 +10,7 @@ mod push;
 mod queue;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! `portcullis gateway …`: the agents on the resource hosts.
 
+mod alarms;
 mod life;
 mod token;
 mod view;
@@ -87,6 +88,25 @@ pub(crate) enum GatewayCommand {
         name: String,
         #[command(flatten)]
         output: TokenOutput,
+    },
+    /// List what has to be looked into: those open, raised last first
+    Alarms {
+        /// Only this gateway's
+        name: Option<String>,
+        /// Also those that were acknowledged, or that ended since the gateway enrolled anew
+        #[arg(long)]
+        all: bool,
+    },
+    /// Close a gateway's alarms, once you have looked into them
+    Acknowledge {
+        /// The gateway's name
+        name: String,
+        /// What was found; it stands in the audit log
+        #[arg(long)]
+        reason: String,
+        /// Only this one; `gateway alarms` shows the numbers
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+        alarm: Option<i64>,
     },
     /// Forget a gateway, and end its session: its name may be given again. Nothing on its host is
     /// touched
@@ -185,6 +205,12 @@ impl GatewayCommand {
                 let answer = connect().await?.ping(PingGatewayRequest { name }).await?;
                 return say_pong(context, answer.into_inner());
             }
+            Self::Alarms { name, all } => return alarms::list(context, name, all).await,
+            Self::Acknowledge {
+                name,
+                reason,
+                alarm,
+            } => return alarms::acknowledge(context, name, reason, alarm).await,
             Self::Remove { name, force } => return life::remove(context, name, force).await,
             Self::Rename { name, new_name } => return life::rename(context, name, new_name).await,
             Self::Set { name, change } => connect().await?.set(change.request(name)).await?,

@@ -69,6 +69,7 @@ impl View for Gateway {
                 "pairing until",
                 time_and_age(self.pairing_until_unix_ms, now),
             ),
+            ("host", Some(self.hostname.clone())),
             ("version", Some(self.version.clone())),
             ("system", Some(self.operating_system.clone())),
             ("connectors", Some(connectors)),
@@ -109,6 +110,7 @@ impl View for Gateway {
             "token_expires": rfc3339(self.token_expires_unix_ms),
             "pairing_until": rfc3339(self.pairing_until_unix_ms),
             "alarms": self.alarms,
+            "hostname": some(&self.hostname),
             "version": some(&self.version),
             "operating_system": some(&self.operating_system),
             "connectors": connectors,
@@ -199,6 +201,7 @@ mod tests {
             last_seen_unix_ms: NOW_MS,
             remote_address: "192.0.2.7:9278".to_owned(),
             groups: vec!["canary".to_owned()],
+            hostname: "web1.example.com".to_owned(),
             version: "0.1.0".to_owned(),
             operating_system: "linux".to_owned(),
             connectors: vec![ConnectorInfo {
@@ -253,6 +256,7 @@ mod tests {
              last proved key  3des-00112233445566778899aabbccddeeff\n\
              key is           current\n\
              last seen        2027-01-15T08:00:00Z (just now)\n\
+             host             web1.example.com\n\
              version          0.1.0\n\
              system           linux\n\
              connectors       local (unix): test, get"
@@ -297,6 +301,7 @@ mod tests {
                 "token_expires": null,
                 "pairing_until": null,
                 "alarms": [],
+                "hostname": "web1.example.com",
                 "version": "0.1.0",
                 "operating_system": "linux",
                 "connectors": [{ "name": "local", "type": "unix", "allowed_verbs": ["test", "get"] }],

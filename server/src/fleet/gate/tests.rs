@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::keys::protection::Protection;
 use crate::keys::{Keyring, gateway_keys};
-use crate::repository::{Database, Reach, Replaced};
+use crate::repository::{AlarmKind, Database, NewAlarm, Reach, Replaced};
 
 const GATEWAY: &str = "host1";
 /// Longer than anything here takes.
@@ -86,7 +86,12 @@ impl Site {
     /// Commits something that changes nothing for the gateway.
     async fn commit(&self) {
         let gateways = self.repository.gateways();
-        let raised = gateways.raise_alarm(GATEWAY, "two hosts", clock::now());
+        let alarm = NewAlarm {
+            kind: AlarmKind::TwoHosts,
+            alike: String::new(),
+            text: "two hosts".to_owned(),
+        };
+        let raised = gateways.raise_alarm(GATEWAY, alarm, clock::now());
         raised.await.unwrap();
     }
 

@@ -165,6 +165,112 @@ async fn a_gateway_seen_with_its_change_has_no_error_any_more() {
     assert_eq!(gateways.count().await.unwrap(), 1);
 }
 
+fn alarm(number: u64) -> NewAlarm {
+    NewAlarm {
+        kind: AlarmKind::TwoHosts,
+        alike: number.to_string(),
+        text: format!("alarm {number}"),
+    }
+}
+
+#[tokio::test]
+async fn alike_alarms_are_one_until_it_is_acknowledged() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    let registration = registration(KeyKind::Tdes);
+    for name in ["host1", "host2"] {
+        let registration = match name {
+            "host1" => registration.clone(),
+            _ => super::registration(KeyKind::Tdes),
+        };
+        let added = gateways.add(name, Reach::DialOut, &registration, NOW);
+        added.await.unwrap();
+    }
+    for count in 1..=3 {
+        let mut again = alarm(7);
+        again.text = format!("for the {count}. time");
+        let raised = gateways.raise_alarm("host1", again, NOW.plus(count));
+        assert_eq!(raised.await.unwrap(), count);
+    }
+    assert_eq!(
+        gateways.raise_alarm("host1", alarm(8), NOW).await.unwrap(),
+        1
+    );
+    assert_eq!(
+        gateways.raise_alarm("host2", alarm(7), NOW).await.unwrap(),
+        1
+    );
+    let open = gateways.alarms(Some("host1"), false).await.unwrap();
+    let seen: Vec<_> = open.iter().map(|a| (a.count, a.first, a.last)).collect();
+    assert_eq!(seen, [(3, NOW.plus(1), NOW.plus(3)), (1, NOW, NOW)]);
+    assert_eq!(open[0].text, "for the 3. time");
+
+    let acknowledge = |alarm| Acknowledgement {
+        alarm,
+        by: "ada (1001)".to_owned(),
+        reason: "a clone".to_owned(),
+    };
+    let one = acknowledge(Some(open[0].id));
+    let closed = gateways.acknowledge("host1", one, NOW.plus(9)).await;
+    assert_eq!(closed.unwrap(), [open[0].id]);
+    // From now on it is another one.
+    let raised = gateways.raise_alarm("host1", alarm(7), NOW.plus(10)).await;
+    assert_eq!(raised.unwrap(), 1);
+    let rest = gateways.acknowledge("host1", acknowledge(None), NOW).await;
+    assert_eq!(rest.unwrap().len(), 2);
+    assert!(
+        gateways
+            .find("host1")
+            .await
+            .unwrap()
+            .unwrap()
+            .alarms
+            .is_empty()
+    );
+    let all = gateways.alarms(Some("host1"), true).await.unwrap();
+    assert!(
+        all.iter()
+            .all(|alarm| alarm.closed.as_ref().is_some_and(|c| c.reason == "a clone"))
+    );
+    assert_eq!(
+        gateways.alarms(None, false).await.unwrap()[0].gateway,
+        "host2"
+    );
+    let unknown = gateways.alarms(Some("host3"), false).await;
+    assert!(matches!(unknown, Err(RepositoryError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn an_alarm_ends_when_its_gateway_has_enrolled_anew() {
+    let fixture = Fixture::new().await;
+    let key = rotate(&fixture.repository, None).await.unwrap();
+    let gateways = fixture.repository.gateways();
+    let open = async || gateways.alarms(Some("host1"), false).await.unwrap().len();
+    let first = registration(KeyKind::Tdes);
+    let added = gateways.add("host1", Reach::DialOut, &first, NOW);
+    added.await.unwrap();
+    let prove = async || {
+        let proved = gateways.update("host1", move |registration, _| {
+            registration.last_proved = Some(key);
+        });
+        proved.await.unwrap();
+    };
+    gateways.raise_alarm("host1", alarm(1), NOW).await.unwrap();
+    // It is about this very registration.
+    prove().await;
+    assert_eq!(open().await, 1);
+    let second = registration(KeyKind::Tdes);
+    let evicted = gateways.update("host1", |registration, _| registration.evict());
+    evicted.await.unwrap();
+    let again = gateways.update("host1", move |registration, _| {
+        registration.clone_from(&second);
+    });
+    again.await.unwrap();
+    assert_eq!(open().await, 1);
+    prove().await;
+    assert_eq!(open().await, 0);
+}
+
 #[tokio::test]
 async fn alarms_are_kept_newest_first_and_bounded() {
     let fixture = Fixture::new().await;
@@ -174,8 +280,8 @@ async fn alarms_are_kept_newest_first_and_bounded() {
         .await
         .unwrap();
     for number in 0..30 {
-        let text = format!("alarm {number}");
-        gateways.raise_alarm("host1", &text, NOW).await.unwrap();
+        let raised = gateways.raise_alarm("host1", alarm(number), NOW.plus(number));
+        assert_eq!(raised.await.unwrap(), 1);
     }
     let row = gateways.find("host1").await.unwrap().unwrap();
     assert_eq!(row.alarms.len(), 20);

@@ -1,0 +1,37 @@
+//! What happens by itself in the fleet, into the audit log.
+
+use tokio::sync::mpsc;
+
+use crate::audit::{AuditLog, Draft, Outcome, Subject};
+use crate::fleet::Event;
+
+/// Writes down each of `events`, until their fleet is gone.
+pub(super) async fn record(mut events: mpsc::Receiver<Event>, audit: AuditLog) {
+    while let Some(event) = events.recv().await {
+        audit.record(draft(event)).await;
+    }
+}
+
+fn draft(event: Event) -> Draft {
+    let (action, gateway, detail) = match event {
+        Event::Alarm { gateway, text } => ("Gateway/Alarm", gateway, text),
+        Event::Enrolled {
+            gateway,
+            id,
+            remote,
+            host,
+        } => {
+            let host = match host.as_str() {
+                "" => String::new(),
+                host => format!(", host {host}"),
+            };
+            (
+                "Gateway/Enrolled",
+                gateway,
+                format!("{id}, from {remote}{host}"),
+            )
+        }
+    };
+    let object = format!("gateway {gateway}");
+    Draft::new(Subject::server(), action, &object, Outcome::Done).detail(&detail)
+}
