@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod command_line;
 pub mod config;
 #[cfg(unix)]
 pub mod hardening;
@@ -10,5 +11,7 @@ pub mod limit;
 pub mod lock;
 pub mod log;
 pub mod names;
+pub mod output;
 #[cfg(unix)]
 pub mod private_files;
+pub mod text;

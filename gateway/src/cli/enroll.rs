@@ -1,10 +1,10 @@
 //! `enroll`
 
-use std::fs::File;
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use portcullis_common::rotation::EnrolmentToken;
+use portcullis_host::text;
 use zeroize::Zeroizing;
 
 use super::{CliError, say};
@@ -29,11 +29,11 @@ pub(super) struct Arguments {
 
 /// Takes a token into the key store.
 pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<(), CliError> {
-    let text = match &arguments.token_file {
+    let typed = match &arguments.token_file {
         Some(path) => from_file(path)?,
         None => from_input()?,
     };
-    let token: EnrolmentToken = text.parse()?;
+    let token: EnrolmentToken = typed.parse()?;
     let store = key_store::open(config);
     store.update_or_create(|record| {
         let enrolled = record.enrol(&token, arguments.replace, &mut rand::rng())?;
@@ -71,26 +71,17 @@ pub(super) fn next(config: &Config) -> Result<String, CliError> {
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
-    File::open(path)
-        .and_then(read)
-        .map_err(|source| CliError::TokenFile {
-            path: path.to_owned(),
-            source,
-        })
+    text::read_file(path, MAX_INPUT).map_err(|source| CliError::TokenFile {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn from_input() -> Result<Zeroizing<String>, CliError> {
-    let text = if io::stdin().is_terminal() {
-        rpassword::prompt_password("enrolment token: ").map(Zeroizing::new)
-    } else {
-        read(io::stdin())
-    };
-    text.map_err(CliError::Input)
-}
-
-fn read(source: impl io::Read) -> io::Result<Zeroizing<String>> {
-    // Of its final size from the start: a buffer that grew would leave copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(MAX_INPUT as usize));
-    source.take(MAX_INPUT).read_to_string(&mut text)?;
-    Ok(text)
+    if io::stdin().is_terminal() {
+        return rpassword::prompt_password("enrolment token: ")
+            .map(Zeroizing::new)
+            .map_err(CliError::Input);
+    }
+    text::read(io::stdin(), MAX_INPUT).map_err(CliError::TokenInput)
 }

@@ -14,6 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis_common::rotation::{EnrolError, PairingError, TokenError};
+use portcullis_host::text::TextError;
+use portcullis_host::{command_line, output};
 
 use crate::config::{Config, ConfigProblem};
 use crate::connectors::Connectors;
@@ -51,9 +53,16 @@ enum Verb {
     Status(status::Arguments),
 }
 
-/// Runs the program: 0 done, 1 failed, 2 wrong usage.
+/// Exit code where it was done, and what came of it could not be shown.
+const UNSHOWN: u8 = 3;
+
+/// Runs the program: 0 done, 1 failed, 2 wrong usage, 3 done, but standard output did not take the
+/// answer.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match command_line::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return ExitCode::from(code),
+    };
     if let Err(error) = service::forbid_core_dumps() {
         return failed(&error.into());
     }
@@ -61,6 +70,10 @@ pub fn main() -> ExitCode {
         Ok(config) => config,
         Err(problems) => return failed(&CliError::Config(problems)),
     };
+    let changes = matches!(
+        arguments.verb,
+        Verb::Enroll(_) | Verb::Pair(_) | Verb::Key(key::Verb::Reset(_))
+    );
     let outcome = match arguments.verb {
         Verb::Run => run::run(config),
         Verb::Validate => validate::validate(&config),
@@ -71,6 +84,10 @@ pub fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ CliError::Output(_)) if changes => {
+            eprintln!("portcullis-gateway: it is done, but {error}");
+            ExitCode::from(UNSHOWN)
+        }
         Err(error) => failed(&error),
     }
 }
@@ -100,7 +117,9 @@ enum CliError {
     #[error(transparent)]
     Pairing(#[from] PairingError),
     #[error("cannot read the token file {}: {source}", path.display())]
-    TokenFile { path: PathBuf, source: io::Error },
+    TokenFile { path: PathBuf, source: TextError },
+    #[error("cannot read the token from standard input: {0}")]
+    TokenInput(TextError),
     #[error("cannot read from the terminal or standard input: {0}")]
     Input(io::Error),
     #[error("cannot write to standard output: {0}")]
@@ -133,8 +152,7 @@ fn problems(count: usize) -> String {
     }
 }
 
-/// Prints a line to standard output; a reader that went away is no error of ours to hide.
+/// Prints a line to standard output; a reader that had enough is no error.
 fn say(line: &str) -> Result<(), CliError> {
-    use io::Write as _;
-    writeln!(io::stdout(), "{line}").map_err(CliError::Output)
+    output::print(&format!("{line}\n")).map_err(CliError::Output)
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use portcullis_host::text::TextError;
 use portcullis_proto::gateway::v1::FailureKind;
 use tonic::Code;
 
@@ -147,6 +148,14 @@ impl CliError {
             action,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// Makes an error of what keeps a file from being read as text.
+    pub(crate) fn text(path: &Path) -> impl Fn(TextError) -> Self {
+        move |error| match error {
+            TextError::Io(source) => Self::file("read", path)(source),
+            other => Self::Usage(format!("{}: {other}", path.display())),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
+use portcullis_host::text;
 use portcullis_proto::admin::v1::policy_client::PolicyClient;
 use portcullis_proto::admin::v1::{
     AddWordsRequest, CheckPolicyRequest, ClearWordsRequest, PasswordPolicy, RemoveWordRequest,
@@ -15,6 +16,9 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::input::prompt::PasswordSource;
 use crate::view::{View, facts};
+
+/// A word list that is larger is to be split, in bytes.
+const MAX_WORDS: u64 = 256 << 20;
 
 /// Words in one request: a second or two of work for the server.
 const AT_A_TIME: usize = 256;
@@ -148,10 +152,9 @@ impl RuleArgs {
 }
 
 async fn add_words(context: &Context, file: &Path) -> Result<(), CliError> {
-    let text = std::fs::read_to_string(file).map_err(CliError::file("read", file))?;
-    let words: Vec<_> = text
-        .lines()
-        .map(str::trim)
+    let content = text::read_file(file, MAX_WORDS).map_err(CliError::text(file))?;
+    let words: Vec<_> = text::lines(&content)
+        .map(|(_, line)| line.trim())
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect();

@@ -2,10 +2,10 @@
 //!
 //! JSON is stable: fields are added, never renamed. Times are RFC 3339 in UTC, or null.
 
-use std::fmt::Write;
 use std::time::SystemTime;
 
 use comfy_table::{ContentArrangement, Table, presets};
+pub(crate) use portcullis_host::text::printable;
 use serde_json::Value;
 
 /// A result that can be printed.
@@ -86,43 +86,7 @@ fn finish(table: &mut Table) -> String {
     table.trim_fmt()
 }
 
-/// The text with every control character written out, so that what a gateway or a resource says
-/// cannot steer the terminal. Line breaks and tabs become spaces.
-pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\r' | '\t' => out.push(' '),
-            c if c.is_control() || is_direction_mark(c) => {
-                // Writing to a String does not fail.
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// The text, where there is any.
 pub(crate) fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
-}
-
-/// Characters that reorder what is shown: a name must look like what it is.
-fn is_direction_mark(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_from_outside_steers_the_terminal() {
-        assert_eq!(
-            printable("a\x1b[2Jb\u{9b}c\nd\u{202e}e"),
-            "a\\u{1b}[2Jb\\u{9b}c d\\u{202e}e"
-        );
-        assert_eq!(printable("Zoë 東京"), "Zoë 東京");
-    }
 }

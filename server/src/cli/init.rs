@@ -41,8 +41,8 @@ enum KdfChoice {
     Scrypt,
 }
 
-/// `portcullis-server init`
-pub(super) fn run(config: &Config, arguments: &InitArgs) -> Result<(), InitError> {
+/// `portcullis-server init`: what was made, in words.
+pub(super) fn run(config: &Config, arguments: &InitArgs) -> Result<String, InitError> {
     let protection = match arguments.protection {
         Protection::Default => InitProtection::Default,
         Protection::Pbe => InitProtection::Pbe {
@@ -60,24 +60,25 @@ pub(super) fn run(config: &Config, arguments: &InitArgs) -> Result<(), InitError
     let made = super::serve::runtime(1)
         .map_err(InitError::Runtime)?
         .block_on(init_protected(config, protection))?;
-    println!("repository   {}", config.repository_file().display());
-    if arguments.protection == Protection::Pbe {
-        println!("secret       {}", place(&config.secret));
-    }
-    println!("server id    {}", made.server_id);
-    println!("gateway key  {}", made.gateway_key);
-    println!();
-    match arguments.protection {
-        Protection::Pbe => println!(
+    let secret = match arguments.protection {
+        Protection::Pbe => format!("secret       {}\n", place(&config.secret)),
+        Protection::Default => String::new(),
+    };
+    let advice = match arguments.protection {
+        Protection::Pbe => {
             "Back up the secret apart from the repository: each is of no use without the other."
-        ),
-        Protection::Default => println!(
+        }
+        Protection::Default => {
             "The keys are NOT protected: whoever gets hold of the repository has everything.\n\
              `portcullis key protect pbe` protects them."
-        ),
-    }
-    println!("Next: `portcullis-server serve`.");
-    Ok(())
+        }
+    };
+    Ok(format!(
+        "repository   {}\n{secret}server id    {}\ngateway key  {}\n\n{advice}\nNext: `portcullis-server serve`.\n",
+        config.repository_file().display(),
+        made.server_id,
+        made.gateway_key,
+    ))
 }
 
 fn place(source: &SecretSource) -> String {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use portcullis_host::{command_line, output};
 
 use crate::config::{Config, DEFAULT_FILE};
 
@@ -34,12 +35,18 @@ enum Verb {
     Validate,
 }
 
+/// Exit code where it was done, and what came of it could not be shown.
+const UNSHOWN: u8 = 3;
+
 /// Runs what the command line asks for. 0: done; 1: failed, and standard error says what to do; 2:
-/// wrong usage.
+/// wrong usage; 3: done, but standard output did not take the answer.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match command_line::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return ExitCode::from(code),
+    };
     match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("portcullis-server: {error}");
             ExitCode::FAILURE
@@ -47,16 +54,24 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     portcullis_host::hardening::forbid_core_dumps()?;
     let config = || Config::load(arguments.config.as_deref());
     match &arguments.verb {
-        Verb::Init(arguments) => init::run(&config()?, arguments)?,
+        Verb::Init(arguments) => {
+            let made = init::run(&config()?, arguments)?;
+            if let Err(error) = output::print(&made) {
+                eprintln!(
+                    "portcullis-server: the repository is made, but standard output does not take the answer: {error}"
+                );
+                return Ok(ExitCode::from(UNSHOWN));
+            }
+        }
         Verb::Serve => serve::run(config()?)?,
         Verb::Validate => {
             let file = arguments.config.clone();
             validate::run(&config()?, &file.unwrap_or_else(|| DEFAULT_FILE.into()))?;
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,26 +2,26 @@
 
 use std::path::Path;
 
+use portcullis_host::output;
+
 use crate::config::Config;
 use crate::serve::{ServeError, Unlocked};
 
 /// `portcullis-server validate`
-pub(super) fn run(config: &Config, file: &Path) -> Result<(), ServeError> {
-    if file.exists() {
-        println!("configuration  {} is valid", file.display());
+pub(super) fn run(config: &Config, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let what = if file.exists() {
+        "is valid"
     } else {
-        println!(
-            "configuration  {} is not there: the defaults hold",
-            file.display()
-        );
-    }
+        "is not there: the defaults hold"
+    };
+    output::print(&format!("configuration  {} {what}\n", file.display()))?;
     let unlocked = super::serve::runtime(1)
         .map_err(ServeError::Runtime)?
         .block_on(Unlocked::inspect(config))?;
-    println!(
-        "repository     {} opens; server {}",
+    output::print(&format!(
+        "repository     {} opens; server {}\n",
         config.repository_file().display(),
         unlocked.server_id
-    );
+    ))?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use portcullis_host::config::ConfigProblem;
+use portcullis_host::text::printable;
 
 /// Why the configuration cannot be used. Nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +52,7 @@ impl ConfigError {
 fn line_of(text: &str, line: u32) -> String {
     let index = line.saturating_sub(1) as usize;
     let line = text.lines().nth(index).unwrap_or_default();
-    line.trim().to_owned()
+    printable(line.trim())
 }
 
 impl fmt::Display for Fault {

@@ -5,12 +5,14 @@ mod problem;
 mod section;
 mod table;
 
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
 pub use problem::{ConfigProblem, Problems};
 pub use section::Section;
 pub use table::Table;
+
+use crate::text::{self, TextError};
 
 /// Larger than any configuration: what is larger is not read.
 const MAX_FILE_LEN: u64 = 1024 * 1024;
@@ -18,16 +20,17 @@ const MAX_FILE_LEN: u64 = 1024 * 1024;
 /// The text of a configuration file.
 ///
 /// # Errors
-/// What the system said; `FileTooLarge` where no configuration is as large as this file.
+/// What the system said; `FileTooLarge` where no configuration is as large as this file;
+/// `InvalidData` where it is no text.
 pub fn read_file(path: &Path) -> io::Result<String> {
-    let length = fs::metadata(path)?.len();
-    if length > MAX_FILE_LEN {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has {length} bytes; a configuration has at most {MAX_FILE_LEN}"),
-        ));
+    match text::read_file(path, MAX_FILE_LEN) {
+        Ok(mut content) => Ok(std::mem::take(&mut *content)),
+        Err(TextError::Io(error)) => Err(error),
+        Err(error @ TextError::TooLong(_)) => {
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, error))
+        }
+        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
     }
-    fs::read_to_string(path)
 }
 
 /// Reads the text of a configuration that stands in `file`: `read` is given the table at its root,
@@ -107,10 +110,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_steers_no_terminal_and_no_text_holds_a_nul() {
+        let text = "\"a\\u001b[2J\" = 1\nb = \"x\\u001b[31m\"\nc = \"/var\\u0000/lib\"\nd = [\"y\\u0000\"]\n\u{9b}";
+        let mut found = problems(&text[..text.len() - 2], |root| {
+            assert_eq!(root.parsed::<u8>("b"), None);
+            assert_eq!(root.text("c"), None);
+            assert_eq!(root.list("d", |text| Ok(text.to_owned())), None);
+        });
+        found.extend(problems(text, |_| {}));
+        let found = found.join("\n");
+        for expected in [
+            "a.toml:1: a\\u{1b}[2J: unknown key",
+            "a.toml:2: b: `x\\u{1b}[31m`: invalid digit",
+            "a.toml:3: c: a NUL stands in the text: no value may have one",
+            "a.toml:4: d: a NUL stands in the text: no value may have one",
+        ] {
+            assert!(found.contains(expected), "{found}");
+        }
+        assert!(!found.contains(['\u{1b}', '\u{9b}', '\0']), "{found:?}");
+    }
+
+    #[test]
+    fn a_configuration_is_read_as_any_text_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).unwrap();
+            read_file(&file).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(b"\xef\xbb\xbfa = 1\r\n").as_deref(), Ok("a = 1\r\n"));
+        assert!(
+            read(b"a = 1\n# Z\xfcrich\n")
+                .unwrap_err()
+                .contains("line 2")
+        );
+        assert!(read(b"\xff\xfea\0").unwrap_err().contains("UTF-16"));
+    }
+
+    #[test]
     fn what_is_larger_than_any_configuration_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.toml");
-        fs::write(&file, vec![b'#'; 1024 * 1024 + 1]).unwrap();
+        std::fs::write(&file, vec![b'#'; 1024 * 1024 + 1]).unwrap();
         let error = read_file(&file).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }

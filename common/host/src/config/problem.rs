@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::text::printable;
+
 /// One thing that is wrong: where, which key, and what is allowed instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
@@ -58,11 +60,12 @@ impl Problems {
         key: impl Into<String>,
         message: impl Into<String>,
     ) {
+        // Keys and values stand in them as they are in the file: they are not to steer a terminal.
         let problem = ConfigProblem {
             file: self.file.clone(),
             line: line.into(),
-            key: key.into(),
-            message: message.into(),
+            key: printable(&key.into()),
+            message: printable(&message.into()),
         };
         self.lock().push(problem);
     }

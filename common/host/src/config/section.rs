@@ -8,6 +8,9 @@ use std::time::Duration;
 use super::problem::Problems;
 use super::table::{Entry, Table, Value};
 
+/// What is said of a text that TOML allows and nothing else does.
+const NUL: &str = "a NUL stands in the text: no value may have one";
+
 /// One table under reading.
 ///
 /// Ask for every key that is allowed, then call [`Self::finish`]: a key that was never asked for is
@@ -59,7 +62,7 @@ impl<'a> Section<'a> {
     pub fn text(&mut self, key: &str) -> Option<&'a str> {
         let entry = self.ask(key)?;
         match &entry.value {
-            Value::Text(text) => Some(text),
+            Value::Text(text) => self.without_nul(key, text),
             other => self.wrong_type(key, other, "a text in quotes"),
         }
     }
@@ -68,7 +71,7 @@ impl<'a> Section<'a> {
     pub fn text_or(&mut self, key: &str, refusal: &str) -> Option<&'a str> {
         let entry = self.ask(key)?;
         if let Value::Text(text) = &entry.value {
-            return Some(text);
+            return self.without_nul(key, text);
         }
         self.problem(key, refusal);
         None
@@ -150,6 +153,7 @@ impl<'a> Section<'a> {
             .iter()
             .filter_map(|(line, item)| {
                 let result = match item {
+                    Value::Text(text) if text.contains('\0') => Err(NUL.to_owned()),
                     Value::Text(text) => parse(text).map_err(|error| format!("`{text}`: {error}")),
                     other => Err(format!(
                         "{} stands in the list: only texts in quotes are allowed",
@@ -226,6 +230,15 @@ impl<'a> Section<'a> {
             self.asked.push(key.to_owned());
         }
         self.table.find(key)
+    }
+
+    /// A path that had one would end there, for the system.
+    fn without_nul(&self, key: &str, text: &'a str) -> Option<&'a str> {
+        if text.contains('\0') {
+            self.problem(key, NUL);
+            return None;
+        }
+        Some(text)
     }
 
     fn wrong_type<T>(&self, key: &str, found: &Value, allowed: &str) -> Option<T> {

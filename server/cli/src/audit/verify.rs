@@ -1,12 +1,13 @@
 //! `portcullis audit verify`: the log itself, or an export of it, is held against its MACs.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
 use data_encoding::HEXLOWER;
+use portcullis_host::text::LineReader;
 use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::{
     AuditRecord, KnownAuditHead, VerifyAuditRequest, VerifyAuditResponse,
@@ -19,6 +20,9 @@ use super::export::read_line;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::view::{View, facts};
+
+/// Longer than any entry, in bytes.
+const MAX_LINE: u64 = 1 << 20;
 
 /// Lines on their way to the server.
 const AHEAD: usize = 256;
@@ -62,13 +66,12 @@ impl VerifyArgs {
 }
 
 async fn send(path: &Path, records: mpsc::Sender<AuditRecord>) -> Result<(), CliError> {
-    let failed = CliError::file("read", path);
-    let file = BufReader::new(File::open(path).map_err(&failed)?);
-    for (number, text) in (1..).zip(file.lines()) {
-        let record =
-            read_line(&text.map_err(&failed)?).map_err(|problem| CliError::AuditFault {
-                what: format!("{}, line {number}: {problem}", path.display()),
-            })?;
+    let file = BufReader::new(File::open(path).map_err(CliError::file("read", path))?);
+    for line in LineReader::new(file, MAX_LINE) {
+        let (number, text) = line.map_err(CliError::text(path))?;
+        let record = read_line(&text).map_err(|problem| CliError::AuditFault {
+            what: format!("{}, line {number}: {problem}", path.display()),
+        })?;
         let record = Some(record);
         if records.send(AuditRecord { record }).await.is_err() {
             // The server has answered already.

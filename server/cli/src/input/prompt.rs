@@ -1,13 +1,13 @@
 //! What is asked for at the terminal: secrets, and words that confirm. A secret may also come from
 //! standard input or from a file; never from an argument.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_common::crypto::passphrase;
-use portcullis_host::private_files::{check_private, read_bounded};
+use portcullis_host::private_files::check_private;
+use portcullis_host::text::{self, TextError};
 use portcullis_proto::gateway::v1::Secret;
 use zeroize::Zeroizing;
 
@@ -16,8 +16,8 @@ use crate::error::CliError;
 /// Longer than any password that a resource takes, in bytes.
 const MAX_PASSWORD: u64 = 4_096;
 
-/// Bytes of a line that is longer than any passphrase.
-const MAX_PASSPHRASE: usize = 2_048;
+/// Bytes of a file that no passphrase is in; how long one may be is for its own rules to say.
+const MAX_PASSPHRASE: u64 = 64 << 10;
 
 /// Where a password comes from.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ impl PasswordSource {
                 "the two passwords differ: nothing has changed",
             ));
         }
-        check(into_bytes(first), "password")
+        check(first, "password")
     }
 
     /// A password that is already set: asked for once where neither pipe nor file is named.
@@ -58,7 +58,7 @@ impl PasswordSource {
             return Ok(secret);
         }
         let typed = ask("Password: ", &no_terminal("password"))?;
-        check(into_bytes(typed), "password")
+        check(typed, "password")
     }
 
     fn read(&self) -> Result<Option<Secret>, CliError> {
@@ -90,7 +90,7 @@ impl AnswerSource {
             return Ok(secret);
         }
         let typed = ask("Answer: ", &no_terminal("answer"))?;
-        check(into_bytes(typed), "answer")
+        check(typed, "answer")
     }
 }
 
@@ -104,15 +104,15 @@ pub(crate) fn ask_secret(name: &str) -> Result<Secret, CliError> {
     let elsewhere = "there is no terminal to ask for the secret at: give --password-file FILE or --secret-file NAME=FILE";
     let first = ask(&format!("{name}: "), elsewhere)?;
     same_again(&first, elsewhere)?;
-    check(into_bytes(first), "secret")
+    check(first, "secret")
 }
 
 /// A passphrase: the one line of a file that nobody else may read. What cannot be any is refused
 /// here, before the server is asked.
 pub(crate) fn passphrase_file(path: &Path) -> Result<Secret, CliError> {
-    let line = read_bounded(path, MAX_PASSPHRASE).map_err(CliError::file("read", path))?;
+    let line = text::read_file(path, MAX_PASSPHRASE).map_err(CliError::text(path))?;
     check_private(path).map_err(|error| CliError::usage(error.to_string()))?;
-    check_passphrase(&line, &path.display().to_string())
+    check_passphrase(line.as_bytes(), &path.display().to_string())
 }
 
 /// A passphrase that is already set: asked for once.
@@ -165,10 +165,15 @@ fn no_terminal(what: &str) -> String {
 }
 
 /// Asks, without showing what is typed; `otherwise` is said where there is no terminal.
-fn ask(text: &str, otherwise: &str) -> Result<Zeroizing<String>, CliError> {
-    rpassword::prompt_password(text)
+fn ask(question: &str, otherwise: &str) -> Result<Zeroizing<String>, CliError> {
+    rpassword::prompt_password(question)
         .map(Zeroizing::new)
-        .map_err(|_| CliError::usage(otherwise))
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => CliError::usage(
+                "what was typed is not UTF-8: set the terminal to that encoding; nothing has changed",
+            ),
+            _ => CliError::usage(otherwise),
+        })
 }
 
 fn same_again(first: &str, otherwise: &str) -> Result<(), CliError> {
@@ -182,86 +187,50 @@ fn same_again(first: &str, otherwise: &str) -> Result<(), CliError> {
 /// From the pipe or the file that was named, if any was.
 fn read_named(stdin: bool, file: Option<&Path>, what: &str) -> Result<Option<Secret>, CliError> {
     if stdin {
-        let line = read_line(&mut io::stdin().lock(), what);
-        return line.map_err(CliError::Input)?.map(Some);
+        return match text::read_secret(io::stdin().lock(), MAX_PASSWORD) {
+            Ok(line) => Ok(Some(secret(line))),
+            Err(TextError::Io(error)) => Err(CliError::Input(error)),
+            Err(error) => Err(no_secret(&error, what, "standard input: ")),
+        };
     }
     file.map(|path| read_file(path, what)).transpose()
 }
 
 fn read_file(path: &Path, what: &str) -> Result<Secret, CliError> {
-    let failed = CliError::file("read", path);
-    let mut file = File::open(path).map_err(&failed)?;
-    read_line(&mut file, what).map_err(failed)?
-}
-
-fn read_line(reader: &mut impl Read, what: &str) -> io::Result<Result<Secret, CliError>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSWORD as usize + 1));
-    reader.take(MAX_PASSWORD + 1).read_to_end(&mut bytes)?;
-    if bytes.ends_with(b"\n") {
-        bytes.pop();
-        if bytes.ends_with(b"\r") {
-            bytes.pop();
-        }
+    match text::read_secret_file(path, MAX_PASSWORD) {
+        Ok(line) => Ok(secret(line)),
+        Err(TextError::Io(error)) => Err(CliError::file("read", path)(error)),
+        Err(error) => Err(no_secret(&error, what, &format!("{}: ", path.display()))),
     }
-    Ok(check(bytes, what))
 }
 
-fn check(mut bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Secret, CliError> {
-    let problem = if bytes.is_empty() {
-        format!("the {what} is empty: nothing has changed")
-    } else if bytes.len() as u64 > MAX_PASSWORD {
-        format!("the {what} is longer than 4096 bytes")
-    } else if bytes.iter().any(|byte| matches!(byte, 0 | b'\n' | b'\r')) {
-        format!("the {what} has more than one line: give one line, with nothing after it")
-    } else {
-        return Ok(Secret::plain(std::mem::take(&mut *bytes)));
+/// What was typed, as a secret.
+fn check(typed: Zeroizing<String>, what: &str) -> Result<Secret, CliError> {
+    match text::read_secret(typed.as_bytes(), MAX_PASSWORD) {
+        Ok(line) => Ok(secret(line)),
+        Err(error) => Err(no_secret(&error, what, "")),
+    }
+}
+
+fn no_secret(error: &TextError, what: &str, place: &str) -> CliError {
+    let problem = match error {
+        TextError::Empty => format!("the {what} is empty: nothing has changed"),
+        TextError::Lines => {
+            format!("the {what} has more than one line: give one line, with nothing after it")
+        }
+        TextError::TooLong(_) => format!("the {what} is longer than {MAX_PASSWORD} bytes"),
+        other => format!("the {what} is no text: {other}"),
     };
-    Err(CliError::usage(problem))
+    CliError::Usage(format!("{place}{problem}"))
+}
+
+/// The bytes of a secret text, moved rather than copied.
+fn secret(mut line: Zeroizing<String>) -> Secret {
+    Secret::plain(std::mem::take(&mut *line).into_bytes())
 }
 
 fn check_passphrase(text: &[u8], origin: &str) -> Result<Secret, CliError> {
     passphrase::Secret::parse(text)
         .map(|secret| Secret::plain(secret.expose().to_vec()))
         .map_err(|error| CliError::usage(format!("{origin}: {error}")))
-}
-
-/// The bytes of a secret text, moved rather than copied.
-fn into_bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(std::mem::take(&mut *text).into_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(input: &[u8]) -> Result<Vec<u8>, String> {
-        read_line(&mut &input[..], "password")
-            .unwrap()
-            .map(|secret| secret.value.clone())
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn one_line_is_a_password_with_its_spaces_and_without_its_line_end() {
-        assert_eq!(read(b"hunter2\n").unwrap(), b"hunter2");
-        assert_eq!(read(b"hunter2\r\n").unwrap(), b"hunter2");
-        assert_eq!(read(b" two words ").unwrap(), b" two words ");
-        assert_eq!(read(b"\xff\xfe").unwrap(), b"\xff\xfe");
-    }
-
-    #[test]
-    fn what_is_no_password_is_refused_without_being_repeated() {
-        for (input, hint) in [
-            (&b""[..], "empty"),
-            (b"\n", "empty"),
-            (b"hunter2\nhunter3\n", "one line"),
-            (b"hunter2\n\n", "one line"),
-            (b"hunter\x002", "one line"),
-            (&[b'h'; 5_000], "4096"),
-        ] {
-            let error = read(input).unwrap_err();
-            assert!(error.contains(hint), "{error}");
-            assert!(!error.contains("hunter"), "{error}");
-        }
-    }
 }

@@ -1,13 +1,13 @@
 //! `portcullis key export` and `portcullis key import`.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use portcullis_common::crypto::export::{ExportFile, MAX_FILE_LEN};
 use portcullis_common::id::KeyId;
 use portcullis_host::private_files::{create_private_file, sync_dir};
+use portcullis_host::text;
 use portcullis_proto::admin::v1::keys_client::KeysClient;
 use portcullis_proto::admin::v1::{
     ExportKeysRequest, ExportedKey, ImportKeysRequest, ImportKeysResponse,
@@ -111,10 +111,8 @@ impl ExportArgs {
 impl ImportArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut keys = context.client(KeysClient::new).await?;
-        let mut content = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN + 1));
-        File::open(&self.file)
-            .and_then(|file| file.take(MAX_FILE_LEN as u64 + 1).read_to_end(&mut content))
-            .map_err(CliError::file("read", &self.file))?;
+        let mut content = text::read_file_bytes(&self.file, MAX_FILE_LEN as u64)
+            .map_err(CliError::text(&self.file))?;
         // The server looks again; here, a damaged file is told before a passphrase is typed.
         let parsed = ExportFile::parse(&content)
             .map_err(|error| CliError::usage(format!("{}: {error}", self.file.display())))?;

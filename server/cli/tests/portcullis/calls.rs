@@ -52,6 +52,47 @@ fn exit_codes_tell_done_failed_usage_and_indeterminate_apart() {
 }
 
 #[test]
+fn a_password_is_the_same_whatever_program_wrote_its_file() {
+    let fake = Fake::start();
+    fake.put(account("ann"));
+    let set = |content: &[u8]| {
+        let path = fake.folder.path().join("pw");
+        std::fs::write(&path, content).unwrap();
+        let path = path.to_str().unwrap();
+        fake.run(&[
+            "account",
+            "set-password",
+            "r",
+            "ann",
+            "--password-file",
+            path,
+        ])
+    };
+    for (content, password) in [
+        (&b"\xef\xbb\xbfhunter2\r\n"[..], "hunter2"),
+        (b"ends in a blank \n", "ends in a blank "),
+        ("z\u{fc}rich".as_bytes(), "z\u{fc}rich"),
+    ] {
+        let finished = set(content);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let now = fake.account("ann").unwrap().password.unwrap();
+        assert_eq!(now.value, password.as_bytes());
+    }
+    fake.take_calls();
+    for (content, hint) in [
+        (&b"\xff\xfeh\0u\0n\0t\0e\0r\0"[..], "UTF-16"),
+        (b"hunter\xfc\n", "byte 7 of line 1 is not UTF-8"),
+        (b"hunter\0\n", "NUL"),
+    ] {
+        let finished = set(content);
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        assert!(finished.err.contains(hint), "{finished:?}");
+        assert!(!finished.err.contains("hunter"), "{finished:?}");
+    }
+    assert!(fake.take_calls().is_empty());
+}
+
+#[test]
 fn a_password_comes_from_a_pipe_or_a_file_and_shows_nowhere() {
     let fake = Fake::start();
     let file = fake.file("pw", "hunter2\n");

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{ProtectionError, Secret};
 use crate::config::SecretSource;
-use portcullis_host::private_files;
+use portcullis_host::{private_files, text};
 
 /// Longer than any secret: what is longer is not read.
 const MAX_FILE_LEN: usize = 2048;
@@ -54,8 +54,8 @@ pub fn read_new(source: &SecretSource) -> Result<Secret, ProtectionError> {
 ///
 /// # Errors
 /// [`ProtectionError::Prompt`], `Unsuitable`.
-pub fn prompt(text: &str) -> Result<Secret, ProtectionError> {
-    let line = rpassword::prompt_password(text)
+pub fn prompt(question: &str) -> Result<Secret, ProtectionError> {
+    let line = rpassword::prompt_password(question)
         .map(Zeroizing::new)
         .map_err(ProtectionError::Prompt)?;
     parse(line.as_bytes(), "what was typed")
@@ -187,8 +187,12 @@ fn read_credential(folder: Option<&Path>, name: &str) -> Result<Secret, Protecti
     )
 }
 
-fn parse(text: &[u8], origin: &str) -> Result<Secret, ProtectionError> {
-    Secret::parse(text).map_err(|error| ProtectionError::Unsuitable {
+fn parse(bytes: &[u8], origin: &str) -> Result<Secret, ProtectionError> {
+    let text = text::decode(bytes).map_err(|error| ProtectionError::NoText {
+        origin: origin.to_owned(),
+        error,
+    })?;
+    Secret::parse(text.as_bytes()).map_err(|error| ProtectionError::Unsuitable {
         origin: origin.to_owned(),
         error,
     })
@@ -236,7 +240,8 @@ mod tests {
     #[test]
     fn a_credential_is_read_and_a_missing_one_is_told_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("portcullis"), "correct horse battery\n").unwrap();
+        let written = "\u{feff}correct horse battery\r\n";
+        fs::write(folder.path().join("portcullis"), written).unwrap();
         let secret = read_credential(Some(folder.path()), "portcullis").unwrap();
         assert_eq!(secret.expose(), b"correct horse battery");
         for folder in [Some(folder.path()), None] {
@@ -262,6 +267,23 @@ mod tests {
                 matches!(&error, ProtectionError::Unsuitable { error, .. } if *error == expected),
                 "{error}"
             );
+        }
+        for (content, hint) in [
+            (
+                &b"correct h\xf6rse battery"[..],
+                "byte 10 of line 1 is not UTF-8",
+            ),
+            (b"\xff\xfec\0o\0r\0r\0e\0c\0t\0", "UTF-16"),
+            (b"correct\0horse battery", "NUL"),
+        ] {
+            fs::remove_file(&path).unwrap();
+            private_files::create_private_file(&path, content).unwrap();
+            let error = read_private(&path).unwrap_err().to_string();
+            assert!(
+                error.contains(hint) && error.contains("server.secret"),
+                "{error}"
+            );
+            assert!(!error.contains("battery"), "{error}");
         }
     }
 }

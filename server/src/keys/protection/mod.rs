@@ -20,6 +20,7 @@ use crate::repository::{RepositoryError, Scheme};
 use pbe::{Kdf, PbeError};
 pub use portcullis_common::crypto::passphrase::{Secret, SecretError};
 use portcullis_host::private_files::PermissionError;
+use portcullis_host::text::TextError;
 pub use unlock::{Unlock, settle, unlock};
 
 /// Why the server keys cannot be opened.
@@ -54,6 +55,14 @@ pub enum ProtectionError {
     /// Others may read it.
     #[error(transparent)]
     Permission(#[from] PermissionError),
+    /// It is in another encoding, or no text at all.
+    #[error("{origin}: {error}")]
+    NoText {
+        /// Where it came from.
+        origin: String,
+        /// What is wrong with it.
+        error: TextError,
+    },
     /// What was given is no secret.
     #[error("{origin}: {error}")]
     Unsuitable {
