@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 pub use bytes::Bytes;
@@ -20,8 +21,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
 pub use tonic::codegen::http;
 use tonic::codegen::{BoxFuture, http::uri::PathAndQuery};
 use tonic::server::{ServerStreamingService, StreamingService};
-pub use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, transport};
 
 /// The longest message where a service says nothing else, in bytes: gRPC's own default.
 pub const MAX_MESSAGE: usize = 4 << 20;
@@ -74,14 +74,56 @@ fn decoded<T: Message + Default>(bytes: Bytes) -> Result<T, Status> {
     T::decode(bytes).map_err(|error| Status::internal(error.to_string()))
 }
 
+/// Is told the path of each request just before it is sent.
+pub type Watcher = Arc<dyn Fn(&'static str) + Send + Sync>;
+
+/// Where requests go.
+#[derive(Clone)]
+pub struct Channel {
+    transport: transport::Channel,
+    watcher: Option<Watcher>,
+}
+
+impl Channel {
+    /// One of whose requests `watcher` is told.
+    pub fn watched(transport: transport::Channel, watcher: Watcher) -> Self {
+        Self {
+            transport,
+            watcher: Some(watcher),
+        }
+    }
+}
+
+impl From<transport::Channel> for Channel {
+    fn from(transport: transport::Channel) -> Self {
+        Self {
+            transport,
+            watcher: None,
+        }
+    }
+}
+
 /// Calls methods over one channel.
-#[derive(Clone, Debug)]
-pub struct Client(Grpc<Channel>);
+#[derive(Clone)]
+pub struct Client {
+    grpc: Grpc<transport::Channel>,
+    watcher: Option<Watcher>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
 
 impl Client {
     /// Over `channel`.
-    pub fn new(channel: Channel) -> Self {
-        Self(Grpc::new(channel))
+    pub fn new(channel: impl Into<Channel>) -> Self {
+        let Channel { transport, watcher } = channel.into();
+        Self {
+            grpc: Grpc::new(transport),
+            watcher,
+        }
     }
 
     pub(crate) async fn unary<Q: Message, A: Message + Default>(
@@ -126,8 +168,8 @@ impl Client {
         path: &'static str,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, Status> {
-        self.ready().await?;
-        self.0
+        self.ready(path).await?;
+        self.grpc
             .unary(request, PathAndQuery::from_static(path), BytesCodec)
             .await
     }
@@ -137,8 +179,8 @@ impl Client {
         path: &'static str,
         request: Request<Bytes>,
     ) -> Result<Response<Streaming<Bytes>>, Status> {
-        self.ready().await?;
-        self.0
+        self.ready(path).await?;
+        self.grpc
             .server_streaming(request, PathAndQuery::from_static(path), BytesCodec)
             .await
     }
@@ -148,15 +190,19 @@ impl Client {
         path: &'static str,
         request: Request<Pin<Box<dyn Stream<Item = Bytes> + Send>>>,
     ) -> Result<Response<Bytes>, Status> {
-        self.ready().await?;
-        self.0
+        self.ready(path).await?;
+        self.grpc
             .client_streaming(request, PathAndQuery::from_static(path), BytesCodec)
             .await
     }
 
-    async fn ready(&mut self) -> Result<(), Status> {
-        let ready = self.0.ready().await;
-        ready.map_err(|error| Status::unknown(format!("Service was not ready: {error}")))
+    async fn ready(&mut self, path: &'static str) -> Result<(), Status> {
+        let ready = self.grpc.ready().await;
+        ready.map_err(|error| Status::unknown(format!("Service was not ready: {error}")))?;
+        if let Some(watcher) = &self.watcher {
+            watcher(path);
+        }
+        Ok(())
     }
 }
 

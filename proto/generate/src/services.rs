@@ -45,7 +45,7 @@ pub mod {module}_client {{
     pub struct {name}Client(Client);
 
     impl {name}Client {{
-        pub fn new(channel: Channel) -> Self {{
+        pub fn new(channel: impl Into<Channel>) -> Self {{
             Self(Client::new(channel))
         }}
 

@@ -2,8 +2,8 @@
 // gateway.proto 46973fbbccad0c14264d99d43b23bdb745d2a748e62337bea98eb033ab13f503
 // admin.proto d7011e6a768661e34409f8b5f98a48527d512cc17bb02d4302974ca6bab7d72a
 // generate/src/main.rs ccfd4a4befd5d1b17dc2c630443487bee8ab5a029439a505599aa1f12bf50bf9
-// generate/src/services.rs 66957c527e3bcf5eafc70aac41d6233072edff5ca0c2ad0b13eb3929c55ce03d
-// below 16ad0f7ccf535934d80e0de179235baa631f71674d68959f9f85b1ea0048a606
+// generate/src/services.rs afdffe97294326d8a5101ee375c214d2ddd92b67387b3c3896dff738707f3dba
+// below 9232e66585760810085299f7fba521bf1d39c3a6efc2fd2377a820e07079ab7d
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusRequest {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1614,7 +1614,7 @@ pub mod system_client {
     #[derive(Clone, Debug)]
     pub struct SystemClient(Client);
     impl SystemClient {
-        pub fn new(channel: Channel) -> Self {
+        pub fn new(channel: impl Into<Channel>) -> Self {
             Self(Client::new(channel))
         }
         pub async fn status(
@@ -1634,7 +1634,7 @@ pub mod gateways_client {
     #[derive(Clone, Debug)]
     pub struct GatewaysClient(Client);
     impl GatewaysClient {
-        pub fn new(channel: Channel) -> Self {
+        pub fn new(channel: impl Into<Channel>) -> Self {
             Self(Client::new(channel))
         }
         /// Registers a gateway and makes its enrolment token, which is shown this once.
@@ -1768,7 +1768,7 @@ pub mod keys_client {
     #[derive(Clone, Debug)]
     pub struct KeysClient(Client);
     impl KeysClient {
-        pub fn new(channel: Channel) -> Self {
+        pub fn new(channel: impl Into<Channel>) -> Self {
             Self(Client::new(channel))
         }
         pub async fn list(
@@ -1916,7 +1916,7 @@ pub mod tasks_client {
     #[derive(Clone, Debug)]
     pub struct TasksClient(Client);
     impl TasksClient {
-        pub fn new(channel: Channel) -> Self {
+        pub fn new(channel: impl Into<Channel>) -> Self {
             Self(Client::new(channel))
         }
         /// Newest first.
@@ -1972,7 +1972,7 @@ pub mod resources_client {
     #[derive(Clone, Debug)]
     pub struct ResourcesClient(Client);
     impl ResourcesClient {
-        pub fn new(channel: Channel) -> Self {
+        pub fn new(channel: impl Into<Channel>) -> Self {
             Self(Client::new(channel))
         }
         pub async fn add(
@@ -2025,7 +2025,7 @@ pub mod users_client {
     #[derive(Clone, Debug)]
     pub struct UsersClient(Client);
     impl UsersClient {
-        pub fn new(channel: Channel) -> Self {
+        pub fn new(channel: impl Into<Channel>) -> Self {
             Self(Client::new(channel))
         }
         pub async fn add(
@@ -2110,7 +2110,7 @@ pub mod policy_client {
     #[derive(Clone, Debug)]
     pub struct PolicyClient(Client);
     impl PolicyClient {
-        pub fn new(channel: Channel) -> Self {
+        pub fn new(channel: impl Into<Channel>) -> Self {
             Self(Client::new(channel))
         }
         pub async fn show(
@@ -2170,7 +2170,7 @@ pub mod calls_client {
     #[derive(Clone, Debug)]
     pub struct CallsClient(Client);
     impl CallsClient {
-        pub fn new(channel: Channel) -> Self {
+        pub fn new(channel: impl Into<Channel>) -> Self {
             Self(Client::new(channel))
         }
         /// Carries out one call on a resource: any verb but `search`.
@@ -2244,7 +2244,7 @@ pub mod audit_client {
     #[derive(Clone, Debug)]
     pub struct AuditClient(Client);
     impl AuditClient {
-        pub fn new(channel: Channel) -> Self {
+        pub fn new(channel: impl Into<Channel>) -> Self {
             Self(Client::new(channel))
         }
         /// The entries that are asked for, newest first.

@@ -22,6 +22,7 @@ use crate::detail::{class_word, insert_detail};
 use crate::error::CliError;
 use crate::input::assignment::Assignment;
 use crate::input::typing::Typing;
+use crate::pending::Pending;
 use crate::view::View;
 use crate::view::printable;
 
@@ -118,6 +119,7 @@ impl TargetArgs {
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     client: CallsClient,
+    pending: Pending,
     resource: String,
     /// Whose password the call is to set.
     password_from_user: String,
@@ -127,6 +129,7 @@ impl Caller {
     pub(crate) async fn new(context: &Context, resource: String) -> Result<Self, CliError> {
         Ok(Self {
             client: context.client(CallsClient::new).await?,
+            pending: context.pending().clone(),
             resource,
             password_from_user: String::new(),
         })
@@ -151,6 +154,9 @@ impl Caller {
         let changes = verb.changes();
         let request = self.request(verb, args)?;
         let call_id = call_id_of(&request);
+        if args.queue || changes {
+            self.pending.call(&call_id);
+        }
         if args.queue {
             let queued = self.client.enqueue(request).await?.into_inner();
             return Ok(Answer {
@@ -294,6 +300,18 @@ impl Answer {
         }
     }
 
+    /// Refuses the code other than 0 with which an action ended.
+    pub(crate) fn action_verdict(&self, pass: bool) -> Result<(), CliError> {
+        match &self.detail {
+            Some(Detail::Run(run)) if run.exit_code != 0 => Err(CliError::ActionFailed {
+                call_id: self.call_id.clone(),
+                code: run.exit_code,
+                pass,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn schema(self) -> Option<Schema> {
         match self.detail {
             Some(Detail::Schema(schema)) => Some(schema),
@@ -302,12 +320,12 @@ impl Answer {
     }
 
     /// Prints what came of it: the detail that came back, or else `sentence`.
-    pub(crate) fn print(self, context: &Context, sentence: &str) -> Result<(), CliError> {
+    pub(crate) fn print(&self, context: &Context, sentence: &str) -> Result<(), CliError> {
         if let Some(queued) = &self.queued {
             return context.print(queued);
         }
         context.print(&Printed {
-            answer: &self,
+            answer: self,
             sentence,
         })
     }

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use hyper_util::rt::TokioIo;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use portcullis_host::output;
+use portcullis_proto::grpc::Channel;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{self, Endpoint};
 use tower::service_fn;
 
 use crate::error::CliError;
+use crate::pending::Pending;
 use crate::time::now;
 use crate::view::View;
 
@@ -30,11 +33,21 @@ pub(crate) enum Format {
 pub(crate) struct Context {
     socket: PathBuf,
     format: Format,
+    pending: Pending,
 }
 
 impl Context {
     pub(crate) fn new(socket: PathBuf, format: Format) -> Self {
-        Self { socket, format }
+        Self {
+            socket,
+            format,
+            pending: Pending::default(),
+        }
+    }
+
+    /// What this command has sent that changes something.
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
     }
 
     /// Whether results are for programs.
@@ -44,7 +57,8 @@ impl Context {
 
     /// A client of one of the server's services, over a connection of its own.
     pub(crate) async fn client<C>(&self, new: fn(Channel) -> C) -> Result<C, CliError> {
-        Ok(new(connect(&self.socket).await?))
+        let transport = connect(&self.socket).await?;
+        Ok(new(Channel::watched(transport, self.pending.watcher())))
     }
 
     /// Prints a result as the caller asked for it.
@@ -68,20 +82,21 @@ impl Context {
         self.line(&format!("{value:#}"))
     }
 
-    /// Prints text to standard output, and ends its line.
+    /// Prints text to standard output, and ends its line. A pipe whose reader went away is no
+    /// error: the outcome decides.
     pub(crate) fn line(&self, text: &str) -> Result<(), CliError> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.trim_end_matches('\n').as_bytes())
-            .and_then(|()| out.write_all(b"\n"))
-            .and_then(|()| out.flush())
-            .map_err(CliError::Output)
+        output::print(&format!("{}\n", text.trim_end_matches('\n'))).map_err(CliError::Output)
     }
 
-    /// Prints text to standard output as it is: a piece of something longer.
+    /// Prints text to standard output as it is: a piece of something longer, of which nothing more
+    /// is asked for where nobody reads on.
     pub(crate) fn write(&self, text: &str) -> Result<(), CliError> {
         io::stdout()
             .write_all(text.as_bytes())
-            .map_err(CliError::Output)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => CliError::Unread,
+                _ => CliError::Output(error),
+            })
     }
 
     /// Tells people on a terminal what goes on; programs that asked for JSON are not told.
@@ -104,8 +119,23 @@ impl Context {
         bar
     }
 
-    /// Prints an error, and gives the exit code.
-    pub(crate) fn fail(&self, error: &CliError) -> u8 {
+    /// Prints an error, and gives the exit code. Where something was sent that changes something,
+    /// what would otherwise say that nothing has changed says that nobody knows.
+    pub(crate) fn fail(&self, error: CliError) -> u8 {
+        let error = match (error, self.pending.method()) {
+            (CliError::Unread, _) => return 0,
+            (CliError::Output(source), Some(_)) => CliError::Unshown {
+                call_id: self.pending.call_id(),
+                source,
+            },
+            (CliError::Lost { detail }, Some(method)) => CliError::Unanswered {
+                method,
+                call_id: self.pending.call_id(),
+                detail,
+            },
+            (error, _) => error,
+        };
+        let error = &error;
         match self.format {
             Format::Json => fail_json(error),
             Format::Table => {
@@ -114,7 +144,8 @@ impl Context {
                     .map(|id| format!(" (call {id})"))
                     .unwrap_or_default();
                 let what = match error {
-                    CliError::Indeterminate { .. } => "indeterminate",
+                    CliError::Indeterminate { .. } | CliError::Unanswered { .. } => "indeterminate",
+                    CliError::Interrupted { .. } => "interrupted",
                     _ => "error",
                 };
                 // Where standard error is closed, the exit code still tells.
@@ -137,7 +168,7 @@ pub(crate) fn fail_json(error: &CliError) -> u8 {
 }
 
 /// Connects to the admin API at `path`.
-async fn connect(path: &Path) -> Result<Channel, CliError> {
+async fn connect(path: &Path) -> Result<transport::Channel, CliError> {
     // Connected here, not by tonic, so that the reason can be told; one connection serves the whole
     // command.
     let stream = UnixStream::connect(path)

@@ -13,6 +13,7 @@ use crate::view::printable;
 pub(crate) const EXIT_USAGE: u8 = 2;
 const EXIT_FAILED: u8 = 1;
 const EXIT_INDETERMINATE: u8 = 3;
+const EXIT_ACTION: u8 = 4;
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,56 @@ pub(crate) enum CliError {
     /// The terminal or a pipe.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+    /// Nobody reads standard output any more: no error, and nothing is said.
+    #[error("nobody reads standard output any more")]
+    Unread,
+    /// It was done, and the terminal or a pipe does not take the answer.
+    #[error(
+        "it was done, but its answer cannot be written to standard output: {source}; look at what there is now{}",
+        how_to_look(call_id.as_deref())
+    )]
+    Unshown {
+        call_id: Option<String>,
+        source: io::Error,
+    },
+    /// The connection to the server was lost after something was sent that changes something.
+    #[error(
+        "the connection to the server was lost before it answered ({}): nobody knows whether {method} was carried out; look at what there is now{}",
+        printable(detail),
+        how_to_look(call_id.as_deref())
+    )]
+    Unanswered {
+        method: String,
+        call_id: Option<String>,
+        detail: String,
+    },
+    /// Ctrl-C or SIGTERM, after something was sent that changes something.
+    #[error(
+        "{method} was sent, and nobody knows whether it was carried out; look at what there is now{}",
+        how_to_look(call_id.as_deref())
+    )]
+    Interrupted {
+        method: String,
+        call_id: Option<String>,
+    },
+    /// What is shown only once could not be shown.
+    #[error("{what} could not be shown: {source}; {remedy}")]
+    NotShown {
+        what: &'static str,
+        source: io::Error,
+        remedy: String,
+    },
+    /// Some of what was asked for was done, and then something went wrong.
+    #[error("{done}; then: {source}")]
+    Partly { done: String, source: Box<CliError> },
+    /// The answer has been printed: the action ran, and ended with a code other than 0.
+    #[error("the action ran and ended with code {code}")]
+    ActionFailed {
+        call_id: String,
+        code: i32,
+        /// End with this code.
+        pass: bool,
+    },
     /// The process could not set itself up.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -99,6 +150,11 @@ pub(crate) enum CliError {
     /// The summary has been printed: the end of the file was not reached.
     #[error("stopped before the end of the file: give the same command again to go on")]
     ImportStopped,
+    /// Interrupted twice, with calls on their way.
+    #[error(
+        "left, with {under_way} calls on their way of which nobody knows what came: give the same command again, it looks before it acts"
+    )]
+    ImportLeft { under_way: usize },
     /// The summary has been printed: what came of some lines of an import is not known.
     #[error(
         "nobody knows what came of {indeterminate} of {total} lines: give the same command again, it looks before it acts"
@@ -137,6 +193,15 @@ fn why(error: &io::Error) -> String {
     }
 }
 
+fn how_to_look(call_id: Option<&str>) -> String {
+    match call_id {
+        Some(id) => format!(
+            ", at `portcullis audit list --object {id}`, or for a queued call at `portcullis call show {id}`, then decide"
+        ),
+        None => ", or at `portcullis audit list --since 1h`, then decide".to_owned(),
+    }
+}
+
 impl CliError {
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into())
@@ -169,7 +234,14 @@ impl CliError {
             Self::Refused { code, .. } => code_word(*code),
             Self::Superseded { .. } => "superseded",
             Self::CallFailed { kind, .. } => failure_word(*kind),
-            Self::Indeterminate { .. } | Self::ImportIndeterminate { .. } => "indeterminate",
+            Self::Indeterminate { .. }
+            | Self::ImportIndeterminate { .. }
+            | Self::ImportLeft { .. }
+            | Self::Unanswered { .. } => "indeterminate",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Unread | Self::Unshown { .. } | Self::NotShown { .. } => "io",
+            Self::Partly { source, .. } => source.kind(),
+            Self::ActionFailed { .. } => "action",
             Self::NoMatch { .. } => "bad-credentials",
             Self::PolicyBroken { .. } => "rejected",
             Self::BadAnswer(_) => "bad-answer",
@@ -187,7 +259,21 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => EXIT_USAGE,
-            Self::Indeterminate { .. } | Self::ImportIndeterminate { .. } => EXIT_INDETERMINATE,
+            Self::Indeterminate { .. }
+            | Self::ImportIndeterminate { .. }
+            | Self::ImportLeft { .. }
+            | Self::Unanswered { .. }
+            | Self::Interrupted { .. }
+            | Self::Unshown { .. }
+            | Self::NotShown { .. }
+            | Self::Partly { .. }
+            | Self::TaskLeft { .. }
+            | Self::TaskSuspended { .. } => EXIT_INDETERMINATE,
+            Self::ActionFailed { code, pass, .. } => u8::try_from(*code)
+                .ok()
+                .filter(|code| *pass && *code != 0)
+                .unwrap_or(EXIT_ACTION),
+            Self::Unread => 0,
             _ => EXIT_FAILED,
         }
     }
@@ -195,7 +281,12 @@ impl CliError {
     /// The id of the call that it is about, if it is about one.
     pub(crate) fn call_id(&self) -> Option<&str> {
         match self {
-            Self::CallFailed { call_id, .. } | Self::Indeterminate { call_id, .. } => Some(call_id),
+            Self::CallFailed { call_id, .. }
+            | Self::Indeterminate { call_id, .. }
+            | Self::ActionFailed { call_id, .. } => Some(call_id),
+            Self::Interrupted { call_id, .. }
+            | Self::Unanswered { call_id, .. }
+            | Self::Unshown { call_id, .. } => call_id.as_deref(),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@ mod import;
 mod input;
 mod key;
 mod object;
+mod pending;
 mod policy;
 mod queue;
 mod resource;
@@ -31,8 +32,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, Parser, Subcommand};
+use portcullis_host::command_line;
 use zeroizing_alloc::ZeroAlloc;
 
 use context::{Context, Format};
@@ -42,7 +43,8 @@ use error::CliError;
 const DEFAULT_SOCKET: &str = "/run/portcullis/admin.sock";
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nobody knows whether it was carried out (look, then decide).
+Exit codes: 0 done; 1 failed, and nothing changed; 2 wrong usage; 3 nobody knows whether it was carried out (look, then
+decide), also after an interrupt; 4 an action ran and ended with another code than 0.
 With --output json, results go to stdout as one object or one array, and an error goes to stderr as
 {\"error\":{\"kind\":\"…\",\"message\":\"…\"}}.
 No secret is ever an argument: passwords come from a prompt, from standard input, or from a file.";
@@ -137,11 +139,23 @@ fn run_with(arguments: Vec<OsString>) -> u8 {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return context.fail(&CliError::Runtime(error)),
+        Err(error) => return context.fail(CliError::Runtime(error)),
     };
-    match runtime.block_on(dispatch(cli.command, &context)) {
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            outcome = dispatch(cli.command, &context) => outcome,
+            () = context.pending().interrupted() => Err(CliError::Interrupted {
+                method: context.pending().method().unwrap_or_default(),
+                call_id: context.pending().call_id(),
+            }),
+        }
+    });
+    // What it waits for in the background is nobody's any more.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => 0,
-        Err(error) => context.fail(&error),
+        Err(error) => context.fail(error),
     }
 }
 
@@ -164,18 +178,21 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
 
 /// Prints what clap has to say, and gives the exit code: help and version are no errors.
 fn usage(error: &clap::Error, json: bool) -> u8 {
-    let informs = matches!(
-        error.kind(),
-        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
-    );
-    if json && !informs {
-        let text = error.render().to_string();
+    if command_line::informs(error) {
+        return command_line::inform(error);
+    }
+    let secret = command_line::secret_argument(error);
+    if json {
+        let text = secret.unwrap_or_else(|| error.render().to_string());
         let message = text.trim().trim_start_matches("error: ");
         return context::fail_json(&CliError::usage(message));
     }
-    // Where the terminal is gone there is nobody left to tell.
-    let _ = error.print();
-    if informs { 0 } else { error::EXIT_USAGE }
+    match secret {
+        Some(message) => eprintln!("error: {message}"),
+        // Where the terminal is gone there is nobody left to tell.
+        None => drop(error.print()),
+    }
+    command_line::USAGE
 }
 
 /// Whether `--output json` stands among arguments that do not parse as a whole.

@@ -168,7 +168,11 @@ async fn add_words(context: &Context, file: &Path) -> Result<(), CliError> {
     for some in words.chunks(AT_A_TIME) {
         let words = some.to_vec();
         let request = AddWordsRequest { words };
-        added += client.add_words(request).await?.into_inner().added;
+        let answer = client.add_words(request).await.map_err(CliError::from);
+        added += answer
+            .map_err(|error| some_added(added, error))?
+            .into_inner()
+            .added;
         bar.inc(some.len() as u64);
     }
     bar.finish_and_clear();
@@ -178,6 +182,17 @@ async fn add_words(context: &Context, file: &Path) -> Result<(), CliError> {
         ),
         &json!({ "words": total, "added": added }),
     )
+}
+
+/// What went wrong after some words were taken.
+fn some_added(added: u64, error: CliError) -> CliError {
+    if added == 0 {
+        return error;
+    }
+    CliError::Partly {
+        done: format!("{added} words were added, and stay; the same command goes on"),
+        source: Box::new(error),
+    }
 }
 
 impl View for PasswordPolicy {

@@ -22,6 +22,9 @@ pub(crate) struct RunArgs {
     /// A secret argument, read from a file
     #[arg(long, value_name = "NAME=FILE")]
     secret_file: Vec<SecretFile>,
+    /// Where the action ends with a code from 1 to 255, end with it too, in place of 4
+    #[arg(long)]
+    pass_exit_code: bool,
     #[command(flatten)]
     call: CallArgs,
 }
@@ -37,7 +40,9 @@ impl RunArgs {
             action: self.action,
             arguments,
         });
-        let caller = Caller::new(context, self.resource).await?;
-        caller.tell(context, verb, &self.call, &sentence).await
+        let mut caller = Caller::new(context, self.resource).await?;
+        let answer = caller.execute(verb, &self.call).await?;
+        answer.print(context, &sentence)?;
+        answer.action_verdict(self.pass_exit_code)
     }
 }

@@ -1,11 +1,12 @@
 //! How an enrolment token is handed over: printed this once, or written to a new file.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use clap::Args;
+use portcullis_host::output;
 use portcullis_proto::admin::v1::{EnrolmentToken, Gateway};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -24,9 +25,12 @@ pub(crate) struct TokenOutput {
 }
 
 impl TokenOutput {
-    /// Opens the file before anything is asked of the server: a token that cannot be written is
-    /// never made.
+    /// Opens the file before anything is asked of the server, or looks whether standard output
+    /// takes more: a token that cannot be shown is never made.
     pub(crate) fn open(self) -> Result<TokenSink, CliError> {
+        if self.token_file.is_none() {
+            output::takes_more().map_err(CliError::Output)?;
+        }
         let open = |path: PathBuf| -> Result<_, CliError> {
             let file = OpenOptions::new()
                 .write(true)
@@ -58,15 +62,28 @@ impl TokenSink {
         let token = token.ok_or(CliError::BadAnswer("no token"))?;
         let expires = token.expires_unix_ms;
         let text = Zeroizing::new(token.token);
-        let path = self.0.map(|file| file.keep(&text)).transpose()?;
+        let lost = |source| CliError::NotShown {
+            what: "the gateway is registered, but its enrolment token",
+            source,
+            remedy: format!(
+                "`portcullis gateway token {}` makes another",
+                printable(&gateway.name)
+            ),
+        };
+        let path = self
+            .0
+            .map(|file| file.keep(&text))
+            .transpose()
+            .map_err(lost)?;
         if context.json() {
             let shown = path.is_none().then(|| text.as_str());
-            return context.print_json(&json!({
+            let answer = json!({
                 "gateway": gateway.json(),
                 "token": shown,
                 "token_file": path.map(|path| path.to_string_lossy().into_owned()),
                 "token_expires": rfc3339(expires),
-            }));
+            });
+            return output::deliver(&format!("{answer:#}\n")).map_err(lost);
         }
         let until = time_and_age(expires, now()).unwrap_or_default();
         let reached = if gateway.address.is_empty() {
@@ -89,7 +106,7 @@ impl TokenSink {
                 text.as_str()
             ),
         });
-        context.line(&page)
+        output::deliver(&format!("{}\n", page.as_str())).map_err(lost)
     }
 }
 
@@ -101,12 +118,11 @@ struct NewFile {
 }
 
 impl NewFile {
-    fn keep(mut self, text: &str) -> Result<PathBuf, CliError> {
+    fn keep(mut self, text: &str) -> io::Result<PathBuf> {
         self.file
             .write_all(text.as_bytes())
             .and_then(|()| self.file.write_all(b"\n"))
-            .and_then(|()| self.file.sync_all())
-            .map_err(CliError::file("write the token to", &self.path))?;
+            .and_then(|()| self.file.sync_all())?;
         self.kept = true;
         Ok(self.path.clone())
     }

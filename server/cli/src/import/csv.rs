@@ -1,23 +1,33 @@
-//! CSV (RFC 4180), where a row is one line.
+//! CSV (RFC 4180), with the columns that the heading names.
 //!
-//! A quote that is not closed on its line is a broken row, not the beginning of a value that
-//! swallows the rows below it.
+//! Whoever writes a value of the file must not be able to make a row of it. So the quotes of the
+//! whole file are checked before its first row is read: where one is out of place, nobody can tell
+//! any more what is a row and what is text, and the file is refused.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
+use csv::{ByteRecord, Reader, ReaderBuilder};
 use portcullis_proto::gateway::v1::{Attribute, ValueType};
 use zeroize::Zeroizing;
 
-use super::row::{Lines, Row, RowError, RowFormat};
+use super::row::{FileFault, MAX_ROW, Row, RowError, Rows, decode};
 use crate::input::assignment::TypedName;
-use crate::input::typing::Typing;
+use crate::input::typing::{Typing, boolean, wrong_type};
 
 /// Between the values of an attribute that has several.
 const VALUE_SEPARATOR: char = ';';
 
-/// CSV, with the columns that the heading names.
+/// What separates columns, where nobody says: the first of these by which the heading has a column
+/// `name`.
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+
+/// The rows of a CSV file.
 pub(crate) struct Csv<'a> {
+    content: &'a [u8],
+    reader: Reader<&'a [u8]>,
+    record: ByteRecord,
+    /// Up to where lines were counted, and which line is there.
+    counted: (usize, u64),
     columns: Vec<Column>,
     typing: &'a Typing,
 }
@@ -29,24 +39,97 @@ enum Column {
     Attribute(TypedName),
 }
 
-/// What is wrong with the heading: nothing can be read then.
-#[derive(Debug)]
-pub(crate) struct HeadingError {
-    pub(crate) line: u64,
-    pub(crate) problem: String,
-}
-
 impl<'a> Csv<'a> {
-    /// Reads the heading.
-    pub(crate) fn new(lines: &mut Lines<'_>, typing: &'a Typing) -> Result<Self, HeadingError> {
-        let (line, text) = lines.next_line().ok_or_else(|| HeadingError {
+    /// Checks the quotes of the whole file, and reads its heading.
+    pub(crate) fn new(
+        content: &'a [u8],
+        separator: Option<u8>,
+        typing: &'a Typing,
+    ) -> Result<Self, FileFault> {
+        let separator = separator.unwrap_or_else(|| recognized(content));
+        check_quotes(content, separator)?;
+        let mut csv = Self {
+            content,
+            reader: reader(content, separator),
+            record: ByteRecord::new(),
+            counted: (0, 1),
+            columns: Vec::new(),
+            typing,
+        };
+        let (line, raw) = csv.advance().ok_or_else(|| FileFault {
             line: 1,
             problem: "the file is empty: its first line has to name the columns".to_owned(),
         })?;
-        let columns = text
-            .and_then(|text| heading(text, typing))
-            .map_err(|problem| HeadingError { line, problem })?;
-        Ok(Self { columns, typing })
+        let fault = |problem: String| FileFault { line, problem };
+        decode(raw, line).map_err(fault)?;
+        csv.columns = heading(&csv.record, typing).map_err(fault)?;
+        Ok(csv)
+    }
+
+    /// Reads the next record: its line, and it as it stands in the file.
+    fn advance(&mut self) -> Option<(u64, &'a [u8])> {
+        loop {
+            let from = offset(self.reader.position().byte());
+            // In memory, and flexible: nothing can fail.
+            if !self.reader.read_byte_record(&mut self.record).ok()? {
+                return None;
+            }
+            let to = offset(self.reader.position().byte());
+            let raw = self.content.get(from..to)?;
+            // Empty lines before a record are read with it.
+            let blank = raw
+                .iter()
+                .take_while(|b| matches!(b, b'\r' | b'\n'))
+                .count();
+            let (counted, line) = self.counted;
+            let before = self.content.get(counted..from + blank)?;
+            let line = line + before.iter().filter(|b| **b == b'\n').count() as u64;
+            self.counted = (from + blank, line);
+            let raw = raw.get(blank..)?;
+            if !raw.iter().all(u8::is_ascii_whitespace) {
+                return Some((line, raw));
+            }
+        }
+    }
+
+    fn row(&self, line: u64, raw: &[u8]) -> Result<Row, RowError> {
+        let broken = |name: Option<&str>, place: String, problem: String| RowError {
+            line,
+            place,
+            name: name.map(str::to_owned),
+            problem,
+        };
+        if raw.len() > MAX_ROW {
+            let problem = format!("the row is longer than {MAX_ROW} bytes");
+            return Err(broken(None, String::new(), problem));
+        }
+        decode(raw, line).map_err(|problem| broken(None, String::new(), problem))?;
+        let fields: Vec<_> = self.record.iter().map(field_text).collect();
+        let name = self
+            .columns
+            .iter()
+            .zip(&fields)
+            .find_map(|(column, field)| matches!(column, Column::Name).then_some(*field))
+            .filter(|name| !name.is_empty());
+        if fields.len() != self.columns.len() {
+            let problem = format!(
+                "{} fields where the heading has {}: is a separator missing, or a value with one in it not in quotes?",
+                fields.len(),
+                self.columns.len()
+            );
+            return Err(broken(name, String::new(), problem));
+        }
+        let mut row = Row::new(line, name.unwrap_or_default().to_owned());
+        if row.name.is_empty() {
+            let index = self.columns.iter().position(|c| matches!(c, Column::Name));
+            let place = self.place(index.unwrap_or_default());
+            return Err(broken(None, place, "the name is empty".to_owned()));
+        }
+        for (index, (column, field)) in self.columns.iter().zip(&fields).enumerate() {
+            self.field(&mut row, column, field)
+                .map_err(|problem| broken(name, self.place(index), problem))?;
+        }
+        Ok(row)
     }
 
     fn field(&self, row: &mut Row, column: &Column, field: &str) -> Result<(), String> {
@@ -59,9 +142,8 @@ impl<'a> Csv<'a> {
                 row.password = Some(Zeroizing::new(field.as_bytes().to_vec()));
             }
             Column::Enabled => {
-                let flag = field
-                    .parse()
-                    .map_err(|_| "takes true or false".to_owned())?;
+                let flag = boolean(field)
+                    .ok_or_else(|| wrong_type("enabled", ValueType::Boolean).to_string())?;
                 row.enabled = Some(flag);
             }
             Column::Attribute(of) => {
@@ -96,68 +178,124 @@ impl<'a> Csv<'a> {
     }
 }
 
-impl RowFormat for Csv<'_> {
-    fn row(&self, line: u64, text: &str) -> Result<Row, RowError> {
-        let broken = |name: Option<&str>, place: String, problem: String| RowError {
-            line,
-            place,
-            name: name.map(str::to_owned),
-            problem,
-        };
-        let fields = split(text)
-            .map_err(|(index, problem)| broken(None, self.place(index), problem.to_owned()))?;
-        let name = self
-            .columns
-            .iter()
-            .zip(&fields)
-            .find_map(|(column, field)| matches!(column, Column::Name).then_some(&**field))
-            .filter(|name| !name.is_empty());
-        if fields.len() != self.columns.len() {
-            let problem = format!(
-                "{} fields where the heading has {}: is a comma missing, or a value with a comma not in quotes?",
-                fields.len(),
-                self.columns.len()
-            );
-            return Err(broken(name, String::new(), problem));
-        }
-        let mut row = Row::new(line, name.unwrap_or_default().to_owned());
-        if row.name.is_empty() {
-            let index = self.columns.iter().position(|c| matches!(c, Column::Name));
-            let place = self.place(index.unwrap_or_default());
-            return Err(broken(None, place, "the name is empty".to_owned()));
-        }
-        for (index, (column, field)) in self.columns.iter().zip(&fields).enumerate() {
-            self.field(&mut row, column, field)
-                .map_err(|problem| broken(name, self.place(index), problem))?;
-        }
-        Ok(row)
+impl Rows for Csv<'_> {
+    fn next_row(&mut self) -> Option<Result<Row, RowError>> {
+        let (line, raw) = self.advance()?;
+        Some(self.row(line, raw))
+    }
+
+    fn position(&self) -> u64 {
+        self.reader.position().byte()
     }
 }
 
-fn heading(text: &str, typing: &Typing) -> Result<Vec<Column>, String> {
-    let titles =
-        split(text).map_err(|(index, problem)| format!("column {}: {problem}", index + 1))?;
+/// A separator as it is given: a character, or `tab`.
+pub(crate) fn separator(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [one] if one.is_ascii_punctuation() && *one != b'"' => Ok(*one),
+        [b'\t'] => Ok(b'\t'),
+        _ => Err("give one character, such as `;`, or `tab`".to_owned()),
+    }
+}
+
+fn reader(content: &[u8], separator: u8) -> Reader<&[u8]> {
+    ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(separator)
+        .from_reader(content)
+}
+
+fn recognized(content: &[u8]) -> u8 {
+    let names = |separator: &u8| {
+        let mut heading = ByteRecord::new();
+        let read = reader(content, *separator).read_byte_record(&mut heading);
+        read.is_ok() && heading.iter().any(|title| title.trim_ascii() == b"name")
+    };
+    SEPARATORS.into_iter().find(names).unwrap_or(b',')
+}
+
+/// Where a quote can stand (RFC 4180, section 2, rules 5 to 7).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// The beginning of a value.
+    Beginning,
+    /// In a value without quotes.
+    Plain,
+    /// In a value in quotes.
+    Quoted,
+    /// After a quote within quotes: the last, or the first of two.
+    Closed,
+}
+
+fn check_quotes(content: &[u8], separator: u8) -> Result<(), FileFault> {
+    let (mut line, mut opened, mut at) = (1, 1, At::Beginning);
+    for (index, byte) in content.iter().enumerate() {
+        let fault = |problem: &str| FileFault {
+            line,
+            problem: problem.to_owned(),
+        };
+        at = match (at, *byte) {
+            (At::Quoted, b'"') => At::Closed,
+            (At::Quoted, _) => At::Quoted,
+            (At::Closed, b'"') => At::Quoted,
+            (At::Beginning, b'"') => {
+                opened = line;
+                At::Quoted
+            }
+            (At::Plain, b'"') => {
+                return Err(fault(
+                    "a quote stands in a value that is not in quotes: put the value in quotes, and double the quote",
+                ));
+            }
+            (_, b'\n') => At::Beginning,
+            (same, b'\r') => match content.get(index + 1) {
+                Some(b'\n') | None => same,
+                Some(_) => {
+                    return Err(fault("a line ends with CR alone: save it with LF or CR LF"));
+                }
+            },
+            (_, byte) if byte == separator => At::Beginning,
+            (At::Closed, _) => {
+                return Err(fault(
+                    "something follows the closing quote (a quote inside quotes is doubled)",
+                ));
+            }
+            (At::Beginning | At::Plain, _) => At::Plain,
+        };
+        line += u64::from(*byte == b'\n');
+    }
+    if at == At::Quoted {
+        return Err(FileFault {
+            line: opened,
+            problem: "the quote that is opened here is never closed".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The record that it is of was decoded as a whole.
+fn field_text(field: &[u8]) -> &str {
+    std::str::from_utf8(field).unwrap_or_default()
+}
+
+/// A place in what is in memory.
+fn offset(byte: u64) -> usize {
+    usize::try_from(byte).unwrap_or(usize::MAX)
+}
+
+fn heading(record: &ByteRecord, typing: &Typing) -> Result<Vec<Column>, String> {
     let mut seen = HashSet::new();
-    let mut columns = Vec::with_capacity(titles.len());
-    for (index, title) in titles.iter().map(|title| title.trim()).enumerate() {
+    let mut columns = Vec::with_capacity(record.len());
+    for (index, title) in record.iter().map(field_text).map(str::trim).enumerate() {
         let at = |problem: String| format!("column {}: {problem}", index + 1);
         let column = match title {
             "" => return Err(at("the column has no name".to_owned())),
             "name" => Column::Name,
             "password" => Column::Password,
             "enabled" => Column::Enabled,
-            title => {
-                let of: TypedName = title.parse().map_err(|error| at(format!("{error}")))?;
-                match typing.type_of(&of) {
-                    Ok(ValueType::Secret) => {
-                        return Err(at(format!(
-                            "`{title}` is a secret, which a CSV file has no column for besides `password`"
-                        )));
-                    }
-                    Ok(_) => Column::Attribute(of),
-                    Err(error) => return Err(at(error.to_string())),
-                }
-            }
+            title => attribute(title, typing).map_err(at)?,
         };
         let name = title.split(':').next().unwrap_or(title);
         if !seen.insert(name.to_owned()) {
@@ -166,59 +304,131 @@ fn heading(text: &str, typing: &Typing) -> Result<Vec<Column>, String> {
         columns.push(column);
     }
     if !columns.iter().any(|column| matches!(column, Column::Name)) {
-        let hint = if text.contains(';') || text.contains('\t') {
-            "; columns are separated by commas"
-        } else {
-            ""
-        };
-        return Err(format!("there is no column `name`{hint}"));
+        return Err("there is no column `name`; where columns are separated by something else than comma, semicolon or tab, say so with --separator".to_owned());
     }
     Ok(columns)
 }
 
-/// The fields of a line; or the index of the field that is broken, and how.
-fn split(line: &str) -> Result<Vec<Cow<'_, str>>, (usize, &'static str)> {
-    let mut fields = Vec::new();
-    let mut rest = line;
-    loop {
-        let (field, after) = if let Some(quoted) = rest.strip_prefix('"') {
-            unquote(quoted).map_err(|problem| (fields.len(), problem))?
-        } else {
-            let end = rest.find(',').unwrap_or(rest.len());
-            (Cow::Borrowed(&rest[..end]), &rest[end..])
-        };
-        fields.push(field);
-        match after.strip_prefix(',') {
-            Some(next) => rest = next,
-            None => return Ok(fields),
-        }
+fn attribute(title: &str, typing: &Typing) -> Result<Column, String> {
+    let of: TypedName = title.parse().map_err(|error| format!("{error}"))?;
+    match typing.type_of(&of) {
+        Ok(ValueType::Secret) => Err(format!(
+            "`{title}` is a secret, which a CSV file has no column for besides `password`"
+        )),
+        Ok(_) => Ok(Column::Attribute(of)),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-/// What stands in quotes, from after the first to the last, and what follows.
-fn unquote(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
-    let mut from = 0;
-    let mut doubled = false;
-    let end = loop {
-        let quote = text[from..].find('"').map(|at| from + at).ok_or(
-            "a quote is opened and not closed on this line (a value with a line break in it needs JSON Lines)",
-        )?;
-        if text[quote + 1..].starts_with('"') {
-            doubled = true;
-            from = quote + 2;
-        } else {
-            break quote;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::typing::tests::typing;
+
+    /// Lines and names of the rows; or the fault of the file.
+    fn names(content: &str) -> Result<Vec<(u64, String)>, String> {
+        let typing = typing();
+        let mut csv = Csv::new(content.as_bytes(), None, &typing)
+            .map_err(|fault| format!("{}: {}", fault.line, fault.problem))?;
+        let mut rows = Vec::new();
+        while let Some(row) = csv.next_row() {
+            rows.push(match row {
+                Ok(row) => (row.line, row.name),
+                Err(error) => (error.line, error.problem),
+            });
         }
-    };
-    let after = &text[end + 1..];
-    if !after.is_empty() && !after.starts_with(',') {
-        return Err("something follows the closing quote (a quote inside quotes is doubled)");
+        Ok(rows)
     }
-    let inside = &text[..end];
-    let field = if doubled {
-        Cow::Owned(inside.replace("\"\"", "\""))
-    } else {
-        Cow::Borrowed(inside)
-    };
-    Ok((field, after))
+
+    #[test]
+    fn no_row_begins_inside_a_quoted_text() {
+        let at = |line: u64, name: &str| (line, name.to_owned());
+        // A value in quotes may hold line breaks, separators and doubled quotes.
+        for break_ in ["\n", "\r\n"] {
+            let content = "name,shell\nada,\"Room 1\nmallory,x\nend \"\"2\"\"\"\nbob,Bob\n";
+            let rows = names(&content.replace('\n', break_)).unwrap();
+            assert_eq!(rows, [at(2, "ada"), at(5, "bob")]);
+        }
+        // Out of step, nothing of the file is a row.
+        for (content, fault) in [
+            (
+                "name,shell\nada,\"Room 1\nmallory,x\n",
+                "2: the quote that is opened here is never",
+            ),
+            (
+                "name,shell\nada,Room\nbob,\"a\"b\nmallory,x\n",
+                "3: something follows the closing",
+            ),
+            (
+                "name,shell\nada,5\" pipe\nmallory,x\n",
+                "2: a quote stands in a value",
+            ),
+            (
+                "name,shell\nada, \"Room 1\nmallory,x\n\"\n",
+                "2: a quote stands in a value",
+            ),
+            (
+                "name,shell\nada,end\"\nbob,x\n",
+                "2: a quote stands in a value",
+            ),
+            (
+                "name,shell\rada,x\rmallory,x\r",
+                "1: a line ends with CR alone",
+            ),
+            (
+                "name,shell\nada,x\rmallory,x\n",
+                "2: a line ends with CR alone",
+            ),
+            (
+                "\"name\nada\n",
+                "1: the quote that is opened here is never closed",
+            ),
+        ] {
+            let refused = names(content).unwrap_err();
+            assert!(refused.starts_with(fault), "{content:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn lines_are_those_that_an_editor_shows() {
+        let rows = names("\n\nname\n\nada\r\n  \n\"bob\"\n\n\ncid").unwrap();
+        let expected = [(5, "ada"), (7, "bob"), (10, "cid")];
+        assert_eq!(rows, expected.map(|(line, name)| (line, name.to_owned())));
+    }
+
+    #[test]
+    fn separators_are_recognized_from_the_heading_or_given() {
+        for (content, expected) in [
+            ("name,uid\nada,1\n", "ada"),
+            ("uid;name;groups\n1;a,da;\"x;y\"\n", "a,da"),
+            ("uid\tname\n1\ta;d,a\n", "a;d,a"),
+            ("\"name\";\"uid\"\n\"ada\";1\n", "ada"),
+        ] {
+            assert_eq!(names(content).unwrap(), [(2, expected.to_owned())]);
+        }
+        let typing = typing();
+        let mut csv = Csv::new(b"uid|name\n1|ada\n", Some(b'|'), &typing)
+            .ok()
+            .unwrap();
+        assert_eq!(csv.next_row().unwrap().unwrap().name, "ada");
+        assert_eq!(separator("tab"), Ok(b'\t'));
+        for wrong in ["", "ab", "\"", "a", "\n", "ä"] {
+            assert!(separator(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_breaks_its_row_alone() {
+        let typing = typing();
+        let content = b"name\nada\n\"b\nx\xff\"\ncid\n\0\n";
+        let mut csv = Csv::new(content, None, &typing).ok().unwrap();
+        assert!(csv.next_row().unwrap().is_ok());
+        let broken = csv.next_row().unwrap().unwrap_err();
+        assert!(
+            broken.problem.contains("byte 2 of line 4 is not UTF-8"),
+            "{broken}"
+        );
+        assert!(csv.next_row().unwrap().is_ok());
+        assert!(csv.next_row().unwrap().unwrap_err().problem.contains("NUL"));
+    }
 }

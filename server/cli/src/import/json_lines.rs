@@ -1,19 +1,41 @@
 //! JSON Lines: one object a line.
+//!
+//! JSON that goes over several lines is not read line by line: of an array, a line here and there
+//! would look like an object. The shape of the whole file is checked before its first row is read.
 
 use portcullis_proto::gateway::v1::{Attribute, Secret, Value, ValueType, value::Kind};
+use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::row::{Row, RowError, RowFormat};
+use super::row::{FileFault, Lines, Row, RowError, Rows};
 use crate::input::assignment::TypedName;
 use crate::input::typing::{Typing, wrong_type};
 
-/// JSON Lines.
+/// The rows of a file of JSON Lines.
 pub(crate) struct JsonLines<'a> {
-    pub(crate) typing: &'a Typing,
+    lines: Lines<'a>,
+    typing: &'a Typing,
 }
 
-impl JsonLines<'_> {
+impl<'a> JsonLines<'a> {
+    /// Checks that no value goes over several lines.
+    pub(crate) fn new(content: &'a [u8], typing: &'a Typing) -> Result<Self, FileFault> {
+        let mut lines = Lines::new(content);
+        while let Some((line, text)) = lines.next_line() {
+            if text.is_ok_and(goes_on) {
+                return Err(FileFault {
+                    line,
+                    problem: "a value goes over several lines, as in a JSON array: JSON Lines has one object on each line (`jq -c '.[]' FILE` makes them of an array)".to_owned(),
+                });
+            }
+        }
+        Ok(Self {
+            lines: Lines::new(content),
+            typing,
+        })
+    }
+
     fn read(
         &self,
         line: u64,
@@ -115,19 +137,80 @@ impl JsonLines<'_> {
     }
 }
 
-impl RowFormat for JsonLines<'_> {
-    fn row(&self, line: u64, text: &str) -> Result<Row, RowError> {
+impl Rows for JsonLines<'_> {
+    fn next_row(&mut self) -> Option<Result<Row, RowError>> {
+        let (line, text) = self.lines.next_line()?;
         let mut name = None;
-        self.read(line, text, &mut name)
-            .map_err(|(place, problem)| RowError {
-                line,
-                place,
-                name,
-                problem,
-            })
+        let read = text
+            .map_err(|problem| (String::new(), problem))
+            .and_then(|text| self.read(line, text, &mut name));
+        Some(read.map_err(|(place, problem)| RowError {
+            line,
+            place,
+            name,
+            problem,
+        }))
+    }
+
+    fn position(&self) -> u64 {
+        self.lines.position()
+    }
+}
+
+/// Whether a line is a piece of a value that began before it or ends after it.
+fn goes_on(line: &str) -> bool {
+    let mut values = serde_json::Deserializer::from_str(line).into_iter::<IgnoredAny>();
+    match values.next() {
+        // The end of a value, or what stands between two.
+        _ if line.trim_start().starts_with([']', '}', ',']) => true,
+        Some(Err(error)) => error.is_eof(),
+        Some(Ok(_)) => {
+            let rest = line.get(values.byte_offset()..).unwrap_or_default();
+            rest.trim_start().starts_with([',', ']', '}', ':'])
+        }
+        None => false,
     }
 }
 
 fn at(member: &str, problem: &str) -> (String, String) {
     (format!("`{member}`"), problem.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_a_value_are_told_from_lines_that_are_wrong() {
+        for piece in [
+            "[",
+            " {\"name\":\"a\"},",
+            "]",
+            "{",
+            "\"name\": \"a\",",
+            "\"name\": \"a\"",
+            "},",
+            "}]",
+            "{\"people\":[",
+            "  ] }",
+            "{\"name\":\"a\"",
+            ", {\"name\":\"a\"}",
+            "{\"name\":\"a\"}]",
+            "{\"name\":\"a",
+        ] {
+            assert!(goes_on(piece), "{piece}");
+        }
+        for line in [
+            "{\"name\":\"a\"}",
+            "[\"a\"]",
+            "[]",
+            "3",
+            "{\"name\":hunter2}",
+            "nonsense",
+            "{\"name\":\"a\"} x",
+            "{'name':'a'}",
+        ] {
+            assert!(!goes_on(line), "{line}");
+        }
+    }
 }

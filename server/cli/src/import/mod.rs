@@ -1,23 +1,23 @@
 //! `portcullis account import`: the accounts of a file, one call each, resumable.
 //!
-//! A row is one line. Each line's result is written to the results file, durably in order of
-//! completion, before the next line takes its place. A line that is done is skipped when the
-//! command is given again; one whose result is missing or indeterminate is looked at (`get`) before
-//! anything is sent.
+//! A row is one record of a CSV file or one line of JSON Lines. Each row's result is written to the
+//! results file, durably in order of completion, before the next row takes its place. A row that is
+//! done is skipped when the command is given again; one whose result is missing or indeterminate is
+//! looked at (`get`) before anything is sent.
 
 mod csv;
 mod json_lines;
+mod plan;
 mod results;
 mod row;
 mod runner;
 mod worker;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use portcullis_host::text::{self, TextError};
 use portcullis_proto::gateway::v1::ObjectClass;
 use zeroize::Zeroizing;
 
@@ -27,8 +27,9 @@ use crate::error::CliError;
 use crate::view::printable;
 use csv::Csv;
 use json_lines::JsonLines;
-use results::{Report, Results};
-use row::{Lines, RowFormat, Rows};
+use plan::{Plan, forecast};
+use results::{Earlier, Report, Results};
+use row::{FileFault, Rows};
 use runner::{Progress, Runner};
 use worker::{MAX_JOBS, Worker};
 
@@ -37,14 +38,21 @@ use worker::{MAX_JOBS, Worker};
 const MAX_FILE: u64 = 512 << 20;
 
 const AFTER_HELP: &str = "\
-CSV: the first line names the columns: `name`, and as needed `password`, `enabled` (true or false) and attributes, as
-NAME or NAME:TYPE. A row is one line; an empty field is an attribute that is not set; several values of an attribute
-that takes them are separated by `;`.
+CSV (RFC 4180): the first line names the columns: `name`, and as needed `password`, `enabled` and attributes, as NAME or
+NAME:TYPE. Columns are separated by comma, semicolon or tab, as the heading shows. A value with a separator, a quote or a
+line break in it stands in quotes, and a quote in it is doubled. An empty field is an attribute that is not set; several
+values of an attribute that takes them are separated by `;`. True or false may be written as yes or no, 1 or 0, or as
+spreadsheets write them in German, French, Spanish, Italian, Dutch and Portuguese, in any case.
 JSON Lines: one object a line, {\"name\": …, \"password\": …, \"enabled\": …, \"attributes\": {NAME: VALUE or [VALUE, …]}}.
+A file in which a quote is out of place, or a JSON value goes over several lines, is refused as a whole.
 
-The results file gets one JSON object a line: line, name, call_id, status (done, failed, indeterminate), and with it id,
+The results file gets one JSON object a row: line, name, call_id, status (done, failed, indeterminate), and with it id,
 or kind and message. Give the same command again to go on after an interruption, or after mending broken rows.
-Exit codes: 0 all done; 1 some failed; 3 nobody knows what came of some.";
+Exit codes: 0 all done; 1 some failed, or stopped before the end; 3 nobody knows what came of some.
+
+Examples:
+  portcullis account import host1-accounts people.csv --dry-run
+  portcullis account import host1-accounts people.csv --jobs 16 --stop-on-error";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -56,16 +64,24 @@ pub(crate) struct ImportArgs {
     /// The file's format; by its name (.csv, .jsonl, .ndjson) where none is given
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
-    /// Where each line's result goes; FILE.results.jsonl where nothing is given
+    /// What separates the columns of a CSV file: a character, or `tab`; as its heading shows where
+    /// none is given
+    #[arg(long, value_name = "CHARACTER", value_parser = csv::separator)]
+    separator: Option<u8>,
+    /// Read the whole file, hold it against the resource's schema, say what would be done, and
+    /// change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Where each row's result goes; FILE.results.jsonl where nothing is given
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
     /// How many calls are made at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_JOBS)))]
     jobs: u16,
-    /// Begin no further line after the first that fails
+    /// Begin no further row after the first that fails
     #[arg(long)]
     stop_on_error: bool,
-    /// How long the gateway may take for one line; its own limit is never exceeded
+    /// How long the gateway may take for one row; its own limit is never exceeded
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }
@@ -85,31 +101,40 @@ impl ImportArgs {
         let mut caller = Caller::new(context, self.resource.clone()).await?;
         let call = CallArgs::with_timeout(self.timeout);
         let typing = caller.typing(ObjectClass::Account, &call).await?;
-        let mut lines = Lines::new(&content);
-        let format: Box<dyn RowFormat> = match format {
-            FileFormat::Csv => Box::new(Csv::new(&mut lines, &typing).map_err(|error| {
-                CliError::Usage(format!(
-                    "{}, line {}: {}",
-                    self.file.display(),
-                    error.line,
-                    printable(&error.problem)
-                ))
-            })?),
-            FileFormat::Jsonl => Box::new(JsonLines { typing: &typing }),
+        let refused = |fault: FileFault| {
+            CliError::Usage(format!(
+                "{}, line {}: {}; nothing of the file was sent",
+                self.file.display(),
+                fault.line,
+                printable(&fault.problem)
+            ))
         };
-        let mut rows = Rows { lines, format };
+        let mut rows: Box<dyn Rows> = match format {
+            FileFormat::Csv => {
+                Box::new(Csv::new(&content, self.separator, &typing).map_err(refused)?)
+            }
+            FileFormat::Jsonl => Box::new(JsonLines::new(&content, &typing).map_err(refused)?),
+        };
         let results_path = self.results.unwrap_or_else(|| results_path(&self.file));
+        let progress = Progress::new(context, content.len() as u64);
+        if self.dry_run {
+            let earlier = Earlier::look(&results_path)?;
+            let forecast = forecast(rows.as_mut(), earlier, &typing, &progress);
+            context.print(&forecast)?;
+            return forecast.verdict();
+        }
         let (results, earlier) = Results::open(&results_path)?;
         let worker = Worker::new(caller, call, &self.resource, &self.file);
         let summary = Runner {
             worker,
             results,
-            earlier,
+            plan: Plan::new(earlier),
+            interrupts: context.pending().interrupts().map_err(CliError::Runtime)?,
             jobs: self.jobs,
             stop_on_error: self.stop_on_error,
-            progress: Progress::new(context, content.len() as u64),
+            progress,
         }
-        .run(&mut rows)
+        .run(rows.as_mut())
         .await?;
         context.print(&Report {
             summary: &summary,
@@ -137,32 +162,14 @@ fn results_path(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The whole file, without the mark that some editors put at its beginning.
+/// The whole file, whose rows are decoded one by one.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CliError> {
-    let failed = CliError::file("read", path);
-    let mut file = File::open(path).map_err(&failed)?;
-    let size = file.metadata().map_err(&failed)?.len();
-    let too_large = || {
-        CliError::Usage(format!(
+    text::read_file_bytes(path, MAX_FILE).map_err(|error| match error {
+        TextError::TooLong(_) => CliError::Usage(format!(
             "{} is larger than {} MiB: split it",
             path.display(),
             MAX_FILE >> 20
-        ))
-    };
-    if size > MAX_FILE {
-        return Err(too_large());
-    }
-    // Room for all of it at once: a buffer that grows leaves copies of passwords behind.
-    let mut content = Zeroizing::new(Vec::with_capacity(size as usize + 1));
-    file.by_ref()
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut content)
-        .map_err(failed)?;
-    if content.len() as u64 > MAX_FILE {
-        return Err(too_large());
-    }
-    if content.starts_with(b"\xef\xbb\xbf") {
-        content.drain(..3);
-    }
-    Ok(content)
+        )),
+        other => CliError::text(path)(other),
+    })
 }

@@ -191,6 +191,20 @@ pub(crate) struct Results {
     path: PathBuf,
 }
 
+impl Earlier {
+    /// What earlier runs left, of which nothing is changed.
+    pub(crate) fn look(path: &Path) -> Result<Self, CliError> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(CliError::file("open the results file", path)(error)),
+        };
+        let (mut earlier, _) = read(&file, path)?;
+        earlier.resumed = true;
+        Ok(earlier)
+    }
+}
+
 impl Results {
     /// Opens or creates it (mode 0600), and reads what earlier runs left. A last line cut short by
     /// a crash is cut off. It is a file of this user's own: in a folder such as `/tmp`, somebody
@@ -250,33 +264,39 @@ impl Results {
     }
 
     fn read(&mut self) -> Result<Earlier, CliError> {
-        let mut earlier = Earlier::default();
-        let mut reader = BufReader::new(&self.file);
-        let mut whole = 0;
-        let mut line = Vec::new();
-        for number in 1_u64.. {
-            line.clear();
-            let length = reader
-                .read_until(b'\n', &mut line)
-                .map_err(CliError::file("read", &self.path))?;
-            if !line.ends_with(b"\n") && cut_short(&line) {
-                break;
-            }
-            let result = serde_json::from_slice(&line).map_err(|_| {
-                CliError::Usage(format!(
-                    "{}, line {number}: this is no result of an import: move the file away, or give --results another",
-                    self.path.display()
-                ))
-            })?;
-            earlier.take(result);
-            whole += length as u64;
-        }
+        let (earlier, whole) = read(&self.file, &self.path)?;
         self.file
             .set_len(whole)
             .and_then(|()| self.file.seek(SeekFrom::End(0)))
             .map_err(CliError::file("write to", &self.path))?;
         Ok(earlier)
     }
+}
+
+/// What a results file tells, and how many of its bytes are whole lines.
+fn read(file: &File, path: &Path) -> Result<(Earlier, u64), CliError> {
+    let mut earlier = Earlier::default();
+    let mut reader = BufReader::new(file);
+    let mut whole = 0;
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        let length = reader
+            .read_until(b'\n', &mut line)
+            .map_err(CliError::file("read", path))?;
+        if !line.ends_with(b"\n") && cut_short(&line) {
+            break;
+        }
+        let result = serde_json::from_slice(&line).map_err(|_| {
+            CliError::Usage(format!(
+                "{}, line {number}: this is no result of an import: move the file away, or give --results another",
+                path.display()
+            ))
+        })?;
+        earlier.take(result);
+        whole += length as u64;
+    }
+    Ok((earlier, whole))
 }
 
 /// Whether this is the beginning of a result, or nothing: what is anything else is not ours to cut

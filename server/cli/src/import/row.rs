@@ -2,43 +2,27 @@
 
 use std::fmt;
 
+use portcullis_host::text::{self, Place, TextError};
 use portcullis_proto::gateway::v1::{Attribute, Create, ObjectClass, Secret};
 use zeroize::Zeroizing;
 
-/// Longer lines are broken rows, in bytes.
-const MAX_LINE: usize = 64 << 10;
+/// Longer rows are broken, in bytes.
+pub(crate) const MAX_ROW: usize = 64 << 10;
 
-/// How a line of one format is read.
-pub(crate) trait RowFormat {
-    /// The row that stands on a line, or what is wrong with it.
-    fn row(&self, line: u64, text: &str) -> Result<Row, RowError>;
-}
-
-/// The rows of a file.
-pub(crate) struct Rows<'a> {
-    pub(crate) lines: Lines<'a>,
-    pub(crate) format: Box<dyn RowFormat + 'a>,
-}
-
-impl Rows<'_> {
+/// The rows of a file, whatever its format.
+pub(crate) trait Rows {
     /// The next row, or what is wrong with it; `None` at the end.
-    pub(crate) fn next_row(&mut self) -> Option<Result<Row, RowError>> {
-        let (line, text) = self.lines.next_line()?;
-        Some(match text {
-            Ok(text) => self.format.row(line, text),
-            Err(problem) => Err(RowError {
-                line,
-                place: String::new(),
-                name: None,
-                problem,
-            }),
-        })
-    }
+    fn next_row(&mut self) -> Option<Result<Row, RowError>>;
 
     /// How many bytes of the file have been read.
-    pub(crate) fn position(&self) -> u64 {
-        self.lines.at as u64
-    }
+    fn position(&self) -> u64;
+}
+
+/// What is wrong with the file as a whole: nothing of it is a row.
+#[derive(Debug)]
+pub(crate) struct FileFault {
+    pub(crate) line: u64,
+    pub(crate) problem: String,
 }
 
 /// One account to be.
@@ -142,17 +126,33 @@ impl<'a> Lines<'a> {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let text = if line.len() > MAX_LINE {
-                Err(format!("the line is longer than {MAX_LINE} bytes"))
+            let text = if line.len() > MAX_ROW {
+                Err(format!("the line is longer than {MAX_ROW} bytes"))
             } else {
-                std::str::from_utf8(line).map_err(|error| {
-                    format!(
-                        "byte {} is not UTF-8: save the file in that encoding",
-                        error.valid_up_to() + 1
-                    )
-                })
+                decode(line, self.number)
             };
             return Some((self.number, text));
         }
     }
+
+    /// How many bytes have been read.
+    pub(crate) fn position(&self) -> u64 {
+        self.at as u64
+    }
+}
+
+/// The text that begins on line `first` of the file, or what keeps it from being one.
+pub(crate) fn decode(raw: &[u8], first: u64) -> Result<&str, String> {
+    let within = |place: Place| Place {
+        line: first + place.line - 1,
+        ..place
+    };
+    text::decode(raw).map_err(|error| {
+        match error {
+            TextError::Encoding(place) => TextError::Encoding(within(place)),
+            TextError::Nul(place) => TextError::Nul(within(place)),
+            other => other,
+        }
+        .to_string()
+    })
 }

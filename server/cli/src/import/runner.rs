@@ -1,18 +1,18 @@
 //! Takes rows to workers, several at a time, and their results to the results file.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 
-use super::results::{Earlier, LineResult, LineStatus, Results, Summary};
+use super::plan::{Plan, Step, Why};
+use super::results::{LineResult, LineStatus, Results, Summary};
 use super::row::{Row, RowError, Rows};
-use super::worker::{MAX_JOBS, Task, Worked, Worker};
+use super::worker::{Task, Worked, Worker};
 use crate::context::Context;
 use crate::error::CliError;
+use crate::pending::Interrupts;
 use crate::view::printable;
 
 /// Rows in a row that find the resource out of reach before the rest is spared the attempt.
@@ -25,7 +25,8 @@ const SAME_INTERRUPT: Duration = Duration::from_millis(300);
 pub(crate) struct Runner {
     pub(crate) worker: Worker,
     pub(crate) results: Results,
-    pub(crate) earlier: Earlier,
+    pub(crate) plan: Plan,
+    pub(crate) interrupts: Interrupts,
     pub(crate) jobs: u16,
     pub(crate) stop_on_error: bool,
     pub(crate) progress: Progress,
@@ -35,10 +36,6 @@ pub(crate) struct Runner {
 #[derive(Default)]
 struct State {
     summary: Summary,
-    /// On which line each name stood first.
-    names: HashMap<String, u64>,
-    /// Lines beyond the last result of an earlier run that it may have begun all the same.
-    beyond: u16,
     /// It was said that such lines are looked at.
     told: bool,
     unavailable: u32,
@@ -49,10 +46,9 @@ struct State {
 impl Runner {
     /// Works through the rows, to the end or until it has to stop; what was begun is brought to its
     /// end in any case.
-    pub(crate) async fn run(mut self, rows: &mut Rows<'_>) -> Result<Summary, CliError> {
+    pub(crate) async fn run(mut self, rows: &mut dyn Rows) -> Result<Summary, CliError> {
         let mut state = State::default();
         let mut working = JoinSet::new();
-        let mut interrupt = pin!(tokio::signal::ctrl_c());
         let mut interrupted = None;
         let mut exhausted = false;
         loop {
@@ -65,19 +61,17 @@ impl Runner {
             let joined = tokio::select! {
                 biased;
                 joined = working.join_next() => joined,
-                _ = &mut interrupt => {
+                () = self.interrupts.next() => {
                     // One keystroke can arrive as two signals: at the process, and at its group.
                     if interrupted.is_some_and(|at: Instant| at.elapsed() < SAME_INTERRUPT) {
-                        interrupt.set(tokio::signal::ctrl_c());
                         continue;
                     }
                     if state.stop {
                         // Asked a second time: what is on its way is looked at by the next run.
-                        return Err(CliError::ImportStopped);
+                        return Err(CliError::ImportLeft { under_way: working.len() });
                     }
                     state.stop = true;
                     interrupted = Some(Instant::now());
-                    interrupt.set(tokio::signal::ctrl_c());
                     self.progress.note(&format!(
                         "interrupted: waiting for the {} calls on their way; interrupt again to leave them",
                         working.len()
@@ -113,37 +107,27 @@ impl Runner {
         row: Result<Row, RowError>,
         working: &mut JoinSet<Worked>,
     ) -> Result<(), CliError> {
-        let row = match row {
-            Ok(row) => row,
-            Err(error) => return self.broken(state, &error),
-        };
-        if let Some(first) = state.names.get(&row.name) {
-            let error = RowError {
-                line: row.line,
-                place: String::new(),
-                problem: format!("this account stands on line {first} already"),
-                name: Some(row.name),
-            };
-            return self.broken(state, &error);
-        }
-        state.names.insert(row.name.clone(), row.line);
-        let earlier = self.earlier.status(&row.name);
-        let mut attempt = self.earlier.attempts(&row.name) + 1;
-        let task = match earlier {
-            Some(LineStatus::Done) => {
+        let (row, task, attempt, why) = match self.plan.step(row) {
+            Step::Broken(error) => return self.broken(state, &error),
+            Step::Skip => {
                 state.summary.skipped += 1;
                 return Ok(());
             }
-            Some(LineStatus::Failed) => Task::Create,
-            Some(LineStatus::Indeterminate) => {
-                self.progress.say(
-                    row.line,
-                    Some(&row.name),
-                    "what came of it is not known: looking whether the account is there before sending anything",
-                );
-                Task::LookFirst
-            }
-            None if self.may_have_begun(state, row.line) => {
+            Step::Work {
+                row,
+                task,
+                attempt,
+                why,
+            } => (row, task, attempt, why),
+        };
+        match why {
+            Why::NotLooked => {}
+            Why::Unknown => self.progress.say(
+                row.line,
+                Some(&row.name),
+                "what came of it is not known: looking whether the account is there before sending anything",
+            ),
+            Why::Begun => {
                 if !std::mem::replace(&mut state.told, true) {
                     self.progress.note(&format!(
                         "from line {} on, an earlier run may have begun lines without writing down what came of them: \
@@ -151,33 +135,13 @@ impl Runner {
                         row.line
                     ));
                 }
-                // The one without a result counts too: no call id is ever used for two calls.
-                attempt += 1;
-                Task::LookFirst
             }
-            None => Task::Create,
-        };
+        }
         if task == Task::LookFirst {
             state.summary.looked_at += 1;
         }
         working.spawn(self.worker.clone().work(row, task, attempt));
         Ok(())
-    }
-
-    /// Lines are begun in order, at most [`MAX_JOBS`] at once: none further beyond the last result
-    /// can have been begun.
-    fn may_have_begun(&self, state: &mut State, line: u64) -> bool {
-        if !self.earlier.resumed() {
-            return false;
-        }
-        if line < self.earlier.last_line() {
-            return true;
-        }
-        if state.beyond < MAX_JOBS {
-            state.beyond += 1;
-            return true;
-        }
-        false
     }
 
     fn broken(&mut self, state: &mut State, error: &RowError) -> Result<(), CliError> {
@@ -244,7 +208,7 @@ impl Progress {
     }
 
     /// Says something about one line of the file.
-    fn say(&self, line: u64, name: Option<&str>, text: &str) {
+    pub(crate) fn say(&self, line: u64, name: Option<&str>, text: &str) {
         let of = name
             .map(|name| format!(" ({})", printable(name)))
             .unwrap_or_default();
@@ -262,7 +226,7 @@ impl Progress {
         });
     }
 
-    fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

@@ -342,7 +342,7 @@ mod tests {
             ("shell='x", "--where, character 7: a quote is opened"),
             ("uid=five", "`uid` takes a whole number"),
             ("shel=x", "the resource has no attribute `shel`"),
-            ("enabled=yes", "`enabled` takes true or false"),
+            ("enabled=maybe", "`enabled` takes true or false"),
         ] {
             let error = parse(text, &typing()).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{text:?}: {error}");

@@ -31,6 +31,10 @@ pub(crate) enum ValueError {
     },
     #[error("`{name}` takes one value, and {count} were given")]
     SingleValued { name: String, count: usize },
+    #[error("`{name}` cannot be given to a new object: it is the resource's to set")]
+    NotAtCreation { name: String },
+    #[error("the resource requires {names}, and there is none")]
+    Missing { names: String },
     #[error("`{name}` is a secret: give it with --secret-file {name}=FILE")]
     Secret { name: String },
 }
@@ -124,6 +128,33 @@ impl Typing {
         Ok(())
     }
 
+    /// Refuses what the schema says cannot be given at creation, and the lack of what has to be.
+    pub(crate) fn check_create(&self, given: &[Attribute]) -> Result<(), ValueError> {
+        let of = |name: &str| self.attributes.get(name);
+        if let Some(given) = given
+            .iter()
+            .find(|given| of(&given.name).is_some_and(|schema| !schema.creatable))
+        {
+            return Err(ValueError::NotAtCreation {
+                name: given.name.clone(),
+            });
+        }
+        let mut missing: Vec<_> = self
+            .attributes
+            .values()
+            .filter(|schema| schema.required && schema.creatable)
+            .map(|schema| schema.name.as_str())
+            .filter(|name| given.iter().all(|given| given.name != *name))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        Err(ValueError::Missing {
+            names: missing.join(", "),
+        })
+    }
+
     fn unknown(&self, name: &str) -> ValueError {
         let mut known: Vec<_> = self.attributes.keys().map(String::as_str).collect();
         known.sort_unstable();
@@ -156,7 +187,7 @@ pub(crate) fn wrong_type(name: &str, value_type: ValueType) -> ValueError {
         name: name.to_owned(),
         expected: match value_type {
             ValueType::Integer => "a whole number",
-            ValueType::Boolean => "true or false",
+            ValueType::Boolean => "true or false (or yes or no, 1 or 0)",
             ValueType::Binary => "base64",
             ValueType::Real => "a number",
             ValueType::Time => "a time in UTC such as 2026-11-21T23:40:00Z",
@@ -165,12 +196,42 @@ pub(crate) fn wrong_type(name: &str, value_type: ValueType) -> ValueError {
     }
 }
 
+/// What stands for true and for false, in any case: English words, digits, and what spreadsheets
+/// write in German, French, Spanish, Italian, Dutch and Portuguese.
+const BOOLEANS: [(&[&str], bool); 2] = [
+    (
+        &[
+            "true",
+            "yes",
+            "1",
+            "wahr",
+            "vrai",
+            "verdadero",
+            "vero",
+            "waar",
+            "verdadeiro",
+        ],
+        true,
+    ),
+    (
+        &["false", "no", "0", "falsch", "faux", "falso", "onwaar"],
+        false,
+    ),
+];
+
+/// True or false, as it is written by hand or by a spreadsheet.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    let is = |word: &&str| text.eq_ignore_ascii_case(word);
+    let written = BOOLEANS.iter().find(|(words, _)| words.iter().any(is));
+    written.map(|(_, value)| *value)
+}
+
 /// The text as a value of this type; `None` where it is none.
 pub(crate) fn convert(value_type: ValueType, text: &str) -> Option<Kind> {
     Some(match value_type {
         ValueType::Text | ValueType::Unspecified => Kind::Text(text.to_owned()),
         ValueType::Integer => Kind::Integer(text.parse().ok()?),
-        ValueType::Boolean => Kind::Boolean(text.parse().ok()?),
+        ValueType::Boolean => Kind::Boolean(boolean(text)?),
         ValueType::Binary => Kind::Binary(BASE64.decode(text.as_bytes()).ok()?),
         ValueType::Real => Kind::Real(text.parse().ok().filter(|n: &f64| n.is_finite())?),
         ValueType::Time => {
@@ -225,6 +286,27 @@ pub(crate) mod tests {
         assert_eq!(out[2].values[0].kind, Some(Kind::Text("/bin/sh".into())));
         let out = gather(&["other:bool=true"]).unwrap();
         assert_eq!(out[0].values[0].kind, Some(Kind::Boolean(true)));
+    }
+
+    #[test]
+    fn true_and_false_are_taken_as_spreadsheets_write_them() {
+        for (text, expected) in [
+            ("true", Some(true)),
+            ("TRUE", Some(true)),
+            ("Yes", Some(true)),
+            ("1", Some(true)),
+            ("WAHR", Some(true)),
+            ("FALSE", Some(false)),
+            ("no", Some(false)),
+            ("0", Some(false)),
+            ("FAUX", Some(false)),
+            ("", None),
+            ("2", None),
+            ("y", None),
+            (" true", None),
+        ] {
+            assert_eq!(boolean(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -63,10 +63,11 @@ pub(crate) async fn follow(context: &Context, id: u64) -> Result<(), CliError> {
     let mut client = context.client(TasksClient::new).await?;
     let mut states = client.watch(WatchTaskRequest { id }).await?.into_inner();
     let mut progress = Progress::new(context);
+    let mut interrupts = context.pending().interrupts().map_err(CliError::Runtime)?;
     let ended = loop {
         let state = tokio::select! {
             state = states.message() => state?,
-            _ = tokio::signal::ctrl_c() => return Err(CliError::TaskLeft { id }),
+            () = interrupts.next() => return Err(CliError::TaskLeft { id }),
         };
         let task = state.ok_or(CliError::TaskSuspended { id })?;
         if task.state() != TaskState::Running {

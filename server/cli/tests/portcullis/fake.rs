@@ -8,7 +8,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use portcullis_proto::admin::v1::{ExecuteRequest, QueuedCall, QueuedState};
+use portcullis_proto::admin::v1::{
+    AddGatewayRequest, AddGatewayResponse, EnrolmentToken, ExecuteRequest, Gateway, QueuedCall,
+    QueuedState,
+};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
 use portcullis_proto::gateway::v1::object_ref::By;
@@ -47,6 +50,7 @@ struct State {
     accounts: BTreeMap<String, Create>,
     fates: BTreeMap<String, Fate>,
     calls: Vec<Call>,
+    gateways: Vec<String>,
 }
 
 /// The server; it ends with this value.
@@ -105,6 +109,10 @@ impl Fake {
         self.state.lock().unwrap().fates.clear();
     }
 
+    pub(crate) fn no_more_accounts(&self) {
+        self.state.lock().unwrap().accounts.clear();
+    }
+
     pub(crate) fn account(&self, name: &str) -> Option<Create> {
         self.state.lock().unwrap().accounts.get(name).cloned()
     }
@@ -122,6 +130,11 @@ impl Fake {
             .keys()
             .cloned()
             .collect()
+    }
+
+    /// The gateways that were registered.
+    pub(crate) fn gateways(&self) -> Vec<String> {
+        self.state.lock().unwrap().gateways.clone()
     }
 
     /// The calls so far; what comes later starts a new list.
@@ -245,6 +258,10 @@ impl Service<http::Request<Body>> for FakeCalls {
         let (fake, path) = (self.clone(), request.uri().path().to_owned());
         grpc::serve(request, grpc::MAX_MESSAGE, move |encoded| {
             Box::pin(async move {
+                if path == "/portcullis.admin.v1.Gateways/Add" {
+                    let request = AddGatewayRequest::decode(encoded).unwrap();
+                    return Ok(once(&fake.add_gateway(request)?));
+                }
                 let request = ExecuteRequest::decode(encoded).unwrap();
                 match path.strip_prefix("/portcullis.admin.v1.Calls/") {
                     Some("Execute") => Ok(once(&fake.execute(request).await?)),
@@ -284,6 +301,28 @@ impl FakeCalls {
             }),
             None => std::future::pending().await,
         }
+    }
+
+    fn add_gateway(&self, request: AddGatewayRequest) -> Result<AddGatewayResponse, Status> {
+        if request.name == "taken" {
+            return Err(Status::already_exists("there is a gateway of this name"));
+        }
+        self.state
+            .lock()
+            .unwrap()
+            .gateways
+            .push(request.name.clone());
+        Ok(AddGatewayResponse {
+            gateway: Some(Gateway {
+                name: request.name,
+                gateway_id: "gw-1".to_owned(),
+                ..Gateway::default()
+            }),
+            token: Some(EnrolmentToken {
+                token: "PCT1-TOKEN".to_owned(),
+                expires_unix_ms: 1,
+            }),
+        })
     }
 
     fn enqueue(&self, request: ExecuteRequest) -> QueuedCall {
@@ -377,7 +416,8 @@ impl State {
                 None => failed(FailureKind::NotFound),
             },
             Verb::Run(run) => done(Some(Detail::Run(RunResult {
-                exit_code: 0,
+                // An action named by a number ends with it.
+                exit_code: run.action.parse().unwrap_or(0),
                 results: run.arguments,
             }))),
             _ => done(None),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod calls;
+mod exit;
 mod fake;
 mod import;
 mod output;

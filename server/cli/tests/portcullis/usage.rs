@@ -91,12 +91,20 @@ fn a_compromised_rotation_is_not_begun_without_a_word() {
 fn a_token_file_that_is_there_is_not_overwritten_and_one_without_a_token_does_not_stay() {
     let fake = Fake::start();
     let file = fake.file("token", "an older token");
-    let add =
-        |path: &str| fake.run(&["gateway", "add", "web1", "--dial-out", "--token-file", path]);
+    let add = |path: &str| {
+        fake.run(&[
+            "gateway",
+            "add",
+            "taken",
+            "--dial-out",
+            "--token-file",
+            path,
+        ])
+    };
     let finished = add(file.to_str().unwrap());
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "an older token");
-    // This server has no gateways: the request fails after the file was made.
+    // The request fails after the file was made.
     let new = fake.folder.path().join("new-token");
     assert_eq!(add(new.to_str().unwrap()).code, Some(1));
     assert!(!new.exists());

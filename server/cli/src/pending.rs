@@ -1,0 +1,140 @@
+//! What was sent that changes something: an interrupt, a lost connection or an answer that cannot
+//! be written then means that nobody knows, and not that nothing has changed.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use portcullis_proto::grpc::Watcher;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+/// The first words of the names of methods that change nothing. `Execute` is judged by its call.
+const READS: [&str; 11] = [
+    "List", "Show", "Status", "Ping", "Watch", "Verify", "Export", "Check", "Search", "Execute",
+    "Compare",
+];
+
+/// Ctrl-C and SIGTERM, which from here on end nothing by themselves.
+#[derive(Debug)]
+pub(crate) struct Interrupts {
+    ctrl_c: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            ctrl_c: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.ctrl_c.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What this command has sent that changes something.
+///
+/// Until there is such a thing, signals end the process as they end any other: nobody who is asked
+/// for a password has to wait.
+#[derive(Clone, Default)]
+pub(crate) struct Pending(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    sent: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last method that changes something.
+    method: Option<String>,
+    call_id: Option<String>,
+    interrupts: Option<Interrupts>,
+    /// The verb looks after interrupts by itself.
+    handled: bool,
+}
+
+impl Pending {
+    /// Notes each request that changes something, before it is sent.
+    pub(crate) fn watcher(&self) -> Watcher {
+        let pending = self.clone();
+        Arc::new(move |path| {
+            let method = path.rsplit('/').next().unwrap_or(path);
+            if !READS.iter().any(|read| method.starts_with(read)) {
+                pending.note(path.trim_start_matches("/portcullis.admin.v1."), None);
+            }
+        })
+    }
+
+    /// Notes that a call is sent that changes something.
+    pub(crate) fn call(&self, call_id: &str) {
+        self.note("Calls/Execute", Some(call_id));
+    }
+
+    /// What was sent last that changes something.
+    pub(crate) fn method(&self) -> Option<String> {
+        self.lock().method.clone()
+    }
+
+    /// The id of the call that was sent last, if one was.
+    pub(crate) fn call_id(&self) -> Option<String> {
+        self.lock().call_id.clone()
+    }
+
+    /// Ctrl-C and SIGTERM, for a verb that brings its work to an end by itself.
+    pub(crate) fn interrupts(&self) -> io::Result<Interrupts> {
+        let mut state = self.lock();
+        state.handled = true;
+        state.interrupts = None;
+        Interrupts::new()
+    }
+
+    /// Waits for an interrupt after something was sent that changes something.
+    pub(crate) async fn interrupted(&self) {
+        loop {
+            let sent = self.0.sent.notified();
+            let taken = self.lock().interrupts.take();
+            match taken {
+                Some(mut interrupts) => {
+                    interrupts.next().await;
+                    if !self.lock().handled {
+                        return;
+                    }
+                }
+                None => sent.await,
+            }
+        }
+    }
+
+    fn note(&self, method: &str, call_id: Option<&str>) {
+        let mut state = self.lock();
+        let first = state.method.is_none();
+        state.method = Some(method.to_owned());
+        if let Some(id) = call_id {
+            state.call_id = Some(id.to_owned());
+        }
+        if first && !state.handled {
+            // Without signals this is a command like any other, which an interrupt just ends.
+            state.interrupts = Interrupts::new().ok();
+            self.0.sent.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! Exit codes, whatever becomes of standard output, and when somebody interrupts.
+
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use portcullis_proto::gateway::v1::FailureKind;
+
+use crate::fake::{Fake, Fate};
+
+/// Runs with standard output on a device that is full: the exit code, and standard error.
+fn onto_full(mut command: Command) -> (Option<i32>, String) {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// Runs with standard output on a pipe whose reader is gone: the exit code, and standard error.
+fn onto_nobody(mut command: Command) -> (Option<i32>, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn the_outcome_decides_and_not_whether_it_could_be_shown() {
+    let fake = Fake::start();
+    fake.fate("bob", Fate::Fails(FailureKind::Rejected));
+    fake.fate("cid", Fate::CreatedUnknown);
+    for (number, output) in ["table", "json"].into_iter().enumerate() {
+        let run = |arguments: &[&str]| fake.command(&[arguments, &["--output", output]].concat());
+        let (ann, eve) = (&*format!("ann{number}"), &*format!("eve{number}"));
+        let create = |name| run(&["account", "create", "r", name, "--call-id", "c-1"]);
+        let (code, err) = onto_nobody(create(ann));
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        let (code, err) = onto_full(create(eve));
+        assert_eq!(code, Some(3), "{err}");
+        assert!(err.contains("it was done") && err.contains("c-1"), "{err}");
+        assert!(fake.account(ann).is_some() && fake.account(eve).is_some());
+        for (name, expected) in [("bob", 1), ("cid", 3)] {
+            fake.no_more_accounts();
+            assert_eq!(onto_nobody(create(name)).0, Some(expected));
+            fake.no_more_accounts();
+            assert_eq!(onto_full(create(name)).0, Some(expected));
+        }
+        // What only reads has changed nothing.
+        assert_eq!(onto_full(run(&["account", "list", "r"])).0, Some(1));
+        let (code, err) = onto_nobody(run(&["account", "list", "r"]));
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+    }
+}
+
+#[test]
+fn help_that_cannot_be_written_is_an_error_and_help_that_nobody_reads_is_none() {
+    let fake = Fake::start();
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["account", "list", "--help"],
+    ] {
+        let (code, err) = onto_full(fake.command(arguments));
+        assert_eq!(code, Some(1), "{arguments:?}");
+        assert!(err.contains("standard output"), "{err}");
+        let (code, err) = onto_nobody(fake.command(arguments));
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_shown_is_not_made() {
+    let fake = Fake::start();
+    let add = |name| fake.command(&["gateway", "add", name, "--dial-out"]);
+    assert_eq!(onto_full(add("web1")).0, Some(1));
+    assert_eq!(onto_nobody(add("web1")).0, Some(1));
+    assert!(fake.gateways().is_empty());
+    let file = std::fs::File::create(fake.folder.path().join("out")).unwrap();
+    assert!(add("web1").stdout(file).status().unwrap().success());
+    assert_eq!(fake.gateways(), ["web1"]);
+    let shown = std::fs::read_to_string(fake.folder.path().join("out")).unwrap();
+    assert!(shown.contains("PCT1-TOKEN"), "{shown}");
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+fn end(mut child: Child) -> (ExitStatus, String) {
+    let mut err = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut err)
+        .unwrap();
+    (child.wait().unwrap(), err)
+}
+
+#[test]
+fn who_interrupts_a_change_is_told_its_call_and_how_to_look() {
+    let fake = Fake::start();
+    for (name, sent) in [("ann", "INT"), ("bob", "TERM")] {
+        fake.fate(name, Fate::CreatedHangs);
+        let child = fake
+            .command(&["account", "create", "r", name, "--call-id", "leave-1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        fake.wait_for_create(name);
+        signal(&child, sent);
+        let (status, err) = end(child);
+        assert_eq!(status.code(), Some(3), "{status}: {err}");
+        assert!(err.contains("(call leave-1)"), "{err}");
+        assert!(
+            err.contains("portcullis audit list --object leave-1"),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn who_interrupts_before_a_change_was_sent_sees_the_signal() {
+    let fake = Fake::start();
+    // It waits for the password.
+    let mut child = fake
+        .command(&["account", "set-password", "r", "ann", "--password-stdin"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = child.stdin.take();
+    signal(&child, "TERM");
+    let (status, _) = end(child);
+    drop(stdin);
+    assert_eq!(status.signal(), Some(15), "{status}");
+    assert!(fake.take_calls().is_empty());
+}
+
+#[test]
+fn an_action_that_fails_gives_4_or_its_own_code() {
+    let fake = Fake::start();
+    for (action, flags, code) in [
+        ("0", &[][..], 0),
+        ("7", &[], 4),
+        ("-1", &["--pass-exit-code"], 4),
+        ("256", &["--pass-exit-code"], 4),
+        ("7", &["--pass-exit-code"], 7),
+        ("1", &["--pass-exit-code"], 1),
+    ] {
+        let arguments = [&["run", "r", "--output", "json"], flags, &["--", action]].concat();
+        let finished = fake.run(&arguments);
+        assert_eq!(finished.code, Some(code), "{finished:?}");
+        assert_eq!(
+            finished.json()["run"]["exit_code"],
+            action.parse::<i32>().unwrap()
+        );
+        if code != 0 {
+            assert_eq!(finished.error()["kind"], "action");
+        }
+    }
+}
