@@ -9,6 +9,12 @@ use rand::RngExt;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::open::ALERT_TIME;
+
+/// What a handshake may take beyond its deadline: it ends itself at that, with an alert, and this
+/// is for one that does not.
+const LAST_WORD: Duration = ALERT_TIME.saturating_mul(2);
+
 /// What happens to a new connection when the limits are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
@@ -28,7 +34,8 @@ pub struct HalfOpenLimits {
     pub total: usize,
     /// Half-open handshakes of one address (IPv6: of one /64); at least 1.
     pub per_address: usize,
-    /// How long each may take, from the moment it was admitted.
+    /// How long each may take, from the moment it was admitted: its [deadline](Permit::deadline),
+    /// at which the handshake itself is to end.
     pub lifetime: Duration,
     /// What happens beyond.
     pub when_full: WhenFull,
@@ -211,18 +218,23 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Runs a handshake for as long as it may take: the whole of it, the reading of message 0
-    /// included.
+    /// When the handshake has to end, and its peer to be told so.
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Runs a handshake, the reading of message 0 included, which ends itself at its
+    /// [deadline](Self::deadline).
     ///
     /// # Errors
-    /// [`Dropped`] where it was replaced or took too long; the handshake was then dropped, and with
+    /// [`Dropped`] where it was replaced or did not end at its deadline; the handshake was then dropped, and with
     /// it its connection.
     pub async fn guard<F: Future>(mut self, handshake: F) -> Result<F::Output, Dropped> {
         tokio::select! {
             biased;
             done = handshake => Ok(done),
             _ = &mut self.replaced => Err(Dropped::Replaced),
-            () = tokio::time::sleep_until(self.deadline) => Err(Dropped::TooSlow),
+            () = tokio::time::sleep_until(self.deadline + LAST_WORD) => Err(Dropped::TooSlow),
         }
     }
 }
@@ -339,7 +351,7 @@ mod tests {
         let began = Instant::now();
         let slow = stall(&half_open, "192.0.2.1").await;
         assert_eq!(slow.await.unwrap(), Err(Dropped::TooSlow));
-        assert_eq!(began.elapsed(), Duration::from_secs(10));
+        assert_eq!(began.elapsed(), Duration::from_secs(10) + LAST_WORD);
         assert!(half_open.is_empty());
 
         let permit = half_open.admit(address("192.0.2.1")).await.unwrap();

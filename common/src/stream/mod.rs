@@ -17,6 +17,8 @@ mod tonic;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 pub use self::error::{ChannelError, Stage};
 pub use self::half_open::{Dropped, HalfOpen, HalfOpenLimits, Permit, WhenFull};
 pub use self::open::{accept, connect, read_preamble, refuse};
@@ -35,11 +37,23 @@ const SMALL_BUFFER: usize = 4 * 1024;
 /// Limits of one channel.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelLimits {
-    /// The whole handshake (10 s); [`read_preamble`] counts apart, so a listener that calls both is
-    /// to bound them together, as [`Permit::guard`] does.
+    /// The whole handshake (10 s). [`read_preamble`] counts apart: a listener gives what it calls
+    /// [what is left](Self::until) of one deadline.
     pub handshake: Duration,
     /// The sender ends an epoch at this age (10 minutes).
     pub epoch_age: Duration,
+}
+
+impl ChannelLimits {
+    /// With what is left of the handshake's time where it has begun already. The handshake then
+    /// ends at `deadline` with an alert.
+    #[must_use]
+    pub fn until(self, deadline: Instant) -> Self {
+        Self {
+            handshake: deadline.saturating_duration_since(Instant::now()),
+            ..self
+        }
+    }
 }
 
 impl Default for ChannelLimits {

@@ -18,7 +18,7 @@ use crate::record::RecordLimits;
 use crate::wire::{ALERT, DecodeError, FrameHeader, HEADER_LEN};
 
 /// How long a peer that is refused may take to be told.
-const ALERT_TIME: Duration = Duration::from_millis(250);
+pub(super) const ALERT_TIME: Duration = Duration::from_millis(250);
 
 /// Every handshake takes its randomness from the operating system. A generator in this process
 /// would have a state, and whoever steals that could compute the keys of past sessions.

@@ -64,7 +64,7 @@ impl Agent {
         }
     }
 
-    /// Shakes hands over `io` and enters the session that comes of it.
+    /// Shakes hands over `io` within `limits` and enters the session that comes of it.
     ///
     /// # Errors
     /// [`ChannelError`] where none does.
@@ -74,6 +74,7 @@ impl Agent {
         preamble: Option<&Preamble>,
         identity: Identity,
         peer: &str,
+        limits: &ChannelLimits,
     ) -> Result<(SealedStream<S>, OpenLink), ChannelError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -85,7 +86,7 @@ impl Agent {
         // Nothing is served before it is known what the session may carry.
         let mut scope = Scope::Enrolment;
         let decided = &mut scope;
-        let stream = stream::accept(io, preamble, config, &self.limits, |proved| async move {
+        let stream = stream::accept(io, preamble, config, limits, |proved| async move {
             self.links
                 .check_room(proved.server_id)
                 .map_err(|error| error.to_string())?;

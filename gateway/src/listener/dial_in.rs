@@ -8,6 +8,7 @@ use std::time::Duration;
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelError, Dropped, HalfOpen, Permit, SealedStream};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::agent::Agent;
@@ -37,7 +38,8 @@ pub async fn listen(agent: &Arc<Agent>, listener: &TcpListener, half_open: &Half
 
 async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr, permit: Permit) {
     let peer = peer.to_string();
-    let shaken = permit.guard(shake_hands(&agent, stream, &peer)).await;
+    let shaking = shake_hands(&agent, stream, &peer, permit.deadline());
+    let shaken = permit.guard(shaking).await;
     match shaken.map_err(DialInError::from).flatten() {
         Ok((stream, open)) => agent.serve(stream, open).await,
         Err(error) => {
@@ -58,6 +60,7 @@ async fn shake_hands(
     agent: &Agent,
     mut stream: TcpStream,
     peer: &str,
+    deadline: Instant,
 ) -> Result<(SealedStream<TcpStream>, OpenLink), DialInError> {
     if let Err(error) = stream.set_nodelay(true) {
         warn!(peer, "the connection is slower than it could be: {error}");
@@ -67,7 +70,11 @@ async fn shake_hands(
         begun => begun.map_err(DialInError::from),
     };
     match identity {
-        Ok(identity) => Ok(agent.shake_hands(stream, None, identity, peer).await?),
+        Ok(identity) => {
+            let limits = agent.limits.until(deadline);
+            let shaking = agent.shake_hands(stream, None, identity, peer, &limits);
+            Ok(shaking.await?)
+        }
         Err(error) => {
             stream::refuse(&mut stream).await;
             Err(error)

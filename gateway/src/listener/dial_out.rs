@@ -108,7 +108,7 @@ async fn open(agent: &Arc<Agent>, target: &Target) -> Result<JoinHandle<()>, Dia
     let stream = connect(agent, target).await?;
     let server = &target.server;
     let (stream, link) = agent
-        .shake_hands(stream, Some(&preamble), identity, server)
+        .shake_hands(stream, Some(&preamble), identity, server, &agent.limits)
         .await
         .map_err(|source| DialError::Handshake {
             server: server.clone(),

@@ -7,14 +7,17 @@ use std::time::Duration;
 use portcullis_common::handshake::Preamble;
 use portcullis_common::stream::{self, HalfOpen, HalfOpenLimits};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Fleet;
 use super::dial::{early, prepare};
-use super::establish::{LinkError, Step};
+use super::establish::{Arrival, Step};
 use super::link::{Link, Origin};
 use crate::repository::{Gateway, GatewayRef, Reach};
 
+/// When whoever named itself is refused, counted from the reading of its name: longer than it takes
+/// to look up whether there is such a gateway and whether it may come in.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(25);
 /// How long accepting rests after the system refused it (no file descriptor left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,7 +45,8 @@ impl Fleet {
             };
             let fleet = self.clone();
             tokio::spawn(async move {
-                let link = match permit.guard(fleet.welcome(io, remote)).await {
+                let deadline = permit.deadline();
+                let link = match permit.guard(fleet.welcome(io, remote, deadline)).await {
                     Ok(Some(link)) => link,
                     Ok(None) => return,
                     Err(error) => {
@@ -56,20 +60,27 @@ impl Fleet {
     }
 
     /// Finds out who it is, and shakes hands. `None`: it is nobody.
-    async fn welcome(&self, mut io: TcpStream, remote: SocketAddr) -> Option<Link> {
+    async fn welcome(
+        &self,
+        mut io: TcpStream,
+        remote: SocketAddr,
+        deadline: Instant,
+    ) -> Option<Link> {
         prepare(&io);
-        let (preamble, gateway) = match self.identify(&mut io).await {
-            Ok(identified) => identified,
+        let limits = self.inner.settings.limits.until(deadline);
+        let arrival = match stream::read_preamble(&mut io, &limits).await {
+            Ok(preamble) => Arrival {
+                preamble,
+                refused_at: Instant::now() + REFUSAL_PAUSE,
+                deadline,
+            },
             Err(error) => {
                 tracing::debug!(%remote, %error, "a connection came to nothing");
                 return None;
             }
         };
-        let Some(gateway) = gateway else {
-            if self.inner.strangers.ready() {
-                tracing::info!(%remote, ?preamble, "a gateway dialled that is not registered to dial out");
-            }
-            stream::refuse(&mut io).await;
+        let Some(gateway) = self.identify(&arrival.preamble, remote).await else {
+            arrival.refuse(&mut io).await;
             return None;
         };
         let origin = Origin {
@@ -80,7 +91,7 @@ impl Fleet {
         };
         let gateway_id = gateway.registration.gateway_id;
         match self
-            .shake_hands(io, Some(&preamble), gateway_id, origin)
+            .shake_hands(io, Some(&arrival), gateway_id, origin)
             .await
         {
             Ok(link) => Some(link),
@@ -103,15 +114,26 @@ impl Fleet {
         }
     }
 
-    async fn identify(&self, io: &mut TcpStream) -> Result<(Preamble, Option<Gateway>), LinkError> {
-        let preamble = stream::read_preamble(io, &self.inner.settings.limits).await?;
-        let named: GatewayRef = match &preamble {
+    /// The gateway that is named, where it is registered to dial out.
+    async fn identify(&self, preamble: &Preamble, remote: SocketAddr) -> Option<Gateway> {
+        let named: GatewayRef = match preamble {
             Preamble::Id(id) => (*id).into(),
             Preamble::Name(name) => name.as_str().into(),
         };
-        let gateway = self.inner.repository.gateways().find(named).await?;
-        let gateway = gateway.filter(|gateway| gateway.reach == Reach::DialOut);
-        Ok((preamble, gateway))
+        let found = self.inner.repository.gateways().find(named).await;
+        let gateway = match found {
+            Ok(gateway) => gateway.filter(|gateway| gateway.reach == Reach::DialOut),
+            Err(error) => {
+                if self.inner.strangers.ready() {
+                    tracing::error!(%remote, ?preamble, %error, "cannot look up a gateway that dialled");
+                }
+                return None;
+            }
+        };
+        if gateway.is_none() && self.inner.strangers.ready() {
+            tracing::info!(%remote, ?preamble, "a gateway dialled that is not registered to dial out");
+        }
+        gateway
     }
 
     fn replace_when_old(&self, link: &Arc<Link>) {

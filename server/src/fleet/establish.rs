@@ -18,6 +18,7 @@ use portcullis_host::clock;
 use portcullis_proto::control::INSTALL_VERSION;
 use portcullis_proto::gateway::v1::{EnrolRequest, InstallRequest};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
 
 use super::gate::MayCall;
 use super::link::{Link, Origin};
@@ -39,6 +40,24 @@ pub(super) enum Step {
     ShakeHandsAnew,
 }
 
+/// A connection that a gateway made, and as whom.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) preamble: Preamble,
+    /// When it is refused, if it is: whoever asks does not learn from the time what it is about.
+    pub(super) refused_at: Instant,
+    /// When the handshake has to be over.
+    pub(super) deadline: Instant,
+}
+
+impl Arrival {
+    /// Refuses it, no sooner and no later than any other.
+    pub(super) async fn refuse(&self, io: &mut TcpStream) {
+        sleep_until(self.refused_at).await;
+        stream::refuse(io).await;
+    }
+}
+
 /// Why a connection became no link. Texts are for `portcullis gateway show NAME` and the log.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
@@ -55,6 +74,10 @@ pub(super) enum LinkError {
     Repository(#[from] RepositoryError),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error(
+        "it named itself by its name, and pairing is not open for it: a gateway that is enrolled names its id, and one that is to be enrolled takes the token from `portcullis gateway token NAME`"
+    )]
+    NotPairing,
     #[error("the handshake failed: {0}")]
     Channel(#[from] ChannelError),
     #[error(transparent)]
@@ -86,11 +109,12 @@ pub(super) enum LinkError {
 }
 
 impl Fleet {
-    /// Runs a handshake over `io`, and stores what it proved.
+    /// Runs a handshake over `io`, and stores what it proved. `arrival` is there where the gateway
+    /// dialled.
     pub(super) async fn shake_hands(
         &self,
         mut io: TcpStream,
-        preamble: Option<&Preamble>,
+        arrival: Option<&Arrival>,
         gateway_id: GatewayId,
         mut origin: Origin,
     ) -> Result<Link, LinkError> {
@@ -102,12 +126,18 @@ impl Fleet {
             .update_where_changed(gateway_id, move |registration, keys| {
                 registration.begin(keys, &policy, clock::now())
             })
-            .await?;
-        let offer = match offer {
-            Ok(offer) => offer,
-            Err(refusal) => {
+            .await
+            .map_err(LinkError::from)
+            .and_then(|offer| admit(offer?, arrival));
+        let offer = match (offer, arrival) {
+            (Ok(offer), _) => offer,
+            (Err(refusal), Some(arrival)) => {
+                arrival.refuse(&mut io).await;
+                return Err(refusal);
+            }
+            (Err(refusal), None) => {
                 stream::refuse(&mut io).await;
-                return Err(refusal.into());
+                return Err(refusal);
             }
         };
         let spent = match offer.token {
@@ -116,7 +146,10 @@ impl Fleet {
         };
         let config = self.initiator_config(gateway_id, offer, spent.as_ref());
         let config = config.await?;
-        let sealed = stream::connect(io, preamble, config, &inner.settings.limits).await?;
+        let limits = inner.settings.limits;
+        let limits = arrival.map_or(limits, |arrival| limits.until(arrival.deadline));
+        let preamble = arrival.map(|arrival| &arrival.preamble);
+        let sealed = stream::connect(io, preamble, config, &limits).await?;
 
         let info = *sealed.session().info();
         let now = clock::now();
@@ -344,6 +377,16 @@ impl Fleet {
             }
         });
     }
+}
+
+/// Whether what is offered is for one who arrived like this: a name is good for pairing alone, and
+/// anybody can guess it.
+fn admit(offer: Offer, arrival: Option<&Arrival>) -> Result<Offer, LinkError> {
+    let named = arrival.is_some_and(|arrival| matches!(arrival.preamble, Preamble::Name(_)));
+    if named && offer.pairing.is_none() {
+        return Err(LinkError::NotPairing);
+    }
+    Ok(offer)
 }
 
 pub(super) async fn in_time<T>(

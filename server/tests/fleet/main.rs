@@ -8,6 +8,7 @@
 mod life;
 mod push;
 mod queue;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
