@@ -41,17 +41,24 @@ impl GuardRails {
         for &id in ids {
             self.check_number(class, "(to be)", Some(id))?;
             self.check_allowed(class, id, own.as_ref())?;
-            if let Some(range) = given.iter().find(|range| range.holds(id)) {
-                return Err(self.refusal(
-                    "allowed_ids",
-                    format!(
-                        "{id} lies in {}-{}, which {}",
-                        range.first, range.last, range.source
-                    ),
-                ));
-            }
         }
-        Ok(())
+        let within = |range: &IdRange| match range.first <= range.last {
+            true => ids.range(range.first..=range.last).next().copied(),
+            false => None,
+        };
+        let taken = given
+            .iter()
+            .find_map(|range| within(range).map(|id| (id, range)));
+        match taken {
+            Some((id, range)) => Err(self.refusal(
+                "allowed_ids",
+                format!(
+                    "{id} lies in {}-{}, which {}",
+                    range.first, range.last, range.source
+                ),
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check_allowed(

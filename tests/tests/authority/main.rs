@@ -6,3 +6,5 @@
     clippy::panic,
     reason = "a test's own helpers fail the test"
 )]
+
+mod rails;

@@ -3,6 +3,7 @@
 //! It finds out who calls, and turns bytes into requests and answers into bytes; all else is behind
 //! `admin::dispatch`.
 
+mod budget;
 mod errors;
 mod identity;
 mod methods;

@@ -6,13 +6,14 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use portcullis_proto::grpc;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tower::Service;
 
+use super::budget::{Budget, Held};
 use super::identity::{Identities, Peer};
 use super::methods::{Methods, NOT_ONE_MESSAGE, Origin, Serve};
 use crate::admin::{Plan, admit, refuse_unknown};
@@ -26,6 +27,7 @@ const FRAME: usize = 5;
 /// All methods of the admin API.
 #[derive(Clone)]
 pub(super) struct Router {
+    budget: Budget,
     identities: Arc<Identities>,
     methods: Arc<Methods>,
     services: Arc<Services>,
@@ -34,6 +36,7 @@ pub(super) struct Router {
 impl Router {
     pub(super) fn new(services: &Services) -> Self {
         Self {
+            budget: Budget::default(),
             identities: Arc::new(Identities::new(services.capabilities.clone())),
             methods: Arc::new(Methods::new()),
             services: Arc::new(services.clone()),
@@ -50,43 +53,56 @@ impl Router {
         // Before the request is read: nobody has the server read what they may not ask.
         admit(&services, &caller, endpoint.method).await?;
         let from = Origin { services, caller };
-        let Ok(response) = match (endpoint.serve, endpoint.method.plan) {
-            (Serve::One(serve), Plan::Read | Plan::Own) => {
+        let mut held = self.budget.open(peer.and_then(|peer| peer.uid));
+        let Ok(response) = match endpoint.serve {
+            Serve::One(serve) => {
+                let alone = endpoint.method.plan == Plan::Change;
+                let request = gathered(request, &mut held, alone).await?;
                 grpc::serve(request, MAX_REQUEST, move |message| serve(from, message)).await
             }
-            (Serve::One(serve), Plan::Change) => {
-                let request = alone(request).await?;
-                grpc::serve(request, MAX_REQUEST, move |message| serve(from, message)).await
-            }
-            (Serve::Many(serve), _) => {
+            Serve::Many(serve) => {
+                // It has one message after the other.
+                held.grow(MAX_REQUEST)?;
                 let serve = move |messages| serve(from, messages);
                 grpc::serve_many(request, MAX_REQUEST, serve).await
             }
         };
         Ok(response)
     }
+
+    #[cfg(test)]
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
 }
 
-/// A request that changes something, read whole. What is logged is what the use case takes: nothing
-/// stands beside the one message.
-async fn alone(request: Request<Body>) -> Result<Request<Body>, Status> {
-    let (parts, body) = request.into_parts();
-    let body = match Limited::new(body, MAX_REQUEST + FRAME).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
+/// A request, read whole. Of one that is to stand `alone`, what is logged is what the use case
+/// takes: nothing stands beside the one message.
+async fn gathered(
+    request: Request<Body>,
+    held: &mut Held,
+    alone: bool,
+) -> Result<Request<Body>, Status> {
+    let (parts, mut body) = request.into_parts();
+    let mut gathered = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::cancelled(error.to_string()))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if gathered.len() + data.len() > MAX_REQUEST + FRAME {
             return Err(Status::out_of_range(format!(
                 "the request is larger than {MAX_REQUEST} bytes"
             )));
         }
-        Err(error) => return Err(Status::cancelled(error.to_string())),
-    };
-    if only_message(&body).is_none() {
+        held.grow(data.len())?;
+        gathered.extend_from_slice(&data);
+    }
+    if alone && only_message(&gathered).is_none() {
         return Err(Status::invalid_argument(NOT_ONE_MESSAGE));
     }
-    Ok(Request::from_parts(
-        parts,
-        Body::new(Full::<Bytes>::new(body)),
-    ))
+    let body = Full::new(Bytes::from(gathered));
+    Ok(Request::from_parts(parts, Body::new(body)))
 }
 
 /// The message of a request that is that one message, uncompressed, and nothing else.

@@ -5,6 +5,7 @@ use prost::Message as _;
 use tonic::body::Body;
 use tower::Service as _;
 
+use super::super::budget::MAX_OF_USER;
 use super::audit::audited;
 use super::*;
 
@@ -55,4 +56,53 @@ async fn a_change_is_one_uncompressed_message_or_nothing_happens() {
         Code::OutOfRange
     );
     assert_eq!(raw(&api, "Gateways/Add", big).await, Code::OutOfRange);
+}
+
+/// A request that never comes to its end.
+fn endless(uid: u32, method: &str, bytes: usize) -> http::Request<Body> {
+    let begun = tokio_stream::once(Ok::<_, Status>(hyper::body::Frame::data(
+        bytes::Bytes::from(vec![0; bytes]),
+    )));
+    let body = http_body_util::StreamBody::new(begun.chain(tokio_stream::pending()));
+    http::Request::post(format!("/portcullis.admin.v1.{method}"))
+        .extension(Peer {
+            uid: Some(uid),
+            gid: None,
+        })
+        .body(Body::new(body))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_one_user_leaves_half_sent_is_bounded_and_hinders_no_other() {
+    let api = Api::start().await;
+    let own = rustix::process::geteuid().as_raw();
+    let mut router = Router::new(&api.services);
+    let mut left = tokio::task::JoinSet::new();
+    for method in ["Gateways/Add", "Gateways/List"] {
+        for _ in 0..16 {
+            left.spawn(router.call(endless(own, method, 1 << 20)));
+        }
+    }
+    while router.budget().held_by(Some(own)) < MAX_OF_USER {
+        tokio::task::yield_now().await;
+    }
+    for method in ["Gateways/Add", "Gateways/List", "Audit/VerifyExport"] {
+        let response = router.call(endless(own, method, 1)).await.unwrap();
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{method}");
+        assert!(status.message().contains("nothing was begun"), "{status}");
+    }
+    let mut another = |uid: u32| {
+        let mut request = endless(uid, "Gateways/List", 0);
+        *request.body_mut() = Body::new(Full::new(bytes::Bytes::from(frame(0, b""))));
+        router.call(request)
+    };
+    let code = |response: http::Response<Body>| {
+        Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code())
+    };
+    assert_eq!(code(another(BASE + 2).await.unwrap()), Code::Ok);
+    left.shutdown().await;
+    assert_eq!(code(another(own).await.unwrap()), Code::Ok);
+    assert_eq!(router.budget().held_by(Some(own)), 0);
 }
