@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::asked::Asked;
 use super::lanes::{Key, Lanes};
 use crate::connector::{Context, Found};
 use crate::connectors::Configured;
@@ -267,23 +268,25 @@ impl Guarded {
 
     async fn dispatch(&self, cx: &Context, request: Request) -> Result<Done, CallError> {
         let connector = &self.configured.connector;
+        let asked = Asked::of(&request, connector.roles());
         let object = |mut object| {
+            asked.check(&object)?;
             conceal(&mut object, connector.roles());
-            Done::Object(Box::new(object))
+            Ok::<_, CallError>(Done::Object(Box::new(object)))
         };
-        let perhaps = |found: Option<Object>| found.map_or(Done::Nothing, object);
+        let perhaps = |found: Option<Object>| found.map_or(Ok(Done::Nothing), object);
         Ok(match request {
             Request::Test => Done::Report(connector.test(cx).await?),
             Request::Schema => Done::Schema(connector.schema(cx).await?),
-            Request::Create(create) => object(connector.create(cx, create).await?),
-            Request::Get(get) => object(connector.get(cx, &get).await?),
-            Request::Update(update) => object(connector.update(cx, update).await?),
+            Request::Create(create) => object(connector.create(cx, create).await?)?,
+            Request::Get(get) => object(connector.get(cx, &get).await?)?,
+            Request::Update(update) => object(connector.update(cx, update).await?)?,
             Request::Delete(target) => connector
                 .delete(cx, target)
                 .await?
                 .map_or(Done::Nothing, Done::Report),
-            Request::Enable(target) => perhaps(connector.enable(cx, target).await?),
-            Request::Disable(target) => perhaps(connector.disable(cx, target).await?),
+            Request::Enable(target) => perhaps(connector.enable(cx, target).await?)?,
+            Request::Disable(target) => perhaps(connector.disable(cx, target).await?)?,
             Request::SetPassword(target, password) => {
                 connector.set_password(cx, target, password).await?;
                 Done::Nothing
@@ -292,7 +295,7 @@ impl Guarded {
                 connector.authenticate(cx, target, password).await?;
                 Done::Nothing
             }
-            Request::Rename(target, name) => object(connector.rename(cx, target, name).await?),
+            Request::Rename(target, name) => object(connector.rename(cx, target, name).await?)?,
             Request::Search(_) => {
                 let message = "a search has a stream of answers: it goes through Search";
                 return Err(Failure::invalid(message).into());

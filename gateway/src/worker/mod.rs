@@ -4,6 +4,7 @@
 //! nothing else, [`Provisioner`] decides, and each connector stands behind its guard rails
 //! (`guarded`). [`crate::model`] is what they talk about.
 
+mod asked;
 mod call_log;
 mod call_stream;
 mod guarded;

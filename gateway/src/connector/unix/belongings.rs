@@ -8,7 +8,7 @@
 //! | SSH keys outside of the home | `etc/ssh/authorized_keys` | follow | go | refused |
 //! | mail box | `var/mail`, `var/spool/mail` | follows | goes with the home | refused |
 //! | subordinate ids | `etc/subuid`, `etc/subgid` | follow | go | refused |
-//! | rights by sudo and doas | `etc/sudoers`, `etc/sudoers.d`, `etc/doas.conf` | stay | stay | refused |
+//! | rights to act as others | `etc/sudoers{,.d}`, `etc/doas.conf` | stay | stay | refused |
 //! | old home directories | the folder of homes | | stay | other number |
 //! | processes | of the number | | refused by userdel | other number |
 
