@@ -160,6 +160,9 @@ pub(crate) enum CliError {
         "nobody knows what came of {indeterminate} of {total} lines: give the same command again, it looks before it acts"
     )]
     ImportIndeterminate { indeterminate: u64, total: u64 },
+    /// The list has been printed: for some gateways no token was made.
+    #[error("{failed} of {total} gateways got no token: the list says why")]
+    TokensFailed { failed: usize, total: usize },
     /// Its report has been printed.
     #[error(
         "task {id} failed: {}; `portcullis task resume {id}` goes on with what is left to do",
@@ -249,6 +252,7 @@ impl CliError {
             Self::Input(_) | Self::Output(_) | Self::Runtime(_) => "io",
             Self::AuditFault { .. } => "audit",
             Self::ImportFailed { .. } | Self::ImportStopped => "import",
+            Self::TokensFailed { .. } => "tokens",
             Self::TaskFailed { .. }
             | Self::TaskCancelled { .. }
             | Self::TaskLeft { .. }

@@ -4,7 +4,7 @@ use portcullis_common::id::{KeyId, KeyKind};
 use portcullis_common::rotation::{GatewayKeyInfo, Standing, UnixMillis};
 use portcullis_proto::admin::v1 as proto;
 
-use crate::fleet::{LinkStatus, Progress, PushEnd, SyncState};
+use crate::fleet::{LinkStatus, Outlook, Progress, PushEnd, SyncState};
 use crate::repository::{
     Alarm, Gateway, GatewayKeyRow, PasswordPolicy, Reach, Resource, ServerKeyRow, User,
 };
@@ -19,13 +19,26 @@ pub(super) fn some_millis(time: Option<UnixMillis>) -> i64 {
     time.map_or(0, millis)
 }
 
+/// What is seen of a gateway beside what is stored.
+pub(super) struct Seen {
+    pub(super) link: Option<LinkStatus>,
+    pub(super) outlook: Outlook,
+    /// The other gateways at its address.
+    pub(super) sharing: Vec<String>,
+}
+
 /// A gateway, with its link where one lives.
 pub(super) fn gateway(
     gateway: Gateway,
-    link: Option<LinkStatus>,
+    seen: Seen,
     keys: &[GatewayKeyInfo],
     now: UnixMillis,
 ) -> proto::Gateway {
+    let Seen {
+        link,
+        outlook,
+        sharing,
+    } = seen;
     let registration = &gateway.registration;
     let state = match registration.standing {
         Standing::Revoked => proto::GatewayState::Revoked,
@@ -41,7 +54,10 @@ pub(super) fn gateway(
             Reach::DialOut => String::new(),
         },
         last_proved_key_id: some_id(registration.last_proved),
-        synchronized: registration.synchronized(keys),
+        synchronized: registration.synchronized(keys) && !outlook.ahead,
+        next_attempt_unix_ms: some_millis(outlook.next_attempt),
+        ahead: outlook.ahead,
+        shares_address_with: sharing,
         last_seen_unix_ms: some_millis(gateway.last_seen),
         last_error: gateway.last_error.unwrap_or_default(),
         token_expires_unix_ms: some_millis(registration.token.as_ref().map(|t| t.expires)),
@@ -127,6 +143,7 @@ pub(super) fn progress(progress: Progress, withdrawn: Option<KeyId>) -> proto::S
         pending: counts.pending,
         refused: counts.refused,
         must_enrol: counts.must_enrol,
+        ahead: counts.ahead,
         not_in_scope: counts.not_in_scope,
         end: end.into(),
         results: progress
@@ -192,6 +209,7 @@ fn sync_state(state: SyncState) -> proto::SyncState {
         SyncState::Pending => proto::SyncState::Pending,
         SyncState::Refused => proto::SyncState::Refused,
         SyncState::MustEnrol => proto::SyncState::MustEnrol,
+        SyncState::Ahead => proto::SyncState::Ahead,
         SyncState::NotInScope => proto::SyncState::NotInScope,
     }
 }

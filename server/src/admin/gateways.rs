@@ -11,15 +11,16 @@ use portcullis_proto::admin::v1 as proto;
 
 use super::LOOK;
 use super::context::Context;
-use super::convert::{self, millis};
+use super::convert::{self, Seen, millis};
 use super::error::AdminError;
+use super::gateway_list::{Filter, count, sharing, sharing_with};
 use super::names;
 use super::request::{About, Front, Method, Request, change, read};
 use crate::access::Target;
 use crate::config::Capability::{Administrator, SecurityAdministrator};
 use crate::fleet::LinkStatus;
 use crate::keys::key_rng::key_rng;
-use crate::repository::{Gateway, GatewayChange};
+use crate::repository::{GatewayChange, Reach};
 use crate::services::Services;
 
 pub(super) fn offer(front: &mut impl Front) {
@@ -51,8 +52,22 @@ impl Request for proto::AddGatewayRequest {
         let address = Some(self.address.as_str()).filter(|text| !text.is_empty());
         let reach = names::reach(address, self.dial_out)?;
         let groups = names::groups(self.groups)?;
-        let fresh = Fresh::make(services, self.allow_pairing).await?;
         let gateways = services.repository.gateways();
+        if self.if_absent
+            && let Some(present) = gateways.find(name).await?
+        {
+            if present.reach != reach {
+                return Err(AdminError::Conflict(format!(
+                    "gateway `{name}` is there and reached in another way: `portcullis gateway set {name}` changes that"
+                )));
+            }
+            context.note.add("it was there already: nothing changed");
+            return Ok(proto::AddGatewayResponse {
+                gateway: Some(shown(services, name).await?),
+                token: None,
+            });
+        }
+        let fresh = Fresh::make(services, self.allow_pairing).await?;
         let registration = &fresh.registration;
         gateways
             .add_to(name, reach, groups, registration, fresh.now)
@@ -73,18 +88,28 @@ impl Request for proto::NewTokenRequest {
     const METHOD: Method = change("Gateways/NewToken", &[Administrator]);
 
     fn about(&self) -> About {
-        About::gateway(&self.name).shown_with(pairing(self.allow_pairing))
+        let about = About::gateway(&self.name).shown_with(pairing(self.allow_pairing));
+        about.shown_with(if self.evict { ", evicting it" } else { "" })
     }
 
     async fn run(self, context: &Context) -> Result<proto::NewTokenResponse, AdminError> {
         let Self {
             name,
             allow_pairing,
+            evict,
         } = &self;
         let policy = context.services.policy;
-        let allowed = move |registration: &Registration, keys: &[GatewayKeyInfo], now| {
-            may_have_token(registration, keys, &policy, now)
-        };
+        let evict = *evict;
+        let allowed =
+            move |registration: &Registration, keys: &[GatewayKeyInfo], now| match may_have_token(
+                registration,
+                keys,
+                &policy,
+                now,
+            ) {
+                Err(Denied::HoldsKey) if evict => Ok(()),
+                other => other,
+            };
         let answer = register_again(context, name, *allow_pairing, allowed).await?;
         tracing::info!(
             gateway = name,
@@ -141,22 +166,33 @@ impl Request for proto::ListGatewaysRequest {
 
     async fn run(self, context: &Context) -> Result<proto::ListGatewaysResponse, AdminError> {
         let services = &context.services;
-        let groups = names::groups(self.groups)?;
-        let wanted = |gateway: &Gateway| {
-            groups.is_empty() || gateway.groups.iter().any(|group| groups.contains(group))
-        };
+        let filter = Filter::new(self)?;
         let keys = keys(services).await?;
         let gateways = services.repository.gateways().list().await?;
         let links = services.fleet.links().into_iter();
         let mut links: HashMap<String, LinkStatus> =
             links.map(|link| (link.gateway.clone(), link)).collect();
+        let mut outlooks = services.fleet.outlooks();
+        let sharing = sharing(&gateways);
         let now = clock::now();
-        let gateways = gateways.into_iter().filter(wanted).map(|gateway| {
-            let link = links.remove(&gateway.name);
-            convert::gateway(gateway, link, &keys, now)
-        });
+        let mut counts = proto::GatewayCounts::default();
+        let mut listed = Vec::new();
+        for gateway in gateways {
+            let name = gateway.name.clone();
+            let seen = Seen {
+                link: links.remove(&name),
+                outlook: outlooks.remove(&name).unwrap_or_default(),
+                sharing: sharing_with(&sharing, &gateway),
+            };
+            let gateway = convert::gateway(gateway, seen, &keys, now);
+            count(&mut counts, &gateway);
+            if filter.wants(&gateway) {
+                listed.push(gateway);
+            }
+        }
         Ok(proto::ListGatewaysResponse {
-            gateways: gateways.collect(),
+            gateways: listed,
+            counts: Some(counts),
         })
     }
 }
@@ -280,7 +316,7 @@ enum Denied {
     )]
     NotRevoked,
     #[error(
-        "gateway `{{}}` holds a key and needs no token: to have it enrol again, `portcullis gateway evict {{}}` first"
+        "gateway `{{}}` holds a key and needs no token: to have it enrol again, `portcullis gateway evict {{}}` first, or `portcullis gateway token {{}} --evict`"
     )]
     HoldsKey,
 }
@@ -370,8 +406,17 @@ pub(super) async fn shown(services: &Services, name: &str) -> Result<proto::Gate
     let keys = keys(services).await?;
     let gateway = services.repository.gateways().find(name).await?;
     let gateway = gateway.ok_or_else(|| AdminError::no_such("gateway", name))?;
-    let link = services.fleet.status(name);
-    Ok(convert::gateway(gateway, link, &keys, clock::now()))
+    let mut sharing = match &gateway.reach {
+        Reach::Address(address) => services.repository.gateways().names_at(address).await?,
+        Reach::DialOut => Vec::new(),
+    };
+    sharing.retain(|other| other != name);
+    let seen = Seen {
+        link: services.fleet.status(name),
+        outlook: services.fleet.outlook(name),
+        sharing,
+    };
+    Ok(convert::gateway(gateway, seen, &keys, clock::now()))
 }
 
 async fn keys(services: &Services) -> Result<Vec<GatewayKeyInfo>, AdminError> {

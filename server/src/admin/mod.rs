@@ -14,6 +14,7 @@ mod convert;
 mod dispatch;
 mod error;
 mod gateway_life;
+mod gateway_list;
 mod gateways;
 mod keys;
 mod names;

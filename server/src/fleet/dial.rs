@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis_common::rotation::Standing;
 use portcullis_host::backoff::{Backoff, jittered};
+use portcullis_host::clock;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -12,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::Fleet;
 use super::establish::{LinkError, Step};
 use super::link::{Link, Origin};
+use super::noise::Heard;
 use crate::repository::{Gateway, Reach};
 
 /// Silence on a connection before the system asks whether the peer lives: HTTP/2 asks sooner, this
@@ -61,12 +63,13 @@ impl Fleet {
                 Ok(Step::ShakeHandsAnew) => {
                     let error = "the gateway takes a new key each time and never uses it: look at its log and its key store";
                     self.note_failure(&name, error).await;
-                    self.wait(&mut backoff, &redial).await;
+                    self.wait(&name, &mut backoff, &redial).await;
                 }
                 Err(error) => {
                     self.inner.roster.give_up(&name);
-                    self.note_failure(&name, &error.to_string()).await;
-                    self.wait(&mut backoff, &redial).await;
+                    self.note_failure_at(&name, &address, &error.to_string())
+                        .await;
+                    self.wait(&name, &mut backoff, &redial).await;
                 }
             }
         }
@@ -121,17 +124,33 @@ impl Fleet {
         }
     }
 
-    async fn wait(&self, backoff: &mut Backoff, redial: &tokio::sync::Notify) {
+    async fn wait(&self, gateway: &str, backoff: &mut Backoff, redial: &tokio::sync::Notify) {
+        let wait = backoff.next_wait();
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let roster = &self.inner.roster;
+        roster.next_attempt(gateway, Some(clock::now().plus(ms)));
         tokio::select! {
-            () = sleep(backoff.next_wait()) => {}
+            () = sleep(wait) => {}
             () = redial.notified() => {}
         }
+        roster.next_attempt(gateway, None);
     }
 
     /// Stores why there is no link, for `portcullis gateway show`.
     pub(super) async fn note_failure(&self, gateway: &str, error: &str) {
-        tracing::warn!(gateway, error, "no link");
-        if self.inner.roster.standing(gateway).link.is_some() {
+        self.note_failure_at(gateway, "", error).await;
+    }
+
+    /// The same of an attempt to dial it at `address`. While a link lives nothing is stored, but
+    /// where that is one to another address, which is to be left.
+    async fn note_failure_at(&self, gateway: &str, address: &str, error: &str) {
+        match self.inner.roster.failure(gateway, error) {
+            Heard::First => tracing::warn!(gateway, error, "no link"),
+            Heard::Still(attempts) => tracing::warn!(gateway, error, attempts, "still no link"),
+            Heard::Before => tracing::debug!(gateway, error, "no link"),
+        }
+        let link = self.inner.roster.standing(gateway).link;
+        if link.is_some_and(|link| address.is_empty() || link.remote_address == address) {
             return;
         }
         let noted = self

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::crypto::kdf::diversify;
-use portcullis_common::handshake::{InitiatorConfig, Preamble};
+use portcullis_common::handshake::{HandshakeError, InitiatorConfig, Preamble};
 use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{
     BindError, ENROLMENT_NONCE_LEN, EnrolmentNonce, HeldKey, InstallPlan, InstallRefusal, Offer,
@@ -124,12 +124,13 @@ impl Fleet {
 
         let offer = gateways
             .update_where_changed(gateway_id, move |registration, keys| {
-                registration.begin(keys, &policy, clock::now())
+                let offer = registration.begin(keys, &policy, clock::now());
+                (offer, registration.last_proved)
             })
             .await
             .map_err(LinkError::from)
-            .and_then(|offer| admit(offer?, arrival));
-        let offer = match (offer, arrival) {
+            .and_then(|(offer, proved)| Ok((admit(offer?, arrival)?, proved)));
+        let (offer, proved) = match (offer, arrival) {
             (Ok(offer), _) => offer,
             (Err(refusal), Some(arrival)) => {
                 arrival.refuse(&mut io).await;
@@ -140,6 +141,7 @@ impl Fleet {
                 return Err(refusal);
             }
         };
+        let offers_proved = proved.is_some_and(|proved| offer.gateway_keys.contains(&proved));
         let spent = match offer.token {
             None => gateways.spent_token(gateway_id, clock::now()).await?,
             Some(_) => None,
@@ -149,7 +151,11 @@ impl Fleet {
         let limits = inner.settings.limits;
         let limits = arrival.map_or(limits, |arrival| limits.until(arrival.deadline));
         let preamble = arrival.map(|arrival| &arrival.preamble);
-        let sealed = stream::connect(io, preamble, config, &limits).await?;
+        let sealed = stream::connect(io, preamble, config, &limits).await;
+        if offers_proved && let Err(ChannelError::Handshake(HandshakeError::Refused)) = &sealed {
+            inner.roster.refused_proved(&origin.gateway);
+        }
+        let sealed = sealed?;
 
         let info = *sealed.session().info();
         let now = clock::now();
@@ -335,6 +341,10 @@ impl Fleet {
     /// Makes it the gateway's one live link.
     async fn bring_to_life(&self, link: &Arc<Link>) -> Result<(), LinkError> {
         let arrival = self.inner.roster.arrived(link);
+        if arrival.failures > 1 {
+            let (gateway, attempts) = (&link.gateway, arrival.failures);
+            tracing::info!(gateway, attempts, "there is a link again");
+        }
         self.watch_over(link);
         // An evict or revoke between the proof and the arrival found no link to close.
         if self.may_call(link).await? != MayCall::Yes {

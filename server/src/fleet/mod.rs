@@ -11,6 +11,7 @@ mod establish;
 mod events;
 mod gate;
 mod link;
+mod noise;
 mod one_task;
 mod pace;
 mod progress;
@@ -22,7 +23,7 @@ mod status;
 mod suspicion;
 mod transport;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -45,6 +46,7 @@ pub use progress::{
     Progress, ProgressStream, Push, PushEnd, Rotation, RotationError, SyncCounts, SyncResult,
     SyncState,
 };
+pub use roster::Outlook;
 pub use status::{CallError, LinkStatus, SearchStream};
 
 /// Handshakes that the server itself begins at once.
@@ -183,6 +185,16 @@ impl Fleet {
     pub fn status(&self, gateway: &str) -> Option<LinkStatus> {
         let link = self.inner.roster.standing(gateway).link?;
         Some(link.status())
+    }
+
+    /// What is known of one gateway besides its link.
+    pub fn outlook(&self, gateway: &str) -> Outlook {
+        self.inner.roster.outlook(gateway)
+    }
+
+    /// The same of every gateway of which something is known.
+    pub fn outlooks(&self) -> HashMap<String, Outlook> {
+        self.inner.roster.outlooks()
     }
 
     /// Where gateways that dial out are awaited; `None`: nowhere.

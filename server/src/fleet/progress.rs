@@ -58,6 +58,8 @@ pub enum SyncState {
     Refused,
     /// Holds no key that is still accepted: must enrol again by token.
     MustEnrol,
+    /// It refuses the key that it proved last: see [`Outlook::ahead`](super::Outlook::ahead).
+    Ahead,
     /// The push does not concern it; it gets the key when it next reconnects.
     NotInScope,
 }
@@ -90,6 +92,8 @@ pub struct SyncCounts {
     pub refused: u32,
     /// [`SyncState::MustEnrol`]
     pub must_enrol: u32,
+    /// [`SyncState::Ahead`]
+    pub ahead: u32,
     /// [`SyncState::NotInScope`]
     pub not_in_scope: u32,
 }
@@ -112,6 +116,7 @@ impl SyncCounts {
             SyncState::Pending => &mut self.pending,
             SyncState::Refused => &mut self.refused,
             SyncState::MustEnrol => &mut self.must_enrol,
+            SyncState::Ahead => &mut self.ahead,
             SyncState::NotInScope => &mut self.not_in_scope,
         }
     }

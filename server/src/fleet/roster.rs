@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use portcullis_common::id::KeyId;
+use portcullis_common::rotation::UnixMillis;
 use portcullis_common::stream::Session;
 use portcullis_host::limit::{Allowance, Limit};
 use tokio::sync::{Notify, watch};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::link::Link;
 use super::lock;
+use super::noise::{Heard, Noise};
 
 /// How long a link that was closed to be replaced is awaited.
 pub(super) const REPLACEMENT: Duration = Duration::from_secs(10);
@@ -69,6 +71,11 @@ struct Slot {
     failures: Throttle,
     /// Alarms about those who come with its spent token.
     token_alarms: Throttle,
+    /// When it is dialled again.
+    next_attempt: Option<UnixMillis>,
+    /// It refuses the key that it proved last.
+    refuses_proved: bool,
+    noise: Noise,
     /// When links that the gateway opened replaced living ones.
     replacements: VecDeque<Instant>,
     /// For calls that wait for a link; `None`: none did of late.
@@ -100,6 +107,17 @@ impl Throttle {
 }
 
 impl Slot {
+    fn is_ahead(&self) -> bool {
+        self.refuses_proved && self.link.is_none()
+    }
+
+    fn outlook(&self) -> Outlook {
+        Outlook {
+            next_attempt: self.next_attempt,
+            ahead: self.is_ahead(),
+        }
+    }
+
     fn retire(&mut self, link: &Link) {
         self.retired.retain(|session| !session.is_closed());
         self.retired.push(Arc::clone(link.session()));
@@ -112,6 +130,18 @@ pub(super) struct Standing {
     pub(super) link: Option<Arc<Link>>,
     pub(super) awaited: bool,
     pub(super) refusal: Option<Refused>,
+    /// It refuses the key that it proved last, and there is no link.
+    pub(super) ahead: bool,
+}
+
+/// What is known of a gateway besides its link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// When the server dials it again; `None`: it is not waiting to.
+    pub next_attempt: Option<UnixMillis>,
+    /// There is no link, and since this server started the gateway refused the key that it proved
+    /// last: it holds another one, such as a newer one that this repository has forgotten.
+    pub ahead: bool,
 }
 
 /// Who is, or was, at the other end of a link.
@@ -152,6 +182,8 @@ impl fmt::Display for Peer {
 pub(super) struct Arrival {
     /// Two hosts seem to hold one key: where the former link came from.
     pub(super) flapping_with: Option<Peer>,
+    /// Attempts that failed before.
+    pub(super) failures: u64,
 }
 
 impl Roster {
@@ -233,7 +265,47 @@ impl Roster {
                     .awaited_until
                     .is_some_and(|until| Instant::now() < until),
                 refusal: slot.refusal.clone(),
+                ahead: slot.is_ahead(),
             })
+    }
+
+    /// What is known of one gateway besides its link.
+    pub(super) fn outlook(&self, gateway: &str) -> Outlook {
+        let slots = lock(&self.slots);
+        slots
+            .get(gateway)
+            .map_or_else(Outlook::default, Slot::outlook)
+    }
+
+    /// The same of all of which something is known.
+    pub(super) fn outlooks(&self) -> HashMap<String, Outlook> {
+        let slots = lock(&self.slots);
+        let known = slots
+            .iter()
+            .map(|(name, slot)| (name.clone(), slot.outlook()));
+        known
+            .filter(|(_, outlook)| *outlook != Outlook::default())
+            .collect()
+    }
+
+    /// When the gateway is dialled again; `None`: it is being dialled, or not at all.
+    pub(super) fn next_attempt(&self, gateway: &str, at: Option<UnixMillis>) {
+        self.with_slot(gateway, |slot| slot.next_attempt = at);
+    }
+
+    /// The gateway refused a handshake that offered the key which it proved last.
+    pub(super) fn refused_proved(&self, gateway: &str) {
+        let was = self.with_slot(gateway, |slot| {
+            std::mem::replace(&mut slot.refuses_proved, true)
+        });
+        if !was {
+            self.changed(gateway);
+        }
+    }
+
+    /// An attempt failed: what is the log to say of it?
+    pub(super) fn failure(&self, gateway: &str, error: &str) -> Heard {
+        self.with_slot(gateway, |slot| slot.noise.failure(error, Instant::now()))
     }
 
     /// A link came to live: it takes the former one's place, which takes no new calls.
@@ -242,6 +314,8 @@ impl Roster {
         let former = self.with_slot(&link.gateway, |slot| {
             let expected = slot.awaited_until.take().is_some();
             slot.refusal = None;
+            slot.refuses_proved = false;
+            arrival.failures = slot.noise.ended();
             let former = slot.link.replace(Arc::clone(link));
             if let Some(former) = &former {
                 slot.retire(former);
@@ -340,6 +414,7 @@ impl Roster {
         let (link, retired) = self.with_slot(gateway, |slot| {
             slot.awaited_until = None;
             slot.refusal = None;
+            slot.refuses_proved = false;
             (slot.link.take(), std::mem::take(&mut slot.retired))
         });
         let live = link.as_ref().map(|link| link.session());

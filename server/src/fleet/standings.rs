@@ -15,6 +15,7 @@ const WAITS: &str = "waits for its turn";
 const ON_ITS_WAY: &str = "its turn has come, proof not yet seen";
 const KEEPS: &str =
     "not asked: it keeps the key that it has until it next reconnects, or until the next sync";
+const AHEAD: &str = "refuses the key that it proved last, so it holds another: a newer one, if this server was restored from a backup; `portcullis gateway token NAME --evict` lets it enrol again";
 const TAKEN: &str =
     "took the key and has not come back since: it proves the key when it reconnects";
 
@@ -205,6 +206,9 @@ impl Part {
     }
 
     fn now(&self, key: KeyId, standing: &Standing) -> (SyncState, String) {
+        if standing.ahead {
+            return (SyncState::Ahead, AHEAD.to_owned());
+        }
         if self.proved {
             return (SyncState::Synchronized, String::new());
         }

@@ -228,6 +228,24 @@ impl Gateways<'_> {
             .await
     }
 
+    /// The names of the gateways at an address, in order.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn names_at(&self, address: &str) -> Result<Vec<String>, RepositoryError> {
+        let address = address.to_owned();
+        self.repository
+            .database
+            .read(move |tx| {
+                tx.query(
+                    "SELECT name FROM gateways WHERE address = ?1 ORDER BY name",
+                    &params![address],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
     /// Shows a gateway's registration and all gateway keys to `look`, as they are in one moment.
     ///
     /// # Errors

@@ -97,9 +97,9 @@ async fn tell(
                 name: "sync-gateways".to_owned(),
                 state,
                 note: format!(
-                    "{} of {} have proved {key}; {} pending, {} away, {} refused, {} must enrol again, {} not in scope",
+                    "{} of {} have proved {key}; {} pending, {} away, {} refused, {} must enrol again, {} ahead, {} not in scope",
                     counts.synchronized, counts.total, counts.pending, counts.away, counts.refused,
-                    counts.must_enrol, counts.not_in_scope
+                    counts.must_enrol, counts.ahead, counts.not_in_scope
                 ),
             }];
             progress.clear_findings();
@@ -112,7 +112,7 @@ fn finding(gateway: &SyncResult, key: &str) -> Option<Finding> {
     let why = match gateway.state {
         SyncState::Away => Why::Away,
         SyncState::Refused => Why::Refused,
-        SyncState::MustEnrol => Why::MustEnrol,
+        SyncState::MustEnrol | SyncState::Ahead => Why::MustEnrol,
         SyncState::Synchronized | SyncState::Pending | SyncState::NotInScope => return None,
     };
     Some(Finding {

@@ -1,5 +1,8 @@
 //! Gateways that are renamed and removed while they are connected.
 
+use std::time::Duration;
+
+use portcullis_server::fleet::{Push, Rotation};
 use portcullis_server::repository::Reach;
 use tokio::time::timeout;
 
@@ -26,6 +29,109 @@ async fn a_renamed_gateway_is_reached_under_its_new_name_alone() {
     }
     dialling.abort();
     drop(dialled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_address_is_dialled_at_once_and_the_old_link_lives_until_then() {
+    let server = Server::start().await;
+    let gateway = enrolled(&server, "host1").await;
+    let link = || server.fleet.status("host1").unwrap();
+    let before = link().remote_address;
+    let gateways = server.repository.gateways();
+    let to = async |address: String| {
+        let reach = Reach::Address(address);
+        gateways.set_reach("host1", reach).await.unwrap();
+        server.fleet.wake("host1");
+    };
+    // Nobody is there: that is told, and calls go on.
+    let wrong = "127.1.2.3:9".to_owned();
+    to(wrong.clone()).await;
+    server
+        .until("the error", || async {
+            let row = gateways.find("host1").await.unwrap().unwrap();
+            row.last_error.is_some_and(|error| error.contains(&wrong))
+        })
+        .await;
+    assert_eq!(link().remote_address, before);
+    let outcome = server.fleet.execute("host1", call("c1", ANSWERS)).await;
+    assert!(is_done(&outcome.unwrap()));
+
+    let (right, listening) = gateway.listen_anywhere().await;
+    to(right.to_string()).await;
+    server
+        .until("the other address", || {
+            std::future::ready(link().remote_address == right.to_string())
+        })
+        .await;
+    assert_eq!(server.fleet.outlook("host1").next_attempt, None);
+    listening.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_with_a_newer_key_than_the_server_knows_is_ahead() {
+    let server = Server::start().await;
+    let (address, token) = server.add_at_free_port("host1").await;
+    let gateway = FakeGateway::with_token(&token);
+    let listening = gateway.listen(address).await;
+    server.fleet.wake("host1");
+    server.until_connected("host1").await;
+    let older = gateway.record();
+    assert!(!server.fleet.outlook("host1").ahead);
+
+    // The repository as it was before the rotation, put back: it never sent the newer key.
+    let first = server.current_key().await;
+    server.rotate(Rotation::default()).await;
+    server.until_connected("host1").await;
+    listening.1.abort();
+    gateway.cut();
+    let gateways = server.repository.gateways();
+    gateways
+        .update("host1", move |registration, _| {
+            registration.last_proved = Some(first);
+            registration.sent.clear();
+        })
+        .await
+        .unwrap();
+    let (address, listening) = gateway.listen_anywhere().await;
+    let reach = Reach::Address(address.to_string());
+    gateways.set_reach("host1", reach).await.unwrap();
+    server.fleet.wake("host1");
+    server
+        .until("that it is ahead", || {
+            std::future::ready(server.fleet.outlook("host1").ahead)
+        })
+        .await;
+    let report = server.synchronize(Push::default()).await;
+    assert_eq!(report.counts.ahead, 1, "{report:?}");
+    assert_eq!(report.counts.synchronized, 0);
+
+    // With a key that the server knows it is not.
+    listening.abort();
+    let put_back = FakeGateway::with_record(older);
+    let (address, _listening) = put_back.listen_anywhere().await;
+    let reach = Reach::Address(address.to_string());
+    gateways.set_reach("host1", reach).await.unwrap();
+    server.fleet.wake("host1");
+    server.until_connected("host1").await;
+    assert!(!server.fleet.outlook("host1").ahead);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_away_is_dialled_again_and_it_is_known_when() {
+    let server = Server::start_with(|config| {
+        config.links.backoff_min = Duration::from_secs(3600);
+        config.links.backoff_max = Duration::from_secs(3600);
+    })
+    .await;
+    server.add_at_free_port("host1").await;
+    server
+        .until("the next attempt", || {
+            std::future::ready(server.fleet.outlook("host1").next_attempt.is_some())
+        })
+        .await;
+    let next = server.fleet.outlook("host1").next_attempt.unwrap();
+    let now = portcullis_host::clock::now();
+    assert!(next > now && next < now.plus(3_600_000), "{next:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,7 @@ async fn an_evicted_gateway_may_enrol_again() {
 
     let request = NewTokenRequest {
         name,
-        allow_pairing: false,
+        ..NewTokenRequest::default()
     };
     let again = gateways.new_token(request).await.unwrap().into_inner();
     assert_ne!(again.gateway.unwrap().gateway_id, before);
@@ -57,7 +57,7 @@ async fn a_revoked_gateway_gets_nothing_until_it_is_restored() {
         assert_eq!(pair.scripts.executed().get("revoked"), None);
         let request = NewTokenRequest {
             name: name.clone(),
-            allow_pairing: false,
+            ..NewTokenRequest::default()
         };
         let refused = gateways.new_token(request).await.unwrap_err();
         assert!(refused.message().contains("restore"), "{refused:?}");

@@ -2,7 +2,9 @@
 
 mod alarms;
 mod life;
+mod list;
 mod token;
+mod tokens;
 mod view;
 
 use std::time::Duration;
@@ -10,9 +12,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{
-    AddGatewayRequest, EvictGatewayRequest, ListGatewaysRequest, NewTokenRequest,
-    PingGatewayRequest, PingGatewayResponse, RestoreGatewayRequest, RevokeGatewayRequest,
-    SetGatewayRequest, ShowGatewayRequest,
+    AddGatewayRequest, EvictGatewayRequest, PingGatewayRequest, PingGatewayResponse,
+    RestoreGatewayRequest, RevokeGatewayRequest, SetGatewayRequest, ShowGatewayRequest,
 };
 use serde_json::json;
 
@@ -36,19 +37,15 @@ pub(crate) enum GatewayCommand {
         /// Put it into this group, for pushes of the gateway key; repeat for several
         #[arg(long = "group", value_name = "G")]
         groups: Vec<String>,
-        #[command(flatten)]
-        output: TokenOutput,
-    },
-    /// Make a new enrolment token: lost, expired, or the gateway was evicted
-    Token {
-        /// The gateway's name
-        name: String,
-        /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host
+        /// Where a gateway of this name is there already, change nothing, print no token, and end
+        /// with 0
         #[arg(long)]
-        allow_pairing: bool,
+        if_absent: bool,
         #[command(flatten)]
         output: TokenOutput,
     },
+    /// Make a new enrolment token: lost, expired, or the gateway was evicted. For many: --out
+    Token(tokens::TokenArgs),
     /// Change how a gateway is reached, and which groups it is in
     Set {
         /// The gateway's name
@@ -56,12 +53,8 @@ pub(crate) enum GatewayCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// List the gateways
-    List {
-        /// Only gateways in this group; repeat for several
-        #[arg(long = "group", value_name = "G")]
-        groups: Vec<String>,
-    },
+    /// List the gateways: all, or those to be looked after (--down --behind --ahead --alarms)
+    List(list::ListArgs),
     /// Show one gateway: its link, its key, its connectors, its last error
     Show {
         /// The gateway's name
@@ -77,12 +70,12 @@ pub(crate) enum GatewayCommand {
         /// The gateway's name
         name: String,
     },
-    /// Refuse a gateway, and end its session, until it is restored
+    /// Refuse a gateway, end its session and forget its key; `restore` lets it enrol again
     Revoke {
         /// The gateway's name
         name: String,
     },
-    /// Let a revoked gateway enrol again, under a new id and with a new token
+    /// Let a revoked gateway enrol again: prints a new token, which has to be given to its host
     Restore {
         /// The gateway's name
         name: String,
@@ -164,6 +157,7 @@ impl GatewayCommand {
                 way,
                 allow_pairing,
                 groups,
+                if_absent,
                 output,
             } => {
                 let sink = output.open()?;
@@ -173,34 +167,24 @@ impl GatewayCommand {
                     dial_out: way.dial_out,
                     allow_pairing,
                     groups,
+                    if_absent,
                 };
                 let made = connect().await?.add(request).await?.into_inner();
+                if if_absent && made.token.is_none() {
+                    let gateway = made.gateway.ok_or(CliError::BadAnswer("no gateway"))?;
+                    context.note("it is registered already: nothing was changed");
+                    return context.print(&gateway);
+                }
                 return sink.hand_over(context, made.gateway, made.token);
             }
-            Self::Token {
-                name,
-                allow_pairing,
-                output,
-            } => {
-                let sink = output.open()?;
-                let request = NewTokenRequest {
-                    name,
-                    allow_pairing,
-                };
-                let made = connect().await?.new_token(request).await?.into_inner();
-                return sink.hand_over(context, made.gateway, made.token);
-            }
+            Self::Token(args) => return args.run(context).await,
             Self::Restore { name, output } => {
                 let sink = output.open()?;
                 let request = RestoreGatewayRequest { name };
                 let made = connect().await?.restore(request).await?.into_inner();
                 return sink.hand_over(context, made.gateway, made.token);
             }
-            Self::List { groups } => {
-                let request = ListGatewaysRequest { groups };
-                let listed = connect().await?.list(request).await?.into_inner();
-                return context.print(&listed.gateways);
-            }
+            Self::List(args) => return args.run(context).await,
             Self::Ping { name } => {
                 let answer = connect().await?.ping(PingGatewayRequest { name }).await?;
                 return say_pong(context, answer.into_inner());

@@ -91,22 +91,48 @@ impl TokenSink {
         } else {
             format!("this server dials {}", printable(&gateway.address))
         };
+        let shared = match gateway.shares_address_with.as_slice() {
+            [] => String::new(),
+            others => format!(
+                "\nwarning: that is the address of {} too, and one host answers there",
+                printable(&others.join(", "))
+            ),
+        };
+        let pairing = time_and_age(gateway.pairing_until_unix_ms, now())
+            .map(|until| {
+                format!(
+                    "\nor, until {until}: portcullis-gateway pair{}",
+                    pairing_name(&gateway)
+                )
+            })
+            .unwrap_or_default();
         let name = printable(&gateway.name);
         let head = format!(
-            "gateway {name} is registered as {}; {reached}",
+            "gateway {name} is registered as {}; {reached}{shared}",
             gateway.gateway_id
         );
         let page = Zeroizing::new(match path {
             Some(path) => format!(
-                "{head}\nits enrolment token is in {}, valid until {until}\nnext, on its host: portcullis-gateway enroll --token-file FILE",
+                "{head}\nits enrolment token is in {}, valid until {until}\nnext, on its host: portcullis-gateway enroll --token-file FILE{pairing}",
                 path.display()
             ),
             None => format!(
-                "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll (it asks for the token)",
+                "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll (it asks for the token){pairing}",
                 text.as_str()
             ),
         });
         output::deliver(&format!("{}\n", page.as_str())).map_err(lost)
+    }
+}
+
+/// What a gateway that dials out needs to pair, as it has no id by which it could be known.
+fn pairing_name(gateway: &Gateway) -> String {
+    match gateway.address.as_str() {
+        "" => format!(
+            ", with dial_out.name = \"{}\" in its configuration",
+            printable(&gateway.name)
+        ),
+        _ => String::new(),
     }
 }
 

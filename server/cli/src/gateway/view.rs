@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use crate::time::{age, rfc3339, time_and_age};
 use crate::view::{Listed, View, facts, some};
 
+/// Letters of a cause in a list.
+const MAX_CAUSE: usize = 40;
+
 impl Listed for Gateway {
     const NONE: &'static str =
         "no gateway is registered: `portcullis gateway add NAME --address HOST:PORT` registers one";
     const HEADING: &'static [&'static str] = &[
-        "name", "state", "link", "key", "address", "groups", "seen", "note",
+        "name", "state", "link", "key", "address", "version", "groups", "seen", "note",
     ];
 
     fn row(&self, now: SystemTime) -> Vec<String> {
@@ -23,6 +26,7 @@ impl Listed for Gateway {
             if self.connected { "up" } else { "down" }.to_owned(),
             key_word(self).to_owned(),
             way(self),
+            self.version.clone(),
             self.groups.join(", "),
             seen.unwrap_or_else(|| "never".to_owned()),
             attention(self),
@@ -47,6 +51,12 @@ impl View for Gateway {
             "not connected".to_owned()
         };
         let session = (self.connected).then(|| format!("{} mode, {}", self.mode, self.suite));
+        let next_attempt = time_and_age(self.next_attempt_unix_ms, now).map(|time| {
+            format!(
+                "{time}; `portcullis gateway ping {}` dials at once",
+                self.name
+            )
+        });
         let session_key = self.connected.then(|| self.session_key_id.clone());
         facts([
             ("gateway", Some(self.name.clone())),
@@ -57,6 +67,8 @@ impl View for Gateway {
             ("under key", session_key),
             ("remote address", Some(self.remote_address.clone())),
             ("address", Some(way(self))),
+            ("shared with", Some(self.shares_address_with.join(", "))),
+            ("next attempt", next_attempt),
             ("groups", Some(self.groups.join(", "))),
             ("last proved key", Some(self.last_proved_key_id.clone())),
             ("key is", Some(key_word(self).to_owned())),
@@ -109,6 +121,9 @@ impl View for Gateway {
             "last_error": some(&self.last_error),
             "token_expires": rfc3339(self.token_expires_unix_ms),
             "pairing_until": rfc3339(self.pairing_until_unix_ms),
+            "next_attempt": rfc3339(self.next_attempt_unix_ms),
+            "ahead": self.ahead,
+            "shares_address_with": self.shares_address_with,
             "alarms": self.alarms,
             "hostname": some(&self.hostname),
             "version": some(&self.version),
@@ -131,6 +146,8 @@ fn state_word(gateway: &Gateway) -> &'static str {
 fn key_word(gateway: &Gateway) -> &'static str {
     if gateway.last_proved_key_id.is_empty() {
         "none"
+    } else if gateway.ahead {
+        "ahead"
     } else if gateway.synchronized {
         "current"
     } else {
@@ -143,12 +160,18 @@ fn next_step(gateway: &Gateway) -> Option<String> {
     let verb = match gateway.state() {
         GatewayState::Evicted => "token",
         GatewayState::Revoked => "restore",
+        GatewayState::Enrolled if gateway.ahead => {
+            return Some(format!(
+                "it refuses the key that it proved last, so it holds another: a newer one, if this server was restored from a backup; an export with that key (`portcullis key import`) brings it back, or `portcullis gateway token {} --evict` and a new enrolment",
+                gateway.name
+            ));
+        }
         GatewayState::Registered | GatewayState::Enrolled | GatewayState::Unspecified => {
             return None;
         }
     };
     Some(format!(
-        "`portcullis gateway {verb} {}` lets it enrol again",
+        "`portcullis gateway {verb} {}` makes a new token, with which it enrols again",
         gateway.name
     ))
 }
@@ -168,12 +191,27 @@ fn attention(gateway: &Gateway) -> String {
         n => Some(format!("{n} alarms")),
     };
     let error = (!gateway.connected && !gateway.last_error.is_empty())
-        .then(|| "error: see show".to_owned());
+        .then(|| short_cause(&gateway.last_error));
     [alarms, error]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// The heart of an error: without what to do, and without where.
+fn short_cause(error: &str) -> String {
+    let cause = error.split([';', '(']).next().unwrap_or_default().trim();
+    let cause = match cause.strip_prefix("cannot connect to ") {
+        Some(rest) => rest.split_once(": ").map_or(rest, |(_, why)| why),
+        None => cause
+            .strip_prefix("the handshake failed: ")
+            .unwrap_or(cause),
+    };
+    match cause.char_indices().nth(MAX_CAUSE) {
+        Some((end, _)) => format!("{}…", cause[..end].trim_end()),
+        None => cause.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -227,17 +265,43 @@ mod tests {
 
     #[test]
     fn gateways_as_a_table() {
-        let text = vec![troubled(), enrolled()].table(now());
         assert_eq!(
-            text,
-            "NAME  STATE       LINK  KEY      ADDRESS                GROUPS  SEEN      NOTE\n\
-             db1   registered  down  none     (dials out)                    never     1 alarm, error: see show\n\
-             web1  enrolled    up    current  web1.example.com:9278  canary  just now"
+            troubled().row(now()).join("|"),
+            "db1|registered|down|none|(dials out)|||never|1 alarm, the gateway refused the handshake\u{1b}[2J"
         );
-        assert!(text.lines().all(|line| line.chars().count() <= 100));
+        assert_eq!(
+            enrolled().row(now()).join("|"),
+            "web1|enrolled|up|current|web1.example.com:9278|0.1.0|canary|just now|"
+        );
+        let text = vec![troubled(), enrolled()].table(now());
+        assert!(text.starts_with("NAME"), "{text}");
         let none = Vec::<Gateway>::new();
         assert!(none.table(now()).contains("portcullis gateway add"));
         assert_eq!(none.json(), json!([]));
+    }
+
+    #[test]
+    fn a_cause_in_a_list_is_its_heart() {
+        for (error, cause) in [
+            (
+                "cannot connect to db1.example.com:9278: Connection refused (os error 111); look whether the gateway runs there",
+                "Connection refused",
+            ),
+            (
+                "cannot connect to [::1]:9278: no answer within 10 s; look whether the host is up",
+                "no answer within 10 s",
+            ),
+            (
+                "the handshake failed: the peer refused the handshake: look at its log",
+                "the peer refused the handshake: look at…",
+            ),
+            (
+                "the gateway was evicted: `portcullis gateway",
+                "the gateway was evicted: `portcullis gat…",
+            ),
+        ] {
+            assert_eq!(short_cause(error), cause);
+        }
     }
 
     #[test]
@@ -300,6 +364,9 @@ mod tests {
                 "last_error": null,
                 "token_expires": null,
                 "pairing_until": null,
+                "next_attempt": null,
+                "ahead": false,
+                "shares_address_with": [],
                 "alarms": [],
                 "hostname": "web1.example.com",
                 "version": "0.1.0",

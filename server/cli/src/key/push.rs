@@ -183,12 +183,13 @@ impl SyncSummary {
         self.last = progress;
     }
 
-    fn counts(&self) -> [(u32, &'static str); 5] {
+    fn counts(&self) -> [(u32, &'static str); 6] {
         [
             (self.last.pending, "pending"),
             (self.last.away, "away"),
             (self.last.refused, "refused"),
             (self.last.must_enrol, "must enrol again"),
+            (self.last.ahead, "ahead of this server"),
             (self.last.not_in_scope, "not in scope"),
         ]
     }
@@ -276,6 +277,7 @@ impl View for SyncSummary {
             "pending": self.last.pending,
             "refused": self.last.refused,
             "must_enrol": self.last.must_enrol,
+            "ahead": self.last.ahead,
             "not_in_scope": self.last.not_in_scope,
             "total": self.last.total,
             "gateways": gateways,
@@ -299,6 +301,7 @@ fn state_word(state: SyncState) -> &'static str {
         SyncState::Pending => "pending",
         SyncState::Refused => "refused",
         SyncState::MustEnrol => "must-enrol",
+        SyncState::Ahead => "ahead",
         SyncState::NotInScope => "not-in-scope",
         SyncState::Unspecified => "unknown",
     }
@@ -311,6 +314,7 @@ fn state_phrase(state: SyncState) -> &'static str {
         SyncState::Pending => "pending",
         SyncState::Refused => "refused the key",
         SyncState::MustEnrol => "must enrol again by token",
+        SyncState::Ahead => "ahead of this server",
         SyncState::NotInScope => "not in scope",
         SyncState::Unspecified => "unknown to this version",
     }
@@ -369,6 +373,7 @@ mod tests {
                 "withdrawn_key_id": "3des-ff",
                 "end": "complete",
                 "synchronized": 1,
+                "ahead": 0,
                 "away": 1,
                 "pending": 0,
                 "refused": 0,

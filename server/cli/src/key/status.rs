@@ -80,6 +80,7 @@ fn gateway_keys_json(status: &GatewayKeyStatus) -> Value {
     json!({
         "enrolled": status.enrolled,
         "away": status.away,
+        "ahead": status.ahead,
         "keys": keys,
         "gateways": gateways,
     })
@@ -109,6 +110,7 @@ fn holding_json(holding: &GatewayKeyHolding) -> Value {
         "last_seen": rfc3339(holding.last_seen_unix_ms),
         "groups": holding.groups,
         "must_enrol": holding.must_enrol,
+        "ahead": holding.ahead,
     })
 }
 
@@ -122,6 +124,7 @@ fn count(all: u32, away: u32) -> String {
 fn link(holding: &GatewayKeyHolding) -> &'static str {
     match (holding.connected, holding.must_enrol) {
         (true, _) => "up",
+        (false, _) if holding.ahead => "ahead",
         (false, true) => "must enrol",
         (false, false) => "down",
     }

@@ -21,13 +21,16 @@ pub(super) async fn gateway_keys(
     let rows = repository.gateway_keys().list().await?;
     let holdings = repository.gateways().holdings().await?;
     let connected = services.fleet.connected();
+    let outlooks = services.fleet.outlooks();
+    let is_ahead = |name: &str| outlooks.get(name).is_some_and(|outlook| outlook.ahead);
     let mut held = HashMap::<KeyId, proto::GatewayKeyHolders>::new();
-    let (mut enrolled, mut away) = (0, 0);
+    let (mut enrolled, mut away, mut ahead) = (0, 0, 0);
     for holding in &holdings.gateways {
         let is_away = u32::from(!connected.contains(&holding.gateway));
         if holding.is_enrolled() {
             enrolled += 1;
             away += is_away;
+            ahead += u32::from(is_ahead(&holding.gateway));
         }
         let registration = &holding.registration;
         if let Some(proved) = registration.last_proved {
@@ -52,6 +55,7 @@ pub(super) async fn gateway_keys(
         keys,
         enrolled,
         away,
+        ahead,
         gateways: listed
             .map(|holding| {
                 let must_enrol = holding.is_enrolled()
@@ -59,7 +63,11 @@ pub(super) async fn gateway_keys(
                         .registration
                         .must_enrol(&holdings.keys, &services.policy, now);
                 let connected = connected.contains(&holding.gateway);
-                shown(holding, connected, must_enrol)
+                let ahead = is_ahead(&holding.gateway);
+                proto::GatewayKeyHolding {
+                    ahead,
+                    ..shown(holding, connected, must_enrol)
+                }
             })
             .collect(),
     })
@@ -80,5 +88,6 @@ fn shown(holding: Holding, connected: bool, must_enrol: bool) -> proto::GatewayK
         }),
         groups: holding.groups,
         must_enrol,
+        ahead: false,
     }
 }

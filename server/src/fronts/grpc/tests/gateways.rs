@@ -1,6 +1,7 @@
 //! Gateways through the API: tokens, registrations, revoking and rotation.
 
 use super::*;
+use crate::repository::{AlarmKind, NewAlarm};
 
 #[tokio::test]
 async fn a_gateway_is_added_once_and_its_token_is_for_it_alone() {
@@ -27,7 +28,7 @@ async fn a_gateway_is_added_once_and_its_token_is_for_it_alone() {
 async fn token(api: &Api, name: &str) -> Result<proto::NewTokenResponse, Status> {
     let request = proto::NewTokenRequest {
         name: name.to_owned(),
-        allow_pairing: false,
+        ..Default::default()
     };
     let answer = api.gateways().new_token(request).await;
     answer.map(tonic::Response::into_inner)
@@ -115,6 +116,29 @@ async fn a_gateway_that_holds_a_good_key_gets_no_token() {
     assert_eq!(shown.state(), proto::GatewayState::Enrolled);
     assert!(shown.synchronized);
 
+    let request = proto::NewTokenRequest {
+        name: "web1".to_owned(),
+        evict: true,
+        ..Default::default()
+    };
+    let evicted = api
+        .gateways()
+        .new_token(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        evicted.gateway.unwrap().state(),
+        proto::GatewayState::Registered
+    );
+    gateways
+        .update("web1", |registration, keys| {
+            registration.last_proved = keys.first().map(|key| key.id);
+            registration.token = None;
+        })
+        .await
+        .unwrap();
+
     // Once that key is compromised, a token is what it needs.
     let rotated = KeysClient::new(api.channel.clone())
         .rotate_gateway(proto::RotateGatewayRequest {
@@ -130,6 +154,186 @@ async fn a_gateway_that_holds_a_good_key_gets_no_token() {
         .unwrap();
     assert_eq!(rotated.results[0].state(), proto::SyncState::MustEnrol);
     assert!(token(&api, "web1").await.is_ok());
+}
+
+async fn list(
+    api: &Api,
+    request: proto::ListGatewaysRequest,
+) -> (Vec<String>, proto::GatewayCounts) {
+    let answer = api.gateways().list(request).await.unwrap().into_inner();
+    let names = answer.gateways.into_iter().map(|gateway| gateway.name);
+    (names.collect(), answer.counts.unwrap())
+}
+
+#[tokio::test]
+async fn a_list_holds_what_is_asked_for_and_counts_all() {
+    let api = Api::start().await;
+    let gateways = api.services.repository.gateways();
+    let key = api
+        .services
+        .repository
+        .gateway_keys()
+        .current()
+        .await
+        .unwrap();
+    for (name, group) in [("a", "west"), ("b", "west"), ("c", "east"), ("d", "east")] {
+        let request = proto::AddGatewayRequest {
+            groups: vec![group.to_owned()],
+            ..dial_out(name)
+        };
+        api.gateways().add(request).await.unwrap();
+    }
+    let prove = async |name: &str| {
+        let proved = gateways.update(name, move |registration, _| registration.last_proved = key);
+        proved.await.unwrap();
+    };
+    prove("b").await;
+    // From now on `b` is behind.
+    let rotation = crate::fleet::Rotation::default();
+    api.services.fleet.rotate(rotation).await.unwrap();
+    let revoke = proto::RevokeGatewayRequest {
+        name: "c".to_owned(),
+    };
+    api.gateways().revoke(revoke).await.unwrap();
+    let alarm = NewAlarm {
+        kind: AlarmKind::TwoHosts,
+        alike: String::new(),
+        text: "two hosts".to_owned(),
+    };
+    let raised = gateways.raise_alarm("d", alarm, portcullis_host::clock::now());
+    raised.await.unwrap();
+
+    type Change = fn(&mut proto::ListGatewaysRequest);
+    let rows: [(Change, &[&str]); 9] = [
+        (|_| (), &["a", "b", "c", "d"]),
+        (|asked| asked.down = true, &["b"]),
+        (|asked| asked.behind = true, &["b"]),
+        (|asked| asked.ahead = true, &[]),
+        (|asked| asked.alarms = true, &["d"]),
+        (|asked| asked.never_enrolled = true, &["a", "d"]),
+        (
+            |asked| (asked.down, asked.alarms) = (true, true),
+            &["b", "d"],
+        ),
+        (
+            |asked| asked.states = vec![proto::GatewayState::Revoked.into()],
+            &["c"],
+        ),
+        (
+            |asked| {
+                asked.groups = vec!["west".to_owned()];
+                asked.never_enrolled = true;
+            },
+            &["a"],
+        ),
+    ];
+    for (change, names) in rows {
+        let mut asked = proto::ListGatewaysRequest::default();
+        change(&mut asked);
+        let (listed, counts) = list(&api, asked.clone()).await;
+        assert_eq!(listed, names, "{asked:?}");
+        let expected = proto::GatewayCounts {
+            registered: 4,
+            down: 1,
+            never_enrolled: 2,
+            shut_out: 1,
+            behind: 1,
+            with_alarms: 1,
+            alarms: 1,
+            ..Default::default()
+        };
+        assert_eq!(counts, expected);
+    }
+}
+
+#[tokio::test]
+async fn gateways_at_one_address_name_each_other() {
+    let api = Api::start().await;
+    let at = |name: &str, address: &str| proto::AddGatewayRequest {
+        name: name.to_owned(),
+        address: address.to_owned(),
+        ..Default::default()
+    };
+    let add = async |request| api.gateways().add(request).await.unwrap().into_inner();
+    add(at("a", "host.invalid:9278")).await;
+    let second = add(at("b", "host.invalid")).await.gateway.unwrap();
+    assert_eq!(second.shares_address_with, ["a"]);
+    assert_eq!(show(&api, "a").await.unwrap().shares_address_with, ["b"]);
+    let set = proto::SetGatewayRequest {
+        name: "b".to_owned(),
+        address: Some("host.invalid:9279".to_owned()),
+        ..Default::default()
+    };
+    let moved = api.gateways().set(set).await.unwrap().into_inner();
+    assert!(moved.shares_address_with.is_empty());
+
+    // A second run of a play changes nothing; another address is not passed over in silence.
+    let again = |address| proto::AddGatewayRequest {
+        if_absent: true,
+        ..at("b", address)
+    };
+    let kept = add(again("host.invalid:9279")).await;
+    assert!(kept.token.is_none());
+    assert_eq!(kept.gateway.unwrap().gateway_id, second.gateway_id);
+    let other = api.gateways().add(again("elsewhere.invalid")).await;
+    assert_eq!(other.unwrap_err().code(), Code::AlreadyExists);
+    assert!(
+        add(proto::AddGatewayRequest {
+            if_absent: true,
+            ..at("c", "c.invalid")
+        })
+        .await
+        .token
+        .is_some()
+    );
+}
+
+#[tokio::test]
+async fn an_acknowledged_alarm_is_audited_with_its_reason() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    let gateways = api.services.repository.gateways();
+    let alarm = NewAlarm {
+        kind: AlarmKind::TokenInTwoHands,
+        alike: String::new(),
+        text: "two hands".to_owned(),
+    };
+    for _ in 0..2 {
+        let raised = gateways.raise_alarm("web1", alarm.clone(), portcullis_host::clock::now());
+        raised.await.unwrap();
+    }
+    assert!(show(&api, "web1").await.unwrap().alarms[0].starts_with("2 times since "));
+    let acknowledge = |reason: &str, alarm| proto::AcknowledgeAlarmsRequest {
+        gateway: "web1".to_owned(),
+        reason: reason.to_owned(),
+        alarm,
+    };
+    let ask = async |request| api.gateways().acknowledge_alarms(request).await;
+    for (request, code) in [
+        (acknowledge(" ", 0), Code::InvalidArgument),
+        (acknowledge(&"x".repeat(501), 0), Code::InvalidArgument),
+        (acknowledge("why", 4_711), Code::NotFound),
+    ] {
+        assert_eq!(ask(request).await.unwrap_err().code(), code);
+    }
+    let closed = ask(acknowledge("a drill", 0)).await.unwrap().into_inner();
+    assert_eq!(closed.acknowledged, 1);
+    let last = audit::audited(&api).await.pop().unwrap();
+    assert_eq!(last.action, "Gateways/AcknowledgeAlarms");
+    assert!(last.detail.starts_with("a drill"), "{}", last.detail);
+    let request = proto::ListAlarmsRequest {
+        gateway: "web1".to_owned(),
+        all: true,
+    };
+    let alarms = api
+        .gateways()
+        .list_alarms(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .alarms;
+    assert_eq!((alarms[0].count, alarms[0].reason.as_str()), (2, "a drill"));
+    assert!(!alarms[0].closed_by.is_empty());
 }
 
 async fn remove(

@@ -1,0 +1,181 @@
+//! `portcullis gateway token`: for one gateway, or for many, a file each.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
+use portcullis_proto::admin::v1::{ListGatewaysRequest, NewTokenRequest};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::token::TokenOutput;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::view::printable;
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// The gateway's name; with --out, any number of names
+    #[arg(required_unless_present_any = ["groups", "ahead"], value_name = "NAME")]
+    names: Vec<String>,
+    /// Those in this group; repeat for several
+    #[arg(long = "group", value_name = "G", requires = "out")]
+    groups: Vec<String>,
+    /// Those that `gateway list --ahead` shows, which are evicted by that
+    #[arg(long, requires = "out")]
+    ahead: bool,
+    /// Write each token to a file of its own in this folder, NAME.token, readable by you alone
+    #[arg(long, value_name = "DIR", conflicts_with = "token_file")]
+    out: Option<PathBuf>,
+    /// Also where a gateway holds a key, which is forgotten then: as `gateway evict` before
+    #[arg(long)]
+    evict: bool,
+    /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host
+    #[arg(long)]
+    allow_pairing: bool,
+    #[command(flatten)]
+    output: TokenOutput,
+}
+
+impl TokenArgs {
+    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let mut gateways = context.client(GatewaysClient::new).await?;
+        let (evict, allow_pairing) = (self.evict || self.ahead, self.allow_pairing);
+        let request = |name: String| NewTokenRequest {
+            name,
+            allow_pairing,
+            evict,
+        };
+        match (self.out, self.names.as_slice()) {
+            (None, [name]) => {
+                let sink = self.output.open()?;
+                let made = gateways.new_token(request(name.clone())).await?;
+                let made = made.into_inner();
+                sink.hand_over(context, made.gateway, made.token)
+            }
+            (None, _) => Err(CliError::usage(
+                "for several gateways name a folder: --out DIR",
+            )),
+            (Some(folder), _) => {
+                let mut names = self.names;
+                names.extend(chosen(&mut gateways, self.groups, self.ahead).await?);
+                let tokens = Tokens::new(folder)?;
+                tokens.make(context, &mut gateways, names, request).await
+            }
+        }
+    }
+}
+
+/// The names of those in the groups, or ahead, or both.
+async fn chosen(
+    gateways: &mut GatewaysClient,
+    groups: Vec<String>,
+    ahead: bool,
+) -> Result<Vec<String>, CliError> {
+    if groups.is_empty() && !ahead {
+        return Ok(Vec::new());
+    }
+    let request = ListGatewaysRequest {
+        groups,
+        ahead,
+        ..ListGatewaysRequest::default()
+    };
+    let listed = gateways.list(request).await?.into_inner().gateways;
+    Ok(listed.into_iter().map(|gateway| gateway.name).collect())
+}
+
+/// A folder of tokens.
+struct Tokens {
+    folder: PathBuf,
+}
+
+impl Tokens {
+    fn new(folder: PathBuf) -> Result<Self, CliError> {
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder);
+        made.map_err(CliError::file("create the folder", &folder))?;
+        Ok(Self { folder })
+    }
+
+    /// One for each, as far as it can be had; fails in the end where one could not.
+    async fn make(
+        self,
+        context: &Context,
+        gateways: &mut GatewaysClient,
+        names: Vec<String>,
+        request: impl Fn(String) -> NewTokenRequest,
+    ) -> Result<(), CliError> {
+        let (mut made, mut refused) = (Vec::new(), Vec::new());
+        for name in &names {
+            let path = self.folder.join(format!("{name}.token"));
+            match token_to(gateways, request(name.clone()), &path).await {
+                Ok(()) => made.push((name, path)),
+                Err(error) => refused.push((name, error.to_string())),
+            }
+        }
+        let files = made
+            .iter()
+            .map(|(name, path)| json!({ "gateway": name, "token_file": path.to_string_lossy() }));
+        let failures = refused
+            .iter()
+            .map(|(name, why)| json!({ "gateway": name, "error": why }));
+        let json = json!({
+            "tokens": files.collect::<Vec<_>>(),
+            "failed": failures.collect::<Vec<_>>(),
+        });
+        let mut lines: Vec<_> = (made.iter())
+            .map(|(name, path)| format!("{}: {}", printable(name), path.display()))
+            .collect();
+        lines.extend(
+            refused
+                .iter()
+                .map(|(name, why)| format!("{}: NO TOKEN: {}", printable(name), printable(why))),
+        );
+        if lines.is_empty() {
+            lines.push("no gateway is like that: no token was made".to_owned());
+        }
+        context.say(&lines.join("\n"), &json)?;
+        match refused.len() {
+            0 => Ok(()),
+            failed => Err(CliError::TokensFailed {
+                failed,
+                total: names.len(),
+            }),
+        }
+    }
+}
+
+/// The file is made before anything is asked of the server, and goes away again where no token
+/// comes.
+async fn token_to(
+    gateways: &mut GatewaysClient,
+    request: NewTokenRequest,
+    path: &Path,
+) -> Result<(), CliError> {
+    let open = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    let mut file = open.map_err(CliError::file("create", path))?;
+    let written = async {
+        let made = gateways.new_token(request).await?.into_inner();
+        let token = made.token.ok_or(CliError::BadAnswer("no token"))?.token;
+        let text = Zeroizing::new(token);
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.write_all(b"\n"))
+            .and_then(|()| file.sync_all())
+            .map_err(CliError::file("write the token to", path))
+    };
+    let written = written.await;
+    if written.is_err() {
+        // An empty file that stays behind harms nobody; the error that led here is the one to tell.
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
