@@ -1,7 +1,9 @@
 //! What every program does with a command line that asks for help, or that is wrong.
 
+use std::error::Error as _;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::num::{IntErrorKind, ParseIntError};
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -24,13 +26,24 @@ pub fn parse<T: Parser>() -> Result<T, u8> {
         if informs(&error) {
             return inform(&error);
         }
-        match secret_argument(&error) {
-            Some(message) => eprintln!("error: {message}"),
-            // Where standard error is closed, the exit code still tells.
-            None => drop(error.print()),
-        }
-        USAGE
+        refuse(&error)
     })
+}
+
+/// Prints what is wrong with the command line, and gives the exit code.
+pub fn refuse(error: &clap::Error) -> u8 {
+    match own_words(error) {
+        // Where standard error is closed, the exit code still tells.
+        Some(message) => drop(writeln!(io::stderr(), "error: {message}")),
+        None => drop(error.print()),
+    }
+    USAGE
+}
+
+/// What is said in place of clap's own message: where that would show a secret once more, or tells
+/// a programmer more than a user.
+pub fn own_words(error: &clap::Error) -> Option<String> {
+    secret_argument(error).or_else(|| plain(error))
 }
 
 /// Whether help or the version was asked for: no error.
@@ -58,9 +71,8 @@ pub fn inform(error: &clap::Error) -> u8 {
     }
 }
 
-/// What is said, in place of clap's own message, of an argument that has no place: it may be a
-/// token or a password, which is not to be shown once more.
-pub fn secret_argument(error: &clap::Error) -> Option<String> {
+/// Of an argument that has no place: it may be a token or a password.
+fn secret_argument(error: &clap::Error) -> Option<String> {
     let argument = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(argument) => argument,
         _ => return None,
@@ -76,6 +88,25 @@ pub fn secret_argument(error: &clap::Error) -> Option<String> {
     Some(what.to_owned())
 }
 
+/// Of a value that its parser refused in words of the library's.
+fn plain(error: &clap::Error) -> Option<String> {
+    let source = error.source()?;
+    let hint = if let Some(number) = source.downcast_ref::<ParseIntError>() {
+        match number.kind() {
+            IntErrorKind::PosOverflow => "the number is too large",
+            IntErrorKind::NegOverflow => "the number is too small",
+            _ => "give a whole number",
+        }
+    } else if source.is::<humantime::DurationError>() {
+        "give a time with its unit, such as 30s, 10m or 2h"
+    } else {
+        return None;
+    };
+    let text = error.render().to_string();
+    let text = text.replacen(&format!(": {source}"), &format!(": {hint}"), 1);
+    Some(text.trim().trim_start_matches("error: ").to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +115,12 @@ mod tests {
     struct Enroll {
         #[arg(long)]
         replace: bool,
+        #[arg(long)]
+        id: Option<u64>,
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10))]
+        few: Option<u16>,
+        #[arg(long, value_parser = humantime::parse_duration)]
+        time: Option<std::time::Duration>,
     }
 
     #[test]
@@ -99,8 +136,30 @@ mod tests {
             assert!(!message.contains(argument), "{message}");
         }
         let error = Enroll::try_parse_from(["enroll", "--replac"]).unwrap_err();
-        assert_eq!(secret_argument(&error), None);
+        assert_eq!(own_words(&error), None);
         let error = Enroll::try_parse_from(["enroll", "--help"]).unwrap_err();
-        assert!(informs(&error) && secret_argument(&error).is_none());
+        assert!(informs(&error) && own_words(&error).is_none());
+    }
+
+    #[test]
+    fn numbers_and_times_are_asked_for_in_plain_words() {
+        for (arguments, expected) in [
+            (["enroll", "--id=x"], "'--id <ID>': give a whole number"),
+            (["enroll", "--id="], "give a whole number"),
+            (["enroll", "--id=1.5"], "give a whole number"),
+            (
+                ["enroll", "--id=99999999999999999999"],
+                "the number is too large",
+            ),
+            (["enroll", "--few=x"], "give a whole number"),
+            (["enroll", "--few=11"], "11 is not in 1..=10"),
+            (["enroll", "--time=soon"], "such as 30s, 10m or 2h"),
+            (["enroll", "--time=10"], "such as 30s, 10m or 2h"),
+        ] {
+            let error = Enroll::try_parse_from(arguments).unwrap_err();
+            let text = own_words(&error).unwrap_or_else(|| error.to_string());
+            assert!(text.contains(expected), "{arguments:?}: {text}");
+            assert!(!text.contains("digit"), "{text}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use portcullis_proto::gateway::v1::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::view::{GAP, View, WIDTH, facts, list, printable};
+use crate::view::{GAP, View, facts, list, list_width, printable};
 
 /// Puts what a call gave back beside the rest of what is told of it.
 pub(crate) fn insert_detail(out: &mut Value, detail: Option<&Detail>) {
@@ -66,11 +66,12 @@ pub(crate) fn object_table(objects: &[Object], all: bool) -> String {
             object.enabled.map_or("", enabled_word).to_owned()
         }));
     }
+    let available = list_width();
     let mut left_out = Vec::new();
     for name in attribute_names(objects) {
         let column = Column::new(name, objects, |object| attribute_text(object, name));
         let width: usize = columns.iter().map(Column::width).sum();
-        let fits = width + column.width() <= usize::from(WIDTH);
+        let fits = width + column.width() <= available;
         let new = columns.iter().all(|other| other.cells != column.cells);
         if all || (fits && new) {
             columns.push(column);

@@ -181,18 +181,12 @@ fn usage(error: &clap::Error, json: bool) -> u8 {
     if command_line::informs(error) {
         return command_line::inform(error);
     }
-    let secret = command_line::secret_argument(error);
     if json {
-        let text = secret.unwrap_or_else(|| error.render().to_string());
+        let text = command_line::own_words(error).unwrap_or_else(|| error.render().to_string());
         let message = text.trim().trim_start_matches("error: ");
         return context::fail_json(&CliError::usage(message));
     }
-    match secret {
-        Some(message) => eprintln!("error: {message}"),
-        // Where the terminal is gone there is nobody left to tell.
-        None => drop(error.print()),
-    }
-    command_line::USAGE
+    command_line::refuse(error)
 }
 
 /// Whether `--output json` stands among arguments that do not parse as a whole.

@@ -131,9 +131,14 @@ impl Server {
     /// The same, with `input` on its standard input.
     #[track_caller]
     pub fn portcullis_given(&self, line: &str, input: &str) -> Finished {
+        run_to_end(self.admin_command(line), input)
+    }
+
+    /// The command, not yet run.
+    pub fn admin_command(&self, line: &str) -> Command {
         let mut command = Command::new(&Programs::built().admin);
         command.arg("--socket").arg(&self.socket).args(words(line));
-        run_to_end(command, input)
+        command
     }
 }
 

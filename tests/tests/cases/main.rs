@@ -6,3 +6,8 @@
     clippy::panic,
     reason = "a test's own helpers fail the test"
 )]
+
+mod accounts;
+mod c01_csv_text_becomes_account;
+mod c04_bom_in_other_text_files;
+mod c22_answer_cannot_be_written;
