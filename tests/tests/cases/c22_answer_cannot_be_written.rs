@@ -31,7 +31,7 @@ async fn an_exit_code_tells_what_was_done_and_not_what_could_be_shown() {
         ("account delete unix fullout", 3),
         ("user add ada", 3),
         ("policy set --min-length 4", 3),
-        ("resource set unix --set a=b", 3),
+        ("resource add other --gateway host1 --connector local", 3),
         ("account list unix", 1),
         ("audit list", 1),
         ("key list", 1),
