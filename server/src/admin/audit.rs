@@ -119,8 +119,9 @@ impl Request for proto::ExportAuditRequest {
         let head = audit.head().await?;
         let (records, stream) = mpsc::channel(MAX_PAGE as usize);
         let repository = context.services.repository.clone();
+        let after = self.after;
         tokio::spawn(async move {
-            if let Err(error) = send_records(&repository, &head, &records).await {
+            if let Err(error) = send_records(&repository, after, &head, &records).await {
                 // Whoever asked went away.
                 let _ = records.send(Err(error)).await;
             }
@@ -201,10 +202,10 @@ impl Request for proto::AcceptAuditRequest {
 /// Sends all entries up to `head`, and `head` itself, for as long as somebody takes them.
 async fn send_records(
     repository: &Repository,
+    mut after: u64,
     head: &Head,
     records: &mpsc::Sender<Result<proto::AuditRecord, AdminError>>,
 ) -> Result<(), AdminError> {
-    let mut after = 0;
     while after < head.tip.count {
         let page = repository.audit_entries().scan(after, MAX_PAGE).await?;
         let Some(last) = page.last() else { break };

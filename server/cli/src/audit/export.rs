@@ -1,4 +1,5 @@
-//! `portcullis audit export`: the whole log, one JSON object a line, and how such a line is read.
+//! `portcullis audit export`: the log, or what came to it since, one JSON object a line, and how such
+//! a line is read.
 
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
@@ -23,12 +24,18 @@ use crate::error::CliError;
 pub(crate) struct ExportArgs {
     /// The file to make, which must not be there yet
     file: PathBuf,
+    /// Only entries after this one: those that the last export did not have yet
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    after: u64,
 }
 
 impl ExportArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut client = context.client(AuditClient::new).await?;
-        let records = client.export(ExportAuditRequest {}).await?.into_inner();
+        let records = client
+            .export(ExportAuditRequest { after: self.after })
+            .await?
+            .into_inner();
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -42,12 +49,19 @@ impl ExportArgs {
         }
         let head = written?;
         let (count, mac) = (head.count, HEXLOWER.encode(&head.mac));
+        let entries = count.saturating_sub(self.after);
         context.say(
             &format!(
-                "{count} entries in {}\nhead  {count}:{mac}",
+                "{entries} entries in {}\nhead  {count}:{mac}",
                 self.file.display()
             ),
-            &json!({ "file": self.file.to_string_lossy(), "count": count, "mac": mac }),
+            &json!({
+                "file": self.file.to_string_lossy(),
+                "after": self.after,
+                "entries": entries,
+                "count": count,
+                "mac": mac,
+            }),
         )
     }
 }

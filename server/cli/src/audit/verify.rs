@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::Args;
 use data_encoding::HEXLOWER;
 use portcullis_host::text::LineReader;
 use portcullis_proto::admin::v1::audit_client::AuditClient;
+use portcullis_proto::admin::v1::audit_record::Record;
 use portcullis_proto::admin::v1::{
     AuditRecord, KnownAuditHead, VerifyAuditRequest, VerifyAuditResponse,
 };
@@ -32,25 +33,26 @@ pub(crate) struct VerifyArgs {
     /// A head known from elsewhere, as the server's log tells it: the log has to pass through it
     #[arg(long, value_name = "COUNT:MAC", value_parser = known)]
     head: Vec<KnownAuditHead>,
-    /// Check this export in place of the log
+    /// Check this export in place of the log; repeat it for exports that go on from one another
+    /// (--after), the oldest first
     #[arg(long, value_name = "FILE", conflicts_with = "head")]
-    file: Option<PathBuf>,
+    file: Vec<PathBuf>,
 }
 
 impl VerifyArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut client = context.client(AuditClient::new).await?;
-        let report = match &self.file {
-            None => {
+        let report = match self.file.as_slice() {
+            [] => {
                 let known = self.head;
                 let request = VerifyAuditRequest { known };
                 client.verify(request).await?.into_inner()
             }
-            Some(path) => {
+            files => {
                 let (records, stream) = mpsc::channel(AHEAD);
                 let (answer, sent) = tokio::join!(
                     client.verify_export(ReceiverStream::new(stream)),
-                    send(path, records)
+                    send(files, records)
                 );
                 // A line that cannot be read is the cause, whatever the server made of the rest.
                 sent?;
@@ -65,18 +67,32 @@ impl VerifyArgs {
     }
 }
 
-async fn send(path: &Path, records: mpsc::Sender<AuditRecord>) -> Result<(), CliError> {
-    let file = BufReader::new(File::open(path).map_err(CliError::file("read", path))?);
-    for line in LineReader::new(file, MAX_LINE) {
-        let (number, text) = line.map_err(CliError::text(path))?;
-        let record = read_line(&text).map_err(|problem| CliError::AuditFault {
-            what: format!("{}, line {number}: {problem}", path.display()),
-        })?;
-        let record = Some(record);
-        if records.send(AuditRecord { record }).await.is_err() {
-            // The server has answered already.
-            break;
+async fn send(files: &[PathBuf], records: mpsc::Sender<AuditRecord>) -> Result<(), CliError> {
+    let mut head = None;
+    for path in files {
+        let file = BufReader::new(File::open(path).map_err(CliError::file("read", path))?);
+        for line in LineReader::new(file, MAX_LINE) {
+            let (number, text) = line.map_err(CliError::text(path))?;
+            let record = read_line(&text).map_err(|problem| CliError::AuditFault {
+                what: format!("{}, line {number}: {problem}", path.display()),
+            })?;
+            // The next export goes on where this one ended: only the last head is one.
+            let record = Some(match record {
+                Record::Head(_) => {
+                    head = Some(record);
+                    continue;
+                }
+                entry => entry,
+            });
+            if records.send(AuditRecord { record }).await.is_err() {
+                // The server has answered already.
+                return Ok(());
+            }
         }
+    }
+    if head.is_some() {
+        // An error says that the server has answered already.
+        let _ = records.send(AuditRecord { record: head }).await;
     }
     Ok(())
 }

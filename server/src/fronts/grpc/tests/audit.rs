@@ -134,7 +134,9 @@ async fn verify(api: &Api) -> Vec<String> {
 }
 
 async fn export(api: &Api) -> Vec<proto::AuditRecord> {
-    let records = auditor(api).export(proto::ExportAuditRequest {}).await;
+    let records = auditor(api)
+        .export(proto::ExportAuditRequest::default())
+        .await;
     let records = records.unwrap().into_inner();
     records.map(Result::unwrap).collect().await
 }
@@ -229,6 +231,15 @@ async fn an_export_is_verified_by_itself_and_every_change_to_it_shows() {
         (report.sound, faults.collect::<Vec<_>>())
     };
     assert_eq!(check(records.clone()).await, (4, vec![]));
+
+    // What came since an entry goes on where an earlier export ended.
+    let later = proto::ExportAuditRequest { after: 3 };
+    let later = auditor(&api).export(later).await.unwrap().into_inner();
+    let later: Vec<_> = later.map(Result::unwrap).collect().await;
+    assert_eq!(later.len(), 3);
+    assert_eq!(later[0], records[3]);
+    let joined = [&records[..3], &later].concat();
+    assert_eq!(check(joined).await, (5, vec![]));
 
     let mut changed = records.clone();
     if let Some(Record::Entry(entry)) = &mut changed[1].record {
