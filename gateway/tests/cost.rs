@@ -61,7 +61,12 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "members that are taken out of a group, and put back",
         length: 5_000,
-        make: |length| (root(0, length), vec![members(&[(Remove, 0..length), (Add, 0..length)])]),
+        make: |length| {
+            (
+                root(0, length),
+                vec![members(&[(Remove, 0..length), (Add, 0..length)])],
+            )
+        },
     },
     Kind {
         name: "members that a group has",

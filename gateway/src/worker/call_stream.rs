@@ -27,6 +27,9 @@ use super::Provisioner;
 use super::call_log::{panicked, panicked_while};
 use crate::model::{Failure, SearchEvent};
 
+/// A call of more bytes takes long enough to read to hold up those beside it.
+const LARGE: usize = 64 << 10;
+
 /// How many frames are taken before those that are ready are sent.
 const FRAMES: usize = 32;
 
@@ -57,6 +60,7 @@ type Step = Pin<Box<dyn Future<Output = Stepped> + Send>>;
 /// What a step of a call came to.
 enum Stepped {
     Ended(u64, Bytes),
+    Refused(u64, &'static str),
     Found(u64, Bytes, Search),
 }
 
@@ -167,27 +171,19 @@ impl CallStream {
     }
 
     fn begin(&mut self, number: u64, call: Bytes, cx: &mut Context<'_>) {
-        let Ok(mut call) = wire::Call::decode(call) else {
-            let message = "the call cannot be read: the server has to be of the same version";
-            self.answering.refuse(number, invalid(message));
-            return;
-        };
-        if open_call(&self.exporter, &mut call).is_err() {
-            let message = "a secret of the call was not sealed for this session: the server has to be of the same version";
-            self.answering.refuse(number, invalid(message));
+        let (provisioner, exporter) = (self.provisioner.clone(), self.exporter.clone());
+        if call.len() > LARGE {
+            let reading = read_at_length(provisioner, exporter, number, call);
+            self.start(number, Box::pin(reading), cx);
             return;
         }
-        if matches!(call.verb, Some(Verb::Search(_))) {
-            let search = Search {
-                call_id: call.call_id.as_str().into(),
-                answers: CallSecrets::new(&self.exporter, Way::Answer, &call.call_id),
-                events: self.provisioner.search(call),
-            };
-            self.start(number, Box::pin(search.step(number)), cx);
-        } else {
-            let (provisioner, exporter) = (self.provisioner.clone(), self.exporter.clone());
-            let executing = execute(provisioner, exporter, number, call);
-            self.start(number, Box::pin(executing), cx);
+        match opened(&exporter, call) {
+            Ok(call) => self.start(
+                number,
+                Box::pin(first(provisioner, exporter, number, call)),
+                cx,
+            ),
+            Err(message) => self.answering.refuse(number, invalid(message)),
         }
     }
 
@@ -204,6 +200,7 @@ impl CallStream {
     fn stepped(&mut self, stepped: Stepped, cx: &mut Context<'_>) {
         match stepped {
             Stepped::Ended(number, end) => self.answering.end(number, end),
+            Stepped::Refused(number, message) => self.answering.refuse(number, invalid(message)),
             Stepped::Found(number, item, search) => {
                 if self.answering.item(number, item) {
                     self.start(number, Box::pin(search.step(number)), cx);
@@ -319,6 +316,54 @@ fn invalid(message: &str) -> Refusal {
         kind: wire::FailureKind::Invalid.into(),
         message: message.to_owned(),
     }
+}
+
+/// The call that these bytes are, with its secrets; or why there is none.
+fn opened(exporter: &ExporterSecret, call: Bytes) -> Result<wire::Call, &'static str> {
+    let call = wire::Call::decode(call);
+    let mut call =
+        call.map_err(|_| "the call cannot be read: the server has to be of the same version")?;
+    open_call(exporter, &mut call).map_err(|_| {
+        "a secret of the call was not sealed for this session: the server has to be of the same version"
+    })?;
+    Ok(call)
+}
+
+/// Reads a call off the threads that all other calls go on in, and begins it.
+async fn read_at_length(
+    provisioner: Provisioner,
+    exporter: ExporterSecret,
+    number: u64,
+    call: Bytes,
+) -> Stepped {
+    let secret = exporter.clone();
+    let reading = tokio::task::spawn_blocking(move || opened(&secret, call));
+    match reading.await {
+        Ok(Ok(call)) => first(provisioner, exporter, number, call).await,
+        Ok(Err(message)) => Stepped::Refused(number, message),
+        Err(_) => Stepped::Refused(
+            number,
+            "the gateway failed while it read the call; its log says more",
+        ),
+    }
+}
+
+/// The first step of a call, which for most is the only one.
+async fn first(
+    provisioner: Provisioner,
+    exporter: ExporterSecret,
+    number: u64,
+    call: wire::Call,
+) -> Stepped {
+    if !matches!(call.verb, Some(Verb::Search(_))) {
+        return execute(provisioner, exporter, number, call).await;
+    }
+    let search = Search {
+        call_id: call.call_id.as_str().into(),
+        answers: CallSecrets::new(&exporter, Way::Answer, &call.call_id),
+        events: provisioner.search(call),
+    };
+    search.step(number).await
 }
 
 /// Whatever panics within a call ends that call alone.

@@ -387,7 +387,7 @@ fn weight(request: &Request, current: Option<&Object>) -> usize {
 }
 
 /// Work on this many values, off the threads that all other calls go on in where they are many.
-async fn at_length<T: Send + 'static>(
+pub(super) async fn at_length<T: Send + 'static>(
     weight: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {

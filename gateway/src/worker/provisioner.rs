@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::call_log::{Logged, panicked, panicked_while, summary};
-use super::guarded::Guarded;
+use super::guarded::{Guarded, at_length};
 use super::lanes::Lanes;
 use crate::connector::{Connector, Context};
 use crate::connectors::Connectors;
@@ -118,7 +118,7 @@ impl Provisioner {
 
     /// Carries out a call of any verb but `search`.
     pub async fn execute(&self, call: wire::Call) -> Outcome {
-        match self.admit(call) {
+        match self.admit(call).await {
             Ok(admitted) => admitted.carry_out().await,
             Err(failure) => Outcome::Failed(failure),
         }
@@ -153,9 +153,9 @@ impl Provisioner {
         let _ = self.shared.calls.acquire_many(self.shared.most_calls).await;
     }
 
-    fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
+    async fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
         let arrived = Instant::now();
-        let call = parse_call(call)?;
+        let call = at_length(weight(&call), move || parse_call(call)).await??;
         let guarded = self.shared.connectors.get(call.connector.as_str());
         let Some(guarded) = guarded else {
             return Err(Failure::not_found(format!(
@@ -199,7 +199,7 @@ impl Provisioner {
         call: wire::Call,
         events: &mpsc::Sender<SearchEvent>,
     ) -> Result<(Cookie, Option<Failure>), Failure> {
-        let admitted = self.admit(call)?;
+        let admitted = self.admit(call).await?;
         let deadline = admitted.deadline;
         let call = admitted.call;
         let Request::Search(mut search) = call.request else {
@@ -237,6 +237,23 @@ impl Provisioner {
             )
         });
         Ok((cookie, cut))
+    }
+}
+
+/// How many values a call holds.
+fn weight(call: &wire::Call) -> usize {
+    use wire::call::Verb;
+    let of = |attributes: &[wire::Attribute]| -> usize {
+        attributes.iter().map(|given| given.values.len()).sum()
+    };
+    match &call.verb {
+        Some(Verb::Create(create)) => of(&create.attributes),
+        Some(Verb::Run(run)) => of(&run.arguments),
+        Some(Verb::Update(update)) => {
+            let changes = update.modifications.iter();
+            changes.map(|change| change.values.len()).sum()
+        }
+        _ => 0,
     }
 }
 

@@ -160,7 +160,7 @@ const ATTACKS: &[&str] = &[
     "account create unix over2 --set uid:int=4000000",
     "account create unix inside --set uid:int=50500",
     "group create unix over3 --set gid:int=100000",
-    "group create unix inside2 --set gid:int=50500",
+    "group create unix inside2 --set gid:int=50501",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

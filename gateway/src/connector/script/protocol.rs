@@ -1,5 +1,7 @@
 //! The JSON that goes to a script and comes back: see `PROTOCOL.md` beside this file.
 
+use std::collections::HashSet;
+
 use data_encoding::BASE64;
 use serde_json::{Map, Value as Json, json};
 
@@ -405,14 +407,64 @@ fn clean(text: &str) -> String {
 }
 
 /// Strikes every secret out of a text. One of a character or two would strike out half the text and
-/// stays.
-pub(super) fn redact(mut text: String, secrets: &[Password]) -> String {
-    for secret in secrets {
-        if let Ok(secret) = std::str::from_utf8(secret.expose())
+/// stays. What is struck out is looked for in the text as it was: what stands in its place is
+/// nothing to look through.
+pub(super) fn redact(text: String, secrets: &[Password]) -> String {
+    let mut struck: Vec<(usize, usize)> = Vec::new();
+    let distinct: HashSet<_> = secrets.iter().map(Password::expose).collect();
+    for secret in distinct {
+        if let Ok(secret) = std::str::from_utf8(secret)
             && secret.len() > 2
         {
-            text = text.replace(secret, "[redacted]");
+            let found = text.match_indices(secret);
+            struck.extend(found.map(|(start, found)| (start, start + found.len())));
         }
     }
-    text
+    if struck.is_empty() {
+        return text;
+    }
+    struck.sort_unstable();
+    let mut out = String::with_capacity(text.len());
+    let mut shown_to = 0;
+    for (start, end) in struck {
+        if start >= shown_to {
+            out.push_str(text.get(shown_to..start).unwrap_or_default());
+            out.push_str("[redacted]");
+        }
+        shown_to = shown_to.max(end);
+    }
+    out.push_str(text.get(shown_to..).unwrap_or_default());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_struck_out_of_what_a_script_said_and_nothing_else_is() {
+        for (text, secrets, left) in [
+            (
+                "hunter2 twice hunter2",
+                vec!["hunter2"],
+                "[redacted] twice [redacted]",
+            ),
+            ("abcdef", vec!["abcd", "cdef"], "[redacted]"),
+            ("abcdef", vec!["abc", "def"], "[redacted][redacted]"),
+            // What stands in a secret's place is none.
+            (
+                "a red box",
+                vec!["red", "act", "ted", "red"],
+                "a [redacted] box",
+            ),
+            ("no secret", vec!["no", "x"], "no secret"),
+            ("Größe", vec!["röß"], "G[redacted]e"),
+        ] {
+            let secrets: Vec<_> = secrets
+                .into_iter()
+                .map(|secret| Password::new(secret.as_bytes().to_vec()).unwrap())
+                .collect();
+            assert_eq!(redact(text.to_owned(), &secrets), left);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod calls;
+mod cost;
 mod framing;
 mod gateways;
 mod key_status;

@@ -10,7 +10,7 @@ use super::audit::audited;
 use super::*;
 
 /// The answer to a request of this user's with this body.
-async fn raw(api: &Api, method: &str, body: Vec<u8>) -> Code {
+pub(super) async fn raw(api: &Api, method: &str, body: Vec<u8>) -> Code {
     let uid = Some(rustix::process::geteuid().as_raw());
     let request = http::Request::post(format!("/portcullis.admin.v1.{method}"))
         .extension(Peer { uid, gid: None })
