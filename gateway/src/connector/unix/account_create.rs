@@ -5,7 +5,7 @@ use std::fs;
 use zeroize::Zeroizing;
 
 use super::account_fields::{Arguments, check_groups, day_of};
-use super::accounts::{exists, inherits_nothing, view};
+use super::accounts::{exists, inherits_no_ranges, inherits_nothing, view};
 use super::asked::{Asked, Wanted};
 use super::belongings::{self, Numbers};
 use super::database::{DISABLED_DAY, today, under};
@@ -14,6 +14,7 @@ use super::groups::parse_id;
 use super::homes::{Empty, Home};
 use super::membership::Stopped;
 use super::policy::NO_HOME;
+use super::text::Text;
 use super::tools::{Tool, ToolError};
 use super::{Database, Unix, attributes, name, way_back};
 use crate::connector::Context;
@@ -91,11 +92,15 @@ impl Unix {
         }
         inherits_nothing(&database, &name)?;
         belongings::inherits_nothing(&self.policy.prefix, &name)?;
+        if let Some(uid) = values.get("uid").and_then(|values| values.first()) {
+            inherits_no_ranges(&database, parse_id(uid)?)?;
+        }
         let home = attributes::text(&values, "home").map_or_else(
             || self.policy.home_base.join(&name).display().to_string(),
             str::to_owned,
         );
-        let (mut arguments, mut asked) = self.arguments(&database, &name, "", &values)?;
+        let (mut arguments, mut asked) =
+            self.arguments(&database, &name, &Text::default(), &values)?;
         if let Some(groups) = attributes::texts(&values, "groups") {
             check_groups(&database, &groups)?;
             arguments.option("-G", groups.join(","));
@@ -173,6 +178,8 @@ impl Unix {
         let account = database
             .account(name)
             .ok_or_else(|| Failure::internal(format!("useradd made no account `{name}`")))?;
+        // Which uid it gets by itself is known only now.
+        inherits_no_ranges(&database, account.uid)?;
         Remembered::load(&self.policy.prefix)?.set(account.uid, name, new.remembered)?;
         let mut lacking = self.lacking(&database, name, &new.asked);
         if new

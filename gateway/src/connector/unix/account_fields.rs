@@ -3,14 +3,16 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::ageing::Ageing;
 use super::asked::{Asked, Wanted};
 use super::attributes::Values;
 use super::database::{DISABLED_DAY, today};
 use super::expiry::Remembered;
 use super::groups::{attribute, identity, parse_id};
 use super::membership::is_number;
+use super::text::Text;
 use super::{Account, Database, Group, Unix, attributes};
-use crate::model::{Failure, Object, ObjectClass, Value};
+use crate::model::{Attribute, Failure, Object, ObjectClass, Value};
 
 const DAY: u64 = 86_400;
 
@@ -54,7 +56,7 @@ impl Unix {
             attribute("locked", vec![Value::Boolean(account.password.is_locked())])?,
             attribute(
                 "has_password",
-                vec![Value::Boolean(account.password.hash().is_some())],
+                vec![Value::Boolean(account.password.has_hash())],
             )?,
         ];
         if let Some(group) = database.group_of_gid(account.gid) {
@@ -68,16 +70,19 @@ impl Unix {
         if !account.gecos.is_empty() {
             attributes.push(attribute("gecos", text(&account.gecos))?);
         }
+        let hidden = database.hidden_groups_of(&account.name);
+        if !hidden.is_empty() {
+            let values = hidden.iter().cloned().map(Value::Text);
+            attributes.push(attribute("gshadow_groups", values.collect())?);
+        }
         let full_name = full_name(&account.gecos);
         if !full_name.is_empty() {
             attributes.push(attribute("full_name", text(full_name))?);
         }
-        if let Some(day) = self.real_expiry(account)? {
+        if let Some(day) = day_when_enabled(database, account) {
             attributes.push(attribute("expires", vec![time(day)])?);
         }
-        if let Some(day) = account.last_change {
-            attributes.push(attribute("last_change", vec![time(day)])?);
-        }
+        attributes.extend(ageing(&account.ageing)?);
         Ok(Object {
             identity: identity(ObjectClass::Account, account.uid, &account.name)?,
             enabled: Some(account.is_enabled(today())),
@@ -99,7 +104,7 @@ impl Unix {
         &self,
         database: &Database,
         name: &str,
-        gecos: &str,
+        gecos: &Text,
         values: &Values,
     ) -> Result<(Arguments, Asked), Failure> {
         let mut arguments = Arguments::default();
@@ -136,6 +141,40 @@ impl Unix {
     }
 }
 
+/// The same, as it stood when the database was read.
+fn day_when_enabled(database: &Database, account: &Account) -> Option<i64> {
+    match account.expires {
+        Some(DISABLED_DAY) => database.remembered.day(account),
+        day => day,
+    }
+}
+
+/// How the password of an account ages.
+fn ageing(ageing: &Ageing) -> Result<Vec<Attribute>, Failure> {
+    let today = today();
+    let mut attributes = Vec::new();
+    if let Some(day) = ageing.last_change {
+        attributes.push(attribute("last_change", vec![time(day)])?);
+    }
+    for (name, days) in [
+        ("password_min_days", ageing.min),
+        ("password_max_days", ageing.max),
+        ("password_warn_days", ageing.warn),
+        ("password_inactive_days", ageing.inactive),
+    ] {
+        if let Some(days) = days {
+            attributes.push(attribute(name, vec![Value::Integer(days)])?);
+        }
+    }
+    for (name, truth) in [
+        ("password_expired", ageing.must_change(today)),
+        ("password_inactive", ageing.is_inactive(today)),
+    ] {
+        attributes.push(attribute(name, vec![Value::Boolean(truth)])?);
+    }
+    Ok(attributes)
+}
+
 /// Refuses groups that are not there, or that the programs would take for others.
 pub(super) fn check_groups(database: &Database, groups: &[&str]) -> Result<(), Failure> {
     groups.iter().try_for_each(|group| {
@@ -170,7 +209,7 @@ fn required<'a>(values: &'a Values, name: &str) -> Result<&'a str, Failure> {
 }
 
 /// The comment field that the values ask for; `None`: as it was.
-fn comment(before: &str, values: &Values) -> Result<Option<String>, Failure> {
+fn comment(before: &Text, values: &Values) -> Result<Option<String>, Failure> {
     let whole = values.contains_key("gecos");
     let first = values.contains_key("full_name");
     let text = |name| attributes::text(values, name).unwrap_or_default();
@@ -188,7 +227,11 @@ fn comment(before: &str, values: &Values) -> Result<Option<String>, Failure> {
             ));
         }
         (false, true) => {
-            let rest = before.split_once(',').map_or("", |(_, rest)| rest);
+            let rest = before.behind_comma().ok_or_else(|| {
+                Failure::rejected(
+                    "the comment field holds bytes behind its first comma that are no UTF-8, and would not stay as they are: give the whole of it, `gecos`",
+                )
+            })?;
             match rest {
                 "" => text("full_name").to_owned(),
                 rest => format!("{},{rest}", text("full_name")),

@@ -7,6 +7,7 @@ use super::asked::{Asked, Wanted, differs};
 use super::attributes::Values;
 use super::database::{DISABLED_DAY, under};
 use super::expiry::Remembered;
+use super::files;
 use super::homes::Home;
 use super::membership::{Difference, Stopped, pieces};
 use super::tools::{Tool, ToolError};
@@ -386,12 +387,41 @@ fn check_new_name(database: &Database, account: &Account, new_name: &str) -> Res
     Ok(())
 }
 
-/// Refuses a name that a group lists although nobody has it: who takes it would be in that group at
-/// once, and no guard rail was asked.
+/// Refuses a name that the account files mention although nobody has it: who takes it would be in a
+/// group at once, or own another's range of ids, and no guard rail was asked.
 pub(super) fn inherits_nothing(database: &Database, name: &str) -> Result<(), Failure> {
-    match database.groups_of(name).first() {
-        Some(group) => Err(Failure::rejected(format!(
-            "group `{group}` lists a member `{name}` already, although there is no such account: take it out of that group first"
+    let refused = |what: String, place: &str| {
+        Err(Failure::rejected(format!(
+            "{what} already, although there is no such account: take it out of {place} first"
+        )))
+    };
+    if let Some(group) = database.groups_of(name).first() {
+        return refused(
+            format!("group `{group}` lists a member `{name}`"),
+            "that group",
+        );
+    }
+    if let Some(group) = database.hidden_groups_of(name).first() {
+        let what = format!(
+            "{} lists `{name}` as a member or administrator of group `{group}`",
+            files::GSHADOW
+        );
+        return refused(what, "that group");
+    }
+    if let Some(file) = database.owns_ranges_in(name) {
+        return refused(format!("{file} has a range of ids for `{name}`"), file);
+    }
+    match database.faults.of_name(files::PASSWD, name) {
+        Some(line) => Err(Failure::rejected(line)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a uid that owns ranges of ids, although a new account is to have it.
+pub(super) fn inherits_no_ranges(database: &Database, uid: u32) -> Result<(), Failure> {
+    match database.owns_ranges_in(&uid.to_string()) {
+        Some(file) => Err(Failure::rejected(format!(
+            "{file} has a range of ids for the uid {uid} already, although the account is new: take it out of there first"
         ))),
         None => Ok(()),
     }

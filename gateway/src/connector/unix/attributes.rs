@@ -50,6 +50,14 @@ const fn list(name: &'static str, description: &'static str) -> Spec {
     }
 }
 
+const fn seen_list(name: &'static str, description: &'static str) -> Spec {
+    Spec {
+        creatable: false,
+        updatable: false,
+        ..list(name, description)
+    }
+}
+
 const READ_ONLY: (bool, bool) = (false, false);
 const AT_CREATION: (bool, bool) = (true, false);
 const ALWAYS: (bool, bool) = (true, true);
@@ -76,6 +84,10 @@ const ACCOUNT: &[Spec] = &[
     list(
         "groups",
         "the names of the other groups that the account is in",
+    ),
+    seen_list(
+        "gshadow_groups",
+        "the names of groups that list the account in gshadow alone, as a member or administrator",
     ),
     spec(
         "home",
@@ -113,7 +125,43 @@ const ACCOUNT: &[Spec] = &[
         "last_change",
         ValueType::Time,
         READ_ONLY,
-        "the day of the password's last change",
+        "the day of the password's last change; the first of 1970: it has to be changed",
+    ),
+    spec(
+        "password_min_days",
+        ValueType::Integer,
+        READ_ONLY,
+        "days before the user may change the password again",
+    ),
+    spec(
+        "password_max_days",
+        ValueType::Integer,
+        READ_ONLY,
+        "days after which the password has to be changed",
+    ),
+    spec(
+        "password_warn_days",
+        ValueType::Integer,
+        READ_ONLY,
+        "days before that, on which the user is warned",
+    ),
+    spec(
+        "password_inactive_days",
+        ValueType::Integer,
+        READ_ONLY,
+        "days after that, on which it can still be changed at a login",
+    ),
+    spec(
+        "password_expired",
+        ValueType::Boolean,
+        READ_ONLY,
+        "whether the password has to be changed at the next login",
+    ),
+    spec(
+        "password_inactive",
+        ValueType::Boolean,
+        READ_ONLY,
+        "whether the password ran out so long ago that nobody gets in with it any more",
     ),
 ];
 
@@ -128,11 +176,20 @@ const GROUP: &[Spec] = &[
         "members",
         "the names of the accounts in the group, without those whose primary group it is",
     ),
+    seen_list(
+        "gshadow_members",
+        "the names of members that stand in gshadow alone, whom newgrp lets in all the same",
+    ),
+    seen_list(
+        "administrators",
+        "the names of the accounts that may change the members, by gshadow",
+    ),
 ];
 
 /// What the guard rails have to know of them.
 pub(super) const ROLES: &[AttributeRole] = &[
     AttributeRole::new(ObjectClass::Account, "groups", Role::NamesGroups),
+    AttributeRole::new(ObjectClass::Account, "gshadow_groups", Role::NamesGroups),
     AttributeRole::new(ObjectClass::Account, "primary_group", Role::NamesGroups),
     AttributeRole::new(ObjectClass::Account, "uid", Role::NumericId),
     AttributeRole::new(ObjectClass::Account, "gid", Role::GroupNumber),
@@ -140,6 +197,21 @@ pub(super) const ROLES: &[AttributeRole] = &[
     AttributeRole::new(ObjectClass::Account, "locked", Role::Computed),
     AttributeRole::new(ObjectClass::Account, "has_password", Role::Computed),
     AttributeRole::new(ObjectClass::Account, "last_change", Role::Computed),
+    AttributeRole::new(ObjectClass::Account, "gshadow_groups", Role::Computed),
+    AttributeRole::new(ObjectClass::Account, "password_min_days", Role::Computed),
+    AttributeRole::new(ObjectClass::Account, "password_max_days", Role::Computed),
+    AttributeRole::new(ObjectClass::Account, "password_warn_days", Role::Computed),
+    AttributeRole::new(
+        ObjectClass::Account,
+        "password_inactive_days",
+        Role::Computed,
+    ),
+    AttributeRole::new(ObjectClass::Account, "password_expired", Role::Computed),
+    AttributeRole::new(ObjectClass::Account, "password_inactive", Role::Computed),
+    AttributeRole::new(ObjectClass::Group, "gshadow_members", Role::NamesAccounts),
+    AttributeRole::new(ObjectClass::Group, "gshadow_members", Role::Computed),
+    AttributeRole::new(ObjectClass::Group, "administrators", Role::NamesAccounts),
+    AttributeRole::new(ObjectClass::Group, "administrators", Role::Computed),
     AttributeRole::new(ObjectClass::Group, "members", Role::NamesAccounts),
     AttributeRole::new(ObjectClass::Group, "gid", Role::NumericId),
 ];

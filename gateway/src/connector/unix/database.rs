@@ -1,42 +1,48 @@
-//! Reads the account files: `etc/passwd`, `etc/group` and `etc/shadow` under a prefix.
+//! Reads the account files under a prefix: `etc/passwd`, `etc/group`, `etc/shadow` and
+//! `etc/gshadow`, who owns ranges in `etc/subuid` and `etc/subgid`, and the remembered expiry days.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use portcullis_host::clock;
 use zeroize::Zeroizing;
 
-use crate::model::Failure;
-
-/// What is larger than this is no account file.
-const MAX_FILE_LEN: u64 = 256 * 1024 * 1024;
+use super::ageing::{Ageing, expiry_day};
+use super::expiry::Remembered;
+use super::faults::{Fault, Faults};
+use super::files;
+use super::lines::{self, lines};
+use super::password_field::PasswordField;
+use super::text::{Text, shown};
+use crate::model::{Failure, ObjectName};
 
 /// The expiry day that a disabled account has: 2 January 1970.
 pub(super) const DISABLED_DAY: i64 = 1;
 
-/// 31 December 9999, the last day that a time can be written for. Later ones mean `never`.
-const LAST_DAY: i64 = 2_932_896;
-
 /// All accounts and groups, as they stood at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Database {
     /// In the order of the file.
     pub(super) accounts: Vec<Account>,
     /// In the order of the file.
     pub(super) groups: Vec<Group>,
-    /// Lines that were skipped because they make no sense.
-    pub(super) skipped: Vec<String>,
-    /// Places in `groups` of those that list an account as a member.
-    groups_of: HashMap<String, Vec<usize>>,
+    /// What is wrong with the files.
+    pub(super) faults: Faults,
+    /// The expiry days of disabled accounts.
+    pub(super) remembered: Remembered,
+    /// The place in `accounts` of the first one of a name, which is the one that logs in.
+    by_name: HashMap<String, usize>,
+    /// The place in `groups` of the first one of a name.
+    group_by_name: HashMap<String, usize>,
     /// The place in `groups` of the first group with a gid.
     group_of_gid: HashMap<u32, usize>,
-    /// The place in `accounts` of the first account with a name.
-    account_of_name: HashMap<String, usize>,
-    /// The place in `groups` of the first group with a name.
-    group_of_name: HashMap<String, usize>,
+    /// Places in `groups` of those that list an account as a member.
+    groups_of: HashMap<String, Vec<usize>>,
+    /// Groups whose line in gshadow lists a name that the line in group does not list, as a member
+    /// or as an administrator.
+    hidden_groups_of: HashMap<String, Vec<String>>,
+    /// Names and numbers that own ranges of subordinate ids, each with the file that says so.
+    range_owners: HashMap<String, &'static str>,
 }
 
 /// One account.
@@ -45,12 +51,12 @@ pub(super) struct Account {
     pub(super) name: String,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    pub(super) gecos: String,
+    pub(super) gecos: Text,
     pub(super) home: String,
     pub(super) shell: String,
     pub(super) password: PasswordField,
-    /// Day of the last change of the password, from 1970-01-01.
-    pub(super) last_change: Option<i64>,
+    /// Of the password.
+    pub(super) ageing: Ageing,
     /// Day from which on the account cannot log in.
     pub(super) expires: Option<i64>,
 }
@@ -61,51 +67,10 @@ pub(super) struct Group {
     pub(super) name: String,
     pub(super) gid: u32,
     pub(super) members: Vec<String>,
-}
-
-/// The password field of an account: a hash, perhaps locked by a leading `!`, or something that no
-/// password fits.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct PasswordField(Zeroizing<String>);
-
-impl PasswordField {
-    pub(super) fn new(text: &str) -> Self {
-        Self(Zeroizing::new(text.to_owned()))
-    }
-
-    /// The hash, whether locked or not.
-    pub(super) fn hash(&self) -> Option<&str> {
-        let hash = self.0.trim_start_matches('!');
-        // Shorter than any hash: `*`, `!!`, `x`, `NP` and the like.
-        (hash.len() >= 13).then_some(hash)
-    }
-
-    /// How many lock signs stand before the hash.
-    pub(super) fn locks(&self) -> usize {
-        let signs = self.0.len() - self.0.trim_start_matches('!').len();
-        if self.hash().is_some() { signs } else { 0 }
-    }
-
-    /// The field without its lock, where a hash is locked.
-    pub(super) fn unlocked(&self) -> Self {
-        Self::new(self.hash().unwrap_or(&self.0))
-    }
-
-    /// Whether just this is stored.
-    pub(super) fn is(&self, stored: &str) -> bool {
-        *self.0 == *stored
-    }
-
-    /// Whether a hash is there but locked.
-    pub(super) fn is_locked(&self) -> bool {
-        self.0.starts_with('!') && self.hash().is_some()
-    }
-}
-
-impl fmt::Debug for PasswordField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordField([redacted])")
-    }
+    /// Members that stand in gshadow alone: `newgrp` and `sg` take them all the same.
+    pub(super) hidden_members: Vec<String>,
+    /// Who may change its members, by gshadow.
+    pub(super) administrators: Vec<String>,
 }
 
 impl Account {
@@ -114,67 +79,85 @@ impl Account {
         self.expires.is_some_and(|day| day <= today)
     }
 
-    /// Whether it may log in: neither locked nor expired.
+    /// Whether it may log in: not locked, not expired, and its password not run out for good.
     pub(super) fn is_enabled(&self, today: i64) -> bool {
-        !self.password.is_locked() && !self.has_expired(today)
+        !self.password.is_locked() && !self.has_expired(today) && !self.ageing.is_inactive(today)
     }
 }
 
 impl Database {
-    /// Reads the files under `prefix`. Lines that make no sense are skipped.
+    /// Reads the files under `prefix`. Lines that make no sense to the C library are left out and
+    /// counted among the faults.
     pub(super) fn read(prefix: &Path) -> Result<Self, Failure> {
-        let mut database = Self::default();
-        let shadow = read_shadow(prefix, &mut database.skipped)?;
-        let passwd = read_file(&prefix.join("etc/passwd"))?;
-        for (number, line) in lines(&passwd) {
-            match parse_account(line, &shadow) {
-                Some(account) => database.accounts.push(account),
-                None => database.skip("etc/passwd", number),
-            }
-        }
-        let group = read_file(&prefix.join("etc/group"))?;
-        for (number, line) in lines(&group) {
-            match parse_group(line) {
-                Some(group) => database.groups.push(group),
-                None => database.skip("etc/group", number),
-            }
-        }
+        let mut faults = Faults::default();
+        let passwd = files::read(prefix, files::PASSWD)?;
+        let shadow = files::read_if_there(prefix, files::SHADOW)?;
+        let shadow = read_shadow(&shadow, &mut faults);
+        let group = files::read(prefix, files::GROUP)?;
+        let gshadow = files::read_if_there(prefix, files::GSHADOW)?;
+        let gshadow = read_gshadow(&gshadow, &mut faults);
+        let mut database = Self {
+            accounts: read_accounts(&passwd, &shadow, &mut faults),
+            groups: read_groups(&group, &gshadow, &mut faults),
+            faults,
+            remembered: Remembered::load(prefix)?,
+            by_name: HashMap::new(),
+            group_by_name: HashMap::new(),
+            group_of_gid: HashMap::new(),
+            groups_of: HashMap::new(),
+            hidden_groups_of: HashMap::new(),
+            range_owners: read_range_owners(prefix)?,
+        };
         database.index();
+        database.index_hidden(&gshadow);
         Ok(database)
     }
 
-    /// Without it, a search would look through every group for every account, and a long list of
-    /// names through every line for every name.
+    /// Without it, a search would look through every group for every account.
     fn index(&mut self) {
         for (place, account) in self.accounts.iter().enumerate() {
-            self.account_of_name
-                .entry(account.name.clone())
-                .or_insert(place);
+            self.by_name.entry(account.name.clone()).or_insert(place);
         }
         for (place, group) in self.groups.iter().enumerate() {
-            self.group_of_gid.entry(group.gid).or_insert(place);
-            self.group_of_name
+            self.group_by_name
                 .entry(group.name.clone())
                 .or_insert(place);
+            self.group_of_gid.entry(group.gid).or_insert(place);
             for member in &group.members {
-                self.groups_of
-                    .entry(member.clone())
-                    .or_default()
-                    .push(place);
+                let places = self.groups_of.entry(member.clone()).or_default();
+                places.push(place);
             }
         }
     }
 
-    fn skip(&mut self, file: &str, number: usize) {
-        self.skipped.push(format!("{file}:{number}"));
+    /// Also of groups that gshadow alone has: one that is made under that name takes them over.
+    fn index_hidden(&mut self, gshadow: &BTreeMap<String, Hidden>) {
+        for (name, hidden) in gshadow {
+            let group = self.group(name);
+            let members = group.map_or(&[][..], |group| &group.members);
+            let is_alone = group.is_none();
+            let new: Vec<_> = without(&hidden.members, members)
+                .into_iter()
+                .chain(without(&hidden.administrators, members))
+                .collect();
+            if is_alone || !same(members, &hidden.members) {
+                self.faults.add(Fault::GroupsDiffer(name.clone()));
+            }
+            for member in new {
+                let groups = self.hidden_groups_of.entry(member).or_default();
+                if groups.last() != Some(name) {
+                    groups.push(name.clone());
+                }
+            }
+        }
     }
 
     pub(super) fn account(&self, name: &str) -> Option<&Account> {
-        self.accounts.get(*self.account_of_name.get(name)?)
+        self.accounts.get(*self.by_name.get(name)?)
     }
 
     pub(super) fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.get(*self.group_of_name.get(name)?)
+        self.groups.get(*self.group_by_name.get(name)?)
     }
 
     pub(super) fn group_of_gid(&self, gid: u32) -> Option<&Group> {
@@ -192,6 +175,26 @@ impl Database {
         names.dedup();
         names
     }
+
+    /// Names of the groups whose line in gshadow lists the account as a member or administrator
+    /// though their line in group does not, sorted.
+    pub(super) fn hidden_groups_of(&self, account: &str) -> &[String] {
+        self.hidden_groups_of
+            .get(account)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The file in which a name or a number owns subordinate ids.
+    pub(super) fn owns_ranges_in(&self, owner: &str) -> Option<&'static str> {
+        self.range_owners.get(owner).copied()
+    }
+
+    /// Forgets the hashes, where they are not needed.
+    pub(super) fn forget_hashes(&mut self) {
+        for account in &mut self.accounts {
+            account.password.forget();
+        }
+    }
 }
 
 /// Today, as a day from 1970-01-01 in UTC.
@@ -199,116 +202,145 @@ pub(super) fn today() -> i64 {
     i64::try_from(clock::now().0 / 86_400_000).unwrap_or(i64::MAX)
 }
 
-type ShadowEntry = (PasswordField, Option<i64>, Option<i64>);
+/// What gshadow says of a group.
+#[derive(Debug, Default)]
+struct Hidden {
+    members: Vec<String>,
+    administrators: Vec<String>,
+}
 
-fn read_shadow(
-    prefix: &Path,
-    skipped: &mut Vec<String>,
-) -> Result<BTreeMap<String, ShadowEntry>, Failure> {
-    let path = prefix.join("etc/shadow");
+/// By name, as bytes: the first line of a name counts, as it does for the C library.
+type ShadowEntries<'a> = HashMap<&'a [u8], lines::Shadow<'a>>;
+
+fn read_shadow<'a>(file: &'a [u8], faults: &mut Faults) -> ShadowEntries<'a> {
+    let mut entries = HashMap::new();
+    for line in lines(file) {
+        match lines::shadow(line.text) {
+            _ if line.is_marker() => faults.add(Fault::marker(files::SHADOW, &line)),
+            None => faults.add(Fault::senseless(files::SHADOW, &line)),
+            Some(entry) => {
+                entries.entry(entry.name).or_insert(entry);
+            }
+        }
+    }
+    entries
+}
+
+fn read_gshadow(file: &[u8], faults: &mut Faults) -> BTreeMap<String, Hidden> {
     let mut entries = BTreeMap::new();
-    let text = read_file(&path)?;
-    for (number, line) in lines(&text) {
-        let fields: Vec<_> = line.split(':').collect();
-        let (Some(&name), Some(&hash), true) = (fields.first(), fields.get(1), fields.len() >= 8)
-        else {
-            skipped.push(format!("etc/shadow:{number}"));
+    for line in lines(file) {
+        if line.is_marker() {
+            faults.add(Fault::marker(files::GSHADOW, &line));
+            continue;
+        }
+        let entry = lines::gshadow(line.text);
+        entries.entry(shown(entry.name)).or_insert_with(|| Hidden {
+            members: names(&entry.members),
+            administrators: names(&entry.administrators),
+        });
+    }
+    entries
+}
+
+fn read_accounts(file: &[u8], shadow: &ShadowEntries<'_>, faults: &mut Faults) -> Vec<Account> {
+    let mut accounts = Vec::new();
+    for line in lines(file) {
+        let Some(entry) = lines::passwd(line.text).filter(|_| !line.is_marker()) else {
+            faults.add(Fault::unread(files::PASSWD, &line));
             continue;
         };
-        let day = |index: usize| -> Option<i64> {
-            let day = fields.get(index)?.parse().ok()?;
-            (0..=LAST_DAY).contains(&day).then_some(day)
+        let Some(name) = name(entry.name) else {
+            faults.add(Fault::nameless(files::PASSWD, &line));
+            continue;
         };
-        // The first line counts, as it does for the C library.
-        entries
-            .entry(name.to_owned())
-            .or_insert_with(|| (PasswordField::new(hash), day(2), day(7)));
+        if !line.is_regular(7, &[2, 3]) {
+            faults.add(Fault::irregular(files::PASSWD, &line));
+        }
+        let shadow = (entry.password == b"x").then(|| shadow.get(entry.name));
+        if shadow.is_some_and(|entry| entry.is_none()) {
+            faults.add(Fault::NoShadow(name.clone()));
+        }
+        let shadow = shadow.flatten();
+        let password = PasswordField::new(shadow.map_or(entry.password, |entry| entry.password));
+        if password.asks_for_none() {
+            faults.add(Fault::NoPassword(name.clone()));
+        }
+        accounts.push(Account {
+            uid: entry.uid,
+            gid: entry.gid,
+            gecos: Text::new(entry.gecos),
+            home: shown(entry.home),
+            shell: shown(entry.shell),
+            password,
+            ageing: shadow.map(Ageing::from).unwrap_or_default(),
+            expires: shadow.and_then(expiry_day),
+            name,
+        });
     }
-    Ok(entries)
+    accounts
 }
 
-fn parse_account(line: &str, shadow: &BTreeMap<String, ShadowEntry>) -> Option<Account> {
-    let fields: Vec<_> = line.split(':').collect();
-    let [name, field, uid, gid, gecos, home, shell] = fields.as_slice() else {
-        return None;
-    };
-    if name.is_empty() || crate::model::ObjectName::new(*name).is_err() {
-        return None;
+fn read_groups(file: &[u8], gshadow: &BTreeMap<String, Hidden>, faults: &mut Faults) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for line in lines(file) {
+        let Some(entry) = lines::group(line.text).filter(|_| !line.is_marker()) else {
+            faults.add(Fault::unread(files::GROUP, &line));
+            continue;
+        };
+        let Some(name) = name(entry.name) else {
+            faults.add(Fault::nameless(files::GROUP, &line));
+            continue;
+        };
+        if !line.is_regular(4, &[2]) {
+            faults.add(Fault::irregular(files::GROUP, &line));
+        }
+        let members = names(&entry.members);
+        let hidden = gshadow.get(&name);
+        let hidden_members = hidden.map_or(&[][..], |hidden| &hidden.members);
+        groups.push(Group {
+            gid: entry.gid,
+            hidden_members: without(hidden_members, &members),
+            administrators: hidden.map_or_else(Vec::new, |hidden| hidden.administrators.clone()),
+            members,
+            name,
+        });
     }
-    let (password, last_change, expires) = match shadow.get(*name) {
-        Some(entry) if *field == "x" => entry.clone(),
-        _ => (PasswordField::new(field), None, None),
-    };
-    Some(Account {
-        name: (*name).to_owned(),
-        uid: uid.parse().ok()?,
-        gid: gid.parse().ok()?,
-        gecos: (*gecos).to_owned(),
-        home: (*home).to_owned(),
-        shell: (*shell).to_owned(),
-        password,
-        last_change,
-        expires,
-    })
+    groups
 }
 
-fn parse_group(line: &str) -> Option<Group> {
-    let fields: Vec<_> = line.split(':').collect();
-    let [name, _, gid, members] = fields.as_slice() else {
-        return None;
-    };
-    if name.is_empty() || crate::model::ObjectName::new(*name).is_err() {
-        return None;
+fn read_range_owners(prefix: &Path) -> Result<HashMap<String, &'static str>, Failure> {
+    let mut owners = HashMap::new();
+    for name in [files::SUBUID, files::SUBGID] {
+        let file: Zeroizing<Vec<u8>> = files::read_if_there(prefix, name)?;
+        for line in lines(&file) {
+            owners.entry(shown(line.name())).or_insert(name);
+        }
     }
-    Some(Group {
-        name: (*name).to_owned(),
-        gid: gid.parse().ok()?,
-        members: members
-            .split(',')
-            .filter(|member| !member.is_empty())
-            .map(str::to_owned)
-            .collect(),
-    })
+    Ok(owners)
 }
 
-/// Lines with their numbers, without empty ones, comments and the markers of the old network
-/// directories.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with(['#', '+', '-']))
+/// A name that can be shown and asked for.
+fn name(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    ObjectName::new(text).ok().map(Into::into)
 }
 
-pub(super) fn read_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let unreadable = |error: io::Error| {
-        Failure::unavailable(format!(
-            "{} cannot be read: {error}. {}",
-            path.display(),
-            advice(&error)
-        ))
-    };
-    let mut bytes = Zeroizing::new(Vec::new());
-    let file = File::open(path).map_err(unreadable)?;
-    let count = file
-        .take(MAX_FILE_LEN + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if count as u64 > MAX_FILE_LEN {
-        return Err(Failure::unavailable(format!(
-            "{} is larger than an account file can be",
-            path.display()
-        )));
-    }
-    Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+fn names(all: &[&[u8]]) -> Vec<String> {
+    all.iter().map(|name| shown(name)).collect()
 }
 
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "Run the gateway as root",
-        io::ErrorKind::NotFound => "Look at `prefix` in the connector's configuration",
-        _ => "Nothing was begun",
+fn without(all: &[String], some: &[String]) -> Vec<String> {
+    if all == some {
+        return Vec::new();
     }
+    let some: HashSet<_> = some.iter().collect();
+    let left = all.iter().filter(|name| !some.contains(name));
+    left.cloned().collect()
+}
+
+/// Whether two lists name the same.
+fn same(left: &[String], right: &[String]) -> bool {
+    left == right || (without(left, right).is_empty() && without(right, left).is_empty())
 }
 
 /// Where an account's home is really found.
@@ -317,61 +349,5 @@ pub(super) fn under(prefix: &Path, home: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn database(passwd: &str, group: &str, shadow: &str) -> Database {
-        let folder = tempfile::tempdir().unwrap();
-        let etc = folder.path().join("etc");
-        std::fs::create_dir(&etc).unwrap();
-        std::fs::write(etc.join("passwd"), passwd).unwrap();
-        std::fs::write(etc.join("group"), group).unwrap();
-        std::fs::write(etc.join("shadow"), shadow).unwrap();
-        Database::read(folder.path()).unwrap()
-    }
-
-    #[test]
-    fn bad_lines_are_skipped_and_named_and_the_rest_is_read() {
-        let read = database(
-            "ada:x:1000:1000:Ada:/home/ada:/bin/sh\n\nbroken\nbob:x:-1:0::/:\n+::::::\n# note\neve:x:1001:1001::/home/eve:/bin/sh\nx:y\n:x:0:0::/:\n",
-            "staff:x:50:ada,,eve\nnogid:x::\n\u{1b}[31m:x:7:\n",
-            "ada:!$6$salt$0123456789:19000:0:99999:7::1:\neve:*\n",
-        );
-        let names: Vec<_> = read.accounts.iter().map(|a| a.name.as_str()).collect();
-        assert_eq!(names, ["ada", "eve"]);
-        assert_eq!(read.groups_of("eve"), ["staff"]);
-        assert_eq!(
-            read.skipped,
-            [
-                "etc/shadow:2",
-                "etc/passwd:3",
-                "etc/passwd:4",
-                "etc/passwd:8",
-                "etc/passwd:9",
-                "etc/group:2",
-                "etc/group:3"
-            ]
-        );
-        let ada = read.account("ada").unwrap();
-        assert!(ada.password.is_locked() && ada.has_expired(today()));
-        assert!(!format!("{ada:?}").contains("salt"));
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_do_no_harm() {
-        let folder = tempfile::tempdir().unwrap();
-        let etc = folder.path().join("etc");
-        std::fs::create_dir(&etc).unwrap();
-        for file in ["passwd", "group", "shadow"] {
-            std::fs::write(etc.join(file), [0xFF, b':', 0, b'\n', 0xFE]).unwrap();
-        }
-        let read = Database::read(folder.path()).unwrap();
-        assert!(read.accounts.is_empty() && read.groups.is_empty());
-    }
-
-    #[test]
-    fn a_missing_prefix_says_where_to_look() {
-        let failure = Database::read(Path::new("/nonexistent")).unwrap_err();
-        assert!(failure.message.contains("`prefix`"), "{}", failure.message);
-    }
-}
+#[path = "tests/database.rs"]
+mod tests;

@@ -12,11 +12,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::database::Account;
+use super::files;
 use crate::model::Failure;
 
 /// The expiry days of disabled accounts, by uid and name: an account of the same uid under another
 /// name is another one unless it was renamed here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Remembered {
     file: PathBuf,
     days: BTreeMap<u32, (String, i64)>,
@@ -25,7 +26,7 @@ pub(super) struct Remembered {
 impl Remembered {
     /// Reads the file; where there is none, nothing is remembered.
     pub(super) fn load(prefix: &Path) -> Result<Self, Failure> {
-        let file = prefix.join("etc/portcullis-expiry");
+        let file = prefix.join(files::EXPIRY);
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

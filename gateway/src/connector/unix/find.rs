@@ -1,13 +1,14 @@
 //! Which account or group a call means.
 
 use super::database::{Account, Database, Group};
+use super::files;
 use crate::model::{Failure, ObjectRef, Selector};
 
 pub(super) fn find_account<'a>(
     database: &'a Database,
     object: &ObjectRef,
 ) -> Result<&'a Account, Failure> {
-    let missing = || Failure::not_found(format!("there is no {object}", object = shown(object)));
+    let missing = || missing(database, files::PASSWD, object);
     match &object.by {
         Selector::Name(name) => database.account(name.as_str()).ok_or_else(missing),
         Selector::Id(id) => {
@@ -29,7 +30,7 @@ pub(super) fn find_group<'a>(
     database: &'a Database,
     object: &ObjectRef,
 ) -> Result<&'a Group, Failure> {
-    let missing = || Failure::not_found(format!("there is no {object}", object = shown(object)));
+    let missing = || missing(database, files::GROUP, object);
     match &object.by {
         Selector::Name(name) => database.group(name.as_str()).ok_or_else(missing),
         Selector::Id(id) => {
@@ -44,6 +45,18 @@ pub(super) fn find_group<'a>(
                 ))),
             }
         }
+    }
+}
+
+/// That it is not there, or that it has a line that makes no sense.
+fn missing(database: &Database, file: &'static str, object: &ObjectRef) -> Failure {
+    let line = match &object.by {
+        Selector::Name(name) => database.faults.of_name(file, name.as_str()),
+        Selector::Id(_) => None,
+    };
+    match line {
+        Some(line) => Failure::rejected(line),
+        None => Failure::not_found(format!("there is no {object}", object = shown(object))),
     }
 }
 

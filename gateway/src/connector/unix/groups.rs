@@ -23,6 +23,15 @@ pub(super) fn object(group: &Group) -> Result<Object, Failure> {
         let values = members.into_iter().map(Value::Text).collect();
         attributes.push(attribute("members", values)?);
     }
+    for (name, accounts) in [
+        ("gshadow_members", &group.hidden_members),
+        ("administrators", &group.administrators),
+    ] {
+        if !accounts.is_empty() {
+            let values = accounts.iter().cloned().map(Value::Text).collect();
+            attributes.push(attribute(name, values)?);
+        }
+    }
     Ok(Object {
         identity: identity(ObjectClass::Group, group.gid, &group.name)?,
         enabled: None,

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use super::database::{lines, read_file};
+use super::files;
+use super::text::shown;
 use crate::model::{Failure, IdRange, IdRanges};
 
 /// Reads them, as they are now.
@@ -28,16 +29,18 @@ pub(super) fn read(prefix: &Path) -> Result<IdRanges, Failure> {
 }
 
 fn read_if_there(prefix: &Path, name: &str) -> Result<String, Failure> {
-    let path = prefix.join(name);
-    if !path.exists() {
-        return Ok(String::new());
-    }
-    Ok(read_file(&path)?.to_string())
+    Ok(shown(&files::read_if_there(prefix, name)?))
+}
+
+/// Without empty ones and comments.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines();
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 /// The last line counts, as for the programs of shadow-utils, which read numbers as C writes them.
 fn setting(defs: &str, name: &str) -> Option<u64> {
-    let values = lines(defs).filter_map(|(_, line)| {
+    let values = lines(defs).filter_map(|line| {
         let rest = line.trim_start().strip_prefix(name)?;
         let value = rest.strip_prefix([' ', '\t'])?;
         number(value.split_whitespace().next()?.trim_matches('"'))
@@ -68,7 +71,7 @@ fn given(prefix: &Path, file: &str) -> Result<Vec<IdRange>, Failure> {
             source: format!("{file} gives to `{owner}`"),
         })
     };
-    Ok(lines(&text).filter_map(|(_, line)| range(line)).collect())
+    Ok(lines(&text).filter_map(range).collect())
 }
 
 #[cfg(test)]

@@ -194,7 +194,12 @@ impl Unix {
 /// The runs of usermod that give an account these arguments and unlock its password: each takes
 /// one lock sign away, and other programs than usermod put two (libuser's `passwd -l`) or more.
 fn unlocking(account: &Account, mut arguments: Arguments) -> Result<Vec<Vec<String>>, Failure> {
-    let locks = account.password.locks();
+    let Some(locks) = account.password.locks() else {
+        return Err(Failure::rejected(format!(
+            "the password of account `{}` is locked by a sign that usermod does not take away, as other systems and programs write it: set a new one",
+            account.name
+        )));
+    };
     if locks > MOST_LOCKS {
         return Err(Failure::rejected(format!(
             "the password of account `{}` is locked by {locks} signs, more than any program puts there: set a new one",

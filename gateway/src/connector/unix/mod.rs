@@ -44,6 +44,7 @@
 mod account_create;
 mod account_fields;
 mod accounts;
+mod ageing;
 mod asked;
 mod attributes;
 mod belongings;
@@ -51,15 +52,20 @@ mod configure;
 mod database;
 mod exit_codes;
 mod expiry;
+mod faults;
+mod files;
 mod find;
 mod groups;
 mod homes;
 mod id_ranges;
+mod lines;
+mod listing;
 mod login;
 mod membership;
 mod name;
 mod obstacle;
 mod password;
+mod password_field;
 mod policy;
 mod protected;
 mod rooted;
@@ -67,6 +73,7 @@ mod scratch;
 mod search;
 mod standing;
 mod subordinate;
+mod text;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -84,7 +91,9 @@ use crate::model::{
 };
 use belongings::Owned;
 use database::{Account, Database, Group};
+use faults::Faults;
 use find::{find_account, find_group};
+use listing::Kept;
 use membership::Stopped;
 use password::{Hashing, Scheme};
 use policy::Policy;
@@ -104,8 +113,10 @@ pub struct Unix {
     scheme: Scheme,
     hashing: Hashing,
     tools: Tools,
-    /// Lines of the account files that were warned of already.
-    warned: Mutex<Vec<String>>,
+    /// Faults of the account files that were warned of already.
+    warned: Mutex<Faults>,
+    /// What searches go through.
+    kept: Kept,
     /// A hash that no password is known for: what a password of an unknown account is compared
     /// with.
     decoy: String,
@@ -127,6 +138,7 @@ impl Unix {
             scheme,
             hashing: Hashing::new(),
             warned: Mutex::default(),
+            kept: Kept::default(),
             decoy: decoy.to_string(),
         })
     }
@@ -135,11 +147,11 @@ impl Unix {
         let prefix = self.policy.prefix.clone();
         let database = blocking(move || Database::read(&prefix)).await?;
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if *warned != database.skipped {
-            for line in &database.skipped {
-                tracing::warn!(prefix = %self.policy.prefix.display(), line, "an account file has a line that makes no sense; it is skipped");
+        if *warned != database.faults {
+            if !database.faults.is_empty() {
+                tracing::warn!(prefix = %self.policy.prefix.display(), "the account files have faults: {}", database.faults);
             }
-            warned.clone_from(&database.skipped);
+            warned.clone_from(&database.faults);
         }
         drop(warned);
         Ok(database)
@@ -243,12 +255,16 @@ impl Connector for Unix {
             let plural = if count == 1 { "" } else { "s" };
             format!("{count} {what}{plural}")
         };
-        Ok(format!(
+        let mut report = format!(
             "{} and {} under {}",
             count(database.accounts.len(), "account"),
             count(database.groups.len(), "group"),
             self.policy.prefix.display()
-        ))
+        );
+        if !database.faults.is_empty() {
+            report += &format!(". Look at the account files: {}", database.faults);
+        }
+        Ok(report)
     }
 
     async fn schema(&self, _: &Context) -> Result<Schema, CallError> {
@@ -353,12 +369,7 @@ impl Connector for Unix {
     async fn standings(&self, _: &Context, touched: &Touched<'_>) -> Result<Standings, CallError> {
         let asked = standing::Asked::new(touched);
         let database = self.read().await?;
-        let prefix = self.policy.prefix.clone();
-        let found = blocking(move || {
-            let shadowed = standing::read_gshadow(&prefix)?;
-            Ok(standing::find(&database, &shadowed, &asked))
-        });
-        Ok(found.await?)
+        Ok(blocking(move || Ok(standing::find(&database, &asked))).await?)
     }
 
     async fn id_ranges(&self, _: &Context) -> Result<IdRanges, CallError> {

@@ -3,7 +3,8 @@
 //! Objects come in the order of their ids. A cookie holds the id and name of the last one handed
 //! out, so that accounts that come or go between two pages neither hide others nor show them twice.
 
-use super::{Database, Unix, attributes, groups};
+use super::listing::Place;
+use super::{Unix, attributes, groups};
 use crate::connector::Found;
 use crate::model::{CallError, Cookie, Failure, ObjectClass, Search};
 
@@ -12,13 +13,6 @@ const VERSION: u8 = 1;
 
 /// Objects that are looked at before other calls, and this one's own time limit, get their turn.
 const AT_ONCE: usize = 64;
-
-/// A place between two objects: behind the one with this id and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    id: u32,
-    name: String,
-}
 
 impl Unix {
     pub(super) async fn search_objects(
@@ -31,22 +25,21 @@ impl Unix {
             attributes::check_names(search.class, filter.attributes())?;
         }
         let start = decode(search.class, &search.cookie)?;
-        let database = self.read().await?;
-        let places = places(&database, search.class);
+        let prefix = &self.policy.prefix;
+        let listing = self.kept.listing(prefix, self.read()).await?;
+        let database = &listing.database;
         let mut left = search.page_size.unwrap_or(usize::MAX);
         let mut last: Option<&Place> = None;
+        let places = listing.behind(search.class, start.as_ref());
         for (count, (place, index)) in places.iter().enumerate() {
             if count % AT_ONCE == 0 {
                 tokio::task::yield_now().await;
-            }
-            if start.as_ref().is_some_and(|start| place <= start) {
-                continue;
             }
             let object = match search.class {
                 ObjectClass::Account => database
                     .accounts
                     .get(*index)
-                    .map(|account| self.account_object(&database, account)),
+                    .map(|account| self.account_object(database, account)),
                 ObjectClass::Group => database.groups.get(*index).map(groups::object),
                 ObjectClass::Other(_) => None,
             };
@@ -71,27 +64,6 @@ impl Unix {
         }
         Ok(Cookie::default())
     }
-}
-
-fn places(database: &Database, class: ObjectClass) -> Vec<(Place, usize)> {
-    let place = |(index, (id, name)): (usize, (u32, &String))| {
-        let name = name.clone();
-        (Place { id, name }, index)
-    };
-    let mut places: Vec<_> = match class {
-        ObjectClass::Account => {
-            let all = database.accounts.iter().map(|a| (a.uid, &a.name));
-            all.enumerate().map(place).collect()
-        }
-        ObjectClass::Group => {
-            let all = database.groups.iter().map(|g| (g.gid, &g.name));
-            all.enumerate().map(place).collect()
-        }
-        ObjectClass::Other(_) => Vec::new(),
-    };
-    places.sort();
-    places.dedup_by(|a, b| a.0 == b.0);
-    places
 }
 
 const fn class_byte(class: ObjectClass) -> u8 {

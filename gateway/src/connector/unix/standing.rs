@@ -1,11 +1,10 @@
 //! How accounts and groups of the account files stand to one another.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
-use super::database::{Account, Database, lines, read_file};
+use super::database::{Account, Database};
 use crate::model::{
-    AccountStanding, Failure, GroupStanding, Object, ObjectClass, ObjectName, Standings, Touched,
+    AccountStanding, GroupStanding, Object, ObjectClass, ObjectName, Standings, Touched,
 };
 
 /// What a call touches, by names and numbers.
@@ -56,36 +55,9 @@ impl Asked {
     }
 }
 
-/// Members and administrators by the names of their groups, as `etc/gshadow` has them.
-pub(super) type Shadowed = HashMap<String, Vec<String>>;
-
-/// Reads `etc/gshadow`: who is a member or an administrator there has what the group has, or can
-/// take it, whatever `etc/group` says.
-pub(super) fn read_gshadow(prefix: &Path) -> Result<Shadowed, Failure> {
-    let path = prefix.join("etc/gshadow");
-    let mut shadowed = Shadowed::new();
-    if !path.exists() {
-        return Ok(shadowed);
-    }
-    let text = read_file(&path)?;
-    for (_, line) in lines(&text) {
-        let mut fields = line.split(':');
-        let (Some(group), Some(_), administrators, members) =
-            (fields.next(), fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        let names = [administrators, members].into_iter().flatten();
-        let names = names.flat_map(|list| list.split(','));
-        let names = names.filter(|name| !name.is_empty()).map(str::to_owned);
-        shadowed.entry(group.to_owned()).or_default().extend(names);
-    }
-    Ok(shadowed)
-}
-
 /// Goes through every line a fixed number of times, however much is asked for.
-pub(super) fn find(database: &Database, shadowed: &Shadowed, asked: &Asked) -> Standings {
-    let members = Members::new(database, shadowed);
+pub(super) fn find(database: &Database, asked: &Asked) -> Standings {
+    let members = Members::new(database);
     let accounts = accounts(database, &members, asked);
     let mut standings = Standings::default();
     let mut places: HashMap<usize, usize> = HashMap::new();
@@ -214,11 +186,13 @@ fn lines_of<'a>(
 struct Members<'a>(HashMap<&'a str, Vec<usize>>);
 
 impl<'a> Members<'a> {
-    fn new(database: &'a Database, shadowed: &'a Shadowed) -> Self {
+    fn new(database: &'a Database) -> Self {
         let mut groups: HashMap<&str, Vec<usize>> = HashMap::new();
         for (line, group) in database.groups.iter().enumerate() {
-            let listed = group.members.iter();
-            for member in listed.chain(shadowed.get(&group.name).into_iter().flatten()) {
+            // Who is a member or an administrator in gshadow has what the group has, or can take
+            // it, whatever `etc/group` says.
+            let listed = group.members.iter().chain(&group.hidden_members);
+            for member in listed.chain(&group.administrators) {
                 let of_member = groups.entry(member.as_str()).or_default();
                 if of_member.last() != Some(&line) {
                     of_member.push(line);
