@@ -17,8 +17,8 @@
 //! * [`guard`] is the gateway's own word on what any server may do here; it knows no connector.
 //! * [`model`] is what a call is, checked once.
 //!
-//! `unsafe` stands in the bindings to Windows only: `access_list`, `connector::process`,
-//! `descriptor`, `key_store::registry`.
+//! `unsafe` stands in the bindings to the operating system only: `host_crypt` on Unix, and on
+//! Windows `access_list`, `connector::process`, `descriptor`, `key_store::registry`.
 #![deny(unsafe_code)]
 
 #[cfg(windows)]
@@ -34,6 +34,8 @@ pub mod connectors;
 mod descriptor;
 #[forbid(unsafe_code)]
 pub mod guard;
+#[cfg(unix)]
+mod host_crypt;
 pub mod key_store;
 #[forbid(unsafe_code)]
 pub mod listener;

@@ -1,5 +1,7 @@
 //! Who may log in: enabling, disabling, passwords.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use super::account_fields::Arguments;
@@ -8,7 +10,7 @@ use super::asked::{Asked, Hash, Wanted};
 use super::database::{Account, DISABLED_DAY, today};
 use super::expiry::Remembered;
 use super::membership::Stopped;
-use super::password::{Verdict, verify};
+use super::password::Verdict;
 use super::tools::{Tool, ToolError};
 use super::{Unix, find_account};
 use crate::connector::Context;
@@ -137,19 +139,17 @@ impl Unix {
         let account = find_account(&database, target).ok();
         let hash = account.and_then(|account| account.password.hash());
         let compared = Zeroizing::new(hash.unwrap_or(&self.decoy).to_owned());
-        let decoy = self.decoy.clone();
-        let comparing = self.hashing.run(move || {
-            Ok(match verify(&password, &compared) {
-                Verdict::UnknownScheme => {
-                    verify(&password, &decoy);
-                    Verdict::UnknownScheme
-                }
-                verdict => verdict,
-            })
-        });
+        let verifier = Arc::clone(&self.verifier);
+        let comparing = self
+            .hashing
+            .run(move || Ok(verifier.verify(&password, &compared)));
         let verdict = comparing.await?;
         if verdict == Verdict::UnknownScheme {
-            tracing::warn!(object = %target, "the account's password is hashed by a scheme that the gateway cannot check; set it anew");
+            // That the account is there is nothing new: `get` tells it.
+            return Err(Failure::unsupported(
+                "the account's password is hashed by a scheme that neither crypt(3) of the host nor the gateway knows, so that it cannot be checked here: set it anew",
+            )
+            .into());
         }
         let lets_in = hash.is_some() && account.is_some_and(|found| found.is_enabled(today()));
         if verdict == Verdict::Right && lets_in {

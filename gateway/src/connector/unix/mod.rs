@@ -77,7 +77,7 @@ mod text;
 mod tools;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -95,7 +95,7 @@ use faults::Faults;
 use find::{find_account, find_group};
 use listing::Kept;
 use membership::Stopped;
-use password::{Hashing, Scheme};
+use password::{Hashing, Scheme, Verifier};
 use policy::Policy;
 use tools::Tools;
 
@@ -112,6 +112,7 @@ pub struct Unix {
     policy: Policy,
     scheme: Scheme,
     hashing: Hashing,
+    verifier: Arc<Verifier>,
     tools: Tools,
     /// Faults of the account files that were warned of already.
     warned: Mutex<Faults>,
@@ -137,6 +138,7 @@ impl Unix {
             policy,
             scheme,
             hashing: Hashing::new(),
+            verifier: Arc::new(Verifier::new()),
             warned: Mutex::default(),
             kept: Kept::default(),
             decoy: decoy.to_string(),

@@ -8,6 +8,7 @@ use yescrypt::Yescrypt;
 use zeroize::Zeroizing;
 
 use super::blocking;
+use crate::host_crypt::HostCrypt;
 use crate::model::{Failure, Password};
 
 /// Bytes of a password that `crypt` and PAM take; longer ones would be cut off or refused at login.
@@ -97,15 +98,45 @@ impl Scheme {
 pub(super) enum Verdict {
     Right,
     Wrong,
-    /// The hash is of a kind that this program does not know.
+    /// The hash is of a kind that neither the host nor this program knows.
     UnknownScheme,
 }
 
-/// Compares in constant time. Takes as long as the hash's own parameters say.
-pub(super) fn verify(password: &Password, hash: &str) -> Verdict {
-    if check(password).is_err() {
-        return Verdict::Wrong;
+/// Compares passwords with hashes.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    /// The host's own crypt(3), if it has one: what it takes, a login takes.
+    host: Option<HostCrypt>,
+}
+
+impl Verifier {
+    pub(super) fn new() -> Self {
+        Self {
+            host: HostCrypt::load(),
+        }
     }
+
+    /// One that knows only the schemes of this program, as on a host without libcrypt.
+    #[cfg(test)]
+    pub(super) fn without_host() -> Self {
+        Self { host: None }
+    }
+
+    /// Compares in constant time. Takes as long as the hash's own parameters say.
+    pub(super) fn verify(&self, password: &Password, hash: &str) -> Verdict {
+        if check(password).is_err() {
+            return Verdict::Wrong;
+        }
+        let host = self.host.as_ref();
+        match host.and_then(|host| host.fits(password.expose(), hash)) {
+            Some(true) => Verdict::Right,
+            Some(false) => Verdict::Wrong,
+            None => by_ourselves(password, hash),
+        }
+    }
+}
+
+fn by_ourselves(password: &Password, hash: &str) -> Verdict {
     let right = if hash.starts_with("$y$") {
         Yescrypt::default().verify_password(password.expose(), hash)
     } else if hash.starts_with("$5$") || hash.starts_with("$6$") {
@@ -136,90 +167,5 @@ fn check(password: &Password) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn password(text: &str) -> Password {
-        Password::new(text.as_bytes().to_vec()).unwrap()
-    }
-
-    #[test]
-    fn what_is_hashed_verifies_and_nothing_else_does() {
-        for scheme in [Scheme::Yescrypt, Scheme::Sha512] {
-            let hash = scheme.hash(&password("pässword 1")).unwrap();
-            assert_eq!(verify(&password("pässword 1"), &hash), Verdict::Right);
-            assert_eq!(verify(&password("pässword 2"), &hash), Verdict::Wrong);
-            assert_ne!(*hash, *scheme.hash(&password("pässword 1")).unwrap());
-        }
-    }
-
-    /// Made by `chpasswd` of shadow-utils 4.13 with libxcrypt 4.4 and by `openssl passwd`, for the
-    /// password `hunter2`.
-    #[test]
-    fn hashes_of_the_c_library_verify() {
-        for hash in FOREIGN {
-            assert_eq!(verify(&password("hunter2"), hash), Verdict::Right, "{hash}");
-            assert_eq!(verify(&password("hunter3"), hash), Verdict::Wrong, "{hash}");
-        }
-    }
-
-    const FOREIGN: &[&str] = &[
-        "$y$j9T$h2ZTyGWfbjpCvTS8VQGHM/$dblqdk1ONrjd0Dsvta0jguW1gfr25/hUMzRKi5J2/OC",
-        "$6$S7AbY6dMqYddkx9L$wl.X3Godxo4o5OltXkWnBAo6UBpY2hXVdF.ZPTWT/rkBC.KTv4tUCkekqC.jkoMpgSgM1lGf.8BHNIZoY.hv2.",
-        "$5$FytGMX1TPk3Qryy9$3sBcVFEC/1JkKf6NluZ89v2/BI9jjM3oEMnODkkIMn4",
-        "$6$n6SizVtQHyftrHxJ$BGiyTw1Ts4mnGplUuwdJ4jgjHMJ3.MdTWaFWLXEvpJOYtte91eojTcMynjWKZu1fsf0HFLIN1zJSde.Dmfd45.",
-        "$5$abc$aw8kcfRnzkuA1XFRzd1AgTNuyzM2RdMYKc3X22kKYc0",
-        "$6$rounds=20000$ABinuupv/kkqZnvN$BaY3ljnJHHP9a7lNxF2XnoNZC5xIenv86pGocjLJkcCz4EjviqjqvrF22i53NJ1nW6t49qi1Sb0Sb718rDb6Q.",
-    ];
-
-    #[test]
-    fn a_password_that_crypt_would_cut_short_is_refused() {
-        for bad in ["a\0b", "a\nb", &"x".repeat(512)] {
-            assert!(Scheme::Sha512.hash(&password(bad)).is_err(), "{bad:?}");
-            assert_eq!(verify(&password(bad), FOREIGN[0]), Verdict::Wrong);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_comparison_whose_caller_goes_away_keeps_its_place_to_its_end() {
-        let hashing = Hashing(Arc::new(Semaphore::new(1)));
-        let (begun, has_begun) = std::sync::mpsc::channel();
-        let (end, may_end) = std::sync::mpsc::channel::<()>();
-        let caller = tokio::spawn({
-            let hashing = hashing.clone();
-            async move {
-                let work = move || {
-                    begun.send(()).unwrap();
-                    may_end.recv().unwrap();
-                    Ok(())
-                };
-                hashing.run(work).await
-            }
-        });
-        tokio::task::spawn_blocking(move || has_begun.recv().unwrap())
-            .await
-            .unwrap();
-        caller.abort();
-        assert!(caller.await.unwrap_err().is_cancelled());
-        assert!(hashing.0.try_acquire().is_err());
-        end.send(()).unwrap();
-        hashing.run(|| Ok(())).await.unwrap();
-    }
-
-    #[test]
-    fn a_field_that_is_no_hash_fits_no_password() {
-        for field in [
-            "",
-            "*",
-            "!",
-            "x",
-            "$y$",
-            "$6$",
-            "$y$j9T$$",
-            "$6$rounds=x$a$b",
-            "$1$a$b",
-        ] {
-            assert_ne!(verify(&password("*"), field), Verdict::Right, "{field}");
-        }
-    }
-}
+#[path = "tests/password.rs"]
+mod tests;

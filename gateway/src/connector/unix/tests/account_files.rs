@@ -212,7 +212,7 @@ async fn a_password_that_ran_out_lets_nobody_in() {
     });
     let failure = bench.failed(enable.clone()).await;
     assert_eq!(failure.kind, FailureKind::Rejected);
-    assert!(failure.message.contains("new password"), "{failure:?}");
+    assert!(failure.message.contains("has run out"), "{failure:?}");
 
     // It has to be changed, which can be done at the login.
     for days in ["0:0:99999:7:::", "15000:0:90:7:::"] {
