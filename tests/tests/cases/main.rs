@@ -7,7 +7,15 @@
     reason = "a test's own helpers fail the test"
 )]
 
+mod account_files;
 mod accounts;
 mod c01_csv_text_becomes_account;
 mod c04_bom_in_other_text_files;
+mod c07_gshadow;
+mod c10_lines;
+mod c11_latin_1;
+mod c12_ageing;
+mod c13_hashes;
 mod c22_answer_cannot_be_written;
+mod host;
+mod long_lists;
