@@ -310,7 +310,7 @@ fn seen(object: &Object) -> Seen {
     let is_group = object.enabled.is_none();
     let attributes = object.attributes.iter().filter_map(|attribute| {
         let name = attribute.name.as_str();
-        let compared = !worked_out.contains(&name) && !(is_group && name == "gid");
+        let compared = !(worked_out.contains(&name) || is_group && name == "gid");
         compared.then(|| {
             let values = attribute.values.iter().map(text);
             (name.to_owned(), values.collect())

@@ -211,8 +211,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// `strtoul` in base 10, cut to 32 bits as the C library does it, and the bytes that belong to the
-/// number; `None` and 0 where there is none.
+/// `strtoul` in base 10, and the bytes that belong to the number; `None` and 0 where there is none,
+/// or where it has more than 32 bits, a negative one after it was taken from 2^64 among them.
 fn number(text: &[u8]) -> (Option<u32>, usize) {
     let unsigned = trim_start(text);
     let (negative, digits) = match unsigned.split_first() {
@@ -230,13 +230,14 @@ fn number(text: &[u8]) -> (Option<u32>, usize) {
             .checked_mul(10)?
             .checked_add(u64::from(digit.wrapping_sub(b'0')))
     });
-    let value = match (value, negative) {
-        (None, _) => u64::MAX,
-        (Some(value), true) => value.wrapping_neg(),
-        (Some(value), false) => value,
-    };
-    let number = u32::try_from(value).unwrap_or(u32::MAX);
-    (Some(number), text.len() - digits.len() + count)
+    let value = value.map(|value| match negative {
+        true => value.wrapping_neg(),
+        false => value,
+    });
+    match value.map(u32::try_from) {
+        Some(Ok(number)) => (Some(number), text.len() - digits.len() + count),
+        _ => (None, 0),
+    }
 }
 
 /// Names between commas. Blanks before a name do not count; those behind it do.
@@ -297,10 +298,10 @@ mod tests {
             ("x1", None, 0),
             ("5:", Some(5), 1),
             (" +5 ", Some(5), 3),
-            ("-1", Some(u32::MAX), 2),
+            ("-1", None, 0),
             ("4294967295", Some(u32::MAX), 10),
-            ("4294967296", Some(u32::MAX), 10),
-            ("99999999999999999999999", Some(u32::MAX), 23),
+            ("4294967296", None, 0),
+            ("99999999999999999999999", None, 0),
             ("-18446744073709551615", Some(1), 21),
             ("0x5", Some(0), 1),
         ] {
@@ -337,7 +338,14 @@ mod tests {
             days("a:*:3000000000:0:9"),
             Some((-1_294_967_296, 9, -1, -1))
         );
-        for bad in ["a:*", "a:*:1:0:", "a:*:1:0:9:7:2:", "a:*:1:0:9:7:2:3:x"] {
+        for bad in [
+            "a:*",
+            "a:*:1:0:",
+            "a:*:1:0:9:7:2:",
+            "a:*:1:0:9:7:2:3:x",
+            "a:*:-1:0:9:7:2:3:",
+            "a:*:1:0:9:7:2:99999999999:",
+        ] {
             assert!(shadow(bad.as_bytes()).is_none(), "{bad}");
         }
     }
