@@ -19,13 +19,18 @@ impl Host {
     /// With `more` in the connector's section of the configuration; `None` where this process is
     /// not root, as shadow-utils ask for.
     pub(crate) async fn new(more: &str) -> Option<Self> {
+        let site = Site::new();
+        let root = site.folder("root");
+        create_scratch_root(&root).unwrap();
+        Self::under(site, root, more).await
+    }
+
+    /// The same with this root, perhaps that of the host itself.
+    pub(crate) async fn under(site: Site, root: PathBuf, more: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: shadow-utils change accounts for root only");
             return None;
         }
-        let site = Site::new();
-        let root = site.folder("root");
-        create_scratch_root(&root).unwrap();
         let mut server = Server::new(&site, "");
         let admin = server.serve().await;
         let dial = Dial::inward();
