@@ -1,13 +1,11 @@
 //! What the running server is made of, for whoever carries out a use case.
 
-use std::time::Duration;
-
 use portcullis_common::id::ServerId;
 use portcullis_common::rotation::{Policy, UnixMillis};
 use portcullis_host::clock;
 
 use crate::audit::AuditLog;
-use crate::config::{Capabilities, Config, SecretSource};
+use crate::config::{Config, Live, SecretSource};
 use crate::fleet::Fleet;
 use crate::keys::KeyManager;
 use crate::provisioning::Provisioning;
@@ -30,8 +28,8 @@ pub struct Services {
     pub secret: SecretSource,
     /// The audit log.
     pub audit: AuditLog,
-    /// Who may do what.
-    pub capabilities: Capabilities,
+    /// The configuration that holds now.
+    pub live: Live,
     /// The gateways and their links.
     pub fleet: Fleet,
     /// Long work.
@@ -42,10 +40,6 @@ pub struct Services {
     pub queue: CallQueue,
     /// Limits of rotation.
     pub policy: Policy,
-    /// How long a new enrolment token is valid.
-    pub token_lifetime: Duration,
-    /// How long pairing stays open for a gateway added with it.
-    pub pairing_lifetime: Duration,
 }
 
 impl Services {
@@ -75,11 +69,9 @@ impl Services {
             server_id,
             started: clock::now(),
             secret: config.secret.clone(),
-            capabilities: config.capabilities.clone(),
+            live: Live::new(config.clone(), clock::now()),
             queue: CallQueue::new(config.calls, provisioning.clone()),
             policy: config.keys.policy(),
-            token_lifetime: config.keys.token_lifetime,
-            pairing_lifetime: config.keys.pairing_lifetime,
             repository,
             keys,
             audit,

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, reload};
 
 use crate::config::Section;
 
@@ -105,10 +107,24 @@ pub enum LogFormat {
     Json,
 }
 
+/// Changes what the log started by [`start`] lets through.
+static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// From now on this is logged. Without effect where nothing was started; how a line looks stays as
+/// it was.
+pub fn set_level(level: &LogFilter) {
+    if let Some(handle) = LEVEL.get() {
+        // An error says that the subscriber is gone, and with it the log.
+        let _ = handle.reload(level.0.clone());
+    }
+}
+
 /// Starts logging; where that was done before, the first holds.
 pub fn start(log: &Log) {
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
-    let registry = tracing_subscriber::registry().with(log.level.0.clone());
+    let (level, handle) = reload::Layer::new(log.level.0.clone());
+    let _ = LEVEL.set(handle);
+    let registry = tracing_subscriber::registry().with(level);
     // An error says that the log was started before.
     let _ = match log.format {
         LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),

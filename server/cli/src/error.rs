@@ -160,6 +160,9 @@ pub(crate) enum CliError {
         "nobody knows what came of {indeterminate} of {total} lines: give the same command again, it looks before it acts"
     )]
     ImportIndeterminate { indeterminate: u64, total: u64 },
+    /// Its line has been printed: something needs a look.
+    #[error("something needs a look: `portcullis status` tells more")]
+    NeedsLook { code: u8 },
     /// The list has been printed: for some gateways no token was made.
     #[error("{failed} of {total} gateways got no token: the list says why")]
     TokensFailed { failed: usize, total: usize },
@@ -253,6 +256,7 @@ impl CliError {
             Self::AuditFault { .. } => "audit",
             Self::ImportFailed { .. } | Self::ImportStopped => "import",
             Self::TokensFailed { .. } => "tokens",
+            Self::NeedsLook { .. } => "needs-look",
             Self::TaskFailed { .. }
             | Self::TaskCancelled { .. }
             | Self::TaskLeft { .. }
@@ -263,6 +267,7 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => EXIT_USAGE,
+            Self::NeedsLook { code } => *code,
             Self::Indeterminate { .. }
             | Self::ImportIndeterminate { .. }
             | Self::ImportLeft { .. }

@@ -78,8 +78,9 @@ struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the server's version, id, and how many gateways are connected
-    Status,
+    /// Show how the server is: gateways, alarms, calls, tasks, keys, audit log; --check for monitoring,
+    /// --wait for scripts
+    Status(status::StatusArgs),
     /// Gateways: the agents on the resource hosts
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
@@ -161,7 +162,7 @@ fn run_with(arguments: Vec<OsString>) -> u8 {
 
 async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
-        Command::Status => status::run(context).await,
+        Command::Status(args) => args.run(context).await,
         Command::Gateway(command) => command.run(context).await,
         Command::Key(command) => command.run(context).await,
         Command::Task(command) => command.run(context).await,

@@ -20,7 +20,7 @@ use crate::error::CliError;
 use crate::input::assignment::{SecretFile, Setting};
 use crate::input::prompt::{ask_secret, read_secret_file};
 use crate::time::{rfc3339, time_and_age};
-use crate::view::{Listed, View, facts};
+use crate::view::{Listed, View, facts, some};
 
 /// The secret setting that `--password` is about.
 const PASSWORD: &str = "password";
@@ -233,6 +233,7 @@ impl View for Resource {
             ("secrets", Some(secrets(self))),
             ("made", time_and_age(self.created_unix_ms, now)),
             ("moved", moved(self)),
+            ("WARNING", Some(self.warning.clone())),
         ])
     }
 
@@ -247,6 +248,7 @@ impl View for Resource {
             "created": rfc3339(self.created_unix_ms),
             "dropped_secret_settings": self.dropped_secret_settings,
             "cancelled_calls": self.cancelled_calls,
+            "warning": some(&self.warning),
         })
     }
 }

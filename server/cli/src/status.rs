@@ -1,55 +1,246 @@
-//! `portcullis status`: the server's own state.
+//! `portcullis status`: the server's own state, whether it needs a look, and whether it is there.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
+use clap::Args;
 use portcullis_proto::admin::v1::system_client::SystemClient;
 use portcullis_proto::admin::v1::{StatusRequest, StatusResponse};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::gateway::counts_sentence;
 use crate::time::{rfc3339, time_and_age};
 use crate::view::{View, facts};
 
-pub(crate) async fn run(context: &Context) -> Result<(), CliError> {
-    let mut system = context.client(SystemClient::new).await?;
-    context.print(&system.status(StatusRequest {}).await?.into_inner())
+/// The exit code of a monitoring plugin that cannot tell.
+const UNKNOWN: u8 = 3;
+/// How often a server that is not there yet is looked for.
+const AGAIN: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Say in one line whether anything needs a look. Exit codes as those of monitoring plugins: 0
+    /// nothing does; 1 something does; 2 the server takes no changes; 3 it does not answer
+    #[arg(long)]
+    check: bool,
+    /// Wait until the server answers, for so long at most (`10s`, `2m`)
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    wait: Option<Duration>,
+}
+
+impl StatusArgs {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let status = match ask(context, self.wait.unwrap_or_default()).await {
+            Ok(status) => status,
+            Err(error) if self.check => {
+                let line = format!("UNKNOWN: {error}");
+                let json = json!({ "state": "unknown", "why": error.to_string() });
+                context.say(&line, &json)?;
+                return Err(CliError::NeedsLook { code: UNKNOWN });
+            }
+            Err(error) => return Err(error),
+        };
+        if !self.check {
+            return context.print(&status);
+        }
+        let found = Check::of(&status);
+        context.say(&found.line(), &found.json())?;
+        match found.worst() {
+            0 => Ok(()),
+            code => Err(CliError::NeedsLook { code }),
+        }
+    }
+}
+
+/// Asks, and again while there is no server, for `wait` at most.
+async fn ask(context: &Context, wait: Duration) -> Result<StatusResponse, CliError> {
+    let begun = Instant::now();
+    loop {
+        let asked = async {
+            let mut system = context.client(SystemClient::new).await?;
+            Ok(system.status(StatusRequest {}).await?.into_inner())
+        };
+        match asked.await {
+            Err(CliError::NoServer { .. } | CliError::Lost { .. } | CliError::Connect { .. })
+                if begun.elapsed() < wait =>
+            {
+                tokio::time::sleep(AGAIN).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// What needs a look.
+struct Check {
+    /// Nothing that is audited can be done.
+    critical: Vec<String>,
+    warnings: Vec<String>,
+    gateways: String,
+}
+
+impl Check {
+    fn of(status: &StatusResponse) -> Self {
+        let counts = status.gateways.unwrap_or_default();
+        let mut warnings: Vec<_> = [
+            (counts.down, "down"),
+            (counts.behind, "behind with the gateway key"),
+            (counts.ahead, "ahead of this server"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} gateways {what}"))
+        .collect();
+        if counts.alarms > 0 {
+            let (alarms, gateways) = (counts.alarms, counts.with_alarms);
+            warnings.push(format!("{alarms} open alarms of {gateways} gateways"));
+        }
+        warnings.extend(
+            status
+                .failed_tasks
+                .iter()
+                .map(|task| format!("failed {task}")),
+        );
+        if status.protection == "default" {
+            warnings.push("the server keys are NOT protected".to_owned());
+        }
+        let configuration = &status.configuration_error;
+        if !configuration.is_empty() {
+            warnings.push(format!(
+                "the configuration is wrong and was not reloaded: {configuration}"
+            ));
+        }
+        warnings.extend(status.configuration_warnings.iter().cloned());
+        let critical = match status.audit_error.as_str() {
+            "" => Vec::new(),
+            why => vec![format!("the audit log takes no entries: {why}")],
+        };
+        Self {
+            critical,
+            warnings,
+            gateways: counts_sentence(&counts),
+        }
+    }
+
+    fn worst(&self) -> u8 {
+        match (self.critical.is_empty(), self.warnings.is_empty()) {
+            (false, _) => 2,
+            (true, false) => 1,
+            (true, true) => 0,
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self.worst() {
+            0 => "OK",
+            1 => "WARNING",
+            _ => "CRITICAL",
+        }
+    }
+
+    fn line(&self) -> String {
+        let all: Vec<_> = self.critical.iter().chain(&self.warnings).collect();
+        let all: Vec<_> = all
+            .into_iter()
+            .map(|text| crate::view::printable(text))
+            .collect();
+        match all.as_slice() {
+            [] => format!("OK: {}", self.gateways),
+            all => format!("{}: {}", self.word(), all.join("; ")),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "state": self.word().to_lowercase(),
+            "critical": self.critical,
+            "warnings": self.warnings,
+        })
+    }
 }
 
 impl View for StatusResponse {
     fn table(&self, now: SystemTime) -> String {
-        let gateways = format!(
-            "{} registered, {} connected",
-            self.gateways_registered, self.gateways_connected
-        );
+        let counts = self.gateways.unwrap_or_default();
+        let alarms = match counts.alarms {
+            0 => None,
+            alarms => Some(format!(
+                "{alarms} open: `portcullis gateway alarms` lists them"
+            )),
+        };
         let dial_out = if self.dial_out_listen.is_empty() {
             "closed".to_owned()
         } else {
             self.dial_out_listen.clone()
         };
+        let calls = format!(
+            "{} waiting, {} under way, {} indeterminate",
+            self.calls_waiting, self.calls_dispatched, self.calls_indeterminate
+        );
+        let protection = match self.protection.as_str() {
+            "default" => "NONE: whoever gets hold of the repository has everything; `portcullis key protect pbe` protects them".to_owned(),
+            other => other.to_owned(),
+        };
         facts([
             ("server", Some(self.server_id.clone())),
             ("version", Some(self.version.clone())),
             ("started", time_and_age(self.started_unix_ms, now)),
-            ("gateways", Some(gateways)),
+            ("gateways", Some(counts_sentence(&counts))),
+            ("alarms", alarms),
+            ("queued calls", Some(calls)),
+            ("failed tasks", Some(self.failed_tasks.join("\n"))),
             ("gateway key", Some(self.current_gateway_key_id.clone())),
+            ("protection of the keys", Some(protection)),
             ("dial-out port", Some(dial_out)),
             ("audit log", Some(self.audit_error.clone())),
+            (
+                "configuration read",
+                time_and_age(self.configuration_read_unix_ms, now),
+            ),
+            ("NOT reloaded", Some(self.configuration_error.clone())),
+            ("warnings", Some(self.configuration_warnings.join("\n"))),
+            ("after a restart", Some(self.needs_restart.join(", "))),
             ("you", Some(self.caller.clone())),
             ("you may act as", Some(self.capabilities.join(", "))),
         ])
     }
 
     fn json(&self) -> Value {
+        let counts = self.gateways.unwrap_or_default();
         json!({
             "server_id": self.server_id,
             "version": self.version,
             "started": rfc3339(self.started_unix_ms),
             "gateways_registered": self.gateways_registered,
             "gateways_connected": self.gateways_connected,
+            "gateways": {
+                "registered": counts.registered,
+                "up": counts.up,
+                "down": counts.down,
+                "never_enrolled": counts.never_enrolled,
+                "shut_out": counts.shut_out,
+                "behind": counts.behind,
+                "ahead": counts.ahead,
+                "with_alarms": counts.with_alarms,
+            },
+            "alarms": counts.alarms,
+            "calls": {
+                "waiting": self.calls_waiting,
+                "dispatched": self.calls_dispatched,
+                "indeterminate": self.calls_indeterminate,
+            },
+            "failed_tasks": self.failed_tasks,
             "current_gateway_key_id": self.current_gateway_key_id,
+            "protection": self.protection,
             "dial_out_listen": self.dial_out_listen,
             "audit_error": self.audit_error,
+            "configuration": {
+                "read": rfc3339(self.configuration_read_unix_ms),
+                "error": self.configuration_error,
+                "warnings": self.configuration_warnings,
+                "needs_restart": self.needs_restart,
+            },
             "caller": self.caller,
             "capabilities": self.capabilities,
         })
@@ -58,35 +249,99 @@ impl View for StatusResponse {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_proto::admin::v1::GatewayCounts;
+
     use super::*;
     use crate::time::tests::{NOW_MS, now};
 
     const KEY: &str = "3des-00112233445566778899aabbccddeeff";
 
-    #[test]
-    fn the_status_as_a_table() {
-        let status = StatusResponse {
+    fn fine() -> StatusResponse {
+        StatusResponse {
             version: "0.1.0".to_owned(),
             server_id: "sv-1".to_owned(),
             started_unix_ms: NOW_MS - 1_000,
             gateways_registered: 2,
-            gateways_connected: 1,
+            gateways_connected: 2,
+            gateways: Some(GatewayCounts {
+                registered: 2,
+                up: 2,
+                ..GatewayCounts::default()
+            }),
             current_gateway_key_id: KEY.to_owned(),
-            dial_out_listen: String::new(),
-            audit_error: String::new(),
+            protection: "pbe".to_owned(),
+            configuration_read_unix_ms: NOW_MS - 1_000,
             caller: "ada (1001)".to_owned(),
             capabilities: vec!["operator".to_owned(), "auditor".to_owned()],
-        };
+            ..StatusResponse::default()
+        }
+    }
+
+    #[test]
+    fn the_status_as_a_table() {
         assert_eq!(
-            status.table(now()),
-            "server          sv-1\n\
-             version         0.1.0\n\
-             started         2027-01-15T07:59:59Z (1 s ago)\n\
-             gateways        2 registered, 1 connected\n\
-             gateway key     3des-00112233445566778899aabbccddeeff\n\
-             dial-out port   closed\n\
-             you             ada (1001)\n\
-             you may act as  operator, auditor"
+            fine().table(now()),
+            "server                  sv-1\n\
+             version                 0.1.0\n\
+             started                 2027-01-15T07:59:59Z (1 s ago)\n\
+             gateways                2 registered, 2 up\n\
+             queued calls            0 waiting, 0 under way, 0 indeterminate\n\
+             gateway key             3des-00112233445566778899aabbccddeeff\n\
+             protection of the keys  pbe\n\
+             dial-out port           closed\n\
+             configuration read      2027-01-15T07:59:59Z (1 s ago)\n\
+             you                     ada (1001)\n\
+             you may act as          operator, auditor"
         );
+    }
+
+    #[test]
+    fn a_check_tells_the_worst_and_all_of_it() {
+        assert_eq!(Check::of(&fine()).line(), "OK: 2 registered, 2 up");
+        type Change = fn(&mut StatusResponse);
+        let rows: [(Change, u8, &str); 7] = [
+            (
+                |s| s.gateways.as_mut().unwrap().down = 1,
+                1,
+                "WARNING: 1 gateways down",
+            ),
+            (
+                |s| s.gateways.as_mut().unwrap().ahead = 3,
+                1,
+                "3 gateways ahead",
+            ),
+            (
+                |s| s.gateways.as_mut().unwrap().alarms = 4,
+                1,
+                "4 open alarms",
+            ),
+            (|s| s.protection = "default".to_owned(), 1, "NOT protected"),
+            (
+                |s| s.failed_tasks = vec!["task 7 (verify): x".to_owned()],
+                1,
+                "failed task 7",
+            ),
+            (
+                |s| s.configuration_error = "server.toml, line 3".to_owned(),
+                1,
+                "line 3",
+            ),
+            (
+                |s| s.audit_error = "disk full".to_owned(),
+                2,
+                "CRITICAL: the audit log",
+            ),
+        ];
+        for (change, code, told) in rows {
+            let mut status = fine();
+            change(&mut status);
+            let check = Check::of(&status);
+            assert_eq!(check.worst(), code, "{told}");
+            assert!(check.line().contains(told), "{}", check.line());
+        }
+        // What came of calls is history, and what waits is no fault.
+        let mut status = fine();
+        (status.calls_waiting, status.calls_indeterminate) = (9, 9);
+        assert_eq!(Check::of(&status).worst(), 0);
     }
 }

@@ -172,6 +172,7 @@ pub(super) fn resource(resource: Resource) -> proto::Resource {
         // Of a change alone, which fills them in.
         dropped_secret_settings: Vec::new(),
         cancelled_calls: 0,
+        warning: String::new(),
     }
 }
 

@@ -349,8 +349,9 @@ impl Fresh {
         let after = |lifetime: std::time::Duration| {
             now.plus(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX))
         };
-        let expires = after(services.token_lifetime);
-        let pairing_until = allow_pairing.then(|| after(services.pairing_lifetime));
+        let lifetimes = &services.live.config().keys;
+        let expires = after(lifetimes.token_lifetime);
+        let pairing_until = allow_pairing.then(|| after(lifetimes.pairing_lifetime));
         let mut rng = key_rng();
         let token = EnrolmentToken::random(GatewayId::random(&mut rng), kind, &mut rng);
         Ok(Self {

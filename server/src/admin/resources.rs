@@ -63,7 +63,11 @@ impl Request for proto::AddResourceRequest {
             connector = resource.connector,
             "added a resource"
         );
-        Ok(convert::resource(resource))
+        let warning = unknown_connector(context, &resource);
+        Ok(proto::Resource {
+            warning,
+            ..convert::resource(resource)
+        })
     }
 }
 
@@ -117,7 +121,9 @@ impl Request for proto::SetResourceRequest {
                 .note
                 .add(format!("moved: cancelled {cancelled} queued calls"));
         }
+        let warning = unknown_connector(context, &resource);
         Ok(proto::Resource {
+            warning,
             dropped_secret_settings: dropped,
             cancelled_calls: cancelled.try_into().unwrap_or(u64::MAX),
             ..convert::resource(resource)
@@ -181,6 +187,34 @@ impl Request for proto::RemoveResourceRequest {
         );
         Ok(proto::RemoveResourceResponse {})
     }
+}
+
+/// What to say where the gateway is connected and has told of no connector of this name; else
+/// empty. It may get one later, so that is no reason to refuse.
+fn unknown_connector(context: &Context, resource: &Resource) -> String {
+    let Resource {
+        gateway, connector, ..
+    } = resource;
+    let link = context.services.fleet.status(gateway);
+    let Some(described) = link.and_then(|link| link.description) else {
+        return String::new();
+    };
+    let names: Vec<_> = described
+        .connectors
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    if names.contains(&connector.as_str()) {
+        return String::new();
+    }
+    let there = match names.as_slice() {
+        [] => "it has none at all".to_owned(),
+        names => format!("those there are: {}", names.join(", ")),
+    };
+    format!(
+        "gateway `{gateway}` has no connector `{connector}` ({there}): calls fail until its configuration has one, or `portcullis resource set {} --connector NAME`",
+        resource.name
+    )
 }
 
 /// Secret settings as they are stored, within bounds.

@@ -116,6 +116,30 @@ impl HeadFile {
         }
     }
 
+    /// What a start would find wrong with the file of a repository that has `count` entries; `None`:
+    /// nothing. Whether it is of this very log is not checked here.
+    ///
+    /// # Errors
+    /// [`HeadError`]: a start would fail.
+    pub fn inspect(&self, count: u64) -> Result<Option<String>, HeadError> {
+        self.check_folder()?;
+        let path = self.path.display();
+        let accept = "changes and calls are refused until `portcullis audit accept`";
+        Ok(match self.read()? {
+            Found::Missing => Some(format!(
+                "the audit log's head file {path} is missing: {accept}"
+            )),
+            Found::Damaged => Some(format!(
+                "the audit log's head file {path} is damaged: {accept}"
+            )),
+            Found::Head(head) if head.tip.count > count => Some(format!(
+                "the audit log's head file {path} counts {} entries, and the repository has {count}: {accept}",
+                head.tip.count
+            )),
+            Found::Head(_) => None,
+        })
+    }
+
     pub(super) fn read(&self) -> Result<Found, HeadError> {
         match fs::metadata(&self.path) {
             Ok(metadata) if metadata.len() > MAX_LEN => return Ok(Found::Damaged),

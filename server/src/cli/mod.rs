@@ -29,9 +29,10 @@ struct Arguments {
 enum Verb {
     /// Makes the repository, its secret and the first keys.
     Init(init::InitArgs),
-    /// Runs the server until SIGTERM or SIGINT.
+    /// Runs the server until SIGTERM or SIGINT; SIGHUP has it read its configuration again.
     Serve,
-    /// Checks the configuration, the permissions and that the secret opens the repository.
+    /// Tries all that a start would need, and changes nothing: configuration, permissions, secret,
+    /// repository, audit head file, port, socket.
     Validate,
 }
 
@@ -67,7 +68,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 return Ok(ExitCode::from(UNSHOWN));
             }
         }
-        Verb::Serve => serve::run(config()?)?,
+        Verb::Serve => serve::run(config()?, arguments.config.clone())?,
         Verb::Validate => {
             let file = arguments.config.clone();
             validate::run(&config()?, &file.unwrap_or_else(|| DEFAULT_FILE.into()))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use portcullis_host::output;
 
 use crate::config::Config;
-use crate::serve::{ServeError, Unlocked};
+use crate::serve::{Inspection, ServeError};
 
 /// `portcullis-server validate`
 pub(super) fn run(config: &Config, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
@@ -15,13 +15,19 @@ pub(super) fn run(config: &Config, file: &Path) -> Result<(), Box<dyn std::error
         "is not there: the defaults hold"
     };
     output::print(&format!("configuration  {} {what}\n", file.display()))?;
-    let unlocked = super::serve::runtime(1)
+    let inspection = super::serve::runtime(1)
         .map_err(ServeError::Runtime)?
-        .block_on(Unlocked::inspect(config))?;
+        .block_on(Inspection::of(config))?;
     output::print(&format!(
         "repository     {} opens; server {}\n",
         config.repository_file().display(),
-        unlocked.server_id
+        inspection.server_id
     ))?;
+    for line in &inspection.fine {
+        output::print(&format!("{line}\n"))?;
+    }
+    for warning in &inspection.warnings {
+        eprintln!("warning: {warning}");
+    }
     Ok(())
 }

@@ -111,11 +111,24 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Reads the keys of `[capabilities]`; the caller finishes the section.
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
+    /// Reads the keys of `[capabilities]`; the caller finishes the section. Whom the system does not
+    /// know is left out, and told in `warnings`.
+    pub(super) fn read(section: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Self {
         let mut list = |capability: Capability| {
-            let given_to = section.list(capability.name(), str::parse);
-            given_to.unwrap_or_default()
+            let key = capability.name();
+            let listed = section.list(key, str::parse).unwrap_or_default();
+            let mut given_to = Vec::new();
+            for one in listed {
+                match one {
+                    Listed::Known(principal) => given_to.push(principal),
+                    Listed::Unknown(why) => warnings.push(Warning {
+                        line: section.line_of(key),
+                        key: format!("capabilities.{key}"),
+                        message: format!("{why}; until the configuration is reloaded (SIGHUP) with that user or group there, nobody has this capability by it"),
+                    }),
+                }
+            }
+            given_to
         };
         Self {
             security_administrator: list(Capability::SecurityAdministrator),
@@ -163,7 +176,22 @@ pub enum Principal {
     Group(u32),
 }
 
-impl FromStr for Principal {
+/// An entry of a list.
+enum Listed {
+    Known(Principal),
+    /// The system does not know it, for this reason.
+    Unknown(String),
+}
+
+/// What is wrong and keeps nothing from working but itself.
+#[derive(Debug)]
+pub(super) struct Warning {
+    pub(super) line: u32,
+    pub(super) key: String,
+    pub(super) message: String,
+}
+
+impl FromStr for Listed {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -173,21 +201,32 @@ impl FromStr for Principal {
             number.map_err(|_| format!("no number that is an id: {ALLOWED}"))
         };
         match text.split_once(':') {
-            Some(("user", name)) => user(name).map(Self::User),
-            Some(("group", name)) => group(name).map(Self::Group),
-            Some(("uid", digits)) => number(digits).map(Self::User),
-            Some(("gid", digits)) => number(digits).map(Self::Group),
+            Some(("user", name)) => Ok(known(user(name).map(Principal::User))),
+            Some(("group", name)) => Ok(known(group(name).map(Principal::Group))),
+            Some(("uid", digits)) => number(digits).map(Principal::User).map(Self::Known),
+            Some(("gid", digits)) => number(digits).map(Principal::Group).map(Self::Known),
             _ => Err(format!("names nobody: {ALLOWED}")),
         }
     }
 }
 
-/// A group by its name; `""`: none.
-pub(super) fn optional_group(section: &mut Section<'_>, key: &str) -> Option<u32> {
+fn known(asked: Result<Principal, String>) -> Listed {
+    asked.map_or_else(Listed::Unknown, Listed::Known)
+}
+
+/// The group that may open the socket; `""`: none. One that the system does not know is none, and
+/// told in `warnings`.
+pub(super) fn socket_group(section: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Option<u32> {
+    let key = "socket_group";
     let name = section.text(key).filter(|name| !name.is_empty())?;
-    group(name)
-        .map_err(|message| section.problem(key, message))
-        .ok()
+    let warn = |why| {
+        warnings.push(Warning {
+            line: section.line_of(key),
+            key: format!("admin.{key}"),
+            message: format!("{why}; until the server is started with that group there, only root and the server's own user can open the socket"),
+        });
+    };
+    group(name).map_err(warn).ok()
 }
 
 fn user(name: &str) -> Result<u32, String> {
@@ -223,7 +262,8 @@ mod tests {
     #[test]
     fn users_and_groups_hold_what_they_are_given() {
         let text = "security-administrator = [\"user:root\", \"gid:77\"]\noperator = [\"uid:5\", \"group:root\"]";
-        let read = |mut section: Section<'_>, _: &_| Capabilities::read(&mut section);
+        let read =
+            |mut section: Section<'_>, _: &_| Capabilities::read(&mut section, &mut Vec::new());
         let capabilities =
             portcullis_host::config::parse(Path::new("server.toml"), text, read).unwrap();
         let held = |uid, groups: &[u32]| capabilities.held_by(uid, groups).to_string();

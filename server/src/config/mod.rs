@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod error;
+mod live;
 mod read;
 mod sections;
 mod values;
@@ -14,6 +15,7 @@ use portcullis_host::log::Log;
 
 pub use capabilities::{Capabilities, Capability, CapabilitySet, Principal};
 pub use error::{ConfigError, Fault};
+pub use live::{Live, Loaded, Reloaded};
 pub use sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
 
 /// The file read where none is named.
@@ -44,6 +46,9 @@ pub struct Config {
     pub calls: Calls,
     /// What is logged, and how.
     pub log: Log,
+    /// What is wrong and costs only what it is about: a listed user who is not there. Each with file,
+    /// line and key.
+    pub warnings: Vec<String>,
 }
 
 /// Where the secret that opens the repository's keys comes from.
@@ -106,6 +111,7 @@ impl Default for Config {
             keys: Keys::default(),
             calls: Calls::default(),
             log: Log::default(),
+            warnings: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use portcullis_host::config::{Problems, Section};
 use portcullis_host::log::Log;
 
+use super::capabilities::Warning;
 use super::sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
 use super::{Capabilities, Config, SecretSource, default_secret, values};
 
@@ -13,12 +14,11 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
     let default = Config::default();
     let data_dir = values::absolute_path(&mut root, "data_dir").unwrap_or(default.data_dir);
     let secret = secret(&mut root, &data_dir, problems);
-    let admin = admin(&mut root);
-    let capabilities = capabilities(&mut root);
-    if admin.socket_group.is_none()
-        && problems.none_of("admin.socket_group")
-        && !capabilities.is_empty()
-    {
+    let mut warnings = Vec::new();
+    let admin = admin(&mut root, &mut warnings);
+    let group_is_sound = problems.none_of("admin.socket_group") && warnings.is_empty();
+    let capabilities = capabilities(&mut root, &mut warnings);
+    if admin.socket_group.is_none() && group_is_sound && !capabilities.is_empty() {
         contradiction(
             problems,
             "[capabilities] names users who cannot open the socket: set [admin] socket_group to a group that they are all in",
@@ -35,10 +35,23 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
         keys: keys(&mut root),
         calls: calls(&mut root),
         log: log(&mut root),
+        warnings: warnings
+            .iter()
+            .map(|warning| told(warning, problems))
+            .collect(),
         data_dir,
     };
     finish(root);
     config
+}
+
+/// A warning as it is told: where it stands, and what it is.
+fn told(warning: &Warning, problems: &Problems) -> String {
+    let Warning { line, key, message } = warning;
+    format!(
+        "{}, line {line}: {key}: {message}",
+        problems.file().display()
+    )
 }
 
 fn secret(root: &mut Section<'_>, data_dir: &Path, problems: &Problems) -> SecretSource {
@@ -66,24 +79,24 @@ fn secret(root: &mut Section<'_>, data_dir: &Path, problems: &Problems) -> Secre
     default_secret(data_dir)
 }
 
-fn admin(root: &mut Section<'_>) -> Admin {
+fn admin(root: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Admin {
     let mut admin = Admin::default();
     if let Some(mut section) = root.section("admin") {
         set(
             &mut admin.socket,
             values::absolute_path(&mut section, "socket"),
         );
-        admin.socket_group = super::capabilities::optional_group(&mut section, "socket_group");
+        admin.socket_group = super::capabilities::socket_group(&mut section, warnings);
         finish(section);
     }
     admin
 }
 
-fn capabilities(root: &mut Section<'_>) -> Capabilities {
+fn capabilities(root: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Capabilities {
     let Some(mut section) = root.section("capabilities") else {
         return Capabilities::default();
     };
-    let capabilities = Capabilities::read(&mut section);
+    let capabilities = Capabilities::read(&mut section, warnings);
     finish(section);
     capabilities
 }

@@ -49,7 +49,7 @@ fn the_sample_names_every_key() {
 }
 
 /// A fault, its line, its key, and what the message says of what is allowed.
-const FAULTS: [(&str, u32, &str, &str); 15] = [
+const FAULTS: [(&str, u32, &str, &str); 13] = [
     ("colour = 1", 1, "colour", "data_dir"),
     ("\n[links]\nbackoff = \"1s\"", 3, "backoff", "backoff_min"),
     (
@@ -81,18 +81,6 @@ const FAULTS: [(&str, u32, &str, &str); 15] = [
         "0.0.0.0:9279",
     ),
     (
-        "[admin]\nsocket_group = \"no such group\"",
-        2,
-        "socket_group",
-        "create it",
-    ),
-    (
-        "[capabilities]\nauditor = [\"user:no such user\"]",
-        2,
-        "auditor",
-        "create it",
-    ),
-    (
         "[capabilities]\nroot = [\"uid:0\"]",
         2,
         "root",
@@ -106,6 +94,35 @@ const FAULTS: [(&str, u32, &str, &str); 15] = [
     ),
     ("[keys]\ntoken_lifetime = 24", 2, "token_lifetime", "10m"),
 ];
+
+#[test]
+fn whom_the_system_does_not_know_is_a_warning_and_costs_nobody_else() {
+    let config = parse(
+        "[admin]\nsocket_group = \"root\"\n[capabilities]\n\
+         auditor = [\"user:no such user\", \"uid:7\", \"group:no such group\"]",
+    )
+    .unwrap();
+    assert_eq!(config.capabilities.held_by(7, &[]).to_string(), "auditor");
+    let told = &config.warnings;
+    assert_eq!(told.len(), 2, "{told:?}");
+    for (warning, name) in told.iter().zip(["no such user", "no such group"]) {
+        assert!(
+            warning.starts_with("server.toml, line 4: capabilities.auditor: "),
+            "{warning}"
+        );
+        assert!(warning.contains(name), "{warning}");
+    }
+    // A group that is gone is no reason not to start, nor to refuse what it would open.
+    let config =
+        parse("[admin]\nsocket_group = \"no such group\"\n[capabilities]\nauditor = [\"uid:7\"]")
+            .unwrap();
+    assert_eq!(config.admin.socket_group, None);
+    assert!(
+        config.warnings[0].contains("line 2: admin.socket_group"),
+        "{:?}",
+        config.warnings
+    );
+}
 
 #[test]
 fn errors_name_file_line_key_and_what_is_allowed() {

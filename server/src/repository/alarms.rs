@@ -145,6 +145,21 @@ impl Gateways<'_> {
             .await
     }
 
+    /// The number of open alarms of each gateway that has any.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn open_alarms(&self) -> Result<HashMap<String, u32>, RepositoryError> {
+        self.database()
+            .read(|tx| {
+                let sql =
+                    "SELECT gateway, count(*) FROM alarms WHERE closed_ms IS NULL GROUP BY gateway";
+                let counts = tx.query(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(counts.into_iter().collect())
+            })
+            .await
+    }
+
     /// Closes open alarms of a gateway. Gives those that were closed.
     ///
     /// # Errors

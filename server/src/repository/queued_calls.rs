@@ -212,6 +212,21 @@ impl QueuedCalls<'_> {
             .await
     }
 
+    /// How many there are in one state.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn count(&self, state: QueuedState) -> Result<u64, RepositoryError> {
+        self.repository
+            .database
+            .read(move |tx| {
+                let sql = "SELECT count(*) FROM queued_calls WHERE state = ?1";
+                let count: i64 = tx.query_one(sql, &params![state.number()], |row| row.get(0))?;
+                Ok(count.unsigned_abs())
+            })
+            .await
+    }
+
     /// The first `limit` calls after `after`, in the order in which they were queued: all, or those
     /// that have not ended.
     ///

@@ -38,6 +38,19 @@ impl DataDirLock {
     /// # Errors
     /// [`LockError`].
     pub fn take(data_dir: &Path) -> Result<Self, LockError> {
+        Self::try_take(data_dir)?.ok_or_else(|| LockError::Taken(data_dir.to_owned()))
+    }
+
+    /// Whether a server runs on this folder.
+    ///
+    /// # Errors
+    /// [`LockError::System`].
+    pub fn is_taken(data_dir: &Path) -> Result<bool, LockError> {
+        // What is taken here is free again at once; a file that is not there is not made.
+        Ok(data_dir.join("lock").exists() && Self::try_take(data_dir)?.is_none())
+    }
+
+    fn try_take(data_dir: &Path) -> Result<Option<Self>, LockError> {
         let path = data_dir.join("lock");
         let system = |source| LockError::System {
             path: path.clone(),
@@ -50,10 +63,8 @@ impl DataDirLock {
             .mode(0o600)
             .open(&path)
             .map_err(system)?;
-        match FileLock::try_take(file).map_err(system)? {
-            Some(lock) => Ok(Self { _lock: lock }),
-            None => Err(LockError::Taken(data_dir.to_owned())),
-        }
+        let lock = FileLock::try_take(file).map_err(system)?;
+        Ok(lock.map(|lock| Self { _lock: lock }))
     }
 }
 

@@ -2,16 +2,19 @@
 
 mod events;
 pub mod init;
+mod inspect;
 pub mod lock;
+mod reload;
 mod unlocked;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::audit::{AuditError, AuditLog};
+use crate::audit::{AuditError, AuditLog, HeadError};
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::fronts::grpc::{self, AdminSocket, SocketError};
@@ -20,6 +23,7 @@ use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
 use crate::repository::RepositoryError;
 use crate::services::Services;
+pub use inspect::Inspection;
 use lock::{DataDirLock, LockError};
 use portcullis_host::private_files::{self, PermissionError};
 pub use unlocked::Unlocked;
@@ -45,6 +49,9 @@ pub enum ServeError {
     /// The audit log cannot be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Its head file cannot be used.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// The port for gateways that dial out cannot be had.
     #[error(
         "cannot listen on {address} for gateways that dial out: {source}; stop what listens there, or set another [dial_out] listen"
@@ -66,12 +73,14 @@ pub enum ServeError {
     Runtime(io::Error),
 }
 
-/// Runs the server until SIGTERM or SIGINT, then closes every link and the repository.
+/// Runs the server until SIGTERM or SIGINT, then closes every link and the repository. SIGHUP has it
+/// read its configuration again, from where it was read first: `file`, or the default place.
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn serve(config: Config) -> Result<(), ServeError> {
+pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeError> {
     let shutdown = told_to_stop()?;
+    let hangups = signal(SignalKind::hangup()).map_err(ServeError::Runtime)?;
     Unlocked::must_exist(&config)?;
     private_files::check_private(&config.data_dir)?;
     let _lock = DataDirLock::take(&config.data_dir)?;
@@ -83,6 +92,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let socket = AdminSocket::bind(&config.admin.socket, config.admin.socket_group)?;
     let dial_out = listen(config.dial_out.listen).await?;
 
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     memory::warn_where_not_locked();
     let audit = AuditLog::open(&repository, server_id, &config.audit).await?;
     let fleet = Fleet::new(repository.clone(), fleet::Settings::new(server_id, &config));
@@ -96,7 +108,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         dial_out = services.fleet.dial_out_address().map(tracing::field::display),
         "serving"
     );
+    let reloading = tokio::spawn(reload::at_hangups(hangups, services.clone(), file));
     let served = run(socket, &services, shutdown).await;
+    reloading.abort();
     services.tasks.stop().await;
     services.fleet.stop().await;
     recorded.abort();

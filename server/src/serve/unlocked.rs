@@ -43,14 +43,17 @@ impl Unlocked {
         Self::open_to(config, Unlock::Mend, Some(observer)).await
     }
 
-    /// As [`Self::open`], to look at it only: changes nothing, and closes it again.
+    /// As [`Self::open`], to look at it only: changes nothing, and closes it again. Gives how many
+    /// entries its audit log has, too.
     ///
     /// # Errors
     /// [`ServeError`].
-    pub async fn inspect(config: &Config) -> Result<Self, ServeError> {
+    pub async fn inspect(config: &Config) -> Result<(Self, u64), ServeError> {
         let unlocked = Self::open_to(config, Unlock::Look, None).await?;
+        let last = unlocked.repository.audit_entries().last().await;
         unlocked.repository.database().close().await;
-        Ok(unlocked)
+        let entries = last?.map_or(0, |entry| entry.seq);
+        Ok((unlocked, entries))
     }
 
     async fn open_to(
@@ -76,12 +79,16 @@ impl Unlocked {
     /// Says what to do where nothing was made yet.
     pub(super) fn must_exist(config: &Config) -> Result<(), RepositoryError> {
         let file = config.repository_file();
-        if file.exists() {
-            return Ok(());
+        let path = file.display().to_string();
+        match file.try_exists() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RepositoryError::Missing { path }),
+            // Whoever may not look does not know that there is none.
+            Err(error) => Err(RepositoryError::Open {
+                path,
+                reason: error.to_string(),
+            }),
         }
-        Err(RepositoryError::Missing {
-            path: file.display().to_string(),
-        })
     }
 
     async fn unlock(

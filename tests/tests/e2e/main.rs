@@ -12,6 +12,7 @@
 mod bad_input;
 mod calls;
 mod enrolment;
+mod readme;
 mod roster;
 mod rotation;
 mod secrets;

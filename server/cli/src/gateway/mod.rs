@@ -7,7 +7,7 @@ mod token;
 mod tokens;
 mod view;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
@@ -16,11 +16,16 @@ use portcullis_proto::admin::v1::{
     RestoreGatewayRequest, RevokeGatewayRequest, SetGatewayRequest, ShowGatewayRequest,
 };
 use serde_json::json;
+use tonic::Code;
 
 use crate::context::Context;
 use crate::error::CliError;
 use crate::view::printable;
+pub(crate) use list::sentence as counts_sentence;
 use token::TokenOutput;
+
+/// How often a gateway that is away is pinged.
+const AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewayCommand {
@@ -60,10 +65,14 @@ pub(crate) enum GatewayCommand {
         /// The gateway's name
         name: String,
     },
-    /// Send a gateway a few bytes through the sealed channel and back
+    /// Send a gateway a few bytes through the sealed channel and back; where there is no link and the
+    /// server dials it, it dials at once
     Ping {
         /// The gateway's name
         name: String,
+        /// Try again until it answers, for so long at most (`10s`, `2m`)
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        wait: Option<Duration>,
     },
     /// End a gateway's session and forget its key: it may enrol again, with a new token
     Evict {
@@ -185,9 +194,9 @@ impl GatewayCommand {
                 return sink.hand_over(context, made.gateway, made.token);
             }
             Self::List(args) => return args.run(context).await,
-            Self::Ping { name } => {
-                let answer = connect().await?.ping(PingGatewayRequest { name }).await?;
-                return say_pong(context, answer.into_inner());
+            Self::Ping { name, wait } => {
+                let answer = ping(context, name, wait.unwrap_or_default()).await?;
+                return say_pong(context, answer);
             }
             Self::Alarms { name, all } => return alarms::list(context, name, all).await,
             Self::Acknowledge {
@@ -217,6 +226,26 @@ impl ChangeArgs {
             dial_out: self.dial_out,
             add_groups: self.add_groups,
             remove_groups: self.remove_groups,
+        }
+    }
+}
+
+/// Pings, and again while the gateway is away, for `wait` at most.
+async fn ping(
+    context: &Context,
+    name: String,
+    wait: Duration,
+) -> Result<PingGatewayResponse, CliError> {
+    let begun = Instant::now();
+    loop {
+        let mut gateways = context.client(GatewaysClient::new).await?;
+        let request = PingGatewayRequest { name: name.clone() };
+        match gateways.ping(request).await {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(status) if status.code() == Code::Unavailable && begun.elapsed() < wait => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            Err(status) => return Err(status.into()),
         }
     }
 }

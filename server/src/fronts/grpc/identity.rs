@@ -9,7 +9,7 @@ use nix::unistd::{Gid, Uid, User, getgrouplist};
 
 use crate::access::{Authentication, Caller};
 use crate::audit::Subject;
-use crate::config::{Capabilities, CapabilitySet};
+use crate::config::{CapabilitySet, Live};
 
 /// How long the system's answer about a user is remembered. Whoever leaves a group keeps its
 /// capabilities here for no longer than this.
@@ -26,8 +26,8 @@ pub(super) struct Peer {
     pub(super) gid: Option<u32>,
 }
 
-/// By user and group: since when, and what was found.
-type Remembered = HashMap<(u32, Option<u32>), (Instant, Caller)>;
+/// By user and group: since when, under which configuration, and what was found.
+type Remembered = HashMap<(u32, Option<u32>), (Instant, u64, Caller)>;
 
 /// By user and group: the look-up that is under way.
 type Asking = HashMap<(u32, Option<u32>), Weak<tokio::sync::Mutex<()>>>;
@@ -35,7 +35,7 @@ type Asking = HashMap<(u32, Option<u32>), Weak<tokio::sync::Mutex<()>>>;
 /// Asks the system for the names and groups of users, and remembers for a short while.
 #[derive(Debug)]
 pub(super) struct Identities {
-    capabilities: Capabilities,
+    live: Live,
     own: u32,
     remembered: Mutex<Remembered>,
     /// Held by whoever asks the system about one user; the others wait for what is found.
@@ -43,9 +43,9 @@ pub(super) struct Identities {
 }
 
 impl Identities {
-    pub(super) fn new(capabilities: Capabilities) -> Self {
+    pub(super) fn new(live: Live) -> Self {
         Self {
-            capabilities,
+            live,
             own: rustix::process::geteuid().as_raw(),
             remembered: Mutex::default(),
             asking: Mutex::default(),
@@ -57,12 +57,13 @@ impl Identities {
         let Some((uid, gid)) = peer.and_then(|peer| Some((peer.uid?, peer.gid))) else {
             return Caller::nobody();
         };
-        if let Some(caller) = self.remembered(uid, gid) {
+        let (capabilities, generation) = self.live.capabilities();
+        if let Some(caller) = self.remembered(uid, gid, generation) {
             return caller;
         }
         let asking = self.asking(uid, gid);
         let _asking = asking.lock().await;
-        if let Some(caller) = self.remembered(uid, gid) {
+        if let Some(caller) = self.remembered(uid, gid, generation) {
             return caller;
         }
         // The user database may be a directory server's.
@@ -71,7 +72,7 @@ impl Identities {
         let held = if uid == 0 || uid == self.own {
             CapabilitySet::ALL
         } else {
-            self.capabilities.held_by(uid, &groups)
+            capabilities.held_by(uid, &groups)
         };
         let subject = Subject::user(uid, name.as_deref());
         let caller = Caller::everywhere(subject, Authentication::UnixPeer, held);
@@ -79,14 +80,14 @@ impl Identities {
         if remembered.len() >= MAX_REMEMBERED {
             remembered.clear();
         }
-        remembered.insert((uid, gid), (Instant::now(), caller.clone()));
+        remembered.insert((uid, gid), (Instant::now(), generation, caller.clone()));
         caller
     }
 
-    fn remembered(&self, uid: u32, gid: Option<u32>) -> Option<Caller> {
+    fn remembered(&self, uid: u32, gid: Option<u32>, generation: u64) -> Option<Caller> {
         let remembered = self.lock();
-        let (since, caller) = remembered.get(&(uid, gid))?;
-        (since.elapsed() < FRESH).then(|| caller.clone())
+        let (since, under, caller) = remembered.get(&(uid, gid))?;
+        (since.elapsed() < FRESH && *under == generation).then(|| caller.clone())
     }
 
     fn asking(&self, uid: u32, gid: Option<u32>) -> Arc<tokio::sync::Mutex<()>> {

@@ -22,7 +22,7 @@ use tonic::transport::server::Connected;
 use crate::services::Services;
 use identity::Peer;
 use router::Router;
-pub use socket::{AdminSocket, SocketError};
+pub use socket::{AdminSocket, SocketError, inspect as inspect_socket};
 
 /// Requests at once on one connection.
 const MAX_REQUESTS_AT_ONCE: u32 = 256;

@@ -37,7 +37,7 @@ impl Router {
     pub(super) fn new(services: &Services) -> Self {
         Self {
             budget: Budget::default(),
-            identities: Arc::new(Identities::new(services.capabilities.clone())),
+            identities: Arc::new(Identities::new(services.live.clone())),
             methods: Arc::new(Methods::new()),
             services: Arc::new(services.clone()),
         }

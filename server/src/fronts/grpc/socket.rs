@@ -60,7 +60,8 @@ pub struct AdminSocket {
 
 impl AdminSocket {
     /// Listens at `path` with mode 0600, or with 0660 for `group`. What a dead server left there is
-    /// cleared away; its folder is made where it is missing.
+    /// cleared away; its folder is made where it is missing, and gets the group and the mode that
+    /// `group` asks for where it holds nothing else.
     ///
     /// # Errors
     /// [`SocketError`].
@@ -69,11 +70,11 @@ impl AdminSocket {
             path: path.to_owned(),
             source,
         };
-        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-            create_private_dir(folder).map_err(failed)?;
-            if let Some(group) = group {
-                share(folder, group, 0o750).map_err(failed)?;
+        if let Some(folder) = path.parent() {
+            if !folder.exists() {
+                create_private_dir(folder).map_err(failed)?;
             }
+            set_up(folder, path, group).map_err(failed)?;
         }
         clear_stale(path)?;
         let listener = UnixListener::bind(path).map_err(failed)?;
@@ -184,6 +185,105 @@ impl Drop for SocketFile {
         if ours && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the admin socket");
         }
+    }
+}
+
+/// Gives the socket's folder the group and the mode that it would have were it made now. A folder
+/// that holds more than the socket, or is another user's, is left as it is; the log says so where
+/// the group cannot get through it.
+fn set_up(folder: &Path, socket: &Path, group: Option<u32>) -> io::Result<()> {
+    let wanted = match group {
+        Some(_) => 0o750,
+        None => 0o700,
+    };
+    let Some(what) = folder_fault(folder, group)? else {
+        return Ok(());
+    };
+    if !is_for_socket_alone(folder, socket)? {
+        tracing::warn!("{what}; it is left as it is, for it holds more than the admin socket");
+        return Ok(());
+    }
+    match group {
+        Some(group) => share(folder, group, wanted)?,
+        None => std::fs::set_permissions(folder, Permissions::from_mode(wanted))?,
+    }
+    tracing::info!(folder = %folder.display(), mode = %format!("{wanted:04o}"), "the admin socket's folder is as configured now");
+    Ok(())
+}
+
+/// Why a member of `group` cannot reach what lies in `folder`, or, without a group, why others than
+/// its owner can though it was made for them; `None`: all is well. A folder that everybody may pass
+/// through is well.
+fn folder_fault(folder: &Path, group: Option<u32>) -> io::Result<Option<String>> {
+    let metadata = std::fs::metadata(folder)?;
+    let (mode, gid) = (metadata.mode() & 0o7777, metadata.gid());
+    let through_group = mode & 0o010 != 0;
+    let fault = match group {
+        _ if mode & 0o001 != 0 => None,
+        Some(group) if gid == group && through_group => None,
+        Some(group) => Some(format!(
+            "{path} has mode {mode:04o} and belongs to group {gid}, so that the members of [admin] socket_group ({group}) cannot reach the admin socket: `chgrp {group} {path} && chmod g+x {path}`",
+            path = folder.display()
+        )),
+        None if mode & 0o070 != 0 => Some(format!(
+            "{path} has mode {mode:04o}, though no [admin] socket_group is configured: `chmod 0700 {path}`",
+            path = folder.display()
+        )),
+        None => None,
+    };
+    Ok(fault)
+}
+
+/// It is this user's, and nothing else lies in it.
+fn is_for_socket_alone(folder: &Path, socket: &Path) -> io::Result<bool> {
+    let own = rustix::process::geteuid().as_raw();
+    if std::fs::metadata(folder)?.uid() != own {
+        return Ok(false);
+    }
+    for entry in std::fs::read_dir(folder)? {
+        if Some(entry?.file_name().as_os_str()) != socket.file_name() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What a start would find in the way of an admin socket at `path`, for `group`. Changes nothing.
+///
+/// # Errors
+/// [`SocketError`]; `Live` where a server runs there.
+pub fn inspect(path: &Path, group: Option<u32>) -> Result<Vec<String>, SocketError> {
+    let failed = |source| SocketError::System {
+        path: path.to_owned(),
+        source,
+    };
+    let mut found = Vec::new();
+    let Some(folder) = path.parent().filter(|folder| folder.exists()) else {
+        return Ok(found);
+    };
+    if let Some(fault) = folder_fault(folder, group).map_err(failed)?
+        && !is_for_socket_alone(folder, path).map_err(failed)?
+    {
+        found.push(fault);
+    }
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        rustix::fs::access(
+            folder,
+            rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+        )
+        .map_err(|error| failed(error.into()))?;
+        return Ok(found);
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(SocketError::NotASocket {
+            path: path.to_owned(),
+        });
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(SocketError::Live {
+            path: path.to_owned(),
+        }),
+        Err(_) => Ok(found),
     }
 }
 
@@ -307,6 +407,34 @@ mod tests {
             let metadata = path.metadata().unwrap();
             assert_eq!((metadata.mode() & 0o777, metadata.gid()), (mode, group));
         }
+    }
+
+    #[tokio::test]
+    async fn a_folder_from_before_gets_what_the_configuration_asks_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/admin.sock");
+        let run = path.parent().unwrap();
+        let mode = || run.metadata().unwrap().mode() & 0o777;
+        let group = rustix::process::getegid().as_raw();
+        // As the first start without a group made it, and back again.
+        drop(AdminSocket::bind(&path, None).unwrap());
+        assert_eq!(mode(), 0o700);
+        drop(AdminSocket::bind(&path, Some(group)).unwrap());
+        assert_eq!(mode(), 0o750);
+        drop(AdminSocket::bind(&path, None).unwrap());
+        assert_eq!(mode(), 0o700);
+        // A folder with more in it is somebody's: it is not changed, and that is told.
+        std::fs::write(run.join("other"), "").unwrap();
+        let told = inspect(&path, Some(group)).unwrap();
+        assert!(told[0].contains("chmod g+x"), "{told:?}");
+        let socket = AdminSocket::bind(&path, Some(group)).unwrap();
+        assert_eq!(mode(), 0o700);
+        let live = inspect(&path, Some(group));
+        assert!(matches!(live, Err(SocketError::Live { .. })));
+        drop(socket);
+        // Everybody may pass: nothing is wrong with that.
+        std::fs::set_permissions(run, Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(inspect(&path, Some(group)).unwrap(), Vec::<String>::new());
     }
 
     #[tokio::test]

@@ -1,0 +1,46 @@
+//! SIGHUP: the configuration is read again.
+
+use std::path::{Path, PathBuf};
+
+use portcullis_host::{clock, log};
+use tokio::signal::unix::Signal;
+
+use crate::audit::{Draft, Outcome, Subject};
+use crate::config::Config;
+use crate::services::Services;
+
+/// Reads the configuration again at each of `hangups`.
+pub(super) async fn at_hangups(mut hangups: Signal, services: Services, file: Option<PathBuf>) {
+    while hangups.recv().await.is_some() {
+        reload(&services, file.as_deref()).await;
+    }
+}
+
+async fn reload(services: &Services, file: Option<&Path>) {
+    let live = &services.live;
+    // Names of users and groups may come from a directory server.
+    let path = file.map(Path::to_owned);
+    let read = tokio::task::spawn_blocking(move || Config::load(path.as_deref())).await;
+    let Ok(read) = read else {
+        tracing::error!("the configuration could not be read again: what held before holds on");
+        return;
+    };
+    let (outcome, detail) = match live.reload(read, clock::now()) {
+        Ok(reloaded) => {
+            log::set_level(&live.config().log.level);
+            for warning in live.loaded().warnings {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!("configuration reloaded: {reloaded}");
+            (Outcome::Done, reloaded.to_string())
+        }
+        Err(error) => {
+            tracing::error!(
+                "the configuration is not reloaded, and what held before holds on: {error}"
+            );
+            (Outcome::Failed, error.to_string())
+        }
+    };
+    let draft = Draft::new(Subject::server(), "Server/Reload", "", outcome);
+    services.audit.record(draft.detail(&detail)).await;
+}
