@@ -189,7 +189,7 @@ format = \"xml\"
 fn one_wrong_value_is_no_contradiction_as_well() {
     for text in [
         "[links]\nbackoff_min = \"2m\"\nbackoff_max = \"soon\"",
-        "[admin]\nsocket_group = \"no such group\"\n[capabilities]\nauditor = [\"uid:5\"]",
+        "[admin]\nsocket_group = 5\n[capabilities]\nauditor = [\"uid:5\"]",
     ] {
         let ConfigError::Invalid(faults) = parse(text).unwrap_err() else {
             panic!("{text}");

@@ -13,6 +13,7 @@ mod bad_input;
 mod calls;
 mod enrolment;
 mod readme;
+mod reload;
 mod roster;
 mod rotation;
 mod secrets;

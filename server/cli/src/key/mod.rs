@@ -65,6 +65,9 @@ pub(crate) enum KeyCommand {
         /// List every gateway too: the key it proved last, those sent to it and not proved since
         #[arg(long)]
         gateways: bool,
+        /// List those gateways that have not proved the current gateway key
+        #[arg(long)]
+        behind: bool,
     },
     /// Make a new gateway key current and push it to the gateways
     RotateGateway(push::RotateGatewayArgs),
@@ -151,9 +154,15 @@ impl KeyCommand {
                 let answer = connect().await?.verify(VerifyRequest {}).await?;
                 started(context, answer.into_inner(), place).await
             }
-            Self::Status { gateways } => {
-                let request = KeyStatusRequest { gateways };
-                context.print(&connect().await?.status(request).await?.into_inner())
+            Self::Status { gateways, behind } => {
+                let request = KeyStatusRequest {
+                    gateways: gateways || behind,
+                };
+                let mut told = connect().await?.status(request).await?.into_inner();
+                if behind {
+                    status::only_behind(&mut told);
+                }
+                context.print(&told)
             }
             Self::Manage(args) => args.run(context).await,
             Self::RotateGateway(args) => args.run(context).await,

@@ -31,6 +31,22 @@ impl View for KeyStatusResponse {
     }
 }
 
+/// Leaves out the gateways that have proved the current gateway key, and are not ahead of it.
+pub(super) fn only_behind(status: &mut KeyStatusResponse) {
+    let Some(status) = &mut status.gateway_keys else {
+        return;
+    };
+    let keys = status
+        .keys
+        .iter()
+        .filter_map(|holders| holders.key.as_ref());
+    let current = keys.filter(|key| key.current).map(|key| key.key_id.clone());
+    let current: Vec<_> = current.collect();
+    status
+        .gateways
+        .retain(|holding| holding.ahead || !current.contains(&holding.proved_key_id));
+}
+
 fn gateway_keys(status: &GatewayKeyStatus, now: SystemTime) -> String {
     let head = format!(
         "gateway keys: {} enrolled gateways, {} of them away",
@@ -220,7 +236,7 @@ fn protection(status: &ServerKeyStatus) -> String {
     text
 }
 
-/// A line for each type, a column for each key.
+/// A line for each type of which there are values, a column for each key.
 fn matrix(status: &ServerKeyStatus) -> String {
     let columns: Vec<&[TypeCount]> = status
         .keys
@@ -231,7 +247,8 @@ fn matrix(status: &ServerKeyStatus) -> String {
     let numbers: Vec<_> = (0..columns.len()).map(number).collect();
     let mut heading = vec!["type", "total"];
     heading.extend(numbers.iter().map(String::as_str));
-    let rows = status.totals.iter().map(|total| {
+    let totals = status.totals.iter().filter(|total| total.count > 0);
+    let rows = totals.map(|total| {
         let mut row = vec![total.r#type.clone(), total.count.to_string()];
         row.extend(columns.iter().map(|values| {
             let of_type = values.iter().find(|kind| kind.r#type == total.r#type);
@@ -317,7 +334,6 @@ mod tests {
              #2  3des-ffeeddccbbaa99887766554433221100  not here                        2\n\
              \n\
              TYPE           TOTAL  #1  #2\n\
-             gateway-key    0      0   -\n\
              user-password  10     7   2\n\
              server-key     1      -   -\n\
              \n\

@@ -113,6 +113,12 @@ impl Request for proto::SetCurrentKeyRequest {
 
     async fn run(self, context: &Context) -> Result<proto::Key, AdminError> {
         let id = key_id(&self.key_id)?;
+        let gateway_keys = context.services.repository.gateway_keys().list().await?;
+        if gateway_keys.iter().any(|row| row.info.id == id) {
+            return Err(AdminError::Precondition(format!(
+                "{id} is a gateway key: no gateway goes back to an older one; `portcullis key rotate-gateway` makes a new one current"
+            )));
+        }
         context.services.keys.set_current(id).await?;
         server_key(&context.services, id).await
     }

@@ -1,5 +1,6 @@
 //! Under which server key the values of the repository are sealed.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use portcullis_proto::admin::v1 as proto;
@@ -17,7 +18,9 @@ pub(super) async fn server_keys(services: &Services) -> Result<proto::ServerKeyS
     // The values first: a key made since is listed without values, and none that has values is left
     // out.
     let counts = database.sealed_values().counts().await?;
-    let rows = database.server_keys().list().await?;
+    let mut rows = database.server_keys().list().await?;
+    // An imported key is stored last, and was made before.
+    rows.sort_by_key(|row| Reverse(row.created));
 
     let keys = rows.iter().map(|row| {
         let values = of_every_type(counts.iter().filter(|it| it.server_key == Some(row.id)));

@@ -1,5 +1,6 @@
 //! Who holds which key.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use portcullis_common::id::KeyId;
@@ -18,7 +19,8 @@ pub(super) async fn gateway_keys(
     with_gateways: bool,
 ) -> Result<proto::GatewayKeyStatus, AdminError> {
     let repository = &services.repository;
-    let rows = repository.gateway_keys().list().await?;
+    let mut rows = repository.gateway_keys().list().await?;
+    rows.sort_by_key(|row| Reverse(row.created));
     let holdings = repository.gateways().holdings().await?;
     let connected = services.fleet.connected();
     let outlooks = services.fleet.outlooks();
