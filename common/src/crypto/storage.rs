@@ -18,6 +18,9 @@ use crate::id::{KeyId, KeyKind};
 use crate::secret::{DEFAULT_KEY, KeyEncryptionKey, ServerKey, StorageSecret};
 
 const VERSION: u8 = 1;
+/// Stands in a wrapped server key, authenticated, where the rows that decide in its repository carry
+/// MACs: so nobody who lacks the secret can have them made again.
+const BOUND: u8 = 2;
 const HEADER_LEN: usize = 1 + KeyId::LEN + SALT_LEN;
 
 /// Why something stored does not open.
@@ -118,17 +121,43 @@ pub fn open(
     Ok(key.value_cipher(salt).open(&associated, rest)?)
 }
 
-/// Wraps a server key under `secret`: key wrap of the key's kind, then an HMAC-SHA256 over the id
-/// and the wrap (the wrap's own check is 32 bits for 3DES).
+/// Wraps a server key under `secret`: key wrap of the key's kind, [`BOUND`], then an HMAC-SHA256
+/// over the id and both (the wrap's own check is 32 bits for 3DES).
 pub fn wrap_server_key(secret: &StorageSecret, id: KeyId, key: &ServerKey) -> Vec<u8> {
+    wrap_with(secret, id, key, &[BOUND])
+}
+
+/// As [`wrap_server_key`], as the first versions did it: without [`BOUND`].
+pub fn wrap_unbound_server_key(secret: &StorageSecret, id: KeyId, key: &ServerKey) -> Vec<u8> {
+    wrap_with(secret, id, key, &[])
+}
+
+/// Whether a wrapped server key says that the rows of its repository carry MACs.
+/// [`unwrap_server_key`] tells whether it says so rightly.
+pub fn is_bound(wrapped: &[u8]) -> bool {
+    wrapped
+        .split_last_chunk::<{ mac::TAG_LEN }>()
+        .is_some_and(|(body, _)| split_mark(body).1)
+}
+
+fn wrap_with(secret: &StorageSecret, id: KeyId, key: &ServerKey, mark: &[u8]) -> Vec<u8> {
     let (kek, mac) = protection_keys(secret, id);
     let mut wrapped = key_wrap::wrap(&kek, key.expose());
+    wrapped.extend_from_slice(mark);
     let tag = mac.tag(&[&id.to_bytes(), &wrapped]).to_bytes();
     wrapped.extend_from_slice(&tag);
     wrapped
 }
 
-/// Opens what [`wrap_server_key`] gave for the same id.
+/// The wrap, and whether [`BOUND`] stands behind it: a wrap is always a multiple of 4 bytes long.
+fn split_mark(body: &[u8]) -> (&[u8], bool) {
+    match body.split_last() {
+        Some((&BOUND, wrap)) if wrap.len().is_multiple_of(4) => (wrap, true),
+        _ => (body, false),
+    }
+}
+
+/// Opens what [`wrap_server_key`], or [`wrap_unbound_server_key`], gave for the same id.
 ///
 /// # Errors
 /// [`StorageError`]; `Forged` also where `secret` is another.
@@ -143,7 +172,7 @@ pub fn unwrap_server_key(
         .ok_or(StorageError::Malformed)?;
     mac.verify(&[&id.to_bytes(), wrapped], tag)
         .map_err(|_| StorageError::Forged)?;
-    let bytes = key_wrap::unwrap(&kek, wrapped).map_err(|_| StorageError::Forged)?;
+    let bytes = key_wrap::unwrap(&kek, split_mark(wrapped).0).map_err(|_| StorageError::Forged)?;
     ServerKey::from_bytes(id.kind(), &bytes).map_err(|_| StorageError::Forged)
 }
 
@@ -288,6 +317,10 @@ mod tests {
             let wrapped = wrap_server_key(&secret, id, &key);
             let opened = unwrap_server_key(&secret, id, &wrapped).unwrap();
             assert_eq!(opened.expose(), key.expose());
+            let unbound = wrap_unbound_server_key(&secret, id, &key);
+            let again = unwrap_server_key(&secret, id, &unbound).unwrap();
+            assert_eq!(again.expose(), key.expose());
+            assert!(is_bound(&wrapped) && !is_bound(&unbound));
             let refused = |secret: &StorageSecret, id, wrapped: &[u8]| {
                 unwrap_server_key(secret, id, wrapped).is_err()
             };
