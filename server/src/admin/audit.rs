@@ -248,6 +248,7 @@ fn entry_message(entry: AuditEntry) -> proto::AuditEntry {
         outcome: entry.outcome,
         begun: entry.begun,
         detail: entry.detail,
+        authority: entry.authority,
         mac: entry.mac,
     }
 }
@@ -263,6 +264,7 @@ fn stored_entry(message: proto::AuditEntry) -> AuditEntry {
         outcome: message.outcome,
         begun: message.begun,
         detail: message.detail,
+        authority: message.authority,
         mac: message.mac,
     }
 }
@@ -284,6 +286,8 @@ fn stored_head(message: &proto::AuditHead) -> Option<Head> {
             count: message.count,
             mac: mac(&message.mac)?,
         },
+        // Whichever it is: an export does not say.
+        rows: false,
         tag: mac(&message.tag)?,
     })
 }

@@ -173,6 +173,8 @@ pub(super) fn resource(resource: Resource) -> proto::Resource {
         dropped_secret_settings: Vec::new(),
         cancelled_calls: 0,
         warning: String::new(),
+        lost_secret_settings: resource.lost_settings.into_iter().collect(),
+        fault: resource.fault.unwrap_or_default(),
     }
 }
 

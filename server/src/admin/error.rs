@@ -73,11 +73,17 @@ impl From<RepositoryError> for AdminError {
                 Self::Outdated(message)
             }
             RepositoryError::Busy | RepositoryError::Closed => Self::Unavailable(message),
+            RepositoryError::RowChanged { .. } => {
+                tracing::error!(%error, "a record in the repository decides nothing");
+                Self::Precondition(message)
+            }
             RepositoryError::Full
             | RepositoryError::Open { .. }
             | RepositoryError::Missing { .. }
             | RepositoryError::NewerSchema { .. }
             | RepositoryError::Damaged(_)
+            | RepositoryError::Locked
+            | RepositoryError::SchemaPutBack { .. }
             | RepositoryError::NotScrubbed { .. }
             | RepositoryError::Sealed(_)
             | RepositoryError::Storage(_) => {

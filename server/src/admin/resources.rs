@@ -1,6 +1,6 @@
 //! Resources: which connector of which gateway, with which settings.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
@@ -52,7 +52,9 @@ impl Request for proto::AddResourceRequest {
             gateway: self.gateway,
             connector: self.connector,
             settings,
-            secret_settings: std::collections::BTreeSet::new(),
+            secret_settings: BTreeSet::new(),
+            lost_settings: BTreeSet::new(),
+            fault: None,
             created: clock::now(),
         };
         let resources = context.services.repository.resources();

@@ -15,6 +15,7 @@ use crate::repository::{
 
 const ENTRY: &[u8] = b"portcullis audit entry v1";
 const HEAD: &[u8] = b"portcullis audit head v1";
+const HEAD_WITH_ROWS: &[u8] = b"portcullis audit head v2";
 
 /// The chain of one repository's log. It has one key as a rule, and a further one from each entry
 /// on at which an administrator had to go on without the one before.
@@ -98,29 +99,43 @@ impl Chain {
             .bytes(entry.outcome.as_bytes())
             .number(entry.begun)
             .bytes(entry.detail.as_bytes());
+        let encoded = match entry.authority.as_slice() {
+            // As entries were before there was such a sum.
+            [] => encoded,
+            sum => encoded.bytes(sum),
+        };
         Ok(key.tag(&[&encoded.0]).to_bytes())
     }
 
-    /// The head file's content for a log that ends at `tip`.
+    /// The head file's content for a log that ends at `tip`; `rows`: its last entry knows the rows
+    /// that decide.
     ///
     /// # Errors
     /// [`Dispute`] where its key does not open.
-    pub(super) fn head(&self, tip: AuditTip) -> Result<Head, Dispute> {
+    pub(super) fn head(&self, tip: AuditTip, rows: bool) -> Result<Head, Dispute> {
         let key = self.key(tip.count.max(1))?;
         Ok(Head {
             server: self.server,
             tip,
-            tag: key.tag(&[&self.encoded_head(tip)]).to_bytes(),
+            rows,
+            tag: key.tag(&[&self.encoded_head(tip, rows)]).to_bytes(),
         })
     }
 
     /// Whether this chain's key made `head`.
     pub(super) fn made(&self, head: &Head) -> bool {
-        let encoded = self.encoded_head(head.tip);
+        let encoded = self.encoded_head(head.tip, head.rows);
         head.server == self.server
             && self
                 .key(head.tip.count.max(1))
                 .is_ok_and(|key| key.verify(&[&encoded], &head.tag).is_ok())
+    }
+
+    /// As [`Self::made`], of a head that does not say whether it is one with rows.
+    pub(super) fn made_either(&self, head: &Head) -> bool {
+        [true, false]
+            .into_iter()
+            .any(|rows| self.made(&Head { rows, ..*head }))
     }
 
     /// The key of the entry `seq`.
@@ -133,8 +148,8 @@ impl Chain {
         }
     }
 
-    fn encoded_head(&self, tip: AuditTip) -> Vec<u8> {
-        Encoding::new(HEAD)
+    fn encoded_head(&self, tip: AuditTip, rows: bool) -> Vec<u8> {
+        Encoding::new(if rows { HEAD_WITH_ROWS } else { HEAD })
             .bytes(&self.server.to_bytes())
             .number(tip.count)
             .bytes(&tip.mac)
@@ -189,6 +204,7 @@ mod tests {
             outcome: "done".to_owned(),
             begun: 1,
             detail: "gh".to_owned(),
+            authority: vec![1; 32],
             mac: Vec::new(),
         };
         let mac = chain.mac(&[7; 32], &entry);
@@ -204,6 +220,14 @@ mod tests {
             },
             AuditEntry {
                 commit_first: 2,
+                ..entry.clone()
+            },
+            AuditEntry {
+                authority: vec![2; 32],
+                ..entry.clone()
+            },
+            AuditEntry {
+                authority: Vec::new(),
                 ..entry.clone()
             },
             AuditEntry {
@@ -231,7 +255,7 @@ mod tests {
         assert_ne!(chain.mac(&[8; 32], &entry), mac);
         let elsewhere = self::chain(3);
         assert_ne!(elsewhere.mac(&[7; 32], &entry), mac);
-        let head = chain.head(AuditTip::BEGINNING).unwrap();
+        let head = chain.head(AuditTip::BEGINNING, true).unwrap();
         assert!(chain.made(&head) && !elsewhere.made(&head));
     }
 }

@@ -92,6 +92,16 @@ pub enum Dispute {
     /// The audit key was removed, or is not what this server stored.
     #[error("its key was removed or changed")]
     KeyGone,
+    /// The rows that decide are not those that the last entry knows.
+    #[error(
+        "records that decide (gateways, resources, tasks, keys, the password policy) were removed, put back to an earlier state, or added by hand since its last entry: look through `portcullis gateway list`, `portcullis resource list` and `portcullis key list` for what you did not do"
+    )]
+    Rows,
+    /// The head file says that entries know the rows that decide, and the last one does not.
+    #[error(
+        "its last entry does not know the records that decide, though its head file says that it does: the repository was put back to an earlier state"
+    )]
+    RowsUnknown,
     /// Somebody else wrote to it while the server ran.
     #[error("{0}")]
     Moved(#[from] TipMoved),

@@ -46,7 +46,9 @@ pub struct Head {
     pub server: ServerId,
     /// Where it ended.
     pub tip: AuditTip,
-    /// The MAC over both.
+    /// The log's entries know the rows that decide: their repository has MACs for them.
+    pub rows: bool,
+    /// The MAC over all of them.
     pub tag: [u8; AUDIT_MAC_LEN],
 }
 
@@ -70,6 +72,8 @@ struct Text {
     server: String,
     count: u64,
     mac: String,
+    #[serde(default)]
+    rows: bool,
     tag: String,
 }
 
@@ -140,6 +144,18 @@ impl HeadFile {
         })
     }
 
+    /// Whether the file says that the repository of `server` has MACs for the rows that decide. Who
+    /// cannot read it cannot say that it does not.
+    ///
+    /// # Errors
+    /// [`HeadError`] where it cannot be read.
+    pub fn knows_rows(&self, server: ServerId) -> Result<bool, HeadError> {
+        Ok(match self.read()? {
+            Found::Head(head) => head.rows && head.server == server,
+            Found::Missing | Found::Damaged => false,
+        })
+    }
+
     pub(super) fn read(&self) -> Result<Found, HeadError> {
         match fs::metadata(&self.path) {
             Ok(metadata) if metadata.len() > MAX_LEN => return Ok(Found::Damaged),
@@ -195,6 +211,7 @@ fn text(head: &Head) -> io::Result<Vec<u8>> {
         server: head.server.to_string(),
         count: head.tip.count,
         mac: HEXLOWER.encode(&head.tip.mac),
+        rows: head.rows,
         tag: HEXLOWER.encode(&head.tag),
     };
     let mut line = serde_json::to_vec(&text)?;
@@ -212,6 +229,7 @@ fn parse(content: &[u8]) -> Option<Head> {
             count: text.count,
             mac: bytes(&text.mac)?,
         },
+        rows: text.rows,
         tag: bytes(&text.tag)?,
     })
 }

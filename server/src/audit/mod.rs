@@ -183,7 +183,7 @@ impl AuditLog {
         self.send(Request::Inspect { answer }).await?;
         let tip = result.await.map_err(|_| AuditError::Closed)?.tip;
         let chain = Chain::load(&self.repository, self.server).await?;
-        Ok(chain.head(tip)?)
+        Ok(chain.head(tip, true)?)
     }
 
     /// Checks entries that came from elsewhere, such as an export, against this log's key.
@@ -206,7 +206,7 @@ impl AuditLog {
         self.send(Request::Accept { draft, answer }).await?;
         let tip = result.await.map_err(|_| AuditError::Closed)??;
         let chain = Chain::load(&self.repository, self.server).await?;
-        Ok(chain.head(tip)?)
+        Ok(chain.head(tip, true)?)
     }
 
     /// Writes what is left, and tells the log where it ends. To be called before the repository is
@@ -235,7 +235,7 @@ impl AuditLog {
 /// [`AuditError::Repository`].
 pub async fn create(repository: &Repository, server: ServerId) -> Result<Head, AuditError> {
     let chain = Chain::extend(repository, server, 1).await?;
-    Ok(chain.head(AuditTip::BEGINNING)?)
+    Ok(chain.head(AuditTip::BEGINNING, true)?)
 }
 
 /// An operation that was begun. Dropped without [`Self::end`], it leaves the outcome `unknown`.

@@ -284,11 +284,7 @@ async fn a_rewrite_with_the_right_key_shows() {
     }
     fixture.attack("DELETE FROM audit_entries");
     let entries = unlocked.repository.audit_entries();
-    entries
-        .append(AuditTip::BEGINNING, rewritten)
-        .await
-        .unwrap()
-        .unwrap();
+    entries.insert(rewritten).await.unwrap();
     unlocked.repository.database().close().await;
     fixture.restart().await;
     let dispute = Dispute::Rewritten { seq: 7 };
@@ -297,7 +293,7 @@ async fn a_rewrite_with_the_right_key_shows() {
 
     // With the head file made anew, too, what the server's log was told gives it away.
     HeadFile::new(fixture.head())
-        .write(&chain.head(tip).unwrap())
+        .write(&chain.head(tip, true).unwrap())
         .unwrap();
     fixture.restart().await;
     assert_eq!(fixture.faults().await, []);

@@ -52,6 +52,14 @@ pub enum Fault {
         /// How many entries it has.
         count: u64,
     },
+    /// Rows that decide are not as this server stored them.
+    #[error(
+        "{count} records in the repository were changed or put in by hand, and decide nothing any more: `portcullis key verify` names them"
+    )]
+    RowsChanged {
+        /// How many.
+        count: u64,
+    },
     /// The head file or the running server knows otherwise.
     #[error("{0}")]
     Disputed(Dispute),
@@ -64,6 +72,7 @@ impl Fault {
             Self::Changed { seq } | Self::Foreign { seq } => *seq,
             Self::Missing { first, .. } | Self::Unchecked { first, .. } => *first,
             Self::End { count } => *count,
+            Self::RowsChanged { .. } => 0,
             Self::Disputed(dispute) => match dispute {
                 Dispute::Rewritten { seq } | Dispute::LastChanged { seq } => *seq,
                 Dispute::Cut { count, .. } => *count + 1,
@@ -72,6 +81,8 @@ impl Fault {
                 | Dispute::HeadDamaged
                 | Dispute::KeyAway { .. }
                 | Dispute::KeyGone
+                | Dispute::Rows
+                | Dispute::RowsUnknown
                 | Dispute::Moved(_) => 0,
             },
         }
@@ -155,7 +166,7 @@ impl Verifier {
     /// [`Fault::End`] where it is not the head of the entries that were taken.
     pub fn end(&self, head: Option<Head>) -> Result<(), Fault> {
         match head {
-            Some(head) if head.tip == self.tip && self.chain.made(&head) => Ok(()),
+            Some(head) if head.tip == self.tip && self.chain.made_either(&head) => Ok(()),
             _ => Err(Fault::End {
                 count: self.tip.count,
             }),
@@ -200,7 +211,14 @@ pub(super) async fn verify(
     });
     let sound = walk.verifier.tip;
     let mut found = walk.faults();
-    for dispute in at_head.or(cut).into_iter().chain(dispute) {
+    let rows = repository.check_rows().await?;
+    if rows.fault_count > 0 {
+        found.push(Fault::RowsChanged {
+            count: rows.fault_count,
+        });
+    }
+    let put_back = (rows.bound == Some(false)).then_some(Dispute::Rows);
+    for dispute in at_head.or(cut).into_iter().chain(put_back).chain(dispute) {
         let fault = Fault::Disputed(dispute);
         if !found.contains(&fault) {
             found.push(fault);

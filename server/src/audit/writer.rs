@@ -17,7 +17,7 @@ use super::entry::{Draft, Outcome, Subject};
 use super::error::{AuditError, Dispute};
 use super::floods::Floods;
 use super::head::{Found, HeadError, HeadFile};
-use crate::repository::{AuditEntry, AuditTip, Repository};
+use crate::repository::{AUDIT_MAC_LEN, AuditEntry, AuditTip, Repository, RowsCheck, RowsSum};
 
 /// Requests that one transaction answers at most.
 const MAX_TOGETHER: usize = 1_024;
@@ -73,9 +73,13 @@ pub(super) struct Inspection {
 pub(super) struct Writer {
     repository: Repository,
     server: ServerId,
-    chain: Chain,
+    chain: Arc<Chain>,
     file: HeadFile,
     tip: AuditTip,
+    /// The sum over the rows that decide, as the last entry knows it.
+    rows: RowsSum,
+    /// Whether it does: an entry of an earlier version does not.
+    knows_rows: bool,
     /// The head file is not where the log ends.
     head_behind: bool,
     dispute: Option<Dispute>,
@@ -109,13 +113,15 @@ impl Writer {
         file.check_folder()?;
         // One without any key is in dispute: whoever makes a repository makes its first key and its
         // head file, too.
-        let chain = Chain::load(&repository, server).await?;
+        let chain = Arc::new(Chain::load(&repository, server).await?);
         let mut writer = Self {
             repository,
             server,
             chain,
             file,
             tip: AuditTip::BEGINNING,
+            rows: RowsSum::default(),
+            knows_rows: false,
             head_behind: true,
             dispute: None,
             kept: VecDeque::new(),
@@ -130,7 +136,11 @@ impl Writer {
             Err(dispute) => Some(dispute),
             Ok(last) => writer.compare(found, last.as_ref()).await?,
         };
-        let head = writer.chain.head(writer.tip).map(Found::Head);
+        writer.check_rows(found).await?;
+        let head = writer
+            .chain
+            .head(writer.tip, writer.knows_rows)
+            .map(Found::Head);
         writer.head_behind = head != Ok(found);
         if let Some(dispute) = writer.dispute {
             tracing::error!(%dispute, "the audit log takes no entries: see `portcullis audit verify`");
@@ -269,35 +279,22 @@ impl Writer {
         if drafts.is_empty() && self.kept.is_empty() {
             return Ok(());
         }
-        let first = self.tip.count + 1;
-        let time_ms = clock::now().0;
-        let mut tip = self.tip;
-        let mut entries = Vec::with_capacity(self.kept.len() + drafts.len());
-        for draft in self.kept.iter().chain(&drafts) {
-            let mut entry = AuditEntry {
-                seq: tip.count + 1,
-                commit_first: first,
-                time_ms,
-                subject: draft.subject.to_string(),
-                action: draft.action.clone(),
-                object: draft.object.clone(),
-                outcome: draft.outcome.name().to_owned(),
-                begun: draft.begun,
-                detail: draft.detail.clone(),
-                mac: Vec::new(),
-            };
-            tip = AuditTip {
-                count: entry.seq,
-                mac: self.chain.mac(&tip.mac, &entry)?,
-            };
-            entry.mac = tip.mac.to_vec();
-            entries.push(entry);
-        }
+        let drafts: Vec<_> = self.kept.iter().cloned().chain(drafts).collect();
+        let last = self.tip.count + drafts.len() as u64;
+        let (chain, before, time_ms) = (Arc::clone(&self.chain), self.tip, clock::now().0);
         let log = self.repository.audit_entries();
-        if let Err(moved) = log.append(self.tip, entries).await? {
-            self.dispute = Some(moved.into());
-            return Err(AuditError::Disputed(moved.into()));
-        }
+        // Which rows there are is known within the transaction only: so the chain is made there.
+        let append = log.append(before, self.rows, last, move |rows| {
+            chained(&chain, before, time_ms, &drafts, rows)
+        });
+        let (tip, rows) = match append.await? {
+            Ok(appended) => appended,
+            Err(dispute) => {
+                self.dispute = Some(dispute);
+                return Err(AuditError::Disputed(dispute));
+            }
+        };
+        (self.rows, self.knows_rows) = (rows, true);
         self.kept.clear();
         self.tip = tip;
         self.head_behind = true;
@@ -309,7 +306,7 @@ impl Writer {
     }
 
     async fn write_head(&mut self) -> Result<(), AuditError> {
-        let head = self.chain.head(self.tip)?;
+        let head = self.chain.head(self.tip, self.knows_rows)?;
         let file = self.file.clone();
         tokio::task::spawn_blocking(move || file.write(&head))
             .await
@@ -343,8 +340,11 @@ impl Writer {
         );
         if self.chain.lacks_key_after(before.count).is_some() {
             let first = before.count + 1;
-            self.chain = Chain::extend(&self.repository, self.server, first).await?;
+            let chain = Chain::extend(&self.repository, self.server, first).await?;
+            self.chain = Arc::new(chain);
         }
+        // From here on the rows are as they now are.
+        self.rows = self.repository.check_rows().await?.base;
         self.dispute = None;
         // The head file stays as it is until the acceptance is written.
         self.head_behind = false;
@@ -356,6 +356,31 @@ impl Writer {
         tracing::warn!(%dispute, "an administrator accepted the audit log as it is");
         self.tell();
         Ok(self.tip)
+    }
+
+    /// Finds out whether the rows that decide are those that the last entry knows. What is wrong with
+    /// single rows hinders nothing: they decide nothing.
+    async fn check_rows(&mut self, found: Found) -> Result<(), AuditError> {
+        let checked = self.repository.check_rows().await?;
+        for fault in &checked.faults {
+            tracing::error!(
+                kind = fault.kind,
+                name = fault.name,
+                "a record in the repository was changed or put in by hand: it decides nothing any more"
+            );
+        }
+        self.kept.extend(about_rows(&checked, self.tip));
+        self.rows = checked.base;
+        self.knows_rows = checked.bound.is_some() || self.tip == AuditTip::BEGINNING;
+        let knows = matches!(found, Found::Head(head) if head.rows && head.tip.count > 0);
+        let wrong = match checked.bound {
+            Some(true) => return Ok(()),
+            Some(false) => Dispute::Rows,
+            None if knows => Dispute::RowsUnknown,
+            None => return Ok(()),
+        };
+        self.dispute = self.dispute.or(Some(wrong));
+        Ok(())
     }
 
     /// Sets the tip to the last entry of the repository, and checks that entry.
@@ -484,6 +509,77 @@ impl Writer {
             );
         }
     }
+}
+
+/// The entries of `drafts`, chained after `before`: the last one knows the `rows` that decide.
+fn chained(
+    chain: &Chain,
+    before: AuditTip,
+    time_ms: u64,
+    drafts: &[Draft],
+    rows: &[u8; AUDIT_MAC_LEN],
+) -> Result<Vec<AuditEntry>, Dispute> {
+    let mut tip = before;
+    let mut entries = Vec::with_capacity(drafts.len());
+    for (left, draft) in (0..drafts.len()).rev().zip(drafts) {
+        let mut entry = AuditEntry {
+            seq: tip.count + 1,
+            commit_first: before.count + 1,
+            time_ms,
+            subject: draft.subject.to_string(),
+            action: draft.action.clone(),
+            object: draft.object.clone(),
+            outcome: draft.outcome.name().to_owned(),
+            begun: draft.begun,
+            detail: draft.detail.clone(),
+            authority: match left {
+                0 => rows.to_vec(),
+                _ => Vec::new(),
+            },
+            mac: Vec::new(),
+        };
+        tip = AuditTip {
+            count: entry.seq,
+            mac: chain.mac(&tip.mac, &entry)?,
+        };
+        entry.mac = tip.mac.to_vec();
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// What the log says of the rows that decide, as a start found them; `None`: nothing.
+fn about_rows(checked: &RowsCheck, tip: AuditTip) -> Option<Draft> {
+    let server = Subject::server();
+    if checked.fault_count > 0 {
+        let named: Vec<_> = checked
+            .faults
+            .iter()
+            .map(|fault| format!("{} {}", fault.kind, fault.name))
+            .collect();
+        let detail = format!(
+            "{} records in the repository were changed or put in by hand, and decide nothing: {}",
+            checked.fault_count,
+            named.join(", ")
+        );
+        let draft = Draft::new(server, "Repository/Check", "", Outcome::Failed);
+        return Some(draft.detail(&detail));
+    }
+    // In a repository just made they carry them from the beginning.
+    if checked.bound.is_some() || tip == AuditTip::BEGINNING {
+        return None;
+    }
+    let counts: Vec<_> = checked
+        .counts
+        .iter()
+        .map(|(table, count)| format!("{table} {count}"))
+        .collect();
+    let detail = format!(
+        "records that decide carry MACs from here on: {}",
+        counts.join(", ")
+    );
+    let draft = Draft::new(server, "Repository/Bind", "", Outcome::Done);
+    Some(draft.detail(&detail))
 }
 
 /// A head file may be behind by the last commit, which a crash may have cut off from it, and by no

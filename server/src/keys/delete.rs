@@ -6,7 +6,9 @@ use portcullis_common::crypto::export::KeyPurpose;
 use portcullis_common::id::KeyId;
 
 use super::manager::{Inner, KeyError, KeyManager, to_its_end};
-use crate::repository::{DeleteKeyError, Dependent, DependentValues, RepositoryError};
+use crate::repository::{
+    DeleteKeyError, Dependent, DependentValues, ProtectedType, RepositoryError,
+};
 
 /// Why a key was not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +104,7 @@ impl Inner {
                 purpose: KeyPurpose::Server,
                 current,
                 closed_before,
-                closed_after: closed_before + total(&values),
+                closed_after: closed_before + total(&values) - moved(&values),
                 values,
                 gateways: Vec::new(),
                 not_scrubbed: None,
@@ -112,8 +114,12 @@ impl Inner {
             return Err(DeleteError::CurrentServerKey(id));
         }
         let forced = how == Deletion::Forced;
+        if forced {
+            // Without it no row would be believed, and the server would not start again.
+            self.repository().reseal_authority().await?;
+        }
         let values = keys.delete(id, forced).await?;
-        if !forced && !values.is_empty() {
+        if moved(&values) > 0 || (!forced && !values.is_empty()) {
             return Err(DeleteError::ValuesDepend { key: id, values });
         }
         self.keyring.remove(id);
@@ -154,6 +160,16 @@ impl Inner {
         deleted.not_scrubbed = self.scrub().await;
         Ok(deleted)
     }
+}
+
+/// How many of the values are sealed anew where a deletion is forced, in place of being lost.
+fn moved(values: &[DependentValues]) -> u64 {
+    let authority = |values: &&DependentValues| values.kind == ProtectedType::AuthorityKey;
+    values
+        .iter()
+        .filter(authority)
+        .map(|values| values.count)
+        .sum()
 }
 
 fn total(values: &[DependentValues]) -> u64 {

@@ -209,9 +209,12 @@ fn encode(place: &Place<'_>) -> Vec<u8> {
         place.kind.bound_name().as_bytes(),
         place.owner,
         place.field.as_bytes(),
+        place.context,
     ];
+    // As the first versions sealed what has no context: three parts.
+    let count = if place.context.is_empty() { 3 } else { 4 };
     let mut bytes = Vec::new();
-    for part in parts {
+    for part in parts.into_iter().take(count) {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
         bytes.extend_from_slice(part);
     }
@@ -240,6 +243,7 @@ mod tests {
         kind: ProtectedType::GatewayKey,
         owner: b"one",
         field: "key",
+        context: &[],
     };
 
     #[tokio::test]
@@ -258,6 +262,10 @@ mod tests {
             },
             Place {
                 field: "nonce",
+                ..PLACE
+            },
+            Place {
+                context: b"gateway",
                 ..PLACE
             },
             // The same bytes, cut elsewhere.

@@ -212,6 +212,7 @@ mod tests {
         kind: ProtectedType::UserPassword,
         owner: b"ada",
         field: "password",
+        context: &[],
     };
 
     async fn manager() -> (tempfile::TempDir, KeyManager) {

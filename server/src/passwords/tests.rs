@@ -5,8 +5,8 @@ use std::sync::Arc;
 use portcullis_common::rotation::UnixMillis;
 
 use super::*;
-use crate::keys::Keyring;
 use crate::keys::protection::Protection;
+use crate::keys::{Keyring, authority};
 use crate::repository::{Database, ProtectedType};
 
 struct Fixture {
@@ -25,6 +25,7 @@ impl Fixture {
             .await
             .unwrap();
         let repository = Repository::new(database, Arc::new(keyring));
+        authority::create(&repository).await.unwrap();
         repository.password_policy().set(policy).await.unwrap();
         repository.users().add("ada", UnixMillis(1)).await.unwrap();
         Self {

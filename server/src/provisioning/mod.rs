@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::audit::AuditLog;
 use crate::fleet::{CallError, Fleet};
 use crate::passwords::PasswordError;
-use crate::repository::{Repository, RepositoryError};
+use crate::repository::{LostSettings, OpenedResource, Repository, RepositoryError};
 use outcome::{Flaw, failed_search, of_call_error};
 use password::Afterwards;
 
@@ -111,7 +111,10 @@ async fn prepare(
     call: Call,
     from_user: Option<&str>,
 ) -> Result<Prepared, DispatchError> {
-    let (gateway, mut call) = make_up(provisioning, resource, call).await?;
+    let (gateway, mut call) = match make_up(provisioning, resource, call).await? {
+        Ok(made_up) => made_up,
+        Err((call_id, lost)) => return Ok(Prepared::Answered(outcome::lost(call_id, &lost))),
+    };
     if let Err(flaw) = check(&mut call, false) {
         return Ok(Prepared::Answered(flaw.outcome(call.call_id)));
     }
@@ -148,7 +151,10 @@ pub async fn search(
     resource: &str,
     call: Call,
 ) -> Result<Found, DispatchError> {
-    let (gateway, mut call) = make_up(provisioning, resource, call).await?;
+    let (gateway, mut call) = match make_up(provisioning, resource, call).await? {
+        Ok(made_up) => made_up,
+        Err((_, lost)) => return Ok(only(failed_search(outcome::lost_settings(&lost)))),
+    };
     if let Err(flaw) = check(&mut call, true) {
         return Ok(only(failed_search(flaw.failure())));
     }
@@ -160,22 +166,30 @@ pub async fn search(
 }
 
 /// Fills in what the resource determines, whatever the caller wrote there, and an id where there is
-/// none.
+/// none. Within it the call's id and [`LostSettings`], where its secret settings have to be given
+/// again first.
 async fn make_up(
     provisioning: &Provisioning,
     name: &str,
-    mut call: Call,
-) -> Result<(String, Call), DispatchError> {
-    let (resource, secrets) = provisioning
+    call: Call,
+) -> Result<Result<(String, Call), (String, LostSettings)>, DispatchError> {
+    let opened = provisioning
         .repository
         .resources()
         .open(name)
         .await?
         .ok_or_else(|| DispatchError::UnknownResource(name.to_owned()))?;
+    let mut call = with_id(call);
+    let OpenedResource {
+        resource, secrets, ..
+    } = match opened {
+        Ok(opened) => opened,
+        Err(lost) => return Ok(Err((call.call_id, lost))),
+    };
     call.connector = resource.connector;
     call.settings = resource.settings.into_iter().collect();
     call.secret_settings = secrets.into_iter().map(secret_setting).collect();
-    Ok((resource.gateway, with_id(call)))
+    Ok(Ok((resource.gateway, call)))
 }
 
 fn secret_setting((name, mut value): (String, Zeroizing<Vec<u8>>)) -> SecretSetting {

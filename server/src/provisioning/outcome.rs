@@ -9,6 +9,7 @@ use portcullis_proto::gateway::v1::{
 use crate::fleet::CallError;
 use crate::passwords::PasswordError;
 use crate::passwords::digest::DigestError;
+use crate::repository::LostSettings;
 
 /// What is wrong with a call before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +74,19 @@ pub(super) fn of_password_error(
         message: error.to_string(),
     };
     Ok(failed(call_id, failure))
+}
+
+/// The outcome of a call on a resource whose secret settings have to be given again first.
+pub(super) fn lost(call_id: String, lost: &LostSettings) -> Outcome {
+    failed(call_id, lost_settings(lost))
+}
+
+/// Nothing was sent: secret settings have to be given again first.
+pub(super) fn lost_settings(lost: &LostSettings) -> Failure {
+    Failure {
+        kind: FailureKind::Invalid.into(),
+        message: lost.to_string(),
+    }
 }
 
 /// The resource was not reached; nothing has changed there.

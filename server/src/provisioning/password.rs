@@ -184,6 +184,7 @@ mod tests {
             .await
             .unwrap();
         let repository = Repository::new(database, std::sync::Arc::new(keyring));
+        crate::keys::authority::create(&repository).await.unwrap();
         let policy = PasswordPolicy {
             account_history,
             ..PasswordPolicy::default()

@@ -23,6 +23,8 @@ pub enum AlarmKind {
     TwoHosts,
     /// Two hosts used one enrolment token.
     TokenInTwoHands,
+    /// The gateway's record in the repository was changed by hand, and decides nothing.
+    RecordChanged,
     /// Raised by another version of this program.
     Other,
 }
@@ -33,6 +35,7 @@ impl AlarmKind {
         match self {
             Self::TwoHosts => "two-hosts",
             Self::TokenInTwoHands => "token-in-two-hands",
+            Self::RecordChanged => "record-changed",
             Self::Other => "other",
         }
     }
@@ -41,6 +44,7 @@ impl AlarmKind {
         match name {
             "two-hosts" => Self::TwoHosts,
             "token-in-two-hands" => Self::TokenInTwoHands,
+            "record-changed" => Self::RecordChanged,
             _ => Self::Other,
         }
     }

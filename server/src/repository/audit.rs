@@ -5,7 +5,9 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::sql::{Column, Row, Tx, Value, params};
-use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, sealed_values};
+use super::{
+    OpenError, Place, ProtectedType, Repository, RepositoryError, RowsSum, authority, sealed_values,
+};
 
 /// Bytes of the key and of the MACs of the chain.
 pub const AUDIT_MAC_LEN: usize = 32;
@@ -14,7 +16,7 @@ pub const AUDIT_MAC_LEN: usize = 32;
 const WINDOW: i64 = 20_000;
 
 const COLUMNS: &str =
-    "seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac";
+    "seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac, authority";
 
 /// An entry as it is stored. What was read may have been changed by anybody: only its MAC says that
 /// it was not.
@@ -38,6 +40,9 @@ pub struct AuditEntry {
     pub begun: u64,
     /// More, in words; never a secret.
     pub detail: String,
+    /// The MAC over the sum of all rows that decide, as they stood with this entry; empty: the last
+    /// entry of its commit has it, or it is older than such sums.
+    pub authority: Vec<u8>,
     /// The MAC over the one before and all of the above.
     pub mac: Vec<u8>,
 }
@@ -67,6 +72,14 @@ impl AuditTip {
         count: 0,
         mac: [0; AUDIT_MAC_LEN],
     };
+
+    /// The end of a log whose last entry this is; `None`: its MAC is none.
+    fn of(last: &AuditEntry) -> Option<Self> {
+        Some(Self {
+            count: last.seq,
+            mac: last.mac.as_slice().try_into().ok()?,
+        })
+    }
 }
 
 /// The last entry is not the one that the chain was to go on from: somebody else wrote to the log.
@@ -158,50 +171,54 @@ impl AuditEntries<'_> {
         self.repository.database.read(last).await
     }
 
-    /// Appends entries, of which the first follows on `tip`, in one transaction.
+    /// Appends entries, of which the first follows on `tip`, in one transaction, and with them the
+    /// changes of rows that decide since the sum `base`. `make` is given the MAC over the sum as it
+    /// then is, for the last entry, `last`, and makes the entries. Gives where the log ends then, and
+    /// the new sum.
     ///
     /// # Errors
-    /// [`RepositoryError`], or within it [`TipMoved`]: none was appended then.
-    pub async fn append(
+    /// [`RepositoryError`], or within it [`TipMoved`] or the error of `make`: nothing was appended
+    /// then.
+    pub async fn append<E, F>(
         &self,
         tip: AuditTip,
-        entries: Vec<AuditEntry>,
-    ) -> Result<Result<(), TipMoved>, RepositoryError> {
+        base: RowsSum,
+        last: u64,
+        make: F,
+    ) -> Result<Result<(AuditTip, RowsSum), E>, RepositoryError>
+    where
+        E: From<TipMoved> + Send + 'static,
+        F: Fn(&[u8; AUDIT_MAC_LEN]) -> Result<Vec<AuditEntry>, E> + Send + 'static,
+    {
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
-                let unmoved = match last(tx)? {
+                let unmoved = match self::last(tx)? {
                     None => tip.count == 0,
                     Some(last) => last.seq == tip.count && last.mac == tip.mac,
                 };
                 if !unmoved {
-                    return Ok(Err(TipMoved));
+                    return Ok(Err(TipMoved.into()));
                 }
-                let rows: Vec<_> = entries
-                    .iter()
-                    .map(|entry| {
-                        [
-                            Value::Integer(to_sql(entry.seq)),
-                            Value::Integer(to_sql(entry.commit_first)),
-                            Value::Integer(to_sql(entry.time_ms)),
-                            Value::Text(&entry.subject),
-                            Value::Text(&entry.action),
-                            Value::Text(&entry.object),
-                            Value::Text(&entry.outcome),
-                            Value::Integer(to_sql(entry.begun)),
-                            Value::Text(&entry.detail),
-                            Value::Blob(&entry.mac),
-                        ]
-                    })
-                    .collect();
-                tx.execute_many(
-                    "INSERT INTO audit_entries
-                     (seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                    &rows,
-                )?;
-                Ok(Ok(()))
+                let (sum, bound) = authority::fold(tx, &authority, base, last)?;
+                let entries = match make(&bound) {
+                    Ok(entries) => entries,
+                    Err(error) => return Ok(Err(error)),
+                };
+                insert(tx, &entries)?;
+                let end = entries.last().and_then(AuditTip::of).unwrap_or(tip);
+                Ok(Ok((end, sum)))
             })
+            .await
+    }
+
+    /// Appends entries as they are.
+    #[cfg(test)]
+    pub(crate) async fn insert(&self, entries: Vec<AuditEntry>) -> Result<(), RepositoryError> {
+        self.repository
+            .database
+            .write(move |tx| insert(tx, &entries))
             .await
     }
 
@@ -282,7 +299,39 @@ fn key_place(first: &[u8]) -> Place<'_> {
         kind: ProtectedType::AuditKey,
         owner: first,
         field: KEY_FIELD,
+        context: &[],
     }
+}
+
+fn insert(tx: &mut Tx<'_>, entries: &[AuditEntry]) -> Result<(), RepositoryError> {
+    let rows: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            [
+                Value::Integer(to_sql(entry.seq)),
+                Value::Integer(to_sql(entry.commit_first)),
+                Value::Integer(to_sql(entry.time_ms)),
+                Value::Text(&entry.subject),
+                Value::Text(&entry.action),
+                Value::Text(&entry.object),
+                Value::Text(&entry.outcome),
+                Value::Integer(to_sql(entry.begun)),
+                Value::Text(&entry.detail),
+                Value::Blob(&entry.mac),
+                match entry.authority.as_slice() {
+                    [] => Value::Null,
+                    bound => Value::Blob(bound),
+                },
+            ]
+        })
+        .collect();
+    tx.execute_many(
+        "INSERT INTO audit_entries
+         (seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac, authority)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        &rows,
+    )?;
+    Ok(())
 }
 
 fn last(tx: &mut Tx<'_>) -> Result<Option<AuditEntry>, RepositoryError> {
@@ -307,6 +356,7 @@ fn read(row: &Row<'_>) -> Result<AuditEntry, RepositoryError> {
         begun: number(row, 7)?,
         detail: text(row, 8)?,
         mac: bytes(row, 9)?,
+        authority: bytes(row, 10)?,
     })
 }
 

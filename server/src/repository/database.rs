@@ -1,8 +1,9 @@
 //! The repository as a file that is open: who reads and writes it hands work to an engine.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::authority::Authority;
 use super::instance::InstanceId;
 use super::sql::{self, Tx, Work};
 use super::sqlite::Sqlite;
@@ -13,6 +14,7 @@ use super::{RepositoryError, WriteObserver};
 pub struct Database {
     engine: Arc<Sqlite>,
     instance: InstanceId,
+    authority: Arc<OnceLock<Authority>>,
 }
 
 impl Database {
@@ -53,6 +55,17 @@ impl Database {
     /// instance.
     pub(super) const fn instance(&self) -> InstanceId {
         self.instance
+    }
+
+    /// The authority key; `None`: it was not opened yet.
+    pub(super) fn opened_authority(&self) -> Option<Authority> {
+        self.authority.get().cloned()
+    }
+
+    /// From now on, rows that decide are checked under this key. A second key is not taken.
+    pub(super) fn set_authority(&self, authority: Authority) {
+        // Whoever was first opened the same one.
+        let _ = self.authority.set(authority);
     }
 
     /// The file.
@@ -114,6 +127,7 @@ impl Database {
         Ok(Self {
             engine: Arc::new(engine),
             instance: InstanceId::random(),
+            authority: Arc::default(),
         })
     }
 }

@@ -45,6 +45,31 @@ pub enum RepositoryError {
     /// The file is damaged.
     #[error("the repository is damaged ({0}): stop the server and restore it from a backup")]
     Damaged(String),
+    /// A row that decides is not as this server stored it.
+    #[error(
+        "the record of {kind} `{name}` in the repository (table {table}) was changed or put in by hand: it decides nothing any more. Find out who wrote to the repository, then restore it from a backup, or remove this {kind} and make it again; `portcullis key verify` lists all such records"
+    )]
+    RowChanged {
+        /// What it is: `gateway`, `resource`, …
+        kind: &'static str,
+        /// Its table.
+        table: &'static str,
+        /// Its name, number or id.
+        name: String,
+    },
+    /// Its authority key was not opened yet.
+    #[error("the repository is not unlocked yet: nothing that decides is read or written")]
+    Locked,
+    /// The version of the schema was changed by hand.
+    #[error(
+        "the repository says that it has schema {found}, and yet holds what later ones have ({reason}): its version was changed by hand; restore it from a backup"
+    )]
+    SchemaPutBack {
+        /// The schema that it says.
+        found: u32,
+        /// What does not fit.
+        reason: String,
+    },
     /// A thing of that name is there already.
     #[error("there is already a {kind} `{name}`: choose another name")]
     AlreadyExists {

@@ -4,8 +4,9 @@ use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{GatewayKeyInfo, UnixMillis};
 use portcullis_common::secret::GatewayKey;
 
+use super::authority::{Authority, GATEWAY_KEYS, GATEWAYS, Stamp, Table};
 use super::columns::{from_sql_millis, key_id, to_sql_millis};
-use super::sql::{Row, Tx, params};
+use super::sql::{Row, Tx, Value, params};
 use super::{Place, ProtectedType, Repository, RepositoryError, meta, sealed_values};
 
 /// A gateway key as it is listed.
@@ -118,19 +119,22 @@ impl GatewayKeys<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn list(&self) -> Result<Vec<GatewayKeyRow>, RepositoryError> {
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
-            .read(|tx| {
+            .read(move |tx| {
+                let Table { columns, .. } = GATEWAY_KEYS;
                 tx.query(
-                    "SELECT k.id, k.generation, k.retired_ms, k.compromised, k.withdrawn, k.created_ms,
-                            (SELECT count(*) FROM gateways g WHERE g.last_proved = k.id)
-                     FROM gateway_keys k ORDER BY k.generation DESC",
+                    &format!(
+                        "SELECT {columns}, mac, (SELECT count(*) FROM gateways g WHERE g.last_proved = k.id)
+                         FROM gateway_keys k ORDER BY generation DESC"
+                    ),
                     &[],
                     |row| {
                         Ok(GatewayKeyRow {
-                            info: read_info(row)?,
-                            created: from_sql_millis(row.get(5)?),
-                            in_use_by: row.get::<i64>(6)?.unsigned_abs(),
+                            info: read_info(row, &authority)?,
+                            created: from_sql_millis(row.get(2)?),
+                            in_use_by: row.get::<i64>(GATEWAY_KEYS.width + 1)?.unsigned_abs(),
                         })
                     },
                 )
@@ -143,9 +147,10 @@ impl GatewayKeys<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn current(&self) -> Result<Option<KeyId>, RepositoryError> {
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
-            .read(|tx| Ok(current(&infos(tx)?)))
+            .read(move |tx| Ok(current(&infos(tx, &authority)?)))
             .await
     }
 
@@ -193,16 +198,18 @@ impl GatewayKeys<'_> {
             .repository
             .sealer
             .seal(&key_place(&new.id.to_bytes()), new.key.expose());
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
-                let current = current(&infos(tx)?);
+                let current = current(&infos(tx, &authority)?);
                 if let (Some(expected), Some(current)) = (expected, current)
                     && expected != current
                 {
                     return Ok(Err(RotateError::NotCurrent { expected, current }));
                 }
                 let now = to_sql_millis(new.created);
+                let guarded = authority.guard(tx, &GATEWAY_KEYS, "true", &[])?;
                 if replaced == Replaced::Withdrawn {
                     tx.execute(
                         "UPDATE gateway_keys SET withdrawn = 1 WHERE retired_ms IS NULL",
@@ -222,6 +229,8 @@ impl GatewayKeys<'_> {
                     &params![new.id.to_bytes(), now],
                 )?;
                 sealed_values::put(tx, &key_place(&new.id.to_bytes()), &sealed)?;
+                guarded.settle(tx)?;
+                authority.added(tx, &GATEWAY_KEYS, Value::Blob(&new.id.to_bytes()))?;
                 Ok(Ok(current))
             })
             .await
@@ -249,11 +258,12 @@ impl GatewayKeys<'_> {
     /// # Errors
     /// [`RepositoryError`], or within it [`DeleteKeyError`]: nothing has changed then.
     pub async fn delete(&self, id: KeyId) -> Result<Result<(), DeleteKeyError>, RepositoryError> {
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
                 require(tx, id)?;
-                if current(&infos(tx)?) == Some(id) {
+                if current(&infos(tx, &authority)?) == Some(id) {
                     return Ok(Err(DeleteKeyError::Current(id)));
                 }
                 let dependents = dependents(tx, id)?;
@@ -263,7 +273,7 @@ impl GatewayKeys<'_> {
                         dependents,
                     }));
                 }
-                erase(tx, id)?;
+                erase(tx, &authority, id)?;
                 Ok(Ok(()))
             })
             .await
@@ -278,14 +288,18 @@ impl GatewayKeys<'_> {
         &self,
         id: KeyId,
     ) -> Result<Result<Vec<Dependent>, DeleteKeyError>, RepositoryError> {
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
                 require(tx, id)?;
-                if current(&infos(tx)?) == Some(id) {
+                if current(&infos(tx, &authority)?) == Some(id) {
                     return Ok(Err(DeleteKeyError::Current(id)));
                 }
                 let dependents = dependents(tx, id)?;
+                let concerned = "last_proved = ?1 OR instr(sent, ?1) > 0";
+                let guarded =
+                    authority.guard_any(tx, &GATEWAYS, concerned, &params![id.to_bytes()])?;
                 tx.execute(
                     "UPDATE gateways SET last_proved = NULL WHERE last_proved = ?1",
                     &params![id.to_bytes()],
@@ -306,7 +320,8 @@ impl GatewayKeys<'_> {
                         &params![name, others],
                     )?;
                 }
-                erase(tx, id)?;
+                guarded.settle(tx)?;
+                erase(tx, &authority, id)?;
                 Ok(Ok(dependents))
             })
             .await
@@ -314,11 +329,11 @@ impl GatewayKeys<'_> {
 }
 
 /// The key and its sealed bytes; a scrub is due then.
-fn erase(tx: &mut Tx<'_>, id: KeyId) -> Result<(), RepositoryError> {
-    tx.execute(
-        "DELETE FROM gateway_keys WHERE id = ?1",
-        &params![id.to_bytes()],
-    )?;
+fn erase(tx: &mut Tx<'_>, authority: &Authority, id: KeyId) -> Result<(), RepositoryError> {
+    let bytes = id.to_bytes();
+    let guarded = authority.guard_any(tx, &GATEWAY_KEYS, "id = ?1", &params![bytes])?;
+    tx.execute("DELETE FROM gateway_keys WHERE id = ?1", &params![bytes])?;
+    guarded.settle(tx)?;
     sealed_values::remove(tx, &key_place(&id.to_bytes()))?;
     meta::set_scrub_due(tx)
 }
@@ -357,11 +372,15 @@ fn dependents(tx: &mut Tx<'_>, id: KeyId) -> Result<Vec<Dependent>, RepositoryEr
 }
 
 /// What rotation goes by, of every key, newest first.
-pub(super) fn infos(tx: &mut Tx<'_>) -> Result<Vec<GatewayKeyInfo>, RepositoryError> {
+pub(super) fn infos(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+) -> Result<Vec<GatewayKeyInfo>, RepositoryError> {
+    let Table { columns, .. } = GATEWAY_KEYS;
     tx.query(
-        "SELECT id, generation, retired_ms, compromised, withdrawn FROM gateway_keys ORDER BY generation DESC",
+        &format!("SELECT {columns}, mac FROM gateway_keys ORDER BY generation DESC"),
         &[],
-        read_info,
+        |row| read_info(row, authority),
     )
 }
 
@@ -369,13 +388,17 @@ fn current(keys: &[GatewayKeyInfo]) -> Option<KeyId> {
     keys.first().map(|key| key.id)
 }
 
-fn read_info(row: &Row<'_>) -> Result<GatewayKeyInfo, RepositoryError> {
+/// A key whose row does not check lets nobody in and is never sent. It keeps its place: where it is
+/// the newest, no older one becomes current.
+fn read_info(row: &Row<'_>, authority: &Authority) -> Result<GatewayKeyInfo, RepositoryError> {
+    let stamp = Stamp::read(&GATEWAY_KEYS, row, 0)?;
+    let sound = authority.check_alone(&GATEWAY_KEYS, &stamp).is_ok();
     Ok(GatewayKeyInfo {
         id: key_id(&row.get::<Vec<u8>>(0)?)?,
         generation: row.get::<i64>(1)?.unsigned_abs(),
-        retired: row.get::<Option<i64>>(2)?.map(from_sql_millis),
-        compromised: row.get(3)?,
-        withdrawn: row.get(4)?,
+        retired: row.get::<Option<i64>>(3)?.map(from_sql_millis),
+        compromised: row.get::<bool>(4)? || !sound,
+        withdrawn: row.get::<bool>(5)? || !sound,
     })
 }
 
@@ -384,5 +407,6 @@ pub(super) fn key_place(id: &[u8]) -> Place<'_> {
         kind: ProtectedType::GatewayKey,
         owner: id,
         field: "key",
+        context: &[],
     }
 }

@@ -2,8 +2,9 @@
 
 use portcullis_host::clock;
 
+use super::authority::{Authority, GATEWAYS, RESOURCES};
 use super::gateways::{GatewayRef, find_row, is_there};
-use super::sql::{Tx, params};
+use super::sql::{Tx, Value, params};
 use super::{Gateways, RepositoryError, Sealer, queued_calls, registration, resources};
 
 /// What went with a gateway that was removed.
@@ -37,9 +38,12 @@ impl Gateways<'_> {
         force: bool,
     ) -> Result<Result<RemovedGateway, StillInUse>, RepositoryError> {
         let name = name.to_owned();
+        let authority = self.database().authority()?;
         self.database()
             .write(move |tx| {
-                let (_, row) = find_row(tx, &GatewayRef::Name(name.clone()))?;
+                // One whose record was changed by hand is removed like any other.
+                let guarded = authority.guard_any(tx, &GATEWAYS, "name = ?1", &params![name])?;
+                let gateway_id = gateway_id(tx, &name)?;
                 let resources = resources_of(tx, &name)?;
                 if !resources.is_empty() && !force {
                     let calls = queued_calls::open_of_gateway(tx, &name)?;
@@ -47,12 +51,13 @@ impl Gateways<'_> {
                 }
                 let mut removed = RemovedGateway::default();
                 for resource in &resources {
-                    removed.cancelled += resources::remove(tx, resource, clock::now())?;
+                    removed.cancelled += resources::remove(tx, &authority, resource, clock::now())?;
                 }
                 removed.resources = resources;
-                registration::forget_tokens(tx, &row.gateway_id)?;
+                registration::forget_tokens(tx, &gateway_id)?;
                 // Groups and alarms go with it.
                 tx.execute("DELETE FROM gateways WHERE name = ?1", &params![name])?;
+                guarded.settle(tx)?;
                 Ok(Ok(removed))
             })
             .await
@@ -67,19 +72,23 @@ impl Gateways<'_> {
     pub async fn rename(&self, old: &str, new: &str) -> Result<(), RepositoryError> {
         let (old, new) = (old.to_owned(), new.to_owned());
         let sealer = self.sealer();
+        let authority = self.database().authority()?;
         self.database()
-            .write(move |tx| rename(tx, &old, &new, &*sealer))
+            .write(move |tx| rename(tx, &authority, &old, &new, &*sealer))
             .await
     }
 }
 
 fn rename(
     tx: &mut Tx<'_>,
+    authority: &Authority,
     old: &str,
     new: &str,
     sealer: &dyn Sealer,
 ) -> Result<(), RepositoryError> {
-    let (_, row) = find_row(tx, &GatewayRef::Name(old.to_owned()))?;
+    let (row, _) = find_row(tx, authority, &GatewayRef::Name(old.to_owned()))?;
+    let former = authority.guard(tx, &GATEWAYS, "name = ?1", &params![old])?;
+    let resources = authority.guard(tx, &RESOURCES, "gateway = ?1", &params![old])?;
     if is_there(tx, new)? {
         return Err(RepositoryError::AlreadyExists {
             kind: "gateway",
@@ -100,7 +109,19 @@ fn rename(
         tx.execute(&sql, &params![old, new])?;
     }
     tx.execute("DELETE FROM gateways WHERE name = ?1", &params![old])?;
-    row.store(tx, new)
+    row.named(new).overwrite(tx)?;
+    authority.added(tx, &GATEWAYS, Value::Text(new))?;
+    former.settle(tx)?;
+    resources.settle(tx)
+}
+
+fn gateway_id(tx: &mut Tx<'_>, name: &str) -> Result<Vec<u8>, RepositoryError> {
+    let found = tx.query_optional(
+        "SELECT gateway_id FROM gateways WHERE name = ?1",
+        &params![name],
+        |row| row.get(0),
+    )?;
+    found.ok_or_else(|| GatewayRef::Name(name.to_owned()).not_found())
 }
 
 fn resources_of(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>, RepositoryError> {

@@ -6,11 +6,13 @@ use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, UnixMillis};
 use portcullis_host::clock;
 
+use super::authority::{Authority, Checked, GATEWAYS};
 use super::columns::{from_sql_millis, to_sql_millis};
-use super::registration::{COLUMN_COUNT, COLUMNS, RegistrationRow};
-use super::sql::{Row, Tx, params};
+use super::registration::{COLUMN_COUNT, RegistrationRow, UncheckedRow, columns};
+use super::sql::{Row, Tx, Value, params};
 use super::{
-    Alarm, Database, Repository, RepositoryError, Sealer, alarms, gateway_groups, gateway_keys,
+    Alarm, AlarmKind, Database, Repository, RepositoryError, Sealer, alarms, gateway_groups,
+    gateway_keys,
 };
 
 /// How a link to a gateway comes about.
@@ -141,7 +143,9 @@ impl Gateways<'_> {
         now: UnixMillis,
     ) -> Result<(), RepositoryError> {
         let name = name.to_owned();
-        let row = RegistrationRow::encode(registration, None, &*self.repository.sealer);
+        let sealer = &*self.repository.sealer;
+        let row = RegistrationRow::new(&name, &reach, now, registration, sealer);
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
@@ -151,19 +155,9 @@ impl Gateways<'_> {
                         name: name.clone(),
                     });
                 }
-                tx.execute(
-                    "INSERT INTO gateways (name, address, created_ms, gateway_id, standing, sent)
-                     VALUES (?1, ?2, ?3, ?4, 0, ?5)",
-                    &params![
-                        name,
-                        address(&reach),
-                        to_sql_millis(now),
-                        row.gateway_id,
-                        row.sent
-                    ],
-                )?;
+                row.insert(tx)?;
                 gateway_groups::add(tx, &name, &groups)?;
-                row.store(tx, &name)
+                authority.added(tx, &GATEWAYS, Value::Text(&name))
             })
             .await
     }
@@ -173,10 +167,11 @@ impl Gateways<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn list(&self) -> Result<Vec<Gateway>, RepositoryError> {
+        let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |tx| select(tx, None, &*sealer))
+            .read(move |tx| select(tx, &authority, None, &*sealer))
             .await
     }
 
@@ -204,10 +199,14 @@ impl Gateways<'_> {
         gateway: impl Into<GatewayRef>,
     ) -> Result<Option<Gateway>, RepositoryError> {
         let gateway = gateway.into();
+        let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |tx| Ok(select(tx, Some(&gateway), &*sealer)?.into_iter().next()))
+            .read(move |tx| {
+                let found = select(tx, &authority, Some(&gateway), &*sealer)?;
+                Ok(found.into_iter().next())
+            })
             .await
     }
 
@@ -260,12 +259,13 @@ impl Gateways<'_> {
         F: Fn(&Registration, &[GatewayKeyInfo]) -> T + Send + 'static,
     {
         let gateway = gateway.into();
+        let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
             .read(move |tx| {
-                let keys = gateway_keys::infos(tx)?;
-                let (_, row) = find_row(tx, &gateway)?;
+                let keys = gateway_keys::infos(tx, &authority)?;
+                let (row, _) = find_row(tx, &authority, &gateway)?;
                 Ok(look(&row.decode(&*sealer)?, &keys))
             })
             .await
@@ -308,23 +308,24 @@ impl Gateways<'_> {
         F: Fn(&mut Registration, &[GatewayKeyInfo]) -> (T, Option<UnixMillis>) + Send + 'static,
     {
         let gateway = gateway.into();
+        let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
             .write(move |tx| {
-                let keys = gateway_keys::infos(tx)?;
-                let (name, stored) = find_row(tx, &gateway)?;
+                let keys = gateway_keys::infos(tx, &authority)?;
+                let (stored, checked) = find_row(tx, &authority, &gateway)?;
                 let mut registration = stored.decode(&*sealer)?;
                 let (value, seen) = change(&mut registration, &keys);
-                let row = RegistrationRow::encode(&registration, Some(&stored), &*sealer);
-                if row != stored {
-                    row.store(tx, &name)?;
+                let row = stored.with(&registration, &*sealer);
+                if row.differs(&stored) {
+                    row.store(tx, &authority, &stored, &checked)?;
                 }
-                if stored.last_proved.is_none() && row.last_proved.is_some() {
-                    alarms::close_former(tx, &name, &row.gateway_id, clock::now())?;
+                if row.first_proves(&stored) {
+                    alarms::close_former(tx, &stored.name, row.gateway_id(), clock::now())?;
                 }
                 if let Some(now) = seen {
-                    note_seen(tx, &name, now)?;
+                    note_seen(tx, &stored.name, now)?;
                 }
                 Ok(value)
             })
@@ -348,17 +349,18 @@ impl Gateways<'_> {
     {
         let gateway = gateway.into();
         let (wanted, tried) = (gateway.clone(), change.clone());
+        let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
         let unchanged = self
             .repository
             .database
             .read(move |tx| {
-                let keys = gateway_keys::infos(tx)?;
-                let (_, stored) = find_row(tx, &wanted)?;
+                let keys = gateway_keys::infos(tx, &authority)?;
+                let (stored, _) = find_row(tx, &authority, &wanted)?;
                 let mut registration = stored.decode(&*sealer)?;
                 let value = tried(&mut registration, &keys);
-                let row = RegistrationRow::encode(&registration, Some(&stored), &*sealer);
-                Ok((row == stored).then_some(value))
+                let row = stored.with(&registration, &*sealer);
+                Ok((!row.differs(&stored)).then_some(value))
             })
             .await?;
         match unchanged {
@@ -385,10 +387,12 @@ impl Gateways<'_> {
     /// [`RepositoryError::NotFound`] where there is no such gateway.
     pub async fn change(&self, name: &str, change: GatewayChange) -> Result<(), RepositoryError> {
         let name = name.to_owned();
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
-                if !is_there(tx, &name)? {
+                let guarded = authority.guard(tx, &GATEWAYS, "name = ?1", &params![name])?;
+                if guarded.is_empty() {
                     return Err(GatewayRef::Name(name.clone()).not_found());
                 }
                 if let Some(reach) = &change.reach {
@@ -398,7 +402,8 @@ impl Gateways<'_> {
                     )?;
                 }
                 gateway_groups::remove(tx, &name, &change.remove_groups)?;
-                gateway_groups::add(tx, &name, &change.add_groups)
+                gateway_groups::add(tx, &name, &change.add_groups)?;
+                guarded.settle(tx)
             })
             .await
     }
@@ -483,6 +488,7 @@ fn address(reach: &Reach) -> Option<&str> {
 
 fn select(
     tx: &mut Tx<'_>,
+    authority: &Authority,
     only: Option<&GatewayRef>,
     sealer: &dyn Sealer,
 ) -> Result<Vec<Gateway>, RepositoryError> {
@@ -491,67 +497,118 @@ fn select(
         Some(GatewayRef::Name(_)) => "WHERE name = ?1",
         Some(GatewayRef::Id(_)) => "WHERE gateway_id = ?1",
     };
+    let columns = columns();
     let sql = format!(
-        "SELECT {COLUMNS}, name, address, created_ms, last_seen_ms, last_error, host, version FROM gateways {filter} ORDER BY name"
+        "SELECT {columns}, last_seen_ms, last_error, host, version FROM gateways {filter} ORDER BY name"
     );
-    let read = |row: &Row<'_>| read_gateway(row, sealer);
-    let mut gateways = match only {
+    let read = |row: &Row<'_>| Ok((UncheckedRow::read(row)?, Seen::read(row)?));
+    let rows = match only {
         None => tx.query(&sql, &[], read)?,
         Some(GatewayRef::Name(name)) => tx.query(&sql, &params![name], read)?,
         Some(GatewayRef::Id(id)) => tx.query(&sql, &params![id.to_bytes()], read)?,
     };
-    // Where all are wanted, one query for the groups and one for the alarms of all of them.
+    // Where all are wanted, one query for the alarms of all of them.
     let mut all = match only {
-        None => Some((gateway_groups::all(tx)?, alarms::open_of_all(tx)?)),
+        None => Some(alarms::open_of_all(tx)?),
         Some(_) => None,
     };
-    for gateway in &mut gateways {
-        let name = &gateway.name;
-        (gateway.groups, gateway.alarms) = match &mut all {
-            Some((groups, alarms)) => (
-                groups.remove(name).unwrap_or_default(),
-                alarms.remove(name).unwrap_or_default(),
-            ),
-            None => (gateway_groups::of(tx, name)?, alarms::open_of(tx, name)?),
+    let mut gateways = Vec::with_capacity(rows.len());
+    for (row, seen) in rows {
+        let alarms = match &mut all {
+            Some(alarms) => alarms.remove(row.name()).unwrap_or_default(),
+            None => alarms::open_of(tx, row.name())?,
         };
+        gateways.push(checked(tx, authority, row, seen, alarms, sealer)?);
     }
     Ok(gateways)
 }
 
-/// Its groups and alarms stand elsewhere.
-fn read_gateway(row: &Row<'_>, sealer: &dyn Sealer) -> Result<Gateway, RepositoryError> {
-    let address: Option<String> = row.get(COLUMN_COUNT + 1)?;
-    let last_seen: Option<i64> = row.get(COLUMN_COUNT + 3)?;
-    Ok(Gateway {
-        registration: RegistrationRow::read(row, 0)?.decode(sealer)?,
-        reach: address.map_or(Reach::DialOut, Reach::Address),
-        created: from_sql_millis(row.get(COLUMN_COUNT + 2)?),
-        last_seen: last_seen.map(from_sql_millis),
-        last_error: row.get(COLUMN_COUNT + 4)?,
-        host: row.get(COLUMN_COUNT + 5)?,
-        version: row.get(COLUMN_COUNT + 6)?,
+/// What decides nothing of a gateway.
+struct Seen {
+    last: Option<UnixMillis>,
+    error: Option<String>,
+    host: Option<String>,
+    version: Option<String>,
+}
+
+impl Seen {
+    /// Reads the columns that follow those of [`UncheckedRow`].
+    fn read(row: &Row<'_>) -> Result<Self, RepositoryError> {
+        Ok(Self {
+            last: row.get::<Option<i64>>(COLUMN_COUNT)?.map(from_sql_millis),
+            error: row.get(COLUMN_COUNT + 1)?,
+            host: row.get(COLUMN_COUNT + 2)?,
+            version: row.get(COLUMN_COUNT + 3)?,
+        })
+    }
+}
+
+/// The gateway of a row, with its groups. One whose MAC is wrong decides nothing: the gateway is
+/// let in by no key, and is in no group.
+fn checked(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    row: UncheckedRow,
+    seen: Seen,
+    alarms: Vec<Alarm>,
+    sealer: &dyn Sealer,
+) -> Result<Gateway, RepositoryError> {
+    let (name, closed) = (row.name().to_owned(), row.closed());
+    let (reach, created) = row.reach();
+    let mut gateway = Gateway {
+        reach,
+        registration: closed,
+        created,
+        last_seen: seen.last,
+        last_error: seen.error,
+        host: seen.host,
+        version: seen.version,
         groups: Vec::new(),
-        alarms: Vec::new(),
-        name: row.get(COLUMN_COUNT)?,
-    })
+        alarms,
+        name,
+    };
+    match row.check(tx, authority) {
+        Ok((row, _)) => {
+            gateway.registration = row.decode(sealer)?;
+            gateway.groups = gateway_groups::of(tx, &gateway.name)?;
+        }
+        Err(error @ RepositoryError::RowChanged { .. }) => {
+            gateway.last_error = Some(error.to_string());
+            let alarm = Alarm {
+                id: 0,
+                gateway: gateway.name.clone(),
+                kind: AlarmKind::RecordChanged,
+                first: clock::now(),
+                last: clock::now(),
+                count: 1,
+                text: error.to_string(),
+                closed: None,
+            };
+            gateway.alarms.insert(0, alarm);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(gateway)
 }
 
 pub(super) fn find_row(
     tx: &mut Tx<'_>,
+    authority: &Authority,
     gateway: &GatewayRef,
-) -> Result<(String, RegistrationRow), RepositoryError> {
-    let read = |row: &Row<'_>| Ok((row.get(COLUMN_COUNT)?, RegistrationRow::read(row, 0)?));
+) -> Result<(RegistrationRow, Checked), RepositoryError> {
+    let columns = columns();
     let found = match gateway {
         GatewayRef::Name(name) => tx.query_optional(
-            &format!("SELECT {COLUMNS}, name FROM gateways WHERE name = ?1"),
+            &format!("SELECT {columns} FROM gateways WHERE name = ?1"),
             &params![name],
-            read,
+            UncheckedRow::read,
         ),
         GatewayRef::Id(id) => tx.query_optional(
-            &format!("SELECT {COLUMNS}, name FROM gateways WHERE gateway_id = ?1"),
+            &format!("SELECT {columns} FROM gateways WHERE gateway_id = ?1"),
             &params![id.to_bytes()],
-            read,
+            UncheckedRow::read,
         ),
     };
-    found?.ok_or_else(|| gateway.not_found())
+    let found = found?.ok_or_else(|| gateway.not_found())?;
+    found.check(tx, authority)
 }

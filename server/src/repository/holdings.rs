@@ -1,11 +1,14 @@
 //! Which gateway holds which key, without a single secret: what reports on the whole fleet read.
 
-use portcullis_common::id::{GatewayId, KeyId};
+use std::collections::HashMap;
+
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, Standing, UnixMillis};
 
-use super::columns::{from_sql_millis, key_id};
-use super::sql::Row;
-use super::{Gateways, RepositoryError, gateway_groups, gateway_keys};
+use super::authority::Authority;
+use super::columns::from_sql_millis;
+use super::registration::{COLUMN_COUNT, UncheckedRow, columns};
+use super::sql::Tx;
+use super::{Gateways, Reach, RepositoryError, gateway_groups, gateway_keys};
 
 /// How one gateway stands to the gateway keys.
 #[derive(Clone, Debug)]
@@ -48,47 +51,64 @@ impl Gateways<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn holdings(&self) -> Result<Holdings, RepositoryError> {
+        let authority = self.database().authority()?;
         self.database()
-            .read(|tx| {
-                let keys = gateway_keys::infos(tx)?;
+            .read(move |tx| {
+                let keys = gateway_keys::infos(tx, &authority)?;
                 let mut groups = gateway_groups::all(tx)?;
-                let gateways = tx.query(
-                    "SELECT name, gateway_id, standing, last_proved, sent, proved_ms, last_seen_ms, last_error,
-                            address IS NOT NULL FROM gateways ORDER BY name",
+                let columns = columns();
+                let rows = tx.query(
+                    &format!(
+                        "SELECT {columns}, last_seen_ms, last_error FROM gateways ORDER BY name"
+                    ),
                     &[],
                     |row| {
-                        let mut holding = read(row)?;
-                        holding.groups = groups.remove(&holding.gateway).unwrap_or_default();
-                        Ok(holding)
+                        let last_seen: Option<i64> = row.get(COLUMN_COUNT)?;
+                        let last_error: Option<String> = row.get(COLUMN_COUNT + 1)?;
+                        Ok((UncheckedRow::read(row)?, last_seen, last_error))
                     },
                 )?;
+                let mut gateways = Vec::with_capacity(rows.len());
+                for (row, last_seen, last_error) in rows {
+                    let mut holding = checked(tx, &authority, row, &mut groups)?;
+                    holding.last_seen = last_seen.map(from_sql_millis);
+                    holding.last_error = holding.last_error.or(last_error);
+                    gateways.push(holding);
+                }
                 Ok(Holdings { keys, gateways })
             })
             .await
     }
 }
 
-fn read(row: &Row<'_>) -> Result<Holding, RepositoryError> {
-    let (id, sent): (Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(4)?);
-    let last_proved: Option<Vec<u8>> = row.get(3)?;
-    Ok(Holding {
-        gateway: row.get(0)?,
+/// One whose MAC is wrong holds nothing and is in no group.
+fn checked(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    row: UncheckedRow,
+    groups: &mut HashMap<String, Vec<String>>,
+) -> Result<Holding, RepositoryError> {
+    let gateway = row.name().to_owned();
+    let (reach, _) = row.reach();
+    let mut holding = Holding {
         groups: Vec::new(),
-        dialled: row.get(8)?,
-        registration: Registration {
-            gateway_id: GatewayId::from_bytes(&id)
-                .ok_or_else(|| RepositoryError::damaged("gateway id"))?,
-            standing: super::columns::standing(row.get(2)?)?,
-            token: None,
-            pairing_until: None,
-            last_proved: last_proved.as_deref().map(key_id).transpose()?,
-            sent: sent
-                .chunks(KeyId::LEN)
-                .map(key_id)
-                .collect::<Result<_, _>>()?,
-        },
-        proved: row.get::<Option<i64>>(5)?.map(from_sql_millis),
-        last_seen: row.get::<Option<i64>>(6)?.map(from_sql_millis),
-        last_error: row.get(7)?,
-    })
+        dialled: matches!(reach, Reach::Address(_)),
+        registration: row.closed(),
+        proved: None,
+        last_seen: None,
+        last_error: None,
+        gateway,
+    };
+    match row.check(tx, authority) {
+        Ok((row, _)) => {
+            holding.registration = row.decode_without_secrets()?;
+            holding.proved = row.proved();
+            holding.groups = groups.remove(&holding.gateway).unwrap_or_default();
+        }
+        Err(error @ RepositoryError::RowChanged { .. }) => {
+            holding.last_error = Some(error.to_string());
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(holding)
 }

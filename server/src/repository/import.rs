@@ -4,9 +4,10 @@ use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::GatewayKey;
 
+use super::authority::{GATEWAY_KEYS, SERVER_KEYS};
 use super::columns::to_sql_millis;
 use super::gateway_keys::key_place;
-use super::sql::{Tx, params};
+use super::sql::{Tx, Value, params};
 use super::{Repository, RepositoryError, sealed_values};
 
 /// A server key from elsewhere.
@@ -64,6 +65,7 @@ impl Repository {
                 self.sealer.seal(&key_place(&owner), key.key.expose())
             })
             .collect();
+        let authority = self.database.authority()?;
         self.database
             .write(move |tx| {
                 for key in &import.server_keys {
@@ -77,6 +79,8 @@ impl Repository {
                             to_sql_millis(key.retired),
                         ],
                     )?;
+                    let id = key.id.to_bytes();
+                    authority.added(tx, &SERVER_KEYS, Value::Blob(&id))?;
                 }
                 let mut new = Vec::new();
                 for key in &import.gateway_keys {
@@ -88,7 +92,9 @@ impl Repository {
                         new.push(key);
                     }
                 }
+                let guarded = authority.guard(tx, &GATEWAY_KEYS, "true", &[])?;
                 make_room(tx, new.len())?;
+                guarded.settle(tx)?;
                 for (key, generation) in new.iter().rev().zip(1_i64..) {
                     tx.execute(
                         "INSERT INTO gateway_keys (id, generation, created_ms, retired_ms, compromised, withdrawn)
@@ -102,6 +108,8 @@ impl Repository {
                             key.withdrawn,
                         ],
                     )?;
+                    let id = key.id.to_bytes();
+                    authority.added(tx, &GATEWAY_KEYS, Value::Blob(&id))?;
                 }
                 for (key, sealed) in import.gateway_keys.iter().zip(&sealed) {
                     sealed_values::put(tx, &key_place(&key.id.to_bytes()), sealed)?;

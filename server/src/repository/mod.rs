@@ -9,15 +9,20 @@
 //! Secrets are sealed before the transaction, by the thread that asks: the one writer does no
 //! cipher for others. Meanwhile their server key may be deleted, so whatever stores a sealed value
 //! requires its key within the transaction (`sealed_values::put`, or `require_keys` for many).
-//! Sealed within the transaction is only what is not known before: the payload of a queued call,
-//! whose place names the gateway that its resource has then, the token that a change leaves in a
-//! registration, and a history that takes another name.
+//! Sealed within the transaction is only what is not known before: the payload of a queued call and
+//! the secret settings of a resource, which are for the registration that the gateway has then, the
+//! token that a change leaves in a registration, and a history that takes another name.
+//!
+//! Rows that decide who may do what, and where things go, carry MACs: whatever changes one goes
+//! through [`authority`].
 //!
 //! To add a stored type: its migration in `schema/`, its file with its accessor, and its lines
-//! below. Where it has secrets, its variant in `protected_type.rs` too.
+//! below. Where it has secrets, its variant in `protected_type.rs` too; where it decides, its table
+//! in `authority/tables.rs`.
 
 mod alarms;
 mod audit;
+mod authority;
 mod columns;
 mod database;
 mod error;
@@ -63,12 +68,14 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0008_queued_calls.sql"),
     include_str!("schema/0009_instances.sql"),
     include_str!("schema/0010_alarms.sql"),
+    include_str!("schema/0011_authority.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
 pub use audit::{
     AUDIT_MAC_LEN, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, TipMoved,
 };
+pub use authority::{AUTHORITY_KEY_LEN, RowFault, RowsCheck, RowsSum};
 pub use database::Database;
 pub use error::RepositoryError;
 pub use gateway_keys::{
@@ -88,9 +95,10 @@ pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use queued_calls::{
-    Dispatched, Enqueued, NewQueuedCall, PayloadError, QueuedCall, QueuedCalls, QueuedState,
+    Dispatched, Enqueued, NewQueuedCall, Payload, PayloadError, QueuedCall, QueuedCalls,
+    QueuedState,
 };
-pub use resources::{Changed, Resource, Resources, SecretSettings};
+pub use resources::{Changed, LostSettings, OpenedResource, Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{DependentValues, ServerKeyRow, ServerKeys};

@@ -226,7 +226,12 @@ pub(super) fn remove_of_resource(tx: &mut Tx<'_>, resource: &str) -> Result<(), 
 }
 
 const fn place<'a>(kind: ProtectedType, owner: &'a [u8], field: &'a str) -> Place<'a> {
-    Place { kind, owner, field }
+    Place {
+        kind,
+        owner,
+        field,
+        context: &[],
+    }
 }
 
 #[cfg(test)]
@@ -332,6 +337,8 @@ mod tests {
             connector: "c".to_owned(),
             settings: std::collections::BTreeMap::new(),
             secret_settings: std::collections::BTreeSet::new(),
+            lost_settings: std::collections::BTreeSet::new(),
+            fault: None,
             created: NOW,
         };
         fixture.repository.resources().add(resource).await.unwrap();

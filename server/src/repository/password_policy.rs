@@ -1,6 +1,7 @@
 //! What passwords have to be.
 
-use super::sql::params;
+use super::authority::{PASSWORD_POLICY, Stamp, Table};
+use super::sql::{Value, params};
 use super::{Database, ProtectedType, Repository, RepositoryError, password_history};
 
 /// What passwords have to be. By default nothing is demanded. 0: the rule is off.
@@ -49,25 +50,27 @@ impl PasswordPolicies<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn current(&self) -> Result<PasswordPolicy, RepositoryError> {
+        let authority = self.database.authority()?;
         self.database
-            .read(|tx| {
+            .read(move |tx| {
+                let Table { columns, .. } = PASSWORD_POLICY;
                 let policy = tx.query_optional(
-                    "SELECT min_length, max_length, min_lower, min_upper, min_digits, min_other,
-                            forbid_names, forbid_words, user_history, account_history
-                     FROM password_policy",
+                    &format!("SELECT {columns}, mac FROM password_policy"),
                     &[],
                     |row| {
+                        let stamp = Stamp::read(&PASSWORD_POLICY, row, 0)?;
+                        authority.check_alone(&PASSWORD_POLICY, &stamp)?;
                         Ok(PasswordPolicy {
-                            min_length: row.get(0)?,
-                            max_length: row.get(1)?,
-                            min_lower: row.get(2)?,
-                            min_upper: row.get(3)?,
-                            min_digits: row.get(4)?,
-                            min_other: row.get(5)?,
-                            forbid_names: row.get(6)?,
-                            forbid_words: row.get(7)?,
-                            user_history: row.get(8)?,
-                            account_history: row.get(9)?,
+                            min_length: row.get(1)?,
+                            max_length: row.get(2)?,
+                            min_lower: row.get(3)?,
+                            min_upper: row.get(4)?,
+                            min_digits: row.get(5)?,
+                            min_other: row.get(6)?,
+                            forbid_names: row.get(7)?,
+                            forbid_words: row.get(8)?,
+                            user_history: row.get(9)?,
+                            account_history: row.get(10)?,
                         })
                     },
                 )?;
@@ -81,8 +84,11 @@ impl PasswordPolicies<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn set(&self, policy: PasswordPolicy) -> Result<(), RepositoryError> {
+        let authority = self.database.authority()?;
         self.database
             .write(move |tx| {
+                // A policy that was changed by hand is replaced like any other.
+                let guarded = authority.guard_any(tx, &PASSWORD_POLICY, "true", &[])?;
                 tx.execute(
                     "INSERT INTO password_policy
                          (id, min_length, max_length, min_lower, min_upper, min_digits, min_other,
@@ -107,6 +113,7 @@ impl PasswordPolicies<'_> {
                         policy.account_history,
                     ],
                 )?;
+                guarded.replaced(tx, Value::Integer(1))?;
                 for (kind, depth) in [
                     (ProtectedType::PasswordHistory, policy.user_history),
                     (ProtectedType::ResourcePasswordHistory, policy.account_history),

@@ -185,6 +185,7 @@ const fn place<'a>(owner: &'a [u8], field: &'a str) -> Place<'a> {
         kind: ProtectedType::PolicyWord,
         owner,
         field,
+        context: &[],
     }
 }
 

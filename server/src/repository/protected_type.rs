@@ -28,6 +28,8 @@ pub enum ProtectedType {
     QueuedCall,
     /// The key of the audit log's chain.
     AuditKey,
+    /// The key of the MACs of the rows that decide.
+    AuthorityKey,
 }
 
 /// A name that no type has.
@@ -37,7 +39,7 @@ pub struct UnknownType(pub String);
 
 impl ProtectedType {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::GatewayKey,
         Self::EnrolmentKey,
         Self::ResourcePassword,
@@ -48,6 +50,7 @@ impl ProtectedType {
         Self::ResourcePasswordHistory,
         Self::QueuedCall,
         Self::AuditKey,
+        Self::AuthorityKey,
     ];
 
     /// Its name in the repository, on the command line and in reports.
@@ -63,6 +66,7 @@ impl ProtectedType {
             Self::ResourcePasswordHistory => "resource-password-history",
             Self::QueuedCall => "queued-call",
             Self::AuditKey => "audit-key",
+            Self::AuthorityKey => "authority-key",
         }
     }
 

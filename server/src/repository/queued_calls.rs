@@ -4,6 +4,7 @@ use portcullis_common::rotation::UnixMillis;
 use zeroize::Zeroizing;
 
 use super::columns::{from_sql_millis, to_sql_millis};
+use super::resources::{self, Route};
 use super::sql::{Row, Tx, params};
 use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, Sealer, sealed_values};
 
@@ -109,8 +110,11 @@ pub struct Dispatched {
     /// The call.
     pub call: QueuedCall,
     /// All that is to be sent, encoded.
-    pub payload: Result<Zeroizing<Vec<u8>>, PayloadError>,
+    pub payload: Payload,
 }
+
+/// What is to be sent, encoded, or why it never is.
+pub type Payload = Result<Zeroizing<Vec<u8>>, PayloadError>;
 
 /// Why a queued call cannot be sent, ever.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +129,19 @@ pub enum PayloadError {
         /// The gateway that the resource now names.
         gateway: String,
     },
+    /// It was sealed for another registration of the gateway, or another connector.
+    #[error(
+        "the call was queued for an earlier registration of gateway `{gateway}`, or for another connector of resource `{resource}`: nothing was sent; make the call again"
+    )]
+    Elsewhere {
+        /// The resource.
+        resource: String,
+        /// The gateway that it names.
+        gateway: String,
+    },
+    /// The record of its resource or gateway decides nothing.
+    #[error("{0}; nothing was sent")]
+    Changed(String),
     /// It does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -155,23 +172,16 @@ impl QueuedCalls<'_> {
         new: NewQueuedCall,
         limit: u32,
     ) -> Result<Enqueued, RepositoryError> {
-        let sealer = &self.repository.sealer;
-        let sealer = sealer.clone();
+        let authority = self.repository.database.authority()?;
+        let sealer = self.repository.sealer.clone();
         self.repository
             .database
             .write(move |tx| {
                 if let Some(existing) = find(tx, &new.call_id)? {
                     return Ok(Enqueued::Existing(existing));
                 }
-                let gateway: Option<String> = tx.query_optional(
-                    "SELECT gateway FROM resources WHERE name = ?1",
-                    &params![new.resource],
-                    |row| row.get(0),
-                )?;
-                let gateway = gateway.ok_or_else(|| RepositoryError::NotFound {
-                    kind: "resource",
-                    name: new.resource.clone(),
-                })?;
+                let route = resources::route(tx, &authority, &new.resource)?;
+                let gateway = route.gateway;
                 let waiting: u32 = tx.query_one(
                     "SELECT count(*) FROM queued_calls q JOIN resources r ON r.name = q.resource
                      WHERE q.state < 2 AND r.gateway = ?1",
@@ -193,7 +203,7 @@ impl QueuedCalls<'_> {
                     ],
                 )?;
                 let field = field(&new.resource, &gateway);
-                let place = place(&new.call_id, &field);
+                let place = place(&new.call_id, &field, &route.context);
                 sealed_values::put(tx, &place, &sealer.seal(&place, &new.payload))?;
                 require(tx, &new.call_id).map(Enqueued::New)
             })
@@ -305,6 +315,7 @@ impl QueuedCalls<'_> {
         now: UnixMillis,
     ) -> Result<Option<Dispatched>, RepositoryError> {
         let gateway = gateway.to_owned();
+        let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
         let instance = self.repository.database.instance();
         self.repository
@@ -312,15 +323,15 @@ impl QueuedCalls<'_> {
             .write(move |tx| {
                 for call_id in first_of_each_resource(tx, &gateway)? {
                     let resource = require(tx, &call_id)?.resource;
-                    let field = field(&resource, &gateway);
-                    let place = place(&call_id, &field);
-                    let payload = match sealed_values::find(tx, &place)? {
-                        Some(sealed) if !sealer.holds_key_of(&sealed) => continue,
-                        Some(sealed) => sealer.open(&place, &sealed).map_err(PayloadError::from),
-                        None => Err(PayloadError::Missing {
-                            resource,
-                            gateway: gateway.clone(),
-                        }),
+                    let payload = match resources::route(tx, &authority, &resource) {
+                        Ok(route) => payload(tx, &*sealer, &call_id, resource, &route)?,
+                        Err(error @ RepositoryError::RowChanged { .. }) => {
+                            Some(Err(PayloadError::Changed(error.to_string())))
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    let Some(payload) = payload else {
+                        continue;
                     };
                     tx.execute(
                         "UPDATE queued_calls SET state = 1, dispatched_ms = ?2, instance = ?3 WHERE call_id = ?1",
@@ -452,6 +463,42 @@ impl QueuedCalls<'_> {
     }
 }
 
+/// What is to be sent of a call, or why it is never; `None`: its server key is not here.
+fn payload(
+    tx: &mut Tx<'_>,
+    sealer: &dyn Sealer,
+    call_id: &str,
+    resource: String,
+    route: &Route,
+) -> Result<Option<Payload>, RepositoryError> {
+    let field = field(&resource, &route.gateway);
+    let place = place(call_id, &field, &route.context);
+    let gateway = route.gateway.clone();
+    let Some(sealed) = sealed_values::find(tx, &place)? else {
+        return Ok(Some(Err(PayloadError::Missing { resource, gateway })));
+    };
+    if sealed_values::context_of(tx, &place)?.as_deref() != Some(&*route.context) {
+        return Ok(Some(Err(PayloadError::Elsewhere { resource, gateway })));
+    }
+    if !sealer.holds_key_of(&sealed) {
+        return Ok(None);
+    }
+    let opened = sealer.open(&place, &sealed).map_err(PayloadError::from);
+    Ok(Some(opened))
+}
+
+/// The calls on a resource that wait or are under way.
+pub(super) fn open_of_resource(
+    tx: &mut Tx<'_>,
+    resource: &str,
+) -> Result<Vec<String>, RepositoryError> {
+    tx.query(
+        "SELECT call_id FROM queued_calls WHERE state < 2 AND resource = ?1",
+        &params![resource],
+        |row| row.get(0),
+    )
+}
+
 /// Ends what waits for a resource that is removed, or is reached in another way from now on. Gives
 /// how many.
 pub(super) fn cancel_of_resource(
@@ -497,13 +544,15 @@ pub(super) fn follow_rename(
     )?;
     for (call_id, resource) in open {
         let (before, after) = (field(&resource, old), field(&resource, new));
-        let from = place(&call_id, &before);
+        let context = sealed_values::context_of(tx, &place(&call_id, &before, &[]))?;
+        let context = context.unwrap_or_default();
+        let from = place(&call_id, &before, &context);
         let Some(sealed) = sealed_values::find(tx, &from)? else {
             continue;
         };
         let payload = Zeroizing::new(sealer.open(&from, &sealed)?);
         sealed_values::remove(tx, &from)?;
-        let to = place(&call_id, &after);
+        let to = place(&call_id, &after, &context);
         sealed_values::put(tx, &to, &sealer.seal(&to, &payload))?;
     }
     Ok(())
@@ -568,18 +617,19 @@ fn read(row: &Row<'_>) -> Result<QueuedCall, RepositoryError> {
     })
 }
 
-/// Where the payload is to go is authenticated with it: a row that is changed to name another
-/// resource, or a resource that is changed to name another gateway, does not take a password there.
-/// No name holds a blank.
+/// Where the payload is to go is authenticated with it, here and in its context, which names the
+/// registration of the gateway and the connector: whatever is changed by hand, it takes a password
+/// nowhere else. No name holds a blank.
 fn field(resource: &str, gateway: &str) -> String {
     format!("payload for {resource} through {gateway}")
 }
 
-const fn place<'a>(call_id: &'a str, field: &'a str) -> Place<'a> {
+const fn place<'a>(call_id: &'a str, field: &'a str, context: &'a [u8]) -> Place<'a> {
     Place {
         kind: ProtectedType::QueuedCall,
         owner: call_id.as_bytes(),
         field,
+        context,
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::UnixMillis;
 use zeroize::Zeroizing;
 
 use portcullis_host::clock;
 
+use super::authority::{Authority, GATEWAYS, RESOURCES, Stamp, Table};
 use super::columns::{from_sql_millis, to_sql_millis};
 use super::sql::{Tx, Value, params};
 use super::{
-    Place, ProtectedType, Repository, RepositoryError, password_history, queued_calls,
+    Place, ProtectedType, Repository, RepositoryError, Sealer, password_history, queued_calls,
     sealed_values,
 };
 
@@ -27,12 +29,42 @@ pub struct Resource {
     pub settings: BTreeMap<String, String>,
     /// The names of those that are secret; their values are sealed.
     pub secret_settings: BTreeSet<String>,
+    /// Of them, those that were given for another registration of the gateway: they go to nobody,
+    /// and have to be set again.
+    pub lost_settings: BTreeSet<String>,
+    /// What is wrong with its record, which decides nothing then; `None`: nothing.
+    pub fault: Option<String>,
     /// When it was added.
     pub created: UnixMillis,
 }
 
 /// The values of a resource's secret settings, by name.
 pub type SecretSettings = BTreeMap<String, Zeroizing<Vec<u8>>>;
+
+/// Secret settings that were given for another registration of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the secret settings of resource `{resource}` ({}) were given for an earlier registration of gateway `{gateway}`, which was evicted or enrolled again since, and go to no other: give them again, `portcullis resource set {resource} --secret NAME`", .settings.join(", ")
+)]
+pub struct LostSettings {
+    /// The resource.
+    pub resource: String,
+    /// Its gateway.
+    pub gateway: String,
+    /// Their names, in order.
+    pub settings: Vec<String>,
+}
+
+/// A resource as calls need it.
+#[derive(Clone, Debug)]
+pub struct OpenedResource {
+    /// The resource.
+    pub resource: Resource,
+    /// The registration of its gateway: what is secret goes to that one only.
+    pub gateway_id: GatewayId,
+    /// The values of its secret settings.
+    pub secrets: SecretSettings,
+}
 
 /// What a change of a resource came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,35 +98,39 @@ impl Resources<'_> {
     /// [`RepositoryError::AlreadyExists`] where the name is taken, `NotFound` where there is no
     /// such gateway.
     pub async fn add(&self, resource: Resource) -> Result<(), RepositoryError> {
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
-                if find(tx, &resource.name)?.is_some() {
+                let sql = "SELECT 1 FROM resources WHERE name = ?1";
+                if tx.exists(sql, &params![resource.name])? {
                     return Err(RepositoryError::AlreadyExists {
                         kind: "resource",
                         name: resource.name.clone(),
                     });
                 }
-                store(tx, &resource)
+                store(tx, &resource)?;
+                authority.added(tx, &RESOURCES, Value::Text(&resource.name))
             })
             .await
     }
 
-    /// All of them, by name.
+    /// All of them, by name, also those whose record decides nothing.
     ///
     /// # Errors
     /// [`RepositoryError`].
     pub async fn list(&self) -> Result<Vec<Resource>, RepositoryError> {
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
-            .read(|tx| {
+            .read(move |tx| {
                 let names: Vec<String> =
                     tx.query("SELECT name FROM resources ORDER BY name", &[], |row| {
                         row.get(0)
                     })?;
                 names
                     .iter()
-                    .filter_map(|name| find(tx, name).transpose())
+                    .filter_map(|name| read(tx, &authority, name).transpose())
                     .collect()
             })
             .await
@@ -103,40 +139,56 @@ impl Resources<'_> {
     /// The resource of that name; `None` where there is none.
     ///
     /// # Errors
-    /// [`RepositoryError`].
+    /// [`RepositoryError`]; `RowChanged` where its record decides nothing.
     pub async fn find(&self, name: &str) -> Result<Option<Resource>, RepositoryError> {
         let name = name.to_owned();
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
-            .read(move |tx| find(tx, &name))
+            .read(move |tx| find(tx, &authority, &name))
             .await
     }
 
     /// The resource of that name, with the values of its secret settings; `None` where there is
-    /// none.
+    /// none. Within it [`LostSettings`], where some were given for another registration of its
+    /// gateway: nothing may be sent without them.
     ///
     /// # Errors
     /// [`RepositoryError`]; `Sealed` where one does not open.
     pub async fn open(
         &self,
         name: &str,
-    ) -> Result<Option<(Resource, SecretSettings)>, RepositoryError> {
+    ) -> Result<Option<Result<OpenedResource, LostSettings>>, RepositoryError> {
         let name = name.to_owned();
+        let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
             .read(move |tx| {
-                let Some(resource) = find(tx, &name)? else {
+                let Some(resource) = find(tx, &authority, &name)? else {
                     return Ok(None);
                 };
+                if !resource.lost_settings.is_empty() {
+                    return Ok(Some(Err(LostSettings {
+                        resource: name.clone(),
+                        gateway: resource.gateway,
+                        settings: resource.lost_settings.into_iter().collect(),
+                    })));
+                }
+                let gateway_id = gateway_id(tx, &authority, &resource.gateway)?;
+                let context = context(gateway_id, &resource.connector);
                 let mut secrets = SecretSettings::new();
                 for setting in &resource.secret_settings {
-                    let place = place(&name, setting);
+                    let place = place(&name, setting, &context);
                     if let Some(sealed) = sealed_values::find(tx, &place)? {
                         secrets.insert(setting.clone(), sealer.open(&place, &sealed)?);
                     }
                 }
-                Ok(Some((resource, secrets)))
+                Ok(Some(Ok(OpenedResource {
+                    resource,
+                    gateway_id,
+                    secrets,
+                })))
             })
             .await
     }
@@ -172,32 +224,33 @@ impl Resources<'_> {
         F: Fn(&mut Resource) + Send + 'static,
     {
         let name = name.to_owned();
-        let sealer = &self.repository.sealer;
-        let sealed: Vec<_> = secrets
-            .into_iter()
-            .map(|(setting, value)| {
-                let sealed =
-                    (!value.is_empty()).then(|| sealer.seal(&place(&name, &setting), &value));
-                (setting, sealed)
-            })
-            .collect();
+        let authority = self.repository.database.authority()?;
+        let sealer = self.repository.sealer.clone();
         self.repository
             .database
             .write(move |tx| {
-                let mut resource = find(tx, &name)?.ok_or_else(|| not_found("resource", &name))?;
+                let guarded = authority.guard(tx, &RESOURCES, "name = ?1", &params![name])?;
+                let mut resource =
+                    read(tx, &authority, &name)?.ok_or_else(|| not_found("resource", &name))?;
                 let secret = std::mem::take(&mut resource.secret_settings);
                 let before = (resource.gateway.clone(), resource.connector.clone());
                 change(&mut resource);
                 resource.name.clone_from(&name);
                 let moved = before != (resource.gateway.clone(), resource.connector.clone());
-                let dropped = drop_secrets(tx, &resource, &secret, &sealed, moved)?;
-                set_secrets(tx, &mut resource, &sealed)?;
+                let dropped = drop_secrets(tx, &resource, &secret, &secrets, moved)?;
+                // Sealed within the transaction: only there it is known which registration the
+                // gateway has.
+                let gateway_id = gateway_id(tx, &authority, &resource.gateway)?;
+                let context = context(gateway_id, &resource.connector);
+                set_secrets(tx, &mut resource, &secrets, &context, &*sealer)?;
                 store(tx, &resource)?;
-                resource.secret_settings = secret_settings(tx, &resource.name)?;
+                guarded.settle(tx)?;
                 let cancelled = match moved {
                     true => queued_calls::cancel_of_resource(tx, &resource.name, clock::now())?,
                     false => 0,
                 };
+                let resource =
+                    find(tx, &authority, &name)?.ok_or_else(|| not_found("resource", &name))?;
                 Ok(Changed {
                     resource,
                     dropped,
@@ -214,10 +267,11 @@ impl Resources<'_> {
     /// [`RepositoryError::NotFound`] where there is none of that name.
     pub async fn remove(&self, name: &str) -> Result<(), RepositoryError> {
         let name = name.to_owned();
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
-                remove(tx, &name, clock::now())?;
+                remove(tx, &authority, &name, clock::now())?;
                 Ok(())
             })
             .await
@@ -228,12 +282,15 @@ impl Resources<'_> {
 /// cancelled.
 pub(super) fn remove(
     tx: &mut Tx<'_>,
+    authority: &Authority,
     name: &str,
     now: UnixMillis,
 ) -> Result<usize, RepositoryError> {
+    let guarded = authority.guard_any(tx, &RESOURCES, "name = ?1", &params![name])?;
     if tx.execute("DELETE FROM resources WHERE name = ?1", &params![name])? == 0 {
         return Err(not_found("resource", name));
     }
+    guarded.settle(tx)?;
     let kind = ProtectedType::ResourcePassword;
     sealed_values::remove_of_owner(tx, kind, name.as_bytes())?;
     password_history::remove_of_resource(tx, name)?;
@@ -247,22 +304,58 @@ fn not_found(kind: &'static str, name: &str) -> RepositoryError {
     }
 }
 
-fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<Resource>, RepositoryError> {
-    let resource = tx.query_optional(
-        "SELECT gateway, connector, created_ms FROM resources WHERE name = ?1",
+/// The resource, where its row checks.
+fn find(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    name: &str,
+) -> Result<Option<Resource>, RepositoryError> {
+    let Some((stamp, resource)) = read_row(tx, name)? else {
+        return Ok(None);
+    };
+    authority.check(tx, &RESOURCES, &stamp)?;
+    with_lost_settings(tx, authority, resource).map(Some)
+}
+
+/// The resource; where its row does not check, with what is wrong with it.
+fn read(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    name: &str,
+) -> Result<Option<Resource>, RepositoryError> {
+    let Some((stamp, mut resource)) = read_row(tx, name)? else {
+        return Ok(None);
+    };
+    match authority.check(tx, &RESOURCES, &stamp) {
+        Ok(_) => with_lost_settings(tx, authority, resource).map(Some),
+        Err(error @ RepositoryError::RowChanged { .. }) => {
+            resource.fault = Some(error.to_string());
+            Ok(Some(resource))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read_row(tx: &mut Tx<'_>, name: &str) -> Result<Option<(Stamp, Resource)>, RepositoryError> {
+    let Table { columns, .. } = RESOURCES;
+    let found = tx.query_optional(
+        &format!("SELECT {columns}, mac FROM resources WHERE name = ?1"),
         &params![name],
         |row| {
-            Ok(Resource {
+            let resource = Resource {
                 name: name.to_owned(),
-                gateway: row.get(0)?,
-                connector: row.get(1)?,
+                gateway: row.get(1)?,
+                connector: row.get(2)?,
                 settings: BTreeMap::new(),
                 secret_settings: BTreeSet::new(),
-                created: from_sql_millis(row.get(2)?),
-            })
+                lost_settings: BTreeSet::new(),
+                fault: None,
+                created: from_sql_millis(row.get(3)?),
+            };
+            Ok((Stamp::read(&RESOURCES, row, 0)?, resource))
         },
     )?;
-    let Some(mut resource) = resource else {
+    let Some((stamp, mut resource)) = found else {
         return Ok(None);
     };
     let settings = tx.query(
@@ -271,19 +364,88 @@ fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<Resource>, RepositoryError
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     resource.settings = settings.into_iter().collect();
-    resource.secret_settings = secret_settings(tx, name)?;
-    Ok(Some(resource))
-}
-
-fn secret_settings(tx: &mut Tx<'_>, name: &str) -> Result<BTreeSet<String>, RepositoryError> {
     let kind = ProtectedType::ResourcePassword;
-    let names = sealed_values::fields(tx, kind, name.as_bytes())?;
-    Ok(names.into_iter().collect())
+    let secret = sealed_values::fields(tx, kind, name.as_bytes())?;
+    resource.secret_settings = secret.into_iter().collect();
+    Ok(Some((stamp, resource)))
 }
 
-/// The values of secret settings that a change gives, sealed for their places; `None`: the setting
-/// is to go.
-type GivenSecrets = [(String, Option<Vec<u8>>)];
+/// Finds the secret settings that are not for the gateway as it is registered now.
+fn with_lost_settings(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    mut resource: Resource,
+) -> Result<Resource, RepositoryError> {
+    if resource.secret_settings.is_empty() {
+        return Ok(resource);
+    }
+    let expected = match gateway_id(tx, authority, &resource.gateway) {
+        Ok(id) => Some(context(id, &resource.connector)),
+        Err(RepositoryError::RowChanged { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    for setting in &resource.secret_settings {
+        let found = sealed_values::context_of(tx, &place(&resource.name, setting, &[]))?;
+        if found != expected {
+            resource.lost_settings.insert(setting.clone());
+        }
+    }
+    Ok(resource)
+}
+
+/// The id of the gateway's registration.
+///
+/// # Errors
+/// [`RepositoryError::NotFound`] where there is no such gateway, `RowChanged` where its row decides
+/// nothing.
+pub(super) fn gateway_id(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    gateway: &str,
+) -> Result<GatewayId, RepositoryError> {
+    let Table { columns, .. } = GATEWAYS;
+    let found = tx.query_optional(
+        &format!("SELECT {columns}, mac FROM gateways WHERE name = ?1"),
+        &params![gateway],
+        |row| Ok((Stamp::read(&GATEWAYS, row, 0)?, row.get::<Vec<u8>>(3)?)),
+    )?;
+    let (stamp, id) = found.ok_or_else(|| not_found("gateway", gateway))?;
+    authority.check(tx, &GATEWAYS, &stamp)?;
+    GatewayId::from_bytes(&id).ok_or_else(|| RepositoryError::damaged("gateway id"))
+}
+
+/// Where calls on a resource go.
+pub(super) struct Route {
+    /// The gateway's name.
+    pub(super) gateway: String,
+    /// Its registration and the connector: see [`context`].
+    pub(super) context: Vec<u8>,
+}
+
+/// Where calls on a resource go, as its row and that of its gateway say.
+///
+/// # Errors
+/// [`RepositoryError::NotFound`] where there is no such resource, `RowChanged` where one of the
+/// rows decides nothing.
+pub(super) fn route(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    name: &str,
+) -> Result<Route, RepositoryError> {
+    let (stamp, resource) = read_row(tx, name)?.ok_or_else(|| not_found("resource", name))?;
+    authority.check(tx, &RESOURCES, &stamp)?;
+    let gateway_id = gateway_id(tx, authority, &resource.gateway)?;
+    Ok(Route {
+        context: context(gateway_id, &resource.connector),
+        gateway: resource.gateway,
+    })
+}
+
+/// Where what is secret may go: to this registration of a gateway, for this connector. The id is
+/// first and always of one length.
+pub(super) fn context(gateway: GatewayId, connector: &str) -> Vec<u8> {
+    [&gateway.to_bytes(), connector.as_bytes()].concat()
+}
 
 /// Removes, of the settings that were `secret`, those that are no more. Gives the names of those
 /// that only go because the resource `moved`.
@@ -291,47 +453,49 @@ fn drop_secrets(
     tx: &mut Tx<'_>,
     resource: &Resource,
     secret: &BTreeSet<String>,
-    given: &GivenSecrets,
+    given: &SecretSettings,
     moved: bool,
 ) -> Result<Vec<String>, RepositoryError> {
     let mut dropped = Vec::new();
     for setting in secret {
-        let given = given.iter().any(|(name, _)| name == setting);
+        let given = given.contains_key(setting);
         let plain = resource.settings.contains_key(setting);
         if moved && !given && !plain {
             dropped.push(setting.clone());
         }
         if plain || moved {
-            sealed_values::remove(tx, &place(&resource.name, setting))?;
+            sealed_values::remove(tx, &place(&resource.name, setting, &[]))?;
         }
     }
     Ok(dropped)
 }
 
-/// Stores or removes the secret settings that a change gives.
+/// Stores or removes the secret settings that a change gives; an empty one is to go.
 fn set_secrets(
     tx: &mut Tx<'_>,
     resource: &mut Resource,
-    given: &GivenSecrets,
+    given: &SecretSettings,
+    context: &[u8],
+    sealer: &dyn Sealer,
 ) -> Result<(), RepositoryError> {
-    for (setting, sealed) in given {
-        let place = place(&resource.name, setting);
-        match sealed {
-            Some(sealed) => {
-                sealed_values::put(tx, &place, sealed)?;
-                resource.settings.remove(setting);
-            }
-            None => sealed_values::remove(tx, &place)?,
+    for (setting, value) in given {
+        let place = place(&resource.name, setting, context);
+        if value.is_empty() {
+            sealed_values::remove(tx, &place)?;
+            continue;
         }
+        sealed_values::put(tx, &place, &sealer.seal(&place, value))?;
+        resource.settings.remove(setting);
     }
     Ok(())
 }
 
-fn place<'a>(resource: &'a str, setting: &'a str) -> Place<'a> {
+const fn place<'a>(resource: &'a str, setting: &'a str, context: &'a [u8]) -> Place<'a> {
     Place {
         kind: ProtectedType::ResourcePassword,
         owner: resource.as_bytes(),
         field: setting,
+        context,
     }
 }
 
@@ -406,6 +570,8 @@ mod tests {
             connector: "c".to_owned(),
             settings: BTreeMap::from([("base".to_owned(), "dc=x".to_owned())]),
             secret_settings: BTreeSet::new(),
+            lost_settings: BTreeSet::new(),
+            fault: None,
             created: NOW,
         };
         fixture.repository.resources().add(resource).await.unwrap();
@@ -424,7 +590,12 @@ mod tests {
         let given = secrets(&[("password", "three"), ("pin", "")]);
         resources.update_with("ldap", given, |_| ()).await.unwrap();
         let another = fixture.another().await;
-        let (resource, opened) = another.resources().open("ldap").await.unwrap().unwrap();
+        let opened = another.resources().open("ldap").await.unwrap().unwrap();
+        let OpenedResource {
+            resource,
+            secrets: opened,
+            ..
+        } = opened.unwrap();
         assert!(resource.secret_settings.iter().eq(["password"]));
         assert_eq!(opened, secrets(&[("password", "three")]));
 
@@ -456,7 +627,12 @@ mod tests {
             .await
             .unwrap();
         assert!(resource.secret_settings.is_empty());
-        let (resource, opened) = resources.open("ldap").await.unwrap().unwrap();
+        let opened = resources.open("ldap").await.unwrap().unwrap();
+        let OpenedResource {
+            resource,
+            secrets: opened,
+            ..
+        } = opened.unwrap();
         assert_eq!(resource.settings["base"], "plain");
         assert!(opened.is_empty());
     }

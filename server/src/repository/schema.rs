@@ -11,7 +11,20 @@ pub(super) fn migrate(tx: &mut Tx<'_>, found: u32) -> Result<u32, RepositoryErro
         return Err(RepositoryError::NewerSchema { found, known });
     }
     for migration in MIGRATIONS.iter().skip(found as usize) {
-        tx.batch(migration)?;
+        tx.batch(migration)
+            .map_err(|error| put_back(found, error))?;
     }
     Ok(known)
+}
+
+/// A migration fails where its tables or columns are there already.
+fn put_back(found: u32, error: RepositoryError) -> RepositoryError {
+    match error {
+        RepositoryError::Storage(reason)
+            if reason.contains("already exists") || reason.contains("duplicate column") =>
+        {
+            RepositoryError::SchemaPutBack { found, reason }
+        }
+        other => other,
+    }
 }

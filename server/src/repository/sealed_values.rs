@@ -7,8 +7,8 @@ use super::columns::key_id;
 use super::sql::{Row, Tx, Value, params};
 use super::{Database, Place, ProtectedType, RepositoryError};
 
-const PUT: &str = "INSERT INTO sealed_values (type, owner, field, sealed) VALUES (?1, ?2, ?3, ?4)
-    ON CONFLICT (type, owner, field) DO UPDATE SET sealed = excluded.sealed";
+const PUT: &str = "INSERT INTO sealed_values (type, owner, field, sealed, context) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (type, owner, field) DO UPDATE SET sealed = excluded.sealed, context = excluded.context";
 
 /// How many values of one type are sealed under one server key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct SealedValue {
     pub field: String,
     /// The value, sealed for this place.
     pub sealed: Vec<u8>,
+    /// What it is for, beside its owner.
+    pub context: Vec<u8>,
 }
 
 impl SealedValue {
@@ -43,6 +45,7 @@ impl SealedValue {
             kind: self.kind,
             owner: &self.owner,
             field: &self.field,
+            context: &self.context,
         }
     }
 }
@@ -124,7 +127,7 @@ impl SealedValues<'_> {
                 let limit = i64::try_from(limit).unwrap_or(i64::MAX);
                 tx.query(
                     // No name of a type holds a blank.
-                    "SELECT id, type, owner, field, sealed FROM sealed_values
+                    "SELECT id, type, owner, field, sealed, context FROM sealed_values
                      WHERE id > ?1 AND (?2 IS NULL OR server_key = ?2) AND (?3 IS NULL OR server_key <> ?3)
                        AND (?4 = '' OR instr(' ' || ?4 || ' ', ' ' || type || ' ') > 0)
                      ORDER BY id LIMIT ?5",
@@ -151,7 +154,7 @@ impl SealedValues<'_> {
             .read(move |tx| {
                 let limit = i64::try_from(limit).unwrap_or(i64::MAX);
                 tx.query(
-                    "SELECT id, type, owner, field, sealed FROM sealed_values
+                    "SELECT id, type, owner, field, sealed, context FROM sealed_values
                      WHERE server_key = ?1 AND type = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
                     &params![key.to_bytes(), kind.name(), after, limit],
                     read,
@@ -170,7 +173,7 @@ impl SealedValues<'_> {
             .read(move |tx| {
                 let limit = i64::try_from(limit).unwrap_or(i64::MAX);
                 tx.query(
-                    "SELECT id, type, owner, field, sealed FROM sealed_values
+                    "SELECT id, type, owner, field, sealed, context FROM sealed_values
                      WHERE server_key NOT IN (SELECT id FROM server_keys)
                      ORDER BY server_key, type, id LIMIT ?1",
                     &params![limit],
@@ -197,6 +200,7 @@ impl SealedValues<'_> {
                             Value::Blob(&value.owner),
                             Value::Text(&value.field),
                             Value::Blob(&value.sealed),
+                            Value::Blob(&value.context),
                         ]
                     })
                     .collect();
@@ -241,7 +245,13 @@ pub(super) fn put(
     require_key(tx, sealed)?;
     tx.execute(
         PUT,
-        &params![place.kind.name(), place.owner, place.field, sealed],
+        &params![
+            place.kind.name(),
+            place.owner,
+            place.field,
+            sealed,
+            place.context
+        ],
     )?;
     Ok(())
 }
@@ -250,6 +260,18 @@ pub(super) fn put(
 pub(super) fn find(tx: &mut Tx<'_>, place: &Place<'_>) -> Result<Option<Vec<u8>>, RepositoryError> {
     tx.query_optional(
         "SELECT sealed FROM sealed_values WHERE type = ?1 AND owner = ?2 AND field = ?3",
+        &params![place.kind.name(), place.owner, place.field],
+        |row| row.get(0),
+    )
+}
+
+/// What the value at `place` is for, whatever the place says of that; `None`: there is none.
+pub(super) fn context_of(
+    tx: &mut Tx<'_>,
+    place: &Place<'_>,
+) -> Result<Option<Vec<u8>>, RepositoryError> {
+    tx.query_optional(
+        "SELECT context FROM sealed_values WHERE type = ?1 AND owner = ?2 AND field = ?3",
         &params![place.kind.name(), place.owner, place.field],
         |row| row.get(0),
     )
@@ -326,6 +348,7 @@ fn read(row: &Row<'_>) -> Result<SealedValue, RepositoryError> {
         owner: row.get(2)?,
         field: row.get(3)?,
         sealed: row.get(4)?,
+        context: row.get(5)?,
     })
 }
 
@@ -377,18 +400,22 @@ mod tests {
                 values: 1
             }));
         }
-        assert_eq!(counts.len(), 3);
+        // The authority key stands beside them.
+        assert_eq!(counts.len(), 4);
 
         let select = async |selection: Selection| {
             let found = values.batch(selection, 0, 10).await.unwrap();
             found.iter().map(|value| value.kind).collect::<Vec<_>>()
         };
-        assert_eq!(select(ALL).await.len(), 3);
+        assert_eq!(select(ALL).await.len(), 4);
         let old = Selection {
             not_under: Some(current),
             ..ALL
         };
-        assert_eq!(select(old).await, [ProtectedType::GatewayKey]);
+        assert_eq!(
+            select(old).await,
+            [ProtectedType::AuthorityKey, ProtectedType::GatewayKey]
+        );
         let tokens = Selection {
             kinds: vec![ProtectedType::EnrolmentKey],
             under: Some(current),
@@ -397,7 +424,7 @@ mod tests {
         assert_eq!(select(tokens).await, [ProtectedType::EnrolmentKey]);
         let one = values.batch(ALL, 0, 1).await.unwrap();
         let rest = values.batch(ALL, one[0].row, 10).await.unwrap();
-        assert_eq!((one.len(), rest.len()), (1, 2));
+        assert_eq!((one.len(), rest.len()), (1, 3));
     }
 
     #[tokio::test]
@@ -498,11 +525,11 @@ mod tests {
             .update("host1", move |row, _| row.clone_from(&again))
             .await
             .unwrap();
-        assert_eq!(count().await, 1);
+        assert_eq!(count().await, 2);
         gateways
             .update("host1", |row, _| row.token = None)
             .await
             .unwrap();
-        assert_eq!(count().await, 0);
+        assert_eq!(count().await, 1);
     }
 }

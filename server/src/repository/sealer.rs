@@ -18,6 +18,8 @@ pub struct Place<'a> {
     pub owner: &'a [u8],
     /// Which of the owner's values it is.
     pub field: &'a str,
+    /// What it is for, beside its owner: for a secret that goes to a gateway, which one; else empty.
+    pub context: &'a [u8],
 }
 
 impl Place<'_> {

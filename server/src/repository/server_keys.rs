@@ -3,8 +3,9 @@
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
 
+use super::authority::{Authority, Guarded, SERVER_KEYS, Stamp, Table};
 use super::columns::{from_sql_millis, key_id, to_sql_millis};
-use super::sql::{Tx, params};
+use super::sql::{Tx, Value, params};
 use super::{Database, ProtectedType, RepositoryError, meta};
 
 /// A server key as it is stored: wrapped under the protection.
@@ -24,6 +25,8 @@ pub struct ServerKeyRow {
     pub current: bool,
     /// How many values of the repository are sealed under it.
     pub in_use_by: u64,
+    /// Its row is as this server stored it. Before the authority key is open, nobody knows: `true`.
+    pub sound: bool,
 }
 
 /// Values of one type that depend on a server key.
@@ -61,22 +64,31 @@ impl ServerKeys<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn list(&self) -> Result<Vec<ServerKeyRow>, RepositoryError> {
+        let authority = self.database.opened_authority();
         self.database
-            .read(|tx| {
+            .read(move |tx| {
+                let Table { columns, width, .. } = SERVER_KEYS;
                 tx.query(
-                    "SELECT s.id, s.generation, s.wrapped, s.created_ms, s.retired_ms,
-                            (SELECT count(*) FROM sealed_values WHERE server_key = s.id), s.current
-                     FROM server_keys s ORDER BY s.generation DESC",
+                    &format!(
+                        "SELECT {columns}, mac, wrapped,
+                                (SELECT count(*) FROM sealed_values WHERE server_key = s.id)
+                         FROM server_keys s ORDER BY generation DESC"
+                    ),
                     &[],
                     |row| {
+                        let stamp = Stamp::read(&SERVER_KEYS, row, 0)?;
+                        let check = |authority: &Authority| {
+                            authority.check_alone(&SERVER_KEYS, &stamp).is_ok()
+                        };
                         Ok(ServerKeyRow {
                             id: key_id(&row.get::<Vec<u8>>(0)?)?,
                             generation: from_sql_millis(row.get(1)?).0,
-                            wrapped: row.get(2)?,
-                            created: from_sql_millis(row.get(3)?),
-                            retired: row.get::<Option<i64>>(4)?.map(from_sql_millis),
-                            in_use_by: row.get::<i64>(5)?.unsigned_abs(),
-                            current: row.get(6)?,
+                            created: from_sql_millis(row.get(2)?),
+                            retired: row.get::<Option<i64>>(3)?.map(from_sql_millis),
+                            current: row.get(4)?,
+                            wrapped: row.get(width + 1)?,
+                            in_use_by: row.get::<i64>(width + 2)?.unsigned_abs(),
+                            sound: authority.as_ref().is_none_or(check),
                         })
                     },
                 )
@@ -111,6 +123,7 @@ impl ServerKeys<'_> {
         wrapped: Vec<u8>,
         now: UnixMillis,
     ) -> Result<(), RepositoryError> {
+        let authority = self.database.opened_authority();
         self.database
             .write(move |tx| {
                 tx.execute(
@@ -118,9 +131,12 @@ impl ServerKeys<'_> {
                      VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM server_keys), ?2, ?3)",
                     &params![id.to_bytes(), wrapped, to_sql_millis(now)],
                 )?;
+                if let Some(authority) = &authority {
+                    authority.added(tx, &SERVER_KEYS, Value::Blob(&id.to_bytes()))?;
+                }
                 let first = !tx.exists("SELECT 1 FROM server_keys WHERE current = 1", &[])?;
                 if first {
-                    make_current(tx, id, now)?;
+                    make_current(tx, authority.as_ref(), id, now)?;
                 }
                 Ok(())
             })
@@ -132,8 +148,9 @@ impl ServerKeys<'_> {
     /// # Errors
     /// [`RepositoryError::NoSuchKey`] where there is no such key.
     pub async fn set_current(&self, id: KeyId, now: UnixMillis) -> Result<(), RepositoryError> {
+        let authority = self.database.opened_authority();
         self.database
-            .write(move |tx| make_current(tx, id, now))
+            .write(move |tx| make_current(tx, authority.as_ref(), id, now))
             .await
     }
 
@@ -147,7 +164,8 @@ impl ServerKeys<'_> {
 
     /// Deletes a key, in one transaction, where it is not the current one, and no value depends on
     /// it or `forced` is set. From then on a scrub is due. Gives the values that depend on it:
-    /// where there are any, and it is not forced, it stays.
+    /// where there are any, and it is not forced, it stays; also where it is, and the authority key
+    /// is one of them, without which the server never starts again.
     ///
     /// # Errors
     /// [`RepositoryError::NoSuchKey`] where there is none, or it is the current one.
@@ -156,14 +174,20 @@ impl ServerKeys<'_> {
         id: KeyId,
         forced: bool,
     ) -> Result<Vec<DependentValues>, RepositoryError> {
+        let authority = self.database.opened_authority();
         self.database
             .write(move |tx| {
                 let values = dependents(tx, id)?;
-                if values.is_empty() || forced {
+                let needed = values
+                    .iter()
+                    .any(|values| values.kind == ProtectedType::AuthorityKey);
+                if values.is_empty() || (forced && !needed) {
+                    let guarded = guard(tx, authority.as_ref(), id)?;
                     let deleted = tx.execute(
                         "DELETE FROM server_keys WHERE id = ?1 AND current = 0",
                         &params![id.to_bytes()],
                     )?;
+                    settle(tx, guarded)?;
                     if deleted == 0 {
                         return Err(RepositoryError::NoSuchKey(id));
                     }
@@ -180,13 +204,16 @@ impl ServerKeys<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn remove(&self, id: KeyId) -> Result<bool, RepositoryError> {
+        let authority = self.database.opened_authority();
         self.database
             .write(move |tx| {
+                let guarded = guard(tx, authority.as_ref(), id)?;
                 let removed = tx.execute(
                     "DELETE FROM server_keys WHERE id = ?1 AND current = 0
                        AND NOT EXISTS (SELECT 1 FROM sealed_values WHERE server_key = ?1)",
                     &params![id.to_bytes()],
                 )?;
+                settle(tx, guarded)?;
                 Ok(removed > 0)
             })
             .await
@@ -223,7 +250,30 @@ fn dependents(tx: &mut Tx<'_>, id: KeyId) -> Result<Vec<DependentValues>, Reposi
     Ok(found)
 }
 
-fn make_current(tx: &mut Tx<'_>, id: KeyId, now: UnixMillis) -> Result<(), RepositoryError> {
+/// A key about to be deleted, whatever its MAC says.
+fn guard(
+    tx: &mut Tx<'_>,
+    authority: Option<&Authority>,
+    id: KeyId,
+) -> Result<Option<Guarded>, RepositoryError> {
+    let guard = |authority: &Authority| {
+        authority.guard_any(tx, &SERVER_KEYS, "id = ?1", &params![id.to_bytes()])
+    };
+    authority.map(guard).transpose()
+}
+
+fn settle(tx: &mut Tx<'_>, guarded: Option<Guarded>) -> Result<(), RepositoryError> {
+    guarded.map_or(Ok(()), |guarded| guarded.settle(tx))
+}
+
+fn make_current(
+    tx: &mut Tx<'_>,
+    authority: Option<&Authority>,
+    id: KeyId,
+    now: UnixMillis,
+) -> Result<(), RepositoryError> {
+    let all = authority.map(|authority| authority.guard(tx, &SERVER_KEYS, "true", &[]));
+    let guarded = all.transpose()?;
     tx.execute(
         "UPDATE server_keys SET current = 0, retired_ms = ?2 WHERE current = 1 AND id <> ?1",
         &params![id.to_bytes(), to_sql_millis(now)],
@@ -235,5 +285,5 @@ fn make_current(tx: &mut Tx<'_>, id: KeyId, now: UnixMillis) -> Result<(), Repos
     if found == 0 {
         return Err(RepositoryError::NoSuchKey(id));
     }
-    Ok(())
+    settle(tx, guarded)
 }

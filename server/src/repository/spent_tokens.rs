@@ -129,6 +129,7 @@ const fn place(gateway_id: &[u8]) -> Place<'_> {
         kind: ProtectedType::EnrolmentKey,
         owner: gateway_id,
         field: "spent enrolment key",
+        context: &[],
     }
 }
 

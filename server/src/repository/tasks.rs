@@ -1,15 +1,19 @@
 //! Long work that outlives the server: what was asked for, and how far it is.
 
 use portcullis_common::rotation::UnixMillis;
+use portcullis_host::clock;
 
+use super::authority::{Authority, Stamp, TASKS};
 use super::columns::{from_sql_millis, to_sql_millis};
-use super::sql::{Row, Tx, params};
+use super::sql::{Row, Tx, Value, params};
 use super::{Database, RepositoryError};
 
 /// Ended tasks that are remembered.
 const HISTORY: u32 = 200;
-const COLUMNS: &str =
-    "id, kind, parameters, subject, state, reason, progress, started_ms, ended_ms";
+/// Why a task whose row does not check is not run.
+const FORGED: &str = "its record in the repository was changed or put in by hand: it was not run";
+/// A running task that an instance claimed.
+const CLAIMED: &str = "id = ?1 AND state = 'running' AND instance = ?2";
 
 /// How a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,13 +106,12 @@ impl Tasks<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn list(&self) -> Result<Vec<TaskRow>, RepositoryError> {
+        let authority = self.database.authority()?;
         self.database
-            .read(|tx| {
-                tx.query(
-                    &format!("SELECT {COLUMNS} FROM tasks ORDER BY id DESC"),
-                    &[],
-                    read,
-                )
+            .read(move |tx| {
+                tx.query(&select("true ORDER BY id DESC"), &[], |row| {
+                    read(row, &authority)
+                })
             })
             .await
     }
@@ -118,7 +121,8 @@ impl Tasks<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn find(&self, id: u64) -> Result<Option<TaskRow>, RepositoryError> {
-        self.database.read(move |tx| find(tx, id)).await
+        let authority = self.database.authority()?;
+        self.database.read(move |tx| find(tx, &authority, id)).await
     }
 
     /// Stores a task as running for this instance, unless another of its kind runs, and forgets the
@@ -127,9 +131,11 @@ impl Tasks<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn start(&self, new: NewTask) -> Result<Admission, RepositoryError> {
+        let authority = self.database.authority()?;
         let instance = self.database.instance();
         self.database
             .write(move |tx| {
+                fail_forged(tx, &authority, new.started)?;
                 if let Some(running) = running(tx, &new.kind)? {
                     return Ok(Admission::Busy(running));
                 }
@@ -146,12 +152,16 @@ impl Tasks<'_> {
                     ],
                     |row| row.get(0),
                 )?;
+                authority.added(tx, &TASKS, Value::Integer(id))?;
+                let oldest = "state <> 'running' AND id NOT IN
+                     (SELECT id FROM tasks WHERE state <> 'running' ORDER BY id DESC LIMIT ?1)";
+                let guarded = authority.guard_any(tx, &TASKS, oldest, &params![HISTORY])?;
                 tx.execute(
-                    "DELETE FROM tasks WHERE state <> 'running' AND id NOT IN
-                         (SELECT id FROM tasks WHERE state <> 'running' ORDER BY id DESC LIMIT ?1)",
+                    &format!("DELETE FROM tasks WHERE {oldest}"),
                     &params![HISTORY],
                 )?;
-                admitted(tx, id.unsigned_abs())
+                guarded.settle(tx)?;
+                admitted(tx, &authority, id.unsigned_abs())
             })
             .await
     }
@@ -162,12 +172,15 @@ impl Tasks<'_> {
     /// # Errors
     /// [`RepositoryError`]; `NotFound` where there is no such task any more.
     pub async fn resume(&self, id: u64) -> Result<Admission, RepositoryError> {
+        let authority = self.database.authority()?;
         let instance = self.database.instance();
         self.database
             .write(move |tx| {
-                let Some(task) = find(tx, id)? else {
+                let guarded = authority.guard(tx, &TASKS, "id = ?1", &params![to_sql(id)])?;
+                let Some(task) = find(tx, &authority, id)? else {
                     return Err(not_found(id));
                 };
+                fail_forged(tx, &authority, clock::now())?;
                 if let Some(running) = running(tx, &task.kind)? {
                     return Ok(Admission::Busy(running));
                 }
@@ -175,7 +188,8 @@ impl Tasks<'_> {
                     "UPDATE tasks SET state = 'running', reason = NULL, ended_ms = NULL, instance = ?2 WHERE id = ?1",
                     &params![to_sql(id), instance],
                 )?;
-                admitted(tx, id)
+                guarded.settle(tx)?;
+                admitted(tx, &authority, id)
             })
             .await
     }
@@ -186,19 +200,22 @@ impl Tasks<'_> {
     /// # Errors
     /// [`RepositoryError`]: none was taken over.
     pub async fn take_over(&self) -> Result<Vec<TaskRow>, RepositoryError> {
+        let authority = self.database.authority()?;
         let instance = self.database.instance();
         self.database
             .write(move |tx| {
+                fail_forged(tx, &authority, clock::now())?;
+                let others = "state = 'running' AND instance IS DISTINCT FROM ?1";
+                let guarded = authority.guard(tx, &TASKS, others, &params![instance])?;
                 tx.execute(
-                    "UPDATE tasks SET instance = ?1 WHERE state = 'running' AND instance IS DISTINCT FROM ?1",
+                    &format!("UPDATE tasks SET instance = ?1 WHERE {others}"),
                     &params![instance],
                 )?;
+                guarded.settle(tx)?;
                 tx.query(
-                    &format!(
-                        "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND instance = ?1 ORDER BY id DESC"
-                    ),
+                    &select("state = 'running' AND instance = ?1 ORDER BY id DESC"),
                     &params![instance],
-                    read,
+                    |row| read(row, &authority),
                 )
             })
             .await
@@ -210,13 +227,17 @@ impl Tasks<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn report(&self, id: u64, progress: String) -> Result<bool, RepositoryError> {
+        let authority = self.database.authority()?;
         let instance = self.database.instance();
         self.database
             .write(move |tx| {
+                let guarded =
+                    authority.guard(tx, &TASKS, CLAIMED, &params![to_sql(id), instance])?;
                 let changed = tx.execute(
-                    "UPDATE tasks SET progress = ?2 WHERE id = ?1 AND state = 'running' AND instance = ?3",
-                    &params![to_sql(id), progress, instance],
+                    &format!("UPDATE tasks SET progress = ?3 WHERE {CLAIMED}"),
+                    &params![to_sql(id), instance, progress],
                 )?;
+                guarded.settle(tx)?;
                 Ok(changed > 0)
             })
             .await
@@ -235,25 +256,65 @@ impl Tasks<'_> {
         progress: String,
         now: UnixMillis,
     ) -> Result<bool, RepositoryError> {
+        let authority = self.database.authority()?;
         let instance = self.database.instance();
         self.database
             .write(move |tx| {
+                let guarded =
+                    authority.guard(tx, &TASKS, CLAIMED, &params![to_sql(id), instance])?;
                 let changed = tx.execute(
-                    "UPDATE tasks SET state = ?2, reason = ?3, progress = ?4, ended_ms = ?5
-                     WHERE id = ?1 AND state = 'running' AND instance = ?6",
+                    &format!(
+                        "UPDATE tasks SET state = ?3, reason = ?4, progress = ?5, ended_ms = ?6
+                         WHERE {CLAIMED}"
+                    ),
                     &params![
                         to_sql(id),
+                        instance,
                         state.name(),
                         reason,
                         progress,
                         to_sql_millis(now),
-                        instance
                     ],
                 )?;
+                guarded.settle(tx)?;
                 Ok(changed > 0)
             })
             .await
     }
+}
+
+/// The statement for tasks whose rows `filter` selects.
+fn select(filter: &str) -> String {
+    format!("SELECT {}, mac FROM tasks WHERE {filter}", TASKS.columns)
+}
+
+/// Ends the running tasks whose rows do not check: they run no more, and keep none of their kind
+/// from running. Their MACs stay wrong.
+fn fail_forged(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    now: UnixMillis,
+) -> Result<(), RepositoryError> {
+    let sql = format!(
+        "SELECT {}, mac FROM tasks WHERE state = 'running'",
+        TASKS.columns
+    );
+    let forged = tx.query(&sql, &[], |row| {
+        let stamp = Stamp::read(&TASKS, row, 0)?;
+        let sound = authority.check_alone(&TASKS, &stamp).is_ok();
+        Ok((!sound).then_some(row.get::<i64>(0)?))
+    })?;
+    for id in forged.into_iter().flatten() {
+        tracing::error!(
+            task = id,
+            "a task's record in the repository was changed or put in by hand: it is not run"
+        );
+        tx.execute(
+            "UPDATE tasks SET state = 'failed', reason = ?2, ended_ms = ?3 WHERE id = ?1",
+            &params![id, FORGED, to_sql_millis(now)],
+        )?;
+    }
+    Ok(())
 }
 
 fn running(tx: &mut Tx<'_>, kind: &str) -> Result<Option<u64>, RepositoryError> {
@@ -265,16 +326,18 @@ fn running(tx: &mut Tx<'_>, kind: &str) -> Result<Option<u64>, RepositoryError> 
     Ok(id.map(i64::unsigned_abs))
 }
 
-fn find(tx: &mut Tx<'_>, id: u64) -> Result<Option<TaskRow>, RepositoryError> {
-    tx.query_optional(
-        &format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1"),
-        &params![to_sql(id)],
-        read,
-    )
+fn find(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    id: u64,
+) -> Result<Option<TaskRow>, RepositoryError> {
+    tx.query_optional(&select("id = ?1"), &params![to_sql(id)], |row| {
+        read(row, authority)
+    })
 }
 
-fn admitted(tx: &mut Tx<'_>, id: u64) -> Result<Admission, RepositoryError> {
-    let task = find(tx, id)?.ok_or_else(|| not_found(id))?;
+fn admitted(tx: &mut Tx<'_>, authority: &Authority, id: u64) -> Result<Admission, RepositoryError> {
+    let task = find(tx, authority, id)?.ok_or_else(|| not_found(id))?;
     Ok(Admission::Admitted(task))
 }
 
@@ -290,7 +353,10 @@ fn to_sql(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
 }
 
-fn read(row: &Row<'_>) -> Result<TaskRow, RepositoryError> {
+/// A task whose row does not check has failed, whatever it says.
+fn read(row: &Row<'_>, authority: &Authority) -> Result<TaskRow, RepositoryError> {
+    let stamp = Stamp::read(&TASKS, row, 0)?;
+    let sound = authority.check_alone(&TASKS, &stamp).is_ok();
     let state: String = row.get(4)?;
     let state = [
         TaskState::Running,
@@ -306,8 +372,11 @@ fn read(row: &Row<'_>) -> Result<TaskRow, RepositoryError> {
         kind: row.get(1)?,
         parameters: row.get(2)?,
         subject: row.get(3)?,
-        state,
-        reason: row.get(5)?,
+        state: if sound { state } else { TaskState::Failed },
+        reason: match sound {
+            true => row.get(5)?,
+            false => Some(FORGED.to_owned()),
+        },
         progress: row.get(6)?,
         started: from_sql_millis(row.get(7)?),
         ended: row.get::<Option<i64>>(8)?.map(from_sql_millis),
@@ -422,15 +491,39 @@ mod tests {
             Admission::Admitted(_)
         ));
         assert!(!end(&others, id).await);
-        // One that was running before there were instances.
-        tamper(
-            fixture.repository.database().path(),
-            "UPDATE tasks SET instance = NULL",
-        );
-        assert!(!end(&tasks, id).await);
-        let taken = tasks.take_over().await.unwrap();
-        assert_eq!(taken.len(), 1);
         assert!(end(&tasks, id).await);
         assert!(others.take_over().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_task_put_in_or_changed_by_hand_is_not_run_and_keeps_no_other_from_running() {
+        let fixture = Fixture::new().await;
+        let tasks = fixture.repository.database().tasks();
+        let id = admitted(&tasks, "manage").await;
+        let forge = |sql: &str| tamper(fixture.repository.database().path(), sql);
+        forge(
+            "UPDATE tasks SET subject = 'alice' WHERE kind = 'manage';
+             INSERT INTO tasks (kind, parameters, subject, state, progress, started_ms)
+             VALUES ('verify', '{}', 'alice', 'running', '{}', 1);",
+        );
+        let error = tasks.report(id, "{}".to_owned()).await.unwrap_err();
+        assert!(
+            matches!(error, RepositoryError::RowChanged { kind: "task", .. }),
+            "{error}"
+        );
+        let later = fixture.another().await;
+        let later = later.database().tasks();
+        assert!(later.take_over().await.unwrap().is_empty());
+        for task in later.list().await.unwrap() {
+            assert_eq!(task.state, TaskState::Failed);
+            assert_eq!(task.reason.as_deref(), Some(FORGED));
+            assert!(later.resume(task.id).await.is_err());
+        }
+        admitted(&later, "verify").await;
+        // One that was made to look ended is not run again, either.
+        forge(
+            "UPDATE tasks SET state = 'running', reason = NULL, ended_ms = NULL WHERE kind = 'manage'",
+        );
+        admitted(&later, "manage").await;
     }
 }

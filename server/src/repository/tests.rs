@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::keys::protection::Protection;
-use crate::keys::{Keyring, gateway_keys};
+use crate::keys::{Keyring, authority, gateway_keys};
 
 pub(super) const NOW: UnixMillis = UnixMillis(1_000_000);
 const POLICY: Policy = Policy {
@@ -51,10 +51,12 @@ impl Fixture {
         let protection = Protection::random();
         let keyring = Keyring::create(&database, &protection, NOW).await.unwrap();
         let keyring = Arc::new(keyring);
+        let repository = Repository::new(database, keyring.clone());
+        authority::create(&repository).await.unwrap();
         Self {
             folder,
             protection,
-            repository: Repository::new(database, keyring.clone()),
+            repository,
             keyring,
         }
     }
@@ -77,7 +79,9 @@ impl Fixture {
     pub(super) async fn another(&self) -> Repository {
         let database = Database::open(&file(self.folder.path())).await.unwrap();
         let keyring = Keyring::unlock(&database, &self.protection).await.unwrap();
-        Repository::new(database, Arc::new(keyring))
+        let repository = Repository::new(database, Arc::new(keyring));
+        repository.open_authority().await.unwrap();
+        repository
     }
 }
 

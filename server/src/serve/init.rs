@@ -13,7 +13,7 @@ use crate::config::{Config, SecretSource};
 use crate::keys::key_rng::key_rng;
 use crate::keys::protection::pbe::{Kdf, PbeError};
 use crate::keys::protection::{Protection, ProtectionError, Secret, files};
-use crate::keys::{Keyring, gateway_keys};
+use crate::keys::{Keyring, authority, gateway_keys};
 use crate::repository::{Database, Replaced, Repository, RepositoryError, Scheme};
 use portcullis_host::private_files::{self, PermissionError};
 
@@ -227,6 +227,7 @@ async fn fill(
             .await?;
         let keyring = Keyring::create(&database, protection, now).await?;
         let repository = Repository::new(database.clone(), Arc::new(keyring));
+        authority::create(&repository).await?;
         let key = gateway_keys::generate(KeyKind::Tdes, now);
         let gateway_key = key.id;
         // Nobody else knows of this repository: there is no other rotation to lose against.

@@ -18,9 +18,9 @@ use crate::audit::{AuditError, AuditLog, HeadError};
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::fronts::grpc::{self, AdminSocket, SocketError};
-use crate::keys::KeyringError;
 use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
+use crate::keys::{AuthorityError, KeyringError};
 use crate::repository::RepositoryError;
 use crate::services::Services;
 pub use inspect::Inspection;
@@ -43,6 +43,12 @@ pub enum ServeError {
     /// The server keys do not open.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The rows of the repository are not to be trusted.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The head file of the audit log cannot be read.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// The repository cannot be used.
     #[error(transparent)]
     Repository(#[from] RepositoryError),

@@ -6,9 +6,10 @@ use portcullis_common::id::ServerId;
 use portcullis_host::private_files;
 
 use super::ServeError;
-use crate::config::{Config, SecretSource};
+use crate::audit::HeadFile;
+use crate::config::Config;
 use crate::keys::protection::{self, Unlock};
-use crate::keys::{KeyManager, Keyring};
+use crate::keys::{KeyManager, Keyring, authority};
 use crate::repository::{Database, Repository, RepositoryError, Scheme, WriteObserver};
 
 /// A repository whose secrets are at hand.
@@ -69,7 +70,7 @@ impl Unlocked {
             None => Database::open(&file).await?,
             Some(observer) => Database::open_with(&file, observer).await?,
         };
-        let unlocked = Self::unlock(&database, &config.secret, how).await;
+        let unlocked = Self::unlock(&database, config, how).await;
         if unlocked.is_err() {
             database.close().await;
         }
@@ -91,20 +92,20 @@ impl Unlocked {
         }
     }
 
-    async fn unlock(
-        database: &Database,
-        secret: &SecretSource,
-        how: Unlock,
-    ) -> Result<Self, ServeError> {
-        let protection = protection::unlock(database, secret, how).await?;
+    async fn unlock(database: &Database, config: &Config, how: Unlock) -> Result<Self, ServeError> {
+        let protection = protection::unlock(database, &config.secret, how).await?;
         let keyring = Arc::new(Keyring::unlock(database, &protection).await?);
+        let server_id = database.meta().server_id().await?;
+        let repository = Repository::new(database.clone(), keyring.clone());
+        let known = HeadFile::new(config.audit.head_file.clone()).knows_rows(server_id)?;
+        authority::open(&repository, &protection, how, known).await?;
         if how == Unlock::Mend {
             scrub(database).await;
             warn_where_not_protected(database).await?;
         }
         Ok(Self {
-            server_id: database.meta().server_id().await?,
-            repository: Repository::new(database.clone(), keyring.clone()),
+            server_id,
+            repository,
             keys: KeyManager::new(database.clone(), keyring, protection),
         })
     }

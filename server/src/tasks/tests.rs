@@ -17,8 +17,8 @@ use super::*;
 use crate::audit;
 use crate::config::{Audit, Config};
 use crate::fleet;
-use crate::keys::Keyring;
 use crate::keys::protection::Protection;
+use crate::keys::{Keyring, authority};
 use crate::repository::{
     Database, Fate, Moment, ProtectedType, Reach, Replaced, SealedValue, Sealer, Selection,
     WriteObserver, literal, tamper,
@@ -57,12 +57,15 @@ impl Stopped {
         let keyring = Keyring::create(&database, &protection, clock::now())
             .await
             .unwrap();
-        let keys = KeyManager::new(database.clone(), Arc::new(keyring), protection);
+        let keyring = Arc::new(keyring);
+        let repository = Repository::new(database.clone(), keyring.clone());
+        let keys = KeyManager::new(database.clone(), keyring, protection);
         keys.generate(Some(KeyKind::Aes256), true).await.unwrap();
         for (kind, count) in TYPES.into_iter().zip([many, 3, 3]) {
             store(&database, &keys, kind, count).await;
         }
         keys.generate(Some(KeyKind::Tdes), true).await.unwrap();
+        authority::create(&repository).await.unwrap();
         store(&database, &keys, ProtectedType::UserAnswer, 2).await;
         database.close().await;
         Self {
@@ -93,6 +96,7 @@ impl Stopped {
         let protection = Protection::public_default();
         let keyring = Arc::new(Keyring::unlock(&database, &protection).await.unwrap());
         let repository = Repository::new(database.clone(), keyring.clone());
+        repository.open_authority().await.unwrap();
         let settings = Audit {
             head_file: self.folder.path().join("audit.head"),
             calls: false,
@@ -151,7 +155,7 @@ impl Running {
         all.retain(|value| {
             !matches!(
                 value.kind,
-                ProtectedType::AuditKey | ProtectedType::GatewayKey
+                ProtectedType::AuditKey | ProtectedType::AuthorityKey | ProtectedType::GatewayKey
             )
         });
         all
@@ -193,6 +197,7 @@ async fn store(database: &Database, keys: &KeyManager, kind: ProtectedType, coun
             owner,
             field: "secret".to_owned(),
             sealed: Vec::new(),
+            context: Vec::new(),
         };
         value.sealed = keys
             .keyring()
@@ -454,7 +459,8 @@ async fn what_does_not_open_is_left_and_listed() {
         ];
         assert_eq!(found, expected, "{kind}");
         let of_fixture = ended.progress.types.iter();
-        let of_fixture = of_fixture.filter(|t| t.name != SERVER_KEY && t.name != "audit-key");
+        let others = [SERVER_KEY, "audit-key", "authority-key"];
+        let of_fixture = of_fixture.filter(|t| !others.contains(&&*t.name));
         assert_eq!(of_fixture.map(|t| t.done).sum::<u64>(), all_done, "{kind}");
     }
     let after = running.values().await;

@@ -43,6 +43,8 @@ impl Fixture {
                 connector: connector.to_owned(),
                 settings: BTreeMap::new(),
                 secret_settings: BTreeSet::new(),
+                lost_settings: BTreeSet::new(),
+                fault: None,
                 created: clock::now(),
             };
             server.repository.resources().add(resource).await.unwrap();
@@ -144,6 +146,7 @@ async fn a_start_takes_over_what_an_earlier_instance_had_under_way() {
     let database = database.unwrap();
     let keyring = Keyring::unlock(&database, &Protection::public_default()).await;
     let earlier = Repository::new(database, Arc::new(keyring.unwrap()));
+    earlier.open_authority().await.unwrap();
     let theirs = earlier.queued_calls();
     let dispatched = theirs.dispatch("host1", clock::now()).await.unwrap();
     assert_eq!(dispatched.unwrap().call.call_id, "lost");

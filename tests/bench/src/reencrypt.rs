@@ -175,6 +175,7 @@ impl Store {
                     owner: format!("user{number}").into_bytes(),
                     field: "password".to_owned(),
                     sealed: Vec::new(),
+                    context: Vec::new(),
                 };
                 value.sealed = keyring.seal(&value.place(), &content(&value.owner));
                 value

@@ -125,6 +125,8 @@ struct EntryLine {
     outcome: String,
     begun: u64,
     detail: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    authority: String,
     mac: String,
 }
 
@@ -142,6 +144,7 @@ fn write_line(record: Record) -> String {
             outcome: entry.outcome,
             begun: entry.begun,
             detail: entry.detail,
+            authority: HEXLOWER.encode(&entry.authority),
             mac: HEXLOWER.encode(&entry.mac),
         }),
         Record::Head(head) => Line::Head(HeadLine {
@@ -179,6 +182,7 @@ pub(crate) fn read_line(line: &str) -> Result<Record, String> {
         )),
         Line::Entry(entry) => Ok(Record::Entry(AuditEntry {
             mac: bytes(&entry.mac)?,
+            authority: bytes(&entry.authority)?,
             seq: entry.seq,
             commit_first: entry.commit_first,
             time_unix_ms: entry.time_ms,
@@ -218,6 +222,7 @@ mod tests {
             outcome: "done".to_owned(),
             begun: 2,
             detail: String::new(),
+            authority: vec![0xCD; 32],
             mac: vec![0xAB; 32],
         };
         let line = write_line(Record::Entry(entry.clone()));

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::keys::protection::Protection;
-use crate::keys::{Keyring, gateway_keys};
+use crate::keys::{Keyring, authority, gateway_keys};
 use crate::repository::{AlarmKind, Database, NewAlarm, Reach, Replaced};
 
 const GATEWAY: &str = "host1";
@@ -38,6 +38,7 @@ impl Site {
         let (database, protection) = (database.unwrap(), Protection::random());
         let keyring = Keyring::create(&database, &protection, clock::now()).await;
         let repository = Repository::new(database, Arc::new(keyring.unwrap()));
+        authority::create(&repository).await.unwrap();
         let mut rng = rand::rng();
         let token = EnrolmentToken::random(GatewayId::random(&mut rng), KeyKind::Tdes, &mut rng);
         let registration = Registration::new(&token, UnixMillis(u64::MAX), None);
@@ -100,7 +101,9 @@ impl Site {
         let database = Database::open(self.repository.database().path()).await;
         let database = database.unwrap();
         let keyring = Keyring::unlock(&database, &self.protection).await;
-        Repository::new(database, Arc::new(keyring.unwrap()))
+        let repository = Repository::new(database, Arc::new(keyring.unwrap()));
+        repository.open_authority().await.unwrap();
+        repository
     }
 
     /// Keeps the repository from reading, until the answer is dropped.

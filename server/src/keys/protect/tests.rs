@@ -459,6 +459,7 @@ async fn a_deleted_server_key_that_is_put_back_after_a_renewal_does_not_open() {
     let copy = wrapped(&unlocked).await.remove(0);
     keys.generate(None, true).await.unwrap();
     keys.delete(former, Deletion::Forced).await.unwrap();
+    assert_eq!(keys.keyring().ids().len(), 1);
     fixture.protect(&unlocked, fresh()).await;
     tamper(
         &fixture.config.repository_file(),

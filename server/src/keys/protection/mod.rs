@@ -165,9 +165,14 @@ impl Protection {
         })
     }
 
-    /// Wraps a server key.
+    /// Wraps a server key, for a repository whose rows carry MACs.
     pub fn wrap(&self, id: KeyId, key: &ServerKey) -> Vec<u8> {
         storage::wrap_server_key(&self.secret, id, key)
+    }
+
+    /// As [`Self::wrap`], for a repository whose rows carry no MACs yet.
+    pub(super) fn wrap_unbound(&self, id: KeyId, key: &ServerKey) -> Vec<u8> {
+        storage::wrap_unbound_server_key(&self.secret, id, key)
     }
 
     /// Unwraps a server key.

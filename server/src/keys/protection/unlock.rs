@@ -136,7 +136,7 @@ async fn of_first_versions(
     let scheme = protection.encrypt(&secret, Kdf::default());
     let wrapped = keys
         .iter()
-        .map(|(id, key)| (*id, protection.wrap(*id, key)));
+        .map(|(id, key)| (*id, protection.wrap_unbound(*id, key)));
     database
         .protection()
         .switch(

@@ -26,6 +26,8 @@ async fn fixture() -> Fixture {
             connector: "c".to_owned(),
             settings: std::collections::BTreeMap::new(),
             secret_settings: std::collections::BTreeSet::new(),
+            lost_settings: std::collections::BTreeSet::new(),
+            fault: None,
             created: NOW,
         };
         repository.resources().add(resource).await.unwrap();

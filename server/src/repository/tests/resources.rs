@@ -25,6 +25,8 @@ async fn names_are_taken_once_and_missing_things_are_named() {
         connector: "unix".to_owned(),
         settings: [("a".to_owned(), "1".to_owned())].into(),
         secret_settings: std::collections::BTreeSet::new(),
+        lost_settings: std::collections::BTreeSet::new(),
+        fault: None,
         created: NOW,
     };
     let error = resources.add(resource.clone()).await.unwrap_err();
@@ -75,6 +77,8 @@ async fn secret_settings_do_not_follow_a_resource_to_another_place() {
         connector: "ldap".to_owned(),
         settings: std::collections::BTreeMap::new(),
         secret_settings: std::collections::BTreeSet::new(),
+        lost_settings: std::collections::BTreeSet::new(),
+        fault: None,
         created: NOW,
     };
     resources.add(resource).await.unwrap();
@@ -96,7 +100,8 @@ async fn secret_settings_do_not_follow_a_resource_to_another_place() {
     });
     let moved = moved.await.unwrap();
     assert_eq!((moved.dropped, moved.cancelled), (vec!["a".to_owned()], 1));
-    let (_, secrets) = resources.open("r").await.unwrap().unwrap();
+    let opened = resources.open("r").await.unwrap().unwrap().unwrap();
+    let secrets = opened.secrets;
     assert_eq!(secrets, [secret("b")].into());
     let moved = resources.update_with("r", SecretSettings::new(), |resource| {
         resource.connector = "sql".to_owned();

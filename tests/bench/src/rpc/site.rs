@@ -31,7 +31,7 @@ use portcullis_host::log::Log;
 use portcullis_proto::gateway::v1 as pb;
 use portcullis_server::fleet::{Fleet, Settings};
 use portcullis_server::keys::protection::Protection;
-use portcullis_server::keys::{Keyring, gateway_keys};
+use portcullis_server::keys::{Keyring, authority, gateway_keys};
 use portcullis_server::repository::{Database, Reach, Replaced, Repository};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -165,6 +165,7 @@ async fn repository(folder: &Path) -> Result<Repository, Box<dyn std::error::Err
     let database = Database::create(&folder.join("server.db")).await?;
     let keyring = Keyring::create(&database, &Protection::random(), now).await?;
     let repository = Repository::new(database, Arc::new(keyring));
+    authority::create(&repository).await?;
     let key = gateway_keys::generate(KeyKind::Tdes, now);
     repository
         .gateway_keys()

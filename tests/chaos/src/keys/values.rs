@@ -32,6 +32,8 @@ impl World {
             connector: "script".to_owned(),
             settings: [].into(),
             secret_settings: [].into(),
+            lost_settings: [].into(),
+            fault: None,
             created: self.now,
         };
         let added = repository.resources().add(resource).await;

@@ -1,7 +1,7 @@
 //! Under which server key what is sealed, as clients of the API see it.
 
 use super::*;
-use crate::repository::tamper;
+use crate::repository::{ProtectedType, tamper};
 
 impl Api {
     async fn server_keys(&self) -> proto::ServerKeyStatus {
@@ -32,7 +32,11 @@ async fn values_are_counted_under_their_key_under_absent_ones_and_under_none() {
         .iter()
         .map(|held| {
             let key = held.key.as_ref().unwrap();
-            assert_eq!(held.values.len(), 10, "types without values are told, too");
+            assert_eq!(
+                held.values.len(),
+                ProtectedType::ALL.len(),
+                "types without values are told, too"
+            );
             (
                 key.key_id.clone(),
                 key.current,
@@ -41,18 +45,23 @@ async fn values_are_counted_under_their_key_under_absent_ones_and_under_none() {
             )
         })
         .collect();
-    let stored = vec![("gateway-key", 1), ("enrolment-key", 1), ("audit-key", 1)];
+    let stored = vec![
+        ("gateway-key", 1),
+        ("enrolment-key", 1),
+        ("audit-key", 1),
+        ("authority-key", 1),
+    ];
     assert_eq!(
         shown,
         [
             (second.to_string(), true, 0, vec![]),
-            (first.to_string(), false, 3, stored.clone())
+            (first.to_string(), false, 4, stored.clone())
         ]
     );
     assert_eq!(status.absent, []);
     let all: Vec<_> = stored.into_iter().chain([("server-key", 2)]).collect();
     assert_eq!(some(&status.totals), all);
-    assert_eq!(status.totals.len(), 11);
+    assert_eq!(status.totals.len(), ProtectedType::ALL.len() + 1);
     let protection = status.protection.unwrap();
     assert_eq!(protection.scheme, "pbe");
     assert!(
