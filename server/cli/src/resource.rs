@@ -218,7 +218,11 @@ impl Listed for Resource {
             self.name.clone(),
             self.gateway.clone(),
             self.connector.clone(),
-            settings(self, " "),
+            match (self.fault.is_empty(), self.lost_secret_settings.is_empty()) {
+                (true, true) => settings(self, " "),
+                (true, false) => "SECRETS TO BE SET AGAIN".to_owned(),
+                (false, _) => "RECORD CHANGED BY HAND".to_owned(),
+            },
         ]
     }
 }
@@ -234,6 +238,10 @@ impl View for Resource {
             ("made", time_and_age(self.created_unix_ms, now)),
             ("moved", moved(self)),
             ("WARNING", Some(self.warning.clone())),
+            (
+                "fault",
+                Some(self.fault.clone()).filter(|fault| !fault.is_empty()),
+            ),
         ])
     }
 
@@ -245,6 +253,8 @@ impl View for Resource {
             "connector": self.connector,
             "settings": settings,
             "secret_settings": self.secret_settings,
+            "lost_secret_settings": self.lost_secret_settings,
+            "fault": self.fault,
             "created": rfc3339(self.created_unix_ms),
             "dropped_secret_settings": self.dropped_secret_settings,
             "cancelled_calls": self.cancelled_calls,
@@ -271,9 +281,15 @@ fn moved(resource: &Resource) -> Option<String> {
 /// Which are set; what they are is never told.
 fn secrets(resource: &Resource) -> String {
     let set = resource.secret_settings.iter();
-    set.map(|name| format!("{name} is set"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lost = &resource.lost_secret_settings;
+    set.map(|name| match lost.contains(name) {
+        false => format!("{name} is set"),
+        true => format!(
+            "{name} has to be set again: it was given for an earlier registration of the gateway"
+        ),
+    })
+    .collect::<Vec<_>>()
+    .join("\n")
 }
 
 /// In the order of their names: the same resource always looks the same.

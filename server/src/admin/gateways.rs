@@ -100,16 +100,18 @@ impl Request for proto::NewTokenRequest {
         } = &self;
         let policy = context.services.policy;
         let evict = *evict;
-        let allowed =
-            move |registration: &Registration, keys: &[GatewayKeyInfo], now| match may_have_token(
-                registration,
-                keys,
-                &policy,
-                now,
-            ) {
-                Err(Denied::HoldsKey) if evict => Ok(()),
-                other => other,
-            };
+        let pairing = *allow_pairing;
+        let allowed = move |registration: &Registration, keys: &[GatewayKeyInfo], now| {
+            match may_have_token(registration, keys, &policy, now) {
+                Err(Denied::HoldsKey) if evict => {}
+                other => other?,
+            }
+            match registration.last_proved {
+                // Whoever listens on the way would be given the keys of a host that has had some.
+                Some(_) if pairing => Err(Denied::Proved),
+                _ => Ok(()),
+            }
+        };
         let answer = register_again(context, name, *allow_pairing, allowed).await?;
         tracing::info!(
             gateway = name,
@@ -316,6 +318,10 @@ enum Denied {
     )]
     NotRevoked,
     #[error(
+        "gateway `{{}}` proved a key once, and is never offered pairing again: give it the token of `portcullis gateway token {{}}`, without --allow-pairing"
+    )]
+    Proved,
+    #[error(
         "gateway `{{}}` holds a key and needs no token: to have it enrol again, `portcullis gateway evict {{}}` first, or `portcullis gateway token {{}} --evict`"
     )]
     HoldsKey,
@@ -395,6 +401,11 @@ where
         .map_err(|denied: Denied| denied.error(name))?;
     context.note.add(fresh.registration.gateway_id);
     services.fleet.close(name).await;
+    let lost = services.queue.end_lost(name).await?;
+    if lost > 0 {
+        let told = format!("failed {lost} queued calls that were for the registration before");
+        context.note.add(told);
+    }
     services.fleet.wake(name);
     Ok(proto::NewTokenResponse {
         gateway: Some(shown(services, name).await?),

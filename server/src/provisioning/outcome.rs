@@ -84,7 +84,7 @@ pub(super) fn lost(call_id: String, lost: &LostSettings) -> Outcome {
 /// Nothing was sent: secret settings have to be given again first.
 pub(super) fn lost_settings(lost: &LostSettings) -> Failure {
     Failure {
-        kind: FailureKind::Invalid.into(),
+        kind: FailureKind::Unavailable.into(),
         message: lost.to_string(),
     }
 }

@@ -22,7 +22,7 @@ use crate::config;
 use crate::fleet::Attempt;
 use crate::passwords::PasswordError;
 use crate::repository::{
-    Dispatched, Enqueued, NewQueuedCall, QueuedCall, QueuedState, RepositoryError,
+    Dispatched, Enqueued, NewQueuedCall, PayloadError, QueuedCall, QueuedState, RepositoryError,
 };
 
 /// Queued calls under way through one gateway.
@@ -147,6 +147,23 @@ impl CallQueue {
                 calls: self.inner.limits.queue_limit,
             }),
         }
+    }
+
+    /// Ends the calls that wait for an earlier registration of a gateway: they go to no other. Gives
+    /// how many.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: the rest ends once there is a link.
+    pub async fn end_lost(&self, gateway: &str) -> Result<usize, RepositoryError> {
+        let provisioning = &self.inner.provisioning;
+        let queued = provisioning.repository.queued_calls();
+        let mut ended = 0;
+        while let Some(lost) = queued.dispatch_lost(gateway, clock::now()).await? {
+            let gateway = gateway.to_owned();
+            carry_out(provisioning.clone(), gateway, lost).await;
+            ended += 1;
+        }
+        Ok(ended)
     }
 
     /// Sends what waits whenever there is a link, until it is dropped. Begins with what the last
@@ -278,11 +295,13 @@ async fn carry_out(
 ) -> Progress {
     let Dispatched { call, payload } = dispatched;
     let id = call.call_id.clone();
-    let wire = payload
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| Call::decode(bytes.as_slice()).map_err(|error| error.to_string()));
+    let wire = payload.map_err(|error| (kind_of(&error), error.to_string()));
+    let wire = wire.and_then(|bytes| {
+        let decoded = Call::decode(bytes.as_slice());
+        decoded.map_err(|error| (FailureKind::Internal, error.to_string()))
+    });
     let (outcome, afterwards) = match wire {
-        Err(error) => (outcome::failed_with(id, FailureKind::Internal, error), None),
+        Err((kind, error)) => (outcome::failed_with(id, kind, error), None),
         Ok(wire) => match send(&provisioning, &gateway, &call.resource, wire).await {
             Ok(Some((outcome, afterwards))) => (outcome, afterwards),
             Ok(None) => {
@@ -308,6 +327,16 @@ async fn carry_out(
             .await;
     }
     Progress::Ended
+}
+
+/// What came of a call whose payload is not to be had: nothing was sent.
+const fn kind_of(error: &PayloadError) -> FailureKind {
+    match error {
+        PayloadError::Elsewhere { .. } => FailureKind::Unavailable,
+        PayloadError::Missing { .. } | PayloadError::Changed(_) | PayloadError::Open(_) => {
+            FailureKind::Internal
+        }
+    }
 }
 
 /// `None`: it was certainly not sent, and may be later.

@@ -4,6 +4,7 @@ use portcullis_common::rotation::UnixMillis;
 use zeroize::Zeroizing;
 
 use super::columns::{from_sql_millis, to_sql_millis};
+use super::instance::InstanceId;
 use super::resources::{self, Route};
 use super::sql::{Row, Tx, params};
 use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, Sealer, sealed_values};
@@ -333,14 +334,36 @@ impl QueuedCalls<'_> {
                     let Some(payload) = payload else {
                         continue;
                     };
-                    tx.execute(
-                        "UPDATE queued_calls SET state = 1, dispatched_ms = ?2, instance = ?3 WHERE call_id = ?1",
-                        &params![call_id, to_sql_millis(now), instance],
-                    )?;
-                    return Ok(Some(Dispatched {
-                        call: require(tx, &call_id)?,
-                        payload,
-                    }));
+                    return claim(tx, &call_id, now, instance, payload).map(Some);
+                }
+                Ok(None)
+            })
+            .await
+    }
+
+    /// As [`Self::dispatch`], of a call that is for another registration of the gateway than it has
+    /// now, or for another connector: its payload never opens. Others may wait before it.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: it was not marked.
+    pub async fn dispatch_lost(
+        &self,
+        gateway: &str,
+        now: UnixMillis,
+    ) -> Result<Option<Dispatched>, RepositoryError> {
+        let gateway = gateway.to_owned();
+        let authority = self.repository.database.authority()?;
+        let sealer = self.repository.sealer.clone();
+        let instance = self.repository.database.instance();
+        self.repository
+            .database
+            .write(move |tx| {
+                for (call_id, resource) in waiting_for(tx, &gateway)? {
+                    let route = resources::route(tx, &authority, &resource)?;
+                    let payload = payload(tx, &*sealer, &call_id, resource, &route)?;
+                    if let Some(lost @ Err(PayloadError::Elsewhere { .. })) = payload {
+                        return claim(tx, &call_id, now, instance, lost).map(Some);
+                    }
                 }
                 Ok(None)
             })
@@ -485,6 +508,34 @@ fn payload(
     }
     let opened = sealer.open(&place, &sealed).map_err(PayloadError::from);
     Ok(Some(opened))
+}
+
+/// Marks a call as dispatched by this instance.
+fn claim(
+    tx: &mut Tx<'_>,
+    call_id: &str,
+    now: UnixMillis,
+    instance: InstanceId,
+    payload: Payload,
+) -> Result<Dispatched, RepositoryError> {
+    tx.execute(
+        "UPDATE queued_calls SET state = 1, dispatched_ms = ?2, instance = ?3 WHERE call_id = ?1",
+        &params![call_id, to_sql_millis(now), instance],
+    )?;
+    Ok(Dispatched {
+        call: require(tx, call_id)?,
+        payload,
+    })
+}
+
+/// The calls that wait for a gateway, with their resources, in their order.
+fn waiting_for(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<(String, String)>, RepositoryError> {
+    tx.query(
+        "SELECT q.call_id, q.resource FROM queued_calls q JOIN resources r ON r.name = q.resource
+         WHERE r.gateway = ?1 AND q.state = 0 ORDER BY q.sequence",
+        &params![gateway],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
 }
 
 /// The calls on a resource that wait or are under way.

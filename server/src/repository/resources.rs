@@ -44,7 +44,7 @@ pub type SecretSettings = BTreeMap<String, Zeroizing<Vec<u8>>>;
 /// Secret settings that were given for another registration of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the secret settings of resource `{resource}` ({}) were given for an earlier registration of gateway `{gateway}`, which was evicted or enrolled again since, and go to no other: give them again, `portcullis resource set {resource} --secret NAME`", .settings.join(", ")
+    "the secret settings of resource `{resource}` ({}) were given for an earlier registration of gateway `{gateway}`, which was evicted or enrolled again since, and go to no other: give them again, `portcullis resource set {resource} --secret-setting NAME`; nothing was sent", .settings.join(", ")
 )]
 pub struct LostSettings {
     /// The resource.

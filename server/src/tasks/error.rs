@@ -70,6 +70,14 @@ pub enum JobError {
         /// How many.
         count: u64,
     },
+    /// Records that decide are not as this server stored them.
+    #[error(
+        "{count} records of the repository are not as this server stored them: the report of the task lists them; find out who wrote to the repository, then restore it from a backup"
+    )]
+    RecordsChanged {
+        /// How many.
+        count: u64,
+    },
     /// What is done has to be written down first.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -108,6 +116,7 @@ impl JobError {
             | Self::Rotation(_)
             | Self::Audit(_)
             | Self::DoNotOpen { .. }
+            | Self::RecordsChanged { .. }
             | Self::Broken => false,
         }
     }

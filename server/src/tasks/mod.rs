@@ -35,7 +35,7 @@ use crate::repository::{Admission, NewTask, Repository, RepositoryError, TaskRow
 pub use error::{Interrupt, JobError, TaskError};
 pub use job::{Job, ReEncrypt, UnknownReEncryptType};
 pub use progress::{
-    Finding, MAX_FINDINGS, Progress, SERVER_KEY, Step, StepState, TypeProgress, Why,
+    Finding, MAX_FINDINGS, Progress, RECORD, SERVER_KEY, Step, StepState, TypeProgress, Why,
 };
 pub use reporter::Reporter;
 pub use sync_gateways::SyncGateways;

@@ -8,6 +8,8 @@ use crate::repository::{ProtectedType, SealedValue};
 pub const MAX_FINDINGS: usize = 200;
 /// What the server keys are called where values are counted by type.
 pub const SERVER_KEY: &str = "server-key";
+/// The type of records that decide: gateways, resources, tasks, keys, the password policy.
+pub const RECORD: &str = "record";
 
 /// How far a task is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,10 @@ pub enum Why {
     Forged,
     /// It is no sealed value.
     Malformed,
+    /// Of a record that decides: it was changed or put in by hand.
+    Changed,
+    /// Of all records that decide: some were removed, put back or added by hand.
+    PutBack,
     /// Of a key: it is to be looked at yet.
     Due,
     /// Of a key: nothing depended on it.
@@ -107,6 +113,10 @@ impl Why {
         match self {
             Self::KeyAbsent => "its server key is not here",
             Self::Forged => "it was changed, or moved here from elsewhere",
+            Self::Changed => "its record was changed or put in by hand, and decides nothing",
+            Self::PutBack => {
+                "some were removed, put back to an earlier state, or added by hand: `portcullis audit verify` says what to do"
+            }
             Self::Due => "not looked at yet",
             Self::Deleted => "deleted: nothing depended on it",
             Self::InUse => "kept: something depends on it",

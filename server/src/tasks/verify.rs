@@ -1,17 +1,19 @@
-//! Opens every value and every server key, and reports what does not open.
+//! Opens every value and every server key, checks every record that decides, and reports what is
+//! wrong.
 
 use std::sync::Arc;
 
 use super::re_encrypt::{shares, why};
-use super::{Finding, JobError, Reporter, SERVER_KEY, Why, Work};
+use super::{Finding, JobError, Progress, RECORD, Reporter, SERVER_KEY, Why, Work};
 use crate::keys::Keyring;
-use crate::repository::{ProtectedType, SealedValue, Sealer, Selection};
+use crate::repository::{ProtectedType, RowsCheck, SealedValue, Sealer, Selection};
 
 /// Values read at once.
 const BATCH: usize = 512;
 
 pub(super) async fn run(work: &Work, reporter: &mut Reporter) -> Result<(), JobError> {
     let values = work.repository.database().sealed_values();
+    let records = work.repository.check_rows().await?;
     let (bad_keys, keys) = work.keys.check().await?;
     let counts = values.counts().await?;
     reporter
@@ -23,6 +25,7 @@ pub(super) async fn run(work: &Work, reporter: &mut Reporter) -> Result<(), JobE
             server_keys.total = keys;
             server_keys.failed = bad_keys.len() as u64;
             server_keys.done = keys - server_keys.failed;
+            tell_records(progress, &records);
             for kind in ProtectedType::ALL {
                 let of_kind = counts.iter().filter(|count| count.kind == kind);
                 progress.of(kind).total = of_kind.map(|count| count.values).sum();
@@ -58,11 +61,41 @@ pub(super) async fn run(work: &Work, reporter: &mut Reporter) -> Result<(), JobE
             })
             .await?;
     }
+    match wrong(&records) {
+        0 => {}
+        count => return Err(JobError::RecordsChanged { count }),
+    }
     let progress = reporter.progress();
     match progress.failed() + progress.undecryptable() {
         0 => Ok(()),
         count => Err(JobError::DoNotOpen { count }),
     }
+}
+
+/// How many records are wrong; that some were removed or put back counts as one.
+fn wrong(records: &RowsCheck) -> u64 {
+    records.fault_count + u64::from(records.bound == Some(false))
+}
+
+fn tell_records(progress: &mut Progress, records: &RowsCheck) {
+    let told = progress.named(RECORD);
+    told.total = records.counts.iter().map(|(_, count)| count).sum();
+    told.failed = wrong(records);
+    told.done = told.total.saturating_sub(records.fault_count);
+    let finding = |owner, field: &str, why| Finding {
+        kind: RECORD.to_owned(),
+        owner,
+        field: field.to_owned(),
+        key: String::new(),
+        why,
+    };
+    let changed = records.faults.iter().map(|fault| {
+        let owner = format!("{} `{}`", fault.kind, fault.name);
+        finding(owner, fault.table, Why::Changed)
+    });
+    let put_back =
+        (records.bound == Some(false)).then(|| finding("all".to_owned(), "sum", Why::PutBack));
+    progress.add_findings(changed.chain(put_back));
 }
 
 /// Whether each value opens, and if not, why.

@@ -1,1 +1,372 @@
-//! What an editor of the file cannot do.
+//! What an editor of the file cannot do unseen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portcullis_common::id::KeyKind;
+use portcullis_common::rotation::Registration;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::repository::tests::{Fixture, NOW, registration, rotate};
+use crate::repository::{
+    AUDIT_MAC_LEN, AuditEntry, AuditTip, LostSettings, NewQueuedCall, NewTask, PasswordPolicy,
+    PayloadError, Reach, Repository, Resource, RowsCheck, RowsSum, TipMoved, tamper,
+};
+
+/// A repository with rows in every table that decides, and an audit entry that knows them.
+struct Site {
+    fixture: Fixture,
+    tip: AuditTip,
+    sum: RowsSum,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let fixture = Fixture::new().await;
+        let repository = &fixture.repository;
+        for _ in 0..2 {
+            rotate(repository, None).await.unwrap();
+        }
+        fixture.change_server_key().await;
+        let gateways = repository.gateways();
+        for name in ["host1", "host2"] {
+            let token = registration(KeyKind::Tdes);
+            let groups = vec!["web".to_owned(), "prod".to_owned()];
+            let added = gateways.add_to(name, Reach::DialOut, groups, &token, NOW);
+            added.await.unwrap();
+        }
+        for name in ["hr", "pay"] {
+            let resource = Resource {
+                name: name.to_owned(),
+                gateway: "host1".to_owned(),
+                connector: "ldap".to_owned(),
+                settings: BTreeMap::from([("base".to_owned(), "dc=x".to_owned())]),
+                secret_settings: BTreeSet::new(),
+                lost_settings: BTreeSet::new(),
+                fault: None,
+                created: NOW,
+            };
+            repository.resources().add(resource).await.unwrap();
+        }
+        let site = Self {
+            tip: AuditTip::BEGINNING,
+            sum: repository.check_rows().await.unwrap().base,
+            fixture,
+        };
+        site.set_password("hr").await;
+        let task = NewTask {
+            kind: "verify".to_owned(),
+            parameters: "{}".to_owned(),
+            subject: "ada (7)".to_owned(),
+            progress: "{}".to_owned(),
+            started: NOW,
+        };
+        site.repository()
+            .database()
+            .tasks()
+            .start(task)
+            .await
+            .unwrap();
+        let policy = PasswordPolicy {
+            min_length: 8,
+            ..PasswordPolicy::default()
+        };
+        site.repository()
+            .password_policy()
+            .set(policy)
+            .await
+            .unwrap();
+        site
+    }
+
+    async fn bound() -> Self {
+        let mut site = Self::new().await;
+        site.bind().await;
+        assert_eq!(site.check().await.bound, Some(true));
+        site
+    }
+
+    fn repository(&self) -> &Repository {
+        &self.fixture.repository
+    }
+
+    async fn set_password(&self, resource: &str) {
+        let password = Zeroizing::new(b"bind password".to_vec());
+        let secrets = BTreeMap::from([("password".to_owned(), password)]);
+        let resources = self.repository().resources();
+        resources
+            .update_with(resource, secrets, |_| ())
+            .await
+            .unwrap();
+    }
+
+    async fn register_again(&self, gateway: &str) {
+        let again = registration(KeyKind::Tdes);
+        let change = move |row: &mut Registration, _: &[_]| row.clone_from(&again);
+        let gateways = self.repository().gateways();
+        gateways.update(gateway, change).await.unwrap();
+    }
+
+    /// Writes an audit entry.
+    async fn bind(&mut self) {
+        let seq = self.tip.count + 1;
+        let make = move |rows: &[u8; AUDIT_MAC_LEN]| {
+            Ok::<_, TipMoved>(vec![AuditEntry {
+                seq,
+                commit_first: seq,
+                outcome: "done".to_owned(),
+                authority: rows.to_vec(),
+                mac: vec![1; AUDIT_MAC_LEN],
+                ..AuditEntry::default()
+            }])
+        };
+        let log = self.repository().audit_entries();
+        let appended = log.append(self.tip, self.sum, seq, make).await;
+        (self.tip, self.sum) = appended.unwrap().unwrap();
+    }
+
+    async fn check(&self) -> RowsCheck {
+        self.repository().check_rows().await.unwrap()
+    }
+
+    fn attack(&self, sql: &str) {
+        let sql = format!("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; {sql}");
+        tamper(self.repository().database().path(), &sql);
+    }
+
+    /// Keeps a table as it is.
+    fn keep(&self, table: &str) {
+        self.attack(&format!("CREATE TABLE keep AS SELECT * FROM {table}"));
+    }
+
+    /// Puts back what was kept of it.
+    fn put_back(&self, table: &str) {
+        let columns = match table {
+            // One of its columns is generated.
+            "sealed_values" => "id, type, owner, field, sealed, context",
+            _ => "*",
+        };
+        let into = columns.replace('*', "");
+        let into = if into.is_empty() {
+            into
+        } else {
+            format!("({into})")
+        };
+        self.attack(&format!(
+            "DELETE FROM {table}; INSERT INTO {table} {into} SELECT {columns} FROM keep; DROP TABLE keep"
+        ));
+    }
+}
+
+#[tokio::test]
+async fn any_column_of_any_row_that_is_changed_shows() {
+    let site = Site::bound().await;
+    let seed: u64 = rand::rng().random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    for round in 0..60 {
+        let table = TABLES[rng.random_range(0..TABLES.len())];
+        let columns: Vec<_> = table.columns.split(", ").chain(["mac"]).collect();
+        let column = columns[rng.random_range(0..columns.len())];
+        let Table { name, key, .. } = table;
+        site.keep(name);
+        site.attack(&format!(
+            "UPDATE {name} SET {column} =
+               CASE (SELECT type FROM pragma_table_info('{name}') WHERE name = '{column}')
+                 WHEN 'INTEGER' THEN coalesce({column}, 0) + 1000
+                 WHEN 'TEXT' THEN coalesce({column}, '') || 'x'
+                 ELSE CAST(coalesce({column}, x'') || x'01' AS BLOB) END
+             WHERE {key} = (SELECT {key} FROM {name} ORDER BY {key} LIMIT 1
+                            OFFSET {} % (SELECT count(*) FROM {name}))",
+            rng.random_range(0..8)
+        ));
+        let checked = site.check().await;
+        assert!(
+            checked.fault_count > 0,
+            "seed {seed}, round {round}: {name}.{column}"
+        );
+        site.put_back(name);
+        let checked = site.check().await;
+        assert_eq!(
+            (checked.fault_count, checked.bound),
+            (0, Some(true)),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_row_elsewhere_is_part_of_it() {
+    let site = Site::bound().await;
+    for (table, sql) in [
+        (
+            "gateway_groups",
+            "DELETE FROM gateway_groups WHERE name = 'prod'",
+        ),
+        (
+            "gateway_groups",
+            "UPDATE gateway_groups SET name = 'db' WHERE name = 'prod'",
+        ),
+        (
+            "resource_settings",
+            "UPDATE resource_settings SET value = 'dc=evil'",
+        ),
+        ("resource_settings", "DELETE FROM resource_settings"),
+        (
+            "sealed_values",
+            "DELETE FROM sealed_values WHERE type = 'resource-password'",
+        ),
+    ] {
+        site.keep(table);
+        site.attack(sql);
+        assert!(site.check().await.fault_count > 0, "{sql}");
+        site.put_back(table);
+        assert_eq!(site.check().await.fault_count, 0, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn rows_put_back_removed_or_added_show_in_the_sum() {
+    let mut site = Site::bound().await;
+    // A row, and a whole table, as they were before a gateway was revoked.
+    site.keep("gateways");
+    let gateways = site.repository().gateways();
+    let revoked = gateways.update("host2", |row, _| row.revoke());
+    revoked.await.unwrap();
+    site.bind().await;
+    assert_eq!(site.check().await.bound, Some(true));
+    site.put_back("gateways");
+    let checked = site.check().await;
+    assert_eq!((checked.fault_count, checked.bound), (0, Some(false)));
+
+    // One that is deleted, and put back.
+    let site = Site::bound().await;
+    site.keep("gateway_keys");
+    site.attack("DELETE FROM gateway_keys WHERE generation = 1");
+    let checked = site.check().await;
+    assert_eq!((checked.fault_count, checked.bound), (0, Some(false)));
+    site.put_back("gateway_keys");
+    assert_eq!(site.check().await.bound, Some(true));
+
+    // The MAC of another row makes no row right.
+    site.attack(
+        "UPDATE gateways SET mac = (SELECT mac FROM gateways WHERE name = 'host1') WHERE name = 'host2'",
+    );
+    let checked = site.check().await;
+    assert_eq!((checked.fault_count, checked.bound), (1, Some(false)));
+    assert_eq!(checked.faults[0].name, "host2");
+}
+
+#[tokio::test]
+async fn a_difference_counts_once_and_only_if_this_server_made_it() {
+    let mut site = Site::bound().await;
+    site.keep("gateways");
+    site.register_again("host2").await;
+    let before_bound = site.check().await;
+    assert_eq!(before_bound.bound, Some(true));
+    // Its difference is kept, bound, and put back with the row that it speaks of.
+    site.attack("CREATE TABLE kept_changes AS SELECT * FROM authority_changes");
+    site.bind().await;
+    site.register_again("host2").await;
+    site.bind().await;
+    site.put_back("gateways");
+    site.attack("INSERT INTO authority_changes SELECT * FROM kept_changes");
+    assert_eq!(site.check().await.bound, Some(false));
+    // Nor does one that somebody makes up, with the right entry in it.
+    site.attack(
+        "DELETE FROM authority_changes;
+         INSERT INTO authority_changes (epoch, before, after, mac)
+         SELECT (SELECT max(seq) FROM audit_entries), NULL, mac, mac FROM gateways",
+    );
+    assert_eq!(site.check().await.bound, Some(false));
+    // The next entry does not take it for granted, either.
+    site.bind().await;
+    assert_eq!(site.check().await.bound, Some(false));
+}
+
+#[tokio::test]
+async fn a_row_that_does_not_check_decides_nothing_and_the_rest_goes_on() {
+    let site = Site::bound().await;
+    let gateways = site.repository().gateways();
+    site.attack(
+        "UPDATE gateways SET pairing_until_ms = 9999999999999 WHERE name = 'host1';
+         UPDATE resources SET connector = 'evil' WHERE name = 'pay'",
+    );
+    let all = gateways.list().await.unwrap();
+    assert_eq!(all.len(), 2);
+    let closed = &all[0];
+    assert_eq!(closed.registration.pairing_until, None);
+    assert!(closed.registration.token.is_none() && closed.groups.is_empty());
+    assert!(closed.alarms[0].text.contains("changed or put in by hand"));
+    assert!(all[1].registration.token.is_some());
+    for looked in [
+        gateways.look("host1", |_, _| ()).await,
+        gateways.update("host1", |_, _| ()).await,
+    ] {
+        let error = looked.unwrap_err();
+        assert!(
+            matches!(error, RepositoryError::RowChanged { .. }),
+            "{error}"
+        );
+    }
+    gateways.look("host2", |_, _| ()).await.unwrap();
+    let holdings = gateways.holdings().await.unwrap();
+    assert!(holdings.gateways[0].last_error.is_some());
+    // What was sealed for the gateway goes nowhere while nobody knows which gateway that is.
+    let resources = site.repository().resources();
+    assert!(resources.open("hr").await.unwrap().unwrap().is_err());
+    assert!(resources.open("pay").await.is_err());
+    assert!(resources.list().await.unwrap()[1].fault.is_some());
+    // It can be removed, like any other.
+    resources.remove("pay").await.unwrap();
+    assert_eq!(site.check().await.fault_count, 1);
+}
+
+#[tokio::test]
+async fn secret_settings_and_queued_payloads_are_for_one_registration_and_connector() {
+    let site = Site::new().await;
+    let resources = site.repository().resources();
+    let queued = site.repository().queued_calls();
+    let call = |id: &str| NewQueuedCall {
+        call_id: id.to_owned(),
+        resource: "hr".to_owned(),
+        summary: "set-password".to_owned(),
+        payload: Zeroizing::new(b"payload".to_vec()),
+        queued: NOW,
+        expires: NOW.plus(1_000),
+    };
+    queued.enqueue(call("one"), 10).await.unwrap();
+    let opened = resources.open("hr").await.unwrap().unwrap().unwrap();
+    assert_eq!(&**opened.secrets["password"], b"bind password");
+    assert!(queued.dispatch_lost("host1", NOW).await.unwrap().is_none());
+
+    site.register_again("host1").await;
+    let lost = resources.open("hr").await.unwrap().unwrap();
+    let expected = LostSettings {
+        resource: "hr".to_owned(),
+        gateway: "host1".to_owned(),
+        settings: vec!["password".to_owned()],
+    };
+    assert_eq!(lost.unwrap_err(), expected);
+    let shown = resources.find("hr").await.unwrap().unwrap();
+    assert!(shown.lost_settings.iter().eq(["password"]));
+    assert_eq!(shown.settings["base"], "dc=x");
+    let dispatched = queued.dispatch_lost("host1", NOW).await.unwrap().unwrap();
+    assert_eq!(dispatched.call.call_id, "one");
+    assert!(matches!(
+        dispatched.payload,
+        Err(PayloadError::Elsewhere { .. })
+    ));
+
+    site.set_password("hr").await;
+    let opened = resources.open("hr").await.unwrap().unwrap().unwrap();
+    assert_eq!(&**opened.secrets["password"], b"bind password");
+    // Another context in its row opens it no more than another place.
+    site.attack(
+        "UPDATE sealed_values SET context = CAST((SELECT gateway_id FROM gateways WHERE name = 'host2') || 'ldap' AS BLOB)
+         WHERE type = 'resource-password'",
+    );
+    assert!(resources.open("hr").await.unwrap().unwrap().is_err());
+}
