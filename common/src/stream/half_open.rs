@@ -227,8 +227,8 @@ impl Permit {
     /// [deadline](Self::deadline).
     ///
     /// # Errors
-    /// [`Dropped`] where it was replaced or did not end at its deadline; the handshake was then dropped, and with
-    /// it its connection.
+    /// [`Dropped`] where it was replaced or did not end at its deadline; the handshake was then
+    /// dropped, and with it its connection.
     pub async fn guard<F: Future>(mut self, handshake: F) -> Result<F::Output, Dropped> {
         tokio::select! {
             biased;

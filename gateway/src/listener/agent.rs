@@ -51,7 +51,13 @@ impl Agent {
         hostname: String,
     ) -> Self {
         Self {
-            run: Arc::new(Run::new(keys, status, connectors, hostname)),
+            run: Arc::new(Run::new(
+                keys,
+                status,
+                connectors,
+                hostname,
+                config.limits.call_timeout,
+            )),
             links: Arc::default(),
             refusals: Refusals::default(),
             provisioner: Provisioner::new(

@@ -96,6 +96,12 @@ impl control_server::Control for Control {
                 .flatten()
                 .map(|id| id.to_bytes().to_vec())
                 .collect(),
+            call_timeout_ms: self
+                .run
+                .call_timeout
+                .as_millis()
+                .try_into()
+                .unwrap_or(u32::MAX),
         }))
     }
 

@@ -1,5 +1,7 @@
 //! What all sessions of one run of the gateway may use.
 
+use std::time::Duration;
+
 use portcullis_proto::gateway::v1::ConnectorInfo;
 use tokio::sync::Notify;
 
@@ -18,17 +20,26 @@ pub struct Run {
     pub connectors: Vec<ConnectorInfo>,
     /// This host's name.
     pub hostname: String,
+    /// The longest that a call may take.
+    pub call_timeout: Duration,
     new_key: Notify,
 }
 
 impl Run {
     /// With these connectors, on the host of this name.
-    pub fn new(keys: Keys, status: StatusBoard, connectors: &Connectors, hostname: String) -> Self {
+    pub fn new(
+        keys: Keys,
+        status: StatusBoard,
+        connectors: &Connectors,
+        hostname: String,
+        call_timeout: Duration,
+    ) -> Self {
         Self {
             keys,
             status,
             connectors: describe(connectors),
             hostname,
+            call_timeout,
             new_key: Notify::new(),
         }
     }

@@ -96,8 +96,8 @@ impl CallStream {
         }
     }
 
-    /// Takes what came. An error ends the stream, as its end does; with a text, the server broke the
-    /// rules.
+    /// Takes what came. An error ends the stream, as its end does; with a text, the server broke
+    /// the rules.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Option<String>> {
         let mut left = FRAMES;
         while left > 0 {

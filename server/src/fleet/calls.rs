@@ -25,8 +25,8 @@ use crate::repository::{Gateway, Reach, RepositoryError};
 
 /// How much longer than the gateway the server waits for an outcome.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long the server waits where the call leaves the time to the gateway.
-const LONGEST: Duration = Duration::from_mins(15);
+/// How long a gateway takes at most that has not said so: what it takes where nothing is set.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Links that a call may be given to before one takes it.
 const LINKS: u32 = 3;
@@ -53,7 +53,6 @@ impl Fleet {
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
     pub async fn attempt(&self, gateway: &str, mut call: Call) -> Result<Attempt, RepositoryError> {
-        let wait = patience(&call);
         let mut links = 0;
         let mut before: Option<Arc<Link>> = None;
         loop {
@@ -63,6 +62,7 @@ impl Fleet {
                 Err(CallError::Repository(error)) => return Err(error),
                 Err(error) => return Ok(Attempt::Unsent(error.to_string())),
             };
+            let wait = patience(call.timeout_ms, link.call_timeout());
             if let Some(before) = before.take()
                 && open_call(before.session().exporter(), &mut call).is_err()
             {
@@ -360,12 +360,16 @@ fn refused(gateway: &str, status: &Status) -> Known {
     }
 }
 
-/// How long the server waits for an answer.
-pub(super) fn patience(call: &Call) -> Duration {
-    match call.timeout_ms {
-        0 => LONGEST,
-        millis => Duration::from_millis(millis.into()) + GRACE,
-    }
+/// How long the server waits for an answer to a call that may take `timeout_ms` (0: as long as the
+/// gateway lets it), through a gateway that lets none take longer than `limit`, if that is known.
+pub(super) fn patience(timeout_ms: u32, limit: Option<Duration>) -> Duration {
+    let asked = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()));
+    let takes = match (asked, limit) {
+        (Some(asked), Some(limit)) => asked.min(limit),
+        (Some(asked), None) => asked,
+        (None, limit) => limit.unwrap_or(CALL_TIMEOUT),
+    };
+    takes + GRACE
 }
 
 fn failed(call_id: String, kind: FailureKind, message: String) -> Outcome {
@@ -382,5 +386,26 @@ fn indeterminate(call_id: String, message: String) -> Outcome {
     Outcome {
         call_id,
         result: Some(outcome::Result::Indeterminate(Indeterminate { message })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_gateway_is_waited_for_much_longer_than_it_may_take() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (asked_ms, limit, wait) in [
+            (0, None, 70),
+            (0, seconds(5), 15),
+            (0, seconds(3_600), 3_610),
+            (5_000, None, 15),
+            (5_000, seconds(60), 15),
+            (900_000, seconds(60), 70),
+        ] {
+            let waits = patience(asked_ms, limit);
+            assert_eq!(waits, Duration::from_secs(wait), "{asked_ms} ms, {limit:?}");
+        }
     }
 }

@@ -24,6 +24,8 @@ use crate::repository::Repository;
 
 /// The name by which requests go: the gateway knows who asks by the session alone.
 const ORIGIN: &str = "http://gateway.portcullis";
+/// The most that can be set for `limits.call_timeout` of a gateway.
+const LONGEST_CALL: Duration = Duration::from_hours(1);
 /// How long a replaced link may finish its calls.
 const RETIREMENT: Duration = Duration::from_secs(60);
 
@@ -43,6 +45,8 @@ pub(super) struct Link {
     calls: CallStream,
     /// Encoded: decoded it is many small pieces of memory, and it is looked at rarely.
     description: OnceLock<Box<[u8]>>,
+    /// The longest that a call may take there, as the gateway says.
+    call_timeout: OnceLock<Duration>,
 }
 
 /// What is known of a link before it is one.
@@ -75,6 +79,7 @@ impl Link {
             requests,
             calls: CallStream::new(),
             description: OnceLock::new(),
+            call_timeout: OnceLock::new(),
         })
     }
 
@@ -140,6 +145,12 @@ impl Link {
         description.map_or_else(String::new, |told| super::printable(&told.hostname))
     }
 
+    /// The longest that a call may take there, if the gateway has said so. A gateway that says
+    /// something absurd is not waited for longer than for one with the longest that can be set.
+    pub(super) fn call_timeout(&self) -> Option<Duration> {
+        self.call_timeout.get().copied()
+    }
+
     fn description(&self) -> Option<DescribeResponse> {
         let encoded = self.description.get()?;
         DescribeResponse::decode(&**encoded).ok()
@@ -148,10 +159,16 @@ impl Link {
     /// Asks the gateway what it is.
     pub(super) async fn describe(&self) -> Result<(), tonic::Status> {
         let answer = self.control().describe(DescribeRequest {}).await?;
+        let answer = answer.into_inner();
         // Asked once; were it asked twice, the first answer would do.
+        if let millis @ 1.. = answer.call_timeout_ms {
+            let _ = self
+                .call_timeout
+                .set(Duration::from_millis(millis.into()).min(LONGEST_CALL));
+        }
         let _ = self
             .description
-            .set(answer.into_inner().encode_to_vec().into_boxed_slice());
+            .set(answer.encode_to_vec().into_boxed_slice());
         Ok(())
     }
 

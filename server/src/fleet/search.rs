@@ -32,7 +32,7 @@ impl Fleet {
                 fleet: self.clone(),
                 answers: answers(&link, &call),
                 gateway: gateway.to_owned(),
-                wait: patience(&call),
+                wait: patience(call.timeout_ms, link.call_timeout()),
                 state: State::Unsent(link, Box::new(call), 1),
             },
             Err(CallError::Repository(error)) => return Err(error.into()),

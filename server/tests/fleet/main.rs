@@ -326,6 +326,29 @@ async fn of_a_call_whose_end_says_nothing_nobody_knows_what_became() {
     assert!(is_done(&outcome.unwrap()), "the link is lost");
 }
 
+/// The call leaves the time to the gateway, which never answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_silent_is_waited_for_as_long_as_it_said_and_no_longer() {
+    let server = Server::start().await;
+    let (address, token) = server.add_at_free_port("host1").await;
+    let gateway = FakeGateway::with_token(&token);
+    gateway.takes_at_most(1);
+    let _listening = gateway.listen(address).await;
+    server.fleet.wake("host1");
+    server.until_connected("host1").await;
+    let described = || {
+        let link = server.fleet.status("host1");
+        std::future::ready(link.is_some_and(|link| link.description.is_some()))
+    };
+    server.until("the description", described).await;
+
+    let silent = server.fleet.execute("host1", call("c1", WAITS));
+    let outcome = timeout(PATIENCE, silent).await.unwrap().unwrap();
+    assert!(is_indeterminate(&outcome), "{outcome:?}");
+    let outcome = server.fleet.execute("host1", call("c2", ANSWERS)).await;
+    assert!(is_done(&outcome.unwrap()), "the link is lost");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_go_sealed_both_ways_and_a_plain_one_is_not_taken() {
     let server = Server::start().await;

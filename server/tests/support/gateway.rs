@@ -51,6 +51,7 @@ struct State {
     record: Mutex<GatewayRecord>,
     run: RunId,
     calls: AtomicU32,
+    call_timeout_ms: AtomicU32,
     refuses: AtomicBool,
     sessions: Mutex<Vec<Arc<Session>>>,
     /// A call that waits has begun.
@@ -77,6 +78,7 @@ impl FakeGateway {
                 record: Mutex::new(record),
                 run: RunId::random(&mut rand::rng()),
                 calls: AtomicU32::new(0),
+                call_timeout_ms: AtomicU32::new(0),
                 refuses: AtomicBool::new(false),
                 sessions: Mutex::default(),
                 begun: Notify::new(),
@@ -97,6 +99,11 @@ impl FakeGateway {
     /// Whether it refuses the keys that come.
     pub(crate) fn refuse_keys(&self, refuses: bool) {
         self.state.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// Says from now on that a call takes so long at most.
+    pub(crate) fn takes_at_most(&self, millis: u32) {
+        self.state.call_timeout_ms.store(millis, Ordering::Relaxed);
     }
 
     /// Resolves when a call that waits has begun.
@@ -240,6 +247,7 @@ impl Control for Services {
     ) -> Result<Response<DescribeResponse>, Status> {
         Ok(Response::new(DescribeResponse {
             version: "fake".to_owned(),
+            call_timeout_ms: self.gateway.state.call_timeout_ms.load(Ordering::Relaxed),
             ..DescribeResponse::default()
         }))
     }
