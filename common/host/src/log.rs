@@ -40,7 +40,8 @@ impl Log {
     }
 }
 
-/// What is logged: a level, `TARGET=LEVEL`, or several of these between commas.
+/// What is logged: a level, `TARGET=LEVEL`, or several of these between commas. What none of them is
+/// about is logged by the default level: a target that is misspelt makes nothing silent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogFilter(Targets);
 
@@ -64,7 +65,7 @@ impl FromStr for LogFilter {
     type Err = NoLogFilter;
 
     fn from_str(text: &str) -> Result<Self, NoLogFilter> {
-        let mut targets = Targets::new();
+        let Self(mut targets) = Self::default();
         for directive in text.split(',').map(str::trim) {
             targets = match directive.split_once('=') {
                 None => targets.with_default(level(directive)?),
@@ -158,6 +159,17 @@ mod tests {
             Level::DEBUG
         ));
         assert!(!enabled(text, "portcullis_server::audit", Level::INFO));
+        // Of what is not named, alarms among it, nothing falls silent.
+        for text in [
+            "portcullis_server::fleet=debug",
+            "portcullis_sever=trace",
+            "audit=off",
+        ] {
+            assert!(
+                enabled(text, "portcullis_server::audit", Level::INFO),
+                "{text}"
+            );
+        }
     }
 
     #[test]
