@@ -41,6 +41,27 @@ pub(crate) struct CallArgs {
     queue: bool,
 }
 
+/// What a search takes: its answer is wanted now, and it is never queued.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SearchCallArgs {
+    /// How long the gateway may take; its own limit is never exceeded
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Your own id for this call, by which logs can be searched: 1 to 128 of A-Z a-z 0-9 . _ : -
+    #[arg(long, value_name = "ID")]
+    call_id: Option<String>,
+}
+
+impl From<SearchCallArgs> for CallArgs {
+    fn from(args: SearchCallArgs) -> Self {
+        Self {
+            timeout: args.timeout,
+            call_id: args.call_id,
+            queue: false,
+        }
+    }
+}
+
 impl CallArgs {
     /// With a time limit, where there is one.
     pub(crate) fn with_timeout(timeout: Option<Duration>) -> Self {
@@ -198,11 +219,6 @@ impl Caller {
         verb: Verb,
         args: &CallArgs,
     ) -> Result<Messages<SearchItem>, CliError> {
-        if args.queue {
-            return Err(CliError::usage(
-                "a search is not queued: its answer is wanted now",
-            ));
-        }
         let request = self.request(verb, args)?;
         Ok(self.client.search(request).await?.into_inner())
     }

@@ -5,7 +5,7 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{Filter, Object, ObjectClass, Search, SearchEnd};
 
-use crate::call::{CallArgs, Caller, random_call_id};
+use crate::call::{CallArgs, Caller, SearchCallArgs, random_call_id};
 use crate::context::Context;
 use crate::detail::{class_word, object_table};
 use crate::error::CliError;
@@ -23,7 +23,7 @@ pub(crate) struct SearchArgs {
     #[command(flatten)]
     page: PageArgs,
     #[command(flatten)]
-    call: CallArgs,
+    call: SearchCallArgs,
 }
 
 #[derive(Debug, Args)]
@@ -33,13 +33,14 @@ pub(crate) struct ListArgs {
     #[command(flatten)]
     page: PageArgs,
     #[command(flatten)]
-    call: CallArgs,
+    call: SearchCallArgs,
 }
 
 impl ListArgs {
     pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let caller = Caller::new(context, self.resource).await?;
-        print_found(context, caller, self.page.search(class, None), &self.call).await
+        let call = self.call.into();
+        print_found(context, caller, self.page.search(class, None), &call).await
     }
 }
 
@@ -69,14 +70,15 @@ impl PageArgs {
 impl SearchArgs {
     pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let mut caller = Caller::new(context, self.resource).await?;
-        let typing = caller.typing(class, &self.call).await?;
+        let call = self.call.into();
+        let typing = caller.typing(class, &call).await?;
         let filters = self
             .conditions
             .iter()
             .map(|condition| filter::parse(condition, &typing))
             .collect::<Result<Vec<_>, _>>()?;
         let search = self.page.search(class, Some(filter::all(filters)));
-        print_found(context, caller, search, &self.call).await
+        print_found(context, caller, search, &call).await
     }
 }
 
