@@ -14,4 +14,5 @@ pub mod names;
 pub mod output;
 #[cfg(unix)]
 pub mod private_files;
+pub mod self_description;
 pub mod text;

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis_common::rotation::{EnrolError, PairingError, TokenError};
+use portcullis_host::self_description::SelfDescription;
 use portcullis_host::text::TextError;
 use portcullis_host::{command_line, output};
 
@@ -51,6 +52,8 @@ enum Verb {
     Key(key::Verb),
     /// What this gateway is doing
     Status(status::Arguments),
+    #[command(flatten)]
+    SelfDescription(SelfDescription),
 }
 
 /// Exit code where it was done, and what came of it could not be shown.
@@ -65,6 +68,12 @@ pub fn main() -> ExitCode {
     };
     if let Err(error) = service::forbid_core_dumps() {
         return failed(&error.into());
+    }
+    if let Verb::SelfDescription(verb) = &arguments.verb {
+        return match verb.tell::<Arguments>() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&CliError::Output(error)),
+        };
     }
     let config = match Config::load(arguments.config.as_deref(), Connectors::problems) {
         Ok(config) => config,
@@ -81,6 +90,8 @@ pub fn main() -> ExitCode {
         Verb::Pair(arguments) => pair::pair(&config, &arguments),
         Verb::Key(verb) => key::key(&config, &verb),
         Verb::Status(arguments) => status::status(&config, &arguments),
+        // It needs no configuration, and was told above.
+        Verb::SelfDescription(_) => Ok(()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

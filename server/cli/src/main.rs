@@ -34,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use portcullis_host::command_line;
+use portcullis_host::self_description::SelfDescription;
 use zeroizing_alloc::ZeroAlloc;
 
 use context::{Context, Format};
@@ -113,6 +114,8 @@ enum Command {
     Call(queue::QueueCommand),
     /// Run one of the actions that the gateway's configuration allows
     Run(run::RunArgs),
+    #[command(flatten)]
+    SelfDescription(SelfDescription),
 }
 
 /// Passwords pass through the buffers of libraries that do not erase them; freed memory never holds
@@ -174,6 +177,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Audit(command) => command.run(context).await,
         Command::Call(command) => command.run(context).await,
         Command::Run(args) => args.run(context).await,
+        Command::SelfDescription(verb) => verb.tell::<Cli>().map_err(CliError::Output),
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) enum PolicyCommand {
     /// Show what passwords have to be
     Show,
     /// Change some of the rules; the others stay
+    #[command(
+        after_help = "Example:\n  portcullis policy set --min-length 12 --min-digits 1 --forbid-names true"
+    )]
     Set {
         #[command(flatten)]
         rules: RuleArgs,

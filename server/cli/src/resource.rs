@@ -25,9 +25,15 @@ use crate::view::{Listed, View, facts, some};
 /// The secret setting that `--password` is about.
 const PASSWORD: &str = "password";
 
+const ADD_EXAMPLES: &str = "\
+Examples:
+  portcullis resource add host1-accounts --gateway host1 --connector accounts
+  portcullis resource test host1-accounts";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ResourceCommand {
     /// Add a resource: a connector of a gateway, with settings
+    #[command(after_help = ADD_EXAMPLES)]
     Add {
         /// 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit
         name: String,

@@ -10,7 +10,15 @@ use crate::error::CliError;
 use crate::input::assignment::{Assignment, SecretFile};
 use crate::input::typing::{Typing, secret_attributes};
 
+const EXAMPLES: &str = "\
+Exit codes: 4 where the action ran and ended with a code other than 0, which the answer tells.
+
+Examples:
+  portcullis run host1-scripts reload-mail
+  portcullis run host1-scripts quota --arg user=ada --arg megabytes:int=500 --pass-exit-code";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct RunArgs {
     /// The resource
     resource: String,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use portcullis_host::self_description::SelfDescription;
 use portcullis_host::{command_line, output};
 
 use crate::config::{Config, DEFAULT_FILE};
@@ -34,6 +35,8 @@ enum Verb {
     /// Tries all that a start would need, and changes nothing: configuration, permissions, secret,
     /// repository, audit head file, port, socket.
     Validate,
+    #[command(flatten)]
+    SelfDescription(SelfDescription),
 }
 
 /// Exit code where it was done, and what came of it could not be shown.
@@ -69,6 +72,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
         }
         Verb::Serve => serve::run(config()?, arguments.config.clone())?,
+        Verb::SelfDescription(verb) => verb.tell::<Arguments>()?,
         Verb::Validate => {
             let file = arguments.config.clone();
             validate::run(&config()?, &file.unwrap_or_else(|| DEFAULT_FILE.into()))?;

@@ -20,7 +20,14 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::CliError;
 
+const EXAMPLES: &str = "\
+Examples:
+  portcullis audit export audit-1.jsonl
+  portcullis audit export audit-2.jsonl --after 4711          # what came since
+  portcullis audit verify --file audit-1.jsonl --file audit-2.jsonl";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ExportArgs {
     /// The file to make, which must not be there yet
     file: PathBuf,

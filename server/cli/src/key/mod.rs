@@ -83,7 +83,14 @@ pub(crate) enum KeyCommand {
     Delete(delete::DeleteArgs),
 }
 
+const MANAGE_EXAMPLES: &str = "\
+Examples:
+  portcullis key manage --dry-run
+  portcullis key manage
+  portcullis key manage --gateway-key --sync --background";
+
 #[derive(Debug, Args)]
+#[command(after_help = MANAGE_EXAMPLES)]
 pub(crate) struct ManageArgs {
     /// Make a new server key, and encrypt what is stored from now on under it
     #[arg(long)]

@@ -21,7 +21,14 @@ use crate::task::follow::{Where, started};
 use crate::time::{age, rfc3339};
 use crate::view::{View, list, printable, some};
 
+const EXAMPLES: &str = "\
+Examples:
+  portcullis key rotate-gateway
+  portcullis key rotate-gateway --group canary --wait 10m
+  portcullis key rotate-gateway --compromised";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct RotateGatewayArgs {
     /// The kind of the new key; that of the current one where none is given
     #[arg(long, value_enum)]

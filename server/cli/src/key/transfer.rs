@@ -21,7 +21,14 @@ use crate::error::CliError;
 use crate::input::prompt::{known_passphrase, new_passphrase, passphrase_file};
 use crate::view::{list, printable};
 
+const EXAMPLES: &str = "\
+Examples:
+  portcullis key export keys.txt
+  portcullis key export keys.txt --purpose server --passphrase-file safe.secret
+  portcullis key import keys.txt --dry-run";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ExportArgs {
     /// The file to write: a new one, readable by you alone
     file: PathBuf,

@@ -28,7 +28,14 @@ struct ObjectArgs {
     call: CallArgs,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  portcullis account create host1-accounts ada --set full_name='Ada Lovelace' --ask-password
+  portcullis account create host1-accounts ada --set groups=wheel --set groups=adm --password-file pw
+  portcullis account create host1-accounts ada --password-from-user ada --call-id join-4711";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct CreateAccountArgs {
     #[command(flatten)]
     object: ObjectArgs,

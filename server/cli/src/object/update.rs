@@ -14,7 +14,13 @@ use crate::error::CliError;
 use crate::input::assignment::{Assignment, SecretFile};
 use crate::input::typing::{Typing, secret_attributes};
 
+const EXAMPLES: &str = "\
+Examples:
+  portcullis account update host1-accounts ada --set shell=/bin/bash --clear full_name
+  portcullis group update host1-accounts staff --add members=ada --remove members=bob";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct UpdateArgs {
     #[command(flatten)]
     target: TargetArgs,

@@ -9,4 +9,5 @@ mod exit;
 mod fake;
 mod import;
 mod output;
+mod self_description;
 mod usage;
