@@ -13,6 +13,9 @@ use crate::output;
 /// Exit code of wrong usage.
 pub const USAGE: u8 = 2;
 
+/// What a parser of values begins its refusal with, so that the value is not shown again.
+pub const SECRET: &str = "a secret is never an argument";
+
 /// Exit code where something else failed.
 const FAILED: u8 = 1;
 
@@ -100,11 +103,23 @@ fn plain(error: &clap::Error) -> Option<String> {
     } else if source.is::<humantime::DurationError>() {
         "give a time with its unit, such as 30s, 10m or 2h"
     } else {
-        return None;
+        return without_secret(error, &source.to_string());
     };
     let text = error.render().to_string();
     let text = text.replacen(&format!(": {source}"), &format!(": {hint}"), 1);
     Some(text.trim().trim_start_matches("error: ").to_owned())
+}
+
+/// Clap's own words without the value, where its parser says that it was a secret.
+fn without_secret(error: &clap::Error, reason: &str) -> Option<String> {
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
+        return None;
+    };
+    reason.starts_with(SECRET).then(|| {
+        let text = error.render().to_string();
+        let text = text.replace(value.as_str(), "…");
+        text.trim().trim_start_matches("error: ").to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -121,6 +136,8 @@ mod tests {
         few: Option<u16>,
         #[arg(long, value_parser = humantime::parse_duration)]
         time: Option<std::time::Duration>,
+        #[arg(long, value_parser = |_: &str| Err::<String, _>(format!("{SECRET}: give a file")))]
+        set: Option<String>,
     }
 
     #[test]
@@ -139,6 +156,14 @@ mod tests {
         assert_eq!(own_words(&error), None);
         let error = Enroll::try_parse_from(["enroll", "--help"]).unwrap_err();
         assert!(informs(&error) && own_words(&error).is_none());
+    }
+
+    #[test]
+    fn a_value_whose_parser_calls_it_a_secret_is_not_shown_again() {
+        let error = Enroll::try_parse_from(["enroll", "--set=hunter2"]).unwrap_err();
+        let text = own_words(&error).unwrap();
+        assert!(text.contains(SECRET) && text.contains("--set"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use portcullis_host::command_line::SECRET;
 use portcullis_proto::gateway::v1::ValueType;
 
 /// Why a text is no assignment.
@@ -15,7 +16,7 @@ pub(crate) enum AssignmentError {
     NoName,
     #[error("`{0}` is no type: one of text, integer, boolean, binary (base64), real, time")]
     UnknownType(String),
-    #[error("a secret is never an argument: give --secret-file NAME=FILE")]
+    #[error("{SECRET}: give --secret-file NAME=FILE")]
     Secret,
 }
 

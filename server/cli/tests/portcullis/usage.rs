@@ -46,6 +46,33 @@ fn wrong_usage_is_2_in_both_forms() {
 }
 
 #[test]
+fn a_secret_that_is_given_as_an_argument_is_not_shown_again() {
+    let fake = Fake::start();
+    for arguments in [
+        &["user", "set-password", "ada", "hunter2"][..],
+        &["account", "create", "r", "ada", "--password", "hunter2"],
+        &["account", "create", "r", "ada", "--password=hunter2"],
+        &[
+            "account",
+            "create",
+            "r",
+            "ada",
+            "--set",
+            "pin:secret=hunter2",
+        ],
+        &["key", "export", "file", "hunter2"],
+        &["gateway", "token", "web1", "PCT1-HUNTER2"],
+    ] {
+        for output in ["table", "json"] {
+            let finished = fake.run(&[arguments, &["--output", output]].concat());
+            assert_eq!(finished.code, Some(2), "{finished:?}");
+            let told = finished.err.to_lowercase();
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+}
+
+#[test]
 fn what_can_be_no_passphrase_is_refused_by_name_before_the_server_is_asked() {
     let fake = Fake::start();
     let out = fake.folder.path().join("out");
