@@ -40,8 +40,8 @@ impl Log {
     }
 }
 
-/// What is logged: a level, `TARGET=LEVEL`, or several of these between commas. What none of them is
-/// about is logged by the default level: a target that is misspelt makes nothing silent.
+/// What is logged: a level, `TARGET=LEVEL`, or several of these between commas. What none of them
+/// is about is logged by the default level: a target that is misspelt makes nothing silent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogFilter(Targets);
 

@@ -43,7 +43,7 @@ impl<T: Listed> View for Vec<T> {
     }
 }
 
-/// Columns of text by which a list of objects chooses its columns where no terminal is there to say.
+/// Columns of text by which a list of objects chooses its columns where there is no terminal.
 const WIDE: u16 = 100;
 /// Spaces between two columns.
 pub(crate) const GAP: usize = 2;

@@ -1,5 +1,5 @@
-//! `portcullis audit export`: the log, or what came to it since, one JSON object a line, and how such
-//! a line is read.
+//! `portcullis audit export`: the log, or what came to it since, one JSON object a line, and how
+//! such a line is read.
 
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
