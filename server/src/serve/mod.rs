@@ -46,9 +46,6 @@ pub enum ServeError {
     /// The rows of the repository are not to be trusted.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// The head file of the audit log cannot be read.
-    #[error(transparent)]
-    Head(#[from] HeadError),
     /// The repository cannot be used.
     #[error(transparent)]
     Repository(#[from] RepositoryError),

@@ -18,8 +18,6 @@ async fn a_read_only_etc_is_named_by_the_test_and_by_each_change() {
     mount(&["--bind", &etc.display().to_string()], &etc);
     mount(&["-o", "remount,bind,ro"], &etc);
     for line in ["resource test unix1", "account create unix1 roa"] {
-        host.portcullis(line)
-            .refused()
-            .saying("mounted read-only");
+        host.portcullis(line).refused().saying("mounted read-only");
     }
 }

@@ -31,7 +31,10 @@ async fn a_hangup_reloads_the_configuration_and_a_wrong_one_changes_nothing() {
     hang_up(&server);
     until_told(&server, "not reloaded").await;
     let told = status("status");
-    assert!(told.contains("log.level") || told.contains("level = "), "{told}");
+    assert!(
+        told.contains("log.level") || told.contains("level = "),
+        "{told}"
+    );
     assert!(told.contains("server.toml, line "), "{told}");
     server.portcullis("status --check").refused();
 
@@ -39,12 +42,25 @@ async fn a_hangup_reloads_the_configuration_and_a_wrong_one_changes_nothing() {
     let changed = text.replace("\"debug\"", "\"info\"");
     fs::write(&server.config, format!("{changed}\n{more}")).unwrap();
     hang_up(&server);
-    until_told(&server, "changed: log.level, keys.token_lifetime; from the next start on: [calls]").await;
+    until_told(
+        &server,
+        "changed: log.level, keys.token_lifetime; from the next start on: [calls]",
+    )
+    .await;
     let told = status("status");
-    assert!(told.contains("[calls]") && !told.contains("line "), "{told}");
+    assert!(
+        told.contains("[calls]") && !told.contains("line "),
+        "{told}"
+    );
     let added = status("gateway add host9 --dial-out");
-    assert!(added.contains("(in 1 h)") || added.contains("(in 60 min)"), "{added}");
+    assert!(
+        added.contains("(in 1 h)") || added.contains("(in 60 min)"),
+        "{added}"
+    );
     assert_eq!(status("status --check").lines().count(), 1);
     let entries = status("audit list --action Server/Reload");
-    assert!(entries.contains("failed") && entries.contains("done"), "{entries}");
+    assert!(
+        entries.contains("failed") && entries.contains("done"),
+        "{entries}"
+    );
 }

@@ -52,7 +52,11 @@ const KINDS: &[Kind] = &[
     }),
     ("groups to list", "Gateways/List", 8_000, |length| {
         let groups = names(length);
-        proto::ListGatewaysRequest { groups }.encode_to_vec()
+        let request = proto::ListGatewaysRequest {
+            groups,
+            ..Default::default()
+        };
+        request.encode_to_vec()
     }),
     ("words of the policy", "Policy/AddWords", 8_000, |length| {
         let words = names(length);
