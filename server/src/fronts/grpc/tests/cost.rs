@@ -63,7 +63,7 @@ const KINDS: &[Kind] = &[
         proto::AddWordsRequest { words }.encode_to_vec()
     }),
     ("values of a call", "Calls/Execute", 8_000, |length| {
-        execute(wire::call::Verb::Create(wire::Create {
+        execute(Verb::Create(wire::Create {
             name: "x".to_owned(),
             attributes: vec![wire::Attribute {
                 name: "groups".to_owned(),
@@ -77,7 +77,7 @@ const KINDS: &[Kind] = &[
             name,
             values: Vec::new(),
         };
-        execute(wire::call::Verb::Create(wire::Create {
+        execute(Verb::Create(wire::Create {
             name: "x".to_owned(),
             attributes: names(length).into_iter().map(attribute).collect(),
             ..Default::default()
@@ -92,7 +92,7 @@ const KINDS: &[Kind] = &[
             })),
         };
         let filters = names(length).into_iter().map(comparison).collect();
-        execute(wire::call::Verb::Search(wire::Search {
+        execute(Verb::Search(Search {
             filter: Some(wire::Filter {
                 kind: Some(wire::filter::Kind::Any(wire::FilterList { filters })),
             }),
@@ -119,7 +119,7 @@ fn set_resource(request: proto::SetResourceRequest) -> Vec<u8> {
     request.encode_to_vec()
 }
 
-fn execute(verb: wire::call::Verb) -> Vec<u8> {
+fn execute(verb: Verb) -> Vec<u8> {
     let request = proto::ExecuteRequest {
         resource: "accounts".to_owned(),
         call: Some(Call {

@@ -101,7 +101,7 @@ async fn what_one_user_leaves_half_sent_is_bounded_and_hinders_no_other() {
     let code = |response: http::Response<Body>| {
         Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code())
     };
-    assert_eq!(code(another(BASE + 2).await.unwrap()), Code::Ok);
+    assert_eq!(code(another(BASE + 3).await.unwrap()), Code::Ok);
     left.shutdown().await;
     assert_eq!(code(another(own).await.unwrap()), Code::Ok);
     assert_eq!(router.budget().held_by(Some(own)), 0);
