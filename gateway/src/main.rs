@@ -1,13 +1,12 @@
 //! The gateway agent's program.
 
-use std::alloc::System;
 use std::process::ExitCode;
 
-use zeroizing_alloc::ZeroAlloc;
+use portcullis_common::secret::wiping::Wiping;
 
 /// Passwords and keys do not outlive their use, not even in freed memory.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+static ALLOCATOR: Wiping = Wiping::new();
 
 fn main() -> ExitCode {
     portcullis_gateway::cli::main()

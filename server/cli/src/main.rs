@@ -27,15 +27,14 @@ mod time;
 mod user;
 mod view;
 
-use std::alloc::System;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use portcullis_common::secret::wiping::Wiping;
 use portcullis_host::command_line;
 use portcullis_host::self_description::SelfDescription;
-use zeroizing_alloc::ZeroAlloc;
 
 use context::{Context, Format};
 use error::CliError;
@@ -121,7 +120,7 @@ enum Command {
 /// Passwords pass through the buffers of libraries that do not erase them; freed memory never holds
 /// one.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+static ALLOCATOR: Wiping = Wiping::new();
 
 fn main() -> ExitCode {
     // Passwords and tokens pass through here: they are not to end in a core file.

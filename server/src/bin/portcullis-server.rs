@@ -1,14 +1,13 @@
 //! The central server.
 #![forbid(unsafe_code)]
 
-use std::alloc::System;
 use std::process::ExitCode;
 
-use zeroizing_alloc::ZeroAlloc;
+use portcullis_common::secret::wiping::Wiping;
 
 /// Erases what is freed: payloads pass through buffers that know nothing of secrets.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+static ALLOCATOR: Wiping = Wiping::new();
 
 fn main() -> ExitCode {
     portcullis_server::cli::main()
