@@ -59,10 +59,10 @@ fn fixed<const N: usize>(case: &str, what: &str) -> [u8; N] {
 }
 
 /// Gives the bytes it was made of, in order, and nothing more.
-struct Script(std::collections::VecDeque<u8>);
+pub(crate) struct Script(std::collections::VecDeque<u8>);
 
 impl Script {
-    fn new(parts: &[&[u8]]) -> Self {
+    pub(crate) fn new(parts: &[&[u8]]) -> Self {
         Self(parts.concat().into())
     }
 }

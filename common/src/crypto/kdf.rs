@@ -253,7 +253,7 @@ fn info(output_len: usize, label: Label, context: &[&[u8]]) -> Vec<u8> {
 }
 
 /// HKDF-Expand (RFC 5869, 2.3). `out` is at most 255 blocks.
-fn expand(prk: &impl Prf, info: &[u8], out: &mut [u8]) {
+pub(super) fn expand(prk: &impl Prf, info: &[u8], out: &mut [u8]) {
     let mut block = LockedBytes::<PRK_LEN>::zeroed();
     let mut next = LockedBytes::<PRK_LEN>::zeroed();
     for (chunk, counter) in out.chunks_mut(PRK_LEN).zip(1_u8..=255) {

@@ -10,3 +10,5 @@ pub mod passphrase;
 pub mod storage;
 pub mod suites;
 pub(crate) mod value_cipher;
+#[cfg(test)]
+mod wycheproof;

@@ -6,7 +6,7 @@ use std::fmt;
 use rand_core::CryptoRng;
 use x25519_dalek::{EphemeralSecret, PublicKey, SharedSecret};
 
-use super::key_schedule::{MasterSecret, UnconfirmedSecrets, pairing_kek};
+use super::key_schedule::{MasterSecret, UnconfirmedSecrets, agree, pairing_kek};
 use super::transcript::Transcript;
 use super::{
     Established, HandshakeError, InitiatorConfig, Misbehaviour, Misuse, Mode, Preamble,
@@ -100,10 +100,7 @@ impl ExpectMessage2 {
             .map_err(|_| Misbehaviour::GatewayProof(message2.key_id))?;
         transcript.add(frame);
 
-        let shared = secret.diffie_hellman(&PublicKey::from(message2.share));
-        if !shared.was_contributory() {
-            return Err(Misbehaviour::DegenerateShare.into());
-        }
+        let shared = agree(secret, message2.share)?;
         Ok(message3(
             &config,
             choice,

@@ -1,8 +1,9 @@
 //! The key schedule, stage by stage (PROTOCOL.md, "Key schedule"). Each stage is consumed by the
 //! next, so that a key of the wrong stage cannot be used.
 
-use x25519_dalek::SharedSecret;
+use x25519_dalek::{EphemeralSecret, PublicKey, SharedSecret};
 
+use super::error::Misbehaviour;
 use super::exporter::ExporterSecret;
 use super::install::InstallSecret;
 use super::transcript::TranscriptHash;
@@ -12,6 +13,22 @@ use crate::crypto::suites::Suite;
 use crate::id::KeyKind;
 use crate::secret::locked::LockedBytes;
 use crate::secret::{DEFAULT_KEY, KeyEncryptionKey, MasterKey, SessionKey, TrafficSecret};
+
+/// X25519 (RFC 7748, 6.1) with the other side's share, whose result must not be zero.
+///
+/// # Errors
+/// [`Misbehaviour::DegenerateShare`].
+pub(super) fn agree(
+    secret: EphemeralSecret,
+    share: [u8; 32],
+) -> Result<SharedSecret, Misbehaviour> {
+    let shared = secret.diffie_hellman(&PublicKey::from(share));
+    if shared.was_contributory() {
+        Ok(shared)
+    } else {
+        Err(Misbehaviour::DegenerateShare)
+    }
+}
 
 /// What follows from a master key, or from the default key in its place.
 pub(super) struct MasterSecret {

@@ -7,7 +7,7 @@ use std::fmt;
 use rand_core::CryptoRng;
 use x25519_dalek::{EphemeralSecret, PublicKey, SharedSecret};
 
-use super::key_schedule::{MasterSecret, UnconfirmedSecrets, pairing_kek};
+use super::key_schedule::{MasterSecret, UnconfirmedSecrets, agree, pairing_kek};
 use super::transcript::{Transcript, TranscriptHash};
 use super::{
     Delivered, Established, HandshakeError, Incompatibility, Misbehaviour, Misuse, Mode, Preamble,
@@ -75,10 +75,7 @@ impl ExpectMessage1 {
         rng.fill_bytes(&mut nonce);
         let secret = EphemeralSecret::random_from_rng(rng);
         let share = PublicKey::from(&secret).to_bytes();
-        let shared = secret.diffie_hellman(&PublicKey::from(message1.share));
-        if !shared.was_contributory() {
-            return Err(Misbehaviour::DegenerateShare.into());
-        }
+        let shared = agree(secret, message1.share)?;
         let message2 = Message2 {
             gateway_id: credential.gateway_id(),
             nonce,

@@ -7,6 +7,7 @@ use crate::secret::GatewayKey;
 mod attacks;
 mod honest;
 mod rules;
+mod wycheproof;
 
 /// Two sides that fit together; a test changes what it is about.
 struct Pair {
