@@ -35,6 +35,9 @@ pub enum PbeError {
     /// Not the DER that is expected.
     #[error("it is no PBES2 encryption in DER")]
     Malformed,
+    /// The same could be said in other bytes, and only one form is taken.
+    #[error("it is PBES2 encryption in another form than the one that is written here")]
+    OtherForm,
     /// Other algorithms than the two of this version.
     #[error("it is not encrypted by AES-256-CBC under PBKDF2-HMAC-SHA-256 or scrypt")]
     Unsupported,
@@ -204,7 +207,27 @@ fn parse(encrypted: &[u8]) -> Result<(Parameters, [u8; ENCRYPTED_LEN]), PbeError
         return Err(PbeError::Unsupported);
     }
     check_cost(&parameters)?;
-    Ok((parameters, parsed.data))
+    check_form(&parameters)?;
+    let (scheme, data) = (parameters.clone().into(), parsed.data);
+    let written = Encrypted { scheme, data }.to_der();
+    if written.as_deref() != Ok(encrypted) {
+        return Err(PbeError::OtherForm);
+    }
+    Ok((parameters, data))
+}
+
+/// What may stand there or not, or be longer or shorter, without another meaning.
+fn check_form(parameters: &Parameters) -> Result<(), PbeError> {
+    let (salt, key_length) = match &parameters.kdf {
+        pbes2::Kdf::Pbkdf2(params) => (params.salt.as_bytes().len(), params.key_length),
+        pbes2::Kdf::Scrypt(params) => (params.salt.as_bytes().len(), params.key_length),
+        _ => return Err(PbeError::Unsupported),
+    };
+    if salt == SALT_LEN && key_length.is_none() {
+        Ok(())
+    } else {
+        Err(PbeError::OtherForm)
+    }
 }
 
 fn check_cost(parameters: &Parameters) -> Result<Cost, PbeError> {
@@ -367,5 +390,128 @@ pub(crate) mod tests {
                 Some(PbeError::Malformed)
             );
         }
+    }
+
+    fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let len = u8::try_from(content.len()).unwrap();
+        let head: &[u8] = if len < 0x80 {
+            &[tag, len]
+        } else {
+            &[tag, 0x81, len]
+        };
+        [head, &content].concat()
+    }
+
+    /// PBKDF2 of 2 iterations, in forms that mean the same to whoever reads DER.
+    fn pbkdf2(salt: usize, key_length: Option<u8>, null: bool, cut_default: bool) -> Vec<u8> {
+        let oid = |bytes: &[u8]| tlv(6, &[bytes]);
+        let hmac = oid(b"\x2a\x86\x48\x86\xf7\x0d\x02\x09");
+        let prf = tlv(0x30, &[&hmac, if null { &[5, 0] } else { &[] }]);
+        let salt = tlv(4, &[&vec![9; salt]]);
+        let key_length = key_length.map_or_else(Vec::new, |len| vec![2, 1, len]);
+        let prf = if cut_default { Vec::new() } else { prf };
+        let parameters = tlv(0x30, &[&salt, &[2, 1, 2], &key_length, &prf]);
+        let kdf = tlv(
+            0x30,
+            &[&oid(b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c"), &parameters],
+        );
+        let aes = oid(b"\x60\x86\x48\x01\x65\x03\x04\x01\x2a");
+        let cipher = tlv(0x30, &[&aes, &tlv(4, &[&[3; 16]])]);
+        let pbes2 = oid(b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d");
+        let scheme = tlv(0x30, &[&pbes2, &tlv(0x30, &[&kdf, &cipher])]);
+        tlv(0x30, &[&scheme, &tlv(4, &[&[7; ENCRYPTED_LEN]])])
+    }
+
+    #[test]
+    fn one_form_is_taken_and_no_other_of_the_same_meaning() {
+        let error = decrypt(&pbkdf2(SALT_LEN, None, true, false), b"passphrase").err();
+        assert_eq!(error, Some(PbeError::WrongPassphrase), "the form is right");
+        for (what, der) in [
+            (
+                "the key's length is there",
+                pbkdf2(SALT_LEN, Some(32), true, false),
+            ),
+            (
+                "the PRF without its NULL",
+                pbkdf2(SALT_LEN, None, false, false),
+            ),
+            ("a short salt", pbkdf2(8, None, true, false)),
+            ("a long salt", pbkdf2(17, None, true, false)),
+        ] {
+            assert_eq!(cost(&der), Err(PbeError::OtherForm), "{what}");
+            assert_eq!(
+                decrypt(&der, b"passphrase").err(),
+                Some(PbeError::OtherForm),
+                "{what}"
+            );
+        }
+        // Without it the PRF is that of SHA-1.
+        let other_prf = pbkdf2(SALT_LEN, None, true, true);
+        assert_eq!(cost(&other_prf), Err(PbeError::Unsupported));
+    }
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Derived {
+        tc_id: u32,
+        password: String,
+        salt: String,
+        iteration_count: u32,
+        dk: String,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Group {
+        tests: Vec<Derived>,
+    }
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct File {
+        test_groups: Vec<Group>,
+    }
+
+    /// The vectors of Wycheproof: what is encrypted is so under the derived key that they have.
+    #[test]
+    fn pbkdf2_derives_what_the_vectors_have() {
+        use aes::cipher::{BlockCipherDecrypt as _, KeyInit as _};
+
+        let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap();
+        let file =
+            include_str!("../../../../common/tests/vectors/wycheproof/pbkdf2_hmacsha256_test.json");
+        let file: File = serde_json::from_str(file).unwrap();
+        let mut seen = 0;
+        for case in file.test_groups.iter().flat_map(|group| &group.tests) {
+            // The first block of a longer key; a shorter one is not enough for the cipher.
+            let Some(key) = hex(&case.dk).first_chunk::<32>().copied() else {
+                continue;
+            };
+            let (salt, iv) = (hex(&case.salt), [5; 16]);
+            let iterations = case.iteration_count;
+            let parameters = Parameters::generate_pbkdf2_sha256_aes256cbc(iterations, &salt, iv);
+            let mut data = [0; ENCRYPTED_LEN];
+            data[..SECRET_LEN].copy_from_slice(&[7; SECRET_LEN]);
+            let password = hex(&case.password);
+            let parameters = parameters.unwrap();
+            parameters
+                .encrypt_in_place(&password, &mut data, SECRET_LEN)
+                .unwrap();
+
+            let cipher = aes::Aes256::new((&key).into());
+            let mut former = iv;
+            let mut plain = Vec::new();
+            for block in data.as_chunks::<16>().0 {
+                let mut opened = *block;
+                cipher.decrypt_block((&mut opened).into());
+                plain.extend(opened.iter().zip(former).map(|(byte, mask)| byte ^ mask));
+                former = *block;
+            }
+            let (secret, padding) = plain.split_at(SECRET_LEN);
+            assert_eq!(secret, [7; SECRET_LEN], "{}", case.tc_id);
+            assert_eq!(padding, [16; 16], "{}", case.tc_id);
+            seen += 1;
+        }
+        assert_eq!(seen, 38);
     }
 }
