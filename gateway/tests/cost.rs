@@ -47,7 +47,7 @@ struct Kind {
 const KINDS: &[Kind] = &[
     Kind {
         name: "members that are added to a group",
-        length: 5_000,
+        length: 3_000,
         make: |length| {
             (
                 root(0, 0),
@@ -60,7 +60,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "members that are taken out of a group, and put back",
-        length: 5_000,
+        length: 3_000,
         make: |length| {
             (
                 root(0, length),
@@ -70,7 +70,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "members that a group has",
-        length: 5_000,
+        length: 3_000,
         make: |length| {
             (
                 root(0, length),
@@ -80,16 +80,27 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "modifications of one list",
-        length: 64,
+        length: 63,
         make: |length| {
-            let change = |number: usize| (if number % 2 == 0 { Replace } else { Add }, 0..100);
-            let changes: Vec<_> = (0..length).map(change).collect();
+            let change = |number: usize| {
+                (
+                    if number.is_multiple_of(2) {
+                        Replace
+                    } else {
+                        Add
+                    },
+                    0..100,
+                )
+            };
+            // In the end it is as it was.
+            let last = (Replace, 0..1_000);
+            let changes: Vec<_> = (0..length).map(change).chain([last]).collect();
             (root(0, 1_000), vec![members(&changes)])
         },
     },
     Kind {
         name: "groups that an account gets",
-        length: 2_500,
+        length: 1_500,
         make: |length| {
             // The last of them is not there.
             let names = values("group", 1..length + 1);
@@ -104,7 +115,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "accounts and groups of the host",
-        length: 2_500,
+        length: 1_500,
         make: |length| {
             let lookup = Verb::Enable(wire::Enable {
                 object: account("nobody-here"),
@@ -117,12 +128,12 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "members of a new group",
-        length: 2_500,
+        length: 1_500,
         make: |length| (root(0, 0), vec![new_group(length, "members")]),
     },
     Kind {
         name: "members of a group that goes",
-        length: 2_500,
+        length: 1_500,
         make: |length| {
             // Refused: root is in it.
             let root = root(length, length);
