@@ -430,12 +430,15 @@ impl Gateways<'_> {
         host: &str,
         version: &str,
     ) -> Result<(), RepositoryError> {
-        let known = self.find(name).await?;
-        let known = known.map(|gateway| (gateway.host, gateway.version));
-        if known == Some((Some(host.to_owned()), Some(version.to_owned()))) {
+        let (name, host, version) = (name.to_owned(), host.to_owned(), version.to_owned());
+        let (asked, told) = (name.clone(), (host.clone(), version.clone()));
+        let known = self.repository.database.read(move |tx| {
+            let sql = "SELECT 1 FROM gateways WHERE name = ?1 AND host IS ?2 AND version IS ?3";
+            tx.exists(sql, &params![asked, told.0, told.1])
+        });
+        if known.await? {
             return Ok(());
         }
-        let (name, host, version) = (name.to_owned(), host.to_owned(), version.to_owned());
         self.repository
             .database
             .write(move |tx| {

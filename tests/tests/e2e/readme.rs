@@ -22,7 +22,7 @@ ip link set lo up
 
 /// What has to be true when it is done.
 const AFTER: &str = "
-[ $(getent passwd ada | cut -d: -f5) = 'Ada Lovelace' ]
+[ \"$(getent passwd ada | cut -d: -f5)\" = 'Ada Lovelace' ]
 portcullis gateway list --behind --down --ahead --alarms
 portcullis status --check
 ";
@@ -65,7 +65,7 @@ fn the_two_minutes_of_the_readme_work_as_they_stand() {
     let folder = programs.server.parent().unwrap_or(Path::new("/"));
     let site = Site::new();
     let path = std::env::var("PATH").unwrap_or_default();
-    // Of the shell of a person: an error does not end it. Here each line has to work.
+    // An error does not end a person's shell; here each line has to work.
     let script = format!("{HOST}cd $scratch\n{commands}{AFTER}");
     let mut command = unshare(&script);
     command.arg(site.path());
