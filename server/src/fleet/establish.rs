@@ -116,7 +116,7 @@ impl Fleet {
         mut io: TcpStream,
         arrival: Option<&Arrival>,
         gateway_id: GatewayId,
-        mut origin: Origin,
+        origin: Origin,
     ) -> Result<Link, LinkError> {
         let inner = &self.inner;
         let policy = inner.settings.policy;
@@ -158,11 +158,24 @@ impl Fleet {
         let sealed = sealed?;
 
         let info = *sealed.session().info();
-        let now = clock::now();
         if let Some(spent) = spent.filter(|spent| spent.key_id == info.key_id) {
+            let now = clock::now();
             let link = self.link(sealed, origin, Scope::Enrolment, now).await?;
             return Err(self.token_offered_again(&link, &spent).await);
         }
+        self.accept(sealed, origin).await
+    }
+
+    /// Stores what a handshake proved, and makes a link of its session.
+    async fn accept(
+        &self,
+        sealed: SealedStream<TcpStream>,
+        mut origin: Origin,
+    ) -> Result<Link, LinkError> {
+        let policy = self.inner.settings.policy;
+        let info = *sealed.session().info();
+        let (gateway_id, now) = (info.gateway_id, clock::now());
+        let gateways = self.inner.repository.gateways();
         let (scope, before) = gateways
             .update_seen(gateway_id, move |registration, keys| {
                 let before = Credential::of(registration);

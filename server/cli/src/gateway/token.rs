@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_host::output;
@@ -85,44 +85,49 @@ impl TokenSink {
             });
             return output::deliver(&format!("{answer:#}\n")).map_err(lost);
         }
-        let until = time_and_age(expires, now()).unwrap_or_default();
-        let reached = if gateway.address.is_empty() {
-            "it dials this server".to_owned()
-        } else {
-            format!("this server dials {}", printable(&gateway.address))
-        };
-        let shared = match gateway.shares_address_with.as_slice() {
-            [] => String::new(),
-            others => format!(
-                "\nwarning: that is the address of {} too, and one host answers there",
-                printable(&others.join(", "))
-            ),
-        };
-        let pairing = time_and_age(gateway.pairing_until_unix_ms, now())
-            .map(|until| {
-                format!(
-                    "\nor, until {until}: portcullis-gateway pair{}",
-                    pairing_name(&gateway)
-                )
-            })
-            .unwrap_or_default();
-        let name = printable(&gateway.name);
-        let head = format!(
-            "gateway {name} is registered as {}; {reached}{shared}",
-            gateway.gateway_id
-        );
-        let page = Zeroizing::new(match path {
-            Some(path) => format!(
-                "{head}\nits enrolment token is in {}, valid until {until}\nnext, on its host: portcullis-gateway enroll --token-file FILE{pairing}",
-                path.display()
-            ),
-            None => format!(
-                "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll (it asks for the token){pairing}",
-                text.as_str()
-            ),
-        });
+        let page = page(&gateway, expires, &text, path.as_deref());
         output::deliver(&format!("{}\n", page.as_str())).map_err(lost)
     }
+}
+
+/// What people are told: who is registered, where the token is, and what comes next.
+fn page(gateway: &Gateway, expires: i64, token: &str, path: Option<&Path>) -> Zeroizing<String> {
+    let until = time_and_age(expires, now()).unwrap_or_default();
+    let reached = if gateway.address.is_empty() {
+        "it dials this server".to_owned()
+    } else {
+        format!("this server dials {}", printable(&gateway.address))
+    };
+    let shared = match gateway.shares_address_with.as_slice() {
+        [] => String::new(),
+        others => format!(
+            "\nwarning: that is the address of {} too, and one host answers there",
+            printable(&others.join(", "))
+        ),
+    };
+    let pairing = time_and_age(gateway.pairing_until_unix_ms, now())
+        .map(|until| {
+            format!(
+                "\nor, until {until}: portcullis-gateway pair{}",
+                pairing_name(gateway)
+            )
+        })
+        .unwrap_or_default();
+    let name = printable(&gateway.name);
+    let head = format!(
+        "gateway {name} is registered as {}; {reached}{shared}",
+        gateway.gateway_id
+    );
+    Zeroizing::new(match path {
+        Some(path) => format!(
+            "{head}\nits enrolment token is in {}, valid until {until}\nnext, on its host: portcullis-gateway enroll --token-file FILE{pairing}",
+            path.display()
+        ),
+        None => format!(
+            "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll (it asks for the token){pairing}",
+            token
+        ),
+    })
 }
 
 /// What a gateway that dials out needs to pair, as it has no id by which it could be known.

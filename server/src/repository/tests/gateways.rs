@@ -173,6 +173,14 @@ fn alarm(number: u64) -> NewAlarm {
     }
 }
 
+fn acknowledge(alarm: Option<i64>) -> Acknowledgement {
+    Acknowledgement {
+        alarm,
+        by: "ada (1001)".to_owned(),
+        reason: "a clone".to_owned(),
+    }
+}
+
 #[tokio::test]
 async fn alike_alarms_are_one_until_it_is_acknowledged() {
     let fixture = Fixture::new().await;
@@ -205,11 +213,6 @@ async fn alike_alarms_are_one_until_it_is_acknowledged() {
     assert_eq!(seen, [(3, NOW.plus(1), NOW.plus(3)), (1, NOW, NOW)]);
     assert_eq!(open[0].text, "for the 3. time");
 
-    let acknowledge = |alarm| Acknowledgement {
-        alarm,
-        by: "ada (1001)".to_owned(),
-        reason: "a clone".to_owned(),
-    };
     let one = acknowledge(Some(open[0].id));
     let closed = gateways.acknowledge("host1", one, NOW.plus(9)).await;
     assert_eq!(closed.unwrap(), [open[0].id]);

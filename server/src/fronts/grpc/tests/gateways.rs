@@ -165,8 +165,8 @@ async fn list(
     (names.collect(), answer.counts.unwrap())
 }
 
-#[tokio::test]
-async fn a_list_holds_what_is_asked_for_and_counts_all() {
+/// Never enrolled: `a`, and `d` with an alarm; `b` is enrolled and behind, `c` is revoked.
+async fn with_all_sorts() -> Api {
     let api = Api::start().await;
     let gateways = api.services.repository.gateways();
     let key = api
@@ -202,7 +202,12 @@ async fn a_list_holds_what_is_asked_for_and_counts_all() {
     };
     let raised = gateways.raise_alarm("d", alarm, portcullis_host::clock::now());
     raised.await.unwrap();
+    api
+}
 
+#[tokio::test]
+async fn a_list_holds_what_is_asked_for_and_counts_all() {
+    let api = with_all_sorts().await;
     type Change = fn(&mut proto::ListGatewaysRequest);
     let rows: [(Change, &[&str]); 9] = [
         (|_| (), &["a", "b", "c", "d"]),
