@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use portcullis_proto::admin::v1::{
-    AddGatewayRequest, AddGatewayResponse, EnrolmentToken, ExecuteRequest, Gateway, QueuedCall,
-    QueuedState,
+    AddGatewayRequest, AddGatewayResponse, AuditEntry, EnrolmentToken, ExecuteRequest, Gateway,
+    ListAuditRequest, ListAuditResponse, QueuedCall, QueuedState,
 };
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
@@ -51,6 +51,8 @@ struct State {
     fates: BTreeMap<String, Fate>,
     calls: Vec<Call>,
     gateways: Vec<String>,
+    /// How many entries the audit log has.
+    audited: u64,
 }
 
 /// The server; it ends with this value.
@@ -130,6 +132,11 @@ impl Fake {
             .keys()
             .cloned()
             .collect()
+    }
+
+    /// The audit log has so many entries.
+    pub(crate) fn audited(&self, entries: u64) {
+        self.state.lock().unwrap().audited = entries;
     }
 
     /// The gateways that were registered.
@@ -262,6 +269,10 @@ impl Service<http::Request<Body>> for FakeCalls {
                     let request = AddGatewayRequest::decode(encoded).unwrap();
                     return Ok(once(&fake.add_gateway(request)?));
                 }
+                if path == "/portcullis.admin.v1.Audit/List" {
+                    let request = ListAuditRequest::decode(encoded).unwrap();
+                    return Ok(once(&fake.state.lock().unwrap().audit(&request)));
+                }
                 let request = ExecuteRequest::decode(encoded).unwrap();
                 match path.strip_prefix("/portcullis.admin.v1.Calls/") {
                     Some("Execute") => Ok(once(&fake.execute(request).await?)),
@@ -381,6 +392,28 @@ impl FakeCalls {
 }
 
 impl State {
+    fn audit(&self, request: &ListAuditRequest) -> ListAuditResponse {
+        let entries = (1..=self.audited)
+            .rev()
+            .filter(|seq| request.before == 0 || *seq < request.before)
+            .take(request.limit as usize)
+            .map(|seq| AuditEntry {
+                seq,
+                time_unix_ms: 1_800_000_000_000,
+                subject: "alice".to_owned(),
+                action: "Keys/List".to_owned(),
+                object: "\u{1b}[2J".to_owned(),
+                outcome: "done".to_owned(),
+                ..AuditEntry::default()
+            })
+            .collect::<Vec<_>>();
+        let full = entries.len() == request.limit as usize;
+        ListAuditResponse {
+            next_before: entries.last().filter(|_| full).map_or(0, |last| last.seq),
+            entries,
+        }
+    }
+
     /// `None`: no answer ever comes.
     fn answer(&mut self, call: Call) -> Option<OutcomeResult> {
         self.calls.push(call.clone());

@@ -4,6 +4,7 @@
 // The whole program is a test: where its helpers panic, a test fails.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod audit;
 mod calls;
 mod exit;
 mod fake;
