@@ -8,3 +8,4 @@
 )]
 
 mod rails;
+mod rows;
