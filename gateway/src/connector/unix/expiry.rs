@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::database::Account;
 use super::files;
+use super::obstacle;
 use crate::model::Failure;
 
 /// The expiry days of disabled accounts, by uid and name: an account of the same uid under another
@@ -62,10 +63,14 @@ impl Remembered {
             return Ok(());
         }
         self.store().map_err(|error| {
-            Failure::unavailable(format!(
-                "{} cannot be written: {error}; nothing was begun",
-                self.file.display()
-            ))
+            let etc = self.file.parent().unwrap_or(Path::new("/"));
+            let cause = obstacle::not_writable(etc.parent().unwrap_or(etc));
+            cause.unwrap_or_else(|| {
+                Failure::unavailable(format!(
+                    "{} cannot be written: {error}; nothing was begun",
+                    self.file.display()
+                ))
+            })
         })
     }
 

@@ -204,7 +204,10 @@ async fn on_a_read_only_etc_the_test_and_each_change_say_so() {
         return;
     }
     let Some(bench) = bench() else { return };
-    bench.done(Verb::Create(new_account("ada"))).await;
+    let expires = vec![time("2999-01-01T00:00:00Z")];
+    bench
+        .done(new_account_with("ada", "expires", expires))
+        .await;
     let etc = bench.path("etc");
     mount(&["--bind", &etc.display().to_string()], &etc);
     mount(&["-o", "remount,bind,ro"], &etc);
