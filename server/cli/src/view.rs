@@ -94,9 +94,16 @@ pub(crate) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, Option<String>
     columns(rows.collect(), terminal_width())
 }
 
+/// Bytes of a cell beyond which nothing is laid out: a table counts columns in 16 bits.
+const MAX_CELL: usize = 60_000;
+
 /// Rows in columns, wrapped at blanks where they are wider than `width`. A word is never broken:
 /// addresses and ids can be copied. Where not even the words fit, nothing is wrapped.
 fn columns(rows: Vec<Vec<String>>, width: Option<u16>) -> String {
+    if rows.iter().flatten().any(|cell| cell.len() > MAX_CELL) {
+        let lines = rows.iter().map(|row| row.join(&" ".repeat(GAP)));
+        return lines.collect::<Vec<_>>().join("\n");
+    }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
@@ -152,6 +159,15 @@ mod tests {
             ],
             width,
         )
+    }
+
+    #[test]
+    fn a_value_however_long_is_shown_whole() {
+        for length in [65_534, 65_536, 200_000] {
+            let long = "m".repeat(length);
+            let rows = vec![vec!["members".to_owned(), long.clone()]];
+            assert_eq!(columns(rows, Some(80)), format!("members  {long}"));
+        }
     }
 
     #[test]
