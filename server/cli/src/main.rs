@@ -78,8 +78,8 @@ struct GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show how the server is: gateways, alarms, calls, tasks, keys, audit log; --check for monitoring,
-    /// --wait for scripts
+    /// Show how the server is: gateways, alarms, calls, tasks, keys, audit log; --check for
+    /// monitoring, --wait for scripts
     Status(status::StatusArgs),
     /// Gateways: the agents on the resource hosts
     #[command(subcommand)]

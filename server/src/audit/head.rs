@@ -120,8 +120,8 @@ impl HeadFile {
         }
     }
 
-    /// What a start would find wrong with the file of a repository that has `count` entries; `None`:
-    /// nothing. Whether it is of this very log is not checked here.
+    /// What a start would find wrong with the file of a repository that has `count` entries;
+    /// `None`: nothing. Whether it is of this very log is not checked here.
     ///
     /// # Errors
     /// [`HeadError`]: a start would fail.

@@ -111,8 +111,8 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Reads the keys of `[capabilities]`; the caller finishes the section. Whom the system does not
-    /// know is left out, and told in `warnings`.
+    /// Reads the keys of `[capabilities]`; the caller finishes the section. Whom the system does
+    /// not know is left out, and told in `warnings`.
     pub(super) fn read(section: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Self {
         let mut list = |capability: Capability| {
             let key = capability.name();

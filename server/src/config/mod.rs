@@ -46,8 +46,8 @@ pub struct Config {
     pub calls: Calls,
     /// What is logged, and how.
     pub log: Log,
-    /// What is wrong and costs only what it is about: a listed user who is not there. Each with file,
-    /// line and key.
+    /// What is wrong and costs only what it is about: a listed user who is not there. Each with
+    /// file, line and key.
     pub warnings: Vec<String>,
 }
 

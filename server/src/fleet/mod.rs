@@ -219,7 +219,8 @@ impl Fleet {
         }
     }
 
-    /// After a gateway was removed from the roster: ends its sessions at once, and dials it no more.
+    /// After a gateway was removed from the roster: ends its sessions at once, and dials it no
+    /// more.
     pub fn forget(&self, gateway: &str) {
         self.inner.roster.forget(gateway);
         tracing::info!(gateway, "forgotten");

@@ -76,8 +76,8 @@ pub enum ServeError {
     Runtime(io::Error),
 }
 
-/// Runs the server until SIGTERM or SIGINT, then closes every link and the repository. SIGHUP has it
-/// read its configuration again, from where it was read first: `file`, or the default place.
+/// Runs the server until SIGTERM or SIGINT, then closes every link and the repository. SIGHUP has
+/// it read its configuration again, from where it was read first: `file`, or the default place.
 ///
 /// # Errors
 /// [`ServeError`].

@@ -25,8 +25,8 @@ pub(crate) struct ListArgs {
     /// Those that have not proved the current gateway key
     #[arg(long)]
     behind: bool,
-    /// Those that refuse the key that they proved last: they hold a newer one than a server that was
-    /// restored from a backup
+    /// Those that refuse the key that they proved last: they hold a newer one than a server that
+    /// was restored from a backup
     #[arg(long)]
     ahead: bool,
     /// Those with open alarms

@@ -65,8 +65,8 @@ pub(crate) enum GatewayCommand {
         /// The gateway's name
         name: String,
     },
-    /// Send a gateway a few bytes through the sealed channel and back; where there is no link and the
-    /// server dials it, it dials at once
+    /// Send a gateway a few bytes through the sealed channel and back; where there is no link and
+    /// the server dials it, it dials at once
     Ping {
         /// The gateway's name
         name: String,
