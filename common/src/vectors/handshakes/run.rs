@@ -12,7 +12,7 @@ use crate::secret::{GatewayKey, KeyBytes, MasterKey, SessionKey};
 use crate::vectors::{Script, fixed};
 
 /// How message 0 of default mode names the gateway.
-pub(super) const GATEWAY_NAME: &str = "rack 3 / Zürich";
+pub(super) const GATEWAY_NAME: &str = "rack-3.zurich";
 
 /// What went into a handshake, its messages, and what both ends made of them.
 pub(super) struct Run {
