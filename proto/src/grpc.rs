@@ -21,7 +21,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
 pub use tonic::codegen::http;
 use tonic::codegen::{BoxFuture, http::uri::PathAndQuery};
 use tonic::server::{ServerStreamingService, StreamingService};
-use tonic::{Request, Response, Status, transport};
+use tonic::{Code, Request, Response, Status, transport};
 
 /// The longest message where a service says nothing else, in bytes: gRPC's own default.
 pub const MAX_MESSAGE: usize = 4 << 20;
@@ -224,8 +224,22 @@ pub fn serve_many<H>(request: http::Request<Body>, limit: usize, handle: H) -> H
 where
     H: FnOnce(Replies<Bytes>) -> BoxFuture<Replies<Bytes>, Status> + Send + 'static,
 {
-    let handle = |messages: Streaming<Bytes>| handle(Box::pin(messages));
+    let handle = move |messages: Streaming<Bytes>| {
+        let said = messages.map(move |message| message.map_err(|status| clearly(status, limit)));
+        handle(Box::pin(said))
+    };
     serve_stream(request, limit, Handler(Some(Box::new(handle))))
+}
+
+/// The library's own text says nothing of what is longer, and for whom.
+fn clearly(status: Status, limit: usize) -> Status {
+    if status.code() == Code::OutOfRange {
+        Status::out_of_range(format!(
+            "a message of the request has more than {limit} bytes, which is the most that is taken"
+        ))
+    } else {
+        status
+    }
 }
 
 type Handle<Q> = Box<dyn FnOnce(Q) -> BoxFuture<Replies<Bytes>, Status> + Send>;

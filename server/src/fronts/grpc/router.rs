@@ -92,7 +92,7 @@ async fn gathered(
         };
         if gathered.len() + data.len() > MAX_REQUEST + FRAME {
             return Err(Status::out_of_range(format!(
-                "the request is larger than {MAX_REQUEST} bytes"
+                "the request has more than {MAX_REQUEST} bytes, which is the most that is taken: nothing was begun; ask for less at once"
             )));
         }
         held.grow(data.len())?;

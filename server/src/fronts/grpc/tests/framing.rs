@@ -11,13 +11,18 @@ use super::*;
 
 /// The answer to a request of this user's with this body.
 pub(super) async fn raw(api: &Api, method: &str, body: Vec<u8>) -> Code {
+    let status = status(api, method, body).await;
+    status.map_or(Code::Ok, |status| status.code())
+}
+
+async fn status(api: &Api, method: &str, body: Vec<u8>) -> Option<Status> {
     let uid = Some(rustix::process::geteuid().as_raw());
     let request = http::Request::post(format!("/portcullis.admin.v1.{method}"))
         .extension(Peer { uid, gid: None })
         .body(Body::new(Full::new(bytes::Bytes::from(body))))
         .unwrap();
     let response = Router::new(&api.services).call(request).await.unwrap();
-    Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code())
+    Status::from_header_map(response.headers())
 }
 
 fn frame(compressed: u8, message: &[u8]) -> Vec<u8> {
@@ -55,7 +60,22 @@ async fn a_change_is_one_uncompressed_message_or_nothing_happens() {
         raw(&api, "Gateways/List", big.clone()).await,
         Code::OutOfRange
     );
-    assert_eq!(raw(&api, "Gateways/Add", big).await, Code::OutOfRange);
+    assert_eq!(
+        raw(&api, "Gateways/Add", big.clone()).await,
+        Code::OutOfRange
+    );
+    assert_eq!(
+        raw(&api, "Audit/VerifyExport", big.clone()).await,
+        Code::OutOfRange
+    );
+    for method in ["Gateways/List", "Gateways/Add", "Audit/VerifyExport"] {
+        let status = status(&api, method, big.clone()).await.unwrap();
+        let said = status.message();
+        assert!(
+            said.contains("1048576 bytes, which is the most"),
+            "{method}: {said}"
+        );
+    }
 }
 
 /// A request that never comes to its end.
