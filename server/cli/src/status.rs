@@ -201,6 +201,7 @@ impl View for StatusResponse {
             ("NOT reloaded", Some(self.configuration_error.clone())),
             ("warnings", Some(self.configuration_warnings.join("\n"))),
             ("after a restart", Some(self.needs_restart.join(", "))),
+            ("records", changed_records(self.changed_records)),
             ("you", Some(self.caller.clone())),
             ("you may act as", Some(self.capabilities.join(", "))),
         ])
@@ -241,10 +242,20 @@ impl View for StatusResponse {
                 "warnings": self.configuration_warnings,
                 "needs_restart": self.needs_restart,
             },
+            "changed_records": self.changed_records,
             "caller": self.caller,
             "capabilities": self.capabilities,
         })
     }
+}
+
+/// What somebody changed in the repository by hand; `None`: nothing that is known.
+fn changed_records(count: u64) -> Option<String> {
+    (count > 0).then(|| {
+        format!(
+            "{count} changed or put in by hand, which decide nothing: `portcullis key verify` names them"
+        )
+    })
 }
 
 #[cfg(test)]

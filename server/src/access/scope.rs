@@ -100,9 +100,11 @@ impl Place {
     }
 
     async fn of_resource(name: &str, repository: &Repository) -> Result<Self, RepositoryError> {
-        let place = match repository.resources().find(name).await? {
-            None => Self::default(),
-            Some(resource) => Self::of_gateway(&resource.gateway, repository).await?,
+        let place = match repository.resources().find(name).await {
+            // A record that was changed by hand gives nobody a right that comes from its gateway.
+            Ok(None) | Err(RepositoryError::RowChanged { .. }) => Self::default(),
+            Ok(Some(resource)) => Self::of_gateway(&resource.gateway, repository).await?,
+            Err(error) => return Err(error),
         };
         Ok(Self {
             resource: Some(name.to_owned()),

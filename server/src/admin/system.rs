@@ -55,6 +55,7 @@ impl Request for StatusRequest {
                 .err()
                 .map(|error| error.to_string())
                 .unwrap_or_default(),
+            changed_records: services.repository.database().changed_records(),
             caller: caller.subject.to_string(),
             capabilities: caller.held().iter().map(|held| held.to_string()).collect(),
             calls_waiting: calls.count(QueuedState::Waiting).await?,

@@ -344,7 +344,12 @@ impl Writer {
             self.chain = Arc::new(chain);
         }
         // From here on the rows are as they now are.
-        self.rows = self.repository.check_rows().await?.base;
+        let rows = self.repository.check_rows().await?;
+        self.rows = rows.base;
+        let detail = match rows.bound {
+            Some(false) if dispute != Dispute::Rows => format!("{detail}; and {}", Dispute::Rows),
+            _ => detail,
+        };
         self.dispute = None;
         // The head file stays as it is until the acceptance is written.
         self.head_behind = false;

@@ -19,6 +19,7 @@ mod sum;
 mod tables;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_common::crypto::mac::{MAC_KEY_LEN, MacKey, TAG_LEN};
 
@@ -52,6 +53,8 @@ pub(super) type RowMac = [u8; TAG_LEN];
 #[derive(Clone, Debug)]
 pub(super) struct Authority {
     key: Arc<MacKey>,
+    /// How many rows did not check when all were looked at last; at least 1 once one was met.
+    bad: Arc<AtomicU64>,
 }
 
 /// What a row holds that is covered by its MAC, as it was read.
@@ -74,6 +77,7 @@ impl Authority {
     pub(super) fn new(key: &[u8; AUTHORITY_KEY_LEN]) -> Self {
         Self {
             key: Arc::new(MacKey::new(key)),
+            bad: Arc::default(),
         }
     }
 
@@ -121,7 +125,10 @@ impl Authority {
         let parts: [&[u8]; 3] = [ROW, stamp.covered.bytes(), &children];
         match stamp.mac {
             Some(mac) if self.key.verify(&parts, &mac).is_ok() => Ok(Checked { mac, children }),
-            _ => Err(table.changed(&stamp.key)),
+            _ => {
+                self.bad.fetch_max(1, Ordering::Relaxed);
+                Err(table.changed(&stamp.key))
+            }
         }
     }
 
@@ -153,6 +160,12 @@ impl Stamp {
 }
 
 impl Database {
+    /// How many records were changed or put in by hand, as far as anybody has looked.
+    pub fn changed_records(&self) -> u64 {
+        self.opened_authority()
+            .map_or(0, |authority| authority.bad.load(Ordering::Relaxed))
+    }
+
     /// The authority key, once it was opened.
     ///
     /// # Errors

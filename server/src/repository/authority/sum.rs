@@ -11,6 +11,7 @@
 //! A difference names the entry before it: one that was bound does not count again.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use portcullis_common::crypto::mac::TAG_LEN;
 
@@ -103,6 +104,7 @@ fn check(tx: &mut Tx<'_>, authority: &Authority) -> Result<RowsCheck, Repository
     for table in TABLES {
         check_table(tx, authority, table, &mut checked)?;
     }
+    authority.bad.store(checked.fault_count, Ordering::Relaxed);
     checked.base = checked.base.minus(pending(tx, authority)?.sum);
     let last = tx.query_optional(
         "SELECT seq, authority FROM audit_entries ORDER BY seq DESC LIMIT 1",
