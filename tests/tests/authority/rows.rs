@@ -280,16 +280,6 @@ async fn another_machine_under_the_name_of_an_evicted_one_gets_nothing_of_its_se
     attack.gateway("host1").kill();
     attack.enqueue("late").await;
     let token = attack.token("host1").await;
-    let failed = attack.queued("late").await;
-    assert_eq!(failed.state(), proto::QueuedState::Failed);
-    let Some(Came::Failed(failure)) = failed.outcome.unwrap().result else {
-        panic!("it has no reason");
-    };
-    assert!(
-        failure.message.contains("earlier registration"),
-        "{failure:?}"
-    );
-
     let mut machine = attack.host("machine", "host1");
     machine.enroll(&token);
     machine.start();
@@ -300,6 +290,16 @@ async fn another_machine_under_the_name_of_an_evicted_one_gets_nothing_of_its_se
         .refused()
         .saying("portcullis resource set hr --secret-setting");
     assert_eq!(attack.given("machine"), "");
+    let failed = attack.queued("late").await;
+    assert_eq!(failed.state(), proto::QueuedState::Failed);
+    let Some(Came::Failed(failure)) = failed.outcome.unwrap().result else {
+        panic!("it has no reason");
+    };
+    assert!(
+        failure.message.contains("earlier registration"),
+        "{failure:?}"
+    );
+
     let shown = attack.server.portcullis("resource show hr").ok();
     assert!(shown.stdout.contains("has to be set again"), "{shown}");
     attack.set_password();
