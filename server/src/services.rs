@@ -53,11 +53,7 @@ impl Services {
         audit: AuditLog,
         fleet: Fleet,
     ) -> Self {
-        let provisioning = Provisioning {
-            repository: repository.clone(),
-            fleet: fleet.clone(),
-            audit: audit.clone(),
-        };
+        let provisioning = Provisioning::new(repository.clone(), fleet.clone(), audit.clone());
         let tasks = Tasks::new(Work {
             repository: repository.clone(),
             keys: keys.clone(),

@@ -164,8 +164,14 @@ impl Agent {
     fn services<S>(self: &Arc<Self>, stream: &SealedStream<S>, link: &Arc<Link>) -> Services {
         let session = Arc::clone(stream.session());
         let exporter = session.exporter().clone();
-        let control = Control::new(Arc::clone(&self.run), session, Arc::clone(link));
-        let provisioning = worker::Service::new(self.provisioner.clone(), exporter);
+        let provisioner = &self.provisioner;
+        let control = Control::new(
+            Arc::clone(&self.run),
+            session,
+            Arc::clone(link),
+            provisioner.clone(),
+        );
+        let provisioning = worker::Service::new(provisioner.clone(), link.info.server_id, exporter);
         Services::new(control, provisioning, Arc::clone(link))
     }
 }

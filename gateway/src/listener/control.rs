@@ -14,9 +14,12 @@ use tracing::{info, warn};
 use super::keys::InstallFailure;
 use super::links::{Link, Scope};
 use super::run::Run;
+use crate::worker::Provisioner;
 
 /// Larger than any ping of the server's own.
 const MAX_PING_LEN: usize = 64 * 1024;
+/// Calls that one request asks for: the answer stays within the limit of a control message.
+const MAX_ASKED: usize = 64;
 
 /// Answers the `Control` calls of one session.
 #[derive(Debug)]
@@ -24,12 +27,23 @@ pub(super) struct Control {
     run: Arc<Run>,
     session: Arc<Session>,
     link: Arc<Link>,
+    provisioner: Provisioner,
 }
 
 impl Control {
-    /// For the session behind `link`.
-    pub(super) fn new(run: Arc<Run>, session: Arc<Session>, link: Arc<Link>) -> Self {
-        Self { run, session, link }
+    /// For the session behind `link`, about the calls of `provisioner`.
+    pub(super) fn new(
+        run: Arc<Run>,
+        session: Arc<Session>,
+        link: Arc<Link>,
+        provisioner: Provisioner,
+    ) -> Self {
+        Self {
+            run,
+            session,
+            link,
+            provisioner,
+        }
     }
 
     async fn take_install(&self, request: wire::InstallRequest) -> Result<KeyId, Status> {
@@ -153,6 +167,25 @@ impl control_server::Control for Control {
         Ok(Response::new(wire::InstallResponse {
             pending_key_id: pending.to_bytes().to_vec(),
         }))
+    }
+
+    async fn finished(
+        &self,
+        request: Request<wire::FinishedRequest>,
+    ) -> Result<Response<wire::FinishedResponse>, Status> {
+        let ids = request.into_inner().call_ids;
+        if self.link.scope != Scope::Full {
+            return Err(Status::failed_precondition(
+                "this session carries no calls: it was opened under an enrolment key",
+            ));
+        }
+        if ids.len() > MAX_ASKED {
+            return Err(Status::invalid_argument(format!(
+                "one request asks for at most {MAX_ASKED} calls"
+            )));
+        }
+        let calls = self.provisioner.finished(self.link.info.server_id, &ids);
+        Ok(Response::new(wire::FinishedResponse { calls }))
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
-use super::Provisioner;
+use super::ServerCalls;
 use super::call_log::{panicked, panicked_while};
 use crate::model::{Failure, SearchEvent};
 
@@ -37,7 +37,7 @@ const FRAMES: usize = 32;
 pub struct CallStream {
     input: Option<Streaming<CallFrames>>,
     answering: Answering<Option<AbortHandle>>,
-    provisioner: Provisioner,
+    provisioner: ServerCalls,
     exporter: ExporterSecret,
     /// In tasks of their own: they go on, and keep to their deadlines, also where nothing can be
     /// sent.
@@ -76,7 +76,7 @@ impl CallStream {
     /// where the server breaks the rules: the session has no other stream and is of no use then.
     pub(super) fn new(
         input: Streaming<CallFrames>,
-        provisioner: Provisioner,
+        provisioner: ServerCalls,
         exporter: ExporterSecret,
         drain: impl Future<Output = ()> + Send + 'static,
         broken: impl FnOnce() + Send + 'static,
@@ -331,7 +331,7 @@ fn opened(exporter: &ExporterSecret, call: Bytes) -> Result<wire::Call, &'static
 
 /// Reads a call off the threads that all other calls go on in, and begins it.
 async fn read_at_length(
-    provisioner: Provisioner,
+    provisioner: ServerCalls,
     exporter: ExporterSecret,
     number: u64,
     call: Bytes,
@@ -350,7 +350,7 @@ async fn read_at_length(
 
 /// The first step of a call, which for most is the only one.
 async fn first(
-    provisioner: Provisioner,
+    provisioner: ServerCalls,
     exporter: ExporterSecret,
     number: u64,
     call: wire::Call,
@@ -368,7 +368,7 @@ async fn first(
 
 /// Whatever panics within a call ends that call alone.
 async fn execute(
-    provisioner: Provisioner,
+    provisioner: ServerCalls,
     exporter: ExporterSecret,
     number: u64,
     call: wire::Call,
@@ -382,7 +382,7 @@ async fn execute(
     Stepped::Ended(number, answer)
 }
 
-async fn answer(provisioner: Provisioner, exporter: ExporterSecret, call: wire::Call) -> Bytes {
+async fn answer(provisioner: ServerCalls, exporter: ExporterSecret, call: wire::Call) -> Bytes {
     let call_id = call.call_id.clone();
     let mut outcome = provisioner.execute(call).await.into_wire(call_id);
     seal_outcome(&exporter, &mut outcome);

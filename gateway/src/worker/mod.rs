@@ -7,10 +7,12 @@
 mod asked;
 mod call_log;
 mod call_stream;
+mod finished;
 mod guarded;
 mod lanes;
 mod provisioner;
 mod service;
 
 pub use provisioner::Provisioner;
+use provisioner::ServerCalls;
 pub use service::Service;

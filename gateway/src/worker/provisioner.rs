@@ -8,12 +8,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use portcullis_common::id::ServerId;
 use portcullis_proto::gateway::v1 as wire;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::call_log::{Logged, panicked, panicked_while, summary};
+use super::finished::{Finished, Remembering};
 use super::guarded::{Guarded, at_length};
 use super::lanes::Lanes;
 use crate::connector::{Connector, Context};
@@ -50,6 +52,7 @@ struct Shared {
     most_calls: u32,
     call_timeout: Duration,
     in_flight: Mutex<HashSet<Arc<str>>>,
+    finished: Finished,
 }
 
 impl Provisioner {
@@ -68,6 +71,7 @@ impl Provisioner {
                 most_calls,
                 call_timeout,
                 in_flight: Mutex::default(),
+                finished: Finished::default(),
             }),
         }
     }
@@ -116,12 +120,36 @@ impl Provisioner {
         }
     }
 
-    /// Carries out a call of any verb but `search`.
+    /// Carries out a call of any verb but `search`, which nobody asks for afterwards.
     pub async fn execute(&self, call: wire::Call) -> Outcome {
         match self.admit(call).await {
-            Ok(admitted) => admitted.carry_out().await,
+            Ok(admitted) => admitted.carry_out(None).await,
             Err(failure) => Outcome::Failed(failure),
         }
+    }
+
+    /// The same for a server, which may ask by [`Self::finished`] what came of it.
+    pub async fn execute_for(&self, server: ServerId, call: wire::Call) -> Outcome {
+        // An id that is malformed is none.
+        let id = CallId::new(call.call_id.as_str()).ok();
+        let remembering = id
+            .filter(|_| call.changes())
+            .and_then(|id| self.shared.finished.begin(server, id.as_str()));
+        match self.admit(call).await {
+            Ok(admitted) => admitted.carry_out(remembering).await,
+            Err(failure) => {
+                let outcome = Outcome::Failed(failure);
+                if let Some(remembering) = remembering {
+                    remembering.end(&outcome);
+                }
+                outcome
+            }
+        }
+    }
+
+    /// What is remembered of these calls of `server`.
+    pub fn finished(&self, server: ServerId, call_ids: &[String]) -> Vec<wire::FinishedCall> {
+        self.shared.finished.of(server, call_ids)
     }
 
     /// Carries out a search. Events end with [`SearchEvent::End`]; to drop the receiver ends the
@@ -257,6 +285,25 @@ fn weight(call: &wire::Call) -> usize {
     }
 }
 
+/// Carries out the calls of one server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct ServerCalls {
+    pub(super) provisioner: Provisioner,
+    pub(super) server: ServerId,
+}
+
+impl ServerCalls {
+    /// As [`Provisioner::execute_for`].
+    pub(super) async fn execute(&self, call: wire::Call) -> Outcome {
+        self.provisioner.execute_for(self.server, call).await
+    }
+
+    /// As [`Provisioner::search`].
+    pub(super) fn search(&self, call: wire::Call) -> mpsc::Receiver<SearchEvent> {
+        self.provisioner.search(call)
+    }
+}
+
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     if names.is_empty() {
@@ -277,10 +324,10 @@ struct Admitted {
 }
 
 impl Admitted {
-    async fn carry_out(self) -> Outcome {
+    async fn carry_out(self, remembering: Option<Remembering>) -> Outcome {
         let verb = self.call.request.verb();
         let id = self.call.id.clone();
-        let mut work = Box::pin(AssertUnwindSafe(self.work()).catch_unwind());
+        let mut work = Box::pin(AssertUnwindSafe(self.work(remembering)).catch_unwind());
         let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
         let outcome = match at_once {
             // Many a call is done at once.
@@ -292,7 +339,7 @@ impl Admitted {
         outcome.unwrap_or_else(|| panicked_while(id.as_str(), verb.changes()))
     }
 
-    async fn work(self) -> Outcome {
+    async fn work(self, remembering: Option<Remembering>) -> Outcome {
         let Self {
             guarded,
             call,
@@ -313,6 +360,9 @@ impl Admitted {
         let outcome = Outcome::from(result);
         if let Some(logged) = logged {
             logged.ended(&outcome);
+        }
+        if let Some(remembering) = remembering {
+            remembering.end(&outcome);
         }
         drop((permit, in_flight));
         outcome

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_common::handshake::ExporterSecret;
+use portcullis_common::id::ServerId;
 use portcullis_proto::gateway::v1::CallFrames;
 use portcullis_proto::gateway::v1::provisioning_server::Provisioning;
 use tokio::sync::watch;
@@ -11,12 +12,14 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::Provisioner;
 use super::call_stream::CallStream;
+use super::provisioner::ServerCalls;
 
 /// Serves `portcullis.gateway.v1.Provisioning` in one session. Who may call it is the listener's
 /// decision.
 #[derive(Clone, Debug)]
 pub struct Service {
     provisioner: Provisioner,
+    server: ServerId,
     exporter: ExporterSecret,
     session: Arc<State>,
 }
@@ -29,10 +32,12 @@ struct State {
 }
 
 impl Service {
-    /// Has `provisioner` carry out the calls of the session whose secrets `exporter` opens.
-    pub fn new(provisioner: Provisioner, exporter: ExporterSecret) -> Self {
+    /// Has `provisioner` carry out the calls of a session with `server`, whose secrets `exporter`
+    /// opens.
+    pub fn new(provisioner: Provisioner, server: ServerId, exporter: ExporterSecret) -> Self {
         Self {
             provisioner,
+            server,
             exporter,
             session: Arc::new(State {
                 opened: AtomicBool::new(false),
@@ -69,7 +74,10 @@ impl Provisioning for Service {
         let session = Arc::clone(&self.session);
         Ok(Response::new(CallStream::new(
             request.into_inner(),
-            self.provisioner.clone(),
+            ServerCalls {
+                provisioner: self.provisioner.clone(),
+                server: self.server,
+            },
             self.exporter.clone(),
             until(self.session.draining.subscribe()),
             move || {

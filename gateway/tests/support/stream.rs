@@ -70,7 +70,9 @@ async fn serve(io: TcpStream, server: Server, provisioner: Provisioner) {
     let taken = |_| async { Ok(()) };
     let sealed = stream::accept(io, Some(&preamble), config, &limits, taken).await;
     let sealed = sealed.unwrap();
-    let service = Service::new(provisioner, sealed.session().exporter().clone());
+    let session = sealed.session();
+    let server_id = session.info().server_id;
+    let service = Service::new(provisioner, server_id, session.exporter().clone());
     let incoming =
         tokio_stream::once(Ok::<_, std::io::Error>(sealed)).chain(tokio_stream::pending());
     tonic::transport::Server::builder()

@@ -224,12 +224,13 @@ impl Caller {
     }
 
     /// How the attributes of a class are typed. A connector without a schema leaves everything
-    /// text.
+    /// text; so does a gateway that is away from a call that is queued.
     pub(crate) async fn typing(
         &mut self,
         class: ObjectClass,
         args: &CallArgs,
     ) -> Result<Typing, CliError> {
+        let queue = args.queue;
         // Not under the caller's id: that is the call's own.
         let args = args.with_id(random_call_id());
         match self.execute(Verb::Schema(GetSchema {}), &args).await {
@@ -238,6 +239,10 @@ impl Caller {
                 kind: FailureKind::Unsupported,
                 ..
             }) => Ok(Typing::new(class, None)),
+            Err(CliError::CallFailed {
+                kind: FailureKind::Unavailable,
+                ..
+            }) if queue => Ok(Typing::new(class, None)),
             Err(error) => Err(error),
         }
     }

@@ -182,6 +182,11 @@ pub(crate) enum CliError {
         "task {id} goes on by itself: `portcullis task watch {id}` follows it, `portcullis task cancel {id}` ends it"
     )]
     TaskLeft { id: u64 },
+    /// Whoever waited for it does not wait any more, or the server stopped.
+    #[error(
+        "call {call_id} goes on by itself: `portcullis call watch {call_id}` follows it, `portcullis call show {call_id}` tells how it stands"
+    )]
+    CallLeft { call_id: String },
     /// The server stopped under it.
     #[error(
         "the server stopped: task {id} goes on when it starts again, and `portcullis task watch {id}` follows it then"
@@ -261,6 +266,7 @@ impl CliError {
             | Self::TaskCancelled { .. }
             | Self::TaskLeft { .. }
             | Self::TaskSuspended { .. } => "task",
+            Self::CallLeft { .. } => "call",
         }
     }
 
@@ -292,7 +298,8 @@ impl CliError {
         match self {
             Self::CallFailed { call_id, .. }
             | Self::Indeterminate { call_id, .. }
-            | Self::ActionFailed { call_id, .. } => Some(call_id),
+            | Self::ActionFailed { call_id, .. }
+            | Self::CallLeft { call_id } => Some(call_id),
             Self::Interrupted { call_id, .. }
             | Self::Unanswered { call_id, .. }
             | Self::Unshown { call_id, .. } => call_id.as_deref(),

@@ -2,11 +2,13 @@
 
 use std::time::SystemTime;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use portcullis_proto::admin::v1::calls_client::CallsClient;
 use portcullis_proto::admin::v1::{
-    CancelQueuedRequest, ListQueuedRequest, QueuedCall, QueuedState, ShowQueuedRequest,
+    CancelManyQueuedRequest, CancelQueuedRequest, ListQueuedRequest, QueuedCall, QueuedState,
+    ShowQueuedRequest, WatchQueuedRequest,
 };
+use portcullis_proto::gateway::v1::FailureKind;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use serde_json::{Value, json};
 
@@ -21,8 +23,13 @@ pub(crate) enum QueueCommand {
     /// List the queued calls that have not ended
     List {
         /// Those that have ended, too
-        #[arg(long)]
+        #[arg(long, conflicts_with = "state")]
         all: bool,
+        /// Those that stand so; repeat it for several
+        #[arg(long, value_name = "STATE", value_parser = state)]
+        state: Vec<QueuedState>,
+        #[command(flatten)]
+        of: Of,
     },
     /// Show what became of a queued call
     Show {
@@ -30,37 +37,215 @@ pub(crate) enum QueueCommand {
         #[arg(value_name = "ID")]
         call_id: String,
     },
-    /// Take back a queued call that still waits
-    Cancel {
+    /// Follow a queued call to its end, with a line at each change; ends as the call itself would
+    Watch {
         /// The call's id
         #[arg(value_name = "ID")]
         call_id: String,
     },
+    /// Wait for the end of queued calls, and show it; ends as the worst of them would
+    Wait {
+        /// The calls' ids
+        #[arg(value_name = "ID", required = true)]
+        call_ids: Vec<String>,
+    },
+    /// Take back queued calls that still wait
+    Cancel {
+        /// The calls' ids
+        #[arg(value_name = "ID", required_unless_present_any = ["resource", "gateway"])]
+        call_ids: Vec<String>,
+        #[command(flatten)]
+        of: Of,
+    },
+}
+
+/// Which calls.
+#[derive(Debug, Args)]
+pub(crate) struct Of {
+    /// Only those of this resource
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    resource: String,
+    /// Only those of the resources behind this gateway
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    gateway: String,
 }
 
 impl QueueCommand {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut calls = context.client(CallsClient::new).await?;
-        let call = match self {
-            Self::List { all } => return context.print(&list(calls, all).await?),
-            Self::Show { call_id } => calls.show_queued(ShowQueuedRequest { call_id }).await?,
-            Self::Cancel { call_id } => {
-                let request = CancelQueuedRequest { call_id };
-                calls.cancel_queued(request).await?
+        match self {
+            Self::List { all, state, of } => {
+                let request = ListQueuedRequest {
+                    all,
+                    states: state.into_iter().map(Into::into).collect(),
+                    resource: of.resource,
+                    gateway: of.gateway,
+                    ..ListQueuedRequest::default()
+                };
+                context.print(&list(calls, request).await?)
             }
-        };
-        context.print(&call.into_inner())
+            Self::Show { call_id } => {
+                let call = calls.show_queued(ShowQueuedRequest { call_id }).await?;
+                context.print(&call.into_inner())
+            }
+            Self::Watch { call_id } => {
+                let told = |call: &QueuedCall| context.note(&told(call));
+                let call = watch(&mut calls, call_id, told).await?;
+                context.print(&call)?;
+                ended(call)
+            }
+            Self::Wait { call_ids } => wait(context, calls, call_ids).await,
+            Self::Cancel { call_ids, of } => cancel(context, calls, call_ids, of).await,
+        }
     }
 }
 
-async fn list(mut client: CallsClient, all: bool) -> Result<Vec<QueuedCall>, CliError> {
-    let mut calls = Vec::new();
-    let mut request = ListQueuedRequest {
-        all,
-        ..ListQueuedRequest::default()
+/// Follows a call to its end.
+async fn watch(
+    calls: &mut CallsClient,
+    call_id: String,
+    told: impl Fn(&QueuedCall),
+) -> Result<QueuedCall, CliError> {
+    let request = WatchQueuedRequest {
+        call_id: call_id.clone(),
     };
+    let mut states = calls.watch_queued(request).await?.into_inner();
     loop {
-        let page = client.list_queued(request).await?.into_inner();
+        let state = tokio::select! {
+            state = states.message() => state?,
+            _ = tokio::signal::ctrl_c() => return Err(CliError::CallLeft { call_id }),
+        };
+        let call = state.ok_or_else(|| CliError::CallLeft {
+            call_id: call_id.clone(),
+        })?;
+        if !matches!(call.state(), QueuedState::Waiting | QueuedState::Dispatched) {
+            return Ok(call);
+        }
+        told(&call);
+    }
+}
+
+/// All of them end before this does: the worst of them says how.
+async fn wait(
+    context: &Context,
+    mut calls: CallsClient,
+    call_ids: Vec<String>,
+) -> Result<(), CliError> {
+    let mut all = Vec::with_capacity(call_ids.len());
+    for call_id in call_ids {
+        all.push(watch(&mut calls, call_id, |_| {}).await?);
+    }
+    match <[QueuedCall; 1]>::try_from(all) {
+        Ok([call]) => {
+            context.print(&call)?;
+            ended(call)
+        }
+        Err(all) => {
+            context.print(&all)?;
+            let worst = all.into_iter().filter_map(|call| ended(call).err());
+            worst.max_by_key(CliError::exit_code).map_or(Ok(()), Err)
+        }
+    }
+}
+
+/// How a call ended, as if it had not been queued.
+fn ended(call: QueuedCall) -> Result<(), CliError> {
+    let call_id = call.call_id.clone();
+    let message = message(&call).map(str::to_owned);
+    let failed = |kind, message| {
+        Err(CliError::CallFailed {
+            call_id: call.call_id.clone(),
+            kind,
+            message,
+        })
+    };
+    match call.state() {
+        QueuedState::Done => Ok(()),
+        QueuedState::Indeterminate => Err(CliError::Indeterminate {
+            call_id,
+            message: message.unwrap_or_default(),
+            server_lost: false,
+        }),
+        QueuedState::Failed => {
+            let kind = match call.outcome.as_ref().and_then(|it| it.result.as_ref()) {
+                Some(OutcomeResult::Failed(failure)) => failure.kind(),
+                _ => FailureKind::Unspecified,
+            };
+            failed(kind, message.unwrap_or_default())
+        }
+        state => failed(
+            FailureKind::Unavailable,
+            format!("call {call_id} is {}: it was not sent", state_word(state)),
+        ),
+    }
+}
+
+fn told(call: &QueuedCall) -> String {
+    format!("{}: {}", call.call_id, state_word(call.state()))
+}
+
+async fn cancel(
+    context: &Context,
+    mut calls: CallsClient,
+    call_ids: Vec<String>,
+    of: Of,
+) -> Result<(), CliError> {
+    if call_ids.is_empty() {
+        return cancel_many(context, calls, of).await;
+    }
+    if !(of.resource.is_empty() && of.gateway.is_empty()) {
+        return Err(CliError::usage(
+            "give ids, or --resource and --gateway: not both",
+        ));
+    }
+    let mut cancelled = Vec::with_capacity(call_ids.len());
+    for call_id in call_ids {
+        let answer = calls.cancel_queued(CancelQueuedRequest { call_id }).await?;
+        cancelled.push(answer.into_inner());
+    }
+    match <[QueuedCall; 1]>::try_from(cancelled) {
+        Ok([call]) => context.print(&call),
+        Err(all) => context.print(&all),
+    }
+}
+
+async fn cancel_many(context: &Context, mut calls: CallsClient, of: Of) -> Result<(), CliError> {
+    let mut ids = Vec::new();
+    loop {
+        let request = CancelManyQueuedRequest {
+            resource: of.resource.clone(),
+            gateway: of.gateway.clone(),
+        };
+        let answer = calls.cancel_many_queued(request).await?.into_inner();
+        ids.extend(answer.call_ids);
+        if !answer.more {
+            break;
+        }
+    }
+    let count = ids.len();
+    context.say(
+        &format!("{count} calls are taken back"),
+        &json!({ "cancelled": ids }),
+    )
+}
+
+async fn list(
+    mut client: CallsClient,
+    mut request: ListQueuedRequest,
+) -> Result<Vec<QueuedCall>, CliError> {
+    let mut calls = Vec::new();
+    loop {
+        let page = client.list_queued(request.clone()).await?.into_inner();
         calls.extend(page.calls);
         match calls.last() {
             Some(last) if page.more => request.after = last.sequence,
@@ -68,6 +253,25 @@ async fn list(mut client: CallsClient, all: bool) -> Result<Vec<QueuedCall>, Cli
         }
     }
 }
+
+fn state(word: &str) -> Result<QueuedState, String> {
+    let states = STATES.iter().copied();
+    let mut named = states.filter(|state| state_word(*state) == word);
+    named.next().ok_or_else(|| {
+        let words = STATES.map(state_word).join(", ");
+        format!("give one of {words}")
+    })
+}
+
+const STATES: [QueuedState; 7] = [
+    QueuedState::Waiting,
+    QueuedState::Dispatched,
+    QueuedState::Done,
+    QueuedState::Failed,
+    QueuedState::Indeterminate,
+    QueuedState::Cancelled,
+    QueuedState::Expired,
+];
 
 impl Listed for QueuedCall {
     const NONE: &'static str = "no call is queued";

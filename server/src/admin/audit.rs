@@ -12,7 +12,9 @@ use super::error::AdminError;
 use super::request::{About, Front, Messages, Method, Request, own, read};
 use crate::audit::{AuditError, Draft, Fault, Head, Outcome, Report};
 use crate::config::Capability::{self, Auditor, SecurityAdministrator};
-use crate::repository::{AUDIT_MAC_LEN, AuditEntry, AuditFilter, AuditTip, Repository};
+use crate::repository::{
+    AUDIT_MAC_LEN, AuditEntry, AuditFields, AuditFilter, AuditTip, Repository,
+};
 
 /// Entries of one answer at most.
 const MAX_PAGE: u32 = 1_000;
@@ -66,6 +68,14 @@ impl Request for proto::ListAuditRequest {
             subject: self.subject,
             action: self.action,
             object: self.object,
+            fields: AuditFields {
+                call_id: self.call_id,
+                resource: self.resource,
+                object_class: self.object_class,
+                object_name: self.object_name,
+                user: self.user,
+                gateway: self.gateway,
+            },
             outcome: self.outcome,
             with_begun: self.with_begun,
         };
@@ -250,6 +260,12 @@ fn entry_message(entry: AuditEntry) -> proto::AuditEntry {
         detail: entry.detail,
         authority: entry.authority,
         mac: entry.mac,
+        call_id: entry.fields.call_id,
+        resource: entry.fields.resource,
+        object_class: entry.fields.object_class,
+        object_name: entry.fields.object_name,
+        user: entry.fields.user,
+        gateway: entry.fields.gateway,
     }
 }
 
@@ -265,6 +281,14 @@ fn stored_entry(message: proto::AuditEntry) -> AuditEntry {
         begun: message.begun,
         detail: message.detail,
         authority: message.authority,
+        fields: AuditFields {
+            call_id: message.call_id,
+            resource: message.resource,
+            object_class: message.object_class,
+            object_name: message.object_name,
+            user: message.user,
+            gateway: message.gateway,
+        },
         mac: message.mac,
     }
 }

@@ -2,8 +2,9 @@
 
 use super::context::Context;
 use super::error::AdminError;
-use super::request::Method;
+use super::request::{Method, Shown};
 use crate::access::{Authentication, Caller, Permission, Target};
+use crate::audit::{Draft, Outcome};
 use crate::config::{Capability, CapabilitySet};
 use crate::services::Services;
 
@@ -16,6 +17,7 @@ pub(crate) async fn admit(
     services: &Services,
     caller: &Caller,
     method: Method,
+    shown: &Shown,
 ) -> Result<(), AdminError> {
     let held = caller.held();
     if method.who.meets(held) {
@@ -38,7 +40,7 @@ pub(crate) async fn admit(
         }
     };
     let reason = format!("needs {who}; has {has}");
-    Err(refuse(services, caller, name, &reason, message).await)
+    Err(refuse(services, caller, (name, shown), &reason, message).await)
 }
 
 /// May `caller` make a request for `method` that touches `targets`?
@@ -50,8 +52,9 @@ pub(super) async fn authorize(
     caller: &Caller,
     method: Method,
     targets: &[Target],
+    shown: &Shown,
 ) -> Result<(), AdminError> {
-    admit(services, caller, method).await?;
+    admit(services, caller, method, shown).await?;
     let Method { name, who, .. } = method;
     let repository = &services.repository;
     let Some(target) = caller.not_covered(who, targets, repository).await? else {
@@ -67,14 +70,15 @@ pub(super) async fn authorize(
         one_of(who)
     );
     let reason = format!("needs {who} on {target}; has {has}");
-    Err(refuse(services, caller, name, &reason, message).await)
+    Err(refuse(services, caller, (name, shown), &reason, message).await)
 }
 
 /// What is in no table is refused to everybody.
 pub(crate) async fn refuse_unknown(services: &Services, caller: &Caller) -> AdminError {
     let message =
         "this server has no such method: is `portcullis` of a newer version than the server?";
-    refuse(services, caller, "unknown method", "", message.to_owned()).await
+    let what = ("unknown method", &Shown::default());
+    refuse(services, caller, what, "", message.to_owned()).await
 }
 
 impl Context {
@@ -88,6 +92,7 @@ impl Context {
         &self,
         method: Method,
         user: &'a str,
+        shown: &Shown,
     ) -> Result<Option<&'a str>, AdminError> {
         if user.is_empty() {
             return Ok(None);
@@ -107,7 +112,7 @@ impl Context {
         let message = format!(
             "user {subject} may not give an account the password of a user: that needs the capability {wanted}, too, and this user has {held}; give another password, or have an administrator do it"
         );
-        Err(refuse(services, caller, method.name, &reason, message).await)
+        Err(refuse(services, caller, (method.name, shown), &reason, message).await)
     }
 }
 
@@ -122,11 +127,13 @@ const fn one_of(who: CapabilitySet) -> &'static str {
 async fn refuse(
     services: &Services,
     caller: &Caller,
-    action: &str,
+    (action, shown): (&str, &Shown),
     reason: &str,
     message: String,
 ) -> AdminError {
     let subject = caller.subject.clone();
-    services.audit.refused(subject, action, reason).await;
+    let draft = Draft::new(subject, action, &shown.object, Outcome::Refused);
+    let draft = draft.about(shown.fields.clone()).detail(reason);
+    services.audit.refused(draft).await;
     AdminError::Refused(message)
 }

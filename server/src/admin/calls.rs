@@ -3,14 +3,17 @@
 use futures_util::StreamExt as _;
 use portcullis_proto::admin::v1::ExecuteRequest;
 use portcullis_proto::gateway::v1::search_item::Kind;
-use portcullis_proto::gateway::v1::{Outcome, SearchItem};
+use portcullis_proto::gateway::v1::{Call, Outcome, SearchItem};
+use tokio::sync::oneshot;
 
-use super::audited_call::AuditedCall;
 use super::context::Context;
 use super::error::AdminError;
 use super::request::{About, FromMessage, Front, Messages, Method, Request, own};
+use crate::audit::{self, AuditError, Draft};
 use crate::config::Capability::Operator;
-use crate::provisioning;
+use crate::provisioning::describe::Described;
+use crate::provisioning::entry::CallEntry;
+use crate::provisioning::{self, DispatchError, Prepared, Provisioning, Ready};
 
 pub(super) fn offer(front: &mut impl Front) {
     front.offer::<Execute>();
@@ -31,29 +34,100 @@ impl Request for Execute {
     const METHOD: Method = own("Calls/Execute", &[Operator]);
 
     fn about(&self) -> About {
-        About::resource(&self.0.resource)
+        about(&self.0)
     }
 
     async fn run(self, context: &Context) -> Result<Outcome, AdminError> {
+        let (_, shown) = self.about().into_parts();
         let ExecuteRequest {
             resource,
             call,
             password_from_user,
         } = self.0;
         let user = context
-            .password_of_user(Self::METHOD, &password_from_user)
+            .password_of_user(Self::METHOD, &password_from_user, &shown)
             .await?;
         let call = provisioning::with_id(call.unwrap_or_default());
-        let audited = AuditedCall::begin(context, &resource, &call, &password_from_user).await?;
-        let provisioning = &context.services.provisioning;
-        match provisioning::execute(provisioning, &resource, call, user).await {
-            Ok(outcome) => {
+        let changes = call.changes();
+        let audited = entry(context, &resource, &call, &password_from_user).await?;
+        let provisioning = context.services.provisioning.clone();
+        let prepared = provisioning::prepare(&provisioning, &resource, call, user).await;
+        let ready = match prepared {
+            Err(error) => return Err(not_sent(audited, error).await),
+            Ok(Prepared::Answered(outcome)) => {
                 audited.outcome(&outcome).await;
-                Ok(outcome)
+                return Ok(outcome);
             }
-            Err(error) => Err(audited.not_sent(error).await),
+            Ok(Prepared::Known(outcome)) => {
+                audited.known(&outcome).await;
+                return Ok(outcome);
+            }
+            Ok(Prepared::Ready(ready)) => ready,
+        };
+        let audited = audited.sending(ready.gateway(), changes).await?;
+        if !changes {
+            return carry_out(&provisioning, *ready, audited).await;
         }
+        // On its own: its outcome is written also where the caller goes away meanwhile.
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            let carried_out = carry_out(&provisioning, *ready, audited).await;
+            // Whoever asked went away.
+            let _ = answer.send(carried_out);
+        });
+        answered
+            .await
+            .unwrap_or_else(|_| Err(DispatchError::Stopping.into()))
     }
+}
+
+/// Sends a call, and writes what came of it.
+async fn carry_out(
+    provisioning: &Provisioning,
+    ready: Ready,
+    audited: CallEntry,
+) -> Result<Outcome, AdminError> {
+    match ready.send(provisioning, audited.later()).await {
+        Ok(outcome) => {
+            audited.outcome(&outcome).await;
+            Ok(outcome)
+        }
+        Err(error) => Err(not_sent(audited, error).await),
+    }
+}
+
+/// The entries of a call, provided that they will find their place.
+async fn entry(
+    context: &Context,
+    resource: &str,
+    call: &Call,
+    password_from_user: &str,
+) -> Result<CallEntry, AuditError> {
+    let draft = || {
+        let described = Described::new(resource, call, password_from_user);
+        let action = format!("call {}", described.verb);
+        let subject = context.caller.subject.clone();
+        let draft = Draft::new(subject, &action, &described.object, audit::Outcome::Unknown);
+        draft.about(described.fields)
+    };
+    CallEntry::ready(&context.services.audit, draft).await
+}
+
+/// Writes that a call was not even sent, and why.
+async fn not_sent(entry: CallEntry, error: impl Into<AdminError>) -> AdminError {
+    let error = error.into();
+    entry.end(audit::Outcome::Failed, &error.to_string()).await;
+    error
+}
+
+/// The call, as far as it is known before it has been looked at.
+pub(super) fn about(request: &ExecuteRequest) -> About {
+    let none = Call::default();
+    let call = request.call.as_ref().unwrap_or(&none);
+    let described = Described::new(&request.resource, call, &request.password_from_user);
+    About::resource(&request.resource)
+        .shown_as(format!("{}: {}", described.verb, described.object))
+        .with(described.fields)
 }
 
 impl Request for Search {
@@ -62,17 +136,17 @@ impl Request for Search {
     const METHOD: Method = own("Calls/Search", &[Operator]);
 
     fn about(&self) -> About {
-        About::resource(&self.0.resource)
+        about(&self.0)
     }
 
     async fn run(self, context: &Context) -> Result<Messages<SearchItem>, AdminError> {
         let ExecuteRequest { resource, call, .. } = self.0;
         let call = provisioning::with_id(call.unwrap_or_default());
-        let audited = AuditedCall::begin(context, &resource, &call, "").await?;
+        let audited = entry(context, &resource, &call, "").await?;
         let provisioning = &context.services.provisioning;
-        let items = match provisioning::search(provisioning, &resource, call).await {
-            Ok(items) => items,
-            Err(error) => return Err(audited.not_sent(error).await),
+        let (items, audited) = match provisioning::search(provisioning, &resource, call).await {
+            Ok((gateway, items)) => (items, audited.sending(&gateway, false).await?),
+            Err(error) => return Err(not_sent(audited, error).await),
         };
         let mut audited = Some(audited);
         // The entry is written before the caller sees the end.
@@ -83,7 +157,10 @@ impl Request for Search {
             };
             async move {
                 if let (Some(audited), Some(Kind::End(end))) = (ended, &item.kind) {
-                    audited.search_end(end).await;
+                    let failure = end.failure.as_ref();
+                    let outcome = failure.map_or(audit::Outcome::Done, |_| audit::Outcome::Failed);
+                    let why = failure.map_or("", |failure| &failure.message);
+                    audited.end(outcome, why).await;
                 }
                 Ok(item)
             }

@@ -11,7 +11,7 @@ use super::context::{Context, Note};
 use super::error::AdminError;
 use super::request::{Plan, Request};
 use crate::access::Caller;
-use crate::audit::{Begun, Outcome};
+use crate::audit::{Begun, Draft, Outcome};
 use crate::services::Services;
 
 /// Carries out `request` for `caller`, provided that the caller may make it.
@@ -28,8 +28,8 @@ pub(crate) async fn dispatch<R: Request>(
     request: R,
 ) -> Result<R::Answer, AdminError> {
     let method = R::METHOD;
-    let (targets, object) = request.about().into_parts();
-    authorize(services, &caller, method, &targets).await?;
+    let (targets, shown) = request.about().into_parts();
+    authorize(services, &caller, method, &targets, &shown).await?;
     let subject = caller.subject.clone();
     let context = Context {
         services: Arc::clone(services),
@@ -39,7 +39,11 @@ pub(crate) async fn dispatch<R: Request>(
     if method.plan != Plan::Change {
         return Box::pin(request.run(&context)).await;
     }
-    let begun = services.audit.begin(subject, method.name, &object).await?;
+    let draft = Draft::new(subject, method.name, &shown.object, Outcome::Begun);
+    let begun = services
+        .audit
+        .begin_draft(draft.about(shown.fields))
+        .await?;
     let (answer, answered) = oneshot::channel();
     // The boxed future keeps the machinery of a task from being compiled for every request.
     let work: BoxFuture<'static, ()> = Box::pin(async move {

@@ -229,6 +229,8 @@ impl From<DispatchError> for AdminError {
             DispatchError::UnknownResource(name) => Self::no_such("resource", &name),
             DispatchError::Repository(error) => error.into(),
             DispatchError::Password(error) => error.into(),
+            DispatchError::OtherCall { .. } => Self::Conflict(error.to_string()),
+            DispatchError::Queued(_) => Self::Precondition(error.to_string()),
             DispatchError::Stopping => Self::Unavailable(error.to_string()),
         }
     }
@@ -238,9 +240,10 @@ impl From<QueueError> for AdminError {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Malformed(message) => Self::Malformed(message),
-            QueueError::OtherCall(_) => Self::Conflict(error.to_string()),
+            QueueError::OtherCall { .. } => Self::Conflict(error.to_string()),
             QueueError::Full { .. } => Self::Exhausted(error.to_string()),
             QueueError::Password(error) => error.into(),
+            QueueError::MadeAlready(_) => Self::Precondition(error.to_string()),
             QueueError::Repository(error) => error.into(),
         }
     }

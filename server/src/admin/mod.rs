@@ -6,7 +6,6 @@
 
 mod alarms;
 mod audit;
-mod audited_call;
 mod authorize;
 mod calls;
 mod context;
@@ -30,7 +29,7 @@ use crate::config::Capability;
 pub(crate) use authorize::{admit, refuse_unknown};
 pub(crate) use dispatch::dispatch;
 pub(crate) use error::AdminError;
-pub(crate) use request::{Answer, FromMessage, Front, Messages, Method, Plan, Request};
+pub(crate) use request::{Answer, FromMessage, Front, Messages, Method, Plan, Request, Shown};
 
 /// Who may look at what the server holds.
 const LOOK: &[Capability] = &[

@@ -1,26 +1,33 @@
 //! Calls that wait for their gateway.
 
+use futures_util::stream;
 use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::gateway::v1::Outcome;
 use prost::Message;
 
-use super::audited_call::{describe, password_of};
+use super::calls;
 use super::context::Context;
 use super::convert::{millis, some_millis};
 use super::error::AdminError;
-use super::request::{About, FromMessage, Front, Method, Request, change, read};
-use crate::config::Capability::Operator;
-use crate::repository::{QueuedCall, QueuedState, RepositoryError};
+use super::request::{About, FromMessage, Front, Messages, Method, Request, change, read};
+use crate::access::Target;
+use crate::config::Capability::{self, Auditor, Operator};
+use crate::provisioning::describe::Described;
+use crate::repository::{AuditFields, QueuedCall, QueuedFilter, QueuedState, RepositoryError};
 
 /// Calls in one answer.
 const MAX_PAGE: u32 = 1_000;
+
+const LOOK: &[Capability] = &[Operator, Auditor];
 
 pub(super) fn offer(front: &mut impl Front) {
     front.offer::<Enqueue>();
     front.offer::<proto::ListQueuedRequest>();
     front.offer::<proto::ShowQueuedRequest>();
+    front.offer::<proto::WatchQueuedRequest>();
     front.offer::<proto::CancelQueuedRequest>();
+    front.offer::<proto::CancelManyQueuedRequest>();
 }
 
 /// `Calls.Enqueue`
@@ -33,25 +40,21 @@ impl Request for Enqueue {
     const METHOD: Method = change("Calls/Enqueue", &[Operator]);
 
     fn about(&self) -> About {
-        let Self(request) = self;
-        let password = password_of(&request.password_from_user);
-        let call = request.call.as_ref().map(|call| call.call_id.as_str());
-        let more = format!("{password}, call {}", call.unwrap_or_default());
-        About::resource(&request.resource).shown_with(&more)
+        calls::about(&self.0)
     }
 
     async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
+        let (_, shown) = self.about().into_parts();
         let proto::ExecuteRequest {
             resource,
             call,
             password_from_user,
         } = self.0;
         let user = context
-            .password_of_user(Self::METHOD, &password_from_user)
+            .password_of_user(Self::METHOD, &password_from_user, &shown)
             .await?;
         let call = call.unwrap_or_default();
-        let (verb, object) = describe(&call);
-        let summary = format!("{verb}{object}{}", password_of(&password_from_user));
+        let summary = Described::summary(&call, &password_from_user);
         let queue = &context.services.queue;
         let queued = queue.enqueue(&resource, call, user, summary).await?;
         context
@@ -72,10 +75,10 @@ impl FromMessage for Enqueue {
 impl Request for proto::ListQueuedRequest {
     type Answer = proto::ListQueuedResponse;
 
-    const METHOD: Method = read("Calls/ListQueued", &[Operator]);
+    const METHOD: Method = read("Calls/ListQueued", LOOK);
 
     fn about(&self) -> About {
-        About::server("")
+        some(&self.resource, &self.gateway)
     }
 
     async fn run(self, context: &Context) -> Result<proto::ListQueuedResponse, AdminError> {
@@ -84,7 +87,14 @@ impl Request for proto::ListQueuedRequest {
             limit => limit.min(MAX_PAGE),
         };
         let queued = context.services.repository.queued_calls();
-        let mut found = queued.list(self.all, self.after, limit + 1).await?;
+        let states = self.states().map(stored_state);
+        let filter = QueuedFilter {
+            states: states.collect::<Result<_, _>>()?,
+            ended: self.all,
+            resource: self.resource,
+            gateway: self.gateway,
+        };
+        let mut found = queued.list(filter, self.after, limit + 1).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let calls = found.into_iter().map(message).collect::<Result<_, _>>()?;
@@ -95,7 +105,7 @@ impl Request for proto::ListQueuedRequest {
 impl Request for proto::ShowQueuedRequest {
     type Answer = proto::QueuedCall;
 
-    const METHOD: Method = read("Calls/ShowQueued", &[Operator]);
+    const METHOD: Method = read("Calls/ShowQueued", LOOK);
 
     fn about(&self) -> About {
         About::queued_call(&self.call_id)
@@ -105,6 +115,43 @@ impl Request for proto::ShowQueuedRequest {
         let queued = context.services.repository.queued_calls();
         let found = queued.find(&self.call_id).await?;
         found.map_or_else(|| Err(unknown(&self.call_id)), message)
+    }
+}
+
+impl Request for proto::WatchQueuedRequest {
+    type Answer = Messages<proto::QueuedCall>;
+
+    const METHOD: Method = read("Calls/WatchQueued", LOOK);
+
+    fn about(&self) -> About {
+        About::queued_call(&self.call_id)
+    }
+
+    async fn run(self, context: &Context) -> Result<Messages<proto::QueuedCall>, AdminError> {
+        let repository = context.services.repository.clone();
+        let mut changes = context.services.provisioning.queue_changes();
+        changes.mark_changed();
+        // The last state that was told.
+        let told = None::<QueuedState>;
+        let watch = (repository, changes, self.call_id, told);
+        let calls = stream::try_unfold(watch, |(repository, mut changes, id, told)| async move {
+            if told.is_some_and(QueuedState::has_ended) {
+                return Ok(None);
+            }
+            loop {
+                // The server stops.
+                if changes.changed().await.is_err() || changes.borrow_and_update().is_none() {
+                    return Ok(None);
+                }
+                let found = repository.queued_calls().find(&id).await?;
+                let found = found.ok_or_else(|| unknown(&id))?;
+                if told != Some(found.state) {
+                    let told = Some(found.state);
+                    return Ok(Some((message(found)?, (repository, changes, id, told))));
+                }
+            }
+        });
+        Ok(Messages::new(calls))
     }
 }
 
@@ -125,6 +172,7 @@ impl Request for proto::CancelQueuedRequest {
             Err(RepositoryError::NotFound { .. }) => return Err(unknown(call_id)),
             Err(error) => return Err(error.into()),
         };
+        context.services.provisioning.queue_changed();
         match call.state {
             QueuedState::Cancelled => message(call),
             QueuedState::Dispatched => Err(AdminError::Precondition(format!(
@@ -135,6 +183,61 @@ impl Request for proto::CancelQueuedRequest {
             ))),
         }
     }
+}
+
+impl Request for proto::CancelManyQueuedRequest {
+    type Answer = proto::CancelManyQueuedResponse;
+
+    const METHOD: Method = change("Calls/CancelManyQueued", &[Operator]);
+
+    fn about(&self) -> About {
+        some(&self.resource, &self.gateway)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::CancelManyQueuedResponse, AdminError> {
+        if self.resource.is_empty() && self.gateway.is_empty() {
+            return Err(AdminError::malformed(
+                "name a resource or a gateway: the calls that wait for it are taken back",
+            ));
+        }
+        let filter = QueuedFilter {
+            resource: self.resource,
+            gateway: self.gateway,
+            ..QueuedFilter::default()
+        };
+        let queued = context.services.repository.queued_calls();
+        let call_ids = queued.cancel_many(filter, MAX_PAGE, clock::now()).await?;
+        context.services.provisioning.queue_changed();
+        context.note.add(format!("{} calls", call_ids.len()));
+        Ok(proto::CancelManyQueuedResponse {
+            more: call_ids.len() >= MAX_PAGE as usize,
+            call_ids,
+        })
+    }
+}
+
+/// The queued calls of a resource, of a gateway, of a resource behind a gateway, or all.
+fn some(resource: &str, gateway: &str) -> About {
+    let (target, object) = match (resource, gateway) {
+        ("", "") => return About::server(""),
+        ("", gateway) => {
+            let target = Target::Gateway(gateway.to_owned());
+            (target, format!("calls through gateway {gateway}"))
+        }
+        (resource, gateway) => {
+            let target = Target::Resource(resource.to_owned());
+            let through = match gateway {
+                "" => String::new(),
+                gateway => format!(" through gateway {gateway}"),
+            };
+            (target, format!("calls on resource {resource}{through}"))
+        }
+    };
+    About::new(target, object).with(AuditFields {
+        resource: resource.to_owned(),
+        gateway: gateway.to_owned(),
+        ..AuditFields::default()
+    })
 }
 
 fn message(call: QueuedCall) -> Result<proto::QueuedCall, AdminError> {
@@ -167,6 +270,23 @@ const fn state(state: QueuedState) -> proto::QueuedState {
         QueuedState::Cancelled => proto::QueuedState::Cancelled,
         QueuedState::Expired => proto::QueuedState::Expired,
     }
+}
+
+fn stored_state(state: proto::QueuedState) -> Result<QueuedState, AdminError> {
+    Ok(match state {
+        proto::QueuedState::Unspecified => {
+            return Err(AdminError::malformed(
+                "there is no such state of a queued call",
+            ));
+        }
+        proto::QueuedState::Waiting => QueuedState::Waiting,
+        proto::QueuedState::Dispatched => QueuedState::Dispatched,
+        proto::QueuedState::Done => QueuedState::Done,
+        proto::QueuedState::Failed => QueuedState::Failed,
+        proto::QueuedState::Indeterminate => QueuedState::Indeterminate,
+        proto::QueuedState::Cancelled => QueuedState::Cancelled,
+        proto::QueuedState::Expired => QueuedState::Expired,
+    })
 }
 
 fn unknown(call_id: &str) -> AdminError {

@@ -15,6 +15,7 @@ use super::context::Context;
 use super::error::AdminError;
 use crate::access::Target;
 use crate::config::{Capability, CapabilitySet};
+use crate::repository::AuditFields;
 
 /// One use case: the messages of the API are its vocabulary, whichever front they come from.
 pub(crate) trait Request: Send + Sized + 'static {
@@ -82,7 +83,16 @@ const fn method(name: &'static str, who: &[Capability], plan: Plan) -> Method {
 pub(crate) struct About {
     first: Target,
     more: Vec<Target>,
-    object: String,
+    shown: Shown,
+}
+
+/// What the audit log shows of a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown {
+    /// In words: names and ids, never a secret; empty for the server itself.
+    pub(crate) object: String,
+    /// The same in fields of their own, each bounded by itself.
+    pub(crate) fields: AuditFields,
 }
 
 impl About {
@@ -99,31 +109,48 @@ impl About {
     /// A gateway.
     pub(super) fn gateway(name: &str) -> Self {
         Self::new(Target::Gateway(name.to_owned()), format!("gateway {name}"))
+            .with(AuditFields::gateway(name))
     }
 
     /// A resource.
     pub(super) fn resource(name: &str) -> Self {
         let object = format!("resource {name}");
-        Self::new(Target::Resource(name.to_owned()), object)
+        Self::new(Target::Resource(name.to_owned()), object).with(AuditFields::resource(name))
     }
 
     /// A call that was queued.
     pub(super) fn queued_call(id: &str) -> Self {
         Self::new(Target::QueuedCall(id.to_owned()), format!("call {id}"))
+            .with(AuditFields::call(id))
     }
 
     /// `target`, shown as `object`.
-    pub(super) const fn new(target: Target, object: String) -> Self {
+    pub(super) fn new(target: Target, object: String) -> Self {
         Self {
             first: target,
             more: Vec::new(),
-            object,
+            shown: Shown {
+                object,
+                fields: AuditFields::default(),
+            },
         }
+    }
+
+    /// With these fields.
+    pub(super) fn with(mut self, fields: AuditFields) -> Self {
+        self.shown.fields = fields;
+        self
+    }
+
+    /// Shown as `object` in place of what would be.
+    pub(super) fn shown_as(mut self, object: String) -> Self {
+        self.shown.object = object;
+        self
     }
 
     /// With these words after what is shown already.
     pub(super) fn shown_with(mut self, words: &str) -> Self {
-        self.object.push_str(words);
+        self.shown.object.push_str(words);
         self
     }
 
@@ -133,12 +160,11 @@ impl About {
         self
     }
 
-    /// All that a permission has to cover, and what the audit log shows: empty for the server
-    /// itself.
-    pub(super) fn into_parts(self) -> (Vec<Target>, String) {
+    /// All that a permission has to cover, and what the audit log shows.
+    pub(super) fn into_parts(self) -> (Vec<Target>, Shown) {
         let mut targets = self.more;
         targets.insert(0, self.first);
-        (targets, self.object)
+        (targets, self.shown)
     }
 }
 

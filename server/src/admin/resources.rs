@@ -14,7 +14,7 @@ use super::request::{About, Front, Method, Request, change, read};
 use super::users::secret;
 use crate::access::Target;
 use crate::config::Capability::{self, Administrator, Auditor, Operator};
-use crate::repository::{Changed, Resource, SecretSettings};
+use crate::repository::{AuditFields, Changed, Resource, SecretSettings};
 
 /// Bytes of a secret setting.
 const MAX_SECRET: usize = 1_024;
@@ -38,7 +38,10 @@ impl Request for proto::AddResourceRequest {
         // It is not there yet: the right to make it comes from its gateway.
         let target = Target::Gateway(self.gateway.clone());
         let object = format!("resource {} on gateway {}", self.name, self.gateway);
-        About::new(target, object)
+        About::new(target, object).with(AuditFields {
+            gateway: self.gateway.clone(),
+            ..AuditFields::resource(&self.name)
+        })
     }
 
     async fn run(self, context: &Context) -> Result<proto::Resource, AdminError> {

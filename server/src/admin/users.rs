@@ -12,6 +12,7 @@ use super::names;
 use super::request::{About, Front, Method, Request, change, read};
 use crate::config::Capability::{self, Administrator, Auditor, Operator};
 use crate::passwords::users;
+use crate::repository::AuditFields;
 
 /// Users in one answer.
 const MAX_PAGE: u32 = 1_000;
@@ -214,7 +215,7 @@ impl Request for proto::RemoveAnswerRequest {
 
 /// A user: people belong to no resource and to no gateway.
 fn about(name: &str) -> About {
-    About::server(format!("user {name}"))
+    About::server(format!("user {name}")).with(AuditFields::user(name))
 }
 
 async fn shown(context: &Context, name: &str) -> Result<proto::User, AdminError> {

@@ -14,6 +14,8 @@ use crate::repository::{
 };
 
 const ENTRY: &[u8] = b"portcullis audit entry v1";
+/// An entry that is about something in fields of its own: all of the first version, and those.
+const ENTRY_WITH_FIELDS: &[u8] = b"portcullis audit entry v2";
 const HEAD: &[u8] = b"portcullis audit head v1";
 const HEAD_WITH_ROWS: &[u8] = b"portcullis audit head v2";
 
@@ -87,7 +89,11 @@ impl Chain {
         entry: &AuditEntry,
     ) -> Result<[u8; AUDIT_MAC_LEN], Dispute> {
         let key = self.key(entry.seq)?;
-        let encoded = Encoding::new(ENTRY)
+        let fields = entry.fields.named();
+        let fields = fields.iter().filter(|(_, value)| !value.is_empty());
+        let count = fields.clone().count() as u64;
+        let label = if count == 0 { ENTRY } else { ENTRY_WITH_FIELDS };
+        let mut encoded = Encoding::new(label)
             .bytes(&self.server.to_bytes())
             .bytes(before)
             .number(entry.seq)
@@ -99,11 +105,17 @@ impl Chain {
             .bytes(entry.outcome.as_bytes())
             .number(entry.begun)
             .bytes(entry.detail.as_bytes());
-        let encoded = match entry.authority.as_slice() {
+        encoded = match entry.authority.as_slice() {
             // As entries were before there was such a sum.
             [] => encoded,
             sum => encoded.bytes(sum),
         };
+        if count > 0 {
+            encoded = encoded.number(count);
+            for (name, value) in fields {
+                encoded = encoded.bytes(name.as_bytes()).bytes(value.as_bytes());
+            }
+        }
         Ok(key.tag(&[&encoded.0]).to_bytes())
     }
 
@@ -180,6 +192,29 @@ impl Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repository::AuditFields;
+
+    /// What this server wrote before entries had fields.
+    #[test]
+    fn an_entry_without_fields_has_the_mac_that_it_always_had() {
+        let entry = AuditEntry {
+            seq: 3,
+            commit_first: 3,
+            time_ms: 5,
+            subject: "ab".to_owned(),
+            action: "cd".to_owned(),
+            object: "ef".to_owned(),
+            outcome: "done".to_owned(),
+            begun: 1,
+            detail: "gh".to_owned(),
+            ..AuditEntry::default()
+        };
+        let mac = chain(1).mac(&[7; 32], &entry).unwrap();
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&mac),
+            "3607a21e097202fdbab9d8bce73c5ea5f6828fba96ad0627bccc15efec19199d"
+        );
+    }
 
     fn chain(key: u8) -> Chain {
         Chain {
@@ -205,6 +240,7 @@ mod tests {
             begun: 1,
             detail: "gh".to_owned(),
             authority: vec![1; 32],
+            fields: AuditFields::call("c1"),
             mac: Vec::new(),
         };
         let mac = chain.mac(&[7; 32], &entry);
@@ -248,6 +284,18 @@ mod tests {
                 ..entry.clone()
             },
             moved,
+            AuditEntry {
+                fields: AuditFields::default(),
+                ..entry.clone()
+            },
+            AuditEntry {
+                fields: AuditFields::call("c2"),
+                ..entry.clone()
+            },
+            AuditEntry {
+                fields: AuditFields::resource("c1"),
+                ..entry.clone()
+            },
         ];
         for other in &changed {
             assert_ne!(chain.mac(&[7; 32], other), mac, "{other:?}");

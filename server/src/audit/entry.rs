@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use crate::repository::AuditFields;
+
 /// Characters of a subject, an action or an object at most; what comes from outside may be longer.
 const MAX_NAME: usize = 256;
+/// Characters of each field at most: all of a call id, and of a name of any resource.
+const MAX_FIELD: usize = 256;
 /// Characters of a detail at most.
 const MAX_DETAIL: usize = 1_000;
 
@@ -92,6 +96,7 @@ pub struct Draft {
     pub(super) outcome: Outcome,
     pub(super) begun: u64,
     pub(super) detail: String,
+    pub(super) fields: AuditFields,
 }
 
 impl Draft {
@@ -104,7 +109,20 @@ impl Draft {
             outcome,
             begun: 0,
             detail: String::new(),
+            fields: AuditFields::default(),
         }
+    }
+
+    /// What it is about, field by field: one that is long leaves the others whole.
+    pub fn about(mut self, fields: AuditFields) -> Self {
+        self.fields = fields.map(|field| bounded(field, MAX_FIELD));
+        self
+    }
+
+    /// Through this gateway.
+    pub fn through(mut self, gateway: &str) -> Self {
+        self.fields.gateway = bounded(gateway, MAX_FIELD);
+        self
     }
 
     /// With more, in words; never a secret.
@@ -113,8 +131,8 @@ impl Draft {
         self
     }
 
-    /// The outcome that is to come, of entry `seq`.
-    pub(super) fn of(mut self, seq: u64) -> Self {
+    /// An outcome of entry `seq`.
+    pub(crate) fn of(mut self, seq: u64) -> Self {
         self.begun = seq;
         self
     }

@@ -31,7 +31,7 @@ pub use entry::{Draft, Outcome, Subject};
 pub use error::{AuditError, Dispute};
 pub use head::{Head, HeadError, HeadFile};
 pub use verify::{Fault, Report, Verifier};
-use writer::{Request, Writer};
+use writer::{Request, STARTED, Writer};
 
 /// Requests that may wait for the writer; whoever comes then waits to be let in.
 const MAX_WAITING: usize = 1_024;
@@ -70,7 +70,7 @@ impl AuditLog {
             healthy,
             calls: settings.calls,
         };
-        let started = Draft::new(Subject::server(), "Server/Start", "", Outcome::Done)
+        let started = Draft::new(Subject::server(), STARTED, "", Outcome::Done)
             .detail(concat!("version ", env!("CARGO_PKG_VERSION")));
         log.record(started).await;
         Ok(log)
@@ -99,6 +99,15 @@ impl AuditLog {
         object: &str,
     ) -> Result<Begun, AuditError> {
         let draft = Draft::new(subject, action, object, Outcome::Begun);
+        self.begin_draft(draft).await
+    }
+
+    /// As [`Self::begin`], with all that `draft` says.
+    ///
+    /// # Errors
+    /// [`AuditError`]: nothing may be changed then.
+    pub async fn begin_draft(&self, draft: Draft) -> Result<Begun, AuditError> {
+        let draft = draft.ended(Outcome::Begun);
         let (answer, result) = oneshot::channel();
         self.send(Request::Begin {
             draft: draft.clone(),
@@ -152,8 +161,8 @@ impl AuditLog {
 
     /// Notes a request that was refused. Floods of one subject are collapsed; where the log cannot
     /// be written, only the server's log has it.
-    pub async fn refused(&self, subject: Subject, action: &str, reason: &str) {
-        let draft = Draft::new(subject, action, "", Outcome::Refused).detail(reason);
+    pub async fn refused(&self, draft: Draft) {
+        let draft = draft.ended(Outcome::Refused);
         let (answer, noted) = oneshot::channel();
         if self.send(Request::Refused { draft, answer }).await.is_ok() {
             // An error says that the log is closed.
@@ -247,6 +256,13 @@ pub struct Begun {
 }
 
 impl Begun {
+    /// A further outcome of it, by the server itself, for where it is known only later.
+    pub fn later(&self) -> Option<Draft> {
+        let mut draft = self.draft.clone()?;
+        draft.subject = Subject::server();
+        Some(draft)
+    }
+
     /// Writes what came of it.
     pub async fn end(mut self, outcome: Outcome, detail: &str) {
         if let Some(draft) = self.draft.take() {

@@ -29,6 +29,8 @@ const TELL_ENTRIES: u64 = 256;
 /// … or when it has changed since so long ago.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
+/// What the entry of a start is about.
+pub(super) const STARTED: &str = "Server/Start";
 const GIVEN_UP: &str = "it was given up before anything was done";
 
 pub(super) enum Request {
@@ -145,7 +147,10 @@ impl Writer {
         if let Some(dispute) = writer.dispute {
             tracing::error!(%dispute, "the audit log takes no entries: see `portcullis audit verify`");
         }
-        for begun in writer.repository.audit_entries().unfinished().await? {
+        // Each start closes what the runs before left open.
+        let entries = writer.repository.audit_entries();
+        let since = entries.last_of(STARTED).await?;
+        for begun in entries.unfinished(since).await? {
             writer.kept.push_back(unfinished(&begun));
         }
         Ok(writer)
@@ -537,6 +542,7 @@ fn chained(
             outcome: draft.outcome.name().to_owned(),
             begun: draft.begun,
             detail: draft.detail.clone(),
+            fields: draft.fields.clone(),
             authority: match left {
                 0 => rows.to_vec(),
                 _ => Vec::new(),
@@ -604,5 +610,6 @@ fn unfinished(begun: &AuditEntry) -> Draft {
         Outcome::Unknown,
     )
     .of(begun.seq)
+    .about(begun.fields.clone())
     .detail("the server ended before its outcome was known")
 }

@@ -8,7 +8,8 @@ use portcullis_common::calls::{Answer, NotSubmitted, Refusal, Unsent};
 use portcullis_common::rotation::Standing;
 use portcullis_common::stream::{open_call, open_outcome, seal_call};
 use portcullis_proto::gateway::v1::{
-    Call, Failure, FailureKind, Indeterminate, Outcome, PingRequest, outcome,
+    Call, Failure, FailureKind, FinishedCall, FinishedRequest, Indeterminate, Outcome, PingRequest,
+    outcome,
 };
 use prost::Message as _;
 use rand::Rng as _;
@@ -28,6 +29,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long a gateway takes at most that has not said so: what it takes where nothing is set.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls that a gateway is asked for at once.
+pub const MAX_ASKED: usize = 64;
 /// Links that a call may be given to before one takes it.
 const LINKS: u32 = 3;
 /// Random bytes that a ping carries.
@@ -43,7 +47,7 @@ impl Fleet {
     pub async fn execute(&self, gateway: &str, call: Call) -> Result<Outcome, CallError> {
         let call_id = call.call_id.clone();
         Ok(match self.attempt(gateway, call).await? {
-            Attempt::Ended(outcome) => outcome,
+            Attempt::Ended(outcome) | Attempt::Lost(outcome) => outcome,
             Attempt::Unsent(message) => failed(call_id, FailureKind::Unavailable, message),
         })
     }
@@ -97,7 +101,10 @@ impl Fleet {
                     call_id: std::mem::take(&mut call.call_id),
                     result: Some(outcome::Result::Failed(failure)),
                 },
-                Known::Nothing(message) => indeterminate(std::mem::take(&mut call.call_id), message),
+                Known::Nothing(message) => {
+                    let call_id = std::mem::take(&mut call.call_id);
+                    return Ok(Attempt::Lost(indeterminate(call_id, message)));
+                }
             };
             return Ok(Attempt::Ended(failed));
         }
@@ -113,6 +120,26 @@ impl Fleet {
         seal_call(link.session().exporter(), call);
         let encoded = call.encode_to_vec().into();
         link.submit(encoded, wait, &self.inner.repository)
+    }
+
+    /// What a gateway remembers of calls of which no answer came, [`MAX_ASKED`] at most.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn finished(
+        &self,
+        gateway: &str,
+        call_ids: Vec<String>,
+    ) -> Result<Vec<FinishedCall>, AskError> {
+        let link = self.inner.roster.standing(gateway).link;
+        let link = link.ok_or(AskError::Away)?;
+        let request = FinishedRequest { call_ids };
+        let asked = async { link.control().finished(request).await };
+        match timeout(ASK_TIMEOUT, asked).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner().calls),
+            Ok(Err(status)) if status.code() == Code::Unimplemented => Err(AskError::Unknown),
+            Ok(Err(_)) | Err(_) => Err(AskError::Away),
+        }
     }
 
     /// A round trip through the sealed channel. Where there is no link and the server dials this
@@ -245,11 +272,22 @@ fn why_away(row: Gateway) -> String {
     }
 }
 
+/// Why a gateway does not say what it remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskError {
+    /// It is of an earlier version, and remembers nothing.
+    Unknown,
+    /// There is no link, or it gave no answer.
+    Away,
+}
+
 /// What became of an attempt to have a call carried out.
 #[derive(Clone, Debug)]
 pub enum Attempt {
     /// It came to an end.
     Ended(Outcome),
+    /// It was sent, perhaps, and no answer came: indeterminate, unless the gateway can tell later.
+    Lost(Outcome),
     /// It was certainly not sent, for this reason.
     Unsent(String),
 }

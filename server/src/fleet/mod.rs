@@ -39,7 +39,7 @@ use tokio::time::timeout;
 
 use crate::config::{Config, Links};
 use crate::repository::{Reach, Repository, RepositoryError};
-pub use calls::Attempt;
+pub use calls::{AskError, Attempt, MAX_ASKED};
 pub use events::Event;
 pub use pace::{DEFAULT_PER_MINUTE, Pace};
 pub use progress::{
@@ -253,7 +253,7 @@ fn keep_alive(settings: &Settings) -> transport::KeepAlive {
 }
 
 /// What a gateway said, for a log or a message: one line, of a sensible length.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .take(MAX_QUOTED)
         .map(|letter| if letter.is_control() { ' ' } else { letter })

@@ -41,23 +41,6 @@ impl Flaw {
     }
 }
 
-/// The outcome of a call that the fleet did not bring back.
-pub(super) fn of_call_error(call_id: String, error: &CallError, changes: bool) -> Outcome {
-    match error {
-        CallError::Lost { .. } if changes => Outcome {
-            call_id,
-            result: Some(OutcomeResult::Indeterminate(Indeterminate {
-                message: format!(
-                    "{error}: nobody knows whether the call was carried out; look at the object, then decide"
-                ),
-            })),
-        },
-        CallError::Lost { .. } | CallError::NotConnected { .. } | CallError::Repository(_) => {
-            failed(call_id, unavailable(error))
-        }
-    }
-}
-
 /// The outcome of a call whose password was not taken; other trouble comes back as it is. Nothing
 /// was sent.
 pub(super) fn of_password_error(

@@ -87,10 +87,6 @@ pub(super) async fn prepare(
 }
 
 impl Afterwards {
-    pub(super) const fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
-    }
-
     /// Keeps the history. Where that fails the call has been carried out all the same: the log
     /// tells.
     pub(super) async fn carry_out(self, repository: &Repository, outcome: &Outcome) {

@@ -1,7 +1,7 @@
 //! The queue: calls that wait for a link to their gateway, each sent at most once.
 //!
 //! A call is marked as dispatched before it is sent. Whatever happens then, it is not sent again:
-//! one that has no outcome when the server starts is indeterminate.
+//! one that has no outcome when the server starts is indeterminate, unless its gateway can tell.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,31 +9,26 @@ use std::time::Duration;
 
 use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
-use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
-use portcullis_proto::gateway::v1::{Call, FailureKind, Outcome};
+use portcullis_proto::gateway::v1::Call;
 use prost::Message;
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, OnceCell};
 use zeroize::Zeroizing;
 
-use super::{DispatchError, Prepared, Provisioning, check, outcome, password, prepare, with_id};
-use crate::audit::{self, Draft, Subject};
+use super::contents::ContentsKey;
+use super::recent::OtherContents;
+use super::recover::recover;
+use super::sending::{carry_out, send_waiting};
+use super::{Provisioning, check, open_calls, password, with_id};
 use crate::config;
-use crate::fleet::Attempt;
 use crate::passwords::PasswordError;
-use crate::repository::{
-    Dispatched, Enqueued, NewQueuedCall, PayloadError, QueuedCall, QueuedState, RepositoryError,
-};
+use crate::repository::{Enqueued, NewQueuedCall, QueuedCall, RepositoryError};
 
-/// Queued calls under way through one gateway.
-const AT_ONCE: usize = 8;
 /// How long changes of the fleet are gathered before they are looked at.
-const GATHER: Duration = Duration::from_millis(20);
+pub(super) const GATHER: Duration = Duration::from_millis(20);
 /// How long the server waits before it tries again what the repository refused.
-const RETRY: Duration = Duration::from_secs(5);
+pub(super) const RETRY: Duration = Duration::from_secs(5);
 /// The longest time between two looks for expired calls and old results.
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
-const TAKEN_OVER: &str = "a queued call was taken over by another instance of the server, which alone records what came of it";
 
 /// Why a call was not queued. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +37,18 @@ pub enum QueueError {
     #[error("{0}")]
     Malformed(String),
     /// There is another call of that id.
+    #[error("call `{id}` was {how} with other contents: give this one another id, or none")]
+    OtherCall {
+        /// The id.
+        id: String,
+        /// `made` or `queued`.
+        how: &'static str,
+    },
+    /// The same call was made directly.
     #[error(
-        "call `{0}` is another one, on another object: `portcullis call show {0}` tells; choose another id, or none"
+        "call `{0}` was made already, and not through the queue: make it again without --queue, and you get what came of it"
     )]
-    OtherCall(String),
+    MadeAlready(String),
     /// Too many wait already.
     #[error(
         "{calls} calls wait for gateway `{gateway}` already, which is the limit ([calls] queue_limit): bring up its link, or `portcullis call cancel` some"
@@ -77,6 +80,7 @@ struct Inner {
     woken: Notify,
     /// The gateways whose calls are being sent; true: look once more before that ends.
     sending: Mutex<HashMap<String, bool>>,
+    digests: OnceCell<ContentsKey>,
 }
 
 impl CallQueue {
@@ -88,12 +92,13 @@ impl CallQueue {
                 provisioning,
                 woken: Notify::new(),
                 sending: Mutex::default(),
+                digests: OnceCell::new(),
             }),
         }
     }
 
     /// Queues a call of any verb but `search`; `summary` says to people what it is. A call of the
-    /// same id on the same resource is not queued again: the answer is the one there is.
+    /// same id and the same contents is not queued again: the answer is the one there is.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -106,17 +111,28 @@ impl CallQueue {
     ) -> Result<QueuedCall, QueueError> {
         let mut call = with_id(call);
         check(&mut call, false).map_err(|flaw| QueueError::Malformed(flaw.to_string()))?;
-        let repository = &self.inner.provisioning.repository;
+        let provisioning = &self.inner.provisioning;
+        let repository = &provisioning.repository;
+        let digest = self.digests().await?.digest(resource, &call, from_user);
         let same = |existing: QueuedCall| {
-            if existing.resource == resource && existing.summary == summary {
-                Ok(existing)
-            } else {
-                Err(QueueError::OtherCall(existing.call_id))
+            let same = match &existing.digest {
+                Some(before) => *before == digest.to_vec(),
+                // Queued by an earlier version.
+                None => existing.resource == resource && existing.summary == summary,
+            };
+            match same {
+                true => Ok(existing),
+                false => Err(other(existing.call_id, "queued")),
             }
         };
         let queued = repository.queued_calls();
         if let Some(existing) = queued.find(&call.call_id).await? {
             return same(existing);
+        }
+        match provisioning.recent.check(resource, &call, from_user) {
+            Ok(false) => {}
+            Ok(true) => return Err(QueueError::MadeAlready(call.call_id)),
+            Err(OtherContents) => return Err(other(call.call_id, "made")),
         }
         if let Some(user) = from_user {
             password::fill_in(repository, &mut call, user).await?;
@@ -135,10 +151,12 @@ impl CallQueue {
             payload: Zeroizing::new(call.encode_to_vec()),
             queued: now,
             expires: now.plus(millis(self.inner.limits.queue_lifetime)),
+            digest: digest.to_vec(),
         };
         match queued.enqueue(new, self.inner.limits.queue_limit).await? {
             Enqueued::New(call) => {
                 self.inner.woken.notify_one();
+                self.inner.provisioning.queue_changed();
                 Ok(call)
             }
             Enqueued::Existing(existing) => same(existing),
@@ -166,14 +184,34 @@ impl CallQueue {
         Ok(ended)
     }
 
-    /// Sends what waits whenever there is a link, until it is dropped. Begins with what the last
-    /// run of the server left.
+    async fn digests(&self) -> Result<&ContentsKey, RepositoryError> {
+        let repository = &self.inner.provisioning.repository;
+        self.inner
+            .digests
+            .get_or_try_init(|| async {
+                let bytes = repository.call_digest_key().await?;
+                let key = ContentsKey::from_bytes(&bytes);
+                key.ok_or_else(|| {
+                    RepositoryError::Damaged("key of the digests of calls".to_owned())
+                })
+            })
+            .await
+    }
+
+    /// Sends what waits whenever there is a link, and asks gateways for the ends of calls that
+    /// nobody knows, until it is dropped. Begins with what the last run of the server left.
     pub async fn run(self) {
         let provisioning = &self.inner.provisioning;
         while let Err(error) = recover(provisioning).await {
             tracing::error!(%error, "the queue of calls waits: the repository failed");
             tokio::time::sleep(RETRY).await;
         }
+        provisioning.queue_changed();
+        tokio::join!(open_calls::follow(provisioning), self.send_for_ever());
+    }
+
+    async fn send_for_ever(&self) {
+        let provisioning = &self.inner.provisioning;
         loop {
             let changed = provisioning.fleet.changed();
             let sleep = self.look().await.unwrap_or_else(|error| {
@@ -198,7 +236,10 @@ impl CallQueue {
         let now = clock::now();
         let kept = millis(self.inner.limits.results_kept);
         let forget = UnixMillis(now.0.saturating_sub(kept));
-        let next = queued.expire(now, forget).await?;
+        let (next, expired) = queued.expire(now, forget).await?;
+        if expired {
+            self.inner.provisioning.queue_changed();
+        }
         for gateway in queued.awaited_gateways().await? {
             if provisioning.fleet.status(&gateway).is_some() && self.begin(&gateway) {
                 tokio::spawn(self.clone().send_all(gateway));
@@ -254,187 +295,8 @@ impl CallQueue {
     }
 }
 
-/// Sends what waits for a gateway, until nothing does or it is away.
-async fn send_waiting(provisioning: &Provisioning, gateway: &str) -> Result<(), RepositoryError> {
-    let queued = provisioning.repository.queued_calls();
-    let mut under_way = JoinSet::new();
-    let mut away = false;
-    let mut failed = Ok(());
-    loop {
-        while !away && failed.is_ok() && under_way.len() < AT_ONCE {
-            match queued.dispatch(gateway, clock::now()).await {
-                Ok(Some(dispatched)) => {
-                    under_way.spawn(carry_out(
-                        provisioning.clone(),
-                        gateway.to_owned(),
-                        dispatched,
-                    ));
-                }
-                Ok(None) => break,
-                // Those under way come to their end first: what is sent must not lose its outcome.
-                Err(error) => failed = Err(error),
-            }
-        }
-        match under_way.join_next().await {
-            None => return failed,
-            Some(ended) => away |= matches!(ended, Ok(Progress::Away)),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    Ended,
-    Away,
-}
-
-async fn carry_out(
-    provisioning: Provisioning,
-    gateway: String,
-    dispatched: Dispatched,
-) -> Progress {
-    let Dispatched { call, payload } = dispatched;
-    let id = call.call_id.clone();
-    let wire = payload.map_err(|error| (kind_of(&error), error.to_string()));
-    let wire = wire.and_then(|bytes| {
-        let decoded = Call::decode(bytes.as_slice());
-        decoded.map_err(|error| (FailureKind::Internal, error.to_string()))
-    });
-    let (outcome, afterwards) = match wire {
-        Err((kind, error)) => (outcome::failed_with(id, kind, error), None),
-        Ok(wire) => match send(&provisioning, &gateway, &call.resource, wire).await {
-            Ok(Some((outcome, afterwards))) => (outcome, afterwards),
-            Ok(None) => {
-                put_back(&provisioning, &id).await;
-                return Progress::Away;
-            }
-            Err(DispatchError::UnknownResource(_)) => {
-                let message = "the resource was removed before the call was sent";
-                let kind = FailureKind::NotFound;
-                (outcome::failed_with(id, kind, message.to_owned()), None)
-            }
-            Err(error) => {
-                tracing::error!(call = id, %error, "a queued call waits: it could not be made up");
-                put_back(&provisioning, &id).await;
-                return Progress::Away;
-            }
-        },
-    };
-    record(&provisioning, &call, &outcome).await;
-    if let Some(afterwards) = afterwards {
-        afterwards
-            .carry_out(&provisioning.repository, &outcome)
-            .await;
-    }
-    Progress::Ended
-}
-
-/// What came of a call whose payload is not to be had: nothing was sent.
-const fn kind_of(error: &PayloadError) -> FailureKind {
-    match error {
-        PayloadError::Elsewhere { .. } => FailureKind::Unavailable,
-        PayloadError::Missing { .. } | PayloadError::Changed(_) | PayloadError::Open(_) => {
-            FailureKind::Internal
-        }
-    }
-}
-
-/// `None`: it was certainly not sent, and may be later.
-async fn send(
-    provisioning: &Provisioning,
-    dispatched_for: &str,
-    resource: &str,
-    call: Call,
-) -> Result<Option<(Outcome, Option<password::Afterwards>)>, DispatchError> {
-    match prepare(provisioning, resource, call, None).await? {
-        Prepared::Answered(outcome) => Ok(Some((outcome, None))),
-        // The resource has moved meanwhile: the payload is not for that place.
-        Prepared::Ready { gateway, .. } if gateway != dispatched_for => Ok(None),
-        Prepared::Ready {
-            gateway,
-            call,
-            afterwards,
-        } => Ok(match provisioning.fleet.attempt(&gateway, *call).await? {
-            Attempt::Ended(outcome) => Some((outcome, Some(afterwards))),
-            Attempt::Unsent(_) => None,
-        }),
-    }
-}
-
-async fn put_back(provisioning: &Provisioning, call_id: &str) {
-    let queued = provisioning.repository.queued_calls();
-    // Where that fails it stays dispatched, and is indeterminate when the server starts again.
-    match queued.put_back(call_id).await {
-        Ok(true) => {}
-        Ok(false) => tracing::error!(call = call_id, "{TAKEN_OVER}"),
-        Err(error) => tracing::error!(call = call_id, %error, "a queued call was not put back"),
-    }
-}
-
-/// Records what came of a call: as long as it takes, for until then no other goes to its resource.
-async fn record(provisioning: &Provisioning, call: &QueuedCall, outcome: &Outcome) {
-    let (state, stored) = storable(outcome.clone());
-    let queued = provisioning.repository.queued_calls();
-    loop {
-        let ended = queued.end(&call.call_id, state, stored.clone(), clock::now());
-        match ended.await {
-            Ok(true) => break,
-            // Whoever took it over records, and audits, what came of it.
-            Ok(false) => {
-                tracing::error!(call = call.call_id, "{TAKEN_OVER}");
-                return;
-            }
-            Err(RepositoryError::Closed) => return,
-            Err(error) => {
-                tracing::error!(call = call.call_id, %error, "the outcome of a queued call is not stored yet");
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
-    if provisioning.audit.calls() {
-        let (audited, detail) = match &outcome.result {
-            Some(OutcomeResult::Done(_)) => (audit::Outcome::Done, ""),
-            Some(OutcomeResult::Failed(failure)) => {
-                (audit::Outcome::Failed, failure.message.as_str())
-            }
-            Some(OutcomeResult::Indeterminate(it)) => {
-                (audit::Outcome::Indeterminate, it.message.as_str())
-            }
-            None => (audit::Outcome::Indeterminate, ""),
-        };
-        let action = format!("queued call {}", call.summary);
-        let object = format!("resource {}, call {}", call.resource, call.call_id);
-        let draft = Draft::new(Subject::server(), &action, &object, audited);
-        provisioning.audit.record(draft.detail(detail)).await;
-    }
-}
-
-/// Takes over what earlier instances of the server had under way: that is never sent again.
-async fn recover(provisioning: &Provisioning) -> Result<(), RepositoryError> {
-    let queued = provisioning.repository.queued_calls();
-    for call_id in queued.take_over().await? {
-        let lost = outcome::indeterminate(
-            call_id.clone(),
-            "the server ended while the call was under way: look at the object before the call is made again",
-        );
-        let (state, stored) = storable(lost);
-        queued.end(&call_id, state, stored, clock::now()).await?;
-        tracing::warn!(call = call_id, "nobody knows what came of a queued call");
-    }
-    Ok(())
-}
-
-/// How the call stands, and its outcome without secrets.
-fn storable(mut outcome: Outcome) -> (QueuedState, Vec<u8>) {
-    for secret in outcome.secrets_mut() {
-        *secret = portcullis_proto::gateway::v1::Secret::default();
-    }
-    let state = match &outcome.result {
-        Some(OutcomeResult::Done(_)) => QueuedState::Done,
-        Some(OutcomeResult::Failed(_)) => QueuedState::Failed,
-        Some(OutcomeResult::Indeterminate(_)) | None => QueuedState::Indeterminate,
-    };
-    (state, outcome.encode_to_vec())
+fn other(id: String, how: &'static str) -> QueueError {
+    QueueError::OtherCall { id, how }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 
 use super::sql::{Column, Row, Tx, Value, params};
 use super::{
-    OpenError, Place, ProtectedType, Repository, RepositoryError, RowsSum, authority, sealed_values,
+    AuditFields, OpenError, Place, ProtectedType, Repository, RepositoryError, RowsSum, authority,
+    sealed_values,
 };
 
 /// Bytes of the key and of the MACs of the chain.
@@ -16,7 +17,8 @@ pub const AUDIT_MAC_LEN: usize = 32;
 const WINDOW: i64 = 20_000;
 
 const COLUMNS: &str =
-    "seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac, authority";
+    "seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac, authority,
+    call_id, resource, object_class, object_name, user, gateway";
 
 /// An entry as it is stored. What was read may have been changed by anybody: only its MAC says that
 /// it was not.
@@ -43,8 +45,19 @@ pub struct AuditEntry {
     /// The MAC over the sum of all rows that decide, as they stood with this entry; empty: the last
     /// entry of its commit has it, or it is older than such sums.
     pub authority: Vec<u8>,
+    /// What it is about, field by field.
+    pub fields: AuditFields,
     /// The MAC over the one before and all of the above.
     pub mac: Vec<u8>,
+}
+
+/// A call of which nobody knows what came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenCallRow {
+    /// The last entry about it.
+    pub entry: AuditEntry,
+    /// When the entry `begun` was written, in milliseconds since 1970.
+    pub begun_ms: u64,
 }
 
 /// A key of the chain.
@@ -102,8 +115,10 @@ pub struct AuditFilter {
     pub subject: String,
     /// A part of the action.
     pub action: String,
-    /// A part of the object.
+    /// A part of the object, or of one of the fields.
     pub object: String,
+    /// What these fields hold, each whole.
+    pub fields: AuditFields,
     /// The whole outcome.
     pub outcome: String,
     /// With the entries `begun` whose outcome is there.
@@ -270,23 +285,79 @@ impl AuditEntries<'_> {
         }
     }
 
-    /// The entries `begun` without an outcome, oldest first.
+    /// The entries `begun` without an outcome after entry `after`, oldest first.
     ///
     /// # Errors
     /// [`RepositoryError`].
-    pub async fn unfinished(&self) -> Result<Vec<AuditEntry>, RepositoryError> {
+    pub async fn unfinished(&self, after: u64) -> Result<Vec<AuditEntry>, RepositoryError> {
         self.repository
             .database
             .read(move |tx| {
                 tx.query(
                     &format!(
-                        "SELECT {COLUMNS} FROM audit_entries AS e WHERE outcome = 'begun'
+                        "SELECT {COLUMNS} FROM audit_entries AS e WHERE seq > ?1 AND outcome = 'begun'
                            AND NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0)
                          ORDER BY seq"
                     ),
-                    &[],
+                    &params![to_sql(after)],
                     read,
                 )
+            })
+            .await
+    }
+
+    /// The last entry about this action; 0: there is none. As quick as it is recent.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn last_of(&self, action: &str) -> Result<u64, RepositoryError> {
+        let action = action.to_owned();
+        self.repository
+            .database
+            .read(move |tx| {
+                let last: Option<i64> = tx.query_optional(
+                    "SELECT seq FROM audit_entries WHERE action = ?1 ORDER BY seq DESC LIMIT 1",
+                    &params![action],
+                    |row| row.get(0),
+                )?;
+                Ok(last.map_or(0, i64::cast_unsigned))
+            })
+            .await
+    }
+
+    /// The newest `limit` calls since `since_ms` of which nobody knows what came, oldest first: the
+    /// last word on each is `unknown` or `indeterminate`, and it went through a gateway.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn open_calls(
+        &self,
+        since_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<OpenCallRow>, RepositoryError> {
+        self.repository
+            .database
+            .read(move |tx| {
+                // As the index `audit_open_calls` has it.
+                let mut found = tx.query(
+                    &format!(
+                        "SELECT {COLUMNS}, (SELECT time_ms FROM audit_entries WHERE seq = e.begun)
+                         FROM audit_entries AS e
+                         WHERE outcome IN ('unknown', 'indeterminate') AND call_id <> '' AND gateway <> ''
+                           AND time_ms >= ?1 AND begun <> 0
+                           AND NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.begun AND seq > e.seq)
+                         ORDER BY time_ms DESC, seq DESC LIMIT ?2"
+                    ),
+                    &params![to_sql(since_ms), limit],
+                    |row| {
+                        Ok(OpenCallRow {
+                            entry: read(row)?,
+                            begun_ms: number(row, 17)?,
+                        })
+                    },
+                )?;
+                found.reverse();
+                Ok(found)
             })
             .await
     }
@@ -307,6 +378,7 @@ fn insert(tx: &mut Tx<'_>, entries: &[AuditEntry]) -> Result<(), RepositoryError
     let rows: Vec<_> = entries
         .iter()
         .map(|entry| {
+            let [call_id, resource, class, name, user, gateway] = entry.fields.bound();
             [
                 Value::Integer(to_sql(entry.seq)),
                 Value::Integer(to_sql(entry.commit_first)),
@@ -322,13 +394,20 @@ fn insert(tx: &mut Tx<'_>, entries: &[AuditEntry]) -> Result<(), RepositoryError
                     [] => Value::Null,
                     bound => Value::Blob(bound),
                 },
+                call_id,
+                resource,
+                class,
+                name,
+                user,
+                gateway,
             ]
         })
         .collect();
     tx.execute_many(
-        "INSERT INTO audit_entries
-         (seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac, authority)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        &format!(
+            "INSERT INTO audit_entries ({COLUMNS})
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        ),
         &rows,
     )?;
     Ok(())
@@ -357,6 +436,14 @@ fn read(row: &Row<'_>) -> Result<AuditEntry, RepositoryError> {
         detail: text(row, 8)?,
         mac: bytes(row, 9)?,
         authority: bytes(row, 10)?,
+        fields: AuditFields {
+            call_id: text(row, 11)?,
+            resource: text(row, 12)?,
+            object_class: text(row, 13)?,
+            object_name: text(row, 14)?,
+            user: text(row, 15)?,
+            gateway: text(row, 16)?,
+        },
     })
 }
 
@@ -397,7 +484,11 @@ fn window(
     let sql = format!(
         "SELECT {COLUMNS} FROM audit_entries AS e
          WHERE seq >= ?1 AND seq < ?2 AND time_ms >= ?3 AND (?4 = 0 OR time_ms <= ?4)
-           AND instr(subject, ?5) > 0 AND instr(action, ?6) > 0 AND instr(object, ?7) > 0
+           AND instr(subject, ?5) > 0 AND instr(action, ?6) > 0
+           AND (instr(object, ?7) > 0 OR instr(call_id, ?7) > 0 OR instr(resource, ?7) > 0 OR instr(object_name, ?7) > 0
+                OR instr(user, ?7) > 0 OR instr(gateway, ?7) > 0)
+           AND (?11 = '' OR call_id = ?11) AND (?12 = '' OR resource = ?12) AND (?13 = '' OR object_class = ?13)
+           AND (?14 = '' OR object_name = ?14) AND (?15 = '' OR user = ?15) AND (?16 = '' OR gateway = ?16)
            AND (?8 = '' OR outcome = ?8)
            AND (?9 <> 0 OR outcome <> 'begun'
                 OR NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0))
@@ -415,6 +506,12 @@ fn window(
         filter.outcome,
         filter.with_begun,
         limit,
+        filter.fields.call_id,
+        filter.fields.resource,
+        filter.fields.object_class,
+        filter.fields.object_name,
+        filter.fields.user,
+        filter.fields.gateway,
     ];
     let entries = tx.query(&sql, &params, read)?;
     let next = (begin > 1).then(|| begin.cast_unsigned());

@@ -22,7 +22,9 @@
 
 mod alarms;
 mod audit;
+mod audit_fields;
 mod authority;
+mod call_digest_key;
 mod columns;
 mod database;
 mod error;
@@ -69,12 +71,16 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0009_instances.sql"),
     include_str!("schema/0010_alarms.sql"),
     include_str!("schema/0011_authority.sql"),
+    include_str!("schema/0012_audit_fields.sql"),
+    include_str!("schema/0013_call_digests.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
 pub use audit::{
-    AUDIT_MAC_LEN, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, TipMoved,
+    AUDIT_MAC_LEN, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, OpenCallRow,
+    TipMoved,
 };
+pub use audit_fields::AuditFields;
 pub use authority::{AUTHORITY_KEY_LEN, RowFault, RowsCheck, RowsSum};
 pub use database::Database;
 pub use error::RepositoryError;
@@ -96,7 +102,7 @@ pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use queued_calls::{
     Dispatched, Enqueued, NewQueuedCall, Payload, PayloadError, QueuedCall, QueuedCalls,
-    QueuedState,
+    QueuedFilter, QueuedState,
 };
 pub use resources::{Changed, LostSettings, OpenedResource, Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};

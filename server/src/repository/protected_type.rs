@@ -30,6 +30,8 @@ pub enum ProtectedType {
     AuditKey,
     /// The key of the MACs of the rows that decide.
     AuthorityKey,
+    /// The key of the digests by which queued calls of one id are told apart.
+    CallDigestKey,
 }
 
 /// A name that no type has.
@@ -39,7 +41,7 @@ pub struct UnknownType(pub String);
 
 impl ProtectedType {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::GatewayKey,
         Self::EnrolmentKey,
         Self::ResourcePassword,
@@ -51,6 +53,7 @@ impl ProtectedType {
         Self::QueuedCall,
         Self::AuditKey,
         Self::AuthorityKey,
+        Self::CallDigestKey,
     ];
 
     /// Its name in the repository, on the command line and in reports.
@@ -67,6 +70,7 @@ impl ProtectedType {
             Self::QueuedCall => "queued-call",
             Self::AuditKey => "audit-key",
             Self::AuthorityKey => "authority-key",
+            Self::CallDigestKey => "call-digest-key",
         }
     }
 

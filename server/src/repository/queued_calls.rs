@@ -43,6 +43,11 @@ impl QueuedState {
         self as u8
     }
 
+    /// Whether nothing more becomes of it.
+    pub const fn has_ended(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Dispatched)
+    }
+
     fn from_number(number: u8) -> Result<Self, RepositoryError> {
         let found = Self::ALL.get(usize::from(number)).copied();
         found.ok_or_else(|| RepositoryError::damaged("state of a queued call"))
@@ -72,7 +77,40 @@ pub struct QueuedCall {
     pub ended: Option<UnixMillis>,
     /// What came of it, encoded; `None`: nothing has.
     pub outcome: Option<Vec<u8>>,
+    /// The keyed digest of what was queued; `None`: it was queued by an earlier version.
+    pub digest: Option<Vec<u8>>,
 }
+
+/// Which queued calls are meant. Empty texts and lists select everything.
+#[derive(Clone, Debug, Default)]
+pub struct QueuedFilter {
+    /// Those that stand so; empty: those that have not ended.
+    pub states: Vec<QueuedState>,
+    /// Also those that have ended, where `states` is empty.
+    pub ended: bool,
+    /// Of this resource.
+    pub resource: String,
+    /// Of the resources behind this gateway now.
+    pub gateway: String,
+}
+
+impl QueuedFilter {
+    /// The numbers of the states, each between blanks.
+    fn states(&self) -> String {
+        let all = QueuedState::ALL.iter();
+        let states = all.filter(|state| match (self.states.is_empty(), self.ended) {
+            (true, true) => true,
+            (true, false) => !state.has_ended(),
+            (false, _) => self.states.contains(state),
+        });
+        let numbers: Vec<_> = states.map(|state| state.number().to_string()).collect();
+        format!(" {} ", numbers.join(" "))
+    }
+}
+
+/// Which of [`COLUMNS`] a filter selects: its states, resource and gateway are 1, 2 and 3.
+const SELECTED: &str = "instr(?1, ' ' || state || ' ') > 0 AND (?2 = '' OR resource = ?2)
+    AND (?3 = '' OR resource IN (SELECT name FROM resources WHERE gateway = ?3))";
 
 /// A call about to be queued.
 #[derive(Clone, Debug)]
@@ -89,6 +127,8 @@ pub struct NewQueuedCall {
     pub queued: UnixMillis,
     /// When it is to fail.
     pub expires: UnixMillis,
+    /// The keyed digest of what was asked for.
+    pub digest: Vec<u8>,
 }
 
 /// What became of queueing a call.
@@ -154,7 +194,7 @@ pub struct QueuedCalls<'a> {
     repository: &'a Repository,
 }
 
-const COLUMNS: &str = "sequence, call_id, resource, summary, state, queued_ms, expires_ms, dispatched_ms, ended_ms, outcome";
+const COLUMNS: &str = "sequence, call_id, resource, summary, state, queued_ms, expires_ms, dispatched_ms, ended_ms, outcome, digest";
 
 impl Repository {
     /// Calls that wait for their gateway.
@@ -193,14 +233,15 @@ impl QueuedCalls<'_> {
                     return Ok(Enqueued::Full { gateway });
                 }
                 tx.execute(
-                    "INSERT INTO queued_calls (call_id, resource, summary, state, queued_ms, expires_ms)
-                     VALUES (?1, ?2, ?3, 0, ?4, ?5)",
+                    "INSERT INTO queued_calls (call_id, resource, summary, state, queued_ms, expires_ms, digest)
+                     VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6)",
                     &params![
                         new.call_id,
                         new.resource,
                         new.summary,
                         to_sql_millis(new.queued),
                         to_sql_millis(new.expires),
+                        new.digest,
                     ],
                 )?;
                 let field = field(&new.resource, &gateway);
@@ -238,14 +279,14 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// The first `limit` calls after `after`, in the order in which they were queued: all, or those
-    /// that have not ended.
+    /// The first `limit` calls after `after` that `filter` selects, in the order in which they were
+    /// queued.
     ///
     /// # Errors
     /// [`RepositoryError`].
     pub async fn list(
         &self,
-        all: bool,
+        filter: QueuedFilter,
         after: i64,
         limit: u32,
     ) -> Result<Vec<QueuedCall>, RepositoryError> {
@@ -254,12 +295,70 @@ impl QueuedCalls<'_> {
             .read(move |tx| {
                 tx.query(
                     &format!(
-                        "SELECT {COLUMNS} FROM queued_calls WHERE sequence > ?1 AND (?2 <> 0 OR state < 2)
-                         ORDER BY sequence LIMIT ?3"
+                        "SELECT {COLUMNS} FROM queued_calls WHERE sequence > ?4 AND {SELECTED} ORDER BY sequence LIMIT ?5"
                     ),
-                    &params![after, all, limit],
+                    &params![
+                        filter.states(),
+                        filter.resource,
+                        filter.gateway,
+                        after,
+                        limit
+                    ],
                     read,
                 )
+            })
+            .await
+    }
+
+    /// Takes back the calls that `filter` selects and that still wait: at most `limit`, of which it
+    /// gives the ids.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: none was taken back.
+    pub async fn cancel_many(
+        &self,
+        filter: QueuedFilter,
+        limit: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<String>, RepositoryError> {
+        self.repository
+            .database
+            .write(move |tx| {
+                let ids: Vec<String> = tx.query(
+                    &format!(
+                        "SELECT call_id FROM queued_calls WHERE state = 0 AND {SELECTED} ORDER BY sequence LIMIT ?4"
+                    ),
+                    &params![filter.states(), filter.resource, filter.gateway, limit],
+                    |row| row.get(0),
+                )?;
+                for id in &ids {
+                    end_waiting(tx, id, QueuedState::Cancelled, now)?;
+                }
+                Ok(ids)
+            })
+            .await
+    }
+
+    /// Records what came of a call of which nobody knew, now that its gateway has told. `false`: it
+    /// is none, and nothing has changed.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn settle(
+        &self,
+        call_id: &str,
+        state: QueuedState,
+        outcome: Vec<u8>,
+    ) -> Result<bool, RepositoryError> {
+        let call_id = call_id.to_owned();
+        self.repository
+            .database
+            .write(move |tx| {
+                let settled = tx.execute(
+                    "UPDATE queued_calls SET state = ?2, outcome = ?3 WHERE call_id = ?1 AND state = 4",
+                    &params![call_id, state.number(), outcome],
+                )?;
+                Ok(settled > 0)
             })
             .await
     }
@@ -451,7 +550,7 @@ impl QueuedCalls<'_> {
     }
 
     /// Ends what waits beyond its time, and forgets what ended before `forget`. Gives when the next
-    /// one expires.
+    /// one expires, and whether one did.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -459,7 +558,7 @@ impl QueuedCalls<'_> {
         &self,
         now: UnixMillis,
         forget: UnixMillis,
-    ) -> Result<Option<UnixMillis>, RepositoryError> {
+    ) -> Result<(Option<UnixMillis>, bool), RepositoryError> {
         self.repository
             .database
             .write(move |tx| {
@@ -480,7 +579,7 @@ impl QueuedCalls<'_> {
                     &[],
                     |row| row.get(0),
                 )?;
-                Ok(next.map(from_sql_millis))
+                Ok((next.map(from_sql_millis), !expired.is_empty()))
             })
             .await
     }
@@ -665,6 +764,7 @@ fn read(row: &Row<'_>) -> Result<QueuedCall, RepositoryError> {
         dispatched: row.get::<Option<i64>>(7)?.map(from_sql_millis),
         ended: row.get::<Option<i64>>(8)?.map(from_sql_millis),
         outcome: row.get(9)?,
+        digest: row.get(10)?,
     })
 }
 

@@ -155,6 +155,7 @@ async fn run(
     let shutdown = async {
         shutdown.await;
         // Whoever watches one would keep the API from ending.
+        services.provisioning.stop_following();
         services.tasks.stop().await;
     };
     let queue = tokio::spawn(services.queue.clone().run());

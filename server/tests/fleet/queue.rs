@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_host::clock;
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{Call, Run};
 use portcullis_server::config::Calls;
 use portcullis_server::keys::Keyring;
 use portcullis_server::keys::protection::Protection;
@@ -30,7 +32,7 @@ impl Fixture {
     async fn start() -> Self {
         let hour = Duration::from_secs(3600);
         let calls = Calls {
-            queue_limit: 3,
+            queue_limit: 4,
             queue_lifetime: hour,
             results_kept: hour,
         };
@@ -66,8 +68,21 @@ impl Fixture {
     }
 
     async fn enqueue(&self, id: &str, resource: &str) -> Result<QueuedCall, QueueError> {
+        self.enqueue_call(call(id, ""), resource).await
+    }
+
+    /// One that may change something.
+    async fn enqueue_change(&self, id: &str, resource: &str) -> Result<QueuedCall, QueueError> {
+        let run = Verb::Run(Run::default());
+        let call = Call {
+            verb: Some(run),
+            ..call(id, "")
+        };
+        self.enqueue_call(call, resource).await
+    }
+
+    async fn enqueue_call(&self, call: Call, resource: &str) -> Result<QueuedCall, QueueError> {
         let summary = "test".to_owned();
-        let call = call(id, "");
         let queue = &self.server.services.queue;
         queue.enqueue(resource, call, None, summary).await
     }
@@ -170,14 +185,65 @@ async fn a_link_lost_under_a_queued_call_leaves_it_indeterminate_and_the_next_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_gateway_remembers_of_a_call_is_what_came_of_it() {
+    let fixture = Fixture::start().await;
+    fixture.gateway.remember("early", true, 3_600_000);
+    fixture.gateway.remember("slow", false, 0);
+    fixture.run();
+    for id in ["cut", "early", "slow", "unknown"] {
+        fixture.enqueue_change(id, CUTS).await.unwrap();
+    }
+    fixture.bring_up().await;
+    fixture.until("cut", QueuedState::Indeterminate).await;
+    fixture.gateway.remember("cut", true, 0);
+    fixture.until("cut", QueuedState::Done).await;
+    fixture.until("unknown", QueuedState::Indeterminate).await;
+    assert_eq!(fixture.state("slow").await, QueuedState::Indeterminate);
+    fixture.gateway.remember("slow", true, 10);
+    fixture.until("slow", QueuedState::Done).await;
+    // What it did an hour ago under that id is not this call.
+    assert_eq!(fixture.state("early").await, QueuedState::Indeterminate);
+
+    let entries = fixture.server.repository.audit_entries();
+    let entries = entries.scan(0, 1_000).await.unwrap();
+    let told = |id: &str| {
+        let of_call = entries.iter().filter(|entry| entry.fields.call_id == id);
+        let told: Vec<_> = of_call.map(|entry| &*entry.outcome).collect();
+        told.join(" ")
+    };
+    // What was begun on a link that was just going failed and waited on.
+    for (id, ended) in [
+        ("cut", "begun indeterminate done"),
+        ("slow", "begun indeterminate done"),
+        ("early", "begun indeterminate"),
+        ("unknown", "begun indeterminate"),
+    ] {
+        let told = told(id);
+        let before = told.strip_suffix(ended).expect(&told);
+        assert_eq!(before.replace("begun failed ", ""), "");
+    }
+    let last = entries.iter().rfind(|entry| entry.fields.call_id == "cut");
+    let last = last.unwrap();
+    let begun = entries.iter().find(|entry| entry.seq == last.begun);
+    assert_eq!(begun.unwrap().outcome, "begun");
+    assert!(last.detail.contains("reported by the gateway"), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_call_of_the_same_id_and_one_too_many_are_refused() {
     let fixture = Fixture::start().await;
-    for id in ["1", "2", "3"] {
+    for id in ["1", "2", "3", "4"] {
         fixture.enqueue(id, ANSWERS).await.unwrap();
     }
-    let other = fixture.enqueue("1", CUTS).await.unwrap_err();
-    assert!(matches!(other, QueueError::OtherCall(_)), "{other}");
-    let full = fixture.enqueue("4", CUTS).await.unwrap_err();
+    for other in [
+        fixture.enqueue("1", CUTS).await,
+        fixture.enqueue_change("1", ANSWERS).await,
+    ] {
+        let other = other.unwrap_err();
+        assert!(matches!(other, QueueError::OtherCall { .. }), "{other}");
+    }
+    assert!(fixture.enqueue("1", ANSWERS).await.is_ok());
+    let full = fixture.enqueue("5", CUTS).await.unwrap_err();
     assert!(matches!(full, QueueError::Full { .. }), "{full}");
     let malformed = fixture.enqueue("a b", ANSWERS).await.unwrap_err();
     assert!(matches!(malformed, QueueError::Malformed(_)), "{malformed}");

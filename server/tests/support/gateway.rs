@@ -17,8 +17,9 @@ use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, ProvisioningServer};
 use portcullis_proto::gateway::v1::{
     Attribute, Call, CallFrame, CallFrames, DescribeRequest, DescribeResponse, Done, EnrolRequest,
-    EnrolResponse, InstallRequest, InstallResponse, Object, Outcome, PingRequest, PingResponse,
-    RunResult, SearchEnd, SearchItem, Secret, Value, done, outcome, search_item, value,
+    EnrolResponse, FinishedCall, FinishedRequest, FinishedResponse, InstallRequest,
+    InstallResponse, Object, Outcome, PingRequest, PingResponse, RunResult, SearchEnd, SearchItem,
+    Secret, Value, done, outcome, search_item, value,
 };
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -57,6 +58,8 @@ struct State {
     /// A call that waits has begun.
     begun: Notify,
     release: Notify,
+    /// What it remembers of calls.
+    remembered: Mutex<Vec<FinishedCall>>,
 }
 
 impl FakeGateway {
@@ -83,6 +86,7 @@ impl FakeGateway {
                 sessions: Mutex::default(),
                 begun: Notify::new(),
                 release: Notify::new(),
+                remembered: Mutex::default(),
             }),
         }
     }
@@ -114,6 +118,21 @@ impl FakeGateway {
     /// Lets a call that waits go on.
     pub(crate) fn release(&self) {
         self.state.release.notify_one();
+    }
+
+    /// From now on it remembers that a call, begun so long ago, was carried out, or is under way.
+    pub(crate) fn remember(&self, call_id: &str, done: bool, begun_ms_ago: u64) {
+        let result = done.then(|| outcome::Result::Done(Done { detail: None }));
+        let call = FinishedCall {
+            outcome: Some(Outcome {
+                call_id: call_id.to_owned(),
+                result,
+            }),
+            begun_ms_ago,
+        };
+        let mut remembered = self.state.remembered.lock().unwrap();
+        remembered.retain(|it| it.outcome.as_ref().unwrap().call_id != call_id);
+        remembered.push(call);
     }
 
     /// Cuts every session.
@@ -292,6 +311,16 @@ impl Control for Services {
         Ok(Response::new(InstallResponse {
             pending_key_id: request.new_key_id,
         }))
+    }
+
+    async fn finished(
+        &self,
+        request: Request<FinishedRequest>,
+    ) -> Result<Response<FinishedResponse>, Status> {
+        let asked = request.into_inner().call_ids;
+        let mut calls = self.gateway.state.remembered.lock().unwrap().clone();
+        calls.retain(|call| asked.contains(&call.outcome.as_ref().unwrap().call_id));
+        Ok(Response::new(FinishedResponse { calls }))
     }
 }
 

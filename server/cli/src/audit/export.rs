@@ -100,7 +100,7 @@ async fn write_all(
 #[serde(untagged)]
 enum Line {
     Head(HeadLine),
-    Entry(EntryLine),
+    Entry(Box<EntryLine>),
 }
 
 #[derive(Deserialize, Serialize)]
@@ -134,13 +134,25 @@ struct EntryLine {
     detail: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     authority: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    call_id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    resource: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    object_class: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    object_name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    user: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    gateway: String,
     mac: String,
 }
 
 /// The line of a record, without its end.
 fn write_line(record: Record) -> String {
     let line = match record {
-        Record::Entry(entry) => Line::Entry(EntryLine {
+        Record::Entry(entry) => Line::Entry(Box::new(EntryLine {
             seq: entry.seq,
             commit_first: entry.commit_first,
             time: time(entry.time_unix_ms),
@@ -152,8 +164,14 @@ fn write_line(record: Record) -> String {
             begun: entry.begun,
             detail: entry.detail,
             authority: HEXLOWER.encode(&entry.authority),
+            call_id: entry.call_id,
+            resource: entry.resource,
+            object_class: entry.object_class,
+            object_name: entry.object_name,
+            user: entry.user,
+            gateway: entry.gateway,
             mac: HEXLOWER.encode(&entry.mac),
-        }),
+        })),
         Record::Head(head) => Line::Head(HeadLine {
             head: HeadFields {
                 server: head.server_id,
@@ -199,6 +217,12 @@ pub(crate) fn read_line(line: &str) -> Result<Record, String> {
             outcome: entry.outcome,
             begun: entry.begun,
             detail: entry.detail,
+            call_id: entry.call_id,
+            resource: entry.resource,
+            object_class: entry.object_class,
+            object_name: entry.object_name,
+            user: entry.user,
+            gateway: entry.gateway,
         })),
     }
 }
@@ -230,12 +254,24 @@ mod tests {
             begun: 2,
             detail: String::new(),
             authority: vec![0xCD; 32],
+            call_id: "c1".to_owned(),
+            gateway: "web".to_owned(),
             mac: vec![0xAB; 32],
+            ..AuditEntry::default()
         };
         let line = write_line(Record::Entry(entry.clone()));
         assert!(!line.contains('\n'));
         assert!(line.contains("2027-01-15T08:00:00.123Z"), "{line}");
-        assert_eq!(read_line(&line), Ok(Record::Entry(entry)));
+        assert_eq!(read_line(&line), Ok(Record::Entry(entry.clone())));
+        // As earlier versions wrote it.
+        let earlier = line.replace(",\"call_id\":\"c1\",\"gateway\":\"web\"", "");
+        assert_ne!(earlier, line);
+        let without = AuditEntry {
+            call_id: String::new(),
+            gateway: String::new(),
+            ..entry
+        };
+        assert_eq!(read_line(&earlier), Ok(Record::Entry(without)));
         assert!(read_line(&line.replace("08:00:00.123Z", "09:00:00.123Z")).is_err());
         assert!(read_line(&line.replace("\"begun\"", "\"more\":1,\"begun\"")).is_err());
         let head = AuditHead {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::time::{now, rfc3339};
-use crate::view::{Listed, View, list, printable};
+use crate::view::{Listed, View, facts, printable};
 
 /// Entries asked for at once.
 const PAGE: u32 = 1_000;
@@ -26,6 +26,11 @@ const POLL: Duration = Duration::from_secs(1);
 pub(crate) enum AuditCommand {
     /// List the entries of the audit log, newest first
     List(ListArgs),
+    /// Show one entry with all its fields
+    Show {
+        /// Its number
+        seq: u64,
+    },
     /// Check that the audit log, or an export of it, is what the server wrote
     Verify(verify::VerifyArgs),
     /// Write the audit log, or what came to it since an entry, to a file, one JSON object a line
@@ -67,6 +72,15 @@ pub(crate) struct ListArgs {
     /// A part of what it was done to, like a name or a call id
     #[arg(long, value_name = "TEXT", default_value = "")]
     object: String,
+    /// This call's id
+    #[arg(long, value_name = "ID", default_value = "")]
+    call: String,
+    /// This resource
+    #[arg(long, value_name = "NAME", default_value = "")]
+    resource: String,
+    /// This gateway
+    #[arg(long, value_name = "NAME", default_value = "")]
+    gateway: String,
     /// What came of it: begun, done, failed, refused, indeterminate, unknown
     #[arg(long, value_name = "WORD", default_value = "")]
     outcome: String,
@@ -94,6 +108,7 @@ impl AuditCommand {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         match self {
             Self::List(args) => args.run(context).await,
+            Self::Show { seq } => show(context, seq).await,
             Self::Verify(args) => args.run(context).await,
             Self::Export(args) => args.run(context).await,
             Self::Accept { reason } => {
@@ -144,8 +159,28 @@ impl ListArgs {
             outcome: self.outcome,
             with_begun: self.with_begun,
             before: self.before,
-            limit: 0,
+            call_id: self.call,
+            resource: self.resource,
+            gateway: self.gateway,
+            ..ListAuditRequest::default()
         }
+    }
+}
+
+async fn show(context: &Context, seq: u64) -> Result<(), CliError> {
+    let mut client = context.client(AuditClient::new).await?;
+    let request = ListAuditRequest {
+        before: seq.saturating_add(1),
+        limit: 1,
+        with_begun: true,
+        ..ListAuditRequest::default()
+    };
+    let found = client.list(request).await?.into_inner().entries;
+    match found.into_iter().next().filter(|entry| entry.seq == seq) {
+        Some(entry) => context.print(&entry),
+        None => Err(CliError::usage(format!(
+            "the audit log has no entry {seq}: `portcullis audit list` shows those there are"
+        ))),
     }
 }
 
@@ -237,8 +272,15 @@ fn unix_ms(time: SystemTime) -> i64 {
 
 impl Listed for AuditEntry {
     const NONE: &'static str = "no entry is like that";
-    const HEADING: &'static [&'static str] =
-        &["seq", "time (UTC)", "who", "action", "object", "outcome"];
+    const HEADING: &'static [&'static str] = &[
+        "seq",
+        "time (UTC)",
+        "who",
+        "action",
+        "object",
+        "call",
+        "outcome",
+    ];
 
     fn row(&self, _: SystemTime) -> Vec<String> {
         vec![
@@ -247,6 +289,7 @@ impl Listed for AuditEntry {
             self.subject.clone(),
             self.action.clone(),
             self.object.clone(),
+            self.call_id.clone(),
             match self.detail.as_str() {
                 "" => self.outcome.clone(),
                 detail => format!("{}: {detail}", self.outcome),
@@ -256,11 +299,28 @@ impl Listed for AuditEntry {
 }
 
 impl View for AuditEntry {
-    fn table(&self, now: SystemTime) -> String {
-        list(Self::HEADING, [self.row(now)])
+    fn table(&self, _: SystemTime) -> String {
+        let begun = Some(self.begun).filter(|begun| *begun != 0);
+        facts([
+            ("entry", Some(self.seq.to_string())),
+            ("time", rfc3339(self.time_unix_ms)),
+            ("who", Some(self.subject.clone())),
+            ("action", Some(self.action.clone())),
+            ("object", Some(self.object.clone())),
+            ("outcome", Some(self.outcome.clone())),
+            ("of entry", begun.map(|begun| begun.to_string())),
+            ("detail", Some(self.detail.clone())),
+            ("call", Some(self.call_id.clone())),
+            ("resource", Some(self.resource.clone())),
+            ("class", Some(self.object_class.clone())),
+            ("name", Some(self.object_name.clone())),
+            ("user", Some(self.user.clone())),
+            ("gateway", Some(self.gateway.clone())),
+        ])
     }
 
     fn json(&self) -> Value {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         json!({
             "seq": self.seq,
             "time": rfc3339(self.time_unix_ms),
@@ -270,6 +330,12 @@ impl View for AuditEntry {
             "outcome": self.outcome,
             "begun": Some(self.begun).filter(|begun| *begun != 0),
             "detail": self.detail,
+            "call_id": some(&self.call_id),
+            "resource": some(&self.resource),
+            "object_class": some(&self.object_class),
+            "object_name": some(&self.object_name),
+            "user": some(&self.user),
+            "gateway": some(&self.gateway),
         })
     }
 }

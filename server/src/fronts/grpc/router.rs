@@ -16,7 +16,7 @@ use tower::Service;
 use super::budget::{Budget, Held};
 use super::identity::{Identities, Peer};
 use super::methods::{Methods, NOT_ONE_MESSAGE, Origin, Serve};
-use crate::admin::{Plan, admit, refuse_unknown};
+use crate::admin::{Plan, Shown, admit, refuse_unknown};
 use crate::services::Services;
 
 /// The largest request, in bytes: many times the largest sensible call.
@@ -50,8 +50,11 @@ impl Router {
         let Some(endpoint) = self.methods.find(request.uri().path()) else {
             return Err(refuse_unknown(&services, &caller).await.into());
         };
-        // Before the request is read: nobody has the server read what they may not ask.
-        admit(&services, &caller, endpoint.method).await?;
+        // Before the request is read: no stranger has the server read anything. Who holds some
+        // capability is heard to the end, so that the log says what was refused to whom.
+        if caller.permissions.is_empty() || matches!(endpoint.serve, Serve::Many(_)) {
+            admit(&services, &caller, endpoint.method, &Shown::default()).await?;
+        }
         let from = Origin { services, caller };
         let mut held = self.budget.open(peer.and_then(|peer| peer.uid));
         let Ok(response) = match endpoint.serve {

@@ -336,6 +336,7 @@ async fn secret_settings_and_queued_payloads_are_for_one_registration_and_connec
         payload: Zeroizing::new(b"payload".to_vec()),
         queued: NOW,
         expires: NOW.plus(1_000),
+        digest: vec![7; 32],
     };
     queued.enqueue(call("one"), 10).await.unwrap();
     let opened = resources.open("hr").await.unwrap().unwrap().unwrap();

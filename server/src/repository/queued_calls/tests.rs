@@ -43,6 +43,7 @@ fn new(call_id: &str, resource: &str) -> NewQueuedCall {
         payload: Zeroizing::new(format!("payload of {call_id}").into_bytes()),
         queued: NOW,
         expires: LATER,
+        digest: vec![7; 32],
     }
 }
 
@@ -175,15 +176,23 @@ async fn what_is_cancelled_expired_or_without_its_resource_leaves_no_payload() {
     assert_eq!(payloads(&fixture).await, 1);
 
     enqueue(&fixture, "4", "c").await;
-    let next = calls.expire(NOW, UnixMillis(0)).await.unwrap();
+    let (next, expired) = calls.expire(NOW, UnixMillis(0)).await.unwrap();
+    assert!(!expired);
     assert_eq!(next, Some(LATER));
-    assert_eq!(calls.expire(LATER, UnixMillis(0)).await.unwrap(), None);
+    assert_eq!(
+        calls.expire(LATER, UnixMillis(0)).await.unwrap(),
+        (None, true)
+    );
     assert_eq!(state(&fixture, "4").await, QueuedState::Expired);
     assert_eq!(state(&fixture, "1").await, QueuedState::Dispatched);
     assert_eq!(payloads(&fixture).await, 1);
 
     let list = async |all| {
-        let calls = calls.list(all, 0, 10).await.unwrap();
+        let filter = QueuedFilter {
+            ended: all,
+            ..QueuedFilter::default()
+        };
+        let calls = calls.list(filter, 0, 10).await.unwrap();
         calls
             .into_iter()
             .map(|call| call.call_id)

@@ -92,6 +92,7 @@ async fn secret_settings_do_not_follow_a_resource_to_another_place() {
         payload: zeroize::Zeroizing::new(Vec::new()),
         queued: NOW,
         expires: NOW,
+        digest: vec![7; 32],
     };
     let calls = fixture.repository.queued_calls();
     calls.enqueue(call, 3).await.unwrap();

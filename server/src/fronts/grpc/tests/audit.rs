@@ -98,10 +98,19 @@ async fn each_call_leaves_one_entry_unless_calls_are_not_audited() {
     let before = audited(&api).await.len();
     api.execute("ldap", call.clone()).await.unwrap();
     let entries = audited(&api).await;
-    assert_eq!(entries.len(), before + 1);
+    assert_eq!(entries.len(), before + 2);
+    let [begun, ended] = &entries[before..] else {
+        panic!("{entries:?}");
+    };
+    assert_eq!((&*begun.outcome, ended.begun), ("begun", begun.seq));
     let entry = entries.last().unwrap();
     assert_eq!(entry.action, "call set-password");
-    assert_eq!(entry.object, "resource ldap, account ada, call c1");
+    assert_eq!(entry.object, "resource ldap, account ada");
+    let fields = &entry.fields;
+    assert_eq!(
+        fields.named().map(|(_, value)| value),
+        ["c1", "ldap", "account", "ada", "", "web1"]
+    );
     assert_eq!(entry.outcome, "failed");
     assert!(!format!("{entry:?}").contains("sesame"));
 
@@ -115,7 +124,124 @@ async fn each_call_leaves_one_entry_unless_calls_are_not_audited() {
     };
     let mut calls = CallsClient::new(connect(&services, own).await);
     calls.execute(request).await.unwrap();
-    assert_eq!(audited(&api).await.len(), before + 1);
+    assert_eq!(audited(&api).await.len(), before + 2);
+}
+
+#[tokio::test]
+async fn what_only_reads_leaves_one_entry_and_what_is_not_sent_none_before_it() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    let call = |id: &str, verb| Call {
+        call_id: id.to_owned(),
+        verb,
+        ..Call::default()
+    };
+    for (call, outcome) in [
+        (call("t1", Some(Verb::Test(Test {}))), "failed"),
+        (call("t2", None), "failed"),
+    ] {
+        let before = audited(&api).await.len();
+        api.execute("ldap", call.clone()).await.unwrap();
+        let entries = audited(&api).await;
+        let [entry] = &entries[before..] else {
+            panic!("{entries:?}");
+        };
+        assert_eq!((&*entry.outcome, entry.begun), (outcome, 0));
+        assert_eq!(entry.fields.call_id, call.call_id);
+    }
+}
+
+#[tokio::test]
+async fn a_long_name_leaves_the_call_id_whole_and_none_poses_as_another() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    for name in ["a".repeat(249), "ada, call 7".to_owned(), "b".repeat(9_000)] {
+        let delete = Verb::Delete(Delete {
+            object: Some(ObjectRef {
+                object_class: ObjectClass::Account.into(),
+                by: Some(By::Name(name.clone())),
+            }),
+        });
+        let id = format!("id-of-{}", name.len());
+        let call = Call {
+            call_id: id.clone(),
+            verb: Some(delete),
+            ..Call::default()
+        };
+        api.execute("ldap", call).await.unwrap();
+        let by_id = proto::ListAuditRequest {
+            call_id: id.clone(),
+            ..Default::default()
+        };
+        let [entry] = &list(&api, by_id).await[..] else {
+            panic!("not one entry of {id}");
+        };
+        let bounded: String = name.chars().take(256).collect();
+        assert!(entry.object_name.starts_with(&bounded));
+        assert!(entry.object_name.chars().count() <= 257);
+        let posed = proto::ListAuditRequest {
+            call_id: "7".to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(list(&api, posed).await, []);
+    }
+    assert_eq!(verify(&api).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_refusal_names_what_was_refused() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    // Who sees keys may not call; who is nobody is not even heard.
+    for (id, fields) in [
+        (BASE, ["c7", "ldap", "account", "ada", "", ""]),
+        (STRANGER, [""; 6]),
+    ] {
+        let request = proto::ExecuteRequest {
+            resource: "ldap".to_owned(),
+            call: Some(Call {
+                call_id: "c7".to_owned(),
+                verb: Some(Verb::Delete(Delete {
+                    object: Some(ObjectRef {
+                        object_class: ObjectClass::Account.into(),
+                        by: Some(By::Name("ada".to_owned())),
+                    }),
+                })),
+                ..Call::default()
+            }),
+            ..Default::default()
+        };
+        let mut calls = CallsClient::new(connect(&api.services, id).await);
+        let refused = calls.execute(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        let entries = audited(&api).await;
+        let last = entries.last().unwrap();
+        assert_eq!(
+            (&*last.action, &*last.outcome),
+            ("Calls/Execute", "refused")
+        );
+        assert_eq!(last.fields.named().map(|(_, value)| value), fields);
+        if id == BASE {
+            assert_eq!(last.object, "delete: resource ldap, account ada");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_auditor_sees_the_queue_and_changes_nothing_in_it() {
+    let api = Api::start().await;
+    let mut calls = CallsClient::new(connect(&api.services, BASE + 3).await);
+    let list = proto::ListQueuedRequest::default();
+    assert!(calls.list_queued(list).await.is_ok());
+    let cancel = proto::CancelManyQueuedRequest {
+        resource: "ldap".to_owned(),
+        ..Default::default()
+    };
+    let refused = calls.cancel_many_queued(cancel).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
 }
 
 fn auditor(api: &Api) -> AuditClient {

@@ -1,0 +1,224 @@
+//! A call in words and in fields, for people and for the audit log; never a secret of it.
+
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::object_ref::By;
+use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
+use portcullis_proto::gateway::v1::{Call, ObjectClass, ObjectRef, Outcome};
+
+use crate::audit;
+use crate::repository::AuditFields;
+
+/// Letters of one name in words, at most: the fields have more.
+const MAX_WORD: usize = 60;
+
+/// What a call is about.
+#[derive(Debug)]
+pub struct Described {
+    /// The verb, in the spelling of the command line.
+    pub verb: &'static str,
+    /// The resource, the object and whose password it is given, in words. A name of unusual letters
+    /// stands in quotation marks, so that none poses as more words.
+    pub object: String,
+    /// The same, field by field.
+    pub fields: AuditFields,
+}
+
+impl Described {
+    /// Of `call` on `resource`, with the password of this user where one is named.
+    pub fn new(resource: &str, call: &Call, password_from_user: &str) -> Self {
+        let (verb, object) = about(call);
+        let mut words = format!("resource {}{}", word(resource), object.words);
+        if !password_from_user.is_empty() {
+            words.push_str(&password_of(password_from_user));
+        }
+        Self {
+            verb,
+            object: words,
+            fields: AuditFields {
+                call_id: call.call_id.clone(),
+                resource: resource.to_owned(),
+                object_class: object.class.to_owned(),
+                object_name: object.name,
+                user: password_from_user.to_owned(),
+                gateway: String::new(),
+            },
+        }
+    }
+
+    /// The verb and the object, for lists of queued calls.
+    pub fn summary(call: &Call, password_from_user: &str) -> String {
+        let (verb, object) = about(call);
+        format!("{verb}{}{}", object.words, password_of(password_from_user))
+    }
+}
+
+/// An outcome as the audit log has it, and why.
+pub fn audited(outcome: &Outcome) -> (audit::Outcome, &str) {
+    match &outcome.result {
+        Some(OutcomeResult::Done(_)) => (audit::Outcome::Done, ""),
+        Some(OutcomeResult::Failed(failure)) => (audit::Outcome::Failed, &failure.message),
+        Some(OutcomeResult::Indeterminate(it)) => (audit::Outcome::Indeterminate, &it.message),
+        None => (audit::Outcome::Indeterminate, ""),
+    }
+}
+
+/// The object of a call.
+#[derive(Default)]
+struct About {
+    class: &'static str,
+    name: String,
+    /// With a comma before.
+    words: String,
+}
+
+impl About {
+    fn named(class: &'static str, name: &str) -> Self {
+        Self {
+            class,
+            name: name.to_owned(),
+            words: format!(", {class} {}", word(name)),
+        }
+    }
+
+    fn of(object: Option<&ObjectRef>) -> Self {
+        let Some(ObjectRef { object_class, by }) = object else {
+            return Self::default();
+        };
+        let class = class(*object_class);
+        match by {
+            Some(By::Id(id)) => Self {
+                words: format!(", {class} with id {}", word(id)),
+                ..Self::named(class, id)
+            },
+            Some(By::Name(name)) => Self::named(class, name),
+            None => Self::default(),
+        }
+    }
+}
+
+fn about(call: &Call) -> (&'static str, About) {
+    match &call.verb {
+        None => ("unknown", About::default()),
+        Some(Verb::Test(_)) => ("test", About::default()),
+        Some(Verb::Schema(_)) => ("schema", About::default()),
+        Some(Verb::Create(verb)) => ("create", About::named(class(verb.object_class), &verb.name)),
+        Some(Verb::Get(verb)) => ("get", About::of(verb.object.as_ref())),
+        Some(Verb::Update(verb)) => ("update", About::of(verb.object.as_ref())),
+        Some(Verb::Delete(verb)) => ("delete", About::of(verb.object.as_ref())),
+        Some(Verb::Enable(verb)) => ("enable", About::of(verb.object.as_ref())),
+        Some(Verb::Disable(verb)) => ("disable", About::of(verb.object.as_ref())),
+        Some(Verb::SetPassword(verb)) => ("set-password", About::of(verb.object.as_ref())),
+        Some(Verb::Authenticate(verb)) => ("authenticate", About::of(verb.object.as_ref())),
+        Some(Verb::Rename(verb)) => {
+            let mut object = About::of(verb.object.as_ref());
+            object
+                .words
+                .push_str(&format!(" to {}", word(&verb.new_name)));
+            ("rename", object)
+        }
+        Some(Verb::Search(verb)) => {
+            let class = class(verb.object_class);
+            let words = format!(", {class}s");
+            let object = About {
+                class,
+                words,
+                ..About::default()
+            };
+            ("search", object)
+        }
+        Some(Verb::Run(verb)) => ("run", About::named("action", &verb.action)),
+    }
+}
+
+/// Whose password an account is given, in words.
+fn password_of(user: &str) -> String {
+    match user {
+        "" => String::new(),
+        user => format!(", password of user {}", word(user)),
+    }
+}
+
+/// A name as it stands among words.
+fn word(name: &str) -> String {
+    let usual = |letter: char| letter.is_alphanumeric() || "._@+-$".contains(letter);
+    let mut letters = name.chars();
+    let mut short: String = letters.by_ref().take(MAX_WORD).collect();
+    if letters.next().is_some() {
+        short.push('…');
+    }
+    match !name.is_empty() && name.chars().all(usual) {
+        true => short,
+        false => format!("{short:?}"),
+    }
+}
+
+fn class(number: i32) -> &'static str {
+    match ObjectClass::try_from(number) {
+        Ok(ObjectClass::Account) => "account",
+        Ok(ObjectClass::Group) => "group",
+        Ok(ObjectClass::Unspecified) | Err(_) => "object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_proto::gateway::v1::{Create, Rename};
+
+    use super::*;
+
+    fn create(name: &str) -> Call {
+        Call {
+            call_id: "c1".to_owned(),
+            verb: Some(Verb::Create(Create {
+                object_class: ObjectClass::Account.into(),
+                name: name.to_owned(),
+                ..Create::default()
+            })),
+            ..Call::default()
+        }
+    }
+
+    #[test]
+    fn no_name_pushes_another_out_or_poses_as_more_words() {
+        let long = "a".repeat(249);
+        for (name, words) in [
+            ("ada", "resource ldap, account ada"),
+            (&*long, "resource ldap, account aaaa"),
+            ("a, call 7", "resource ldap, account \"a, call 7\""),
+            (
+                "x, password of user root",
+                "resource ldap, account \"x, password of user root\"",
+            ),
+            ("a\"\n", "resource ldap, account \"a\\\"\\n\""),
+            ("", "resource ldap, account \"\""),
+        ] {
+            let described = Described::new("ldap", &create(name), "eve");
+            assert!(described.object.starts_with(words), "{}", described.object);
+            assert!(described.object.ends_with(", password of user eve"));
+            assert!(described.object.chars().count() < 256);
+            let fields = described.fields;
+            assert_eq!((&*fields.call_id, &*fields.resource), ("c1", "ldap"));
+            assert_eq!(
+                (&*fields.object_class, &*fields.object_name),
+                ("account", name)
+            );
+            assert_eq!(fields.user, "eve");
+        }
+    }
+
+    #[test]
+    fn a_rename_names_both() {
+        let call = Call {
+            verb: Some(Verb::Rename(Rename {
+                object: Some(ObjectRef {
+                    object_class: ObjectClass::Group.into(),
+                    by: Some(By::Name("wheel".to_owned())),
+                }),
+                new_name: "root, account x".to_owned(),
+            })),
+            ..Call::default()
+        };
+        let summary = Described::summary(&call, "");
+        assert_eq!(summary, "rename, group wheel to \"root, account x\"");
+    }
+}
