@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 
 use crate::audit::{AuditLog, Draft, Outcome, Subject};
 use crate::fleet::Event;
+use crate::repository::AuditFields;
 
 /// Writes down each of `events`, until their fleet is gone.
 pub(super) async fn record(mut events: mpsc::Receiver<Event>, audit: AuditLog) {
@@ -33,5 +34,7 @@ fn draft(event: Event) -> Draft {
         }
     };
     let object = format!("gateway {gateway}");
-    Draft::new(Subject::server(), action, &object, Outcome::Done).detail(&detail)
+    Draft::new(Subject::server(), action, &object, Outcome::Done)
+        .about(AuditFields::gateway(&gateway))
+        .detail(&detail)
 }

@@ -1,6 +1,7 @@
 //! Fault runs: real processes killed at random, both ends under a fake clock, the life of every
-//! key; and what has to hold nevertheless.
+//! key, every call in the audit log; and what has to hold nevertheless.
 
+pub mod audit;
 pub mod calls;
 pub mod keys;
 pub mod links;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use portcullis_chaos::seeds::Options;
 use portcullis_chaos::simulation;
-use portcullis_chaos::{keys, links, rotation};
+use portcullis_chaos::{audit, keys, links, rotation};
 use serde_json::{Value, json};
 
 /// Failures that are printed in full.
@@ -47,6 +47,18 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Kills server and gateway while calls are under way, and looks for each call in the audit log.
+    Audit {
+        /// Calls, half of them queued.
+        #[arg(long, default_value_t = 1000)]
+        calls: u32,
+        /// Who is killed and when; random where not given, and always printed.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Leave calls out of the audit log, to see that it is noticed.
+        #[arg(long, hide = true)]
+        fault: bool,
+    },
     /// Both ends under a fake clock, one world for each seed.
     Simulation {
         /// How many.
@@ -80,6 +92,7 @@ fn main() -> ExitCode {
             seed,
         } => links(kills, gateways, seed, cli.json),
         Command::Rotation { gateways, seed } => rotation(gateways, seed, cli.json),
+        Command::Audit { calls, seed, fault } => audit(calls, seed, fault, cli.json),
         Command::Simulation { seeds, first } => Ok(simulation(seeds, first, cli.json)),
         Command::Keys {
             seeds,
@@ -184,6 +197,45 @@ fn rotation(
         println!(
             "every reachable gateway ended on the current key, the others were listed exactly and caught up, none went back"
         );
+    }
+    Ok(kept)
+}
+
+fn audit(
+    calls: u32,
+    seed: Option<u64>,
+    fault: bool,
+    json: bool,
+) -> Result<bool, Box<dyn std::error::Error>> {
+    let plan = audit::Plan {
+        calls,
+        seed: seed.unwrap_or_else(rand::random),
+        fault,
+    };
+    eprintln!("seed {}", plan.seed);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let summary = runtime.block_on(audit::run(&plan, |event| tell(event, json)));
+    let kept = summary.broken.is_empty();
+    if json {
+        println!("{}", serde_json::to_string(&summary)?);
+        return Ok(kept);
+    }
+    println!(
+        "{} calls ({} queued), {} kills of the server, {} of the gateway; the audit log's last word: {}; {} told by the \
+         gateway afterwards; {:.0} s",
+        summary.calls,
+        summary.queued,
+        summary.server_kills,
+        summary.gateway_kills,
+        json!(summary.outcomes),
+        summary.reported,
+        summary.seconds
+    );
+    for broken in &summary.broken {
+        println!("BROKEN: {broken}");
+    }
+    if kept {
+        println!("every call has its entries, and the last of them says what was seen");
     }
     Ok(kept)
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use hyper_util::rt::TokioIo;
 use portcullis_proto::admin::v1 as admin;
+use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::calls_client::CallsClient;
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::keys_client::KeysClient;
@@ -185,6 +186,11 @@ impl Admin {
     /// `Resources`
     pub fn resources(&self) -> ResourcesClient {
         ResourcesClient::new(self.channel())
+    }
+
+    /// The log of who did what.
+    pub fn audit(&self) -> AuditClient {
+        AuditClient::new(self.channel())
     }
 
     /// `Calls`
