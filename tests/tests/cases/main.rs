@@ -23,6 +23,7 @@ mod c13_hashes;
 mod c14_read_only;
 mod c15_rename;
 mod c22_answer_cannot_be_written;
+mod c24_call_ids;
 mod host;
 mod long_lists;
 mod namespace;

@@ -4,20 +4,20 @@ use super::Told;
 
 /// What happened to a call, as the test saw it.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub(super) struct Seen {
     /// What its caller was told.
-    pub told: Told,
+    pub(super) told: Told,
     /// How often it was carried out.
-    pub marks: usize,
+    pub(super) marks: usize,
     /// The server died while it might have been under way.
-    pub server_died: bool,
+    pub(super) server_died: bool,
     /// The gateway died while it might have been under way.
-    pub gateway_died: bool,
+    pub(super) gateway_died: bool,
 }
 
 /// What is wrong with the outcomes in a call's entries, oldest first; with each, the entry `begun`
 /// that it is of.
-pub fn judge(seen: Seen, outcomes: &[&str]) -> Option<String> {
+pub(super) fn judge(seen: Seen, outcomes: &[&str]) -> Option<String> {
     let Seen { told, marks, .. } = seen;
     if marks > 1 {
         return Some(format!("it was carried out {marks} times"));
@@ -52,7 +52,7 @@ pub fn judge(seen: Seen, outcomes: &[&str]) -> Option<String> {
 }
 
 /// What is wrong with the state in the queue of a call whose last entry says `last`.
-pub fn judge_queued(state: &str, last: &str) -> Option<String> {
+pub(super) fn judge_queued(state: &str, last: &str) -> Option<String> {
     let fits = match state {
         "Done" => last == "done",
         "Failed" => last == "failed",

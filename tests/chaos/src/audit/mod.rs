@@ -215,10 +215,8 @@ impl World {
             .await;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let waiting = self
-                .admin
-                .calls()
-                .list_queued(admin::ListQueuedRequest::default());
+            let mut calls = self.admin.calls();
+            let waiting = calls.list_queued(admin::ListQueuedRequest::default());
             let empty = waiting
                 .await
                 .is_ok_and(|answer| answer.into_inner().calls.is_empty());

@@ -177,6 +177,7 @@ impl World {
             payload: Zeroizing::new(payload.clone()),
             queued: self.now,
             expires: self.now.plus(DAY),
+            digest: vec![0; 32],
         };
         let queued = self
             .repository()?
