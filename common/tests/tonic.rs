@@ -15,8 +15,8 @@ use portcullis_common::stream::{
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::{
-    DescribeRequest, DescribeResponse, EnrolRequest, EnrolResponse, InstallRequest,
-    InstallResponse, PingRequest, PingResponse,
+    DescribeRequest, DescribeResponse, EnrolRequest, EnrolResponse, FinishedRequest,
+    FinishedResponse, InstallRequest, InstallResponse, PingRequest, PingResponse,
 };
 use support::{Pair, take};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,6 +55,13 @@ impl Control for Gateway {
         &self,
         _: Request<InstallRequest>,
     ) -> Result<Response<InstallResponse>, Status> {
+        Err(Status::permission_denied("not here"))
+    }
+
+    async fn finished(
+        &self,
+        _: Request<FinishedRequest>,
+    ) -> Result<Response<FinishedResponse>, Status> {
         Err(Status::permission_denied("not here"))
     }
 }
