@@ -18,8 +18,8 @@ use crate::id::{KeyId, KeyKind};
 use crate::secret::{DEFAULT_KEY, KeyEncryptionKey, ServerKey, StorageSecret};
 
 const VERSION: u8 = 1;
-/// Stands in a wrapped server key, authenticated, where the rows that decide in its repository carry
-/// MACs: so nobody who lacks the secret can have them made again.
+/// Stands in a wrapped server key, authenticated, where the rows that decide in its repository
+/// carry MACs: so nobody who lacks the secret can have them made again.
 const BOUND: u8 = 2;
 const HEADER_LEN: usize = 1 + KeyId::LEN + SALT_LEN;
 

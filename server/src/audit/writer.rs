@@ -368,8 +368,8 @@ impl Writer {
         Ok(self.tip)
     }
 
-    /// Finds out whether the rows that decide are those that the last entry knows. What is wrong with
-    /// single rows hinders nothing: they decide nothing.
+    /// Finds out whether the rows that decide are those that the last entry knows. What is wrong
+    /// with single rows hinders nothing: they decide nothing.
     async fn check_rows(&mut self, found: Found) -> Result<(), AuditError> {
         let checked = self.repository.check_rows().await?;
         for fault in &checked.faults {

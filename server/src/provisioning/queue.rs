@@ -167,8 +167,8 @@ impl CallQueue {
         }
     }
 
-    /// Ends the calls that wait for an earlier registration of a gateway: they go to no other. Gives
-    /// how many.
+    /// Ends the calls that wait for an earlier registration of a gateway: they go to no other.
+    /// Gives how many.
     ///
     /// # Errors
     /// [`RepositoryError`]: the rest ends once there is a link.

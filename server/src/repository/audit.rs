@@ -188,8 +188,8 @@ impl AuditEntries<'_> {
 
     /// Appends entries, of which the first follows on `tip`, in one transaction, and with them the
     /// changes of rows that decide since the sum `base`. `make` is given the MAC over the sum as it
-    /// then is, for the last entry, `last`, and makes the entries. Gives where the log ends then, and
-    /// the new sum.
+    /// then is, for the last entry, `last`, and makes the entries. Gives where the log ends then,
+    /// and the new sum.
     ///
     /// # Errors
     /// [`RepositoryError`], or within it [`TipMoved`] or the error of `make`: nothing was appended

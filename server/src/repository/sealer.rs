@@ -18,7 +18,7 @@ pub struct Place<'a> {
     pub owner: &'a [u8],
     /// Which of the owner's values it is.
     pub field: &'a str,
-    /// What it is for, beside its owner: for a secret that goes to a gateway, which one; else empty.
+    /// What it is for, beside its owner: of a secret for a gateway, which one. Else empty.
     pub context: &'a [u8],
 }
 
