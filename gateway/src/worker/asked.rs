@@ -203,8 +203,8 @@ mod tests {
         })
     }
 
-    #[test]
-    fn an_answer_that_differs_from_what_was_asked_is_not_done() {
+    /// Changes with answers, and whether these say what was asked.
+    fn answers() -> Vec<(Request, Object, bool)> {
         use Operation::{Add, Remove, Replace};
         let create = |enabled| {
             Request::Create(Create {
@@ -216,64 +216,43 @@ mod tests {
             })
         };
         let renaming = || Request::Rename(target(), ObjectName::new("eve").unwrap());
-        for (request, answer, right) in [
-            (
-                Request::Enable(target()),
-                answer("ada", Some(true), None),
-                true,
-            ),
-            (
-                Request::Enable(target()),
-                answer("ada", Some(false), None),
-                false,
-            ),
+        let enabled = |enabled| answer("ada", Some(enabled), None);
+        let grouped = |groups: &[&str]| answer("ada", None, Some(groups));
+        vec![
+            (Request::Enable(target()), enabled(true), true),
+            (Request::Enable(target()), enabled(false), false),
             (Request::Enable(target()), answer("ada", None, None), true),
-            (
-                Request::Disable(target()),
-                answer("ada", Some(true), None),
-                false,
-            ),
-            (create(false), answer("ada", Some(true), None), false),
-            (create(true), answer("ada", Some(false), None), true),
+            (Request::Disable(target()), enabled(true), false),
+            (create(false), enabled(true), false),
+            (create(true), enabled(false), true),
             (create(true), answer("bob", Some(true), None), false),
             (renaming(), answer("Eve", None, None), true),
             (renaming(), answer("ada", None, None), false),
             (
                 change(Add, "groups", &["Dev"]),
-                answer("ada", None, Some(&["dev", "x"])),
+                grouped(&["dev", "x"]),
                 true,
             ),
-            (
-                change(Add, "groups", &["dev"]),
-                answer("ada", None, Some(&["x"])),
-                false,
-            ),
+            (change(Add, "groups", &["dev"]), grouped(&["x"]), false),
             (
                 change(Add, "groups", &["dev"]),
                 answer("ada", None, None),
                 true,
             ),
-            (
-                change(Remove, "groups", &["x"]),
-                answer("ada", None, Some(&["x"])),
-                false,
-            ),
+            (change(Remove, "groups", &["x"]), grouped(&["x"]), false),
             (
                 change(Replace, "groups", &["a"]),
-                answer("ada", None, Some(&["a", "x"])),
+                grouped(&["a", "x"]),
                 false,
             ),
-            (
-                change(Replace, "groups", &["a"]),
-                answer("ada", None, Some(&["a"])),
-                true,
-            ),
-            (
-                change(Replace, "mail", &["a"]),
-                answer("ada", None, Some(&["x"])),
-                true,
-            ),
-        ] {
+            (change(Replace, "groups", &["a"]), grouped(&["a"]), true),
+            (change(Replace, "mail", &["a"]), grouped(&["x"]), true),
+        ]
+    }
+
+    #[test]
+    fn an_answer_that_differs_from_what_was_asked_is_not_done() {
+        for (request, answer, right) in answers() {
             let asked = Asked::of(&request, Roles::new(ROLES));
             assert_eq!(
                 asked.check(&answer).is_ok(),

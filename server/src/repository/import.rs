@@ -4,7 +4,7 @@ use portcullis_common::id::KeyId;
 use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::GatewayKey;
 
-use super::authority::{GATEWAY_KEYS, SERVER_KEYS};
+use super::authority::{Authority, GATEWAY_KEYS, SERVER_KEYS};
 use super::columns::to_sql_millis;
 use super::gateway_keys::key_place;
 use super::sql::{Tx, Value, params};
@@ -69,18 +69,7 @@ impl Repository {
         self.database
             .write(move |tx| {
                 for key in &import.server_keys {
-                    tx.execute(
-                        "INSERT INTO server_keys (id, generation, wrapped, created_ms, retired_ms)
-                         VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM server_keys), ?2, ?3, ?4)",
-                        &params![
-                            key.id.to_bytes(),
-                            key.wrapped,
-                            to_sql_millis(key.created),
-                            to_sql_millis(key.retired),
-                        ],
-                    )?;
-                    let id = key.id.to_bytes();
-                    authority.added(tx, &SERVER_KEYS, Value::Blob(&id))?;
+                    add_server_key(tx, &authority, key)?;
                 }
                 let mut new = Vec::new();
                 for key in &import.gateway_keys {
@@ -96,20 +85,7 @@ impl Repository {
                 make_room(tx, new.len())?;
                 guarded.settle(tx)?;
                 for (key, generation) in new.iter().rev().zip(1_i64..) {
-                    tx.execute(
-                        "INSERT INTO gateway_keys (id, generation, created_ms, retired_ms, compromised, withdrawn)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                        &params![
-                            key.id.to_bytes(),
-                            generation,
-                            to_sql_millis(key.created),
-                            to_sql_millis(key.retired),
-                            key.compromised,
-                            key.withdrawn,
-                        ],
-                    )?;
-                    let id = key.id.to_bytes();
-                    authority.added(tx, &GATEWAY_KEYS, Value::Blob(&id))?;
+                    add_gateway_key(tx, &authority, key, generation)?;
                 }
                 for (key, sealed) in import.gateway_keys.iter().zip(&sealed) {
                     sealed_values::put(tx, &key_place(&key.id.to_bytes()), sealed)?;
@@ -118,6 +94,47 @@ impl Repository {
             })
             .await
     }
+}
+
+fn add_server_key(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    key: &ImportedServerKey,
+) -> Result<(), RepositoryError> {
+    let id = key.id.to_bytes();
+    tx.execute(
+        "INSERT INTO server_keys (id, generation, wrapped, created_ms, retired_ms)
+         VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM server_keys), ?2, ?3, ?4)",
+        &params![
+            id,
+            key.wrapped,
+            to_sql_millis(key.created),
+            to_sql_millis(key.retired),
+        ],
+    )?;
+    authority.added(tx, &SERVER_KEYS, Value::Blob(&id))
+}
+
+fn add_gateway_key(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    key: &ImportedGatewayKey,
+    generation: i64,
+) -> Result<(), RepositoryError> {
+    let id = key.id.to_bytes();
+    tx.execute(
+        "INSERT INTO gateway_keys (id, generation, created_ms, retired_ms, compromised, withdrawn)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        &params![
+            id,
+            generation,
+            to_sql_millis(key.created),
+            to_sql_millis(key.retired),
+            key.compromised,
+            key.withdrawn,
+        ],
+    )?;
+    authority.added(tx, &GATEWAY_KEYS, Value::Blob(&id))
 }
 
 /// Moves every generation up by `count`, so that those from 1 on are free. By way of negative

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
+use std::thread::JoinHandle;
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 
@@ -24,33 +25,15 @@ async fn a_membership_is_changed_and_nothing_else() {
     );
     host.append("etc/group", groups.as_bytes());
 
-    // While the change waits for the lock, somebody adds a member by hand.
-    let lock = File::create(host.root.join("etc/.pwd.lock")).unwrap();
-    fcntl_lock(&lock, FlockOperation::LockExclusive).unwrap();
-    let path = host.root.join("etc/group");
-    let editing = std::thread::spawn(move || {
-        let inode = format!(":{} ", lock.metadata().unwrap().ino());
-        let waits = |line: &str| line.contains("-> ") && line.contains(&inode);
-        while !fs::read_to_string("/proc/locks")
-            .unwrap()
-            .lines()
-            .any(waits)
-        {
-            std::thread::yield_now();
-        }
-        let text = fs::read_to_string(&path).unwrap();
-        let edited = text.replace("student00100\n", "student00100,student00179\n");
-        fs::write(&path, edited).unwrap();
-        drop(lock);
-    });
-    host.portcullis("group update unix1 small --add members=student00170")
-        .ok();
-    editing.join().unwrap();
     let line = |name: &str| {
         let text = String::from_utf8(host.read("etc/group")).unwrap();
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         line.to_owned()
     };
+    let editing = edit_while_waiting(&host);
+    host.portcullis("group update unix1 small --add members=student00170")
+        .ok();
+    editing.join().unwrap();
     assert_eq!(
         line("small:"),
         "small:x:3002:student00100,student00179,student00170"
@@ -75,4 +58,26 @@ async fn a_membership_is_changed_and_nothing_else() {
     host.portcullis("group update unix1 team --add members=student00004")
         .refused()
         .saying("of process 1");
+}
+
+/// Holds the lock until a change waits for it, and has then added a member by hand.
+fn edit_while_waiting(host: &Host) -> JoinHandle<()> {
+    let lock = File::create(host.root.join("etc/.pwd.lock")).unwrap();
+    fcntl_lock(&lock, FlockOperation::LockExclusive).unwrap();
+    let path = host.root.join("etc/group");
+    std::thread::spawn(move || {
+        let inode = format!(":{} ", lock.metadata().unwrap().ino());
+        let waits = |line: &str| line.contains("-> ") && line.contains(&inode);
+        while !fs::read_to_string("/proc/locks")
+            .unwrap()
+            .lines()
+            .any(waits)
+        {
+            std::thread::yield_now();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let edited = text.replace("student00100\n", "student00100,student00179\n");
+        fs::write(&path, edited).unwrap();
+        drop(lock);
+    })
 }

@@ -87,14 +87,11 @@ impl Unix {
         let name = name::check(&create.name)?.to_owned();
         let values = attributes::for_create(ObjectClass::Account, create.attributes)?;
         let database = self.read().await?;
-        if database.account(&name).is_some() {
-            return Err(exists(&name));
-        }
-        inherits_nothing(&database, &name)?;
-        belongings::inherits_nothing(&self.policy.prefix, &name)?;
-        if let Some(uid) = values.get("uid").and_then(|values| values.first()) {
-            inherits_no_ranges(&database, parse_id(uid)?)?;
-        }
+        let uid = match values.get("uid").and_then(|values| values.first()) {
+            Some(uid) => Some(parse_id(uid)?),
+            None => None,
+        };
+        self.check_unused(&database, &name, uid)?;
         let home = attributes::text(&values, "home").map_or_else(
             || self.policy.home_base.join(&name).display().to_string(),
             str::to_owned,
@@ -114,37 +111,16 @@ impl Unix {
             asked.push(Wanted::Home(home.clone()));
         }
         if !values.contains_key("primary_group") {
-            if database.group(&name).is_some() {
-                return Err(Failure::rejected(format!(
-                    "there is a group `{name}`, so that the account cannot have one of its own: give it a `primary_group`"
-                )));
-            }
+            own_group_is_free(&database, &name)?;
             arguments.flag("-U");
         }
         let expires = day_of(&values)?.flatten();
-        let expiry = if create.enabled {
-            expires
-        } else {
-            Some(DISABLED_DAY)
-        };
-        if let Some(day) = expiry {
+        let disabled = (!create.enabled).then_some(DISABLED_DAY);
+        if let Some(day) = disabled.or(expires) {
             arguments.option("-e", day.to_string());
         }
-        let uid = match values.get("uid").and_then(|values| values.first()) {
-            Some(uid) => Some(parse_id(uid)?),
-            None => None,
-        };
-        let left = self.ownerless(&database).await?;
-        match uid {
-            Some(uid) => belongings::check_number(&left, uid, &home)?,
-            None => {
-                let uids = database.accounts.iter().map(|a| a.uid);
-                let owners = left.iter().map(|left| left.uid);
-                let numbers = Numbers::Accounts;
-                if let Some(floor) = belongings::floor(&self.policy.prefix, numbers, uids, owners) {
-                    arguments.option("-K", floor);
-                }
-            }
+        if let Some(floor) = self.floor(&database, uid, &home).await? {
+            arguments.option("-K", floor);
         }
         let found = self.policy.judge_home(&database, &home, uid)?;
         let makes_home = self.policy.create_home && home != NO_HOME && !matches!(found, Home::Own);
@@ -164,6 +140,45 @@ impl Unix {
             remembered: expires.filter(|_| !create.enabled),
         };
         Ok((database, new))
+    }
+
+    /// Refuses a name that somebody has, and one or a number that the host still knows from before.
+    fn check_unused(
+        &self,
+        database: &Database,
+        name: &str,
+        uid: Option<u32>,
+    ) -> Result<(), Failure> {
+        if database.account(name).is_some() {
+            return Err(exists(name));
+        }
+        inherits_nothing(database, name)?;
+        belongings::inherits_nothing(&self.policy.prefix, name)?;
+        uid.map_or(Ok(()), |uid| inherits_no_ranges(database, uid))
+    }
+
+    /// The setting from which number on `useradd` looks for a free one, where none is asked for and
+    /// some belong to files of accounts that are gone.
+    async fn floor(
+        &self,
+        database: &Database,
+        uid: Option<u32>,
+        home: &str,
+    ) -> Result<Option<String>, Failure> {
+        let left = self.ownerless(database).await?;
+        if let Some(uid) = uid {
+            belongings::check_number(&left, uid, home)?;
+            return Ok(None);
+        }
+        let uids = database.accounts.iter().map(|a| a.uid);
+        let owners = left.iter().map(|left| left.uid);
+        let numbers = Numbers::Accounts;
+        Ok(belongings::floor(
+            &self.policy.prefix,
+            numbers,
+            uids,
+            owners,
+        ))
     }
 
     /// What a new account lacks after `useradd`.
@@ -238,4 +253,13 @@ impl Unix {
             )),
         }
     }
+}
+
+fn own_group_is_free(database: &Database, name: &str) -> Result<(), Failure> {
+    if database.group(name).is_some() {
+        return Err(Failure::rejected(format!(
+            "there is a group `{name}`, so that the account cannot have one of its own: give it a `primary_group`"
+        )));
+    }
+    Ok(())
 }

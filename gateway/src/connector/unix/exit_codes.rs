@@ -94,80 +94,84 @@ impl Meaning {
 mod tests {
     use super::*;
 
-    /// The rows are the lines of the manual pages, the texts those of shadow-utils 4.13.
+    use FailureKind::{AlreadyExists, Internal, Invalid, NotFound, Rejected, Unavailable};
+    use Tool::{ChPasswd, GPasswd, GroupAdd, GroupDel, GroupMod, UserAdd, UserDel, UserMod};
+
+    /// The rows are the lines of the manual pages, the texts those of shadow-utils 4.13; whether
+    /// nothing was written stands last.
+    const CODES: &[(Tool, i32, &str, FailureKind, bool)] = &[
+        (
+            UserAdd,
+            1,
+            "failure while writing changes",
+            Unavailable,
+            false,
+        ),
+        (UserAdd, 2, "unrecognized option", Internal, true),
+        (UserAdd, 3, "invalid user name 'a:b'", Invalid, true),
+        (UserAdd, 4, "UID 2000 is not unique", Rejected, true),
+        (UserAdd, 6, "group 'nope' does not exist", Invalid, true),
+        (UserAdd, 9, "user 'ada' already exists", AlreadyExists, true),
+        (UserAdd, 9, "group ada exists - if you want", Rejected, true),
+        (UserAdd, 10, "failure while writing", Unavailable, false),
+        (UserAdd, 12, "cannot create directory", Rejected, false),
+        (UserAdd, 14, "SELinux", Unavailable, false),
+        (UserMod, 6, "user 'ada' does not exist", NotFound, true),
+        (UserMod, 6, "group 'nope' does not exist", Invalid, true),
+        (
+            UserMod,
+            8,
+            "user ada is currently used by process 7",
+            Rejected,
+            true,
+        ),
+        (UserMod, 9, "user 'bob' already exists", AlreadyExists, true),
+        (UserMod, 11, "no space for the home", Rejected, false),
+        (UserMod, 12, "unable to move", Rejected, false),
+        (UserMod, 16, "failed to add uid range", Unavailable, false),
+        (UserDel, 6, "user 'ada' does not exist", NotFound, true),
+        (
+            UserDel,
+            8,
+            "user ada is currently logged in",
+            Rejected,
+            true,
+        ),
+        (UserDel, 12, "cannot remove", Rejected, false),
+        (GroupAdd, 4, "GID '50' already exists", Rejected, true),
+        (
+            GroupAdd,
+            9,
+            "group 'team' already exists",
+            AlreadyExists,
+            true,
+        ),
+        (GroupAdd, 10, "Read-only file system", Rejected, false),
+        (GroupMod, 6, "group 'team' does not exist", NotFound, true),
+        (GroupDel, 6, "group 'team' does not exist", NotFound, true),
+        (
+            GroupDel,
+            8,
+            "cannot remove the primary group",
+            Rejected,
+            true,
+        ),
+        (GPasswd, 1, "failure while writing", Unavailable, false),
+        (GPasswd, 3, "user 'eve' does not exist", Invalid, true),
+        (ChPasswd, 1, "No space left on device", Unavailable, false),
+        (
+            ChPasswd,
+            1,
+            "line 1: user 'ada' does not exist",
+            NotFound,
+            false,
+        ),
+        (UserDel, 99, "", Unavailable, false),
+    ];
+
     #[test]
     fn every_exit_code_of_the_manuals_has_its_kind() {
-        use FailureKind::{AlreadyExists, Internal, Invalid, NotFound, Rejected, Unavailable};
-        use Tool::{ChPasswd, GPasswd, GroupAdd, GroupDel, GroupMod, UserAdd, UserDel, UserMod};
-        for (tool, code, said, kind, wrote_nothing) in [
-            (
-                UserAdd,
-                1,
-                "failure while writing changes",
-                Unavailable,
-                false,
-            ),
-            (UserAdd, 2, "unrecognized option", Internal, true),
-            (UserAdd, 3, "invalid user name 'a:b'", Invalid, true),
-            (UserAdd, 4, "UID 2000 is not unique", Rejected, true),
-            (UserAdd, 6, "group 'nope' does not exist", Invalid, true),
-            (UserAdd, 9, "user 'ada' already exists", AlreadyExists, true),
-            (UserAdd, 9, "group ada exists - if you want", Rejected, true),
-            (UserAdd, 10, "failure while writing", Unavailable, false),
-            (UserAdd, 12, "cannot create directory", Rejected, false),
-            (UserAdd, 14, "SELinux", Unavailable, false),
-            (UserMod, 6, "user 'ada' does not exist", NotFound, true),
-            (UserMod, 6, "group 'nope' does not exist", Invalid, true),
-            (
-                UserMod,
-                8,
-                "user ada is currently used by process 7",
-                Rejected,
-                true,
-            ),
-            (UserMod, 9, "user 'bob' already exists", AlreadyExists, true),
-            (UserMod, 11, "no space for the home", Rejected, false),
-            (UserMod, 12, "unable to move", Rejected, false),
-            (UserMod, 16, "failed to add uid range", Unavailable, false),
-            (UserDel, 6, "user 'ada' does not exist", NotFound, true),
-            (
-                UserDel,
-                8,
-                "user ada is currently logged in",
-                Rejected,
-                true,
-            ),
-            (UserDel, 12, "cannot remove", Rejected, false),
-            (GroupAdd, 4, "GID '50' already exists", Rejected, true),
-            (
-                GroupAdd,
-                9,
-                "group 'team' already exists",
-                AlreadyExists,
-                true,
-            ),
-            (GroupAdd, 10, "Read-only file system", Rejected, false),
-            (GroupMod, 6, "group 'team' does not exist", NotFound, true),
-            (GroupDel, 6, "group 'team' does not exist", NotFound, true),
-            (
-                GroupDel,
-                8,
-                "cannot remove the primary group",
-                Rejected,
-                true,
-            ),
-            (GPasswd, 1, "failure while writing", Unavailable, false),
-            (GPasswd, 3, "user 'eve' does not exist", Invalid, true),
-            (ChPasswd, 1, "No space left on device", Unavailable, false),
-            (
-                ChPasswd,
-                1,
-                "line 1: user 'ada' does not exist",
-                NotFound,
-                false,
-            ),
-            (UserDel, 99, "", Unavailable, false),
-        ] {
+        for &(tool, code, said, kind, wrote_nothing) in CODES {
             let meaning = Meaning::of(tool, code);
             assert_eq!(meaning.kind(tool, said), kind, "{tool} {code} {said}");
             assert_eq!(meaning.wrote_nothing(), wrote_nothing, "{tool} {code}");

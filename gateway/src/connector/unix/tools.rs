@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 use rustix::fs::{Access, access};
@@ -205,7 +206,12 @@ impl Tools {
             },
         })?;
         let said = said(tool, &finished.errors, &finished.output, input);
-        match finished.status.code() {
+        self.judge(tool, finished.status, said)
+    }
+
+    /// What a program came to that ended so, and said that.
+    fn judge(&self, tool: Tool, status: ExitStatus, said: String) -> Result<String, ToolError> {
+        match status.code() {
             Some(0) => {
                 if !said.is_empty() {
                     tracing::info!(%tool, said, "a tool had something to say");
@@ -227,7 +233,7 @@ impl Tools {
             }),
             None => Err(ToolError::Killed {
                 tool,
-                reason: format!("was ended by a signal ({})", finished.status),
+                reason: format!("was ended by a signal ({})", status),
             }),
         }
     }

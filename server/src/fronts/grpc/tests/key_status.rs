@@ -20,6 +20,19 @@ fn some(counts: &[proto::TypeCount]) -> Vec<(&str, u64)> {
         .collect()
 }
 
+/// A key's id, whether it is the current one, what is in use under it, and of which types.
+fn shown(held: &proto::ServerKeyValues) -> (String, bool, u64, Vec<(&str, u64)>) {
+    let key = held.key.as_ref().unwrap();
+    let types = held.values.len();
+    assert_eq!(
+        types,
+        ProtectedType::ALL.len(),
+        "types without values are told, too"
+    );
+    let id = key.key_id.clone();
+    (id, key.current, key.in_use_by, some(&held.values))
+}
+
 #[tokio::test]
 async fn values_are_counted_under_their_key_under_absent_ones_and_under_none() {
     let api = Api::start().await;
@@ -27,24 +40,7 @@ async fn values_are_counted_under_their_key_under_absent_ones_and_under_none() {
     let first = api.services.keys.keyring().current();
     let second = api.services.keys.generate(None, true).await.unwrap();
     let status = api.server_keys().await;
-    let shown: Vec<_> = status
-        .keys
-        .iter()
-        .map(|held| {
-            let key = held.key.as_ref().unwrap();
-            assert_eq!(
-                held.values.len(),
-                ProtectedType::ALL.len(),
-                "types without values are told, too"
-            );
-            (
-                key.key_id.clone(),
-                key.current,
-                key.in_use_by,
-                some(&held.values),
-            )
-        })
-        .collect();
+    let shown: Vec<_> = status.keys.iter().map(shown).collect();
     let stored = vec![
         ("gateway-key", 1),
         ("enrolment-key", 1),
