@@ -246,7 +246,7 @@ fn parse_search(search: wire::Search) -> Result<Search, ModelError> {
         page_size: usize::try_from(search.page_size)
             .ok()
             .filter(|&size| size > 0),
-        cookie: Cookie::new(search.cookie).ok_or(ModelError::Cookie)?,
+        cookie: Cookie::from_server(search.cookie).ok_or(ModelError::Cookie)?,
     })
 }
 

@@ -180,12 +180,19 @@ pub struct Search {
 pub struct Cookie(Vec<u8>);
 
 impl Cookie {
-    /// Bytes in a cookie at the most.
+    /// Bytes in a connector's cookie at the most.
     pub const MAX_LEN: usize = 1024;
+    /// Bytes at the most in one that a server has, which holds the connector's and more.
+    const MAX_SEALED_LEN: usize = Self::MAX_LEN + 64;
 
     /// A cookie of these bytes; `None` where they are more than [`Cookie::MAX_LEN`].
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         (bytes.len() <= Self::MAX_LEN).then_some(Self(bytes))
+    }
+
+    /// A cookie as a server has it; `None` where it is too long for one.
+    pub(crate) fn from_server(bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() <= Self::MAX_SEALED_LEN).then_some(Self(bytes))
     }
 
     /// Whether it stands for the start, or in an answer for the end.

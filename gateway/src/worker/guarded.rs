@@ -304,12 +304,13 @@ impl Guarded {
         })
     }
 
+    /// Hands on what a search finds; answers the connector's own cookie, and how many objects.
     pub(super) async fn search(
         &self,
         cx: &Context,
         search: &Search,
         events: &mpsc::Sender<SearchEvent>,
-    ) -> Result<Cookie, Failure> {
+    ) -> Result<(Cookie, usize), Failure> {
         let (sender, mut objects) = mpsc::channel(1);
         let most = search.page_size.unwrap_or(usize::MAX);
         let mut found = Found::new(sender, most);
@@ -323,7 +324,9 @@ impl Guarded {
             result
         };
         let handing_on = async {
+            let mut count = 0;
             while let Some(mut object) = objects.recv().await {
+                count += 1;
                 conceal(&mut object, self.configured.connector.roles());
                 if events
                     .send(SearchEvent::Found(Box::new(object)))
@@ -333,9 +336,11 @@ impl Guarded {
                     objects.close();
                 }
             }
+            count
         };
-        match tokio::join!(searching, handing_on).0 {
-            Ok(cookie) => Ok(cookie),
+        let (searched, count) = tokio::join!(searching, handing_on);
+        match searched {
+            Ok(cookie) => Ok((cookie, count)),
             Err(CallError::Failed(failure)) => Err(failure),
             Err(CallError::Indeterminate(message)) => Err(Failure::unavailable(message)),
         }

@@ -10,6 +10,7 @@ mod call_stream;
 mod finished;
 mod guarded;
 mod lanes;
+mod pages;
 mod provisioner;
 mod service;
 

@@ -18,6 +18,7 @@ use super::call_log::{Logged, panicked, panicked_while, summary};
 use super::finished::{Finished, Remembering};
 use super::guarded::{Guarded, at_length};
 use super::lanes::Lanes;
+use super::pages::Pages;
 use crate::connector::{Connector, Context};
 use crate::connectors::Connectors;
 use crate::guard::check_filter;
@@ -53,6 +54,7 @@ struct Shared {
     call_timeout: Duration,
     in_flight: Mutex<HashSet<Arc<str>>>,
     finished: Finished,
+    pages: Pages,
 }
 
 impl Provisioner {
@@ -72,6 +74,7 @@ impl Provisioner {
                 call_timeout,
                 in_flight: Mutex::default(),
                 finished: Finished::default(),
+                pages: Pages::new(),
             }),
         }
     }
@@ -241,16 +244,16 @@ impl Provisioner {
         rails.check_verb(Verb::Search)?;
         guarded.has_verb(Verb::Search, search.class)?;
         check_filter(&search, guarded.configured.connector.roles())?;
-        let most = rails.max_search_results();
-        let all_at_once = search.page_size.is_none();
-        search.page_size = Some(search.page_size.map_or(most, |size| size.min(most)));
+        let connector = call.connector.as_str();
+        let pages = &self.shared.pages;
+        let page = pages.begin(connector, rails, &mut search)?;
         let cx = Context {
             call: call.id,
             settings: call.settings,
             secret_settings: call.secret_settings,
             deadline,
         };
-        let cookie = match timeout_at(deadline, guarded.search(&cx, &search, events)).await {
+        let (own, found) = match timeout_at(deadline, guarded.search(&cx, &search, events)).await {
             Ok(result) => result?,
             Err(_) => {
                 return Err(Failure::unavailable(
@@ -258,13 +261,7 @@ impl Provisioner {
                 ));
             }
         };
-        let cut = (all_at_once && !cookie.is_empty()).then(|| {
-            rails.refusal(
-                "max_search_results",
-                format!("there are more than {most} objects; ask for pages, or narrow the filter"),
-            )
-        });
-        Ok((cookie, cut))
+        Ok(pages.end(connector, rails, &search, &page, (&own, found)))
     }
 }
 

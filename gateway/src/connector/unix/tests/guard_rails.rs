@@ -504,30 +504,3 @@ async fn deletions_run_out() {
         "{message}"
     );
 }
-
-#[tokio::test]
-async fn a_search_hands_out_no_more_than_allowed_at_once() {
-    let Some(bench) = bench_with("", "max_search_results = 2") else {
-        return;
-    };
-    let search = |page_size| wire::Search {
-        object_class: wire::ObjectClass::Account.into(),
-        page_size,
-        ..wire::Search::default()
-    };
-    let (names, cookie) = bench.search(search(100)).await;
-    assert_eq!(names.len(), 2);
-    assert!(!cookie.is_empty());
-    let mut events = bench.provisioner.search(call(Verb::Search(search(0))));
-    let mut found = 0;
-    while let Some(event) = events.recv().await {
-        match event {
-            crate::model::SearchEvent::Found(_) => found += 1,
-            crate::model::SearchEvent::End(cookie, failure) => {
-                assert!(!cookie.is_empty());
-                assert!(failure.unwrap().message.contains("`max_search_results`"));
-            }
-        }
-    }
-    assert_eq!(found, 2);
-}

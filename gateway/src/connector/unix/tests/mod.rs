@@ -9,5 +9,6 @@ mod guard_rails;
 mod homes;
 mod listing;
 mod membership;
+mod pages;
 mod rollback;
 mod verbs;
