@@ -46,6 +46,40 @@ pub mod admin {
     pub mod v1;
 }
 
+/// What every gRPC server may offer, in the terms of the gRPC project (`grpc/`).
+#[path = "generated"]
+pub mod standard {
+    /// The health checking protocol, version 1.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    #[rustfmt::skip]
+    pub mod health; /// Server reflection, version 1.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    #[rustfmt::skip]
+    pub mod reflection;
+}
+
+/// What server reflection tells of the services of the administrators' API.
+#[path = "generated"]
+pub mod reflected {
+    /// A `.proto` file.
+    #[derive(Clone, Copy, Debug)]
+    pub struct File {
+        /// As other files import it.
+        pub name: &'static str,
+        /// The full names of its messages, enumerations, services and methods, in order.
+        pub symbols: &'static [&'static str],
+        /// Its `FileDescriptorProto`.
+        pub encoded: &'static [u8],
+    }
+
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    #[rustfmt::skip]
+    #[path = "reflected.rs"]
+    mod made;
+
+    pub use made::{FILES, SERVICES};
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
@@ -65,10 +99,22 @@ mod tests {
     fn the_generated_code_is_that_of_the_proto_files() {
         let gateway = ("gateway.proto", include_str!("../gateway.proto"));
         let admin = ("admin.proto", include_str!("../admin.proto"));
+        let health = (
+            "grpc/health/v1/health.proto",
+            include_str!("../grpc/health/v1/health.proto"),
+        );
+        let reflection = (
+            "grpc/reflection/v1/reflection.proto",
+            include_str!("../grpc/reflection/v1/reflection.proto"),
+        );
         let makers = [
             (
                 "generate/src/main.rs",
                 include_str!("../generate/src/main.rs"),
+            ),
+            (
+                "generate/src/reflected.rs",
+                include_str!("../generate/src/reflected.rs"),
             ),
             (
                 "generate/src/services.rs",
@@ -78,6 +124,12 @@ mod tests {
         for (generated, sources) in [
             (include_str!("generated/gateway.rs"), vec![gateway]),
             (include_str!("generated/admin.rs"), vec![gateway, admin]),
+            (include_str!("generated/health.rs"), vec![health]),
+            (include_str!("generated/reflection.rs"), vec![reflection]),
+            (
+                include_str!("generated/reflected.rs"),
+                vec![gateway, admin, health, reflection],
+            ),
         ] {
             let mut lines = generated.split_inclusive('\n').skip(1);
             for (name, text) in sources.into_iter().chain(makers) {

@@ -8,6 +8,7 @@
 //! files is written in Rust: there is no `protoc` to install.
 #![forbid(unsafe_code)]
 
+mod reflected;
 mod services;
 
 use std::error::Error;
@@ -29,8 +30,18 @@ const SECRET_MESSAGES: &[&str] = &[
 
 const FILES: [&str; 2] = ["gateway.proto", "admin.proto"];
 
+/// What every gRPC server may offer, in the terms of the gRPC project.
+const STANDARD: [&str; 2] = [
+    "grpc/health/v1/health.proto",
+    "grpc/reflection/v1/reflection.proto",
+];
+
 /// What makes the code, below the folder of the `.proto` files.
-const MAKERS: [&str; 2] = ["generate/src/main.rs", "generate/src/services.rs"];
+const MAKERS: [&str; 3] = [
+    "generate/src/main.rs",
+    "generate/src/reflected.rs",
+    "generate/src/services.rs",
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -92,9 +103,19 @@ fn generate(proto: &Path, made: &Path) -> Result<Vec<(&'static str, String)>, Bo
         .service_generator(Box::new(services::Services))
         .compile_fds(descriptors)?;
     let admin = std::fs::read_to_string(made.join("portcullis.admin.v1.rs"))?;
+    prost_build::Config::new()
+        .out_dir(made)
+        .compile_fds(compile(&STANDARD)?)?;
+    let health = std::fs::read_to_string(made.join("grpc.health.v1.rs"))?;
+    let reflection = std::fs::read_to_string(made.join("grpc.reflection.v1.rs"))?;
+    let all = [FILES, STANDARD].concat();
+    let reflected = reflected::text(compile(&all)?, |package| package != "portcullis.gateway.v1");
     Ok(vec![
-        ("gateway.rs", headed(proto, &["gateway.proto"], &gateway)?),
+        ("gateway.rs", headed(proto, &FILES[..1], &gateway)?),
         ("admin.rs", headed(proto, &FILES, &admin)?),
+        ("health.rs", headed(proto, &STANDARD[..1], &health)?),
+        ("reflection.rs", headed(proto, &STANDARD[1..], &reflection)?),
+        ("reflected.rs", headed(proto, &all, &reflected)?),
     ])
 }
 

@@ -317,10 +317,20 @@ impl From<tonic::Status> for CliError {
             Self::Lost { detail: message }
         } else {
             Self::Refused {
-                code: status.code(),
+                code: code(&status),
                 message,
             }
         }
+    }
+}
+
+/// The code of an error of the server's. It leaves `UNAVAILABLE` to what a client says of a server
+/// that it does not reach, and gives its own kind for the same.
+pub(crate) fn code(status: &tonic::Status) -> Code {
+    let kind = status.metadata().get("portcullis-kind");
+    match kind.map(|kind| kind.as_bytes()) {
+        Some(b"unavailable") => Code::Unavailable,
+        _ => status.code(),
     }
 }
 

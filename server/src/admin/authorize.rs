@@ -73,12 +73,14 @@ pub(super) async fn authorize(
     Err(refuse(services, caller, (name, shown), &reason, message).await)
 }
 
-/// What is in no table is refused to everybody.
+/// What is in no table is there for nobody. The audit log shows who looked for it.
 pub(crate) async fn refuse_unknown(services: &Services, caller: &Caller) -> AdminError {
-    let message =
-        "this server has no such method: is `portcullis` of a newer version than the server?";
     let what = ("unknown method", &Shown::default());
-    refuse(services, caller, what, "", message.to_owned()).await
+    refuse(services, caller, what, "", String::new()).await;
+    AdminError::Unsupported(
+        "this server has no such method: is the client of a newer version than the server?"
+            .to_owned(),
+    )
 }
 
 impl Context {

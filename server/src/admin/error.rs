@@ -40,6 +40,9 @@ pub(crate) enum AdminError {
     /// Not now: later perhaps.
     #[error("{0}")]
     Unavailable(String),
+    /// There is no such method.
+    #[error("{0}")]
+    Unsupported(String),
     /// The server's own fault.
     #[error("{0}")]
     Internal(String),

@@ -19,7 +19,7 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, code};
 use crate::view::printable;
 pub(crate) use list::sentence as counts_sentence;
 use token::TokenOutput;
@@ -242,7 +242,7 @@ async fn ping(
         let request = PingGatewayRequest { name: name.clone() };
         match gateways.ping(request).await {
             Ok(answer) => return Ok(answer.into_inner()),
-            Err(status) if status.code() == Code::Unavailable && begun.elapsed() < wait => {
+            Err(status) if code(&status) == Code::Unavailable && begun.elapsed() < wait => {
                 tokio::time::sleep(AGAIN).await;
             }
             Err(status) => return Err(status.into()),

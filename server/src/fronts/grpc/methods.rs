@@ -10,7 +10,7 @@ use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::codegen::BoxFuture;
 
-use super::errors::broke_off;
+use super::errors::{broke_off, kinded};
 use crate::access::Caller;
 use crate::admin::{
     Answer, FromMessage, Front, Messages, Method, Plan, Request, dispatch, offer_all,
@@ -95,9 +95,11 @@ impl Methods {
 
 fn one<R: FromMessage>(from: Origin, encoded: Bytes) -> Answering {
     Box::pin(async move {
-        let message = R::Message::decode(encoded).map_err(|error| match R::METHOD.plan {
-            Plan::Read | Plan::Own => Status::internal(error.to_string()),
-            Plan::Change => Status::invalid_argument(NOT_ONE_MESSAGE),
+        let message = R::Message::decode(encoded).map_err(|error| {
+            kinded(Status::invalid_argument(match R::METHOD.plan {
+                Plan::Read | Plan::Own => format!("the message is not of this method: {error}"),
+                Plan::Change => NOT_ONE_MESSAGE.to_owned(),
+            }))
         })?;
         answers(from, R::from_message(message)).await
     })
@@ -110,7 +112,7 @@ where
 {
     let messages = encoded.map(|encoded| {
         let message = M::decode(encoded.map_err(broke_off)?);
-        message.map_err(|error| broke_off(Status::internal(error.to_string())))
+        message.map_err(|error| broke_off(Status::invalid_argument(error.to_string())))
     });
     Box::pin(answers(from, R::from(Messages::new(messages))))
 }

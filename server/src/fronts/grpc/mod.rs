@@ -9,12 +9,14 @@ mod identity;
 mod methods;
 mod router;
 mod socket;
+mod standard;
 
 use std::future::Future;
 use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
@@ -70,12 +72,18 @@ where
             None
         }
     });
+    let (stop, stopping) = watch::channel(false);
+    let shutdown = async move {
+        shutdown.await;
+        // Whoever watches would keep the API from ending.
+        stop.send_replace(true);
+    };
     Server::builder()
         .max_concurrent_streams(MAX_REQUESTS_AT_ONCE)
         .http2_max_header_list_size(MAX_HEADERS)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .serve_with_incoming_shutdown(Router::new(&services), connections, shutdown)
+        .serve_with_incoming_shutdown(Router::new(&services, stopping), connections, shutdown)
         .await
 }
 

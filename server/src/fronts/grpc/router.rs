@@ -8,14 +8,17 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use portcullis_proto::grpc;
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tower::Service;
 
 use super::budget::{Budget, Held};
+use super::errors::kinded;
 use super::identity::{Identities, Peer};
 use super::methods::{Methods, NOT_ONE_MESSAGE, Origin, Serve};
+use super::standard::{self, Standard};
 use crate::admin::{Plan, Shown, admit, refuse_unknown};
 use crate::services::Services;
 
@@ -31,19 +34,25 @@ pub(super) struct Router {
     identities: Arc<Identities>,
     methods: Arc<Methods>,
     services: Arc<Services>,
+    /// True once the server stops.
+    stopping: watch::Receiver<bool>,
 }
 
 impl Router {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &Services, stopping: watch::Receiver<bool>) -> Self {
         Self {
             budget: Budget::default(),
             identities: Arc::new(Identities::new(services.live.clone())),
             methods: Arc::new(Methods::new()),
             services: Arc::new(services.clone()),
+            stopping,
         }
     }
 
     async fn answer(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        if let Some(method) = Standard::find(request.uri().path()) {
+            return Ok(self.answer_standard(method, request).await);
+        }
         let peer = request.extensions().get::<Peer>().copied();
         let caller = self.identities.caller(peer).await;
         let services = self.services;
@@ -71,6 +80,31 @@ impl Router {
             }
         };
         Ok(response)
+    }
+
+    async fn answer_standard(self, method: Standard, request: Request<Body>) -> Response<Body> {
+        let (services, stopping, limit) = (self.services, self.stopping, standard::MAX_REQUEST);
+        let Ok(response) = match method {
+            Standard::Check => {
+                let serve = move |message| standard::check(services, message);
+                grpc::serve(request, limit, move |message| Box::pin(serve(message))).await
+            }
+            Standard::Watch => {
+                let serve = move |message| standard::watch(services, stopping, message);
+                grpc::serve(request, limit, move |message| {
+                    Box::pin(async move { serve(message) })
+                })
+                .await
+            }
+            Standard::Reflection => {
+                let serve = move |messages| standard::reflect(stopping, messages);
+                grpc::serve_many(request, limit, move |messages| {
+                    Box::pin(async move { Ok(serve(messages)) })
+                })
+                .await
+            }
+        };
+        response
     }
 
     #[cfg(test)]
@@ -131,7 +165,7 @@ impl Service<Request<Body>> for Router {
         let router = self.clone();
         Box::pin(async move {
             let response = router.answer(request).await;
-            Ok(response.unwrap_or_else(Status::into_http))
+            Ok(response.unwrap_or_else(|status| kinded(status).into_http()))
         })
     }
 }

@@ -8,6 +8,7 @@ mod framing;
 mod gateways;
 mod key_status;
 mod passwords;
+mod standard;
 mod tasks;
 
 use std::pin::Pin;
@@ -134,7 +135,11 @@ async fn connect(services: &Services, id: impl Into<Option<u32>>) -> Channel {
         tokio_stream::once(Ok(Vouched { io: far, peer })).chain(tokio_stream::pending());
     let services = services.clone();
     tokio::spawn(serve_on(connections, services, std::future::pending()));
-    let mut once = Some(hyper_util::rt::TokioIo::new(near));
+    over(near).await
+}
+
+async fn over(stream: DuplexStream) -> Channel {
+    let mut once = Some(hyper_util::rt::TokioIo::new(stream));
     Endpoint::from_static("http://test.invalid")
         .connect_with_connector(tower::service_fn(move |_| {
             let stream = once.take();

@@ -105,17 +105,23 @@ async fn no_method_is_open_to_a_stranger() {
 }
 
 #[tokio::test]
-async fn what_is_not_in_the_table_is_refused_to_everybody() {
+async fn what_is_not_in_the_table_is_there_for_nobody() {
     let api = Api::start().await;
     for unknown in [
         "/portcullis.admin.v1.Secrets/Show",
         "/portcullis.admin.v1.Keys/Show",
         "/portcullis.admin.v1.Keys/List/",
         "/portcullis.admin.v2.Keys/List",
+        "/grpc.health.v1.Health/List",
+        "/grpc.channelz.v1.Channelz/GetServers",
         "/",
     ] {
-        let code = code(&api.channel, unknown).await;
-        assert_eq!(code, Code::PermissionDenied, "{unknown}");
+        let status = answer(&api.channel, unknown).await.unwrap();
+        assert_eq!(status.code(), Code::Unimplemented, "{unknown}");
+        assert_eq!(
+            status.metadata().get("portcullis-kind").unwrap(),
+            "unsupported"
+        );
     }
 }
 

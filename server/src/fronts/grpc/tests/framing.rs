@@ -21,7 +21,10 @@ async fn status(api: &Api, method: &str, body: Vec<u8>) -> Option<Status> {
         .extension(Peer { uid, gid: None })
         .body(Body::new(Full::new(bytes::Bytes::from(body))))
         .unwrap();
-    let response = Router::new(&api.services).call(request).await.unwrap();
+    let response = Router::new(&api.services, watch::channel(false).1)
+        .call(request)
+        .await
+        .unwrap();
     Status::from_header_map(response.headers())
 }
 
@@ -53,7 +56,7 @@ async fn a_change_is_one_uncompressed_message_or_nothing_happens() {
     // What only reads is not in the log: gRPC's own answers are enough.
     assert_eq!(
         raw(&api, "Gateways/List", frame(0, b"\xff")).await,
-        Code::Internal
+        Code::InvalidArgument
     );
     let big = frame(0, &vec![0; (1 << 20) + 1]);
     assert_eq!(
@@ -97,7 +100,7 @@ fn endless(uid: u32, method: &str, bytes: usize) -> http::Request<Body> {
 async fn what_one_user_leaves_half_sent_is_bounded_and_hinders_no_other() {
     let api = Api::start().await;
     let own = rustix::process::geteuid().as_raw();
-    let mut router = Router::new(&api.services);
+    let mut router = Router::new(&api.services, watch::channel(false).1);
     let mut left = tokio::task::JoinSet::new();
     for method in ["Gateways/Add", "Gateways/List"] {
         for _ in 0..16 {
