@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{ConfigProblem, ConnectorConfig, ConnectorsConfig, Problems, Section};
-use crate::connector::Connector;
+use crate::connector::{Connector, Inspection};
 use crate::guard::GuardRails;
 use crate::model::{GuardDefaults, ObjectClass, Verb};
 
@@ -63,6 +63,14 @@ pub struct Configured {
 }
 
 impl Configured {
+    /// What calls would meet on this host, changes only where the guard rails let any through.
+    pub fn inspect(&self) -> Inspection {
+        let changes = Verb::ALL
+            .into_iter()
+            .any(|verb| verb.changes() && self.guard_rails.allows(verb));
+        self.connector.inspect(changes)
+    }
+
     /// The verbs that both the connector and its guard rails leave open.
     pub fn open_verbs(&self) -> Vec<Verb> {
         let classes = [ObjectClass::Account, ObjectClass::Group]

@@ -82,6 +82,15 @@ pub enum Lane {
     Shared(String),
 }
 
+/// What is wrong on the host with what a connector needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// What keeps calls from being carried out, each with the reason.
+    pub faults: Vec<String>,
+    /// What an administrator should know all the same.
+    pub notes: Vec<String>,
+}
+
 /// What carries out the verbs on one resource. A verb that is not among [`Connector::verbs`] is
 /// never called; the default bodies answer that there is none.
 ///
@@ -131,6 +140,20 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         verb.changes()
             && !matches!(verb, Verb::SetPassword | Verb::Run)
             && self.verbs(class).contains(&Verb::Get)
+    }
+
+    /// Whether anything can be done through it as the host now is. Asked before every call.
+    ///
+    /// # Errors
+    /// The answer to any call.
+    fn check_usable(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// What calls would meet, as far as that can be seen without running or changing anything;
+    /// `changes`: not only those that read. It may read files.
+    fn inspect(&self, _changes: bool) -> Inspection {
+        Inspection::default()
     }
 
     /// Gets ready for calls, such as by opening connections. It comes before the first call, and

@@ -60,6 +60,7 @@ impl Guarded {
         let rails = &self.configured.guard_rails;
         let verb = call.request.verb();
         rails.check_verb(verb)?;
+        self.configured.connector.check_usable()?;
         if let Some(class) = class_of(&call.request) {
             self.has_verb(verb, class)?;
         }

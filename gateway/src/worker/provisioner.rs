@@ -242,6 +242,7 @@ impl Provisioner {
         tracing::info!(call = %call.id, connector = %call.connector, verb = %Verb::Search, object = %search.class, "call");
         let rails = &guarded.configured.guard_rails;
         rails.check_verb(Verb::Search)?;
+        guarded.configured.connector.check_usable()?;
         guarded.has_verb(Verb::Search, search.class)?;
         check_filter(&search, guarded.configured.connector.roles())?;
         let connector = call.connector.as_str();

@@ -9,6 +9,7 @@ mod platform;
 mod platform;
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use platform::Group;
+pub(crate) use platform::how_it_ended;
 
 /// What is run, and under which limits.
 #[derive(Debug)]
@@ -66,14 +68,39 @@ pub(crate) enum RunError {
     Lost(io::Error),
 }
 
+/// What a program has written so far, however it ended. It has no `Debug`: it may hold a secret.
+#[derive(Default)]
+pub(crate) struct Heard {
+    /// Standard output.
+    pub(crate) output: Zeroizing<Vec<u8>>,
+    /// The first [`MAX_ERRORS`] bytes of standard error.
+    pub(crate) errors: Zeroizing<Vec<u8>>,
+    /// There was more on standard error.
+    pub(crate) errors_cut: bool,
+}
+
 /// Bytes of standard error that are kept; what goes beyond is read and dropped.
-const MAX_ERRORS: usize = 8 * 1024;
+pub(crate) const MAX_ERRORS: usize = 8 * 1024;
 
 /// How long the pipes may stay open after the program ended and what it left behind was killed.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a program to its end, and kills whatever it left running.
 pub(crate) async fn run(program: &Program<'_>) -> Result<Finished, RunError> {
+    let mut heard = Heard::default();
+    let status = run_heard(program, &mut heard).await?;
+    Ok(Finished {
+        status,
+        errors: printable(&heard.errors),
+        output: heard.output,
+    })
+}
+
+/// As [`run`], and tells in `heard` what it wrote, also where it did not end by itself.
+pub(crate) async fn run_heard(
+    program: &Program<'_>,
+    heard: &mut Heard,
+) -> Result<ExitStatus, RunError> {
     let mut command = Command::new(program.path);
     command
         .args(program.arguments)
@@ -95,7 +122,7 @@ pub(crate) async fn run(program: &Program<'_>) -> Result<Finished, RunError> {
             return Err(RunError::NotStarted(error));
         }
     };
-    let result = timeout_at(program.deadline, watch(&mut child, &group, program)).await;
+    let result = timeout_at(program.deadline, watch(&mut child, &group, program, heard)).await;
     group.kill();
     // Reaps it: at once, since it has been killed.
     let _ = child.kill().await;
@@ -106,48 +133,40 @@ async fn watch(
     child: &mut Child,
     group: &Group,
     program: &Program<'_>,
-) -> Result<Finished, RunError> {
+    heard: &mut Heard,
+) -> Result<ExitStatus, RunError> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
         return Err(RunError::Lost(io::Error::other("a pipe is missing")));
     };
-    let mut output = Zeroizing::new(Vec::new());
-    let mut errors = Vec::new();
     let feeding = async {
         // A program that does not want its input may close it; that is its own affair.
         let _ = stdin.write_all(program.input).await;
         drop(stdin);
     };
-    let status = {
-        let reading = async {
-            tokio::try_join!(
-                read_capped(stdout, &mut output, program.max_output),
-                read_and_drop(stderr, &mut errors),
-            )
-            .map(|_| ())
-        };
-        let mut talking = std::pin::pin!(async { tokio::join!(feeding, reading).1 });
-        tokio::select! {
-            result = &mut talking => {
-                result?;
-                child.wait().await.map_err(RunError::Lost)?
-            }
-            status = child.wait() => {
-                let status = status.map_err(RunError::Lost)?;
-                // What it left running may hold the pipes open for ever.
-                group.kill();
-                if let Ok(result) = timeout(LINGER, talking).await {
-                    result?;
-                }
-                status
-            }
-        }
+    let reading = async {
+        tokio::try_join!(
+            read_capped(stdout, &mut heard.output, program.max_output),
+            read_and_drop(stderr, &mut heard.errors, &mut heard.errors_cut),
+        )
+        .map(|_| ())
     };
-    Ok(Finished {
-        status,
-        output,
-        errors: printable(&errors),
-    })
+    let mut talking = std::pin::pin!(async { tokio::join!(feeding, reading).1 });
+    tokio::select! {
+        result = &mut talking => {
+            result?;
+            child.wait().await.map_err(RunError::Lost)
+        }
+        status = child.wait() => {
+            let status = status.map_err(RunError::Lost)?;
+            // What it left running may hold the pipes open for ever.
+            group.kill();
+            if let Ok(result) = timeout(LINGER, talking).await {
+                result?;
+            }
+            Ok(status)
+        }
+    }
 }
 
 async fn read_capped(
@@ -171,21 +190,31 @@ async fn read_capped(
 async fn read_and_drop(
     mut from: impl AsyncRead + Unpin,
     kept: &mut Vec<u8>,
+    cut: &mut bool,
 ) -> Result<(), RunError> {
-    let mut buffer = vec![0; 4096];
+    let mut buffer = Zeroizing::new(vec![0; 4096]);
     loop {
         let count = from.read(&mut buffer).await.map_err(RunError::Lost)?;
         if count == 0 {
             return Ok(());
         }
         let room = MAX_ERRORS.saturating_sub(kept.len());
+        *cut |= count > room;
         kept.extend_from_slice(buffer.get(..count.min(room)).unwrap_or_default());
     }
 }
 
-/// Text that can stand in a log and a message: one line, no control characters.
+/// Text that can stand in a log and a message: one line, no control characters. A byte that is not
+/// UTF-8 is written out, as `\xe4`.
 pub(crate) fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a String does not fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
     let lines: Vec<String> = text
         .lines()
         .map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>())

@@ -1,6 +1,8 @@
 //! A program and its children as a process group.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -17,6 +19,33 @@ pub(super) struct Group {
 /// Has the program lead a process group of its own.
 pub(super) fn prepare(command: &mut Command) {
     command.process_group(0);
+}
+
+/// How a program ended, in words that follow its name. signal(7).
+pub(crate) fn how_it_ended(status: ExitStatus) -> String {
+    if let Some(code) = status.code() {
+        return format!("ended with exit code {code}");
+    }
+    let signal = status.signal().unwrap_or_default();
+    let name = match signal {
+        1 => " (HUP)",
+        2 => " (INT)",
+        3 => " (QUIT)",
+        4 => " (ILL: an instruction that this processor does not have)",
+        6 => " (ABRT)",
+        7 => " (BUS)",
+        8 => " (FPE)",
+        9 => " (KILL: somebody killed it, or the system did because memory ran out)",
+        11 => " (SEGV: a fault in its program)",
+        13 => " (PIPE)",
+        14 => " (ALRM)",
+        15 => " (TERM)",
+        24 => " (XCPU: its limit of processor time)",
+        25 => " (XFSZ: its limit of the size of a file)",
+        31 => " (SYS: a system call that is forbidden to it)",
+        _ => "",
+    };
+    format!("was ended by signal {signal}{name}")
 }
 
 impl Group {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::process::ExitStatus;
 
 use tokio::process::{Child, Command};
 use windows_sys::Win32::Foundation::HANDLE;
@@ -14,6 +15,16 @@ use windows_sys::Win32::System::JobObjects::{
 
 /// `CREATE_NO_WINDOW`: a service has no console to lend.
 const NO_WINDOW: u32 = 0x0800_0000;
+
+/// How a program ended, in words that follow its name. What the system itself ended a program with
+/// is an NTSTATUS, and known by its hexadecimal form.
+pub(crate) fn how_it_ended(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code @ 0..) => format!("ended with exit code {code}"),
+        Some(code) => format!("ended with exit code {code} (0x{code:08x})"),
+        None => "ended without an exit code".to_owned(),
+    }
+}
 
 /// The job object of one program. To close it kills what still runs in it.
 #[derive(Debug)]

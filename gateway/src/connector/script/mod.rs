@@ -22,6 +22,7 @@
 mod ask;
 mod folder;
 mod protocol;
+mod said;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -31,13 +32,13 @@ use std::time::Duration;
 use tonic::async_trait;
 
 use crate::config::Section;
-use crate::connector::{Connector, Context, Found, Lane};
+use crate::connector::{Connector, Context, Found, Inspection, Lane};
 use crate::model::{
     AttributeRole, CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass,
     ObjectName, ObjectRef, Password, Request, Role, Roles, Run, RunResult, Schema, Search, Update,
     Verb,
 };
-use folder::{Folder, Task};
+use folder::{Folder, Task, base_environment};
 use protocol::Question;
 
 /// The attributes that every script has to call so, if the guard rails are to see them.
@@ -104,7 +105,17 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
 
 impl Script {
     fn has(&self, verb: Verb) -> bool {
-        self.folder.has(&Task::Verb(verb))
+        self.folder.seen().has(&Task::Verb(verb))
+    }
+
+    /// Where programs without a path are looked for.
+    fn search_path(&self) -> OsString {
+        let base = base_environment();
+        let base = base.iter().map(|(key, value)| (*key, value));
+        let own = self.environment.iter();
+        let all = base.chain(own.map(|(key, value)| (key.as_str(), value)));
+        let found = all.filter(|(key, _)| *key == "PATH").last();
+        found.map_or_else(OsString::new, |(_, value)| value.clone())
     }
 }
 
@@ -143,7 +154,30 @@ impl Connector for Script {
             Task::Action(action) => Some(action.clone()),
             Task::Verb(_) => None,
         };
-        self.folder.tasks().filter_map(action).collect()
+        self.folder.seen().tasks().filter_map(action).collect()
+    }
+
+    fn check_usable(&self) -> Result<(), Failure> {
+        match self.folder.seen().fault() {
+            Some(fault) => Err(fault.failure()),
+            None => Ok(()),
+        }
+    }
+
+    fn inspect(&self, _: bool) -> Inspection {
+        let seen = self.folder.seen();
+        let faults = self.folder.faults(&self.search_path());
+        let mut notes: Vec<_> = seen.unused().iter().map(ToString::to_string).collect();
+        if seen.fault().is_none() && seen.tasks().next().is_none() {
+            notes.insert(
+                0,
+                format!("there is no script in {}", seen.path().display()),
+            );
+        }
+        Inspection {
+            faults: faults.iter().map(ToString::to_string).collect(),
+            notes,
+        }
     }
 
     fn lanes(&self, _: &Request) -> BTreeSet<Lane> {
@@ -152,12 +186,26 @@ impl Connector for Script {
     }
 
     async fn test(&self, cx: &Context) -> Result<String, CallError> {
-        let scripts = self.folder.tasks().count();
+        let seen = self.folder.seen();
+        let inspection = self.inspect(true);
+        if let Some(first) = inspection.faults.first() {
+            let more = match inspection.faults.len() {
+                1 => String::new(),
+                count => format!(" (and {} more)", count - 1),
+            };
+            return Err(Failure::unavailable(format!("{first}{more}")).into());
+        }
+        let scripts = seen.tasks().count();
         let plural = if scripts == 1 { "" } else { "s" };
+        let notes: String = inspection
+            .notes
+            .iter()
+            .map(|note| format!("; {note}"))
+            .collect();
         let default = || {
             format!(
-                "{scripts} script{plural} in {}",
-                self.folder.path().display()
+                "{scripts} script{plural} in {}{notes}",
+                seen.path().display()
             )
         };
         if !self.has(Verb::Test) {
@@ -166,7 +214,7 @@ impl Connector for Script {
         let question = Question::new(cx, Verb::Test)?;
         let ended = self.ask(cx, &Task::Verb(Verb::Test), question).await?;
         let report = ended.answer.map(|answer| answer.report());
-        let report = report.map_err(|error| self.senseless(Verb::Test, &error))?;
+        let report = report.map_err(|error| self.senseless(cx, Verb::Test, &error, &ended.said))?;
         Ok(report.unwrap_or_else(default))
     }
 
@@ -177,7 +225,7 @@ impl Connector for Script {
             ended
                 .answer
                 .and_then(|answer| answer.schema(|class| self.verbs(class)))
-                .map_err(|error| self.senseless(Verb::Schema, &error))?
+                .map_err(|error| self.senseless(cx, Verb::Schema, &error, &ended.said))?
         } else {
             let class = |class| ClassSchema {
                 class,
@@ -280,7 +328,7 @@ impl Connector for Script {
         let (objects, cookie) = ended
             .answer
             .and_then(|answer| answer.objects(search.class))
-            .map_err(|error| self.senseless(Verb::Search, &error))?;
+            .map_err(|error| self.senseless(cx, Verb::Search, &error, &ended.said))?;
         for mut object in objects {
             object.retain(&search.attributes);
             found.push(object).await?;
@@ -290,7 +338,7 @@ impl Connector for Script {
 
     async fn run(&self, cx: &Context, run: Run) -> Result<RunResult, CallError> {
         let task = Task::Action(run.action.to_string());
-        if !self.folder.has(&task) {
+        if !self.folder.seen().has(&task) {
             return Err(Failure::not_found(format!(
                 "there is no action `{}`; there are {}",
                 run.action,
@@ -304,7 +352,7 @@ impl Connector for Script {
         let results = ended.answer.and_then(|answer| answer.results());
         Ok(RunResult {
             exit_code: ended.exit_code.unwrap_or_default(),
-            results: results.map_err(|error| self.senseless(Verb::Run, &error))?,
+            results: results.map_err(|error| self.senseless(cx, Verb::Run, &error, &ended.said))?,
         })
     }
 }

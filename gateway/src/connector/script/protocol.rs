@@ -1,8 +1,7 @@
 //! The JSON that goes to a script and comes back: see `PROTOCOL.md` beside this file.
 
-use std::collections::HashSet;
-
 use data_encoding::BASE64;
+use portcullis_host::text;
 use serde_json::{Map, Value as Json, json};
 
 use crate::connector::Context;
@@ -206,12 +205,14 @@ impl Nonsense {
 pub(super) struct Answer(Map<String, Json>);
 
 impl Answer {
-    /// Reads what a script wrote. Nothing at all is an answer without members.
+    /// Reads what a script wrote, as every text from outside is read. Nothing at all is an answer without members.
     pub(super) fn parse(output: &[u8]) -> Result<Self, Nonsense> {
-        if output.iter().all(u8::is_ascii_whitespace) {
+        let text = text::decode(output)
+            .map_err(|error| Nonsense::new(format!("what it printed is no text: {error}")))?;
+        if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
             return Ok(Self(Map::new()));
         }
-        match serde_json::from_slice(output) {
+        match serde_json::from_str(text) {
             Ok(Json::Object(members)) => Ok(Self(members)),
             Ok(_) => Err(Nonsense::new("it is no JSON object")),
             Err(error) => Err(Nonsense::new(format!(
@@ -404,67 +405,4 @@ fn parse_value(json: &Json) -> Option<Value> {
 fn clean(text: &str) -> String {
     let text = crate::connector::process::printable(text.as_bytes());
     text.chars().take(MAX_MESSAGE).collect()
-}
-
-/// Strikes every secret out of a text. One of a character or two would strike out half the text and
-/// stays. What is struck out is looked for in the text as it was: what stands in its place is
-/// nothing to look through.
-pub(super) fn redact(text: String, secrets: &[Password]) -> String {
-    let mut struck: Vec<(usize, usize)> = Vec::new();
-    let distinct: HashSet<_> = secrets.iter().map(Password::expose).collect();
-    for secret in distinct {
-        if let Ok(secret) = std::str::from_utf8(secret)
-            && secret.len() > 2
-        {
-            let found = text.match_indices(secret);
-            struck.extend(found.map(|(start, found)| (start, start + found.len())));
-        }
-    }
-    if struck.is_empty() {
-        return text;
-    }
-    struck.sort_unstable();
-    let mut out = String::with_capacity(text.len());
-    let mut shown_to = 0;
-    for (start, end) in struck {
-        if start >= shown_to {
-            out.push_str(text.get(shown_to..start).unwrap_or_default());
-            out.push_str("[redacted]");
-        }
-        shown_to = shown_to.max(end);
-    }
-    out.push_str(text.get(shown_to..).unwrap_or_default());
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_struck_out_of_what_a_script_said_and_nothing_else_is() {
-        for (text, secrets, left) in [
-            (
-                "hunter2 twice hunter2",
-                vec!["hunter2"],
-                "[redacted] twice [redacted]",
-            ),
-            ("abcdef", vec!["abcd", "cdef"], "[redacted]"),
-            ("abcdef", vec!["abc", "def"], "[redacted][redacted]"),
-            // What stands in a secret's place is none.
-            (
-                "a red box",
-                vec!["red", "act", "ted", "red"],
-                "a [redacted] box",
-            ),
-            ("no secret", vec!["no", "x"], "no secret"),
-            ("Größe", vec!["röß"], "G[redacted]e"),
-        ] {
-            let secrets: Vec<_> = secrets
-                .into_iter()
-                .map(|secret| Password::new(secret.as_bytes().to_vec()).unwrap())
-                .collect();
-            assert_eq!(redact(text.to_owned(), &secrets), left);
-        }
-    }
 }

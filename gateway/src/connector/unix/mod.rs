@@ -83,7 +83,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::async_trait;
 
-use crate::connector::{Connector, Context, Found, Lane};
+use crate::connector::{Connector, Context, Found, Inspection, Lane};
 use crate::model::{
     CallError, ClassSchema, Cookie, Create, Failure, Get, IdRanges, Object, ObjectClass,
     ObjectName, ObjectRef, Password, Request, Roles, Schema, Search, Standings, Touched, Update,
@@ -238,15 +238,13 @@ impl Connector for Unix {
         [Lane::Shared(self.root.clone())].into()
     }
 
+    fn inspect(&self, changes: bool) -> Inspection {
+        obstacle::inspect(&self.policy, &self.tools, changes)
+    }
+
     async fn test(&self, _: &Context) -> Result<String, CallError> {
-        let missing = self.tools.missing();
-        if !missing.is_empty() {
-            let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
-            return Err(Failure::unavailable(format!(
-                "not installed: {}; install shadow-utils (Debian and Ubuntu: the package `passwd`)",
-                names.join(", ")
-            ))
-            .into());
+        if let Some(missing) = obstacle::not_installed(&self.tools) {
+            return Err(Failure::unavailable(missing).into());
         }
         let database = self.read().await?;
         self.policy.check_privilege()?;

@@ -8,6 +8,9 @@ use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk, test_kill_process};
 
+use super::policy::Policy;
+use super::tools::Tools;
+use crate::connector::Inspection;
 use crate::model::Failure;
 
 /// Files that a program of shadow-utils locks by another of this name and `.lock`.
@@ -16,6 +19,62 @@ const LOCKED: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "su
 /// What is in the way of a change of the account files under `prefix`, if anything is.
 pub(super) fn find(prefix: &Path) -> Option<Failure> {
     not_writable(prefix).or_else(|| locked(prefix))
+}
+
+/// What calls would meet, whoever holds a lock at the moment.
+pub(super) fn inspect(policy: &Policy, tools: &Tools, changes: bool) -> Inspection {
+    let prefix = &policy.prefix;
+    let mut faults: Vec<String> = Vec::new();
+    for file in ["etc/passwd", "etc/group"] {
+        let path = prefix.join(file);
+        if let Err(error) = File::open(&path) {
+            faults.push(format!("{} cannot be read: {error}", path.display()));
+        }
+    }
+    // One cause is told once.
+    if !prefix.is_dir() {
+        faults = vec![format!(
+            "{} is no folder: see `prefix` in the configuration",
+            prefix.display()
+        )];
+    }
+    let mut notes = Vec::new();
+    if changes && faults.is_empty() {
+        let found = [
+            not_installed(tools),
+            policy
+                .check_privilege()
+                .err()
+                .map(|failure| failure.message),
+            not_writable(prefix).map(|failure| failure.message),
+        ];
+        faults.extend(found.into_iter().flatten());
+        let base = prefix.join(
+            policy
+                .home_base
+                .strip_prefix("/")
+                .unwrap_or(&policy.home_base),
+        );
+        if policy.create_home && !base.is_dir() {
+            notes.push(format!(
+                "{} is no folder: new accounts get their homes there (see `home_base`)",
+                base.display()
+            ));
+        }
+    }
+    Inspection { faults, notes }
+}
+
+/// The programs that are missing.
+pub(super) fn not_installed(tools: &Tools) -> Option<String> {
+    let missing = tools.missing();
+    let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "not installed: {}; install shadow-utils (Debian and Ubuntu: the package `passwd`)",
+            names.join(", ")
+        )
+    })
 }
 
 /// Why `etc` cannot be written, if it cannot.

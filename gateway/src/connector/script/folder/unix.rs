@@ -1,11 +1,11 @@
 //! Ownership and permissions of scripts, by owner and mode.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{Start, Unsafe};
+use super::{Start, Unfit, first_line};
 use crate::config::Section;
 
 /// Nothing is needed here: the kernel starts a script by its first line.
@@ -24,9 +24,15 @@ impl Interpreter {
 
     pub(super) fn start(&self, script: &Path) -> Start {
         Start {
+            script: script.to_owned(),
             program: script.to_owned(),
             arguments: Vec::new(),
         }
+    }
+
+    /// What keeps a script from starting, in words that follow its path.
+    pub(super) fn obstacle(&self, script: &Path, search_path: &OsStr) -> Option<String> {
+        first_line::obstacle(script, search_path)
     }
 }
 
@@ -43,24 +49,24 @@ pub(crate) fn base_environment() -> Vec<(&'static str, OsString)> {
 
 /// Nobody but root and the gateway's own user may be able to put anything into the folder or in its
 /// place.
-pub(super) fn check_folder(folder: &Path) -> Result<(), Unsafe> {
+pub(super) fn check_folder(folder: &Path) -> Result<(), Unfit> {
     let found = metadata(folder)?;
     if !found.is_dir() {
-        return Err(Unsafe::wrong(folder, "is no folder"));
+        return Err(Unfit::not_safe(folder, "is no folder"));
     }
     check_owner_and_mode(folder, &found)?;
     for above in folder.ancestors().skip(1) {
         let found = metadata(above)?;
         let is_sticky = found.mode() & 0o1000 != 0;
         if found.mode() & 0o022 != 0 && !is_sticky {
-            return Err(Unsafe::wrong(
+            return Err(Unfit::not_safe(
                 above,
                 "can be written by others than its owner, who could put another folder in the place of the scripts': `chmod go-w` it",
             ));
         }
         // In a user namespace the host's own folders seem to belong to nobody.
         if !is_ours(&found) && !is_unmapped(&found) {
-            return Err(Unsafe::wrong(
+            return Err(Unfit::not_safe(
                 above,
                 "belongs neither to root nor to the gateway's user, and the scripts lie in it: move them",
             ));
@@ -70,24 +76,17 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), Unsafe> {
 }
 
 /// Nobody but root and the gateway's own user may be able to change the script.
-pub(super) fn check_file(file: &Path) -> Result<(), Unsafe> {
+pub(super) fn check_file(file: &Path) -> Result<(), Unfit> {
     let found = metadata(file)?;
     if !found.is_file() {
-        return Err(Unsafe::wrong(file, "is no regular file"));
+        return Err(Unfit::not_safe(file, "is no regular file"));
     }
-    check_owner_and_mode(file, &found)?;
-    if found.mode() & 0o111 == 0 {
-        return Err(Unsafe::wrong(
-            file,
-            "cannot be executed: `chmod u+x` it, or remove it",
-        ));
-    }
-    Ok(())
+    check_owner_and_mode(file, &found)
 }
 
-fn check_owner_and_mode(path: &Path, found: &Metadata) -> Result<(), Unsafe> {
+fn check_owner_and_mode(path: &Path, found: &Metadata) -> Result<(), Unfit> {
     if !is_ours(found) {
-        return Err(Unsafe::wrong(
+        return Err(Unfit::not_safe(
             path,
             format!(
                 "belongs to the user with the id {}: it has to belong to root or to the gateway's own user; `chown` it",
@@ -96,7 +95,7 @@ fn check_owner_and_mode(path: &Path, found: &Metadata) -> Result<(), Unsafe> {
         ));
     }
     if found.mode() & 0o022 != 0 {
-        return Err(Unsafe::wrong(
+        return Err(Unfit::not_safe(
             path,
             "can be written by others than its owner: `chmod go-w` it",
         ));
@@ -119,6 +118,6 @@ fn is_unmapped(found: &Metadata) -> bool {
     !maps_everything && number("/proc/sys/kernel/overflowuid") == Some(found.uid())
 }
 
-fn metadata(path: &Path) -> Result<Metadata, Unsafe> {
-    fs::symlink_metadata(path).map_err(|error| Unsafe::unreadable(path, error))
+fn metadata(path: &Path) -> Result<Metadata, Unfit> {
+    fs::symlink_metadata(path).map_err(|error| Unfit::unreadable(path, error))
 }

@@ -1,11 +1,12 @@
 //! Ownership and permissions of scripts, by access control list.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Read as _;
 use std::os::windows::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Start, Unsafe};
+use super::{Start, Unfit};
 use crate::access_list::{self, Forbidden, plain};
 use crate::config::Section;
 
@@ -49,6 +50,7 @@ impl Interpreter {
             .is_some_and(|extension| extension.eq_ignore_ascii_case("ps1"));
         match &self.powershell {
             Some(powershell) if is_powershell => Start {
+                script: script.to_owned(),
                 program: powershell.clone(),
                 arguments: vec![
                     "-NoLogo".into(),
@@ -59,9 +61,39 @@ impl Interpreter {
                 ],
             },
             _ => Start {
+                script: script.to_owned(),
                 program: plain(script),
                 arguments: Vec::new(),
             },
+        }
+    }
+
+    /// What keeps a script from starting, in words that follow its path.
+    pub(super) fn obstacle(&self, script: &Path, _search_path: &OsStr) -> Option<String> {
+        let ending = script.extension()?.to_ascii_lowercase();
+        let head = |length: usize| {
+            let mut head = vec![0; length];
+            let read = fs::File::open(script).and_then(|mut file| file.read_exact(&mut head));
+            read.is_ok().then_some(head)
+        };
+        match ending.to_str()? {
+            "ps1" => {
+                let powershell = self.powershell.as_deref()?;
+                (!powershell.is_file()).then(|| {
+                    format!(
+                        "is started by {} (`powershell` in the configuration), which is not there",
+                        powershell.display()
+                    )
+                })
+            }
+            // The command processor takes the mark for a part of the first command.
+            "cmd" | "bat" if head(3).as_deref() == Some(b"\xef\xbb\xbf") => {
+                Some("begins with a byte order mark: save it without one".to_owned())
+            }
+            "exe" if head(2).as_deref() != Some(b"MZ") => {
+                Some("is no program of Windows".to_owned())
+            }
+            _ => None,
         }
     }
 }
@@ -83,27 +115,27 @@ pub(crate) fn base_environment() -> Vec<(&'static str, OsString)> {
 const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
 
 /// No stranger may be able to put anything into the folder or in its place.
-pub(super) fn check_folder(folder: &Path) -> Result<(), Unsafe> {
-    let found = fs::symlink_metadata(folder).map_err(|error| Unsafe::unreadable(folder, error))?;
+pub(super) fn check_folder(folder: &Path) -> Result<(), Unfit> {
+    let found = fs::symlink_metadata(folder).map_err(|error| Unfit::unreadable(folder, error))?;
     if !found.is_dir() {
-        return Err(Unsafe::wrong(folder, "is no folder"));
+        return Err(Unfit::not_safe(folder, "is no folder"));
     }
     check_list(folder)?;
     access_list::check_above(folder).map_err(|(above, error)| {
-        Unsafe::wrong(&plain(&above), format!("{error}; the scripts lie in it"))
+        Unfit::not_safe(&plain(&above), format!("{error}; the scripts lie in it"))
     })
 }
 
 /// No stranger may be able to change the script.
-pub(super) fn check_file(file: &Path) -> Result<(), Unsafe> {
-    let found = fs::symlink_metadata(file).map_err(|error| Unsafe::unreadable(file, error))?;
+pub(super) fn check_file(file: &Path) -> Result<(), Unfit> {
+    let found = fs::symlink_metadata(file).map_err(|error| Unfit::unreadable(file, error))?;
     if !found.is_file() || found.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
-        return Err(Unsafe::wrong(file, "is no regular file"));
+        return Err(Unfit::not_safe(file, "is no regular file"));
     }
     check_list(file)
 }
 
-fn check_list(path: &Path) -> Result<(), Unsafe> {
+fn check_list(path: &Path) -> Result<(), Unfit> {
     access_list::check(path, Forbidden::Writing)
-        .map_err(|error| Unsafe::wrong(&plain(path), error.to_string()))
+        .map_err(|error| Unfit::not_safe(&plain(path), error.to_string()))
 }

@@ -203,7 +203,7 @@ async fn a_script_that_hangs_is_killed_with_its_children() {
     let message = indeterminate(provisioner.execute(call(delete("ada"))).await);
     assert_eq!(
         message,
-        "the script did not end in time and was killed; look at the object before you try again"
+        "the script did not end in time and was killed. Look at the object before you try again"
     );
     assert!(begun.elapsed() < Duration::from_secs(20));
     for file in ["pid", "child"] {
@@ -269,12 +269,12 @@ const ENDINGS: [(&str, &str, &str); 14] = [
     (
         "exit 3",
         "get",
-        "unavailable: the script ended with exit code 3; the gateway's log holds what the script wrote",
+        "unavailable: the script ended with exit code 3",
     ),
     (
         "exit 3",
         "delete",
-        "indeterminate: the script ended with exit code 3 and did not say whether anything has changed: look at the object before you try again; the gateway's log holds what the script wrote",
+        "indeterminate: the script ended with exit code 3 and did not say whether anything has changed. Look at the object before you try again",
     ),
     (
         "echo '{\"changed\": false}'; exit 3",
@@ -299,32 +299,32 @@ const ENDINGS: [(&str, &str, &str); 14] = [
     (
         "echo garbage",
         "get",
-        "internal: the script's answer makes no sense: it is no JSON (line 1, column 1)",
+        "internal: the script's answer makes no sense: it is no JSON (line 1, column 1); it wrote: garbage",
     ),
     (
         "echo garbage",
         "delete",
-        "indeterminate: the script ended with exit code 0, and its answer makes no sense: it is no JSON (line 1, column 1). Look at the object before you try again",
+        "indeterminate: the script ended with exit code 0, and its answer makes no sense: it is no JSON (line 1, column 1); it wrote: garbage. Look at the object before you try again",
     ),
     (
         "echo '[]'",
         "get",
-        "internal: the script's answer makes no sense: it is no JSON object",
+        "internal: the script's answer makes no sense: it is no JSON object; it wrote: []",
     ),
     (
         "echo '{}'",
         "get",
-        "internal: the script's answer makes no sense: it lacks `object`",
+        "internal: the script's answer makes no sense: it lacks `object`; it wrote: {}",
     ),
     (
         "echo '{\"object\": {\"id\": \"\", \"name\": \"x\"}}'",
         "get",
-        "internal: the script's answer makes no sense: the object's id is empty",
+        "internal: the script's answer makes no sense: the object's id is empty; it wrote: {\"object\": {\"id\": \"\", \"name\": \"x\"}}",
     ),
     (
         "kill -9 $$",
         "delete",
-        "indeterminate: the script was ended by a signal and did not say whether anything has changed: look at the object before you try again; the gateway's log holds what the script wrote",
+        "indeterminate: the script was ended by signal 9 (KILL: somebody killed it, or the system did because memory ran out) and did not say whether anything has changed. Look at the object before you try again",
     ),
     ("echo '{}'", "delete", "done"),
     ("", "delete", "done"),
@@ -363,48 +363,158 @@ async fn a_password_that_a_script_repeats_goes_no_further() {
     );
 }
 
-#[test]
-fn a_folder_or_script_that_others_can_change_is_refused() {
-    let made = folder(&[("get", OBJECT)]);
-    let problem = |what: &str| {
-        let problems = connectors(made.path(), "").unwrap_err();
-        assert!(
-            problems[0].starts_with("gateway.toml:3: connectors.hr.folder: "),
-            "{problems:?}"
-        );
-        assert!(problems[0].contains(what), "{problems:?}");
-    };
+#[tokio::test]
+async fn a_folder_or_script_that_others_can_change_costs_itself_alone() {
+    let made = folder(&[("get", OBJECT), ("delete", "")]);
     let script = made.path().join("get");
     let mode =
         |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    // What a gateway that starts now answers, and shows of itself.
+    let started = async |what: &str, kind: FailureKind, deletes: bool| {
+        let connectors = connectors(made.path(), "").unwrap();
+        let (_, configured) = connectors.iter().next().unwrap();
+        let faults = configured.inspect().faults;
+        assert!(
+            faults.iter().any(|fault| fault.contains(what)),
+            "{faults:?}"
+        );
+        let provisioner = Provisioner::new(&connectors, 64, Duration::from_secs(60));
+        let (found, message) = failure(provisioner.execute(call(get("ada"))).await);
+        assert_eq!(found, kind, "{message}");
+        assert!(message.contains(what), "{what}: {message}");
+        let outcome = provisioner.execute(call(delete("ada"))).await;
+        assert_eq!(matches!(outcome, Outcome::Done(_)), deletes, "{outcome:?}");
+        provisioner
+    };
+    let (refused, unavailable) = (FailureKind::Refused, FailureKind::Unavailable);
     for bad in [0o775, 0o757] {
         mode(&script, bad);
-        problem("`chmod go-w` it");
+        started("`chmod go-w` it", refused, true).await;
     }
     mode(&script, 0o644);
-    problem("cannot be executed");
+    started("cannot be executed: `chmod u+x` it", unavailable, true).await;
     mode(&script, 0o755);
-    mode(made.path(), 0o777);
-    problem("`chmod go-w` it");
-    mode(made.path(), 0o755);
-    assert!(connectors(made.path(), "").is_ok());
     // Only root can give a file away, and root of a user namespace has nobody to give it to.
     if std::os::unix::fs::chown(&script, Some(1234), None).is_ok() {
-        problem("belongs to the user with the id 1234");
+        started("belongs to the user with the id 1234", refused, true).await;
         std::os::unix::fs::chown(&script, Some(0), None).unwrap();
     }
     fs::remove_file(&script).unwrap();
-    symlink("/bin/true", &script).unwrap();
-    problem("is a link out of its folder");
-    let outer = tempfile::tempdir().unwrap();
+    for target in ["/bin/true", "nowhere"] {
+        symlink(target, &script).unwrap();
+        let (what, kind) = match target {
+            "nowhere" => ("cannot be used: No such file", unavailable),
+            _ => ("is a link out of its folder", refused),
+        };
+        started(what, kind, true).await;
+        fs::remove_file(&script).unwrap();
+    }
+    fs::create_dir(&script).unwrap();
+    started("is no regular file", refused, true).await;
+    fs::remove_dir(&script).unwrap();
+    write(made.path(), "get", OBJECT);
+    mode(made.path(), 0o777);
+    let gateway = started("`chmod go-w` it", refused, false).await;
+    mode(made.path(), 0o755);
+    // Mended, and found by the next call.
+    let outcome = gateway.execute(call(get("ada"))).await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_found_once_it_is_there() {
+    let outer = folder(&[]);
     let inner = outer.path().join("inner");
-    fs::create_dir(&inner).unwrap();
-    mode(outer.path(), 0o777);
-    let problems = connectors(&inner, "").unwrap_err();
+    let provisioner = provisioner(&inner, "");
+    let (kind, message) = failure(provisioner.execute(call(get("ada"))).await);
+    assert_eq!(kind, FailureKind::Unavailable);
     assert!(
-        problems[0].contains("in the place of the scripts'"),
-        "{problems:?}"
+        message.contains("inner cannot be used: No such file"),
+        "{message}"
     );
+    fs::create_dir(&inner).unwrap();
+    write(&inner, "get", OBJECT);
+    let mode = |mode| fs::set_permissions(outer.path(), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o777);
+    let (kind, message) = failure(provisioner.execute(call(get("ada"))).await);
+    assert_eq!(kind, FailureKind::Refused);
+    assert!(
+        message.contains("in the place of the scripts'"),
+        "{message}"
+    );
+    mode(0o755);
+    let outcome = provisioner.execute(call(get("ada"))).await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn why_a_script_does_not_start_is_said_before_and_when_it_is_called() {
+    let made = folder(&[("get", OBJECT)]);
+    let script = made.path().join("get");
+    let connectors = connectors(made.path(), "").unwrap();
+    let provisioner = Provisioner::new(&connectors, 64, Duration::from_secs(60));
+    for (content, what) in [
+        ("#!/bin/sh\r\ncat\r\n", "asks for `/bin/sh\\r`"),
+        ("#!/opt/nope/python\n", "asks for `/opt/nope/python`"),
+        ("\u{feff}#!/bin/sh\n", "byte order mark"),
+        (
+            "#!/etc/passwd\n",
+            "`/etc/passwd` by its first line, which cannot be executed",
+        ),
+        ("#!/\n", "which is no regular file"),
+    ] {
+        fs::write(&script, content).unwrap();
+        for verb in [get("ada"), Verb::Test(wire::Test::default())] {
+            let (kind, message) = failure(provisioner.execute(call(verb)).await);
+            assert_eq!(kind, FailureKind::Unavailable, "{message}");
+            assert!(message.contains(what), "{what}: {message}");
+        }
+    }
+    write(made.path(), "get.sh", "");
+    write(made.path(), "get", OBJECT);
+    let outcome = provisioner
+        .execute(call(Verb::Test(wire::Test::default())))
+        .await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    // A gateway that starts now sees the other file.
+    let connectors = self::connectors(made.path(), "").unwrap();
+    let provisioner = Provisioner::new(&connectors, 64, Duration::from_secs(60));
+    let outcome = provisioner
+        .execute(call(Verb::Test(wire::Test::default())))
+        .await;
+    let shown = format!("{outcome:?}");
+    assert!(shown.contains("get.sh is never run"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_a_script_printed_reaches_the_caller_whatever_it_is() {
+    for (body, said) in [
+        (
+            "echo 'ERROR: no database'; exit 3",
+            "exit code 3; it wrote: ERROR: no database",
+        ),
+        (
+            "echo 'no database' >&2; exit 3",
+            "exit code 3; it wrote: no database",
+        ),
+        (
+            "echo out; echo err >&2; exit 3",
+            "exit code 3; it wrote: err",
+        ),
+        ("echo gone; kill -9 $$", "signal 9 (KILL"),
+        ("printf 'gest\\366rt'; exit 1", r"it wrote: gest\xf6rt"),
+        ("printf 'gest\\366rt'", "byte 5 of line 1 is not UTF-8"),
+        ("printf '\\377\\376{\\0}\\0'", "UTF-16"),
+    ] {
+        let made = folder(&[("get", body)]);
+        let (_, message) = failure(provisioner(made.path(), "").execute(call(get("ada"))).await);
+        assert!(message.contains(said), "{said}: {message}");
+    }
+    // A mark before the answer, and Windows line ends in it, are none of its content.
+    let body = r#"printf '\357\273\277{"object":\r\n{"id": "7", "name": "ada"}}\r\n'"#;
+    let made = folder(&[("get", body)]);
+    let outcome = provisioner(made.path(), "").execute(call(get("ada"))).await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
 }
 
 #[tokio::test]
