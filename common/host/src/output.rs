@@ -15,7 +15,7 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// As [`print`], where the text has to reach its reader: one who went away is an error too.
+/// As [`print()`], where the text has to reach its reader: one who went away is an error too.
 ///
 /// # Errors
 /// What the system said.
