@@ -121,13 +121,13 @@ pub fn open(
     Ok(key.value_cipher(salt).open(&associated, rest)?)
 }
 
-/// Wraps a server key under `secret`: key wrap of the key's kind, [`BOUND`], then an HMAC-SHA256
+/// Wraps a server key under `secret`: key wrap of the key's kind, `BOUND`, then an HMAC-SHA256
 /// over the id and both (the wrap's own check is 32 bits for 3DES).
 pub fn wrap_server_key(secret: &StorageSecret, id: KeyId, key: &ServerKey) -> Vec<u8> {
     wrap_with(secret, id, key, &[BOUND])
 }
 
-/// As [`wrap_server_key`], as the first versions did it: without [`BOUND`].
+/// As [`wrap_server_key`], as the first versions did it: without `BOUND`.
 pub fn wrap_unbound_server_key(secret: &StorageSecret, id: KeyId, key: &ServerKey) -> Vec<u8> {
     wrap_with(secret, id, key, &[])
 }

@@ -14,7 +14,7 @@
 //! token that a change leaves in a registration, and a history that takes another name.
 //!
 //! Rows that decide who may do what, and where things go, carry MACs: whatever changes one goes
-//! through [`authority`].
+//! through `authority`.
 //!
 //! To add a stored type: its migration in `schema/`, its file with its accessor, and its lines
 //! below. Where it has secrets, its variant in `protected_type.rs` too; where it decides, its table

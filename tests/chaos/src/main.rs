@@ -47,7 +47,7 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Kills server and gateway while calls are under way, and looks for each call in the audit log.
+    /// Kills server and gateway under calls, and looks for each call in the audit log.
     Audit {
         /// Calls, half of them queued.
         #[arg(long, default_value_t = 1000)]

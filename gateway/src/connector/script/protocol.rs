@@ -205,7 +205,8 @@ impl Nonsense {
 pub(super) struct Answer(Map<String, Json>);
 
 impl Answer {
-    /// Reads what a script wrote, as every text from outside is read. Nothing at all is an answer without members.
+    /// Reads what a script wrote, as every text from outside is read. Nothing at all is an answer
+    /// without members.
     pub(super) fn parse(output: &[u8]) -> Result<Self, Nonsense> {
         let text = text::decode(output)
             .map_err(|error| Nonsense::new(format!("what it printed is no text: {error}")))?;
