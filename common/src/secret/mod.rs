@@ -4,6 +4,7 @@
 #[cfg_attr(feature = "locked-memory", allow(unsafe_code))]
 pub mod locked;
 pub mod stack;
+#[cfg(feature = "locked-memory")]
 pub mod wiping;
 
 use std::fmt;
