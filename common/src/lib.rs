@@ -7,7 +7,8 @@
 //! Its modules depend in one direction only: `stream` → `calls`, `rotation`, `record`, `handshake`
 //! → `wire` → `crypto` → `secret` → `id`. Of those that stand side by side, `rotation` reads what
 //! the `handshake` proved, and nothing points back.
-// Without locked memory nothing here is unsafe; with it, only `secret::locked` and `secret::wiping`.
+// Without locked memory nothing here is unsafe; with it, only `secret::locked` and
+// `secret::wiping`.
 #![cfg_attr(not(feature = "locked-memory"), forbid(unsafe_code))]
 
 pub mod calls;
