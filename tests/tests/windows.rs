@@ -17,7 +17,7 @@ use portcullis_tests::harness::{
     free_port,
 };
 
-const SCRIPTS: [&str; 3] = ["run-record", "run-fail", "run-hang"];
+const SCRIPTS: [&str; 4] = ["run-record", "run-fail", "run-hang", "run-leave"];
 
 /// A server that runs, and a gateway that has not been enrolled.
 struct Pair {
@@ -261,12 +261,20 @@ async fn a_script_that_fails_or_hangs_is_reported_and_nothing_of_it_goes_on() {
     // The child did run, beyond the reach of a kill of its parent alone.
     let journal = journal(&pair.host.folder);
     assert!(journal.contains("alive"), "{journal}");
-    let script = format!(r"{}\scripts\run-hang.exe", pair.host.windows_folder);
-    eventually("the script and its child to be gone", || async {
-        (!is_running(&script)).then_some(())
+    nothing_runs_of("run-hang", &pair).await;
+
+    assert_eq!(done(pair.call("leave", "leaving").await).exit_code, 0);
+    nothing_runs_of("run-leave", &pair).await;
+    pair.record("afterwards").await;
+}
+
+/// Waits until neither the script nor a child of its runs, however early that was started.
+async fn nothing_runs_of(script: &str, pair: &Pair) {
+    let path = format!(r"{}\scripts\{script}.exe", pair.host.windows_folder);
+    eventually("the script and its children to be gone", || async {
+        (!is_running(&path)).then_some(())
     })
     .await;
-    pair.record("afterwards").await;
 }
 
 /// Is there a process with this on its command line? Wine's processes are seen from outside.

@@ -1,4 +1,4 @@
-/* A script of the Windows gateway's tests, which does what its file is called: record, hang or fail.
+/* A script of the Windows gateway's tests, which does what its file is called: record, hang, leave or fail.
    Reads the question from standard input and writes the answer to standard output. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,13 +31,13 @@ static void append(const char *variable, const char *line)
     fclose(file);
 }
 
-/* Starts itself anew as a child that outlives it, where nobody stops it: the child makes JOURNAL grow. */
-static void leave_a_child(char *self)
+/* Starts itself anew in a role, as a child that outlives it where nobody stops it. */
+static void leave(char *self, const char *role)
 {
     STARTUPINFOA startup = {.cb = sizeof startup};
     PROCESS_INFORMATION child;
     char line[MAX_PATH + 16];
-    snprintf(line, sizeof line, "\"%s\" child", self);
+    snprintf(line, sizeof line, "\"%s\" %s", self, role);
     if (!CreateProcessA(self, line, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &child))
         exit(8);
 }
@@ -46,15 +46,25 @@ int main(int count, char **arguments)
 {
     char self[MAX_PATH];
     GetModuleFileNameA(NULL, self, sizeof self);
+    if (count > 1 && strcmp(arguments[1], "parent") == 0) {
+        leave(self, "child");
+        return 0;
+    }
     if (count > 1 && strcmp(arguments[1], "child") == 0) {
         for (;;) {
             append("JOURNAL", "alive");
             Sleep(100);
         }
     }
+    /* The first thing that these do: their children have no parent that is known. */
     if (strstr(self, "run-hang") != NULL) {
-        leave_a_child(self);
+        leave(self, "parent");
         Sleep(INFINITE);
+    }
+    if (strstr(self, "run-leave") != NULL) {
+        leave(self, "child");
+        printf("{\"results\": {}}\r\n");
+        return 0;
     }
     fread(question, 1, sizeof question - 1, stdin);
     if (strstr(self, "run-fail") != NULL) {

@@ -116,8 +116,7 @@ pub(crate) async fn run_heard(
     let group = match Group::of(&child) {
         Ok(group) => group,
         Err(error) => {
-            // Not a byte of input has been written: a program of ours does nothing before it has
-            // read that.
+            // On Windows it has run nothing yet; elsewhere it has been in its group since it began.
             let _ = child.kill().await;
             return Err(RunError::NotStarted(error));
         }
