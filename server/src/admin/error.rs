@@ -115,9 +115,9 @@ impl From<CallError> for AdminError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Repository(error) => error.into(),
-            CallError::NotConnected { .. } | CallError::Lost { .. } => {
-                Self::Unavailable(error.to_string())
-            }
+            CallError::NotConnected { .. }
+            | CallError::OtherRegistration { .. }
+            | CallError::Lost { .. } => Self::Unavailable(error.to_string()),
         }
     }
 }

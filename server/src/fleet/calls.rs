@@ -21,7 +21,7 @@ use super::gate::{EVICTED, MayCall, REVOKED};
 use super::link::Link;
 use super::roster::REPLACEMENT;
 use super::transport::SendError;
-use super::{CallError, Fleet, printable};
+use super::{CallError, Fleet, Recipient, printable};
 use crate::repository::{Gateway, Reach, RepositoryError};
 
 /// How much longer than the gateway the server waits for an outcome.
@@ -44,9 +44,13 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
-    pub async fn execute(&self, gateway: &str, call: Call) -> Result<Outcome, CallError> {
+    pub async fn execute(
+        &self,
+        to: impl Into<Recipient>,
+        call: Call,
+    ) -> Result<Outcome, CallError> {
         let call_id = call.call_id.clone();
-        Ok(match self.attempt(gateway, call).await? {
+        Ok(match self.attempt(&to.into(), call).await? {
             Attempt::Ended(outcome) | Attempt::Lost(outcome) => outcome,
             Attempt::Unsent(message) => failed(call_id, FailureKind::Unavailable, message),
         })
@@ -56,12 +60,17 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
-    pub async fn attempt(&self, gateway: &str, mut call: Call) -> Result<Attempt, RepositoryError> {
+    pub async fn attempt(
+        &self,
+        to: &Recipient,
+        mut call: Call,
+    ) -> Result<Attempt, RepositoryError> {
+        let gateway = to.name();
         let mut links = 0;
         let mut before: Option<Arc<Link>> = None;
         loop {
             links += 1;
-            let link = match self.link_for_call(gateway, links > 1).await {
+            let link = match self.link_for_call(to, links > 1).await {
                 Ok(link) => link,
                 Err(CallError::Repository(error)) => return Err(error),
                 Err(error) => return Ok(Attempt::Unsent(error.to_string())),
@@ -153,7 +162,7 @@ impl Fleet {
             reason,
         };
         self.dial_now(gateway).await?;
-        let link = self.link_for_call(gateway, true).await?;
+        let link = self.link_for_call(&gateway.into(), true).await?;
         let mut payload = vec![0; PING_LEN];
         rand::rng().fill_bytes(payload.as_mut_slice());
         let request = PingRequest {
@@ -190,17 +199,19 @@ impl Fleet {
 
     /// The link that a new call may go through. Where one is just being replaced, its successor.
     /// Whether calls may go through it at all is asked by the link itself, before it sends any, or
-    /// with `look` at once.
+    /// with `look` at once. A link to another registration than the call is for is none.
     pub(super) async fn link_for_call(
         &self,
-        gateway: &str,
+        to: &Recipient,
         look: bool,
     ) -> Result<Arc<Link>, CallError> {
+        let gateway = to.name();
         let roster = &self.inner.roster;
         if !look
             && let Some(link) = roster.standing(gateway).link
             && link.takes_calls()
         {
+            to.check(&link)?;
             return Ok(link);
         }
         let deadline = Instant::now() + REPLACEMENT;
@@ -210,7 +221,10 @@ impl Fleet {
             let standing = roster.standing(gateway);
             match standing.link {
                 Some(link) => match self.may_call(&link).await? {
-                    MayCall::Yes => return Ok(link),
+                    MayCall::Yes => {
+                        to.check(&link)?;
+                        return Ok(link);
+                    }
                     // Another server proved a newer key, or the link is just going.
                     MayCall::ThroughSuccessor => self.replace(&link),
                     MayCall::No(reason) => {

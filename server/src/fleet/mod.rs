@@ -16,6 +16,7 @@ mod one_task;
 mod pace;
 mod progress;
 mod push;
+mod recipient;
 mod roster;
 mod search;
 mod standings;
@@ -46,6 +47,7 @@ pub use progress::{
     Progress, ProgressStream, Push, PushEnd, Rotation, RotationError, SyncCounts, SyncResult,
     SyncState,
 };
+pub use recipient::Recipient;
 pub use roster::Outlook;
 pub use status::{CallError, LinkStatus, SearchStream};
 

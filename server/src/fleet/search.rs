@@ -16,7 +16,7 @@ use prost::Message as _;
 use super::call_stream::UnderWay;
 use super::calls::{Known, known, no_link, not_submitted, patience};
 use super::link::Link;
-use super::{CallError, Fleet, SearchStream};
+use super::{CallError, Fleet, Recipient, SearchStream};
 
 /// Links that a search may be given to before one takes it.
 const LINKS: u32 = 3;
@@ -26,12 +26,17 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
-    pub async fn search(&self, gateway: &str, call: Call) -> Result<SearchStream, CallError> {
-        let search = match self.link_for_call(gateway, false).await {
+    pub async fn search(
+        &self,
+        to: impl Into<Recipient>,
+        call: Call,
+    ) -> Result<SearchStream, CallError> {
+        let to = to.into();
+        let search = match self.link_for_call(&to, false).await {
             Ok(link) => Search {
                 fleet: self.clone(),
                 answers: answers(&link, &call),
-                gateway: gateway.to_owned(),
+                to,
                 wait: patience(call.timeout_ms, link.call_timeout()),
                 state: State::Unsent(link, Box::new(call), 1),
             },
@@ -56,7 +61,7 @@ fn answers(link: &Link, call: &Call) -> CallSecrets {
 /// A search on its way.
 struct Search {
     fleet: Fleet,
-    gateway: String,
+    to: Recipient,
     answers: CallSecrets,
     /// Between two items.
     wait: Duration,
@@ -108,7 +113,8 @@ impl Search {
                             return Some((self.incomplete(&reason), self));
                         }
                         other => {
-                            let known = known(&self.gateway, other, under_way.refusal(), self.wait);
+                            let known =
+                                known(self.to.name(), other, under_way.refusal(), self.wait);
                             if let Some(end) = self.failed(known, &link, call).await {
                                 return Some((end, self));
                             }
@@ -149,15 +155,15 @@ impl Search {
             Known::ThroughAnother => {
                 let again = call.filter(|(_, links)| *links < LINKS);
                 let Some((mut call, links)) = again else {
-                    return Some(failed_end(unavailable, no_link(&self.gateway)));
+                    return Some(failed_end(unavailable, no_link(self.to.name())));
                 };
-                let next = match self.fleet.link_for_call(&self.gateway, true).await {
+                let next = match self.fleet.link_for_call(&self.to, true).await {
                     Ok(next) => next,
                     Err(error) => return Some(failed_end(unavailable, error.to_string())),
                 };
                 // Only now that there is a link to seal them for.
                 if open_call(link.session().exporter(), &mut call).is_err() {
-                    return Some(failed_end(unavailable, no_link(&self.gateway)));
+                    return Some(failed_end(unavailable, no_link(self.to.name())));
                 }
                 self.answers = answers(&next, &call);
                 self.state = State::Unsent(next, call, links + 1);
@@ -169,7 +175,7 @@ impl Search {
     fn incomplete(&self, reason: &str) -> SearchItem {
         let message = format!(
             "the search through gateway `{}` is incomplete ({reason}): search again",
-            self.gateway
+            self.to.name()
         );
         failed_end(FailureKind::Unavailable as i32, message)
     }

@@ -39,6 +39,14 @@ pub enum CallError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The link is to another registration of the gateway than the call is for: it was not sent.
+    #[error(
+        "the link to gateway `{gateway}` belongs to another registration than the call was made up for: nothing was sent; try again"
+    )]
+    OtherRegistration {
+        /// The gateway's name.
+        gateway: String,
+    },
     /// The link was lost before the answer came.
     #[error("the link to gateway `{gateway}` was lost before it answered: {reason}")]
     Lost {

@@ -26,7 +26,7 @@ use tokio_stream::{Stream, StreamExt};
 use zeroize::Zeroizing;
 
 use crate::audit::{AuditLog, Draft};
-use crate::fleet::{Attempt, CallError, Fleet};
+use crate::fleet::{Attempt, CallError, Fleet, Recipient};
 use crate::passwords::PasswordError;
 use crate::repository::{LostSettings, OpenedResource, QueuedState, Repository, RepositoryError};
 use contents::ContentsKey;
@@ -138,7 +138,7 @@ pub enum Prepared {
 /// A call that is ready to be sent.
 #[derive(Debug)]
 pub struct Ready {
-    gateway: String,
+    to: Recipient,
     call: Call,
     afterwards: Afterwards,
     claimed: Option<Claimed>,
@@ -178,7 +178,7 @@ pub async fn prepare(
 impl Ready {
     /// The gateway that it goes through.
     pub fn gateway(&self) -> &str {
-        &self.gateway
+        self.to.name()
     }
 
     /// Sends it. `begun`: what is to be written where no answer comes and its gateway tells later.
@@ -191,14 +191,14 @@ impl Ready {
         begun: Option<Draft>,
     ) -> Result<Outcome, DispatchError> {
         let Self {
-            gateway,
+            to,
             call,
             afterwards,
             claimed,
         } = self;
         let (call_id, changes) = (call.call_id.clone(), call.changes());
         let begun_ms = clock::now().0;
-        let outcome = match provisioning.fleet.attempt(&gateway, call).await? {
+        let outcome = match provisioning.fleet.attempt(&to, call).await? {
             Attempt::Ended(outcome) => outcome,
             Attempt::Unsent(why) => {
                 outcome::failed_with(call_id.clone(), FailureKind::Unavailable, why)
@@ -206,7 +206,7 @@ impl Ready {
             Attempt::Lost(outcome) => {
                 if changes {
                     provisioning.open.add(OpenCall {
-                        gateway,
+                        gateway: to.name().to_owned(),
                         call_id,
                         begun_ms,
                         draft: begun,
@@ -310,7 +310,7 @@ async fn make_ready(
     call: Call,
     from_user: Option<&str>,
 ) -> Result<Prepared, DispatchError> {
-    let (gateway, mut call) = match make_up(provisioning, resource, call).await? {
+    let (to, mut call) = match make_up(provisioning, resource, call).await? {
         Ok(made_up) => made_up,
         Err((call_id, lost)) => return Ok(Prepared::Answered(outcome::lost(call_id, &lost))),
     };
@@ -323,7 +323,7 @@ async fn make_ready(
     }
     Ok(match password::prepare(repository, resource, &call).await {
         Ok(afterwards) => Prepared::Ready(Box::new(Ready {
-            gateway,
+            to,
             call,
             afterwards,
             claimed: None,
@@ -342,17 +342,18 @@ pub async fn search(
     call: Call,
 ) -> Result<(String, Found), DispatchError> {
     check_reading(provisioning, resource, &call, None).await?;
-    let (gateway, mut call) = match make_up(provisioning, resource, call).await? {
+    let (to, mut call) = match make_up(provisioning, resource, call).await? {
         Ok(made_up) => made_up,
         Err((_, lost)) => {
             let end = failed_search(outcome::lost_settings(&lost));
             return Ok((String::new(), only(end)));
         }
     };
+    let gateway = to.name().to_owned();
     if let Err(flaw) = check(&mut call, true) {
         return Ok((gateway, only(failed_search(flaw.failure()))));
     }
-    match provisioning.fleet.search(&gateway, call).await {
+    match provisioning.fleet.search(to, call).await {
         Ok(items) => Ok((gateway, Box::pin(items))),
         Err(CallError::Repository(error)) => Err(error.into()),
         Err(error) => Ok((gateway, only(failed_search(outcome::unavailable(&error))))),
@@ -366,7 +367,7 @@ async fn make_up(
     provisioning: &Provisioning,
     name: &str,
     call: Call,
-) -> Result<Result<(String, Call), (String, LostSettings)>, DispatchError> {
+) -> Result<Result<(Recipient, Call), (String, LostSettings)>, DispatchError> {
     let opened = provisioning
         .repository
         .resources()
@@ -375,7 +376,9 @@ async fn make_up(
         .ok_or_else(|| DispatchError::UnknownResource(name.to_owned()))?;
     let mut call = with_id(call);
     let OpenedResource {
-        resource, secrets, ..
+        resource,
+        gateway_id,
+        secrets,
     } = match opened {
         Ok(opened) => opened,
         Err(lost) => return Ok(Err((call.call_id, lost))),
@@ -383,7 +386,8 @@ async fn make_up(
     call.connector = resource.connector;
     call.settings = resource.settings.into_iter().collect();
     call.secret_settings = secrets.into_iter().map(secret_setting).collect();
-    Ok(Ok((resource.gateway, call)))
+    let to = Recipient::registration(&resource.gateway, gateway_id);
+    Ok(Ok((to, call)))
 }
 
 fn secret_setting((name, mut value): (String, Zeroizing<Vec<u8>>)) -> SecretSetting {

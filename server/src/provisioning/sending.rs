@@ -12,7 +12,7 @@ use super::open_calls::{OpenCall, QUEUED};
 use super::queue::RETRY;
 use super::{DispatchError, Prepared, Provisioning, Ready, make_ready, outcome, password};
 use crate::audit::{self, Draft, Subject};
-use crate::fleet::Attempt;
+use crate::fleet::{Attempt, Recipient};
 use crate::repository::{
     AuditFields, Dispatched, PayloadError, QueuedCall, QueuedState, RepositoryError,
 };
@@ -73,9 +73,13 @@ pub(super) async fn carry_out(
 ) -> Progress {
     let Dispatched { call, payload } = dispatched;
     let wire = payload.map_err(|error| (kind_of(&error), error.to_string()));
-    let wire = wire.and_then(|bytes| {
-        let decoded = Call::decode(bytes.as_slice());
-        decoded.map_err(|error| (FailureKind::Internal, error.to_string()))
+    let wire = wire.and_then(|payload| {
+        let decoded = Call::decode(payload.bytes.as_slice());
+        let decoded = decoded.map_err(|error| (FailureKind::Internal, error.to_string()))?;
+        Ok((
+            Recipient::registration(&gateway, payload.gateway_id),
+            decoded,
+        ))
     });
     let ended = match wire {
         Err((kind, error)) => {
@@ -86,7 +90,7 @@ pub(super) async fn carry_out(
                 entry: entry(&provisioning, &call, &gateway, &Call::default()),
             })
         }
-        Ok(wire) => send(&provisioning, &gateway, &call, wire).await,
+        Ok((to, wire)) => send(&provisioning, &to, &call, wire).await,
     };
     let progress = match ended {
         Some(ended) => {
@@ -138,22 +142,23 @@ pub(super) fn draft(call: &QueuedCall, gateway: &str, wire: &Call) -> Draft {
 /// `None`: it certainly was not sent, and may be later.
 async fn send(
     provisioning: &Provisioning,
-    dispatched_for: &str,
+    dispatched_for: &Recipient,
     call: &QueuedCall,
     wire: Call,
 ) -> Option<Ended> {
     let id = &call.call_id;
     let changes = wire.changes();
-    let entry = entry(provisioning, call, dispatched_for, &wire);
+    let entry = entry(provisioning, call, dispatched_for.name(), &wire);
     let made_ready = make_ready(provisioning, &call.resource, wire, None).await;
     let outcome = match made_ready {
-        // The resource has moved meanwhile: the payload is not for that place.
-        Ok(Prepared::Ready(ready)) if ready.gateway != dispatched_for => {
+        // The resource has moved meanwhile, or its gateway was registered anew: the payload is not
+        // for that place.
+        Ok(Prepared::Ready(ready)) if ready.to != *dispatched_for => {
             entry.forget();
             return None;
         }
         Ok(Prepared::Ready(ready)) => {
-            return match entry.sending(dispatched_for, changes).await {
+            return match entry.sending(dispatched_for.name(), changes).await {
                 Ok(entry) => attempt(provisioning, *ready, entry, changes).await,
                 Err(error) => {
                     tracing::error!(call = id, %error, "a queued call waits: it could not be audited");
@@ -186,7 +191,7 @@ async fn attempt(
     changes: bool,
 ) -> Option<Ended> {
     let Ready {
-        gateway,
+        to,
         call,
         afterwards,
         ..
@@ -199,12 +204,12 @@ async fn attempt(
             entry,
         })
     };
-    let unsent = match provisioning.fleet.attempt(&gateway, call).await {
+    let unsent = match provisioning.fleet.attempt(&to, call).await {
         Ok(Attempt::Ended(outcome)) => return ended(outcome, entry),
         Ok(Attempt::Lost(outcome)) => {
             if changes {
                 provisioning.open.add(OpenCall {
-                    gateway,
+                    gateway: to.name().to_owned(),
                     call_id,
                     begun_ms,
                     draft: entry.later(),

@@ -101,8 +101,8 @@ pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use queued_calls::{
-    Dispatched, Enqueued, NewQueuedCall, Payload, PayloadError, QueuedCall, QueuedCalls,
-    QueuedFilter, QueuedState,
+    Dispatched, Enqueued, NewQueuedCall, OpenedPayload, Payload, PayloadError, QueuedCall,
+    QueuedCalls, QueuedFilter, QueuedState,
 };
 pub use resources::{Changed, LostSettings, OpenedResource, Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};

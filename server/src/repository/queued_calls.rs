@@ -1,5 +1,6 @@
 //! The queue of calls that wait for their gateway.
 
+use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::UnixMillis;
 use zeroize::Zeroizing;
 
@@ -150,12 +151,21 @@ pub enum Enqueued {
 pub struct Dispatched {
     /// The call.
     pub call: QueuedCall,
-    /// All that is to be sent, encoded.
+    /// All that is to be sent.
     pub payload: Payload,
 }
 
-/// What is to be sent, encoded, or why it never is.
-pub type Payload = Result<Zeroizing<Vec<u8>>, PayloadError>;
+/// What is to be sent, or why it never is.
+pub type Payload = Result<OpenedPayload, PayloadError>;
+
+/// What is to be sent.
+#[derive(Clone, Debug)]
+pub struct OpenedPayload {
+    /// It, encoded.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// The registration of the gateway that it is for: it goes to no other.
+    pub gateway_id: GatewayId,
+}
 
 /// Why a queued call cannot be sent, ever.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -605,8 +615,11 @@ fn payload(
     if !sealer.holds_key_of(&sealed) {
         return Ok(None);
     }
-    let opened = sealer.open(&place, &sealed).map_err(PayloadError::from);
-    Ok(Some(opened))
+    let opened = sealer.open(&place, &sealed).map(|bytes| OpenedPayload {
+        bytes,
+        gateway_id: route.gateway_id,
+    });
+    Ok(Some(opened.map_err(PayloadError::from)))
 }
 
 /// Marks a call as dispatched by this instance.

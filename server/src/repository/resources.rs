@@ -418,6 +418,8 @@ pub(super) fn gateway_id(
 pub(super) struct Route {
     /// The gateway's name.
     pub(super) gateway: String,
+    /// Its registration.
+    pub(super) gateway_id: GatewayId,
     /// Its registration and the connector: see [`context`].
     pub(super) context: Vec<u8>,
 }
@@ -438,6 +440,7 @@ pub(super) fn route(
     Ok(Route {
         context: context(gateway_id, &resource.connector),
         gateway: resource.gateway,
+        gateway_id,
     })
 }
 

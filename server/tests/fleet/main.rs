@@ -16,12 +16,13 @@ mod tokens;
 use std::time::Duration;
 
 use portcullis_common::handshake::Mode;
+use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{GatewayRecord, Standing};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{
     FailureKind, Outcome, Secret, SetPassword, outcome, search_item,
 };
-use portcullis_server::fleet::{Push, Rotation, SyncState};
+use portcullis_server::fleet::{Attempt, Push, Recipient, Rotation, SyncState};
 use portcullis_server::repository::{Reach, Replaced, RotateError};
 use support::gateway::{
     ANSWERS, CUTS, FakeGateway, GIVES_BACK, GIVES_BACK_PLAIN, SAYS_NOTHING, WAITS,
@@ -395,6 +396,40 @@ async fn a_search_ends_with_one_end_whatever_happens() {
     }
     let items = server.fleet.search("nobody", call("s", ANSWERS)).await;
     assert_eq!(items.unwrap().collect::<Vec<_>>().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_another_registration_of_a_gateway_is_not_sent() {
+    let server = Server::start().await;
+    let gateway = enrolled(&server, "host1").await;
+    let id = server.fleet.status("host1").unwrap().session.gateway_id;
+    let mine = Recipient::registration("host1", id);
+    let outcome = server
+        .fleet
+        .execute(mine.clone(), call("c1", ANSWERS))
+        .await;
+    assert!(is_done(&outcome.unwrap()));
+    let calls = gateway.calls();
+    let other = Recipient::registration("host1", GatewayId::random(&mut rand::rng()));
+    let outcome = server
+        .fleet
+        .execute(other.clone(), call("c2", ANSWERS))
+        .await;
+    let outcome = outcome.unwrap();
+    assert!(is_unavailable(&outcome), "{outcome:?}");
+    assert!(format!("{outcome:?}").contains("another registration"));
+    let unsent = server.fleet.attempt(&other, call("c3", ANSWERS)).await;
+    assert!(matches!(unsent.unwrap(), Attempt::Unsent(_)));
+    for (to, complete) in [(mine, true), (other, false)] {
+        let items = server.fleet.search(to, call("s", ANSWERS)).await.unwrap();
+        let items: Vec<_> = items.collect().await;
+        let Some(search_item::Kind::End(end)) = &items.last().unwrap().kind else {
+            panic!("no end: {items:?}");
+        };
+        assert_eq!(end.failure.is_none(), complete, "{end:?}");
+    }
+    // The search that was for this registration, and nothing else.
+    assert!(gateway.calls() <= calls + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

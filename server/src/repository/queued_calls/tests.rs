@@ -57,7 +57,7 @@ async fn dispatch(fixture: &Fixture, gateway: &str) -> Option<String> {
     let dispatched = calls.dispatch(gateway, NOW).await.unwrap()?;
     let payload = dispatched.payload.unwrap();
     let call_id = dispatched.call.call_id;
-    assert_eq!(**payload, *format!("payload of {call_id}").as_bytes());
+    assert_eq!(**payload.bytes, *format!("payload of {call_id}").as_bytes());
     Some(call_id)
 }
 
