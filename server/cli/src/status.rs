@@ -96,6 +96,9 @@ impl Check {
             let (alarms, gateways) = (counts.alarms, counts.with_alarms);
             warnings.push(format!("{alarms} open alarms of {gateways} gateways"));
         }
+        if let Some(changed) = changed_records(status.changed_records) {
+            warnings.push(format!("records: {changed}"));
+        }
         warnings.extend(
             status
                 .failed_tasks
@@ -310,7 +313,7 @@ mod tests {
     fn a_check_tells_the_worst_and_all_of_it() {
         assert_eq!(Check::of(&fine()).line(), "OK: 2 registered, 2 up");
         type Change = fn(&mut StatusResponse);
-        let rows: [(Change, u8, &str); 7] = [
+        let rows: [(Change, u8, &str); 8] = [
             (
                 |s| s.gateways.as_mut().unwrap().down = 1,
                 1,
@@ -325,6 +328,11 @@ mod tests {
                 |s| s.gateways.as_mut().unwrap().alarms = 4,
                 1,
                 "4 open alarms",
+            ),
+            (
+                |s| s.changed_records = 2,
+                1,
+                "WARNING: records: 2 changed or put in by hand",
             ),
             (|s| s.protection = "default".to_owned(), 1, "NOT protected"),
             (
