@@ -117,6 +117,65 @@ impl Connectors {
         }
     }
 
+    /// Those of a configuration that was read again. What it does not change is kept, with all that
+    /// it holds; the calls under way keep theirs in any case. The second value says what changed.
+    ///
+    /// # Errors
+    /// Every [`ConfigProblem`] found: nothing has changed then.
+    pub fn read_again(
+        &self,
+        former: &ConnectorsConfig,
+        config: &ConnectorsConfig,
+    ) -> Result<(Self, Vec<String>), Vec<ConfigProblem>> {
+        let mut fresh = Self::from_config(config)?;
+        let mut changes = Vec::new();
+        for entry in &config.connectors {
+            let name = &entry.name;
+            let before = former.connectors.iter().find(|one| one.name == *name);
+            let (Some(kept), Some(before)) = (self.find(name), before) else {
+                changes.push(format!("connector `{name}` added"));
+                continue;
+            };
+            if before.table.says_the_same(&entry.table) {
+                if kept.connector.look_again() {
+                    changes.push(format!("connector `{name}` found other scripts"));
+                }
+                fresh.by_name.insert(name.clone(), kept.clone());
+                continue;
+            }
+            changes.push(format!("connector `{name}` changed"));
+            let rails = fresh.by_name.get_mut(name);
+            if let Some(rails) = rails.and_then(|new| Arc::get_mut(&mut new.guard_rails)) {
+                rails.succeed(&kept.guard_rails);
+            }
+        }
+        let gone = self
+            .by_name
+            .keys()
+            .filter(|name| fresh.find(name).is_none());
+        changes.extend(gone.map(|name| format!("connector `{name}` removed")));
+        Ok((fresh, changes))
+    }
+
+    /// What calls would meet on this host, as lines of text: faults, and what else should be known.
+    pub fn inspect(&self) -> Inspection {
+        let mut all = Inspection::default();
+        for (name, configured) in self.iter() {
+            let kind = configured.connector.kind();
+            let named = |line| format!("connector `{name}` ({kind}): {line}");
+            let found = configured.inspect();
+            all.faults.extend(found.faults.into_iter().map(named));
+            all.notes.extend(found.notes.into_iter().map(named));
+        }
+        if self.by_name.is_empty() {
+            all.notes.push(
+                "there is no connector in the configuration: nothing can be provisioned here"
+                    .to_owned(),
+            );
+        }
+        all
+    }
+
     /// What is wrong with the connectors' own configuration.
     pub fn problems(config: &ConnectorsConfig) -> Vec<ConfigProblem> {
         Self::from_config(config).err().unwrap_or_default()

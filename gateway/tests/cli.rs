@@ -128,6 +128,12 @@ fn a_wrong_configuration_starts_nothing_and_names_file_line_and_key() {
 }
 
 #[test]
+fn what_a_script_is_asked_is_told_without_a_configuration() {
+    let site = Site::new("wrong");
+    assert!(site.done("script-protocol", "").contains("standard input"));
+}
+
+#[test]
 fn a_token_is_never_taken_from_the_command_line() {
     let site = Site::listening();
     let token = token();
@@ -148,6 +154,147 @@ fn status_in_json_holds_what_the_table_shows() {
     let table = site.done("status", "");
     assert!(table.contains("not running"), "{table}");
     assert!(table.contains(&token.gateway_id().to_string()), "{table}");
+}
+
+#[test]
+fn a_reload_takes_connectors_and_says_what_waits() {
+    let site = Site::listening();
+    assert!(site.refused("reload", "").contains("is not running"));
+    site.done("enroll", &token().to_text());
+    let mut gateway = site.run();
+    gateway.wait_for("no connector in the configuration");
+    let held = fs::read_to_string(site.config()).unwrap();
+    let scripts = site.path().join("scripts");
+    let hr = format!("[connectors.hr]\ntype = \"script\"\nfolder = {scripts:?}\n");
+    let write = |more: &str| fs::write(site.config(), format!("{held}{more}")).unwrap();
+    write(&format!("{hr}[limits]\ncalls = 7\n"));
+    let told = site.done("reload", "");
+    assert!(told.contains("connector `hr` added"), "{told}");
+    assert!(told.contains("[limits] waits for a restart"), "{told}");
+    gateway.wait_for("calls will fail: connector `hr` (script): ");
+    assert!(
+        site.done("status", "")
+            .contains("fault        connector `hr`")
+    );
+
+    write(&format!("{hr}timeout = \"0s\"\n"));
+    let refused = site.refused("reload", "");
+    let place = format!("{}:7: connectors.hr.timeout: ", site.config().display());
+    assert!(refused.contains(&place), "{refused}");
+    gateway.wait_for("what held before holds on");
+    let status = site.done("status", "");
+    assert!(status.contains(&place), "{status}");
+
+    write("");
+    let told = site.done("reload", "");
+    assert!(told.contains("connector `hr` removed"), "{told}");
+    let told = site.done("reload", "");
+    assert!(told.contains("nothing changed"), "{told}");
+    #[cfg(unix)]
+    {
+        write("[log]\nlevel = \"debug\"\n");
+        let pid = rustix::process::Pid::from_raw(i32::try_from(gateway.pid()).unwrap());
+        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::HUP).unwrap();
+        gateway.wait_for("configuration reloaded: log.level");
+        gateway.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_token_again_changes_nothing_and_the_check_keeps_its_word() {
+    let (site, token) = (Site::listening(), token());
+    let check = |expected: i32| {
+        let output = site.cli("status --check", "");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(expected), "{shown}");
+    };
+    check(6);
+    site.done("enroll", &token.to_text());
+    check(5);
+    let gateway = site.run();
+    check(4);
+    let mut server = Server::of(&token);
+    let enrolling = server.dial(gateway.address).await.unwrap();
+    let key = master_key(KeyKind::Tdes);
+    enrolling.install(&key).await.unwrap();
+    server.keys.insert(0, key);
+    let link = server.dial(gateway.address).await.unwrap();
+    link.ping().await.unwrap();
+    let held = site.done("key show", "");
+    for line in ["enroll", "enroll --replace"] {
+        let told = site.done(line, &token.to_text());
+        assert!(told.contains("already enrolled"), "{told}");
+    }
+    assert_eq!(site.done("key show", ""), held);
+    let refused = site.refused("enroll", &self::token().to_text());
+    assert!(refused.contains("already holds a key"), "{refused}");
+    let config = fs::read_to_string(site.config()).unwrap();
+    fs::write(
+        site.config(),
+        format!("{config}[connectors.hr]\ntype = \"script\"\nfolder = \"/nowhere\"\n"),
+    )
+    .unwrap();
+    check(1);
+}
+
+#[test]
+fn validate_says_what_calls_would_meet_and_what_was_not_tried() {
+    let site = Site::listening();
+    site.done("enroll", &token().to_text());
+    let told = site.done("validate", "");
+    assert!(told.contains("there is no connector"), "{told}");
+
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = peer.local_addr().unwrap();
+    let site = Site::dialling(address, None);
+    site.done("enroll", &token().to_text());
+    let told = site.done("validate", "");
+    assert!(told.contains("was not tried"), "{told}");
+    let told = site.done("validate --connect", "");
+    assert!(told.contains("can be reached"), "{told}");
+    drop(peer);
+    let refused = site.refused("validate --connect", "");
+    assert!(refused.contains("cannot reach the server"), "{refused}");
+}
+
+#[cfg(unix)]
+#[test]
+fn validate_names_a_prefix_that_is_not_there_and_scripts_that_would_not_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scripts = tempfile::tempdir().unwrap();
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(scripts.path(), 0o755);
+    for (name, content, bits) in [
+        ("get", "#!/bin/sh\r\n", 0o755),
+        ("run-quiet", "#!/bin/sh\n", 0o644),
+        ("search.py", "#!/bin/sh\n", 0o755),
+    ] {
+        let file = scripts.path().join(name);
+        fs::write(&file, content).unwrap();
+        mode(&file, bits);
+    }
+    let site = Site::new(&format!(
+        "[listen]\naddress = \"127.0.0.1:0\"\n[connectors.local]\ntype = \"unix\"\nprefix = \"/nonexist\"\n\
+         [connectors.hr]\ntype = \"script\"\nfolder = {:?}\n",
+        scripts.path()
+    ));
+    site.done("enroll", &token().to_text());
+    let refused = site.refused("validate", "");
+    for part in [
+        "3 problems found",
+        "connector `local` (unix): /nonexist is no folder",
+        "asks for `/bin/sh\\r`",
+        "run-quiet cannot be executed",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    // None of it keeps the gateway from starting.
+    let mut gateway = site.run();
+    gateway.wait_for("search.py is never run");
+    let status = site.done("status", "");
+    assert!(status.contains("/nonexist is no folder"), "{status}");
 }
 
 /// The program as it is where no byte fits on the disk any more.

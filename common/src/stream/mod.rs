@@ -35,7 +35,7 @@ pub use self::tonic::SealedConnectInfo;
 const SMALL_BUFFER: usize = 4 * 1024;
 
 /// Limits of one channel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelLimits {
     /// The whole handshake (10 s). [`read_preamble`] counts apart: a listener gives what it calls
     /// [what is left](Self::until) of one deadline.

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
-use portcullis_common::rotation::EnrolmentToken;
+use portcullis_common::rotation::{EnrolError, EnrolmentToken};
 use portcullis_host::text;
 use zeroize::Zeroizing;
 
@@ -35,10 +35,17 @@ pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<(), CliEr
     };
     let token: EnrolmentToken = typed.parse()?;
     let store = key_store::open(config);
-    store.update_or_create(|record| {
+    let enrolled = store.update_or_create(|record| {
         let enrolled = record.enrol(&token, arguments.replace, &mut rand::rng())?;
         Ok::<_, CliError>((enrolled, ()))
-    })?;
+    });
+    // What is run again and again, by a tool that sets hosts up, finds its work done.
+    if let Err(CliError::Enrol(EnrolError::Spent(id))) = enrolled {
+        return say(&format!(
+            "already enrolled: this gateway is {id} and holds the key that the token brought; nothing was changed"
+        ));
+    }
+    enrolled?;
     say(&format!(
         "the token is stored in {}; this gateway is {}",
         store.location(),

@@ -3,6 +3,7 @@
 mod enroll;
 mod key;
 mod pair;
+mod reload;
 mod run;
 mod status;
 mod validate;
@@ -45,22 +46,29 @@ enum Verb {
     Pair(pair::Arguments),
     /// Run the gateway
     Run,
-    /// Check the configuration and everything that `run` would, and change nothing
-    Validate,
+    /// Have the running gateway read its configuration again: connectors, guard rails, log level
+    Reload,
+    /// Check the configuration and everything that `run` and calls would need, and change nothing
+    Validate(validate::Arguments),
     /// The keys that this gateway holds
     #[command(subcommand)]
     Key(key::Verb),
     /// What this gateway is doing
     Status(status::Arguments),
+    /// Print what the connector of type `script` asks a script, and what it takes for an answer
+    ScriptProtocol,
     #[command(flatten)]
     SelfDescription(SelfDescription),
 }
+
+/// What an administrator who writes scripts needs, wherever the program was installed from.
+const SCRIPT_PROTOCOL: &str = include_str!("../connector/script/PROTOCOL.md");
 
 /// Exit code where it was done, and what came of it could not be shown.
 const UNSHOWN: u8 = 3;
 
 /// Runs the program: 0 done, 1 failed, 2 wrong usage, 3 done, but standard output did not take the
-/// answer.
+/// answer; `status --check` has more.
 pub fn main() -> ExitCode {
     let arguments: Arguments = match command_line::parse() {
         Ok(arguments) => arguments,
@@ -75,6 +83,12 @@ pub fn main() -> ExitCode {
             Err(error) => failed(&CliError::Output(error)),
         };
     }
+    if matches!(arguments.verb, Verb::ScriptProtocol) {
+        return match output::print(SCRIPT_PROTOCOL) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&CliError::Output(error)),
+        };
+    }
     let config = match Config::load(arguments.config.as_deref(), Connectors::problems) {
         Ok(config) => config,
         Err(problems) => return failed(&CliError::Config(problems)),
@@ -85,13 +99,17 @@ pub fn main() -> ExitCode {
     );
     let outcome = match arguments.verb {
         Verb::Run => run::run(config),
-        Verb::Validate => validate::validate(&config),
+        Verb::Reload => reload::reload(&config),
+        Verb::Validate(arguments) => validate::validate(&config, &arguments),
         Verb::Enroll(arguments) => enroll::enroll(&config, &arguments),
         Verb::Pair(arguments) => pair::pair(&config, &arguments),
         Verb::Key(verb) => key::key(&config, &verb),
-        Verb::Status(arguments) => status::status(&config, &arguments),
-        // It needs no configuration, and was told above.
-        Verb::SelfDescription(_) => Ok(()),
+        Verb::Status(arguments) => match status::status(&config, &arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        // They need no configuration, and were told above.
+        Verb::SelfDescription(_) | Verb::ScriptProtocol => Ok(()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -139,6 +157,14 @@ enum CliError {
     NotConfirmed(&'static str),
     #[error("the status file {} cannot be read: {message}", path.display())]
     Status { path: PathBuf, message: String },
+    #[error("the gateway is not running: it reads its configuration when it starts")]
+    NotRunning,
+    #[error("the configuration is wrong; what held before holds on\n{}", Lines(.0))]
+    NotReloaded(Vec<String>),
+    #[error(
+        "the gateway did not answer within {0} s; its log and `portcullis-gateway status` say what came of it"
+    )]
+    NoAnswer(u64),
     #[error("cannot start: {0}")]
     Start(io::Error),
 }

@@ -1,13 +1,16 @@
 //! `status`
 
+use std::process::ExitCode;
+
 use clap::ValueEnum;
 use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
 use serde::Serialize;
 
-use super::{CliError, key, say};
+use super::{CliError, key, reload, say};
 use crate::config::{Config, Dial};
-use crate::key_store;
+use crate::connectors::Connectors;
+use crate::key_store::{self, KeyStoreError};
 use crate::listener::keys::Standing;
 use crate::listener::status::{self, Report, SessionReport};
 use crate::state_dir::StateDir;
@@ -17,6 +20,10 @@ pub(super) struct Arguments {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// End with a code that says how it is: 0 running and linked with the server, 1 something is
+    /// wrong (it is shown), 4 running without a link, 5 not running, 6 no key and no token
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -34,6 +41,13 @@ struct Status {
     dials_out: bool,
     address: String,
     key_store: String,
+    /// What keeps the gateway, or a part of it, from working.
+    faults: Vec<String>,
+    /// What should be known of its configuration all the same.
+    notes: Vec<String>,
+    /// There is no key store yet.
+    #[serde(skip)]
+    never_enrolled: bool,
     /// Why the key store cannot be used.
     key_store_error: Option<String>,
     gateway_id: Option<String>,
@@ -48,47 +62,104 @@ struct Status {
 }
 
 /// Shows what the gateway is doing.
-pub(super) fn status(config: &Config, arguments: &Arguments) -> Result<(), CliError> {
+pub(super) fn status(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let status = gather(config)?;
-    match arguments.output {
+    let shown = match arguments.output {
         Output::Json => {
             let text = serde_json::to_string_pretty(&status)
                 .map_err(|error| CliError::Output(error.into()))?;
             say(&text)
         }
         Output::Table => table(&status).iter().try_for_each(|line| say(line)),
+    };
+    if !arguments.check {
+        return shown.map(|()| ExitCode::SUCCESS);
     }
+    // The code keeps its word, whether or not anybody reads the text.
+    Ok(ExitCode::from(status.code()))
+}
+
+impl Status {
+    fn code(&self) -> u8 {
+        let known = self.standing.unwrap_or_default();
+        let linked = self
+            .report
+            .as_ref()
+            .is_some_and(|report| !report.sessions.is_empty());
+        if self.never_enrolled || (self.standing.is_some() && known == Standing::default()) {
+            6
+        } else if !self.faults.is_empty() || self.key_store_error.is_some() {
+            1
+        } else if !self.running {
+            5
+        } else if linked {
+            0
+        } else {
+            4
+        }
+    }
+}
+
+/// What is wrong with the configuration, as it was last read again and as it is now, and with what
+/// its connectors need.
+fn faults(config: &Config, report: Option<&Report>) -> (Vec<String>, Vec<String>) {
+    let reload = report.and_then(|report| report.reload.as_ref());
+    let mut faults = reload.map_or_else(Vec::new, |reload| reload.problems.clone());
+    let mut notes = Vec::new();
+    match Connectors::from_config(&config.connectors) {
+        Ok(connectors) => {
+            let found = connectors.inspect();
+            faults.extend(found.faults);
+            notes.extend(found.notes);
+        }
+        Err(problems) => {
+            for problem in problems.iter().map(ToString::to_string) {
+                if !faults.contains(&problem) {
+                    faults.push(problem);
+                }
+            }
+        }
+    }
+    (faults, notes)
 }
 
 fn gather(config: &Config) -> Result<Status, CliError> {
     let folder = StateDir::new(&config.state_dir);
     let store = key_store::open(config);
-    let (standing, key_store_error) = match store.load() {
+    let loaded = store.load();
+    let never_enrolled = matches!(loaded, Err(KeyStoreError::NeverCreated { .. }));
+    let (standing, key_store_error) = match loaded {
         Ok(record) => (Some(Standing::from(&record)), None),
         Err(error) => (None, Some(error.to_string())),
     };
+    let running = folder.is_running()?;
+    let report = read_report(&folder)?;
+    let (faults, notes) = faults(config, report.as_ref().filter(|_| running));
     let known = standing.unwrap_or_default();
     let (dials_out, address) = match &config.dial {
         Dial::Listen(address) => (false, address.to_string()),
         Dial::Out { server, .. } => (true, server.clone()),
     };
     Ok(Status {
-        running: folder.is_running()?,
+        running,
         dials_out,
         address,
         key_store: store.location(),
+        faults,
+        notes,
+        never_enrolled,
         key_store_error,
         gateway_id: known.gateway_id.map(|id| id.to_string()),
         active_key_id: known.active.map(|id| id.to_string()),
         pending_key_id: known.pending.map(|id| id.to_string()),
         enrolment_key_id: known.enrolment.map(|id| id.to_string()),
         pairing_until_unix_ms: known.pairing_until.map(|until| until.0),
-        report: read_report(&folder)?,
+        report,
         standing,
     })
 }
 
-fn read_report(folder: &StateDir) -> Result<Option<Report>, CliError> {
+pub(super) fn read_report(folder: &StateDir) -> Result<Option<Report>, CliError> {
     let Some(bytes) = folder.read(status::FILE, status::MAX_LEN)? else {
         return Ok(None);
     };
@@ -108,6 +179,9 @@ fn table(status: &Status) -> Vec<String> {
         (None, Some(error)) => lines.push(format!("{:<12} {error}", "problem")),
         (None, None) => {}
     }
+    let shown = status.faults.iter().map(|fault| ("fault", fault));
+    let shown = shown.chain(status.notes.iter().map(|note| ("note", note)));
+    lines.extend(shown.map(|(what, line)| format!("{what:<12} {line}")));
     let Some(report) = &status.report else {
         return lines;
     };
@@ -122,6 +196,16 @@ fn table(status: &Status) -> Vec<String> {
     if !status.running || report.sessions.is_empty() {
         let last = report.last_session.as_ref();
         lines.extend(last.map(|session| session_line("last session", session)));
+    }
+    if let Some(reload) = report.reload.as_ref().filter(|_| status.running) {
+        let at = clock::text(UnixMillis(reload.at_unix_ms));
+        let what = if reload.problems.is_empty() {
+            reload::describe(reload).join("; ")
+        } else {
+            "the configuration is wrong (see the faults above); what held before holds on"
+                .to_owned()
+        };
+        lines.push(format!("{:<12} {at}: {what}", "reload"));
     }
     if let Some(error) = &report.last_error {
         let at = clock::text(UnixMillis(error.at_unix_ms));

@@ -1,7 +1,8 @@
 //! `validate`
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
 
 use super::{CliError, say};
 use crate::config::{Config, Dial};
@@ -9,11 +10,26 @@ use crate::connectors::Connectors;
 use crate::key_store;
 use crate::state_dir::StateDir;
 
-/// Checks all that `run` would, and changes nothing.
-pub(super) fn validate(config: &Config) -> Result<(), CliError> {
-    let mut found = Vec::new();
-    if let Err(problems) = Connectors::from_config(&config.connectors) {
-        found.extend(problems.iter().map(ToString::to_string));
+/// How long one address of the server is tried.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Connect to the port of the server in [dial_out], too, and leave again
+    #[arg(long)]
+    connect: bool,
+}
+
+/// Checks all that `run` and the calls after it would need, and changes nothing.
+pub(super) fn validate(config: &Config, arguments: &Arguments) -> Result<(), CliError> {
+    let (mut found, mut notes) = (Vec::new(), Vec::new());
+    match Connectors::from_config(&config.connectors) {
+        Ok(connectors) => {
+            let inspection = connectors.inspect();
+            found.extend(inspection.faults);
+            notes.extend(inspection.notes);
+        }
+        Err(problems) => found.extend(problems.iter().map(ToString::to_string)),
     }
     let folder = StateDir::new(&config.state_dir);
     let running = folder.is_running().unwrap_or_else(|error| {
@@ -25,31 +41,64 @@ pub(super) fn validate(config: &Config) -> Result<(), CliError> {
         found.push(error.to_string());
         found.dedup();
     }
-    if !running && let Some(problem) = port_problem(&config.dial) {
-        found.push(problem);
+    match way(config, running, arguments.connect) {
+        Ok(note) => notes.extend(note),
+        Err(problem) => found.push(problem),
     }
     if !found.is_empty() {
         return Err(CliError::Invalid(found));
     }
     say("everything is in order")?;
-    if running {
-        say("the gateway is running: its port was not tried")?;
-    }
-    Ok(())
+    notes.iter().try_for_each(|note| say(note))
 }
 
-/// Could the gateway listen? The port is tried, and left at once.
-fn port_problem(dial: &Dial) -> Option<String> {
-    let Dial::Listen(address) = dial else {
-        return None;
-    };
-    let error = TcpListener::bind(address).err()?;
-    Some(match error.kind() {
-        io::ErrorKind::AddrInUse => crate::service::RunError::PortInUse(*address).to_string(),
-        _ => crate::service::RunError::Listen {
-            address: *address,
-            source: error,
+/// Tries what can be tried of the way between gateway and server; answers what should be known of
+/// it.
+fn way(config: &Config, running: bool, connect: bool) -> Result<Option<String>, String> {
+    match &config.dial {
+        Dial::Listen(_) if running => Ok(Some(
+            "the gateway is running: its port was not tried".to_owned(),
+        )),
+        Dial::Listen(address) => match TcpListener::bind(address) {
+            Ok(_) if connect => Ok(Some(format!(
+                "the server dials this gateway, so there is nothing to connect to; `portcullis gateway ping NAME` on the server tries the way to port {}",
+                address.port()
+            ))),
+            // The port is left at once.
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(crate::service::RunError::PortInUse(*address).to_string())
+            }
+            Err(source) => Err(crate::service::RunError::Listen {
+                address: *address,
+                source,
+            }
+            .to_string()),
+        },
+        Dial::Out { server, .. } if connect => reach(server).map(Some),
+        Dial::Out { server, .. } => Ok(Some(format!(
+            "whether {server} can be reached was not tried: `validate --connect` does"
+        ))),
+    }
+}
+
+/// Connects to the server's port, and leaves.
+fn reach(server: &str) -> Result<String, String> {
+    let addresses = server
+        .to_socket_addrs()
+        .map_err(|error| format!("{server} has no address: {error}"))?;
+    let mut failed = format!("{server} has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
+            Ok(_) => {
+                return Ok(format!(
+                    "{server} can be reached, at {address}; who answers there is shown by a session alone"
+                ));
+            }
+            Err(error) => {
+                failed = format!("cannot reach the server at {server} ({address}): {error}")
+            }
         }
-        .to_string(),
-    })
+    }
+    Err(failed)
 }

@@ -47,6 +47,8 @@ pub struct Config {
     pub log: Log,
     /// The connectors, not yet read.
     pub connectors: ConnectorsConfig,
+    /// The file that was named to be read; `None`: the default one, if it is there.
+    pub source: Option<PathBuf>,
 }
 
 /// Who dials: exactly one side does.
@@ -133,8 +135,12 @@ impl Config {
             problems.add(None, "", message);
             return Err(problems.into_vec());
         }
+        let named = |config| Self {
+            source: file.map(Path::to_owned),
+            ..config
+        };
         match config::read_file(path) {
-            Ok(text) => Self::parse_with(path, &text, also),
+            Ok(text) => Self::parse_with(path, &text, also).map(named),
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {
                 Self::parse(path, "")
             }

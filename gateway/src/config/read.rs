@@ -35,6 +35,7 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
         limits: limits(root),
         log: log(root),
         connectors: connectors(root, problems),
+        source: None,
     }
 }
 

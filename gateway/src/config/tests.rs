@@ -16,7 +16,8 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn the_sample_in_deploy_is_what_holds_without_a_configuration() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/gateway.toml");
-    let sample = Config::load(Some(&file), |_| Vec::new()).unwrap();
+    let mut sample = Config::load(Some(&file), |_| Vec::new()).unwrap();
+    assert_eq!(sample.source.take(), Some(file.clone()));
     let default = Config::parse(&file, "").unwrap();
     assert_eq!(format!("{sample:?}"), format!("{default:?}"));
 }

@@ -156,6 +156,11 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Inspection::default()
     }
 
+    /// Looks again at what it saw on the host when it was made; answers whether that has changed.
+    fn look_again(&self) -> bool {
+        false
+    }
+
     /// Gets ready for calls, such as by opening connections. It comes before the first call, and
     /// may come again after a [`stop`](Self::stop). Where it fails, calls come all the same and say
     /// what is wrong.

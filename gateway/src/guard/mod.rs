@@ -10,7 +10,7 @@ mod relations;
 mod secrets;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Section;
@@ -44,7 +44,8 @@ pub struct GuardRails {
     compare_names: NameComparison,
     max_search_results: usize,
     max_deletes_per_hour: usize,
-    deletes: Mutex<VecDeque<Instant>>,
+    /// Shared with the guard rails that these take the place of.
+    deletes: Arc<Mutex<VecDeque<Instant>>>,
 }
 
 impl GuardRails {
@@ -73,8 +74,13 @@ impl GuardRails {
             compare_names: comparison,
             max_search_results: 10_000,
             max_deletes_per_hour: 100,
-            deletes: Mutex::default(),
+            deletes: Arc::default(),
         }
+    }
+
+    /// Takes the place of others: the deletions that those counted count here, too.
+    pub fn succeed(&mut self, former: &Self) {
+        self.deletes = Arc::clone(&former.deletes);
     }
 
     /// Reads `[connectors.NAME.guard_rails]`; what is wrong becomes a problem of the section.

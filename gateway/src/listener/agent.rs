@@ -70,6 +70,12 @@ impl Agent {
         }
     }
 
+    /// Has new calls go to these connectors.
+    pub async fn replace(&self, connectors: Connectors) {
+        self.provisioner.replace(&connectors).await;
+        self.run.offer(connectors);
+    }
+
     /// Shakes hands over `io` within `limits` and enters the session that comes of it.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ impl control_server::Control for Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operating_system: std::env::consts::OS.to_owned(),
             hostname: self.run.hostname.clone(),
-            connectors: self.run.connectors.clone(),
+            connectors: self.run.connectors().await,
             held_key_ids: held
                 .into_iter()
                 .flatten()

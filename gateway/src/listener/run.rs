@@ -1,13 +1,19 @@
 //! What all sessions of one run of the gateway may use.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_proto::gateway::v1::ConnectorInfo;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 
 use super::keys::Keys;
 use super::status::StatusBoard;
 use crate::connectors::Connectors;
+
+/// Faults of a connector that the server is told, and characters of each.
+const MAX_FAULTS: usize = 8;
+const MAX_FAULT: usize = 500;
 
 /// One run of the gateway, as a session sees it.
 #[derive(Debug)]
@@ -16,8 +22,7 @@ pub struct Run {
     pub keys: Keys,
     /// What `status` shows.
     pub status: StatusBoard,
-    /// What this gateway offers.
-    pub connectors: Vec<ConnectorInfo>,
+    connectors: Mutex<Connectors>,
     /// This host's name.
     pub hostname: String,
     /// The longest that a call may take.
@@ -37,11 +42,30 @@ impl Run {
         Self {
             keys,
             status,
-            connectors: describe(connectors),
+            connectors: Mutex::new(connectors.clone()),
             hostname,
             call_timeout,
             new_key: Notify::new(),
         }
+    }
+
+    /// What this gateway offers, as the host now is.
+    pub async fn connectors(&self) -> Vec<ConnectorInfo> {
+        let connectors = self.lock().clone();
+        // It reads files.
+        let described = spawn_blocking(move || describe(&connectors)).await;
+        described.unwrap_or_default()
+    }
+
+    /// Offers these from now on.
+    pub fn offer(&self, connectors: Connectors) {
+        *self.lock() = connectors;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connectors> {
+        self.connectors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a new key waits to be proved by a fresh handshake.
@@ -56,6 +80,7 @@ impl Run {
 }
 
 fn describe(connectors: &Connectors) -> Vec<ConnectorInfo> {
+    let short = |fault: String| fault.chars().take(MAX_FAULT).collect();
     connectors
         .iter()
         .map(|(name, configured)| ConnectorInfo {
@@ -65,6 +90,13 @@ fn describe(connectors: &Connectors) -> Vec<ConnectorInfo> {
                 .open_verbs()
                 .iter()
                 .map(ToString::to_string)
+                .collect(),
+            faults: configured
+                .inspect()
+                .faults
+                .into_iter()
+                .take(MAX_FAULTS)
+                .map(short)
                 .collect(),
         })
         .collect()

@@ -39,6 +39,24 @@ pub struct Report {
     pub last_session: Option<SessionReport>,
     /// What last went wrong.
     pub last_error: Option<ErrorReport>,
+    /// What came of reading the configuration again, where that was asked for.
+    #[serde(default)]
+    pub reload: Option<ReloadReport>,
+}
+
+/// What came of reading the configuration again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// Milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// What `portcullis-gateway reload` named its request; empty: a signal asked.
+    pub request: String,
+    /// What is wrong, each with file, line and key: what held before holds on.
+    pub problems: Vec<String>,
+    /// What changed.
+    pub changes: Vec<String>,
+    /// Keys whose change waits for a restart.
+    pub restart: Vec<String>,
 }
 
 /// One session.
@@ -103,6 +121,7 @@ impl StatusBoard {
                 sessions: Vec::new(),
                 last_session: None,
                 last_error: None,
+                reload: None,
             }),
             changed: watch::Sender::new(()),
         }
@@ -121,6 +140,11 @@ impl StatusBoard {
                 message: message.to_owned(),
             });
         });
+    }
+
+    /// Notes what came of reading the configuration again.
+    pub fn reloaded(&self, reload: ReloadReport) {
+        self.change(|report| report.reload = Some(reload));
     }
 
     fn change(&self, change: impl FnOnce(&mut Report)) {

@@ -6,6 +6,7 @@ mod host;
 #[cfg(windows)]
 #[path = "host/windows.rs"]
 mod host;
+pub mod reload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use portcullis_host::clock;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
+use self::reload::{Reloader, log_inspection};
 use crate::config::{Config, Dial};
 use crate::connectors::Connectors;
 use crate::key_store::{self, KeyStore, KeyStoreError};
@@ -58,8 +60,8 @@ pub enum RunError {
     /// Core dumps would hold keys.
     #[error("cannot switch off core dumps, which would hold keys: {0}")]
     CoreDumps(io::Error),
-    /// The system's means of telling it to stop.
-    #[error("cannot watch for the signal to stop: {0}")]
+    /// The system's means of telling it to stop, or to read its configuration again.
+    #[error("cannot watch for the signals to stop and to reload: {0}")]
     Signals(io::Error),
 }
 
@@ -90,6 +92,8 @@ pub async fn run_until(
     connectors: Connectors,
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
+    // From here on the signal that asks to read the configuration again ends nothing.
+    let mut hangups = host::Hangups::new().map_err(RunError::Signals)?;
     let folder = StateDir::new(&config.state_dir);
     let store: Arc<dyn KeyStore> = key_store::open(&config).into();
     let record = store.load()?;
@@ -105,12 +109,15 @@ pub async fn run_until(
     let dialling = Dialling::begin(&config).await?;
     let board = StatusBoard::new(dialling.is_out(), dialling.address());
     log_start(&dialling, keys.standing());
+    log_inspection(&connectors).await;
     let agent = Arc::new(Agent::new(&config, &connectors, keys, board, host::name()));
     agent.provisioner.start().await;
+    let reloader = Reloader::new(folder.clone(), config, connectors);
     host::notify("READY=1");
     tokio::select! {
         () = dialling.go(&agent) => {}
         () = agent.watch_keys() => {}
+        () = reloader.watch(&agent, &mut hangups) => {}
         () = agent.run.status.write_changes(&agent.links, &folder) => {}
         () = stop => {}
     }

@@ -34,6 +34,17 @@ impl Guarded {
         }
     }
 
+    /// Whether this connector stands behind these guard rails here.
+    pub(super) fn holds(&self, configured: &Configured) -> bool {
+        Arc::ptr_eq(&self.configured.connector, &configured.connector)
+            && Arc::ptr_eq(&self.configured.guard_rails, &configured.guard_rails)
+    }
+
+    /// Whether both have the same connector.
+    pub(super) fn shares_connector(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.configured.connector, &other.configured.connector)
+    }
+
     /// Carries out a change when its lanes are free. Never cut off: the connector keeps to the
     /// deadline by itself.
     pub(super) async fn change(&self, call: Call, deadline: Instant) -> Result<Done, CallError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -32,6 +32,9 @@ const SEARCH_BUFFER: usize = 64;
 /// How long connectors may take to get ready before the gateway serves without them.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a connector that has left the configuration is asked whether a call still uses it.
+const UNUSED_INTERVAL: Duration = Duration::from_millis(500);
+
 /// How long they may take to let go.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -46,9 +49,13 @@ pub struct Provisioner {
     shared: Arc<Shared>,
 }
 
+/// Connectors behind their guard rails, by name.
+type GuardedByName = BTreeMap<String, Arc<Guarded>>;
+
 #[derive(Debug)]
 struct Shared {
-    connectors: BTreeMap<String, Arc<Guarded>>,
+    connectors: RwLock<GuardedByName>,
+    lanes: Arc<Lanes>,
     calls: Arc<Semaphore>,
     most_calls: u32,
     call_timeout: Duration,
@@ -66,9 +73,11 @@ impl Provisioner {
             let guarded = Guarded::new(name, configured.clone(), Arc::clone(&lanes));
             (name.to_owned(), Arc::new(guarded))
         });
+        let guarded = guarded.collect();
         Self {
             shared: Arc::new(Shared {
-                connectors: guarded.collect(),
+                connectors: RwLock::new(guarded),
+                lanes,
                 calls: Arc::new(Semaphore::new(most_calls as usize)),
                 most_calls,
                 call_timeout,
@@ -79,14 +88,53 @@ impl Provisioner {
         }
     }
 
+    /// Has new calls go to these connectors. Calls under way go on with those that they began with,
+    /// which let go of what they have after the last of them.
+    pub async fn replace(&self, connectors: &Connectors) {
+        let mut former = self.connectors();
+        let mut next = GuardedByName::new();
+        for (name, configured) in connectors.iter() {
+            let same = former.get(name).filter(|there| there.holds(configured));
+            let guarded = match same {
+                Some(same) => Arc::clone(same),
+                None => {
+                    let lanes = Arc::clone(&self.shared.lanes);
+                    let guarded = Guarded::new(name, configured.clone(), lanes);
+                    let starting = start(name.to_owned(), Arc::clone(&configured.connector));
+                    if timeout(START_PATIENCE, starting).await.is_err() {
+                        tracing::warn!(
+                            connector = name,
+                            "did not get ready in time: its calls may fail"
+                        );
+                    }
+                    Arc::new(guarded)
+                }
+            };
+            next.insert(name.to_owned(), guarded);
+        }
+        former.retain(|name, guarded| {
+            next.get(name)
+                .is_none_or(|there| !there.shares_connector(guarded))
+        });
+        let connectors = &self.shared.connectors;
+        *connectors.write().unwrap_or_else(PoisonError::into_inner) = next;
+        for guarded in former.into_values() {
+            tokio::spawn(stop_when_unused(guarded));
+        }
+    }
+
+    fn connectors(&self) -> GuardedByName {
+        let connectors = &self.shared.connectors;
+        connectors
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Lets every connector get ready, all of them at once. One that fails is logged, and the
     /// others serve all the same.
     pub async fn start(&self) {
-        let starting = self.connectors_at_once(|name, connector| async move {
-            if let Err(failure) = connector.start().await {
-                tracing::warn!(connector = name, "does not start: {}", failure.message);
-            }
-        });
+        let starting = self.connectors_at_once(start);
         if timeout(START_PATIENCE, starting).await.is_err() {
             tracing::warn!(
                 "a connector did not get ready in time: it is cut off, and its calls may fail"
@@ -109,8 +157,9 @@ impl Provisioner {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let connectors = self.shared.connectors.iter();
+        let connectors = self.connectors();
         let mut working: JoinSet<()> = connectors
+            .iter()
             .map(|(name, guarded)| work(name.clone(), Arc::clone(&guarded.configured.connector)))
             .collect();
         while let Some(ended) = working.join_next().await {
@@ -187,12 +236,12 @@ impl Provisioner {
     async fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
         let arrived = Instant::now();
         let call = at_length(weight(&call), move || parse_call(call)).await??;
-        let guarded = self.shared.connectors.get(call.connector.as_str());
-        let Some(guarded) = guarded else {
+        let connectors = self.connectors();
+        let Some(guarded) = connectors.get(call.connector.as_str()) else {
             return Err(Failure::not_found(format!(
                 "this gateway has no connector `{}`: give the resource one of those in the gateway's configuration ({})",
                 call.connector,
-                list(self.shared.connectors.keys().map(String::as_str)),
+                list(connectors.keys().map(String::as_str)),
             )));
         };
         let known = guarded.configured.connector.settings();
@@ -263,6 +312,23 @@ impl Provisioner {
             }
         };
         Ok(pages.end(connector, rails, &search, &page, (&own, found)))
+    }
+}
+
+async fn start(name: String, connector: Arc<dyn Connector>) {
+    if let Err(failure) = connector.start().await {
+        tracing::warn!(connector = name, "does not start: {}", failure.message);
+    }
+}
+
+/// Lets a connector that takes no new calls let go of what it has, after its last one.
+async fn stop_when_unused(guarded: Arc<Guarded>) {
+    while Arc::strong_count(&guarded) > 1 {
+        tokio::time::sleep(UNUSED_INTERVAL).await;
+    }
+    let stopping = guarded.configured.connector.stop();
+    if timeout(STOP_PATIENCE, stopping).await.is_err() {
+        tracing::warn!("a connector did not let go of its resource in time, and is cut off");
     }
 }
 

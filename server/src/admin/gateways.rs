@@ -209,6 +209,7 @@ impl Request for proto::ShowGatewayRequest {
     }
 
     async fn run(self, context: &Context) -> Result<proto::Gateway, AdminError> {
+        context.services.fleet.ask_again(&self.name).await;
         shown(&context.services, &self.name).await
     }
 }

@@ -68,7 +68,7 @@ impl Request for proto::AddResourceRequest {
             connector = resource.connector,
             "added a resource"
         );
-        let warning = unknown_connector(context, &resource);
+        let warning = unknown_connector(context, &resource).await;
         Ok(proto::Resource {
             warning,
             ..convert::resource(resource)
@@ -126,7 +126,7 @@ impl Request for proto::SetResourceRequest {
                 .note
                 .add(format!("moved: cancelled {cancelled} queued calls"));
         }
-        let warning = unknown_connector(context, &resource);
+        let warning = unknown_connector(context, &resource).await;
         Ok(proto::Resource {
             warning,
             dropped_secret_settings: dropped,
@@ -196,10 +196,11 @@ impl Request for proto::RemoveResourceRequest {
 
 /// What to say where the gateway is connected and has told of no connector of this name; else
 /// empty. It may get one later, so that is no reason to refuse.
-fn unknown_connector(context: &Context, resource: &Resource) -> String {
+async fn unknown_connector(context: &Context, resource: &Resource) -> String {
     let Resource {
         gateway, connector, ..
     } = resource;
+    context.services.fleet.ask_again(gateway).await;
     let link = context.services.fleet.status(gateway);
     let Some(described) = link.and_then(|link| link.description) else {
         return String::new();

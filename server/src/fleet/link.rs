@@ -1,6 +1,6 @@
 //! One session with one gateway, and the gRPC clients inside it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,7 +44,7 @@ pub(super) struct Link {
     requests: Requests,
     calls: CallStream,
     /// Encoded: decoded it is many small pieces of memory, and it is looked at rarely.
-    description: OnceLock<Box<[u8]>>,
+    description: Mutex<Option<Box<[u8]>>>,
     /// The longest that a call may take there, as the gateway says.
     call_timeout: OnceLock<Duration>,
 }
@@ -78,7 +78,7 @@ impl Link {
             session,
             requests,
             calls: CallStream::new(),
-            description: OnceLock::new(),
+            description: Mutex::default(),
             call_timeout: OnceLock::new(),
         })
     }
@@ -152,23 +152,24 @@ impl Link {
     }
 
     fn description(&self) -> Option<DescribeResponse> {
-        let encoded = self.description.get()?;
-        DescribeResponse::decode(&**encoded).ok()
+        let held = self.description.lock();
+        let held = held.unwrap_or_else(PoisonError::into_inner);
+        DescribeResponse::decode(&**held.as_ref()?).ok()
     }
 
     /// Asks the gateway what it is.
     pub(super) async fn describe(&self) -> Result<(), tonic::Status> {
         let answer = self.control().describe(DescribeRequest {}).await?;
         let answer = answer.into_inner();
-        // Asked once; were it asked twice, the first answer would do.
+        // It holds from a start of the gateway to the next.
         if let millis @ 1.. = answer.call_timeout_ms {
             let _ = self
                 .call_timeout
                 .set(Duration::from_millis(millis.into()).min(LONGEST_CALL));
         }
-        let _ = self
-            .description
-            .set(answer.encode_to_vec().into_boxed_slice());
+        let encoded = answer.encode_to_vec().into_boxed_slice();
+        let held = self.description.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = Some(encoded);
         Ok(())
     }
 

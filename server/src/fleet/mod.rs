@@ -51,6 +51,9 @@ pub use recipient::Recipient;
 pub use roster::Outlook;
 pub use status::{CallError, LinkStatus, SearchStream};
 
+/// How long a gateway has to say what it is before it is shown.
+const ASK_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Handshakes that the server itself begins at once.
 const DIALLED_HANDSHAKES: usize = 64;
 /// Letters quoted of what a gateway said.
@@ -187,6 +190,15 @@ impl Fleet {
     pub fn status(&self, gateway: &str) -> Option<LinkStatus> {
         let link = self.inner.roster.standing(gateway).link?;
         Some(link.status())
+    }
+
+    /// Asks a gateway with a link what it is now: its connectors change while it runs. One that does
+    /// not answer at once is shown as it last was.
+    pub async fn ask_again(&self, gateway: &str) {
+        if let Some(link) = self.inner.roster.standing(gateway).link {
+            // Not worth more than a moment, and the link itself is watched elsewhere.
+            let _ = timeout(ASK_PATIENCE, link.describe()).await;
+        }
     }
 
     /// What is known of one gateway besides its link.

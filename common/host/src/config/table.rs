@@ -44,6 +44,26 @@ impl Value {
     }
 }
 
+impl Value {
+    fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(one), Self::Text(other)) => one == other,
+            (Self::Integer(one), Self::Integer(other)) => one == other,
+            (Self::Boolean(one), Self::Boolean(other)) => one == other,
+            (Self::Other(one), Self::Other(other)) => one == other,
+            (Self::Table(one), Self::Table(other)) => one.says_the_same(other),
+            (Self::Array(one), Self::Array(other)) => {
+                let pairs = one.iter().zip(other);
+                one.len() == other.len()
+                    && pairs
+                        .into_iter()
+                        .all(|((_, one), (_, other))| one.says_the_same(other))
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Table {
     /// Parses a whole file; on bad syntax, each message with its line.
     pub(super) fn parse(text: &str) -> Result<Self, Vec<(Option<u32>, String)>> {
@@ -64,6 +84,15 @@ impl Table {
     /// The line where it starts, from 1.
     pub fn line(&self) -> u32 {
         self.line
+    }
+
+    /// Whether both say the same, wherever it stands.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let pairs = self.entries.iter().zip(&other.entries);
+        self.entries.len() == other.entries.len()
+            && pairs
+                .into_iter()
+                .all(|(one, other)| one.key == other.key && one.value.says_the_same(&other.value))
     }
 
     pub(super) fn find(&self, key: &str) -> Option<&Entry> {

@@ -113,8 +113,8 @@ impl Script {
         let base = base_environment();
         let base = base.iter().map(|(key, value)| (*key, value));
         let own = self.environment.iter();
-        let all = base.chain(own.map(|(key, value)| (key.as_str(), value)));
-        let found = all.filter(|(key, _)| *key == "PATH").last();
+        let mut all = base.chain(own.map(|(key, value)| (key.as_str(), value)));
+        let found = all.rfind(|(key, _)| *key == "PATH");
         found.map_or_else(OsString::new, |(_, value)| value.clone())
     }
 }
@@ -162,6 +162,10 @@ impl Connector for Script {
             Some(fault) => Err(fault.failure()),
             None => Ok(()),
         }
+    }
+
+    fn look_again(&self) -> bool {
+        self.folder.look_again()
     }
 
     fn inspect(&self, _: bool) -> Inspection {

@@ -29,6 +29,24 @@ impl StopSignal {
     }
 }
 
+/// SIGHUP, which asks to read the configuration again.
+#[derive(Debug)]
+pub(super) struct Hangups(Signal);
+
+impl Hangups {
+    pub(super) fn new() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            // No more can come.
+            std::future::pending().await
+        }
+    }
+}
+
 /// Memory holds keys: no crash and no debugger of the same user may write it to disk.
 pub(super) fn disable_core_dumps() -> io::Result<()> {
     let none = Rlimit {

@@ -35,6 +35,23 @@ impl StopSignal {
     }
 }
 
+/// Windows has no signal that asks to read the configuration again: `portcullis-gateway reload`
+/// does, by a file.
+#[derive(Debug)]
+pub(super) struct Hangups;
+
+impl Hangups {
+    #[allow(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Waits for ever.
+    pub(super) async fn next(&mut self) {
+        std::future::pending().await
+    }
+}
+
 /// Windows writes no memory image of a program unless an administrator asked for it by name.
 pub(super) fn disable_core_dumps() -> io::Result<()> {
     Ok(())

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
+use portcullis_host::text::printable;
 use portcullis_proto::admin::v1::{Gateway, GatewayState};
+use portcullis_proto::gateway::v1::ConnectorInfo;
 use serde_json::{Value, json};
 
 use crate::time::{age, rfc3339, time_and_age};
@@ -39,7 +41,7 @@ impl View for Gateway {
         let connectors = self
             .connectors
             .iter()
-            .map(|c| format!("{} ({}): {}", c.name, c.r#type, c.allowed_verbs.join(", ")))
+            .map(connector_line)
             .collect::<Vec<_>>()
             .join("\n");
         let link = if self.connected {
@@ -95,7 +97,7 @@ impl View for Gateway {
         let connectors: Vec<_> = self
             .connectors
             .iter()
-            .map(|c| json!({ "name": c.name, "type": c.r#type, "allowed_verbs": c.allowed_verbs }))
+            .map(|c| json!({ "name": c.name, "type": c.r#type, "allowed_verbs": c.allowed_verbs, "faults": c.faults }))
             .collect();
         let session = self.connected.then(|| {
             json!({
@@ -131,6 +133,22 @@ impl View for Gateway {
             "connectors": connectors,
         })
     }
+}
+
+/// What a connector offers, and below it what is wrong with it.
+fn connector_line(connector: &ConnectorInfo) -> String {
+    let ConnectorInfo {
+        name,
+        r#type,
+        allowed_verbs,
+        faults,
+    } = connector;
+    let mut line = format!("{name} ({type}): {}", allowed_verbs.join(", "));
+    for fault in faults {
+        line.push_str("\n  fault: ");
+        line.push_str(&printable(fault));
+    }
+    line
 }
 
 fn state_word(gateway: &Gateway) -> &'static str {
@@ -216,8 +234,6 @@ fn short_cause(error: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_proto::gateway::v1::ConnectorInfo;
-
     use super::*;
     use crate::time::tests::{NOW_MS, now};
 
@@ -246,6 +262,7 @@ mod tests {
                 name: "local".to_owned(),
                 r#type: "unix".to_owned(),
                 allowed_verbs: vec!["test".to_owned(), "get".to_owned()],
+                faults: Vec::new(),
             }],
             ..Gateway::default()
         }
@@ -371,7 +388,7 @@ mod tests {
                 "hostname": "web1.example.com",
                 "version": "0.1.0",
                 "operating_system": "linux",
-                "connectors": [{ "name": "local", "type": "unix", "allowed_verbs": ["test", "get"] }],
+                "connectors": [{ "name": "local", "type": "unix", "allowed_verbs": ["test", "get"], "faults": [] }],
             }])
         );
     }

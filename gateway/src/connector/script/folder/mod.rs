@@ -170,9 +170,22 @@ impl Folder {
         if seen.fault.is_none() {
             return seen;
         }
+        self.look();
+        Arc::clone(&self.seen.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks through it again; answers whether there are other scripts now.
+    pub(super) fn look_again(&self) -> bool {
+        let before = self.look();
+        let now = self.seen();
+        !now.scripts.keys().eq(before.scripts.keys())
+    }
+
+    /// Looks through it again; what was seen before comes back.
+    fn look(&self) -> Arc<Seen> {
         let seen = Arc::new(Seen::look(&self.path, &self.interpreter));
-        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&seen);
-        seen
+        let mut place = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *place, seen)
     }
 
     /// Checks the folder and a script once more, for a run that begins at once. `None`: there is no

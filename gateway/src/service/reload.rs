@@ -1,0 +1,192 @@
+//! Reads the configuration again: at SIGHUP, and when `portcullis-gateway reload` asks for it.
+//!
+//! The request is a file of the state folder that holds its name; the answer stands in the status
+//! file. So it works where there are no signals, and only for who may write the folder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_host::{clock, log};
+use tokio::task::spawn_blocking;
+use tracing::{error, info, warn};
+
+use super::host::Hangups;
+use crate::config::{Config, ConfigProblem};
+use crate::connector::Inspection;
+use crate::connectors::Connectors;
+use crate::listener::agent::Agent;
+use crate::listener::status::ReloadReport;
+use crate::state_dir::StateDir;
+
+/// The file of the request.
+pub const REQUEST: &str = "reload";
+/// Bytes of a request's name.
+pub const MAX_REQUEST: usize = 64;
+/// How often the file is looked at.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Problems and changes that the status file keeps, and characters of each.
+const MAX_LINES: usize = 32;
+const MAX_LINE: usize = 500;
+
+/// What holds now.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    folder: StateDir,
+    config: Config,
+    connectors: Connectors,
+    /// The last request that was answered, or was there before the start.
+    seen: String,
+}
+
+impl Reloader {
+    /// Of a gateway that starts with these.
+    pub(super) fn new(folder: StateDir, config: Config, connectors: Connectors) -> Self {
+        let seen = request(&folder);
+        Self {
+            folder,
+            config,
+            connectors,
+            seen,
+        }
+    }
+
+    /// Reads it again at each of `hangups` and at each request, for ever.
+    pub(super) async fn watch(mut self, agent: &Arc<Agent>, hangups: &mut Hangups) {
+        let mut interval = tokio::time::interval(INTERVAL);
+        loop {
+            let asked = tokio::select! {
+                () = hangups.next() => Some(String::new()),
+                _ = interval.tick() => self.next_request().await,
+            };
+            if let Some(request) = asked {
+                self.reload(agent, request).await;
+            }
+        }
+    }
+
+    async fn next_request(&mut self) -> Option<String> {
+        let folder = self.folder.clone();
+        let found = spawn_blocking(move || request(&folder)).await.ok()?;
+        if found.is_empty() || found == self.seen {
+            return None;
+        }
+        self.seen.clone_from(&found);
+        Some(found)
+    }
+
+    async fn reload(&mut self, agent: &Agent, request: String) {
+        let report = match self.read().await {
+            Ok((config, connectors, changes)) => {
+                let restart = needs_restart(&self.config, &config);
+                agent.replace(connectors.clone()).await;
+                log::set_level(&config.log.level);
+                tell(&changes, &restart);
+                log_inspection(&connectors).await;
+                self.connectors = connectors;
+                self.take(config);
+                ReloadReport {
+                    changes,
+                    restart: restart.iter().map(ToString::to_string).collect(),
+                    ..ReloadReport::default()
+                }
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    error!(
+                        "the configuration is not reloaded, and what held before holds on: {problem}"
+                    );
+                }
+                ReloadReport {
+                    problems,
+                    ..ReloadReport::default()
+                }
+            }
+        };
+        agent.run.status.reloaded(ReloadReport {
+            at_unix_ms: clock::now().0,
+            request,
+            problems: bounded(report.problems),
+            changes: bounded(report.changes),
+            restart: report.restart,
+        });
+    }
+
+    async fn read(&self) -> Result<(Config, Connectors, Vec<String>), Vec<String>> {
+        let (source, former) = (self.config.source.clone(), self.config.connectors.clone());
+        let (held, level) = (self.connectors.clone(), self.config.log.level.clone());
+        let read = spawn_blocking(move || -> Result<_, Vec<ConfigProblem>> {
+            let config = Config::load(source.as_deref(), Connectors::problems)?;
+            let (connectors, mut changes) = held.read_again(&former, &config.connectors)?;
+            if config.log.level != level {
+                changes.push("log.level".to_owned());
+            }
+            Ok((config, connectors, changes))
+        });
+        match read.await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
+            Err(_) => Err(vec!["it could not be read".to_owned()]),
+        }
+    }
+
+    /// What was reloaded holds; the rest stays as it was, and is told again at the next reload.
+    fn take(&mut self, config: Config) {
+        self.config.connectors = config.connectors;
+        self.config.log.level = config.log.level;
+    }
+}
+
+fn request(folder: &StateDir) -> String {
+    let found = folder.read(REQUEST, MAX_REQUEST).ok().flatten();
+    let text = found.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    text.unwrap_or_default()
+}
+
+/// Sections that hold from a start to the next.
+fn needs_restart(held: &Config, read: &Config) -> Vec<&'static str> {
+    [
+        ("instance", held.instance != read.instance),
+        ("state_dir", held.state_dir != read.state_dir),
+        ("[listen] or [dial_out]", held.dial != read.dial),
+        (
+            "[channel]",
+            held.suites != read.suites || held.channel != read.channel,
+        ),
+        ("[limits]", held.limits != read.limits),
+        ("log.format", held.log.format != read.log.format),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
+}
+
+fn tell(changes: &[String], restart: &[&str]) {
+    if changes.is_empty() {
+        info!("configuration reloaded: nothing changed");
+    } else {
+        info!("configuration reloaded: {}", changes.join(", "));
+    }
+    if !restart.is_empty() {
+        warn!("what changed in {} waits for a restart", restart.join(", "));
+    }
+}
+
+/// Logs what calls would meet as the host now is.
+pub(super) async fn log_inspection(connectors: &Connectors) {
+    let connectors = connectors.clone();
+    let found = spawn_blocking(move || connectors.inspect()).await;
+    let Inspection { faults, notes } = found.unwrap_or_default();
+    for fault in faults {
+        warn!("calls will fail: {fault}");
+    }
+    for note in notes {
+        warn!("{note}");
+    }
+}
+
+fn bounded(lines: Vec<String>) -> Vec<String> {
+    let lines = lines.into_iter().take(MAX_LINES);
+    lines
+        .map(|line| line.chars().take(MAX_LINE).collect())
+        .collect()
+}
