@@ -9,7 +9,6 @@ use portcullis_common::rotation::{
 use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 
-use super::LOOK;
 use super::context::Context;
 use super::convert::{self, Seen, millis};
 use super::error::AdminError;
@@ -17,11 +16,14 @@ use super::gateway_list::{Filter, count, sharing, sharing_with};
 use super::names;
 use super::request::{About, Front, Method, Request, change, read};
 use crate::access::Target;
-use crate::config::Capability::{Administrator, SecurityAdministrator};
+use crate::config::Capability::{self, Administrator, SecurityAdministrator};
 use crate::fleet::LinkStatus;
 use crate::keys::key_rng::key_rng;
 use crate::repository::{GatewayChange, Reach};
 use crate::services::Services;
+
+/// Who may shut a gateway out at once. Letting one back in is the administrator's.
+const SHUT_OUT: &[Capability] = &[SecurityAdministrator, Administrator];
 
 pub(super) fn offer(front: &mut impl Front) {
     front.offer::<proto::AddGatewayRequest>();
@@ -160,7 +162,7 @@ impl Request for proto::SetGatewayRequest {
 impl Request for proto::ListGatewaysRequest {
     type Answer = proto::ListGatewaysResponse;
 
-    const METHOD: Method = read("Gateways/List", LOOK);
+    const METHOD: Method = read("Gateways/List", &Capability::ALL);
 
     fn about(&self) -> About {
         About::server("")
@@ -202,7 +204,7 @@ impl Request for proto::ListGatewaysRequest {
 impl Request for proto::ShowGatewayRequest {
     type Answer = proto::Gateway;
 
-    const METHOD: Method = read("Gateways/Show", LOOK);
+    const METHOD: Method = read("Gateways/Show", &Capability::ALL);
 
     fn about(&self) -> About {
         About::gateway(&self.name)
@@ -238,7 +240,7 @@ impl Request for proto::PingGatewayRequest {
 impl Request for proto::EvictGatewayRequest {
     type Answer = proto::Gateway;
 
-    const METHOD: Method = change("Gateways/Evict", &[Administrator]);
+    const METHOD: Method = change("Gateways/Evict", SHUT_OUT);
 
     fn about(&self) -> About {
         About::gateway(&self.name)
@@ -265,7 +267,7 @@ impl Request for proto::EvictGatewayRequest {
 impl Request for proto::RevokeGatewayRequest {
     type Answer = proto::Gateway;
 
-    const METHOD: Method = change("Gateways/Revoke", &[Administrator]);
+    const METHOD: Method = change("Gateways/Revoke", SHUT_OUT);
 
     fn about(&self) -> About {
         About::gateway(&self.name)

@@ -13,13 +13,13 @@ use super::names;
 use super::request::{About, Front, Method, Request, change, read};
 use super::users::secret;
 use crate::access::Target;
-use crate::config::Capability::{self, Administrator, Auditor, Operator};
+use crate::config::Capability::{self, Administrator};
 use crate::repository::{AuditFields, Changed, Resource, SecretSettings};
 
 /// Bytes of a secret setting.
 const MAX_SECRET: usize = 1_024;
 
-const LOOK: &[Capability] = &[Administrator, Operator, Auditor];
+const LOOK: &[Capability] = &Capability::ALL;
 
 pub(super) fn offer(front: &mut impl Front) {
     front.offer::<proto::AddResourceRequest>();
