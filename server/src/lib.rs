@@ -7,6 +7,7 @@
 
 pub mod access;
 mod admin;
+pub mod approvals;
 pub mod audit;
 pub mod cli;
 pub mod config;

@@ -4,6 +4,7 @@ use portcullis_common::id::ServerId;
 use portcullis_common::rotation::{Policy, UnixMillis};
 use portcullis_host::clock;
 
+use crate::approvals::{Approvals, LIFETIME};
 use crate::audit::AuditLog;
 use crate::config::{Config, Live, SecretSource};
 use crate::fleet::Fleet;
@@ -28,6 +29,8 @@ pub struct Services {
     pub secret: SecretSource,
     /// The audit log.
     pub audit: AuditLog,
+    /// What waits for a second person.
+    pub approvals: Approvals,
     /// The configuration that holds now.
     pub live: Live,
     /// The gateways and their links.
@@ -65,6 +68,7 @@ impl Services {
             server_id,
             started: clock::now(),
             secret: config.secret.clone(),
+            approvals: Approvals::new(config.admin.second_person, LIFETIME),
             live: Live::new(config.clone(), clock::now()),
             queue: CallQueue::new(config.calls, provisioning.clone()),
             policy: config.keys.policy(),

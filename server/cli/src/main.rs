@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod approval;
 mod audit;
 mod call;
 mod context;
@@ -108,6 +109,10 @@ enum Command {
     /// The audit log: who did what, and what came of it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// List what waits for a second person ([admin] second_person)
+    Approvals,
+    /// Approve, as the second person, what another user has asked for
+    Approve(approval::ApproveArgs),
     /// Queued calls: what waits for its gateway, and what came of it
     #[command(subcommand)]
     Call(queue::QueueCommand),
@@ -174,6 +179,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Account(command) => command.run(context).await,
         Command::Group(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,
+        Command::Approvals => approval::list(context).await,
+        Command::Approve(args) => args.run(context).await,
         Command::Call(command) => command.run(context).await,
         Command::Run(args) => args.run(context).await,
         Command::SelfDescription(verb) => verb.tell::<Cli>().map_err(CliError::Output),

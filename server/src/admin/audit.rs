@@ -3,6 +3,7 @@
 use portcullis_common::id::ServerId;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::audit_record::Record;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -186,6 +187,10 @@ impl Request for proto::AcceptAuditRequest {
 
     fn about(&self) -> About {
         About::server("")
+    }
+
+    fn for_two(&self) -> Option<Vec<u8>> {
+        Some(self.encode_to_vec())
     }
 
     async fn run(self, context: &Context) -> Result<proto::AuditHead, AdminError> {

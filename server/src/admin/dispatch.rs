@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
+use super::approvals;
 use super::authorize::authorize;
 use super::context::{Context, Note};
 use super::error::AdminError;
@@ -30,6 +31,9 @@ pub(crate) async fn dispatch<R: Request>(
     let method = R::METHOD;
     let (targets, shown) = request.about().into_parts();
     authorize(services, &caller, method, &targets, &shown).await?;
+    if let Some(contents) = request.for_two() {
+        approvals::pass(services, &caller, method.name, &shown, contents).await?;
+    }
     let subject = caller.subject.clone();
     let context = Context {
         services: Arc::clone(services),

@@ -5,6 +5,7 @@
 //! is an `Outcome`. Nothing here knows which front asked.
 
 mod alarms;
+mod approvals;
 mod audit;
 mod authorize;
 mod calls;
@@ -41,6 +42,7 @@ const LOOK: &[Capability] = &[
 /// Tells `front` every use case once.
 pub(crate) fn offer_all(front: &mut impl Front) {
     alarms::offer(front);
+    approvals::offer(front);
     audit::offer(front);
     calls::offer(front);
     gateways::offer(front);

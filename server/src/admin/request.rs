@@ -28,6 +28,12 @@ pub(crate) trait Request: Send + Sized + 'static {
     /// What it is about: what a permission has to cover, and what the audit log shows.
     fn about(&self) -> About;
 
+    /// All of its contents, where one person alone is not enough for it ([admin] second_person);
+    /// `None`: it is.
+    fn for_two(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Carries it out. [`dispatch`](super::dispatch) alone calls this, once it has let it pass.
     fn run(
         self,

@@ -2,6 +2,7 @@
 
 mod door;
 mod scopes;
+mod second_person;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -13,36 +13,50 @@ const MAX_DETAIL: usize = 1_000;
 
 /// Who did it: `alice (1001)`, `uid 1001` where the system knows no name, or `server`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Subject(String);
+pub struct Subject {
+    text: String,
+    uid: Option<u32>,
+}
 
 impl Subject {
     /// A user of this host, with the name that the system knows.
     pub fn user(uid: u32, name: Option<&str>) -> Self {
-        Self(name.map_or_else(
+        let text = name.map_or_else(
             || format!("uid {uid}"),
             |name| format!("{} ({uid})", bounded(name, MAX_NAME)),
-        ))
+        );
+        let uid = Some(uid);
+        Self { text, uid }
+    }
+
+    /// Whether both are one user, whatever names the system knew for them.
+    pub fn is_same_user(&self, other: &Self) -> bool {
+        match (self.uid, other.uid) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.text == other.text,
+        }
     }
 
     /// Somebody whom the system does not name.
     pub fn nobody() -> Self {
-        Self("unknown".to_owned())
+        Self::written("unknown")
     }
 
     /// Whoever was written down like this before.
     pub fn written(text: &str) -> Self {
-        Self(bounded(text, MAX_NAME))
+        let (text, uid) = (bounded(text, MAX_NAME), None);
+        Self { text, uid }
     }
 
     /// The server itself.
     pub fn server() -> Self {
-        Self("server".to_owned())
+        Self::written("server")
     }
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

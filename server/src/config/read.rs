@@ -87,6 +87,7 @@ fn admin(root: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Admin {
             values::absolute_path(&mut section, "socket"),
         );
         admin.socket_group = super::capabilities::socket_group(&mut section, warnings);
+        set(&mut admin.second_person, section.boolean("second_person"));
         finish(section);
     }
     admin

@@ -16,6 +16,8 @@ pub struct Admin {
     /// The group that may open the socket, which then has mode 0660; `None`: nobody but the
     /// server's own user and root.
     pub socket_group: Option<u32>,
+    /// Whether a second user has to approve what one alone can do the most harm with.
+    pub second_person: bool,
 }
 
 impl Default for Admin {
@@ -23,6 +25,7 @@ impl Default for Admin {
         Self {
             socket: "/run/portcullis/admin.sock".into(),
             socket_group: None,
+            second_person: false,
         }
     }
 }

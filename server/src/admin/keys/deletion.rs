@@ -1,6 +1,7 @@
 //! The end of a key.
 
 use portcullis_proto::admin::v1 as proto;
+use prost::Message as _;
 
 use crate::admin::context::Context;
 use crate::admin::error::AdminError;
@@ -19,6 +20,10 @@ impl Request for proto::DeleteKeyRequest {
         let about = About::server(format!("key {}", self.key_id));
         let about = about.shown_with(if self.force { ", forced" } else { "" });
         about.shown_with(dry_run(self.dry_run))
+    }
+
+    fn for_two(&self) -> Option<Vec<u8>> {
+        (self.force && !self.dry_run).then(|| self.encode_to_vec())
     }
 
     async fn run(self, context: &Context) -> Result<proto::DeleteKeyResponse, AdminError> {

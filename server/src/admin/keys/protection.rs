@@ -2,6 +2,7 @@
 
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::gateway::v1::Secret as SecretMessage;
+use prost::Message as _;
 
 use crate::admin::context::Context;
 use crate::admin::convert::millis;
@@ -24,6 +25,10 @@ impl Request for proto::ProtectRequest {
             true => "server keys, by the public default key",
             false => "server keys, by a secret",
         })
+    }
+
+    fn for_two(&self) -> Option<Vec<u8>> {
+        self.public_default.then(|| self.encode_to_vec())
     }
 
     async fn run(self, context: &Context) -> Result<proto::ProtectResponse, AdminError> {

@@ -2,6 +2,7 @@
 
 use portcullis_common::crypto::export::{KeyEntry, KeyPurpose};
 use portcullis_proto::admin::v1 as proto;
+use prost::Message as _;
 use zeroize::Zeroizing;
 
 use super::protection::{kdf, parse_secret};
@@ -28,6 +29,10 @@ impl Request for proto::ExportKeysRequest {
         } else {
             ""
         })
+    }
+
+    fn for_two(&self) -> Option<Vec<u8>> {
+        self.unprotected.then(|| self.encode_to_vec())
     }
 
     async fn run(self, context: &Context) -> Result<proto::ExportKeysResponse, AdminError> {
