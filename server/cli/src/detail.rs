@@ -70,8 +70,8 @@ pub(crate) fn object_table(objects: &[Object], all: bool) -> String {
     let mut left_out = Vec::new();
     for name in attribute_names(objects) {
         let column = Column::new(name, objects, |object| attribute_text(object, name));
-        let width: usize = columns.iter().map(Column::width).sum();
-        let fits = width + column.width() <= available;
+        let taken: usize = columns.iter().map(|column| column.width).sum();
+        let fits = taken + column.width <= available;
         let new = columns.iter().all(|other| other.cells != column.cells);
         if all || (fits && new) {
             columns.push(column);
@@ -80,12 +80,13 @@ pub(crate) fn object_table(objects: &[Object], all: bool) -> String {
         }
     }
     let heading: Vec<_> = columns.iter().map(|column| column.title).collect();
-    let rows = (0..objects.len()).map(|row| {
-        columns
-            .iter()
-            .map(|column| column.cells[row].clone())
-            .collect()
-    });
+    let mut cells: Vec<_> = columns
+        .into_iter()
+        .map(|column| column.cells.into_iter())
+        .collect();
+    let rows = objects
+        .iter()
+        .map(|_| cells.iter_mut().filter_map(Iterator::next).collect());
     let table = list(&heading, rows);
     if left_out.is_empty() {
         return table;
@@ -99,25 +100,20 @@ pub(crate) fn object_table(objects: &[Object], all: bool) -> String {
 struct Column<'a> {
     title: &'a str,
     cells: Vec<String>,
+    /// With the space after it.
+    width: usize,
 }
 
 impl<'a> Column<'a> {
     fn new(title: &'a str, objects: &[Object], cell: impl Fn(&Object) -> String) -> Self {
+        let cells: Vec<_> = objects.iter().map(cell).collect();
+        let texts = cells.iter().map(String::as_str).chain([title]);
+        let widest = texts.map(|text| printable(text).chars().count()).max();
         Self {
             title,
-            cells: objects.iter().map(cell).collect(),
+            cells,
+            width: widest.unwrap_or_default() + GAP,
         }
-    }
-
-    /// With the space after it.
-    fn width(&self) -> usize {
-        let texts = self.cells.iter().map(String::as_str);
-        texts
-            .chain([self.title])
-            .map(|text| printable(text).chars().count())
-            .max()
-            .unwrap_or_default()
-            + GAP
     }
 }
 
