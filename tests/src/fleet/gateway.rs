@@ -133,6 +133,7 @@ impl SimulatedGateway {
             limits: Limits::default(),
             log: Log::default(),
             connectors: ConnectorsConfig::default(),
+            source: None,
         }
     }
 }
