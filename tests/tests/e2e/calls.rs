@@ -19,7 +19,7 @@ impl Pair {
 
 /// Whether shadow-utils may work on a scratch root here: they need root, or a namespace where one
 /// is.
-fn may_make_accounts() -> bool {
+pub(crate) fn may_make_accounts() -> bool {
     let may = rustix::process::geteuid().is_root();
     if !may {
         eprintln!(

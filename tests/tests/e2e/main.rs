@@ -12,6 +12,7 @@
 mod bad_input;
 mod calls;
 mod enrolment;
+mod python_client;
 mod readme;
 mod reload;
 mod roster;
