@@ -192,8 +192,8 @@ impl Fleet {
         Some(link.status())
     }
 
-    /// Asks a gateway with a link what it is now: its connectors change while it runs. One that does
-    /// not answer at once is shown as it last was.
+    /// Asks a gateway with a link what it is now: its connectors change while it runs. One that
+    /// does not answer at once is shown as it last was.
     pub async fn ask_again(&self, gateway: &str) {
         if let Some(link) = self.inner.roster.standing(gateway).link {
             // Not worth more than a moment, and the link itself is watched elsewhere.

@@ -132,6 +132,7 @@ impl SimulatedGateway {
             channel: ChannelLimits::default(),
             limits: Limits::default(),
             log: Log::default(),
+            source: None,
             connectors: ConnectorsConfig::default(),
             source: None,
         }

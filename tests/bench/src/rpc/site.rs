@@ -186,6 +186,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
             ..Limits::default()
         },
         log: Log::default(),
+        source: None,
         connectors: ConnectorsConfig::default(),
         source: None,
     };
