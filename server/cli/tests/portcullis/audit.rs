@@ -32,7 +32,7 @@ fn a_list_that_is_followed_goes_on_with_what_is_written() {
     for (flags, expected) in [
         (
             &[][..],
-            "2  2027-01-15T08:00:00Z  alice  Keys/List  \\u{1b}[2J  done",
+            "2  2027-01-15T08:00:00Z  alice  Keys/List  \\u{1b}[2J    done",
         ),
         (&["--output", "json"], "\"seq\":2"),
     ] {
