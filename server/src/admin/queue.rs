@@ -14,6 +14,7 @@ use super::request::{About, FromMessage, Front, Messages, Method, Request, chang
 use crate::access::Target;
 use crate::config::Capability::{self, Auditor, Operator};
 use crate::provisioning::describe::Described;
+use crate::provisioning::outcome;
 use crate::repository::{AuditFields, QueuedCall, QueuedFilter, QueuedState, RepositoryError};
 
 /// Calls in one answer.
@@ -246,6 +247,10 @@ fn message(call: QueuedCall) -> Result<proto::QueuedCall, AdminError> {
         .map(|bytes| Outcome::decode(bytes.as_slice()))
         .transpose()
         .map_err(|_| RepositoryError::Damaged("unreadable outcome".to_owned()))?;
+    let outcome = match call.fault {
+        Some(fault) => Some(outcome::indeterminate(call.call_id.clone(), &fault)),
+        None => outcome,
+    };
     Ok(proto::QueuedCall {
         call_id: call.call_id,
         resource: call.resource,

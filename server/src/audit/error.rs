@@ -94,7 +94,7 @@ pub enum Dispute {
     KeyGone,
     /// The rows that decide are not those that the last entry knows.
     #[error(
-        "records that decide (gateways, resources, tasks, keys, the password policy) were removed, put back to an earlier state, or added by hand since its last entry: look through `portcullis gateway list`, `portcullis resource list` and `portcullis key list` for what you did not do"
+        "records that decide (gateways, resources, tasks, keys, the password policy, queued calls) were removed, put back to an earlier state, or added by hand since its last entry: look through `portcullis gateway list`, `portcullis resource list`, `portcullis key list` and `portcullis call list` for what you did not do"
     )]
     Rows,
     /// The head file says that entries know the rows that decide, and the last one does not.

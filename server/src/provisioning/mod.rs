@@ -4,7 +4,7 @@ mod contents;
 pub mod describe;
 pub mod entry;
 mod open_calls;
-mod outcome;
+pub mod outcome;
 mod password;
 pub mod queue;
 mod recent;

@@ -100,7 +100,7 @@ pub(super) fn failed_with(call_id: String, kind: FailureKind, message: String) -
 }
 
 /// The outcome of a call of which nobody knows what became.
-pub(super) fn indeterminate(call_id: String, message: &str) -> Outcome {
+pub fn indeterminate(call_id: String, message: &str) -> Outcome {
     Outcome {
         call_id,
         result: Some(OutcomeResult::Indeterminate(Indeterminate {

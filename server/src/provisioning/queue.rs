@@ -19,6 +19,7 @@ use super::recent::OtherContents;
 use super::recover::recover;
 use super::sending::{carry_out, send_waiting};
 use super::{Provisioning, check, open_calls, password, with_id};
+use crate::audit::AuditError;
 use crate::config;
 use crate::passwords::PasswordError;
 use crate::repository::{Enqueued, NewQueuedCall, QueuedCall, RepositoryError};
@@ -278,8 +279,20 @@ impl CallQueue {
     }
 
     async fn send_all(self, gateway: String) {
+        let provisioning = &self.inner.provisioning;
         loop {
-            match send_waiting(&self.inner.provisioning, &gateway).await {
+            // Where the records are not those that the audit log knows, a call may have been put
+            // back that was sent long ago.
+            match provisioning.audit.ready().await {
+                Ok(()) => {}
+                Err(AuditError::Closed) => return,
+                Err(error) => {
+                    tracing::warn!(gateway, %error, "queued calls wait: the audit log takes no entries");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            }
+            match send_waiting(provisioning, &gateway).await {
                 Ok(()) => {}
                 Err(RepositoryError::Closed) => return,
                 Err(error) => {

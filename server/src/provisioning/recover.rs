@@ -7,7 +7,7 @@ use prost::Message as _;
 use super::open_calls::{self, OpenCall};
 use super::sending::{draft, entry, storable};
 use super::{Provisioning, outcome};
-use crate::audit;
+use crate::audit::{self, AuditError};
 use crate::repository::{QueuedState, RepositoryError};
 
 /// Takes over what earlier instances of the server had under way: that is never sent again. Its
@@ -15,6 +15,13 @@ use crate::repository::{QueuedState, RepositoryError};
 pub(super) async fn recover(provisioning: &Provisioning) -> Result<(), RepositoryError> {
     open_calls::load(provisioning).await?;
     let queued = provisioning.repository.queued_calls();
+    if let Err(AuditError::Disputed(_)) = provisioning.audit.ready().await {
+        let count = queued.doubt_waiting().await?;
+        tracing::error!(
+            count,
+            "queued calls are not sent: their records may be those of an earlier state"
+        );
+    }
     for call_id in queued.take_over().await? {
         let Some(call) = queued.find(&call_id).await? else {
             continue;
@@ -24,10 +31,10 @@ pub(super) async fn recover(provisioning: &Provisioning) -> Result<(), Repositor
         let gateway = resource
             .map(|resource| resource.gateway)
             .unwrap_or_default();
-        let lost = outcome::indeterminate(
-            call_id.clone(),
+        let lost = call.fault.as_deref().unwrap_or(
             "the server ended while the call was under way: look at the object before the call is made again",
         );
+        let lost = outcome::indeterminate(call_id.clone(), lost);
         let (state, stored) = storable(lost);
         queued.end(&call_id, state, stored, clock::now()).await?;
         tracing::warn!(call = call_id, "nobody knows what came of a queued call");

@@ -72,24 +72,24 @@ pub(super) async fn carry_out(
     dispatched: Dispatched,
 ) -> Progress {
     let Dispatched { call, payload } = dispatched;
-    let wire = payload.map_err(|error| (kind_of(&error), error.to_string()));
+    let wire = payload.map_err(|error| unsendable(&call.call_id, &error));
     let wire = wire.and_then(|payload| {
         let decoded = Call::decode(payload.bytes.as_slice());
-        let decoded = decoded.map_err(|error| (FailureKind::Internal, error.to_string()))?;
+        let decoded = decoded.map_err(|error| {
+            let id = call.call_id.clone();
+            outcome::failed_with(id, FailureKind::Internal, error.to_string())
+        })?;
         Ok((
             Recipient::registration(&gateway, payload.gateway_id),
             decoded,
         ))
     });
     let ended = match wire {
-        Err((kind, error)) => {
-            let id = call.call_id.clone();
-            Some(Ended {
-                outcome: outcome::failed_with(id, kind, error),
-                afterwards: None,
-                entry: entry(&provisioning, &call, &gateway, &Call::default()),
-            })
-        }
+        Err(outcome) => Some(Ended {
+            outcome,
+            afterwards: None,
+            entry: entry(&provisioning, &call, &gateway, &Call::default()),
+        }),
         Ok((to, wire)) => send(&provisioning, &to, &call, wire).await,
     };
     let progress = match ended {
@@ -106,14 +106,20 @@ pub(super) async fn carry_out(
     progress
 }
 
-/// What came of a call whose payload is not to be had: nothing was sent.
-const fn kind_of(error: &PayloadError) -> FailureKind {
-    match error {
+/// What came of a call whose payload is not to be had: nothing was sent, as far as is known.
+fn unsendable(call_id: &str, error: &PayloadError) -> Outcome {
+    let (id, message) = (call_id.to_owned(), error.to_string());
+    let kind = match error {
+        PayloadError::Tampered(_) => {
+            tracing::error!(call = call_id, %error, "a queued call is not sent");
+            return outcome::indeterminate(id, &message);
+        }
         PayloadError::Elsewhere { .. } => FailureKind::Unavailable,
         PayloadError::Missing { .. } | PayloadError::Changed(_) | PayloadError::Open(_) => {
             FailureKind::Internal
         }
-    }
+    };
+    outcome::failed_with(id, kind, message)
 }
 
 /// The entries of a queued call in the audit log.

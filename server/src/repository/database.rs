@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::authority::Authority;
 use super::instance::InstanceId;
+use super::queued_calls::Spent;
 use super::sql::{self, Tx, Work};
 use super::sqlite::Sqlite;
 use super::{RepositoryError, WriteObserver};
@@ -15,6 +16,7 @@ pub struct Database {
     engine: Arc<Sqlite>,
     instance: InstanceId,
     authority: Arc<OnceLock<Authority>>,
+    spent: Arc<Spent>,
 }
 
 impl Database {
@@ -66,6 +68,11 @@ impl Database {
     pub(super) fn set_authority(&self, authority: Authority) {
         // Whoever was first opened the same one.
         let _ = self.authority.set(authority);
+    }
+
+    /// The queued calls that wait no more, as far as this process knows.
+    pub(super) const fn spent(&self) -> &Arc<Spent> {
+        &self.spent
     }
 
     /// The file.
@@ -128,6 +135,7 @@ impl Database {
             engine: Arc::new(engine),
             instance: InstanceId::random(),
             authority: Arc::default(),
+            spent: Arc::default(),
         })
     }
 }

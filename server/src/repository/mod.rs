@@ -73,6 +73,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0011_authority.sql"),
     include_str!("schema/0012_audit_fields.sql"),
     include_str!("schema/0013_call_digests.sql"),
+    include_str!("schema/0014_queued_macs.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};

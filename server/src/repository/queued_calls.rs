@@ -1,14 +1,20 @@
 //! The queue of calls that wait for their gateway.
 
+mod row;
+mod spent;
+
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::UnixMillis;
 use zeroize::Zeroizing;
 
+use super::authority::{Authority, QUEUED_CALLS};
 use super::columns::{from_sql_millis, to_sql_millis};
 use super::instance::InstanceId;
 use super::resources::{self, Route};
-use super::sql::{Row, Tx, params};
+use super::sql::{Tx, Value, params};
 use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, Sealer, sealed_values};
+use row::{change, end_waiting, find, read, remove_payload, require};
+pub(super) use spent::Spent;
 
 /// How a queued call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +86,9 @@ pub struct QueuedCall {
     pub outcome: Option<Vec<u8>>,
     /// The keyed digest of what was queued; `None`: it was queued by an earlier version.
     pub digest: Option<Vec<u8>>,
+    /// What is wrong with its record, and what to do. It is shown as indeterminate then, without an
+    /// outcome, and never sent.
+    pub fault: Option<String>,
 }
 
 /// Which queued calls are meant. Empty texts and lists select everything.
@@ -109,7 +118,7 @@ impl QueuedFilter {
     }
 }
 
-/// Which of [`COLUMNS`] a filter selects: its states, resource and gateway are 1, 2 and 3.
+/// Which rows a filter selects: its states, resource and gateway are 1, 2 and 3.
 const SELECTED: &str = "instr(?1, ' ' || state || ' ') > 0 AND (?2 = '' OR resource = ?2)
     AND (?3 = '' OR resource IN (SELECT name FROM resources WHERE gateway = ?3))";
 
@@ -155,6 +164,14 @@ pub struct Dispatched {
     pub payload: Payload,
 }
 
+impl Dispatched {
+    /// Its number; `None`: its row does not check, and numbers nothing.
+    fn number(&self) -> Option<i64> {
+        let call = &self.call;
+        call.fault.is_none().then_some(call.sequence)
+    }
+}
+
 /// What is to be sent, or why it never is.
 pub type Payload = Result<OpenedPayload, PayloadError>;
 
@@ -193,6 +210,9 @@ pub enum PayloadError {
     /// The record of its resource or gateway decides nothing.
     #[error("{0}; nothing was sent")]
     Changed(String),
+    /// Its own record was changed by hand, or put back: it may have been sent before.
+    #[error("{0}")]
+    Tampered(String),
     /// It does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -203,8 +223,6 @@ pub enum PayloadError {
 pub struct QueuedCalls<'a> {
     repository: &'a Repository,
 }
-
-const COLUMNS: &str = "sequence, call_id, resource, summary, state, queued_ms, expires_ms, dispatched_ms, ended_ms, outcome, digest";
 
 impl Repository {
     /// Calls that wait for their gateway.
@@ -228,7 +246,7 @@ impl QueuedCalls<'_> {
         self.repository
             .database
             .write(move |tx| {
-                if let Some(existing) = find(tx, &new.call_id)? {
+                if let Some(existing) = find(tx, &authority, &new.call_id)? {
                     return Ok(Enqueued::Existing(existing));
                 }
                 let route = resources::route(tx, &authority, &new.resource)?;
@@ -254,10 +272,11 @@ impl QueuedCalls<'_> {
                         new.digest,
                     ],
                 )?;
+                authority.added(tx, &QUEUED_CALLS, Value::Text(&new.call_id))?;
                 let field = field(&new.resource, &gateway);
                 let place = place(&new.call_id, &field, &route.context);
                 sealed_values::put(tx, &place, &sealer.seal(&place, &new.payload))?;
-                require(tx, &new.call_id).map(Enqueued::New)
+                require(tx, &authority, &new.call_id).map(Enqueued::New)
             })
             .await
     }
@@ -268,9 +287,10 @@ impl QueuedCalls<'_> {
     /// [`RepositoryError`].
     pub async fn find(&self, call_id: &str) -> Result<Option<QueuedCall>, RepositoryError> {
         let call_id = call_id.to_owned();
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
-            .read(move |tx| find(tx, &call_id))
+            .read(move |tx| find(tx, &authority, &call_id))
             .await
     }
 
@@ -300,13 +320,14 @@ impl QueuedCalls<'_> {
         after: i64,
         limit: u32,
     ) -> Result<Vec<QueuedCall>, RepositoryError> {
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .read(move |tx| {
                 tx.query(
-                    &format!(
-                        "SELECT {COLUMNS} FROM queued_calls WHERE sequence > ?4 AND {SELECTED} ORDER BY sequence LIMIT ?5"
-                    ),
+                    &QUEUED_CALLS.select(&format!(
+                        "sequence > ?4 AND {SELECTED} ORDER BY sequence LIMIT ?5"
+                    )),
                     &params![
                         filter.states(),
                         filter.resource,
@@ -314,7 +335,7 @@ impl QueuedCalls<'_> {
                         after,
                         limit
                     ],
-                    read,
+                    |row| read(row, &authority),
                 )
             })
             .await
@@ -331,7 +352,9 @@ impl QueuedCalls<'_> {
         limit: u32,
         now: UnixMillis,
     ) -> Result<Vec<String>, RepositoryError> {
-        self.repository
+        let authority = self.repository.database.authority()?;
+        let (ids, numbers) = self
+            .repository
             .database
             .write(move |tx| {
                 let ids: Vec<String> = tx.query(
@@ -341,12 +364,21 @@ impl QueuedCalls<'_> {
                     &params![filter.states(), filter.resource, filter.gateway, limit],
                     |row| row.get(0),
                 )?;
+                let mut numbers = Vec::with_capacity(ids.len());
                 for id in &ids {
-                    end_waiting(tx, id, QueuedState::Cancelled, now)?;
+                    numbers.extend(end_waiting(
+                        tx,
+                        &authority,
+                        id,
+                        QueuedState::Cancelled,
+                        now,
+                    )?);
                 }
-                Ok(ids)
+                Ok((ids, numbers))
             })
-            .await
+            .await?;
+        self.wait_no_more(numbers);
+        Ok(ids)
     }
 
     /// Records what came of a call of which nobody knew, now that its gateway has told. `false`: it
@@ -361,13 +393,20 @@ impl QueuedCalls<'_> {
         outcome: Vec<u8>,
     ) -> Result<bool, RepositoryError> {
         let call_id = call_id.to_owned();
+        let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
-                let settled = tx.execute(
-                    "UPDATE queued_calls SET state = ?2, outcome = ?3 WHERE call_id = ?1 AND state = 4",
-                    &params![call_id, state.number(), outcome],
-                )?;
+                if find(tx, &authority, &call_id)?.is_none_or(|call| call.fault.is_some()) {
+                    return Ok(false);
+                }
+                let settled = change(tx, &authority, &call_id, |tx| {
+                    tx.execute(
+                        "UPDATE queued_calls SET state = ?2, outcome = ?3
+                         WHERE call_id = ?1 AND state = 4",
+                        &params![call_id, state.number(), outcome],
+                    )
+                })?;
                 Ok(settled > 0)
             })
             .await
@@ -384,15 +423,42 @@ impl QueuedCalls<'_> {
         now: UnixMillis,
     ) -> Result<QueuedCall, RepositoryError> {
         let call_id = call_id.to_owned();
-        self.repository
+        let authority = self.repository.database.authority()?;
+        let call = self
+            .repository
             .database
             .write(move |tx| {
-                if require(tx, &call_id)?.state == QueuedState::Waiting {
-                    end_waiting(tx, &call_id, QueuedState::Cancelled, now)?;
+                if require(tx, &authority, &call_id)?.state == QueuedState::Waiting {
+                    end_waiting(tx, &authority, &call_id, QueuedState::Cancelled, now)?;
                 }
-                require(tx, &call_id)
+                require(tx, &authority, &call_id)
             })
-            .await
+            .await?;
+        if call.state == QueuedState::Cancelled {
+            self.wait_no_more([call.sequence]);
+        }
+        Ok(call)
+    }
+
+    /// What waits now may have been put back, and is not to be sent. Gives how many that are.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn doubt_waiting(&self) -> Result<usize, RepositoryError> {
+        let filter = QueuedFilter {
+            states: vec![QueuedState::Waiting],
+            ..QueuedFilter::default()
+        };
+        let waiting = self.list(filter, 0, u32::MAX).await?;
+        let sound = waiting.iter().filter(|call| call.fault.is_none());
+        self.wait_no_more(sound.map(|call| call.sequence));
+        Ok(waiting.len())
+    }
+
+    /// These wait no more: where their rows are put back by hand, they are not sent.
+    fn wait_no_more(&self, numbers: impl IntoIterator<Item = i64>) {
+        let spent = self.repository.database.spent();
+        numbers.into_iter().for_each(|number| spent.add(number));
     }
 
     /// The gateways for which calls wait.
@@ -428,26 +494,27 @@ impl QueuedCalls<'_> {
         let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
         let instance = self.repository.database.instance();
-        self.repository
+        let spent = self.repository.database.spent().clone();
+        let dispatched = self
+            .repository
             .database
             .write(move |tx| {
                 for call_id in first_of_each_resource(tx, &gateway)? {
-                    let resource = require(tx, &call_id)?.resource;
-                    let payload = match resources::route(tx, &authority, &resource) {
-                        Ok(route) => payload(tx, &*sealer, &call_id, resource, &route)?,
-                        Err(error @ RepositoryError::RowChanged { .. }) => {
-                            Some(Err(PayloadError::Changed(error.to_string())))
-                        }
-                        Err(error) => return Err(error),
+                    let call = require(tx, &authority, &call_id)?;
+                    let payload = match doubt(&call, &spent) {
+                        Some(doubt) => Some(Err(PayloadError::Tampered(doubt))),
+                        None => routed(tx, &authority, &*sealer, call)?,
                     };
                     let Some(payload) = payload else {
                         continue;
                     };
-                    return claim(tx, &call_id, now, instance, payload).map(Some);
+                    return claim(tx, &authority, &call_id, now, instance, payload).map(Some);
                 }
                 Ok(None)
             })
-            .await
+            .await?;
+        self.wait_no_more(dispatched.iter().filter_map(Dispatched::number));
+        Ok(dispatched)
     }
 
     /// As [`Self::dispatch`], of a call that is for another registration of the gateway than it has
@@ -464,19 +531,29 @@ impl QueuedCalls<'_> {
         let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
         let instance = self.repository.database.instance();
-        self.repository
+        let spent = self.repository.database.spent().clone();
+        let dispatched = self
+            .repository
             .database
             .write(move |tx| {
-                for (call_id, resource) in waiting_for(tx, &gateway)? {
+                for call_id in waiting_for(tx, &gateway)? {
+                    let call = require(tx, &authority, &call_id)?;
+                    // One that is not to be believed ends when its turn comes.
+                    if doubt(&call, &spent).is_some() {
+                        continue;
+                    }
+                    let resource = call.resource;
                     let route = resources::route(tx, &authority, &resource)?;
                     let payload = payload(tx, &*sealer, &call_id, resource, &route)?;
                     if let Some(lost @ Err(PayloadError::Elsewhere { .. })) = payload {
-                        return claim(tx, &call_id, now, instance, lost).map(Some);
+                        return claim(tx, &authority, &call_id, now, instance, lost).map(Some);
                     }
                 }
                 Ok(None)
             })
-            .await
+            .await?;
+        self.wait_no_more(dispatched.iter().filter_map(Dispatched::number));
+        Ok(dispatched)
     }
 
     /// Has a call wait again that this instance dispatched and certainly did not send. `false`: it
@@ -485,19 +562,35 @@ impl QueuedCalls<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn put_back(&self, call_id: &str) -> Result<bool, RepositoryError> {
+        // Before it waits again: whoever looks for calls may find it at once.
+        let call = self.find(call_id).await?;
+        let number = call.filter(|call| call.fault.is_none());
+        let number = number.map(|call| call.sequence);
+        let spent = self.repository.database.spent();
+        if let Some(number) = number {
+            spent.remove(number);
+        }
         let call_id = call_id.to_owned();
+        let authority = self.repository.database.authority()?;
         let instance = self.repository.database.instance();
-        self.repository
+        let changed = self
+            .repository
             .database
             .write(move |tx| {
-                let changed = tx.execute(
-                    "UPDATE queued_calls SET state = 0, dispatched_ms = NULL, instance = NULL
-                     WHERE call_id = ?1 AND state = 1 AND instance = ?2",
-                    &params![call_id, instance],
-                )?;
+                let changed = change(tx, &authority, &call_id, |tx| {
+                    tx.execute(
+                        "UPDATE queued_calls SET state = 0, dispatched_ms = NULL, instance = NULL
+                         WHERE call_id = ?1 AND state = 1 AND instance = ?2",
+                        &params![call_id, instance],
+                    )
+                })?;
                 Ok(changed > 0)
             })
-            .await
+            .await?;
+        if !changed {
+            self.wait_no_more(number);
+        }
+        Ok(changed)
     }
 
     /// Records what came of a call that this instance dispatched, and erases its payload. `false`:
@@ -514,22 +607,25 @@ impl QueuedCalls<'_> {
         now: UnixMillis,
     ) -> Result<bool, RepositoryError> {
         let call_id = call_id.to_owned();
+        let authority = self.repository.database.authority()?;
         let instance = self.repository.database.instance();
         self.repository
             .database
             .write(move |tx| {
-                let ended = tx.execute(
-                    "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4
-                     WHERE call_id = ?1 AND instance = ?5
-                         AND (state = 1 OR (state = ?2 AND outcome = ?3))",
-                    &params![
-                        call_id,
-                        state.number(),
-                        outcome,
-                        to_sql_millis(now),
-                        instance
-                    ],
-                )?;
+                let ended = change(tx, &authority, &call_id, |tx| {
+                    tx.execute(
+                        "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4
+                         WHERE call_id = ?1 AND instance = ?5
+                             AND (state = 1 OR (state = ?2 AND outcome = ?3))",
+                        &params![
+                            call_id,
+                            state.number(),
+                            outcome,
+                            to_sql_millis(now),
+                            instance
+                        ],
+                    )
+                })?;
                 if ended > 0 {
                     remove_payload(tx, &call_id)?;
                 }
@@ -544,15 +640,21 @@ impl QueuedCalls<'_> {
     /// # Errors
     /// [`RepositoryError`]: none was taken over.
     pub async fn take_over(&self) -> Result<Vec<String>, RepositoryError> {
+        let authority = self.repository.database.authority()?;
         let instance = self.repository.database.instance();
         self.repository
             .database
             .write(move |tx| {
+                let theirs = "state = 1 AND instance IS DISTINCT FROM ?1";
+                let guarded = authority.guard_any(tx, &QUEUED_CALLS, theirs, &params![instance])?;
                 tx.execute(
-                    "UPDATE queued_calls SET instance = ?1 WHERE state = 1 AND instance IS DISTINCT FROM ?1",
+                    &format!("UPDATE queued_calls SET instance = ?1 WHERE {theirs}"),
                     &params![instance],
                 )?;
-                tx.query("SELECT call_id FROM queued_calls WHERE state = 1 AND instance = ?1", &params![instance],
+                guarded.settle(tx)?;
+                tx.query(
+                    "SELECT call_id FROM queued_calls WHERE state = 1 AND instance = ?1",
+                    &params![instance],
                     |row| row.get(0),
                 )
             })
@@ -569,7 +671,9 @@ impl QueuedCalls<'_> {
         now: UnixMillis,
         forget: UnixMillis,
     ) -> Result<(Option<UnixMillis>, bool), RepositoryError> {
-        self.repository
+        let authority = self.repository.database.authority()?;
+        let (next, expired) = self
+            .repository
             .database
             .write(move |tx| {
                 let expired: Vec<String> = tx.query(
@@ -577,21 +681,58 @@ impl QueuedCalls<'_> {
                     &params![to_sql_millis(now)],
                     |row| row.get(0),
                 )?;
+                let mut numbers = Vec::with_capacity(expired.len());
                 for call_id in &expired {
-                    end_waiting(tx, call_id, QueuedState::Expired, now)?;
+                    let expired = QueuedState::Expired;
+                    numbers.push(end_waiting(tx, &authority, call_id, expired, now)?);
                 }
-                tx.execute(
-                    "DELETE FROM queued_calls WHERE state > 1 AND ended_ms < ?1",
-                    &params![to_sql_millis(forget)],
-                )?;
+                let old = "state > 1 AND ended_ms < ?1";
+                let forget = to_sql_millis(forget);
+                let guarded = authority.guard_any(tx, &QUEUED_CALLS, old, &params![forget])?;
+                if !guarded.is_empty() {
+                    let sql = format!("DELETE FROM queued_calls WHERE {old}");
+                    tx.execute(&sql, &params![forget])?;
+                    guarded.settle(tx)?;
+                }
                 let next: Option<i64> = tx.query_one(
                     "SELECT min(expires_ms) FROM queued_calls WHERE state = 0",
                     &[],
                     |row| row.get(0),
                 )?;
-                Ok((next.map(from_sql_millis), !expired.is_empty()))
+                Ok((next.map(from_sql_millis), numbers))
             })
-            .await
+            .await?;
+        let any = !expired.is_empty();
+        self.wait_no_more(expired.into_iter().flatten());
+        Ok((next, any))
+    }
+}
+
+/// Why a call that is said to wait is not to be sent, whatever its payload holds.
+fn doubt(call: &QueuedCall, spent: &Spent) -> Option<String> {
+    call.fault.clone().or_else(|| {
+        spent.contains(call.sequence).then(|| {
+            format!(
+                "the record of queued call `{}` in the repository was put back to an earlier state of itself, or may have been: it is not sent, for it may have been before; look at the object before the call is made again under another id",
+                call.call_id
+            )
+        })
+    })
+}
+
+/// As [`payload`], to where the call's resource leads.
+fn routed(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    sealer: &dyn Sealer,
+    call: QueuedCall,
+) -> Result<Option<Payload>, RepositoryError> {
+    match resources::route(tx, authority, &call.resource) {
+        Ok(route) => payload(tx, sealer, &call.call_id, call.resource, &route),
+        Err(error @ RepositoryError::RowChanged { .. }) => {
+            Ok(Some(Err(PayloadError::Changed(error.to_string()))))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -625,28 +766,32 @@ fn payload(
 /// Marks a call as dispatched by this instance.
 fn claim(
     tx: &mut Tx<'_>,
+    authority: &Authority,
     call_id: &str,
     now: UnixMillis,
     instance: InstanceId,
     payload: Payload,
 ) -> Result<Dispatched, RepositoryError> {
-    tx.execute(
-        "UPDATE queued_calls SET state = 1, dispatched_ms = ?2, instance = ?3 WHERE call_id = ?1",
-        &params![call_id, to_sql_millis(now), instance],
-    )?;
+    change(tx, authority, call_id, |tx| {
+        tx.execute(
+            "UPDATE queued_calls SET state = 1, dispatched_ms = ?2, instance = ?3
+             WHERE call_id = ?1",
+            &params![call_id, to_sql_millis(now), instance],
+        )
+    })?;
     Ok(Dispatched {
-        call: require(tx, call_id)?,
+        call: require(tx, authority, call_id)?,
         payload,
     })
 }
 
-/// The calls that wait for a gateway, with their resources, in their order.
-fn waiting_for(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<(String, String)>, RepositoryError> {
+/// The calls that wait for a gateway, in their order.
+fn waiting_for(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>, RepositoryError> {
     tx.query(
-        "SELECT q.call_id, q.resource FROM queued_calls q JOIN resources r ON r.name = q.resource
+        "SELECT q.call_id FROM queued_calls q JOIN resources r ON r.name = q.resource
          WHERE r.gateway = ?1 AND q.state = 0 ORDER BY q.sequence",
         &params![gateway],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| row.get(0),
     )
 }
 
@@ -666,6 +811,7 @@ pub(super) fn open_of_resource(
 /// how many.
 pub(super) fn cancel_of_resource(
     tx: &mut Tx<'_>,
+    authority: &Authority,
     resource: &str,
     now: UnixMillis,
 ) -> Result<usize, RepositoryError> {
@@ -675,7 +821,7 @@ pub(super) fn cancel_of_resource(
         |row| row.get(0),
     )?;
     for call_id in &waiting {
-        end_waiting(tx, call_id, QueuedState::Cancelled, now)?;
+        end_waiting(tx, authority, call_id, QueuedState::Cancelled, now)?;
     }
     Ok(waiting.len())
 }
@@ -730,55 +876,6 @@ fn first_of_each_resource(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>,
         &params![gateway],
         |row| row.get(0),
     )
-}
-
-/// Ends a call that waits.
-fn end_waiting(
-    tx: &mut Tx<'_>,
-    call_id: &str,
-    state: QueuedState,
-    now: UnixMillis,
-) -> Result<(), RepositoryError> {
-    tx.execute(
-        "UPDATE queued_calls SET state = ?2, ended_ms = ?3 WHERE call_id = ?1 AND state = 0",
-        &params![call_id, state.number(), to_sql_millis(now)],
-    )?;
-    remove_payload(tx, call_id)
-}
-
-fn remove_payload(tx: &mut Tx<'_>, call_id: &str) -> Result<(), RepositoryError> {
-    sealed_values::remove_of_owner(tx, ProtectedType::QueuedCall, call_id.as_bytes())
-}
-
-fn find(tx: &mut Tx<'_>, call_id: &str) -> Result<Option<QueuedCall>, RepositoryError> {
-    tx.query_optional(
-        &format!("SELECT {COLUMNS} FROM queued_calls WHERE call_id = ?1"),
-        &params![call_id],
-        read,
-    )
-}
-
-fn require(tx: &mut Tx<'_>, call_id: &str) -> Result<QueuedCall, RepositoryError> {
-    find(tx, call_id)?.ok_or_else(|| RepositoryError::NotFound {
-        kind: "call",
-        name: call_id.to_owned(),
-    })
-}
-
-fn read(row: &Row<'_>) -> Result<QueuedCall, RepositoryError> {
-    Ok(QueuedCall {
-        sequence: row.get(0)?,
-        call_id: row.get(1)?,
-        resource: row.get(2)?,
-        summary: row.get(3)?,
-        state: QueuedState::from_number(row.get(4)?)?,
-        queued: from_sql_millis(row.get(5)?),
-        expires: from_sql_millis(row.get(6)?),
-        dispatched: row.get::<Option<i64>>(7)?.map(from_sql_millis),
-        ended: row.get::<Option<i64>>(8)?.map(from_sql_millis),
-        outcome: row.get(9)?,
-        digest: row.get(10)?,
-    })
 }
 
 /// Where the payload is to go is authenticated with it, here and in its context, which names the

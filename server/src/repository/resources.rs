@@ -246,7 +246,10 @@ impl Resources<'_> {
                 store(tx, &resource)?;
                 guarded.settle(tx)?;
                 let cancelled = match moved {
-                    true => queued_calls::cancel_of_resource(tx, &resource.name, clock::now())?,
+                    true => {
+                        let name = &resource.name;
+                        queued_calls::cancel_of_resource(tx, &authority, name, clock::now())?
+                    }
                     false => 0,
                 };
                 let resource =
@@ -294,7 +297,7 @@ pub(super) fn remove(
     let kind = ProtectedType::ResourcePassword;
     sealed_values::remove_of_owner(tx, kind, name.as_bytes())?;
     password_history::remove_of_resource(tx, name)?;
-    queued_calls::cancel_of_resource(tx, name, now)
+    queued_calls::cancel_of_resource(tx, authority, name, now)
 }
 
 fn not_found(kind: &'static str, name: &str) -> RepositoryError {

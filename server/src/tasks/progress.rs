@@ -8,7 +8,8 @@ use crate::repository::{ProtectedType, SealedValue};
 pub const MAX_FINDINGS: usize = 200;
 /// What the server keys are called where values are counted by type.
 pub const SERVER_KEY: &str = "server-key";
-/// The type of records that decide: gateways, resources, tasks, keys, the password policy.
+/// The type of records that decide: gateways, resources, tasks, keys, the password policy, queued
+/// calls.
 pub const RECORD: &str = "record";
 
 /// How far a task is.

@@ -10,7 +10,8 @@ use portcullis_tests::harness::{
 use rusqlite::Connection;
 
 /// Keeps what it is given on standard input.
-const KEEP: &str = "#!/bin/sh\ncat >\"$SEEN\"\necho '{\"report\":\"ready\"}'\n";
+const KEEP: &str =
+    "#!/bin/sh\ncat >\"$SEEN\"\necho ran >>\"$SEEN.runs\"\necho '{\"report\":\"ready\"}'\n";
 const PASSWORD: &str = "the-bind-password-of-hr";
 
 /// A server, and gateways that dial it.
@@ -72,6 +73,21 @@ impl Attack {
         gateway.start();
         self.admin.synchronized(name).await;
         self.gateways.push(gateway);
+    }
+
+    /// How often a connector of a host ran.
+    fn runs(&self, host: &str) -> usize {
+        let runs = format!("{}.runs", self.seen(host).display());
+        std::fs::read_to_string(runs).map_or(0, |runs| runs.lines().count())
+    }
+
+    /// Waits until a queued call has ended so.
+    async fn until(&self, id: &str, state: proto::QueuedState) -> String {
+        let ended = || async {
+            let call = self.queued(id).await;
+            (call.state() == state).then(|| format!("{:?}", call.outcome))
+        };
+        eventually(&format!("{id} to be {state:?}"), ended).await
     }
 
     fn gateway(&mut self, name: &str) -> &mut Gateway {
@@ -241,6 +257,68 @@ async fn a_queued_call_does_not_follow_a_gateway_id_that_is_swapped() {
     let told = attack.admin.gateway("host1").await;
     assert!(!told.connected && told.last_error.contains("changed or put in by hand"));
     assert_ne!(attack.queued("one").await.state(), proto::QueuedState::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queued_call_is_sent_once_whatever_is_made_of_its_record() {
+    use proto::QueuedState::{Done, Indeterminate};
+    const FLIP: &str = "UPDATE queued_calls SET state = 0, dispatched_ms = NULL, ended_ms = NULL,
+         outcome = NULL, instance = NULL WHERE call_id = 'one';
+         INSERT INTO sealed_values (type, owner, field, sealed, context)
+         SELECT type, owner, field, sealed, context FROM payloads";
+    const PUT_BACK: &str = "DELETE FROM sealed_values WHERE type = 'queued-call';
+         DELETE FROM queued_calls WHERE call_id = 'one';
+         INSERT INTO queued_calls SELECT * FROM keep;
+         INSERT INTO sealed_values (type, owner, field, sealed, context)
+         SELECT type, owner, field, sealed, context FROM payloads";
+    let mut attack = Attack::new().await;
+    attack.enrolled("host1").await;
+    attack.with_resource("host1").await;
+    attack.gateway("host1").kill();
+    let closed = |gateway: &proto::Gateway| !gateway.connected;
+    attack.admin.gateway_becomes("host1", "away", closed).await;
+    attack.enqueue("one").await;
+    attack.edit(
+        "CREATE TABLE keep AS SELECT * FROM queued_calls;
+         CREATE TABLE payloads AS SELECT * FROM sealed_values WHERE type = 'queued-call'",
+    );
+    attack.gateway("host1").start();
+    attack.until("one", Done).await;
+    assert_eq!(attack.runs("host1"), 1);
+
+    // While the server runs: a state of before, and the whole row of before.
+    for (sql, next, runs, told) in [
+        (FLIP, "two", 2, "changed or put in by hand"),
+        (PUT_BACK, "three", 3, "was put back"),
+    ] {
+        attack.edit(sql);
+        attack.enqueue(next).await;
+        attack.until(next, Done).await;
+        assert_eq!(attack.runs("host1"), runs, "{sql}");
+        let outcome = attack.until("one", Indeterminate).await;
+        assert!(outcome.contains(told), "{outcome}");
+        let verified = attack.server.portcullis("key verify");
+        assert!(!verified.status.success(), "{verified}");
+    }
+    // While none runs: no call is sent until somebody has looked.
+    attack.server.kill();
+    attack.edit(PUT_BACK);
+    attack.admin = attack.server.serve().await;
+    attack.admin.synchronized("host1").await;
+    let verified = attack.server.portcullis("audit verify");
+    assert!(verified.to_string().contains("put back"), "{verified}");
+    let waits = || async {
+        let log = attack.server.log();
+        log.contains("queued calls wait").then_some(())
+    };
+    eventually("the queue to wait", waits).await;
+    assert_eq!(attack.runs("host1"), 3);
+    let accept = "audit accept --reason restored";
+    attack.server.portcullis(accept).ok();
+    attack.enqueue("four").await;
+    attack.until("four", Done).await;
+    attack.until("one", Indeterminate).await;
+    assert_eq!(attack.runs("host1"), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

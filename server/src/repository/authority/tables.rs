@@ -102,14 +102,25 @@ pub(in crate::repository) const PASSWORD_POLICY: Table = Table {
     children: &[],
 };
 
+/// What is to be sent has a seal of its own.
+pub(in crate::repository) const QUEUED_CALLS: Table = Table {
+    name: "queued_calls",
+    kind: "queued call",
+    columns: "call_id, sequence, resource, summary, state, queued_ms, expires_ms, dispatched_ms, ended_ms, outcome, digest, instance",
+    width: 12,
+    key: "call_id",
+    children: &[],
+};
+
 /// All of them.
-pub(in crate::repository) const TABLES: [&Table; 6] = [
+pub(in crate::repository) const TABLES: [&Table; 7] = [
     &GATEWAYS,
     &RESOURCES,
     &TASKS,
     &GATEWAY_KEYS,
     &SERVER_KEYS,
     &PASSWORD_POLICY,
+    &QUEUED_CALLS,
 ];
 
 impl Table {
@@ -129,7 +140,7 @@ impl Table {
 
     /// The statement that selects the columns that decide and the MAC, of the rows that `filter`
     /// selects.
-    pub(super) fn select(&self, filter: &str) -> String {
+    pub(in crate::repository) fn select(&self, filter: &str) -> String {
         let Self { name, columns, .. } = self;
         format!("SELECT {columns}, mac FROM {name} WHERE {filter}")
     }

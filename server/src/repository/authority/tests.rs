@@ -160,9 +160,25 @@ impl Site {
     }
 }
 
+fn queued_call(id: &str) -> NewQueuedCall {
+    NewQueuedCall {
+        call_id: id.to_owned(),
+        resource: "hr".to_owned(),
+        summary: "set-password".to_owned(),
+        payload: Zeroizing::new(b"payload".to_vec()),
+        queued: NOW,
+        expires: NOW.plus(1_000),
+        digest: vec![7; 32],
+    }
+}
+
 #[tokio::test]
 async fn any_column_of_any_row_that_is_changed_shows() {
     let site = Site::bound().await;
+    for id in ["one", "two"] {
+        let queued = site.repository().queued_calls();
+        queued.enqueue(queued_call(id), 10).await.unwrap();
+    }
     let seed: u64 = rand::rng().random();
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
@@ -329,16 +345,7 @@ async fn secret_settings_and_queued_payloads_are_for_one_registration_and_connec
     let site = Site::new().await;
     let resources = site.repository().resources();
     let queued = site.repository().queued_calls();
-    let call = |id: &str| NewQueuedCall {
-        call_id: id.to_owned(),
-        resource: "hr".to_owned(),
-        summary: "set-password".to_owned(),
-        payload: Zeroizing::new(b"payload".to_vec()),
-        queued: NOW,
-        expires: NOW.plus(1_000),
-        digest: vec![7; 32],
-    };
-    queued.enqueue(call("one"), 10).await.unwrap();
+    queued.enqueue(queued_call("one"), 10).await.unwrap();
     let opened = resources.open("hr").await.unwrap().unwrap().unwrap();
     assert_eq!(&**opened.secrets["password"], b"bind password");
     assert!(queued.dispatch_lost("host1", NOW).await.unwrap().is_none());

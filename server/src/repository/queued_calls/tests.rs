@@ -271,3 +271,90 @@ async fn a_call_dispatched_before_there_were_instances_is_taken_over() {
     let ended = calls.end("1", QueuedState::Done, Vec::new(), LATER);
     assert!(ended.await.unwrap());
 }
+
+const FLIPPED: &str =
+    "UPDATE queued_calls SET state = 0, dispatched_ms = NULL, instance = NULL, ended_ms = NULL";
+
+#[tokio::test]
+async fn a_call_whose_row_was_changed_by_hand_is_never_sent() {
+    for attack in [
+        FLIPPED,
+        "UPDATE queued_calls SET sequence = 10 WHERE call_id = '1'",
+        "UPDATE queued_calls SET call_id = '1x' WHERE call_id = '1';
+         UPDATE sealed_values SET owner = CAST('1x' AS BLOB) WHERE owner = CAST('1' AS BLOB)",
+        "UPDATE queued_calls SET digest = zeroblob(32)",
+        "UPDATE queued_calls SET expires_ms = expires_ms + 1",
+        "UPDATE queued_calls SET summary = 'read account ada'",
+        "UPDATE queued_calls SET mac = NULL",
+    ] {
+        let fixture = fixture().await;
+        let calls = fixture.repository.queued_calls();
+        enqueue(&fixture, "1", "a").await;
+        enqueue(&fixture, "2", "a").await;
+        if attack == FLIPPED {
+            assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+        }
+        tamper(fixture.repository.database().path(), attack);
+        let checked = fixture.repository.check_rows().await.unwrap();
+        assert!(checked.fault_count > 0, "{attack}");
+        let found = calls.list(QueuedFilter::default(), 0, 10).await.unwrap();
+        let bad = found.iter().find(|call| call.fault.is_some()).unwrap();
+        assert_eq!(bad.state, QueuedState::Indeterminate, "{attack}");
+        if attack.contains("sequence = 10") {
+            assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
+            let done = calls.end("2", QueuedState::Done, Vec::new(), LATER);
+            assert!(done.await.unwrap());
+        }
+        let dispatched = calls.dispatch("g1", LATER).await.unwrap().unwrap();
+        let refused = matches!(dispatched.payload, Err(PayloadError::Tampered(_)));
+        assert!(refused, "{attack}: {dispatched:?}");
+        let id = dispatched.call.call_id;
+        let state = QueuedState::Indeterminate;
+        assert!(calls.end(&id, state, Vec::new(), LATER).await.unwrap());
+        // Nobody makes it right again by telling what came of it.
+        let settled = calls.settle(&id, QueuedState::Done, Vec::new());
+        assert!(!settled.await.unwrap(), "{attack}");
+        assert!(calls.find(&id).await.unwrap().unwrap().fault.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_put_back_is_not_sent_twice() {
+    let fixture = fixture().await;
+    let calls = fixture.repository.queued_calls();
+    let path = fixture.repository.database().path();
+    for id in ["sent", "cancelled"] {
+        enqueue(&fixture, id, "a").await;
+    }
+    tamper(
+        path,
+        "CREATE TABLE keep AS SELECT * FROM queued_calls;
+         CREATE TABLE payloads AS SELECT * FROM sealed_values WHERE type = 'queued-call'",
+    );
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("sent"));
+    let done = calls.end("sent", QueuedState::Done, Vec::new(), LATER);
+    assert!(done.await.unwrap());
+    calls.cancel("cancelled", NOW).await.unwrap();
+    tamper(
+        path,
+        "DELETE FROM queued_calls; INSERT INTO queued_calls SELECT * FROM keep;
+         INSERT INTO sealed_values (type, owner, field, sealed, context)
+         SELECT type, owner, field, sealed, context FROM payloads",
+    );
+    // Nothing is wrong with its own row; the sum over all knows.
+    assert_eq!(
+        fixture.repository.check_rows().await.unwrap().fault_count,
+        0
+    );
+    for id in ["sent", "cancelled"] {
+        let dispatched = calls.dispatch("g1", NOW).await.unwrap().unwrap();
+        assert_eq!(dispatched.call.call_id, id);
+        let Err(PayloadError::Tampered(why)) = dispatched.payload else {
+            panic!("{id} is sent again");
+        };
+        assert!(why.contains("put back"), "{why}");
+        let state = QueuedState::Indeterminate;
+        assert!(calls.end(id, state, Vec::new(), LATER).await.unwrap());
+    }
+    assert_eq!(payloads(&fixture).await, 0);
+}
