@@ -16,7 +16,8 @@ use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::{
     DescribeRequest, DescribeResponse, EnrolRequest, EnrolResponse, FinishedRequest,
-    FinishedResponse, InstallRequest, InstallResponse, PingRequest, PingResponse,
+    FinishedResponse, InstallRequest, InstallResponse, PingRequest, PingResponse, RedialRequest,
+    RedialResponse,
 };
 use support::{Pair, take};
 use tokio::net::{TcpListener, TcpStream};
@@ -62,6 +63,10 @@ impl Control for Gateway {
         &self,
         _: Request<FinishedRequest>,
     ) -> Result<Response<FinishedResponse>, Status> {
+        Err(Status::permission_denied("not here"))
+    }
+
+    async fn redial(&self, _: Request<RedialRequest>) -> Result<Response<RedialResponse>, Status> {
         Err(Status::permission_denied("not here"))
     }
 }

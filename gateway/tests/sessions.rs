@@ -16,7 +16,7 @@ use portcullis_common::handshake::{CallPlace, Preamble, Way};
 use portcullis_common::id::{GatewayId, KeyKind, ServerId};
 use portcullis_common::rotation::HeldKey;
 use portcullis_proto::gateway::v1::{
-    Call, CallFrame, CallFrames, Secret, SetPassword, call, outcome,
+    Call, CallFrame, CallFrames, RedialRequest, Secret, SetPassword, call, outcome,
 };
 use prost::Message as _;
 use support::raw::RawCalls;
@@ -518,6 +518,33 @@ async fn a_gateway_that_dials_out_enrols_rotates_and_comes_back() {
     let link = next_link(&server, &listener).await;
     link.call().await.unwrap();
     assert_eq!(shown_active(&site), server.keys[0].id.to_string());
+
+    // So it does where the server asks for it, each time, and serves both sessions.
+    let mut links = vec![link];
+    for _ in 0..2 {
+        let mut control = links[links.len() - 1].control();
+        control.redial(RedialRequest {}).await.unwrap();
+        links.push(next_link(&server, &listener).await);
+        for link in &links {
+            link.ping().await.unwrap();
+        }
+    }
+    links[0].call().await.unwrap();
+    links[2].call().await.unwrap();
+    // A session that has a successor asks for none.
+    links[0].control().redial(RedialRequest {}).await.unwrap();
+    let another = tokio::time::timeout(Duration::from_millis(200), listener.accept());
+    assert!(another.await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_was_dialled_is_not_asked_to_dial() {
+    let site = Site::listening();
+    let (gateway, server) = enrolled(&site).await;
+    let link = server.dial(gateway.address).await.unwrap();
+    let refused = link.control().redial(RedialRequest {}).await;
+    assert_eq!(code(refused), Code::FailedPrecondition);
+    link.call().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,7 +76,8 @@ impl Agent {
         self.run.offer(connectors);
     }
 
-    /// Shakes hands over `io` within `limits` and enters the session that comes of it.
+    /// Shakes hands over `io` within `limits` and enters the session that comes of it. Who dialled
+    /// says first, in the preamble, who it is.
     ///
     /// # Errors
     /// [`ChannelError`] where none does.
@@ -111,9 +112,8 @@ impl Agent {
             Ok(())
         })
         .await?;
-        let open = self
-            .links
-            .open(*stream.session().info(), scope, peer.to_owned());
+        let (info, dialled) = (*stream.session().info(), preamble.is_some());
+        let open = self.links.open(info, scope, peer.to_owned(), dialled);
         self.run.status.opened(open.link());
         Ok((stream, open))
     }

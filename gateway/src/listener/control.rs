@@ -187,6 +187,19 @@ impl control_server::Control for Control {
         let calls = self.provisioner.finished(self.link.info.server_id, &ids);
         Ok(Response::new(wire::FinishedResponse { calls }))
     }
+
+    async fn redial(
+        &self,
+        _request: Request<wire::RedialRequest>,
+    ) -> Result<Response<wire::RedialResponse>, Status> {
+        if !self.link.dialled {
+            return Err(Status::failed_precondition(
+                "this gateway did not open the connection: dial it",
+            ));
+        }
+        self.link.redial();
+        Ok(Response::new(wire::RedialResponse {}))
+    }
 }
 
 fn key_id(bytes: &[u8], field: &str) -> Result<KeyId, Status> {

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::agent::Agent;
 use super::dial_in::NO_KEY;
 use super::keys::Standing;
+use super::links::Link;
 use crate::key_store::KeyStoreError;
 
 /// The longest wait after the first failure to reach the server, and after many.
@@ -63,12 +64,13 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
         // A key that was installed before this handshake is proved by it.
         let opened = Box::pin(open(agent, target)).await;
         match opened {
-            Ok(mut session) => {
+            Ok((mut session, link)) => {
                 last_error.clear();
                 tokio::select! {
-                    // The new key is proved by a fresh handshake; the old session carries its calls
-                    // meanwhile.
+                    // A new key is proved by a fresh handshake, and the server may ask for one;
+                    // the old session carries its calls meanwhile.
                     () = agent.run.until_installed() => continue,
+                    () = link.until_redial() => continue,
                     _ = &mut session => {}
                 }
                 // The server was well enough to shake hands: whatever failed before is over.
@@ -102,20 +104,24 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
     }
 }
 
-async fn open(agent: &Arc<Agent>, target: &Target) -> Result<JoinHandle<()>, DialError> {
+async fn open(
+    agent: &Arc<Agent>,
+    target: &Target,
+) -> Result<(JoinHandle<()>, Arc<Link>), DialError> {
     let identity = agent.run.keys.begin().await?;
     let preamble = preamble(&identity, target)?;
     let stream = connect(agent, target).await?;
     let server = &target.server;
-    let (stream, link) = agent
+    let (stream, open) = agent
         .shake_hands(stream, Some(&preamble), identity, server, &agent.limits)
         .await
         .map_err(|source| DialError::Handshake {
             server: server.clone(),
             source,
         })?;
-    let agent = Arc::clone(agent);
-    Ok(tokio::spawn(async move { agent.serve(stream, link).await }))
+    let (agent, link) = (Arc::clone(agent), Arc::clone(open.link()));
+    let session = tokio::spawn(async move { agent.serve(stream, open).await });
+    Ok((session, link))
 }
 
 fn preamble(identity: &Identity, target: &Target) -> Result<Preamble, DialError> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use portcullis_common::handshake::{Mode, SessionInfo};
 use portcullis_common::id::ServerId;
 use portcullis_common::rotation::UnixMillis;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use portcullis_host::clock;
 
@@ -47,7 +47,10 @@ pub struct Link {
     pub peer: String,
     /// When it was opened.
     pub since: UnixMillis,
+    /// This gateway opened the connection: the server cannot open another.
+    pub dialled: bool,
     order: watch::Sender<Order>,
+    redial: Notify,
 }
 
 impl Link {
@@ -71,6 +74,16 @@ impl Link {
             }
             stricter
         });
+    }
+
+    /// Has whoever dialled it dial again, while it serves on.
+    pub fn redial(&self) {
+        self.redial.notify_one();
+    }
+
+    /// Waits until it is to be dialled again.
+    pub async fn until_redial(&self) {
+        self.redial.notified().await;
     }
 
     /// The session's name in the logs of both sides.
@@ -125,13 +138,22 @@ impl Links {
         }
     }
 
-    /// Enters a session that was just opened. An older one with the same server gives way to it.
-    pub fn open(self: &Arc<Self>, info: SessionInfo, scope: Scope, peer: String) -> OpenLink {
+    /// Enters a session that was just opened, by this gateway where it `dialled`. An older one with
+    /// the same server gives way to it.
+    pub fn open(
+        self: &Arc<Self>,
+        info: SessionInfo,
+        scope: Scope,
+        peer: String,
+        dialled: bool,
+    ) -> OpenLink {
         let link = Arc::new(Link {
             info,
             scope,
             peer,
             since: clock::now(),
+            dialled,
+            redial: Notify::new(),
             order: watch::Sender::new(Order::Serve),
         });
         let mut live = self.lock();
@@ -221,7 +243,7 @@ mod tests {
     }
 
     fn open(links: &Arc<Links>, server: ServerId) -> OpenLink {
-        links.open(session(server), Scope::Full, "test".to_owned())
+        links.open(session(server), Scope::Full, "test".to_owned(), false)
     }
 
     #[test]
@@ -273,7 +295,7 @@ mod tests {
     fn a_session_for_enrolment_takes_no_calls() {
         let links = Arc::new(Links::default());
         let server = ServerId::random(&mut rand::rng());
-        let open = links.open(session(server), Scope::Enrolment, "test".to_owned());
+        let open = links.open(session(server), Scope::Enrolment, "test".to_owned(), false);
         assert!(!open.link().takes_calls());
     }
 }

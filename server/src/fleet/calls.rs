@@ -216,6 +216,7 @@ impl Fleet {
         }
         let deadline = Instant::now() + REPLACEMENT;
         let mut changes = roster.changes_of(gateway);
+        let mut asked = None;
         loop {
             changes.mark_unchanged();
             let standing = roster.standing(gateway);
@@ -226,7 +227,12 @@ impl Fleet {
                         return Ok(link);
                     }
                     // Another server proved a newer key, or the link is just going.
-                    MayCall::ThroughSuccessor => self.replace(&link),
+                    // A successor that does not come is not asked for at each change.
+                    MayCall::ThroughSuccessor if asked == Some(link.info().session_id) => {}
+                    MayCall::ThroughSuccessor => {
+                        asked = Some(link.info().session_id);
+                        self.succeed(&link);
+                    }
                     MayCall::No(reason) => {
                         self.close(gateway).await;
                         return Err(CallError::NotConnected {

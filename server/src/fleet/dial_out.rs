@@ -1,18 +1,20 @@
 //! Gateways that dial out: who names itself as one of them gets a handshake.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use portcullis_common::handshake::Preamble;
 use portcullis_common::stream::{self, HalfOpen, HalfOpenLimits};
+use portcullis_proto::gateway::v1::RedialRequest;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Fleet;
 use super::dial::{early, prepare};
 use super::establish::{Arrival, Step};
 use super::link::{Link, Origin};
+use super::roster::REPLACEMENT;
 use crate::repository::{Gateway, GatewayRef, Reach};
 
 /// When whoever named itself is refused, counted from the reading of its name: longer than it takes
@@ -136,6 +138,28 @@ impl Fleet {
         gateway
     }
 
+    /// Asks for the successor of a link that the gateway opened, which carries calls meanwhile. A
+    /// gateway of an earlier version knows no such request, and dials again when its session ends.
+    pub(super) async fn ask_for_successor(self, link: Weak<Link>) {
+        let Some((session, mut control)) = link
+            .upgrade()
+            .map(|link| (Arc::clone(link.session()), link.control()))
+        else {
+            return;
+        };
+        let deadline = Instant::now() + REPLACEMENT;
+        let asked = timeout_at(deadline, control.redial(RedialRequest {})).await;
+        // The connection closes with the last who can send requests over it.
+        drop(control);
+        if matches!(asked, Ok(Ok(_))) {
+            let _ = timeout_at(deadline, session.closed()).await;
+        }
+        // Unless its successor has taken its place.
+        if let Some(link) = link.upgrade() {
+            self.inner.roster.dismiss(&link);
+        }
+    }
+
     fn replace_when_old(&self, link: &Arc<Link>) {
         let fleet = self.clone();
         let session = Arc::clone(link.session());
@@ -146,7 +170,7 @@ impl Fleet {
                 () = session.closed() => {}
                 () = sleep(age) => {
                     if let Some(link) = link.upgrade() {
-                        fleet.inner.roster.dismiss(&link);
+                        fleet.succeed(&link);
                     }
                 }
             }

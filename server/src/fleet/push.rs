@@ -120,9 +120,21 @@ impl Fleet {
         running.run(&mut reports).await
     }
 
-    /// Has a link's gateway shake hands anew, where the link's session is no longer what it should
-    /// be.
-    pub(super) fn replace(&self, link: &Arc<Link>) {
+    /// Has a link replaced that is too old, or whose key is no longer the newest that was proved:
+    /// asks for its successor, once.
+    pub(super) fn succeed(&self, link: &Arc<Link>) {
+        if !self.inner.roster.expect_successor(link) {
+            return;
+        }
+        if link.dialled_out {
+            tokio::spawn(self.clone().ask_for_successor(Arc::downgrade(link)));
+        } else {
+            self.inner.roster.redial(&link.gateway).notify_one();
+        }
+    }
+
+    /// Has a gateway shake hands anew that was given a key. One that dials does so unasked.
+    fn replace(&self, link: &Arc<Link>) {
         if link.dialled_out {
             self.inner.roster.dismiss(link);
         } else {

@@ -367,6 +367,20 @@ impl Roster {
         self.changed(&link.gateway);
     }
 
+    /// A link is to be replaced, and keeps its place until then. False: its successor is awaited
+    /// already, or has come.
+    pub(super) fn expect_successor(&self, link: &Arc<Link>) -> bool {
+        self.with_slot(&link.gateway, |slot| {
+            let now = Instant::now();
+            let live = slot.link.as_ref().is_some_and(|it| Arc::ptr_eq(it, link));
+            let first = live && slot.awaited_until.is_none_or(|until| until <= now);
+            if first {
+                slot.awaited_until = Some(now + REPLACEMENT);
+            }
+            first
+        })
+    }
+
     /// A successor is on its way: calls wait for it rather than fail.
     pub(super) fn await_link(&self, gateway: &str) {
         self.with_slot(gateway, |slot| {

@@ -1,9 +1,12 @@
-//! Gateways that are renamed and removed while they are connected.
+//! Gateways that are renamed, removed and connected anew while they are connected.
 
 use std::time::Duration;
 
-use portcullis_server::fleet::{Push, Rotation};
+use portcullis_proto::gateway::v1::Outcome;
+use portcullis_server::config::Config;
+use portcullis_server::fleet::{CallError, Push, Rotation};
 use portcullis_server::repository::Reach;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::support::gateway::{ANSWERS, FakeGateway, WAITS};
@@ -114,6 +117,72 @@ async fn a_gateway_with_a_newer_key_than_the_server_knows_is_ahead() {
     server.fleet.wake("host1");
     server.until_connected("host1").await;
     assert!(!server.fleet.outlook("host1").ahead);
+}
+
+/// A gateway that dials, or is dialled, with a call under way that does not end by itself.
+async fn aged_in_a_call(server: &Server, out: bool, redials: bool) -> (FakeGateway, InFlight) {
+    let gateway = if out {
+        let token = server.add("host1", Reach::DialOut, false).await;
+        let gateway = FakeGateway::with_token(&token);
+        if !redials {
+            gateway.redials_not();
+        }
+        drop(gateway.dial(server.dial_out, "host1"));
+        server.until_connected("host1").await;
+        gateway
+    } else {
+        enrolled(server, "host1").await
+    };
+    let fleet = server.fleet.clone();
+    let slow = tokio::spawn(async move { fleet.execute("host1", call("slow", WAITS)).await });
+    gateway.begun().await;
+    (gateway, slow)
+}
+
+type InFlight = JoinHandle<Result<Outcome, CallError>>;
+
+fn short_lived(config: &mut Config) {
+    config.channel.max_session_age = Duration::from_millis(300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_of_full_age_has_a_successor_while_a_call_is_under_way() {
+    for out in [false, true] {
+        let server = Server::start_with(short_lived).await;
+        let (gateway, slow) = aged_in_a_call(&server, out, true).await;
+        let first = server.session_id("host1").await;
+        server
+            .until("the successor", || {
+                let link = server.fleet.status("host1");
+                std::future::ready(link.is_some_and(|link| link.session.session_id != first))
+            })
+            .await;
+        let quick = server.fleet.execute("host1", call("quick", ANSWERS)).await;
+        assert!(is_done(&quick.unwrap()), "dialled out: {out}");
+        assert!(!slow.is_finished());
+        gateway.release();
+        let slow = timeout(PATIENCE, slow).await.unwrap().unwrap();
+        assert!(is_done(&slow.unwrap()), "dialled out: {out}");
+        assert_eq!(gateway.calls(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_does_not_dial_when_it_is_asked_does_when_its_session_ends() {
+    let server = Server::start_with(short_lived).await;
+    let (gateway, slow) = aged_in_a_call(&server, true, false).await;
+    server
+        .until("the end of the link", || {
+            std::future::ready(server.fleet.status("host1").is_none())
+        })
+        .await;
+    let fleet = server.fleet.clone();
+    let next = tokio::spawn(async move { fleet.execute("host1", call("next", ANSWERS)).await });
+    gateway.release();
+    for call in [slow, next] {
+        let outcome = timeout(PATIENCE, call).await.unwrap().unwrap();
+        assert!(is_done(&outcome.unwrap()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,8 +18,8 @@ use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, Provision
 use portcullis_proto::gateway::v1::{
     Attribute, Call, CallFrame, CallFrames, DescribeRequest, DescribeResponse, Done, EnrolRequest,
     EnrolResponse, FinishedCall, FinishedRequest, FinishedResponse, InstallRequest,
-    InstallResponse, Object, Outcome, PingRequest, PingResponse, RunResult, SearchEnd, SearchItem,
-    Secret, Value, done, outcome, search_item, value,
+    InstallResponse, Object, Outcome, PingRequest, PingResponse, RedialRequest, RedialResponse,
+    RunResult, SearchEnd, SearchItem, Secret, Value, done, outcome, search_item, value,
 };
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -58,6 +58,9 @@ struct State {
     /// A call that waits has begun.
     begun: Notify,
     release: Notify,
+    /// Whether it knows that a server may ask it to dial again, as those of before do not.
+    redials: AtomicBool,
+    redial: Notify,
     /// What it remembers of calls.
     remembered: Mutex<Vec<FinishedCall>>,
 }
@@ -86,6 +89,8 @@ impl FakeGateway {
                 sessions: Mutex::default(),
                 begun: Notify::new(),
                 release: Notify::new(),
+                redials: AtomicBool::new(true),
+                redial: Notify::new(),
                 remembered: Mutex::default(),
             }),
         }
@@ -108,6 +113,11 @@ impl FakeGateway {
     /// Says from now on that a call takes so long at most.
     pub(crate) fn takes_at_most(&self, millis: u32) {
         self.state.call_timeout_ms.store(millis, Ordering::Relaxed);
+    }
+
+    /// From now on it is one of an earlier version, which dials again when its session has ended.
+    pub(crate) fn redials_not(&self) {
+        self.state.redials.store(false, Ordering::Relaxed);
     }
 
     /// Resolves when a call that waits has begun.
@@ -174,7 +184,10 @@ impl FakeGateway {
                     None => Preamble::Name(name.clone()),
                 };
                 if let Ok(session) = gateway.serve(io, Some(preamble)).await {
-                    session.closed().await;
+                    tokio::select! {
+                        () = session.closed() => {}
+                        () = gateway.state.redial.notified() => {}
+                    }
                 }
                 tokio::task::yield_now().await;
             }
@@ -321,6 +334,14 @@ impl Control for Services {
         let mut calls = self.gateway.state.remembered.lock().unwrap().clone();
         calls.retain(|call| asked.contains(&call.outcome.as_ref().unwrap().call_id));
         Ok(Response::new(FinishedResponse { calls }))
+    }
+
+    async fn redial(&self, _: Request<RedialRequest>) -> Result<Response<RedialResponse>, Status> {
+        if !self.gateway.state.redials.load(Ordering::Relaxed) {
+            return Err(Status::unimplemented("there is no such method"));
+        }
+        self.gateway.state.redial.notify_one();
+        Ok(Response::new(RedialResponse {}))
     }
 }
 
