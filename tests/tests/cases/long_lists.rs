@@ -65,7 +65,7 @@ async fn a_list_takes_time_as_it_has_entries() {
         let Some(host) = Host::new(GUARD_RAILS).await else {
             return;
         };
-        let mut each = Vec::new();
+        let (mut each_as_json, mut each_in_table) = (Vec::new(), Vec::new());
         for count in [10_000, 20_000, 40_000, 100_000] {
             host.fill(count);
             let (names, took) = host.listed("");
@@ -78,8 +78,11 @@ async fn a_list_takes_time_as_it_has_entries() {
                 took.as_secs_f64(),
                 table.as_secs_f64()
             );
-            each.push(took.max(table) / count);
+            each_as_json.push(took / count);
+            each_in_table.push(table / count);
         }
-        assert!(each[3] < 3 * each[0], "an entry costs {each:?}");
+        for each in [each_as_json, each_in_table] {
+            assert!(each[3] < 3 * each[0], "an entry costs {each:?}");
+        }
     }
 }
