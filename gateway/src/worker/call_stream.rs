@@ -60,7 +60,7 @@ type Step = Pin<Box<dyn Future<Output = Stepped> + Send>>;
 /// What a step of a call came to.
 enum Stepped {
     Ended(u64, Bytes),
-    Refused(u64, &'static str),
+    Refused(u64, Refusal),
     Found(u64, Bytes, Search),
 }
 
@@ -200,7 +200,7 @@ impl CallStream {
     fn stepped(&mut self, stepped: Stepped, cx: &mut Context<'_>) {
         match stepped {
             Stepped::Ended(number, end) => self.answering.end(number, end),
-            Stepped::Refused(number, message) => self.answering.refuse(number, invalid(message)),
+            Stepped::Refused(number, refusal) => self.answering.refuse(number, refusal),
             Stepped::Found(number, item, search) => {
                 if self.answering.item(number, item) {
                     self.start(number, Box::pin(search.step(number)), cx);
@@ -329,22 +329,33 @@ fn opened(exporter: &ExporterSecret, call: Bytes) -> Result<wire::Call, &'static
     Ok(call)
 }
 
-/// Reads a call off the threads that all other calls go on in, and begins it.
+/// Reads a call off the threads that all other calls go on in, and begins it. A few bytes may
+/// become much that is held until it has ended: there is room for so many bytes only.
 async fn read_at_length(
     provisioner: ServerCalls,
     exporter: ExporterSecret,
     number: u64,
     call: Bytes,
 ) -> Stepped {
+    let Some(_room) = provisioner.provisioner.room_for(call.len()) else {
+        let message = "this gateway carries out as many long calls already as it has room for: try again later";
+        return Stepped::Refused(
+            number,
+            Refusal {
+                kind: wire::FailureKind::Busy.into(),
+                message: message.to_owned(),
+            },
+        );
+    };
     let secret = exporter.clone();
     let reading = tokio::task::spawn_blocking(move || opened(&secret, call));
     match reading.await {
         Ok(Ok(call)) => first(provisioner, exporter, number, call).await,
-        Ok(Err(message)) => Stepped::Refused(number, message),
-        Err(_) => Stepped::Refused(
-            number,
-            "the gateway failed while it read the call; its log says more",
-        ),
+        Ok(Err(message)) => Stepped::Refused(number, invalid(message)),
+        Err(_) => {
+            let message = "the gateway failed while it read the call; its log says more";
+            Stepped::Refused(number, invalid(message))
+        }
     }
 }
 

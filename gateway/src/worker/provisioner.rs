@@ -29,6 +29,10 @@ use crate::model::{
 /// Objects that wait for a slow caller before the search waits too.
 const SEARCH_BUFFER: usize = 64;
 
+/// Bytes of long calls that are read and carried out at the same time. What becomes of an empty
+/// value takes some thirty times its bytes in memory: a quarter of a GiB at the most.
+const ROOM: usize = 8 << 20;
+
 /// How long connectors may take to get ready before the gateway serves without them.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -62,6 +66,8 @@ struct Shared {
     in_flight: Mutex<HashSet<Arc<str>>>,
     finished: Finished,
     pages: Pages,
+    /// Bytes that calls may have which take long to read, all of them together.
+    room: Arc<Semaphore>,
 }
 
 impl Provisioner {
@@ -84,6 +90,7 @@ impl Provisioner {
                 in_flight: Mutex::default(),
                 finished: Finished::default(),
                 pages: Pages::new(),
+                room: Arc::new(Semaphore::new(ROOM)),
             }),
         }
     }
@@ -225,6 +232,13 @@ impl Provisioner {
             let _ = events.send(SearchEvent::End(cookie, failure)).await;
         });
         receiver
+    }
+
+    /// Room for a long call of so many bytes, which it takes until what comes back is dropped.
+    /// `None`: others have it all.
+    pub(super) fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let room = Arc::clone(&self.shared.room);
+        room.try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
     }
 
     /// Waits until no call is under way: what was begun has then ended.

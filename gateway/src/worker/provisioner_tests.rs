@@ -329,3 +329,14 @@ async fn one_connector_neither_keeps_another_from_starting_nor_the_gateway_from_
     assert_eq!(counting.0.load(Ordering::SeqCst), 1);
     assert_eq!(counting.1.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn long_calls_find_room_for_a_few_at_once() {
+    let (provisioner, _gate) = gated(4);
+    let longest = portcullis_common::calls::MAX_CALL as usize;
+    let first = provisioner.room_for(longest).unwrap();
+    let _second = provisioner.room_for(longest).unwrap();
+    assert!(provisioner.room_for(64 << 10).is_none());
+    drop(first);
+    assert!(provisioner.clone().room_for(longest).is_some());
+}
