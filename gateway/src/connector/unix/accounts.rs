@@ -298,11 +298,10 @@ impl Unix {
             };
             if let Err(error) = result {
                 let mut what = format!("account `{name}`");
-                if let Ok(now) = self.read().await {
-                    let lacking = self.lacking(&now, name, asked);
-                    if !lacking.is_empty() {
-                        what = format!("{what}, which {},", lacking.join(" and "));
-                    }
+                if let Ok(now) = self.read().await
+                    && let Some(come_to) = self.come_to(before, &now, name, asked)
+                {
+                    what = format!("{what}, which {come_to},");
                 }
                 let stopped = Stopped { done, error };
                 return Err(self

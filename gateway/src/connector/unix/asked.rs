@@ -56,6 +56,15 @@ impl Asked {
 }
 
 impl Wanted {
+    fn is_done(
+        &self,
+        unix: &Unix,
+        before: (&Database, &Account),
+        now: (&Database, &Account),
+    ) -> bool {
+        !self.is_met(unix, before.0, before.1) && self.is_met(unix, now.0, now.1)
+    }
+
     fn is_met(&self, unix: &Unix, now: &Database, account: &Account) -> bool {
         let is_in = |group: &str| now.groups_of(&account.name).contains(&group);
         match self {
@@ -101,7 +110,51 @@ impl Wanted {
     }
 }
 
+/// What is so now, and was not before: the end of a sentence on the account.
+fn told_done(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::Enabled(true) => "can log in now".to_owned(),
+        Wanted::Enabled(false) => "cannot log in any more".to_owned(),
+        Wanted::Uid(uid) => format!("has the uid {uid} now"),
+        Wanted::Gid(gid) => format!("has the primary group {gid} now"),
+        Wanted::Home(home) => format!("has the home `{home}` now"),
+        Wanted::Shell(shell) => format!("has the shell `{shell}` now"),
+        Wanted::Comment(_) => "has the comment that was asked for".to_owned(),
+        Wanted::Expires(_) => "has the expiry day that was asked for".to_owned(),
+        Wanted::In(group) => format!("is in group `{group}` now"),
+        Wanted::NotIn(group) => format!("is not in group `{group}` any more"),
+        Wanted::Hash(_) => "has the password that was asked for".to_owned(),
+    }
+}
+
 impl Unix {
+    /// What an account that was changed has become of what was asked for, and what it lacks: the
+    /// middle of a sentence.
+    pub(super) fn come_to(
+        &self,
+        before: &Database,
+        now: &Database,
+        name: &str,
+        asked: &Asked,
+    ) -> Option<String> {
+        let done: Vec<_> = match (before.account(name), now.account(name)) {
+            (Some(was), Some(is)) => asked
+                .0
+                .iter()
+                .filter(|wanted| wanted.is_done(self, (before, was), (now, is)))
+                .map(told_done)
+                .collect(),
+            _ => Vec::new(),
+        };
+        let lacking = self.lacking(now, name, asked).join(" and ");
+        match (done.join(" and "), lacking) {
+            (done, lacking) if done.is_empty() && lacking.is_empty() => None,
+            (done, lacking) if done.is_empty() => Some(lacking),
+            (done, lacking) if lacking.is_empty() => Some(done),
+            (done, lacking) => Some(format!("{done}, but {lacking}")),
+        }
+    }
+
     /// What an account, by its present name, lacks of what was asked for.
     pub(super) fn lacking(&self, now: &Database, name: &str, asked: &Asked) -> Vec<String> {
         match now.account(name) {

@@ -104,7 +104,7 @@ async fn a_failed_change_is_indeterminate_only_if_something_changed() {
     };
     assert!(
         message.ends_with(
-            "account `ada` has changed, perhaps in part: look at it before you try again"
+            "account `ada`, which has the comment that was asked for, has changed, perhaps in part: look at it before you try again"
         ),
         "{message}"
     );
@@ -128,4 +128,35 @@ async fn a_group_whose_members_cannot_be_set_is_not_made() {
     let _programs = sabotage(&mut bench, &[("gpasswd", "exit 1")]);
     bench.failed(new_group("devs", &["ada"])).await;
     assert_eq!(bench.files(), before);
+}
+
+#[tokio::test]
+async fn a_change_of_groups_that_stops_half_way_says_what_was_done_and_what_not() {
+    let Some(mut bench) = bench() else { return };
+    for name in ["ada", "bob"] {
+        bench.done(Verb::Create(new_account(name))).await;
+    }
+    for name in ["club", "choir", "devs", "ops"] {
+        bench.done(new_group(name, &[])).await;
+    }
+    let groups = |names: &[&str]| {
+        let names = names.iter().map(|name| text(name)).collect();
+        update(account("ada"), Replace, "groups", names)
+    };
+    bench.done(groups(&["club", "choir"])).await;
+    let fails = "case \"$*\" in *-rG*) echo 'usermod: no room' >&2; exit 1;; esac; exec /usr/sbin/usermod \"$@\"";
+    let _programs = sabotage(&mut bench, &[("usermod", fails)]);
+    let Outcome::Indeterminate(message) = bench.call(groups(&["devs", "ops", "choir"])).await
+    else {
+        panic!("determinate");
+    };
+    assert_eq!(
+        message,
+        "usermod failed (exit code 1): no room; account `ada`, which is in group `devs` now and is in group `ops` now, but is still in group `club`, has changed, perhaps in part: look at it before you try again"
+    );
+    // Where nothing was begun, nothing is said to be done.
+    assert_eq!(
+        bench.failed(groups(&["devs", "ops", "choir"])).await.kind,
+        FailureKind::Unavailable
+    );
 }
