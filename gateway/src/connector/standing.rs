@@ -122,7 +122,10 @@ impl<'a, C: Connector + ?Sized> Asking<'a, C> {
             self.add_account(target, true);
         }
         if touched.by_group && self.has(Verb::Get, ObjectClass::Account) {
-            let names = touched.accounts.iter().cloned();
+            let names = touched.accounts.iter().map(|name| {
+                ObjectName::new(name.clone()).map_err(|error| Failure::invalid(error.to_string()))
+            });
+            let names = names.collect::<Result<Vec<_>, _>>()?;
             for (_, account) in self.read(ObjectClass::Account, names).await? {
                 self.add_account(&account, true);
             }

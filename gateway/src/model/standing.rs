@@ -10,8 +10,9 @@ use super::{Object, ObjectClass, ObjectName};
 pub struct Touched<'a> {
     /// The object that it is about, as it now is.
     pub target: Option<&'a Object>,
-    /// Accounts that would join or leave a group.
-    pub accounts: BTreeSet<ObjectName>,
+    /// Accounts that would join or leave a group. A group may hold a name that no object can have:
+    /// what stands there has to leave all the same.
+    pub accounts: BTreeSet<String>,
     /// Groups that somebody would join or leave.
     pub groups: BTreeSet<ObjectName>,
     /// The same, where they are named by their numbers.

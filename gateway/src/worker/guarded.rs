@@ -372,11 +372,7 @@ fn touched(effects: &Effects) -> Result<Touched<'static>, Failure> {
     let new_name = effects.new_name.as_ref();
     let new_name = new_name.map(|(class, text)| Ok::<_, Failure>((*class, name(text)?)));
     Ok(Touched {
-        accounts: effects
-            .accounts
-            .iter()
-            .map(name)
-            .collect::<Result<_, _>>()?,
+        accounts: effects.accounts.clone(),
         groups: effects.groups.iter().map(name).collect::<Result<_, _>>()?,
         numbers: effects.group_numbers.clone(),
         new_name: new_name.transpose()?,

@@ -67,6 +67,8 @@ pub(super) struct Group {
     pub(super) name: String,
     pub(super) gid: u32,
     pub(super) members: Vec<String>,
+    /// Of members whose names are no UTF-8, as they are shown: the names as they stand there.
+    pub(super) unreadable: BTreeMap<String, Vec<u8>>,
     /// Members that stand in gshadow alone: `newgrp` and `sg` take them all the same.
     pub(super) hidden_members: Vec<String>,
     /// Who may change its members, by gshadow.
@@ -302,6 +304,7 @@ fn read_groups(file: &[u8], gshadow: &BTreeMap<String, Hidden>, faults: &mut Fau
             hidden_members: without(hidden_members, &members),
             administrators: hidden.map_or_else(Vec::new, |hidden| hidden.administrators.clone()),
             members,
+            unreadable: unreadable(&entry.members),
             name,
         });
     }
@@ -323,6 +326,11 @@ fn read_range_owners(prefix: &Path) -> Result<HashMap<String, &'static str>, Fai
 fn name(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     ObjectName::new(text).ok().map(Into::into)
+}
+
+fn unreadable(all: &[&[u8]]) -> BTreeMap<String, Vec<u8>> {
+    let odd = all.iter().filter(|name| std::str::from_utf8(name).is_err());
+    odd.map(|name| (shown(name), name.to_vec())).collect()
 }
 
 fn names(all: &[&[u8]]) -> Vec<String> {

@@ -69,6 +69,7 @@ impl Unix {
             return Err(exists(&name).into());
         }
         check_members(&database, &members)?;
+        Self::check_runs(&name, &Difference::default(), Some(&members))?;
         let gid = match values.get("gid").and_then(|values| values.first()) {
             Some(value) => Some(parse_id(value)?.to_string()),
             None => None,
@@ -133,7 +134,10 @@ impl Unix {
         let present = group.members.iter().map(String::as_str);
         let difference = Difference::between(present, members.iter().copied());
         check_members(&database, &difference.join)?;
-        let changed = if replaces(update) && Self::is_for_a_list(&database, &difference, &members) {
+        let by_list = replaces(update) && Self::is_for_a_list(&database, &difference, &members);
+        Self::check_kept(group, &difference)?;
+        Self::check_runs(name, &difference, by_list.then_some(&*members))?;
+        let changed = if by_list {
             self.set_members(cx, &database, name, &members).await
         } else {
             self.change_members(cx, &database, name, &difference).await

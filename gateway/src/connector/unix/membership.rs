@@ -7,16 +7,23 @@
 //! (before shadow-utils 4.12), and to set the members of a group all at once.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 
 use super::tools::{Tool, ToolError};
-use super::{Database, Unix};
+use super::{Database, Group, Unix};
 use crate::connector::Context;
+use crate::model::Failure;
 
 /// Bytes of names in one argument; the kernel takes 128 KiB.
 const MAX_ARGUMENT: usize = 100 * 1024;
 
 /// Members that join or leave one by one; for more, a `replace` writes the list.
 const ONE_BY_ONE: usize = 64;
+
+/// Members that join or leave one by one at the most, each with a run of a program: some twenty
+/// seconds on a slow host.
+const MOST_ONE_BY_ONE: usize = 256;
 
 /// Names that are to be in, and that are not to be in any more.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -68,6 +75,11 @@ pub(super) fn is_number(name: &str) -> bool {
     name.trim().parse::<i128>().is_ok()
 }
 
+/// Whether shadow-utils refuse to write a line with this name.
+fn has_control(name: &str) -> bool {
+    name.bytes().any(|byte| byte.is_ascii_control())
+}
+
 /// A program failed after `done` others had done their work.
 #[derive(Debug)]
 pub(super) struct Stopped {
@@ -85,9 +97,20 @@ impl Unix {
         difference: &Difference<'_>,
     ) -> Result<(), Stopped> {
         let mut done = 0;
-        for member in &difference.leave {
+        // As long as one with a control character stays, no other can leave.
+        let (odd, others): (Vec<&str>, Vec<&str>) =
+            difference.leave.iter().partition(|name| has_control(name));
+        for member in odd.into_iter().chain(others) {
             let is_account = database.account(member).is_some();
-            let left = self.leave(cx, group, member, is_account).await;
+            let of_group = database.group(group);
+            let left = match of_group.and_then(|group| group.unreadable.get(member)) {
+                Some(bytes) => {
+                    let arguments = ["-d".as_ref(), OsStr::from_bytes(bytes), group.as_ref()];
+                    let left = self.tools.run(Tool::GPasswd, &arguments, b"", cx.deadline);
+                    left.await.map(drop)
+                }
+                None => self.leave(cx, group, member, is_account).await,
+            };
             left.map_err(|error| Stopped { done, error })?;
             done += 1;
         }
@@ -154,6 +177,50 @@ impl Unix {
             done: stopped.done + 1,
             ..stopped
         })
+    }
+
+    /// Refuses to change a group that keeps a member with a control character: shadow-utils write
+    /// no such line (`valid_field` in their library), and do not say so.
+    pub(super) fn check_kept(group: &Group, difference: &Difference<'_>) -> Result<(), Failure> {
+        let leaves: HashSet<_> = difference.leave.iter().copied().collect();
+        let mut kept = group.members.iter();
+        match kept.find(|name| has_control(name) && !leaves.contains(name.as_str())) {
+            Some(odd) if *difference != Difference::default() => Err(Failure::rejected(format!(
+                "group `{}` has the member {odd:?}, and no program changes a line with a control character: remove that member first, and then do this",
+                group.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what would take too many runs of the programs, before the first of them.
+    pub(super) fn check_runs(
+        group: &str,
+        difference: &Difference<'_>,
+        list: Option<&[&str]>,
+    ) -> Result<(), Failure> {
+        let (runs, advice) = match list {
+            // What does not go into the first argument joins one by one.
+            Some(list) => {
+                let first = pieces(list)
+                    .first()
+                    .map_or(0, |piece| piece.split(',').count());
+                (
+                    list.len() - first,
+                    "give it fewer members, or longer lists by hand",
+                )
+            }
+            None => (
+                difference.join.len() + difference.leave.len(),
+                "change it in several calls, or `replace` the list by one of accounts that are there",
+            ),
+        };
+        if runs > MOST_ONE_BY_ONE {
+            return Err(Failure::invalid(format!(
+                "{runs} members of group `{group}` would have to join or leave one by one, and {MOST_ONE_BY_ONE} may in one call: {advice}"
+            )));
+        }
+        Ok(())
     }
 
     /// Whether a list is better written at once: many change, and all of them are accounts.

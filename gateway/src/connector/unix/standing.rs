@@ -25,7 +25,7 @@ impl Asked {
             names.iter().map(ToString::to_string).collect()
         };
         let mut asked = Self {
-            accounts: names(&touched.accounts),
+            accounts: touched.accounts.iter().cloned().collect(),
             joined: names(&touched.groups),
             groups: names(&touched.groups),
             numbers: touched

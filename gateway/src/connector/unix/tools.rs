@@ -1,6 +1,6 @@
 //! Runs the programs of shadow-utils.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -169,7 +169,7 @@ impl Tools {
     pub(super) async fn run(
         &self,
         tool: Tool,
-        arguments: &[&str],
+        arguments: &[impl AsRef<OsStr>],
         input: &[u8],
         deadline: Instant,
     ) -> Result<String, ToolError> {
@@ -183,7 +183,7 @@ impl Tools {
             all.push("--root".into());
             all.push(self.prefix.as_os_str().to_owned());
         }
-        all.extend(arguments.iter().map(OsString::from));
+        all.extend(arguments.iter().map(|one| one.as_ref().to_owned()));
         let environment = [
             ("LC_ALL", "C".into()),
             ("PATH", FOLDERS.join(":").into()),

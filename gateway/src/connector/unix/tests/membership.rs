@@ -127,6 +127,62 @@ async fn a_member_that_is_no_account_any_more_blocks_nothing() {
 }
 
 #[tokio::test]
+async fn a_member_whose_name_nobody_can_have_leaves_like_any_other() {
+    let Some(bench) = bench() else { return };
+    for name in ["ann", "bob"] {
+        bench.done(Verb::Create(new_account(name))).await;
+    }
+    for odd in [
+        &b"short\r"[..],
+        b"J\xF6rg",
+        b"a\x1b[1mb",
+        "a\u{202e}b".as_bytes(),
+        b"-d",
+        &[b'x'; 300],
+    ] {
+        let shown = super::super::text::shown(odd);
+        for verb in [
+            members(Remove, &[&shown]),
+            members(Replace, &["ann", "bob"]),
+            members(Replace, &[]),
+            Verb::Delete(portcullis_proto::gateway::v1::Delete {
+                object: group("team"),
+            }),
+        ] {
+            let [mut group, mut gshadow] =
+                ["etc/group", "etc/gshadow"].map(|file| fs::read(bench.path(file)).unwrap());
+            let (kept, kept_hidden) = (group.clone(), gshadow.clone());
+            for (file, start) in [
+                (&mut group, "team:x:2000:ann,"),
+                (&mut gshadow, "team:!::ann,"),
+            ] {
+                file.extend_from_slice(start.as_bytes());
+                file.extend_from_slice(odd);
+                file.push(b'\n');
+            }
+            fs::write(bench.path("etc/group"), group).unwrap();
+            fs::write(bench.path("etc/gshadow"), gshadow).unwrap();
+            // Whatever else changes leaves it; a control character has to go first.
+            if odd.iter().any(u8::is_ascii_control) {
+                let failure = bench.failed(members(Add, &["bob"])).await;
+                assert_eq!(failure.kind, FailureKind::Rejected);
+                assert!(failure.message.contains("that member"), "{failure:?}");
+            } else {
+                bench.done(members(Add, &["bob"])).await;
+                bench.done(members(Remove, &["bob"])).await;
+            }
+            assert_eq!(bench.members("team"), ["ann", &*shown]);
+            bench.done(verb).await;
+            let left = fs::read(bench.path("etc/group")).unwrap();
+            let gone = !left.windows(odd.len()).any(|bytes| bytes == odd);
+            assert!(gone, "{shown}: {}", String::from_utf8_lossy(&left));
+            fs::write(bench.path("etc/group"), kept).unwrap();
+            fs::write(bench.path("etc/gshadow"), kept_hidden).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_group_of_very_many_members_changes_like_any_other() {
     let Some(bench) = bench() else { return };
     let names: Vec<String> = (0..11_200).map(|n| format!("student{n:05}")).collect();
@@ -223,4 +279,28 @@ async fn the_holder_of_a_lock_is_named() {
             assert!(failure.message.contains("etc/group.lock"), "{failure:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_would_take_too_many_runs_is_refused_before_the_first() {
+    let Some(bench) = bench() else { return };
+    let names: Vec<String> = (0..400).map(|n| format!("student{n:05}")).collect();
+    bench.append_accounts(&names);
+    bench.append("etc/group", "team:x:3001:student00000,leaver");
+    bench.append("etc/gshadow", "team:!::student00000,leaver");
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let with_leaver = [&all[..], &["leaver"]].concat();
+    let before = bench.files();
+    for verb in [members(Add, &all), members(Replace, &with_leaver)] {
+        let failure = bench.failed(verb).await;
+        assert_eq!(failure.kind, FailureKind::Invalid);
+        assert!(failure.message.contains("one by one"), "{failure:?}");
+        assert_eq!(bench.files(), before);
+    }
+    bench.done(members(Replace, &all)).await;
+    assert_eq!(bench.members("team"), all);
+    let failure = bench.failed(members(Remove, &all)).await;
+    assert_eq!(failure.kind, FailureKind::Invalid);
+    bench.done(members(Replace, &["student00001"])).await;
+    assert_eq!(bench.members("team"), ["student00001"]);
 }
