@@ -74,10 +74,7 @@ impl Unix {
             Some(value) => Some(parse_id(value)?.to_string()),
             None => None,
         };
-        let left = self.ownerless(&database).await?;
-        let gids = database.groups.iter().map(|group| group.gid);
-        let owners = left.iter().map(|left| left.gid);
-        let floor = belongings::floor(&self.policy.prefix, Numbers::Groups, gids, owners);
+        let floor = self.floor_of_groups(&database).await?;
         let mut arguments = Vec::new();
         match (&gid, &floor) {
             (Some(gid), _) => arguments.extend(["-g", gid]),
@@ -116,6 +113,16 @@ impl Unix {
             return Err(self.take_back_group(&name, failure).await);
         }
         Ok(object(made)?)
+    }
+
+    /// The setting from which number on `groupadd` looks for a free one, where some belong to files
+    /// of groups that are gone.
+    async fn floor_of_groups(&self, database: &Database) -> Result<Option<String>, Failure> {
+        let left = self.ownerless(database).await?;
+        let gids = database.groups.iter().map(|group| group.gid);
+        let owners = left.iter().map(|left| left.gid);
+        let (prefix, numbers) = (&self.policy.prefix, Numbers::Groups);
+        Ok(belongings::floor(prefix, numbers, gids, owners))
     }
 
     pub(super) async fn update_group(
