@@ -134,7 +134,6 @@ impl SimulatedGateway {
             log: Log::default(),
             source: None,
             connectors: ConnectorsConfig::default(),
-            source: None,
         }
     }
 }

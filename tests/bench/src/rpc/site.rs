@@ -188,7 +188,6 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
         log: Log::default(),
         source: None,
         connectors: ConnectorsConfig::default(),
-        source: None,
     };
     let store: Arc<dyn KeyStore> = Arc::new(FileStore::new(folder));
     store.update_or_create(|record| {
