@@ -33,8 +33,8 @@ impl Server {
         let Err(AdminError::Precondition(message)) = self.ask(caller, request).await else {
             panic!("it was carried out");
         };
-        let words = message.split([' ', '`', ';']);
-        let id = words.filter(|word| word.starts_with("ap-")).next_back();
+        let mut words = message.split([' ', '`', ';']);
+        let id = words.rfind(|word| word.starts_with("ap-"));
         id.unwrap_or_else(|| panic!("{message}")).to_owned()
     }
 
