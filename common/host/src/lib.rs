@@ -7,6 +7,7 @@ pub mod command_line;
 pub mod config;
 #[cfg(unix)]
 pub mod hardening;
+pub mod json;
 pub mod limit;
 pub mod lock;
 pub mod log;

@@ -1,6 +1,7 @@
 //! The JSON that goes to a script and comes back: see `PROTOCOL.md` beside this file.
 
 use data_encoding::BASE64;
+use portcullis_host::json::{self, JsonError};
 use portcullis_host::text;
 use serde_json::{Map, Value as Json, json};
 
@@ -213,10 +214,13 @@ impl Answer {
         if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
             return Ok(Self(Map::new()));
         }
-        match serde_json::from_str(text) {
+        match json::parse(text) {
             Ok(Json::Object(members)) => Ok(Self(members)),
             Ok(_) => Err(Nonsense::new("it is no JSON object")),
-            Err(error) => Err(Nonsense::new(format!(
+            Err(JsonError::Repeated(name)) => {
+                Err(Nonsense::new(format!("it has `{}` twice", clean(&name))))
+            }
+            Err(JsonError::Syntax(error)) => Err(Nonsense::new(format!(
                 "it is no JSON (line {}, column {})",
                 error.line(),
                 error.column()

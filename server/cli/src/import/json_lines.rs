@@ -3,6 +3,7 @@
 //! JSON that goes over several lines is not read line by line: of an array, a line here and there
 //! would look like an object. The shape of the whole file is checked before its first row is read.
 
+use portcullis_host::json::{self, JsonError};
 use portcullis_proto::gateway::v1::{Attribute, Secret, Value, ValueType, value::Kind};
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
@@ -44,11 +45,12 @@ impl<'a> JsonLines<'a> {
     ) -> Result<Row, (String, String)> {
         let whole = |problem: &str| (String::new(), problem.to_owned());
         // The errors of the parser name a place and never a value; those of typed decoding would.
-        let value: Json = serde_json::from_str(text).map_err(|error| {
-            (
+        let value = json::parse(text).map_err(|error| match error {
+            JsonError::Syntax(error) => (
                 format!("character {}", error.column()),
                 "this is no JSON".to_owned(),
-            )
+            ),
+            JsonError::Repeated(name) => at(&name, "is there twice"),
         })?;
         let Json::Object(members) = value else {
             return Err(whole("the line is no JSON object"));
@@ -73,7 +75,14 @@ impl<'a> JsonLines<'a> {
                 ("enabled", _) => return Err(at("enabled", "takes true or false")),
                 ("attributes", Json::Object(attributes)) => {
                     for (name, value) in attributes {
-                        row.attributes.extend(self.attribute(&name, value)?);
+                        let attribute = self.attribute(&name, value)?;
+                        // With and without its type, it is one attribute.
+                        if let Some(new) = &attribute
+                            && row.attributes.iter().any(|old| old.name == new.name)
+                        {
+                            return Err(at(&new.name, "is there twice"));
+                        }
+                        row.attributes.extend(attribute);
                     }
                 }
                 ("attributes", _) => return Err(at("attributes", "takes an object")),
@@ -179,6 +188,33 @@ fn at(member: &str, problem: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::typing::tests::typing;
+
+    #[test]
+    fn what_is_said_twice_makes_no_account() {
+        let typing = typing();
+        for (line, said) in [
+            (r#"{"name":"a","name":"b"}"#, "`name`: is there twice"),
+            (
+                r#"{"name":"a","password":"x","password":"y"}"#,
+                "`password`: is there twice",
+            ),
+            (
+                r#"{"name":"a","attributes":{"shell":"/bin/sh","shell":"/bin/bash"}}"#,
+                "`shell`: is there twice",
+            ),
+            (
+                r#"{"name":"a","attributes":{"shell":"/bin/sh","shell:text":"/bin/bash"}}"#,
+                "`shell`: is there twice",
+            ),
+        ] {
+            let mut rows = JsonLines::new(line.as_bytes(), &typing).unwrap();
+            let Some(Err(error)) = rows.next_row() else {
+                panic!("{line} is read")
+            };
+            assert_eq!(error.to_string(), said, "{line}");
+        }
+    }
 
     #[test]
     fn pieces_of_a_value_are_told_from_lines_that_are_wrong() {

@@ -265,7 +265,7 @@ async fn a_script_that_floods_is_killed() {
 }
 
 /// What a script does, the verb that it carries out, and what the caller is told.
-const ENDINGS: [(&str, &str, &str); 14] = [
+const ENDINGS: [(&str, &str, &str); 15] = [
     (
         "exit 3",
         "get",
@@ -310,6 +310,11 @@ const ENDINGS: [(&str, &str, &str); 14] = [
         "echo '[]'",
         "get",
         "internal: the script's answer makes no sense: it is no JSON object; it wrote: []",
+    ),
+    (
+        "echo '{\"object\": {\"id\": \"1\", \"id\": \"2\", \"name\": \"x\"}}'",
+        "get",
+        "internal: the script's answer makes no sense: it has `id` twice; it wrote: {\"object\": {\"id\": \"1\", \"id\": \"2\", \"name\": \"x\"}}",
     ),
     (
         "echo '{}'",
