@@ -195,6 +195,10 @@ impl Unix {
             .ok_or_else(|| Failure::internal(format!("useradd made no account `{name}`")))?;
         // Which uid it gets by itself is known only now.
         inherits_no_ranges(&database, account.uid)?;
+        // Nor, where none was asked for, which shell.
+        if self.policy.allowed_shells.is_some() {
+            self.policy.check_shell(&account.shell)?;
+        }
         Remembered::load(&self.policy.prefix)?.set(account.uid, name, new.remembered)?;
         let mut lacking = self.lacking(&database, name, &new.asked);
         if new

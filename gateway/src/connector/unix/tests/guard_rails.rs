@@ -427,6 +427,25 @@ async fn shells_are_those_that_the_host_offers() {
 }
 
 #[tokio::test]
+async fn the_shell_that_a_new_account_gets_by_itself_has_to_be_allowed_too() {
+    let Some(bench) = bench_with("allowed_shells = [\"/usr/sbin/nologin\"]", "") else {
+        return;
+    };
+    let before = bench.files();
+    let message = bench.refused(Verb::Create(new_account("ann"))).await;
+    assert!(message.contains("`allowed_shells`"), "{message}");
+    assert!(message.contains("/usr/sbin/nologin"), "{message}");
+    assert_eq!(bench.files(), before);
+    bench
+        .done(new_account_with(
+            "ann",
+            "shell",
+            texts(&["/usr/sbin/nologin"]),
+        ))
+        .await;
+}
+
+#[tokio::test]
 async fn a_comment_cannot_break_its_line() {
     let Some(bench) = with_ada("").await else {
         return;
