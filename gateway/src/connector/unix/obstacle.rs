@@ -2,6 +2,7 @@
 //! that somebody holds.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
@@ -13,7 +14,8 @@ use super::tools::Tools;
 use crate::connector::Inspection;
 use crate::model::Failure;
 
-/// Files that a program of shadow-utils locks by another of this name and `.lock`.
+/// Files that a program of shadow-utils locks by another of this name and `.lock`, and then opens
+/// to write.
 const LOCKED: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
 
 /// What is in the way of a change of the account files under `prefix`, if anything is.
@@ -77,7 +79,7 @@ pub(super) fn not_installed(tools: &Tools) -> Option<String> {
     })
 }
 
-/// Why `etc` cannot be written, if it cannot.
+/// Why `etc`, or a file of accounts in it, cannot be written, if it cannot.
 pub(super) fn not_writable(prefix: &Path) -> Option<Failure> {
     let etc = prefix.join("etc");
     let is_read_only =
@@ -88,12 +90,26 @@ pub(super) fn not_writable(prefix: &Path) -> Option<Failure> {
             etc.display()
         )));
     }
-    let error = access(&etc, Access::WRITE_OK | Access::EXEC_OK).err()?;
-    Some(Failure::rejected(format!(
-        "{} cannot be written: {}",
-        etc.display(),
-        std::io::Error::from(error)
-    )))
+    if let Err(error) = access(&etc, Access::WRITE_OK | Access::EXEC_OK) {
+        return Some(Failure::rejected(format!(
+            "{} cannot be written: {}",
+            etc.display(),
+            io::Error::from(error)
+        )));
+    }
+    LOCKED.iter().find_map(|name| immutable(&etc.join(name)))
+}
+
+/// Why a file that is there cannot be opened to write: a mark such as that of `chattr +i`, which
+/// holds for root too, or a mount of its own.
+fn immutable(file: &Path) -> Option<Failure> {
+    let error = File::options().write(true).open(file).err()?;
+    (error.kind() != io::ErrorKind::NotFound).then(|| {
+        Failure::rejected(format!(
+            "{} cannot be written: {error}; `lsattr` shows whether it is marked as immutable, `findmnt` whether it is a mount of its own",
+            file.display()
+        ))
+    })
 }
 
 fn locked(prefix: &Path) -> Option<Failure> {

@@ -75,7 +75,7 @@ pub(super) enum ToolError {
     /// It is not there, or it never ran. Nothing has changed.
     #[error("{0}")]
     NotRun(String),
-    /// It could not lock the account files, and so wrote nothing.
+    /// It could not lock or open the account files, and so wrote nothing.
     #[error("{tool}: {said}{}", .cause.as_ref().map(|cause| format!(". {}", cause.message)).unwrap_or_default())]
     Locked {
         tool: Tool,
@@ -218,11 +218,14 @@ impl Tools {
                 }
                 Ok(said)
             }
-            Some(_) if said.contains("cannot lock ") => Err(ToolError::Locked {
-                tool,
-                said,
-                cause: obstacle::find(&self.prefix),
-            }),
+            // All files are locked and opened before the first is written.
+            Some(_) if said.contains("cannot lock ") || said.contains("cannot open ") => {
+                Err(ToolError::Locked {
+                    tool,
+                    said,
+                    cause: obstacle::find(&self.prefix),
+                })
+            }
             Some(code) => Err(ToolError::Exited {
                 tool,
                 code,

@@ -231,3 +231,35 @@ async fn on_a_read_only_etc_the_test_and_each_change_say_so() {
         assert!(failure.message.contains("etc"), "{failure:?}");
     }
 }
+
+#[tokio::test]
+async fn an_account_file_that_cannot_be_written_is_named_by_the_test_and_each_change() {
+    const NAME: &str = "connectors::unix::tests::homes::an_account_file_that_cannot_be_written_is_named_by_the_test_and_each_change";
+    if !in_a_namespace(NAME) {
+        return;
+    }
+    let Some(bench) = bench() else { return };
+    bench.done(Verb::Create(new_account("ada"))).await;
+    for file in ["etc/shadow", "etc/gshadow"] {
+        let path = bench.path(file);
+        mount(&["--bind", &path.display().to_string()], &path);
+        mount(&["-o", "remount,bind,ro"], &path);
+        for verb in [
+            Verb::Test(wire::Test {}),
+            Verb::Create(new_account("bob")),
+            set_password(account("ada"), "secret"),
+        ] {
+            let shown = format!("{file} {verb:?}");
+            // Passwords stand in shadow alone.
+            if file == "etc/gshadow" && matches!(verb, Verb::SetPassword(_)) {
+                continue;
+            }
+            let failure = bench.failed(verb).await;
+            assert_eq!(failure.kind, FailureKind::Rejected, "{shown} {failure:?}");
+            let said = format!("{file} cannot be written");
+            assert!(failure.message.contains(&said), "{shown} {failure:?}");
+        }
+        let status = std::process::Command::new("umount").arg(&path).status();
+        assert!(status.unwrap().success());
+    }
+}
