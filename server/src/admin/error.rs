@@ -87,6 +87,7 @@ impl From<RepositoryError> for AdminError {
             | RepositoryError::Damaged(_)
             | RepositoryError::Locked
             | RepositoryError::SchemaPutBack { .. }
+            | RepositoryError::SchemaChanged { .. }
             | RepositoryError::NotScrubbed { .. }
             | RepositoryError::Sealed(_)
             | RepositoryError::Storage(_) => {

@@ -70,6 +70,14 @@ pub enum RepositoryError {
         /// What does not fit.
         reason: String,
     },
+    /// A table, or an index, is another one than this program makes.
+    #[error(
+        "`{name}` of the repository is not made as this program makes it: it was changed by hand; restore the repository from a backup"
+    )]
+    SchemaChanged {
+        /// Its name.
+        name: String,
+    },
     /// A thing of that name is there already.
     #[error("there is already a {kind} `{name}`: choose another name")]
     AlreadyExists {

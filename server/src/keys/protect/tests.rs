@@ -14,9 +14,18 @@ use crate::serve::init::{InitProtection, init_protected};
 use crate::serve::{ServeError, Unlocked};
 use portcullis_host::private_files;
 
-/// Has the database refuse a change of the protection.
-const REFUSE: &str =
-    "CREATE TRIGGER refuse BEFORE INSERT ON protection BEGIN SELECT RAISE(ABORT, 'no'); END";
+/// Has the database refuse a change of the protection: an index of later ones that cannot be
+/// computed.
+fn refuse_changes(path: &Path) {
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    let now = clock::now().0;
+    tamper(
+        path,
+        &format!(
+            "CREATE INDEX refuse ON protection (abs(-9223372036854775807 - one)) WHERE changed_ms >= {now}"
+        ),
+    );
+}
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -369,13 +378,13 @@ async fn a_secret_that_was_not_placed_outlives_a_further_change_that_fails() {
         private_files::create_private_file(&fixture.secret_file(), &stale).unwrap();
 
         let path = fixture.config.repository_file();
-        tamper(&path, REFUSE);
+        refuse_changes(&path);
         let protect = unlocked.keys.protect(new.clone(), &fixture.config.secret);
         protect.await.unwrap_err();
         let found = [fixture.secret_file(), fixture.staged()].map(|path| fs::read(path).ok());
         assert!(found.contains(&Some(live)), "{new:?}");
 
-        tamper(&path, "DROP TRIGGER refuse");
+        tamper(&path, "DROP INDEX refuse");
         fixture.protect(&unlocked, new).await;
         assert!(!fixture.staged().exists());
         fixture.starts().await;
@@ -394,14 +403,14 @@ async fn both_secrets_stay_where_it_is_unknown_whether_the_change_took_effect() 
         let unlocked = fixture.starts().await;
         let live = fs::read(fixture.secret_file()).unwrap();
         let path = fixture.config.repository_file();
-        tamper(&path, REFUSE);
+        refuse_changes(&path);
         let protect = unlocked.keys.protect(new, &fixture.config.secret);
         protect.await.unwrap_err();
         assert!(fixture.staged().exists());
         if restart {
             fixture.starts().await;
         } else {
-            tamper(&path, "DROP TRIGGER refuse");
+            tamper(&path, "DROP INDEX refuse");
             unlocked.keys.rewrap(&fixture.config.secret).await.unwrap();
         }
         assert_eq!(fs::read(fixture.secret_file()).unwrap(), live);

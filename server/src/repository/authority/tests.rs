@@ -303,6 +303,44 @@ async fn a_difference_counts_once_and_only_if_this_server_made_it() {
 }
 
 #[tokio::test]
+async fn nothing_in_the_file_takes_part_in_a_change() {
+    let mut site = Site::bound().await;
+    site.attack(
+        "CREATE TRIGGER planted AFTER UPDATE ON gateways
+         BEGIN UPDATE gateways SET address = 'evil:1', pairing_until_ms = 9999999999999; END",
+    );
+    site.register_again("host2").await;
+    site.bind().await;
+    let checked = site.check().await;
+    assert_eq!((checked.fault_count, checked.bound), (0, Some(true)));
+    let evil = "SELECT 1 FROM gateways WHERE address = 'evil:1'";
+    let found = site
+        .repository()
+        .database()
+        .read(move |tx| tx.exists(evil, &[]));
+    assert!(!found.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_table_that_is_made_otherwise_is_not_worked_with() {
+    for attack in [
+        "ALTER TABLE gateways ADD COLUMN planted TEXT DEFAULT 'x'",
+        "DROP INDEX one_current_server_key",
+        "ALTER TABLE gateway_groups RENAME TO kept; CREATE VIEW gateway_groups AS SELECT * FROM kept",
+        "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, 'compromised INTEGER NOT NULL DEFAULT 0', 'compromised INTEGER NOT NULL DEFAULT 1') WHERE name = 'gateway_keys'",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        Database::create(&path).await.unwrap().close().await;
+        Database::open(&path).await.unwrap().close().await;
+        tamper(&path, attack);
+        let error = Database::open(&path).await.unwrap_err();
+        let changed = matches!(error, RepositoryError::SchemaChanged { .. });
+        assert!(changed, "{attack}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_row_that_does_not_check_decides_nothing_and_the_rest_goes_on() {
     let site = Site::bound().await;
     let gateways = site.repository().gateways();

@@ -5,6 +5,7 @@
 mod batch;
 mod readers;
 mod scrub;
+mod shape;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -216,6 +217,7 @@ fn migrate(connection: &mut Connection) -> Result<(), RepositoryError> {
     if version != found {
         transaction.pragma_update(None, "user_version", version)?;
     }
+    shape::check(&transaction)?;
     Ok(transaction.commit()?)
 }
 
@@ -240,5 +242,6 @@ fn connect(path: &Path) -> Result<Connection, RepositoryError> {
     // Statements and temporary results stay out of /tmp.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    shape::run_nothing_of_the_file(&connection)?;
     Ok(connection)
 }
