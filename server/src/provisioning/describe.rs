@@ -10,6 +10,8 @@ use crate::repository::AuditFields;
 
 /// Letters of one name in words, at most: the fields have more.
 const MAX_WORD: usize = 60;
+/// What stands before the user whose password a call is given.
+const PASSWORD_OF: &str = ", password of user ";
 
 /// What a call is about.
 #[derive(Debug)]
@@ -49,6 +51,21 @@ impl Described {
     pub fn summary(call: &Call, password_from_user: &str) -> String {
         let (verb, object) = about(call);
         format!("{verb}{}{}", object.words, password_of(password_from_user))
+    }
+    /// As [`Self::summary`], of a queued call whose summary is `stored`: where the call itself is at
+    /// hand it says what is done, whatever was written beside it.
+    pub(super) fn stored(stored: &str, call: &Call) -> String {
+        if call.verb.is_none() {
+            return stored.to_owned();
+        }
+        let own = Self::summary(call, "");
+        let user = stored
+            .strip_prefix(&own)
+            .and_then(|rest| rest.strip_prefix(PASSWORD_OF));
+        match user {
+            Some(_) => stored.to_owned(),
+            None => own,
+        }
     }
 }
 
@@ -134,7 +151,7 @@ fn about(call: &Call) -> (&'static str, About) {
 fn password_of(user: &str) -> String {
     match user {
         "" => String::new(),
-        user => format!(", password of user {}", word(user)),
+        user => format!("{PASSWORD_OF}{}", word(user)),
     }
 }
 
@@ -220,5 +237,19 @@ mod tests {
         };
         let summary = Described::summary(&call, "");
         assert_eq!(summary, "rename, group wheel to \"root, account x\"");
+    }
+
+    #[test]
+    fn what_was_written_beside_a_call_does_not_say_what_it_does() {
+        let call = create("ada");
+        let own = Described::summary(&call, "");
+        let with_user = Described::summary(&call, "eve");
+        assert_eq!(Described::stored(&own, &call), own);
+        assert_eq!(Described::stored(&with_user, &call), with_user);
+        for other in ["enable, account bob", "", &format!("{own}, too")] {
+            assert_eq!(Described::stored(other, &call), own);
+        }
+        // Where the call itself is not to be had there is nothing else.
+        assert_eq!(Described::stored("enable", &Call::default()), "enable");
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn draft(call: &QueuedCall, gateway: &str, wire: &Call) -> Draft {
         gateway: gateway.to_owned(),
         ..Described::new(&call.resource, wire, "").fields
     };
-    let action = format!("{QUEUED}{}", call.summary);
+    let action = format!("{QUEUED}{}", Described::stored(&call.summary, wire));
     let object = format!("resource {}", call.resource);
     let draft = Draft::new(Subject::server(), &action, &object, audit::Outcome::Unknown);
     draft.about(fields)
