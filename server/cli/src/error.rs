@@ -272,7 +272,8 @@ impl CliError {
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => EXIT_USAGE,
+            // Files to be read are read before anything is sent.
+            Self::Usage(_) | Self::File { action: "read", .. } => EXIT_USAGE,
             Self::NeedsLook { code } => *code,
             Self::Indeterminate { .. }
             | Self::ImportIndeterminate { .. }

@@ -46,6 +46,24 @@ fn wrong_usage_is_2_in_both_forms() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_2_as_nothing_was_sent() {
+    let fake = Fake::start();
+    for arguments in [
+        &["account", "import", "r", "none.csv"][..],
+        &["account", "create", "r", "ada", "--password-file", "none"],
+        &["policy", "add-words", "none"],
+        &["key", "import", "none", "--dry-run"],
+        &["audit", "verify", "--file", "none"],
+    ] {
+        let text = fake.run(arguments);
+        assert_eq!(text.code, Some(2), "{text:?}");
+        let json = fake.run(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(json.error()["kind"], "file");
+    }
+    assert_eq!(fake.account("ada"), None);
+}
+
+#[test]
 fn a_secret_that_is_given_as_an_argument_is_not_shown_again() {
     let fake = Fake::start();
     for arguments in [
