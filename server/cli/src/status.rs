@@ -117,7 +117,8 @@ impl Check {
         warnings.extend(status.configuration_warnings.iter().cloned());
         let critical = match status.audit_error.as_str() {
             "" => Vec::new(),
-            why => vec![format!("the audit log takes no entries: {why}")],
+            // It begins with what the matter is of: the log, or its head file.
+            why => vec![format!("nothing that is audited is done: {why}")],
         };
         Self {
             critical,
@@ -348,7 +349,7 @@ mod tests {
             (
                 |s| s.audit_error = "disk full".to_owned(),
                 2,
-                "CRITICAL: the audit log",
+                "CRITICAL: nothing that is audited is done: disk full",
             ),
         ];
         for (change, code, told) in rows {
