@@ -123,6 +123,15 @@ impl Request for proto::ExportAuditRequest {
 
     async fn run(self, context: &Context) -> Result<Messages<proto::AuditRecord>, AdminError> {
         let (audit, subject) = (&context.services.audit, context.caller.subject.clone());
+        let count = audit.head().await?.tip.count;
+        if self.after > count {
+            // Nothing is not what came since: whoever goes on from there would miss all entries up
+            // to it.
+            return Err(AdminError::Precondition(format!(
+                "the audit log has {count} entries, and none that could come after entry {}: it was restored from a backup since, or that number is of another server's; export all of it anew",
+                self.after
+            )));
+        }
         // A log in dispute has to be exported all the more: the entry is written once it is
         // accepted.
         let exported = Draft::new(subject, Self::METHOD.name, "", Outcome::Done);

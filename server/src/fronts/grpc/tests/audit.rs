@@ -366,6 +366,11 @@ async fn an_export_is_verified_by_itself_and_every_change_to_it_shows() {
     assert_eq!(later[0], records[3]);
     let joined = [&records[..3], &later].concat();
     assert_eq!(check(joined).await, (5, vec![]));
+    // After more entries than there are, as after a restore: nothing is no answer.
+    let beyond = proto::ExportAuditRequest { after: 1000 };
+    let refused = auditor(&api).export(beyond).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("restored"), "{refused}");
 
     let mut changed = records.clone();
     if let Some(Record::Entry(entry)) = &mut changed[1].record {
