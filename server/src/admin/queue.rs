@@ -1,6 +1,6 @@
 //! Calls that wait for their gateway.
 
-use futures_util::stream;
+use futures_util::{future, stream};
 use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::gateway::v1::Outcome;
@@ -12,6 +12,7 @@ use super::convert::{millis, some_millis};
 use super::error::AdminError;
 use super::request::{About, FromMessage, Front, Messages, Method, Request, change, read};
 use crate::access::Target;
+use crate::audit::{self, Draft};
 use crate::config::Capability::{self, Auditor, Operator};
 use crate::provisioning::describe::Described;
 use crate::provisioning::outcome;
@@ -210,6 +211,16 @@ impl Request for proto::CancelManyQueuedRequest {
         let call_ids = queued.cancel_many(filter, MAX_PAGE, clock::now()).await?;
         context.services.provisioning.queue_changed();
         context.note.add(format!("{} calls", call_ids.len()));
+        // Each is found in the audit log by its id, as where it is taken back alone.
+        future::join_all(call_ids.iter().map(|call_id| {
+            let subject = context.caller.subject.clone();
+            let object = format!("call {call_id}");
+            let method = Self::METHOD.name;
+            let draft = Draft::new(subject, method, &object, audit::Outcome::Done);
+            let draft = draft.about(AuditFields::call(call_id));
+            context.services.audit.record(draft)
+        }))
+        .await;
         Ok(proto::CancelManyQueuedResponse {
             more: call_ids.len() >= MAX_PAGE as usize,
             call_ids,

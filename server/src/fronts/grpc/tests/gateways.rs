@@ -427,6 +427,31 @@ async fn a_gateway_with_resources_is_removed_with_them_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn each_of_many_calls_taken_back_is_found_in_the_log_by_its_id() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    for id in ["c1", "c2"] {
+        enqueue(&api, "ldap", id).await;
+    }
+    let request = proto::CancelManyQueuedRequest {
+        gateway: "web1".to_owned(),
+        ..Default::default()
+    };
+    let mut calls = CallsClient::new(api.channel.clone());
+    let answer = calls.cancel_many_queued(request).await.unwrap();
+    assert_eq!(answer.into_inner().call_ids, ["c1", "c2"]);
+    for id in ["c1", "c2"] {
+        let all = audit::audited(&api).await.into_iter();
+        let told: Vec<_> = all
+            .filter(|entry| entry.fields.call_id == id && entry.action == "Calls/CancelManyQueued")
+            .map(|entry| (entry.object, entry.outcome))
+            .collect();
+        assert_eq!(told, [(format!("call {id}"), "done".to_owned())]);
+    }
+}
+
+#[tokio::test]
 async fn a_renamed_gateway_keeps_its_registration_and_all_that_names_it_follows() {
     let api = Api::start().await;
     let request = proto::AddGatewayRequest {
