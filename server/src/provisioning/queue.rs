@@ -15,14 +15,16 @@ use tokio::sync::{Notify, OnceCell};
 use zeroize::Zeroizing;
 
 use super::contents::ContentsKey;
+use super::entry::CallEntry;
 use super::recent::OtherContents;
 use super::recover::recover;
 use super::sending::{carry_out, send_waiting};
 use super::{Provisioning, check, open_calls, password, with_id};
 use crate::audit::AuditError;
+use crate::audit::{Draft, Outcome, Subject};
 use crate::config;
 use crate::passwords::PasswordError;
-use crate::repository::{Enqueued, NewQueuedCall, QueuedCall, RepositoryError};
+use crate::repository::{AuditFields, Enqueued, NewQueuedCall, QueuedCall, RepositoryError};
 
 /// How long changes of the fleet are gathered before they are looked at.
 pub(super) const GATHER: Duration = Duration::from_millis(20);
@@ -238,8 +240,22 @@ impl CallQueue {
         let kept = millis(self.inner.limits.results_kept);
         let forget = UnixMillis(now.0.saturating_sub(kept));
         let (next, expired) = queued.expire(now, forget).await?;
-        if expired {
-            self.inner.provisioning.queue_changed();
+        if !expired.is_empty() {
+            provisioning.queue_changed();
+        }
+        for call in expired {
+            let fields = AuditFields {
+                call_id: call.call_id,
+                resource: call.resource.clone(),
+                ..AuditFields::default()
+            };
+            let action = format!("{}{}", open_calls::QUEUED, call.summary);
+            let object = format!("resource {}", call.resource);
+            let entry = CallEntry::new(&provisioning.audit, || {
+                Draft::new(Subject::server(), &action, &object, Outcome::Unknown).about(fields)
+            });
+            let why = "it waited beyond its time, and was not sent";
+            entry.end(Outcome::Failed, why).await;
         }
         for gateway in queued.awaited_gateways().await? {
             if provisioning.fleet.status(&gateway).is_some() && self.begin(&gateway) {

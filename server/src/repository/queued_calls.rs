@@ -662,7 +662,7 @@ impl QueuedCalls<'_> {
     }
 
     /// Ends what waits beyond its time, and forgets what ended before `forget`. Gives when the next
-    /// one expires, and whether one did.
+    /// one expires, and those that did.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -670,21 +670,23 @@ impl QueuedCalls<'_> {
         &self,
         now: UnixMillis,
         forget: UnixMillis,
-    ) -> Result<(Option<UnixMillis>, bool), RepositoryError> {
+    ) -> Result<(Option<UnixMillis>, Vec<QueuedCall>), RepositoryError> {
         let authority = self.repository.database.authority()?;
-        let (next, expired) = self
+        let (next, expired, numbers) = self
             .repository
             .database
             .write(move |tx| {
-                let expired: Vec<String> = tx.query(
-                    "SELECT call_id FROM queued_calls WHERE state = 0 AND expires_ms <= ?1",
+                let expired: Vec<QueuedCall> = tx.query(
+                    &format!(
+                        "SELECT {COLUMNS} FROM queued_calls WHERE state = 0 AND expires_ms <= ?1 ORDER BY sequence"
+                    ),
                     &params![to_sql_millis(now)],
-                    |row| row.get(0),
+                    |row| read(row, &authority),
                 )?;
                 let mut numbers = Vec::with_capacity(expired.len());
-                for call_id in &expired {
-                    let expired = QueuedState::Expired;
-                    numbers.push(end_waiting(tx, &authority, call_id, expired, now)?);
+                for call in &expired {
+                    let state = QueuedState::Expired;
+                    numbers.push(end_waiting(tx, &authority, &call.call_id, state, now)?);
                 }
                 let old = "state > 1 AND ended_ms < ?1";
                 let forget = to_sql_millis(forget);
@@ -699,12 +701,11 @@ impl QueuedCalls<'_> {
                     &[],
                     |row| row.get(0),
                 )?;
-                Ok((next.map(from_sql_millis), numbers))
+                Ok((next.map(from_sql_millis), expired, numbers))
             })
             .await?;
-        let any = !expired.is_empty();
-        self.wait_no_more(expired.into_iter().flatten());
-        Ok((next, any))
+        self.wait_no_more(numbers.into_iter().flatten());
+        Ok((next, expired))
     }
 }
 

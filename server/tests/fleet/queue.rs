@@ -30,11 +30,15 @@ impl Fixture {
     /// A server with one gateway, which is away, and resources named after what their connector
     /// does.
     async fn start() -> Self {
-        let hour = Duration::from_secs(3600);
+        Self::start_with(Duration::from_hours(1)).await
+    }
+
+    /// A call waits so long.
+    async fn start_with(queue_lifetime: Duration) -> Self {
         let calls = Calls {
             queue_limit: 4,
-            queue_lifetime: hour,
-            results_kept: hour,
+            queue_lifetime,
+            results_kept: Duration::from_hours(1),
         };
         let server = Server::start_with(|config| config.calls = calls).await;
         let (address, token) = server.add_at_free_port("host1").await;
@@ -247,4 +251,28 @@ async fn another_call_of_the_same_id_and_one_too_many_are_refused() {
     assert!(matches!(full, QueueError::Full { .. }), "{full}");
     let malformed = fixture.enqueue("a b", ANSWERS).await.unwrap_err();
     assert!(matches!(malformed, QueueError::Malformed(_)), "{malformed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waited_beyond_its_time_leaves_an_entry_in_the_audit_log() {
+    let fixture = Fixture::start_with(Duration::from_millis(50)).await;
+    fixture.run();
+    fixture.enqueue_change("1", ANSWERS).await.unwrap();
+    let entries = fixture.server.repository.audit_entries();
+    fixture.until("1", QueuedState::Expired).await;
+    let told = async {
+        loop {
+            let all = entries.scan(0, 1000).await.unwrap().into_iter();
+            let told: Vec<_> = all.filter(|entry| entry.fields.call_id == "1").collect();
+            if !told.is_empty() {
+                return told;
+            }
+            // It is written after the state.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = timeout(PATIENCE, told).await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].outcome, "failed");
+    assert!(told[0].detail.contains("not sent"), "{}", told[0].detail);
 }

@@ -177,12 +177,12 @@ async fn what_is_cancelled_expired_or_without_its_resource_leaves_no_payload() {
 
     enqueue(&fixture, "4", "c").await;
     let (next, expired) = calls.expire(NOW, UnixMillis(0)).await.unwrap();
-    assert!(!expired);
+    assert!(expired.is_empty());
     assert_eq!(next, Some(LATER));
-    assert_eq!(
-        calls.expire(LATER, UnixMillis(0)).await.unwrap(),
-        (None, true)
-    );
+    let (next, expired) = calls.expire(LATER, UnixMillis(0)).await.unwrap();
+    assert_eq!(next, None);
+    let expired: Vec<_> = expired.into_iter().map(|call| call.call_id).collect();
+    assert_eq!(expired, ["4"]);
     assert_eq!(state(&fixture, "4").await, QueuedState::Expired);
     assert_eq!(state(&fixture, "1").await, QueuedState::Dispatched);
     assert_eq!(payloads(&fixture).await, 1);
