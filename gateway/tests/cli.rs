@@ -45,6 +45,14 @@ fn a_damaged_key_store_is_fatal_and_can_be_reset() {
 }
 
 #[test]
+fn a_gateway_that_dials_out_pairs_by_its_name_or_not_at_all() {
+    let server = "127.0.0.1:9".parse().unwrap();
+    let refused = Site::dialling(server, None).refused("pair --for 1m", "");
+    assert!(refused.contains("[dial_out]"), "{refused}");
+    Site::dialling(server, Some("web1")).done("pair --for 1m", "");
+}
+
+#[test]
 fn a_reset_has_to_be_confirmed() {
     let site = Site::listening();
     let token = token();

@@ -153,6 +153,10 @@ enum CliError {
     Input(io::Error),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+    #[error(
+        "nothing was changed: a gateway that dials out has no id yet by which the server could know it; put `name = \"NAME\"`, as the server has it, into [dial_out] of its configuration, then pair"
+    )]
+    Nameless,
     #[error("nothing was changed: {0} was not confirmed")]
     NotConfirmed(&'static str),
     #[error("the status file {} cannot be read: {message}", path.display())]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_host::clock;
 
 use super::{CliError, enroll, say};
-use crate::config::Config;
+use crate::config::{Config, Dial};
 use crate::key_store;
 
 /// Longest that pairing may stay open.
@@ -22,6 +22,9 @@ pub(super) struct Arguments {
 
 /// Opens pairing in the key store.
 pub(super) fn pair(config: &Config, arguments: &Arguments) -> Result<(), CliError> {
+    if let Dial::Out { name: None, .. } = &config.dial {
+        return Err(CliError::Nameless);
+    }
     let millis = u64::try_from(arguments.duration.as_millis()).unwrap_or(u64::MAX);
     let until = clock::now().plus(millis);
     let store = key_store::open(config);
