@@ -208,8 +208,24 @@ async fn what_a_gateway_remembers_of_a_call_is_what_came_of_it() {
     // What it did an hour ago under that id is not this call.
     assert_eq!(fixture.state("early").await, QueuedState::Indeterminate);
 
-    let entries = fixture.server.repository.audit_entries();
-    let entries = entries.scan(0, 1_000).await.unwrap();
+    let log = fixture.server.repository.audit_entries();
+    let entries = async {
+        loop {
+            let entries = log.scan(0, 1_000).await.unwrap();
+            let last = |id| entries.iter().rfind(|entry| entry.fields.call_id == id);
+            if ["cut", "slow"]
+                .map(last)
+                .iter()
+                .flatten()
+                .all(|entry| entry.outcome == "done")
+            {
+                return entries;
+            }
+            // It is written after the state.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let entries = timeout(PATIENCE, entries).await.unwrap();
     let told = |id: &str| {
         let of_call = entries.iter().filter(|entry| entry.fields.call_id == id);
         let told: Vec<_> = of_call.map(|entry| &*entry.outcome).collect();
