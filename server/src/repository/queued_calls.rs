@@ -677,9 +677,7 @@ impl QueuedCalls<'_> {
             .database
             .write(move |tx| {
                 let expired: Vec<QueuedCall> = tx.query(
-                    &format!(
-                        "SELECT {COLUMNS} FROM queued_calls WHERE state = 0 AND expires_ms <= ?1 ORDER BY sequence"
-                    ),
+                    &QUEUED_CALLS.select("state = 0 AND expires_ms <= ?1 ORDER BY sequence"),
                     &params![to_sql_millis(now)],
                     |row| read(row, &authority),
                 )?;
