@@ -52,8 +52,9 @@ impl Described {
         let (verb, object) = about(call);
         format!("{verb}{}{}", object.words, password_of(password_from_user))
     }
-    /// As [`Self::summary`], of a queued call whose summary is `stored`: where the call itself is at
-    /// hand it says what is done, whatever was written beside it.
+
+    /// As [`Self::summary`], of a queued call whose summary is `stored`: where the call itself is
+    /// at hand it says what is done, whatever was written beside it.
     pub(super) fn stored(stored: &str, call: &Call) -> String {
         if call.verb.is_none() {
             return stored.to_owned();

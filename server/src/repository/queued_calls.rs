@@ -794,18 +794,6 @@ fn waiting_for(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>, Repository
     )
 }
 
-/// The calls on a resource that wait or are under way.
-pub(super) fn open_of_resource(
-    tx: &mut Tx<'_>,
-    resource: &str,
-) -> Result<Vec<String>, RepositoryError> {
-    tx.query(
-        "SELECT call_id FROM queued_calls WHERE state < 2 AND resource = ?1",
-        &params![resource],
-        |row| row.get(0),
-    )
-}
-
 /// Ends what waits for a resource that is removed, or is reached in another way from now on. Gives
 /// how many.
 pub(super) fn cancel_of_resource(

@@ -17,8 +17,11 @@ use portcullis_host::private_files;
 /// Has the database refuse a change of the protection: an index of later ones that cannot be
 /// computed.
 fn refuse_changes(path: &Path) {
-    std::thread::sleep(std::time::Duration::from_millis(2));
-    let now = clock::now().0;
+    // Later than the change that is there.
+    let now = clock::now().0 + 1;
+    while clock::now().0 < now {
+        std::hint::spin_loop();
+    }
     tamper(
         path,
         &format!(

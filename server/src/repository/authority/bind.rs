@@ -5,8 +5,8 @@ use portcullis_common::id::{GatewayId, KeyId};
 use super::{AUTHORITY_KEY_LEN, Authority, KEY_PLACE, Stamp, TABLES, Table};
 use crate::repository::sql::{Tx, Value, params};
 use crate::repository::{
-    Database, OpenError, Place, ProtectedType, Repository, RepositoryError, Sealer, queued_calls,
-    resources, sealed_values,
+    Database, OpenError, Place, ProtectedType, Repository, RepositoryError, Sealer, resources,
+    sealed_values,
 };
 
 impl Database {
@@ -124,7 +124,12 @@ fn bind_values(tx: &mut Tx<'_>, sealer: &dyn Sealer) -> Result<(), RepositoryErr
             continue;
         };
         let context = resources::context(gateway, &connector);
-        let owners = queued_calls::open_of_resource(tx, &resource)?;
+        // Those that wait or are under way.
+        let owners = tx.query(
+            "SELECT call_id FROM queued_calls WHERE state < 2 AND resource = ?1",
+            &params![resource],
+            |row| row.get::<String>(0),
+        )?;
         let owners = owners
             .into_iter()
             .map(|call| (ProtectedType::QueuedCall, call.into_bytes()));
