@@ -168,7 +168,7 @@ impl Subject {
         self.connector.create(&context(), create).await.unwrap();
     }
 
-    /// The attributes of a class that have a role and are in the schema.
+    /// The attributes of a class that have a role and that an update may change.
     pub(crate) async fn attributes(&self, class: ObjectClass, role: Role) -> Vec<String> {
         let schema = self.connector.schema(&context()).await.unwrap();
         let known = schema.classes.iter().filter(|found| found.class == class);
@@ -176,7 +176,11 @@ impl Subject {
         let roles = self.connector.roles();
         roles
             .attributes(class, role)
-            .filter(|name| known.iter().any(|known| known.name == *name))
+            .filter(|name| {
+                known
+                    .iter()
+                    .any(|known| known.name == *name && known.updatable)
+            })
             .map(str::to_owned)
             .collect()
     }

@@ -47,5 +47,5 @@ async fn why_a_script_does_not_start_is_said() {
     }
     host.portcullis("resource test scr1")
         .refused()
-        .saying("cannot");
+        .saying("(and 4 more)");
 }

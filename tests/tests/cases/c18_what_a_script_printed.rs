@@ -18,7 +18,7 @@ async fn nothing_that_a_script_printed_is_lost() {
         .refused()
         .saying(text);
     host.gateway.wait_for_line(text);
-    let deleted = host.portcullis("account delete scr1 ada --yes");
+    let deleted = host.portcullis("account delete scr1 ada");
     assert!(deleted.stderr.contains(text), "{deleted}");
     let disabled = host.portcullis("account disable scr1 ada");
     for part in ["signal 9 (KILL", "out of luck"] {

@@ -121,7 +121,7 @@ async fn a_used_token_enrols_no_second_gateway() {
         let mut second = Gateway::new(&site, "second", dial, "");
         second.enroll(&token);
         second.start();
-        second.wait_for_line("no session");
+        second.wait_for_line("session ended");
         assert!(!holds_a_key(&second), "out {out}: {}", second.log());
 
         // Who enrolled first goes on.
@@ -130,6 +130,10 @@ async fn a_used_token_enrols_no_second_gateway() {
             first.start();
         }
         admin.synchronized("host1").await;
+        // It is said that the token was in two hands.
+        admin
+            .gateway_becomes("host1", "with an alarm", |g| !g.alarms.is_empty())
+            .await;
     }
 }
 
