@@ -109,7 +109,7 @@ enum Command {
     /// The audit log: who did what, and what came of it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// List what waits for a second person ([admin] second_person)
+    /// List what waits for a second person (`admin.second_person`)
     Approvals,
     /// Approve, as the second person, what another user has asked for
     Approve(approval::ApproveArgs),
