@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -562,8 +563,11 @@ async fn pairing_over_dial_out_goes_by_the_gateways_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pairing_over_dial_out_without_a_name_says_what_is_missing() {
     let (_listener, address) = listen().await;
-    let site = Site::dialling(address, None);
+    let site = Site::dialling(address, Some("host1"));
     site.done("pair --for 10m", "");
+    // The name went out of the configuration after that.
+    let config = fs::read_to_string(site.config()).unwrap();
+    fs::write(site.config(), config.replace("name = \"host1\"\n", "")).unwrap();
     let mut gateway = site.run();
     gateway.wait_for("needs dial_out.name");
 }
