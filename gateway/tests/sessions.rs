@@ -422,7 +422,7 @@ async fn a_thousand_connections_cost_little_and_cut_no_session() {
     let late = server.dial(gateway.address).await.unwrap();
     late.ping().await.unwrap();
     live.ping().await.unwrap();
-    match std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())) {
+    match fs::read_dir(format!("/proc/{}/fd", gateway.pid())) {
         Ok(files) => {
             let open = files.count();
             assert!(open < 64, "{open} files are open");
@@ -449,7 +449,7 @@ async fn a_thousand_connections_cost_little_and_cut_no_session() {
 
 #[cfg(target_os = "linux")]
 fn memory(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
         .lines()
         .find(|line| line.starts_with("VmRSS:"))
