@@ -116,9 +116,9 @@ impl Unix {
         }
         let expires = day_of(&values)?.flatten();
         let disabled = (!create.enabled).then_some(DISABLED_DAY);
-        if let Some(day) = disabled.or(expires) {
-            arguments.option("-e", day.to_string());
-        }
+        // Also where it never expires: the host may have a default of its own.
+        let day = disabled.or(expires);
+        arguments.option("-e", day.map_or_else(String::new, |day| day.to_string()));
         if let Some(floor) = self.floor(&database, uid, &home).await? {
             arguments.option("-K", floor);
         }

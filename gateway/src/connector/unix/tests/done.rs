@@ -38,6 +38,28 @@ async fn site() -> Option<Bench> {
 }
 
 #[tokio::test]
+async fn an_account_expires_when_it_was_asked_for_whatever_the_hosts_default() {
+    let Some(bench) = bench() else { return };
+    std::fs::create_dir_all(bench.path("etc/default")).unwrap();
+    std::fs::write(bench.path("etc/default/useradd"), "EXPIRE=2031-01-01\n").unwrap();
+    bench.done(Verb::Create(new_account("ada"))).await;
+    let expiry = |name: &str| {
+        bench
+            .shadow_line(name)
+            .split(':')
+            .nth(7)
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(expiry("ada"), "");
+    let day = time("2030-01-01T00:00:00Z");
+    bench
+        .done(new_account_with("ben", "expires", vec![day]))
+        .await;
+    assert_eq!(expiry("ben"), "21915");
+}
+
+#[tokio::test]
 async fn enabling_takes_every_lock_sign() {
     let Some(bench) = site().await else { return };
     let line = bench.shadow_line("ada");
