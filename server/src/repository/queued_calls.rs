@@ -1,222 +1,26 @@
 //! The queue of calls that wait for their gateway.
 
+mod call;
+mod payload;
 mod row;
 mod spent;
 
-use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::UnixMillis;
 use zeroize::Zeroizing;
 
 use super::authority::{Authority, QUEUED_CALLS};
 use super::columns::{from_sql_millis, to_sql_millis};
-use super::instance::InstanceId;
-use super::resources::{self, Route};
+use super::resources;
 use super::sql::{Tx, Value, params};
-use super::{OpenError, Place, ProtectedType, Repository, RepositoryError, Sealer, sealed_values};
+use super::{Repository, RepositoryError, Sealer, sealed_values};
+use call::SELECTED;
+pub use call::{
+    Dispatched, Enqueued, NewQueuedCall, OpenedPayload, Payload, PayloadError, QueuedCall,
+    QueuedFilter, QueuedState,
+};
+use payload::{claim, doubt, field, payload, place, routed};
 use row::{change, end_waiting, find, read, remove_payload, require};
 pub(super) use spent::Spent;
-
-/// How a queued call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueuedState {
-    /// It waits for a link to its gateway.
-    Waiting,
-    /// It is about to be sent, or was: it is never sent again.
-    Dispatched,
-    /// It was carried out.
-    Done,
-    /// It was not.
-    Failed,
-    /// Nobody knows.
-    Indeterminate,
-    /// Somebody took it back before it was dispatched.
-    Cancelled,
-    /// No link came in time.
-    Expired,
-}
-
-impl QueuedState {
-    const ALL: [Self; 7] = [
-        Self::Waiting,
-        Self::Dispatched,
-        Self::Done,
-        Self::Failed,
-        Self::Indeterminate,
-        Self::Cancelled,
-        Self::Expired,
-    ];
-
-    const fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// Whether nothing more becomes of it.
-    pub const fn has_ended(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Dispatched)
-    }
-
-    fn from_number(number: u8) -> Result<Self, RepositoryError> {
-        let found = Self::ALL.get(usize::from(number)).copied();
-        found.ok_or_else(|| RepositoryError::damaged("state of a queued call"))
-    }
-}
-
-/// A queued call without its payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueuedCall {
-    /// Grows with each call queued.
-    pub sequence: i64,
-    /// Its id, unique among queued calls.
-    pub call_id: String,
-    /// The resource that it is about.
-    pub resource: String,
-    /// The verb and the object, for people.
-    pub summary: String,
-    /// How it stands.
-    pub state: QueuedState,
-    /// When it was queued.
-    pub queued: UnixMillis,
-    /// When it fails, unless it was dispatched by then.
-    pub expires: UnixMillis,
-    /// When it was dispatched last.
-    pub dispatched: Option<UnixMillis>,
-    /// When it ended.
-    pub ended: Option<UnixMillis>,
-    /// What came of it, encoded; `None`: nothing has.
-    pub outcome: Option<Vec<u8>>,
-    /// The keyed digest of what was queued; `None`: it was queued by an earlier version.
-    pub digest: Option<Vec<u8>>,
-    /// What is wrong with its record, and what to do. It is shown as indeterminate then, without an
-    /// outcome, and never sent.
-    pub fault: Option<String>,
-}
-
-/// Which queued calls are meant. Empty texts and lists select everything.
-#[derive(Clone, Debug, Default)]
-pub struct QueuedFilter {
-    /// Those that stand so; empty: those that have not ended.
-    pub states: Vec<QueuedState>,
-    /// Also those that have ended, where `states` is empty.
-    pub ended: bool,
-    /// Of this resource.
-    pub resource: String,
-    /// Of the resources behind this gateway now.
-    pub gateway: String,
-}
-
-impl QueuedFilter {
-    /// The numbers of the states, each between blanks.
-    fn states(&self) -> String {
-        let all = QueuedState::ALL.iter();
-        let states = all.filter(|state| match (self.states.is_empty(), self.ended) {
-            (true, true) => true,
-            (true, false) => !state.has_ended(),
-            (false, _) => self.states.contains(state),
-        });
-        let numbers: Vec<_> = states.map(|state| state.number().to_string()).collect();
-        format!(" {} ", numbers.join(" "))
-    }
-}
-
-/// Which rows a filter selects: its states, resource and gateway are 1, 2 and 3.
-const SELECTED: &str = "instr(?1, ' ' || state || ' ') > 0 AND (?2 = '' OR resource = ?2)
-    AND (?3 = '' OR resource IN (SELECT name FROM resources WHERE gateway = ?3))";
-
-/// A call about to be queued.
-#[derive(Clone, Debug)]
-pub struct NewQueuedCall {
-    /// Its id.
-    pub call_id: String,
-    /// The resource that it is about.
-    pub resource: String,
-    /// The verb and the object, for people.
-    pub summary: String,
-    /// All that is to be sent, encoded.
-    pub payload: Zeroizing<Vec<u8>>,
-    /// When it was queued.
-    pub queued: UnixMillis,
-    /// When it is to fail.
-    pub expires: UnixMillis,
-    /// The keyed digest of what was asked for.
-    pub digest: Vec<u8>,
-}
-
-/// What became of queueing a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Enqueued {
-    /// It is in the queue.
-    New(QueuedCall),
-    /// One of its id was there already: nothing has changed.
-    Existing(QueuedCall),
-    /// So many wait for this gateway that no more are taken: nothing has changed.
-    Full {
-        /// The gateway.
-        gateway: String,
-    },
-}
-
-/// A call that was just marked as dispatched.
-#[derive(Clone, Debug)]
-pub struct Dispatched {
-    /// The call.
-    pub call: QueuedCall,
-    /// All that is to be sent.
-    pub payload: Payload,
-}
-
-impl Dispatched {
-    /// Its number; `None`: its row does not check, and numbers nothing.
-    fn number(&self) -> Option<i64> {
-        let call = &self.call;
-        call.fault.is_none().then_some(call.sequence)
-    }
-}
-
-/// What is to be sent, or why it never is.
-pub type Payload = Result<OpenedPayload, PayloadError>;
-
-/// What is to be sent.
-#[derive(Clone, Debug)]
-pub struct OpenedPayload {
-    /// It, encoded.
-    pub bytes: Zeroizing<Vec<u8>>,
-    /// The registration of the gateway that it is for: it goes to no other.
-    pub gateway_id: GatewayId,
-}
-
-/// Why a queued call cannot be sent, ever.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PayloadError {
-    /// None was sealed for this call on this resource through this gateway.
-    #[error(
-        "nothing is stored that was to be sent to resource `{resource}` through gateway `{gateway}`: the call was queued for another place, or the repository was changed; make the call again"
-    )]
-    Missing {
-        /// The resource that the call now names.
-        resource: String,
-        /// The gateway that the resource now names.
-        gateway: String,
-    },
-    /// It was sealed for another registration of the gateway, or another connector.
-    #[error(
-        "the call was queued for an earlier registration of gateway `{gateway}`, or for another connector of resource `{resource}`: nothing was sent; make the call again"
-    )]
-    Elsewhere {
-        /// The resource.
-        resource: String,
-        /// The gateway that it names.
-        gateway: String,
-    },
-    /// The record of its resource or gateway decides nothing.
-    #[error("{0}; nothing was sent")]
-    Changed(String),
-    /// Its own record was changed by hand, or put back: it may have been sent before.
-    #[error("{0}")]
-    Tampered(String),
-    /// It does not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
 
 /// The queue of calls: in the order of their resources, each sent at most once.
 #[derive(Clone, Copy, Debug)]
@@ -707,83 +511,6 @@ impl QueuedCalls<'_> {
     }
 }
 
-/// Why a call that is said to wait is not to be sent, whatever its payload holds.
-fn doubt(call: &QueuedCall, spent: &Spent) -> Option<String> {
-    call.fault.clone().or_else(|| {
-        spent.contains(call.sequence).then(|| {
-            format!(
-                "the record of queued call `{}` in the repository was put back to an earlier state of itself, or may have been: it is not sent, for it may have been before; look at the object before the call is made again under another id",
-                call.call_id
-            )
-        })
-    })
-}
-
-/// As [`payload`], to where the call's resource leads.
-fn routed(
-    tx: &mut Tx<'_>,
-    authority: &Authority,
-    sealer: &dyn Sealer,
-    call: QueuedCall,
-) -> Result<Option<Payload>, RepositoryError> {
-    match resources::route(tx, authority, &call.resource) {
-        Ok(route) => payload(tx, sealer, &call.call_id, call.resource, &route),
-        Err(error @ RepositoryError::RowChanged { .. }) => {
-            Ok(Some(Err(PayloadError::Changed(error.to_string()))))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// What is to be sent of a call, or why it is never; `None`: its server key is not here.
-fn payload(
-    tx: &mut Tx<'_>,
-    sealer: &dyn Sealer,
-    call_id: &str,
-    resource: String,
-    route: &Route,
-) -> Result<Option<Payload>, RepositoryError> {
-    let field = field(&resource, &route.gateway);
-    let place = place(call_id, &field, &route.context);
-    let gateway = route.gateway.clone();
-    let Some(sealed) = sealed_values::find(tx, &place)? else {
-        return Ok(Some(Err(PayloadError::Missing { resource, gateway })));
-    };
-    if sealed_values::context_of(tx, &place)?.as_deref() != Some(&*route.context) {
-        return Ok(Some(Err(PayloadError::Elsewhere { resource, gateway })));
-    }
-    if !sealer.holds_key_of(&sealed) {
-        return Ok(None);
-    }
-    let opened = sealer.open(&place, &sealed).map(|bytes| OpenedPayload {
-        bytes,
-        gateway_id: route.gateway_id,
-    });
-    Ok(Some(opened.map_err(PayloadError::from)))
-}
-
-/// Marks a call as dispatched by this instance.
-fn claim(
-    tx: &mut Tx<'_>,
-    authority: &Authority,
-    call_id: &str,
-    now: UnixMillis,
-    instance: InstanceId,
-    payload: Payload,
-) -> Result<Dispatched, RepositoryError> {
-    change(tx, authority, call_id, |tx| {
-        tx.execute(
-            "UPDATE queued_calls SET state = 1, dispatched_ms = ?2, instance = ?3
-             WHERE call_id = ?1",
-            &params![call_id, to_sql_millis(now), instance],
-        )
-    })?;
-    Ok(Dispatched {
-        call: require(tx, authority, call_id)?,
-        payload,
-    })
-}
-
 /// The calls that wait for a gateway, in their order.
 fn waiting_for(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>, RepositoryError> {
     tx.query(
@@ -863,22 +590,6 @@ fn first_of_each_resource(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>,
         &params![gateway],
         |row| row.get(0),
     )
-}
-
-/// Where the payload is to go is authenticated with it, here and in its context, which names the
-/// registration of the gateway and the connector: whatever is changed by hand, it takes a password
-/// nowhere else. No name holds a blank.
-fn field(resource: &str, gateway: &str) -> String {
-    format!("payload for {resource} through {gateway}")
-}
-
-const fn place<'a>(call_id: &'a str, field: &'a str, context: &'a [u8]) -> Place<'a> {
-    Place {
-        kind: ProtectedType::QueuedCall,
-        owner: call_id.as_bytes(),
-        field,
-        context,
-    }
 }
 
 #[cfg(test)]

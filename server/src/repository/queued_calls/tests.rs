@@ -3,7 +3,7 @@
 use portcullis_common::id::KeyKind;
 
 use super::super::tests::{Fixture, NOW, registration};
-use super::super::{Reach, Resource, tamper};
+use super::super::{ProtectedType, Reach, Resource, tamper};
 use super::*;
 
 const LATER: UnixMillis = UnixMillis(NOW.0 + 100);
