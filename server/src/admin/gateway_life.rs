@@ -6,10 +6,11 @@ use super::context::Context;
 use super::error::AdminError;
 use super::gateways::shown;
 use super::names;
+use super::queue::record_cancelled;
 use super::request::{About, Front, Method, Request, change};
 use crate::access::Target;
 use crate::config::Capability::Administrator;
-use crate::repository::StillInUse;
+use crate::repository::{AuditFields, StillInUse};
 
 /// Resources named in a message; the others are counted.
 const NAMED: usize = 10;
@@ -43,9 +44,14 @@ impl Request for proto::RemoveGatewayRequest {
             context.note.add(format!(
                 "removed with it: {}; cancelled {} queued calls",
                 removed.resources.join(" "),
-                removed.cancelled
+                removed.cancelled.len()
             ));
         }
+        let fields = AuditFields {
+            gateway: name.clone(),
+            ..AuditFields::default()
+        };
+        record_cancelled(context, Self::METHOD, &removed.cancelled, &fields).await;
         tracing::warn!(
             gateway = name,
             resources = removed.resources.len(),
@@ -53,7 +59,7 @@ impl Request for proto::RemoveGatewayRequest {
         );
         Ok(proto::RemoveGatewayResponse {
             resources: removed.resources,
-            cancelled_calls: u64::try_from(removed.cancelled).unwrap_or(u64::MAX),
+            cancelled_calls: u64::try_from(removed.cancelled.len()).unwrap_or(u64::MAX),
         })
     }
 }

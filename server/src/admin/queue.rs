@@ -209,23 +209,38 @@ impl Request for proto::CancelManyQueuedRequest {
         };
         let queued = context.services.repository.queued_calls();
         let call_ids = queued.cancel_many(filter, MAX_PAGE, clock::now()).await?;
-        context.services.provisioning.queue_changed();
         context.note.add(format!("{} calls", call_ids.len()));
-        // Each is found in the audit log by its id, as where it is taken back alone.
-        future::join_all(call_ids.iter().map(|call_id| {
-            let subject = context.caller.subject.clone();
-            let object = format!("call {call_id}");
-            let method = Self::METHOD.name;
-            let draft = Draft::new(subject, method, &object, audit::Outcome::Done);
-            let draft = draft.about(AuditFields::call(call_id));
-            context.services.audit.record(draft)
-        }))
-        .await;
+        record_cancelled(context, Self::METHOD, &call_ids, &AuditFields::default()).await;
         Ok(proto::CancelManyQueuedResponse {
             more: call_ids.len() >= MAX_PAGE as usize,
             call_ids,
         })
     }
+}
+
+/// Writes an entry for each queued call that `method` took back, so that each is found in the audit
+/// log by its id; `fields` say what else they have in common.
+pub(super) async fn record_cancelled(
+    context: &Context,
+    method: Method,
+    call_ids: &[String],
+    fields: &AuditFields,
+) {
+    if call_ids.is_empty() {
+        return;
+    }
+    context.services.provisioning.queue_changed();
+    future::join_all(call_ids.iter().map(|call_id| {
+        let subject = context.caller.subject.clone();
+        let object = format!("call {call_id}");
+        let draft = Draft::new(subject, method.name, &object, audit::Outcome::Done);
+        let draft = draft.detail("cancelled").about(AuditFields {
+            call_id: call_id.clone(),
+            ..fields.clone()
+        });
+        context.services.audit.record(draft)
+    }))
+    .await;
 }
 
 /// The queued calls of a resource, of a gateway, of a resource behind a gateway, or all.

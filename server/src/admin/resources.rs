@@ -10,6 +10,7 @@ use super::context::Context;
 use super::convert;
 use super::error::AdminError;
 use super::names;
+use super::queue::record_cancelled;
 use super::request::{About, Front, Method, Request, change, read};
 use super::users::secret;
 use crate::access::Target;
@@ -121,16 +122,19 @@ impl Request for proto::SetResourceRequest {
                 .note
                 .add(format!("moved: removed the secret settings {names}"));
         }
-        if cancelled > 0 {
+        if !cancelled.is_empty() {
+            let count = cancelled.len();
             context
                 .note
-                .add(format!("moved: cancelled {cancelled} queued calls"));
+                .add(format!("moved: cancelled {count} queued calls"));
         }
+        let fields = AuditFields::resource(&self.name);
+        record_cancelled(context, Self::METHOD, &cancelled, &fields).await;
         let warning = unknown_connector(context, &resource).await;
         Ok(proto::Resource {
             warning,
             dropped_secret_settings: dropped,
-            cancelled_calls: cancelled.try_into().unwrap_or(u64::MAX),
+            cancelled_calls: cancelled.len().try_into().unwrap_or(u64::MAX),
             ..convert::resource(resource)
         })
     }
@@ -185,7 +189,14 @@ impl Request for proto::RemoveResourceRequest {
 
     async fn run(self, context: &Context) -> Result<proto::RemoveResourceResponse, AdminError> {
         let resources = context.services.repository.resources();
-        resources.remove(&self.name).await?;
+        let cancelled = resources.remove(&self.name).await?;
+        if !cancelled.is_empty() {
+            context
+                .note
+                .add(format!("cancelled {} queued calls", cancelled.len()));
+        }
+        let fields = AuditFields::resource(&self.name);
+        record_cancelled(context, Self::METHOD, &cancelled, &fields).await;
         tracing::info!(
             resource = self.name,
             "removed a resource; nothing on it was touched"

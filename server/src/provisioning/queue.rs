@@ -117,20 +117,9 @@ impl CallQueue {
         let provisioning = &self.inner.provisioning;
         let repository = &provisioning.repository;
         let digest = self.digests().await?.digest(resource, &call, from_user);
-        let same = |existing: QueuedCall| {
-            let same = match &existing.digest {
-                Some(before) => *before == digest.to_vec(),
-                // Queued by an earlier version.
-                None => existing.resource == resource && existing.summary == summary,
-            };
-            match same {
-                true => Ok(existing),
-                false => Err(other(existing.call_id, "queued")),
-            }
-        };
         let queued = repository.queued_calls();
         if let Some(existing) = queued.find(&call.call_id).await? {
-            return same(existing);
+            return same(existing, resource, &summary, &digest.to_vec());
         }
         match provisioning.recent.check(resource, &call, from_user) {
             Ok(false) => {}
@@ -162,7 +151,7 @@ impl CallQueue {
                 self.inner.provisioning.queue_changed();
                 Ok(call)
             }
-            Enqueued::Existing(existing) => same(existing),
+            Enqueued::Existing(existing) => same(existing, resource, &summary, &digest.to_vec()),
             Enqueued::Full { gateway } => Err(QueueError::Full {
                 gateway,
                 calls: self.inner.limits.queue_limit,
@@ -321,6 +310,24 @@ impl CallQueue {
                 return;
             }
         }
+    }
+}
+
+/// The call that is queued already, where it is the same.
+fn same(
+    existing: QueuedCall,
+    resource: &str,
+    summary: &str,
+    digest: &[u8],
+) -> Result<QueuedCall, QueueError> {
+    let same = match &existing.digest {
+        Some(before) => before == digest,
+        // Queued by an earlier version.
+        None => existing.resource == resource && existing.summary == summary,
+    };
+    match same {
+        true => Ok(existing),
+        false => Err(other(existing.call_id, "queued")),
     }
 }
 

@@ -12,8 +12,8 @@ use super::{Gateways, RepositoryError, Sealer, queued_calls, registration, resou
 pub struct RemovedGateway {
     /// Its resources, by name.
     pub resources: Vec<String>,
-    /// How many calls that waited for these were cancelled.
-    pub cancelled: usize,
+    /// The ids of the calls that waited for these, and were cancelled.
+    pub cancelled: Vec<String>,
 }
 
 /// Why a gateway was not removed.
@@ -51,7 +51,8 @@ impl Gateways<'_> {
                 }
                 let mut removed = RemovedGateway::default();
                 for resource in &resources {
-                    removed.cancelled += resources::remove(tx, &authority, resource, clock::now())?;
+                    let cancelled = resources::remove(tx, &authority, resource, clock::now())?;
+                    removed.cancelled.extend(cancelled);
                 }
                 removed.resources = resources;
                 registration::forget_tokens(tx, &gateway_id)?;

@@ -522,22 +522,22 @@ fn waiting_for(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>, Repository
 }
 
 /// Ends what waits for a resource that is removed, or is reached in another way from now on. Gives
-/// how many.
+/// the ids.
 pub(super) fn cancel_of_resource(
     tx: &mut Tx<'_>,
     authority: &Authority,
     resource: &str,
     now: UnixMillis,
-) -> Result<usize, RepositoryError> {
+) -> Result<Vec<String>, RepositoryError> {
     let waiting: Vec<String> = tx.query(
-        "SELECT call_id FROM queued_calls WHERE state = 0 AND resource = ?1",
+        "SELECT call_id FROM queued_calls WHERE state = 0 AND resource = ?1 ORDER BY sequence",
         &params![resource],
         |row| row.get(0),
     )?;
     for call_id in &waiting {
         end_waiting(tx, authority, call_id, QueuedState::Cancelled, now)?;
     }
-    Ok(waiting.len())
+    Ok(waiting)
 }
 
 /// How many calls wait for a gateway, or are under way through it.

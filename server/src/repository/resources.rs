@@ -74,8 +74,8 @@ pub struct Changed {
     /// The secret settings that were removed since the resource moved to another gateway or
     /// connector.
     pub dropped: Vec<String>,
-    /// How many queued calls were cancelled for the same reason.
-    pub cancelled: usize,
+    /// The ids of the queued calls that were cancelled for the same reason.
+    pub cancelled: Vec<String>,
 }
 
 /// The resources.
@@ -250,7 +250,7 @@ impl Resources<'_> {
                         let name = &resource.name;
                         queued_calls::cancel_of_resource(tx, &authority, name, clock::now())?
                     }
-                    false => 0,
+                    false => Vec::new(),
                 };
                 let resource =
                     find(tx, &authority, &name)?.ok_or_else(|| not_found("resource", &name))?;
@@ -264,31 +264,28 @@ impl Resources<'_> {
     }
 
     /// Removes one, with its secret settings and the password history of its accounts. Queued calls
-    /// that wait for it are cancelled.
+    /// that wait for it are cancelled; gives their ids.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is none of that name.
-    pub async fn remove(&self, name: &str) -> Result<(), RepositoryError> {
+    pub async fn remove(&self, name: &str) -> Result<Vec<String>, RepositoryError> {
         let name = name.to_owned();
         let authority = self.repository.database.authority()?;
         self.repository
             .database
-            .write(move |tx| {
-                remove(tx, &authority, &name, clock::now())?;
-                Ok(())
-            })
+            .write(move |tx| remove(tx, &authority, &name, clock::now()))
             .await
     }
 }
 
-/// Removes one with all that is of it alone. Gives how many calls that waited for it were
-/// cancelled.
+/// Removes one with all that is of it alone. Gives the ids of the calls that waited for it: they
+/// are cancelled.
 pub(super) fn remove(
     tx: &mut Tx<'_>,
     authority: &Authority,
     name: &str,
     now: UnixMillis,
-) -> Result<usize, RepositoryError> {
+) -> Result<Vec<String>, RepositoryError> {
     let guarded = authority.guard_any(tx, &RESOURCES, "name = ?1", &params![name])?;
     if tx.execute("DELETE FROM resources WHERE name = ?1", &params![name])? == 0 {
         return Err(not_found("resource", name));

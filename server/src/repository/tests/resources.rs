@@ -100,7 +100,10 @@ async fn secret_settings_do_not_follow_a_resource_to_another_place() {
         resource.gateway = "g2".to_owned();
     });
     let moved = moved.await.unwrap();
-    assert_eq!((moved.dropped, moved.cancelled), (vec!["a".to_owned()], 1));
+    assert_eq!(
+        (moved.dropped, moved.cancelled),
+        (vec!["a".to_owned()], vec!["1".to_owned()])
+    );
     let opened = resources.open("r").await.unwrap().unwrap().unwrap();
     let secrets = opened.secrets;
     assert_eq!(secrets, [secret("b")].into());

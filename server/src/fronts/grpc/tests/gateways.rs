@@ -427,9 +427,10 @@ async fn a_gateway_with_resources_is_removed_with_them_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn each_of_many_calls_taken_back_is_found_in_the_log_by_its_id() {
+async fn each_call_that_goes_with_a_command_is_found_in_the_log_by_its_id() {
     let api = Api::start().await;
     api.add_gateway("web1").await;
+    api.add_gateway("web2").await;
     api.add_resource("ldap", "web1").await.unwrap();
     for id in ["c1", "c2"] {
         enqueue(&api, "ldap", id).await;
@@ -442,13 +443,42 @@ async fn each_of_many_calls_taken_back_is_found_in_the_log_by_its_id() {
     let answer = calls.cancel_many_queued(request).await.unwrap();
     assert_eq!(answer.into_inner().call_ids, ["c1", "c2"]);
     for id in ["c1", "c2"] {
-        let all = audit::audited(&api).await.into_iter();
-        let told: Vec<_> = all
-            .filter(|entry| entry.fields.call_id == id && entry.action == "Calls/CancelManyQueued")
-            .map(|entry| (entry.object, entry.outcome))
-            .collect();
-        assert_eq!(told, [(format!("call {id}"), "done".to_owned())]);
+        assert_eq!(cancelled_by(&api, id).await, ["Calls/CancelManyQueued"]);
     }
+
+    let mut resources = ResourcesClient::new(api.channel.clone());
+    enqueue(&api, "ldap", "c3").await;
+    let moved = proto::SetResourceRequest {
+        name: "ldap".to_owned(),
+        gateway: Some("web2".to_owned()),
+        ..Default::default()
+    };
+    let moved = resources.set(moved).await.unwrap().into_inner();
+    assert_eq!(moved.cancelled_calls, 1);
+    assert_eq!(cancelled_by(&api, "c3").await, ["Resources/Set"]);
+
+    enqueue(&api, "ldap", "c4").await;
+    let name = "ldap".to_owned();
+    let request = proto::RemoveResourceRequest { name };
+    resources.remove(request).await.unwrap();
+    assert_eq!(cancelled_by(&api, "c4").await, ["Resources/Remove"]);
+
+    api.add_resource("ldap", "web1").await.unwrap();
+    enqueue(&api, "ldap", "c5").await;
+    remove(&api, "web1", true).await.unwrap();
+    assert_eq!(cancelled_by(&api, "c5").await, ["Gateways/Remove"]);
+}
+
+/// The actions of the entries that say that this call was cancelled.
+async fn cancelled_by(api: &Api, id: &str) -> Vec<String> {
+    let all = audit::audited(api).await.into_iter();
+    all.filter(|entry| {
+        entry.fields.call_id == id
+            && entry.object == format!("call {id}")
+            && (&*entry.outcome, &*entry.detail) == ("done", "cancelled")
+    })
+    .map(|entry| entry.action)
+    .collect()
 }
 
 #[tokio::test]
