@@ -1,6 +1,6 @@
 //! What happens in the fleet that belongs into the audit log. Whoever keeps that follows.
 
-use portcullis_common::id::GatewayId;
+use portcullis_common::id::{GatewayId, KeyId};
 use tokio::sync::mpsc;
 
 use super::Fleet;
@@ -28,6 +28,13 @@ pub enum Event {
         remote: String,
         /// What it calls its host; empty: it did not say.
         host: String,
+    },
+    /// A push of the gateway key has ended.
+    Pushed {
+        /// The key.
+        key: KeyId,
+        /// How many gateways have proved it, and which have not.
+        text: String,
     },
 }
 

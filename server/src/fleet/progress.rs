@@ -64,6 +64,21 @@ pub enum SyncState {
     NotInScope,
 }
 
+impl SyncState {
+    /// As people say it.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Synchronized => "synchronized",
+            Self::Away => "away",
+            Self::Pending => "pending",
+            Self::Refused => "refused",
+            Self::MustEnrol => "must enrol again",
+            Self::Ahead => "ahead",
+            Self::NotInScope => "not in scope",
+        }
+    }
+}
+
 /// One gateway's part of the progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncResult {

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::establish::LinkError;
+use super::events::Event;
 use super::link::Link;
 use super::pace::Schedule;
 use super::roster::{Follower, REPLACEMENT};
@@ -288,6 +289,8 @@ impl Running {
         let mut last = self.progress(end);
         last.last = true;
         tracing::info!(%key, ?end, counts = ?last.counts, "a push of the gateway key ended");
+        let text = self.standings.summary(end);
+        self.fleet.tell(Event::Pushed { key, text });
         Ok(last)
     }
 

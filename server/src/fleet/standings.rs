@@ -8,9 +8,11 @@ use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{GatewayKeyInfo, Policy, UnixMillis};
 
 use super::roster::Standing;
-use super::{Push, SyncCounts, SyncResult, SyncState};
+use super::{Push, PushEnd, SyncCounts, SyncResult, SyncState};
 use crate::repository::{Holding, Holdings};
 
+/// Bytes of a summary after which no more gateways are named.
+const MAX_SUMMARY: usize = 800;
 const WAITS: &str = "waits for its turn";
 const ON_ITS_WAY: &str = "its turn has come, proof not yet seen";
 const KEEPS: &str =
@@ -168,6 +170,32 @@ impl Standings {
             .collect();
         fresh.changed.append(&mut self.changed);
         *self = fresh;
+    }
+
+    /// For the audit log: how many have proved the key, and which have not, as far as there is room.
+    pub(super) fn summary(&self, end: PushEnd) -> String {
+        let mut text = format!(
+            "{} of {} enrolled gateways have proved it",
+            self.counts.synchronized, self.counts.total
+        );
+        if end == PushEnd::Superseded {
+            text.push_str(", and another key is current meanwhile");
+        }
+        let late = self.gateways.iter();
+        let late = late.filter(|(_, part)| part.state != SyncState::Synchronized);
+        let mut untold = 0_usize;
+        for (number, (name, part)) in late.enumerate() {
+            if text.len() > MAX_SUMMARY {
+                untold += 1;
+                continue;
+            }
+            text.push_str(if number == 0 { "; not yet: " } else { ", " });
+            text.push_str(&format!("{name} ({})", part.state.words()));
+        }
+        if untold > 0 {
+            text.push_str(&format!(", and {untold} more"));
+        }
+        text
     }
 
     fn of(&self, wanted: impl Fn(&Part) -> bool) -> Vec<String> {

@@ -14,8 +14,8 @@ pub(super) async fn record(mut events: mpsc::Receiver<Event>, audit: AuditLog) {
 }
 
 fn draft(event: Event) -> Draft {
-    let (action, gateway, detail) = match event {
-        Event::Alarm { gateway, text } => ("Gateway/Alarm", gateway, text),
+    match event {
+        Event::Alarm { gateway, text } => of_gateway("Gateway/Alarm", &gateway, &text),
         Event::Enrolled {
             gateway,
             id,
@@ -26,15 +26,25 @@ fn draft(event: Event) -> Draft {
                 "" => String::new(),
                 host => format!(", host {host}"),
             };
-            (
-                "Gateway/Enrolled",
-                gateway,
-                format!("{id}, from {remote}{host}"),
-            )
+            let detail = format!("{id}, from {remote}{host}");
+            of_gateway("Gateway/Enrolled", &gateway, &detail)
         }
-    };
+        Event::Pushed { key, text } => {
+            let object = format!("gateway key {key}");
+            Draft::new(
+                Subject::server(),
+                "GatewayKey/Pushed",
+                &object,
+                Outcome::Done,
+            )
+            .detail(&text)
+        }
+    }
+}
+
+fn of_gateway(action: &str, gateway: &str, detail: &str) -> Draft {
     let object = format!("gateway {gateway}");
     Draft::new(Subject::server(), action, &object, Outcome::Done)
-        .about(AuditFields::gateway(&gateway))
-        .detail(&detail)
+        .about(AuditFields::gateway(gateway))
+        .detail(detail)
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use portcullis_common::id::KeyId;
-use portcullis_server::fleet::{Pace, Progress, Push, PushEnd, Rotation, SyncCounts, SyncState};
+use portcullis_server::fleet::{
+    Event, Pace, Progress, Push, PushEnd, Rotation, SyncCounts, SyncState,
+};
 use portcullis_server::repository::{GatewayChange, Reach, Replaced};
 use tokio_stream::StreamExt;
 
@@ -65,7 +67,11 @@ async fn a_push_to_a_group_leaves_the_others_until_they_reconnect() {
     );
     put_into(&server, "one", "canary").await;
     let (new, former) = rotate(&server, Replaced::Retired).await;
+    let mut events = server.fleet.events();
     let progress = server.synchronize(group("canary")).await;
+    let told = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap();
+    let text = "1 of 2 enrolled gateways have proved it; not yet: two (not in scope)".to_owned();
+    assert_eq!(told, Some(Event::Pushed { key: new, text }));
     let expected = [
         ("one", SyncState::Synchronized),
         ("two", SyncState::NotInScope),
