@@ -15,6 +15,9 @@ use portcullis_host::private_files::{
 };
 
 const FORMAT: &str = "portcullis audit head 1";
+/// Bytes of the file as it is written: always as many, and no more than a sector, so that it can be
+/// written over in its place, and a loss of power leaves the line of before or the one after.
+const LEN: usize = 512;
 /// Bytes of the file at most: many times what is ever written.
 const MAX_LEN: u64 = 4_096;
 
@@ -60,7 +63,7 @@ pub(super) enum Found {
     Damaged,
 }
 
-/// The file that holds a [`Head`]: replaced as a whole, durably, after each commit of the log.
+/// The file that holds a [`Head`]: written after each commit of the log, and flushed soon after.
 #[derive(Clone, Debug)]
 pub struct HeadFile {
     path: PathBuf,
@@ -83,13 +86,29 @@ impl HeadFile {
         Self { path }
     }
 
-    /// Writes `head` in place of what is there. The folder is made where it is missing.
+    /// Writes `head` in place of what is there: whoever reads finds it, and a crash of the server
+    /// does not lose it. Not before [`Self::flush`] does it outlast a loss of power. The folder is
+    /// made where it is missing.
     ///
     /// # Errors
-    /// [`HeadError`]; the file is as it was.
+    /// [`HeadError`].
     pub fn write(&self, head: &Head) -> Result<(), HeadError> {
         text(head)
-            .and_then(|line| self.replace(&line))
+            .and_then(|line| match self.is_of_length(line.len()) {
+                true => self.write_over(&line),
+                false => self.replace(&line),
+            })
+            .map_err(|source| self.error("write", source))
+    }
+
+    /// What was written outlasts a loss of power from here on.
+    ///
+    /// # Errors
+    /// [`HeadError`].
+    pub fn flush(&self) -> Result<(), HeadError> {
+        let flushed = OpenOptions::new().write(true).open(&self.path);
+        flushed
+            .and_then(|file| file.sync_data())
             .map_err(|source| self.error("write", source))
     }
 
@@ -167,6 +186,17 @@ impl HeadFile {
         Ok(parse(&content).map_or(Found::Damaged, Found::Head))
     }
 
+    /// Whether a file of this length is there, and no link.
+    fn is_of_length(&self, length: usize) -> bool {
+        fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| found.is_file() && found.len() == length as u64)
+    }
+
+    fn write_over(&self, content: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        file.write_all(content)
+    }
+
     fn replace(&self, content: &[u8]) -> io::Result<()> {
         let folder = self.folder()?;
         let mut beside = self.path.clone().into_os_string();
@@ -215,6 +245,7 @@ fn text(head: &Head) -> io::Result<Vec<u8>> {
         tag: HEXLOWER.encode(&head.tag),
     };
     let mut line = serde_json::to_vec(&text)?;
+    line.resize(line.len().max(LEN - 1), b' ');
     line.push(b'\n');
     Ok(line)
 }

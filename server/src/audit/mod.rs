@@ -14,6 +14,7 @@ mod chain;
 mod entry;
 mod error;
 mod floods;
+mod flush;
 mod head;
 mod verify;
 mod writer;

@@ -302,9 +302,8 @@ async fn a_rewrite_with_the_right_key_shows() {
 }
 
 #[tokio::test]
-async fn a_head_file_that_is_missing_damaged_or_older_shows() {
+async fn a_head_file_that_is_missing_or_damaged_shows() {
     let mut fixture = Fixture::with_entries().await;
-    let older = fs::read(fixture.head()).unwrap();
     fixture.change("four").await.unwrap();
     fixture.change("five").await.unwrap();
     let newest = fs::read(fixture.head()).unwrap();
@@ -317,11 +316,10 @@ async fn a_head_file_that_is_missing_damaged_or_older_shows() {
         (None, Dispute::HeadMissing),
         (Some(Vec::new()), Dispute::HeadDamaged),
         (
-            Some(newest[..newest.len() / 2].to_vec()),
+            Some(newest[..newest.len() / 4].to_vec()),
             Dispute::HeadDamaged,
         ),
         (Some(forged), Dispute::HeadDamaged),
-        (Some(older), Dispute::HeadOlder { head: 7, count: 11 }),
     ];
     for (content, dispute) in cases {
         match content {
@@ -344,6 +342,39 @@ async fn another_repositorys_head_file_is_not_taken() {
     fs::copy(other.head(), fixture.head()).unwrap();
     fixture.restart().await;
     assert_eq!(fixture.dispute().await, Dispute::HeadDamaged);
+}
+
+#[test]
+fn a_head_file_is_behind_by_a_commit_or_by_what_was_not_flushed_and_else_older() {
+    let entry = |seq, commit_first, time_ms| AuditEntry {
+        seq,
+        commit_first,
+        time_ms,
+        ..AuditEntry::default()
+    };
+    let dispute = Dispute::HeadOlder { head: 7, count: 11 };
+    for (missed, last, found) in [
+        (entry(8, 8, 1_000), entry(11, 8, 90_000), None),
+        (entry(8, 8, 1_000), entry(11, 10, 5_000), None),
+        (entry(8, 8, 1_000), entry(11, 10, 9_000), Some(dispute)),
+    ] {
+        assert_eq!(writer::older(7, Some(&missed), Some(&last)), found);
+    }
+    assert_eq!(writer::older(11, None, Some(&entry(11, 10, 0))), None);
+}
+
+#[tokio::test]
+async fn a_head_file_behind_by_what_was_not_flushed_is_gone_on_from() {
+    let mut fixture = Fixture::with_entries().await;
+    let older = fs::read(fixture.head()).unwrap();
+    for object in ["four", "five"] {
+        fixture.change(object).await.unwrap();
+        assert_eq!(fs::read(fixture.head()).unwrap().len(), older.len());
+    }
+    fs::write(fixture.head(), older).unwrap();
+    fixture.restart().await;
+    assert_eq!(fixture.faults().await, []);
+    fixture.change("six").await.unwrap();
 }
 
 #[tokio::test]

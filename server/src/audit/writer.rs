@@ -16,6 +16,7 @@ use super::chain::Chain;
 use super::entry::{Draft, Outcome, Subject};
 use super::error::{AuditError, Dispute};
 use super::floods::Floods;
+use super::flush::Flusher;
 use super::head::{Found, HeadError, HeadFile};
 use crate::repository::{AUDIT_MAC_LEN, AuditEntry, AuditTip, Repository, RowsCheck, RowsSum};
 
@@ -31,6 +32,8 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// What the entry of a start is about.
 pub(super) const STARTED: &str = "Server/Start";
+/// A head file that was written and not flushed may be so much behind after a loss of power.
+const UNFLUSHED_MS: u64 = 5_000;
 const GIVEN_UP: &str = "it was given up before anything was done";
 
 pub(super) enum Request {
@@ -77,6 +80,7 @@ pub(super) struct Writer {
     server: ServerId,
     chain: Arc<Chain>,
     file: HeadFile,
+    flusher: Flusher,
     tip: AuditTip,
     /// The sum over the rows that decide, as the last entry knows it.
     rows: RowsSum,
@@ -120,6 +124,7 @@ impl Writer {
             repository,
             server,
             chain,
+            flusher: Flusher::start(file.clone()),
             file,
             tip: AuditTip::BEGINNING,
             rows: RowsSum::default(),
@@ -162,9 +167,13 @@ impl Writer {
             let received =
                 timeout_at(self.tell_at, queue.recv_many(&mut requests, MAX_TOGETHER)).await;
             match received {
-                Ok(0) => return self.tell(),
+                Ok(0) => {
+                    self.flusher.finish().await;
+                    return self.tell();
+                }
                 Ok(_) => {
                     if let Some(closed) = self.handle(&mut requests).await {
+                        self.flusher.finish().await;
                         self.tell();
                         // Nobody waits any more.
                         let _ = closed.send(());
@@ -313,9 +322,21 @@ impl Writer {
     async fn write_head(&mut self) -> Result<(), AuditError> {
         let head = self.chain.head(self.tip, self.knows_rows)?;
         let file = self.file.clone();
-        tokio::task::spawn_blocking(move || file.write(&head))
+        let overdue = self.flusher.is_overdue();
+        let write = move || {
+            file.write(&head)?;
+            match overdue {
+                true => file.flush(),
+                false => Ok(()),
+            }
+        };
+        tokio::task::spawn_blocking(write)
             .await
             .map_err(|_| AuditError::Closed)??;
+        match overdue {
+            true => self.flusher.flushed(),
+            false => self.flusher.written(),
+        }
         self.head_behind = false;
         Ok(())
     }
@@ -443,10 +464,10 @@ impl Writer {
             let head = head.count;
             return Ok(Some(Dispute::Cut { head, count }));
         }
+        let entries = self.repository.audit_entries();
         let known = match head.count {
             0 => AuditTip::BEGINNING.mac.to_vec(),
             seq => {
-                let entries = self.repository.audit_entries();
                 let entry = entries.scan(seq - 1, 1).await?.into_iter().next();
                 entry
                     .filter(|entry| entry.seq == seq)
@@ -457,7 +478,8 @@ impl Writer {
         if known != head.mac {
             return Ok(Some(Dispute::Rewritten { seq: head.count }));
         }
-        Ok(last.and_then(|last| older(head.count, last)))
+        let missed = entries.scan(head.count, 1).await?;
+        Ok(older(head.count, missed.first(), last))
     }
 
     fn admit(&mut self, draft: Draft) -> Option<Draft> {
@@ -593,10 +615,18 @@ fn about_rows(checked: &RowsCheck, tip: AuditTip) -> Option<Draft> {
     Some(draft.detail(&detail))
 }
 
-/// A head file may be behind by the last commit, which a crash may have cut off from it, and by no
-/// more.
-pub(super) fn older(head: u64, last: &AuditEntry) -> Option<Dispute> {
-    (head + 1 < last.commit_first).then_some(Dispute::HeadOlder {
+/// A head file may be behind by the last commit, which a crash may have cut off from it, and by
+/// what a loss of power took of it before it was flushed. `missed` is the first entry that it does
+/// not count.
+pub(super) fn older(
+    head: u64,
+    missed: Option<&AuditEntry>,
+    last: Option<&AuditEntry>,
+) -> Option<Dispute> {
+    let (missed, last) = (missed?, last?);
+    let one_commit = head + 1 >= last.commit_first;
+    let unflushed = last.time_ms.saturating_sub(missed.time_ms) <= UNFLUSHED_MS;
+    (!one_commit && !unflushed).then_some(Dispute::HeadOlder {
         head,
         count: last.seq,
     })
