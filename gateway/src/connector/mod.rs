@@ -3,6 +3,7 @@
 //! Each type has a folder here and an entry in [`crate::connectors`], which is all that knows of
 //! it.
 
+mod look;
 pub(crate) mod process;
 mod standing;
 
@@ -15,9 +16,9 @@ use tokio::time::Instant;
 use tonic::async_trait;
 
 use crate::model::{
-    CallError, CallId, Cookie, Create, Failure, Get, IdRanges, Object, ObjectClass, ObjectName,
-    ObjectRef, Password, Request, Roles, Run, RunResult, Schema, Search, Standings, Touched,
-    Update, Verb,
+    CallError, CallId, Change, Cookie, Create, Evidence, Failure, Get, IdRanges, Look, Object,
+    ObjectClass, ObjectName, ObjectRef, Password, Request, Roles, Run, RunResult, Schema, Search,
+    Standings, SyncToken, Touched, Update, Verb,
 };
 
 /// What every verb is told about the call beside its arguments.
@@ -68,6 +69,28 @@ impl Found {
         self.left = left;
         let gone = |_| Failure::unavailable("the caller of the search went away");
         self.sender.send(object).await.map_err(gone)
+    }
+}
+
+/// Takes the changes that a sync finds, one by one, and hands them on while the sync goes on.
+#[derive(Debug)]
+pub struct Changes {
+    sender: mpsc::Sender<Change>,
+}
+
+impl Changes {
+    /// Hands changes to `sender`.
+    pub fn new(sender: mpsc::Sender<Change>) -> Self {
+        Self { sender }
+    }
+
+    /// Hands on one change.
+    ///
+    /// # Errors
+    /// A [`Failure`] where nobody listens any more; the sync then ends.
+    pub async fn push(&mut self, change: Change) -> Result<(), Failure> {
+        let gone = |_| Failure::unavailable("the caller of the sync went away");
+        self.sender.send(change).await.map_err(gone)
     }
 }
 
@@ -247,6 +270,45 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         _found: &mut Found,
     ) -> Result<Cookie, CallError> {
         Err(self.lacks(Verb::Search, search.class))
+    }
+
+    /// What has to be known of the object before a change, so that [`look`](Self::look) can tell
+    /// afterwards what became of it. It changes nothing, and is on the gateway's disk before the
+    /// change begins. Asked for within the change's lanes, after the guard rails.
+    async fn evidence(&self, cx: &Context, change: &Request) -> Result<Evidence, CallError> {
+        look::evidence(self, cx, change).await
+    }
+
+    /// Finds out what became of a change whose end nobody saw. It changes nothing. `before` is what
+    /// [`evidence`](Self::evidence) answered; it may be from an earlier run of the gateway, with
+    /// another configuration.
+    async fn look(
+        &self,
+        cx: &Context,
+        change: &Request,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        look::look(self, cx, change, before).await
+    }
+
+    /// Hands on what has changed among the objects of a class since `token`, each change once or
+    /// more, and deletions too; answers where the next sync starts. An empty token: where now is,
+    /// without a change, or with every object as one where the resource has it so.
+    ///
+    /// A token that the resource does not know, or not any more, fails as
+    /// [`FailureKind::Forgotten`](crate::model::FailureKind::Forgotten).
+    async fn sync(
+        &self,
+        _: &Context,
+        class: ObjectClass,
+        _token: &SyncToken,
+        _changes: &mut Changes,
+    ) -> Result<SyncToken, CallError> {
+        Err(Failure::unsupported(format!(
+            "a connector of type `{}` cannot tell what has changed among objects of the class {class}",
+            self.kind()
+        ))
+        .into())
     }
 
     /// Runs an action.

@@ -20,6 +20,8 @@ use crate::worker::Provisioner;
 const MAX_PING_LEN: usize = 64 * 1024;
 /// Calls that one request asks for: the answer stays within the limit of a control message.
 const MAX_ASKED: usize = 64;
+/// Calls that one request acknowledges: the request does.
+const MAX_ACKNOWLEDGED: usize = 512;
 
 /// Answers the `Control` calls of one session.
 #[derive(Debug)]
@@ -44,6 +46,21 @@ impl Control {
             link,
             provisioner,
         }
+    }
+
+    /// The calls that a request names, where the session carries calls.
+    fn named(&self, ids: Vec<String>, most: usize) -> Result<Vec<String>, Status> {
+        if self.link.scope != Scope::Full {
+            return Err(Status::failed_precondition(
+                "this session carries no calls: it was opened under an enrolment key",
+            ));
+        }
+        if ids.len() > most {
+            return Err(Status::invalid_argument(format!(
+                "one request names at most {most} calls"
+            )));
+        }
+        Ok(ids)
     }
 
     async fn take_install(&self, request: wire::InstallRequest) -> Result<KeyId, Status> {
@@ -116,6 +133,7 @@ impl control_server::Control for Control {
                 .as_millis()
                 .try_into()
                 .unwrap_or(u32::MAX),
+            journal: None,
         }))
     }
 
@@ -173,19 +191,17 @@ impl control_server::Control for Control {
         &self,
         request: Request<wire::FinishedRequest>,
     ) -> Result<Response<wire::FinishedResponse>, Status> {
-        let ids = request.into_inner().call_ids;
-        if self.link.scope != Scope::Full {
-            return Err(Status::failed_precondition(
-                "this session carries no calls: it was opened under an enrolment key",
-            ));
-        }
-        if ids.len() > MAX_ASKED {
-            return Err(Status::invalid_argument(format!(
-                "one request asks for at most {MAX_ASKED} calls"
-            )));
-        }
+        let ids = self.named(request.into_inner().call_ids, MAX_ASKED)?;
         let calls = self.provisioner.finished(self.link.info.server_id, &ids);
         Ok(Response::new(wire::FinishedResponse { calls }))
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<wire::AcknowledgeRequest>,
+    ) -> Result<Response<wire::AcknowledgeResponse>, Status> {
+        self.named(request.into_inner().call_ids, MAX_ACKNOWLEDGED)?;
+        Ok(Response::new(wire::AcknowledgeResponse {}))
     }
 
     async fn redial(

@@ -16,9 +16,11 @@ impl Outcome {
             result: Some(match self {
                 Self::Done(done) => Result::Done(done.into()),
                 Self::Failed(failure) => Result::Failed(failure.into()),
-                Self::Indeterminate(message) => {
-                    Result::Indeterminate(wire::Indeterminate { message })
-                }
+                Self::Indeterminate(why) => Result::Indeterminate(wire::Indeterminate {
+                    message: why.message,
+                    evidence: why.evidence,
+                    look_again: why.look_again,
+                }),
             }),
         }
     }
@@ -61,6 +63,8 @@ impl From<FailureKind> for wire::FailureKind {
             FailureKind::Rejected => Self::Rejected,
             FailureKind::Busy => Self::Busy,
             FailureKind::Internal => Self::Internal,
+            FailureKind::NotBegun => Self::NotBegun,
+            FailureKind::Forgotten => Self::Forgotten,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! answers back.
 
 mod encode;
+mod evidence;
 mod filter;
 mod name;
 mod object;
@@ -13,13 +14,15 @@ mod request;
 mod roles;
 mod schema;
 mod standing;
+mod sync;
 mod value;
 mod verb;
 
+pub use evidence::{Evidence, Look};
 pub use filter::{Comparison, Filter, FilterOperation};
 pub use name::{ActionName, AttributeName, CallId, ConnectorName, NameError, ObjectId, ObjectName};
 pub use object::{Attribute, Identity, Object, ObjectRef, Selector};
-pub use outcome::{CallError, Done, Failure, FailureKind, Outcome, SearchEvent};
+pub use outcome::{CallError, Done, Failure, FailureKind, Indeterminate, Outcome, SearchEvent};
 pub use parse::{
     MAX_ATTRIBUTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_VALUES, ModelError, parse_call,
 };
@@ -29,5 +32,6 @@ pub use request::{
 pub use roles::{AttributeRole, GuardDefaults, NameComparison, Role, Roles};
 pub use schema::{AttributeSchema, ClassSchema, RunResult, Schema};
 pub use standing::{AccountStanding, GroupStanding, IdRange, IdRanges, Standings, Touched};
+pub use sync::{Change, SyncToken};
 pub use value::{Password, Value, ValueKey, ValueType};
 pub use verb::{ObjectClass, Verb};

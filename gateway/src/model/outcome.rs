@@ -11,8 +11,28 @@ pub enum Outcome {
     Done(Done),
     /// It was not, and nothing has changed.
     Failed(Failure),
-    /// Nobody knows; the text says why, and what to look at.
-    Indeterminate(String),
+    /// Nobody knows.
+    Indeterminate(Indeterminate),
+}
+
+/// Why nobody knows what came of a call. Never holds a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Indeterminate {
+    /// Why, and what to look at.
+    pub message: String,
+    /// What was seen before the call and in a look afterwards, a sentence each.
+    pub evidence: Vec<String>,
+    /// The resource could not be looked at, and a look later may tell more.
+    pub look_again: bool,
+}
+
+impl From<String> for Indeterminate {
+    fn from(message: String) -> Self {
+        Self {
+            message,
+            ..Self::default()
+        }
+    }
 }
 
 /// What a call that was carried out answers.
@@ -71,6 +91,11 @@ pub enum FailureKind {
     Busy,
     /// The gateway's own fault.
     Internal,
+    /// A look found that the call was not begun, and it will not be any more.
+    NotBegun,
+    /// Nobody remembers that far back: the journal a call, the resource a
+    /// [`SyncToken`](super::SyncToken).
+    Forgotten,
 }
 
 impl FailureKind {
@@ -87,6 +112,8 @@ impl FailureKind {
             Self::Rejected => "rejected",
             Self::Busy => "busy",
             Self::Internal => "internal",
+            Self::NotBegun => "not-begun",
+            Self::Forgotten => "forgotten",
         }
     }
 }
@@ -167,7 +194,7 @@ impl From<Result<Done, CallError>> for Outcome {
         match result {
             Ok(done) => Self::Done(done),
             Err(CallError::Failed(failure)) => Self::Failed(failure),
-            Err(CallError::Indeterminate(message)) => Self::Indeterminate(message),
+            Err(CallError::Indeterminate(message)) => Self::Indeterminate(message.into()),
         }
     }
 }

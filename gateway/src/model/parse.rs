@@ -103,6 +103,9 @@ pub fn parse_call(call: wire::Call) -> Result<Call, ModelError> {
         secret_settings: parse_secret_settings(call.secret_settings, &settings)?,
         settings,
         timeout: (call.timeout_ms > 0).then(|| Duration::from_millis(call.timeout_ms.into())),
+        look: call.look,
+        journal_lost: call.journal_lost,
+        accepted_ago: Duration::from_millis(call.accepted_ms_ago),
         request: parse_request(call.verb.ok_or(ModelError::Missing("a verb"))?)?,
     })
 }

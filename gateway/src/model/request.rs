@@ -22,6 +22,12 @@ pub struct Call {
     pub secret_settings: BTreeMap<String, Password>,
     /// The time that the caller allows; the gateway's own limit is never exceeded.
     pub timeout: Option<Duration>,
+    /// Nothing is begun: what became of the call is asked for.
+    pub look: bool,
+    /// The journal may lack a call that was begun.
+    pub journal_lost: bool,
+    /// How long ago the server took the call on.
+    pub accepted_ago: Duration,
     /// What is to be done.
     pub request: Request,
 }

@@ -56,9 +56,8 @@ pub(super) fn panicked_while(id: &str, changes: bool) -> Outcome {
     let failure = panicked(id);
     if changes {
         let message = failure.message;
-        Outcome::Indeterminate(format!(
-            "{message}. Look at the object before you try again"
-        ))
+        let message = format!("{message}. Look at the object before you try again");
+        Outcome::Indeterminate(message.into())
     } else {
         Outcome::Failed(failure)
     }
@@ -90,6 +89,6 @@ pub(super) fn summary(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done(_) => "done".to_owned(),
         Outcome::Failed(failure) => format!("failed ({}): {}", failure.kind, failure.message),
-        Outcome::Indeterminate(message) => format!("indeterminate: {message}"),
+        Outcome::Indeterminate(why) => format!("indeterminate: {}", why.message),
     }
 }

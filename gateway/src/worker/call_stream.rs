@@ -401,6 +401,7 @@ async fn answer(provisioner: ServerCalls, exporter: ExporterSecret, call: wire::
         let message = "the answer is longer than a server takes: look at the object before you try again, and ask for less of it";
         outcome.result = Some(wire::outcome::Result::Indeterminate(wire::Indeterminate {
             message: message.to_owned(),
+            ..wire::Indeterminate::default()
         }));
     }
     outcome.encode_to_vec().into()

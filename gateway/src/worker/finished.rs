@@ -73,6 +73,7 @@ impl Finished {
                     result: call.result.clone(),
                 }),
                 begun_ms_ago: u64::try_from(ago.as_millis()).unwrap_or(u64::MAX),
+                unseen: false,
             })
         });
         found.collect()
@@ -166,13 +167,14 @@ fn without_answer(outcome: &Outcome) -> wire::outcome::Result {
             kind: wire::FailureKind::from(failure.kind).into(),
             message: shortened(&failure.message),
         }),
-        Outcome::Indeterminate(message) => indeterminate(message),
+        Outcome::Indeterminate(why) => indeterminate(&why.message),
     }
 }
 
 fn indeterminate(message: &str) -> wire::outcome::Result {
     wire::outcome::Result::Indeterminate(wire::Indeterminate {
         message: shortened(message),
+        ..wire::Indeterminate::default()
     })
 }
 

@@ -347,6 +347,8 @@ pub(crate) fn failure_word(kind: FailureKind) -> &'static str {
         FailureKind::Unavailable => "unavailable",
         FailureKind::Rejected => "rejected",
         FailureKind::Busy => "busy",
+        FailureKind::NotBegun => "not-begun",
+        FailureKind::Forgotten => "forgotten",
         FailureKind::Internal | FailureKind::Unspecified => "internal",
     }
 }

@@ -443,7 +443,10 @@ fn failed(call_id: String, kind: FailureKind, message: String) -> Outcome {
 fn indeterminate(call_id: String, message: String) -> Outcome {
     Outcome {
         call_id,
-        result: Some(outcome::Result::Indeterminate(Indeterminate { message })),
+        result: Some(outcome::Result::Indeterminate(Indeterminate {
+            message,
+            ..Indeterminate::default()
+        })),
     }
 }
 

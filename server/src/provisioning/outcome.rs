@@ -105,6 +105,7 @@ pub fn indeterminate(call_id: String, message: &str) -> Outcome {
         call_id,
         result: Some(OutcomeResult::Indeterminate(Indeterminate {
             message: message.to_owned(),
+            ..Indeterminate::default()
         })),
     }
 }

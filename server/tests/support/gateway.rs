@@ -16,10 +16,11 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, ProvisioningServer};
 use portcullis_proto::gateway::v1::{
-    Attribute, Call, CallFrame, CallFrames, DescribeRequest, DescribeResponse, Done, EnrolRequest,
-    EnrolResponse, FinishedCall, FinishedRequest, FinishedResponse, InstallRequest,
-    InstallResponse, Object, Outcome, PingRequest, PingResponse, RedialRequest, RedialResponse,
-    RunResult, SearchEnd, SearchItem, Secret, Value, done, outcome, search_item, value,
+    AcknowledgeRequest, AcknowledgeResponse, Attribute, Call, CallFrame, CallFrames,
+    DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse, FinishedCall,
+    FinishedRequest, FinishedResponse, InstallRequest, InstallResponse, Object, Outcome,
+    PingRequest, PingResponse, RedialRequest, RedialResponse, RunResult, SearchEnd, SearchItem,
+    Secret, Value, done, outcome, search_item, value,
 };
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -139,6 +140,7 @@ impl FakeGateway {
                 result,
             }),
             begun_ms_ago,
+            unseen: false,
         };
         let mut remembered = self.state.remembered.lock().unwrap();
         remembered.retain(|it| it.outcome.as_ref().unwrap().call_id != call_id);
@@ -334,6 +336,13 @@ impl Control for Services {
         let mut calls = self.gateway.state.remembered.lock().unwrap().clone();
         calls.retain(|call| asked.contains(&call.outcome.as_ref().unwrap().call_id));
         Ok(Response::new(FinishedResponse { calls }))
+    }
+
+    async fn acknowledge(
+        &self,
+        _: Request<AcknowledgeRequest>,
+    ) -> Result<Response<AcknowledgeResponse>, Status> {
+        Ok(Response::new(AcknowledgeResponse {}))
     }
 
     async fn redial(&self, _: Request<RedialRequest>) -> Result<Response<RedialResponse>, Status> {

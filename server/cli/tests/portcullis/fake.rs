@@ -512,6 +512,7 @@ fn failure(kind: FailureKind) -> Failure {
 fn unknown() -> OutcomeResult {
     OutcomeResult::Indeterminate(Indeterminate {
         message: "the link was lost".to_owned(),
+        ..Indeterminate::default()
     })
 }
 

@@ -13,7 +13,7 @@ use wire::call::Verb;
 
 use crate::config::Config;
 use crate::connectors::Connectors;
-use crate::model::{FailureKind, Outcome, SearchEvent};
+use crate::model::{FailureKind, Indeterminate, Outcome, SearchEvent};
 use crate::worker::Provisioner;
 
 /// A folder of shell scripts, each given as file name and body.
@@ -103,7 +103,7 @@ fn failure(outcome: Outcome) -> (FailureKind, String) {
 
 fn indeterminate(outcome: Outcome) -> String {
     match outcome {
-        Outcome::Indeterminate(message) => message,
+        Outcome::Indeterminate(Indeterminate { message, .. }) => message,
         other => panic!("{other:?}"),
     }
 }
@@ -348,7 +348,9 @@ async fn exit_codes_and_errors_come_out_as_promised() {
         let found = match provisioner.execute(call(request)).await {
             Outcome::Done(_) => "done".to_owned(),
             Outcome::Failed(failure) => format!("{}: {}", failure.kind, failure.message),
-            Outcome::Indeterminate(message) => format!("indeterminate: {message}"),
+            Outcome::Indeterminate(Indeterminate { message, .. }) => {
+                format!("indeterminate: {message}")
+            }
         };
         assert_eq!(found, expected, "{body}");
     }

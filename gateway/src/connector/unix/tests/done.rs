@@ -4,7 +4,7 @@ use portcullis_proto::gateway::v1 as wire;
 
 use super::bench::*;
 use super::rollback::sabotage;
-use crate::model::{FailureKind, Outcome};
+use crate::model::{FailureKind, Indeterminate, Outcome};
 
 fn enable(name: &str) -> Verb {
     Verb::Enable(wire::Enable {
@@ -173,7 +173,7 @@ async fn a_change_that_came_out_otherwise_is_indeterminate_and_says_how() {
         ),
     ] {
         match bench.call(verb).await {
-            Outcome::Indeterminate(message) => {
+            Outcome::Indeterminate(Indeterminate { message, .. }) => {
                 assert!(message.contains("only in part"), "{message}");
                 assert!(message.contains(said), "{message}");
             }

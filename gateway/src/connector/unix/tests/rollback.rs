@@ -12,7 +12,7 @@ use super::bench::*;
 use crate::connectors::unix::{GUARD_DEFAULTS, Policy, Scheme, Unix};
 use crate::connectors::{Configured, Connectors};
 use crate::guard::GuardRails;
-use crate::model::{FailureKind, Outcome};
+use crate::model::{FailureKind, Indeterminate, Outcome};
 use crate::worker::Provisioner;
 
 /// Puts programs of our own before the real ones.
@@ -61,7 +61,9 @@ async fn a_create_that_fails_late_leaves_nothing() {
 async fn a_create_that_cannot_be_taken_back_says_what_remains() {
     let Some(mut bench) = bench() else { return };
     let _programs = sabotage(&mut bench, &[("chpasswd", "exit 1"), ("userdel", "exit 1")]);
-    let Outcome::Indeterminate(message) = bench.call(with_password("ada")).await else {
+    let Outcome::Indeterminate(Indeterminate { message, .. }) =
+        bench.call(with_password("ada")).await
+    else {
         panic!("determinate");
     };
     assert_eq!(
@@ -99,7 +101,7 @@ async fn a_failed_change_is_indeterminate_only_if_something_changed() {
     drop(programs);
     let half = "/usr/sbin/usermod \"$@\"; exit 1";
     let _programs = sabotage(&mut bench, &[("usermod", half)]);
-    let Outcome::Indeterminate(message) = bench.call(change()).await else {
+    let Outcome::Indeterminate(Indeterminate { message, .. }) = bench.call(change()).await else {
         panic!("determinate");
     };
     assert!(
@@ -146,7 +148,8 @@ async fn a_change_of_groups_that_stops_half_way_says_what_was_done_and_what_not(
     bench.done(groups(&["club", "choir"])).await;
     let fails = "case \"$*\" in *-rG*) echo 'usermod: no room' >&2; exit 1;; esac; exec /usr/sbin/usermod \"$@\"";
     let _programs = sabotage(&mut bench, &[("usermod", fails)]);
-    let Outcome::Indeterminate(message) = bench.call(groups(&["devs", "ops", "choir"])).await
+    let Outcome::Indeterminate(Indeterminate { message, .. }) =
+        bench.call(groups(&["devs", "ops", "choir"])).await
     else {
         panic!("determinate");
     };
