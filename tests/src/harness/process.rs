@@ -223,8 +223,14 @@ impl Process {
     /// Asks it to end (SIGTERM) and waits for its end.
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).or_fail(&self.command);
+        self.signal(Signal::TERM);
         self.wait()
+    }
+
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).or_fail(&self.command);
     }
 }
 

@@ -1,0 +1,240 @@
+//! PostgreSQL: a cluster of its own for each test, which is no user's that matters.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use portcullis_tests::harness::{
+    Finished, OrFail as _, Process, Site, eventually, run, run_to_end,
+};
+use rustix::process::{Signal, geteuid};
+
+use crate::authority::{Authority, Files};
+use crate::{loopback_address, trees};
+
+/// Whom a cluster belongs to where root runs the tests: PostgreSQL refuses to be root.
+const NOBODY: u32 = 65534;
+const PORT: u16 = 5432;
+
+/// A cluster of PostgreSQL that speaks over TLS, with the superuser `postgres`.
+#[derive(Debug)]
+pub struct Postgres {
+    process: Option<Process>,
+    address: Ipv4Addr,
+    files: Files,
+    programs: PathBuf,
+    site: Site,
+}
+
+impl Postgres {
+    /// The superuser.
+    pub const SUPERUSER: &str = "postgres";
+    /// Its password.
+    pub const PASSWORD: &str = "postgres-secret";
+    /// The name in its certificate, beside `localhost` and its address.
+    pub const NAME: &str = "sql.example.test";
+
+    /// Starts one.
+    pub async fn start() -> Self {
+        let programs = programs();
+        let version = programs
+            .parent()
+            .and_then(Path::file_name)
+            .or_fail("version of PostgreSQL");
+        let tree = trees::tree(&format!("postgresql-{}", version.display()), |folder| {
+            initialize(&programs, folder);
+        });
+        let site = Site::new();
+        let data = site.path().join("data");
+        trees::copy(&tree.join("data"), &data);
+        let address = loopback_address();
+        let names = [Self::NAME, "localhost", &address.to_string()];
+        let files = Authority::ours().certificate(&names).write(site.path());
+        let mut settings = fs::read_to_string(data.join("postgresql.conf")).or_fail("settings");
+        settings += &format!(
+            "listen_addresses = '{address}'\nport = {PORT}\nunix_socket_directories = ''\nssl = on\n\
+             ssl_cert_file = '{}'\nssl_key_file = '{}'\nmax_connections = 60\n",
+            files.certificate.display(),
+            files.key.display()
+        );
+        fs::write(data.join("postgresql.conf"), settings).or_fail("write postgresql.conf");
+        let rules = "hostssl all all 127.0.0.0/8 scram-sha-256\n";
+        fs::write(data.join("pg_hba.conf"), rules).or_fail("write pg_hba.conf");
+        if geteuid().is_root() {
+            for path in [site.path(), &files.certificate, &files.key] {
+                chown(path, Some(NOBODY), Some(NOBODY)).or_fail(path.display());
+            }
+        }
+        let mut started = Self {
+            process: None,
+            address,
+            files,
+            programs,
+            site,
+        };
+        started.restart().await;
+        started
+    }
+
+    /// Starts it where it is not running, and waits until it takes connections.
+    pub async fn restart(&mut self) {
+        let mut command = as_nobody(&self.programs.join("postgres"));
+        command.arg("-D").arg(self.site.path().join("data"));
+        self.process = Some(Process::start(command, &self.site.path().join("log")));
+        eventually("PostgreSQL to answer", async || {
+            // After a kill it ends by itself: processes of the one before it still hold its memory.
+            self.try_query("select 1").status.success().then_some(())
+        })
+        .await;
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        PORT
+    }
+
+    /// The file with the certificate of the authority that issued its own.
+    pub fn authority(&self) -> &Path {
+        &self.files.authority
+    }
+
+    /// Its folder.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// What it has written to its log.
+    pub fn log(&self) -> String {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// Runs SQL as the superuser; gives the rows, fields parted by `|`.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> String {
+        self.try_query(sql).ok().stdout
+    }
+
+    /// Runs SQL as the superuser, and says what came of it.
+    pub fn try_query(&self, sql: &str) -> Finished {
+        let mut command = Command::new(self.programs.join("psql"));
+        let place = format!(
+            "host={} port={PORT} user={} dbname=postgres sslmode=verify-full sslrootcert={} connect_timeout=10",
+            self.address,
+            Self::SUPERUSER,
+            self.authority().display()
+        );
+        command.env("PGPASSWORD", Self::PASSWORD).args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-f",
+            "-",
+            &place,
+        ]);
+        run_to_end(command, sql)
+    }
+
+    /// Kills it at once (SIGKILL).
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Ends it as an administrator would who does not wait for clients (SIGINT).
+    pub fn shut_down(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::INT);
+            process.wait();
+        }
+    }
+
+    /// Stops it in mid-work (SIGSTOP), with all that serve its connections.
+    pub fn suspend(&self) {
+        self.signal_all("STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal_all("CONT");
+    }
+
+    fn signal_all(&self, signal: &str) {
+        let process = self.process.as_ref().or_fail("server that runs");
+        let id = process.id().to_string();
+        let name = format!("-{signal}");
+        // Where it serves nobody and has no children, pkill finds none.
+        let mut children = Command::new("pkill");
+        children.args([&name, "-P", &id]);
+        run_to_end(children, "");
+        let mut itself = Command::new("kill");
+        itself.args([&name, &id]);
+        run(itself);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(process) = &self.process {
+            // Its children hear of it, as they would not of a SIGKILL.
+            process.signal(Signal::QUIT);
+        }
+    }
+}
+
+/// Debian keeps each version in a folder of its own, outside of `PATH`.
+fn programs() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").or_fail("PostgreSQL is not installed");
+    let programs = versions.flatten().map(|version| version.path().join("bin"));
+    let complete = programs.filter(|folder| folder.join("initdb").exists());
+    complete.max().or_fail("PostgreSQL with an initdb")
+}
+
+fn initialize(programs: &Path, folder: &Path) {
+    let password = folder.join("password");
+    fs::write(&password, Postgres::PASSWORD).or_fail(password.display());
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).or_fail("a mode");
+    if geteuid().is_root() {
+        for path in [folder, &password] {
+            chown(path, Some(NOBODY), Some(NOBODY)).or_fail(path.display());
+        }
+    }
+    let mut command = as_nobody(&programs.join("initdb"));
+    command
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg(format!("--pwfile={}", password.display()))
+        .args([
+            "-U",
+            Postgres::SUPERUSER,
+            "--auth=scram-sha-256",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]);
+    run(command);
+}
+
+fn as_nobody(program: &Path) -> Command {
+    let mut command = if geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        let id = NOBODY.to_string();
+        command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+        command.arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    // It looks for its working directory, which may be closed to it.
+    command.current_dir("/");
+    command
+}

@@ -1,0 +1,9 @@
+//! The connectors against real directories and databases. `tests/run directories` names the modules
+//! whose server is installed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails has to say so"
+)]
+
+mod servers;
