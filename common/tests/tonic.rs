@@ -15,9 +15,9 @@ use portcullis_common::stream::{
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::{
-    DescribeRequest, DescribeResponse, EnrolRequest, EnrolResponse, FinishedRequest,
-    FinishedResponse, InstallRequest, InstallResponse, PingRequest, PingResponse, RedialRequest,
-    RedialResponse,
+    AcknowledgeRequest, AcknowledgeResponse, DescribeRequest, DescribeResponse, EnrolRequest,
+    EnrolResponse, FinishedRequest, FinishedResponse, InstallRequest, InstallResponse, PingRequest,
+    PingResponse, RedialRequest, RedialResponse,
 };
 use support::{Pair, take};
 use tokio::net::{TcpListener, TcpStream};
@@ -63,6 +63,13 @@ impl Control for Gateway {
         &self,
         _: Request<FinishedRequest>,
     ) -> Result<Response<FinishedResponse>, Status> {
+        Err(Status::permission_denied("not here"))
+    }
+
+    async fn acknowledge(
+        &self,
+        _: Request<AcknowledgeRequest>,
+    ) -> Result<Response<AcknowledgeResponse>, Status> {
         Err(Status::permission_denied("not here"))
     }
 
