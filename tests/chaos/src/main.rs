@@ -55,9 +55,9 @@ enum Command {
         /// Who is killed and when; random where not given, and always printed.
         #[arg(long)]
         seed: Option<u64>,
-        /// Leave calls out of the audit log, to see that it is noticed.
+        /// What to break, to see that it is noticed.
         #[arg(long, hide = true)]
-        fault: bool,
+        fault: Option<audit::Fault>,
     },
     /// Both ends under a fake clock, one world for each seed.
     Simulation {
@@ -204,7 +204,7 @@ fn rotation(
 fn audit(
     calls: u32,
     seed: Option<u64>,
-    fault: bool,
+    fault: Option<audit::Fault>,
     json: bool,
 ) -> Result<bool, Box<dyn std::error::Error>> {
     let plan = audit::Plan {

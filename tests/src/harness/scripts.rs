@@ -19,6 +19,14 @@ call=$(sed 's/.*"call":"\([^"]*\)".*/\1/')
 echo "$call" >>"$JOURNAL"
 "#;
 
+/// As `record`, of whoever only asks for an account.
+const GET: &str = r#"#!/bin/sh
+call=$(sed 's/.*"call":"\([^"]*\)".*/\1/')
+[ -n "$call" ] || exit 1
+echo "$call" >>"$JOURNAL"
+echo '{"object":{"id":"1","name":"ada"}}'
+"#;
+
 /// As `record`, then says through a pipe that it has begun, and waits at another until the test
 /// lets go.
 const WAIT: &str = r#"#!/bin/sh
@@ -64,6 +72,7 @@ impl Scripts {
             ("run-fail", FAIL),
             ("run-hang", HANG),
             ("test", TEST),
+            ("get", GET),
         ] {
             site.file(&format!("{name}/{file}"), 0o700, text);
         }
@@ -104,6 +113,22 @@ impl Scripts {
             verb: Some(pb::call::Verb::Run(pb::Run {
                 action: action.to_owned(),
                 arguments: Vec::new(),
+            })),
+            ..pb::Call::default()
+        }
+    }
+
+    /// A call that leaves its mark although its verb only reads.
+    pub fn recording_get(call_id: &str) -> pb::Call {
+        let object = pb::ObjectRef {
+            object_class: pb::ObjectClass::Account.into(),
+            by: Some(pb::object_ref::By::Name("ada".to_owned())),
+        };
+        pb::Call {
+            call_id: call_id.to_owned(),
+            verb: Some(pb::call::Verb::Get(pb::Get {
+                object: Some(object),
+                ..pb::Get::default()
             })),
             ..pb::Call::default()
         }

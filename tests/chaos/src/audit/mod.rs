@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use portcullis_proto::admin::v1 as admin;
-use portcullis_proto::gateway::v1::outcome;
+use portcullis_proto::gateway::v1::{Call, outcome};
 use portcullis_tests::harness::{Admin, Dial, Gateway, Scripts, Server, Site};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
@@ -31,8 +31,17 @@ pub struct Plan {
     pub calls: u32,
     /// Decides who is killed, and when.
     pub seed: u64,
-    /// The server is told to leave calls out of its audit log, to see that this is noticed.
-    pub fault: bool,
+    /// What is broken, to see that it is noticed.
+    pub fault: Option<Fault>,
+}
+
+/// A fault that is planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// The server is told to leave calls out of its audit log.
+    Calls,
+    /// Calls leave their mark with a verb of which the server writes nothing before it is sent.
+    Begun,
 }
 
 /// What a caller was told.
@@ -91,6 +100,7 @@ struct World {
     admin: Admin,
     scripts: Scripts,
     made: Vec<Made>,
+    fault: Option<Fault>,
     _site: Site,
 }
 
@@ -110,6 +120,8 @@ pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Summary {
         left -= count;
         // Who dies: nobody, the server, the gateway, both.
         let (server, gateway) = match rng.random_range(0..8) {
+            // Where it shows.
+            _ if plan.fault == Some(Fault::Begun) => (true, false),
             0 => (false, false),
             1..=4 => (true, false),
             5 | 6 => (false, true),
@@ -126,11 +138,11 @@ pub async fn run(plan: &Plan, line: impl Fn(&Value)) -> Summary {
 }
 
 impl World {
-    async fn new(fault: bool, out: bool) -> Self {
+    async fn new(fault: Option<Fault>, out: bool) -> Self {
         let site = Site::new();
         let more = match fault {
-            true => "[audit]\ncalls = false\n",
-            false => "",
+            Some(Fault::Calls) => "[audit]\ncalls = false\n",
+            Some(Fault::Begun) | None => "",
         };
         let mut server = Server::new(&site, more);
         let admin = server.serve().await;
@@ -155,6 +167,7 @@ impl World {
             admin,
             scripts,
             made: Vec::new(),
+            fault,
             _site: site,
         }
     }
@@ -168,9 +181,13 @@ impl World {
             let resource = ["one", "two"][rng.random_range(0..2)];
             let after = Duration::from_millis(rng.random_range(0..60));
             let admin = self.admin.clone();
+            let call = match self.fault {
+                Some(Fault::Begun) => Scripts::recording_get(&id),
+                Some(Fault::Calls) | None => Scripts::call("record", &id),
+            };
             calling.spawn(async move {
                 tokio::time::sleep(after).await;
-                let told = make(&admin, resource, &id, queued).await;
+                let told = make(&admin, resource, call, queued).await;
                 (id, told)
             });
         }
@@ -213,7 +230,12 @@ impl World {
         self.admin
             .gateway_becomes("host1", "connected", |gateway| gateway.connected)
             .await;
-        let deadline = Instant::now() + PATIENCE;
+        let patience = match self.fault {
+            None => PATIENCE,
+            // It does not mend itself.
+            Some(_) => PATIENCE / 4,
+        };
+        let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             let mut calls = self.admin.calls();
             let waiting = calls.list_queued(admin::ListQueuedRequest::default());
@@ -322,8 +344,7 @@ impl World {
 }
 
 /// Makes one call, and gives what its caller was told.
-async fn make(admin: &Admin, resource: &str, id: &str, queued: bool) -> Told {
-    let call = Scripts::call("record", id);
+async fn make(admin: &Admin, resource: &str, call: Call, queued: bool) -> Told {
     if queued {
         let request = admin::ExecuteRequest {
             resource: resource.to_owned(),
