@@ -41,6 +41,7 @@ pub(super) fn gateway(
     } = seen;
     let registration = &gateway.registration;
     let state = match registration.standing {
+        _ if gateway.record_changed => proto::GatewayState::Changed,
         Standing::Revoked => proto::GatewayState::Revoked,
         Standing::Evicted => proto::GatewayState::Evicted,
         Standing::Admitted if registration.last_proved.is_some() => proto::GatewayState::Enrolled,
@@ -55,7 +56,12 @@ pub(super) fn gateway(
         },
         last_proved_key_id: some_id(registration.last_proved),
         synchronized: registration.synchronized(keys) && !outlook.ahead,
-        next_attempt_unix_ms: some_millis(outlook.next_attempt),
+        // Who is shut out is not dialled.
+        next_attempt_unix_ms: some_millis(
+            outlook
+                .next_attempt
+                .filter(|_| registration.standing == Standing::Admitted),
+        ),
         ahead: outlook.ahead,
         shares_address_with: sharing,
         last_seen_unix_ms: some_millis(gateway.last_seen),

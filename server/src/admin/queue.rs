@@ -273,14 +273,17 @@ fn message(call: QueuedCall) -> Result<proto::QueuedCall, AdminError> {
         .map(|bytes| Outcome::decode(bytes.as_slice()))
         .transpose()
         .map_err(|_| RepositoryError::Damaged("unreadable outcome".to_owned()))?;
-    let outcome = match call.fault {
-        Some(fault) => Some(outcome::indeterminate(call.call_id.clone(), &fault)),
-        None => outcome,
+    let (outcome, summary) = match call.fault {
+        Some(fault) => (
+            Some(outcome::indeterminate(call.call_id.clone(), &fault)),
+            format!("RECORD CHANGED BY HAND, it says: {}", call.summary),
+        ),
+        None => (outcome, call.summary),
     };
     Ok(proto::QueuedCall {
         call_id: call.call_id,
         resource: call.resource,
-        summary: call.summary,
+        summary,
         state: state(call.state).into(),
         queued_unix_ms: millis(call.queued),
         expires_unix_ms: millis(call.expires),

@@ -90,20 +90,28 @@ async fn gateway_counts(services: &Services) -> Result<GatewayCounts, AdminError
         let enrolled = Holding::is_enrolled(holding);
         let synchronized = holding.registration.synchronized(&holdings.keys);
         let admitted = holding.registration.standing == Standing::Admitted;
+        let changed = holding.record_changed;
         for (place, one) in [
             (&mut counts.registered, true),
             (&mut counts.up, up),
             (&mut counts.down, enrolled && !up),
             (&mut counts.never_enrolled, admitted && !enrolled),
-            (&mut counts.shut_out, !admitted),
+            (&mut counts.shut_out, !admitted && !changed),
             (&mut counts.behind, enrolled && !synchronized && !ahead),
             (&mut counts.ahead, ahead),
-            (&mut counts.with_alarms, alarms.contains_key(name)),
+            (
+                &mut counts.with_alarms,
+                changed || alarms.contains_key(name),
+            ),
+            // That its record was changed is an alarm which stands nowhere.
+            (&mut counts.alarms, changed),
         ] {
             *place += u32::from(one);
         }
     }
-    counts.alarms = alarms.values().fold(0, |sum, one| sum.saturating_add(*one));
+    counts.alarms = alarms
+        .values()
+        .fold(counts.alarms, |sum, one| sum.saturating_add(*one));
     Ok(counts)
 }
 

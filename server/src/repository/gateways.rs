@@ -47,6 +47,8 @@ pub struct Gateway {
     pub version: Option<String>,
     /// Those that are open, raised last first.
     pub alarms: Vec<Alarm>,
+    /// Its record was changed or put in by hand: it decides nothing.
+    pub record_changed: bool,
 }
 
 /// Names a gateway: by its name, or by the id of its current registration.
@@ -568,6 +570,7 @@ fn checked(
         version: seen.version,
         groups: Vec::new(),
         alarms,
+        record_changed: false,
         name,
     };
     match row.check(tx, authority) {
@@ -576,6 +579,7 @@ fn checked(
             gateway.groups = gateway_groups::of(tx, &gateway.name)?;
         }
         Err(error @ RepositoryError::RowChanged { .. }) => {
+            gateway.record_changed = true;
             gateway.last_error = Some(error.to_string());
             let alarm = Alarm {
                 id: 0,

@@ -27,6 +27,8 @@ pub struct Holding {
     pub last_seen: Option<UnixMillis>,
     /// Why the last attempt at a link failed.
     pub last_error: Option<String>,
+    /// Its record was changed or put in by hand: it decides nothing.
+    pub record_changed: bool,
 }
 
 impl Holding {
@@ -97,6 +99,7 @@ fn checked(
         proved: None,
         last_seen: None,
         last_error: None,
+        record_changed: false,
         gateway,
     };
     match row.check(tx, authority) {
@@ -106,6 +109,7 @@ fn checked(
             holding.groups = groups.remove(&holding.gateway).unwrap_or_default();
         }
         Err(error @ RepositoryError::RowChanged { .. }) => {
+            holding.record_changed = true;
             holding.last_error = Some(error.to_string());
         }
         Err(error) => return Err(error),

@@ -3,10 +3,15 @@
 use std::net::TcpListener;
 
 use super::lock::DataDirLock;
+use super::unlocked::Inspected;
 use super::{ServeError, Unlocked};
-use crate::audit::HeadFile;
+use crate::audit::{Dispute, HeadFile};
 use crate::config::Config;
 use crate::fronts::grpc::inspect_socket;
+use crate::repository::{RowFault, RowsCheck};
+
+/// Changed records that are named; the others are counted.
+const MAX_NAMED: usize = 10;
 
 /// What was found.
 #[derive(Debug)]
@@ -26,9 +31,13 @@ impl Inspection {
     /// # Errors
     /// [`ServeError`]: why a start would fail.
     pub async fn of(config: &Config) -> Result<Self, ServeError> {
-        let (unlocked, entries) = Unlocked::inspect(config).await?;
+        let Inspected {
+            server_id,
+            entries,
+            rows,
+        } = Unlocked::inspect(config).await?;
         let mut inspection = Self {
-            server_id: unlocked.server_id,
+            server_id,
             fine: Vec::new(),
             warnings: config.warnings.clone(),
         };
@@ -39,6 +48,9 @@ impl Inspection {
                 "audit head     {} fits",
                 config.audit.head_file.display()
             )),
+        }
+        if let Some(rows) = rows {
+            inspection.records(&rows);
         }
         if DataDirLock::is_taken(&config.data_dir)? {
             inspection.fine.push(
@@ -61,5 +73,28 @@ impl Inspection {
         }
         inspection.warnings.extend(faults);
         Ok(inspection)
+    }
+
+    /// Tells of records that were changed, removed, put back or put in by hand.
+    fn records(&mut self, rows: &RowsCheck) {
+        let put_back = rows.bound == Some(false);
+        if put_back {
+            self.warnings
+                .push(format!("the audit log takes no entries: {}", Dispute::Rows));
+        }
+        let named = rows.faults.iter().take(MAX_NAMED);
+        self.warnings.extend(named.map(RowFault::to_string));
+        let more = rows.fault_count.saturating_sub(MAX_NAMED as u64);
+        if more > 0 {
+            self.warnings.push(format!(
+                "{more} more records were changed or put in by hand: once the server runs, `portcullis key verify` lists them"
+            ));
+        }
+        if rows.fault_count == 0 && !put_back {
+            let count: u64 = rows.counts.iter().map(|(_, count)| count).sum();
+            self.fine.push(format!(
+                "records        {count} are as the server left them"
+            ));
+        }
     }
 }

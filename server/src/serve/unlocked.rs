@@ -10,7 +10,18 @@ use crate::audit::HeadFile;
 use crate::config::Config;
 use crate::keys::protection::{self, Unlock};
 use crate::keys::{KeyManager, Keyring, authority};
-use crate::repository::{Database, Repository, RepositoryError, Scheme, WriteObserver};
+use crate::repository::{Database, Repository, RepositoryError, RowsCheck, Scheme, WriteObserver};
+
+/// What a look at a repository told.
+#[derive(Debug)]
+pub struct Inspected {
+    /// The server that owns it.
+    pub server_id: ServerId,
+    /// How many entries its audit log has.
+    pub entries: u64,
+    /// Its records that decide; `None`: they carry no MACs yet.
+    pub rows: Option<RowsCheck>,
+}
 
 /// A repository whose secrets are at hand.
 #[derive(Debug)]
@@ -44,17 +55,29 @@ impl Unlocked {
         Self::open_to(config, Unlock::Mend, Some(observer)).await
     }
 
-    /// As [`Self::open`], to look at it only: changes nothing, and closes it again. Gives how many
-    /// entries its audit log has, too.
+    /// As [`Self::open`], to look at it only: changes nothing, and closes it again.
     ///
     /// # Errors
     /// [`ServeError`].
-    pub async fn inspect(config: &Config) -> Result<(Self, u64), ServeError> {
+    pub async fn inspect(config: &Config) -> Result<Inspected, ServeError> {
         let unlocked = Self::open_to(config, Unlock::Look, None).await?;
-        let last = unlocked.repository.audit_entries().last().await;
-        unlocked.repository.database().close().await;
-        let entries = last?.map_or(0, |entry| entry.seq);
-        Ok((unlocked, entries))
+        let Self {
+            server_id,
+            repository,
+            ..
+        } = unlocked;
+        let last = repository.audit_entries().last().await;
+        // An earlier version's records carry no MACs before the first start has made them.
+        let rows = match repository.check_rows().await {
+            Err(RepositoryError::Locked) => Ok(None),
+            rows => rows.map(Some),
+        };
+        repository.database().close().await;
+        Ok(Inspected {
+            server_id,
+            entries: last?.map_or(0, |entry| entry.seq),
+            rows: rows?,
+        })
     }
 
     async fn open_to(

@@ -212,6 +212,7 @@ async fn pairing_that_is_opened_by_hand_gives_no_key() {
     );
     let status = third.cli("status");
     assert!(!status.stdout.contains("3des-"), "{status}");
+    is_told_as_changed(&attack).await;
     // Nor does an administrator open it over a key.
     let mut attack = Attack::new().await;
     attack.enrolled("host2").await;
@@ -222,6 +223,34 @@ async fn pairing_that_is_opened_by_hand_gives_no_key() {
     };
     let refused = attack.admin.gateways().new_token(request).await;
     assert!(refused.is_err());
+}
+
+/// That the record of host1 was changed is told in the same way wherever one looks, and the next
+/// step that is named works.
+async fn is_told_as_changed(attack: &Attack) {
+    let portcullis = |line: &str| attack.server.portcullis(line);
+    let listed = portcullis("gateway list --state changed").ok();
+    assert!(listed.stdout.contains("host1"), "{listed}");
+    assert!(!listed.stdout.contains("revoked"), "{listed}");
+    let line = "1 registered, 0 up, 1 with alarms";
+    let status = portcullis("status");
+    for told in [&listed, &status] {
+        assert!(told.stdout.contains(line), "{told}");
+    }
+    let shown = portcullis("gateway show host1").ok();
+    assert!(shown.stdout.contains("gateway remove host1"), "{shown}");
+    let valid = attack.server.cli("validate");
+    assert!(
+        valid.stderr.contains("record of gateway `host1`"),
+        "{valid}"
+    );
+    portcullis("gateway remove host1").ok();
+    attack.admin.add_gateway("host1", "", false).await;
+    let told = attack.admin.gateway("host1").await;
+    assert_eq!(told.state(), proto::GatewayState::Registered);
+    let valid = attack.server.cli("validate").ok();
+    let sound = valid.stdout.contains("are as the server left them");
+    assert!(sound, "{valid}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,12 +326,17 @@ async fn a_queued_call_is_sent_once_whatever_is_made_of_its_record() {
         assert_eq!(attack.runs("host1"), runs, "{sql}");
         let outcome = attack.until("one", Indeterminate).await;
         assert!(outcome.contains(told), "{outcome}");
+        let summary = attack.queued("one").await.summary;
+        let marked = summary.starts_with("RECORD CHANGED BY HAND");
+        assert_eq!(marked, told.contains("changed"), "{summary}");
         let verified = attack.server.portcullis("key verify");
         assert!(!verified.status.success(), "{verified}");
     }
     // While none runs: no call is sent until somebody has looked.
     attack.server.kill();
     attack.edit(PUT_BACK);
+    let valid = attack.server.cli("validate").ok();
+    assert!(valid.stderr.contains("put back"), "{valid}");
     attack.admin = attack.server.serve().await;
     attack.admin.synchronized("host1").await;
     let verified = attack.server.portcullis("audit verify");

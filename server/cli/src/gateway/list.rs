@@ -43,6 +43,8 @@ enum State {
     Enrolled,
     Evicted,
     Revoked,
+    /// Its record was changed by hand
+    Changed,
 }
 
 impl ListArgs {
@@ -71,6 +73,7 @@ impl ListArgs {
             State::Enrolled => GatewayState::Enrolled.into(),
             State::Evicted => GatewayState::Evicted.into(),
             State::Revoked => GatewayState::Revoked.into(),
+            State::Changed => GatewayState::Changed.into(),
         });
         ListGatewaysRequest {
             groups: self.groups,

@@ -157,6 +157,7 @@ fn state_word(gateway: &Gateway) -> &'static str {
         GatewayState::Enrolled => "enrolled",
         GatewayState::Evicted => "evicted",
         GatewayState::Revoked => "revoked",
+        GatewayState::Changed => "changed",
         GatewayState::Unspecified => "unknown",
     }
 }
@@ -184,6 +185,12 @@ fn next_step(gateway: &Gateway) -> Option<String> {
                 gateway.name
             ));
         }
+        GatewayState::Changed => {
+            return Some(format!(
+                "find out who wrote to the repository, and restore it from a backup; or `portcullis gateway remove {0}` and `portcullis gateway add {0}`, with which it enrols again",
+                gateway.name
+            ));
+        }
         GatewayState::Registered | GatewayState::Enrolled | GatewayState::Unspecified => {
             return None;
         }
@@ -208,8 +215,12 @@ fn attention(gateway: &Gateway) -> String {
         1 => Some("1 alarm".to_owned()),
         n => Some(format!("{n} alarms")),
     };
-    let error = (!gateway.connected && !gateway.last_error.is_empty())
-        .then(|| short_cause(&gateway.last_error));
+    let error = match (gateway.last_error.as_str(), gateway.connected) {
+        ("", _) => None,
+        (error, false) => Some(short_cause(error)),
+        // The link is to an address that it had before.
+        (error, true) => Some(format!("at its new address: {}", short_cause(error))),
+    };
     [alarms, error]
         .into_iter()
         .flatten()
@@ -290,6 +301,22 @@ mod tests {
             enrolled().row(now()).join("|"),
             "web1|enrolled|up|current|web1.example.com:9278|0.1.0|canary|just now|"
         );
+        let moved = Gateway {
+            last_error: "cannot connect to web2:9278: Connection refused (os error 111)".to_owned(),
+            ..enrolled()
+        };
+        let row = moved.row(now()).join("|");
+        assert!(
+            row.ends_with("at its new address: Connection refused"),
+            "{row}"
+        );
+        let changed = Gateway {
+            state: GatewayState::Changed.into(),
+            ..troubled()
+        };
+        assert!(changed.row(now()).join("|").starts_with("db1|changed|down"));
+        let next = next_step(&changed).unwrap();
+        assert!(next.contains("`portcullis gateway remove db1`"), "{next}");
         let text = vec![troubled(), enrolled()].table(now());
         assert!(text.starts_with("NAME"), "{text}");
         let none = Vec::<Gateway>::new();

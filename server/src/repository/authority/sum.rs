@@ -42,6 +42,17 @@ pub struct RowFault {
     pub name: String,
 }
 
+impl fmt::Display for RowFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        RepositoryError::RowChanged {
+            kind: self.kind,
+            table: self.table,
+            name: self.name.clone(),
+        }
+        .fmt(f)
+    }
+}
+
 /// The rows that decide, as they are in one moment.
 #[derive(Clone, Debug)]
 pub struct RowsCheck {
