@@ -251,6 +251,9 @@ impl Connector for Unix {
         if let Some(obstacle) = obstacle::find(&self.policy.prefix) {
             return Err(obstacle.into());
         }
+        if let Some(obstacle) = obstacle::of_homes(&self.policy) {
+            return Err(obstacle.into());
+        }
         let count = |count: usize, what| {
             let plural = if count == 1 { "" } else { "s" };
             format!("{count} {what}{plural}")

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use rustix::process::{Flock, FlockType, Pid, fcntl_getlk, test_kill_process};
 use super::policy::Policy;
 use super::tools::Tools;
 use crate::connector::Inspection;
-use crate::model::Failure;
+use crate::model::{Failure, FailureKind};
 
 /// Files that a program of shadow-utils locks by another of this name and `.lock`, and then opens
 /// to write.
@@ -51,18 +51,14 @@ pub(super) fn inspect(policy: &Policy, tools: &Tools, changes: bool) -> Inspecti
             not_writable(prefix).map(|failure| failure.message),
         ];
         faults.extend(found.into_iter().flatten());
-        let base = prefix.join(
-            policy
-                .home_base
-                .strip_prefix("/")
-                .unwrap_or(&policy.home_base),
-        );
+        let base = home_base(policy);
         if policy.create_home && !base.is_dir() {
             notes.push(format!(
                 "{} is no folder: new accounts get their homes there (see `home_base`)",
                 base.display()
             ));
         }
+        faults.extend(of_homes(policy).map(|failure| failure.message));
     }
     Inspection { faults, notes }
 }
@@ -90,14 +86,45 @@ pub(super) fn not_writable(prefix: &Path) -> Option<Failure> {
             etc.display()
         )));
     }
-    if let Err(error) = access(&etc, Access::WRITE_OK | Access::EXEC_OK) {
-        return Some(Failure::rejected(format!(
-            "{} cannot be written: {}",
-            etc.display(),
-            io::Error::from(error)
-        )));
+    if let Some(failure) = folder_not_writable(&etc) {
+        return Some(failure);
     }
     LOCKED.iter().find_map(|name| immutable(&etc.join(name)))
+}
+
+/// Why no home can be made in the folder of homes where new accounts are to get one, if none can.
+pub(super) fn of_homes(policy: &Policy) -> Option<Failure> {
+    let base = home_base(policy);
+    if !policy.create_home || !base.is_dir() {
+        return None;
+    }
+    folder_not_writable(&base).map(|failure| {
+        Failure::rejected(format!(
+            "{}; new accounts get their homes there (see `home_base` and `create_home`)",
+            failure.message
+        ))
+    })
+}
+
+/// The folder of homes, under the prefix.
+fn home_base(policy: &Policy) -> PathBuf {
+    let base = &policy.home_base;
+    policy.prefix.join(base.strip_prefix("/").unwrap_or(base))
+}
+
+/// Why nothing can be made in a folder, if nothing can: also where it is marked as immutable, which
+/// holds for root too (access(2), EPERM).
+fn folder_not_writable(folder: &Path) -> Option<Failure> {
+    let error = access(folder, Access::WRITE_OK | Access::EXEC_OK).err()?;
+    let look = match error {
+        Errno::PERM => "; `lsattr -d` shows whether it is marked as immutable",
+        _ => "",
+    };
+    Some(Failure::rejected(format!(
+        "{} cannot be written: {}{look}",
+        folder.display(),
+        io::Error::from(error)
+    )))
 }
 
 /// Why a file that is there cannot be opened to write: a mark such as that of `chattr +i`, which
@@ -114,8 +141,9 @@ fn immutable(file: &Path) -> Option<Failure> {
 
 fn locked(prefix: &Path) -> Option<Failure> {
     let etc = prefix.join("etc");
-    let mut files = LOCKED.iter().map(|name| etc.join(format!("{name}.lock")));
-    files.find_map(|file| lock_file(&file)).or_else(|| {
+    let files = LOCKED.iter().map(|name| etc.join(format!("{name}.lock")));
+    let found: Vec<_> = files.filter_map(|file| lock_file(&file)).collect();
+    all_of(found).or_else(|| {
         let file = etc.join(".pwd.lock");
         let holder = holder(&file)?;
         Some(Failure::unavailable(format!(
@@ -124,6 +152,19 @@ fn locked(prefix: &Path) -> Option<Failure> {
             file.display()
         )))
     })
+}
+
+/// One failure that names all of these: whichever of them a program met, it is among them. Where
+/// one needs somebody's hand, waiting does not help.
+fn all_of(found: Vec<Failure>) -> Option<Failure> {
+    let messages: Vec<_> = found.iter().map(|one| one.message.as_str()).collect();
+    let message = messages.join("; ");
+    let by_hand = found.iter().any(|one| one.kind == FailureKind::Rejected);
+    match (found.is_empty(), by_hand) {
+        (true, _) => None,
+        (false, true) => Some(Failure::rejected(message)),
+        (false, false) => Some(Failure::unavailable(message)),
+    }
 }
 
 /// Whether a lock file is of a process that runs no more.
@@ -189,7 +230,6 @@ fn since(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FailureKind;
 
     #[test]
     fn a_lock_is_told_with_its_holder_and_a_stale_one_with_what_to_do() {
@@ -215,6 +255,54 @@ mod tests {
         // No process has a number as high.
         fs::write(etc.join("shadow.lock"), "2147483647").unwrap();
         assert_eq!(find(folder.path()), None);
+        // Of several, all are named: a program met one of them.
+        for (name, content) in [
+            ("passwd.lock", "1"),
+            ("group.lock", ""),
+            ("subgid.lock", ""),
+        ] {
+            fs::write(etc.join(name), content).unwrap();
+        }
+        let found = find(folder.path()).unwrap();
+        assert_eq!(found.kind, FailureKind::Rejected);
+        let said = found.message;
+        let named = ["passwd.lock", "group.lock", "subgid.lock"];
+        assert!(named.iter().all(|name| said.contains(name)), "{said}");
+        assert!(!said.contains("shadow.lock"), "{said}");
+    }
+
+    #[test]
+    fn a_folder_of_homes_and_an_account_file_that_are_immutable_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (etc, homes) = (folder.path().join("etc"), folder.path().join("home"));
+        fs::create_dir(&etc).unwrap();
+        fs::create_dir(&homes).unwrap();
+        let subgid = etc.join("subgid");
+        fs::write(&subgid, "").unwrap();
+        let policy = Policy::new("local", folder.path());
+        assert_eq!(of_homes(&policy), None);
+        let mark = |sign: &str, path: &Path| {
+            let done = std::process::Command::new("chattr")
+                .arg(sign)
+                .arg(path)
+                .output();
+            done.is_ok_and(|done| done.status.success())
+        };
+        if !mark("+i", &homes) {
+            eprintln!("skipped: files cannot be marked as immutable here");
+            return;
+        }
+        let no_homes = of_homes(&policy);
+        mark("-i", &homes);
+        let marked = mark("+i", &subgid);
+        let no_file = not_writable(folder.path());
+        mark("-i", &subgid);
+        assert!(marked);
+        for (found, path) in [(no_homes, &homes), (no_file, &subgid)] {
+            let said = found.unwrap().message;
+            assert!(said.contains(path.to_str().unwrap()), "{said}");
+            assert!(said.contains("lsattr"), "{said}");
+        }
     }
 
     #[test]

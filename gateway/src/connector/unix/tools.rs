@@ -197,6 +197,7 @@ impl Tools {
             input,
             deadline,
             max_output: MAX_OUTPUT,
+            may_stray: false,
         };
         let finished = process::run(&program).await.map_err(|error| match error {
             RunError::NotStarted(_) => ToolError::NotRun(format!("{} {error}", path.display())),
