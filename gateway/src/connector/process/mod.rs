@@ -7,6 +7,8 @@ mod platform;
 #[cfg(windows)]
 #[path = "windows.rs"]
 mod platform;
+#[cfg(unix)]
+mod strays;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -40,6 +42,9 @@ pub(crate) struct Program<'a> {
     pub(crate) deadline: Instant,
     /// Bytes that it may write to standard output.
     pub(crate) max_output: usize,
+    /// Whether it may have started processes that leave its group: they are looked for, among all
+    /// that run on this host.
+    pub(crate) may_stray: bool,
 }
 
 /// A program that ended by itself, within its limits. It has no `Debug`: its output may hold a
@@ -111,9 +116,9 @@ pub(crate) async fn run_heard(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    platform::prepare(&mut command);
+    let mark = platform::prepare(&mut command, program.may_stray);
     let mut child = command.spawn().map_err(RunError::NotStarted)?;
-    let group = match Group::of(&child) {
+    let group = match Group::of(&child, mark) {
         Ok(group) => group,
         Err(error) => {
             // On Windows it has run nothing yet; elsewhere it has been in its group since it began.

@@ -35,16 +35,22 @@ pub(super) struct Group {
     job: OwnedHandle,
 }
 
+/// Nothing: the job has all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark;
+
 /// Keeps the program from opening a window, as a service has no console to lend, and from running
 /// before [`Group::of`] has put it into its job: a child of its would never get there.
-pub(super) fn prepare(command: &mut Command) {
+/// No process leaves a job.
+pub(super) fn prepare(command: &mut Command, _may_stray: bool) -> Mark {
     command.creation_flags(CREATE_NO_WINDOW | CREATE_SUSPENDED);
+    Mark
 }
 
 impl Group {
     /// A new job with `child` in it, which has run nothing yet and starts now. Where this fails, it
     /// has still run nothing.
-    pub(super) fn of(child: &Child) -> io::Result<Self> {
+    pub(super) fn of(child: &Child, _: Mark) -> io::Result<Self> {
         let (Some(process), Some(id)) = (child.raw_handle(), child.id()) else {
             return Err(io::Error::other("it has ended already"));
         };

@@ -94,6 +94,7 @@ impl Script {
             input,
             deadline: cx.deadline.min(Instant::now() + self.timeout),
             max_output: self.max_output,
+            may_stray: true,
         };
         process::run_heard(&program, heard).await
     }

@@ -146,7 +146,7 @@ async fn a_script_is_asked_in_json_and_answers_in_json() {
         .collect();
     names.retain(|name| !["PWD", "_", "SHLVL", "OLDPWD"].contains(name));
     names.sort_unstable();
-    assert_eq!(names, ["HR_URL", "LC_ALL", "PATH"]);
+    assert_eq!(names, ["HR_URL", "LC_ALL", "PATH", "PORTCULLIS_RUN"]);
     assert_eq!(
         fs::read_to_string(folder.path().join("count")).unwrap(),
         "0\n"
@@ -193,7 +193,8 @@ async fn secret_settings_reach_a_script_as_secrets_and_are_struck_out_of_what_it
 
 #[tokio::test]
 async fn a_script_that_hangs_is_killed_with_its_children() {
-    let hang = "echo $$ > pid; sleep 600 & echo $! > child; wait";
+    // The last has neither the group nor the mark of the script, but its parent.
+    let hang = "echo $$ > pid; sleep 600 & echo $! > child; env -i setsid sleep 600 & echo $! > stray; wait";
     let folder = folder(&[("get", hang), ("delete", hang)]);
     let provisioner = provisioner(folder.path(), "timeout = \"1s\"");
     let begun = Instant::now();
@@ -206,7 +207,7 @@ async fn a_script_that_hangs_is_killed_with_its_children() {
         "the script did not end in time and was killed. Look at the object before you try again"
     );
     assert!(begun.elapsed() < Duration::from_secs(20));
-    for file in ["pid", "child"] {
+    for file in ["pid", "child", "stray"] {
         assert_gone(&fs::read_to_string(folder.path().join(file)).unwrap());
     }
 }
@@ -237,6 +238,30 @@ async fn what_a_script_leaves_running_neither_holds_up_the_call_nor_survives() {
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     assert!(begun.elapsed() < Duration::from_secs(20));
     assert_gone(&fs::read_to_string(folder.path().join("child")).unwrap());
+}
+
+#[tokio::test]
+async fn what_leaves_the_group_of_its_script_ends_with_it() {
+    let daemon = "\
+        setsid sh -c 'echo $$ > daemon; setsid sleep 600 & echo $! > deep; wait' &\n\
+        until [ -s daemon ] && [ -s deep ]; do :; done\n\
+        echo '{}'";
+    let folder = folder(&[("delete", daemon)]);
+    let provisioner = provisioner(folder.path(), "");
+    // What another program started stays, also where it has a mark.
+    let mut other = std::process::Command::new("sleep")
+        .arg("600")
+        .env("PORTCULLIS_RUN", "another")
+        .spawn()
+        .unwrap();
+    let outcome = provisioner.execute(call(delete("ada"))).await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    for file in ["daemon", "deep"] {
+        assert_gone(&fs::read_to_string(folder.path().join(file)).unwrap());
+    }
+    assert!(other.try_wait().unwrap().is_none());
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
 
 #[tokio::test]
