@@ -165,7 +165,7 @@ pub fn one_line(mut text: Zeroizing<String>) -> Result<Zeroizing<String>, TextEr
 /// [`TextError::Utf16`], [`TextError::Encoding`], [`TextError::Nul`].
 pub fn decode(bytes: &[u8]) -> Result<&str, TextError> {
     refuse_utf16(bytes)?;
-    let bytes = bytes.strip_prefix(MARK).unwrap_or(bytes);
+    let bytes = without_marks(bytes);
     if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
         return Err(TextError::Nul(Place::of(bytes, offset)));
     }
@@ -267,13 +267,20 @@ fn read_sized(source: impl Read, room: usize, limit: u64) -> Result<Zeroizing<Ve
     let most = limit + MARK.len() as u64 + 1;
     source.take(most).read_to_end(&mut bytes)?;
     refuse_utf16(&bytes)?;
-    if bytes.starts_with(MARK) {
-        bytes.drain(..MARK.len());
-    }
+    // Programs that add a mark to a text which has one leave two.
+    let marks = bytes.len() - without_marks(&bytes).len();
+    bytes.drain(..marks);
     if bytes.len() as u64 > limit {
         return Err(TextError::TooLong(limit));
     }
     Ok(bytes)
+}
+
+fn without_marks(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(MARK) {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// The marks of UTF-16 and UTF-32, or what their Latin letters look like without a mark: every

@@ -17,6 +17,9 @@ use crate::input::typing::{Typing, boolean, wrong_type};
 /// Between the values of an attribute that has several.
 const VALUE_SEPARATOR: char = ';';
 
+/// Bytes of the name of a column.
+const MAX_TITLE: usize = 256;
+
 /// What separates columns, where nobody says: the first of these by which the heading has a column
 /// `name`.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
@@ -46,21 +49,33 @@ impl<'a> Csv<'a> {
         separator: Option<u8>,
         typing: &'a Typing,
     ) -> Result<Self, FileFault> {
+        let Preamble {
+            content,
+            lines,
+            named,
+        } = preamble(content);
+        let first = 1 + lines;
+        let separator = separator.or(named);
         let separator = separator.unwrap_or_else(|| recognized(content));
-        check_quotes(content, separator)?;
+        check_quotes(content, separator, first)?;
         let mut csv = Self {
             content,
             reader: reader(content, separator),
             record: ByteRecord::new(),
-            counted: (0, 1),
+            counted: (0, first),
             columns: Vec::new(),
             typing,
         };
         let (line, raw) = csv.advance().ok_or_else(|| FileFault {
-            line: 1,
+            line: first,
             problem: "the file is empty: its first line has to name the columns".to_owned(),
         })?;
         let fault = |problem: String| FileFault { line, problem };
+        if raw.len() > MAX_ROW {
+            return Err(fault(format!(
+                "the heading is longer than {MAX_ROW} bytes: does the first line name the columns, and do lines end with LF or CR LF?"
+            )));
+        }
         decode(raw, line).map_err(fault)?;
         csv.columns = heading(&csv.record, typing).map_err(fault)?;
         Ok(csv)
@@ -207,6 +222,49 @@ fn reader(content: &[u8], separator: u8) -> Reader<&[u8]> {
         .from_reader(content)
 }
 
+/// What programs write before the heading.
+struct Preamble<'a> {
+    /// What follows it.
+    content: &'a [u8],
+    /// The lines that it has.
+    lines: u64,
+    /// The separator that it names.
+    named: Option<u8>,
+}
+
+/// Reads `sep=;`, which tells spreadsheets the separator, and `#TYPE …`, which PowerShell's
+/// Export-Csv writes.
+fn preamble(content: &[u8]) -> Preamble<'_> {
+    let mut found = Preamble {
+        content,
+        lines: 0,
+        named: None,
+    };
+    loop {
+        let end = found.content.iter().position(|byte| *byte == b'\n');
+        let (line, rest) = match end {
+            Some(end) => found.content.split_at(end + 1),
+            None => (found.content, &[][..]),
+        };
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let unquoted = line
+            .strip_prefix(b"\"")
+            .and_then(|it| it.strip_suffix(b"\""));
+        match unquoted.unwrap_or(line) {
+            [s, e, p, b'=', separator]
+                if [*s, *e, *p].eq_ignore_ascii_case(b"sep") && found.named.is_none() =>
+            {
+                found.named = Some(*separator);
+            }
+            line if line.starts_with(b"#TYPE ") && found.lines == 0 => {}
+            _ => return found,
+        }
+        found.lines += 1;
+        found.content = rest;
+    }
+}
+
 fn recognized(content: &[u8]) -> u8 {
     let names = |separator: &u8| {
         let mut heading = ByteRecord::new();
@@ -229,8 +287,8 @@ enum At {
     Closed,
 }
 
-fn check_quotes(content: &[u8], separator: u8) -> Result<(), FileFault> {
-    let (mut line, mut opened, mut at) = (1, 1, At::Beginning);
+fn check_quotes(content: &[u8], separator: u8, first: u64) -> Result<(), FileFault> {
+    let (mut line, mut opened, mut at) = (first, first, At::Beginning);
     for (index, byte) in content.iter().enumerate() {
         let fault = |problem: &str| FileFault {
             line,
@@ -290,6 +348,9 @@ fn heading(record: &ByteRecord, typing: &Typing) -> Result<Vec<Column>, String> 
     let mut columns = Vec::with_capacity(record.len());
     for (index, title) in record.iter().map(field_text).map(str::trim).enumerate() {
         let at = |problem: String| format!("column {}: {problem}", index + 1);
+        if title.len() > MAX_TITLE {
+            return Err(at(format!("its name is longer than {MAX_TITLE} bytes")));
+        }
         let column = match title {
             "" => return Err(at("the column has no name".to_owned())),
             "name" => Column::Name,
@@ -403,6 +464,14 @@ mod tests {
             ("uid;name;groups\n1;a,da;\"x;y\"\n", "a,da"),
             ("uid\tname\n1\ta;d,a\n", "a;d,a"),
             ("\"name\";\"uid\"\n\"ada\";1\n", "ada"),
+            ("\"uid\";\"name\"\n1;\"ada\"\n", "ada"),
+            ("uid;\"name\"\n1;ada\n", "ada"),
+            ("\"uid\"\t\"name\"\n1\tada\n", "ada"),
+            ("\"uid\",\"name\"\n1,ada\n", "ada"),
+            (
+                "shell;\"groups\";\"name\"\n/bin/sh;\"a,b\";\"a;d,a\"\n",
+                "a;d,a",
+            ),
         ] {
             assert_eq!(names(content).unwrap(), [(2, expected.to_owned())]);
         }
@@ -414,6 +483,42 @@ mod tests {
         assert_eq!(separator("tab"), Ok(b'\t'));
         for wrong in ["", "ab", "\"", "a", "\n", "ä"] {
             assert!(separator(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_programs_write_before_the_heading_is_no_row() {
+        for (content, line) in [
+            ("sep=;\nuid;name\n1;ada\n", 3),
+            ("\"sep=;\"\r\nuid;name\r\n1;ada\r\n", 3),
+            ("SEP=|\nuid|name\n1|ada\n", 3),
+            (
+                "#TYPE Selected.User\r\n\"name\",\"uid\"\r\n\"ada\",\"1\"\r\n",
+                3,
+            ),
+            ("#TYPE A`1[[B, C]]\nsep=\t\nuid\tname\n1\tada\n", 4),
+        ] {
+            let rows = names(content);
+            assert_eq!(rows, Ok(vec![(line, "ada".to_owned())]), "{content:?}");
+        }
+        let late = names("sep=;\nname;shell\nada;\"x\n").unwrap_err();
+        assert!(late.starts_with("3: the quote that is opened"), "{late}");
+        assert!(
+            names("sep=;\n")
+                .unwrap_err()
+                .starts_with("2: the file is empty")
+        );
+    }
+
+    #[test]
+    fn a_heading_without_end_is_refused_and_not_repeated() {
+        for content in [
+            "x".repeat(20_000_000),
+            format!("name,{}\nada,1\n", "x".repeat(10_000)),
+        ] {
+            let refused = names(&content).unwrap_err();
+            assert!(refused.contains("longer than"), "{}", &refused[..100]);
+            assert!(refused.len() < 300, "{} bytes", refused.len());
         }
     }
 

@@ -39,7 +39,7 @@ const MAX_FILE: u64 = 512 << 20;
 
 const AFTER_HELP: &str = "\
 CSV (RFC 4180): the first line names the columns: `name`, and as needed `password`, `enabled` and attributes, as NAME or
-NAME:TYPE. Columns are separated by comma, semicolon or tab, as the heading shows. A value with a separator, a quote or a
+NAME:TYPE. Columns are separated by comma, semicolon or tab, as the heading or a line `sep=;` before it shows. A value with a separator, a quote or a
 line break in it stands in quotes, and a quote in it is doubled. An empty field is an attribute that is not set; several
 values of an attribute that takes them are separated by `;`. True or false may be written as yes or no, 1 or 0, or as
 spreadsheets write them in German, French, Spanish, Italian, Dutch and Portuguese, in any case.
@@ -68,8 +68,9 @@ pub(crate) struct ImportArgs {
     /// none is given
     #[arg(long, value_name = "CHARACTER", value_parser = csv::separator)]
     separator: Option<u8>,
-    /// Read the whole file, hold it against the resource's schema, say what would be done, and
-    /// change nothing
+    /// Read the whole file, hold it against the resource's schema and against what every gateway
+    /// refuses, say what would be done, and change nothing. The guard rails of a gateway are its
+    /// own: what only they refuse shows when the calls are made
     #[arg(long)]
     dry_run: bool,
     /// Where each row's result goes; FILE.results.jsonl where nothing is given

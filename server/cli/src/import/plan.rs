@@ -129,14 +129,18 @@ pub(crate) fn forecast(
         ..Forecast::default()
     };
     while let Some(row) = rows.next_row() {
-        let checked = row.and_then(|row| match typing.check_create(&row.attributes) {
-            Ok(()) => Ok(row),
-            Err(error) => Err(RowError {
-                line: row.line,
-                place: String::new(),
-                name: Some(row.name),
-                problem: error.to_string(),
-            }),
+        let checked = row.and_then(|row| {
+            let unfit = typing.check_create(&row.attributes).err();
+            let problem = unfit.map(|error| error.to_string());
+            match problem.or_else(|| row.refusal()) {
+                None => Ok(row),
+                Some(problem) => Err(RowError {
+                    line: row.line,
+                    place: String::new(),
+                    name: Some(row.name),
+                    problem,
+                }),
+            }
         });
         match plan.step(checked) {
             Step::Skip => forecast.skip += 1,

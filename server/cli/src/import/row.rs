@@ -9,6 +9,13 @@ use zeroize::Zeroizing;
 /// Longer rows are broken, in bytes.
 pub(crate) const MAX_ROW: usize = 64 << 10;
 
+/// Bytes of an account's name.
+const MAX_NAME: usize = 256;
+/// Bytes of a password.
+const MAX_PASSWORD: usize = 1024;
+/// Attributes of one call.
+const MAX_ATTRIBUTES: usize = 256;
+
 /// The rows of a file, whatever its format.
 pub(crate) trait Rows {
     /// The next row, or what is wrong with it; `None` at the end.
@@ -47,6 +54,32 @@ impl Row {
         }
     }
 
+    /// What any gateway refuses, whatever its connector and its guard rails (gateway.proto).
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let hides = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || turns(c);
+        let password = self.password.as_ref().map_or(0, |password| password.len());
+        if self.name.len() > MAX_NAME {
+            Some(format!(
+                "the name has {} bytes: {MAX_NAME} at most",
+                self.name.len()
+            ))
+        } else if self.name.chars().any(hides) {
+            Some(
+                "the name holds a control character, or a mark that turns the direction of writing"
+                    .to_owned(),
+            )
+        } else if password > MAX_PASSWORD {
+            Some(format!(
+                "the password has {password} bytes: {MAX_PASSWORD} at most"
+            ))
+        } else if self.attributes.len() > MAX_ATTRIBUTES {
+            let count = self.attributes.len();
+            Some(format!("{count} attributes: {MAX_ATTRIBUTES} at most"))
+        } else {
+            None
+        }
+    }
+
     /// The call that makes it.
     pub(crate) fn create(&self) -> Create {
         Create {
@@ -63,6 +96,11 @@ impl Row {
             .as_ref()
             .map(|password| Secret::plain(password.to_vec()))
     }
+}
+
+/// The marks that turn the direction of writing.
+const fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Debug for Row {

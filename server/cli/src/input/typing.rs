@@ -190,7 +190,9 @@ pub(crate) fn wrong_type(name: &str, value_type: ValueType) -> ValueError {
             ValueType::Boolean => "true or false (or yes or no, 1 or 0)",
             ValueType::Binary => "base64",
             ValueType::Real => "a number",
-            ValueType::Time => "a time in UTC such as 2026-11-21T23:40:00Z",
+            ValueType::Time => {
+                "a time in UTC such as 2026-11-21T23:40:00Z, or a day such as 2026-11-21"
+            }
             other => type_word(other),
         },
     }
@@ -235,8 +237,11 @@ pub(crate) fn convert(value_type: ValueType, text: &str) -> Option<Kind> {
         ValueType::Binary => Kind::Binary(BASE64.decode(text.as_bytes()).ok()?),
         ValueType::Real => Kind::Real(text.parse().ok().filter(|n: &f64| n.is_finite())?),
         ValueType::Time => {
-            humantime::parse_rfc3339(text).ok()?;
-            Kind::Time(text.to_owned())
+            let of_day = format!("{text}T00:00:00Z");
+            let moment = [text, &of_day]
+                .into_iter()
+                .find(|moment| humantime::parse_rfc3339(moment).is_ok());
+            Kind::Time(moment?.to_owned())
         }
         ValueType::Secret => return None,
     })
@@ -327,10 +332,26 @@ pub(crate) mod tests {
             ),
             (
                 &["x:time=yesterday"],
-                "`x` takes a time in UTC such as 2026-11-21T23:40:00Z",
+                "`x` takes a time in UTC such as 2026-11-21T23:40:00Z, or a day such as 2026-11-21",
             ),
         ] {
             assert_eq!(gather(texts).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_day_is_its_beginning() {
+        for (text, expected) in [
+            ("2030-01-01", Some("2030-01-01T00:00:00Z")),
+            ("2030-01-01T12:00:00Z", Some("2030-01-01T12:00:00Z")),
+            ("2030-13-01", None),
+            ("2030-02-30", None),
+            ("2030-1-1", None),
+            ("", None),
+            ("tomorrow", None),
+        ] {
+            let time = expected.map(|time| Kind::Time(time.to_owned()));
+            assert_eq!(convert(ValueType::Time, text), time, "{text}");
         }
     }
 

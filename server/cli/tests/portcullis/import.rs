@@ -215,6 +215,22 @@ fn a_dry_run_tells_what_would_be_done_and_changes_nothing() {
             .contains("line 5 (ann): this account stands on line 2"),
         "{told:?}"
     );
+    let long = "x".repeat(300);
+    let refused = format!(
+        "name,password\n{long},a\n\"e\u{202e}ve\",b\nzoe,{}\n",
+        "p".repeat(1_025)
+    );
+    let refused = fake.file("refused.csv", &refused);
+    let refused = [
+        "account",
+        "import",
+        "r",
+        refused.to_str().unwrap(),
+        "--dry-run",
+        "--output",
+        "json",
+    ];
+    assert_eq!(fake.run(&refused).json()["broken"], 3);
     assert!(creates(&fake.take_calls()).is_empty());
     assert!(!fake.folder.path().join("people.csv.results.jsonl").exists());
 
