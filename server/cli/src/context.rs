@@ -124,6 +124,8 @@ impl Context {
     pub(crate) fn fail(&self, error: CliError) -> u8 {
         let error = match (error, self.pending.method()) {
             (CliError::Unread, _) => return 0,
+            // A monitor shows the one line that was printed.
+            (CliError::NeedsLook { code }, _) => return code,
             (CliError::Output(source), Some(_)) => CliError::Unshown {
                 call_id: self.pending.call_id(),
                 source,

@@ -160,7 +160,7 @@ pub(crate) enum CliError {
         "nobody knows what came of {indeterminate} of {total} lines: give the same command again, it looks before it acts"
     )]
     ImportIndeterminate { indeterminate: u64, total: u64 },
-    /// Its line has been printed: something needs a look.
+    /// Its line has been printed, and is all that is said: something needs a look.
     #[error("something needs a look: `portcullis status` tells more")]
     NeedsLook { code: u8 },
     /// The list has been printed: for some gateways no token was made.

@@ -52,7 +52,7 @@ pub(crate) enum QueueCommand {
     /// Take back queued calls that still wait
     Cancel {
         /// The calls' ids
-        #[arg(value_name = "ID", required_unless_present_any = ["resource", "gateway"])]
+        #[arg(value_name = "ID")]
         call_ids: Vec<String>,
         #[command(flatten)]
         of: Of,
@@ -201,6 +201,11 @@ async fn cancel(
     of: Of,
 ) -> Result<(), CliError> {
     if call_ids.is_empty() {
+        if of.resource.is_empty() && of.gateway.is_empty() {
+            return Err(CliError::usage(
+                "give the ids of calls; or --resource NAME or --gateway NAME, for all that wait there",
+            ));
+        }
         return cancel_many(context, calls, of).await;
     }
     if !(of.resource.is_empty() && of.gateway.is_empty()) {

@@ -34,7 +34,7 @@ impl StatusArgs {
         let status = match ask(context, self.wait.unwrap_or_default()).await {
             Ok(status) => status,
             Err(error) if self.check => {
-                let line = format!("UNKNOWN: {error}");
+                let line = format!("UNKNOWN: {}", crate::view::printable(&error.to_string()));
                 let json = json!({ "state": "unknown", "why": error.to_string() });
                 context.say(&line, &json)?;
                 return Err(CliError::NeedsLook { code: UNKNOWN });
@@ -90,11 +90,15 @@ impl Check {
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} gateways {what}"))
+        .map(|(count, what)| format!("{} {what}", counted(count, "gateway")))
         .collect();
         if counts.alarms > 0 {
             let (alarms, gateways) = (counts.alarms, counts.with_alarms);
-            warnings.push(format!("{alarms} open alarms of {gateways} gateways"));
+            warnings.push(format!(
+                "{} of {}",
+                counted(alarms, "open alarm"),
+                counted(gateways, "gateway")
+            ));
         }
         if let Some(changed) = changed_records(status.changed_records) {
             warnings.push(format!("records: {changed}"));
@@ -162,6 +166,12 @@ impl Check {
             "warnings": self.warnings,
         })
     }
+}
+
+/// `1 gateway`, `2 gateways`
+fn counted(count: u32, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }
 
 impl View for StatusResponse {
@@ -318,7 +328,7 @@ mod tests {
             (
                 |s| s.gateways.as_mut().unwrap().down = 1,
                 1,
-                "WARNING: 1 gateways down",
+                "WARNING: 1 gateway down",
             ),
             (
                 |s| s.gateways.as_mut().unwrap().ahead = 3,

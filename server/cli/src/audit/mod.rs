@@ -10,6 +10,7 @@ use data_encoding::HEXLOWER;
 use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::{AcceptAuditRequest, AuditEntry, ListAuditRequest};
 use serde_json::{Value, json};
+use tonic::Code;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -93,7 +94,7 @@ pub(crate) struct ListArgs {
     )]
     before: u64,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Also the entries that say that something was begun whose outcome is known
     #[arg(long)]
@@ -178,9 +179,12 @@ async fn show(context: &Context, seq: u64) -> Result<(), CliError> {
     let found = client.list(request).await?.into_inner().entries;
     match found.into_iter().next().filter(|entry| entry.seq == seq) {
         Some(entry) => context.print(&entry),
-        None => Err(CliError::usage(format!(
-            "the audit log has no entry {seq}: `portcullis audit list` shows those there are"
-        ))),
+        None => Err(CliError::Refused {
+            code: Code::NotFound,
+            message: format!(
+                "the audit log has no entry {seq}: `portcullis audit list` shows those there are"
+            ),
+        }),
     }
 }
 

@@ -9,6 +9,7 @@ use clap::Args;
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{ListGatewaysRequest, NewTokenRequest};
 use serde_json::json;
+use tonic::Code;
 use zeroize::Zeroizing;
 
 use super::token::TokenOutput;
@@ -19,7 +20,7 @@ use crate::view::printable;
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
     /// The gateway's name; with --out, any number of names
-    #[arg(required_unless_present_any = ["groups", "ahead"], value_name = "NAME")]
+    #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Those in this group; repeat for several
     #[arg(long = "group", value_name = "G", requires = "out")]
@@ -42,6 +43,11 @@ pub(crate) struct TokenArgs {
 
 impl TokenArgs {
     pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
+        if self.names.is_empty() && self.groups.is_empty() && !self.ahead {
+            return Err(CliError::usage(
+                "name a gateway; or with --out DIR several, those of a --group, or those that are --ahead",
+            ));
+        }
         let mut gateways = context.client(GatewaysClient::new).await?;
         let (evict, allow_pairing) = (self.evict || self.ahead, self.allow_pairing);
         let request = |name: String| NewTokenRequest {
@@ -79,12 +85,21 @@ async fn chosen(
         return Ok(Vec::new());
     }
     let request = ListGatewaysRequest {
-        groups,
-        ahead,
+        groups: groups.clone(),
         ..ListGatewaysRequest::default()
     };
     let listed = gateways.list(request).await?.into_inner().gateways;
-    Ok(listed.into_iter().map(|gateway| gateway.name).collect())
+    let none_in = |group: &&String| listed.iter().all(|it| !it.groups.contains(group));
+    if let Some(group) = groups.iter().find(none_in) {
+        return Err(CliError::Refused {
+            code: Code::NotFound,
+            message: format!(
+                "no gateway is in group `{group}`: `portcullis gateway list` shows who is in which"
+            ),
+        });
+    }
+    let wanted = listed.into_iter().filter(|it| it.ahead || !ahead);
+    Ok(wanted.map(|gateway| gateway.name).collect())
 }
 
 /// A folder of tokens.

@@ -46,15 +46,7 @@ pub(crate) enum AccountCommand {
         call: CallArgs,
     },
     /// Give an account another name; its id stays
-    Rename {
-        #[command(flatten)]
-        target: TargetArgs,
-        /// Its new name
-        #[arg(long, value_name = "NAME")]
-        to: String,
-        #[command(flatten)]
-        call: CallArgs,
-    },
+    Rename(RenameArgs),
     /// Try whether a password is that of an account
     Authenticate {
         #[command(flatten)]
@@ -82,6 +74,8 @@ pub(crate) enum GroupCommand {
     Update(UpdateArgs),
     /// Delete a group
     Delete(NamedArgs),
+    /// Give a group another name; its id stays
+    Rename(RenameArgs),
     /// List all groups
     List(ListArgs),
 }
@@ -91,6 +85,17 @@ pub(crate) enum GroupCommand {
 pub(crate) struct NamedArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    call: CallArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Its new name
+    #[arg(long, value_name = "NAME")]
+    to: String,
     #[command(flatten)]
     call: CallArgs,
 }
@@ -123,15 +128,7 @@ impl AccountCommand {
                 from_user,
                 call,
             } => set_password(context, target, &password, from_user, &call).await,
-            Self::Rename { target, to, call } => {
-                let sentence = format!("{} is now {to}", target.phrase(CLASS));
-                let verb = Verb::Rename(Rename {
-                    object: Some(target.reference(CLASS)),
-                    new_name: to,
-                });
-                let caller = Caller::new(context, target.resource).await?;
-                caller.tell(context, verb, &call, &sentence).await
-            }
+            Self::Rename(args) => args.run(context, CLASS).await,
             Self::Authenticate {
                 target,
                 password,
@@ -159,8 +156,22 @@ impl GroupCommand {
             Self::Get(args) => args.run(context, CLASS).await,
             Self::Update(args) => args.run(context, CLASS).await,
             Self::Delete(args) => args.run(context, CLASS, delete, "is deleted").await,
+            Self::Rename(args) => args.run(context, CLASS).await,
             Self::List(args) => args.run(context, CLASS).await,
         }
+    }
+}
+
+impl RenameArgs {
+    async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
+        let Self { target, to, call } = self;
+        let sentence = format!("{} is now {to}", target.phrase(class));
+        let verb = Verb::Rename(Rename {
+            object: Some(target.reference(class)),
+            new_name: to,
+        });
+        let caller = Caller::new(context, target.resource).await?;
+        caller.tell(context, verb, &call, &sentence).await
     }
 }
 

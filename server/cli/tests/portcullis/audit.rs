@@ -18,6 +18,12 @@ fn a_list_says_that_there_is_more_and_how_to_see_it() {
     assert_eq!((rest.out.lines().count(), rest.err.as_str()), (4, ""));
     // Exactly as many as there are: there is no more.
     assert_eq!(list(&["--limit", "5"]).err, "");
+    assert_eq!(list(&["--limit", "0"]).code, Some(2));
+    // There is none: the command makes sense, and nothing has changed.
+    let none = fake.run(&["audit", "show", "99999"]);
+    assert_eq!(none.code, Some(1), "{none:?}");
+    assert!(none.err.contains("no entry 99999"), "{none:?}");
+    assert_eq!(fake.run(&["audit", "show", "5"]).code, Some(0));
     // More than one page.
     fake.audited(2_345);
     let all = list(&["--limit", "2345", "--output", "json"]);

@@ -46,6 +46,29 @@ fn wrong_usage_is_2_in_both_forms() {
 }
 
 #[test]
+fn who_names_nothing_is_told_what_may_be_named() {
+    let fake = Fake::start();
+    for (arguments, named) in [
+        (["gateway", "token"], ["--group", "--ahead"]),
+        (["call", "cancel"], ["--resource", "--gateway"]),
+    ] {
+        let told = fake.run(&arguments);
+        assert_eq!(told.code, Some(2), "{told:?}");
+        assert!(named.iter().all(|one| told.err.contains(one)), "{told:?}");
+    }
+}
+
+#[test]
+fn a_check_is_one_line_also_where_nobody_answers() {
+    let mut fake = Fake::start();
+    fake.stop();
+    let told = fake.run(&["status", "--check"]);
+    assert_eq!((told.code, told.err.as_str()), (Some(3), ""), "{told:?}");
+    assert!(told.out.starts_with("UNKNOWN: "), "{told:?}");
+    assert_eq!(told.out.lines().count(), 1, "{told:?}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_2_as_nothing_was_sent() {
     let fake = Fake::start();
     for arguments in [
