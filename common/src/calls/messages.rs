@@ -17,7 +17,11 @@ impl From<Frame> for CallFrame {
             Kind::Cancelled => (CallFrameKind::Cancelled, 0, Bytes::new(), None),
             Kind::Refused(refusal) => {
                 let Refusal { kind, message } = *refusal;
-                let failure = Failure { kind, message };
+                let failure = Failure {
+                    kind,
+                    message,
+                    native: None,
+                };
                 (CallFrameKind::Refused, 0, Bytes::new(), Some(failure))
             }
             Kind::Drain => (CallFrameKind::Drain, 0, Bytes::new(), None),
@@ -48,7 +52,7 @@ impl TryFrom<CallFrame> for Frame {
             CallFrameKind::Cancel => Kind::Cancel,
             CallFrameKind::Cancelled => Kind::Cancelled,
             CallFrameKind::Refused => {
-                let Failure { kind, message } = frame.failure.unwrap_or_default();
+                let Failure { kind, message, .. } = frame.failure.unwrap_or_default();
                 Kind::Refused(Box::new(Refusal { kind, message }))
             }
             CallFrameKind::Drain => Kind::Drain,

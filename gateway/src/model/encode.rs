@@ -3,8 +3,8 @@
 use portcullis_proto::gateway::v1 as wire;
 
 use super::{
-    Attribute, AttributeSchema, ClassSchema, Done, Failure, FailureKind, Object, ObjectClass,
-    Outcome, RunResult, Schema, Value, ValueType,
+    Attribute, AttributeSchema, ClassSchema, Done, Failure, FailureKind, Native, Object,
+    ObjectClass, Outcome, RunResult, Schema, Value, ValueType,
 };
 
 impl Outcome {
@@ -46,6 +46,16 @@ impl From<Failure> for wire::Failure {
         Self {
             kind: wire::FailureKind::from(failure.kind).into(),
             message: failure.message,
+            native: failure.native.map(Into::into),
+        }
+    }
+}
+
+impl From<Native> for wire::NativeError {
+    fn from(native: Native) -> Self {
+        Self {
+            code: native.code().to_owned(),
+            text: native.text().to_owned(),
         }
     }
 }
@@ -63,6 +73,11 @@ impl From<FailureKind> for wire::FailureKind {
             FailureKind::Rejected => Self::Rejected,
             FailureKind::Busy => Self::Busy,
             FailureKind::Internal => Self::Internal,
+            FailureKind::Denied => Self::Denied,
+            FailureKind::Policy => Self::Policy,
+            FailureKind::AccountLocked => Self::AccountLocked,
+            FailureKind::AccountDisabled => Self::AccountDisabled,
+            FailureKind::PasswordExpired => Self::PasswordExpired,
             FailureKind::NotBegun => Self::NotBegun,
             FailureKind::Forgotten => Self::Forgotten,
         }

@@ -22,7 +22,9 @@ pub use evidence::{Evidence, Look};
 pub use filter::{Comparison, Filter, FilterOperation};
 pub use name::{ActionName, AttributeName, CallId, ConnectorName, NameError, ObjectId, ObjectName};
 pub use object::{Attribute, Identity, Object, ObjectRef, Selector};
-pub use outcome::{CallError, Done, Failure, FailureKind, Indeterminate, Outcome, SearchEvent};
+pub use outcome::{
+    CallError, Done, Failure, FailureKind, Indeterminate, Native, Outcome, SearchEvent,
+};
 pub use parse::{
     MAX_ATTRIBUTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_VALUES, ModelError, parse_call,
 };

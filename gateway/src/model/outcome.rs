@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::name::is_control;
 use super::{Cookie, Object, RunResult, Schema};
 
 /// What came of a call.
@@ -66,6 +67,56 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What was wrong, where, and what to do. Never holds a secret.
     pub message: String,
+    /// What the target itself answered, where it did.
+    pub native: Option<Native>,
+}
+
+/// The target's own words, fit to be shown: bounded, and without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Native {
+    code: String,
+    text: String,
+}
+
+impl Native {
+    /// Bytes of a code at the most.
+    pub const MAX_CODE: usize = 64;
+    /// Bytes of a text at the most.
+    pub const MAX_TEXT: usize = 1024;
+
+    /// What a target said: the code of its own (an LDAP result code, an SQLSTATE, an exit code) and
+    /// its text. What is too long is cut, and control characters are left out. Neither may hold a
+    /// secret.
+    pub fn new(code: impl fmt::Display, text: &str) -> Self {
+        Self {
+            code: bounded(&code.to_string(), Self::MAX_CODE),
+            text: bounded(text, Self::MAX_TEXT),
+        }
+    }
+
+    /// The code; may be empty.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The text; may be empty.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+fn bounded(text: &str, most: usize) -> String {
+    let mut out = String::new();
+    for part in text.split(is_control).filter(|part| !part.is_empty()) {
+        let gap = if out.is_empty() { "" } else { " " };
+        for letter in gap.chars().chain(part.chars()) {
+            if out.len() + letter.len_utf8() > most {
+                return out;
+            }
+            out.push(letter);
+        }
+    }
+    out
 }
 
 /// Whose concern a failure is.
@@ -81,7 +132,7 @@ pub enum FailureKind {
     Refused,
     /// The connector does not have this verb, class or attribute.
     Unsupported,
-    /// The password is wrong, or the account may not log in.
+    /// The password is wrong, or there is no such account, or it has none.
     BadCredentials,
     /// The resource did not answer or its tools are not there; nothing was begun.
     Unavailable,
@@ -91,6 +142,16 @@ pub enum FailureKind {
     Busy,
     /// The gateway's own fault.
     Internal,
+    /// The identity by which the gateway works on the resource lacks the right there.
+    Denied,
+    /// The target's policy refuses a value, mostly a password; the message says which rule.
+    Policy,
+    /// The account is locked, mostly after too many wrong passwords.
+    AccountLocked,
+    /// The account is disabled, or has expired.
+    AccountDisabled,
+    /// The password is right, but has run out or must be changed first.
+    PasswordExpired,
     /// A look found that the call was not begun, and it will not be any more.
     NotBegun,
     /// Nobody remembers that far back: the journal a call, the resource a
@@ -99,6 +160,32 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Every kind, in the order of the wire.
+    pub const ALL: [Self; 17] = [
+        Self::Invalid,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::Refused,
+        Self::Unsupported,
+        Self::BadCredentials,
+        Self::Unavailable,
+        Self::Rejected,
+        Self::Busy,
+        Self::Internal,
+        Self::Denied,
+        Self::Policy,
+        Self::AccountLocked,
+        Self::AccountDisabled,
+        Self::PasswordExpired,
+        Self::NotBegun,
+        Self::Forgotten,
+    ];
+
+    /// The kind of this spelling.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The spelling of the script protocol.
     pub const fn name(self) -> &'static str {
         match self {
@@ -112,6 +199,11 @@ impl FailureKind {
             Self::Rejected => "rejected",
             Self::Busy => "busy",
             Self::Internal => "internal",
+            Self::Denied => "denied",
+            Self::Policy => "policy",
+            Self::AccountLocked => "account-locked",
+            Self::AccountDisabled => "account-disabled",
+            Self::PasswordExpired => "password-expired",
             Self::NotBegun => "not-begun",
             Self::Forgotten => "forgotten",
         }
@@ -130,6 +222,16 @@ impl Failure {
         Self {
             kind,
             message: message.into(),
+            native: None,
+        }
+    }
+
+    /// The same, with what the target itself answered.
+    #[must_use]
+    pub fn with_native(self, native: Native) -> Self {
+        Self {
+            native: Some(native),
+            ..self
         }
     }
 
@@ -168,6 +270,16 @@ impl Failure {
         Self::new(FailureKind::Rejected, message)
     }
 
+    /// The gateway's identity lacks the right on the resource.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Denied, message)
+    }
+
+    /// The target's policy refuses a value.
+    pub fn policy(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Policy, message)
+    }
+
     /// The gateway's own fault.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Internal, message)
@@ -196,5 +308,30 @@ impl From<Result<Done, CallError>> for Outcome {
             Err(CallError::Failed(failure)) => Self::Failed(failure),
             Err(CallError::Indeterminate(message)) => Self::Indeterminate(message.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_target_are_bounded_and_steer_no_terminal() {
+        let native = Native::new(49, "80090308: \x1b[31mLdapErr\0\r\n\u{202e}data 52e");
+        assert_eq!(native.code(), "49");
+        assert_eq!(native.text(), "80090308:  [31mLdapErr data 52e");
+        for (letter, most) in [("a", Native::MAX_TEXT), ("€", 1023)] {
+            let native = Native::new(letter.repeat(99), &letter.repeat(5_000));
+            assert_eq!(native.text().len(), most);
+            assert!(native.code().len() <= Native::MAX_CODE);
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_spelling_of_its_own() {
+        for kind in FailureKind::ALL {
+            assert_eq!(FailureKind::from_name(kind.name()), Some(kind));
+        }
+        assert_eq!(FailureKind::from_name("unheard-of"), None);
     }
 }

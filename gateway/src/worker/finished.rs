@@ -166,6 +166,7 @@ fn without_answer(outcome: &Outcome) -> wire::outcome::Result {
         Outcome::Failed(failure) => Result::Failed(wire::Failure {
             kind: wire::FailureKind::from(failure.kind).into(),
             message: shortened(&failure.message),
+            native: failure.native.clone().map(Into::into),
         }),
         Outcome::Indeterminate(why) => indeterminate(&why.message),
     }

@@ -196,6 +196,8 @@ async fn switches_an_account(subject: &Subject) {
         let seen = subject.look(Name::Disable, class, ada()).await;
         assert!(seen.is_none_or(|seen| seen.enabled == Some(false)));
         let failure = subject.failed(authenticate(ada(), "battery staple")).await;
+        assert_eq!(failure.kind, FailureKind::AccountDisabled);
+        let failure = subject.failed(authenticate(ada(), "correct horse")).await;
         assert_eq!(failure.kind, FailureKind::BadCredentials);
     }
     for _ in 0..2 {
@@ -288,6 +290,12 @@ pub(crate) async fn tells_failures_apart(site: MakeSite) {
     }
     let failed = Verb::Create(create(class, "bob", &[("favourite-colour", text("x"))]));
     assert_eq!(subject.failed(failed).await.kind, FailureKind::Unsupported);
+    // An empty password may be taken for a log-in without any: no connector is asked.
+    for verb in [authenticate(ada(), ""), set_password(ada(), "")] {
+        let failure = subject.failed(verb).await;
+        assert_eq!(failure.kind, FailureKind::Invalid);
+        assert!(failure.message.contains("empty"), "{failure:?}");
+    }
     let failure = subject.failed(get(account(By::Name("bob")))).await;
     assert_eq!(failure.kind, FailureKind::NotFound, "half made");
 }

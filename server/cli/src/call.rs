@@ -299,11 +299,7 @@ impl Answer {
                 detail: done.detail,
                 queued: None,
             }),
-            Some(OutcomeResult::Failed(failure)) => Err(CliError::CallFailed {
-                call_id,
-                kind: failure.kind(),
-                message: failure.message,
-            }),
+            Some(OutcomeResult::Failed(failure)) => Err(CliError::failed(call_id, failure)),
             Some(OutcomeResult::Indeterminate(indeterminate)) => Err(CliError::Indeterminate {
                 call_id,
                 message: indeterminate.message,

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use hyper_util::rt::TokioIo;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use portcullis_host::output;
+use portcullis_proto::gateway::v1::NativeError;
 use portcullis_proto::grpc::Channel;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
@@ -163,6 +164,9 @@ pub(crate) fn fail_json(error: &CliError) -> u8 {
     let mut body = json!({ "kind": error.kind(), "message": error.to_string() });
     if let Some(id) = error.call_id() {
         body["call_id"] = id.into();
+    }
+    if let Some(NativeError { code, text }) = error.native() {
+        body["native"] = json!({ "code": code, "text": text });
     }
     // Where standard error is closed, the exit code still tells.
     let _ = writeln!(io::stderr(), "{}", json!({ "error": body }));

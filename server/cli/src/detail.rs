@@ -8,11 +8,12 @@ use data_encoding::BASE64;
 use portcullis_proto::gateway::v1::done::Detail;
 use portcullis_proto::gateway::v1::value::Kind;
 use portcullis_proto::gateway::v1::{
-    Attribute, AttributeSchema, ClassSchema, Object, ObjectClass, RunResult, Schema,
-    Value as AttributeValue, ValueType,
+    Attribute, AttributeSchema, ClassSchema, Failure, NativeError, Object, ObjectClass, RunResult,
+    Schema, Value as AttributeValue, ValueType,
 };
 use serde_json::{Map, Value, json};
 
+use crate::error::failure_word;
 use crate::view::{GAP, View, facts, list, list_width, printable};
 
 /// Puts what a call gave back beside the rest of what is told of it.
@@ -23,6 +24,14 @@ pub(crate) fn insert_detail(out: &mut Value, detail: Option<&Detail>) {
         Some(Detail::Run(run)) => out["run"] = run.json(),
         Some(Detail::Report(report)) => out["report"] = report.clone().into(),
         None => {}
+    }
+}
+
+/// Puts why a call failed beside the rest of what is told of it.
+pub(crate) fn insert_failure(out: &mut Value, failure: &Failure) {
+    out["kind"] = failure_word(failure.kind()).into();
+    if let Some(NativeError { code, text }) = &failure.native {
+        out["native"] = json!({ "code": code, "text": text });
     }
 }
 

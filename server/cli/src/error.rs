@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portcullis_host::text::TextError;
-use portcullis_proto::gateway::v1::FailureKind;
+use portcullis_proto::gateway::v1::{Failure, FailureKind, NativeError};
 use tonic::Code;
 
 use crate::view::printable;
@@ -44,11 +44,13 @@ pub(crate) enum CliError {
     )]
     Lost { detail: String },
     /// The call failed on the resource; nothing has changed there.
-    #[error("{}", printable(message))]
+    #[error("{}{}", printable(message), in_its_own_words(native.as_deref(), message))]
     CallFailed {
         call_id: String,
         kind: FailureKind,
         message: String,
+        /// What the target itself answered.
+        native: Option<Box<NativeError>>,
     },
     /// Nobody knows whether the call was carried out.
     #[error("{}", printable(message))]
@@ -204,6 +206,24 @@ fn why(error: &io::Error) -> String {
     }
 }
 
+/// What the target answered, as far as the message does not say it already.
+fn in_its_own_words(native: Option<&NativeError>, message: &str) -> String {
+    let Some(NativeError { code, text }) = native else {
+        return String::new();
+    };
+    let new = |part: &str| !part.is_empty() && !message.contains(part);
+    match (new(code), new(text)) {
+        (true, true) => format!(
+            " (the target answered {}: {})",
+            printable(code),
+            printable(text)
+        ),
+        (true, false) => format!(" (the target answered {})", printable(code)),
+        (false, true) => format!(" (the target answered: {})", printable(text)),
+        (false, false) => String::new(),
+    }
+}
+
 fn how_to_look(call_id: Option<&str>) -> String {
     match call_id {
         Some(id) => format!(
@@ -216,6 +236,25 @@ fn how_to_look(call_id: Option<&str>) -> String {
 impl CliError {
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into())
+    }
+
+    /// What came of a call that failed.
+    pub(crate) fn failed(call_id: String, failure: Failure) -> Self {
+        Self::CallFailed {
+            call_id,
+            kind: failure.kind(),
+            message: failure.message,
+            native: failure.native.map(Box::new),
+        }
+    }
+
+    /// What the target itself answered, for programs.
+    pub(crate) fn native(&self) -> Option<&NativeError> {
+        match self {
+            Self::CallFailed { native, .. } => native.as_deref(),
+            Self::Partly { source, .. } => source.native(),
+            _ => None,
+        }
     }
 
     /// Makes an error about a file of what the system says of it.
@@ -347,9 +386,16 @@ pub(crate) fn failure_word(kind: FailureKind) -> &'static str {
         FailureKind::Unavailable => "unavailable",
         FailureKind::Rejected => "rejected",
         FailureKind::Busy => "busy",
+        FailureKind::Internal => "internal",
+        FailureKind::Denied => "denied",
+        FailureKind::Policy => "policy",
+        FailureKind::AccountLocked => "account-locked",
+        FailureKind::AccountDisabled => "account-disabled",
+        FailureKind::PasswordExpired => "password-expired",
+        // Of a newer gateway, or none at all.
+        FailureKind::Unspecified => "other",
         FailureKind::NotBegun => "not-begun",
         FailureKind::Forgotten => "forgotten",
-        FailureKind::Internal | FailureKind::Unspecified => "internal",
     }
 }
 

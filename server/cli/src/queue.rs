@@ -8,12 +8,12 @@ use portcullis_proto::admin::v1::{
     CancelManyQueuedRequest, CancelQueuedRequest, ListQueuedRequest, QueuedCall, QueuedState,
     ShowQueuedRequest, WatchQueuedRequest,
 };
-use portcullis_proto::gateway::v1::FailureKind;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
+use portcullis_proto::gateway::v1::{Failure, FailureKind};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::detail::insert_detail;
+use crate::detail::{insert_detail, insert_failure};
 use crate::error::CliError;
 use crate::time::{age, rfc3339, time_and_age};
 use crate::view::{Listed, View, facts};
@@ -162,13 +162,6 @@ async fn wait(
 fn ended(call: QueuedCall) -> Result<(), CliError> {
     let call_id = call.call_id.clone();
     let message = message(&call).map(str::to_owned);
-    let failed = |kind, message| {
-        Err(CliError::CallFailed {
-            call_id: call.call_id.clone(),
-            kind,
-            message,
-        })
-    };
     match call.state() {
         QueuedState::Done => Ok(()),
         QueuedState::Indeterminate => Err(CliError::Indeterminate {
@@ -177,16 +170,20 @@ fn ended(call: QueuedCall) -> Result<(), CliError> {
             server_lost: false,
         }),
         QueuedState::Failed => {
-            let kind = match call.outcome.as_ref().and_then(|it| it.result.as_ref()) {
-                Some(OutcomeResult::Failed(failure)) => failure.kind(),
-                _ => FailureKind::Unspecified,
+            let failure = match call.outcome.and_then(|it| it.result) {
+                Some(OutcomeResult::Failed(failure)) => failure,
+                _ => Failure::default(),
             };
-            failed(kind, message.unwrap_or_default())
+            Err(CliError::failed(call_id, failure))
         }
-        state => failed(
-            FailureKind::Unavailable,
-            format!("call {call_id} is {}: it was not sent", state_word(state)),
-        ),
+        state => {
+            let failure = Failure {
+                kind: FailureKind::Unavailable.into(),
+                message: format!("call {call_id} is {}: it was not sent", state_word(state)),
+                native: None,
+            };
+            Err(CliError::failed(call_id, failure))
+        }
     }
 }
 
@@ -325,8 +322,10 @@ impl View for QueuedCall {
             "ended": rfc3339(self.ended_unix_ms),
         });
         let result = self.outcome.as_ref().and_then(|it| it.result.as_ref());
-        if let Some(OutcomeResult::Done(done)) = result {
-            insert_detail(&mut out, done.detail.as_ref());
+        match result {
+            Some(OutcomeResult::Done(done)) => insert_detail(&mut out, done.detail.as_ref()),
+            Some(OutcomeResult::Failed(failure)) => insert_failure(&mut out, failure),
+            Some(OutcomeResult::Indeterminate(_)) | None => {}
         }
         out
     }

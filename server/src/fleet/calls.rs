@@ -335,6 +335,7 @@ pub(super) fn known(
         Answer::Refused(Refusal { kind, message }) => Known::NothingBegun(Failure {
             kind,
             message: printable(&message),
+            ..Failure::default()
         }),
         Answer::Unsent(Unsent::Draining | Unsent::HeldBack) => Known::ThroughAnother,
         Answer::Unsent(Unsent::Lost) => Known::Unsent(format!(
@@ -361,10 +362,12 @@ pub(super) fn not_submitted(error: NotSubmitted) -> Known {
         NotSubmitted::TooLong => Known::NothingBegun(Failure {
             kind: FailureKind::Invalid as i32,
             message: error.to_string(),
+            ..Failure::default()
         }),
         NotSubmitted::Busy => Known::NothingBegun(Failure {
             kind: FailureKind::Busy as i32,
             message: error.to_string(),
+            ..Failure::default()
         }),
         NotSubmitted::Closed => Known::ThroughAnother,
     }
@@ -389,6 +392,7 @@ fn refused(gateway: &str, status: &Status) -> Known {
         Known::NothingBegun(Failure {
             kind: kind as i32,
             message,
+            ..Failure::default()
         })
     };
     // A status that the gateway sent has no source; one that was made here has.
@@ -436,6 +440,7 @@ fn failed(call_id: String, kind: FailureKind, message: String) -> Outcome {
         result: Some(outcome::Result::Failed(Failure {
             kind: kind as i32,
             message,
+            ..Failure::default()
         })),
     }
 }

@@ -185,7 +185,11 @@ fn failed_end(kind: i32, message: String) -> SearchItem {
     SearchItem {
         kind: Some(search_item::Kind::End(SearchEnd {
             next_cookie: Vec::new(),
-            failure: Some(Failure { kind, message }),
+            failure: Some(Failure {
+                kind,
+                message,
+                ..Failure::default()
+            }),
         })),
     }
 }

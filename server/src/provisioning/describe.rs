@@ -1,9 +1,11 @@
 //! A call in words and in fields, for people and for the audit log; never a secret of it.
 
+use std::borrow::Cow;
+
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
-use portcullis_proto::gateway::v1::{Call, ObjectClass, ObjectRef, Outcome};
+use portcullis_proto::gateway::v1::{Call, Failure, ObjectClass, ObjectRef, Outcome};
 
 use crate::audit;
 use crate::repository::AuditFields;
@@ -71,12 +73,23 @@ impl Described {
 }
 
 /// An outcome as the audit log has it, and why.
-pub fn audited(outcome: &Outcome) -> (audit::Outcome, &str) {
+pub fn audited(outcome: &Outcome) -> (audit::Outcome, Cow<'_, str>) {
     match &outcome.result {
-        Some(OutcomeResult::Done(_)) => (audit::Outcome::Done, ""),
-        Some(OutcomeResult::Failed(failure)) => (audit::Outcome::Failed, &failure.message),
-        Some(OutcomeResult::Indeterminate(it)) => (audit::Outcome::Indeterminate, &it.message),
-        None => (audit::Outcome::Indeterminate, ""),
+        Some(OutcomeResult::Done(_)) => (audit::Outcome::Done, "".into()),
+        Some(OutcomeResult::Failed(failure)) => (audit::Outcome::Failed, reason(failure)),
+        Some(OutcomeResult::Indeterminate(it)) => {
+            (audit::Outcome::Indeterminate, it.message.as_str().into())
+        }
+        None => (audit::Outcome::Indeterminate, "".into()),
+    }
+}
+
+/// Why a call failed, with the target's own code where the message does not have it already.
+fn reason(failure: &Failure) -> Cow<'_, str> {
+    let code = failure.native.as_ref().map(|native| native.code.as_str());
+    match code.filter(|code| !code.is_empty() && !failure.message.contains(code)) {
+        Some(code) => format!("{} (the target answered {code})", failure.message).into(),
+        None => failure.message.as_str().into(),
     }
 }
 

@@ -83,14 +83,14 @@ impl CallEntry {
     /// Writes how the call ended.
     pub async fn outcome(self, outcome: &Outcome) {
         let (ended, detail) = audited(outcome);
-        self.end(ended, detail).await;
+        self.end(ended, &detail).await;
     }
 
     /// Writes that it was answered as the same call before, and not made again.
     pub async fn known(self, outcome: &Outcome) {
         let (ended, detail) = audited(outcome);
         let how = "not made again: answered as the same call before";
-        match detail {
+        match detail.as_ref() {
             "" => self.end(ended, how).await,
             detail => self.end(ended, &format!("{detail} ({how})")).await,
         }

@@ -187,7 +187,7 @@ impl OpenCall {
     pub(super) async fn close(self, provisioning: &Provisioning, outcome: &Outcome, how: &str) {
         if let Some(draft) = self.draft {
             let (ended, why) = audited(outcome);
-            let detail = match why {
+            let detail = match why.as_ref() {
                 "" => how.to_owned(),
                 why => format!("{why} ({how})"),
             };
@@ -283,7 +283,11 @@ fn readable(mut outcome: Outcome) -> Option<Outcome> {
     match outcome.result.as_mut()? {
         OutcomeResult::Done(_) => {}
         OutcomeResult::Failed(failure) => {
-            failure.message = crate::fleet::printable(&failure.message)
+            failure.message = crate::fleet::printable(&failure.message);
+            if let Some(native) = &mut failure.native {
+                native.code = crate::fleet::printable(&native.code);
+                native.text = crate::fleet::printable(&native.text);
+            }
         }
         OutcomeResult::Indeterminate(it) => it.message = crate::fleet::printable(&it.message),
     }

@@ -33,6 +33,7 @@ impl Flaw {
         Failure {
             kind: FailureKind::Invalid.into(),
             message: self.to_string(),
+            ..Failure::default()
         }
     }
 
@@ -55,6 +56,7 @@ pub(super) fn of_password_error(
     let failure = Failure {
         kind: kind.into(),
         message: error.to_string(),
+        ..Failure::default()
     };
     Ok(failed(call_id, failure))
 }
@@ -69,6 +71,7 @@ pub(super) fn lost_settings(lost: &LostSettings) -> Failure {
     Failure {
         kind: FailureKind::Unavailable.into(),
         message: lost.to_string(),
+        ..Failure::default()
     }
 }
 
@@ -77,6 +80,7 @@ pub(super) fn unavailable(error: &CallError) -> Failure {
     Failure {
         kind: FailureKind::Unavailable.into(),
         message: error.to_string(),
+        ..Failure::default()
     }
 }
 
@@ -95,6 +99,7 @@ pub(super) fn failed_with(call_id: String, kind: FailureKind, message: String) -
     let failure = Failure {
         kind: kind.into(),
         message,
+        ..Failure::default()
     };
     failed(call_id, failure)
 }

@@ -127,8 +127,7 @@ impl Script {
         secrets: &[Password],
     ) -> Result<Ended, CallError> {
         if let Ok(answer) = &ended.answer {
-            if let Some(mut failure) = answer.error() {
-                failure.message = redact(failure.message, secrets);
+            if let Some(failure) = answer.error(|text| redact(text, secrets)) {
                 return Err(match answer.changed() {
                     Some(true) => CallError::Indeterminate(failure.message),
                     _ => failure.into(),

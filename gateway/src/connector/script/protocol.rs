@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::connector::Context;
 use crate::model::{
     Attribute, AttributeName, AttributeSchema, ClassSchema, Cookie, Create, Failure, FailureKind,
-    Filter, Identity, Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Schema,
-    Search, Selector, Update, Value, ValueType, Verb,
+    Filter, Identity, Native, Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password,
+    Schema, Search, Selector, Update, Value, ValueType, Verb,
 };
 
 /// Version of the questions and answers.
@@ -228,21 +228,33 @@ impl Answer {
         }
     }
 
-    /// The error that the script reports, if it does.
-    pub(super) fn error(&self) -> Option<Failure> {
+    /// The error that the script reports, if it does. `redact` takes secrets out of a text.
+    pub(super) fn error(&self, redact: impl Fn(String) -> String) -> Option<Failure> {
         let error = self.0.get("error")?;
-        let kind = match error.get("kind").and_then(Json::as_str) {
-            Some("invalid") => FailureKind::Invalid,
-            Some("not-found") => FailureKind::NotFound,
-            Some("already-exists") => FailureKind::AlreadyExists,
-            Some("unsupported") => FailureKind::Unsupported,
-            Some("bad-credentials") => FailureKind::BadCredentials,
-            Some("unavailable") => FailureKind::Unavailable,
-            _ => FailureKind::Rejected,
-        };
+        let named = error.get("kind").and_then(Json::as_str);
+        let named = named.and_then(FailureKind::from_name);
+        // What the gateway alone can tell is no script's to say.
+        let own = [
+            FailureKind::Refused,
+            FailureKind::Busy,
+            FailureKind::Internal,
+            FailureKind::NotBegun,
+        ];
+        let kind = named.filter(|kind| !own.contains(kind));
         let message = error.get("message").and_then(Json::as_str);
-        let message = clean(message.unwrap_or("the script gave no reason"));
-        Some(Failure::new(kind, message))
+        let message = redact(clean(message.unwrap_or("the script gave no reason")));
+        let failure = Failure::new(kind.unwrap_or(FailureKind::Rejected), message);
+        let part = |native: &Json, name| match native.get(name) {
+            Some(Json::String(text)) => redact(clean(text)),
+            Some(Json::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        Some(match error.get("native") {
+            Some(native) => {
+                failure.with_native(Native::new(part(native, "code"), &part(native, "text")))
+            }
+            None => failure,
+        })
     }
 
     /// Whether the script says that something has changed.

@@ -151,16 +151,15 @@ impl Unix {
             )
             .into());
         }
-        let lets_in = hash.is_some() && account.is_some_and(|found| found.is_enabled(today()));
-        if verdict == Verdict::Right && lets_in {
-            return Ok(());
-        }
-        // One answer for all, so that nobody learns which accounts there are.
-        Err(Failure::new(
-            FailureKind::BadCredentials,
-            "the password is wrong, or there is no such account, or it has no password, is disabled or has expired",
-        )
-        .into())
+        let known = account.filter(|_| hash.is_some() && verdict == Verdict::Right);
+        // One answer for all others, so that nobody learns which accounts there are.
+        let known = known.ok_or_else(|| {
+            Failure::new(
+                FailureKind::BadCredentials,
+                "the password is wrong, or there is no such account, or it has no password",
+            )
+        })?;
+        Ok(admits(known, today())?)
     }
 
     pub(super) async fn hash(
@@ -189,6 +188,23 @@ impl Unix {
             .await
             .map(drop)
     }
+}
+
+/// Whether an account may log in by its password, which is right.
+fn admits(account: &Account, today: i64) -> Result<(), Failure> {
+    let (kind, why) = if account.password.is_locked() || account.has_expired(today) {
+        let why = "the account is disabled or has expired";
+        (FailureKind::AccountDisabled, why)
+    } else if account.ageing.is_inactive(today) {
+        let why = "the password ran out, too long ago to be changed at a log-in: set a new one";
+        (FailureKind::PasswordExpired, why)
+    } else if account.ageing.must_change(today) {
+        let why = "the password is right, but has run out or must be changed first";
+        (FailureKind::PasswordExpired, why)
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(kind, why))
 }
 
 /// The runs of usermod that give an account these arguments and unlock its password: each takes

@@ -176,6 +176,8 @@ impl Worker {
             Ok(_) => Ok(None),
             Err(CliError::CallFailed { kind, .. }) => Ok(match kind {
                 FailureKind::BadCredentials => Some("its password is another".to_owned()),
+                // Only after the right password.
+                FailureKind::PasswordExpired => None,
                 FailureKind::Unsupported | FailureKind::Refused => {
                     Some("whether it has the password of the file cannot be tried here".to_owned())
                 }

@@ -134,11 +134,7 @@ async fn each(
     loop {
         let end = page(&mut caller, &search, &args, &mut take).await?;
         if let Some(failure) = end.failure {
-            return Err(CliError::CallFailed {
-                call_id: args.id().to_owned(),
-                kind: failure.kind(),
-                message: failure.message,
-            });
+            return Err(CliError::failed(args.id().to_owned(), failure));
         }
         if end.next_cookie.is_empty() {
             return Ok(());

@@ -52,6 +52,32 @@ fn exit_codes_tell_done_failed_usage_and_indeterminate_apart() {
 }
 
 #[test]
+fn what_the_target_answered_is_told_and_a_kind_of_a_newer_gateway_is_a_failure() {
+    let fake = Fake::start();
+    for (kind, word) in [
+        (FailureKind::Denied as i32, "denied"),
+        (FailureKind::Policy as i32, "policy"),
+        (FailureKind::AccountLocked as i32, "account-locked"),
+        (FailureKind::AccountDisabled as i32, "account-disabled"),
+        (FailureKind::PasswordExpired as i32, "password-expired"),
+        (4711, "other"),
+    ] {
+        fake.fate(
+            "bob",
+            Fate::Answers(kind, "19", "Password fails \x1b[31mquality"),
+        );
+        let arguments = ["account", "create", "r", "bob"];
+        let finished = fake.run(&[&arguments[..], &["--output", "json"]].concat());
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert_eq!(finished.error()["kind"], word);
+        assert_eq!(finished.error()["native"]["code"], "19");
+        let finished = fake.run(&arguments);
+        let said = "(the target answered 19: Password fails \\u{1b}[31mquality)";
+        assert!(finished.err.contains(said), "{finished:?}");
+    }
+}
+
+#[test]
 fn a_password_is_the_same_whatever_program_wrote_its_file() {
     let fake = Fake::start();
     fake.put(account("ann"));

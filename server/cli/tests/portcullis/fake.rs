@@ -18,8 +18,9 @@ use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{
-    AttributeSchema, Call, ClassSchema, Create, Done, Failure, FailureKind, Indeterminate, Object,
-    ObjectClass, ObjectRef, Outcome, RunResult, Schema, SearchEnd, SearchItem, ValueType,
+    AttributeSchema, Call, ClassSchema, Create, Done, Failure, FailureKind, Indeterminate,
+    NativeError, Object, ObjectClass, ObjectRef, Outcome, RunResult, Schema, SearchEnd, SearchItem,
+    ValueType,
 };
 use portcullis_proto::grpc::{self, Body, Bytes, Handled, Replies, http};
 use prost::Message;
@@ -35,6 +36,8 @@ use tonic::codegen::Service;
 pub(crate) enum Fate {
     /// It fails, with this kind.
     Fails(FailureKind),
+    /// It fails, with the number of a kind, and with the code and text of the target.
+    Answers(i32, &'static str, &'static str),
     /// It is created, and the answer is `indeterminate`.
     CreatedUnknown,
     /// It is not created, and the answer is `indeterminate`.
@@ -464,6 +467,16 @@ impl State {
         }
         match fate {
             Some(Fate::Fails(kind)) => return Some(failed(kind)),
+            Some(Fate::Answers(kind, code, text)) => {
+                return Some(OutcomeResult::Failed(Failure {
+                    kind,
+                    message: "the directory refuses it".to_owned(),
+                    native: Some(NativeError {
+                        code: code.to_owned(),
+                        text: text.to_owned(),
+                    }),
+                }));
+            }
             Some(Fate::LostUnknown) => return Some(unknown()),
             Some(Fate::CreatedUnknown | Fate::CreatedHangs | Fate::CreatedLate) | None => {}
         }
@@ -506,6 +519,7 @@ fn failure(kind: FailureKind) -> Failure {
     Failure {
         kind: kind.into(),
         message: format!("the resource says \x1b[31m{}", kind.as_str_name()),
+        ..Failure::default()
     }
 }
 

@@ -107,13 +107,15 @@ def set_password(objects, question):
 
 
 def authenticate(objects, question):
-    wrong = Refusal("bad-credentials", "the password is wrong, or it may not log in")
+    wrong = Refusal("bad-credentials", "the password is wrong, or there is no such account")
     try:
         stored = find(objects, question)
     except Refusal:
         raise wrong from None
-    if not stored["enabled"] or stored["password"] != digest(question["password"]):
+    if stored["password"] != digest(question["password"]):
         raise wrong
+    if not stored["enabled"]:
+        raise Refusal("account-disabled", "the account is disabled")
     return {}
 
 

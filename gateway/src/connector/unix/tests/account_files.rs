@@ -206,7 +206,7 @@ async fn a_password_that_ran_out_lets_nobody_in() {
     let Outcome::Failed(failure) = login().await else {
         panic!("let in");
     };
-    assert_eq!(failure.kind, FailureKind::BadCredentials);
+    assert_eq!(failure.kind, FailureKind::PasswordExpired);
     let enable = Verb::Enable(wire::Enable {
         object: account("ada"),
     });
@@ -214,13 +214,17 @@ async fn a_password_that_ran_out_lets_nobody_in() {
     assert_eq!(failure.kind, FailureKind::Rejected);
     assert!(failure.message.contains("has run out"), "{failure:?}");
 
-    // It has to be changed, which can be done at the login.
+    // It has to be changed, which can be done at a log-in on the host.
     for days in ["0:0:99999:7:::", "15000:0:90:7:::"] {
         aged(days);
         let ada = bench.object(get(account("ada"))).await;
         assert_eq!(ada.enabled, Some(true), "{days}");
         assert_eq!(values(&ada, "password_expired"), ["true"], "{days}");
-        assert!(matches!(login().await, Outcome::Done(_)), "{days}");
+        let failure = bench.failed(authenticate(account("ada"), "hunter2")).await;
+        assert_eq!(failure.kind, FailureKind::PasswordExpired, "{days}");
+        // Only who knows the password is told.
+        let failure = bench.failed(authenticate(account("ada"), "hunter3")).await;
+        assert_eq!(failure.kind, FailureKind::BadCredentials, "{days}");
     }
 
     // The way out that `enable` names.

@@ -138,6 +138,8 @@ async fn an_account_is_disabled_and_enabled_to_just_what_it_was() {
         assert!(fields[1].starts_with('!') && fields[7] == "1", "{fields:?}");
         if password.is_some() {
             let failure = bench.failed(authenticate(account(name), "s3cret")).await;
+            assert_eq!(failure.kind, FailureKind::AccountDisabled);
+            let failure = bench.failed(authenticate(account(name), "guess")).await;
             assert_eq!(failure.kind, FailureKind::BadCredentials);
         }
         for _ in 0..2 {
