@@ -7,6 +7,8 @@
 
 #[path = "connector/script/mod.rs"]
 pub mod script;
+#[path = "connector/sql/mod.rs"]
+pub mod sql;
 #[cfg(unix)]
 #[path = "connector/unix/mod.rs"]
 pub mod unix;
@@ -24,6 +26,7 @@ const TYPES: &[ConnectorType] = &[
     #[cfg(unix)]
     ConnectorType::new("unix", unix::configure, unix::GUARD_DEFAULTS),
     ConnectorType::new("script", script::configure, GuardDefaults::NOTHING),
+    ConnectorType::new("sql", sql::configure, GuardDefaults::NOTHING),
 ];
 
 /// Reads the connector's own keys, all of them even where one is wrong: a key that is not asked for

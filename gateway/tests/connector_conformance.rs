@@ -52,5 +52,7 @@ macro_rules! conforms {
 
 #[path = "../src/connector/script/tests/conformance.rs"]
 mod script;
+#[path = "../src/connector/sql/tests/conformance.rs"]
+mod sql;
 #[path = "../src/connector/unix/tests/conformance.rs"]
 mod unix;

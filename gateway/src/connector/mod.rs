@@ -17,8 +17,8 @@ use tonic::async_trait;
 
 use crate::model::{
     CallError, CallId, Change, Cookie, Create, Evidence, Failure, Get, IdRanges, Look, Object,
-    ObjectClass, ObjectName, ObjectRef, Password, Request, Roles, Run, RunResult, Schema, Search,
-    Standings, SyncToken, Touched, Update, Verb,
+    ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Roles, Run, RunResult, Schema,
+    Search, Standings, SyncToken, Touched, Update, Verb,
 };
 
 /// What every verb is told about the call beside its arguments.
@@ -136,9 +136,14 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// left out here passes them unseen, whatever it names.
     fn roles(&self) -> Roles<'_>;
 
+    /// The number by which an id decides what its object may do; `None` where it decides nothing.
+    fn number_of_id(&self, id: &ObjectId) -> Option<u64> {
+        id.as_str().parse().ok()
+    }
+
     /// The numeric id of an object, where it has one.
     fn number_of(&self, object: &Object) -> Option<u64> {
-        object.identity.id.as_str().parse().ok()
+        self.number_of_id(&object.identity.id)
     }
 
     /// Names of the settings that a resource may have.
@@ -276,6 +281,16 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// afterwards what became of it. It changes nothing, and is on the gateway's disk before the
     /// change begins. Asked for within the change's lanes, after the guard rails.
     async fn evidence(&self, cx: &Context, change: &Request) -> Result<Evidence, CallError> {
+        self.evidence_by_reading(cx, change).await
+    }
+
+    /// The evidence that `get` gives: for those that have it all, and those that know more only at
+    /// times.
+    async fn evidence_by_reading(
+        &self,
+        cx: &Context,
+        change: &Request,
+    ) -> Result<Evidence, CallError> {
         look::evidence(self, cx, change).await
     }
 
@@ -283,6 +298,16 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// [`evidence`](Self::evidence) answered; it may be from an earlier run of the gateway, with
     /// another configuration.
     async fn look(
+        &self,
+        cx: &Context,
+        change: &Request,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        self.look_by_reading(cx, change, before).await
+    }
+
+    /// The look that `get` gives, beside [`evidence_by_reading`](Self::evidence_by_reading).
+    async fn look_by_reading(
         &self,
         cx: &Context,
         change: &Request,

@@ -148,7 +148,7 @@ impl Guarded {
             rails.check_name(object.class, name.as_str())?;
         }
         if let Selector::Id(id) = &object.by {
-            rails.check_number(object.class, id.as_str(), id.as_str().parse().ok())?;
+            rails.check_number(object.class, id.as_str(), connector.number_of_id(id))?;
         }
         if rails.opens_everything() {
             return Ok(None);

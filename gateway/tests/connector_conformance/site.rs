@@ -23,7 +23,8 @@ pub(crate) use wire::call::Verb;
 pub(crate) struct Site {
     /// What the resource is made of, and goes with it: a folder, a process.
     pub(crate) _kept: Box<dyn Any>,
-    /// The keys of the connector's section, `type` among them.
+    /// The keys of the connector's section, `type` among them; in the names of its tables `NAME`
+    /// stands for the connector's.
     pub(crate) section: String,
     /// An attribute of accounts that takes any one text.
     pub(crate) free_text: &'static str,
@@ -58,7 +59,9 @@ pub(crate) struct Subject {
 impl Site {
     /// What the configuration makes of the site's section under this name.
     pub(crate) fn configured(&self, name: &str) -> Configured {
-        let section = &self.section;
+        let section = self
+            .section
+            .replace("connectors.NAME", &format!("connectors.{name}"));
         let text =
             format!("[connectors.{name}]\n{section}\n[connectors.{name}.guard_rails]\n{RAILS}\n");
         let config = Config::parse(Path::new("gateway.toml"), &text).unwrap();
@@ -188,7 +191,7 @@ impl Subject {
 
 pub(crate) fn context() -> Context {
     Context {
-        call: CallId::new("direct").unwrap(),
+        call: CallId::new(format!("direct-{:016x}", rand::random::<u64>())).unwrap(),
         settings: Default::default(),
         secret_settings: Default::default(),
         deadline: Instant::now() + Duration::from_secs(60),

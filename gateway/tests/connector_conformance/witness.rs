@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portcullis_gateway::connector::{Connector, Context, Lane};
 use portcullis_gateway::model::{
-    CallError, Get, Object, ObjectClass, Request, Roles, Schema, Update, Verb,
+    CallError, Get, Object, ObjectClass, ObjectId, Request, Roles, Schema, Update, Verb,
 };
 use tokio::sync::Barrier;
 use tonic::async_trait;
@@ -75,6 +75,14 @@ impl Connector for Witness {
 
     fn verbs(&self, class: ObjectClass) -> Vec<Verb> {
         self.inner.verbs(class)
+    }
+
+    fn number_of_id(&self, id: &ObjectId) -> Option<u64> {
+        self.inner.number_of_id(id)
+    }
+
+    fn number_of(&self, object: &Object) -> Option<u64> {
+        self.inner.number_of(object)
     }
 
     fn roles(&self) -> Roles<'_> {

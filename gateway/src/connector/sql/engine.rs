@@ -1,0 +1,234 @@
+//! What the verbs need of a database: transactions in which statements run, and faults that say
+//! whose concern they are. One implementation for each engine.
+
+use std::fmt;
+
+use tonic::async_trait;
+use zeroize::Zeroizing;
+
+use super::statement::Dialect;
+use crate::connector::Context;
+use crate::model::{CallError, Failure, FailureKind, Password, Value, ValueType};
+
+/// Bytes of a text of the target that reach the caller.
+const MOST_TEXT: usize = 600;
+
+/// What a parameter of a statement stands for. It has no `Debug` that shows it: it may be a secret.
+#[derive(Clone)]
+pub(super) enum Param {
+    Null,
+    Value(Value),
+    /// A password, or its hash.
+    Secret(Zeroizing<Vec<u8>>),
+}
+
+impl Param {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self::Value(Value::Text(text.into()))
+    }
+
+    pub(super) fn secret(bytes: &[u8]) -> Self {
+        Self::Secret(Zeroizing::new(bytes.to_vec()))
+    }
+}
+
+impl fmt::Debug for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Param")
+    }
+}
+
+/// The values in one column of a row: none is NULL, and only a list has several.
+pub(super) type Cell = Vec<Value>;
+
+/// One row.
+pub(super) type Row = Vec<Cell>;
+
+/// A column of what a statement reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) value_type: ValueType,
+    /// Whether it holds a list of values.
+    pub(super) is_list: bool,
+    /// How it is selected, so that the engine's side of this program can read it.
+    pub(super) expression: String,
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Change,
+}
+
+/// Whose concern a fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The target answered, and said no.
+    Refused(FailureKind),
+    /// The target gave the transaction up in favour of another: it may be begun again.
+    Again,
+    /// No answer came, or none that makes sense.
+    Cut,
+}
+
+/// Why something was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) cause: Cause,
+    /// The target's own code: SQLSTATE, or the name of SQLite's.
+    pub(super) code: Option<String>,
+    pub(super) message: String,
+}
+
+impl Fault {
+    pub(super) fn refused(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            cause: Cause::Refused(kind),
+            code: None,
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn cut(message: impl Into<String>) -> Self {
+        Self {
+            cause: Cause::Cut,
+            code: None,
+            message: message.into(),
+        }
+    }
+
+    /// That the time of the call is over.
+    pub(super) fn late() -> Self {
+        Self::cut("the database did not answer in the time that the call may take")
+    }
+
+    pub(super) fn is_invalid(&self) -> bool {
+        self.cause == Cause::Refused(FailureKind::Invalid)
+    }
+
+    /// The answer to a call whose transaction was not committed, and never will be.
+    pub(super) fn not_committed(self) -> Failure {
+        let kind = match self.cause {
+            Cause::Refused(kind) => kind,
+            Cause::Again => FailureKind::Busy,
+            Cause::Cut => FailureKind::Unavailable,
+        };
+        Failure::new(kind, self.message)
+    }
+
+    /// The answer to a call whose COMMIT was sent.
+    pub(super) fn at_commit(self) -> CallError {
+        match self.cause {
+            Cause::Cut => CallError::Indeterminate(format!(
+                "the answer to COMMIT did not come: {}",
+                self.message
+            )),
+            Cause::Refused(_) | Cause::Again => self.not_committed().into(),
+        }
+    }
+
+    /// The same without what must not be shown.
+    pub(super) fn without(mut self, secret: Option<&Password>) -> Self {
+        let secret = secret.and_then(|secret| std::str::from_utf8(secret.expose()).ok());
+        if let Some(secret) = secret {
+            self.message = self.message.replace(secret, "***");
+        }
+        self
+    }
+}
+
+/// A text of the target as it may be shown: in one line, and not endless.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        if shown.len() >= MOST_TEXT {
+            shown.push('…');
+            break;
+        }
+        let blank = c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        shown.push(if blank { ' ' } else { c });
+    }
+    shown
+}
+
+/// A database.
+#[async_trait]
+pub(super) trait Engine: fmt::Debug + Send + Sync {
+    fn dialect(&self) -> Dialect;
+
+    /// Which database it is, for people and for telling it from others.
+    fn place(&self) -> &str;
+
+    /// Begins a transaction.
+    async fn begin(&self, cx: &Context, access: Access) -> Result<Box<dyn Transaction>, Fault>;
+
+    /// Lets go of what is not in use.
+    async fn close(&self);
+}
+
+/// A transaction. One that is dropped is rolled back, and so is the target's side of it.
+#[async_trait]
+pub(super) trait Transaction: Send {
+    /// The columns that a statement answers with; none where it answers without rows. Nothing is
+    /// run. `lists`: names of columns that hold a list, where their type does not tell.
+    async fn describe(&mut self, sql: &str, lists: &[String]) -> Result<Vec<Column>, Fault>;
+
+    /// Runs a statement; answers how many rows it has changed, or has answered with.
+    async fn execute(&mut self, sql: &str, params: &[Param]) -> Result<u64, Fault>;
+
+    /// Begins to read: the statement selects the expressions of `columns`.
+    async fn open(
+        &mut self,
+        sql: &str,
+        params: &[Param],
+        columns: &[Column],
+    ) -> Result<Box<dyn Rows>, Fault>;
+
+    /// Ends it for good.
+    async fn commit(self: Box<Self>) -> Result<(), Fault>;
+
+    /// Ends it without a change.
+    async fn rollback(self: Box<Self>);
+
+    /// What the target says of itself, for [`Connector::test`](crate::connector::Connector::test).
+    async fn version(&mut self) -> Result<String, Fault>;
+}
+
+/// Rows that are read one by one, while the target holds back the others.
+#[async_trait]
+pub(super) trait Rows: Send {
+    /// The next row; `None`: there is no other.
+    async fn next(&mut self) -> Result<Option<Row>, Fault>;
+}
+
+/// All rows of a statement that answers with few.
+pub(super) async fn few(
+    transaction: &mut dyn Transaction,
+    sql: &str,
+    params: &[Param],
+    columns: &[Column],
+    most: usize,
+) -> Result<Vec<Row>, Fault> {
+    let mut rows = transaction.open(sql, params, columns).await?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().await? {
+        if all.len() == most {
+            break;
+        }
+        all.push(row);
+    }
+    Ok(all)
+}
+
+/// One column of text, as statements of the gateway's own answer with.
+pub(super) fn text_column(expression: &str) -> Column {
+    Column {
+        name: "value".to_owned(),
+        value_type: ValueType::Text,
+        is_list: false,
+        expression: expression.to_owned(),
+    }
+}

@@ -1,0 +1,154 @@
+//! The ledger: a table of the target in which every change leaves its call's id, in the same
+//! transaction. Whether a call was carried out can then always be told.
+//!
+//! ```text
+//! begin → insert the call (waits for another transaction with it) → the verb → its outcome → commit
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Fault, Param, Transaction, few, text_column};
+use super::statement::{Dialect, quote};
+use crate::model::{CallId, FailureKind, ObjectClass, ObjectId, Verb};
+
+/// The table of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Ledger {
+    /// In quotes.
+    table: String,
+}
+
+/// What a call has done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    verb: String,
+    class: String,
+    /// Of the object that it was about.
+    id: String,
+}
+
+impl Entry {
+    pub(super) fn new(verb: Verb, class: ObjectClass, id: &ObjectId) -> Self {
+        Self {
+            verb: verb.name().to_owned(),
+            class: class.name().to_owned(),
+            id: id.to_string(),
+        }
+    }
+
+    /// Whether a call of this verb and class may have left it.
+    pub(super) fn is_of(&self, verb: Verb, class: ObjectClass) -> bool {
+        self.verb == verb.name() && self.class == class.name()
+    }
+
+    pub(super) fn id(&self) -> Option<ObjectId> {
+        ObjectId::new(self.id.as_str()).ok()
+    }
+}
+
+impl Ledger {
+    /// Takes the name of a table, perhaps with its schema.
+    ///
+    /// # Errors
+    /// What is allowed.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let parts: Vec<_> = text.split('.').collect();
+        let sound = |part: &&str| {
+            !part.is_empty()
+                && part.len() <= 63
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        if parts.len() > 2 || !parts.iter().all(sound) {
+            return Err(format!(
+                "`{text}`: the name of a table is allowed, such as \"portcullis_calls\" or \"hr.portcullis_calls\""
+            ));
+        }
+        let parts: Vec<_> = parts.into_iter().map(quote).collect();
+        Ok(Self {
+            table: parts.join("."),
+        })
+    }
+
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// What is there to be checked of it.
+    pub(super) fn sample(&self) -> String {
+        format!("SELECT call, outcome FROM {} LIMIT 0", self.table)
+    }
+
+    /// Notes a call, after every other transaction that has noted it has ended; answers what it has
+    /// done where it was carried out before.
+    pub(super) async fn begin(
+        &self,
+        transaction: &mut dyn Transaction,
+        dialect: Dialect,
+        call: &CallId,
+    ) -> Result<Option<Entry>, Fault> {
+        let first = dialect.parameter(1);
+        let call = [Param::text(call.as_str())];
+        let noting = format!(
+            "INSERT INTO {} (call, outcome) VALUES ({first}, '') ON CONFLICT (call) DO NOTHING",
+            self.table
+        );
+        if transaction.execute(&noting, &call).await? == 1 {
+            return Ok(None);
+        }
+        let reading = format!("SELECT outcome FROM {} WHERE call = {first}", self.table);
+        let column = text_column("outcome");
+        let rows = few(transaction, &reading, &call, &[column], 1).await?;
+        let text = rows.first().and_then(|row| row.first()?.first()?.as_text());
+        let entry = text.and_then(|text| serde_json::from_str(text).ok());
+        entry.map(Some).ok_or_else(|| {
+            Fault::refused(
+                FailureKind::Rejected,
+                format!(
+                    "the ledger {} has this call with an outcome that is none of ours: somebody has changed it",
+                    self.table
+                ),
+            )
+        })
+    }
+
+    /// Notes what a call has done.
+    pub(super) async fn end(
+        &self,
+        transaction: &mut dyn Transaction,
+        dialect: Dialect,
+        call: &CallId,
+        entry: &Entry,
+    ) -> Result<(), Fault> {
+        let (first, second) = (dialect.parameter(1), dialect.parameter(2));
+        let sql = format!(
+            "UPDATE {} SET outcome = {first} WHERE call = {second}",
+            self.table
+        );
+        let outcome = serde_json::to_string(entry)
+            .map_err(|error| Fault::refused(FailureKind::Internal, error.to_string()))?;
+        let params = [Param::text(outcome), Param::text(call.as_str())];
+        if transaction.execute(&sql, &params).await? == 1 {
+            return Ok(());
+        }
+        Err(Fault::refused(
+            FailureKind::Rejected,
+            format!(
+                "the ledger {} does not keep what is written to it",
+                self.table
+            ),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_a_table_is_one() {
+        assert_eq!(Ledger::parse("hr.calls").unwrap().table, "\"hr\".\"calls\"");
+        for text in ["", "a.b.c", "a b", "a\"b", "a;b", ".a", "a."] {
+            assert!(Ledger::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Passwords: the gateway's own at the database, and the hashes of those of accounts.
+
+mod hashing;
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod platform;
+
+use std::path::{Path, PathBuf};
+
+use super::engine::Fault;
+use crate::connector::Context;
+use crate::model::{FailureKind, Password};
+
+pub(super) use hashing::{Hashing, Scheme};
+
+/// The secret setting of a resource with the password of the gateway's own user.
+pub(super) const SETTING: &str = "password";
+
+/// Where the password of the gateway's own user at the database is.
+#[derive(Clone, Debug)]
+pub(super) enum BindPassword {
+    /// In a file, read for every connection: a new one takes effect by itself.
+    File(PathBuf),
+    /// In the resource's secret setting.
+    Setting,
+}
+
+impl BindPassword {
+    /// The password; `None`: the resource gives none, and the database may ask for none.
+    pub(super) fn read(&self, cx: &Context) -> Result<Option<Password>, Fault> {
+        match self {
+            Self::Setting => Ok(cx.secret_settings.get(SETTING).cloned()),
+            Self::File(path) => read(path).map(Some).map_err(|text| {
+                Fault::refused(FailureKind::Unavailable, format!("`password_file`: {text}"))
+            }),
+        }
+    }
+}
+
+/// The first line of a file that only the gateway's user can read.
+fn read(path: &Path) -> Result<Password, String> {
+    platform::check(path)?;
+    let bytes = platform::read(path, Password::MAX_LEN + 2)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next();
+    Password::new(line.unwrap_or_default().to_vec()).ok_or_else(|| {
+        format!(
+            "the first line of {} is empty or has more than {} bytes: it is to be the password",
+            path.display(),
+            Password::MAX_LEN
+        )
+    })
+}

@@ -1,0 +1,202 @@
+//! Values on their way to PostgreSQL and back.
+//!
+//! Parameters go as text of no type: the server infers the type from the statement, and reads every
+//! type that it has from text, its users' own too. Columns come back in the few types that are read
+//! here; whatever else there is, the server is asked to write as text.
+
+use std::error::Error;
+use std::fmt;
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio_postgres::Row as TargetRow;
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type};
+
+use super::super::engine::{Cell, Column, Fault, Param, Row};
+use super::super::statement::quote;
+use crate::model::{FailureKind, Value, ValueType};
+
+/// Seconds from 1970 to 2000, where PostgreSQL's times begin.
+const EPOCH_2000: i64 = 946_684_800;
+
+/// A type that says nothing, so that the server infers it.
+pub(super) fn unknown() -> Type {
+    Type::new(String::new(), 0, Kind::Simple, String::new())
+}
+
+/// A parameter as it is sent. It has no `Debug` that shows it.
+pub(super) struct Sent<'a>(pub(super) &'a Param);
+
+impl fmt::Debug for Sent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sent")
+    }
+}
+
+impl ToSql for Sent<'_> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match self.0 {
+            Param::Null => return Ok(IsNull::Yes),
+            Param::Secret(bytes) => out.extend_from_slice(bytes),
+            Param::Value(value) => write(value, out)?,
+        }
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn to_sql_checked(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        self.to_sql(ty, out)
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        Format::Text
+    }
+}
+
+fn write(value: &Value, out: &mut BytesMut) -> fmt::Result {
+    match value {
+        Value::Text(text) => out.write_str(text),
+        Value::Integer(number) => write!(out, "{number}"),
+        Value::Boolean(truth) => write!(out, "{truth}"),
+        Value::Real(number) => write!(out, "{number:?}"),
+        Value::Binary(bytes) => {
+            out.write_str("\\x")?;
+            out.write_str(&data_encoding::HEXLOWER.encode(bytes))
+        }
+        Value::Time(time) => write!(out, "{}", humantime::format_rfc3339_micros(*time)),
+        Value::Secret(secret) => {
+            out.extend_from_slice(secret.expose());
+            Ok(())
+        }
+    }
+}
+
+/// How a column of this type is selected.
+pub(super) fn column(name: &str, target: &Type) -> Column {
+    let quoted = quote(name);
+    let (element, is_list) = match target.kind() {
+        Kind::Array(element) => (element, true),
+        _ => (target, false),
+    };
+    let brackets = if is_list { "[]" } else { "" };
+    let cast = |to: &str| format!("{quoted}::{to}{brackets}");
+    let (value_type, expression) = match *element {
+        Type::BOOL => (ValueType::Boolean, quoted),
+        Type::INT8 => (ValueType::Integer, quoted),
+        Type::INT2 | Type::INT4 | Type::OID => (ValueType::Integer, cast("int8")),
+        Type::FLOAT8 => (ValueType::Real, quoted),
+        Type::FLOAT4 => (ValueType::Real, cast("float8")),
+        Type::BYTEA => (ValueType::Binary, quoted),
+        Type::TIMESTAMPTZ => (ValueType::Time, quoted),
+        Type::TIMESTAMP if !is_list => (ValueType::Time, format!("({quoted} AT TIME ZONE 'UTC')")),
+        _ => (ValueType::Text, cast("text")),
+    };
+    Column {
+        name: name.to_owned(),
+        value_type,
+        is_list,
+        expression,
+    }
+}
+
+/// A row whose columns were selected as [`column`] says.
+pub(super) fn row(target: &TargetRow, columns: &[Column]) -> Result<Row, Fault> {
+    let cells = columns.iter().enumerate();
+    cells
+        .map(|(place, column)| cell(target, place, column))
+        .collect()
+}
+
+fn cell(target: &TargetRow, place: usize, column: &Column) -> Result<Cell, Fault> {
+    let unreadable = |error: &dyn fmt::Display| {
+        Fault::refused(
+            FailureKind::Rejected,
+            format!("column `{}` of a row cannot be read: {error}", column.name),
+        )
+    };
+    let wanted = column.value_type;
+    if column.is_list {
+        let read = target.try_get::<_, Option<Vec<Option<Read>>>>(place);
+        let values = read.map_err(|error| unreadable(&error))?;
+        let values = values.into_iter().flatten().flatten();
+        return values
+            .map(|value| value.into_value(wanted).map_err(|error| unreadable(&error)))
+            .collect();
+    }
+    let read = target.try_get::<_, Option<Read>>(place);
+    let value = read.map_err(|error| unreadable(&error))?;
+    let value = value.map(|value| value.into_value(wanted));
+    let value = value.transpose().map_err(|error| unreadable(&error))?;
+    Ok(value.into_iter().collect())
+}
+
+/// A value as it came: bytes, and their type.
+struct Read {
+    target: Type,
+    bytes: Vec<u8>,
+}
+
+impl<'a> FromSql<'a> for Read {
+    fn from_sql(target: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self {
+            target: target.clone(),
+            bytes: raw.to_vec(),
+        })
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+impl Read {
+    fn into_value(self, wanted: ValueType) -> Result<Value, String> {
+        let bytes = self.bytes;
+        if bytes.len() > Value::MAX_LEN {
+            return Err(format!(
+                "it has {} bytes, and {} are the most that a value may have",
+                bytes.len(),
+                Value::MAX_LEN
+            ));
+        }
+        let eight = || bytes.as_slice().try_into().ok();
+        let read = match (wanted, self.target) {
+            (ValueType::Boolean, Type::BOOL) => match *bytes.as_slice() {
+                [byte] => Some(Value::Boolean(byte != 0)),
+                _ => None,
+            },
+            (ValueType::Integer, Type::INT8) => {
+                eight().map(|bytes| Value::Integer(i64::from_be_bytes(bytes)))
+            }
+            (ValueType::Real, Type::FLOAT8) => eight()
+                .map(f64::from_be_bytes)
+                .filter(|number| number.is_finite())
+                .map(Value::Real),
+            (ValueType::Time, Type::TIMESTAMPTZ) => eight()
+                .and_then(|bytes| time(i64::from_be_bytes(bytes)))
+                .map(Value::Time),
+            (ValueType::Binary, Type::BYTEA) => Some(Value::Binary(bytes)),
+            (ValueType::Text, _) => String::from_utf8(bytes)
+                .ok()
+                .filter(|text| !text.contains('\0'))
+                .map(Value::Text),
+            _ => None,
+        };
+        read.ok_or_else(|| format!("it is no {} of those that there are here", wanted.name()))
+    }
+}
+
+/// A moment from 1970 on, from microseconds since 2000.
+fn time(micros: i64) -> Option<SystemTime> {
+    let since_1970 = micros.checked_add(EPOCH_2000.checked_mul(1_000_000)?)?;
+    let since_1970 = u64::try_from(since_1970).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_micros(since_1970))
+}
