@@ -32,7 +32,7 @@ pub use entry::{Draft, Outcome, Subject};
 pub use error::{AuditError, Dispute};
 pub use head::{Head, HeadError, HeadFile};
 pub use verify::{Fault, Report, Verifier};
-use writer::{Request, STARTED, Writer};
+use writer::{Inspection, Request, STARTED, Writer};
 
 /// Requests that may wait for the writer; whoever comes then waits to be let in.
 const MAX_WAITING: usize = 1_024;
@@ -177,11 +177,15 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError`] where the log cannot be read; what is wrong with it is in the report.
     pub async fn verify(&self, known: Vec<AuditTip>) -> Result<Report, AuditError> {
-        let (answer, result) = oneshot::channel();
-        self.send(Request::Inspect { answer }).await?;
-        let inspection = result.await.map_err(|_| AuditError::Closed)?;
+        let inspection = self.inspect().await?;
         let chain = Chain::load(&self.repository, self.server).await?;
         verify::verify(&self.repository, chain, inspection, known).await
+    }
+
+    async fn inspect(&self) -> Result<Inspection, AuditError> {
+        let (answer, result) = oneshot::channel();
+        self.send(Request::Inspect { answer }).await?;
+        result.await.map_err(|_| AuditError::Closed)
     }
 
     /// Where the log ends.

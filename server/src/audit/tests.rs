@@ -391,6 +391,23 @@ async fn a_head_file_one_commit_behind_is_what_a_crash_leaves() {
 }
 
 #[tokio::test]
+async fn a_head_file_is_not_behind_what_is_written_while_the_log_is_verified() {
+    let fixture = Fixture::with_entries().await;
+    let inspection = fixture.log.inspect().await.unwrap();
+    for object in ["four", "five", "six"] {
+        fixture.change(object).await.unwrap();
+    }
+    let chain = Chain::load(&fixture.repository, fixture.server)
+        .await
+        .unwrap();
+    let report = verify::verify(&fixture.repository, chain, inspection, Vec::new())
+        .await
+        .unwrap();
+    assert_eq!(report.faults, []);
+    assert_eq!((report.head, report.sound.count), (Some(7), 13));
+}
+
+#[tokio::test]
 #[allow(clippy::disallowed_methods, reason = "as a crash would")]
 async fn a_crash_between_begun_and_outcome_shows_as_unknown() {
     let mut fixture = Fixture::new().await;

@@ -244,15 +244,15 @@ struct Walk {
     faults: Vec<Fault>,
     /// The first fault in the chain.
     broken: Option<Fault>,
-    /// The last entry that was read.
+    /// The last entry of those that the heads were read after: what came later is ahead of these.
     last: Option<AuditEntry>,
-    /// How many there are up to it.
+    /// How many entries were read.
     count: u64,
 }
 
 impl Walk {
-    /// Goes through the entries up to `end`, at least. Those that come meanwhile are the next
-    /// verification's.
+    /// Goes through the entries up to `end`, where the log ended when its heads were read, and those
+    /// that have come since as far as they are read along.
     async fn to(&mut self, repository: &Repository, end: u64) -> Result<(), AuditError> {
         self.marks.pass(self.verifier.tip, &mut self.faults);
         loop {
@@ -268,7 +268,9 @@ impl Walk {
                         Err(fault) => self.broken = Some(fault),
                     }
                 }
-                self.last = Some(entry);
+                if entry.seq <= end {
+                    self.last = Some(entry);
+                }
             }
             if self.count >= end {
                 return Ok(());
