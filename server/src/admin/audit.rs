@@ -195,22 +195,23 @@ impl Request for proto::AcceptAuditRequest {
     const METHOD: Method = own("Audit/Accept", &[SecurityAdministrator]);
 
     fn about(&self) -> About {
-        About::server("")
+        About::server(&self.reason)
     }
 
+    /// One without a reason is refused, whoever would approve it.
     fn for_two(&self) -> Option<Vec<u8>> {
-        Some(self.encode_to_vec())
+        has_reason(self).then(|| self.encode_to_vec())
     }
 
     async fn run(self, context: &Context) -> Result<proto::AuditHead, AdminError> {
         let (audit, subject) = (&context.services.audit, &context.caller.subject);
-        let accepted = if self.reason.trim().is_empty() {
+        let accepted = if has_reason(&self) {
+            let accepted = audit.accept(subject.clone(), &self.reason).await;
+            accepted.map_err(AdminError::from)
+        } else {
             Err(AdminError::malformed(
                 "say why, for those who read the log later: the backup that was restored, or what was found",
             ))
-        } else {
-            let accepted = audit.accept(subject.clone(), &self.reason).await;
-            accepted.map_err(AdminError::from)
         };
         match accepted {
             Ok(head) => Ok(head_message(&head)),
@@ -221,6 +222,10 @@ impl Request for proto::AcceptAuditRequest {
             }
         }
     }
+}
+
+fn has_reason(request: &proto::AcceptAuditRequest) -> bool {
+    !request.reason.trim().is_empty()
 }
 
 /// Sends all entries up to `head`, and `head` itself, for as long as somebody takes them.

@@ -22,8 +22,10 @@ impl Request for proto::DeleteKeyRequest {
         about.shown_with(dry_run(self.dry_run))
     }
 
+    /// One that is not confirmed is refused, whoever would approve it.
     fn for_two(&self) -> Option<Vec<u8>> {
-        (self.force && !self.dry_run).then(|| self.encode_to_vec())
+        let forced = self.force && !self.dry_run && is_confirmed(self);
+        forced.then(|| self.encode_to_vec())
     }
 
     async fn run(self, context: &Context) -> Result<proto::DeleteKeyResponse, AdminError> {
@@ -31,7 +33,7 @@ impl Request for proto::DeleteKeyRequest {
         let how = match (self.dry_run, self.force) {
             (true, _) => Deletion::DryRun,
             (false, false) => Deletion::Unused,
-            (false, true) if key_id(&self.confirm_key_id)? == id => Deletion::Forced,
+            (false, true) if is_confirmed(&self) => Deletion::Forced,
             (false, true) => {
                 return Err(AdminError::malformed(
                     "the id typed to confirm is not the key's: nothing was deleted",
@@ -73,4 +75,10 @@ fn values(values: DependentValues) -> proto::DependentValues {
         count: values.count,
         owners: values.owners,
     }
+}
+
+/// Whether the id that was typed to confirm is the key's.
+fn is_confirmed(request: &proto::DeleteKeyRequest) -> bool {
+    let confirmed = key_id(&request.confirm_key_id);
+    key_id(&request.key_id).is_ok_and(|id| confirmed.is_ok_and(|confirmed| confirmed == id))
 }

@@ -91,22 +91,37 @@ async fn each_of_the_four_waits_and_what_is_less_does_not() {
         ..Default::default()
     };
     server.waits(&alice, public).await;
-    let delete = |force, dry_run| proto::DeleteKeyRequest {
-        key_id: "none".to_owned(),
+    let generate = proto::GenerateServerKeyRequest::default();
+    let key = server.ask(&alice, generate).await.unwrap().key_id;
+    let delete = |force, dry_run, confirm_key_id: &str| proto::DeleteKeyRequest {
+        key_id: key.clone(),
         force,
         dry_run,
-        ..Default::default()
+        confirm_key_id: confirm_key_id.to_owned(),
     };
-    server.waits(&alice, delete(true, false)).await;
-    for less in [delete(false, false), delete(true, true)] {
-        let answer = server.ask(&alice, less).await;
+    // However it is written.
+    server.waits(&alice, delete(true, false, &key)).await;
+    let (kind, digits) = key.split_once('-').unwrap();
+    let typed = format!("{kind}-{}", digits.to_uppercase());
+    server.waits(&alice, delete(true, false, &typed)).await;
+    let dry = server.ask(&alice, delete(true, true, &key)).await;
+    assert!(dry.is_ok(), "{dry:?}");
+    // What would be refused in any case asks for nobody.
+    let accept = |reason: &str| proto::AcceptAuditRequest {
+        reason: reason.to_owned(),
+    };
+    let unconfirmed = server.ask(&alice, delete(true, false, "none")).await;
+    let unexplained = server.ask(&alice, accept(" ")).await;
+    for refused in [unconfirmed.err(), unexplained.err()] {
         assert!(
-            matches!(answer, Err(AdminError::Malformed(_))),
-            "{answer:?}"
+            matches!(refused, Some(AdminError::Malformed(_))),
+            "{refused:?}"
         );
     }
-    let generate = proto::GenerateServerKeyRequest::default();
-    server.ask(&alice, generate).await.unwrap();
+    // Whoever is to approve it reads why.
+    let id = server.waits(&alice, accept("the backup of Tuesday")).await;
+    let approved = server.approve(&user(1002), &id).await.unwrap();
+    assert_eq!(approved.object, "the backup of Tuesday");
 }
 
 #[tokio::test]
