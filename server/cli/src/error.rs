@@ -165,6 +165,13 @@ pub(crate) enum CliError {
     /// Its line has been printed, and is all that is said: something needs a look.
     #[error("something needs a look: `portcullis status` tells more")]
     NeedsLook { code: u8 },
+    /// The list of the others has been printed: some calls were not taken back.
+    #[error("{failed} of {total} calls could not be taken back; the first: {first}")]
+    CallsKept {
+        failed: usize,
+        total: usize,
+        first: Box<CliError>,
+    },
     /// The list has been printed: for some gateways no token was made.
     #[error("{failed} of {total} gateways got no token: the list says why")]
     TokensFailed { failed: usize, total: usize },
@@ -184,7 +191,7 @@ pub(crate) enum CliError {
         "task {id} goes on by itself: `portcullis task watch {id}` follows it, `portcullis task cancel {id}` ends it"
     )]
     TaskLeft { id: u64 },
-    /// Whoever waited for it does not wait any more, or the server stopped.
+    /// Whoever waited for it does not wait any more, or the server was lost.
     #[error(
         "call {call_id} goes on by itself: `portcullis call watch {call_id}` follows it, `portcullis call show {call_id}` tells how it stands"
     )]
@@ -290,7 +297,7 @@ impl CliError {
             | Self::Unanswered { .. } => "indeterminate",
             Self::Interrupted { .. } => "interrupted",
             Self::Unread | Self::Unshown { .. } | Self::NotShown { .. } => "io",
-            Self::Partly { source, .. } => source.kind(),
+            Self::Partly { source, .. } | Self::CallsKept { first: source, .. } => source.kind(),
             Self::ActionFailed { .. } => "action",
             Self::NoMatch { .. } => "bad-credentials",
             Self::PolicyBroken { .. } => "rejected",
@@ -322,6 +329,7 @@ impl CliError {
             | Self::Unshown { .. }
             | Self::NotShown { .. }
             | Self::Partly { .. }
+            | Self::CallLeft { .. }
             | Self::TaskLeft { .. }
             | Self::TaskSuspended { .. } => EXIT_INDETERMINATE,
             Self::ActionFailed { code, pass, .. } => u8::try_from(*code)

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::detail::{insert_detail, insert_failure};
 use crate::error::CliError;
+use crate::pending::Interrupts;
 use crate::time::{age, rfc3339, time_and_age};
 use crate::view::{Listed, View, facts};
 
@@ -99,8 +100,9 @@ impl QueueCommand {
                 context.print(&call.into_inner())
             }
             Self::Watch { call_id } => {
+                let mut interrupts = context.pending().interrupts().map_err(CliError::Runtime)?;
                 let told = |call: &QueuedCall| context.note(&told(call));
-                let call = watch(&mut calls, call_id, told).await?;
+                let call = watch(&mut calls, call_id, &mut interrupts, told).await?;
                 context.print(&call)?;
                 ended(call)
             }
@@ -110,28 +112,34 @@ impl QueueCommand {
     }
 }
 
-/// Follows a call to its end.
+/// Follows a call to its end. Whoever stops before, or loses the server, does not know how it ends.
 async fn watch(
     calls: &mut CallsClient,
     call_id: String,
+    interrupts: &mut Interrupts,
     told: impl Fn(&QueuedCall),
 ) -> Result<QueuedCall, CliError> {
     let request = WatchQueuedRequest {
         call_id: call_id.clone(),
     };
-    let mut states = calls.watch_queued(request).await?.into_inner();
-    loop {
-        let state = tokio::select! {
-            state = states.message() => state?,
-            _ = tokio::signal::ctrl_c() => return Err(CliError::CallLeft { call_id }),
-        };
-        let call = state.ok_or_else(|| CliError::CallLeft {
-            call_id: call_id.clone(),
-        })?;
-        if !matches!(call.state(), QueuedState::Waiting | QueuedState::Dispatched) {
-            return Ok(call);
+    let follow = async {
+        let mut states = calls.watch_queued(request).await?.into_inner();
+        while let Some(call) = states.message().await? {
+            if !matches!(call.state(), QueuedState::Waiting | QueuedState::Dispatched) {
+                return Ok(Some(call));
+            }
+            told(&call);
         }
-        told(&call);
+        Ok(None)
+    };
+    let followed = tokio::select! {
+        followed = follow => followed,
+        () = interrupts.next() => Ok(None),
+    };
+    match followed {
+        Ok(Some(call)) => Ok(call),
+        Ok(None) | Err(CliError::Lost { .. }) => Err(CliError::CallLeft { call_id }),
+        Err(error) => Err(error),
     }
 }
 
@@ -141,9 +149,10 @@ async fn wait(
     mut calls: CallsClient,
     call_ids: Vec<String>,
 ) -> Result<(), CliError> {
+    let mut interrupts = context.pending().interrupts().map_err(CliError::Runtime)?;
     let mut all = Vec::with_capacity(call_ids.len());
     for call_id in call_ids {
-        all.push(watch(&mut calls, call_id, |_| {}).await?);
+        all.push(watch(&mut calls, call_id, &mut interrupts, |_| {}).await?);
     }
     match <[QueuedCall; 1]>::try_from(all) {
         Ok([call]) => {
@@ -210,14 +219,30 @@ async fn cancel(
             "give ids, or --resource and --gateway: not both",
         ));
     }
-    let mut cancelled = Vec::with_capacity(call_ids.len());
-    for call_id in call_ids {
+    if let [call_id] = call_ids.as_slice() {
+        let call_id = call_id.clone();
         let answer = calls.cancel_queued(CancelQueuedRequest { call_id }).await?;
-        cancelled.push(answer.into_inner());
+        return context.print(&answer.into_inner());
     }
-    match <[QueuedCall; 1]>::try_from(cancelled) {
-        Ok([call]) => context.print(&call),
-        Err(all) => context.print(&all),
+    let total = call_ids.len();
+    let (mut cancelled, mut failed) = (Vec::with_capacity(total), Vec::new());
+    for call_id in call_ids {
+        let asked = calls.cancel_queued(CancelQueuedRequest { call_id }).await;
+        match asked.map_err(CliError::from) {
+            Ok(answer) => cancelled.push(answer.into_inner()),
+            Err(refused @ CliError::Refused { .. }) => failed.push(refused),
+            Err(error) => return Err(error),
+        }
+    }
+    context.print(&cancelled)?;
+    let count = failed.len();
+    match failed.into_iter().next() {
+        None => Ok(()),
+        Some(first) => Err(CliError::CallsKept {
+            failed: count,
+            total,
+            first: Box::new(first),
+        }),
     }
 }
 

@@ -66,10 +66,14 @@ pub(crate) async fn follow(context: &Context, id: u64) -> Result<(), CliError> {
     let mut interrupts = context.pending().interrupts().map_err(CliError::Runtime)?;
     let ended = loop {
         let state = tokio::select! {
-            state = states.message() => state?,
+            state = states.message() => state,
             () = interrupts.next() => return Err(CliError::TaskLeft { id }),
         };
-        let task = state.ok_or(CliError::TaskSuspended { id })?;
+        let task = match state.map_err(CliError::from) {
+            Ok(Some(task)) => task,
+            Ok(None) | Err(CliError::Lost { .. }) => return Err(CliError::TaskSuspended { id }),
+            Err(error) => return Err(error),
+        };
         if task.state() != TaskState::Running {
             break task;
         }

@@ -148,6 +148,52 @@ fn who_interrupts_before_a_change_was_sent_sees_the_signal() {
 }
 
 #[test]
+fn who_follows_a_call_no_longer_does_not_know_how_it_ends() {
+    let mut fake = Fake::start();
+    let mut followed = 0;
+    for verb in ["watch", "wait"] {
+        for sent in [Some("INT"), Some("TERM"), None] {
+            let child = fake
+                .command(&["call", verb, "leave-1"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            followed += 1;
+            fake.wait_for_watched(followed);
+            match sent {
+                Some(name) => signal(&child, name),
+                None => fake.stop(),
+            }
+            let (status, err) = end(child);
+            assert_eq!(status.code(), Some(3), "{verb}, {sent:?}: {status}: {err}");
+            assert!(err.contains("call leave-1 goes on by itself"), "{err}");
+        }
+        fake.listen();
+    }
+}
+
+#[test]
+fn calls_that_are_not_there_keep_none_from_being_taken_back() {
+    let fake = Fake::start();
+    let taken = fake.run(&["call", "cancel", "w1", "gone", "w2", "--output", "json"]);
+    assert_eq!(taken.code, Some(1), "{taken:?}");
+    let ids = taken.json();
+    let ids: Vec<_> = ids
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["call_id"])
+        .collect();
+    assert_eq!(ids, ["w1", "w2"]);
+    let message = taken.error()["message"].to_string();
+    assert!(
+        message.contains("1 of 3") && message.contains("gone"),
+        "{message}"
+    );
+}
+
+#[test]
 fn an_action_that_fails_gives_4_or_its_own_code() {
     let fake = Fake::start();
     for (action, flags, code) in [

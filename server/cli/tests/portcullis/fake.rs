@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use portcullis_proto::admin::v1::{
-    AddGatewayRequest, AddGatewayResponse, AuditEntry, EnrolmentToken, ExecuteRequest, Gateway,
-    ListAuditRequest, ListAuditResponse, QueuedCall, QueuedState,
+    AddGatewayRequest, AddGatewayResponse, AuditEntry, CancelQueuedRequest, EnrolmentToken,
+    ExecuteRequest, Gateway, ListAuditRequest, ListAuditResponse, QueuedCall, QueuedState,
+    WatchQueuedRequest,
 };
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
@@ -27,6 +28,7 @@ use prost::Message;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::Status;
 use tonic::codegen::Service;
@@ -54,6 +56,8 @@ struct State {
     fates: BTreeMap<String, Fate>,
     calls: Vec<Call>,
     gateways: Vec<String>,
+    /// Queued calls that are followed.
+    watched: usize,
     /// How many entries the audit log has.
     audited: u64,
 }
@@ -78,7 +82,8 @@ impl Fake {
         fake
     }
 
-    fn listen(&mut self) {
+    /// Begins, or begins again.
+    pub(crate) fn listen(&mut self) {
         let runtime = Runtime::new().unwrap();
         let listener = {
             let _entered = runtime.enter();
@@ -154,13 +159,20 @@ impl Fake {
 
     /// Waits until a call of `create` for this account has come.
     pub(crate) fn wait_for_create(&self, name: &str) {
-        let found = || {
-            let state = self.state.lock().unwrap();
-            state
-                .calls
-                .iter()
+        self.wait_for(|state| {
+            let mut calls = state.calls.iter();
+            calls
                 .any(|call| matches!(&call.verb, Some(Verb::Create(create)) if create.name == name))
-        };
+        });
+    }
+
+    /// Waits until so many queued calls have been followed.
+    pub(crate) fn wait_for_watched(&self, count: usize) {
+        self.wait_for(|state| state.watched >= count);
+    }
+
+    fn wait_for(&self, found: impl Fn(&State) -> bool) {
+        let found = || found(&self.state.lock().unwrap());
         self.runtime.as_ref().unwrap().block_on(async {
             loop {
                 let next = self.called.notified();
@@ -276,6 +288,14 @@ impl Service<http::Request<Body>> for FakeCalls {
                     let request = ListAuditRequest::decode(encoded).unwrap();
                     return Ok(once(&fake.state.lock().unwrap().audit(&request)));
                 }
+                if path == "/portcullis.admin.v1.Calls/WatchQueued" {
+                    let request = WatchQueuedRequest::decode(encoded).unwrap();
+                    return Ok(fake.watch(request.call_id));
+                }
+                if path == "/portcullis.admin.v1.Calls/CancelQueued" {
+                    let request = CancelQueuedRequest::decode(encoded).unwrap();
+                    return Ok(once(&cancelled(request.call_id)?));
+                }
                 let request = ExecuteRequest::decode(encoded).unwrap();
                 match path.strip_prefix("/portcullis.admin.v1.Calls/") {
                     Some("Execute") => Ok(once(&fake.execute(request).await?)),
@@ -351,6 +371,19 @@ impl FakeCalls {
         };
         self.state.lock().unwrap().calls.push(call);
         queued
+    }
+
+    /// It waits, and goes on doing so.
+    fn watch(&self, call_id: String) -> Replies<Bytes> {
+        let waits = QueuedCall {
+            call_id,
+            state: QueuedState::Waiting.into(),
+            ..QueuedCall::default()
+        };
+        self.state.lock().unwrap().watched += 1;
+        self.called.notify_waiters();
+        let told = tokio_stream::once(Ok(waits.encode_to_vec().into()));
+        Box::pin(told.chain(tokio_stream::pending()))
     }
 
     fn search(&self, request: ExecuteRequest) -> Result<Vec<SearchItem>, Status> {
@@ -495,6 +528,20 @@ impl State {
             By::Id(id) => self.accounts.get(id.strip_prefix("id-")?),
         }
     }
+}
+
+/// Those whose id begins with `w` wait; there are no others.
+fn cancelled(call_id: String) -> Result<QueuedCall, Status> {
+    if !call_id.starts_with('w') {
+        return Err(Status::not_found(format!(
+            "no call `{call_id}` was queued here"
+        )));
+    }
+    Ok(QueuedCall {
+        call_id,
+        state: QueuedState::Cancelled.into(),
+        ..QueuedCall::default()
+    })
 }
 
 fn object(create: &Create) -> Object {
