@@ -185,7 +185,6 @@ fn unreadable(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             "cannot be read by this user: run as the user that the gateway runs as, or mend the file's permissions".to_owned()
         }
-        io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
         _ => format!("cannot be read: {error}"),
     }
 }

@@ -21,8 +21,14 @@ const MAX_FILE_LEN: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// What the system said; `FileTooLarge` where no configuration is as large as this file;
-/// `InvalidData` where it is no text.
+/// `InvalidData` where it is no text; `InvalidInput` where it is no file: a pipe would have a reload
+/// wait for ever.
 pub fn read_file(path: &Path) -> io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        let message = "it is no regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
     match text::read_file(path, MAX_FILE_LEN) {
         Ok(mut content) => Ok(std::mem::take(&mut *content)),
         Err(TextError::Io(error)) => Err(error),
@@ -145,6 +151,17 @@ mod tests {
                 .contains("line 2")
         );
         assert!(read(b"\xff\xfea\0").unwrap_err().contains("UTF-16"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_the_place_of_the_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("a.toml");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let error = read_file(&pipe).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]
