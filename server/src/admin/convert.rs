@@ -39,14 +39,8 @@ pub(super) fn gateway(
         outlook,
         sharing,
     } = seen;
+    let state = gateway_state(&gateway);
     let registration = &gateway.registration;
-    let state = match registration.standing {
-        _ if gateway.record_changed => proto::GatewayState::Changed,
-        Standing::Revoked => proto::GatewayState::Revoked,
-        Standing::Evicted => proto::GatewayState::Evicted,
-        Standing::Admitted if registration.last_proved.is_some() => proto::GatewayState::Enrolled,
-        Standing::Admitted => proto::GatewayState::Registered,
-    };
     let mut out = proto::Gateway {
         gateway_id: registration.gateway_id.to_string(),
         state: state.into(),
@@ -91,6 +85,17 @@ pub(super) fn gateway(
         }
     }
     out
+}
+
+fn gateway_state(gateway: &Gateway) -> proto::GatewayState {
+    let registration = &gateway.registration;
+    match registration.standing {
+        _ if gateway.record_changed => proto::GatewayState::Changed,
+        Standing::Revoked => proto::GatewayState::Revoked,
+        Standing::Evicted => proto::GatewayState::Evicted,
+        Standing::Admitted if registration.last_proved.is_some() => proto::GatewayState::Enrolled,
+        Standing::Admitted => proto::GatewayState::Registered,
+    }
 }
 
 /// A gateway key: its id, never its bytes.

@@ -197,16 +197,15 @@ pub(super) async fn verify(
     };
     walk.to(repository, tip.count).await?;
     let count = walk.count;
-    let missed = match head {
-        Some(head) => repository.audit_entries().scan(head.count, 1).await?,
-        None => Vec::new(),
-    };
     let at_head = match head {
         Some(head) if head.count > count => Some(Dispute::Cut {
             head: head.count,
             count,
         }),
-        Some(head) => older(head.count, missed.first(), walk.last.as_ref()),
+        Some(head) => {
+            let missed = repository.audit_entries().scan(head.count, 1).await?;
+            older(head.count, missed.first(), walk.last.as_ref())
+        }
         None => untrusted,
     };
     let cut = (count < tip.count).then_some(Dispute::Cut {

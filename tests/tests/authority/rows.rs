@@ -288,18 +288,21 @@ async fn a_queued_call_does_not_follow_a_gateway_id_that_is_swapped() {
     assert_ne!(attack.queued("one").await.state(), proto::QueuedState::Done);
 }
 
+/// Makes of a call that was sent one that waits.
+const FLIP: &str = "UPDATE queued_calls SET state = 0, dispatched_ms = NULL, ended_ms = NULL,
+     outcome = NULL, instance = NULL WHERE call_id = 'one';
+     INSERT INTO sealed_values (type, owner, field, sealed, context)
+     SELECT type, owner, field, sealed, context FROM payloads";
+/// Puts the whole record of such a call back.
+const PUT_BACK: &str = "DELETE FROM sealed_values WHERE type = 'queued-call';
+     DELETE FROM queued_calls WHERE call_id = 'one';
+     INSERT INTO queued_calls SELECT * FROM keep;
+     INSERT INTO sealed_values (type, owner, field, sealed, context)
+     SELECT type, owner, field, sealed, context FROM payloads";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queued_call_is_sent_once_whatever_is_made_of_its_record() {
     use proto::QueuedState::{Done, Indeterminate};
-    const FLIP: &str = "UPDATE queued_calls SET state = 0, dispatched_ms = NULL, ended_ms = NULL,
-         outcome = NULL, instance = NULL WHERE call_id = 'one';
-         INSERT INTO sealed_values (type, owner, field, sealed, context)
-         SELECT type, owner, field, sealed, context FROM payloads";
-    const PUT_BACK: &str = "DELETE FROM sealed_values WHERE type = 'queued-call';
-         DELETE FROM queued_calls WHERE call_id = 'one';
-         INSERT INTO queued_calls SELECT * FROM keep;
-         INSERT INTO sealed_values (type, owner, field, sealed, context)
-         SELECT type, owner, field, sealed, context FROM payloads";
     let mut attack = Attack::new().await;
     attack.enrolled("host1").await;
     attack.with_resource("host1").await;
