@@ -172,7 +172,8 @@ impl Standings {
         *self = fresh;
     }
 
-    /// For the audit log: how many have proved the key, and which have not, as far as there is room.
+    /// For the audit log: how many have proved the key, and which have not, as far as there is
+    /// room.
     pub(super) fn summary(&self, end: PushEnd) -> String {
         let mut text = format!(
             "{} of {} enrolled gateways have proved it",

@@ -3,8 +3,8 @@
 //!
 //! Each program has an own [`Mark`] in its environment, which its children inherit. A process that
 //! bears the mark is the program's, whoever is its parent by then; so is the child of one that is
-//! (proc(5), `/proc/PID/environ` and `/proc/PID/stat`). What took the mark away from itself is found
-//! only while its parent still runs.
+//! (proc(5), `/proc/PID/environ` and `/proc/PID/stat`). What took the mark away from itself is
+//! found only while its parent still runs.
 
 use std::collections::HashSet;
 use std::fs;
@@ -32,7 +32,8 @@ impl Mark {
         (VARIABLE, &self.0)
     }
 
-    /// Kills all that bear the mark, and the children of `leader` and of those, until there is none.
+    /// Kills all that bear the mark, and the children of `leader` and of those, until there is
+    /// none.
     pub(super) fn kill_all(&self, leader: Pid) {
         let mut killed = HashSet::new();
         for _ in 0..MAX_LOOKS {
