@@ -1,4 +1,4 @@
-//! `portcullis call …`: calls that wait for their gateway, and what came of them.
+//! `portcullis call …`: calls that may change something and queued ones, and what came of them.
 
 use std::time::SystemTime;
 
@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use portcullis_proto::admin::v1::calls_client::CallsClient;
 use portcullis_proto::admin::v1::{
     CancelManyQueuedRequest, CancelQueuedRequest, ListQueuedRequest, QueuedCall, QueuedState,
-    ShowQueuedRequest, WatchQueuedRequest,
+    ResolveRequest, RetryRequest, ShowQueuedRequest, WatchQueuedRequest,
 };
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Failure, FailureKind};
@@ -21,42 +21,67 @@ use crate::view::{Listed, View, facts};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
-    /// List the queued calls that have not ended
+    /// List the calls that have not ended: those that may change something, and queued ones
     List {
         /// Those that have ended, too
         #[arg(long, conflicts_with = "state")]
         all: bool,
+        /// Those that failed and those of which nobody knows, each with its cause and what to do
+        #[arg(long, conflicts_with_all = ["state", "all"])]
+        failed: bool,
         /// Those that stand so; repeat it for several
         #[arg(long, value_name = "STATE", value_parser = state)]
         state: Vec<QueuedState>,
         #[command(flatten)]
         of: Of,
     },
-    /// Show what became of a queued call
+    /// Show what became of a call
     Show {
         /// The call's id
         #[arg(value_name = "ID")]
         call_id: String,
     },
-    /// Follow a queued call to its end, with a line at each change; ends as the call itself would
+    /// Follow a call to its end, with a line at each change; ends as the call itself would
     Watch {
         /// The call's id
         #[arg(value_name = "ID")]
         call_id: String,
     },
-    /// Wait for the end of queued calls, and show it; ends as the worst of them would
+    /// Wait for the end of calls, and show it; ends as the worst of them would
     Wait {
         /// The calls' ids
         #[arg(value_name = "ID", required = true)]
         call_ids: Vec<String>,
     },
-    /// Take back queued calls that still wait
+    /// Take back calls that still wait; of one that was sent, its outcome decides
     Cancel {
         /// The calls' ids
         #[arg(value_name = "ID")]
         call_ids: Vec<String>,
         #[command(flatten)]
         of: Of,
+    },
+    /// Queue once more, under a new id, a call that failed or is indeterminate
+    Retry {
+        /// The call's id
+        #[arg(value_name = "ID")]
+        call_id: String,
+    },
+    /// Settle a call of which nobody knows what came, once you have looked at its object
+    #[command(group = clap::ArgGroup::new("as").required(true))]
+    Resolve {
+        /// The call's id
+        #[arg(value_name = "ID")]
+        call_id: String,
+        /// It was carried out
+        #[arg(long, group = "as")]
+        done: bool,
+        /// It was not, and nothing has changed
+        #[arg(long, group = "as")]
+        failed: bool,
+        /// What you saw, and where: it is written into the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
 }
 
@@ -85,15 +110,45 @@ impl QueueCommand {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut calls = context.client(CallsClient::new).await?;
         match self {
-            Self::List { all, state, of } => {
+            Self::List {
+                all,
+                failed,
+                state,
+                of,
+            } => {
+                let states = match failed {
+                    true => BAD_ENDS.to_vec(),
+                    false => state,
+                };
                 let request = ListQueuedRequest {
                     all,
-                    states: state.into_iter().map(Into::into).collect(),
+                    states: states.into_iter().map(Into::into).collect(),
                     resource: of.resource,
                     gateway: of.gateway,
                     ..ListQueuedRequest::default()
                 };
-                context.print(&list(calls, request).await?)
+                let found = list(calls, request).await?;
+                match failed {
+                    true => context.print(&found.into_iter().map(BadEnd).collect::<Vec<_>>()),
+                    false => context.print(&found),
+                }
+            }
+            Self::Retry { call_id } => {
+                let again = calls.retry(RetryRequest { call_id }).await?;
+                context.print(&again.into_inner())
+            }
+            Self::Resolve {
+                call_id,
+                done,
+                failed: _,
+                reason,
+            } => {
+                let request = ResolveRequest {
+                    call_id,
+                    done,
+                    reason,
+                };
+                context.print(&calls.resolve(request).await?.into_inner())
             }
             Self::Show { call_id } => {
                 let call = calls.show_queued(ShowQueuedRequest { call_id }).await?;
@@ -122,6 +177,7 @@ async fn watch(
     let request = WatchQueuedRequest {
         call_id: call_id.clone(),
     };
+<<<<<<< Updated upstream
     let follow = async {
         let mut states = calls.watch_queued(request).await?.into_inner();
         while let Some(call) = states.message().await? {
@@ -129,6 +185,22 @@ async fn watch(
                 return Ok(Some(call));
             }
             told(&call);
+=======
+    let mut states = calls.watch_queued(request).await?.into_inner();
+    loop {
+        let state = tokio::select! {
+            state = states.message() => state?,
+            _ = tokio::signal::ctrl_c() => return Err(CliError::CallLeft { call_id }),
+        };
+        let call = state.ok_or_else(|| CliError::CallLeft {
+            call_id: call_id.clone(),
+        })?;
+        if !matches!(
+            call.state(),
+            QueuedState::Waiting | QueuedState::Dispatched | QueuedState::Unknown
+        ) {
+            return Ok(call);
+>>>>>>> Stashed changes
         }
         Ok(None)
     };
@@ -290,7 +362,7 @@ fn state(word: &str) -> Result<QueuedState, String> {
     })
 }
 
-const STATES: [QueuedState; 7] = [
+const STATES: [QueuedState; 8] = [
     QueuedState::Waiting,
     QueuedState::Dispatched,
     QueuedState::Done,
@@ -298,10 +370,87 @@ const STATES: [QueuedState; 7] = [
     QueuedState::Indeterminate,
     QueuedState::Cancelled,
     QueuedState::Expired,
+    QueuedState::Unknown,
 ];
 
+/// How a call ends that came to no good.
+const BAD_ENDS: [QueuedState; 4] = [
+    QueuedState::Failed,
+    QueuedState::Indeterminate,
+    QueuedState::Expired,
+    QueuedState::Unknown,
+];
+
+/// A call that came to no good end, with its cause and what to do.
+struct BadEnd(QueuedCall);
+
+impl Listed for BadEnd {
+    const NONE: &'static str = "no call has failed";
+    const HEADING: &'static [&'static str] = &[
+        "call", "resource", "what", "state", "ended", "cause", "remedy",
+    ];
+
+    fn row(&self, now: SystemTime) -> Vec<String> {
+        let call = &self.0;
+        vec![
+            call.call_id.clone(),
+            call.resource.clone(),
+            call.summary.clone(),
+            state_word(call.state()).to_owned(),
+            age(call.ended_unix_ms, now).unwrap_or_default(),
+            message(call).unwrap_or_default().to_owned(),
+            remedy(call).to_owned(),
+        ]
+    }
+}
+
+impl View for BadEnd {
+    fn table(&self, now: SystemTime) -> String {
+        self.0.table(now)
+    }
+
+    fn json(&self) -> Value {
+        self.0.json()
+    }
+}
+
+/// The kind of a call's failure.
+fn kind(call: &QueuedCall) -> Option<FailureKind> {
+    match call.outcome.as_ref()?.result.as_ref()? {
+        OutcomeResult::Failed(failure) => Some(failure.kind()),
+        OutcomeResult::Done(_) | OutcomeResult::Indeterminate(_) => None,
+    }
+}
+
+/// What to do about a call that came to no good end.
+fn remedy(call: &QueuedCall) -> &'static str {
+    match (call.state(), kind(call)) {
+        (QueuedState::Unknown, _) => {
+            "bring its gateway up: it is looked at then; or look yourself, and `portcullis call resolve`"
+        }
+        (QueuedState::Indeterminate, _) => {
+            "look at the object, then `portcullis call resolve`, or `call retry` where it was not carried out"
+        }
+        (QueuedState::Expired, _) => "bring its gateway up, and make the call again",
+        (_, Some(FailureKind::Unavailable | FailureKind::Busy | FailureKind::NotBegun)) => {
+            "nothing was begun: mend the cause, then `portcullis call retry`"
+        }
+        (_, Some(FailureKind::NotFound)) => "look for the object's name or id, and make the call anew",
+        (_, Some(FailureKind::AlreadyExists)) => "choose another name, or update the object there is",
+        (_, Some(FailureKind::Refused)) => {
+            "the gateway's configuration forbids it: change its guard rails, or leave it"
+        }
+        (_, Some(FailureKind::Unsupported)) => "the resource cannot do it: see `portcullis resource schema`",
+        (_, Some(FailureKind::Rejected | FailureKind::Invalid)) => {
+            "correct what the cause names, and make the call anew"
+        }
+        (QueuedState::Failed, _) => "mend what the cause names, then `portcullis call retry`",
+        _ => "",
+    }
+}
+
 impl Listed for QueuedCall {
-    const NONE: &'static str = "no call is queued";
+    const NONE: &'static str = "no call waits or is under way";
     const HEADING: &'static [&'static str] = &["call", "resource", "what", "state", "queued"];
 
     fn row(&self, now: SystemTime) -> Vec<String> {
@@ -323,8 +472,27 @@ impl View for QueuedCall {
             ("resource", Some(self.resource.clone())),
             ("what", Some(self.summary.clone())),
             ("state", Some(state_word(self.state()).to_owned())),
+            (
+                "cause",
+                kind(self).map(|kind| crate::error::failure_word(kind).to_owned()),
+            ),
             ("message", message(self).map(str::to_owned)),
-            ("queued", time_and_age(self.queued_unix_ms, now)),
+            ("evidence", evidence(self)),
+            ("remedy", Some(remedy(self).to_owned()).filter(|it| !it.is_empty())),
+            ("attempt", Some(self.attempt.to_string()).filter(|_| self.attempt > 1)),
+            (
+                "next attempt",
+                time_and_age(self.next_attempt_unix_ms, now).filter(|_| waits),
+            ),
+            (
+                "repeats",
+                Some(self.retry_of.clone()).filter(|of| !of.is_empty()),
+            ),
+            (
+                "gateway",
+                Some(self.gateway.clone()).filter(|gateway| !gateway.is_empty()),
+            ),
+            (if self.direct { "made" } else { "queued" }, time_and_age(self.queued_unix_ms, now)),
             (
                 "expires",
                 time_and_age(self.expires_unix_ms, now).filter(|_| waits),
@@ -341,6 +509,14 @@ impl View for QueuedCall {
             "summary": self.summary,
             "state": state_word(self.state()),
             "message": message(self),
+            "cause": kind(self).map(crate::error::failure_word),
+            "evidence": seen(self),
+            "remedy": Some(remedy(self)).filter(|it| !it.is_empty()),
+            "direct": self.direct,
+            "attempt": self.attempt,
+            "next_attempt": rfc3339(self.next_attempt_unix_ms),
+            "retry_of": Some(&self.retry_of).filter(|of| !of.is_empty()),
+            "gateway": Some(&self.gateway).filter(|gateway| !gateway.is_empty()),
             "queued": rfc3339(self.queued_unix_ms),
             "expires": rfc3339(self.expires_unix_ms),
             "dispatched": rfc3339(self.dispatched_unix_ms),
@@ -356,6 +532,19 @@ impl View for QueuedCall {
     }
 }
 
+/// What was seen of a call that is indeterminate.
+fn seen(call: &QueuedCall) -> &[String] {
+    match call.outcome.as_ref().and_then(|it| it.result.as_ref()) {
+        Some(OutcomeResult::Indeterminate(it)) => &it.evidence,
+        _ => &[],
+    }
+}
+
+fn evidence(call: &QueuedCall) -> Option<String> {
+    let seen = seen(call);
+    (!seen.is_empty()).then(|| seen.join("; "))
+}
+
 fn message(call: &QueuedCall) -> Option<&str> {
     match call.outcome.as_ref()?.result.as_ref()? {
         OutcomeResult::Failed(failure) => Some(&failure.message),
@@ -366,7 +555,8 @@ fn message(call: &QueuedCall) -> Option<&str> {
 
 const fn state_word(state: QueuedState) -> &'static str {
     match state {
-        QueuedState::Unspecified => "unknown",
+        QueuedState::Unspecified => "of no known state",
+        QueuedState::Unknown => "unknown",
         QueuedState::Waiting => "waiting",
         QueuedState::Dispatched => "dispatched",
         QueuedState::Done => "done",

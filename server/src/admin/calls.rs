@@ -12,8 +12,9 @@ use super::request::{About, FromMessage, Front, Messages, Method, Request, own};
 use crate::audit::{self, AuditError, Draft};
 use crate::config::Capability::Operator;
 use crate::provisioning::describe::Described;
+use crate::provisioning::direct::{self, Direct};
 use crate::provisioning::entry::CallEntry;
-use crate::provisioning::{self, DispatchError, Prepared, Provisioning, Ready};
+use crate::provisioning::{self, DispatchError, Prepared, Provisioning};
 
 pub(super) fn offer(front: &mut impl Front) {
     front.offer::<Execute>();
@@ -48,46 +49,45 @@ impl Request for Execute {
             .password_of_user(Self::METHOD, &password_from_user, &shown)
             .await?;
         let call = provisioning::with_id(call.unwrap_or_default());
-        let changes = call.changes();
         let audited = entry(context, &resource, &call, &password_from_user).await?;
         let provisioning = context.services.provisioning.clone();
-        let prepared = provisioning::prepare(&provisioning, &resource, call, user).await;
-        let ready = match prepared {
-            Err(error) => return Err(not_sent(audited, error).await),
-            Ok(Prepared::Answered(outcome)) => {
-                audited.outcome(&outcome).await;
-                return Ok(outcome);
-            }
-            Ok(Prepared::Known(outcome)) => {
-                audited.known(&outcome).await;
-                return Ok(outcome);
-            }
-            Ok(Prepared::Ready(ready)) => ready,
-        };
-        let audited = audited.sending(ready.gateway(), changes).await?;
-        if !changes {
-            return carry_out(&provisioning, *ready, audited).await;
+        if !call.changes() {
+            return read(&provisioning, &resource, call, (user, audited)).await;
         }
-        // On its own: its outcome is written also where the caller goes away meanwhile.
+        let direct = Direct {
+            resource,
+            call,
+            from_user: user.map(str::to_owned),
+        };
+        // On its own: what came of it is written also where the caller goes away meanwhile.
         let (answer, answered) = oneshot::channel();
         tokio::spawn(async move {
-            let carried_out = carry_out(&provisioning, *ready, audited).await;
+            let carried_out = direct::carry_out(&provisioning, direct, audited).await;
             // Whoever asked went away.
             let _ = answer.send(carried_out);
         });
-        answered
-            .await
-            .unwrap_or_else(|_| Err(DispatchError::Stopping.into()))
+        let carried_out = answered.await.unwrap_or(Err(DispatchError::Stopping));
+        Ok(carried_out?)
     }
 }
 
-/// Sends a call, and writes what came of it.
-async fn carry_out(
+/// Makes a call that only reads.
+async fn read(
     provisioning: &Provisioning,
-    ready: Ready,
-    audited: CallEntry,
+    resource: &str,
+    call: Call,
+    (user, audited): (Option<&str>, CallEntry),
 ) -> Result<Outcome, AdminError> {
-    match ready.send(provisioning, audited.later()).await {
+    let ready = match provisioning::prepare(provisioning, resource, call, user).await {
+        Err(error) => return Err(not_sent(audited, error).await),
+        Ok(Prepared::Answered(outcome)) => {
+            audited.outcome(&outcome).await;
+            return Ok(outcome);
+        }
+        Ok(Prepared::Ready(ready)) => ready,
+    };
+    let audited = audited.through(ready.gateway());
+    match ready.send(provisioning).await {
         Ok(outcome) => {
             audited.outcome(&outcome).await;
             Ok(outcome)
@@ -145,7 +145,7 @@ impl Request for Search {
         let audited = entry(context, &resource, &call, "").await?;
         let provisioning = &context.services.provisioning;
         let (items, audited) = match provisioning::search(provisioning, &resource, call).await {
-            Ok((gateway, items)) => (items, audited.sending(&gateway, false).await?),
+            Ok((gateway, items)) => (items, audited.through(&gateway)),
             Err(error) => return Err(not_sent(audited, error).await),
         };
         let mut audited = Some(audited);

@@ -12,7 +12,7 @@ use super::context::{Context, Note};
 use super::error::AdminError;
 use super::request::{Plan, Request};
 use crate::access::Caller;
-use crate::audit::{Begun, Draft, Outcome};
+use crate::audit::{AuditError, Begun, Draft, Outcome};
 use crate::services::Services;
 
 /// Carries out `request` for `caller`, provided that the caller may make it.
@@ -47,7 +47,8 @@ pub(crate) async fn dispatch<R: Request>(
     let begun = services
         .audit
         .begin_draft(draft.about(shown.fields))
-        .await?;
+        .await?
+        .ok_or(AuditError::Closed)?;
     let (answer, answered) = oneshot::channel();
     // The boxed future keeps the machinery of a task from being compiled for every request.
     let work: BoxFuture<'static, ()> = Box::pin(async move {

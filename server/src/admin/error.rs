@@ -8,8 +8,8 @@ use crate::keys::transfer::{ExportError, ImportError};
 use crate::keys::{DeleteError, KeyError, ProtectError};
 use crate::passwords::PasswordError;
 use crate::passwords::digest::DigestError;
-use crate::provisioning::DispatchError;
 use crate::provisioning::queue::QueueError;
+use crate::provisioning::{ChangeError, DispatchError};
 use crate::repository::RepositoryError;
 use crate::tasks::TaskError;
 
@@ -234,6 +234,7 @@ impl From<DispatchError> for AdminError {
             DispatchError::Repository(error) => error.into(),
             DispatchError::Password(error) => error.into(),
             DispatchError::OtherCall { .. } => Self::Conflict(error.to_string()),
+            DispatchError::Audit(error) => error.into(),
             DispatchError::Queued(_) => Self::Precondition(error.to_string()),
             DispatchError::Stopping => Self::Unavailable(error.to_string()),
         }
@@ -244,11 +245,22 @@ impl From<QueueError> for AdminError {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Malformed(message) => Self::Malformed(message),
-            QueueError::OtherCall { .. } => Self::Conflict(error.to_string()),
+            QueueError::Other(error) => error.into(),
             QueueError::Full { .. } => Self::Exhausted(error.to_string()),
             QueueError::Password(error) => error.into(),
-            QueueError::MadeAlready(_) => Self::Precondition(error.to_string()),
             QueueError::Repository(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for AdminError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Unknown(_) => Self::NotFound(error.to_string()),
+            ChangeError::State(_) | ChangeError::Payload { .. } => {
+                Self::Precondition(error.to_string())
+            }
+            ChangeError::Queue(error) => error.into(),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Calls that wait for their gateway.
+//! Calls that may change something, and what was queued: how they stand, and what a person does
+//! about them.
 
 use futures_util::{future, stream};
-use portcullis_host::clock;
+use portcullis_common::rotation::UnixMillis;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::gateway::v1::Outcome;
 use prost::Message;
@@ -15,7 +16,7 @@ use crate::access::Target;
 use crate::audit::{self, Draft};
 use crate::config::Capability::{self, Auditor, Operator};
 use crate::provisioning::describe::Described;
-use crate::provisioning::outcome;
+use crate::provisioning::{self, Resolution, ServerTime, outcome};
 use crate::repository::{AuditFields, QueuedCall, QueuedFilter, QueuedState, RepositoryError};
 
 /// Calls in one answer.
@@ -30,6 +31,8 @@ pub(super) fn offer(front: &mut impl Front) {
     front.offer::<proto::WatchQueuedRequest>();
     front.offer::<proto::CancelQueuedRequest>();
     front.offer::<proto::CancelManyQueuedRequest>();
+    front.offer::<proto::RetryRequest>();
+    front.offer::<proto::ResolveRequest>();
 }
 
 /// `Calls.Enqueue`
@@ -62,7 +65,7 @@ impl Request for Enqueue {
         context
             .note
             .add(format!("{}, call {}", queued.summary, queued.call_id));
-        message(queued)
+        message(context, queued)
     }
 }
 
@@ -99,7 +102,10 @@ impl Request for proto::ListQueuedRequest {
         let mut found = queued.list(filter, self.after, limit + 1).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
-        let calls = found.into_iter().map(message).collect::<Result<_, _>>()?;
+        let calls = found
+            .into_iter()
+            .map(|call| message(context, call))
+            .collect::<Result<_, _>>()?;
         Ok(proto::ListQueuedResponse { calls, more })
     }
 }
@@ -116,7 +122,10 @@ impl Request for proto::ShowQueuedRequest {
     async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
         let queued = context.services.repository.queued_calls();
         let found = queued.find(&self.call_id).await?;
-        found.map_or_else(|| Err(unknown(&self.call_id)), message)
+        found.map_or_else(
+            || Err(unknown(&self.call_id)),
+            |call| message(context, call),
+        )
     }
 }
 
@@ -130,13 +139,13 @@ impl Request for proto::WatchQueuedRequest {
     }
 
     async fn run(self, context: &Context) -> Result<Messages<proto::QueuedCall>, AdminError> {
-        let repository = context.services.repository.clone();
-        let mut changes = context.services.provisioning.queue_changes();
+        let provisioning = context.services.provisioning.clone();
+        let mut changes = provisioning.queue_changes();
         changes.mark_changed();
         // The last state that was told.
         let told = None::<QueuedState>;
-        let watch = (repository, changes, self.call_id, told);
-        let calls = stream::try_unfold(watch, |(repository, mut changes, id, told)| async move {
+        let watch = (provisioning, changes, self.call_id, told);
+        let calls = stream::try_unfold(watch, |(provisioning, mut changes, id, told)| async move {
             if told.is_some_and(QueuedState::has_ended) {
                 return Ok(None);
             }
@@ -145,11 +154,12 @@ impl Request for proto::WatchQueuedRequest {
                 if changes.changed().await.is_err() || changes.borrow_and_update().is_none() {
                     return Ok(None);
                 }
-                let found = repository.queued_calls().find(&id).await?;
+                let found = provisioning.repository.queued_calls().find(&id).await?;
                 let found = found.ok_or_else(|| unknown(&id))?;
                 if told != Some(found.state) {
                     let told = Some(found.state);
-                    return Ok(Some((message(found)?, (repository, changes, id, told))));
+                    let found = shown(&provisioning.time, found)?;
+                    return Ok(Some((found, (provisioning, changes, id, told))));
                 }
             }
         });
@@ -169,16 +179,22 @@ impl Request for proto::CancelQueuedRequest {
     async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
         let call_id = &self.call_id;
         let queued = context.services.repository.queued_calls();
-        let call = match queued.cancel(call_id, clock::now()).await {
+        let call = match queued
+            .cancel(call_id, context.services.provisioning.time.now())
+            .await
+        {
             Ok(call) => call,
             Err(RepositoryError::NotFound { .. }) => return Err(unknown(call_id)),
             Err(error) => return Err(error.into()),
         };
         context.services.provisioning.queue_changed();
         match call.state {
-            QueuedState::Cancelled => message(call),
+            QueuedState::Cancelled => message(context, call),
             QueuedState::Dispatched => Err(AdminError::Precondition(format!(
-                "call `{call_id}` is under way: it cannot be taken back any more"
+                "call `{call_id}` is under way: it cannot be taken back any more, and `portcullis call wait {call_id}` tells what comes of it"
+            ))),
+            QueuedState::Unknown => Err(AdminError::Precondition(format!(
+                "call `{call_id}` was sent, and nobody knows yet what came of it: it cannot be taken back, and is looked at when its gateway is back"
             ))),
             _ => Err(AdminError::Precondition(format!(
                 "call `{call_id}` has ended already: `portcullis call show {call_id}` tells how"
@@ -208,7 +224,8 @@ impl Request for proto::CancelManyQueuedRequest {
             ..QueuedFilter::default()
         };
         let queued = context.services.repository.queued_calls();
-        let call_ids = queued.cancel_many(filter, MAX_PAGE, clock::now()).await?;
+        let now = context.services.provisioning.time.now();
+        let call_ids = queued.cancel_many(filter, MAX_PAGE, now).await?;
         context.note.add(format!("{} calls", call_ids.len()));
         record_cancelled(context, Self::METHOD, &call_ids, &AuditFields::default()).await;
         Ok(proto::CancelManyQueuedResponse {
@@ -243,6 +260,54 @@ pub(super) async fn record_cancelled(
     .await;
 }
 
+impl Request for proto::RetryRequest {
+    type Answer = proto::QueuedCall;
+
+    const METHOD: Method = change("Calls/Retry", &[Operator]);
+
+    fn about(&self) -> About {
+        About::queued_call(&self.call_id)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
+        let again = provisioning::retry(&context.services.queue, &self.call_id).await?;
+        let told = format!("{}, call {}", again.summary, again.call_id);
+        context.note.add(told);
+        message(context, again)
+    }
+}
+
+impl Request for proto::ResolveRequest {
+    type Answer = proto::QueuedCall;
+
+    const METHOD: Method = change("Calls/Resolve", &[Operator]);
+
+    fn about(&self) -> About {
+        About::queued_call(&self.call_id)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
+        if self.reason.trim().is_empty() {
+            return Err(AdminError::malformed(
+                "give a reason: what was seen, and where",
+            ));
+        }
+        let (resolution, word) = match self.done {
+            true => (Resolution::Done, "done"),
+            false => (Resolution::Failed, "failed"),
+        };
+        let who = context.caller.subject.to_string();
+        let provisioning = &context.services.provisioning;
+        let settled =
+            provisioning::resolve(provisioning, &self.call_id, resolution, &who, &self.reason);
+        let settled = settled.await?;
+        context
+            .note
+            .add(format!("settled as {word}: {}", self.reason));
+        message(context, settled)
+    }
+}
+
 /// The queued calls of a resource, of a gateway, of a resource behind a gateway, or all.
 fn some(resource: &str, gateway: &str) -> About {
     let (target, object) = match (resource, gateway) {
@@ -267,30 +332,46 @@ fn some(resource: &str, gateway: &str) -> About {
     })
 }
 
-fn message(call: QueuedCall) -> Result<proto::QueuedCall, AdminError> {
+fn message(context: &Context, call: QueuedCall) -> Result<proto::QueuedCall, AdminError> {
+    shown(&context.services.provisioning.time, call)
+}
+
+fn shown(time: &ServerTime, call: QueuedCall) -> Result<proto::QueuedCall, AdminError> {
     let outcome = call
         .outcome
         .map(|bytes| Outcome::decode(bytes.as_slice()))
         .transpose()
         .map_err(|_| RepositoryError::Damaged("unreadable outcome".to_owned()))?;
+<<<<<<< Updated upstream
     let (outcome, summary) = match call.fault {
         Some(fault) => (
             Some(outcome::indeterminate(call.call_id.clone(), &fault)),
             format!("RECORD CHANGED BY HAND, it says: {}", call.summary),
         ),
         None => (outcome, call.summary),
+=======
+    let outcome = match call.fault.or(call.lost) {
+        Some(why) => Some(outcome::indeterminate(call.call_id.clone(), &why)),
+        None => outcome,
+>>>>>>> Stashed changes
     };
+    let some = |at: Option<UnixMillis>| some_millis(at.map(|at| time.shown(at)));
     Ok(proto::QueuedCall {
         call_id: call.call_id,
         resource: call.resource,
         summary,
         state: state(call.state).into(),
-        queued_unix_ms: millis(call.queued),
-        expires_unix_ms: millis(call.expires),
-        dispatched_unix_ms: some_millis(call.dispatched),
-        ended_unix_ms: some_millis(call.ended),
+        queued_unix_ms: millis(time.shown(call.queued)),
+        expires_unix_ms: millis(time.shown(call.expires)),
+        dispatched_unix_ms: some(call.dispatched),
+        ended_unix_ms: some(call.ended),
         outcome,
         sequence: call.sequence,
+        direct: call.direct,
+        attempt: call.attempt,
+        next_attempt_unix_ms: some(call.next),
+        retry_of: call.retry_of.unwrap_or_default(),
+        gateway: call.gateway,
     })
 }
 
@@ -303,6 +384,7 @@ const fn state(state: QueuedState) -> proto::QueuedState {
         QueuedState::Indeterminate => proto::QueuedState::Indeterminate,
         QueuedState::Cancelled => proto::QueuedState::Cancelled,
         QueuedState::Expired => proto::QueuedState::Expired,
+        QueuedState::Unknown => proto::QueuedState::Unknown,
     }
 }
 
@@ -320,11 +402,12 @@ fn stored_state(state: proto::QueuedState) -> Result<QueuedState, AdminError> {
         proto::QueuedState::Indeterminate => QueuedState::Indeterminate,
         proto::QueuedState::Cancelled => QueuedState::Cancelled,
         proto::QueuedState::Expired => QueuedState::Expired,
+        proto::QueuedState::Unknown => QueuedState::Unknown,
     })
 }
 
 fn unknown(call_id: &str) -> AdminError {
     AdminError::NotFound(format!(
-        "no call `{call_id}` was queued here, or it ended so long ago that it was forgotten: `portcullis call list --all` shows those there are"
+        "no call `{call_id}` was queued or made here, or it ended so long ago that it was forgotten: `portcullis call list --all` shows those there are"
     ))
 }

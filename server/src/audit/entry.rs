@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::repository::AuditFields;
+use crate::repository::{AuditFields, Beside};
 
 /// Characters of a subject, an action or an object at most; what comes from outside may be longer.
 const MAX_NAME: usize = 256;
@@ -111,6 +111,7 @@ pub struct Draft {
     pub(super) begun: u64,
     pub(super) detail: String,
     pub(super) fields: AuditFields,
+    pub(super) beside: Option<Beside>,
 }
 
 impl Draft {
@@ -124,7 +125,14 @@ impl Draft {
             begun: 0,
             detail: String::new(),
             fields: AuditFields::default(),
+            beside: None,
         }
+    }
+
+    /// With this done in its transaction, which also says whether the entry is written.
+    pub(crate) fn beside(mut self, work: Beside) -> Self {
+        self.beside = Some(work);
+        self
     }
 
     /// What it is about, field by field: one that is long leaves the others whole.
@@ -148,6 +156,7 @@ impl Draft {
     /// An outcome of entry `seq`.
     pub(crate) fn of(mut self, seq: u64) -> Self {
         self.begun = seq;
+        self.beside = None;
         self
     }
 

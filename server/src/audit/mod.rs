@@ -26,7 +26,7 @@ use portcullis_common::id::ServerId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
-use crate::repository::{AuditTip, Repository};
+use crate::repository::{AuditTip, Beside, Repository};
 use chain::Chain;
 pub use entry::{Draft, Outcome, Subject};
 pub use error::{AuditError, Dispute};
@@ -100,14 +100,16 @@ impl AuditLog {
         object: &str,
     ) -> Result<Begun, AuditError> {
         let draft = Draft::new(subject, action, object, Outcome::Begun);
-        self.begin_draft(draft).await
+        // Nothing is done beside it that could leave it out.
+        self.begin_draft(draft).await?.ok_or(AuditError::Closed)
     }
 
-    /// As [`Self::begin`], with all that `draft` says.
+    /// As [`Self::begin`], with all that `draft` says; `None`: what was to be done beside it says
+    /// that it is not written.
     ///
     /// # Errors
     /// [`AuditError`]: nothing may be changed then.
-    pub async fn begin_draft(&self, draft: Draft) -> Result<Begun, AuditError> {
+    pub async fn begin_draft(&self, draft: Draft) -> Result<Option<Begun>, AuditError> {
         let draft = draft.ended(Outcome::Begun);
         let (answer, result) = oneshot::channel();
         self.send(Request::Begin {
@@ -116,10 +118,10 @@ impl AuditLog {
         })
         .await?;
         let seq = result.await.map_err(|_| AuditError::Closed)??;
-        Ok(Begun {
+        Ok(seq.map(|seq| Begun {
             log: self.clone(),
             draft: Some(draft.of(seq)),
-        })
+        }))
     }
 
     /// Whether [`Self::record`] will be able to write: to be asked before what is recorded is done.
@@ -136,13 +138,14 @@ impl AuditLog {
     }
 
     /// Writes an entry about what is over. Where that fails it is kept in memory and written before
-    /// anything else.
-    pub async fn record(&self, draft: Draft) {
+    /// anything else, with what is to be done beside it.
+    pub async fn record(&self, draft: Draft) -> Recorded {
         let (answer, written) = oneshot::channel();
         // An error says that the log is closed: the operation's entry `begun` stays without its
         // outcome, which says that much.
-        if self.send(Request::Record { draft, answer }).await.is_ok() {
-            let _ = written.await;
+        match self.send(Request::Record { draft, answer }).await {
+            Ok(()) => written.await.unwrap_or(Recorded::Not),
+            Err(_) => Recorded::Not,
         }
     }
 
@@ -243,6 +246,17 @@ impl AuditLog {
     }
 }
 
+/// What became of an entry about what is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is durable.
+    Written,
+    /// It is kept in memory until it can be written.
+    Kept,
+    /// It is not written: what was to be done beside it says so, or the log is closed.
+    Not,
+}
+
 /// Makes the audit key of a repository just made, and gives what its head file is to hold.
 ///
 /// # Errors
@@ -261,18 +275,27 @@ pub struct Begun {
 }
 
 impl Begun {
-    /// A further outcome of it, by the server itself, for where it is known only later.
-    pub fn later(&self) -> Option<Draft> {
-        let mut draft = self.draft.clone()?;
-        draft.subject = Subject::server();
-        Some(draft)
-    }
-
     /// Writes what came of it.
     pub async fn end(mut self, outcome: Outcome, detail: &str) {
         if let Some(draft) = self.draft.take() {
             self.log.record(draft.ended(outcome).detail(detail)).await;
         }
+    }
+
+    /// Writes what came of it, with this done in the same transaction.
+    pub async fn end_with(mut self, outcome: Outcome, detail: &str, work: Beside) -> Recorded {
+        match self.draft.take() {
+            Some(draft) => {
+                let draft = draft.ended(outcome).detail(detail).beside(work);
+                self.log.record(draft).await
+            }
+            None => Recorded::Not,
+        }
+    }
+
+    /// Whoever is to know what came of it writes that.
+    pub fn leave(mut self) {
+        self.draft = None;
     }
 }
 

@@ -12,13 +12,16 @@ use portcullis_host::clock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::Recorded;
 use super::chain::Chain;
 use super::entry::{Draft, Outcome, Subject};
 use super::error::{AuditError, Dispute};
 use super::floods::Floods;
 use super::flush::Flusher;
 use super::head::{Found, HeadError, HeadFile};
-use crate::repository::{AUDIT_MAC_LEN, AuditEntry, AuditTip, Repository, RowsCheck, RowsSum};
+use crate::repository::{
+    AUDIT_MAC_LEN, Appended, AuditEntry, AuditTip, Repository, RowsCheck, RowsSum, Written,
+};
 
 /// Requests that one transaction answers at most.
 const MAX_TOGETHER: usize = 1_024;
@@ -40,12 +43,12 @@ pub(super) enum Request {
     /// Nothing is done unless this is durable.
     Begin {
         draft: Draft,
-        answer: oneshot::Sender<Result<u64, AuditError>>,
+        answer: oneshot::Sender<Result<Option<u64>, AuditError>>,
     },
     /// It is done already: kept until it can be written.
     Record {
         draft: Draft,
-        answer: oneshot::Sender<()>,
+        answer: oneshot::Sender<Recorded>,
     },
     Refused {
         draft: Draft,
@@ -90,6 +93,8 @@ pub(super) struct Writer {
     head_behind: bool,
     dispute: Option<Dispute>,
     kept: VecDeque<Draft>,
+    /// What became of the entries of the last commit that were not kept; empty: it took no effect.
+    written: Vec<Written>,
     floods: Floods,
     told: AuditTip,
     tell_at: Instant,
@@ -103,8 +108,8 @@ struct Waiting {
 }
 
 enum Answer {
-    Begin(oneshot::Sender<Result<u64, AuditError>>),
-    Record(oneshot::Sender<()>),
+    Begin(oneshot::Sender<Result<Option<u64>, AuditError>>),
+    Record(oneshot::Sender<Recorded>),
     Refused(oneshot::Sender<()>),
 }
 
@@ -132,6 +137,7 @@ impl Writer {
             head_behind: true,
             dispute: None,
             kept: VecDeque::new(),
+            written: Vec::new(),
             floods: Floods::default(),
             told: AuditTip::BEGINNING,
             tell_at: Instant::now(),
@@ -239,27 +245,37 @@ impl Writer {
 
     /// Writes entries in one transaction, and answers for each.
     async fn write(&mut self, waiting: Vec<Waiting>) {
-        let before = self.tip.count;
-        let first = before + self.kept.len() as u64 + 1;
         let drafts = waiting.iter().map(|one| one.draft.clone()).collect();
         let result = self.commit(drafts).await;
-        let written = self.tip.count > before;
-        for (seq, Waiting { draft, answer }) in (first..).zip(waiting) {
+        let mut written = std::mem::take(&mut self.written).into_iter();
+        for Waiting { draft, answer } in waiting {
+            let written = written.next();
             match answer {
                 Answer::Begin(answer) => {
-                    let outcome = result.clone().map(|()| seq);
+                    let seq = written.clone().and_then(|it| it.ok().flatten());
+                    let outcome = match (&result, written) {
+                        (Err(error), _) => Err(error.clone()),
+                        (Ok(()), Some(written)) => written.map_err(AuditError::Repository),
+                        (Ok(()), None) => Err(AuditError::Closed),
+                    };
                     let refused = outcome.is_err();
                     let gone = answer.send(outcome).is_err();
                     // Nothing was done, though the entry stands.
-                    if written && (refused || gone) {
+                    if let Some(seq) = seq
+                        && (refused || gone)
+                    {
                         self.keep(draft.of(seq).ended(Outcome::Failed).detail(GIVEN_UP));
                     }
                 }
                 Answer::Record(answer) => {
-                    if !written {
-                        self.keep(draft);
-                    }
-                    let _ = answer.send(());
+                    let recorded = match written {
+                        Some(written) => recorded(written, &draft),
+                        None => {
+                            self.keep(draft);
+                            Recorded::Kept
+                        }
+                    };
+                    let _ = answer.send(recorded);
                 }
                 Answer::Refused(answer) => {
                     let _ = answer.send(());
@@ -284,6 +300,7 @@ impl Writer {
     }
 
     async fn try_commit(&mut self, drafts: Vec<Draft>) -> Result<(), AuditError> {
+        self.written.clear();
         if let Some(dispute) = self.dispute {
             return Err(AuditError::Disputed(dispute));
         }
@@ -294,22 +311,33 @@ impl Writer {
             return Ok(());
         }
         let drafts: Vec<_> = self.kept.iter().cloned().chain(drafts).collect();
-        let last = self.tip.count + drafts.len() as u64;
+        let besides = drafts.iter().map(|draft| draft.beside.clone()).collect();
         let (chain, before, time_ms) = (Arc::clone(&self.chain), self.tip, clock::now().0);
         let log = self.repository.audit_entries();
-        // Which rows there are is known within the transaction only: so the chain is made there.
-        let append = log.append(before, self.rows, last, move |rows| {
+        // Which rows there are, and which entries are written, is known within the transaction
+        // only: so the chain is made there.
+        let append = log.append(before, self.rows, besides, move |written, rows| {
+            let drafts = drafts.iter().zip(written);
+            let drafts = drafts.filter(|(_, written)| matches!(written, Ok(Some(_))));
+            let drafts: Vec<_> = drafts.map(|(draft, _)| draft).collect();
             chained(&chain, before, time_ms, &drafts, rows)
         });
-        let (tip, rows) = match append.await? {
+        let Appended { tip, sum, written } = match append.await? {
             Ok(appended) => appended,
             Err(dispute) => {
                 self.dispute = Some(dispute);
                 return Err(AuditError::Disputed(dispute));
             }
         };
-        (self.rows, self.knows_rows) = (rows, true);
-        self.kept.clear();
+        let mut written = written.into_iter();
+        for (kept, written) in self.kept.drain(..).zip(written.by_ref()) {
+            recorded(written, &kept);
+        }
+        self.written = written.collect();
+        if tip == before {
+            return Ok(());
+        }
+        (self.rows, self.knows_rows) = (sum, true);
         self.tip = tip;
         self.head_behind = true;
         self.write_head().await?;
@@ -543,12 +571,24 @@ impl Writer {
     }
 }
 
+/// What is said of an entry that came to its transaction.
+fn recorded(written: Written, draft: &Draft) -> Recorded {
+    match written {
+        Ok(Some(_)) => Recorded::Written,
+        Ok(None) => Recorded::Not,
+        Err(error) => {
+            tracing::error!(action = draft.action, object = draft.object, %error, "an audit entry was not written, for what goes with it failed");
+            Recorded::Not
+        }
+    }
+}
+
 /// The entries of `drafts`, chained after `before`: the last one knows the `rows` that decide.
 fn chained(
     chain: &Chain,
     before: AuditTip,
     time_ms: u64,
-    drafts: &[Draft],
+    drafts: &[&Draft],
     rows: &[u8; AUDIT_MAC_LEN],
 ) -> Result<Vec<AuditEntry>, Dispute> {
     let mut tip = before;

@@ -1,10 +1,9 @@
 //! What a call asks for, digested under a key: by it the same request under a call id is told from
 //! another one. No password can be guessed from a digest without the key.
 
-use portcullis_common::crypto::mac::{MAC_KEY_LEN, MacKey};
+use portcullis_common::crypto::mac::MacKey;
 use portcullis_proto::gateway::v1::Call;
 use prost::Message as _;
-use rand::Rng as _;
 use zeroize::Zeroizing;
 
 /// Bytes of a digest.
@@ -25,13 +24,6 @@ impl Digest {
 pub(super) struct ContentsKey(MacKey);
 
 impl ContentsKey {
-    /// One that no other has, for as long as this process lives.
-    pub(super) fn random() -> Self {
-        let mut bytes = Zeroizing::new([0; MAC_KEY_LEN]);
-        rand::rng().fill_bytes(bytes.as_mut_slice());
-        Self(MacKey::new(&bytes))
-    }
-
     /// The one of these bytes; `None`: they are none.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(|bytes| Self(MacKey::new(bytes)))
@@ -81,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_counts_and_nothing_else() {
-        let key = ContentsKey::random();
+        let key = ContentsKey::from_bytes(&[7; 32]).unwrap();
         let digest = |resource: &str, call: &Call, user| key.digest(resource, call, user);
         let same = digest("a", &set("ada", "p1"), None);
         let slow = Call {
@@ -105,7 +97,7 @@ mod tests {
             digest("ab", &none, Some("c")),
             digest("a", &none, Some("bc"))
         );
-        let other = ContentsKey::random();
+        let other = ContentsKey::from_bytes(&[8; 32]).unwrap();
         assert_ne!(other.digest("a", &set("ada", "p1"), None), same);
     }
 }

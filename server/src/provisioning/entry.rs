@@ -4,7 +4,11 @@
 use portcullis_proto::gateway::v1::Outcome;
 
 use super::describe::audited;
-use crate::audit::{self, AuditError, AuditLog, Begun, Draft};
+use super::queue::RETRY;
+use crate::audit::{self, AuditError, AuditLog, Begun, Draft, Recorded};
+use crate::repository::{Beside, Repository, RepositoryError};
+
+const NOT_RECORDED: &str = "what came of a call was not recorded here: another instance of the server has taken it over, or somebody said what came of it";
 
 /// The entries of one call. Dropped before its outcome is known, it leaves the entry `unknown`.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ enum State {
     Once(Box<Draft>),
     /// The entry `begun` is durable.
     Begun(Box<Begun>),
+    /// An earlier one is, and it is said how its outcome is known.
+    Late(Box<Draft>, &'static str),
 }
 
 impl CallEntry {
@@ -50,33 +56,97 @@ impl CallEntry {
         }
     }
 
-    /// The call is about to be sent through `gateway`. One that may change something is in the log
-    /// before.
+    /// Those of a call that was begun earlier, of which what came is found only now; `None`: it has
+    /// no entry `begun`. `how` says how it was found.
+    pub(super) fn late(log: &AuditLog, draft: Option<Draft>, how: &'static str) -> Self {
+        Self {
+            log: log.clone(),
+            state: draft.map_or(State::None, |draft| State::Late(Box::new(draft), how)),
+        }
+    }
+
+    /// None at all.
+    pub(super) fn none(log: &AuditLog) -> Self {
+        Self::late(log, None, "")
+    }
+
+    /// A call that only reads is about to be sent through `gateway`.
+    pub fn through(mut self, gateway: &str) -> Self {
+        if let State::Once(draft) = std::mem::replace(&mut self.state, State::None) {
+            self.state = State::Once(Box::new(draft.through(gateway)));
+        }
+        self
+    }
+
+    /// A call that may change something is about to be sent through `gateway`: that is durable
+    /// before, and in the same transaction with `work`, which also says whether it is sent at all.
     ///
     /// # Errors
-    /// [`AuditError`]: it is not to be sent.
-    pub async fn sending(mut self, gateway: &str, changes: bool) -> Result<Self, AuditError> {
-        if let State::Once(draft) = std::mem::replace(&mut self.state, State::None) {
-            let draft = draft.through(gateway);
-            self.state = if changes {
-                State::Begun(Box::new(self.log.begin_draft(draft).await?))
-            } else {
-                State::Once(Box::new(draft))
-            };
+    /// [`AuditError`]: it is not to be sent, though the work may have been done.
+    pub(super) async fn begin(
+        mut self,
+        repository: &Repository,
+        gateway: &str,
+        work: Beside,
+    ) -> Result<Self, AuditError> {
+        match std::mem::replace(&mut self.state, State::None) {
+            State::Once(draft) => {
+                let begun = draft.clone().through(gateway).beside(work);
+                self.state = match self.log.begin_draft(begun).await {
+                    Ok(Some(begun)) => State::Begun(Box::new(begun)),
+                    Ok(None) => State::Once(draft),
+                    Err(error) => {
+                        self.state = State::Once(draft);
+                        return Err(error);
+                    }
+                };
+            }
+            other => {
+                repository.alone(work).await?;
+                self.state = other;
+            }
         }
         Ok(self)
     }
 
-    /// Whether the entry `begun` is there.
-    pub(super) const fn has_begun(&self) -> bool {
-        matches!(self.state, State::Begun(_))
+    /// Writes how the call ended, with `work` in the same transaction.
+    pub(super) async fn outcome_with(
+        self,
+        repository: &Repository,
+        outcome: &Outcome,
+        work: Beside,
+    ) {
+        let (ended, detail) = audited(outcome);
+        self.end_with(repository, ended, detail, work).await;
     }
 
-    /// What is to be written where the outcome is known only later.
-    pub fn later(&self) -> Option<Draft> {
-        match &self.state {
-            State::Begun(begun) => begun.later(),
-            State::None | State::Once(_) => None,
+    /// As [`Self::end`], with `work` in the same transaction. Where it cannot be written now it is
+    /// kept, with the work; where there is nothing to be written, this waits until the work is done.
+    pub(super) async fn end_with(
+        mut self,
+        repository: &Repository,
+        outcome: audit::Outcome,
+        detail: &str,
+        work: Beside,
+    ) {
+        let recorded = match std::mem::replace(&mut self.state, State::None) {
+            State::None => return alone(repository, work).await,
+            State::Once(draft) => {
+                let draft = draft.ended(outcome).detail(detail).beside(work);
+                self.log.record(draft).await
+            }
+            State::Begun(begun) => begun.end_with(outcome, detail, work).await,
+            State::Late(draft, how) => {
+                let detail = match detail {
+                    "" => how.to_owned(),
+                    why => format!("{why} ({how})"),
+                };
+                let draft = draft.ended(outcome).detail(&detail).beside(work);
+                self.log.record(draft).await
+            }
+        };
+        if recorded == Recorded::Not {
+            tracing::error!("{NOT_RECORDED}");
         }
     }
 
@@ -100,7 +170,9 @@ impl CallEntry {
     pub async fn end(mut self, outcome: audit::Outcome, detail: &str) {
         match std::mem::replace(&mut self.state, State::None) {
             State::None => {}
-            State::Once(draft) => self.log.record(draft.ended(outcome).detail(detail)).await,
+            State::Once(draft) | State::Late(draft, _) => {
+                self.log.record(draft.ended(outcome).detail(detail)).await;
+            }
             State::Begun(begun) => begun.end(outcome, detail).await,
         }
     }
@@ -108,6 +180,19 @@ impl CallEntry {
     /// Nothing was done, and nothing is to be written.
     pub(super) fn forget(mut self) {
         self.state = State::None;
+    }
+}
+
+/// Does work that no entry goes with, as long as it takes.
+pub(super) async fn alone(repository: &Repository, work: Beside) {
+    loop {
+        match repository.alone(work.clone()).await {
+            Ok(_) | Err(RepositoryError::Closed) => return,
+            Err(error) => {
+                tracing::error!(%error, "what came of a call is not stored yet");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
     }
 }
 

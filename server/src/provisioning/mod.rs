@@ -2,38 +2,45 @@
 
 mod contents;
 pub mod describe;
+pub mod direct;
 pub mod entry;
-mod open_calls;
+mod known;
+mod lanes;
+mod look;
 pub mod outcome;
 mod password;
 pub mod queue;
-mod recent;
-mod recover;
+mod retry;
 mod sending;
+mod sent;
+mod server_time;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
+use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{
     Call, FailureKind, Outcome, SearchItem, Secret, SecretSetting,
 };
-use prost::Message as _;
 use rand::RngExt;
-use tokio::sync::watch;
+use tokio::sync::{Notify, OnceCell, watch};
 use tokio_stream::{Stream, StreamExt};
 use zeroize::Zeroizing;
 
-use crate::audit::{AuditLog, Draft};
+use crate::audit::{AuditError, AuditLog};
 use crate::fleet::{Attempt, CallError, Fleet, Recipient};
 use crate::passwords::PasswordError;
-use crate::repository::{LostSettings, OpenedResource, QueuedState, Repository, RepositoryError};
+use crate::repository::{LostSettings, OpenedResource, QueuedCall, Repository, RepositoryError};
 use contents::ContentsKey;
-use open_calls::{OpenCall, OpenCalls};
+use known::{Asked, Known, look_up};
+use look::Lookouts;
 use outcome::{Flaw, failed_search};
 use password::Afterwards;
-use recent::{Claim, Claimed, RecentCalls};
+pub use retry::{ChangeError, Resolution, resolve, retry};
+pub use server_time::ServerTime;
 
 /// Characters of a call id, at most.
 const MAX_CALL_ID: usize = 128;
@@ -41,15 +48,21 @@ const MAX_CALL_ID: usize = 128;
 /// What calls are carried out with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Provisioning {
-    /// Where resources, policy and queued calls are stored.
+    /// Where resources, policy and calls are stored.
     pub repository: Repository,
     /// The links to the gateways.
     pub fleet: Fleet,
-    /// Where a queued call leaves its entries.
+    /// Where a call leaves its entries.
     pub audit: AuditLog,
-    recent: RecentCalls,
-    open: OpenCalls,
-    /// Counts up with every change of a queued call; `None`: the server stops.
+    /// By which calls expire.
+    pub time: ServerTime,
+    /// When this server was started.
+    started: UnixMillis,
+    open: Lookouts,
+    digests: Arc<OnceCell<ContentsKey>>,
+    /// A call ended for whose object others wait.
+    turn: Arc<Notify>,
+    /// Counts up with every change of a call; `None`: the server stops.
     queue_changes: watch::Sender<Option<u64>>,
 }
 
@@ -60,19 +73,54 @@ impl Provisioning {
             repository,
             fleet,
             audit,
-            recent: RecentCalls::new(),
-            open: OpenCalls::default(),
+            time: ServerTime::new(),
+            started: clock::now(),
+            open: Lookouts::default(),
+            digests: Arc::default(),
+            turn: Arc::default(),
             queue_changes: watch::Sender::new(Some(0)),
         }
     }
 
-    /// A queued call stands in another way.
+    /// The keyed digest of what is asked for.
+    async fn digest(
+        &self,
+        resource: &str,
+        call: &Call,
+        from_user: Option<&str>,
+    ) -> Result<Vec<u8>, RepositoryError> {
+        let key = self.digests.get_or_try_init(|| async {
+            let bytes = self.repository.call_digest_key().await?;
+            let key = ContentsKey::from_bytes(&bytes);
+            key.ok_or_else(|| RepositoryError::Damaged("key of the digests of calls".to_owned()))
+        });
+        Ok(key.await?.digest(resource, call, from_user).to_vec())
+    }
+
+    /// The id by which a gateway knows an attempt at a call: one with a journal knows each by
+    /// itself. No id that a caller chooses holds the sign between.
+    fn wire_id(&self, gateway: &str, call: &QueuedCall) -> String {
+        match call.attempt {
+            2.. if self.keeps_journal(gateway) == Some(true) => {
+                format!("{}~{}", call.call_id, call.attempt)
+            }
+            _ => call.call_id.clone(),
+        }
+    }
+
+    /// Whether a gateway keeps a journal of calls; `None`: it has not said so yet.
+    fn keeps_journal(&self, gateway: &str) -> Option<bool> {
+        let description = self.fleet.status(gateway)?.description?;
+        Some(description.journal.is_some())
+    }
+
+    /// A call stands in another way.
     pub fn queue_changed(&self) {
         let count = |count: &mut Option<u64>| *count = count.map(|count| count.wrapping_add(1));
         self.queue_changes.send_modify(count);
     }
 
-    /// Whoever follows a queued call is told that the server stops.
+    /// Whoever follows a call is told that the server stops.
     pub fn stop_following(&self) {
         self.queue_changes.send_replace(None);
     }
@@ -96,13 +144,20 @@ pub enum DispatchError {
     #[error(transparent)]
     Password(#[from] PasswordError),
     /// There is another call of that id.
-    #[error("call `{id}` was {how} with other contents: give this one another id, or none")]
+    #[error(
+        "call `{id}` was {how} with other contents ({differs}): give this one another id, or none"
+    )]
     OtherCall {
         /// The id.
         id: String,
         /// `made` or `queued`.
         how: &'static str,
+        /// In what, as far as can be said.
+        differs: String,
     },
+    /// What it does would not be in the audit log.
+    #[error(transparent)]
+    Audit(AuditError),
     /// The same call waits in the queue, or was taken back.
     #[error(
         "call `{0}` is in the queue, and has no outcome: `portcullis call show {0}` tells how it stands"
@@ -131,8 +186,6 @@ pub enum Prepared {
     Ready(Box<Ready>),
     /// It has its outcome already: there is something wrong with it.
     Answered(Outcome),
-    /// It was made before, and this is what came of it.
-    Known(Outcome),
 }
 
 /// A call that is ready to be sent.
@@ -141,14 +194,10 @@ pub struct Ready {
     to: Recipient,
     call: Call,
     afterwards: Afterwards,
-    claimed: Option<Claimed>,
 }
 
-/// Makes a direct call ready to be sent. Whatever concerns the call itself is in the outcome. With
-/// `from_user`, the password that it sets is that user's.
-///
-/// One that may change something and has the id and the contents of one that is under way or was
-/// carried out has the outcome of that one.
+/// Makes a direct call that only reads ready to be sent. Whatever concerns the call itself is in
+/// the outcome. `from_user` is refused, for such a call sets no password.
 ///
 /// # Errors
 /// [`DispatchError`].
@@ -158,21 +207,8 @@ pub async fn prepare(
     call: Call,
     from_user: Option<&str>,
 ) -> Result<Prepared, DispatchError> {
-    let claimed = if call.changes() {
-        match claim(provisioning, resource, &call, from_user).await? {
-            Claims::New(claimed) => Some(claimed),
-            Claims::Known(outcome) => return Ok(Prepared::Known(outcome)),
-        }
-    } else {
-        check_reading(provisioning, resource, &call, from_user).await?;
-        None
-    };
-    let prepared = make_ready(provisioning, resource, call, from_user).await?;
-    if let Prepared::Ready(mut ready) = prepared {
-        ready.claimed = claimed;
-        return Ok(Prepared::Ready(ready));
-    }
-    Ok(prepared)
+    check_reading(provisioning, resource, &call).await?;
+    make_ready(provisioning, resource, call, from_user).await
 }
 
 impl Ready {
@@ -181,80 +217,17 @@ impl Ready {
         self.to.name()
     }
 
-    /// Sends it. `begun`: what is to be written where no answer comes and its gateway tells later.
+    /// Sends a call that only reads.
     ///
     /// # Errors
     /// [`DispatchError::Repository`]: nothing was sent.
-    pub async fn send(
-        self,
-        provisioning: &Provisioning,
-        begun: Option<Draft>,
-    ) -> Result<Outcome, DispatchError> {
-        let Self {
-            to,
-            call,
-            afterwards,
-            claimed,
-        } = self;
-        let (call_id, changes) = (call.call_id.clone(), call.changes());
-        let begun_ms = clock::now().0;
-        let outcome = match provisioning.fleet.attempt(&to, call).await? {
-            Attempt::Ended(outcome) => outcome,
-            Attempt::Unsent(why) => {
-                outcome::failed_with(call_id.clone(), FailureKind::Unavailable, why)
-            }
-            Attempt::Lost(outcome) => {
-                if changes {
-                    provisioning.open.add(OpenCall {
-                        gateway: to.name().to_owned(),
-                        call_id,
-                        begun_ms,
-                        draft: begun,
-                        queued: false,
-                        restarted: false,
-                    });
-                }
-                outcome
-            }
-        };
-        afterwards
-            .carry_out(&provisioning.repository, &outcome)
-            .await;
-        if let Some(claimed) = claimed {
-            claimed.end(&outcome);
-        }
-        Ok(outcome)
-    }
-}
-
-enum Claims {
-    New(Claimed),
-    Known(Outcome),
-}
-
-/// Claims the id of a direct call that may change something.
-async fn claim(
-    provisioning: &Provisioning,
-    resource: &str,
-    call: &Call,
-    from_user: Option<&str>,
-) -> Result<Claims, DispatchError> {
-    if let Some(known) = queued_already(provisioning, resource, call, from_user).await? {
-        return Ok(Claims::Known(known));
-    }
-    loop {
-        match provisioning.recent.claim(resource, call, from_user) {
-            Err(_) => return Err(other_call(call, "made")),
-            Ok(Claim::New(claimed)) => return Ok(Claims::New(claimed)),
-            Ok(Claim::Same(mut outcome)) => {
-                // An error says that it was not sent after all.
-                if let Ok(ended) = outcome.wait_for(Option::is_some).await
-                    && let Some(outcome) = ended.clone()
-                {
-                    return Ok(Claims::Known(outcome));
-                }
-            }
-        }
+    pub async fn send(self, provisioning: &Provisioning) -> Result<Outcome, DispatchError> {
+        let Self { to, call, .. } = self;
+        let call_id = call.call_id.clone();
+        Ok(match provisioning.fleet.attempt(&to, call).await? {
+            Attempt::Ended(outcome) | Attempt::Lost(outcome) => outcome,
+            Attempt::Unsent(why) => outcome::failed_with(call_id, FailureKind::Unavailable, why),
+        })
     }
 }
 
@@ -263,44 +236,16 @@ async fn check_reading(
     provisioning: &Provisioning,
     resource: &str,
     call: &Call,
-    from_user: Option<&str>,
 ) -> Result<(), DispatchError> {
-    let known = provisioning.recent.check(resource, call, from_user);
-    known.map(drop).map_err(|_| other_call(call, "made"))
-}
-
-/// The outcome of a call of this id in the queue; `None`: there is none.
-async fn queued_already(
-    provisioning: &Provisioning,
-    resource: &str,
-    call: &Call,
-    from_user: Option<&str>,
-) -> Result<Option<Outcome>, DispatchError> {
-    let queued = provisioning.repository.queued_calls();
-    let Some(row) = queued.find(&call.call_id).await? else {
-        return Ok(None);
+    let digest = provisioning.digest(resource, call, None).await?;
+    let asked = Asked {
+        resource,
+        call,
+        from_user: None,
+        digest: &digest,
     };
-    let key = provisioning.repository.call_digest_key().await?;
-    let digest = ContentsKey::from_bytes(&key).map(|key| key.digest(resource, call, from_user));
-    if row.digest != digest.map(contents::Digest::to_vec) {
-        return Err(other_call(call, "queued"));
-    }
-    let ended = matches!(
-        row.state,
-        QueuedState::Done | QueuedState::Failed | QueuedState::Indeterminate
-    );
-    let outcome = row.outcome.filter(|_| ended);
-    let outcome = outcome.and_then(|bytes| Outcome::decode(bytes.as_slice()).ok());
-    match outcome {
-        Some(outcome) => Ok(Some(outcome)),
-        None => Err(DispatchError::Queued(call.call_id.clone())),
-    }
-}
-
-fn other_call(call: &Call, how: &'static str) -> DispatchError {
-    DispatchError::OtherCall {
-        id: call.call_id.clone(),
-        how,
+    match look_up(provisioning, asked).await? {
+        Known::New | Known::After(_) | Known::Same(_) => Ok(()),
     }
 }
 
@@ -326,7 +271,6 @@ async fn make_ready(
             to,
             call,
             afterwards,
-            claimed: None,
         })),
         Err(error) => Prepared::Answered(outcome::of_password_error(call.call_id, error)?),
     })
@@ -341,7 +285,7 @@ pub async fn search(
     resource: &str,
     call: Call,
 ) -> Result<(String, Found), DispatchError> {
-    check_reading(provisioning, resource, &call, None).await?;
+    check_reading(provisioning, resource, &call).await?;
     let (to, mut call) = match make_up(provisioning, resource, call).await? {
         Ok(made_up) => made_up,
         Err((_, lost)) => {

@@ -1,30 +1,30 @@
-//! The queue: calls that wait for a link to their gateway, each sent at most once.
+//! The queue: calls that wait for a link to their gateway and for their turn, each begun at most
+//! once.
 //!
-//! A call is marked as dispatched before it is sent. Whatever happens then, it is not sent again:
-//! one that has no outcome when the server starts is indeterminate, unless its gateway can tell.
+//! A call is marked as dispatched before it is sent. It is sent again only where it certainly was
+//! not begun; one that has no outcome when the server starts is looked at first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_common::rotation::UnixMillis;
-use portcullis_host::clock;
 use portcullis_proto::gateway::v1::Call;
 use prost::Message;
-use tokio::sync::{Notify, OnceCell};
 use zeroize::Zeroizing;
 
-use super::contents::ContentsKey;
 use super::entry::CallEntry;
-use super::recent::OtherContents;
-use super::recover::recover;
+use super::known::{Asked, Known, compare, look_up};
+use super::lanes::lanes;
 use super::sending::{carry_out, send_waiting};
-use super::{Provisioning, check, open_calls, password, with_id};
+use super::{DispatchError, Provisioning, check, look, password, sending, sent, with_id};
 use crate::audit::AuditError;
 use crate::audit::{Draft, Outcome, Subject};
 use crate::config;
 use crate::passwords::PasswordError;
-use crate::repository::{AuditFields, Enqueued, NewQueuedCall, QueuedCall, RepositoryError};
+use crate::repository::{
+    AuditFields, Enqueued, NewQueuedCall, QueuedCall, QueuedFilter, QueuedState, RepositoryError,
+};
 
 /// How long changes of the fleet are gathered before they are looked at.
 pub(super) const GATHER: Duration = Duration::from_millis(20);
@@ -40,18 +40,8 @@ pub enum QueueError {
     #[error("{0}")]
     Malformed(String),
     /// There is another call of that id.
-    #[error("call `{id}` was {how} with other contents: give this one another id, or none")]
-    OtherCall {
-        /// The id.
-        id: String,
-        /// `made` or `queued`.
-        how: &'static str,
-    },
-    /// The same call was made directly.
-    #[error(
-        "call `{0}` was made already, and not through the queue: make it again without --queue, and you get what came of it"
-    )]
-    MadeAlready(String),
+    #[error(transparent)]
+    Other(DispatchError),
     /// Too many wait already.
     #[error(
         "{calls} calls wait for gateway `{gateway}` already, which is the limit ([calls] queue_limit): bring up its link, or `portcullis call cancel` some"
@@ -80,10 +70,8 @@ pub struct CallQueue {
 struct Inner {
     limits: config::Calls,
     provisioning: Provisioning,
-    woken: Notify,
     /// The gateways whose calls are being sent; true: look once more before that ends.
     sending: Mutex<HashMap<String, bool>>,
-    digests: OnceCell<ContentsKey>,
 }
 
 impl CallQueue {
@@ -93,9 +81,7 @@ impl CallQueue {
             inner: Arc::new(Inner {
                 limits,
                 provisioning,
-                woken: Notify::new(),
                 sending: Mutex::default(),
-                digests: OnceCell::new(),
             }),
         }
     }
@@ -116,16 +102,19 @@ impl CallQueue {
         check(&mut call, false).map_err(|flaw| QueueError::Malformed(flaw.to_string()))?;
         let provisioning = &self.inner.provisioning;
         let repository = &provisioning.repository;
-        let digest = self.digests().await?.digest(resource, &call, from_user);
-        let queued = repository.queued_calls();
-        if let Some(existing) = queued.find(&call.call_id).await? {
-            return same(existing, resource, &summary, &digest.to_vec());
-        }
-        match provisioning.recent.check(resource, &call, from_user) {
-            Ok(false) => {}
-            Ok(true) => return Err(QueueError::MadeAlready(call.call_id)),
-            Err(OtherContents) => return Err(other(call.call_id, "made")),
-        }
+        let asked_for = call.clone();
+        let digest = provisioning.digest(resource, &call, from_user).await?;
+        let asked = Asked {
+            resource,
+            call: &asked_for,
+            from_user,
+            digest: &digest,
+        };
+        let after = match look_up(provisioning, asked).await.map_err(of_known)? {
+            Known::New => None,
+            Known::After(attempt) => Some(attempt),
+            Known::Same(existing) => return Ok(*existing),
+        };
         if let Some(user) = from_user {
             password::fill_in(repository, &mut call, user).await?;
         }
@@ -135,28 +124,60 @@ impl CallQueue {
         // The resource's, as they are when it is sent.
         call.settings.clear();
         call.secret_settings.clear();
-        let now = clock::now();
+        let now = provisioning.time.now();
         let new = NewQueuedCall {
             call_id: call.call_id.clone(),
             resource: resource.to_owned(),
-            summary: summary.clone(),
+            summary,
+            lanes: lanes(&call),
             payload: Zeroizing::new(call.encode_to_vec()),
             queued: now,
             expires: now.plus(millis(self.inner.limits.queue_lifetime)),
-            digest: digest.to_vec(),
+            digest: digest.clone(),
+            direct: None,
+            after,
+            retry_of: None,
         };
-        match queued.enqueue(new, self.inner.limits.queue_limit).await? {
-            Enqueued::New(call) => {
-                self.inner.woken.notify_one();
-                self.inner.provisioning.queue_changed();
-                Ok(call)
-            }
-            Enqueued::Existing(existing) => same(existing, resource, &summary, &digest.to_vec()),
-            Enqueued::Full { gateway } => Err(QueueError::Full {
-                gateway,
-                calls: self.inner.limits.queue_limit,
-            }),
+        let existing = match self.put(new).await? {
+            Enqueued::Existing(existing) => existing,
+            Enqueued::New(call) => return Ok(call),
+            Enqueued::Full { gateway } => return Err(self.full(gateway)),
+            // Only of direct calls.
+            Enqueued::Moved => return Err(RepositoryError::Closed.into()),
+        };
+        compare(asked, &existing).map_err(of_known)?;
+        Ok(existing)
+    }
+
+    /// Puts a call into the queue.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub(super) async fn put(&self, new: NewQueuedCall) -> Result<Enqueued, RepositoryError> {
+        let calls = self.inner.provisioning.repository.queued_calls();
+        let put = calls.enqueue(new, self.inner.limits.queue_limit).await?;
+        if matches!(put, Enqueued::New(_)) {
+            self.inner.provisioning.turn.notify_one();
+            self.inner.provisioning.queue_changed();
         }
+        Ok(put)
+    }
+
+    pub(super) fn full(&self, gateway: String) -> QueueError {
+        QueueError::Full {
+            gateway,
+            calls: self.inner.limits.queue_limit,
+        }
+    }
+
+    /// When a call that is queued now expires.
+    pub(super) fn lifetime(&self) -> u64 {
+        millis(self.inner.limits.queue_lifetime)
+    }
+
+    /// What calls are carried out with.
+    pub(super) fn provisioning(&self) -> &Provisioning {
+        &self.inner.provisioning
     }
 
     /// Ends the calls that wait for an earlier registration of a gateway: they go to no other.
@@ -167,27 +188,12 @@ impl CallQueue {
     pub async fn end_lost(&self, gateway: &str) -> Result<usize, RepositoryError> {
         let provisioning = &self.inner.provisioning;
         let queued = provisioning.repository.queued_calls();
-        let mut ended = 0;
-        while let Some(lost) = queued.dispatch_lost(gateway, clock::now()).await? {
-            let gateway = gateway.to_owned();
-            carry_out(provisioning.clone(), gateway, lost).await;
-            ended += 1;
+        let lost = queued.lost_waiting(gateway).await?;
+        let ended = lost.len();
+        for lost in lost {
+            carry_out(provisioning.clone(), gateway.to_owned(), lost).await;
         }
         Ok(ended)
-    }
-
-    async fn digests(&self) -> Result<&ContentsKey, RepositoryError> {
-        let repository = &self.inner.provisioning.repository;
-        self.inner
-            .digests
-            .get_or_try_init(|| async {
-                let bytes = repository.call_digest_key().await?;
-                let key = ContentsKey::from_bytes(&bytes);
-                key.ok_or_else(|| {
-                    RepositoryError::Damaged("key of the digests of calls".to_owned())
-                })
-            })
-            .await
     }
 
     /// Sends what waits whenever there is a link, and asks gateways for the ends of calls that
@@ -199,7 +205,7 @@ impl CallQueue {
             tokio::time::sleep(RETRY).await;
         }
         provisioning.queue_changed();
-        tokio::join!(open_calls::follow(provisioning), self.send_for_ever());
+        tokio::join!(look::follow(provisioning), self.send_for_ever());
     }
 
     async fn send_for_ever(&self) {
@@ -214,7 +220,7 @@ impl CallQueue {
                 // A fleet that comes back changes thousands of times in a moment: one look will do
                 // for many.
                 () = changed => tokio::time::sleep(GATHER).await,
-                () = self.inner.woken.notified() => {}
+                () = provisioning.turn.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -225,10 +231,12 @@ impl CallQueue {
     async fn look(&self) -> Result<Duration, RepositoryError> {
         let provisioning = &self.inner.provisioning;
         let queued = provisioning.repository.queued_calls();
-        let now = clock::now();
-        let kept = millis(self.inner.limits.results_kept);
-        let forget = UnixMillis(now.0.saturating_sub(kept));
-        let (next, expired) = queued.expire(now, forget).await?;
+        provisioning.time.keep(&provisioning.repository).await?;
+        let now = provisioning.time.now();
+        let before = |time| UnixMillis(now.0.saturating_sub(millis(time)));
+        let erase = before(self.inner.limits.queue_lifetime);
+        let forget = before(self.inner.limits.results_kept);
+        let (next, expired) = queued.expire(now, erase, forget).await?;
         if !expired.is_empty() {
             provisioning.queue_changed();
         }
@@ -238,7 +246,7 @@ impl CallQueue {
                 resource: call.resource.clone(),
                 ..AuditFields::default()
             };
-            let action = format!("{}{}", open_calls::QUEUED, call.summary);
+            let action = format!("queued call {}", call.summary);
             let object = format!("resource {}", call.resource);
             let entry = CallEntry::new(&provisioning.audit, || {
                 Draft::new(Subject::server(), &action, &object, Outcome::Unknown).about(fields)
@@ -246,7 +254,7 @@ impl CallQueue {
             let why = "it waited beyond its time, and was not sent";
             entry.end(Outcome::Failed, why).await;
         }
-        for gateway in queued.awaited_gateways().await? {
+        for gateway in queued.awaited_gateways(now).await? {
             if provisioning.fleet.status(&gateway).is_some() && self.begin(&gateway) {
                 tokio::spawn(self.clone().send_all(gateway));
             }
@@ -313,26 +321,54 @@ impl CallQueue {
     }
 }
 
-/// The call that is queued already, where it is the same.
-fn same(
-    existing: QueuedCall,
-    resource: &str,
-    summary: &str,
-    digest: &[u8],
-) -> Result<QueuedCall, QueueError> {
-    let same = match &existing.digest {
-        Some(before) => before == digest,
-        // Queued by an earlier version.
-        None => existing.resource == resource && existing.summary == summary,
-    };
-    match same {
-        true => Ok(existing),
-        false => Err(other(existing.call_id, "queued")),
+/// Takes over what earlier instances of the server had under way: it is looked at. Goes on with the
+/// time by which calls expire.
+async fn recover(provisioning: &Provisioning) -> Result<(), RepositoryError> {
+    provisioning.time.go_on(&provisioning.repository).await?;
+    let queued = provisioning.repository.queued_calls();
+    if let Err(AuditError::Disputed(_)) = provisioning.audit.ready().await {
+        let count = queued.doubt_waiting().await?;
+        tracing::error!(
+            count,
+            "queued calls are not sent: their records may be those of an earlier state"
+        );
     }
+    let why = "the server ended while the call was under way: look at the object before the call is made again";
+    let taken = queued.take_over(why).await?;
+    if taken > 0 {
+        tracing::warn!(
+            count = taken,
+            "nobody knows yet what came of calls that were under way when the server ended"
+        );
+    }
+    end_direct(provisioning).await
 }
 
-fn other(id: String, how: &'static str) -> QueueError {
-    QueueError::OtherCall { id, how }
+/// Direct calls that waited for their turn: nobody waits for them any more.
+async fn end_direct(provisioning: &Provisioning) -> Result<(), RepositoryError> {
+    let queued = provisioning.repository.queued_calls();
+    let filter = QueuedFilter {
+        states: vec![QueuedState::Waiting],
+        ..QueuedFilter::default()
+    };
+    let waiting = queued.list(filter, 0, u32::MAX).await?;
+    for call in waiting.into_iter().filter(|call| call.direct) {
+        let why = "the server ended before the call was sent";
+        let outcome = sent::unsent(&call, why.to_owned());
+        let (work, _) = queued.refuse(&call, sent::end_of(provisioning, &outcome))?;
+        let entry = sending::entry(provisioning, &call, "", &Call::default());
+        let repository = &provisioning.repository;
+        entry.outcome_with(repository, &outcome, work).await;
+        queued.waits_no_more(&call);
+    }
+    Ok(())
+}
+
+fn of_known(error: DispatchError) -> QueueError {
+    match error {
+        DispatchError::Repository(error) => error.into(),
+        other => QueueError::Other(other),
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

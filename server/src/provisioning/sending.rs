@@ -1,54 +1,68 @@
-//! Sends queued calls, and writes what came of them.
+//! Sends queued calls, each in its turn.
 
-use portcullis_host::clock;
-use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use portcullis_common::rotation::UnixMillis;
 use portcullis_proto::gateway::v1::{Call, FailureKind, Outcome};
 use prost::Message as _;
 use tokio::task::JoinSet;
 
 use super::describe::Described;
-use super::entry::CallEntry;
-use super::open_calls::{OpenCall, QUEUED};
-use super::queue::RETRY;
-use super::{DispatchError, Prepared, Provisioning, Ready, make_ready, outcome, password};
+use super::direct::may_be_tried_again;
+use super::entry::{CallEntry, alone};
+use super::sent::{self, Came, end_of, record_end, record_lost, record_waits};
+use super::{DispatchError, Prepared, Provisioning, Ready, make_ready, outcome};
 use crate::audit::{self, Draft, Subject};
-use crate::fleet::{Attempt, Recipient};
+use crate::fleet::Recipient;
 use crate::repository::{
-    AuditFields, Dispatched, PayloadError, QueuedCall, QueuedState, RepositoryError,
+    AuditFields, Dispatched, PayloadError, QueuedCall, RepositoryError, WaitsAgain,
 };
 
 /// Queued calls under way through one gateway.
 const AT_ONCE: usize = 8;
-const TAKEN_OVER: &str = "a queued call was taken over by another instance of the server, which alone records what came of it";
+/// How long a call waits after its first attempt; each time twice as long …
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// … up to this.
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// What the action of a queued call begins with.
+const QUEUED: &str = "queued call ";
 
 /// Sends what waits for a gateway, until nothing does or it is away.
 pub(super) async fn send_waiting(
     provisioning: &Provisioning,
     gateway: &str,
 ) -> Result<(), RepositoryError> {
-    let queued = provisioning.repository.queued_calls();
+    let calls = provisioning.repository.queued_calls();
     let mut under_way = JoinSet::new();
+    let mut sending = HashSet::new();
     let mut away = false;
     let mut failed = Ok(());
     loop {
-        while !away && failed.is_ok() && under_way.len() < AT_ONCE {
-            match queued.dispatch(gateway, clock::now()).await {
-                Ok(Some(dispatched)) => {
-                    provisioning.queue_changed();
-                    under_way.spawn(carry_out(
-                        provisioning.clone(),
-                        gateway.to_owned(),
-                        dispatched,
-                    ));
+        if !away && failed.is_ok() && sending.len() < AT_ONCE {
+            let limit = AT_ONCE + sending.len();
+            match calls.next(gateway, provisioning.time.now(), limit).await {
+                Ok(found) => {
+                    for dispatched in found {
+                        let number = dispatched.call.sequence;
+                        if sending.len() >= AT_ONCE || !sending.insert(number) {
+                            continue;
+                        }
+                        let sent = carry_out(provisioning.clone(), gateway.to_owned(), dispatched);
+                        under_way.spawn(async move { (number, sent.await) });
+                    }
                 }
-                Ok(None) => break,
                 // Those under way come to their end first: what is sent must not lose its outcome.
                 Err(error) => failed = Err(error),
             }
         }
         match under_way.join_next().await {
             None => return failed,
-            Some(ended) => away |= matches!(ended, Ok(Progress::Away)),
+            Some(Ok((number, progress))) => {
+                sending.remove(&number);
+                away |= progress == Progress::Away;
+            }
+            Some(Err(_)) => away = true,
         }
     }
 }
@@ -57,13 +71,6 @@ pub(super) async fn send_waiting(
 pub(super) enum Progress {
     Ended,
     Away,
-}
-
-/// A call that has come to its end, which is not written yet.
-struct Ended {
-    outcome: Outcome,
-    afterwards: Option<password::Afterwards>,
-    entry: CallEntry,
 }
 
 pub(super) async fn carry_out(
@@ -84,26 +91,13 @@ pub(super) async fn carry_out(
             decoded,
         ))
     });
-    let ended = match wire {
-        Err(outcome) => Some(Ended {
-            outcome,
-            afterwards: None,
-            entry: entry(&provisioning, &call, &gateway, &Call::default()),
-        }),
-        Ok((to, wire)) => send(&provisioning, &to, &call, wire).await,
-    };
-    let progress = match ended {
-        Some(ended) => {
-            ended.record(&provisioning, &call).await;
-            Progress::Ended
+    match wire {
+        Err(outcome) => {
+            let entry = entry(&provisioning, &call, &gateway, &Call::default());
+            refuse(&provisioning, &call, entry, &outcome).await
         }
-        None => {
-            put_back(&provisioning, &call.call_id).await;
-            Progress::Away
-        }
-    };
-    provisioning.queue_changed();
-    progress
+        Ok((to, wire)) => send(&provisioning, &to, call, wire).await,
+    }
 }
 
 /// What came of a call whose payload is not to be had: nothing was sent, as far as is known.
@@ -145,160 +139,200 @@ pub(super) fn draft(call: &QueuedCall, gateway: &str, wire: &Call) -> Draft {
     draft.about(fields)
 }
 
-/// `None`: it certainly was not sent, and may be later.
+/// Ends a call that is never sent.
+async fn refuse(
+    provisioning: &Provisioning,
+    call: &QueuedCall,
+    entry: CallEntry,
+    outcome: &Outcome,
+) -> Progress {
+    let mut end = end_of(provisioning, outcome);
+    end.keeps_payload = false;
+    match provisioning.repository.queued_calls().refuse(call, end) {
+        Ok((work, _)) => {
+            let repository = &provisioning.repository;
+            entry.outcome_with(repository, outcome, work).await;
+        }
+        Err(error) => {
+            tracing::error!(call = call.call_id, %error, "a queued call waits");
+            entry.forget();
+            return Progress::Away;
+        }
+    }
+    provisioning.repository.queued_calls().waits_no_more(call);
+    provisioning.queue_changed();
+    Progress::Ended
+}
+
 async fn send(
     provisioning: &Provisioning,
-    dispatched_for: &Recipient,
-    call: &QueuedCall,
+    meant_for: &Recipient,
+    call: QueuedCall,
     wire: Call,
-) -> Option<Ended> {
+) -> Progress {
     let id = &call.call_id;
     let changes = wire.changes();
-    let entry = entry(provisioning, call, dispatched_for.name(), &wire);
-    let made_ready = make_ready(provisioning, &call.resource, wire, None).await;
-    let outcome = match made_ready {
+    let entry = entry(provisioning, &call, meant_for.name(), &wire);
+    match make_ready(provisioning, &call.resource, wire, None).await {
         // The resource has moved meanwhile, or its gateway was registered anew: the payload is not
         // for that place.
-        Ok(Prepared::Ready(ready)) if ready.to != *dispatched_for => {
+        Ok(Prepared::Ready(ready)) if ready.to != *meant_for => {
             entry.forget();
-            return None;
+            Progress::Away
         }
         Ok(Prepared::Ready(ready)) => {
-            return match entry.sending(dispatched_for.name(), changes).await {
-                Ok(entry) => attempt(provisioning, *ready, entry, changes).await,
-                Err(error) => {
-                    tracing::error!(call = id, %error, "a queued call waits: it could not be audited");
-                    None
-                }
-            };
+            claim_and_send(provisioning, call, *ready, entry, changes).await
         }
-        Ok(Prepared::Answered(outcome) | Prepared::Known(outcome)) => outcome,
+        Ok(Prepared::Answered(outcome)) => refuse(provisioning, &call, entry, &outcome).await,
         Err(DispatchError::UnknownResource(_)) => {
             let message = "the resource was removed before the call was sent";
-            outcome::failed_with(id.clone(), FailureKind::NotFound, message.to_owned())
+            let outcome =
+                outcome::failed_with(id.clone(), FailureKind::NotFound, message.to_owned());
+            refuse(provisioning, &call, entry, &outcome).await
         }
         Err(error) => {
             tracing::error!(call = id, %error, "a queued call waits: it could not be made up");
             entry.forget();
-            return None;
+            Progress::Away
+        }
+    }
+}
+
+/// Marks a call as dispatched, in one transaction with its entry `begun`, and sends it.
+async fn claim_and_send(
+    provisioning: &Provisioning,
+    call: QueuedCall,
+    ready: Ready,
+    entry: CallEntry,
+    changes: bool,
+) -> Progress {
+    let repository = &provisioning.repository;
+    let calls = repository.queued_calls();
+    let (gateway, now) = (ready.gateway().to_owned(), provisioning.time.now());
+    let (work, told) = match calls.claim(&call, &gateway, now) {
+        Ok(work) => work,
+        Err(error) => {
+            tracing::error!(call = call.call_id, %error, "a queued call waits");
+            entry.forget();
+            return Progress::Away;
         }
     };
-    Some(Ended {
-        outcome,
-        afterwards: None,
-        entry,
-    })
+    let begun = match changes {
+        true => entry.begin(repository, &gateway, work).await,
+        false => match repository.alone(work).await {
+            Ok(_) => Ok(entry),
+            Err(error) => Err(error.into()),
+        },
+    };
+    let claimed = told.take().is_some();
+    let entry = match begun {
+        Ok(entry) if claimed => entry,
+        Ok(entry) => {
+            entry.forget();
+            return Progress::Ended;
+        }
+        Err(error) => {
+            tracing::error!(call = call.call_id, %error, "a queued call waits: it could not be audited");
+            if claimed && let Ok((work, _)) = calls.wait_again(&call, WaitsAgain::default()) {
+                alone(repository, work).await;
+            }
+            return Progress::Away;
+        }
+    };
+    calls.waits_no_more(&call);
+    provisioning.queue_changed();
+    let row = QueuedCall { gateway, ..call };
+    attempt(provisioning, row, ready, entry, changes).await
 }
 
 async fn attempt(
     provisioning: &Provisioning,
+    row: QueuedCall,
     ready: Ready,
     entry: CallEntry,
     changes: bool,
-) -> Option<Ended> {
-    let Ready {
-        to,
-        call,
-        afterwards,
-        ..
-    } = ready;
-    let (call_id, begun_ms) = (call.call_id.clone(), clock::now().0);
-    let ended = |outcome, entry| {
-        Some(Ended {
-            outcome,
-            afterwards: Some(afterwards),
-            entry,
-        })
-    };
-    let unsent = match provisioning.fleet.attempt(&to, call).await {
-        Ok(Attempt::Ended(outcome)) => return ended(outcome, entry),
-        Ok(Attempt::Lost(outcome)) => {
-            if changes {
-                provisioning.open.add(OpenCall {
-                    gateway: to.name().to_owned(),
-                    call_id,
-                    begun_ms,
-                    draft: entry.later(),
-                    queued: true,
-                    restarted: false,
-                });
+) -> Progress {
+    match sent::send(provisioning, &row, ready).await {
+        Came::Ended(outcome, afterwards) => {
+            if may_be_tried_again(&outcome)
+                && let Some(next) = next_attempt(provisioning, &row)
+            {
+                let why = super::describe::audited(&outcome).1;
+                let why = format!("{why} (it is tried again after a while)");
+                let waits = WaitsAgain {
+                    was_sent: true,
+                    next: Some(next),
+                    outcome: Some(end_of(provisioning, &outcome).outcome),
+                };
+                wait(provisioning, &row, (entry, changes), waits, &why).await;
+                return Progress::Ended;
             }
-            return ended(outcome, entry);
+            record_end(provisioning, &row, entry, &outcome).await;
+            let repository = &provisioning.repository;
+            afterwards.carry_out(repository, &outcome).await;
+            Progress::Ended
         }
-        Ok(Attempt::Unsent(why)) => why,
-        Err(error) => error.to_string(),
+        Came::Lost(why) if changes => {
+            record_lost(provisioning, &row, entry, &why).await;
+            Progress::Ended
+        }
+        // What only reads may be read again.
+        Came::Lost(why) => {
+            let waits = WaitsAgain {
+                was_sent: true,
+                next: Some(provisioning.time.now().plus(wait_after(row.attempt))),
+                outcome: None,
+            };
+            wait(provisioning, &row, (entry, changes), waits, &why).await;
+            Progress::Away
+        }
+        Came::Unsent(why) => {
+            let why = format!("it was not sent, and waits on: {why}");
+            let waits = WaitsAgain::default();
+            wait(provisioning, &row, (entry, changes), waits, &why).await;
+            Progress::Away
+        }
+    }
+}
+
+/// Of the attempt that comes to nothing, what only reads leaves no entry.
+async fn wait(
+    provisioning: &Provisioning,
+    row: &QueuedCall,
+    (entry, changes): (CallEntry, bool),
+    waits: WaitsAgain,
+    why: &str,
+) {
+    let entry = match changes {
+        true => entry,
+        false => {
+            entry.forget();
+            CallEntry::none(&provisioning.audit)
+        }
     };
-    if entry.has_begun() {
-        let why = format!("it was not sent, and waits on: {unsent}");
-        entry.end(audit::Outcome::Failed, &why).await;
-    } else {
-        entry.forget();
-    }
-    None
+    record_waits(provisioning, row, entry, waits, why).await;
 }
 
-async fn put_back(provisioning: &Provisioning, call_id: &str) {
-    let queued = provisioning.repository.queued_calls();
-    // Where that fails it stays dispatched, and is indeterminate when the server starts again.
-    match queued.put_back(call_id).await {
-        Ok(true) => {}
-        Ok(false) => tracing::error!(call = call_id, "{TAKEN_OVER}"),
-        Err(error) => tracing::error!(call = call_id, %error, "a queued call was not put back"),
-    }
+/// When a call is tried again; `None`: its time is over before.
+fn next_attempt(provisioning: &Provisioning, row: &QueuedCall) -> Option<UnixMillis> {
+    let next = provisioning.time.now().plus(wait_after(row.attempt));
+    (next < row.expires).then_some(next)
 }
 
-impl Ended {
-    /// Writes what came of a call.
-    async fn record(self, provisioning: &Provisioning, call: &QueuedCall) {
-        let Self {
-            outcome,
-            afterwards,
-            entry,
-        } = self;
-        if !store(provisioning, &call.call_id, &outcome).await {
-            // Whoever took it over records, and audits, what came of it.
-            return;
-        }
-        entry.outcome(&outcome).await;
-        if let Some(afterwards) = afterwards {
-            afterwards
-                .carry_out(&provisioning.repository, &outcome)
-                .await;
-        }
-    }
+/// How long a call waits after so many attempts, in milliseconds.
+fn wait_after(attempts: u32) -> u64 {
+    let doubled = attempts.saturating_sub(1).min(16);
+    let wait = FIRST_WAIT.saturating_mul(1 << doubled);
+    wait.min(LONGEST_WAIT).as_millis() as u64
 }
 
-/// Stores what came of a call: as long as it takes, for until then no other goes to its resource.
-/// False: another instance does, or the server stops.
-async fn store(provisioning: &Provisioning, call_id: &str, outcome: &Outcome) -> bool {
-    let (state, stored) = storable(outcome.clone());
-    let queued = provisioning.repository.queued_calls();
-    loop {
-        let ended = queued.end(call_id, state, stored.clone(), clock::now());
-        match ended.await {
-            Ok(true) => return true,
-            Ok(false) => {
-                tracing::error!(call = call_id, "{TAKEN_OVER}");
-                return false;
-            }
-            Err(RepositoryError::Closed) => return false,
-            Err(error) => {
-                tracing::error!(call = call_id, %error, "the outcome of a queued call is not stored yet");
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// How the call stands, and its outcome without secrets.
-pub(super) fn storable(mut outcome: Outcome) -> (QueuedState, Vec<u8>) {
-    for secret in outcome.secrets_mut() {
-        *secret = portcullis_proto::gateway::v1::Secret::default();
+    #[test]
+    fn each_attempt_waits_twice_as_long_up_to_five_minutes() {
+        let waits: Vec<_> = [1, 2, 3, 8, 9, 400].map(wait_after).into();
+        assert_eq!(waits, [2_000, 4_000, 8_000, 256_000, 300_000, 300_000]);
     }
-    let state = match &outcome.result {
-        Some(OutcomeResult::Done(_)) => QueuedState::Done,
-        Some(OutcomeResult::Failed(_)) => QueuedState::Failed,
-        Some(OutcomeResult::Indeterminate(_)) | None => QueuedState::Indeterminate,
-    };
-    (state, outcome.encode_to_vec())
 }

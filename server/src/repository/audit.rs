@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use super::sql::{Column, Row, Tx, Value, params};
 use super::{
-    AuditFields, OpenError, Place, ProtectedType, Repository, RepositoryError, RowsSum, authority,
-    sealed_values,
+    AuditFields, Beside, OpenError, Place, ProtectedType, Repository, RepositoryError, RowsSum,
+    authority, sealed_values,
 };
 
 /// Bytes of the key and of the MACs of the chain.
@@ -51,15 +51,6 @@ pub struct AuditEntry {
     pub mac: Vec<u8>,
 }
 
-/// A call of which nobody knows what came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenCallRow {
-    /// The last entry about it.
-    pub entry: AuditEntry,
-    /// When the entry `begun` was written, in milliseconds since 1970.
-    pub begun_ms: u64,
-}
-
 /// A key of the chain.
 #[derive(Debug)]
 pub struct AuditKeyRow {
@@ -101,6 +92,21 @@ impl AuditTip {
     "the end of the audit log is not where this server left it: somebody else wrote to the repository"
 )]
 pub struct TipMoved;
+
+/// What became of an entry: its number; `None`: what was to be done beside it says that it is not
+/// written. An error is that of the work: the entry is not written, and the others are.
+pub type Written = Result<Option<u64>, Arc<RepositoryError>>;
+
+/// Entries that were appended.
+#[derive(Debug)]
+pub struct Appended {
+    /// Where the log ends.
+    pub tip: AuditTip,
+    /// The sum over the rows that decide.
+    pub sum: RowsSum,
+    /// What became of each.
+    pub written: Vec<Written>,
+}
 
 /// Which entries a list is to hold. Empty texts and zeros select everything.
 #[derive(Clone, Debug, Default)]
@@ -186,10 +192,10 @@ impl AuditEntries<'_> {
         self.repository.database.read(last).await
     }
 
-    /// Appends entries, of which the first follows on `tip`, in one transaction, and with them the
-    /// changes of rows that decide since the sum `base`. `make` is given the MAC over the sum as it
-    /// then is, for the last entry, `last`, and makes the entries. Gives where the log ends then,
-    /// and the new sum.
+    /// Appends entries, of which the first follows on `tip`, in one transaction, and with them what
+    /// is to be done beside them and the changes of rows that decide since the sum `base`. `make`
+    /// is told which entries are written and the MAC over the sum as it then is, for the last of
+    /// them, and makes them. Gives where the log ends then, the new sum, and what became of each.
     ///
     /// # Errors
     /// [`RepositoryError`], or within it [`TipMoved`] or the error of `make`: nothing was appended
@@ -198,32 +204,37 @@ impl AuditEntries<'_> {
         &self,
         tip: AuditTip,
         base: RowsSum,
-        last: u64,
+        besides: Vec<Option<Beside>>,
         make: F,
-    ) -> Result<Result<(AuditTip, RowsSum), E>, RepositoryError>
+    ) -> Result<Result<Appended, E>, RepositoryError>
     where
         E: From<TipMoved> + Send + 'static,
-        F: Fn(&[u8; AUDIT_MAC_LEN]) -> Result<Vec<AuditEntry>, E> + Send + 'static,
+        F: Fn(&[Written], &[u8; AUDIT_MAC_LEN]) -> Result<Vec<AuditEntry>, E> + Send + 'static,
     {
         let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
-                let unmoved = match self::last(tx)? {
+                let unmoved = match last(tx)? {
                     None => tip.count == 0,
                     Some(last) => last.seq == tip.count && last.mac == tip.mac,
                 };
                 if !unmoved {
                     return Ok(Err(TipMoved.into()));
                 }
-                let (sum, bound) = authority::fold(tx, &authority, base, last)?;
-                let entries = match make(&bound) {
+                let (end, written) = do_besides(tx, tip.count, &besides)?;
+                if end == tip.count {
+                    let sum = base;
+                    return Ok(Ok(Appended { tip, sum, written }));
+                }
+                let (sum, bound) = authority::fold(tx, &authority, base, end)?;
+                let entries = match make(&written, &bound) {
                     Ok(entries) => entries,
                     Err(error) => return Ok(Err(error)),
                 };
                 insert(tx, &entries)?;
-                let end = entries.last().and_then(AuditTip::of).unwrap_or(tip);
-                Ok(Ok((end, sum)))
+                let tip = entries.last().and_then(AuditTip::of).unwrap_or(tip);
+                Ok(Ok(Appended { tip, sum, written }))
             })
             .await
     }
@@ -324,43 +335,26 @@ impl AuditEntries<'_> {
             })
             .await
     }
+}
 
-    /// The newest `limit` calls since `since_ms` of which nobody knows what came, oldest first: the
-    /// last word on each is `unknown` or `indeterminate`, and it went through a gateway.
-    ///
-    /// # Errors
-    /// [`RepositoryError`].
-    pub async fn open_calls(
-        &self,
-        since_ms: u64,
-        limit: u32,
-    ) -> Result<Vec<OpenCallRow>, RepositoryError> {
-        self.repository
-            .database
-            .read(move |tx| {
-                // As the index `audit_open_calls` has it.
-                let mut found = tx.query(
-                    &format!(
-                        "SELECT {COLUMNS}, (SELECT time_ms FROM audit_entries WHERE seq = e.begun)
-                         FROM audit_entries AS e
-                         WHERE outcome IN ('unknown', 'indeterminate') AND call_id <> '' AND gateway <> ''
-                           AND time_ms >= ?1 AND begun <> 0
-                           AND NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.begun AND seq > e.seq)
-                         ORDER BY time_ms DESC, seq DESC LIMIT ?2"
-                    ),
-                    &params![to_sql(since_ms), limit],
-                    |row| {
-                        Ok(OpenCallRow {
-                            entry: read(row)?,
-                            begun_ms: number(row, 17)?,
-                        })
-                    },
-                )?;
-                found.reverse();
-                Ok(found)
-            })
-            .await
+/// Does what is to be done beside the entries after `count`. Gives the number of the last entry
+/// that is written.
+fn do_besides(
+    tx: &mut Tx<'_>,
+    count: u64,
+    besides: &[Option<Beside>],
+) -> Result<(u64, Vec<Written>), RepositoryError> {
+    let mut last = count;
+    let mut written = Vec::with_capacity(besides.len());
+    for beside in besides {
+        let done = match beside {
+            None => Ok(true),
+            Some(beside) => beside.run(tx, last + 1)?,
+        };
+        last += u64::from(matches!(done, Ok(true)));
+        written.push(done.map(|done| done.then_some(last)).map_err(Arc::new));
     }
+    Ok((last, written))
 }
 
 const KEY_FIELD: &str = "key";

@@ -104,7 +104,7 @@ fn rename(
              standing, last_proved, proved_ms, sent, host, version FROM gateways WHERE name = ?1",
         &params![old, new],
     )?;
-    queued_calls::follow_rename(tx, old, new, sealer)?;
+    queued_calls::follow_rename(tx, authority, old, new, sealer)?;
     for table in ["resources", "gateway_groups", "alarms"] {
         let sql = format!("UPDATE {table} SET gateway = ?2 WHERE gateway = ?1");
         tx.execute(&sql, &params![old, new])?;

@@ -6,6 +6,7 @@ use super::sql::{Tx, params};
 use super::{Database, RepositoryError};
 
 const SERVER_ID: &str = "server_id";
+const SERVER_TIME: &str = "server_time";
 const SCRUB_DUE: &str = "scrub_due";
 
 /// The repository's own properties.
@@ -37,6 +38,46 @@ impl Meta<'_> {
                 bytes
                     .and_then(|bytes| ServerId::from_bytes(&bytes))
                     .ok_or_else(|| RepositoryError::damaged("server id"))
+            })
+            .await
+    }
+
+    /// The server's own time and what the host's clock showed then, in milliseconds since 1970, as
+    /// they were written down last; `None`: never.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn server_time(&self) -> Result<Option<(u64, u64)>, RepositoryError> {
+        self.database
+            .read(|tx| {
+                let bytes: Option<Vec<u8>> = tx.query_optional(
+                    "SELECT value FROM meta WHERE name = ?1",
+                    &params![SERVER_TIME],
+                    |row| row.get(0),
+                )?;
+                Ok(bytes.and_then(|bytes| {
+                    let (own, wall) = bytes.split_first_chunk()?;
+                    let wall = wall.try_into().ok()?;
+                    Some((u64::from_be_bytes(*own), u64::from_be_bytes(wall)))
+                }))
+            })
+            .await
+    }
+
+    /// Writes both down.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn set_server_time(&self, own: u64, wall: u64) -> Result<(), RepositoryError> {
+        let value = [own.to_be_bytes(), wall.to_be_bytes()].concat();
+        self.database
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    &params![SERVER_TIME, value],
+                )?;
+                Ok(())
             })
             .await
     }

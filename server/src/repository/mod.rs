@@ -24,6 +24,7 @@ mod alarms;
 mod audit;
 mod audit_fields;
 mod authority;
+mod beside;
 mod call_digest_key;
 mod columns;
 mod database;
@@ -74,15 +75,17 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0012_audit_fields.sql"),
     include_str!("schema/0013_call_digests.sql"),
     include_str!("schema/0014_queued_macs.sql"),
+    include_str!("schema/0015_calls.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
 pub use audit::{
-    AUDIT_MAC_LEN, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, OpenCallRow,
-    TipMoved,
+    AUDIT_MAC_LEN, Appended, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip,
+    TipMoved, Written,
 };
 pub use audit_fields::AuditFields;
 pub use authority::{AUTHORITY_KEY_LEN, RowFault, RowsCheck, RowsSum};
+pub use beside::{Beside, Told};
 pub use database::Database;
 pub use error::RepositoryError;
 pub use gateway_keys::{
@@ -102,8 +105,8 @@ pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use queued_calls::{
-    Dispatched, Enqueued, NewQueuedCall, OpenedPayload, Payload, PayloadError, QueuedCall,
-    QueuedCalls, QueuedFilter, QueuedState,
+    Dispatched, EndOf, EndedCall, Enqueued, NewQueuedCall, OpenedPayload, Payload, PayloadError,
+    QueuedCall, QueuedCalls, QueuedFilter, QueuedState, Unacknowledged, WaitsAgain,
 };
 pub use resources::{Changed, LostSettings, OpenedResource, Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};

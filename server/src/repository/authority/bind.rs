@@ -2,7 +2,8 @@
 
 use portcullis_common::id::{GatewayId, KeyId};
 
-use super::{AUTHORITY_KEY_LEN, Authority, KEY_PLACE, Stamp, TABLES, Table};
+use super::tables::QUEUED_CALLS_BEFORE;
+use super::{AUTHORITY_KEY_LEN, Authority, KEY_PLACE, QUEUED_CALLS, Stamp, TABLES, Table};
 use crate::repository::sql::{Tx, Value, params};
 use crate::repository::{
     Database, OpenError, Place, ProtectedType, Repository, RepositoryError, Sealer, resources,
@@ -20,6 +21,27 @@ impl Database {
     }
 }
 
+#[cfg(test)]
+impl Repository {
+    /// Gives calls the MACs that an earlier version made.
+    pub(crate) async fn make_earlier_call_macs(&self) {
+        let authority = self.database.authority().unwrap();
+        let made = self.database.write(move |tx| {
+            let before = &QUEUED_CALLS_BEFORE;
+            let stamps = tx.query(&before.select("true"), &[], |row| {
+                Stamp::read(before, row, 0)
+            })?;
+            for stamp in stamps {
+                let mac = authority.mac_of(&stamp.covered, &[]);
+                let sql = "UPDATE queued_calls SET mac = ?2, form = 0 WHERE call_id = ?1";
+                tx.execute(sql, &[stamp.key.value(), Value::Blob(&mac)])?;
+            }
+            Ok(())
+        });
+        made.await.unwrap();
+    }
+}
+
 impl Repository {
     /// Opens the authority key: from now on every row that decides is checked, and gets its MAC
     /// when it changes.
@@ -33,7 +55,13 @@ impl Repository {
                 .ok_or_else(|| RepositoryError::damaged("authority key"))?;
             read(&sealer.open(&KEY_PLACE, &sealed)?)
         });
-        self.database.set_authority(opened.await?);
+        let authority = opened.await?;
+        self.database.set_authority(authority.clone());
+        let before = "SELECT 1 FROM queued_calls WHERE form = 0";
+        if self.database.read(|tx| tx.exists(before, &[])).await? {
+            let renewed = self.database.write(move |tx| renew_before(tx, &authority));
+            renewed.await?;
+        }
         Ok(())
     }
 
@@ -92,6 +120,28 @@ fn read(key: &[u8]) -> Result<Authority, RepositoryError> {
     let key = <&[u8; AUTHORITY_KEY_LEN]>::try_from(key);
     let key = key.map_err(|_| RepositoryError::damaged("authority key"))?;
     Ok(Authority::new(key))
+}
+
+/// Gives calls whose MACs an earlier version made those of this one. A row whose MAC is wrong keeps
+/// a wrong one.
+fn renew_before(tx: &mut Tx<'_>, authority: &Authority) -> Result<(), RepositoryError> {
+    let before = &QUEUED_CALLS_BEFORE;
+    let stamps = tx.query(&before.select("form = 0"), &[], |row| {
+        Stamp::read(before, row, 0)
+    })?;
+    for stamp in stamps {
+        let key = stamp.key.value();
+        tx.execute(
+            "UPDATE queued_calls SET form = 1 WHERE call_id = ?1",
+            &[key],
+        )?;
+        match authority.check_alone(before, &stamp) {
+            Ok(checked) => authority.renew(tx, &QUEUED_CALLS, key, Some(&checked.mac))?,
+            Err(RepositoryError::RowChanged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn bind_table(

@@ -134,7 +134,7 @@ impl Authority {
     }
 
     /// Makes the MAC of a row as it now is; `before`: the one that it had.
-    fn renew(
+    pub(super) fn renew(
         &self,
         tx: &mut Tx<'_>,
         table: &'static Table,

@@ -106,6 +106,16 @@ pub(in crate::repository) const PASSWORD_POLICY: Table = Table {
 pub(in crate::repository) const QUEUED_CALLS: Table = Table {
     name: "queued_calls",
     kind: "queued call",
+    columns: "call_id, sequence, resource, summary, state, queued_ms, expires_ms, dispatched_ms, ended_ms, outcome, digest, instance, direct, lane, other_lane, gateway, attempt, next_ms, lost, begun, retry_of",
+    width: 21,
+    key: "call_id",
+    children: &[],
+};
+
+/// As before direct calls stood beside the queued ones: rows of form 0.
+pub(super) const QUEUED_CALLS_BEFORE: Table = Table {
+    name: "queued_calls",
+    kind: "queued call",
     columns: "call_id, sequence, resource, summary, state, queued_ms, expires_ms, dispatched_ms, ended_ms, outcome, digest, instance",
     width: 12,
     key: "call_id",

@@ -12,7 +12,7 @@ use super::*;
 use crate::repository::tests::{Fixture, NOW, registration, rotate};
 use crate::repository::{
     AUDIT_MAC_LEN, AuditEntry, AuditTip, LostSettings, NewQueuedCall, NewTask, PasswordPolicy,
-    PayloadError, Reach, Repository, Resource, RowsCheck, RowsSum, TipMoved, tamper,
+    PayloadError, Reach, Repository, Resource, RowsCheck, RowsSum, TipMoved, Written, tamper,
 };
 
 /// A repository with rows in every table that decides, and an audit entry that knows them.
@@ -112,7 +112,7 @@ impl Site {
     /// Writes an audit entry.
     async fn bind(&mut self) {
         let seq = self.tip.count + 1;
-        let make = move |rows: &[u8; AUDIT_MAC_LEN]| {
+        let make = move |_: &[Written], rows: &[u8; AUDIT_MAC_LEN]| {
             Ok::<_, TipMoved>(vec![AuditEntry {
                 seq,
                 commit_first: seq,
@@ -123,8 +123,9 @@ impl Site {
             }])
         };
         let log = self.repository().audit_entries();
-        let appended = log.append(self.tip, self.sum, seq, make).await;
-        (self.tip, self.sum) = appended.unwrap().unwrap();
+        let appended = log.append(self.tip, self.sum, vec![None], make).await;
+        let appended = appended.unwrap().unwrap();
+        (self.tip, self.sum) = (appended.tip, appended.sum);
     }
 
     async fn check(&self) -> RowsCheck {
@@ -169,6 +170,10 @@ fn queued_call(id: &str) -> NewQueuedCall {
         queued: NOW,
         expires: NOW.plus(1_000),
         digest: vec![7; 32],
+        lanes: ("ada".to_owned(), "ada".to_owned()),
+        direct: None,
+        after: None,
+        retry_of: None,
     }
 }
 
@@ -386,7 +391,7 @@ async fn secret_settings_and_queued_payloads_are_for_one_registration_and_connec
     queued.enqueue(queued_call("one"), 10).await.unwrap();
     let opened = resources.open("hr").await.unwrap().unwrap().unwrap();
     assert_eq!(&**opened.secrets["password"], b"bind password");
-    assert!(queued.dispatch_lost("host1", NOW).await.unwrap().is_none());
+    assert!(queued.lost_waiting("host1").await.unwrap().is_empty());
 
     site.register_again("host1").await;
     let lost = resources.open("hr").await.unwrap().unwrap();
@@ -399,10 +404,10 @@ async fn secret_settings_and_queued_payloads_are_for_one_registration_and_connec
     let shown = resources.find("hr").await.unwrap().unwrap();
     assert!(shown.lost_settings.iter().eq(["password"]));
     assert_eq!(shown.settings["base"], "dc=x");
-    let dispatched = queued.dispatch_lost("host1", NOW).await.unwrap().unwrap();
-    assert_eq!(dispatched.call.call_id, "one");
+    let lost = queued.lost_waiting("host1").await.unwrap();
+    assert_eq!(lost[0].call.call_id, "one");
     assert!(matches!(
-        dispatched.payload,
+        lost[0].payload,
         Err(PayloadError::Elsewhere { .. })
     ));
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::repository::{OpenError, RepositoryError};
 
-/// How a queued call stands.
+/// How a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueuedState {
     /// It waits for a link to its gateway.
@@ -23,10 +23,13 @@ pub enum QueuedState {
     Cancelled,
     /// No link came in time.
     Expired,
+    /// It was sent, perhaps, and nobody knows yet what came of it: it is looked at when its gateway
+    /// is back. Until then no other call goes to its object.
+    Unknown,
 }
 
 impl QueuedState {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Dispatched,
         Self::Done,
@@ -34,6 +37,7 @@ impl QueuedState {
         Self::Indeterminate,
         Self::Cancelled,
         Self::Expired,
+        Self::Unknown,
     ];
 
     pub(super) const fn number(self) -> u8 {
@@ -42,21 +46,27 @@ impl QueuedState {
 
     /// Whether nothing more becomes of it.
     pub const fn has_ended(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Dispatched)
+        !matches!(self, Self::Waiting | Self::Dispatched | Self::Unknown)
     }
 
-    pub(super) fn from_number(number: u8) -> Result<Self, RepositoryError> {
+    /// As its row has it; `lost`: nobody knows what came of it.
+    pub(super) fn of_row(number: u8, lost: bool) -> Result<Self, RepositoryError> {
         let found = Self::ALL.get(usize::from(number)).copied();
+        let found = match found {
+            Some(Self::Dispatched) if lost => Some(Self::Unknown),
+            Some(Self::Unknown) => None,
+            found => found,
+        };
         found.ok_or_else(|| RepositoryError::damaged("state of a queued call"))
     }
 }
 
-/// A queued call without its payload.
+/// A call that waits, is under way or has ended, without its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuedCall {
-    /// Grows with each call queued.
+    /// Grows with each call.
     pub sequence: i64,
-    /// Its id, unique among queued calls.
+    /// Its id, unique among calls.
     pub call_id: String,
     /// The resource that it is about.
     pub resource: String,
@@ -72,10 +82,25 @@ pub struct QueuedCall {
     pub dispatched: Option<UnixMillis>,
     /// When it ended.
     pub ended: Option<UnixMillis>,
-    /// What came of it, encoded; `None`: nothing has.
+    /// What came of it, encoded, or of its last attempt where it waits for the next; `None`:
+    /// nothing has.
     pub outcome: Option<Vec<u8>>,
     /// The keyed digest of what was queued; `None`: it was queued by an earlier version.
     pub digest: Option<Vec<u8>>,
+    /// Somebody waits for its outcome, or did: it was not queued.
+    pub direct: bool,
+    /// The gateway that it was dispatched to last; empty: to none.
+    pub gateway: String,
+    /// Which time it is dispatched, or will be, from 1.
+    pub attempt: u32,
+    /// It is not dispatched before.
+    pub next: Option<UnixMillis>,
+    /// Why nobody knows what came of it, where it is unknown.
+    pub lost: Option<String>,
+    /// The audit entry `begun` of its last attempt; 0: it has none.
+    pub begun: u64,
+    /// The call that it repeats.
+    pub retry_of: Option<String>,
     /// What is wrong with its record, and what to do. It is shown as indeterminate then, without an
     /// outcome, and never sent.
     pub fault: Option<String>,
@@ -110,10 +135,10 @@ impl QueuedFilter {
 
 /// Which rows a filter selects: its states, resource and gateway are 1, 2 and 3.
 pub(super) const SELECTED: &str =
-    "instr(?1, ' ' || state || ' ') > 0 AND (?2 = '' OR resource = ?2)
+    "instr(?1, ' ' || CASE WHEN state = 1 AND lost IS NOT NULL THEN 7 ELSE state END || ' ') > 0 AND (?2 = '' OR resource = ?2)
     AND (?3 = '' OR resource IN (SELECT name FROM resources WHERE gateway = ?3))";
 
-/// A call about to be queued.
+/// A call about to be accepted.
 #[derive(Clone, Debug)]
 pub struct NewQueuedCall {
     /// Its id.
@@ -130,12 +155,20 @@ pub struct NewQueuedCall {
     pub expires: UnixMillis,
     /// The keyed digest of what was asked for.
     pub digest: Vec<u8>,
+    /// The objects that it is about, within its resource; twice the same where it is one.
+    pub lanes: (String, String),
+    /// Where a direct call goes, as its caller has it made up; `None`: it is queued.
+    pub direct: Option<(String, GatewayId)>,
+    /// The attempt that failed, of the same call under this id: this is the next one.
+    pub after: Option<u32>,
+    /// The call that it repeats.
+    pub retry_of: Option<String>,
 }
 
-/// What became of queueing a call.
+/// What became of accepting a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enqueued {
-    /// It is in the queue.
+    /// It is there: it waits, or was marked as dispatched at once.
     New(QueuedCall),
     /// One of its id was there already: nothing has changed.
     Existing(QueuedCall),
@@ -144,23 +177,30 @@ pub enum Enqueued {
         /// The gateway.
         gateway: String,
     },
+    /// Its resource leads to another place than its caller has it made up for: nothing has changed.
+    Moved,
 }
 
-/// A call that was just marked as dispatched.
+/// What came of a call, about to be recorded.
+#[derive(Clone, Debug)]
+pub struct EndOf {
+    /// How it stands from then on.
+    pub state: QueuedState,
+    /// What came of it, encoded.
+    pub outcome: Vec<u8>,
+    /// What was sent is kept, so that it can be made again.
+    pub keeps_payload: bool,
+    /// When it ended.
+    pub now: UnixMillis,
+}
+
+/// A call whose turn it is, with what is to be sent.
 #[derive(Clone, Debug)]
 pub struct Dispatched {
     /// The call.
     pub call: QueuedCall,
     /// All that is to be sent.
     pub payload: Payload,
-}
-
-impl Dispatched {
-    /// Its number; `None`: its row does not check, and numbers nothing.
-    pub(super) fn number(&self) -> Option<i64> {
-        let call = &self.call;
-        call.fault.is_none().then_some(call.sequence)
-    }
 }
 
 /// What is to be sent, or why it never is.

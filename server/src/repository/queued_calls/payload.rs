@@ -1,15 +1,10 @@
 //! What is sealed for a queued call: where it lies, and whether it is to be sent.
 
-use portcullis_common::rotation::UnixMillis;
-
-use super::call::{Dispatched, OpenedPayload, Payload, PayloadError, QueuedCall};
-use super::row::{change, require};
+use super::call::{OpenedPayload, Payload, PayloadError, QueuedCall};
 use super::spent::Spent;
 use crate::repository::authority::Authority;
-use crate::repository::columns::to_sql_millis;
-use crate::repository::instance::InstanceId;
 use crate::repository::resources::{self, Route};
-use crate::repository::sql::{Tx, params};
+use crate::repository::sql::Tx;
 use crate::repository::{Place, ProtectedType, RepositoryError, Sealer, sealed_values};
 
 /// Why a call that is said to wait is not to be sent, whatever its payload holds.
@@ -65,28 +60,6 @@ pub(super) fn payload(
         gateway_id: route.gateway_id,
     });
     Ok(Some(opened.map_err(PayloadError::from)))
-}
-
-/// Marks a call as dispatched by this instance.
-pub(super) fn claim(
-    tx: &mut Tx<'_>,
-    authority: &Authority,
-    call_id: &str,
-    now: UnixMillis,
-    instance: InstanceId,
-    payload: Payload,
-) -> Result<Dispatched, RepositoryError> {
-    change(tx, authority, call_id, |tx| {
-        tx.execute(
-            "UPDATE queued_calls SET state = 1, dispatched_ms = ?2, instance = ?3
-             WHERE call_id = ?1",
-            &params![call_id, to_sql_millis(now), instance],
-        )
-    })?;
-    Ok(Dispatched {
-        call: require(tx, authority, call_id)?,
-        payload,
-    })
 }
 
 /// Where the payload is to go is authenticated with it, here and in its context, which names the

@@ -3,7 +3,7 @@
 use portcullis_common::id::KeyKind;
 
 use super::super::tests::{Fixture, NOW, registration};
-use super::super::{ProtectedType, Reach, Resource, tamper};
+use super::super::{Beside, ProtectedType, Reach, Resource, Told, tamper};
 use super::*;
 
 const LATER: UnixMillis = UnixMillis(NOW.0 + 100);
@@ -44,7 +44,40 @@ fn new(call_id: &str, resource: &str) -> NewQueuedCall {
         queued: NOW,
         expires: LATER,
         digest: vec![7; 32],
+        lanes: ("ada".to_owned(), "ada".to_owned()),
+        direct: None,
+        after: None,
+        retry_of: None,
     }
+}
+
+fn ended(state: QueuedState, outcome: &[u8]) -> EndOf {
+    EndOf {
+        state,
+        outcome: outcome.to_vec(),
+        keeps_payload: false,
+        now: LATER,
+    }
+}
+
+/// Whether the work was done.
+async fn alone<T>(fixture: &Fixture, work: Result<(Beside, Told<T>), RepositoryError>) -> bool {
+    let (work, told) = work.unwrap();
+    fixture.repository.alone(work).await.unwrap();
+    told.take().is_some()
+}
+
+/// Whether the call ended.
+async fn end(fixture: &Fixture, call_id: &str, state: QueuedState, outcome: &[u8]) -> bool {
+    let calls = fixture.repository.queued_calls();
+    alone(fixture, calls.end(call_id, ended(state, outcome))).await
+}
+
+/// The first whose turn it is.
+async fn first(fixture: &Fixture, gateway: &str) -> Option<Dispatched> {
+    let calls = fixture.repository.queued_calls();
+    let found = calls.next(gateway, NOW, 1).await.unwrap();
+    found.into_iter().next()
 }
 
 async fn enqueue(fixture: &Fixture, call_id: &str, resource: &str) -> Enqueued {
@@ -54,11 +87,15 @@ async fn enqueue(fixture: &Fixture, call_id: &str, resource: &str) -> Enqueued {
 
 async fn dispatch(fixture: &Fixture, gateway: &str) -> Option<String> {
     let calls = fixture.repository.queued_calls();
-    let dispatched = calls.dispatch(gateway, NOW).await.unwrap()?;
-    let payload = dispatched.payload.unwrap();
-    let call_id = dispatched.call.call_id;
-    assert_eq!(**payload.bytes, *format!("payload of {call_id}").as_bytes());
-    Some(call_id)
+    let Dispatched { call, payload } = first(fixture, gateway).await?;
+    let payload = payload.unwrap();
+    assert_eq!(
+        **payload.bytes,
+        *format!("payload of {}", call.call_id).as_bytes()
+    );
+    assert!(alone(fixture, calls.claim(&call, gateway, NOW)).await);
+    calls.waits_no_more(&call);
+    Some(call.call_id)
 }
 
 async fn payloads(fixture: &Fixture) -> u64 {
@@ -93,43 +130,40 @@ async fn a_payload_goes_nowhere_but_where_it_was_queued_for() {
         let database = fixture.repository.database();
         let written = database.write(move |tx| tx.batch(attack));
         written.await.unwrap();
-        let dispatched = calls.dispatch(gateway, NOW).await.unwrap().unwrap();
-        assert!(dispatched.payload.is_err(), "{attack}");
+        let found = first(&fixture, gateway).await.unwrap();
+        assert!(found.payload.is_err(), "{attack}");
         // It ends, so that the others of its gateway go on.
-        let ended = calls.end("1", QueuedState::Failed, Vec::new(), LATER);
-        ended.await.unwrap();
+        let end = ended(QueuedState::Failed, b"");
+        assert!(alone(&fixture, calls.refuse(&found.call, end)).await);
         assert_eq!(payloads(&fixture).await, 0, "{attack}");
     }
 }
 
 #[tokio::test]
-async fn calls_of_one_resource_go_one_after_the_other() {
+async fn calls_on_one_object_go_one_after_the_other() {
     let fixture = fixture().await;
     let calls = fixture.repository.queued_calls();
     for (call_id, resource) in [("1", "a"), ("2", "a"), ("3", "b"), ("4", "c")] {
         let queued = enqueue(&fixture, call_id, resource).await;
         assert!(matches!(queued, Enqueued::New(_)), "{queued:?}");
     }
-    let mut gateways = calls.awaited_gateways().await.unwrap();
+    let mut gateways = calls.awaited_gateways(NOW).await.unwrap();
     gateways.sort_unstable();
     assert_eq!(gateways, ["g1", "g2"]);
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("3"));
     assert_eq!(dispatch(&fixture, "g1").await, None);
-    calls.put_back("1").await.unwrap();
+    let one = calls.find("1").await.unwrap().unwrap();
+    assert!(alone(&fixture, calls.wait_again(&one, WaitsAgain::default())).await);
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
-    calls
-        .end("1", QueuedState::Done, b"done".to_vec(), LATER)
-        .await
-        .unwrap();
+    assert!(end(&fixture, "1", QueuedState::Done, b"done").await);
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
     assert_eq!(payloads(&fixture).await, 3);
     let ended = calls.find("1").await.unwrap().unwrap();
     assert_eq!(ended.outcome.as_deref(), Some(&b"done"[..]));
     assert_eq!((ended.state, ended.ended), (QueuedState::Done, Some(LATER)));
-    let mut open = calls.take_over().await.unwrap();
-    open.sort_unstable();
-    assert_eq!(open, ["2", "3"]);
+    // They are this instance's own.
+    assert_eq!(calls.take_over("why").await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -176,10 +210,16 @@ async fn what_is_cancelled_expired_or_without_its_resource_leaves_no_payload() {
     assert_eq!(payloads(&fixture).await, 1);
 
     enqueue(&fixture, "4", "c").await;
-    let (next, expired) = calls.expire(NOW, UnixMillis(0)).await.unwrap();
+    let (next, expired) = calls
+        .expire(NOW, UnixMillis(0), UnixMillis(0))
+        .await
+        .unwrap();
     assert!(expired.is_empty());
     assert_eq!(next, Some(LATER));
-    let (next, expired) = calls.expire(LATER, UnixMillis(0)).await.unwrap();
+    let (next, expired) = calls
+        .expire(LATER, UnixMillis(0), UnixMillis(0))
+        .await
+        .unwrap();
     assert_eq!(next, None);
     let expired: Vec<_> = expired.into_iter().map(|call| call.call_id).collect();
     assert_eq!(expired, ["4"]);
@@ -200,7 +240,10 @@ async fn what_is_cancelled_expired_or_without_its_resource_leaves_no_payload() {
     };
     assert_eq!(list(true).await, ["1", "2", "3", "4"]);
     assert_eq!(list(false).await, ["1"]);
-    calls.expire(LATER, LATER.plus(1)).await.unwrap();
+    calls
+        .expire(LATER, UnixMillis(0), LATER.plus(1))
+        .await
+        .unwrap();
     // The resource was removed just now, long after this test's time.
     assert_eq!(list(true).await, ["1", "3"]);
 }
@@ -223,38 +266,42 @@ async fn a_call_whose_server_key_is_away_waits_for_it_and_holds_up_no_other_reso
 async fn only_who_dispatched_a_call_writes_its_outcome_and_a_start_takes_it_over() {
     let fixture = fixture().await;
     let later = fixture.another().await;
-    let (calls, others) = (fixture.repository.queued_calls(), later.queued_calls());
+    let others = later.queued_calls();
     for call_id in ["1", "2"] {
         enqueue(&fixture, call_id, "a").await;
     }
-    let done = |outcome: &[u8]| (QueuedState::Done, outcome.to_vec(), LATER);
+    let theirs = async |call_id: &str, outcome: &[u8]| {
+        let (work, told) = others
+            .end(call_id, ended(QueuedState::Done, outcome))
+            .unwrap();
+        later.alone(work).await.unwrap();
+        told.take().is_some()
+    };
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
     for foreign in ["1", "2", "none"] {
-        let (state, outcome, now) = done(b"theirs");
-        assert!(!others.end(foreign, state, outcome, now).await.unwrap());
-        assert!(!others.put_back(foreign).await.unwrap());
+        assert!(!theirs(foreign, b"theirs").await);
     }
     assert_eq!(state(&fixture, "1").await, QueuedState::Dispatched);
     assert_eq!(payloads(&fixture).await, 2);
 
-    assert_eq!(others.take_over().await.unwrap(), ["1"]);
-    let (state_, outcome, now) = done(b"mine, too late");
-    assert!(!calls.end("1", state_, outcome, now).await.unwrap());
-    assert!(!calls.put_back("1").await.unwrap());
+    assert_eq!(others.take_over("the server ended").await.unwrap(), 1);
+    assert_eq!(state(&fixture, "1").await, QueuedState::Unknown);
+    assert_eq!(others.gateways_of_unknown().await.unwrap(), ["g1"]);
+    let unknown = others.unknown("g1", 0, 10).await.unwrap();
+    assert_eq!(unknown[0].lost.as_deref(), Some("the server ended"));
+    assert!(!end(&fixture, "1", QueuedState::Done, b"mine, too late").await);
+    // It keeps the others of its object waiting until it is known.
+    assert!(first(&fixture, "g1").await.is_none());
     assert_eq!(payloads(&fixture).await, 2);
-    let (state_, outcome, now) = done(b"theirs");
-    assert!(others.end("1", state_, outcome, now).await.unwrap());
+    assert!(theirs("1", b"theirs").await);
     // As after a commit that took effect and gave an error; another outcome comes too late.
-    let (state_, outcome, now) = done(b"theirs");
-    assert!(others.end("1", state_, outcome, now).await.unwrap());
-    let (state_, outcome, now) = done(b"theirs, changed");
-    assert!(!others.end("1", state_, outcome, now).await.unwrap());
+    assert!(theirs("1", b"theirs").await);
+    assert!(!theirs("1", b"theirs, changed").await);
+    let calls = fixture.repository.queued_calls();
     let ended = calls.find("1").await.unwrap().unwrap();
     assert_eq!(ended.outcome.as_deref(), Some(&b"theirs"[..]));
     assert_eq!(payloads(&fixture).await, 1);
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
-    assert!(calls.put_back("2").await.unwrap());
-    assert!(others.take_over().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -265,11 +312,83 @@ async fn a_call_dispatched_before_there_were_instances_is_taken_over() {
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
     let database = fixture.repository.database();
     tamper(database.path(), "UPDATE queued_calls SET instance = NULL");
-    let ended = calls.end("1", QueuedState::Done, Vec::new(), LATER);
-    assert!(!ended.await.unwrap());
-    assert_eq!(calls.take_over().await.unwrap(), ["1"]);
-    let ended = calls.end("1", QueuedState::Done, Vec::new(), LATER);
-    assert!(ended.await.unwrap());
+    assert!(!end(&fixture, "1", QueuedState::Done, b"").await);
+    assert_eq!(calls.take_over("why").await.unwrap(), 1);
+    assert!(end(&fixture, "1", QueuedState::Done, b"").await);
+}
+
+#[tokio::test]
+async fn a_direct_call_leaves_at_once_where_nothing_is_before_it_on_its_object() {
+    let fixture = fixture().await;
+    let calls = fixture.repository.queued_calls();
+    let id = fixture.repository.gateways().find("g1").await.unwrap();
+    let id = id.unwrap().registration.gateway_id;
+    let direct = |call_id: &str, lanes: [&str; 2], after| NewQueuedCall {
+        lanes: (lanes[0].to_owned(), lanes[1].to_owned()),
+        direct: Some(("g1".to_owned(), id)),
+        after,
+        ..new(call_id, "a")
+    };
+    let accept = async |call| {
+        let (work, told) = calls.accept(call).unwrap();
+        let written = fixture.repository.alone(work).await.unwrap();
+        (written, told.take().unwrap())
+    };
+    let (written, first) = accept(direct("1", ["ada", "ada"], None)).await;
+    assert!(written && matches!(&first, Enqueued::New(it) if it.state == QueuedState::Dispatched));
+    // A rename occupies both names; another object is free.
+    for (call_id, lanes, leaves) in [
+        ("2", ["bob", "ada"], false),
+        ("3", ["bob", "bob"], false),
+        ("4", ["eve", "eve"], true),
+    ] {
+        assert_eq!(
+            accept(direct(call_id, lanes, None)).await.0,
+            leaves,
+            "{call_id}"
+        );
+    }
+    assert!(!calls.is_turn("2").await.unwrap());
+    let failed = ended(QueuedState::Failed, b"busy");
+    let (work, told) = calls.end("1", failed).unwrap();
+    fixture.repository.alone(work).await.unwrap();
+    assert!(told.take().unwrap().others_wait);
+    assert!(calls.is_turn("2").await.unwrap());
+    assert!(!calls.is_turn("3").await.unwrap());
+    // The same again is the next attempt, where its caller has seen that it failed.
+    let again = accept(direct("1", ["carl", "carl"], None)).await.1;
+    assert!(matches!(again, Enqueued::Existing(_)), "{again:?}");
+    let again = accept(direct("1", ["carl", "carl"], Some(1))).await.1;
+    assert!(
+        matches!(&again, Enqueued::New(call) if call.attempt == 2),
+        "{again:?}"
+    );
+    let other = NewQueuedCall {
+        direct: Some(("g2".to_owned(), id)),
+        ..direct("5", ["dora", "dora"], None)
+    };
+    assert_eq!(accept(other).await.1, Enqueued::Moved);
+}
+
+#[tokio::test]
+async fn a_call_of_an_earlier_version_is_known_after_the_upgrade_and_a_forged_one_is_not() {
+    let fixture = fixture().await;
+    for call_id in ["1", "2"] {
+        enqueue(&fixture, call_id, "a").await;
+    }
+    fixture.repository.make_earlier_call_macs().await;
+    let path = fixture.repository.database().path();
+    tamper(
+        path,
+        "UPDATE queued_calls SET summary = 'x' WHERE call_id = '2'",
+    );
+    let opened = fixture.another().await;
+    let fault = async |call_id| {
+        let call = opened.queued_calls().find(call_id).await.unwrap();
+        call.unwrap().fault
+    };
+    assert_eq!(fault("1").await, None);
+    assert!(fault("2").await.is_some());
 }
 
 const FLIPPED: &str =
@@ -302,18 +421,21 @@ async fn a_call_whose_row_was_changed_by_hand_is_never_sent() {
         assert_eq!(bad.state, QueuedState::Indeterminate, "{attack}");
         if attack.contains("sequence = 10") {
             assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
-            let done = calls.end("2", QueuedState::Done, Vec::new(), LATER);
-            assert!(done.await.unwrap());
+            assert!(end(&fixture, "2", QueuedState::Done, b"").await);
         }
-        let dispatched = calls.dispatch("g1", LATER).await.unwrap().unwrap();
-        let refused = matches!(dispatched.payload, Err(PayloadError::Tampered(_)));
-        assert!(refused, "{attack}: {dispatched:?}");
-        let id = dispatched.call.call_id;
-        let state = QueuedState::Indeterminate;
-        assert!(calls.end(&id, state, Vec::new(), LATER).await.unwrap());
+        let found = first(&fixture, "g1").await.unwrap();
+        let refused = matches!(found.payload, Err(PayloadError::Tampered(_)));
+        assert!(refused, "{attack}: {found:?}");
+        let id = found.call.call_id.clone();
+        let claimed = calls.claim(&found.call, "g1", LATER);
+        assert!(!alone(&fixture, claimed).await, "{attack}");
+        let end = ended(QueuedState::Indeterminate, b"");
+        assert!(alone(&fixture, calls.refuse(&found.call, end)).await);
         // Nobody makes it right again by telling what came of it.
-        let settled = calls.settle(&id, QueuedState::Done, Vec::new());
-        assert!(!settled.await.unwrap(), "{attack}");
+        calls
+            .resolve(&id, ended(QueuedState::Done, b""))
+            .await
+            .unwrap();
         assert!(calls.find(&id).await.unwrap().unwrap().fault.is_some());
     }
 }
@@ -332,8 +454,7 @@ async fn a_call_that_is_put_back_is_not_sent_twice() {
          CREATE TABLE payloads AS SELECT * FROM sealed_values WHERE type = 'queued-call'",
     );
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("sent"));
-    let done = calls.end("sent", QueuedState::Done, Vec::new(), LATER);
-    assert!(done.await.unwrap());
+    assert!(end(&fixture, "sent", QueuedState::Done, b"").await);
     calls.cancel("cancelled", NOW).await.unwrap();
     tamper(
         path,
@@ -347,14 +468,15 @@ async fn a_call_that_is_put_back_is_not_sent_twice() {
         0
     );
     for id in ["sent", "cancelled"] {
-        let dispatched = calls.dispatch("g1", NOW).await.unwrap().unwrap();
-        assert_eq!(dispatched.call.call_id, id);
-        let Err(PayloadError::Tampered(why)) = dispatched.payload else {
+        let found = first(&fixture, "g1").await.unwrap();
+        assert_eq!(found.call.call_id, id);
+        let Err(PayloadError::Tampered(why)) = found.payload else {
             panic!("{id} is sent again");
         };
         assert!(why.contains("put back"), "{why}");
-        let state = QueuedState::Indeterminate;
-        assert!(calls.end(id, state, Vec::new(), LATER).await.unwrap());
+        assert!(!alone(&fixture, calls.claim(&found.call, "g1", NOW)).await);
+        let end = ended(QueuedState::Indeterminate, b"");
+        assert!(alone(&fixture, calls.refuse(&found.call, end)).await);
     }
     assert_eq!(payloads(&fixture).await, 0);
 }

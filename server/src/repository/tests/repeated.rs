@@ -105,12 +105,13 @@ async fn course(fixture: &Fixture, given: &Given) -> Vec<String> {
         Zeroizing::new([7; AUDIT_MAC_LEN]),
     );
     tell(&log.add_key(1, &*key).await);
-    let append = |last, entries: Vec<AuditEntry>| {
-        let make = move |_: &[u8; AUDIT_MAC_LEN]| Ok::<_, TipMoved>(entries.clone());
-        log.append(AuditTip::BEGINNING, RowsSum::default(), last, make)
+    let append = |entries: Vec<AuditEntry>| {
+        let besides = vec![None; entries.len()];
+        let make = move |_: &[Written], _: &[u8; AUDIT_MAC_LEN]| Ok::<_, TipMoved>(entries.clone());
+        log.append(AuditTip::BEGINNING, RowsSum::default(), besides, make)
     };
-    tell(&append(2, vec![entry(1), entry(2)]).await.map(drop));
-    tell(&append(1, vec![entry(3)]).await.map(drop));
+    tell(&append(vec![entry(1), entry(2)]).await.map(drop));
+    tell(&append(vec![entry(3)]).await.map(drop));
     tell(&database.scrub_if_due().await);
     tell(&database.scrub_if_due().await);
 

@@ -93,6 +93,10 @@ async fn secret_settings_do_not_follow_a_resource_to_another_place() {
         queued: NOW,
         expires: NOW,
         digest: vec![7; 32],
+        lanes: ("ada".to_owned(), "ada".to_owned()),
+        direct: None,
+        after: None,
+        retry_of: None,
     };
     let calls = fixture.repository.queued_calls();
     calls.enqueue(call, 3).await.unwrap();

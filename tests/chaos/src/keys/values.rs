@@ -156,6 +156,10 @@ impl World {
         let word = PolicyWord {
             tag,
             digest: Zeroizing::new(digest.clone()),
+            lanes: ("ada".to_owned(), "ada".to_owned()),
+            direct: None,
+            after: None,
+            retry_of: None,
         };
         let done = self.repository()?.policy_words().add(vec![word]).await;
         self.stored("policy add-words", done)?;

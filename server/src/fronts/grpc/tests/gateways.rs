@@ -512,9 +512,9 @@ async fn a_renamed_gateway_keeps_its_registration_and_all_that_names_it_follows(
     // What waits goes to the very same host under its new name.
     let calls = api.services.repository.queued_calls();
     let now = portcullis_host::clock::now();
-    assert!(calls.dispatch("web1", now).await.unwrap().is_none());
-    let dispatched = calls.dispatch("www1", now).await.unwrap().unwrap();
-    assert!(dispatched.payload.is_ok(), "{:?}", dispatched.payload);
+    assert!(calls.next("web1", now, 1).await.unwrap().is_empty());
+    let found = calls.next("www1", now, 1).await.unwrap();
+    assert!(found[0].payload.is_ok(), "{:?}", found[0].payload);
 
     api.add_gateway("db1").await;
     for (old, new, code) in [

@@ -1,0 +1,399 @@
+//! Calls of which nobody knows what came: their gateways are asked, whenever they are back, and
+//! look where they do not know either.
+//!
+//! ```text
+//! unknown ─→ asked ─→ the gateway has its end            ─→ done, failed, indeterminate
+//!              │  └─→ under way                          ─→ asked again
+//!              └────→ it has not: it looks ─→ found      ─→ done, failed, indeterminate
+//!                                          └─→ not begun ─→ a queued call waits again, a direct
+//!                                                           one failed
+//! ```
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
+use portcullis_proto::gateway::v1::{Call, FailureKind, FinishedCall, Outcome};
+use prost::Message as _;
+use tokio::sync::Notify;
+
+use super::entry::CallEntry;
+use super::queue::GATHER;
+use super::sent::{record_end, record_waits};
+use super::{DispatchError, Provisioning, make_up, outcome};
+use crate::audit::{Draft, Outcome as Audited, Subject};
+use crate::fleet::{AskError, Attempt, MAX_ASKED, Recipient};
+use crate::repository::{PayloadError, QueuedCall, RepositoryError, WaitsAgain};
+
+/// How far the clocks' rounding may put a call before its record.
+const SLACK_MS: u64 = 2_000;
+/// When a gateway is asked after its link came up: a call may still be under way, or on its way.
+const ASK_AFTER: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(15),
+    Duration::from_secs(40),
+    Duration::from_secs(60),
+];
+/// And so often after that, as long as one is under way.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// A gateway without a journal that does not know a call by then never will.
+const LAST_WITHOUT_JOURNAL: usize = 2;
+/// Sentences of evidence that are kept.
+const MAX_EVIDENCE: usize = 64;
+/// The longest time between two looks.
+const LONGEST_SLEEP: Duration = Duration::from_hours(1);
+
+const AFTER_RESTART: &str = "reported by the gateway after the server's restart";
+const AFTER_LOSS: &str = "reported by the gateway when its link was back";
+const LOOKED: &str = "found by a look, after nobody knew";
+const NOT_LOOKED: &str = "it could not be looked at";
+
+/// Which gateways are asked. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lookouts(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    lost: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The session in which each gateway was asked to the end.
+    asked: HashMap<String, [u8; 8]>,
+    /// Gateways that are being asked.
+    asking: HashSet<String>,
+    /// Of these, those with a call that came meanwhile.
+    more: HashSet<String>,
+}
+
+impl Lookouts {
+    /// There is one more call that was dispatched to this gateway and of which nobody knows.
+    pub(super) fn lost(&self, gateway: &str) {
+        let mut state = self.lock();
+        state.asked.remove(gateway);
+        if state.asking.contains(gateway) {
+            state.more.insert(gateway.to_owned());
+        }
+        drop(state);
+        self.0.lost.notify_one();
+    }
+
+    /// True: this gateway is to be asked in this session, and nobody does yet.
+    fn begin(&self, gateway: &str, session: [u8; 8]) -> bool {
+        let mut state = self.lock();
+        state.asked.get(gateway) != Some(&session) && state.asking.insert(gateway.to_owned())
+    }
+
+    /// It was asked all there is to ask in this session.
+    fn end(&self, gateway: &str, session: [u8; 8]) {
+        let mut state = self.lock();
+        state.asking.remove(gateway);
+        if state.more.remove(gateway) {
+            self.0.lost.notify_one();
+        } else {
+            state.asked.insert(gateway.to_owned(), session);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Whole at every moment, whoever panicked meanwhile.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the gateways of unknown calls as they come back, until it is dropped.
+pub(super) async fn follow(provisioning: &Provisioning) {
+    loop {
+        let changed = provisioning.fleet.changed();
+        let calls = provisioning.repository.queued_calls();
+        let gateways = calls.gateways_of_unknown().await;
+        let gateways = gateways.unwrap_or_else(|error| {
+            tracing::error!(%error, "calls of which nobody knows what came are not looked at now");
+            Vec::new()
+        });
+        for gateway in gateways {
+            let Some(link) = provisioning.fleet.status(&gateway) else {
+                continue;
+            };
+            let session = link.session.session_id;
+            if provisioning.open.begin(&gateway, session) {
+                tokio::spawn(ask_all(provisioning.clone(), gateway, session));
+            }
+        }
+        tokio::select! {
+            () = changed => tokio::time::sleep(GATHER).await,
+            () = provisioning.open.0.lost.notified() => {}
+            () = tokio::time::sleep(LONGEST_SLEEP) => {}
+        }
+    }
+}
+
+/// Asks one gateway of its unknown calls a few times, and as long as one of them is under way.
+async fn ask_all(provisioning: Provisioning, gateway: String, session: [u8; 8]) {
+    let waits = ASK_AFTER
+        .into_iter()
+        .map(Some)
+        .chain(std::iter::repeat(None));
+    for (asked, wait) in waits.enumerate() {
+        tokio::time::sleep(wait.unwrap_or(ASK_AGAIN)).await;
+        match ask_each(&provisioning, &gateway, asked).await {
+            Ok(Left::Nothing) => break,
+            Ok(Left::UnderWay) => {}
+            Ok(Left::NotNow) if wait.is_some() => {}
+            Ok(Left::NotNow) | Err(AskError::Unknown | AskError::Away) => break,
+        }
+    }
+    provisioning.open.end(&gateway, session);
+}
+
+/// What is left to be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Left {
+    Nothing,
+    /// Of some the gateway could not be made to tell.
+    NotNow,
+    UnderWay,
+}
+
+async fn ask_each(
+    provisioning: &Provisioning,
+    gateway: &str,
+    asked: usize,
+) -> Result<Left, AskError> {
+    let calls = provisioning.repository.queued_calls();
+    let (mut left, mut after) = (Left::Nothing, 0);
+    loop {
+        let some = calls.unknown(gateway, after, MAX_ASKED as u32).await;
+        let some = some.map_err(|error| {
+            tracing::error!(gateway, %error, "calls are not looked at now");
+            AskError::Away
+        })?;
+        let Some(last) = some.last() else {
+            return Ok(left);
+        };
+        after = last.sequence;
+        left = left.max(ask(provisioning, gateway, some, asked).await?);
+    }
+}
+
+async fn ask(
+    provisioning: &Provisioning,
+    gateway: &str,
+    calls: Vec<QueuedCall>,
+    asked: usize,
+) -> Result<Left, AskError> {
+    let ids: Vec<_> = calls
+        .iter()
+        .map(|call| provisioning.wire_id(gateway, call))
+        .collect();
+    let answers = provisioning.fleet.finished(gateway, ids.clone()).await?;
+    let mut left = Left::Nothing;
+    for (call, id) in calls.iter().zip(&ids) {
+        let answer = answers
+            .iter()
+            .find(|answer| is_of(provisioning, answer, call, id));
+        let is_left = match answer.filter(|answer| !answer.unseen) {
+            Some(answer) => match answer.outcome.clone().and_then(readable) {
+                Some(outcome) => {
+                    settle(provisioning, call, outcome, told_by(provisioning, call)).await;
+                    Left::Nothing
+                }
+                None => Left::UnderWay,
+            },
+            None => not_known(provisioning, call, asked).await,
+        };
+        left = left.max(is_left);
+    }
+    Ok(left)
+}
+
+/// The gateway does not know what came of a call: it looks, where it can.
+async fn not_known(provisioning: &Provisioning, call: &QueuedCall, asked: usize) -> Left {
+    match provisioning.keeps_journal(&call.gateway) {
+        Some(true) => look_at(provisioning, call).await,
+        // It may be on its way.
+        Some(false) | None if asked < LAST_WITHOUT_JOURNAL => Left::NotNow,
+        None => Left::NotNow,
+        Some(false) => {
+            let why = call.lost.as_deref().unwrap_or_default();
+            unclear(provisioning, call, why, "its gateway does not know").await
+        }
+    }
+}
+
+/// Nobody will ever know.
+async fn unclear(
+    provisioning: &Provisioning,
+    call: &QueuedCall,
+    why: &str,
+    how: &'static str,
+) -> Left {
+    let outcome = outcome::indeterminate(call.call_id.clone(), why);
+    settle(provisioning, call, outcome, how).await;
+    Left::Nothing
+}
+
+/// Has the gateway of a call look for it.
+async fn look_at(provisioning: &Provisioning, call: &QueuedCall) -> Left {
+    let (to, wire) = match made_up(provisioning, call).await {
+        Ok(Some(made_up)) => made_up,
+        Ok(None) => return Left::NotNow,
+        Err(why) => {
+            let lost = call.lost.as_deref().unwrap_or_default();
+            let why = format!("{lost}; it cannot be looked at: {why}");
+            return unclear(provisioning, call, &why, NOT_LOOKED).await;
+        }
+    };
+    match provisioning.fleet.attempt(&to, wire).await {
+        Ok(Attempt::Ended(outcome)) => found(provisioning, call, outcome).await,
+        Ok(Attempt::Lost(_) | Attempt::Unsent(_)) => Left::NotNow,
+        Err(error) => {
+            tracing::error!(call = call.call_id, %error, "a call is not looked at now");
+            Left::NotNow
+        }
+    }
+}
+
+/// What is sent to have a call looked at; `None`: not now. An error: why it never is.
+async fn made_up(
+    provisioning: &Provisioning,
+    call: &QueuedCall,
+) -> Result<Option<(Recipient, Call)>, String> {
+    let payload = match provisioning.repository.queued_calls().payload(call).await {
+        Ok(None) => return Ok(None),
+        Ok(Some(payload)) => payload.map_err(|error: PayloadError| error.to_string())?,
+        Err(RepositoryError::NotFound { .. }) => {
+            return Err(format!("resource `{}` was removed", call.resource));
+        }
+        Err(error) => {
+            tracing::error!(call = call.call_id, %error, "a call is not looked at now");
+            return Ok(None);
+        }
+    };
+    let wire = Call::decode(payload.bytes.as_slice()).map_err(|error| error.to_string())?;
+    let meant_for = Recipient::registration(&call.gateway, payload.gateway_id);
+    match make_up(provisioning, &call.resource, wire).await {
+        Ok(Ok((to, mut wire))) if to == meant_for => {
+            wire.call_id = provisioning.wire_id(&call.gateway, call);
+            wire.accepted_ms_ago = provisioning.time.now().0.saturating_sub(call.queued.0);
+            wire.look = true;
+            Ok(Some((to, wire)))
+        }
+        Ok(Ok(_)) => Err("its resource leads to another gateway now".to_owned()),
+        Ok(Err((_, lost))) => {
+            tracing::warn!(call = call.call_id, %lost, "a call is not looked at now");
+            Ok(None)
+        }
+        Err(DispatchError::UnknownResource(name)) => Err(format!("resource `{name}` was removed")),
+        Err(error) => {
+            tracing::error!(call = call.call_id, %error, "a call is not looked at now");
+            Ok(None)
+        }
+    }
+}
+
+/// What a look at a call found.
+async fn found(provisioning: &Provisioning, call: &QueuedCall, outcome: Outcome) -> Left {
+    let Some(outcome) = readable(outcome) else {
+        return Left::NotNow;
+    };
+    match &outcome.result {
+        Some(OutcomeResult::Indeterminate(it)) if it.look_again => return Left::NotNow,
+        Some(OutcomeResult::Failed(failure)) => match failure.kind() {
+            // The gateway has no room for a look.
+            FailureKind::Busy | FailureKind::Unavailable => return Left::NotNow,
+            FailureKind::NotBegun if !call.direct && provisioning.time.now() < call.expires => {
+                let entry = late_entry(provisioning, call, LOOKED).await;
+                let waits = WaitsAgain {
+                    was_sent: true,
+                    ..WaitsAgain::default()
+                };
+                record_waits(provisioning, call, entry, waits, &failure.message).await;
+                provisioning.turn.notify_one();
+                return Left::Nothing;
+            }
+            FailureKind::Forgotten => {
+                return unclear(provisioning, call, &failure.message, LOOKED).await;
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+    settle(provisioning, call, outcome, LOOKED).await;
+    Left::Nothing
+}
+
+/// Whether the gateway speaks of this very call, and not of an earlier one of that id.
+fn is_of(provisioning: &Provisioning, answer: &FinishedCall, call: &QueuedCall, id: &str) -> bool {
+    let about = answer.outcome.as_ref().map(|outcome| &*outcome.call_id);
+    let now = provisioning.time.now().0;
+    let begun = now.saturating_sub(answer.begun_ms_ago);
+    let dispatched = call.dispatched.unwrap_or(call.queued).0;
+    about == Some(id) && begun.saturating_add(SLACK_MS) >= dispatched
+}
+
+/// An outcome without anything but what it is; `None`: the call is under way.
+fn readable(mut outcome: Outcome) -> Option<Outcome> {
+    match outcome.result.as_mut()? {
+        OutcomeResult::Done(_) => {}
+        OutcomeResult::Failed(failure) => {
+            failure.message = crate::fleet::printable(&failure.message)
+        }
+        OutcomeResult::Indeterminate(it) => {
+            it.message = crate::fleet::printable(&it.message);
+            it.evidence.truncate(MAX_EVIDENCE);
+            for seen in &mut it.evidence {
+                *seen = crate::fleet::printable(seen);
+            }
+        }
+    }
+    Some(outcome)
+}
+
+fn told_by(provisioning: &Provisioning, call: &QueuedCall) -> &'static str {
+    match call.dispatched.is_some_and(|at| at >= provisioning.started) {
+        true => AFTER_LOSS,
+        false => AFTER_RESTART,
+    }
+}
+
+/// Records what came of an unknown call, `how` it is known.
+async fn settle(
+    provisioning: &Provisioning,
+    call: &QueuedCall,
+    mut outcome: Outcome,
+    how: &'static str,
+) {
+    outcome.call_id.clone_from(&call.call_id);
+    tracing::info!(call = call.call_id, how, "it is known what came of a call");
+    let entry = late_entry(provisioning, call, how).await;
+    record_end(provisioning, call, entry, &outcome).await;
+}
+
+/// The entry of a call that was begun earlier, which says `how` it is known what came of it.
+async fn late_entry(
+    provisioning: &Provisioning,
+    call: &QueuedCall,
+    how: &'static str,
+) -> CallEntry {
+    let log = &provisioning.audit;
+    if call.begun == 0 || !log.calls() {
+        return CallEntry::none(log);
+    }
+    let entries = provisioning.repository.audit_entries();
+    let begun = entries.scan(call.begun - 1, 1).await;
+    let begun = begun.ok().and_then(|entries| entries.into_iter().next());
+    let draft = begun.map(|begun| {
+        let subject = Subject::server();
+        Draft::new(subject, &begun.action, &begun.object, Audited::Unknown)
+            .about(begun.fields)
+            .of(call.begun)
+    });
+    CallEntry::late(log, draft, how)
+}

@@ -1,0 +1,167 @@
+//! The time by which calls expire: it runs as the server runs, whatever becomes of the host's
+//! clock.
+//!
+//! It goes on from the host's clock, and follows it as long as that runs evenly. Where the clock
+//! was put back, no deadline that has passed lies ahead again; where it was put ahead, nothing
+//! expires by that. Of the time in which no server ran, at most a day counts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_common::rotation::UnixMillis;
+use portcullis_host::clock;
+use tokio::time::Instant;
+
+use crate::repository::{Repository, RepositoryError};
+
+/// A clock that is off by more was put somewhere else.
+const JUMP_MS: u64 = 60_000;
+/// Of a time in which no server ran, no more counts.
+const LONGEST_PAUSE_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// The server's own time. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ServerTime(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// At `since`.
+    base: u64,
+    since: Instant,
+    /// The host's clock less this time, as it was last told.
+    told: i64,
+}
+
+impl ServerTime {
+    /// The host's time, until [`Self::go_on`].
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            base: clock::now().0,
+            since: Instant::now(),
+            told: 0,
+        })))
+    }
+
+    /// The time.
+    pub fn now(&self) -> UnixMillis {
+        self.with(|state| UnixMillis(state.now()))
+    }
+
+    /// What the host's clock showed, or will show, at `time`, as it now stands.
+    pub fn shown(&self, time: UnixMillis) -> UnixMillis {
+        self.with(|state| {
+            let ahead = state.ahead(clock::now().0);
+            // What rounding and its own drift make of it is no difference.
+            match ahead.unsigned_abs() < JUMP_MS {
+                true => time,
+                false => UnixMillis(time.0.saturating_add_signed(ahead)),
+            }
+        })
+    }
+
+    /// Goes on from where the last run of the server left it.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub(super) async fn go_on(&self, repository: &Repository) -> Result<(), RepositoryError> {
+        let wall = clock::now().0;
+        if let Some((own, then)) = repository.database().meta().server_time().await? {
+            let base = gone_on(own, then, wall);
+            self.with(|state| {
+                (state.base, state.since) = (base, Instant::now());
+                state.warn(wall);
+            });
+        }
+        self.keep(repository).await
+    }
+
+    /// Follows the host's clock where that runs evenly, and writes the time down.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: it was not written down.
+    pub(super) async fn keep(&self, repository: &Repository) -> Result<(), RepositoryError> {
+        let wall = clock::now().0;
+        let own = self.with(|state| {
+            let ahead = state.ahead(wall);
+            let own = state.now();
+            // It never goes back.
+            if (0..JUMP_MS.cast_signed()).contains(&ahead) {
+                (state.base, state.since) = (wall, Instant::now());
+                return wall;
+            }
+            state.warn(wall);
+            own
+        });
+        repository
+            .database()
+            .meta()
+            .set_server_time(own, wall)
+            .await
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        // Whole at every moment, whoever panicked meanwhile.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn now(&self) -> u64 {
+        let run = Instant::now().saturating_duration_since(self.since);
+        self.base.saturating_add(millis(run))
+    }
+
+    fn ahead(&self, wall: u64) -> i64 {
+        wall.cast_signed().saturating_sub(self.now().cast_signed())
+    }
+
+    /// Tells once where the clock was put somewhere else.
+    fn warn(&mut self, wall: u64) {
+        let ahead = self.ahead(wall);
+        if ahead.abs_diff(self.told) >= JUMP_MS {
+            self.told = ahead;
+            tracing::warn!(
+                seconds = ahead / 1_000,
+                "this host's clock was put ahead (or back, where that is negative) of the time by which calls expire, or the server did not run for long: no call expires by that, and none that has expired is sent"
+            );
+        }
+    }
+}
+
+/// Where the time goes on that was `own` as the host's clock showed `then`, and which now shows
+/// `wall`.
+fn gone_on(own: u64, then: u64, wall: u64) -> u64 {
+    own.saturating_add(wall.saturating_sub(then).min(LONGEST_PAUSE_MS))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_counts_a_day_at_most_and_a_clock_put_back_not_at_all() {
+        const DAY: u64 = LONGEST_PAUSE_MS;
+        for (own, then, wall, now) in [
+            (1_000, 1_000, 5_000, 5_000),
+            (9_000, 1_000, 5_000, 13_000),
+            (9_000, 9_000, 5_000, 9_000),
+            (9_000, 9_000, 9_000 + 40 * DAY, 9_000 + DAY),
+        ] {
+            assert_eq!(gone_on(own, then, wall), now);
+        }
+    }
+
+    #[test]
+    fn a_time_is_shown_as_the_hosts_clock_has_it() {
+        let time = ServerTime::new();
+        let at = UnixMillis(time.now().0 + 5_000);
+        assert_eq!(time.shown(at), at);
+        time.with(|state| state.base -= 3_600_000);
+        let shown = time.shown(UnixMillis(at.0 - 3_600_000));
+        assert!(shown.0.abs_diff(at.0) < 1_000, "{shown:?} {at:?}");
+    }
+}

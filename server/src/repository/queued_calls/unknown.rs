@@ -1,0 +1,147 @@
+//! Calls of which nobody knows what came, and those whose gateways are to be told that it is known.
+
+use super::row::{change, read};
+use super::{QueuedCall, QueuedCalls};
+use crate::repository::authority::QUEUED_CALLS;
+use crate::repository::resources;
+use crate::repository::sql::params;
+use crate::repository::{Payload, RepositoryError};
+
+/// A call as its gateway knows it: its id, and how many attempts there were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unacknowledged {
+    /// Its id.
+    pub call_id: String,
+    /// The last attempt.
+    pub attempt: u32,
+}
+
+impl QueuedCalls<'_> {
+    /// The gateways of the calls of which nobody knows what came.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn gateways_of_unknown(&self) -> Result<Vec<String>, RepositoryError> {
+        let sql = "SELECT DISTINCT gateway FROM queued_calls WHERE state = 1 AND lost IS NOT NULL";
+        self.repository
+            .database
+            .read(move |tx| tx.query(sql, &[], |row| row.get(0)))
+            .await
+    }
+
+    /// The first `limit` calls after `after` that were dispatched to this gateway and of which
+    /// nobody knows what came.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn unknown(
+        &self,
+        gateway: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<QueuedCall>, RepositoryError> {
+        let gateway = gateway.to_owned();
+        let authority = self.repository.database.authority()?;
+        self.repository
+            .database
+            .read(move |tx| {
+                tx.query(
+                    &QUEUED_CALLS.select(
+                        "state = 1 AND lost IS NOT NULL AND gateway = ?1 AND sequence > ?2
+                         ORDER BY sequence LIMIT ?3",
+                    ),
+                    &params![gateway, after, limit],
+                    |row| read(row, &authority),
+                )
+            })
+            .await
+    }
+
+    /// What was sent, as long as it is kept; `None`: its server key is not here.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] where its resource is gone.
+    pub async fn payload(&self, call: &QueuedCall) -> Result<Option<Payload>, RepositoryError> {
+        let (call_id, resource) = (call.call_id.clone(), call.resource.clone());
+        let authority = self.repository.database.authority()?;
+        let sealer = self.repository.sealer.clone();
+        self.repository
+            .database
+            .read(move |tx| {
+                let route = resources::route(tx, &authority, &resource)?;
+                super::payload::payload(tx, &*sealer, &call_id, resource.clone(), &route)
+            })
+            .await
+    }
+
+    /// At most `limit` calls that ended and whose gateway has not been told so.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn unacknowledged(
+        &self,
+        gateway: &str,
+        limit: u32,
+    ) -> Result<Vec<Unacknowledged>, RepositoryError> {
+        let gateway = gateway.to_owned();
+        self.repository
+            .database
+            .read(move |tx| {
+                tx.query(
+                    "SELECT call_id, attempt FROM queued_calls
+                     WHERE acknowledged = 0 AND gateway = ?1 AND state > 1 LIMIT ?2",
+                    &params![gateway, limit],
+                    |row| {
+                        Ok(Unacknowledged {
+                            call_id: row.get(0)?,
+                            attempt: row.get(1)?,
+                        })
+                    },
+                )
+            })
+            .await
+    }
+
+    /// The gateways of these calls know that their outcomes are stored.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn acknowledged(&self, calls: Vec<Unacknowledged>) -> Result<(), RepositoryError> {
+        self.repository
+            .database
+            .write(move |tx| {
+                for call in &calls {
+                    tx.execute(
+                        "UPDATE queued_calls SET acknowledged = 1
+                         WHERE call_id = ?1 AND attempt = ?2 AND state > 1",
+                        &params![call.call_id, call.attempt],
+                    )?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Has the calls that are under way through a gateway follow it to its new name.
+    pub(in crate::repository) fn follow(
+        tx: &mut crate::repository::sql::Tx<'_>,
+        authority: &crate::repository::authority::Authority,
+        old: &str,
+        new: &str,
+    ) -> Result<(), RepositoryError> {
+        let ids: Vec<String> = tx.query(
+            "SELECT call_id FROM queued_calls WHERE gateway = ?1 AND (state = 1 OR acknowledged = 0)",
+            &params![old],
+            |row| row.get(0),
+        )?;
+        for id in ids {
+            change(tx, authority, &id, |tx| {
+                tx.execute(
+                    "UPDATE queued_calls SET gateway = ?2 WHERE call_id = ?1",
+                    &params![id, new],
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
