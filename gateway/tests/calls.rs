@@ -180,6 +180,7 @@ fn object() -> Option<wire::ObjectRef> {
     Some(wire::ObjectRef {
         object_class: wire::ObjectClass::Account.into(),
         by: Some(wire::object_ref::By::Name("ada".to_owned())),
+        ..wire::ObjectRef::default()
     })
 }
 

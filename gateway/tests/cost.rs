@@ -241,6 +241,7 @@ fn object(class: wire::ObjectClass, name: &str) -> Option<wire::ObjectRef> {
     Some(wire::ObjectRef {
         object_class: class.into(),
         by: Some(wire::object_ref::By::Name(name.to_owned())),
+        ..wire::ObjectRef::default()
     })
 }
 

@@ -89,7 +89,7 @@ impl From<ObjectClass> for wire::ObjectClass {
         match class {
             ObjectClass::Account => Self::Account,
             ObjectClass::Group => Self::Group,
-            ObjectClass::Other(_) => Self::Unspecified,
+            ObjectClass::Other(_) => Self::Other,
         }
     }
 }
@@ -98,6 +98,7 @@ impl From<Object> for wire::Object {
     fn from(object: Object) -> Self {
         Self {
             object_class: wire::ObjectClass::from(object.identity.class).into(),
+            class_name: object.identity.class.further_name(),
             id: object.identity.id.into(),
             name: object.identity.name.into(),
             enabled: object.enabled,
@@ -151,12 +152,7 @@ impl From<ValueType> for wire::ValueType {
 impl From<Schema> for wire::Schema {
     fn from(schema: Schema) -> Self {
         Self {
-            classes: schema
-                .classes
-                .into_iter()
-                .filter(|class| !matches!(class.class, ObjectClass::Other(_)))
-                .map(Into::into)
-                .collect(),
+            classes: schema.classes.into_iter().map(Into::into).collect(),
             actions: schema.actions,
             settings: schema.settings,
         }
@@ -167,6 +163,7 @@ impl From<ClassSchema> for wire::ClassSchema {
     fn from(class: ClassSchema) -> Self {
         Self {
             object_class: wire::ObjectClass::from(class.class).into(),
+            class_name: class.class.further_name(),
             attributes: class.attributes.into_iter().map(Into::into).collect(),
             verbs: class.verbs.iter().map(ToString::to_string).collect(),
         }
@@ -183,6 +180,9 @@ impl From<AttributeSchema> for wire::AttributeSchema {
             creatable: attribute.creatable,
             updatable: attribute.updatable,
             returned_by_default: attribute.returned_by_default,
+            readable: Some(attribute.readable),
+            syntax: attribute.syntax,
+            source: attribute.source,
             description: attribute.description,
         }
     }

@@ -57,6 +57,17 @@ pub enum ModelError {
     /// A password is empty or too long.
     #[error("the password is empty or has more than {} bytes", Password::MAX_LEN)]
     Password,
+    /// The connector has no such class.
+    #[error("the connector has no class `{name}`; it has {classes}")]
+    Class {
+        /// The class that was asked for.
+        name: String,
+        /// Those that there are.
+        classes: String,
+    },
+    /// Only a further class has a name.
+    #[error("the class name `{0}` goes with the class OTHER only")]
+    ClassName(String),
     /// A group has no password and cannot log in.
     #[error("{0} works on accounts only, not on groups")]
     AccountsOnly(&'static str),
@@ -91,11 +102,12 @@ impl From<ModelError> for Failure {
     }
 }
 
-/// Checks a call.
+/// Checks a call on a connector that has these classes beside accounts and groups.
 ///
 /// # Errors
 /// [`ModelError`], which says what is wrong with it.
-pub fn parse_call(call: wire::Call) -> Result<Call, ModelError> {
+pub fn parse_call(call: wire::Call, further: &[ObjectClass]) -> Result<Call, ModelError> {
+    let classes = Classes(further);
     let settings = parse_settings(call.settings)?;
     Ok(Call {
         id: CallId::new(call.call_id)?,
@@ -106,7 +118,7 @@ pub fn parse_call(call: wire::Call) -> Result<Call, ModelError> {
         look: call.look,
         journal_lost: call.journal_lost,
         accepted_ago: Duration::from_millis(call.accepted_ms_ago),
-        request: parse_request(call.verb.ok_or(ModelError::Missing("a verb"))?)?,
+        request: parse_request(call.verb.ok_or(ModelError::Missing("a verb"))?, classes)?,
     })
 }
 
@@ -117,8 +129,7 @@ fn parse_settings(
     for (name, value) in &settings {
         let sound = |text: &str| text.len() <= MAX_SETTING && !text.chars().any(is_control);
         if name.is_empty() || !sound(name) || !sound(value) {
-            let shown = name.chars().filter(|&c| !is_control(c)).take(64).collect();
-            return Err(ModelError::Setting(shown));
+            return Err(ModelError::Setting(shown(name)));
         }
     }
     Ok(settings.into_iter().collect())
@@ -131,10 +142,7 @@ fn parse_secret_settings(
     at_most("secret settings", given.len(), MAX_ATTRIBUTES)?;
     let mut secrets = BTreeMap::new();
     for wire::SecretSetting { name, value } in given {
-        let malformed = |name: &str| {
-            let shown = name.chars().filter(|&c| !is_control(c)).take(64).collect();
-            ModelError::Setting(shown)
-        };
+        let malformed = |name: &str| ModelError::Setting(shown(name));
         if name.is_empty() || name.len() > MAX_SETTING || name.chars().any(is_control) {
             return Err(malformed(&name));
         }
@@ -148,33 +156,35 @@ fn parse_secret_settings(
     Ok(secrets)
 }
 
-fn parse_request(verb: wire::call::Verb) -> Result<Request, ModelError> {
+fn parse_request(verb: wire::call::Verb, classes: Classes<'_>) -> Result<Request, ModelError> {
     use wire::call::Verb;
     Ok(match verb {
         Verb::Test(_) => Request::Test,
         Verb::Schema(_) => Request::Schema,
         Verb::Create(create) => Request::Create(parse_create(create)?),
         Verb::Get(get) => Request::Get(Get {
-            object: parse_object(get.object)?,
+            object: parse_object(get.object, classes)?,
             attributes: parse_names(get.attribute_names)?,
         }),
-        Verb::Update(update) => Request::Update(parse_update(update)?),
-        Verb::Delete(delete) => Request::Delete(parse_object(delete.object)?),
-        Verb::Enable(enable) => Request::Enable(parse_account("enable", enable.object)?),
-        Verb::Disable(disable) => Request::Disable(parse_account("disable", disable.object)?),
+        Verb::Update(update) => Request::Update(parse_update(update, classes)?),
+        Verb::Delete(delete) => Request::Delete(parse_object(delete.object, classes)?),
+        Verb::Enable(enable) => Request::Enable(parse_account("enable", enable.object, classes)?),
+        Verb::Disable(disable) => {
+            Request::Disable(parse_account("disable", disable.object, classes)?)
+        }
         Verb::SetPassword(set) => Request::SetPassword(
-            parse_account("set-password", set.object)?,
+            parse_account("set-password", set.object, classes)?,
             parse_password(set.password)?,
         ),
         Verb::Authenticate(check) => Request::Authenticate(
-            parse_account("authenticate", check.object)?,
+            parse_account("authenticate", check.object, classes)?,
             parse_password(check.password)?,
         ),
         Verb::Rename(rename) => Request::Rename(
-            parse_object(rename.object)?,
+            parse_object(rename.object, classes)?,
             ObjectName::new(rename.new_name)?,
         ),
-        Verb::Search(search) => Request::Search(parse_search(search)?),
+        Verb::Search(search) => Request::Search(parse_search(search, classes)?),
         Verb::Run(run) => Request::Run(Run {
             action: ActionName::new(run.action)?,
             arguments: parse_attributes(run.arguments)?,
@@ -183,7 +193,7 @@ fn parse_request(verb: wire::call::Verb) -> Result<Request, ModelError> {
 }
 
 fn parse_create(create: wire::Create) -> Result<Create, ModelError> {
-    let class = parse_class(create.object_class)?;
+    let class = Classes(&[]).parse(create.object_class, "")?;
     if class != ObjectClass::Account && create.password.is_some() {
         return Err(ModelError::AccountsOnly("a password"));
     }
@@ -202,13 +212,13 @@ fn parse_create(create: wire::Create) -> Result<Create, ModelError> {
     })
 }
 
-fn parse_update(update: wire::Update) -> Result<Update, ModelError> {
+fn parse_update(update: wire::Update, classes: Classes<'_>) -> Result<Update, ModelError> {
     at_most("modifications", update.modifications.len(), MAX_ATTRIBUTES)?;
     if update.modifications.is_empty() {
         return Err(ModelError::Missing("a modification"));
     }
     Ok(Update {
-        object: parse_object(update.object)?,
+        object: parse_object(update.object, classes)?,
         modifications: update
             .modifications
             .into_iter()
@@ -238,9 +248,9 @@ fn parse_modification(modification: wire::Modification) -> Result<Modification, 
     })
 }
 
-fn parse_search(search: wire::Search) -> Result<Search, ModelError> {
+fn parse_search(search: wire::Search, classes: Classes<'_>) -> Result<Search, ModelError> {
     Ok(Search {
-        class: parse_class(search.object_class)?,
+        class: classes.parse(search.object_class, &search.class_name)?,
         filter: match search.filter {
             Some(filter) => Some(parse_filter(filter, 1, &mut 0)?),
             None => None,
@@ -325,20 +335,54 @@ fn parse_comparison(comparison: wire::Comparison) -> Result<Comparison, ModelErr
     })
 }
 
-fn parse_class(class: i32) -> Result<ObjectClass, ModelError> {
-    match wire::ObjectClass::try_from(class) {
-        Ok(wire::ObjectClass::Account) => Ok(ObjectClass::Account),
-        Ok(wire::ObjectClass::Group) => Ok(ObjectClass::Group),
-        Ok(wire::ObjectClass::Unspecified) | Err(_) => {
-            Err(ModelError::Missing("a known object class"))
+/// The classes that a connector has beside accounts and groups.
+#[derive(Clone, Copy)]
+struct Classes<'a>(&'a [ObjectClass]);
+
+impl Classes<'_> {
+    fn parse(self, class: i32, name: &str) -> Result<ObjectClass, ModelError> {
+        let class = wire::ObjectClass::try_from(class).unwrap_or_default();
+        if class == wire::ObjectClass::Other {
+            let mut further = self.0.iter().copied();
+            let found = further.find(|class| class.name() == name);
+            return found.ok_or_else(|| ModelError::Class {
+                name: shown(name),
+                classes: self.listed(),
+            });
         }
+        if !name.is_empty() {
+            return Err(ModelError::ClassName(shown(name)));
+        }
+        match class {
+            wire::ObjectClass::Account => Ok(ObjectClass::Account),
+            wire::ObjectClass::Group => Ok(ObjectClass::Group),
+            _ => Err(ModelError::Missing("a known object class")),
+        }
+    }
+
+    fn listed(self) -> String {
+        let both = [ObjectClass::Account, ObjectClass::Group];
+        let all: Vec<_> = both
+            .iter()
+            .chain(self.0)
+            .map(|class| class.name())
+            .collect();
+        all.join(", ")
     }
 }
 
-fn parse_object(object: Option<wire::ObjectRef>) -> Result<ObjectRef, ModelError> {
+/// A text of the server's, fit for a message.
+fn shown(text: &str) -> String {
+    text.chars().filter(|&c| !is_control(c)).take(64).collect()
+}
+
+fn parse_object(
+    object: Option<wire::ObjectRef>,
+    classes: Classes<'_>,
+) -> Result<ObjectRef, ModelError> {
     let object = object.ok_or(ModelError::Missing("an object"))?;
     Ok(ObjectRef {
-        class: parse_class(object.object_class)?,
+        class: classes.parse(object.object_class, &object.class_name)?,
         by: match object.by.ok_or(ModelError::Missing("an id or a name"))? {
             wire::object_ref::By::Id(id) => Selector::Id(ObjectId::new(id)?),
             wire::object_ref::By::Name(name) => Selector::Name(ObjectName::new(name)?),
@@ -349,8 +393,9 @@ fn parse_object(object: Option<wire::ObjectRef>) -> Result<ObjectRef, ModelError
 fn parse_account(
     verb: &'static str,
     object: Option<wire::ObjectRef>,
+    classes: Classes<'_>,
 ) -> Result<ObjectRef, ModelError> {
-    let object = parse_object(object)?;
+    let object = parse_object(object, classes)?;
     match object.class {
         ObjectClass::Account => Ok(object),
         ObjectClass::Group | ObjectClass::Other(_) => Err(ModelError::AccountsOnly(verb)),

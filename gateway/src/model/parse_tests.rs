@@ -15,6 +15,7 @@ fn account(name: &str) -> Option<wire::ObjectRef> {
     Some(wire::ObjectRef {
         object_class: wire::ObjectClass::Account.into(),
         by: Some(wire::object_ref::By::Name(name.into())),
+        ..wire::ObjectRef::default()
     })
 }
 
@@ -25,7 +26,7 @@ fn text(text: &str) -> wire::Value {
 }
 
 fn error(call: wire::Call) -> String {
-    parse_call(call).unwrap_err().to_string()
+    parse_call(call, &[]).unwrap_err().to_string()
 }
 
 #[test]
@@ -51,6 +52,41 @@ fn a_group_has_no_password() {
         error(call(wire::call::Verb::SetPassword(set))),
         "set-password works on accounts only, not on groups"
     );
+}
+
+#[test]
+fn a_further_class_is_one_that_the_connector_has() {
+    const UNITS: ObjectClass = ObjectClass::Other("organizational-unit");
+    let get = |class: wire::ObjectClass, name: &str| {
+        let mut object = account("staff");
+        if let Some(object) = &mut object {
+            object.object_class = class.into();
+            object.class_name = name.to_owned();
+        }
+        let object = wire::Get {
+            object,
+            ..wire::Get::default()
+        };
+        parse_call(call(wire::call::Verb::Get(object)), &[UNITS])
+    };
+    let found = get(wire::ObjectClass::Other, "organizational-unit").unwrap();
+    assert_eq!(found.request.object().map(|it| it.class), Some(UNITS));
+    assert_eq!(
+        get(wire::ObjectClass::Other, "printer\u{1b}")
+            .unwrap_err()
+            .to_string(),
+        "the connector has no class `printer`; it has account, group, organizational-unit"
+    );
+    let named = get(wire::ObjectClass::Account, "organizational-unit").unwrap_err();
+    assert!(matches!(named, ModelError::ClassName(_)), "{named}");
+    // Accounts and groups alone are made.
+    let create = wire::Create {
+        object_class: wire::ObjectClass::Other.into(),
+        name: "staff".to_owned(),
+        ..wire::Create::default()
+    };
+    let create = call(wire::call::Verb::Create(create));
+    assert!(parse_call(create, &[UNITS]).is_err());
 }
 
 #[test]
@@ -103,7 +139,7 @@ fn a_filter_can_neither_be_deep_nor_large() {
         })),
     };
     assert!(error(search(wide)).contains("at most 256"));
-    assert!(parse_call(search(leaf)).is_ok());
+    assert!(parse_call(search(leaf), &[]).is_ok());
 }
 
 #[test]

@@ -39,10 +39,36 @@ pub struct AttributeSchema {
     pub creatable: bool,
     /// Whether an update may change it.
     pub updatable: bool,
+    /// Whether a read can return it at all.
+    pub readable: bool,
     /// Whether a read returns it unasked.
     pub returned_by_default: bool,
+    /// The target's own syntax, such as the OID of an LDAP syntax, or `varchar(64)`; may be empty.
+    pub syntax: String,
+    /// The target's own name of that type, such as `Directory String`; may be empty.
+    pub source: String,
     /// What it is, for people.
     pub description: String,
+}
+
+impl AttributeSchema {
+    /// A single-valued attribute that can be read, created and updated, and that nothing more is
+    /// known of.
+    pub fn new(name: impl Into<String>, value_type: ValueType) -> Self {
+        Self {
+            name: name.into(),
+            value_type,
+            multi_valued: false,
+            required: false,
+            creatable: true,
+            updatable: true,
+            readable: true,
+            returned_by_default: true,
+            syntax: String::new(),
+            source: String::new(),
+            description: String::new(),
+        }
+    }
 }
 
 /// What an action answered.

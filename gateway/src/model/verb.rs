@@ -9,8 +9,8 @@ pub enum ObjectClass {
     Account,
     /// A set of accounts.
     Group,
-    /// A further class, such as `organizationalUnit`, which the connector of the call names itself.
-    /// No such class has a value on the wire yet.
+    /// A further class, such as `organizational-unit`, which the connector of the call names
+    /// itself.
     Other(&'static str),
 }
 
@@ -21,6 +21,14 @@ impl ObjectClass {
             Self::Account => "account",
             Self::Group => "group",
             Self::Other(name) => name,
+        }
+    }
+
+    /// The connector's own name of a further class; empty of another one.
+    pub fn further_name(self) -> String {
+        match self {
+            Self::Account | Self::Group => String::new(),
+            Self::Other(name) => name.to_owned(),
         }
     }
 }

@@ -249,8 +249,12 @@ impl Provisioner {
 
     async fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
         let arrived = Instant::now();
-        let call = at_length(weight(&call), move || parse_call(call)).await??;
         let connectors = self.connectors();
+        let further = connectors.get(&call.connector);
+        let further = further.map(|guarded| guarded.configured.connector.further_classes());
+        let weight = weight(&call);
+        let parsing = move || parse_call(call, &further.unwrap_or_default());
+        let call = at_length(weight, parsing).await??;
         let Some(guarded) = connectors.get(call.connector.as_str()) else {
             return Err(Failure::not_found(format!(
                 "this gateway has no connector `{}`: give the resource one of those in the gateway's configuration ({})",

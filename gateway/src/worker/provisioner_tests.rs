@@ -94,6 +94,7 @@ fn object() -> Option<wire::ObjectRef> {
     Some(wire::ObjectRef {
         object_class: wire::ObjectClass::Account.into(),
         by: Some(wire::object_ref::By::Name("ada".into())),
+        ..wire::ObjectRef::default()
     })
 }
 

@@ -234,6 +234,7 @@ fn reference(class: wire::ObjectClass, by: By<'_>) -> Option<wire::ObjectRef> {
     Some(wire::ObjectRef {
         object_class: class.into(),
         by: Some(by),
+        ..wire::ObjectRef::default()
     })
 }
 

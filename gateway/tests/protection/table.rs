@@ -311,6 +311,7 @@ fn reference(class: wire::ObjectClass, by: By) -> Option<wire::ObjectRef> {
     Some(wire::ObjectRef {
         object_class: class.into(),
         by: Some(by),
+        ..wire::ObjectRef::default()
     })
 }
 

@@ -17,8 +17,9 @@ use portcullis_proto::grpc::Messages;
 use rand::RngExt;
 use serde_json::{Value, json};
 
+use crate::class::Class;
 use crate::context::Context;
-use crate::detail::{class_word, insert_detail};
+use crate::detail::insert_detail;
 use crate::error::CliError;
 use crate::input::assignment::Assignment;
 use crate::input::typing::Typing;
@@ -115,7 +116,8 @@ struct WhichArgs {
 }
 
 impl TargetArgs {
-    pub(crate) fn reference(&self, class: ObjectClass) -> ObjectRef {
+    pub(crate) fn reference(&self, class: impl Into<Class>) -> ObjectRef {
+        let Class { class, name } = class.into();
         let by = match (&self.which.name, &self.which.id) {
             (Some(name), _) => Some(By::Name(name.clone())),
             (None, id) => id.clone().map(By::Id),
@@ -123,12 +125,14 @@ impl TargetArgs {
         ObjectRef {
             object_class: class.into(),
             by,
+            class_name: name,
         }
     }
 
     /// In words: `account ada`, or `account with id 1000`.
-    pub(crate) fn phrase(&self, class: ObjectClass) -> String {
-        let class = class_word(class);
+    pub(crate) fn phrase(&self, class: impl Into<Class>) -> String {
+        let class = class.into();
+        let class = class.word();
         match (&self.which.name, &self.which.id) {
             (Some(name), _) => format!("{class} {name}"),
             (None, id) => format!("{class} with id {}", id.as_deref().unwrap_or_default()),
@@ -227,7 +231,7 @@ impl Caller {
     /// text; so does a gateway that is away from a call that is queued.
     pub(crate) async fn typing(
         &mut self,
-        class: ObjectClass,
+        class: impl Into<Class>,
         args: &CallArgs,
     ) -> Result<Typing, CliError> {
         let queue = args.queue;

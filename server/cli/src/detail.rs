@@ -1,18 +1,17 @@
 //! What comes back from a resource: objects, schemas, results of actions, values.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::time::SystemTime;
 
 use data_encoding::BASE64;
 use portcullis_proto::gateway::v1::done::Detail;
 use portcullis_proto::gateway::v1::value::Kind;
 use portcullis_proto::gateway::v1::{
-    Attribute, AttributeSchema, ClassSchema, Failure, NativeError, Object, ObjectClass, RunResult,
-    Schema, Value as AttributeValue, ValueType,
+    Attribute, Failure, NativeError, Object, RunResult, Value as AttributeValue, ValueType,
 };
 use serde_json::{Map, Value, json};
 
+use crate::class::Class;
 use crate::error::failure_word;
 use crate::view::{GAP, View, facts, list, list_width, printable};
 
@@ -38,8 +37,9 @@ pub(crate) fn insert_failure(out: &mut Value, failure: &Failure) {
 /// One object.
 impl View for Object {
     fn table(&self, _: SystemTime) -> String {
+        let class = Class::new(self.object_class(), &self.class_name);
         let head = [
-            (class_word(self.object_class()), Some(self.name.clone())),
+            (class.word(), Some(self.name.clone())),
             ("id", Some(self.id.clone())),
             ("state", self.enabled.map(|on| enabled_word(on).to_owned())),
         ];
@@ -52,7 +52,7 @@ impl View for Object {
 
     fn json(&self) -> Value {
         json!({
-            "class": class_word(self.object_class()),
+            "class": Class::new(self.object_class(), &self.class_name).word(),
             "id": self.id,
             "name": self.name,
             "enabled": self.enabled,
@@ -162,49 +162,8 @@ impl View for RunResult {
     }
 }
 
-/// The class as the command spells it.
-pub(crate) fn class_word(class: ObjectClass) -> &'static str {
-    match class {
-        ObjectClass::Account => "account",
-        ObjectClass::Group => "group",
-        ObjectClass::Unspecified => "object",
-    }
-}
-
 fn enabled_word(enabled: bool) -> &'static str {
     if enabled { "enabled" } else { "disabled" }
-}
-
-impl View for Schema {
-    fn table(&self, _: SystemTime) -> String {
-        let mut out = String::new();
-        for class in &self.classes {
-            // Writing to a String does not fail.
-            let _ = writeln!(
-                out,
-                "{}: {}",
-                class_word(class.object_class()),
-                printable(&class.verbs.join(", "))
-            );
-            if !class.attributes.is_empty() {
-                let _ = writeln!(out, "\n{}\n", attribute_table(class));
-            }
-        }
-        for (what, names) in [("settings", &self.settings), ("actions", &self.actions)] {
-            if !names.is_empty() {
-                let _ = writeln!(out, "{what}: {}", printable(&names.join(", ")));
-            }
-        }
-        if out.is_empty() {
-            out.push_str("the connector declares no classes, settings or actions");
-        }
-        out
-    }
-
-    fn json(&self) -> Value {
-        let classes: Vec<_> = self.classes.iter().map(class_json).collect();
-        json!({ "classes": classes, "settings": self.settings, "actions": self.actions })
-    }
 }
 
 /// A value's type, as it is spelt in `NAME:TYPE=VALUE`.
@@ -218,63 +177,6 @@ pub(crate) fn type_word(value_type: ValueType) -> &'static str {
         ValueType::Time => "time",
         ValueType::Secret => "secret",
     }
-}
-
-fn attribute_table(class: &ClassSchema) -> String {
-    let rows = class.attributes.iter().map(|attribute| {
-        vec![
-            attribute.name.clone(),
-            type_of(attribute),
-            uses(attribute).join(", "),
-            attribute.description.clone(),
-        ]
-    });
-    list(&["attribute", "type", "use", "description"], rows)
-}
-
-fn type_of(attribute: &AttributeSchema) -> String {
-    let many = if attribute.multi_valued {
-        ", several"
-    } else {
-        ""
-    };
-    format!("{}{many}", type_word(attribute.r#type()))
-}
-
-fn uses(attribute: &AttributeSchema) -> Vec<&'static str> {
-    [
-        (attribute.required, "required"),
-        (attribute.creatable, "create"),
-        (attribute.updatable, "update"),
-        (!attribute.returned_by_default, "on request"),
-    ]
-    .into_iter()
-    .filter_map(|(applies, word)| applies.then_some(word))
-    .collect()
-}
-
-fn class_json(class: &ClassSchema) -> Value {
-    let attributes: Vec<_> = class
-        .attributes
-        .iter()
-        .map(|a| {
-            json!({
-                "name": a.name,
-                "type": type_word(a.r#type()),
-                "multi_valued": a.multi_valued,
-                "required": a.required,
-                "creatable": a.creatable,
-                "updatable": a.updatable,
-                "returned_by_default": a.returned_by_default,
-                "description": a.description,
-            })
-        })
-        .collect();
-    json!({
-        "class": class_word(class.object_class()),
-        "verbs": class.verbs,
-        "attributes": attributes,
-    })
 }
 
 /// A value for people. A secret is never shown, nor how long it is.

@@ -9,6 +9,7 @@
 mod approval;
 mod audit;
 mod call;
+mod class;
 mod context;
 mod detail;
 mod error;
@@ -22,6 +23,7 @@ mod policy;
 mod queue;
 mod resource;
 mod run;
+mod schema;
 mod status;
 mod task;
 mod time;
@@ -106,6 +108,9 @@ enum Command {
     /// Groups of a resource
     #[command(subcommand)]
     Group(object::GroupCommand),
+    /// Show and search objects of any class on a resource, such as organizational units
+    #[command(subcommand)]
+    Object(object::ObjectCommand),
     /// The audit log: who did what, and what came of it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -178,6 +183,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Policy(command) => command.run(context).await,
         Command::Account(command) => command.run(context).await,
         Command::Group(command) => command.run(context).await,
+        Command::Object(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,
         Command::Approvals => approval::list(context).await,
         Command::Approve(args) => args.run(context).await,

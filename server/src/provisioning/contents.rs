@@ -64,6 +64,7 @@ mod tests {
                 object: Some(ObjectRef {
                     object_class: 1,
                     by: Some(By::Name(account.to_owned())),
+                    ..ObjectRef::default()
                 }),
                 password: Some(Secret::plain(password.as_bytes().to_vec())),
             })),

@@ -41,7 +41,7 @@ impl Described {
             fields: AuditFields {
                 call_id: call.call_id.clone(),
                 resource: resource.to_owned(),
-                object_class: object.class.to_owned(),
+                object_class: object.class,
                 object_name: object.name,
                 user: password_from_user.to_owned(),
                 gateway: String::new(),
@@ -96,27 +96,27 @@ fn reason(failure: &Failure) -> Cow<'_, str> {
 /// The object of a call.
 #[derive(Default)]
 struct About {
-    class: &'static str,
+    class: String,
     name: String,
     /// With a comma before.
     words: String,
 }
 
 impl About {
-    fn named(class: &'static str, name: &str) -> Self {
+    fn named(class: String, name: &str) -> Self {
         Self {
-            class,
             name: name.to_owned(),
             words: format!(", {class} {}", word(name)),
+            class,
         }
     }
 
     fn of(object: Option<&ObjectRef>) -> Self {
-        let Some(ObjectRef { object_class, by }) = object else {
+        let Some(object) = object else {
             return Self::default();
         };
-        let class = class(*object_class);
-        match by {
+        let class = class(object.object_class, &object.class_name);
+        match &object.by {
             Some(By::Id(id)) => Self {
                 words: format!(", {class} with id {}", word(id)),
                 ..Self::named(class, id)
@@ -132,7 +132,10 @@ fn about(call: &Call) -> (&'static str, About) {
         None => ("unknown", About::default()),
         Some(Verb::Test(_)) => ("test", About::default()),
         Some(Verb::Schema(_)) => ("schema", About::default()),
-        Some(Verb::Create(verb)) => ("create", About::named(class(verb.object_class), &verb.name)),
+        Some(Verb::Create(verb)) => (
+            "create",
+            About::named(class(verb.object_class, ""), &verb.name),
+        ),
         Some(Verb::Get(verb)) => ("get", About::of(verb.object.as_ref())),
         Some(Verb::Update(verb)) => ("update", About::of(verb.object.as_ref())),
         Some(Verb::Delete(verb)) => ("delete", About::of(verb.object.as_ref())),
@@ -148,7 +151,7 @@ fn about(call: &Call) -> (&'static str, About) {
             ("rename", object)
         }
         Some(Verb::Search(verb)) => {
-            let class = class(verb.object_class);
+            let class = class(verb.object_class, &verb.class_name);
             let words = format!(", {class}s");
             let object = About {
                 class,
@@ -157,7 +160,7 @@ fn about(call: &Call) -> (&'static str, About) {
             };
             ("search", object)
         }
-        Some(Verb::Run(verb)) => ("run", About::named("action", &verb.action)),
+        Some(Verb::Run(verb)) => ("run", About::named("action".to_owned(), &verb.action)),
     }
 }
 
@@ -183,11 +186,13 @@ fn word(name: &str) -> String {
     }
 }
 
-fn class(number: i32) -> &'static str {
+/// The class in words; of a further one, the name that the caller has for it.
+fn class(number: i32, name: &str) -> String {
     match ObjectClass::try_from(number) {
-        Ok(ObjectClass::Account) => "account",
-        Ok(ObjectClass::Group) => "group",
-        Ok(ObjectClass::Unspecified) | Err(_) => "object",
+        Ok(ObjectClass::Account) => "account".to_owned(),
+        Ok(ObjectClass::Group) => "group".to_owned(),
+        Ok(ObjectClass::Other) => word(name),
+        Ok(ObjectClass::Unspecified) | Err(_) => "object".to_owned(),
     }
 }
 
@@ -244,6 +249,7 @@ mod tests {
                 object: Some(ObjectRef {
                     object_class: ObjectClass::Group.into(),
                     by: Some(By::Name("wheel".to_owned())),
+                    ..ObjectRef::default()
                 }),
                 new_name: "root, account x".to_owned(),
             })),

@@ -193,6 +193,7 @@ mod tests {
         Some(ObjectRef {
             object_class: ObjectClass::Account.into(),
             by: Some(By::Name(name.to_owned())),
+            ..ObjectRef::default()
         })
     }
 

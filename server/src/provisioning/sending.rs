@@ -79,12 +79,13 @@ pub(super) async fn carry_out(
     dispatched: Dispatched,
 ) -> Progress {
     let Dispatched { call, payload } = dispatched;
-    let wire = payload.map_err(|error| unsendable(&call.call_id, &error));
+    let wire = payload.map_err(|error| Box::new(unsendable(&call.call_id, &error)));
     let wire = wire.and_then(|payload| {
         let decoded = Call::decode(payload.bytes.as_slice());
         let decoded = decoded.map_err(|error| {
             let id = call.call_id.clone();
-            outcome::failed_with(id, FailureKind::Internal, error.to_string())
+            let message = error.to_string();
+            Box::new(outcome::failed_with(id, FailureKind::Internal, message))
         })?;
         Ok((
             Recipient::registration(&gateway, payload.gateway_id),

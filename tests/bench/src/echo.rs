@@ -34,6 +34,7 @@ pub fn call(call_id: String, connector: &str, payload: Vec<u8>) -> pb::Call {
         object: Some(pb::ObjectRef {
             object_class: pb::ObjectClass::Account.into(),
             by: Some(pb::object_ref::By::Name(OBJECT.to_owned())),
+            ..pb::ObjectRef::default()
         }),
         modifications: vec![modification],
     };
@@ -76,6 +77,7 @@ fn object(payload: Vec<u8>) -> pb::Object {
             name: PAYLOAD.to_owned(),
             values: vec![binary(payload)],
         }],
+        ..pb::Object::default()
     }
 }
 

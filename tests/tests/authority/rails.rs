@@ -67,6 +67,7 @@ fn group(name: &str) -> Option<wire::ObjectRef> {
     Some(wire::ObjectRef {
         object_class: wire::ObjectClass::Group.into(),
         by: Some(wire::object_ref::By::Name(name.to_owned())),
+        ..wire::ObjectRef::default()
     })
 }
 

@@ -340,7 +340,10 @@ fn parse_attribute_schema(json: &Json) -> Result<AttributeSchema, Nonsense> {
     let name = AttributeName::new(name).map_err(|error| Nonsense::new(error.to_string()))?;
     let kind = json.get("type").and_then(Json::as_str).unwrap_or("text");
     let flag = |member: &str, default| json.get(member).and_then(Json::as_bool).unwrap_or(default);
-    let description = json.get("description").and_then(Json::as_str);
+    let text = |member: &str| {
+        let text = json.get(member).and_then(Json::as_str);
+        clean(text.unwrap_or_default())
+    };
     Ok(AttributeSchema {
         value_type: ValueType::from_name(kind)
             .ok_or_else(|| Nonsense::new(format!("the type of attribute `{name}` is unknown")))?,
@@ -349,8 +352,11 @@ fn parse_attribute_schema(json: &Json) -> Result<AttributeSchema, Nonsense> {
         required: flag("required", false),
         creatable: flag("creatable", true),
         updatable: flag("updatable", true),
+        readable: flag("readable", true),
         returned_by_default: flag("returned_by_default", true),
-        description: clean(description.unwrap_or_default()),
+        syntax: text("syntax"),
+        source: text("source"),
+        description: text("description"),
     })
 }
 

@@ -228,14 +228,11 @@ pub(super) const fn of(class: ObjectClass) -> &'static [Spec] {
 impl From<&Spec> for AttributeSchema {
     fn from(spec: &Spec) -> Self {
         Self {
-            name: spec.name.to_owned(),
-            value_type: spec.kind,
             multi_valued: spec.multi_valued,
-            required: false,
             creatable: spec.creatable,
             updatable: spec.updatable,
-            returned_by_default: true,
             description: spec.description.to_owned(),
+            ..Self::new(spec.name, spec.kind)
         }
     }
 }

@@ -116,6 +116,7 @@ impl Worker {
         let object = ObjectRef {
             object_class: ObjectClass::Account.into(),
             by: Some(By::Name(row.name.clone())),
+            ..ObjectRef::default()
         };
         let get = Verb::Get(Get {
             object: Some(object.clone()),

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use data_encoding::BASE64;
 use portcullis_proto::gateway::v1::{
-    Attribute, AttributeSchema, ClassSchema, ObjectClass, Schema, Value, ValueType, value::Kind,
+    Attribute, AttributeSchema, ClassSchema, Schema, Value, ValueType, value::Kind,
 };
 
 use super::assignment::{Assignment, SecretFile, TypedName};
 use super::prompt::read_secret_file;
-use crate::detail::class_word;
+use crate::class::Class;
 use crate::detail::type_word;
 use crate::error::CliError;
 use crate::view::printable;
@@ -21,7 +21,7 @@ pub(crate) enum ValueError {
     #[error("the resource has no attribute `{name}` for {class}s; it has {known}")]
     UnknownAttribute {
         name: String,
-        class: &'static str,
+        class: String,
         known: String,
     },
     #[error("`{name}` takes {expected}")]
@@ -48,17 +48,18 @@ impl From<ValueError> for CliError {
 /// What is known of the attributes of one class.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Typing {
-    class: ObjectClass,
+    class: Class,
     attributes: HashMap<String, AttributeSchema>,
 }
 
 impl Typing {
     /// By the resource's schema. A class whose attributes are not declared takes any, as text.
-    pub(crate) fn new(class: ObjectClass, schema: Option<Schema>) -> Self {
+    pub(crate) fn new(class: impl Into<Class>, schema: Option<Schema>) -> Self {
+        let class = class.into();
         let attributes = schema
             .into_iter()
             .flat_map(|schema| schema.classes)
-            .filter(|of| of.object_class() == class)
+            .filter(|of| Class::new(of.object_class(), &of.class_name) == class)
             .flat_map(|of: ClassSchema| of.attributes)
             .map(|attribute| (attribute.name.clone(), attribute))
             .collect();
@@ -160,7 +161,7 @@ impl Typing {
         known.sort_unstable();
         ValueError::UnknownAttribute {
             name: name.to_owned(),
-            class: class_word(self.class),
+            class: self.class.word().to_owned(),
             known: known.join(", "),
         }
     }
@@ -271,6 +272,7 @@ pub(crate) mod tests {
                         attribute("pin", ValueType::Secret, false),
                     ],
                     verbs: Vec::new(),
+                    ..ClassSchema::default()
                 }],
                 ..Schema::default()
             }),

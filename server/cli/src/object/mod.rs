@@ -1,4 +1,4 @@
-//! `portcullis account …` and `portcullis group …`: the objects of a resource.
+//! `portcullis account …`, `group …` and `object …`: the objects of a resource.
 
 mod create;
 mod search;
@@ -11,9 +11,11 @@ use portcullis_proto::gateway::v1::{
 };
 
 use crate::call::{CallArgs, Caller, TargetArgs};
+use crate::class::Class;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::import::ImportArgs;
+use crate::input::filter;
 use crate::input::prompt::PasswordSource;
 use create::{CreateAccountArgs, CreateGroupArgs};
 use search::{ListArgs, SearchArgs};
@@ -78,6 +80,50 @@ pub(crate) enum GroupCommand {
     Rename(RenameArgs),
     /// List all groups
     List(ListArgs),
+}
+
+/// Objects of any class that the resource's schema has.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ObjectCommand {
+    /// Show one object
+    Get {
+        #[command(flatten)]
+        class: ClassArgs,
+        #[command(flatten)]
+        get: GetArgs,
+    },
+    /// List all objects of a class
+    List {
+        #[command(flatten)]
+        class: ClassArgs,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// List the objects of a class that meet a condition
+    #[command(after_help = filter::HELP)]
+    Search {
+        #[command(flatten)]
+        class: ClassArgs,
+        #[command(flatten)]
+        search: SearchArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClassArgs {
+    /// A class of `portcullis resource schema`, such as organizational-unit
+    #[arg(long, value_name = "CLASS")]
+    class: String,
+}
+
+impl ObjectCommand {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        match self {
+            Self::Get { class, get } => get.run(context, Class::named(&class.class)).await,
+            Self::List { class, list } => list.run(context, Class::named(&class.class)).await,
+            Self::Search { class, search } => search.run(context, Class::named(&class.class)).await,
+        }
+    }
 }
 
 /// What a verb takes that only names an object.
@@ -204,7 +250,7 @@ fn disable(object: Option<ObjectRef>) -> Verb {
 }
 
 impl GetArgs {
-    async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
+    async fn run(self, context: &Context, class: impl Into<Class>) -> Result<(), CliError> {
         let verb = Verb::Get(Get {
             object: Some(self.target.reference(class)),
             attribute_names: self.attributes,

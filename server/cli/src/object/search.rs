@@ -3,14 +3,15 @@
 use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::search_item::Kind;
-use portcullis_proto::gateway::v1::{Filter, Object, ObjectClass, Search, SearchEnd};
+use portcullis_proto::gateway::v1::{Filter, Object, Search, SearchEnd};
 
 use crate::call::{CallArgs, Caller, SearchCallArgs, random_call_id};
+use crate::class::Class;
 use crate::context::Context;
-use crate::detail::{class_word, object_table};
+use crate::detail::object_table;
 use crate::error::CliError;
 use crate::input::filter;
-use crate::view::View;
+use crate::view::{View, printable};
 
 #[derive(Debug, Args)]
 #[command(after_help = filter::HELP)]
@@ -37,7 +38,11 @@ pub(crate) struct ListArgs {
 }
 
 impl ListArgs {
-    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
+    pub(crate) async fn run(
+        self,
+        context: &Context,
+        class: impl Into<Class>,
+    ) -> Result<(), CliError> {
         let caller = Caller::new(context, self.resource).await?;
         let call = self.call.into();
         print_found(context, caller, self.page.search(class, None), &call).await
@@ -56,22 +61,29 @@ struct PageArgs {
 }
 
 impl PageArgs {
-    fn search(self, class: ObjectClass, filter: Option<Filter>) -> Search {
+    fn search(self, class: impl Into<Class>, filter: Option<Filter>) -> Search {
+        let Class { class, name } = class.into();
         Search {
             object_class: class.into(),
             filter,
             attribute_names: self.attributes,
             page_size: self.page_size,
             cookie: Vec::new(),
+            class_name: name,
         }
     }
 }
 
 impl SearchArgs {
-    pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
+    pub(crate) async fn run(
+        self,
+        context: &Context,
+        class: impl Into<Class>,
+    ) -> Result<(), CliError> {
         let mut caller = Caller::new(context, self.resource).await?;
         let call = self.call.into();
-        let typing = caller.typing(class, &call).await?;
+        let class = class.into();
+        let typing = caller.typing(class.clone(), &call).await?;
         let filters = self
             .conditions
             .iter()
@@ -90,7 +102,7 @@ async fn print_found(
     search: Search,
     args: &CallArgs,
 ) -> Result<(), CliError> {
-    let class = search.object_class();
+    let class = Class::new(search.object_class(), &search.class_name);
     let chosen = !search.attribute_names.is_empty();
     if !context.json() {
         let mut objects = Vec::new();
@@ -100,7 +112,7 @@ async fn print_found(
         })
         .await;
         let text = match objects.len() {
-            0 if searched.is_ok() => format!("no {} was found", class_word(class)),
+            0 if searched.is_ok() => format!("no {} was found", printable(class.word())),
             0 => return searched,
             _ => object_table(&objects, chosen),
         };

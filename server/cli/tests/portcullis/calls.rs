@@ -2,7 +2,9 @@
 
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::value::Kind;
-use portcullis_proto::gateway::v1::{Call, Create, FailureKind, ModificationOperation};
+use portcullis_proto::gateway::v1::{
+    Call, Create, FailureKind, ModificationOperation, ObjectClass,
+};
 
 use crate::fake::{Fake, Fate};
 
@@ -75,6 +77,36 @@ fn what_the_target_answered_is_told_and_a_kind_of_a_newer_gateway_is_a_failure()
         let said = "(the target answered 19: Password fails \\u{1b}[31mquality)";
         assert!(finished.err.contains(said), "{finished:?}");
     }
+}
+
+#[test]
+fn objects_of_a_further_class_are_shown_and_searched_by_its_name() {
+    let fake = Fake::start();
+    let class = ["--class", "organizational-unit"];
+    fake.run(&[&["object", "get", "r", "Sales"][..], &class].concat());
+    let Some(Verb::Get(get)) = last(&fake).verb else {
+        panic!("no get");
+    };
+    let object = get.object.unwrap();
+    assert_eq!(object.object_class(), ObjectClass::Other);
+    assert_eq!(object.class_name, "organizational-unit");
+
+    let condition = ["--where", "__name__=Sales"];
+    let search = [&["object", "search", "r"][..], &condition, &class].concat();
+    let found = fake.run(&search);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let Some(Verb::Search(search)) = last(&fake).verb else {
+        panic!("no search");
+    };
+    assert_eq!(search.object_class(), ObjectClass::Other);
+    assert_eq!(search.class_name, "organizational-unit");
+
+    fake.run(&["object", "list", "r", "--class", "group"]);
+    let Some(Verb::Search(search)) = last(&fake).verb else {
+        panic!("no search");
+    };
+    assert_eq!(search.object_class(), ObjectClass::Group);
+    assert!(search.class_name.is_empty());
 }
 
 #[test]

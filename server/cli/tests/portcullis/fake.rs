@@ -551,6 +551,7 @@ fn object(create: &Create) -> Object {
         name: create.name.clone(),
         enabled: Some(create.enabled.unwrap_or(true)),
         attributes: create.attributes.clone(),
+        ..Object::default()
     }
 }
 
@@ -588,16 +589,32 @@ fn schema() -> Schema {
         description: format!("what {name} is"),
         ..AttributeSchema::default()
     };
+    let photo = AttributeSchema {
+        readable: Some(false),
+        syntax: "1.3.6.1.4.1.1466.115.121.1.28".to_owned(),
+        source: "JPEG".to_owned(),
+        ..attribute("jpegPhoto", ValueType::Binary, false)
+    };
+    let units = ClassSchema {
+        object_class: ObjectClass::Other.into(),
+        class_name: "organizational-unit".to_owned(),
+        attributes: vec![photo],
+        verbs: vec!["get".to_owned()],
+    };
     Schema {
-        classes: vec![ClassSchema {
-            object_class: ObjectClass::Account.into(),
-            attributes: vec![
-                attribute("uid", ValueType::Integer, false),
-                attribute("shell", ValueType::Text, false),
-                attribute("groups", ValueType::Text, true),
-            ],
-            verbs: vec!["create".to_owned(), "get".to_owned()],
-        }],
+        classes: vec![
+            ClassSchema {
+                object_class: ObjectClass::Account.into(),
+                attributes: vec![
+                    attribute("uid", ValueType::Integer, false),
+                    attribute("shell", ValueType::Text, false),
+                    attribute("groups", ValueType::Text, true),
+                ],
+                verbs: vec!["create".to_owned(), "get".to_owned()],
+                ..ClassSchema::default()
+            },
+            units,
+        ],
         actions: vec!["greet".to_owned()],
         settings: vec!["prefix".to_owned()],
     }

@@ -109,9 +109,29 @@ fn a_schema_as_a_table() {
          shell      text           create, update  what shell is\n\
          groups     text, several  create, update  what groups is\n\
          \n\
+         organizational-unit: get\n\
+         \n\
+         ATTRIBUTE  TYPE    AT THE TARGET  USE                         DESCRIPTION\n\
+         jpegPhoto  binary  JPEG           create, update, never read  what jpegPhoto is\n\
+         \n\
          settings: prefix\n\
          actions: greet\n"
     );
+}
+
+#[test]
+fn a_schema_for_programs_says_what_the_target_calls_a_type() {
+    let finished = Fake::start().run(&["resource", "schema", "r", "--output", "json"]);
+    let schema = &finished.json()["schema"];
+    let uid = &schema["classes"][0]["attributes"][0];
+    assert_eq!(uid["syntax"], serde_json::Value::Null);
+    assert_eq!(uid["readable"], true);
+    let photo = &schema["classes"][1]["attributes"][0];
+    assert_eq!(schema["classes"][1]["class"], "organizational-unit");
+    assert_eq!(photo["syntax"], "1.3.6.1.4.1.1466.115.121.1.28");
+    assert_eq!(photo["source"], "JPEG");
+    assert_eq!(photo["binary"], true);
+    assert_eq!(photo["readable"], false);
 }
 
 #[test]

@@ -193,6 +193,7 @@ fn every_verb_of_the_manual_is_there() {
             "create get update delete enable disable set-password rename authenticate list search import",
         ),
         ("group", "create get update delete list"),
+        ("object", "get list search"),
         ("audit", "list verify export accept"),
     ] {
         for verb in verbs.split(' ') {

@@ -63,6 +63,7 @@ fn account(name: &str) -> Option<wire::ObjectRef> {
     Some(wire::ObjectRef {
         object_class: wire::ObjectClass::Account.into(),
         by: Some(wire::object_ref::By::Name(name.into())),
+        ..wire::ObjectRef::default()
     })
 }
 
@@ -649,6 +650,7 @@ echo "{\"object\": {\"id\": \"7\", \"name\": \"$name\", \"attributes\": {\"group
     let by_id = Some(wire::ObjectRef {
         object_class: wire::ObjectClass::Account.into(),
         by: Some(wire::object_ref::By::Id("7".into())),
+        ..wire::ObjectRef::default()
     });
     let outcome = provisioner
         .execute(call(Verb::Delete(wire::Delete { object: by_id })))

@@ -161,6 +161,7 @@ fn reference(class: wire::ObjectClass, by: wire::object_ref::By) -> Option<wire:
     Some(wire::ObjectRef {
         object_class: class.into(),
         by: Some(by),
+        ..wire::ObjectRef::default()
     })
 }
 

@@ -85,6 +85,7 @@ async fn each_call_leaves_one_entry_unless_calls_are_not_audited() {
     let object = ObjectRef {
         object_class: ObjectClass::Account.into(),
         by: Some(By::Name("ada".to_owned())),
+        ..ObjectRef::default()
     };
     let password = Some(Secret::plain(b"open sesame".to_vec()));
     let call = Call {
@@ -162,6 +163,7 @@ async fn a_long_name_leaves_the_call_id_whole_and_none_poses_as_another() {
             object: Some(ObjectRef {
                 object_class: ObjectClass::Account.into(),
                 by: Some(By::Name(name.clone())),
+                ..ObjectRef::default()
             }),
         });
         let id = format!("id-of-{}", name.len());
@@ -208,6 +210,7 @@ async fn a_refusal_names_what_was_refused() {
                     object: Some(ObjectRef {
                         object_class: ObjectClass::Account.into(),
                         by: Some(By::Name("ada".to_owned())),
+                        ..ObjectRef::default()
                     }),
                 })),
                 ..Call::default()

@@ -72,6 +72,7 @@ fn set_password(password: Option<Secret>) -> Verb {
         object: Some(ObjectRef {
             object_class: ObjectClass::Account.into(),
             by: Some(By::Name("ada".to_owned())),
+            ..ObjectRef::default()
         }),
         password,
     })
