@@ -9,12 +9,15 @@
 //! ```
 //! A value with a space, a parenthesis or a quote in it is written in single or double quotes, `\`
 //! before a quote inside.
+//!
+//! Beside it, `--where` takes the filters of directories: see `ldap_filter`.
 
 use portcullis_proto::gateway::v1::{
     Comparison, ComparisonOperation as Op, Filter, FilterList, Value, ValueType, filter::Kind,
 };
 
 use super::assignment::TypedName;
+use super::ldap_filter;
 use super::typing::{Typing, convert, wrong_type};
 use crate::error::CliError;
 
@@ -25,16 +28,43 @@ Conditions, joined by `and`, `or`, `not` and parentheses, such as: 'shell=/bin/b
   NAME ^= VALUE     begins with         NAME $= VALUE    ends with
   NAME *= VALUE     contains            NAME present     has any value
   NAME < <= > >= VALUE                  less, greater
-NAME is an attribute, or one of id, name and enabled. Quote a VALUE that has spaces or parentheses in it.";
+NAME is an attribute, or one of id, name and enabled. Quote a VALUE that has spaces or parentheses in it.
+
+A filter of LDAP (RFC 4515) is taken as well, such as: '(&(shell=/bin/*)(!(uid<=999)))'
+  \\xx is a byte, * stands at the beginning or the end of a value; ~= and := are not to be had.";
 
 const MAX_DEPTH: usize = 32;
 const MAX_LEN: usize = 16_384;
 
-/// Parses an expression; values get the types that the schema gives them.
+/// Parses an expression; values get the types that the schema gives them. What begins with a
+/// parenthesis may be a directory's filter, too.
 pub(crate) fn parse(text: &str, typing: &Typing) -> Result<Filter, CliError> {
     if text.len() > MAX_LEN {
         return Err(CliError::usage("--where is longer than 16384 bytes"));
     }
+    let own = expression(text, typing);
+    if !text.trim_start().starts_with('(') {
+        return own;
+    }
+    // One condition in parentheses is both, and `*` and `\` mean something in a directory's alone.
+    let signs = text.contains(['*', '\\']) && !text.contains(['\'', '"']);
+    match own {
+        Ok(filter) if !(signs && ldap_filter::is_comparison(&filter)) => Ok(filter),
+        Ok(filter) => match ldap_filter::parse(text, typing) {
+            Err(wrong) if !wrong.is_filter => Ok(filter),
+            read => read.map_err(|wrong| wrong.error),
+        },
+        Err(error) => ldap_filter::parse(text, typing).map_err(|wrong| {
+            let begins = text.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+            match wrong.is_filter || begins.starts_with(['&', '|', '!']) {
+                true => wrong.error,
+                false => error,
+            }
+        }),
+    }
+}
+
+fn expression(text: &str, typing: &Typing) -> Result<Filter, CliError> {
     let mut parser = Parser {
         text,
         at: 0,
@@ -237,7 +267,7 @@ impl Operator {
 }
 
 /// What every object has beside its attributes, and its type.
-fn pseudo(name: &str) -> (&str, Option<ValueType>) {
+pub(super) fn pseudo(name: &str) -> (&str, Option<ValueType>) {
     match name {
         "id" | "__id__" => ("__id__", Some(ValueType::Text)),
         "name" | "__name__" => ("__name__", Some(ValueType::Text)),
@@ -246,7 +276,7 @@ fn pseudo(name: &str) -> (&str, Option<ValueType>) {
     }
 }
 
-fn compare(operation: Op, attribute: &str, value: Option<Value>) -> Filter {
+pub(super) fn compare(operation: Op, attribute: &str, value: Option<Value>) -> Filter {
     Filter {
         kind: Some(Kind::Comparison(Comparison {
             operation: operation.into(),
@@ -256,7 +286,7 @@ fn compare(operation: Op, attribute: &str, value: Option<Value>) -> Filter {
     }
 }
 
-fn not(filter: Filter) -> Filter {
+pub(super) fn not(filter: Filter) -> Filter {
     Filter {
         kind: Some(Kind::Negation(Box::new(filter))),
     }
@@ -346,6 +376,76 @@ mod tests {
         ] {
             let error = parse(text, &typing()).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_filter_of_a_directory_gives_the_same_tree() {
+        for (text, expected) in [
+            (
+                r"(&(SHELL=/bin/*)(|(uid>=1000)(!(groups=*))))",
+                "(all [shell STARTS_WITH /bin/] (any [uid GREATER_OR_EQUAL 1000] (not [groups PRESENT ])))",
+            ),
+            (
+                r"(shell=a b, \28c\29 \5c\2A=)",
+                r"[shell EQUALS a b, (c) \*=]",
+            ),
+            ("(shell=* )", "[shell ENDS_WITH  ]"),
+            ("(shell=*sh)", "[shell ENDS_WITH sh]"),
+            ("(shell=*as*)", "[shell CONTAINS as]"),
+            ("(shell=)", "[shell EQUALS ]"),
+            ("(name=ada)", "[__name__ EQUALS ada]"),
+            ("(enabled=TRUE)", "[__enabled__ EQUALS true]"),
+            (" ( & (uid=5) ) ", "(all [uid EQUALS 5])"),
+            ("(&)", "(all )"),
+            // Bytes that are no text: base64.
+            (r"(shell=\c3\a4)", "[shell EQUALS ä]"),
+            (r"(shell=\ff\00)", "[shell EQUALS base64:/wA=]"),
+            // The language of its own stays what it was.
+            (
+                "(shell=a or uid=5)",
+                "(any [shell EQUALS a] [uid EQUALS 5])",
+            ),
+            (
+                "(shell=a) and uid=5",
+                "(all [shell EQUALS a] [uid EQUALS 5])",
+            ),
+            ("(shell=\"a*\")", "[shell EQUALS a*]"),
+            ("(shell*=a)", "[shell CONTAINS a]"),
+            ("shell=a*", "[shell EQUALS a*]"),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_filter_of_a_directory_cannot_ask_for_is_said() {
+        for (text, expected) in [
+            ("(shell~=x)", "an approximate match"),
+            ("(shell:=x)", "an extensible match"),
+            ("(shell:2.5.13.2:=x)", "an extensible match"),
+            ("(:dn:2.5.13.2:=x)", "an extensible match"),
+            ("(shell;lang-de=x)", "with options"),
+            ("(shell=a*b)", "several parts around *"),
+            ("(&(uid>=1*)(shell=x))", "character 9: * has no meaning"),
+            ("(&(shel=x))", "no attribute `shel`"),
+            ("(&(uid=five))", "`uid` takes a whole number"),
+            ("(&(pin=1))", "a secret cannot be searched for"),
+            (r"(&(shell=\2))", "character 10: two hexadecimal digits"),
+            (r"(&(shell=\+1))", "two hexadecimal digits"),
+            ("(&(shell=a(b)))", "write ( as \\28"),
+            ("(&(shell=a)", "character 12: expected `)`"),
+            ("(&(shell=a)))", "character 13: the filter has ended"),
+            ("(&shell=a)", "expected `)`"),
+        ] {
+            let error = parse(text, &typing()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text:?}: {error}");
+        }
+        let wide = format!("(|{})", "(uid=1)".repeat(300));
+        let deep = format!("{}(uid=1){}", "(!".repeat(4_000), ")".repeat(4_000));
+        for (text, expected) in [(wide, "too many parts"), (deep, "too deeply")] {
+            let error = parse(&text, &typing()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 

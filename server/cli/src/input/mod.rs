@@ -2,5 +2,6 @@
 
 pub(crate) mod assignment;
 pub(crate) mod filter;
+mod ldap_filter;
 pub(crate) mod prompt;
 pub(crate) mod typing;

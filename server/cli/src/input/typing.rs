@@ -78,6 +78,14 @@ impl Typing {
         }
     }
 
+    /// An attribute as the schema spells it, whatever the case.
+    pub(crate) fn spelling(&self, name: &str) -> Option<&str> {
+        let mut known = self.attributes.keys();
+        let exact = self.attributes.get_key_value(name).map(|(known, _)| known);
+        let known = exact.or_else(|| known.find(|known| known.eq_ignore_ascii_case(name)));
+        known.map(String::as_str)
+    }
+
     /// Whether the schema lets an attribute have several values; `None` where it does not say.
     pub(crate) fn multi_valued(&self, name: &str) -> Option<bool> {
         self.attributes.get(name).map(|a| a.multi_valued)
@@ -250,6 +258,8 @@ pub(crate) fn convert(value_type: ValueType, text: &str) -> Option<Kind> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use portcullis_proto::gateway::v1::ObjectClass;
+
     use super::*;
 
     /// A schema of accounts with one attribute of each kind that matters.
