@@ -1,6 +1,6 @@
 //! Real directories and databases as processes, each on an address of its own, all of them killed
 //! when dropped: OpenLDAP ([`Slapd`]), Samba as a controller of Active Directory ([`Samba`]) and
-//! PostgreSQL ([`Postgres`]).
+//! PostgreSQL ([`Postgres`]). [`Quirks`] stands before Samba and does what Windows does, or worse.
 //!
 //! ```text
 //! what is slow to make     a tree, once for all runs      trees
@@ -21,6 +21,7 @@
 mod address;
 mod authority;
 mod postgres;
+mod quirks;
 mod samba;
 mod slapd;
 mod tools;
@@ -29,6 +30,7 @@ mod trees;
 pub use address::loopback_address;
 pub use authority::{Authority, Certificate};
 pub use postgres::Postgres;
+pub use quirks::{Kind, Quirks, Trick};
 pub use samba::Samba;
 pub use slapd::{Setup, Slapd};
 pub use tools::Tools;

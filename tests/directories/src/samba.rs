@@ -32,11 +32,22 @@ impl Samba {
     /// The name in its certificate, beside `localhost` and its address.
     pub const NAME: &str = "dc1.example.test";
 
+    /// Where the users of [`Samba::populated`] are.
+    pub const POPULATED: &str = "OU=crowd,DC=example,DC=test";
+    /// How many there are.
+    pub const POPULATION: usize = 1702;
+    /// The group that all of them are in.
+    pub const CROWD: &str = "CN=everybody,OU=crowd,DC=example,DC=test";
+
     /// Starts the controller of a fresh domain.
     pub async fn start() -> Self {
+        Self::start_from(&tree()).await
+    }
+
+    async fn start_from(tree: &Path) -> Self {
         let address = loopback_address();
         let site = Site::new();
-        trees::copy(&tree(), &site.path().join("domain"));
+        trees::copy(tree, &site.path().join("domain"));
         let names = [Self::NAME, "localhost", &address.to_string()];
         let files = Authority::ours().certificate(&names).write(site.path());
         let domain = site.path().join("domain");
@@ -50,6 +61,13 @@ impl Samba {
         };
         started.restart().await;
         started
+    }
+
+    /// Starts the controller of a domain with [`Samba::POPULATION`] users, all of them members of
+    /// the group [`Samba::CROWD`].
+    pub async fn populated() -> Self {
+        let from = populated_tree().await;
+        Self::start_from(&from).await
     }
 
     /// Starts another controller of the same domain, which has heard of nothing that was changed
@@ -137,14 +155,42 @@ impl Samba {
     }
 }
 
-/// The domain as it was made: seconds of work, kept for all runs.
-fn tree() -> PathBuf {
+/// The version of Samba, fit for a file's name.
+fn version() -> String {
     let mut asked = Command::new("samba");
     asked.arg("--version");
-    let version = run(asked)
-        .stdout
-        .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    trees::tree(version.trim_end_matches('-'), |folder| {
+    let said = run(asked).stdout;
+    let last = said.trim().rsplit(' ').next().unwrap_or_default();
+    format!("samba-{last}")
+}
+
+/// The domain with many users. It is made from the other by a controller that runs.
+async fn populated_tree() -> PathBuf {
+    let name = format!("{}-populated", version());
+    let made = tokio::task::spawn_blocking(move || trees::find(&name)).await;
+    let place = match made.or_fail("look for a tree") {
+        trees::Kept::Made(tree) => return tree,
+        trees::Kept::ToMake(place) => place,
+    };
+    let mut samba = Samba::start().await;
+    let mut users = format!(
+        "dn: {}\nobjectClass: organizationalUnit\n\n",
+        Samba::POPULATED
+    );
+    let mut group = format!("dn: {}\nobjectClass: group\n", Samba::CROWD);
+    for number in 0..Samba::POPULATION {
+        let dn = format!("CN=user{number:04},{}", Samba::POPULATED);
+        users += &format!("dn: {dn}\nobjectClass: user\nsAMAccountName: user{number:04}\n\n");
+        group += &format!("member: {dn}\n");
+    }
+    samba.tools().apply(&format!("{users}{group}"));
+    samba.kill();
+    place.keep(&samba.site.path().join("domain"))
+}
+
+/// The domain as it was made: seconds of work, kept for all runs.
+fn tree() -> PathBuf {
+    trees::tree(&version(), |folder| {
         let address = loopback_address();
         for name in ["state", "lock", "cache", "run", "bind-dns", "private"] {
             fs::create_dir_all(folder.join(name)).or_fail(name);

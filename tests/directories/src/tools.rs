@@ -1,9 +1,10 @@
 //! What a directory holds, asked and changed with OpenLDAP's own tools.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use portcullis_tests::harness::{Finished, run_to_end};
+use portcullis_tests::harness::{Finished, OrFail as _, run_to_end};
 
 /// OpenLDAP's command line tools, bound as somebody.
 #[derive(Clone, Debug)]
@@ -83,8 +84,11 @@ impl Tools {
     /// Applies LDIF, and says what came of it.
     pub fn try_apply(&self, ldif: &str) -> Finished {
         let mut command = self.command("ldapmodify");
-        command.arg("-a");
-        run_to_end(command, ldif)
+        // A file, for what it prints of many entries fills a pipe before it has read them all.
+        let mut file = tempfile::NamedTempFile::new().or_fail("make a temporary file");
+        file.write_all(ldif.as_bytes()).or_fail("write LDIF");
+        command.arg("-a").arg("-f").arg(file.path());
+        run_to_end(command, "")
     }
 
     /// Removes an entry.
