@@ -5,6 +5,8 @@
 //! a row in `tests/connector_conformance.rs`, which proves that it keeps the rules of
 //! [`Connector`].
 
+#[path = "connector/ldap/mod.rs"]
+pub mod ldap;
 #[path = "connector/script/mod.rs"]
 pub mod script;
 #[path = "connector/sql/mod.rs"]
@@ -25,6 +27,7 @@ use crate::model::{GuardDefaults, ObjectClass, Verb};
 const TYPES: &[ConnectorType] = &[
     #[cfg(unix)]
     ConnectorType::new("unix", unix::configure, unix::GUARD_DEFAULTS),
+    ConnectorType::new("ldap", ldap::configure, ldap::GUARD_DEFAULTS),
     ConnectorType::new("script", script::configure, GuardDefaults::NOTHING),
     ConnectorType::new("sql", sql::configure, GuardDefaults::NOTHING),
 ];

@@ -3,6 +3,7 @@
 //! Each type has a folder here and an entry in [`crate::connectors`], which is all that knows of
 //! it.
 
+pub(crate) mod directory;
 mod look;
 pub(crate) mod process;
 mod standing;

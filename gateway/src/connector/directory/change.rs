@@ -1,0 +1,578 @@
+//! Changes of entries that there are.
+
+use super::connector::Directory;
+use super::dn;
+use super::failures::{of_change, sentence};
+use super::fault::{Error, code};
+use super::members::{Member, kept};
+use super::message::{Change, ChangeKind, Entry, Operation};
+use super::session::Session;
+use super::settings::{ClassSettings, MemberSettings};
+use super::values::to_directory;
+use crate::connector::directory::dialect::Verdict;
+use crate::model::{
+    CallError, Failure, FailureKind, Modification, Object, ObjectClass, ObjectName, ObjectRef,
+    Operation as Kind, Password, Selector, Update, Verb,
+};
+
+/// How the changes of an entry are worked out: each way is tried where the one before it was
+/// refused for a reason that it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// As they are asked for.
+    AsAsked,
+    /// Against what is there.
+    Difference,
+    /// Against what is there, as a directory compares most texts.
+    Folded,
+    /// By putting all values in the place of those that are there: for attributes whose values the
+    /// directory cannot compare, such as photographs.
+    Whole,
+}
+
+/// One attribute that changes: as it was and as it is to be.
+struct Altered {
+    name: String,
+    asked: Vec<(Kind, Vec<Vec<u8>>)>,
+}
+
+impl Directory {
+    /// Changes an entry, all that is asked or nothing.
+    pub(crate) async fn change(
+        &self,
+        session: &Session<'_>,
+        update: &Update,
+    ) -> Result<Object, CallError> {
+        let class = self.class(update.object.class)?;
+        let altered = self.altered(session, class, &update.modifications).await?;
+        let mut wanted: Vec<_> = altered.iter().map(|one| one.name.clone()).collect();
+        wanted.push(class.naming.clone());
+        wanted.push(self.dialect.id_attribute().to_owned());
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        let controls = self.dialect.controls(Verb::Update, &known.root.controls);
+        let mut way = self.first_way(&altered);
+        loop {
+            let entry = self.found(session, &update.object, &wanted).await?;
+            let changes = self.changes(way, class, &altered, &entry);
+            if changes.is_empty() {
+                return self
+                    .read_after(session, class, &entry.dn, Verb::Update)
+                    .await;
+            }
+            let kinds: Vec<_> = changes.iter().map(|change| change.kind).collect();
+            let modify = Operation::Modify {
+                dn: entry.dn.clone(),
+                changes,
+            };
+            let error = match session.write(&modify, &controls).await {
+                Ok(_) => {
+                    return self
+                        .read_after(session, class, &entry.dn, Verb::Update)
+                        .await;
+                }
+                Err(error) => error,
+            };
+            match self.next_way(way, &kinds, &error) {
+                Some(next) => way = next,
+                None => return Err(of_change(&*self.dialect, Verb::Update, &error)),
+            }
+        }
+    }
+
+    /// With a placeholder what is there has to be known in any case.
+    fn first_way(&self, altered: &[Altered]) -> Way {
+        let placeholder =
+            |(_, settings): &(ClassSettings, MemberSettings)| settings.placeholder.is_some();
+        let is_placed = self.settings.groups.as_ref().is_some_and(placeholder);
+        let members = altered
+            .iter()
+            .any(|one| self.is_member_attribute(&one.name));
+        let several = altered.iter().any(|one| one.asked.len() > 1);
+        let removes = altered
+            .iter()
+            .any(|one| one.asked.iter().any(|(kind, _)| *kind == Kind::Remove));
+        if members && (is_placed || removes) || several {
+            Way::Difference
+        } else {
+            Way::AsAsked
+        }
+    }
+
+    fn next_way(&self, way: Way, kinds: &[ChangeKind], error: &Error) -> Option<Way> {
+        let Error::Refused(answer) = error else {
+            return None;
+        };
+        if answer.code == code::INAPPROPRIATE_MATCHING {
+            return (way != Way::Whole).then_some(Way::Whole);
+        }
+        let mut kinds = kinds.iter();
+        let already = kinds.any(|kind| self.dialect.is_already_so(*kind, answer));
+        match way {
+            Way::AsAsked if already => Some(Way::Difference),
+            Way::Difference if already => Some(Way::Folded),
+            _ => None,
+        }
+    }
+
+    async fn altered(
+        &self,
+        session: &Session<'_>,
+        class: &ClassSettings,
+        modifications: &[Modification],
+    ) -> Result<Vec<Altered>, CallError> {
+        let mut altered: Vec<Altered> = Vec::new();
+        for change in modifications {
+            let name = change.name.as_str();
+            self.check_writable(class, name)?;
+            if name.eq_ignore_ascii_case(&class.naming) {
+                let message = format!("`{name}` is the object's name: rename it instead");
+                return Err(Failure::unsupported(message).into());
+            }
+            let values = if self.is_member_attribute(name) {
+                self.altered_members(session, change).await?
+            } else {
+                let values = change.values.iter().map(|value| to_directory(value, name));
+                values.collect::<Result<_, _>>()?
+            };
+            let place = altered
+                .iter()
+                .position(|one| one.name.eq_ignore_ascii_case(name));
+            let place = place.unwrap_or_else(|| {
+                altered.push(Altered {
+                    name: name.to_owned(),
+                    asked: Vec::new(),
+                });
+                altered.len() - 1
+            });
+            if let Some(one) = altered.get_mut(place) {
+                one.asked.push((change.operation, values));
+            }
+        }
+        Ok(altered)
+    }
+
+    /// Members that leave need not be accounts any more: those go by the name that they are shown
+    /// under.
+    async fn altered_members(
+        &self,
+        session: &Session<'_>,
+        change: &Modification,
+    ) -> Result<Vec<Vec<u8>>, CallError> {
+        if change.operation != Kind::Remove {
+            return self.member_values(session, &change.values).await;
+        }
+        let names = change.values.iter().filter_map(|value| value.as_text());
+        Ok(names.map(|name| name.as_bytes().to_vec()).collect())
+    }
+
+    fn changes(
+        &self,
+        way: Way,
+        class: &ClassSettings,
+        altered: &[Altered],
+        entry: &Entry,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for one in altered {
+            let members = self
+                .settings
+                .groups
+                .as_ref()
+                .filter(|_| {
+                    class.class == ObjectClass::Group && self.is_member_attribute(&one.name)
+                })
+                .map(|(_, members)| members);
+            let comparing = Comparing {
+                way,
+                members,
+                accounts: &self.settings.accounts,
+            };
+            changes.extend(comparing.changes(one, entry));
+        }
+        changes
+    }
+
+    /// Lets an account log in, or not.
+    pub(crate) async fn switch(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        enable: bool,
+    ) -> Result<Object, CallError> {
+        let class = self.class(object.class)?;
+        let verb = if enable { Verb::Enable } else { Verb::Disable };
+        let entry = self
+            .found(session, object, &self.wanted(class, &[]))
+            .await?;
+        let changes = self.dialect.switch(&entry, enable)?;
+        if !changes.is_empty() {
+            self.modify(session, verb, &entry.dn, changes).await?;
+        }
+        self.read_after(session, class, &entry.dn, verb).await
+    }
+
+    async fn modify(
+        &self,
+        session: &Session<'_>,
+        verb: Verb,
+        dn: &str,
+        changes: Vec<Change>,
+    ) -> Result<(), CallError> {
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        let controls = self.dialect.controls(verb, &known.root.controls);
+        let modify = Operation::Modify {
+            dn: dn.to_owned(),
+            changes,
+        };
+        let changed = session.write(&modify, &controls).await;
+        changed
+            .map(drop)
+            .map_err(|error| of_change(&*self.dialect, verb, &error))
+    }
+
+    /// Removes an entry, and takes it out of the groups that the directory leaves it in.
+    pub(crate) async fn remove(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+    ) -> Result<Option<String>, CallError> {
+        let class = self.class(object.class)?;
+        let wanted = [class.naming.clone(), self.dialect.id_attribute().to_owned()];
+        let entry = self.found(session, object, &wanted).await?;
+        let delete = Operation::Delete {
+            dn: entry.dn.clone(),
+        };
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        let controls = self.dialect.controls(Verb::Delete, &known.root.controls);
+        let deleted = session.write(&delete, &controls).await;
+        deleted.map_err(|error| of_change(&*self.dialect, Verb::Delete, &error))?;
+        if class.class != ObjectClass::Account {
+            return Ok(None);
+        }
+        let member = Member {
+            dn: entry.dn.clone(),
+            name: entry.text(&class.naming).unwrap_or_default().to_owned(),
+        };
+        Ok(self.leave_groups(session, &member).await)
+    }
+
+    /// Whoever gets the same name later is not to be in the groups of this one. What is left is
+    /// told.
+    async fn leave_groups(&self, session: &Session<'_>, member: &Member) -> Option<String> {
+        let (_, settings) = self.settings.groups.as_ref()?;
+        let groups = match self
+            .groups_with(session, std::slice::from_ref(member))
+            .await
+        {
+            Ok(groups) => groups,
+            Err(_) => {
+                return Some(
+                    "whether a group still has it as a member could not be found out".to_owned(),
+                );
+            }
+        };
+        let value = if settings.by_name {
+            &member.name
+        } else {
+            &member.dn
+        };
+        let mut left = Vec::new();
+        for group in groups {
+            let mut changes = Vec::new();
+            if let Some(placeholder) = settings
+                .placeholder
+                .as_ref()
+                .filter(|_| group.members.len() == 1)
+            {
+                changes.push(change(
+                    ChangeKind::Add,
+                    &settings.attribute,
+                    vec![placeholder.clone().into_bytes()],
+                ));
+            }
+            changes.push(change(
+                ChangeKind::Delete,
+                &settings.attribute,
+                vec![value.clone().into_bytes()],
+            ));
+            if self
+                .modify(session, Verb::Update, &group.dn, changes)
+                .await
+                .is_err()
+            {
+                left.push(format!("`{}`", group.name));
+            }
+        }
+        (!left.is_empty()).then(|| format!("still a member of {}", left.join(", ")))
+    }
+
+    /// Gives an account a password.
+    pub(crate) async fn give_password(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        password: &Password,
+    ) -> Result<(), CallError> {
+        let class = self.class(object.class)?;
+        let entry = self
+            .found(session, object, &self.wanted(class, &[]))
+            .await?;
+        let set = self.dialect.set_password(session, &entry, password).await;
+        set.map_err(|error| of_change(&*self.dialect, Verb::SetPassword, &error))
+    }
+
+    /// Tries a password, once. An account that there is not takes as long as one that there is.
+    pub(crate) async fn try_password(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        password: &Password,
+    ) -> Result<(), CallError> {
+        let verdict = self.verdict_on(session, object, password).await?;
+        let said = |answer: &super::message::Answer, meaning: &str| {
+            Failure::new(FailureKind::BadCredentials, sentence(answer, meaning)).into()
+        };
+        match verdict {
+            (Verdict::Right, _) => Ok(()),
+            // Not the directory's words: they could tell one from the other.
+            (Verdict::Wrong, _) => Err(wrong()),
+            (Verdict::Locked, answer) => Err(said(&answer, "the account is locked")),
+            (Verdict::Disabled, answer) => Err(said(&answer, "the account is disabled")),
+            (Verdict::Expired, answer) => {
+                Err(said(&answer, "the password or the account has expired"))
+            }
+            (Verdict::MustChange, answer) => Err(said(
+                &answer,
+                "the password is right, and has to be changed first",
+            )),
+            (Verdict::Unavailable, answer) => {
+                let meaning = "the directory could not tell whether the password is right";
+                Err(Failure::unavailable(sentence(&answer, meaning)).into())
+            }
+        }
+    }
+
+    /// What the directory says of a password.
+    pub(crate) async fn verdict_on(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        password: &Password,
+    ) -> Result<(Verdict, super::message::Answer), CallError> {
+        let class = self.class(object.class)?;
+        let found = self.find(session, object, &self.wanted(class, &[])).await?;
+        let dn = match &found {
+            Some(entry) => self.dialect.bind_name(entry),
+            None => class.dn_of(&format!("nobody-{:016x}", rand::random::<u64>())),
+        };
+        let controls = self.dialect.bind_controls();
+        let tried = self
+            .pool
+            .try_bind(&dn, password, &controls, session.deadline);
+        let answer = tried.await.map_err(|error| self.read_error(&error))?;
+        let verdict = match found {
+            Some(_) => self.dialect.verdict(&answer),
+            None => Verdict::Wrong,
+        };
+        Ok((verdict, answer))
+    }
+
+    /// Gives an object another name.
+    pub(crate) async fn give_name(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        new_name: &ObjectName,
+    ) -> Result<Object, CallError> {
+        let class = self.class(object.class)?;
+        let entry = self
+            .found(session, object, &self.wanted(class, &[]))
+            .await?;
+        let identity = self.identity(class, &entry)?;
+        let renamed = ObjectRef {
+            class: object.class,
+            by: Selector::Name(new_name.clone()),
+        };
+        let wanted = self.wanted(class, &[]);
+        if let Some(other) = self.find(session, &renamed, &wanted).await?
+            && !dn::same(&other.dn, &entry.dn)
+        {
+            let message = format!("there is {renamed} already: `{}`", super::words(&other.dn));
+            return Err(Failure::new(FailureKind::AlreadyExists, message).into());
+        }
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        let controls = self.dialect.controls(Verb::Rename, &known.root.controls);
+        let steps = self.dialect.renaming(&entry, class, new_name.as_str());
+        for (place, step) in steps.iter().enumerate() {
+            let Err(error) = session.write(step, &controls).await else {
+                continue;
+            };
+            return Err(match of_change(&*self.dialect, Verb::Rename, &error) {
+                CallError::Failed(failure) if place > 0 => CallError::Indeterminate(format!(
+                    "step {} of {} was refused after the others were done, so that it has both names: {}",
+                    place + 1,
+                    steps.len(),
+                    failure.message
+                )),
+                other => other,
+            });
+        }
+        let by_id = ObjectRef {
+            class: object.class,
+            by: Selector::Id(identity.id),
+        };
+        self.read(session, &by_id, &[]).await.map_err(|error| match error {
+            CallError::Failed(failure) => CallError::Indeterminate(format!(
+                "the directory confirmed the new name, but the object could not be read afterwards: {}",
+                failure.message
+            )),
+            other => other,
+        })
+    }
+}
+
+fn wrong() -> CallError {
+    let message = "the password is wrong, or there is no such account";
+    Failure::new(FailureKind::BadCredentials, message).into()
+}
+
+fn change(kind: ChangeKind, attribute: &str, values: Vec<Vec<u8>>) -> Change {
+    Change {
+        kind,
+        attribute: attribute.to_owned(),
+        values,
+    }
+}
+
+/// How values of one attribute are held against one another.
+struct Comparing<'a> {
+    way: Way,
+    members: Option<&'a MemberSettings>,
+    accounts: &'a ClassSettings,
+}
+
+impl Comparing<'_> {
+    /// A value such that equal ones are equal.
+    fn key(&self, value: &[u8]) -> Vec<u8> {
+        match (self.members, self.way) {
+            (Some(members), _) => match std::str::from_utf8(value) {
+                Ok(text) => kept(members, text),
+                Err(_) => value.to_vec(),
+            },
+            (None, Way::Folded) => dn::prepared(value),
+            (None, _) => value.to_vec(),
+        }
+    }
+
+    /// Whether a value that is there is the one that is to leave: a member may be named as it is
+    /// shown.
+    fn is_meant(&self, present: &[u8], leaving: &[u8]) -> bool {
+        if self.key(present) == self.key(leaving) {
+            return true;
+        }
+        let Some(members) = self.members.filter(|members| !members.by_name) else {
+            return false;
+        };
+        let named = || {
+            let dn = std::str::from_utf8(present).ok()?;
+            let name = dn::first_value(dn, &self.accounts.naming)?;
+            Some(dn::prepared(name.as_bytes()) == dn::prepared(leaving))
+        };
+        members.placeholder.as_deref().map(str::as_bytes) != Some(present) && named() == Some(true)
+    }
+
+    fn changes(&self, one: &Altered, entry: &Entry) -> Vec<Change> {
+        let name = &one.name;
+        if self.way == Way::AsAsked {
+            let changes = one.asked.iter().map(|(kind, values)| {
+                let kind = match kind {
+                    Kind::Add => ChangeKind::Add,
+                    Kind::Remove => ChangeKind::Delete,
+                    Kind::Replace => ChangeKind::Replace,
+                };
+                change(kind, name, values.clone())
+            });
+            return changes.collect();
+        }
+        let before: Vec<Vec<u8>> = entry
+            .values(name)
+            .iter()
+            .map(|value| value.to_vec())
+            .collect();
+        let mut after = before.clone();
+        for (kind, values) in &one.asked {
+            match kind {
+                Kind::Replace => after = Vec::new(),
+                Kind::Remove => {
+                    after.retain(|present| !values.iter().any(|gone| self.is_meant(present, gone)));
+                    continue;
+                }
+                Kind::Add => {}
+            }
+            let mut there: std::collections::HashSet<_> =
+                after.iter().map(|value| self.key(value)).collect();
+            for value in values {
+                if there.insert(self.key(value)) {
+                    after.push(value.clone());
+                }
+            }
+        }
+        self.place(&mut after);
+        let replaces = one.asked.iter().any(|(kind, _)| *kind == Kind::Replace);
+        self.difference(name, &before, after, replaces)
+    }
+
+    /// A group that may not be empty has its placeholder, and no other has it.
+    fn place(&self, after: &mut Vec<Vec<u8>>) {
+        let Some(placeholder) = self
+            .members
+            .and_then(|members| members.placeholder.as_ref())
+        else {
+            return;
+        };
+        let own = self.key(placeholder.as_bytes());
+        after.retain(|value| self.key(value) != own);
+        if after.is_empty() {
+            after.push(placeholder.clone().into_bytes());
+        }
+    }
+
+    fn difference(
+        &self,
+        name: &str,
+        before: &[Vec<u8>],
+        after: Vec<Vec<u8>>,
+        replaces: bool,
+    ) -> Vec<Change> {
+        let keys = |values: &[Vec<u8>]| -> std::collections::HashSet<_> {
+            values.iter().map(|value| self.key(value)).collect()
+        };
+        let (old, new) = (keys(before), keys(&after));
+        if replaces || self.way == Way::Whole {
+            // What differs in its spelling alone is written as it was asked for.
+            return if before == after {
+                Vec::new()
+            } else {
+                vec![change(ChangeKind::Replace, name, after)]
+            };
+        }
+        let gone = before
+            .iter()
+            .filter(|value| !new.contains(&self.key(value)));
+        let gone: Vec<_> = gone.cloned().collect();
+        let come: Vec<_> = after
+            .into_iter()
+            .filter(|value| !old.contains(&self.key(value)))
+            .collect();
+        // First what comes: a group is never without a member in between.
+        let parts = [(ChangeKind::Add, come), (ChangeKind::Delete, gone)];
+        let parts = parts.into_iter().filter(|(_, values)| !values.is_empty());
+        parts
+            .map(|(kind, values)| change(kind, name, values))
+            .collect()
+    }
+}

@@ -1,0 +1,501 @@
+//! The connector of every kind of directory: what is the same for all of them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_host::private_files::read_bounded;
+use tokio::time::Instant;
+use tonic::async_trait;
+
+use super::dialect::{Dialect, Place};
+use super::dn;
+use super::fault::Error;
+use super::filter::Filter;
+use super::members::Member;
+use super::message::Entry;
+use super::objects::{Links, MEMBER_OF};
+use super::parked::Parked;
+use super::pool::{Identity, Pool};
+use super::session::{Knowledge, Session};
+use super::settings::{ClassSettings, Settings};
+use crate::connector::{Changes, Connector, Context, Found, Lane};
+use crate::model::{
+    AttributeName, AttributeRole, CallError, Cookie, Create, Evidence, Failure, Get, Look, Object,
+    ObjectClass, ObjectName, ObjectRef, Password, Request, Role, Roles, Schema, Search, Selector,
+    Standings, SyncToken, Touched, Update, Verb,
+};
+
+/// How long what a directory says of itself is believed.
+const KNOWN_FOR: Duration = Duration::from_secs(600);
+
+/// The setting of a resource that holds the gateway's name at the directory.
+const BIND_DN: &str = "bind_dn";
+
+/// The setting of a resource that holds the gateway's password there.
+const BIND_PASSWORD: &str = "bind_password";
+
+/// A directory, with what its kind is like.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    name: String,
+    /// What its kind is like.
+    pub(crate) dialect: Box<dyn Dialect>,
+    /// The configuration.
+    pub(crate) settings: Settings,
+    /// The connections.
+    pub(crate) pool: Arc<Pool>,
+    /// Searches between two of their pages.
+    pub(crate) parked: Parked,
+    roles: Vec<AttributeRole>,
+    knowledge: Mutex<Option<(Instant, Arc<Knowledge>)>>,
+}
+
+impl Directory {
+    /// With this configuration.
+    pub(crate) fn new(name: &str, dialect: Box<dyn Dialect>, settings: Settings) -> Self {
+        let pool = Pool::new(settings.servers.clone());
+        let roles = roles(&settings, &*dialect);
+        Self {
+            name: name.to_owned(),
+            parked: Parked::new(settings.servers.connections),
+            dialect,
+            settings,
+            pool,
+            roles,
+            knowledge: Mutex::default(),
+        }
+    }
+
+    /// What the directory said of itself a short while ago.
+    pub(crate) fn known(&self) -> Option<Arc<Knowledge>> {
+        let known = self
+            .knowledge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (when, known) = known.as_ref()?;
+        (when.elapsed() < KNOWN_FOR).then(|| Arc::clone(known))
+    }
+
+    /// Remembers what the directory says of itself.
+    pub(crate) fn learn(&self, fresh: Knowledge) -> Arc<Knowledge> {
+        let fresh = Arc::new(fresh);
+        let mut known = self
+            .knowledge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = Some((Instant::now(), Arc::clone(&fresh)));
+        fresh
+    }
+
+    pub(super) fn forget(&self) {
+        let mut known = self
+            .knowledge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = None;
+    }
+
+    /// What one call does at the directory.
+    pub(crate) fn session(&self, cx: &Context) -> Result<Session<'_>, CallError> {
+        Ok(Session {
+            directory: self,
+            identity: Arc::new(self.bind_identity(cx)?),
+            deadline: cx.deadline,
+            nested: false,
+        })
+    }
+
+    /// Who the gateway is: as the resource has it, or else the configuration.
+    fn bind_identity(&self, cx: &Context) -> Result<Identity, CallError> {
+        let given = cx.settings.get(BIND_DN).cloned();
+        let Some(dn) = given.or_else(|| self.settings.bind.dn.clone()) else {
+            return Err(self.no_identity("name", "bind_dn", "bind_dn"));
+        };
+        if let Some(password) = cx.secret_settings.get(BIND_PASSWORD) {
+            return Ok(Identity {
+                dn,
+                password: password.clone(),
+            });
+        }
+        let Some(file) = &self.settings.bind.password_file else {
+            return Err(self.no_identity("password", "bind_password_file", BIND_PASSWORD));
+        };
+        let shown = file.display();
+        let read = read_bounded(file, Password::MAX_LEN + 2);
+        let read = read.map_err(|error| {
+            Failure::unavailable(format!("{shown}, which holds the gateway's password at the directory, cannot be read: {error}"))
+        })?;
+        let end = read.iter().rposition(|byte| !b"\r\n".contains(byte));
+        let bytes = end.and_then(|end| read.get(..=end)).unwrap_or_default();
+        let password = Password::new(bytes.to_vec()).ok_or_else(|| {
+            Failure::unavailable(format!(
+                "{shown} holds no password: it is empty or too long"
+            ))
+        })?;
+        Ok(Identity { dn, password })
+    }
+
+    fn no_identity(&self, what: &str, key: &str, setting: &str) -> CallError {
+        Failure::unavailable(format!(
+            "the gateway has no {what} at the directory: give `{key}` in [connectors.{}], or the resource's setting `{setting}`",
+            self.name
+        ))
+        .into()
+    }
+
+    /// Where the objects of a class are.
+    pub(crate) fn class(&self, class: ObjectClass) -> Result<&ClassSettings, CallError> {
+        self.settings.class(class).ok_or_else(|| {
+            Failure::unsupported(format!(
+                "[connectors.{}] has no objects of the class {class}",
+                self.name
+            ))
+            .into()
+        })
+    }
+
+    /// The entry of an object; `None`: there is no such object.
+    pub(crate) async fn find(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        attributes: &[String],
+    ) -> Result<Option<Entry>, CallError> {
+        let class = self.class(object.class)?;
+        let place = match &object.by {
+            Selector::Id(id) => match self.dialect.place_of_id(id.as_str()) {
+                Some(place) => place,
+                None => return Ok(None),
+            },
+            Selector::Name(name) => Place::Where(Filter::equal(&class.naming, name.as_str())),
+        };
+        let found = match place {
+            Place::At(dn) => {
+                let found = session.entry(&dn, attributes).await;
+                found.map(|found| found.into_iter().collect())
+            }
+            Place::Where(filter) => {
+                let filter = Filter::And(vec![class.filter.clone(), filter]);
+                session.entries(&class.base, filter, attributes, 2).await
+            }
+        };
+        let mut found: Vec<Entry> = found.map_err(|error| self.read_error(&error))?;
+        if found.len() > 1 {
+            return Err(Failure::rejected(format!(
+                "there are several entries of {object} below {}: `{}` and `{}`; the directory has to tell them apart",
+                class.base,
+                found.first().map_or("", |entry| &entry.dn),
+                found.last().map_or("", |entry| &entry.dn),
+            ))
+            .into());
+        }
+        let Some(mut entry) = found.pop() else {
+            return Ok(None);
+        };
+        if !dn::is_within(&entry.dn, &class.base) {
+            return Ok(None);
+        }
+        let completed = self.dialect.complete(session, &mut entry).await;
+        completed.map_err(|error| self.read_error(&error))?;
+        Ok(Some(entry))
+    }
+
+    /// The entry of an object.
+    ///
+    /// # Errors
+    /// A [`Failure`] where there is none.
+    pub(crate) async fn found(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        attributes: &[String],
+    ) -> Result<Entry, CallError> {
+        let found = self.find(session, object, attributes).await?;
+        found.ok_or_else(|| {
+            let base = self.class(object.class).map_or("", |class| &class.base);
+            Failure::not_found(format!("there is no {object} below {base}")).into()
+        })
+    }
+
+    /// An object as it now is.
+    pub(crate) async fn read(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        wanted: &[AttributeName],
+    ) -> Result<Object, CallError> {
+        let class = self.class(object.class)?;
+        let entry = self
+            .found(session, object, &self.wanted(class, wanted))
+            .await?;
+        self.read_links(session, class, &entry, wanted).await
+    }
+
+    /// An entry as an object, with the names of its members and groups.
+    pub(crate) async fn read_links(
+        &self,
+        session: &Session<'_>,
+        class: &ClassSettings,
+        entry: &Entry,
+        wanted: &[AttributeName],
+    ) -> Result<Object, CallError> {
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        let wants = |name: &str| {
+            wanted.is_empty()
+                || wanted
+                    .iter()
+                    .any(|one| one.as_str().eq_ignore_ascii_case(name))
+        };
+        let mut links = Links::default();
+        if let Some((_, settings)) = &self.settings.groups {
+            let read = async {
+                if class.class == ObjectClass::Group && wants(&settings.attribute) {
+                    links.members = Some(self.member_names(session, entry).await?);
+                }
+                if wants(MEMBER_OF) && class.class == ObjectClass::Account {
+                    let member = Member {
+                        dn: entry.dn.clone(),
+                        name: entry.text(&class.naming).unwrap_or_default().to_owned(),
+                    };
+                    links.groups = Some(self.groups_of(session, &member).await?);
+                }
+                Ok::<_, Error>(())
+            };
+            read.await.map_err(|error| self.read_error(&error))?;
+        }
+        self.object(class, entry, &known, wanted, links)
+    }
+
+    /// What a read that failed means: nothing has changed in any case.
+    pub(crate) fn read_error(&self, error: &Error) -> CallError {
+        super::failures::of_read(&*self.dialect, error).into()
+    }
+}
+
+/// The roles of the attributes that every directory has, and of those of its kind.
+fn roles(settings: &Settings, dialect: &dyn Dialect) -> Vec<AttributeRole> {
+    let role = |class, attribute: &str, role| AttributeRole {
+        class,
+        attribute: attribute.to_owned().into(),
+        role,
+    };
+    let account = ObjectClass::Account;
+    let mut roles = vec![
+        role(account, super::objects::DN, Role::Computed),
+        role(account, "uidNumber", Role::NumericId),
+        role(account, "gidNumber", Role::GroupNumber),
+    ];
+    if let Some((_, members)) = &settings.groups {
+        let group = ObjectClass::Group;
+        roles.push(role(account, MEMBER_OF, Role::NamesGroups));
+        roles.push(role(account, MEMBER_OF, Role::Computed));
+        roles.push(role(group, super::objects::DN, Role::Computed));
+        roles.push(role(group, &members.attribute, Role::NamesAccounts));
+        roles.push(role(group, "gidNumber", Role::NumericId));
+    }
+    for hidden in dialect.hidden() {
+        roles.push(role(account, hidden, Role::Secret));
+    }
+    roles.extend(dialect.roles());
+    roles
+}
+
+#[async_trait]
+impl Connector for Directory {
+    fn kind(&self) -> &'static str {
+        self.dialect.kind()
+    }
+
+    fn verbs(&self, class: ObjectClass) -> Vec<Verb> {
+        let of_accounts = [
+            Verb::Enable,
+            Verb::Disable,
+            Verb::SetPassword,
+            Verb::Authenticate,
+        ];
+        let has = |verb: &Verb| match verb {
+            Verb::Test | Verb::Schema | Verb::Run => false,
+            verb => class == ObjectClass::Account || !of_accounts.contains(verb),
+        };
+        match self.settings.class(class) {
+            Some(_) => Verb::ALL.into_iter().filter(has).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::new(&self.roles)
+    }
+
+    fn number_of(&self, object: &Object) -> Option<u64> {
+        let attribute = match object.identity.class {
+            ObjectClass::Account => "uidNumber",
+            _ => "gidNumber",
+        };
+        let mut attributes = object.attributes.iter();
+        let found = attributes.find(|found| found.name.as_str().eq_ignore_ascii_case(attribute))?;
+        found.values.first()?.as_id()
+    }
+
+    fn settings(&self) -> Vec<String> {
+        vec![BIND_DN.to_owned(), BIND_PASSWORD.to_owned()]
+    }
+
+    fn lanes(&self, change: &Request) -> BTreeSet<Lane> {
+        let servers = &self.settings.servers.list;
+        let place = servers
+            .first()
+            .map_or_else(String::new, |first| first.shown());
+        let key = |class: ObjectClass, what: &str| {
+            let what = dn::prepared(what.as_bytes());
+            Lane::Shared(format!(
+                "{place} {class} {}",
+                String::from_utf8_lossy(&what)
+            ))
+        };
+        match change {
+            Request::Create(create) => [key(create.class, create.name.as_str())].into(),
+            Request::Rename(object, new_name) => {
+                let own = object_key(object);
+                [key(object.class, own), key(object.class, new_name.as_str())].into()
+            }
+            other => match other.object() {
+                Some(object) => [key(object.class, object_key(object))].into(),
+                None => [Lane::Connector].into(),
+            },
+        }
+    }
+
+    fn shows(&self, verb: Verb, class: ObjectClass) -> bool {
+        verb.changes()
+            && !matches!(verb, Verb::SetPassword | Verb::Run)
+            && self.verbs(class).contains(&Verb::Get)
+    }
+
+    async fn stop(&self) {
+        self.parked.clear();
+        self.pool.clear();
+    }
+
+    async fn test(&self, cx: &Context) -> Result<String, CallError> {
+        self.forget();
+        let session = self.session(cx)?;
+        self.try_out(&session).await
+    }
+
+    async fn schema(&self, cx: &Context) -> Result<Schema, CallError> {
+        self.forget();
+        let session = self.session(cx)?;
+        self.describe(&session).await
+    }
+
+    async fn create(&self, cx: &Context, create: Create) -> Result<Object, CallError> {
+        let session = self.session(cx)?;
+        self.make(&session, cx, create).await
+    }
+
+    async fn get(&self, cx: &Context, get: &Get) -> Result<Object, CallError> {
+        let session = self.session(cx)?;
+        self.read(&session, &get.object, &get.attributes).await
+    }
+
+    async fn update(&self, cx: &Context, update: Update) -> Result<Object, CallError> {
+        let session = self.session(cx)?;
+        self.change(&session, &update).await
+    }
+
+    async fn delete(&self, cx: &Context, object: ObjectRef) -> Result<Option<String>, CallError> {
+        let session = self.session(cx)?;
+        self.remove(&session, &object).await
+    }
+
+    async fn enable(&self, cx: &Context, object: ObjectRef) -> Result<Option<Object>, CallError> {
+        let session = self.session(cx)?;
+        self.switch(&session, &object, true).await.map(Some)
+    }
+
+    async fn disable(&self, cx: &Context, object: ObjectRef) -> Result<Option<Object>, CallError> {
+        let session = self.session(cx)?;
+        self.switch(&session, &object, false).await.map(Some)
+    }
+
+    async fn set_password(
+        &self,
+        cx: &Context,
+        object: ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        let session = self.session(cx)?;
+        self.give_password(&session, &object, &password).await
+    }
+
+    async fn authenticate(
+        &self,
+        cx: &Context,
+        object: ObjectRef,
+        password: Password,
+    ) -> Result<(), CallError> {
+        let session = self.session(cx)?;
+        self.try_password(&session, &object, &password).await
+    }
+
+    async fn rename(
+        &self,
+        cx: &Context,
+        object: ObjectRef,
+        new_name: ObjectName,
+    ) -> Result<Object, CallError> {
+        let session = self.session(cx)?;
+        self.give_name(&session, &object, &new_name).await
+    }
+
+    async fn search(
+        &self,
+        cx: &Context,
+        search: &Search,
+        found: &mut Found,
+    ) -> Result<Cookie, CallError> {
+        let session = self.session(cx)?;
+        self.search_page(&session, search, found).await
+    }
+
+    async fn evidence(&self, cx: &Context, change: &Request) -> Result<Evidence, CallError> {
+        self.note(cx, change).await
+    }
+
+    async fn look(
+        &self,
+        cx: &Context,
+        change: &Request,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        self.look_at(cx, change, before).await
+    }
+
+    async fn sync(
+        &self,
+        cx: &Context,
+        class: ObjectClass,
+        token: &SyncToken,
+        changes: &mut Changes,
+    ) -> Result<SyncToken, CallError> {
+        let session = self.session(cx)?;
+        let class = self.class(class)?;
+        self.dialect.sync(&session, cx, class, token, changes).await
+    }
+
+    async fn standings(&self, cx: &Context, touched: &Touched<'_>) -> Result<Standings, CallError> {
+        let session = self.session(cx)?;
+        let standings = self.stand(&session, touched).await;
+        standings.map_err(|error| self.read_error(&error))
+    }
+}
+
+fn object_key(object: &ObjectRef) -> &str {
+    match &object.by {
+        Selector::Id(id) => id.as_str(),
+        Selector::Name(name) => name.as_str(),
+    }
+}

@@ -1,0 +1,326 @@
+//! New entries.
+
+use bytes::Bytes;
+
+use super::ber::{self, Reader, Writer};
+use super::connector::Directory;
+use super::failures::{of_change, with_matched};
+use super::fault::{Error, code};
+use super::message::{Answer, Control, Entry, Operation, decode_entry};
+use super::objects::base_of;
+use super::session::Session;
+use super::settings::ClassSettings;
+use super::values::to_directory;
+use crate::connector::Context;
+use crate::model::{
+    CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Selector, Value, Verb,
+};
+
+/// RFC 4527: what the entry is after the change.
+const POST_READ: &str = "1.3.6.1.1.13.2";
+
+/// The attributes of an entry, each once, in whatever case it is named.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes(Vec<(String, Vec<Vec<u8>>)>);
+
+impl Attributes {
+    /// Adds values that are not there yet.
+    pub(crate) fn add(&mut self, name: &str, values: Vec<Vec<u8>>) {
+        let mut own = self.0.iter_mut();
+        match own.find(|(own, _)| own.eq_ignore_ascii_case(name)) {
+            Some((_, present)) => {
+                for value in values {
+                    if !present.contains(&value) {
+                        present.push(value);
+                    }
+                }
+            }
+            None => self.0.push((name.to_owned(), values)),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Directory {
+    /// Makes an entry, all of it or nothing.
+    pub(crate) async fn make(
+        &self,
+        session: &Session<'_>,
+        cx: &Context,
+        create: Create,
+    ) -> Result<Object, CallError> {
+        let class = self.class(create.class)?;
+        let name = create.name.as_str();
+        let object = ObjectRef {
+            class: create.class,
+            by: Selector::Name(create.name.clone()),
+        };
+        let found = self
+            .find(session, &object, &self.wanted(class, &[]))
+            .await?;
+        if let Some(found) = found {
+            let message = format!("there is {object} already: `{}`", super::words(&found.dn));
+            return Err(Failure::new(FailureKind::AlreadyExists, message).into());
+        }
+        let mut attributes = self.attributes_of(session, class, &create).await?;
+        let password = create.password.as_ref();
+        let finishing = self
+            .dialect
+            .finish(create.class, name, password, create.enabled)?;
+        for (name, values) in finishing.attributes {
+            attributes.add(&name, values);
+        }
+        if let Some(marker) = &self.settings.marker {
+            attributes.add(marker, vec![cx.call.as_str().as_bytes().to_vec()]);
+        }
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        let mut controls = self.dialect.controls(Verb::Create, &known.root.controls);
+        if known.root.has_control(POST_READ) {
+            controls.push(post_read(&[self.dialect.id_attribute()]));
+        }
+        let dn = class.dn_of(name);
+        let add = Operation::Add {
+            dn: dn.clone(),
+            attributes: attributes
+                .0
+                .into_iter()
+                .filter(|(_, values)| !values.is_empty())
+                .collect(),
+        };
+        let added = session.write(&add, &controls).await;
+        drop(add);
+        let added = added.map_err(|error| self.not_made(&error))?;
+        let made = entry_after(&added).unwrap_or_else(|| Entry {
+            dn: dn.clone(),
+            attributes: Vec::new(),
+        });
+        if finishing.password_later
+            && let Some(password) = password
+        {
+            let set = self.dialect.set_password(session, &made, password).await;
+            self.or_take_back(session, &made.dn, set).await?;
+        }
+        if !finishing.changes_later.is_empty() {
+            let modify = Operation::Modify {
+                dn: made.dn.clone(),
+                changes: finishing.changes_later,
+            };
+            let controls = self.dialect.controls(Verb::Enable, &known.root.controls);
+            let changed = session.write(&modify, &controls).await.map(drop);
+            self.or_take_back(session, &made.dn, changed).await?;
+        }
+        self.read_after(session, class, &made.dn, Verb::Create)
+            .await
+    }
+
+    /// What is not made means.
+    fn not_made(&self, error: &Error) -> CallError {
+        match (of_change(&*self.dialect, Verb::Create, error), error) {
+            (CallError::Failed(failure), Error::Refused(answer)) => {
+                with_matched(failure, answer).into()
+            }
+            (other, _) => other,
+        }
+    }
+
+    /// Takes a new entry back where a further step of its making was refused.
+    async fn or_take_back(
+        &self,
+        session: &Session<'_>,
+        dn: &str,
+        step: Result<(), Error>,
+    ) -> Result<(), CallError> {
+        let Err(error) = step else {
+            return Ok(());
+        };
+        let why = match of_change(&*self.dialect, Verb::SetPassword, &error) {
+            CallError::Failed(failure) => failure,
+            unknown => return Err(unknown),
+        };
+        let delete = Operation::Delete { dn: dn.to_owned() };
+        match session.write(&delete, &[]).await {
+            Ok(_) => Err(why.into()),
+            Err(error) if error.code() == Some(code::NO_SUCH_OBJECT) => Err(why.into()),
+            Err(_) => Err(CallError::Indeterminate(format!(
+                "the entry `{}` was made, a further step was refused ({}), and it could not be taken back",
+                super::words(dn),
+                why.message
+            ))),
+        }
+    }
+
+    async fn attributes_of(
+        &self,
+        session: &Session<'_>,
+        class: &ClassSettings,
+        create: &Create,
+    ) -> Result<Attributes, CallError> {
+        let name = create.name.as_str();
+        let mut attributes = Attributes::default();
+        let classes = class.object_classes.iter();
+        attributes.add(
+            "objectClass",
+            classes.map(|name| name.clone().into_bytes()).collect(),
+        );
+        attributes.add(&class.naming, vec![name.as_bytes().to_vec()]);
+        for given in &create.attributes {
+            let attribute = given.name.as_str();
+            self.check_writable(class, attribute)?;
+            if self.is_member_attribute(attribute) {
+                let values = self.member_values(session, &given.values).await?;
+                attributes.add(attribute, values);
+                continue;
+            }
+            let values = given
+                .values
+                .iter()
+                .map(|value| to_directory(value, attribute));
+            attributes.add(attribute, values.collect::<Result<_, _>>()?);
+        }
+        for (attribute, template) in &class.defaults {
+            if !attributes.has(attribute) {
+                let value = template.replace("{name}", name);
+                attributes.add(attribute, vec![value.into_bytes()]);
+            }
+        }
+        if let (ObjectClass::Group, Some((_, settings))) = (class.class, &self.settings.groups)
+            && let Some(placeholder) = &settings.placeholder
+        {
+            let filled = attributes.0.iter().any(|(name, values)| {
+                name.eq_ignore_ascii_case(&settings.attribute) && !values.is_empty()
+            });
+            if !filled {
+                attributes
+                    .0
+                    .retain(|(name, _)| !name.eq_ignore_ascii_case(&settings.attribute));
+                attributes.add(&settings.attribute, vec![placeholder.clone().into_bytes()]);
+            }
+        }
+        Ok(attributes)
+    }
+
+    /// The members that a call names, as the directory keeps them.
+    pub(crate) async fn member_values(
+        &self,
+        session: &Session<'_>,
+        values: &[Value],
+    ) -> Result<Vec<Vec<u8>>, CallError> {
+        let Some((_, settings)) = &self.settings.groups else {
+            return Ok(Vec::new());
+        };
+        let names = values.iter().map(|value| match value {
+            Value::Text(name) => Ok(name.clone()),
+            _ => Err(Failure::invalid(format!(
+                "`{}` takes names of accounts",
+                settings.attribute
+            ))),
+        });
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let members = self.members_of_names(session, settings, &names).await?;
+        Ok(members.into_iter().map(String::into_bytes).collect())
+    }
+
+    /// Refuses an attribute that no call may write: one that another verb is for, that is worked
+    /// out, or that is named such that the guard rails cannot tell which it is.
+    pub(crate) fn check_writable(
+        &self,
+        class: &ClassSettings,
+        attribute: &str,
+    ) -> Result<(), Failure> {
+        use super::objects::DN;
+        let base = base_of(attribute);
+        let computed = attribute.eq_ignore_ascii_case(DN)
+            || base.eq_ignore_ascii_case(super::objects::MEMBER_OF)
+            || base.eq_ignore_ascii_case(self.dialect.id_attribute());
+        if computed {
+            return Err(Failure::unsupported(format!(
+                "`{attribute}` is worked out by the directory: who is in a group is changed at the group"
+            )));
+        }
+        if self.is_hidden(attribute) {
+            return Err(Failure::unsupported(format!(
+                "`{attribute}` holds a password: that is set by `set-password`, or given to `create` as the password"
+            )));
+        }
+        if !base.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            return Err(Failure::unsupported(format!(
+                "`{attribute}`: give an attribute by its name, not by its number"
+            )));
+        }
+        let members = [
+            "member",
+            "uniqueMember",
+            "memberUid",
+            "roleOccupant",
+            "memberURL",
+        ];
+        let is_member = self.is_member_attribute(attribute);
+        let of_other = members.iter().any(|name| name.eq_ignore_ascii_case(base))
+            && !(is_member && class.class == ObjectClass::Group);
+        let has_role = is_member
+            || ["uidNumber", "gidNumber"]
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(base));
+        if of_other || has_role && base.len() != attribute.len() {
+            return Err(Failure::unsupported(format!(
+                "`{attribute}` is not what holds members or numbers here: the guard rails could not judge it"
+            )));
+        }
+        Ok(())
+    }
+
+    /// An entry as it is after a change that the directory confirmed.
+    pub(crate) async fn read_after(
+        &self,
+        session: &Session<'_>,
+        class: &ClassSettings,
+        dn: &str,
+        verb: Verb,
+    ) -> Result<Object, CallError> {
+        let read = async {
+            let entry = session.entry(dn, &self.wanted(class, &[])).await;
+            let entry = entry.map_err(|error| self.read_error(&error))?;
+            let mut entry = entry.ok_or_else(|| {
+                CallError::from(Failure::not_found("the entry is not there to be read"))
+            })?;
+            let completed = self.dialect.complete(session, &mut entry).await;
+            completed.map_err(|error| self.read_error(&error))?;
+            self.read_links(session, class, &entry, &[]).await
+        };
+        read.await.map_err(|error| {
+            let why = match error {
+                CallError::Failed(failure) => failure.message,
+                CallError::Indeterminate(message) => message,
+            };
+            CallError::Indeterminate(format!(
+                "the directory confirmed the {verb} of `{}`, but the entry could not be read afterwards: {why}",
+                super::words(dn)
+            ))
+        })
+    }
+}
+
+fn post_read(attributes: &[&str]) -> Control {
+    let mut value = Writer::default();
+    value.constructed(ber::SEQUENCE, |list| {
+        for attribute in attributes {
+            list.octets(attribute);
+        }
+    });
+    Control::new(POST_READ, Some(value.into_bytes().to_vec()))
+}
+
+/// The entry that the directory shows beside its answer.
+fn entry_after(answer: &Answer) -> Option<Entry> {
+    let value = answer.control(POST_READ)?;
+    let mut reader = Reader::new(Bytes::copy_from_slice(value));
+    let entry = reader.expect(0x64).or_else(|_| {
+        let mut again = Reader::new(Bytes::copy_from_slice(value));
+        again.expect(ber::SEQUENCE)
+    });
+    decode_entry(Reader::new(entry.ok()?)).ok()
+}

@@ -1,0 +1,210 @@
+//! What differs from one kind of directory to another.
+//!
+//! [`Directory`](super::connector::Directory) carries out the verbs; a dialect says how that kind of
+//! directory names its objects, keeps passwords and states, and what its refusals mean. Everything
+//! has a default, that of RFC 4511 and its companions, but what no standard says.
+
+use std::fmt;
+
+use tonic::async_trait;
+
+use super::fault::{Error, code};
+use super::filter::Filter;
+use super::message::{Answer, Change, ChangeKind, Control, Entry, Operation};
+use super::session::Session;
+use super::settings::ClassSettings;
+use crate::connector::{Changes, Context};
+use crate::model::{
+    AttributeRole, CallError, Evidence, Failure, ObjectClass, Password, SyncToken, Verb,
+};
+
+/// Where an object is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "which of them there are, each dialect says")]
+pub(crate) enum Place {
+    /// An entry of this name, which need not be that of its place: `<GUID=…>`.
+    At(String),
+    /// The one entry below the base of its class that meets this.
+    Where(Filter),
+}
+
+/// What a directory's answer to a bind with somebody's password says. Whether the account is
+/// unknown or the password wrong, nobody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is right.
+    Right,
+    /// It is wrong, or there is no such account.
+    Wrong,
+    /// The account is locked after too many wrong ones.
+    Locked,
+    /// The account may not log in.
+    Disabled,
+    /// The password or the account has expired.
+    Expired,
+    /// It is right, and has to be changed before it is of use.
+    MustChange,
+    /// The directory could not tell.
+    Unavailable,
+}
+
+/// What a new entry needs beside what the call gives it.
+#[derive(Debug, Default)]
+pub(crate) struct Finishing {
+    /// Further attributes of the add itself.
+    pub(crate) attributes: Vec<(String, Vec<Vec<u8>>)>,
+    /// Its password is set afterwards, by [`Dialect::set_password`]. Where that is refused, the
+    /// entry is taken back.
+    pub(crate) password_later: bool,
+    /// What is changed after the password was set. Where that is refused, the entry is taken back.
+    pub(crate) changes_later: Vec<Change>,
+}
+
+/// How one kind of directory differs from others. Each connector on this driver has one.
+#[async_trait]
+pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
+    /// The connector's name in the configuration.
+    fn kind(&self) -> &'static str;
+
+    /// The attribute that holds the id which never changes.
+    fn id_attribute(&self) -> &str;
+
+    /// The id as text; `None` where the value is none.
+    fn id_text(&self, value: &[u8]) -> Option<String> {
+        std::str::from_utf8(value).ok().map(str::to_lowercase)
+    }
+
+    /// Where the object of an id is; `None`: nothing can have such an id.
+    fn place_of_id(&self, id: &str) -> Option<Place> {
+        Some(Place::Where(Filter::equal(self.id_attribute(), id)))
+    }
+
+    /// What the entry of this name meets, for those that are asked for many at once.
+    fn dn_filter(&self, dn: &str) -> Filter {
+        Filter::equal("entryDN", dn)
+    }
+
+    /// The roles of attributes beside those that every directory has: members of groups,
+    /// `memberOf`, `userPassword`, `uidNumber`, `gidNumber`.
+    fn roles(&self) -> Vec<AttributeRole> {
+        Vec::new()
+    }
+
+    /// Attributes that no call reads or writes, in lower case: those that hold passwords.
+    fn hidden(&self) -> &'static [&'static str] {
+        &["userpassword"]
+    }
+
+    /// Whether the gateway works memberships out by a search; otherwise `memberOf` is read.
+    fn searches_memberships(&self) -> bool {
+        true
+    }
+
+    /// The attributes that [`is_enabled`](Self::is_enabled) and
+    /// [`switch`](Self::switch) read.
+    fn state_attributes(&self) -> Vec<String>;
+
+    /// Whether the account may log in; `None`: this directory does not tell.
+    fn is_enabled(&self, entry: &Entry) -> Option<bool>;
+
+    /// What accounts meet that are enabled, or those that are not; `None`: they cannot be searched
+    /// for.
+    fn enabled_filter(&self, enabled: bool) -> Option<Filter>;
+
+    /// What makes the account such that it may log in, or may not; nothing where it is so already.
+    fn switch(&self, entry: &Entry, enable: bool) -> Result<Vec<Change>, Failure>;
+
+    /// What a new entry needs beside what the call gives it.
+    fn finish(
+        &self,
+        class: ObjectClass,
+        name: &str,
+        password: Option<&Password>,
+        enabled: bool,
+    ) -> Result<Finishing, Failure>;
+
+    /// Gives an account a password, in one request.
+    async fn set_password(
+        &self,
+        session: &Session<'_>,
+        entry: &Entry,
+        password: &Password,
+    ) -> Result<(), Error>;
+
+    /// The name that somebody binds with: that of the entry.
+    fn bind_name(&self, entry: &Entry) -> String {
+        entry.dn.clone()
+    }
+
+    /// Controls of a bind with somebody's password.
+    fn bind_controls(&self) -> Vec<Control> {
+        Vec::new()
+    }
+
+    /// What the answer to such a bind says.
+    fn verdict(&self, answer: &Answer) -> Verdict;
+
+    /// Controls of a change, beside those of the driver. `supported`: those that the directory
+    /// lists.
+    fn controls(&self, _verb: Verb, _supported: &[String]) -> Vec<Control> {
+        Vec::new()
+    }
+
+    /// What a refusal means; `None`: what the standard says it does.
+    fn failure(&self, _verb: Verb, _answer: &Answer) -> Option<Failure> {
+        None
+    }
+
+    /// Reads what the directory left out of an entry, such as values beyond the first 1,500.
+    async fn complete(&self, _: &Session<'_>, _entry: &mut Entry) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// What gives an entry another name, in this order. After the first one that is carried out,
+    /// one that is not leaves the object half renamed, and the caller is told.
+    fn renaming(&self, entry: &Entry, class: &ClassSettings, new_name: &str) -> Vec<Operation> {
+        vec![Operation::ModifyDn {
+            dn: entry.dn.clone(),
+            new_rdn: class.rdn(new_name),
+            delete_old: true,
+            new_superior: None,
+        }]
+    }
+
+    /// Whether a modification was refused because what it asks for is so already, and is to be
+    /// worked out again from the entry as it now is.
+    fn is_already_so(&self, kind: ChangeKind, answer: &Answer) -> bool {
+        match kind {
+            ChangeKind::Add => answer.code == code::ATTRIBUTE_OR_VALUE_EXISTS,
+            ChangeKind::Delete => answer.code == code::NO_SUCH_ATTRIBUTE,
+            ChangeKind::Replace => false,
+        }
+    }
+
+    /// Notes what tells later whether a create was carried out: where the directory's history
+    /// stands.
+    async fn note_history(
+        &self,
+        session: &Session<'_>,
+        evidence: &mut Evidence,
+    ) -> Result<(), Error>;
+
+    /// Whether an entry was made after [`note_history`](Self::note_history); `None`: nobody can
+    /// tell.
+    fn was_made_after(&self, entry: &Entry, evidence: &Evidence) -> Option<bool>;
+
+    /// The attributes that [`was_made_after`](Self::was_made_after) reads.
+    fn history_attributes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// As [`Connector::sync`](crate::connector::Connector::sync).
+    async fn sync(
+        &self,
+        session: &Session<'_>,
+        cx: &Context,
+        class: &ClassSettings,
+        token: &SyncToken,
+        changes: &mut Changes,
+    ) -> Result<SyncToken, CallError>;
+}

@@ -1,0 +1,156 @@
+//! What became of a change of which no answer came: what only a directory can tell of it, beside
+//! what every object tells.
+
+use super::connector::Directory;
+use super::dialect::Verdict;
+use super::session::Session;
+use crate::connector::{Context, look};
+use crate::model::{
+    CallError, Create, Done, Evidence, Failure, Look, ObjectClass, ObjectRef, Password, Request,
+    Selector,
+};
+
+/// The server that was asked before the change.
+const SERVER: &str = "server";
+
+impl Directory {
+    /// What is seen before a change.
+    pub(crate) async fn note(&self, cx: &Context, change: &Request) -> Result<Evidence, CallError> {
+        let mut evidence = look::evidence(self, cx, change).await?;
+        let session = self.session(cx)?;
+        let mut lease = session
+            .lease(false)
+            .await
+            .map_err(|error| self.read_error(&error))?;
+        let link = lease.link().map_err(|error| self.read_error(&error))?;
+        evidence.note(SERVER, link.shown());
+        drop(lease);
+        if matches!(change, Request::Create(_)) {
+            let noted = self.dialect.note_history(&session, &mut evidence).await;
+            noted.map_err(|error| self.read_error(&error))?;
+        }
+        Ok(evidence)
+    }
+
+    /// What became of a change.
+    pub(crate) async fn look_at(
+        &self,
+        cx: &Context,
+        change: &Request,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        let session = self.session(cx)?;
+        let seen = match change {
+            Request::Create(create) => {
+                self.look_at_new(&session, cx, change, create, before)
+                    .await?
+            }
+            Request::SetPassword(object, password) => {
+                self.look_at_password(&session, object, password).await?
+            }
+            _ => look::look(self, cx, change, before).await?,
+        };
+        if seen != Look::NotBegun {
+            return Ok(seen);
+        }
+        // Another server may not have heard of it yet: it can tell what is there, and not what is
+        // not.
+        let mut lease = session
+            .lease(false)
+            .await
+            .map_err(|error| self.read_error(&error))?;
+        let link = lease.link().map_err(|error| self.read_error(&error))?;
+        Ok(match before.fact(SERVER) {
+            Some(server) if server != link.shown() => Look::Unclear(vec![format!(
+                "the change went to {server}, which does not answer; {} knows nothing of it, but may not have heard of it yet",
+                link.shown()
+            )]),
+            _ => seen,
+        })
+    }
+
+    async fn look_at_new(
+        &self,
+        session: &Session<'_>,
+        cx: &Context,
+        change: &Request,
+        create: &Create,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        let class = self.class(create.class)?;
+        let object = ObjectRef {
+            class: create.class,
+            by: Selector::Name(create.name.clone()),
+        };
+        let mut wanted = self.wanted(class, &[]);
+        wanted.extend(self.dialect.history_attributes());
+        wanted.extend(self.settings.marker.clone());
+        let Some(entry) = self.find(session, &object, &wanted).await? else {
+            return Ok(Look::NotBegun);
+        };
+        let marker = self.settings.marker.as_deref();
+        if let Some(marker) = marker {
+            let mut marks = entry.values(marker).iter();
+            if !marks.any(|mark| mark.as_ref() == cx.call.as_str().as_bytes()) {
+                return Ok(Look::NotBegun);
+            }
+        } else if self.dialect.was_made_after(&entry, before) == Some(false) {
+            return Ok(Look::NotBegun);
+        }
+        if let Some(password) = &create.password {
+            match self.verdict_on(session, &object, password).await?.0 {
+                Verdict::Right | Verdict::MustChange => {}
+                verdict => {
+                    let what = format!(
+                        "{object} is there, and whether it has its password is not certain ({verdict:?})"
+                    );
+                    return Ok(Look::Unclear(vec![what]));
+                }
+            }
+        }
+        let made = self.read_links(session, class, &entry, &[]).await?;
+        if marker.is_some() {
+            return Ok(Look::Done(Box::new(Done::Object(Box::new(made)))));
+        }
+        let plain = Request::Create(Create {
+            class: create.class,
+            name: create.name.clone(),
+            attributes: create.attributes.clone(),
+            password: None,
+            enabled: create.enabled,
+        });
+        match change {
+            Request::Create(_) => look::look(self, cx, &plain, before).await,
+            _ => Ok(Look::NotBegun),
+        }
+    }
+
+    /// Tries the password, which is one of the account's tries where it is wrong.
+    async fn look_at_password(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        password: &Password,
+    ) -> Result<Look, CallError> {
+        let unclear = |why: &str| Ok(Look::Unclear(vec![why.to_owned()]));
+        if object.class != ObjectClass::Account {
+            return Err(Failure::unsupported("only an account has a password").into());
+        }
+        match self.verdict_on(session, object, password).await?.0 {
+            Verdict::Right | Verdict::MustChange => Ok(Look::Done(Box::new(Done::Nothing))),
+            Verdict::Wrong => Ok(Look::NotBegun),
+            Verdict::Locked => {
+                unclear("the account is locked, so that its password cannot be tried")
+            }
+            Verdict::Disabled => {
+                unclear("the account is disabled, so that its password cannot be tried")
+            }
+            Verdict::Expired => {
+                unclear("the account has expired, so that its password cannot be tried")
+            }
+            Verdict::Unavailable => {
+                unclear("the directory could not tell whether it is the account's password")
+            }
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! What a directory says of itself: its root (RFC 4512, section 5.1) and its schema (section 4).
+//!
+//! Schemas of the field hold definitions that no standard has and some that are broken: what cannot
+//! be read is passed over, and the attribute then is one of which nothing is known.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::message::Entry;
+use crate::model::ValueType;
+
+/// What is read of the root.
+pub(crate) const ROOT_ATTRIBUTES: [&str; 3] = [
+    "supportedControl",
+    "supportedExtension",
+    "subschemaSubentry",
+];
+
+/// Definitions of one schema at the most.
+const MOST_DEFINITIONS: usize = 20_000;
+
+/// How far an attribute or class inherits.
+const MOST_ANCESTORS: usize = 32;
+
+/// The root of a directory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Root {
+    /// Object identifiers of its controls.
+    pub(crate) controls: Vec<String>,
+    /// Object identifiers of its extended requests.
+    pub(crate) extensions: Vec<String>,
+    /// Where its schema is.
+    pub(crate) subschema: Option<String>,
+}
+
+impl Root {
+    /// Of the entry with no name.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let texts = |name| {
+            let values = entry.values(name).iter();
+            values
+                .filter_map(|value| String::from_utf8(value.to_vec()).ok())
+                .collect()
+        };
+        Self {
+            controls: texts("supportedControl"),
+            extensions: texts("supportedExtension"),
+            subschema: entry.text("subschemaSubentry").map(str::to_owned),
+        }
+    }
+
+    /// Whether it has a control.
+    pub(crate) fn has_control(&self, oid: &str) -> bool {
+        self.controls.iter().any(|found| found == oid)
+    }
+
+    /// Whether it has an extended request.
+    pub(crate) fn has_extension(&self, oid: &str) -> bool {
+        self.extensions.iter().any(|found| found == oid)
+    }
+}
+
+/// What is known of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AttributeType {
+    /// Its first name.
+    pub(crate) name: String,
+    /// The type of its values.
+    pub(crate) value_type: ValueType,
+    /// Whether its values are names of entries.
+    pub(crate) is_dn: bool,
+    /// Whether it may have several.
+    pub(crate) multi_valued: bool,
+    /// Whether the directory keeps it for itself.
+    pub(crate) read_only: bool,
+    /// Whether it comes only where it is asked for.
+    pub(crate) operational: bool,
+    /// What it is, for people.
+    pub(crate) description: String,
+}
+
+/// What is known of a class.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Class {
+    parents: Vec<String>,
+    must: Vec<String>,
+    may: Vec<String>,
+}
+
+/// The schema of a directory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct DirectorySchema {
+    /// By every name and object identifier, in lower case.
+    attributes: HashMap<String, AttributeType>,
+    classes: HashMap<String, Class>,
+}
+
+impl DirectorySchema {
+    /// Of the subschema's entry.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let mut schema = Self::default();
+        let definitions = |name| {
+            let values = entry.values(name).iter().take(MOST_DEFINITIONS);
+            values.filter_map(|value| Definition::parse(&String::from_utf8_lossy(value)))
+        };
+        let types: Vec<_> = definitions("attributeTypes").collect();
+        let by_name: HashMap<_, _> = types
+            .iter()
+            .flat_map(|found| found.keys().map(move |key| (key, found)))
+            .collect();
+        for definition in &types {
+            let known = attribute_type(definition, &by_name);
+            for key in definition.keys() {
+                schema.attributes.insert(key, known.clone());
+            }
+        }
+        for definition in definitions("objectClasses") {
+            let class = Class {
+                parents: definition.list("SUP"),
+                must: definition.list("MUST"),
+                may: definition.list("MAY"),
+            };
+            for key in definition.keys() {
+                schema.classes.insert(key, class.clone());
+            }
+        }
+        schema
+    }
+
+    /// What is known of an attribute, whatever its options.
+    pub(crate) fn attribute(&self, name: &str) -> Option<&AttributeType> {
+        let base = name.split(';').next().unwrap_or(name);
+        self.attributes.get(&base.to_ascii_lowercase())
+    }
+
+    /// The attributes of entries of these classes, each with whether it is required.
+    pub(crate) fn attributes_of(&self, classes: &[String]) -> BTreeMap<String, bool> {
+        let mut found = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        let mut left: Vec<_> = classes.iter().map(|name| name.to_lowercase()).collect();
+        while let Some(name) = left.pop() {
+            if seen.len() > MOST_ANCESTORS * classes.len().max(1) || !seen.insert(name.clone()) {
+                continue;
+            }
+            let Some(class) = self.classes.get(&name) else {
+                continue;
+            };
+            for attribute in &class.may {
+                found.entry(self.first_name(attribute)).or_insert(false);
+            }
+            for attribute in &class.must {
+                found.insert(self.first_name(attribute), true);
+            }
+            left.extend(class.parents.iter().map(|parent| parent.to_lowercase()));
+        }
+        found
+    }
+
+    fn first_name(&self, name: &str) -> String {
+        self.attribute(name)
+            .map_or_else(|| name.to_owned(), |known| known.name.clone())
+    }
+}
+
+fn attribute_type(
+    definition: &Definition,
+    by_name: &HashMap<String, &Definition>,
+) -> AttributeType {
+    let mut syntax = definition.word("SYNTAX");
+    let mut ancestor = definition;
+    for _ in 0..MOST_ANCESTORS {
+        if syntax.is_some() {
+            break;
+        }
+        let parent = ancestor.word("SUP").map(|name| name.to_lowercase());
+        let Some(parent) = parent.and_then(|name| by_name.get(&name)) else {
+            break;
+        };
+        ancestor = parent;
+        syntax = ancestor.word("SYNTAX");
+    }
+    // A bound may follow, as in `{256}`; Active Directory quotes it.
+    let syntax = syntax.unwrap_or_default();
+    let syntax = syntax.split('{').next().unwrap_or_default();
+    let usage = definition.word("USAGE").unwrap_or_default();
+    AttributeType {
+        name: definition.names.first().unwrap_or(&definition.oid).clone(),
+        value_type: value_type(syntax),
+        is_dn: syntax == "1.3.6.1.4.1.1466.115.121.1.12",
+        multi_valued: !definition.has("SINGLE-VALUE"),
+        read_only: definition.has("NO-USER-MODIFICATION"),
+        operational: !matches!(usage.as_str(), "" | "userApplications"),
+        description: definition.word("DESC").unwrap_or_default(),
+    }
+}
+
+/// The type of the values of a syntax (RFC 4517, section 3.3, and those of the field).
+fn value_type(syntax: &str) -> ValueType {
+    let (standard, number) = match syntax.strip_prefix("1.3.6.1.4.1.1466.115.121.1.") {
+        Some(number) => (true, number),
+        None => (false, syntax),
+    };
+    match (standard, number) {
+        (true, "7") => ValueType::Boolean,
+        (true, "24") => ValueType::Time,
+        (true, "27") => ValueType::Integer,
+        // Audio, binary, certificates and lists, fax, JPEG, octet string.
+        (true, "4" | "5" | "8" | "9" | "10" | "23" | "28" | "40" | "49") => ValueType::Binary,
+        // Active Directory: large integer, security descriptor.
+        (false, "1.2.840.113556.1.4.906") => ValueType::Integer,
+        (false, "1.2.840.113556.1.4.907") => ValueType::Binary,
+        _ => ValueType::Text,
+    }
+}
+
+/// One definition, as words (RFC 4512, section 4.1).
+#[derive(Debug)]
+struct Definition {
+    oid: String,
+    names: Vec<String>,
+    words: Vec<Word>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Word {
+    Bare(String),
+    Quoted(String),
+    Open,
+    Close,
+}
+
+impl Definition {
+    fn parse(text: &str) -> Option<Self> {
+        let words = words(text);
+        let mut all = words.into_iter();
+        if all.next() != Some(Word::Open) {
+            return None;
+        }
+        let Some(Word::Bare(oid)) = all.next() else {
+            return None;
+        };
+        let mut definition = Self {
+            oid,
+            names: Vec::new(),
+            words: all.collect(),
+        };
+        definition.names = definition.list("NAME");
+        Some(definition)
+    }
+
+    /// All that it is known by, in lower case.
+    fn keys(&self) -> impl Iterator<Item = String> {
+        let names = self.names.iter().chain([&self.oid]);
+        names.map(|name| name.to_lowercase())
+    }
+
+    fn has(&self, keyword: &str) -> bool {
+        self.words.contains(&Word::Bare(keyword.to_owned()))
+    }
+
+    fn word(&self, keyword: &str) -> Option<String> {
+        self.list(keyword).into_iter().next()
+    }
+
+    /// What follows a keyword: one word, or those in brackets, separated by `$` or blanks.
+    fn list(&self, keyword: &str) -> Vec<String> {
+        let is_keyword = |word: &Word| matches!(word, Word::Bare(bare) if bare == keyword);
+        let Some(at) = self.words.iter().position(is_keyword) else {
+            return Vec::new();
+        };
+        let mut rest = self.words.iter().skip(at + 1);
+        match rest.next() {
+            Some(Word::Open) => rest
+                .take_while(|word| **word != Word::Close)
+                .filter_map(|word| match word {
+                    Word::Bare(text) if text == "$" => None,
+                    Word::Bare(text) | Word::Quoted(text) => Some(text.clone()),
+                    Word::Open | Word::Close => None,
+                })
+                .collect(),
+            Some(Word::Bare(text) | Word::Quoted(text)) => vec![text.clone()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn words(text: &str) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let (word, after) = match first {
+            '(' => (Word::Open, rest.get(1..)),
+            ')' => (Word::Close, rest.get(1..)),
+            '$' => (Word::Bare("$".to_owned()), rest.get(1..)),
+            '\'' => {
+                let inner = rest.get(1..).unwrap_or_default();
+                let end = inner.find('\'').unwrap_or(inner.len());
+                let quoted = inner.get(..end).unwrap_or_default();
+                (Word::Quoted(quoted.to_owned()), inner.get(end + 1..))
+            }
+            _ => {
+                let ends = |c: char| c.is_whitespace() || "()$'".contains(c);
+                let end = rest.find(ends).unwrap_or(rest.len());
+                let bare = rest.get(..end).unwrap_or_default();
+                (Word::Bare(bare.to_owned()), rest.get(end..))
+            }
+        };
+        words.push(word);
+        rest = after.unwrap_or_default().trim_start();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn schema(attributes: &[&str], classes: &[&str]) -> DirectorySchema {
+        let values = |texts: &[&str]| {
+            let texts = texts.iter();
+            texts
+                .map(|text| Bytes::copy_from_slice(text.as_bytes()))
+                .collect()
+        };
+        DirectorySchema::of(&Entry {
+            dn: "cn=Subschema".to_owned(),
+            attributes: vec![
+                ("attributeTypes".to_owned(), values(attributes)),
+                ("objectClasses".to_owned(), values(classes)),
+            ],
+        })
+    }
+
+    #[test]
+    fn definitions_of_the_field_are_read_and_broken_ones_passed_over() {
+        let schema = schema(
+            &[
+                "( 2.5.4.41 NAME 'name' DESC 'RFC4519: it''s' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15{32768} )",
+                "( 2.5.4.4 NAME ( 'sn' 'surname' ) SUP name X-ORIGIN 'RFC 4519' )",
+                "( 0.9.2342.19200300.100.1.60 NAME 'jpegPhoto' SYNTAX 1.3.6.1.4.1.1466.115.121.1.28 )",
+                "( 1.1 NAME 'uidNumber' SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )",
+                "( 1.2 NAME 'entryUUID' SYNTAX 1.3.6.1.1.16.1 SINGLE-VALUE NO-USER-MODIFICATION USAGE directoryOperation )",
+                "( 1.3 NAME 'pwdLastSet' SYNTAX '1.2.840.113556.1.4.906' SINGLE-VALUE )",
+                "( 1.4 NAME 'loop' SUP loop )",
+                "( 1.5 NAME 'manager' SYNTAX 1.3.6.1.4.1.1466.115.121.1.12 )",
+                "broken",
+                "(",
+                "",
+                "( )",
+                "( 'x' )",
+                "( 1.6 NAME 'open",
+            ],
+            &[
+                "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
+                "( 2.5.6.6 NAME 'person' SUP top STRUCTURAL MUST ( sn $ cn ) MAY ( userPassword $ uidNumber ) )",
+                "( 9.9 NAME 'round' SUP round MAY surname )",
+            ],
+        );
+        let of = |name| schema.attribute(name).unwrap().clone();
+        assert_eq!(of("SURNAME").name, "sn");
+        assert!(of("sn").multi_valued && of("sn").value_type == ValueType::Text);
+        assert_eq!(of("jpegPhoto;x-small").value_type, ValueType::Binary);
+        assert!(!of("uidnumber").multi_valued);
+        assert!(of("entryUUID").read_only && of("entryUUID").operational);
+        assert_eq!(of("pwdLastSet").value_type, ValueType::Integer);
+        assert!(of("manager").is_dn);
+        assert_eq!(of("loop").value_type, ValueType::Text);
+        assert_eq!(of("1.1").name, "uidNumber");
+        let attributes = schema.attributes_of(&["Person".to_owned()]);
+        let required = |name: &str| attributes.get(name).copied();
+        assert_eq!(required("sn"), Some(true));
+        assert_eq!(required("objectClass"), Some(true));
+        assert_eq!(required("uidNumber"), Some(false));
+        assert_eq!(schema.attributes_of(&["round".to_owned()]).len(), 1);
+    }
+}

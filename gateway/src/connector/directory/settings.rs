@@ -1,0 +1,407 @@
+//! The keys that every connector on this driver has in the configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::dn;
+use super::filter::Filter;
+use super::server::{Server, Servers};
+use super::tls::{Trust, parse_pin};
+use crate::config::Section;
+use crate::model::ObjectClass;
+
+/// Who the gateway is at the directory, as the configuration has it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BindSettings {
+    /// Its name; `None`: the resource gives it.
+    pub(crate) dn: Option<String>,
+    /// The file with its password; `None`: the resource gives it.
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Where the objects of a class are, and how they are named.
+#[derive(Clone, Debug)]
+pub(crate) struct ClassSettings {
+    /// The class.
+    pub(crate) class: ObjectClass,
+    /// What they lie below.
+    pub(crate) base: String,
+    /// The object classes of a new one.
+    pub(crate) object_classes: Vec<String>,
+    /// What tells them from other entries.
+    pub(crate) filter: Filter,
+    /// The attribute that holds the name.
+    pub(crate) naming: String,
+    /// The name of a new entry, with `{name}` in it.
+    pub(crate) dn: String,
+    /// Attributes that a new one gets where the call does not give them, with `{name}` in them.
+    pub(crate) defaults: Vec<(String, String)>,
+}
+
+/// How members of groups are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberSettings {
+    /// The attribute that holds them.
+    pub(crate) attribute: String,
+    /// Whether its values are names of accounts, and not of entries.
+    pub(crate) by_name: bool,
+    /// The entry that stands in a group that has no other member.
+    pub(crate) placeholder: Option<String>,
+}
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The way there.
+    pub(crate) servers: Servers,
+    /// Who the gateway is.
+    pub(crate) bind: BindSettings,
+    /// Accounts.
+    pub(crate) accounts: ClassSettings,
+    /// Groups; `None`: the connector has none.
+    pub(crate) groups: Option<(ClassSettings, MemberSettings)>,
+    /// The attribute of new entries that holds the id of the call that made them.
+    pub(crate) marker: Option<String>,
+    /// Entries of one page; `None`: the directory has no pages.
+    pub(crate) page_size: Option<usize>,
+}
+
+/// What a dialect has by default.
+#[derive(Clone, Debug)]
+pub(crate) struct Defaults {
+    /// The object classes of accounts.
+    pub(crate) account_classes: &'static [&'static str],
+    /// The attribute that holds an account's name.
+    pub(crate) account_naming: &'static str,
+    /// The attribute of an account's first step, where that is not its name's.
+    pub(crate) account_rdn: &'static str,
+    /// What tells accounts from others; `None`: their object classes.
+    pub(crate) account_filter: Option<Filter>,
+    /// The object classes of groups.
+    pub(crate) group_classes: &'static [&'static str],
+    /// The attribute that holds a group's name.
+    pub(crate) group_naming: &'static str,
+    /// The attribute of a group's first step.
+    pub(crate) group_rdn: &'static str,
+}
+
+impl ClassSettings {
+    /// The name of a new entry.
+    pub(crate) fn dn_of(&self, name: &str) -> String {
+        self.dn.replace("{name}", &dn::escape(name))
+    }
+
+    /// The first step of the name of an entry.
+    pub(crate) fn rdn(&self, name: &str) -> String {
+        dn::split_first(&self.dn_of(name)).0.to_owned()
+    }
+
+    /// Whether the first step of an entry's name holds its name, so that one can be told from the
+    /// other without asking.
+    pub(crate) fn is_named_by_rdn(&self) -> bool {
+        let (first, _) = dn::split_first(&self.dn);
+        let named = first.split_once('=');
+        named.is_some_and(|(attribute, value)| {
+            attribute.trim().eq_ignore_ascii_case(&self.naming) && value.trim() == "{name}"
+        })
+    }
+}
+
+impl Settings {
+    /// Where the objects of a class are.
+    pub(crate) fn class(&self, class: ObjectClass) -> Option<&ClassSettings> {
+        match class {
+            ObjectClass::Account => Some(&self.accounts),
+            ObjectClass::Group => self.groups.as_ref().map(|(groups, _)| groups),
+            ObjectClass::Other(_) => None,
+        }
+    }
+
+    /// Reads them; what is wrong becomes a problem of the section.
+    pub(crate) fn read(section: &mut Section<'_>, defaults: &Defaults) -> Option<Self> {
+        let servers = servers(section);
+        let bind = BindSettings {
+            dn: section.text("bind_dn").map(str::to_owned),
+            password_file: section.text("bind_password_file").map(PathBuf::from),
+        };
+        let marker = section.text("marker").map(str::to_owned);
+        if marker.as_deref().is_some_and(|name| !is_attribute(name)) {
+            section.problem("marker", "the name of an attribute is allowed");
+        }
+        let page_size = match section.integer("page_size", 0..=10_000) {
+            Some(0) => None,
+            Some(size) => usize::try_from(size).ok(),
+            None => Some(500),
+        };
+        let accounts = match section.section("accounts") {
+            Some(accounts) => class(accounts, ObjectClass::Account, defaults, None),
+            None => {
+                section.problem(
+                    "accounts",
+                    "missing: it says where the accounts are; give [….accounts] with `base`",
+                );
+                None
+            }
+        };
+        let groups = match section.section("groups") {
+            Some(mut groups) => {
+                let members = members(&mut groups);
+                let class = class(groups, ObjectClass::Group, defaults, Some(()));
+                Some((class?, members?))
+            }
+            None => None,
+        };
+        Some(Self {
+            servers: servers?,
+            bind,
+            accounts: accounts?,
+            groups,
+            marker,
+            page_size,
+        })
+    }
+}
+
+fn servers(section: &mut Section<'_>) -> Option<Servers> {
+    let start_tls = section.boolean("starttls").unwrap_or(false);
+    let list = section.list("servers", |text| Server::parse(text, start_tls));
+    if !section.has("servers") {
+        section.problem(
+            "servers",
+            "missing: give the directory's servers, such as [\"ldaps://ldap.example.org\"]",
+        );
+    }
+    if list.as_ref().is_some_and(Vec::is_empty) {
+        section.problem("servers", "empty: at least one is needed");
+    }
+    let verify = section.text("server_name").map(str::to_owned);
+    let trust = trust(section);
+    let duration = |section: &mut Section<'_>, key, most: u64, default: u64| {
+        let range = Duration::from_secs(1)..=Duration::from_secs(most);
+        section
+            .duration(key, range)
+            .unwrap_or(Duration::from_secs(default))
+    };
+    let connect_timeout = duration(section, "connect_timeout", 60, 5);
+    let answer_timeout = duration(section, "answer_timeout", 600, 30);
+    let idle = duration(section, "idle_timeout", 3600, 300);
+    let age = duration(section, "max_age", 86_400, 3600);
+    let max_message = section.integer("max_message", 65_536..=64 << 20);
+    let connections = section.integer("connections", 1..=64);
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Some(Servers {
+        list: list.filter(|list| !list.is_empty())?,
+        verify,
+        trust: trust?,
+        connect_timeout,
+        answer_timeout,
+        max_message: size(max_message.unwrap_or(4 << 20)),
+        connections: size(connections.unwrap_or(8)),
+        idle,
+        age,
+    })
+}
+
+/// Certificates that are named one by one, those that a file's authorities vouch for, or those that
+/// the host's own do.
+fn trust(section: &mut Section<'_>) -> Option<Trust> {
+    let file = section.text("ca_file").map(PathBuf::from);
+    let pins = section.list("certificate_sha256", |text| {
+        parse_pin(text).ok_or_else(|| "64 hexadecimal digits are allowed, as `sha256sum` or `openssl x509 -fingerprint -sha256` print them".to_owned())
+    });
+    if section.has("certificate_sha256") {
+        if section.has("ca_file") {
+            section.problem(
+                "ca_file",
+                "either `ca_file` or `certificate_sha256` is allowed, not both",
+            );
+            return None;
+        }
+        let pins = pins?;
+        if pins.is_empty() {
+            section.problem("certificate_sha256", "empty: at least one is needed");
+            return None;
+        }
+        return Some(Trust::Pins(pins));
+    }
+    let Some(file) = file else {
+        return host_authorities(section);
+    };
+    match authorities(&file) {
+        Ok(roots) => Some(Trust::Authorities {
+            source: format!(
+                "`ca_file` ({}, {} certificates)",
+                file.display(),
+                roots.len()
+            ),
+            roots: Arc::new(roots),
+        }),
+        Err(error) => {
+            section.problem("ca_file", error);
+            None
+        }
+    }
+}
+
+fn host_authorities(section: &Section<'_>) -> Option<Trust> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        section.problem("ca_file", "missing, and this host has no certificates of authorities of its own: give the file with that of the directory's");
+        return None;
+    }
+    Some(Trust::Authorities {
+        roots: Arc::new(roots),
+        source: format!("the {added} authorities that this host trusts"),
+    })
+}
+
+fn authorities(file: &Path) -> Result<RootCertStore, String> {
+    let shown = file.display();
+    let mut roots = RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(file)
+        .map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    for certificate in found {
+        let certificate =
+            certificate.map_err(|error| format!("{shown} is no PEM file: {error}"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("{shown}: a certificate in it is of no use: {error}"))?;
+    }
+    if roots.is_empty() {
+        return Err(format!("{shown} holds no certificate"));
+    }
+    Ok(roots)
+}
+
+fn class(
+    mut section: Section<'_>,
+    class: ObjectClass,
+    defaults: &Defaults,
+    _: Option<()>,
+) -> Option<ClassSettings> {
+    let (classes, naming, first, filter) = match class {
+        ObjectClass::Account => (
+            defaults.account_classes,
+            defaults.account_naming,
+            defaults.account_rdn,
+            defaults.account_filter.clone(),
+        ),
+        _ => (
+            defaults.group_classes,
+            defaults.group_naming,
+            defaults.group_rdn,
+            None,
+        ),
+    };
+    let attribute = |name: &str| {
+        let allowed = || "the name of an attribute or class is allowed".to_owned();
+        is_attribute(name)
+            .then(|| name.to_owned())
+            .ok_or_else(allowed)
+    };
+    let base = section.text("base").map(str::to_owned);
+    if !section.has("base") {
+        section.problem(
+            "base",
+            "missing: the entry below which they lie, such as \"ou=people,dc=example,dc=org\"",
+        );
+    }
+    if base
+        .as_deref()
+        .is_some_and(|base| dn::parse(base).is_none_or(|steps| steps.is_empty()))
+    {
+        section.problem(
+            "base",
+            "the name of an entry is allowed, such as \"ou=people,dc=example,dc=org\"",
+        );
+    }
+    let object_classes = section.list("object_classes", attribute);
+    let own_classes = object_classes.is_some();
+    let object_classes =
+        object_classes.unwrap_or_else(|| classes.iter().map(|name| (*name).to_owned()).collect());
+    let naming = section.text("name").unwrap_or(naming).to_owned();
+    if !is_attribute(&naming) {
+        section.problem("name", "the name of an attribute is allowed");
+    }
+    let base = base?;
+    let default = format!("{first}={{name}},{base}");
+    let template = section.text("dn").unwrap_or(&default).to_owned();
+    check_template(&section, &template, &base);
+    let defaults = match section.section("defaults") {
+        Some(mut inner) => {
+            let found = inner.named_texts();
+            let found = found
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let found = found.collect();
+            inner.finish();
+            found
+        }
+        None => Vec::new(),
+    };
+    section.finish();
+    let by_class = || {
+        let classes = object_classes.iter();
+        Filter::all(
+            classes
+                .map(|name| Filter::equal("objectClass", name))
+                .collect(),
+        )
+    };
+    Some(ClassSettings {
+        class,
+        filter: filter.filter(|_| !own_classes).unwrap_or_else(by_class),
+        base,
+        object_classes,
+        naming,
+        dn: template,
+        defaults,
+    })
+}
+
+fn check_template(section: &Section<'_>, template: &str, base: &str) {
+    let example = template.replace("{name}", "x");
+    let is_below = template.contains("{name}") && dn::is_within(&example, base);
+    if !is_below || dn::same(&example, base) {
+        section.problem(
+            "dn",
+            format!("a name with {{name}} in it and below `base` is allowed, such as \"uid={{name}},{base}\""),
+        );
+    }
+}
+
+fn members(section: &mut Section<'_>) -> Option<MemberSettings> {
+    let attribute = section.text("members").unwrap_or("member").to_owned();
+    if !is_attribute(&attribute) {
+        section.problem("members", "the name of an attribute is allowed, such as \"member\", \"uniqueMember\" or \"memberUid\"");
+        return None;
+    }
+    let placeholder = section.text("placeholder").map(str::to_owned);
+    if placeholder
+        .as_deref()
+        .is_some_and(|name| dn::parse(name).is_none())
+    {
+        section.problem(
+            "placeholder",
+            "the name of an entry is allowed, which then stands in a group without members",
+        );
+    }
+    Some(MemberSettings {
+        by_name: attribute.eq_ignore_ascii_case("memberUid"),
+        attribute,
+        placeholder,
+    })
+}
+
+/// Whether a text can be the name of an attribute or class (RFC 4512, section 1.4).
+pub(crate) fn is_attribute(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(plain)
+}

@@ -1,0 +1,1 @@
+//! Against a server made of another implementation of LDAP, which lies.
