@@ -162,19 +162,41 @@ impl<'a> Conditions<'a> {
         if !comparable(self.dialect, column.value_type, value) {
             return NEVER.to_owned();
         }
-        self.holds(&self.operand(column), operation, value)
+        let operand = self.operand(column);
+        let typed = self.dialect == Dialect::Postgres || column.value_type == value.value_type();
+        self.of_type(typed, &operand, operation, value)
     }
 
     fn list(&mut self, column: &Column, operation: FilterOperation, value: &Value) -> String {
         if !comparable(self.dialect, column.value_type, value) {
             return NEVER.to_owned();
         }
-        let holds = self.holds("element.value", operation, value);
+        let typed = self.dialect == Dialect::Postgres;
+        let holds = self.of_type(typed, "element.value", operation, value);
         let elements = match self.dialect {
             Dialect::Postgres => format!("unnest({}) AS element(value)", column.expression),
             Dialect::Sqlite => format!("json_each({}) AS element", quote(&column.name)),
         };
         format!("EXISTS (SELECT 1 FROM {elements} WHERE {holds})")
+    }
+
+    /// Where the operand's type is not known, SQLite may take a number and its text for equal.
+    fn of_type(
+        &mut self,
+        typed: bool,
+        operand: &str,
+        operation: FilterOperation,
+        value: &Value,
+    ) -> String {
+        let holds = self.holds(operand, operation, value);
+        let stored = match value.value_type() {
+            _ if typed => return holds,
+            ValueType::Integer => "integer",
+            ValueType::Real => "real",
+            ValueType::Binary => "blob",
+            _ => "text",
+        };
+        format!("(typeof({operand}) = '{stored}' AND {holds})")
     }
 
     fn holds(&mut self, operand: &str, operation: FilterOperation, value: &Value) -> String {
@@ -264,7 +286,11 @@ fn comparable(dialect: Dialect, column: ValueType, value: &Value) -> bool {
     match dialect {
         _ if value == ValueType::Secret => false,
         Dialect::Postgres => column == value,
-        // A declared type binds nobody there, and an expression has none.
-        Dialect::Sqlite => column == value || column == ValueType::Text,
+        // An expression has no type there, and truth values only those columns that are declared so.
+        Dialect::Sqlite => {
+            column == value
+                || (column == ValueType::Text
+                    && !matches!(value, ValueType::Boolean | ValueType::Time))
+        }
     }
 }

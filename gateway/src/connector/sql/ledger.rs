@@ -2,7 +2,7 @@
 //! transaction. Whether a call was carried out can then always be told.
 //!
 //! ```text
-//! begin → insert the call (waits for another transaction with it) → the verb → its outcome → commit
+//! begin → insert the call (waits for another transaction with it) → the verb → outcome → commit
 //! ```
 
 use serde::{Deserialize, Serialize};

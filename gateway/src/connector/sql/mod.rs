@@ -20,22 +20,24 @@ mod engine;
 mod filter;
 mod ledger;
 mod login;
+mod looking;
 mod password;
 mod postgres;
 mod reading;
 mod sqlite;
 mod statement;
+mod sync;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tonic::async_trait;
 
-use crate::connector::{Connector, Context, Found, Lane};
+use crate::connector::{Changes, Connector, Context, Found, Lane};
 use crate::model::{
-    AttributeRole, CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass,
-    ObjectId, ObjectName, ObjectRef, Password, Request, Role, Roles, Schema, Search, Selector,
-    Update, Value, Verb,
+    AttributeRole, CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, Look, Object,
+    ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Role, Roles, Schema, Search,
+    Selector, SyncToken, Update, Value, Verb,
 };
 use changing::Change;
 use class::Class;
@@ -300,6 +302,29 @@ impl Connector for Sql {
         found: &mut Found,
     ) -> Result<Cookie, CallError> {
         self.search_objects(cx, search, found).await
+    }
+
+    async fn evidence(&self, cx: &Context, change: &Request) -> Result<Evidence, CallError> {
+        self.evidence_of(cx, change).await
+    }
+
+    async fn look(
+        &self,
+        cx: &Context,
+        change: &Request,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        self.look_for(cx, change, before).await
+    }
+
+    async fn sync(
+        &self,
+        cx: &Context,
+        class: ObjectClass,
+        token: &SyncToken,
+        changes: &mut Changes,
+    ) -> Result<SyncToken, CallError> {
+        self.sync_objects(cx, class, token, changes).await
     }
 }
 

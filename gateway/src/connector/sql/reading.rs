@@ -121,7 +121,8 @@ pub(super) fn is_true(value: &Value) -> bool {
     }
 }
 
-fn plain(value: &Value) -> Option<String> {
+/// The text of an id or a name.
+pub(super) fn plain(value: &Value) -> Option<String> {
     match value {
         Value::Text(text) => Some(text.clone()),
         Value::Integer(number) => Some(number.to_string()),

@@ -214,8 +214,8 @@ impl Drop for Open {
             return;
         }
         if let Ok(worker) = self.lease.worker() {
-            // Comes before whatever the next transaction does. Where there is none to roll back, the
-            // error says so, and nothing else.
+            // Comes before whatever the next transaction does. Where there is none to roll back,
+            // the error says so, and nothing else.
             let _ = worker.begin(|connection| {
                 let _ = connection.execute_batch("ROLLBACK");
             });

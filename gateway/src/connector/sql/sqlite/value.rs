@@ -1,7 +1,7 @@
 //! Values on their way to SQLite and back.
 //!
-//! SQLite has no times, no truth values and no lists: a column that is declared BOOLEAN holds 0 or 1,
-//! and a list is the JSON text of an array, as `json_group_array` makes it.
+//! SQLite has no times, no truth values and no lists: a column that is declared BOOLEAN holds 0 or
+//! 1, and a list is the JSON text of an array, as `json_group_array` makes it.
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row as TargetRow, Statement};
@@ -37,7 +37,7 @@ impl ToSql for Param {
 
 /// The columns that a statement answers with.
 pub(super) fn columns(statement: &Statement<'_>, lists: &[String]) -> Vec<Column> {
-    let columns = statement.columns().into_iter();
+    let columns = statement.columns();
     let column = |column: &rusqlite::Column<'_>| {
         let is_list = lists.iter().any(|name| name == column.name());
         Column {

@@ -1,0 +1,91 @@
+//! What became of a change whose end nobody saw: the ledger knows, where there is one.
+
+use super::Sql;
+use super::engine::{Access, Fault};
+use super::ledger::Ledger;
+use super::reading::find;
+use crate::connector::{Connector as _, Context};
+use crate::model::{CallError, Done, Evidence, Look, ObjectClass, ObjectRef, Request, Selector};
+
+/// The fact that the change would be noted in this ledger.
+const LEDGER: &str = "ledger";
+
+impl Sql {
+    pub(super) async fn evidence_of(
+        &self,
+        cx: &Context,
+        change: &Request,
+    ) -> Result<Evidence, CallError> {
+        let Some(ledger) = &self.ledger else {
+            return self.evidence_by_reading(cx, change).await;
+        };
+        let mut evidence = Evidence::default();
+        evidence.note(LEDGER, ledger.table());
+        Ok(evidence)
+    }
+
+    pub(super) async fn look_for(
+        &self,
+        cx: &Context,
+        change: &Request,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        let class = match change {
+            Request::Create(create) => Some(create.class),
+            other => other.object().map(|object| object.class),
+        };
+        match (&self.ledger, class, before.fact(LEDGER)) {
+            (Some(ledger), Some(class), Some(noted)) if noted == ledger.table() => {
+                self.look_into(ledger, cx, class, change).await
+            }
+            // It was begun under another configuration: what is not in this ledger may be in that.
+            (_, _, Some(noted)) => Ok(Look::Unclear(vec![format!(
+                "the change was to be noted in the ledger {noted}, which is not that of the connector any more"
+            )])),
+            _ => self.look_by_reading(cx, change, before).await,
+        }
+    }
+
+    /// To note the call waits for a transaction that has noted it and has not ended. Where it can
+    /// then be noted, no such transaction was committed, and none will be: the gateway sends COMMIT
+    /// only after the call is noted. The note of the look itself is rolled back.
+    async fn look_into(
+        &self,
+        ledger: &Ledger,
+        cx: &Context,
+        class: ObjectClass,
+        change: &Request,
+    ) -> Result<Look, CallError> {
+        let dialect = self.dialect();
+        let mut transaction = self.begin(cx, Access::Change).await?;
+        let noted = ledger.begin(&mut *transaction, dialect, &cx.call).await;
+        let found = match noted {
+            Ok(None) => Ok(Look::NotBegun),
+            Err(fault) => Err(fault),
+            Ok(Some(entry)) => match entry.id().filter(|_| entry.is_of(change.verb(), class)) {
+                None => Ok(Look::Unclear(vec![format!(
+                    "the ledger has the call as another one: {entry:?}"
+                )])),
+                Some(id) => {
+                    let object = ObjectRef {
+                        class,
+                        by: Selector::Id(id),
+                    };
+                    let class = self.class(class)?;
+                    let found = find(&mut *transaction, dialect, class, &object).await;
+                    found.map(|found| Look::Done(Box::new(done(change, found))))
+                }
+            },
+        };
+        transaction.rollback().await;
+        Ok(found.map_err(Fault::not_committed)?)
+    }
+}
+
+/// What the verb would have answered.
+fn done(change: &Request, found: Option<super::reading::Located>) -> Done {
+    match (change, found) {
+        (Request::Delete(_) | Request::SetPassword(..), _) | (_, None) => Done::Nothing,
+        (_, Some(found)) => Done::Object(Box::new(found.object)),
+    }
+}
