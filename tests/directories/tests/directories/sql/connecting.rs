@@ -1,0 +1,116 @@
+//! What keeps a connection from being made is told apart.
+
+use portcullis_gateway::model::FailureKind;
+
+use super::*;
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn test_tells_what_keeps_it_from_connecting() {
+    let hr = Hr::start("ledger = \"portcullis_calls\"").await;
+    let report = hr.connector().test(&cx("t")).await.unwrap();
+    assert!(
+        report.contains("PostgreSQL ") && report.contains("statements are sound"),
+        "{report}"
+    );
+
+    let (postgres, ca) = (&hr.postgres, trusted(&hr.postgres));
+    let (address, port) = (postgres.address(), postgres.port());
+    let other_ca = postgres.site().path().join("other.pem");
+    let other = rcgen::generate_simple_self_signed(vec!["other".to_owned()]).unwrap();
+    std::fs::write(&other_ca, other.cert.pem()).unwrap();
+    let pin = "00".repeat(32);
+    for (keys, part) in [
+        (format!("{ca}\ndatabase = \"none\""), "mend `database`"),
+        (
+            format!("{ca}\npostgresql = \"localhost:1\"\naddress = \"{address}\""),
+            "refused",
+        ),
+        (
+            format!("{ca}\npostgresql = \"no-such-host.invalid\""),
+            "lookup",
+        ),
+        (
+            format!("{ca}\npostgresql = \"wrong.example.test:{port}\"\naddress = \"{address}\""),
+            "not valid for name",
+        ),
+        (
+            format!("ca_file = \"{}\"", other_ca.display()),
+            "UnknownIssuer",
+        ),
+        (
+            format!("certificate_sha256 = [\"{pin}\"]"),
+            "invalid peer certificate",
+        ),
+    ] {
+        let broken = connectors(postgres, &keys);
+        let failed = failure(broken.find("hr").unwrap().connector.test(&cx("t")).await);
+        assert_eq!(failed.kind, FailureKind::Unavailable, "{}", failed.message);
+        assert!(failed.message.contains(part), "{part}: {}", failed.message);
+    }
+    let mut wrong = cx("t");
+    let password = Password::new(b"not-the-secret".to_vec()).unwrap();
+    wrong
+        .secret_settings
+        .insert("password".to_owned(), password);
+    let failed = failure(hr.connector().test(&wrong).await);
+    assert!(
+        failed.message.contains("`password_file`"),
+        "{}",
+        failed.message
+    );
+    assert!(!failed.message.contains("not-the-secret"));
+    // One that is in the pool already serves nobody with another password.
+    hr.connector().test(&cx("t")).await.unwrap();
+    failure(hr.connector().test(&wrong).await);
+
+    postgres.query("REVOKE SELECT ON people FROM portcullis");
+    let failed = failure(hr.connector().test(&cx("t")).await);
+    assert!(
+        failed.message.contains("permission denied"),
+        "{}",
+        failed.message
+    );
+    assert!(
+        failed.message.contains("[connectors.hr.account] read"),
+        "{}",
+        failed.message
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn a_password_is_given_to_a_bound_channel_alone() {
+    let hr = Hr::start("").await;
+    hr.postgres
+        .query("ALTER SYSTEM SET password_encryption = 'md5'; SELECT pg_reload_conf()");
+    let weak = "SET password_encryption = 'md5'; ALTER ROLE portcullis PASSWORD 'gateway-secret'";
+    hr.postgres.query(weak);
+    let failed = failure(hr.connector().test(&cx("t")).await);
+    assert_eq!(failed.kind, FailureKind::Unavailable, "{}", failed.message);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn many_calls_share_few_connections_and_outlive_a_restart() {
+    let mut hr = Hr::start("connections = 3").await;
+    let creating = (0..40).map(|number| {
+        let hr = &hr;
+        async move {
+            hr.create(&format!("c{number}"), &format!("user{number}"))
+                .await
+        }
+    });
+    for made in futures_util::future::join_all(creating).await {
+        made.unwrap();
+    }
+    let count = "SELECT count(*) <= 3 FROM pg_stat_activity WHERE usename = 'portcullis'";
+    assert_eq!(hr.postgres.query(count), "t\n");
+    hr.postgres.shut_down();
+    let failed = failure(hr.create("down", "late").await);
+    assert_eq!(failed.kind, FailureKind::Unavailable, "{}", failed.message);
+    hr.postgres.restart().await;
+    hr.create("up", "late").await.unwrap();
+    let (all, _) = hr.search(None, 100, Cookie::default()).await;
+    assert_eq!(all.len(), 41);
+}
