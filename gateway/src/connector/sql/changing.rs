@@ -18,6 +18,10 @@ use crate::model::{
 /// How often a transaction is begun that the target gives up in favour of another.
 const ATTEMPTS: usize = 4;
 
+/// SQLITE_CONSTRAINT_CHECK and SQLITE_CONSTRAINT_TRIGGER.
+const SQLITE_CHECK: &str = "275";
+const SQLITE_TRIGGER: &str = "1811";
+
 /// A change, with what a statement is given for its password.
 pub(super) enum Change<'a> {
     Create(&'a Create, Option<Zeroizing<Vec<u8>>>),
@@ -81,7 +85,8 @@ impl Sql {
                         attempt += 1;
                         continue;
                     }
-                    return Err(fault.without(secret).not_committed().into());
+                    let failure = fault_of(change, fault).without(secret).not_committed();
+                    return Err(failure.into());
                 }
             };
             match transaction.commit().await {
@@ -91,6 +96,21 @@ impl Sql {
             }
         }
     }
+}
+
+/// A rule that refuses a password is the target's policy: a constraint, or what a trigger raises.
+fn fault_of(change: &Change<'_>, fault: Fault) -> Fault {
+    let is_rule = matches!(
+        fault.code(),
+        Some("23514" | "P0001" | SQLITE_CHECK | SQLITE_TRIGGER)
+    );
+    if matches!(change, Change::SetPassword(..)) && is_rule {
+        return Fault {
+            cause: Cause::Refused(FailureKind::Policy),
+            ..fault
+        };
+    }
+    fault
 }
 
 /// One attempt at a change.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::statement::Dialect;
 use crate::connector::Context;
-use crate::model::{CallError, Failure, FailureKind, Password, Value, ValueType};
+use crate::model::{CallError, Failure, FailureKind, Native, Password, Value, ValueType};
 
 /// Bytes of a text of the target that reach the caller.
 const MOST_TEXT: usize = 600;
@@ -77,8 +77,8 @@ pub(super) enum Cause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) cause: Cause,
-    /// The target's own code: SQLSTATE, or the name of SQLite's.
-    pub(super) code: Option<String>,
+    /// The target's own code (SQLSTATE, or SQLite's extended one) and words.
+    pub(super) native: Option<Native>,
     pub(super) message: String,
 }
 
@@ -86,7 +86,7 @@ impl Fault {
     pub(super) fn refused(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             cause: Cause::Refused(kind),
-            code: None,
+            native: None,
             message: message.into(),
         }
     }
@@ -94,7 +94,7 @@ impl Fault {
     pub(super) fn cut(message: impl Into<String>) -> Self {
         Self {
             cause: Cause::Cut,
-            code: None,
+            native: None,
             message: message.into(),
         }
     }
@@ -102,6 +102,11 @@ impl Fault {
     /// That the time of the call is over.
     pub(super) fn late() -> Self {
         Self::cut("the database did not answer in the time that the call may take")
+    }
+
+    /// The target's own code.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.native.as_ref().map(Native::code)
     }
 
     pub(super) fn is_invalid(&self) -> bool {
@@ -115,7 +120,10 @@ impl Fault {
             Cause::Again => FailureKind::Busy,
             Cause::Cut => FailureKind::Unavailable,
         };
-        Failure::new(kind, self.message)
+        Failure {
+            native: self.native,
+            ..Failure::new(kind, self.message)
+        }
     }
 
     /// The answer to a call whose COMMIT was sent.
@@ -134,6 +142,11 @@ impl Fault {
         let secret = secret.and_then(|secret| std::str::from_utf8(secret.expose()).ok());
         if let Some(secret) = secret {
             self.message = self.message.replace(secret, "***");
+            let native = self.native.take();
+            self.native = native.map(|native| {
+                let text = native.text().replace(secret, "***");
+                Native::new(native.code(), &text)
+            });
         }
         self
     }

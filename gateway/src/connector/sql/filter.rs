@@ -286,7 +286,7 @@ fn comparable(dialect: Dialect, column: ValueType, value: &Value) -> bool {
     match dialect {
         _ if value == ValueType::Secret => false,
         Dialect::Postgres => column == value,
-        // An expression has no type there, and truth values only those columns that are declared so.
+        // An expression has no type there; only columns declared so have truth values.
         Dialect::Sqlite => {
             column == value
                 || (column == ValueType::Text

@@ -58,10 +58,17 @@ impl Sql {
         if right && enabled {
             return Ok(());
         }
+        if right {
+            return Err(Failure::new(
+                FailureKind::AccountDisabled,
+                "the password is right, and the account is disabled",
+            )
+            .into());
+        }
         // One answer for all, so that nobody learns which accounts there are.
         Err(Failure::new(
             FailureKind::BadCredentials,
-            "the password is wrong, or there is no such account, or it has no password or is disabled",
+            "the password is wrong, or there is no such account, or it has no password",
         )
         .into())
     }

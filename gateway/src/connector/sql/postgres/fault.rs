@@ -7,7 +7,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::DbError;
 
 use super::super::engine::{Cause, Fault, shown};
-use crate::model::FailureKind;
+use crate::model::{FailureKind, Native};
 
 /// The fault behind an error of a statement.
 pub(super) fn of(error: &Error) -> Fault {
@@ -42,6 +42,7 @@ pub(super) fn of_connecting(place: &str, error: &Error) -> Fault {
     Fault {
         cause: match code {
             "53300" => Cause::Refused(FailureKind::Busy),
+            "28P01" | "28000" | "42501" => Cause::Refused(FailureKind::Denied),
             _ => Cause::Cut,
         },
         message: format!("cannot connect to {place}: {}{colon}{advice}", kind.message),
@@ -53,20 +54,22 @@ fn of_answer(answer: &DbError) -> Fault {
     let code = answer.code().code();
     Fault {
         cause: cause(code),
-        code: Some(code.to_owned()),
+        native: Some(Native::new(code, answer.message())),
         message: told(answer),
     }
 }
 
 /// SQLSTATE to cause.
 pub(super) fn cause(code: &str) -> Cause {
-    use FailureKind::{AlreadyExists, Busy, Internal, Invalid, NotFound, Rejected, Unsupported};
+    use FailureKind::{
+        AlreadyExists, Busy, Denied, Internal, Invalid, NotFound, Rejected, Unsupported,
+    };
     Cause::Refused(match code {
         "23505" | "23P01" => AlreadyExists,
         "23502" | "23514" | "23503" => Invalid,
         "40001" | "40P01" => return Cause::Again,
         "55P03" | "57014" | "25P03" => Busy,
-        "42501" => Rejected,
+        "42501" => Denied,
         "02000" | "P0002" => NotFound,
         "0A000" => Unsupported,
         // A statement of the configuration that the target cannot read.

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Error, ErrorCode, ffi};
 
 use super::super::engine::{Cause, Fault, shown};
-use crate::model::FailureKind;
+use crate::model::{FailureKind, Native};
 
 /// The fault behind an error of a statement.
 pub(super) fn of(error: &Error) -> Fault {
@@ -16,7 +16,7 @@ pub(super) fn of(error: &Error) -> Fault {
     };
     Fault {
         cause: cause(native),
-        code: Some(native.extended_code.to_string()),
+        native: Some(Native::new(native.extended_code, &error.to_string())),
         message: told(error, native),
     }
 }
@@ -32,7 +32,7 @@ pub(super) fn of_opening(path: &Path, error: &Error) -> Fault {
 }
 
 fn cause(native: &ffi::Error) -> Cause {
-    use FailureKind::{AlreadyExists, Busy, Internal, Invalid, Rejected};
+    use FailureKind::{AlreadyExists, Busy, Denied, Internal, Invalid, Rejected};
     Cause::Refused(match native.extended_code {
         ffi::SQLITE_CONSTRAINT_UNIQUE
         | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
@@ -48,7 +48,8 @@ fn cause(native: &ffi::Error) -> Cause {
             | ErrorCode::DatabaseLocked
             | ErrorCode::OperationInterrupted => Busy,
             ErrorCode::TypeMismatch | ErrorCode::TooBig => Invalid,
-            ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::DiskFull => Rejected,
+            ErrorCode::ReadOnly | ErrorCode::PermissionDenied => Denied,
+            ErrorCode::DiskFull => Rejected,
             ErrorCode::SystemIoFailure
             | ErrorCode::DatabaseCorrupt
             | ErrorCode::NotADatabase

@@ -82,8 +82,8 @@ async fn each_refusal_has_its_kind_and_names_what_it_is_about() {
     }
     hr.postgres.query("REVOKE DELETE ON people FROM portcullis");
     let failed = failure(hr.connector().delete(&cx("3"), named("ada")).await);
-    assert_eq!(failed.kind, FailureKind::Rejected, "{}", failed.message);
-    assert!(failed.message.contains("42501"), "{}", failed.message);
+    assert_eq!(failed.kind, FailureKind::Denied, "{}", failed.message);
+    assert_eq!(failed.native.unwrap().code(), "42501");
     assert_eq!(
         hr.postgres
             .query("SELECT string_agg(login, ',') FROM people"),
@@ -108,7 +108,7 @@ async fn no_password_reaches_a_message_or_the_log_of_the_server() {
             .set_password(&cx("2"), named("ada"), secret())
             .await,
     );
-    assert_eq!(failed.kind, FailureKind::Invalid, "{}", failed.message);
+    assert_eq!(failed.kind, FailureKind::Policy, "{}", failed.message);
     assert!(!hr.postgres.log().contains(SECRET), "{}", hr.postgres.log());
     hr.postgres.query(tell);
     let failed = failure(
