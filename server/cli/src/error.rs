@@ -341,6 +341,11 @@ impl CliError {
         }
     }
 
+    /// Whether a file of the caller's was to be new, and is not.
+    pub(crate) fn is_there_already(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
+    }
+
     /// The id of the call that it is about, if it is about one.
     pub(crate) fn call_id(&self) -> Option<&str> {
         match self {

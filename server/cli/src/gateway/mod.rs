@@ -169,7 +169,6 @@ impl GatewayCommand {
                 if_absent,
                 output,
             } => {
-                let sink = output.open()?;
                 let request = AddGatewayRequest {
                     name,
                     address: way.address.unwrap_or_default(),
@@ -178,13 +177,7 @@ impl GatewayCommand {
                     groups,
                     if_absent,
                 };
-                let made = connect().await?.add(request).await?.into_inner();
-                if if_absent && made.token.is_none() {
-                    let gateway = made.gateway.ok_or(CliError::BadAnswer("no gateway"))?;
-                    context.note("it is registered already: nothing was changed");
-                    return context.print(&gateway);
-                }
-                return sink.hand_over(context, made.gateway, made.token);
+                return token::add(context, request, output).await;
             }
             Self::Token(args) => return args.run(context).await,
             Self::Restore { name, output } => {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_host::output;
-use portcullis_proto::admin::v1::{EnrolmentToken, Gateway};
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
+use portcullis_proto::admin::v1::{AddGatewayRequest, EnrolmentToken, Gateway, ShowGatewayRequest};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -46,6 +47,35 @@ impl TokenOutput {
         };
         Ok(TokenSink(self.token_file.map(open).transpose()?))
     }
+}
+
+/// Registers a gateway, and hands its token over. One that may be there already may have had its
+/// token written to this very file.
+pub(super) async fn add(
+    context: &Context,
+    request: AddGatewayRequest,
+    output: TokenOutput,
+) -> Result<(), CliError> {
+    let if_absent = request.if_absent;
+    let sink = match output.open() {
+        Ok(sink) => sink,
+        Err(error) if if_absent && error.is_there_already() => {
+            let name = request.name.clone();
+            let mut gateways = context.client(GatewaysClient::new).await?;
+            let found = gateways.show(ShowGatewayRequest { name }).await;
+            found.map_err(|_| error)?;
+            TokenSink(None)
+        }
+        Err(error) => return Err(error),
+    };
+    let mut gateways = context.client(GatewaysClient::new).await?;
+    let made = gateways.add(request).await?.into_inner();
+    if if_absent && made.token.is_none() {
+        let gateway = made.gateway.ok_or(CliError::BadAnswer("no gateway"))?;
+        context.note("it is registered already: nothing was changed");
+        return context.print(&gateway);
+    }
+    sink.hand_over(context, made.gateway, made.token)
 }
 
 /// Takes the token, once there is one.

@@ -88,6 +88,34 @@ fn a_token_that_cannot_be_shown_is_not_made() {
     assert!(shown.contains("PCT1-TOKEN"), "{shown}");
 }
 
+#[test]
+fn a_script_registers_again_and_finds_its_token_file() {
+    let fake = Fake::start();
+    let file = fake.file("token", "PCT1-FORMER");
+    let file_name = file.to_str().unwrap();
+    let add = |name, more: &[&str]| {
+        let add = [
+            "gateway",
+            "add",
+            name,
+            "--dial-out",
+            "--token-file",
+            file_name,
+        ];
+        fake.run(&[&add, more].concat())
+    };
+    let again = add("taken", &["--if-absent"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    // Where a token would be made, the file has to be new.
+    for (name, more) in [("web1", &["--if-absent"][..]), ("taken", &[])] {
+        let refused = add(name, more);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.err.contains("it is there already"), "{refused:?}");
+    }
+    assert!(fake.gateways().is_empty());
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "PCT1-FORMER");
+}
+
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill")
         .args([&format!("-{name}"), &child.id().to_string()])

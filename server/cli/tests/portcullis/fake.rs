@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use portcullis_proto::admin::v1::{
     AddGatewayRequest, AddGatewayResponse, AuditEntry, CancelQueuedRequest, EnrolmentToken,
     ExecuteRequest, Gateway, ListAuditRequest, ListAuditResponse, QueuedCall, QueuedState,
-    WatchQueuedRequest,
+    ShowGatewayRequest, WatchQueuedRequest,
 };
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
@@ -284,6 +284,10 @@ impl Service<http::Request<Body>> for FakeCalls {
                     let request = AddGatewayRequest::decode(encoded).unwrap();
                     return Ok(once(&fake.add_gateway(request)?));
                 }
+                if path == "/portcullis.admin.v1.Gateways/Show" {
+                    let request = ShowGatewayRequest::decode(encoded).unwrap();
+                    return Ok(once(&shown(request.name)?));
+                }
                 if path == "/portcullis.admin.v1.Audit/List" {
                     let request = ListAuditRequest::decode(encoded).unwrap();
                     return Ok(once(&fake.state.lock().unwrap().audit(&request)));
@@ -338,6 +342,13 @@ impl FakeCalls {
     }
 
     fn add_gateway(&self, request: AddGatewayRequest) -> Result<AddGatewayResponse, Status> {
+        if request.name == "taken" && request.if_absent {
+            let gateway = Some(shown(request.name)?);
+            return Ok(AddGatewayResponse {
+                gateway,
+                token: None,
+            });
+        }
         if request.name == "taken" {
             return Err(Status::already_exists("there is a gateway of this name"));
         }
@@ -528,6 +539,17 @@ impl State {
             By::Id(id) => self.accounts.get(id.strip_prefix("id-")?),
         }
     }
+}
+
+/// There is the gateway `taken`, and no other.
+fn shown(name: String) -> Result<Gateway, Status> {
+    if name != "taken" {
+        return Err(Status::not_found("there is no such gateway"));
+    }
+    Ok(Gateway {
+        name,
+        ..Gateway::default()
+    })
 }
 
 /// Those whose id begins with `w` wait; there are no others.
