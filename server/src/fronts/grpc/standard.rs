@@ -22,6 +22,7 @@ use tokio::time::sleep;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
 
+use super::errors::kinded;
 use crate::services::Services;
 
 /// The largest request, in bytes: it holds a name.
@@ -60,9 +61,8 @@ pub(super) async fn check(
 ) -> Result<Replies<Bytes>, Status> {
     let service = asked_about(request)?;
     if !is_known(&service) {
-        return Err(Status::not_found(format!(
-            "there is no service `{service}` here"
-        )));
+        let unknown = format!("there is no service `{service}` here");
+        return Err(kinded(Status::not_found(unknown)));
     }
     let status = status(&services).await;
     Ok(Box::pin(tokio_stream::once(Ok(health(status)))))
@@ -99,8 +99,12 @@ pub(super) fn watch(
 
 fn asked_about(request: Bytes) -> Result<String, Status> {
     let request = HealthCheckRequest::decode(request);
-    let request = request.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let request = request.map_err(|error| malformed(&error))?;
     Ok(request.service)
+}
+
+fn malformed(error: &prost::DecodeError) -> Status {
+    kinded(Status::invalid_argument(error.to_string()))
 }
 
 fn is_known(service: &str) -> bool {
@@ -129,8 +133,9 @@ pub(super) fn reflect(
         let _ = stopping.wait_for(|stopping| *stopping).await;
     };
     let answers = requests.map(|request| {
-        let request = ServerReflectionRequest::decode(request?)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let request = request.map_err(kinded)?;
+        let request =
+            ServerReflectionRequest::decode(request).map_err(|error| malformed(&error))?;
         let answer = ServerReflectionResponse {
             valid_host: request.host.clone(),
             message_response: Some(reflected(request.message_request.as_ref())),

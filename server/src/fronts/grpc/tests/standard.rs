@@ -52,7 +52,14 @@ async fn next(answers: &mut Streaming<HealthCheckResponse>) -> Option<ServingSta
 
 async fn check(channel: &Channel, service: &str) -> Result<Option<ServingStatus>, Code> {
     let answers = health(channel, CHECK, service).await;
-    let mut answers = answers.map_err(|status| status.code())?;
+    let mut answers = answers.map_err(|status| {
+        // As every error of this server.
+        assert!(
+            status.metadata().contains_key("portcullis-kind"),
+            "{status:?}"
+        );
+        status.code()
+    })?;
     Ok(next(&mut answers).await)
 }
 
