@@ -250,8 +250,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// Goes through the entries up to `end`, where the log ended when its heads were read, and those
-    /// that have come since as far as they are read along.
+    /// Goes through the entries up to `end`, where the log ended when its heads were read, and
+    /// through those that have come since as far as they are read along.
     async fn to(&mut self, repository: &Repository, end: u64) -> Result<(), AuditError> {
         self.marks.pass(self.verifier.tip, &mut self.faults);
         loop {
