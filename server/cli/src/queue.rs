@@ -177,30 +177,16 @@ async fn watch(
     let request = WatchQueuedRequest {
         call_id: call_id.clone(),
     };
-<<<<<<< Updated upstream
     let follow = async {
         let mut states = calls.watch_queued(request).await?.into_inner();
         while let Some(call) = states.message().await? {
-            if !matches!(call.state(), QueuedState::Waiting | QueuedState::Dispatched) {
+            if !matches!(
+                call.state(),
+                QueuedState::Waiting | QueuedState::Dispatched | QueuedState::Unknown
+            ) {
                 return Ok(Some(call));
             }
             told(&call);
-=======
-    let mut states = calls.watch_queued(request).await?.into_inner();
-    loop {
-        let state = tokio::select! {
-            state = states.message() => state?,
-            _ = tokio::signal::ctrl_c() => return Err(CliError::CallLeft { call_id }),
-        };
-        let call = state.ok_or_else(|| CliError::CallLeft {
-            call_id: call_id.clone(),
-        })?;
-        if !matches!(
-            call.state(),
-            QueuedState::Waiting | QueuedState::Dispatched | QueuedState::Unknown
-        ) {
-            return Ok(call);
->>>>>>> Stashed changes
         }
         Ok(None)
     };
@@ -435,12 +421,18 @@ fn remedy(call: &QueuedCall) -> &'static str {
         (_, Some(FailureKind::Unavailable | FailureKind::Busy | FailureKind::NotBegun)) => {
             "nothing was begun: mend the cause, then `portcullis call retry`"
         }
-        (_, Some(FailureKind::NotFound)) => "look for the object's name or id, and make the call anew",
-        (_, Some(FailureKind::AlreadyExists)) => "choose another name, or update the object there is",
+        (_, Some(FailureKind::NotFound)) => {
+            "look for the object's name or id, and make the call anew"
+        }
+        (_, Some(FailureKind::AlreadyExists)) => {
+            "choose another name, or update the object there is"
+        }
         (_, Some(FailureKind::Refused)) => {
             "the gateway's configuration forbids it: change its guard rails, or leave it"
         }
-        (_, Some(FailureKind::Unsupported)) => "the resource cannot do it: see `portcullis resource schema`",
+        (_, Some(FailureKind::Unsupported)) => {
+            "the resource cannot do it: see `portcullis resource schema`"
+        }
         (_, Some(FailureKind::Rejected | FailureKind::Invalid)) => {
             "correct what the cause names, and make the call anew"
         }
@@ -478,8 +470,14 @@ impl View for QueuedCall {
             ),
             ("message", message(self).map(str::to_owned)),
             ("evidence", evidence(self)),
-            ("remedy", Some(remedy(self).to_owned()).filter(|it| !it.is_empty())),
-            ("attempt", Some(self.attempt.to_string()).filter(|_| self.attempt > 1)),
+            (
+                "remedy",
+                Some(remedy(self).to_owned()).filter(|it| !it.is_empty()),
+            ),
+            (
+                "attempt",
+                Some(self.attempt.to_string()).filter(|_| self.attempt > 1),
+            ),
             (
                 "next attempt",
                 time_and_age(self.next_attempt_unix_ms, now).filter(|_| waits),
@@ -492,7 +490,10 @@ impl View for QueuedCall {
                 "gateway",
                 Some(self.gateway.clone()).filter(|gateway| !gateway.is_empty()),
             ),
-            (if self.direct { "made" } else { "queued" }, time_and_age(self.queued_unix_ms, now)),
+            (
+                if self.direct { "made" } else { "queued" },
+                time_and_age(self.queued_unix_ms, now),
+            ),
             (
                 "expires",
                 time_and_age(self.expires_unix_ms, now).filter(|_| waits),

@@ -342,18 +342,16 @@ fn shown(time: &ServerTime, call: QueuedCall) -> Result<proto::QueuedCall, Admin
         .map(|bytes| Outcome::decode(bytes.as_slice()))
         .transpose()
         .map_err(|_| RepositoryError::Damaged("unreadable outcome".to_owned()))?;
-<<<<<<< Updated upstream
-    let (outcome, summary) = match call.fault {
-        Some(fault) => (
+    let (outcome, summary) = match (call.fault, call.lost) {
+        (Some(fault), _) => (
             Some(outcome::indeterminate(call.call_id.clone(), &fault)),
             format!("RECORD CHANGED BY HAND, it says: {}", call.summary),
         ),
-        None => (outcome, call.summary),
-=======
-    let outcome = match call.fault.or(call.lost) {
-        Some(why) => Some(outcome::indeterminate(call.call_id.clone(), &why)),
-        None => outcome,
->>>>>>> Stashed changes
+        (None, Some(lost)) => (
+            Some(outcome::indeterminate(call.call_id.clone(), &lost)),
+            call.summary,
+        ),
+        (None, None) => (outcome, call.summary),
     };
     let some = |at: Option<UnixMillis>| some_millis(at.map(|at| time.shown(at)));
     Ok(proto::QueuedCall {

@@ -8,8 +8,8 @@ use portcullis_common::calls::{Answer, NotSubmitted, Refusal, Unsent};
 use portcullis_common::rotation::Standing;
 use portcullis_common::stream::{open_call, open_outcome, seal_call};
 use portcullis_proto::gateway::v1::{
-    Call, Failure, FailureKind, FinishedCall, FinishedRequest, Indeterminate, Outcome, PingRequest,
-    outcome,
+    AcknowledgeRequest, Call, Failure, FailureKind, FinishedCall, FinishedRequest, Indeterminate,
+    Outcome, PingRequest, outcome,
 };
 use prost::Message as _;
 use rand::Rng as _;
@@ -32,6 +32,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls that a gateway is asked for at once.
 pub const MAX_ASKED: usize = 64;
+/// Calls of which a gateway is told at once.
+pub const MAX_ACKNOWLEDGED: usize = 512;
 /// Links that a call may be given to before one takes it.
 const LINKS: u32 = 3;
 /// Random bytes that a ping carries.
@@ -146,6 +148,22 @@ impl Fleet {
         let asked = async { link.control().finished(request).await };
         match timeout(ASK_TIMEOUT, asked).await {
             Ok(Ok(answer)) => Ok(answer.into_inner().calls),
+            Ok(Err(status)) if status.code() == Code::Unimplemented => Err(AskError::Unknown),
+            Ok(Err(_)) | Err(_) => Err(AskError::Away),
+        }
+    }
+
+    /// Tells a gateway that the outcomes of these calls are stored, [`MAX_ACKNOWLEDGED`] at most.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn acknowledge(&self, gateway: &str, call_ids: Vec<String>) -> Result<(), AskError> {
+        let link = self.inner.roster.standing(gateway).link;
+        let link = link.ok_or(AskError::Away)?;
+        let request = AcknowledgeRequest { call_ids };
+        let told = async { link.control().acknowledge(request).await };
+        match timeout(ASK_TIMEOUT, told).await {
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(status)) if status.code() == Code::Unimplemented => Err(AskError::Unknown),
             Ok(Err(_)) | Err(_) => Err(AskError::Away),
         }

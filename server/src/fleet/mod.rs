@@ -40,7 +40,7 @@ use tokio::time::timeout;
 
 use crate::config::{Config, Links};
 use crate::repository::{Reach, Repository, RepositoryError};
-pub use calls::{AskError, Attempt, MAX_ASKED};
+pub use calls::{AskError, Attempt, MAX_ACKNOWLEDGED, MAX_ASKED};
 pub use events::Event;
 pub use pace::{DEFAULT_PER_MINUTE, Pace};
 pub use progress::{

@@ -117,7 +117,7 @@ impl CallEntry {
         work: Beside,
     ) {
         let (ended, detail) = audited(outcome);
-        self.end_with(repository, ended, detail, work).await;
+        self.end_with(repository, ended, &detail, work).await;
     }
 
     /// As [`Self::end`], with `work` in the same transaction. Where it cannot be written now it is

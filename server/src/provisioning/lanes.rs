@@ -34,10 +34,12 @@ fn of(object: Option<&ObjectRef>) -> String {
         Some(ObjectRef {
             object_class,
             by: Some(By::Name(name)),
+            ..
         }) => named(*object_class, name),
         Some(ObjectRef {
             object_class,
             by: Some(By::Id(id)),
+            ..
         }) => format!("{object_class} id {id}"),
         Some(ObjectRef { by: None, .. }) | None => "the resource".to_owned(),
     }
@@ -75,6 +77,7 @@ mod tests {
             object: Some(ObjectRef {
                 object_class: 1,
                 by: Some(By::Name("ada".to_owned())),
+                ..ObjectRef::default()
             }),
             new_name: "eve".to_owned(),
         }));

@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use portcullis_common::rotation::UnixMillis;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, FailureKind, FinishedCall, Outcome};
 use prost::Message as _;
@@ -21,7 +22,7 @@ use tokio::sync::Notify;
 use super::entry::CallEntry;
 use super::queue::GATHER;
 use super::sent::{record_end, record_waits};
-use super::{DispatchError, Provisioning, make_up, outcome};
+use super::{DispatchError, Provisioning, journals, make_up, outcome};
 use crate::audit::{Draft, Outcome as Audited, Subject};
 use crate::fleet::{AskError, Attempt, MAX_ASKED, Recipient};
 use crate::repository::{PayloadError, QueuedCall, RepositoryError, WaitsAgain};
@@ -168,6 +169,12 @@ async fn ask_each(
 ) -> Result<Left, AskError> {
     let calls = provisioning.repository.queued_calls();
     let (mut left, mut after) = (Left::Nothing, 0);
+    let seen = journals::see(provisioning, gateway).await;
+    if let Err(error) = seen {
+        tracing::error!(gateway, %error, "calls are not looked at now");
+        return Err(AskError::Away);
+    }
+    let lost = seen.ok().flatten().and_then(|memory| memory.lost);
     loop {
         let some = calls.unknown(gateway, after, MAX_ASKED as u32).await;
         let some = some.map_err(|error| {
@@ -178,16 +185,17 @@ async fn ask_each(
             return Ok(left);
         };
         after = last.sequence;
-        left = left.max(ask(provisioning, gateway, some, asked).await?);
+        left = left.max(ask(provisioning, some, (asked, lost)).await?);
     }
 }
 
+/// `asked`: how often before. `lost`: when the gateway's journal was.
 async fn ask(
     provisioning: &Provisioning,
-    gateway: &str,
     calls: Vec<QueuedCall>,
-    asked: usize,
+    (asked, lost): (usize, Option<UnixMillis>),
 ) -> Result<Left, AskError> {
+    let gateway = calls.first().map_or("", |call| &*call.gateway);
     let ids: Vec<_> = calls
         .iter()
         .map(|call| provisioning.wire_id(gateway, call))
@@ -206,7 +214,7 @@ async fn ask(
                 }
                 None => Left::UnderWay,
             },
-            None => not_known(provisioning, call, asked).await,
+            None => not_known(provisioning, call, (asked, lost)).await,
         };
         left = left.max(is_left);
     }
@@ -214,9 +222,17 @@ async fn ask(
 }
 
 /// The gateway does not know what came of a call: it looks, where it can.
-async fn not_known(provisioning: &Provisioning, call: &QueuedCall, asked: usize) -> Left {
+async fn not_known(
+    provisioning: &Provisioning,
+    call: &QueuedCall,
+    (asked, lost): (usize, Option<UnixMillis>),
+) -> Left {
     match provisioning.keeps_journal(&call.gateway) {
-        Some(true) => look_at(provisioning, call).await,
+        Some(true) => {
+            let dispatched = call.dispatched.unwrap_or(call.queued);
+            let journal_lost = lost.is_some_and(|lost| dispatched <= lost);
+            look_at(provisioning, call, journal_lost).await
+        }
         // It may be on its way.
         Some(false) | None if asked < LAST_WITHOUT_JOURNAL => Left::NotNow,
         None => Left::NotNow,
@@ -240,8 +256,8 @@ async fn unclear(
 }
 
 /// Has the gateway of a call look for it.
-async fn look_at(provisioning: &Provisioning, call: &QueuedCall) -> Left {
-    let (to, wire) = match made_up(provisioning, call).await {
+async fn look_at(provisioning: &Provisioning, call: &QueuedCall, journal_lost: bool) -> Left {
+    let (to, mut wire) = match made_up(provisioning, call).await {
         Ok(Some(made_up)) => made_up,
         Ok(None) => return Left::NotNow,
         Err(why) => {
@@ -250,6 +266,7 @@ async fn look_at(provisioning: &Provisioning, call: &QueuedCall) -> Left {
             return unclear(provisioning, call, &why, NOT_LOOKED).await;
         }
     };
+    wire.journal_lost = journal_lost;
     match provisioning.fleet.attempt(&to, wire).await {
         Ok(Attempt::Ended(outcome)) => found(provisioning, call, outcome).await,
         Ok(Attempt::Lost(_) | Attempt::Unsent(_)) => Left::NotNow,

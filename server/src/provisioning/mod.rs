@@ -4,6 +4,7 @@ mod contents;
 pub mod describe;
 pub mod direct;
 pub mod entry;
+mod journals;
 mod known;
 mod lanes;
 mod look;
@@ -62,6 +63,8 @@ pub struct Provisioning {
     digests: Arc<OnceCell<ContentsKey>>,
     /// A call ended for whose object others wait.
     turn: Arc<Notify>,
+    /// A call ended of which its gateway is to be told.
+    ended: Arc<Notify>,
     /// Counts up with every change of a call; `None`: the server stops.
     queue_changes: watch::Sender<Option<u64>>,
 }
@@ -78,6 +81,7 @@ impl Provisioning {
             open: Lookouts::default(),
             digests: Arc::default(),
             turn: Arc::default(),
+            ended: Arc::default(),
             queue_changes: watch::Sender::new(Some(0)),
         }
     }
@@ -98,13 +102,11 @@ impl Provisioning {
     }
 
     /// The id by which a gateway knows an attempt at a call: one with a journal knows each by
-    /// itself. No id that a caller chooses holds the sign between.
+    /// itself.
     fn wire_id(&self, gateway: &str, call: &QueuedCall) -> String {
-        match call.attempt {
-            2.. if self.keeps_journal(gateway) == Some(true) => {
-                format!("{}~{}", call.call_id, call.attempt)
-            }
-            _ => call.call_id.clone(),
+        match self.keeps_journal(gateway) {
+            Some(true) => journals::attempt_id(&call.call_id, call.attempt),
+            Some(false) | None => call.call_id.clone(),
         }
     }
 

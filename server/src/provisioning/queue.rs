@@ -17,7 +17,7 @@ use super::entry::CallEntry;
 use super::known::{Asked, Known, compare, look_up};
 use super::lanes::lanes;
 use super::sending::{carry_out, send_waiting};
-use super::{DispatchError, Provisioning, check, look, password, sending, sent, with_id};
+use super::{DispatchError, Provisioning, check, journals, look, password, sending, sent, with_id};
 use crate::audit::AuditError;
 use crate::audit::{Draft, Outcome, Subject};
 use crate::config;
@@ -205,7 +205,11 @@ impl CallQueue {
             tokio::time::sleep(RETRY).await;
         }
         provisioning.queue_changed();
-        tokio::join!(look::follow(provisioning), self.send_for_ever());
+        tokio::join!(
+            look::follow(provisioning),
+            journals::follow(provisioning),
+            self.send_for_ever()
+        );
     }
 
     async fn send_for_ever(&self) {

@@ -125,9 +125,7 @@ pub async fn resolve(
                 detail: Some(Detail::Report(told)),
             })),
         },
-        Resolution::Failed => {
-            outcome::failed_with(call_id.to_owned(), FailureKind::NotBegun, told)
-        }
+        Resolution::Failed => outcome::failed_with(call_id.to_owned(), FailureKind::NotBegun, told),
     };
     let calls = provisioning.repository.queued_calls();
     let mut end = end_of(provisioning, &outcome);

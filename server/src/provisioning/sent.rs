@@ -67,6 +67,7 @@ pub(super) async fn record_end(
     if told.take().is_some_and(|ended| ended.others_wait) {
         provisioning.turn.notify_one();
     }
+    provisioning.ended.notify_one();
     provisioning.queue_changed();
 }
 

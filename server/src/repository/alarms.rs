@@ -23,6 +23,8 @@ pub enum AlarmKind {
     TwoHosts,
     /// Two hosts used one enrolment token.
     TokenInTwoHands,
+    /// Its journal of calls is another one, or was put back to an earlier state.
+    JournalLost,
     /// The gateway's record in the repository was changed by hand, and decides nothing.
     RecordChanged,
     /// Raised by another version of this program.
@@ -35,6 +37,7 @@ impl AlarmKind {
         match self {
             Self::TwoHosts => "two-hosts",
             Self::TokenInTwoHands => "token-in-two-hands",
+            Self::JournalLost => "journal-lost",
             Self::RecordChanged => "record-changed",
             Self::Other => "other",
         }
@@ -44,6 +47,7 @@ impl AlarmKind {
         match name {
             "two-hosts" => Self::TwoHosts,
             "token-in-two-hands" => Self::TokenInTwoHands,
+            "journal-lost" => Self::JournalLost,
             "record-changed" => Self::RecordChanged,
             _ => Self::Other,
         }

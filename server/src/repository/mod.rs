@@ -30,6 +30,7 @@ mod columns;
 mod database;
 mod error;
 mod gateway_groups;
+mod gateway_journals;
 mod gateway_keys;
 mod gateway_life;
 mod gateways;
@@ -76,6 +77,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0013_call_digests.sql"),
     include_str!("schema/0014_queued_macs.sql"),
     include_str!("schema/0015_calls.sql"),
+    include_str!("schema/0016_gateway_journals.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
@@ -88,6 +90,7 @@ pub use authority::{AUTHORITY_KEY_LEN, RowFault, RowsCheck, RowsSum};
 pub use beside::{Beside, Told};
 pub use database::Database;
 pub use error::RepositoryError;
+pub use gateway_journals::{JournalMemory, SeenJournal};
 pub use gateway_keys::{
     DeleteKeyError, Dependency, Dependent, GatewayKeyRow, GatewayKeys, NewGatewayKey, Replaced,
     RotateError,

@@ -123,6 +123,7 @@ impl Scripts {
         let object = pb::ObjectRef {
             object_class: pb::ObjectClass::Account.into(),
             by: Some(pb::object_ref::By::Name("ada".to_owned())),
+            ..pb::ObjectRef::default()
         };
         pb::Call {
             call_id: call_id.to_owned(),

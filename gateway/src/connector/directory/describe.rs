@@ -115,14 +115,11 @@ impl Directory {
             })
             .collect();
         let computed = |name: &str, multi_valued, description: &str| AttributeSchema {
-            name: name.to_owned(),
-            value_type: ValueType::Text,
             multi_valued,
-            required: false,
             creatable: false,
             updatable: false,
-            returned_by_default: true,
             description: description.to_owned(),
+            ..AttributeSchema::new(name, ValueType::Text)
         };
         attributes.push(computed(DN, false, "the name of its entry"));
         if class.class == ObjectClass::Account && self.settings.groups.is_some() {
@@ -159,11 +156,11 @@ impl Directory {
                     .is_some_and(|(_, members)| members.placeholder.is_some())
             || defaults.any(|(default, _)| default.eq_ignore_ascii_case(&name));
         let writable = known.is_none_or(|known| !known.read_only);
+        let value_type = match known {
+            Some(known) if !is_member => known.value_type,
+            _ => ValueType::Text,
+        };
         AttributeSchema {
-            value_type: match known {
-                Some(known) if !is_member => known.value_type,
-                _ => ValueType::Text,
-            },
             multi_valued: is_member || known.is_none_or(|known| known.multi_valued),
             required: required && !by_itself,
             creatable: writable,
@@ -176,7 +173,7 @@ impl Directory {
                     .map(|known| words(&known.description))
                     .unwrap_or_default()
             },
-            name,
+            ..AttributeSchema::new(name, value_type)
         }
     }
 }

@@ -217,15 +217,11 @@ impl Class {
     /// What the columns and the statements make of it.
     pub(super) fn schema(&self, columns: &Columns) -> ClassSchema {
         let attribute = |column: &Column| AttributeSchema {
-            name: column.name.clone(),
-            value_type: column.value_type,
             multi_valued: column.is_list,
-            required: false,
             creatable: self.by_verb.contains_key(&Verb::Create)
                 && (self.created_with(&column.name) || self.can_change(&column.name)),
             updatable: self.can_change(&column.name),
-            returned_by_default: true,
-            description: String::new(),
+            ..AttributeSchema::new(column.name.as_str(), column.value_type)
         };
         let mut attributes: Vec<_> = columns.attributes().iter().map(attribute).collect();
         // What a create takes and no read shows.
@@ -234,14 +230,11 @@ impl Class {
         for name in hidden.filter(|name| !RESERVED.contains(&name.as_str())) {
             if columns.named(name).is_none() {
                 attributes.push(AttributeSchema {
-                    name: name.clone(),
-                    value_type: ValueType::Text,
-                    multi_valued: false,
-                    required: false,
-                    creatable: true,
                     updatable: false,
+                    readable: false,
                     returned_by_default: false,
                     description: "given to the statement of `create`; no read shows it".to_owned(),
+                    ..AttributeSchema::new(name.as_str(), ValueType::Text)
                 });
             }
         }

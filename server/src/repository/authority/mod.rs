@@ -30,8 +30,8 @@ use encoding::{Encoding, Owned};
 pub(super) use sum::fold;
 pub use sum::{RowFault, RowsCheck, RowsSum};
 pub(super) use tables::{
-    GATEWAY_KEYS, GATEWAYS, PASSWORD_POLICY, QUEUED_CALLS, RESOURCES, SERVER_KEYS, TABLES, TASKS,
-    Table,
+    GATEWAY_JOURNALS, GATEWAY_KEYS, GATEWAYS, PASSWORD_POLICY, QUEUED_CALLS, RESOURCES,
+    SERVER_KEYS, TABLES, TASKS, Table,
 };
 
 /// Bytes of the authority key.

@@ -122,8 +122,17 @@ pub(super) const QUEUED_CALLS_BEFORE: Table = Table {
     children: &[],
 };
 
+pub(in crate::repository) const GATEWAY_JOURNALS: Table = Table {
+    name: "gateway_journals",
+    kind: "memory of a gateway's journal",
+    columns: "gateway_id, incarnation, sequence, lost_ms",
+    width: 4,
+    key: "gateway_id",
+    children: &[],
+};
+
 /// All of them.
-pub(in crate::repository) const TABLES: [&Table; 7] = [
+pub(in crate::repository) const TABLES: [&Table; 8] = [
     &GATEWAYS,
     &RESOURCES,
     &TASKS,
@@ -131,6 +140,7 @@ pub(in crate::repository) const TABLES: [&Table; 7] = [
     &SERVER_KEYS,
     &PASSWORD_POLICY,
     &QUEUED_CALLS,
+    &GATEWAY_JOURNALS,
 ];
 
 impl Table {

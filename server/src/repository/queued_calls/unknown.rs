@@ -74,6 +74,18 @@ impl QueuedCalls<'_> {
             .await
     }
 
+    /// The gateways that have not been told of calls that ended.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn gateways_unacknowledged(&self) -> Result<Vec<String>, RepositoryError> {
+        let sql = "SELECT DISTINCT gateway FROM queued_calls WHERE acknowledged = 0 AND state > 1";
+        self.repository
+            .database
+            .read(move |tx| tx.query(sql, &[], |row| row.get(0)))
+            .await
+    }
+
     /// At most `limit` calls that ended and whose gateway has not been told so.
     ///
     /// # Errors

@@ -156,10 +156,6 @@ impl World {
         let word = PolicyWord {
             tag,
             digest: Zeroizing::new(digest.clone()),
-            lanes: ("ada".to_owned(), "ada".to_owned()),
-            direct: None,
-            after: None,
-            retry_of: None,
         };
         let done = self.repository()?.policy_words().add(vec![word]).await;
         self.stored("policy add-words", done)?;
@@ -175,6 +171,10 @@ impl World {
         let slot = self.payload_of(&call_id);
         self.model.may_become(slot.clone(), Content::is(&payload));
         let new = NewQueuedCall {
+            lanes: ("ada".to_owned(), "ada".to_owned()),
+            direct: None,
+            after: None,
+            retry_of: None,
             call_id: call_id.clone(),
             resource: RESOURCE.to_owned(),
             summary: "update ada".to_owned(),

@@ -1,0 +1,156 @@
+//! Gateways' journals of calls: they are told which outcomes are stored here, and one that is gone,
+//! or was put back to an earlier state, is noticed.
+
+use std::time::Duration;
+
+use super::Provisioning;
+use super::queue::RETRY;
+use crate::audit::{Draft, Outcome, Subject};
+use crate::fleet::{AskError, LinkStatus, MAX_ACKNOWLEDGED};
+use crate::repository::{
+    AlarmKind, AuditFields, JournalMemory, NewAlarm, RepositoryError, SeenJournal, Unacknowledged,
+};
+
+/// How long ended calls are gathered.
+const GATHER: Duration = Duration::from_secs(1);
+/// Calls that are looked through at once.
+const BATCH: u32 = 256;
+
+/// Tells gateways which outcomes are stored, until it is dropped.
+pub(super) async fn follow(provisioning: &Provisioning) {
+    loop {
+        let changed = provisioning.fleet.changed();
+        if let Err(error) = acknowledge_all(provisioning).await {
+            tracing::error!(%error, "gateways are not told which outcomes are stored");
+            tokio::time::sleep(RETRY).await;
+        }
+        tokio::select! {
+            () = changed => {}
+            () = provisioning.ended.notified() => {}
+        }
+        tokio::time::sleep(GATHER).await;
+    }
+}
+
+async fn acknowledge_all(provisioning: &Provisioning) -> Result<(), RepositoryError> {
+    let calls = provisioning.repository.queued_calls();
+    for gateway in calls.gateways_unacknowledged().await? {
+        if provisioning.keeps_journal(&gateway) != Some(true) {
+            continue;
+        }
+        loop {
+            let some = calls.unacknowledged(&gateway, BATCH).await?;
+            let last = some.len() < BATCH as usize;
+            // The next session is another chance.
+            if some.is_empty() || tell(provisioning, &gateway, &some).await.is_err() {
+                break;
+            }
+            calls.acknowledged(some).await?;
+            if last {
+                // How far its journal is now: one that is put back to here loses nothing.
+                provisioning.fleet.ask_again(&gateway).await;
+                see(provisioning, &gateway).await?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Each attempt is one call to the gateway.
+async fn tell(
+    provisioning: &Provisioning,
+    gateway: &str,
+    calls: &[Unacknowledged],
+) -> Result<(), AskError> {
+    let ids: Vec<_> = calls
+        .iter()
+        .flat_map(|call| (1..=call.attempt).map(|attempt| attempt_id(&call.call_id, attempt)))
+        .collect();
+    for some in ids.chunks(MAX_ACKNOWLEDGED) {
+        provisioning
+            .fleet
+            .acknowledge(gateway, some.to_vec())
+            .await?;
+    }
+    Ok(())
+}
+
+/// The id by which a gateway with a journal knows an attempt. No id that a caller chooses holds the
+/// sign between.
+pub(super) fn attempt_id(call_id: &str, attempt: u32) -> String {
+    match attempt {
+        0 | 1 => call_id.to_owned(),
+        attempt => format!("{call_id}~{attempt}"),
+    }
+}
+
+/// Looks at how far the journal of a gateway is. Where it was lost, that is an alarm and an audit
+/// entry. `None`: it is away, or keeps none.
+pub(super) async fn see(
+    provisioning: &Provisioning,
+    gateway: &str,
+) -> Result<Option<JournalMemory>, RepositoryError> {
+    let Some(LinkStatus {
+        session,
+        description: Some(description),
+        ..
+    }) = provisioning.fleet.status(gateway)
+    else {
+        return Ok(None);
+    };
+    let Some(journal) = description.journal else {
+        return Ok(None);
+    };
+    let seen = SeenJournal {
+        incarnation: journal.incarnation,
+        sequence: journal.sequence,
+    };
+    let gateways = provisioning.repository.gateways();
+    let now = provisioning.time.now();
+    let memory = gateways.see_journal(session.gateway_id, seen, now).await?;
+    if memory.was_lost {
+        alarm(provisioning, gateway).await?;
+    }
+    Ok(Some(memory))
+}
+
+async fn alarm(provisioning: &Provisioning, gateway: &str) -> Result<(), RepositoryError> {
+    let text = "its journal of calls is another one than before, or was put back to an earlier state: what it does not have of earlier calls proves nothing, and calls of which nobody knows what came are looked at. Find out whether its host was restored from a backup";
+    tracing::error!(gateway, "{text}");
+    let new = NewAlarm {
+        kind: AlarmKind::JournalLost,
+        alike: String::new(),
+        text: text.to_owned(),
+    };
+    let now = portcullis_host::clock::now();
+    let gateways = provisioning.repository.gateways();
+    gateways.raise_alarm(gateway, new, now).await?;
+    let object = format!("gateway {gateway}");
+    let draft = Draft::new(
+        Subject::server(),
+        "Gateway/Journal",
+        &object,
+        Outcome::Failed,
+    );
+    let fields = AuditFields {
+        gateway: gateway.to_owned(),
+        ..AuditFields::default()
+    };
+    provisioning
+        .audit
+        .record(draft.about(fields).detail(text))
+        .await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_told_apart_from_the_second_on() {
+        assert_eq!(attempt_id("x", 1), "x");
+        assert_eq!(attempt_id("x", 2), "x~2");
+    }
+}
