@@ -201,7 +201,7 @@ async fn closing_the_session_fails_the_call_in_flight() {
         client.ping(PingRequest::default()).await.unwrap();
         let hanging = tokio::spawn({
             let mut client = client.clone();
-            async move { client.describe(DescribeRequest {}).await }
+            async move { client.describe(DescribeRequest::default()).await }
         });
         tokio::task::yield_now().await;
         if by_server { &at_server } else { &at_gateway }.close();

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cli, service → listener → worker → connectors → connector/*, guard → model
-//!                listener → key_store
+//!                listener → key_store    worker → journal → model
 //! ```
 //!
 //! * [`cli`] has the verbs of the program, [`service`] runs it under systemd, as a Windows service
@@ -13,6 +13,7 @@
 //! * [`listener`] opens sessions with the central server, whoever dials, and keeps the keys
 //!   (`key_store`).
 //! * [`worker`] takes a call from its arrival to its outcome.
+//! * [`journal`] has on the disk what was begun, and what came of it.
 //! * [`connectors`] is the table of connector types; each has a folder under `connector`.
 //! * [`guard`] is the gateway's own word on what any server may do here; it knows no connector.
 //! * [`model`] is what a call is, checked once.
@@ -36,6 +37,8 @@ mod descriptor;
 pub mod guard;
 #[cfg(unix)]
 mod host_crypt;
+#[forbid(unsafe_code)]
+pub mod journal;
 pub mod key_store;
 #[forbid(unsafe_code)]
 pub mod listener;

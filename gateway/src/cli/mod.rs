@@ -1,6 +1,7 @@
 //! The command line: one verb per file.
 
 mod enroll;
+mod journal;
 mod key;
 mod pair;
 mod reload;
@@ -53,6 +54,9 @@ enum Verb {
     /// The keys that this gateway holds
     #[command(subcommand)]
     Key(key::Verb),
+    /// The record of the calls that changed something
+    #[command(subcommand)]
+    Journal(journal::Verb),
     /// What this gateway is doing
     Status(status::Arguments),
     /// Print what the connector of type `script` asks a script, and what it takes for an answer
@@ -95,7 +99,10 @@ pub fn main() -> ExitCode {
     };
     let changes = matches!(
         arguments.verb,
-        Verb::Enroll(_) | Verb::Pair(_) | Verb::Key(key::Verb::Reset(_))
+        Verb::Enroll(_)
+            | Verb::Pair(_)
+            | Verb::Key(key::Verb::Reset(_))
+            | Verb::Journal(journal::Verb::Accept)
     );
     let outcome = match arguments.verb {
         Verb::Run => run::run(config),
@@ -104,6 +111,7 @@ pub fn main() -> ExitCode {
         Verb::Enroll(arguments) => enroll::enroll(&config, &arguments),
         Verb::Pair(arguments) => pair::pair(&config, &arguments),
         Verb::Key(verb) => key::key(&config, &verb),
+        Verb::Journal(verb) => journal::journal(&config, &verb),
         Verb::Status(arguments) => match status::status(&config, &arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),

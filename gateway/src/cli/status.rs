@@ -7,9 +7,10 @@ use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
 use serde::Serialize;
 
-use super::{CliError, key, reload, say};
+use super::{CliError, journal as journal_verb, key, reload, say};
 use crate::config::{Config, Dial};
 use crate::connectors::Connectors;
+use crate::journal::{self, Shown};
 use crate::key_store::{self, KeyStoreError};
 use crate::listener::keys::Standing;
 use crate::listener::status::{self, Report, SessionReport};
@@ -45,6 +46,8 @@ struct Status {
     faults: Vec<String>,
     /// What should be known of its configuration all the same.
     notes: Vec<String>,
+    /// The journal of calls; none before the first start.
+    journal: Option<Shown>,
     /// There is no key store yet.
     #[serde(skip)]
     never_enrolled: bool,
@@ -134,7 +137,9 @@ fn gather(config: &Config) -> Result<Status, CliError> {
     };
     let running = folder.is_running()?;
     let report = read_report(&folder)?;
-    let (faults, notes) = faults(config, report.as_ref().filter(|_| running));
+    let (mut faults, notes) = faults(config, report.as_ref().filter(|_| running));
+    let journal = journal::show(&folder)?;
+    faults.extend(journal.iter().filter_map(|shown| shown.fault.clone()));
     let known = standing.unwrap_or_default();
     let (dials_out, address) = match &config.dial {
         Dial::Listen(address) => (false, address.to_string()),
@@ -147,6 +152,7 @@ fn gather(config: &Config) -> Result<Status, CliError> {
         key_store: store.location(),
         faults,
         notes,
+        journal,
         never_enrolled,
         key_store_error,
         gateway_id: known.gateway_id.map(|id| id.to_string()),
@@ -182,6 +188,11 @@ fn table(status: &Status) -> Vec<String> {
     let shown = status.faults.iter().map(|fault| ("fault", fault));
     let shown = shown.chain(status.notes.iter().map(|note| ("note", note)));
     lines.extend(shown.map(|(what, line)| format!("{what:<12} {line}")));
+    let shown = status
+        .journal
+        .as_ref()
+        .filter(|shown| shown.fault.is_none());
+    lines.extend(shown.map(journal_verb::summary));
     let Some(report) = &status.report else {
         return lines;
     };

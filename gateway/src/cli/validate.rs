@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{CliError, say};
 use crate::config::{Config, Dial};
 use crate::connectors::Connectors;
+use crate::journal;
 use crate::key_store;
 use crate::state_dir::StateDir;
 
@@ -41,6 +42,11 @@ pub(super) fn validate(config: &Config, arguments: &Arguments) -> Result<(), Cli
         found.push(error.to_string());
         found.dedup();
     }
+    match journal::show(&folder) {
+        Ok(shown) => found.extend(shown.and_then(|shown| shown.fault)),
+        Err(error) => found.push(error.to_string()),
+    }
+    found.dedup();
     match way(config, running, arguments.connect) {
         Ok(note) => notes.extend(note),
         Err(problem) => found.push(problem),

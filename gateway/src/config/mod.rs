@@ -43,6 +43,8 @@ pub struct Config {
     pub channel: ChannelLimits,
     /// Limits of the whole gateway.
     pub limits: Limits,
+    /// How large the journal may become, and how long it keeps calls.
+    pub journal: JournalSettings,
     /// What is logged, and how.
     pub log: Log,
     /// The connectors, not yet read.
@@ -85,6 +87,25 @@ impl Default for Limits {
             half_open_per_address: 8,
             calls: 64,
             call_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How large the journal of calls may become, and how long it keeps what it has to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalSettings {
+    /// Bytes of the file from which on calls that change something are refused.
+    pub most: u64,
+    /// How long an entry is kept once the server has acknowledged its outcome.
+    pub kept: Duration,
+}
+
+impl Default for JournalSettings {
+    fn default() -> Self {
+        Self {
+            most: 64 << 20,
+            // As long as a server keeps what came of a call (`calls.results_kept`).
+            kept: Duration::from_hours(90 * 24),
         }
     }
 }

@@ -10,7 +10,10 @@ use portcullis_host::config::{Problems, Section};
 use portcullis_host::log::Log;
 use portcullis_host::names::{host_port, is_name};
 
-use super::{Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, Limits, platform};
+use super::{
+    Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, JournalSettings, Limits,
+    platform,
+};
 
 /// The whole file; the caller finishes the root.
 pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
@@ -33,6 +36,7 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
         suites,
         channel,
         limits: limits(root),
+        journal: journal(root),
         log: log(root),
         connectors: connectors(root, problems),
         source: None,
@@ -129,6 +133,21 @@ fn limits(root: &mut Section<'_>) -> Limits {
     }
     section.finish();
     limits
+}
+
+fn journal(root: &mut Section<'_>) -> JournalSettings {
+    let mut journal = JournalSettings::default();
+    let Some(mut section) = root.section("journal") else {
+        return journal;
+    };
+    if let Some(most) = section.integer("most_mib", 1..=4096) {
+        journal.most = most << 20;
+    }
+    if let Some(kept) = section.duration("kept", seconds(3600)..=seconds(10 * 365 * 86_400)) {
+        journal.kept = kept;
+    }
+    section.finish();
+    journal
 }
 
 fn log(root: &mut Section<'_>) -> Log {

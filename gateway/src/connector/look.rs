@@ -16,7 +16,7 @@ use crate::model::{
 /// Whether the object was there: `yes` or `no`.
 const THERE: &str = "there";
 /// Its id.
-const ID: &str = "id";
+pub(crate) const ID: &str = "id";
 /// Its name.
 const NAME: &str = "name";
 /// Whether something had a new name already: `yes` or `no`.
@@ -29,7 +29,7 @@ const VALUES: &str = "#values";
 const SALT_HEX: usize = 2 * MAC_KEY_LEN;
 
 /// What the default of [`Connector::evidence`] answers.
-pub(super) async fn evidence<C: Connector + ?Sized>(
+pub(crate) async fn evidence<C: Connector + ?Sized>(
     connector: &C,
     cx: &Context,
     change: &Request,
@@ -48,8 +48,7 @@ pub(super) async fn evidence<C: Connector + ?Sized>(
         evidence.note(ID, found.identity.id.as_str());
         evidence.note(NAME, found.identity.name.as_str());
         if !wanted.is_empty() {
-            let salt: [u8; MAC_KEY_LEN] = rand::random();
-            evidence.note(VALUES, digest(salt, &found, &wanted));
+            evidence.note(VALUES, digest(&text_of_values(&found, &wanted)));
         }
     }
     if let Request::Rename(object, new_name) = change {
@@ -61,7 +60,7 @@ pub(super) async fn evidence<C: Connector + ?Sized>(
 }
 
 /// What the default of [`Connector::look`] answers.
-pub(super) async fn look<C: Connector + ?Sized>(
+pub(crate) async fn look<C: Connector + ?Sized>(
     connector: &C,
     cx: &Context,
     change: &Request,
@@ -159,8 +158,8 @@ impl Seen<'_> {
             return self.done();
         }
         let before = self.before.fact(VALUES);
-        let salt = before.and_then(|noted| salt_of(noted.get(..SALT_HEX)?));
-        let same = salt.map(|salt| Some(digest(salt, found, wanted).as_str()) == before);
+        let now = text_of_values(found, wanted);
+        let same = before.and_then(|noted| is_same(noted, &now));
         match same {
             Some(true) => Look::NotBegun,
             Some(false) => {
@@ -177,6 +176,10 @@ impl Seen<'_> {
 
     fn deleted(self) -> Look {
         match (&self.found, self.was_there()) {
+            // A number may belong to another by now.
+            (Some(found), _) if !self.has_its_name(found) => {
+                unclear(&format!("its id is that of `{}` now", found.identity.name))
+            }
             (Some(_), _) | (None, Some(false)) => Look::NotBegun,
             (None, Some(true)) => Look::Done(Box::new(Done::Nothing)),
             (None, None) => unclear(&format!(
@@ -184,6 +187,11 @@ impl Seen<'_> {
                 self.object
             )),
         }
+    }
+
+    fn has_its_name(&self, found: &Object) -> bool {
+        let former = self.before.fact(NAME);
+        former.is_none_or(|former| same_name(former, found.identity.name.as_str()))
     }
 
     fn standing(self, enabled: bool) -> Look {
@@ -288,11 +296,9 @@ async fn read<C: Connector + ?Sized>(
 /// In what an object is not as it was to be made. What cannot be compared is named too.
 fn differences(roles: Roles<'_>, create: &Create, found: &Object) -> Vec<String> {
     let mut unlike = Vec::new();
-    if let Some(enabled) = found.enabled
-        && enabled != create.enabled
-    {
-        let how = if enabled { "enabled" } else { "disabled" };
-        unlike.push(format!("it is {how}"));
+    // One that is to be enabled may be kept out by more, such as a day on which it expires.
+    if found.enabled == Some(true) && !create.enabled {
+        unlike.push("it is enabled".to_owned());
     }
     for attribute in &create.attributes {
         let name = attribute.name.as_str();
@@ -420,8 +426,8 @@ fn same_name(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// A digest of the values of these attributes, with its salt before it.
-fn digest(salt: [u8; MAC_KEY_LEN], object: &Object, wanted: &[AttributeName]) -> String {
+/// The values of these attributes, to be digested.
+fn text_of_values(object: &Object, wanted: &[AttributeName]) -> Vec<u8> {
     let mut text = String::new();
     for name in wanted {
         let mut shown: Vec<_> = values(object, name.as_str())
@@ -431,12 +437,23 @@ fn digest(salt: [u8; MAC_KEY_LEN], object: &Object, wanted: &[AttributeName]) ->
         shown.sort_unstable();
         text.push_str(&format!("{name:?}{shown:?}"));
     }
-    let tag = MacKey::new(&salt).tag(&[text.as_bytes()]).to_bytes();
-    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
-    hex(&salt) + &hex(&tag)
+    text.into_bytes()
 }
 
-fn salt_of(hex: &str) -> Option<[u8; MAC_KEY_LEN]> {
-    let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()?;
-    bytes.try_into().ok()
+/// A digest for [`is_same`], under a fresh salt that stands before it.
+pub(crate) fn digest(content: &[u8]) -> String {
+    digest_under(rand::random(), content)
+}
+
+/// Whether the content is still that of a digest; `None` where that is none.
+pub(crate) fn is_same(noted: &str, content: &[u8]) -> Option<bool> {
+    let salt = noted.get(..SALT_HEX)?.as_bytes();
+    let salt = data_encoding::HEXLOWER.decode(salt).ok()?.try_into().ok()?;
+    Some(digest_under(salt, content) == noted)
+}
+
+fn digest_under(salt: [u8; MAC_KEY_LEN], content: &[u8]) -> String {
+    let tag = MacKey::new(&salt).tag(&[content]).to_bytes();
+    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    hex(&salt) + &hex(&tag)
 }

@@ -4,7 +4,7 @@
 //! it.
 
 pub(crate) mod directory;
-mod look;
+pub(crate) mod look;
 pub(crate) mod process;
 mod standing;
 

@@ -20,6 +20,7 @@ use super::services::Services;
 use super::status::StatusBoard;
 use crate::config::Config;
 use crate::connectors::Connectors;
+use crate::journal::Journal;
 use crate::worker::{self, Provisioner};
 
 /// How often the record is read for changes that another process made.
@@ -42,13 +43,26 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// For one run under `config`.
+    /// For one run under `config`, with a journal that is gone with it.
     pub fn new(
         config: &Config,
         connectors: &Connectors,
         keys: Keys,
         status: StatusBoard,
         hostname: String,
+    ) -> Self {
+        let journal = Journal::in_memory();
+        Self::with_journal(config, connectors, keys, status, hostname, journal)
+    }
+
+    /// The same, with this journal.
+    pub fn with_journal(
+        config: &Config,
+        connectors: &Connectors,
+        keys: Keys,
+        status: StatusBoard,
+        hostname: String,
+        journal: Journal,
     ) -> Self {
         Self {
             run: Arc::new(Run::new(
@@ -60,10 +74,11 @@ impl Agent {
             )),
             links: Arc::default(),
             refusals: Refusals::default(),
-            provisioner: Provisioner::new(
+            provisioner: Provisioner::with_journal(
                 connectors,
                 config.limits.calls,
                 config.limits.call_timeout,
+                journal,
             ),
             limits: config.channel,
             suites: config.suites.clone(),

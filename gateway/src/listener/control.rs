@@ -113,8 +113,14 @@ impl Control {
 impl control_server::Control for Control {
     async fn describe(
         &self,
-        _request: Request<wire::DescribeRequest>,
+        request: Request<wire::DescribeRequest>,
     ) -> Result<Response<wire::DescribeResponse>, Status> {
+        let journal = self.provisioner.journal();
+        if self.link.scope == Scope::Full {
+            let acknowledges = request.into_inner().acknowledges;
+            journal.set_acknowledging(self.link.info.server_id, acknowledges);
+        }
+        let info = journal.info();
         let standing = self.run.keys.standing();
         let held = [standing.active, standing.pending];
         Ok(Response::new(wire::DescribeResponse {
@@ -133,7 +139,11 @@ impl control_server::Control for Control {
                 .as_millis()
                 .try_into()
                 .unwrap_or(u32::MAX),
-            journal: None,
+            journal: Some(wire::JournalInfo {
+                incarnation: info.incarnation.to_vec(),
+                sequence: info.sequence,
+                fault: info.fault.unwrap_or_default(),
+            }),
         }))
     }
 
@@ -200,7 +210,9 @@ impl control_server::Control for Control {
         &self,
         request: Request<wire::AcknowledgeRequest>,
     ) -> Result<Response<wire::AcknowledgeResponse>, Status> {
-        self.named(request.into_inner().call_ids, MAX_ACKNOWLEDGED)?;
+        let ids = self.named(request.into_inner().call_ids, MAX_ACKNOWLEDGED)?;
+        let journal = self.provisioner.journal();
+        journal.acknowledge(self.link.info.server_id, ids);
         Ok(Response::new(wire::AcknowledgeResponse {}))
     }
 

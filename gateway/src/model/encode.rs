@@ -84,6 +84,17 @@ impl From<FailureKind> for wire::FailureKind {
     }
 }
 
+impl FailureKind {
+    /// The kind that came over the wire or was kept; one that is not known here is an internal
+    /// failure.
+    pub fn from_wire(kind: wire::FailureKind) -> Self {
+        let mut kinds = Self::ALL.into_iter();
+        kinds
+            .find(|known| wire::FailureKind::from(*known) == kind)
+            .unwrap_or(Self::Internal)
+    }
+}
+
 impl From<ObjectClass> for wire::ObjectClass {
     fn from(class: ObjectClass) -> Self {
         match class {

@@ -6,7 +6,7 @@ use super::name::is_control;
 use super::{Cookie, Object, RunResult, Schema};
 
 /// What came of a call.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It was carried out.
     Done(Done),
@@ -37,7 +37,7 @@ impl From<String> for Indeterminate {
 }
 
 /// What a call that was carried out answers.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Done {
     /// Nothing to tell.
     Nothing,

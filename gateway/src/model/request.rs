@@ -33,7 +33,7 @@ pub struct Call {
 }
 
 /// A verb with all that belongs to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Request {
     /// See [`Verb::Test`].
     Test,
@@ -100,7 +100,7 @@ impl Request {
 }
 
 /// What [`Verb::Create`] makes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Create {
     /// Its class.
     pub class: ObjectClass,
@@ -115,7 +115,7 @@ pub struct Create {
 }
 
 /// What [`Verb::Get`] reads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Get {
     /// Which object.
     pub object: ObjectRef,
@@ -124,7 +124,7 @@ pub struct Get {
 }
 
 /// What [`Verb::Update`] changes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Update {
     /// Which object.
     pub object: ObjectRef,
@@ -219,7 +219,7 @@ impl fmt::Debug for Cookie {
 }
 
 /// What [`Verb::Run`] runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Run {
     /// The action's name.
     pub action: ActionName,

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use self::reload::{Reloader, log_inspection};
 use crate::config::{Config, Dial};
 use crate::connectors::Connectors;
+use crate::journal::Journal;
 use crate::key_store::{self, KeyStore, KeyStoreError};
 use crate::listener::agent::Agent;
 use crate::listener::keys::{Keys, Standing};
@@ -102,6 +103,7 @@ pub async fn run_until(
         .ok_or_else(|| KeyStoreError::NeverCreated {
             location: store.location(),
         })?;
+    let journal = Journal::open(&folder, config.journal);
     let keys = Keys::new(store, RunId::random(&mut rand::rng()), &record);
     if let Err(error) = locked::check() {
         warn!("{error}");
@@ -110,7 +112,9 @@ pub async fn run_until(
     let board = StatusBoard::new(dialling.is_out(), dialling.address());
     log_start(&dialling, keys.standing());
     log_inspection(&connectors).await;
-    let agent = Arc::new(Agent::new(&config, &connectors, keys, board, host::name()));
+    let name = host::name();
+    let agent = Agent::with_journal(&config, &connectors, keys, board, name, journal);
+    let agent = Arc::new(agent);
     agent.provisioner.start().await;
     let reloader = Reloader::new(folder.clone(), config, connectors);
     host::notify("READY=1");
@@ -227,5 +231,6 @@ async fn wind_up(agent: &Agent) {
         agent.links.tell(Order::Close, |_| true);
     }
     agent.provisioner.stop().await;
+    agent.provisioner.journal().close().await;
     info!("stopped");
 }

@@ -153,6 +153,7 @@ fn needs_restart(held: &Config, read: &Config) -> Vec<&'static str> {
             held.suites != read.suites || held.channel != read.channel,
         ),
         ("[limits]", held.limits != read.limits),
+        ("[journal]", held.journal != read.journal),
         ("log.format", held.log.format != read.log.format),
     ]
     .into_iter()

@@ -87,6 +87,42 @@ impl StateDir {
         platform::Folder::open_or_create(&self.path)?.replace(name, bytes, Former::Overwrite)
     }
 
+    /// A file that is read and appended to; `None` where there is no such file or no folder.
+    ///
+    /// # Errors
+    /// [`StateDirError`] where others may read or write it, or it cannot be opened.
+    pub fn open(&self, name: &str) -> Result<Option<File>, StateDirError> {
+        match platform::Folder::open(&self.path)? {
+            None => Ok(None),
+            Some(folder) => folder.open_existing(name),
+        }
+    }
+
+    /// A new, empty file that [`Self::put`] is to put in the place of the file of this name.
+    ///
+    /// # Errors
+    /// [`StateDirError`] where it cannot be made.
+    pub fn draft(&self, name: &str) -> Result<File, StateDirError> {
+        platform::Folder::open_or_create(&self.path)?.draft(name)
+    }
+
+    /// Puts what was drafted in the place of the file of this name, durably. It has been flushed
+    /// before, and neither of them is open.
+    ///
+    /// # Errors
+    /// [`StateDirError`]; the former file is still there then.
+    pub fn put(&self, name: &str) -> Result<(), StateDirError> {
+        platform::Folder::open_or_create(&self.path)?.put(name)
+    }
+
+    /// Gives a file another name, in the place of any file of that.
+    ///
+    /// # Errors
+    /// [`StateDirError`] where it cannot.
+    pub fn rename(&self, name: &str, new_name: &str) -> Result<(), StateDirError> {
+        platform::Folder::open_or_create(&self.path)?.rename(name, new_name)
+    }
+
     /// Makes the folder where there is none.
     ///
     /// # Errors
@@ -136,7 +172,7 @@ impl StateDir {
             return Ok(false);
         };
         // Not made here: whoever only looks changes nothing.
-        let Some(file) = folder.open_lock_file(RUN_LOCK)? else {
+        let Some(file) = folder.open_existing(RUN_LOCK)? else {
             return Ok(false);
         };
         Ok(self.try_run_lock(file)?.is_none())

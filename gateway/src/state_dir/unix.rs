@@ -78,7 +78,7 @@ impl Folder {
         fate: Former,
     ) -> Result<(), StateDirError> {
         let path = self.path.join(name);
-        let temporary = format!("{name}.new");
+        let temporary = temporary(name);
         let former = self.open_file(name, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC)?;
         self.write_temporary(&temporary, bytes)
             .and_then(|()| {
@@ -97,8 +97,8 @@ impl Folder {
         Ok(())
     }
 
-    /// The lock file; `None` where there is none.
-    pub(super) fn open_lock_file(&self, name: &str) -> Result<Option<File>, StateDirError> {
+    /// A file for reading and writing; `None` where there is none.
+    pub(super) fn open_existing(&self, name: &str) -> Result<Option<File>, StateDirError> {
         self.open_file(name, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC)
     }
 
@@ -114,7 +114,31 @@ impl Folder {
         })
     }
 
+    /// A new, empty file beside that of this name.
+    pub(super) fn draft(&self, name: &str) -> Result<File, StateDirError> {
+        let temporary = temporary(name);
+        self.create_anew(&temporary)
+            .map_err(|source| StateDirError::io("create", &self.path.join(temporary), source))
+    }
+
+    /// Puts the draft in the place of the file of this name.
+    pub(super) fn put(&self, name: &str) -> Result<(), StateDirError> {
+        self.rename(&temporary(name), name)
+    }
+
+    pub(super) fn rename(&self, name: &str, new_name: &str) -> Result<(), StateDirError> {
+        rustix::fs::renameat(&self.handle, name, &self.handle, new_name)
+            .and_then(|()| rustix::fs::fsync(&self.handle))
+            .map_err(|errno| StateDirError::io("rename", &self.path.join(name), errno.into()))
+    }
+
     fn write_temporary(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.create_anew(name)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn create_anew(&self, name: &str) -> io::Result<File> {
         match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
@@ -122,9 +146,7 @@ impl Folder {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = rustix::fs::openat(&self.handle, name, flags, NEW_FILE)?;
-        let mut file = File::from(handle);
-        file.write_all(bytes)?;
-        file.sync_all()
+        Ok(File::from(handle))
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> Result<Option<File>, StateDirError> {
@@ -150,6 +172,11 @@ impl Folder {
         }
         Ok(Some(File::from(handle)))
     }
+}
+
+/// The name of what is to take the place of a file.
+fn temporary(name: &str) -> String {
+    format!("{name}.new")
 }
 
 /// Overwrites a file that has no name any more: it held keys. What the disk keeps of it besides is

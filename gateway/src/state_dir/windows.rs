@@ -77,7 +77,7 @@ impl Folder {
         _fate: Former,
     ) -> Result<(), StateDirError> {
         let path = self.path.join(name);
-        let temporary = self.path.join(format!("{name}.new"));
+        let temporary = self.temporary(name);
         write_temporary(&temporary, bytes)
             .and_then(|()| fs::rename(&temporary, &path))
             .map_err(|source| {
@@ -88,8 +88,31 @@ impl Folder {
             })
     }
 
-    /// The lock file; `None` where there is none.
-    pub(super) fn open_lock_file(&self, name: &str) -> Result<Option<File>, StateDirError> {
+    fn temporary(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.new"))
+    }
+
+    /// A new, empty file beside that of this name.
+    pub(super) fn draft(&self, name: &str) -> Result<File, StateDirError> {
+        let temporary = self.temporary(name);
+        File::create(&temporary).map_err(|source| StateDirError::io("create", &temporary, source))
+    }
+
+    /// Puts the draft in the place of the file of this name.
+    pub(super) fn put(&self, name: &str) -> Result<(), StateDirError> {
+        let path = self.path.join(name);
+        fs::rename(self.temporary(name), &path)
+            .map_err(|source| StateDirError::io("write", &path, source))
+    }
+
+    pub(super) fn rename(&self, name: &str, new_name: &str) -> Result<(), StateDirError> {
+        let path = self.path.join(name);
+        fs::rename(&path, self.path.join(new_name))
+            .map_err(|source| StateDirError::io("rename", &path, source))
+    }
+
+    /// A file for reading and writing; `None` where there is none.
+    pub(super) fn open_existing(&self, name: &str) -> Result<Option<File>, StateDirError> {
         let path = self.path.join(name);
         match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => Ok(Some(file)),

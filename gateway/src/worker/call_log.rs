@@ -76,7 +76,7 @@ pub(super) fn panicked(id: &str) -> Failure {
 }
 
 /// What a call is about, for the log: the only record of a call that a stolen server cannot touch.
-fn subject(request: &Request) -> Option<String> {
+pub(super) fn subject(request: &Request) -> Option<String> {
     match request {
         Request::Create(create) => Some(format!("{} `{}`", create.class, create.name)),
         Request::Rename(object, new_name) => Some(format!("{object} to `{new_name}`")),

@@ -1,27 +1,26 @@
 //! One connector behind its guard rails: nothing reaches it that they do not let through.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::asked::Asked;
-use super::lanes::{Key, Lanes};
+use super::lanes::Lanes;
 use crate::connector::{Context, Found};
 use crate::connectors::Configured;
 use crate::guard::{Effects, Relations, check_sealed, conceal};
 use crate::model::{
-    Call, CallError, Cookie, Done, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Request, Search, SearchEvent, Selector, Touched, Verb,
+    Call, CallError, Cookie, Done, Failure, Get, Object, ObjectClass, ObjectName, ObjectRef,
+    Request, Search, SearchEvent, Selector, Touched, Verb,
 };
 
 /// A connector behind its guard rails, and the lanes that its changes go in.
 #[derive(Debug)]
 pub(super) struct Guarded {
-    name: String,
+    pub(super) name: String,
     pub(super) configured: Configured,
-    lanes: Arc<Lanes>,
+    pub(super) lanes: Arc<Lanes>,
 }
 
 impl Guarded {
@@ -45,32 +44,25 @@ impl Guarded {
         Arc::ptr_eq(&self.configured.connector, &other.configured.connector)
     }
 
-    /// Carries out a change when its lanes are free. Never cut off: the connector keeps to the
-    /// deadline by itself.
-    pub(super) async fn change(&self, call: Call, deadline: Instant) -> Result<Done, CallError> {
-        let connector = &self.configured.connector;
-        let lanes = connector.lanes(&call.request).into_iter();
-        let keys: BTreeSet<_> = lanes
-            .map(|lane| Key::new(connector.kind(), &self.name, lane))
-            .collect();
-        if keys.is_empty() {
-            return self.carry_out(call, deadline).await;
-        }
-        let entering = self.lanes.enter(keys);
-        let Ok(_entered) = timeout_at(deadline, entering).await else {
-            return Err(Failure::new(
-                FailureKind::Busy,
-                "earlier changes took all the time that the call may take: nothing was begun, try again later",
-            )
-            .into());
-        };
-        self.carry_out(call, deadline).await
-    }
-
     pub(super) async fn carry_out(&self, call: Call, deadline: Instant) -> Result<Done, CallError> {
         let rails = &self.configured.guard_rails;
+        let (cx, request) = self.admitted(call, deadline).await?;
+        if request.verb() == Verb::Delete {
+            rails.count_delete(std::time::Instant::now())?;
+        }
+        let asked = Asked::of(&request, self.configured.connector.roles());
+        let done = self.dispatch(&cx, request).await?;
+        self.judged(&asked, done)
+    }
+
+    /// A call that the guard rails let through, with what every verb is told.
+    pub(super) async fn admitted(
+        &self,
+        call: Call,
+        deadline: Instant,
+    ) -> Result<(Context, Request), CallError> {
         let verb = call.request.verb();
-        rails.check_verb(verb)?;
+        self.configured.guard_rails.check_verb(verb)?;
         self.configured.connector.check_usable()?;
         if let Some(class) = class_of(&call.request) {
             self.has_verb(verb, class)?;
@@ -82,10 +74,7 @@ impl Guarded {
             deadline,
         };
         let request = self.check(&cx, call.request).await?;
-        if verb == Verb::Delete {
-            rails.count_delete(std::time::Instant::now())?;
-        }
-        self.dispatch(&cx, request).await
+        Ok((cx, request))
     }
 
     pub(super) fn has_verb(&self, verb: Verb, class: ObjectClass) -> Result<(), Failure> {
@@ -101,7 +90,7 @@ impl Guarded {
 
     /// Holds every guard rail against a request, with the object as it now is. The request comes
     /// back.
-    async fn check(&self, cx: &Context, request: Request) -> Result<Request, CallError> {
+    pub(super) async fn check(&self, cx: &Context, request: Request) -> Result<Request, CallError> {
         let rails = &self.configured.guard_rails;
         let roles = self.configured.connector.roles();
         check_sealed(&request, roles)?;
@@ -278,27 +267,32 @@ impl Guarded {
         Ok(())
     }
 
-    async fn dispatch(&self, cx: &Context, request: Request) -> Result<Done, CallError> {
+    /// What the connector answers is what was asked for, and shows no secret.
+    pub(super) fn judged(&self, asked: &Asked, mut done: Done) -> Result<Done, CallError> {
+        if let Done::Object(object) = &mut done {
+            asked.check(object)?;
+            conceal(object, self.configured.connector.roles());
+        }
+        Ok(done)
+    }
+
+    /// Has the connector do it.
+    pub(super) async fn dispatch(&self, cx: &Context, request: Request) -> Result<Done, CallError> {
         let connector = &self.configured.connector;
-        let asked = Asked::of(&request, connector.roles());
-        let object = |mut object| {
-            asked.check(&object)?;
-            conceal(&mut object, connector.roles());
-            Ok::<_, CallError>(Done::Object(Box::new(object)))
-        };
-        let perhaps = |found: Option<Object>| found.map_or(Ok(Done::Nothing), object);
+        let object = |object| Done::Object(Box::new(object));
+        let perhaps = |found: Option<Object>| found.map_or(Done::Nothing, object);
         Ok(match request {
             Request::Test => Done::Report(connector.test(cx).await?),
             Request::Schema => Done::Schema(connector.schema(cx).await?),
-            Request::Create(create) => object(connector.create(cx, create).await?)?,
-            Request::Get(get) => object(connector.get(cx, &get).await?)?,
-            Request::Update(update) => object(connector.update(cx, update).await?)?,
+            Request::Create(create) => object(connector.create(cx, create).await?),
+            Request::Get(get) => object(connector.get(cx, &get).await?),
+            Request::Update(update) => object(connector.update(cx, update).await?),
             Request::Delete(target) => connector
                 .delete(cx, target)
                 .await?
                 .map_or(Done::Nothing, Done::Report),
-            Request::Enable(target) => perhaps(connector.enable(cx, target).await?)?,
-            Request::Disable(target) => perhaps(connector.disable(cx, target).await?)?,
+            Request::Enable(target) => perhaps(connector.enable(cx, target).await?),
+            Request::Disable(target) => perhaps(connector.disable(cx, target).await?),
             Request::SetPassword(target, password) => {
                 connector.set_password(cx, target, password).await?;
                 Done::Nothing
@@ -307,7 +301,7 @@ impl Guarded {
                 connector.authenticate(cx, target, password).await?;
                 Done::Nothing
             }
-            Request::Rename(target, name) => object(connector.rename(cx, target, name).await?)?,
+            Request::Rename(target, name) => object(connector.rename(cx, target, name).await?),
             Request::Search(_) => {
                 let message = "a search has a stream of answers: it goes through Search";
                 return Err(Failure::invalid(message).into());

@@ -7,7 +7,8 @@
 mod asked;
 mod call_log;
 mod call_stream;
-mod finished;
+mod change;
+mod durable;
 mod guarded;
 mod lanes;
 mod pages;

@@ -15,15 +15,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::call_log::{Logged, panicked, panicked_while, summary};
-use super::finished::{Finished, Remembering};
 use super::guarded::{Guarded, at_length};
 use super::lanes::Lanes;
 use super::pages::Pages;
 use crate::connector::{Connector, Context};
 use crate::connectors::Connectors;
 use crate::guard::check_filter;
+use crate::journal::{Claim, Journal};
 use crate::model::{
-    Call, CallId, Cookie, Failure, FailureKind, Outcome, Request, SearchEvent, Verb, parse_call,
+    Call, CallId, Cookie, Evidence, Failure, FailureKind, ObjectClass, Outcome, Request,
+    SearchEvent, Verb, parse_call,
 };
 
 /// Objects that wait for a slow caller before the search waits too.
@@ -64,15 +65,26 @@ struct Shared {
     most_calls: u32,
     call_timeout: Duration,
     in_flight: Mutex<HashSet<Arc<str>>>,
-    finished: Finished,
+    journal: Journal,
     pages: Pages,
     /// Bytes that calls may have which take long to read, all of them together.
     room: Arc<Semaphore>,
 }
 
 impl Provisioner {
-    /// With these connectors, at most `calls` calls at once, each of at most `call_timeout`.
+    /// With these connectors, at most `calls` calls at once, each of at most `call_timeout`, and a
+    /// journal that is gone with it.
     pub fn new(connectors: &Connectors, calls: usize, call_timeout: Duration) -> Self {
+        Self::with_journal(connectors, calls, call_timeout, Journal::in_memory())
+    }
+
+    /// The same, with this journal.
+    pub fn with_journal(
+        connectors: &Connectors,
+        calls: usize,
+        call_timeout: Duration,
+        journal: Journal,
+    ) -> Self {
         let most_calls = u32::try_from(calls).unwrap_or(u32::MAX).clamp(1, 1 << 20);
         let lanes = Arc::<Lanes>::default();
         let guarded = connectors.iter().map(|(name, configured)| {
@@ -88,7 +100,7 @@ impl Provisioner {
                 most_calls,
                 call_timeout,
                 in_flight: Mutex::default(),
-                finished: Finished::default(),
+                journal,
                 pages: Pages::new(),
                 room: Arc::new(Semaphore::new(ROOM)),
             }),
@@ -187,28 +199,9 @@ impl Provisioner {
         }
     }
 
-    /// The same for a server, which may ask by [`Self::finished`] what came of it.
-    pub async fn execute_for(&self, server: ServerId, call: wire::Call) -> Outcome {
-        // An id that is malformed is none.
-        let id = CallId::new(call.call_id.as_str()).ok();
-        let remembering = id
-            .filter(|_| call.changes())
-            .and_then(|id| self.shared.finished.begin(server, id.as_str()));
-        match self.admit(call).await {
-            Ok(admitted) => admitted.carry_out(remembering).await,
-            Err(failure) => {
-                let outcome = Outcome::Failed(failure);
-                if let Some(remembering) = remembering {
-                    remembering.end(&outcome);
-                }
-                outcome
-            }
-        }
-    }
-
-    /// What is remembered of these calls of `server`.
-    pub fn finished(&self, server: ServerId, call_ids: &[String]) -> Vec<wire::FinishedCall> {
-        self.shared.finished.of(server, call_ids)
+    /// The journal of its calls.
+    pub fn journal(&self) -> &Journal {
+        &self.shared.journal
     }
 
     /// Carries out a search. Events end with [`SearchEvent::End`]; to drop the receiver ends the
@@ -249,12 +242,62 @@ impl Provisioner {
 
     async fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
         let arrived = Instant::now();
-        let connectors = self.connectors();
-        let further = connectors.get(&call.connector);
-        let further = further.map(|guarded| guarded.configured.connector.further_classes());
+        let call = self.parse(call).await?;
+        let in_flight = InFlight::new(&self.shared, call.id.as_str())?;
+        let admitted = self.admit_parsed(call, arrived)?;
+        Ok(Admitted {
+            in_flight: Some(in_flight),
+            ..admitted
+        })
+    }
+
+    /// A call that came at this time, where there is room for it. Nobody keeps its id from being
+    /// used a second time.
+    pub(super) fn admit_parsed(&self, call: Call, arrived: Instant) -> Result<Admitted, Failure> {
+        let guarded = self.guarded(&call)?;
+        let permit = Arc::clone(&self.shared.calls).try_acquire_owned();
+        let Ok(permit) = permit else {
+            return Err(Failure::new(
+                FailureKind::Busy,
+                format!(
+                    "this gateway carries out {} calls already, which is its limit (`limits.calls`): try again later",
+                    self.shared.most_calls
+                ),
+            ));
+        };
+        Ok(Admitted {
+            deadline: self.deadline(&call, arrived),
+            guarded,
+            call,
+            in_flight: None,
+            permit,
+        })
+    }
+
+    async fn parse(&self, call: wire::Call) -> Result<Call, Failure> {
+        let further = self.further_classes(&call.connector);
         let weight = weight(&call);
-        let parsing = move || parse_call(call, &further.unwrap_or_default());
-        let call = at_length(weight, parsing).await??;
+        Ok(at_length(weight, move || parse_call(call, &further)).await??)
+    }
+
+    /// The classes that a connector has beside accounts and groups.
+    pub(super) fn further_classes(&self, connector: &str) -> Vec<ObjectClass> {
+        let connectors = self.connectors();
+        let found = connectors.get(connector);
+        found.map_or_else(Vec::new, |guarded| {
+            guarded.configured.connector.further_classes()
+        })
+    }
+
+    /// When a call that came at this time has to have ended.
+    pub(super) fn deadline(&self, call: &Call, arrived: Instant) -> Instant {
+        let limit = self.shared.call_timeout;
+        arrived + call.timeout.map_or(limit, |asked| asked.min(limit))
+    }
+
+    /// The connector that a call is for, with the settings that it has.
+    pub(super) fn guarded(&self, call: &Call) -> Result<Arc<Guarded>, Failure> {
+        let connectors = self.connectors();
         let Some(guarded) = connectors.get(call.connector.as_str()) else {
             return Err(Failure::not_found(format!(
                 "this gateway has no connector `{}`: give the resource one of those in the gateway's configuration ({})",
@@ -271,25 +314,7 @@ impl Provisioner {
                 list(known.iter().map(String::as_str)),
             )));
         }
-        let permit = Arc::clone(&self.shared.calls).try_acquire_owned();
-        let Ok(permit) = permit else {
-            return Err(Failure::new(
-                FailureKind::Busy,
-                format!(
-                    "this gateway carries out {} calls already, which is its limit (`limits.calls`): try again later",
-                    self.shared.most_calls
-                ),
-            ));
-        };
-        let in_flight = InFlight::new(&self.shared, call.id.as_str())?;
-        let limit = self.shared.call_timeout;
-        Ok(Admitted {
-            deadline: arrived + call.timeout.map_or(limit, |asked| asked.min(limit)),
-            guarded: Arc::clone(guarded),
-            call,
-            in_flight,
-            permit,
-        })
+        Ok(Arc::clone(guarded))
     }
 
     async fn search_into(
@@ -351,7 +376,7 @@ async fn stop_when_unused(guarded: Arc<Guarded>) {
 }
 
 /// How many values a call holds.
-fn weight(call: &wire::Call) -> usize {
+pub(super) fn weight(call: &wire::Call) -> usize {
     use wire::call::Verb;
     let of = |attributes: &[wire::Attribute]| -> usize {
         attributes.iter().map(|given| given.values.len()).sum()
@@ -397,19 +422,19 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// A call that may be carried out.
 #[derive(Debug)]
-struct Admitted {
+pub(super) struct Admitted {
     guarded: Arc<Guarded>,
     call: Call,
     deadline: Instant,
     permit: OwnedSemaphorePermit,
-    in_flight: InFlight,
+    in_flight: Option<InFlight>,
 }
 
 impl Admitted {
-    async fn carry_out(self, remembering: Option<Remembering>) -> Outcome {
+    pub(super) async fn carry_out(self, claim: Option<Claim>) -> Outcome {
         let verb = self.call.request.verb();
         let id = self.call.id.clone();
-        let mut work = Box::pin(AssertUnwindSafe(self.work(remembering)).catch_unwind());
+        let mut work = Box::pin(AssertUnwindSafe(self.work(claim)).catch_unwind());
         let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
         let outcome = match at_once {
             // Many a call is done at once.
@@ -421,7 +446,14 @@ impl Admitted {
         outcome.unwrap_or_else(|| panicked_while(id.as_str(), verb.changes()))
     }
 
-    async fn work(self, remembering: Option<Remembering>) -> Outcome {
+    /// Looks for what became of the call, which keeps its place among those that are carried out
+    /// meanwhile.
+    pub(super) async fn look(self, before: &Evidence) -> Outcome {
+        let looking = self.guarded.look(self.call, self.deadline, before);
+        Box::pin(looking).await
+    }
+
+    async fn work(self, claim: Option<Claim>) -> Outcome {
         let Self {
             guarded,
             call,
@@ -431,20 +463,17 @@ impl Admitted {
         } = self;
         let verb = call.request.verb();
         let logged = Logged::new(&call);
-        let result = if verb.changes() {
-            guarded.change(call, deadline).await
+        let outcome = if verb.changes() {
+            guarded.change(call, deadline, claim).await
         } else {
             let slow = "the resource did not answer in the time that the call may take";
             timeout_at(deadline, guarded.carry_out(call, deadline))
                 .await
                 .unwrap_or_else(|_| Err(Failure::unavailable(slow).into()))
+                .into()
         };
-        let outcome = Outcome::from(result);
         if let Some(logged) = logged {
             logged.ended(&outcome);
-        }
-        if let Some(remembering) = remembering {
-            remembering.end(&outcome);
         }
         drop((permit, in_flight));
         outcome

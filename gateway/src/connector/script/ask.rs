@@ -33,6 +33,7 @@ impl Script {
         let changes = match task {
             Task::Verb(verb) => verb.changes(),
             Task::Action(_) => true,
+            Task::Look => false,
         };
         let start = self
             .folder

@@ -21,6 +21,7 @@
 
 mod ask;
 mod folder;
+mod look;
 mod protocol;
 mod said;
 
@@ -34,9 +35,9 @@ use tonic::async_trait;
 use crate::config::Section;
 use crate::connector::{Connector, Context, Found, Inspection, Lane};
 use crate::model::{
-    AttributeRole, CallError, ClassSchema, Cookie, Create, Failure, Get, Object, ObjectClass,
-    ObjectName, ObjectRef, Password, Request, Role, Roles, Run, RunResult, Schema, Search, Update,
-    Verb,
+    AttributeRole, CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, Look, Object,
+    ObjectClass, ObjectName, ObjectRef, Password, Request, Role, Roles, Run, RunResult, Schema,
+    Search, Update, Verb,
 };
 use folder::{Folder, Task, base_environment};
 use protocol::Question;
@@ -152,7 +153,7 @@ impl Connector for Script {
     fn actions(&self) -> Vec<String> {
         let action = |task: &Task| match task {
             Task::Action(action) => Some(action.clone()),
-            Task::Verb(_) => None,
+            Task::Verb(_) | Task::Look => None,
         };
         self.folder.seen().tasks().filter_map(action).collect()
     }
@@ -319,6 +320,15 @@ impl Connector for Script {
             .object(&object)
             .new_name(&new_name);
         self.object(cx, Verb::Rename, object.class, question).await
+    }
+
+    async fn look(
+        &self,
+        cx: &Context,
+        change: &Request,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        self.look_at(cx, change, before).await
     }
 
     async fn search(

@@ -7,9 +7,9 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::connector::Context;
 use crate::model::{
-    Attribute, AttributeName, AttributeSchema, ClassSchema, Cookie, Create, Failure, FailureKind,
-    Filter, Identity, Native, Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password,
-    Schema, Search, Selector, Update, Value, ValueType, Verb,
+    Attribute, AttributeName, AttributeSchema, ClassSchema, Cookie, Create, Done, Evidence,
+    Failure, FailureKind, Filter, Identity, Look, Native, Object, ObjectClass, ObjectId,
+    ObjectName, ObjectRef, Password, Schema, Search, Selector, Update, Value, ValueType, Verb,
 };
 
 /// Version of the questions and answers.
@@ -17,6 +17,9 @@ const VERSION: u32 = 1;
 
 /// Characters of a script's message that are passed on.
 const MAX_MESSAGE: usize = 1000;
+
+/// Sentences of a look that are passed on.
+const MAX_SEEN: usize = 16;
 
 /// A question under construction.
 #[derive(Debug)]
@@ -95,6 +98,19 @@ impl Question {
         }
         self.put("modifications", list);
         Ok(self.object(&update.object))
+    }
+
+    /// Asks what became of a change of this verb, instead of asking for it.
+    pub(super) fn looks(mut self, of: Verb, before: &Evidence) -> Self {
+        self.put("verb", "look");
+        self.put("of", of.name());
+        let facts = before.facts.iter();
+        let shown = facts.filter(|(name, _)| !name.starts_with('#'));
+        let facts: Map<_, _> = shown
+            .map(|(name, value)| (name.clone(), Json::from(value.as_str())))
+            .collect();
+        self.put("before", Json::Object(facts));
+        self
     }
 
     pub(super) fn new_name(mut self, name: &ObjectName) -> Self {
@@ -292,6 +308,27 @@ impl Answer {
             Some(_) => return Err(Nonsense::new("its `next_cookie` is no text")),
         };
         Ok((objects, cookie))
+    }
+
+    pub(super) fn look(&self, class: ObjectClass) -> Result<Look, Nonsense> {
+        match self.0.get("outcome").and_then(Json::as_str) {
+            Some("done") if self.has_object() => {
+                let object = self.object(class)?;
+                Ok(Look::Done(Box::new(Done::Object(Box::new(object)))))
+            }
+            Some("done") => Ok(Look::Done(Box::new(
+                self.report().map_or(Done::Nothing, Done::Report),
+            ))),
+            Some("not-begun") => Ok(Look::NotBegun),
+            Some("unclear") => {
+                let seen = self.0.get("seen").and_then(Json::as_array);
+                let seen = seen.into_iter().flatten().filter_map(Json::as_str);
+                Ok(Look::Unclear(seen.take(MAX_SEEN).map(clean).collect()))
+            }
+            _ => Err(Nonsense::new(
+                "its `outcome` is none of `done`, `not-begun` and `unclear`",
+            )),
+        }
     }
 
     pub(super) fn results(&self) -> Result<Vec<Attribute>, Nonsense> {

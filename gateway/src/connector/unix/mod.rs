@@ -61,6 +61,7 @@ mod id_ranges;
 mod lines;
 mod listing;
 mod login;
+mod look;
 mod membership;
 mod name;
 mod obstacle;
@@ -85,9 +86,9 @@ use tonic::async_trait;
 
 use crate::connector::{Connector, Context, Found, Inspection, Lane};
 use crate::model::{
-    CallError, ClassSchema, Cookie, Create, Failure, Get, IdRanges, Object, ObjectClass,
-    ObjectName, ObjectRef, Password, Request, Roles, Schema, Search, Standings, Touched, Update,
-    Verb,
+    CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, IdRanges, Look, Object,
+    ObjectClass, ObjectName, ObjectRef, Password, Request, Roles, Schema, Search, Standings,
+    Touched, Update, Verb,
 };
 use belongings::Owned;
 use database::{Account, Database, Group};
@@ -367,6 +368,19 @@ impl Connector for Unix {
         found: &mut Found,
     ) -> Result<Cookie, CallError> {
         self.search_objects(search, found).await
+    }
+
+    async fn evidence(&self, cx: &Context, change: &Request) -> Result<Evidence, CallError> {
+        self.seen_before(cx, change).await
+    }
+
+    async fn look(
+        &self,
+        cx: &Context,
+        change: &Request,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        self.look_at(cx, change, before).await
     }
 
     async fn standings(&self, _: &Context, touched: &Touched<'_>) -> Result<Standings, CallError> {

@@ -87,6 +87,8 @@ pub(super) enum Task {
     Verb(Verb),
     /// An action of `run`.
     Action(String),
+    /// What became of a change.
+    Look,
 }
 
 impl Task {
@@ -94,6 +96,9 @@ impl Task {
         if let Some(action) = stem.strip_prefix("run-") {
             let action = ActionName::new(action).ok()?;
             return Some(Self::Action(action.to_string()));
+        }
+        if stem == "look" {
+            return Some(Self::Look);
         }
         Verb::from_name(stem)
             .filter(|verb| *verb != Verb::Run)

@@ -1,5 +1,6 @@
 //! The script connector with shell scripts: what they are asked, and what becomes of their answers.
 
+mod look;
 mod names;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! A scratch root, a connector on it, and short ways to call it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_proto::gateway::v1 as wire;
@@ -8,6 +9,7 @@ use tempfile::TempDir;
 pub(super) use wire::call::Verb;
 
 use crate::config::Config;
+use crate::connector::Connector;
 use crate::connectors::Connectors;
 use crate::connectors::unix::{Database, create_scratch_root};
 use crate::model::{Failure, FailureKind, Outcome, SearchEvent};
@@ -16,6 +18,7 @@ use crate::worker::Provisioner;
 pub(super) struct Bench {
     folder: TempDir,
     pub(super) provisioner: Provisioner,
+    pub(super) connector: Arc<dyn Connector>,
 }
 
 /// A bench with further lines for `[connectors.local]` and for its guard rails; `None` where this
@@ -33,7 +36,9 @@ pub(super) fn bench_with(connector: &str, rails: &str) -> Option<Bench> {
     );
     let config = Config::parse(Path::new("gateway.toml"), &text).unwrap();
     let connectors = Connectors::from_config(&config.connectors).unwrap();
+    let local = connectors.find("local").unwrap();
     Some(Bench {
+        connector: Arc::clone(&local.connector),
         provisioner: Provisioner::new(&connectors, 64, Duration::from_secs(60)),
         folder,
     })

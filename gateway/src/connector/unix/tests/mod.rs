@@ -8,6 +8,7 @@ mod done;
 mod guard_rails;
 mod homes;
 mod listing;
+mod look;
 mod membership;
 mod pages;
 mod rollback;

@@ -1,0 +1,164 @@
+//! What became of a change whose end nobody saw: this host can be asked for everything, also for
+//! whether a password is the one that was to be set.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::password::Verdict;
+use super::{Account, Unix, find_account};
+use crate::connector::{Context, look};
+use crate::model::{
+    CallError, Create, Done, Evidence, Failure, Look, ObjectClass, ObjectId, ObjectRef, Password,
+    Request, Selector, Value,
+};
+
+/// A digest of the password field.
+const PASSWORD: &str = "#password";
+const DAY: u64 = 86_400;
+
+impl Unix {
+    pub(super) async fn seen_before(
+        &self,
+        cx: &Context,
+        change: &Request,
+    ) -> Result<Evidence, CallError> {
+        let mut evidence = look::evidence(self, cx, change).await?;
+        if let Request::SetPassword(object, _) = change {
+            let database = self.read().await?;
+            if let Ok(account) = find_account(&database, object) {
+                evidence.note(PASSWORD, look::digest(&field(account)));
+            }
+        }
+        Ok(evidence)
+    }
+
+    pub(super) async fn look_at(
+        &self,
+        cx: &Context,
+        change: &Request,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        match change {
+            Request::SetPassword(object, password) => {
+                self.look_at_password(object, password, before).await
+            }
+            Request::Create(create) => self.look_at_new(cx, create, before).await,
+            other => look::look(self, cx, &by_days(other), before).await,
+        }
+    }
+
+    /// An account that was made without its password was not made whole.
+    async fn look_at_new(
+        &self,
+        cx: &Context,
+        create: &Create,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        let without_password = Request::Create(Create {
+            password: None,
+            ..create.clone()
+        });
+        let seen = look::look(self, cx, &by_days(&without_password), before).await?;
+        let (Look::Done(_), Some(password)) = (&seen, &create.password) else {
+            return Ok(seen);
+        };
+        let object = ObjectRef {
+            class: ObjectClass::Account,
+            by: Selector::Name(create.name.clone()),
+        };
+        let database = self.read().await?;
+        let account = find_account(&database, &object)?;
+        Ok(match self.fits(account, password).await? {
+            true => seen,
+            false => Look::Unclear(vec![format!(
+                "account `{}` was not there before the call, and is there now with uid {}, but without the password that was asked for: remove it before you try again, or give it one",
+                account.name, account.uid
+            )]),
+        })
+    }
+
+    async fn look_at_password(
+        &self,
+        object: &ObjectRef,
+        password: &Password,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        let object = match before.fact(look::ID).map(ObjectId::new) {
+            Some(Ok(id)) => ObjectRef {
+                class: object.class,
+                by: Selector::Id(id),
+            },
+            _ => object.clone(),
+        };
+        let database = self.read().await?;
+        let account = match find_account(&database, &object) {
+            Ok(account) => account,
+            Err(failure) if failure.is_not_found() => {
+                return Ok(Look::Unclear(vec![format!(
+                    "{object} is not there any more"
+                )]));
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        if self.fits(account, password).await? {
+            return Ok(Look::Done(Box::new(Done::Nothing)));
+        }
+        let noted = before.fact(PASSWORD);
+        Ok(match noted.and_then(|noted| look::is_same(noted, &field(account))) {
+            Some(true) => Look::NotBegun,
+            _ => Look::Unclear(vec![
+                "the password is neither the one that was asked for nor known to be that of before the call".to_owned(),
+            ]),
+        })
+    }
+
+    /// Whether a password is that of the account, locked or not.
+    async fn fits(&self, account: &Account, password: &Password) -> Result<bool, Failure> {
+        let Some(hash) = account.password.hash() else {
+            return Ok(false);
+        };
+        let (hash, password) = (zeroize::Zeroizing::new(hash.to_owned()), password.clone());
+        let verifier = Arc::clone(&self.verifier);
+        let comparing = self
+            .hashing
+            .run(move || Ok(verifier.verify(&password, &hash)));
+        Ok(comparing.await? == Verdict::Right)
+    }
+}
+
+/// What a password field is, without its locks.
+fn field(account: &Account) -> Vec<u8> {
+    account
+        .password
+        .hash()
+        .unwrap_or_default()
+        .as_bytes()
+        .to_vec()
+}
+
+/// A host keeps days, where a call may name any second of one.
+fn by_days(change: &Request) -> Request {
+    let mut change = change.clone();
+    match &mut change {
+        Request::Create(create) => {
+            let values = create.attributes.iter_mut().map(|given| &mut given.values);
+            values.flatten().for_each(to_day);
+        }
+        Request::Update(update) => {
+            let values = update.modifications.iter_mut();
+            values
+                .flat_map(|change| &mut change.values)
+                .for_each(to_day);
+        }
+        _ => {}
+    }
+    change
+}
+
+fn to_day(value: &mut Value) {
+    if let Value::Time(time) = value {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let days = since.as_secs() / DAY;
+        *time = SystemTime::UNIX_EPOCH + Duration::from_secs(days * DAY);
+    }
+}

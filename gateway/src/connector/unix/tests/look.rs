@@ -1,0 +1,151 @@
+//! What a look says of each verb: before the change, after it, and where it stopped half-way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_common::id::ServerId;
+use portcullis_proto::gateway::v1 as wire;
+
+use super::bench::*;
+use super::rollback::sabotage;
+use crate::connector::{Connector, Context};
+use crate::model::{Evidence, Look, Outcome, Request, parse_call};
+
+/// A call, checked.
+fn request(verb: Verb) -> (Context, Request) {
+    let call = wire::Call {
+        call_id: "look".into(),
+        connector: "local".into(),
+        verb: Some(verb),
+        ..wire::Call::default()
+    };
+    let call = parse_call(call, &[]).unwrap();
+    let cx = Context {
+        call: call.id,
+        settings: call.settings,
+        secret_settings: call.secret_settings,
+        deadline: tokio::time::Instant::now() + Duration::from_secs(30),
+    };
+    (cx, call.request)
+}
+
+async fn evidence(connector: &Arc<dyn Connector>, verb: Verb) -> Evidence {
+    let (cx, request) = request(verb);
+    let evidence = connector.evidence(&cx, &request).await.unwrap();
+    assert!(evidence.fits());
+    evidence
+}
+
+async fn look(connector: &Arc<dyn Connector>, verb: Verb, before: &Evidence) -> String {
+    let (cx, request) = request(verb);
+    match connector.look(&cx, &request, before).await.unwrap() {
+        Look::Done(_) => "done".to_owned(),
+        Look::NotBegun => "not begun".to_owned(),
+        Look::Unclear(seen) => seen.join(", "),
+    }
+}
+
+fn password(name: &str, password: &str) -> Verb {
+    Verb::SetPassword(wire::SetPassword {
+        object: account(name),
+        password: secret(password),
+    })
+}
+
+fn with_password(name: &str) -> Verb {
+    Verb::Create(wire::Create {
+        password: secret("Correct-Horse-41"),
+        ..new_account(name)
+    })
+}
+
+#[tokio::test]
+async fn every_verb_is_seen_to_be_done_or_not_begun() {
+    let Some(bench) = bench() else { return };
+    let connector = Arc::clone(&bench.connector);
+    use wire::ModificationOperation::{Add, Replace};
+    bench.done(new_group("devs", &[])).await;
+    let expiry = time("2031-05-06T07:08:09Z");
+    for verb in [
+        with_password("ada"),
+        password("ada", "Other-Battery-42"),
+        update(account("ada"), Replace, "full_name", vec![text("Ada")]),
+        update(account("ada"), Add, "groups", vec![text("devs")]),
+        update(account("ada"), Replace, "expires", vec![expiry]),
+        Verb::Disable(wire::Disable {
+            object: account("ada"),
+        }),
+        Verb::Enable(wire::Enable {
+            object: account("ada"),
+        }),
+        Verb::Rename(wire::Rename {
+            object: account("ada"),
+            new_name: "eve".into(),
+        }),
+        Verb::Delete(wire::Delete {
+            object: account("eve"),
+        }),
+    ] {
+        let before = evidence(&connector, verb.clone()).await;
+        let seen = look(&connector, verb.clone(), &before).await;
+        assert_eq!(seen, "not begun", "{verb:?}");
+        bench.done(verb.clone()).await;
+        let seen = look(&connector, verb.clone(), &before).await;
+        assert_eq!(seen, "done", "{verb:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_neither_as_before_nor_as_asked_is_unclear() {
+    let Some(bench) = bench() else { return };
+    let connector = Arc::clone(&bench.connector);
+    let make = with_password("ada");
+    let before = evidence(&connector, make.clone()).await;
+    // As where the gateway ended between useradd and chpasswd.
+    bench.done(Verb::Create(new_account("ada"))).await;
+    let seen = look(&connector, make, &before).await;
+    assert!(seen.contains("without the password"), "{seen}");
+
+    let set = password("ada", "Correct-Horse-41");
+    let before = evidence(&connector, set.clone()).await;
+    bench.done(password("ada", "Other-Battery-42")).await;
+    let seen = look(&connector, set, &before).await;
+    assert!(seen.contains("neither"), "{seen}");
+
+    let remove = || {
+        Verb::Delete(wire::Delete {
+            object: account("ada"),
+        })
+    };
+    let before = evidence(&connector, remove()).await;
+    let uid = bench.database().account("ada").unwrap().uid;
+    bench.done(remove()).await;
+    std::fs::remove_dir_all(bench.path("home/ada")).unwrap();
+    bench
+        .done(new_account_with("eve", "uid", vec![integer(uid.into())]))
+        .await;
+    let seen = look(&connector, remove(), &before).await;
+    assert_eq!(seen, "its id is that of `eve` now");
+}
+
+#[tokio::test]
+async fn a_program_that_fails_after_its_work_leaves_no_doubt() {
+    let Some(mut bench) = bench() else { return };
+    bench.done(Verb::Create(new_account("ada"))).await;
+    let half = "/usr/sbin/usermod \"$@\"; exit 1";
+    let _programs = sabotage(&mut bench, &[("usermod", half)]);
+    let call = wire::Call {
+        call_id: "half".into(),
+        connector: "local".into(),
+        verb: Some(update(
+            account("ada"),
+            Replace,
+            "full_name",
+            vec![text("Ada")],
+        )),
+        ..wire::Call::default()
+    };
+    let server = ServerId::from_array([1; 16]);
+    let outcome = bench.provisioner.execute_for(server, call).await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+}

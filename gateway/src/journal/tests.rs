@@ -1,0 +1,6 @@
+//! What the journal promises, on a disk of its own.
+
+mod bench;
+mod damage;
+mod kept;
+mod once;

@@ -1,0 +1,294 @@
+//! The one thread that writes the journal: what comes while it flushes is written together, and
+//! flushed once.
+
+use std::io;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Weak};
+use std::thread;
+
+use portcullis_proto::gateway::v1 as wire;
+use tokio::sync::oneshot;
+
+use super::compact::{self, Compacted};
+use super::disk::{Disk, Unwritten};
+use super::index::{Place, State};
+use super::record::{Ended, Record};
+use super::replay::MAX_UNFLUSHED;
+use super::{CallKey, Settings, Shared, now, unwritable};
+use crate::model::{Failure, FailureKind};
+
+/// Commands of one batch.
+const BATCH: usize = 256;
+/// Bytes of the file below which it is not worth compacting.
+const SMALL: u64 = 1 << 20;
+/// How long the writer waits before it compacts again where nothing could go, in milliseconds.
+const PAUSE: u64 = 10_000;
+/// Bytes of the writer's stack.
+const STACK: usize = 256 << 10;
+
+/// What a record is written for.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Nothing waits for it.
+    Note(Record),
+    /// The outcome of a call, which stays in memory until it is written.
+    End(CallKey, Ended, Arc<wire::Outcome>),
+    /// Somebody waits until it is on the disk.
+    Flushed(Record, oneshot::Sender<Result<(), Failure>>),
+    /// The file is to be written anew.
+    #[cfg(test)]
+    Compact(oneshot::Sender<()>),
+    /// All is to be flushed, and the writer to end.
+    Close(oneshot::Sender<()>),
+}
+
+impl Command {
+    pub(super) const fn note(record: Record) -> Self {
+        Self::Note(record)
+    }
+
+    pub(super) const fn end(key: CallKey, record: Ended, outcome: Arc<wire::Outcome>) -> Self {
+        Self::End(key, record, outcome)
+    }
+
+    pub(super) fn flushed(record: Record) -> (Self, oneshot::Receiver<Result<(), Failure>>) {
+        let (tell, written) = oneshot::channel();
+        (Self::Flushed(record, tell), written)
+    }
+}
+
+/// The way to the writer.
+#[derive(Debug)]
+pub(super) struct Commands(Sender<Command>);
+
+impl Commands {
+    pub(super) fn new() -> (Self, Receiver<Command>) {
+        let (sender, receiver) = mpsc::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Where the writer has ended, what waits for an answer learns it by the loss of its sender.
+    pub(super) fn send(&self, command: Command) {
+        drop(self.0.send(command));
+    }
+}
+
+/// Starts the writer. It ends with the journal.
+pub(super) fn start(
+    disk: Disk,
+    settings: Settings,
+    commands: Receiver<Command>,
+    shared: &Arc<Shared>,
+) -> io::Result<()> {
+    let writer = Writer {
+        compacted: disk.length(),
+        tried: 0,
+        disk,
+        settings,
+        shared: Arc::downgrade(shared),
+        owed: Vec::new(),
+    };
+    thread::Builder::new()
+        .name("journal".to_owned())
+        .stack_size(STACK)
+        .spawn(move || writer.run(&commands))
+        .map(drop)
+}
+
+struct Writer {
+    disk: Disk,
+    settings: Settings,
+    /// Gone where nobody has the journal any more: then nobody asks either.
+    shared: Weak<Shared>,
+    /// Outcomes that the disk had no room for.
+    owed: Vec<Command>,
+    /// Bytes of the file when it was last compacted.
+    compacted: u64,
+    /// When that was, in milliseconds since 1970.
+    tried: u64,
+}
+
+impl Writer {
+    fn run(mut self, commands: &Receiver<Command>) {
+        let mut closing = None;
+        while closing.is_none()
+            && let Ok(first) = commands.recv()
+        {
+            let mut batch = std::mem::take(&mut self.owed);
+            let mut next = Some(first);
+            while let Some(command) = next {
+                if let Command::Close(told) = command {
+                    closing = Some(told);
+                    break;
+                }
+                #[cfg(test)]
+                if let Command::Compact(told) = command {
+                    self.write(std::mem::take(&mut batch));
+                    self.compact();
+                    told.send(()).unwrap();
+                    break;
+                }
+                batch.push(command);
+                next = (batch.len() < BATCH)
+                    .then(|| commands.try_recv().ok())
+                    .flatten();
+            }
+            self.write(batch);
+        }
+        if let Err(error) = self.disk.flush() {
+            self.fail(&error);
+        }
+        if let Some(told) = closing {
+            // Whoever asked may not wait any more.
+            let _ = told.send(());
+        }
+    }
+
+    fn write(&mut self, batch: Vec<Command>) {
+        let bytes = batch.iter().map(Command::weight).sum();
+        self.make_room(bytes);
+        let full = self.disk.length() + bytes > self.settings.most;
+        let mut placed = Vec::new();
+        let mut waiting = Vec::new();
+        let mut draft = self.disk.draft();
+        for command in batch {
+            match command {
+                Command::Flushed(_, tell) if full => {
+                    let _ = tell.send(Err(self.full()));
+                }
+                Command::Flushed(record, tell) => {
+                    draft.append(&record);
+                    waiting.push((record, tell));
+                }
+                Command::Note(record) => {
+                    draft.append(&record);
+                }
+                Command::End(key, record, outcome) => {
+                    let record = Record::Ended(record);
+                    placed.push((key, draft.append(&record), record, outcome));
+                }
+                // Taken before.
+                _ => {}
+            }
+        }
+        let flush = !waiting.is_empty() || self.disk.unflushed() > MAX_UNFLUSHED / 2;
+        match self.disk.write(draft, flush) {
+            Ok(()) => {
+                for (_, tell) in waiting {
+                    let _ = tell.send(Ok(()));
+                }
+                self.place(placed);
+                self.tell_sequence();
+            }
+            Err(unwritten) => {
+                let failure = self.unwritten(&unwritten);
+                for (_, tell) in waiting {
+                    let _ = tell.send(Err(failure.clone()));
+                }
+                let owed = placed.into_iter();
+                self.owed = owed
+                    .filter_map(|(key, _, record, outcome)| match record {
+                        Record::Ended(record) => Some(Command::End(key, record, outcome)),
+                        _ => None,
+                    })
+                    .collect();
+            }
+        }
+    }
+
+    /// Compacts where the file has doubled, or would be full.
+    fn make_room(&mut self, bytes: u64) {
+        let length = self.disk.length() + bytes;
+        let grown = length > SMALL && length > 2 * self.compacted;
+        let full = length > self.settings.most && now().saturating_sub(self.tried) > PAUSE;
+        if !(grown || full) || self.disk.is_broken() {
+            return;
+        }
+        self.compact();
+    }
+
+    fn compact(&mut self) {
+        self.tried = now();
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        match compact::compact(&mut self.disk, &shared, self.settings.kept) {
+            Ok(Compacted { before, after }) => {
+                tracing::info!(before, after, "compacted the journal");
+            }
+            Err(error) => tracing::warn!("the journal was not compacted: {error}"),
+        }
+        self.compacted = self.disk.length();
+    }
+
+    fn full(&self) -> Failure {
+        Failure::new(
+            FailureKind::Busy,
+            format!(
+                "the gateway's journal {} has reached its {} MiB (`journal.most_mib`): calls that change something are refused until the server has acknowledged earlier ones and `journal.kept` has passed; give it more room, or keep entries for less time",
+                self.disk.location(),
+                self.settings.most >> 20
+            ),
+        )
+    }
+
+    fn unwritten(&self, unwritten: &Unwritten) -> Failure {
+        match unwritten {
+            Unwritten::NoRoom(error) => {
+                let message = format!(
+                    "the disk has no room for the gateway's journal {} ({error}): free some space, then try again",
+                    self.disk.location()
+                );
+                tracing::error!("{message}");
+                Failure::new(FailureKind::Busy, message)
+            }
+            Unwritten::Broken(error) => Failure::unavailable(self.fail(error)),
+        }
+    }
+
+    /// From now on nothing that changes something is begun.
+    fn fail(&self, error: &io::Error) -> String {
+        let fault = unwritable(self.disk.location(), error);
+        if let Some(shared) = self.shared.upgrade() {
+            let mut inner = shared.lock();
+            if inner.fault.is_none() {
+                tracing::error!("{fault}");
+                inner.fault = Some(fault.clone());
+            }
+        }
+        fault
+    }
+
+    fn place(&self, placed: Vec<(CallKey, u64, Record, Arc<wire::Outcome>)>) {
+        let Some(shared) = self.shared.upgrade().filter(|_| !placed.is_empty()) else {
+            return;
+        };
+        let mut inner = shared.lock();
+        for (key, at, _, outcome) in placed {
+            let entry = inner.index.calls.get_mut(&key);
+            if let Some(State::Ended { place, .. }) = entry.map(|entry| &mut entry.state)
+                && matches!(place, Place::Memory(there) if Arc::ptr_eq(there, &outcome))
+            {
+                *place = Place::Disk(at);
+            }
+        }
+    }
+
+    fn tell_sequence(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.lock().sequence = self.disk.flushed();
+        }
+    }
+}
+
+impl Command {
+    /// Bytes that it takes in the file.
+    fn weight(&self) -> u64 {
+        let body = match self {
+            Self::Note(record) | Self::Flushed(record, _) => record.length(),
+            Self::End(_, record, _) => prost::Message::encoded_len(record),
+            _ => 0,
+        };
+        (body + super::record::OVERHEAD) as u64
+    }
+}
