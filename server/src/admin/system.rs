@@ -59,7 +59,8 @@ impl Request for StatusRequest {
             caller: caller.subject.to_string(),
             capabilities: caller.held().iter().map(|held| held.to_string()).collect(),
             calls_waiting: calls.count(QueuedState::Waiting).await?,
-            calls_dispatched: calls.count(QueuedState::Dispatched).await?,
+            calls_dispatched: calls.count(QueuedState::Dispatched).await?
+                + calls.count(QueuedState::Unknown).await?,
             calls_indeterminate: calls.count(QueuedState::Indeterminate).await?,
             failed_tasks: failed_tasks(services).await?,
             protection: if public { "default" } else { "pbe" }.to_owned(),

@@ -127,12 +127,7 @@ async fn alarm(provisioning: &Provisioning, gateway: &str) -> Result<(), Reposit
     let gateways = provisioning.repository.gateways();
     gateways.raise_alarm(gateway, new, now).await?;
     let object = format!("gateway {gateway}");
-    let draft = Draft::new(
-        Subject::server(),
-        "Gateway/Journal",
-        &object,
-        Outcome::Failed,
-    );
+    let draft = Draft::new(Subject::server(), "Gateway/Alarm", &object, Outcome::Failed);
     let fields = AuditFields {
         gateway: gateway.to_owned(),
         ..AuditFields::default()

@@ -39,7 +39,7 @@ const ASK_AFTER: [Duration; 7] = [
     Duration::from_secs(40),
     Duration::from_secs(60),
 ];
-/// And so often after that, as long as one is under way.
+/// And so often after that.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// A gateway without a journal that does not know a call by then never will.
 const LAST_WITHOUT_JOURNAL: usize = 2;
@@ -135,7 +135,7 @@ pub(super) async fn follow(provisioning: &Provisioning) {
     }
 }
 
-/// Asks one gateway of its unknown calls a few times, and as long as one of them is under way.
+/// Asks one gateway of its unknown calls until each is known, or its session is gone.
 async fn ask_all(provisioning: Provisioning, gateway: String, session: [u8; 8]) {
     let waits = ASK_AFTER
         .into_iter()
@@ -145,9 +145,8 @@ async fn ask_all(provisioning: Provisioning, gateway: String, session: [u8; 8]) 
         tokio::time::sleep(wait.unwrap_or(ASK_AGAIN)).await;
         match ask_each(&provisioning, &gateway, asked).await {
             Ok(Left::Nothing) => break,
-            Ok(Left::UnderWay) => {}
-            Ok(Left::NotNow) if wait.is_some() => {}
-            Ok(Left::NotNow) | Err(AskError::Unknown | AskError::Away) => break,
+            Ok(Left::UnderWay | Left::NotNow) => {}
+            Err(AskError::Unknown | AskError::Away) => break,
         }
     }
     provisioning.open.end(&gateway, session);

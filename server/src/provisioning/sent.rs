@@ -103,6 +103,7 @@ pub(super) async fn record_waits(
     why: &str,
 ) {
     let calls = provisioning.repository.queued_calls();
+    let is_timed = again.next.is_some();
     let (work, _) = match calls.wait_again(row, again) {
         Ok(work) => work,
         Err(error) => return not_recorded(row, &error),
@@ -111,6 +112,10 @@ pub(super) async fn record_waits(
     entry
         .end_with(&provisioning.repository, failed, why, work)
         .await;
+    if is_timed {
+        // Until then there may be nothing else to wake for.
+        provisioning.turn.notify_one();
+    }
     provisioning.queue_changed();
 }
 

@@ -2,7 +2,7 @@
 
 use portcullis_host::clock;
 
-use super::authority::{Authority, GATEWAYS, RESOURCES};
+use super::authority::{Authority, GATEWAY_JOURNALS, GATEWAYS, RESOURCES};
 use super::gateways::{GatewayRef, find_row, is_there};
 use super::sql::{Tx, Value, params};
 use super::{Gateways, RepositoryError, Sealer, queued_calls, registration, resources};
@@ -56,6 +56,7 @@ impl Gateways<'_> {
                 }
                 removed.resources = resources;
                 registration::forget_tokens(tx, &gateway_id)?;
+                forget_journal(tx, &authority, &gateway_id)?;
                 // Groups and alarms go with it.
                 tx.execute("DELETE FROM gateways WHERE name = ?1", &params![name])?;
                 guarded.settle(tx)?;
@@ -123,6 +124,18 @@ fn gateway_id(tx: &mut Tx<'_>, name: &str) -> Result<Vec<u8>, RepositoryError> {
         |row| row.get(0),
     )?;
     found.ok_or_else(|| GatewayRef::Name(name.to_owned()).not_found())
+}
+
+fn forget_journal(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    gateway_id: &[u8],
+) -> Result<(), RepositoryError> {
+    let of = "gateway_id = ?1";
+    let guarded = authority.guard_any(tx, &GATEWAY_JOURNALS, of, &params![gateway_id])?;
+    let sql = format!("DELETE FROM gateway_journals WHERE {of}");
+    tx.execute(&sql, &params![gateway_id])?;
+    guarded.settle(tx)
 }
 
 fn resources_of(tx: &mut Tx<'_>, gateway: &str) -> Result<Vec<String>, RepositoryError> {

@@ -5,6 +5,7 @@
     reason = "helpers of tests, which are to fail where something is amiss"
 )]
 
+mod durable;
 mod life;
 mod push;
 mod queue;

@@ -20,16 +20,16 @@ use tokio::time::timeout;
 use crate::support::gateway::{ANSWERS, CUTS, FakeGateway};
 use crate::support::{PATIENCE, Server, call};
 
-struct Fixture {
-    server: Server,
-    gateway: FakeGateway,
+pub(crate) struct Fixture {
+    pub(crate) server: Server,
+    pub(crate) gateway: FakeGateway,
     address: SocketAddr,
 }
 
 impl Fixture {
     /// A server with one gateway, which is away, and resources named after what their connector
     /// does.
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Duration::from_hours(1)).await
     }
 
@@ -62,11 +62,11 @@ impl Fixture {
         }
     }
 
-    fn run(&self) {
+    pub(crate) fn run(&self) {
         tokio::spawn(self.server.services.queue.clone().run());
     }
 
-    async fn bring_up(&self) {
+    pub(crate) async fn bring_up(&self) {
         self.gateway.listen(self.address).await;
         self.server.fleet.wake("host1");
     }
@@ -76,7 +76,11 @@ impl Fixture {
     }
 
     /// One that may change something.
-    async fn enqueue_change(&self, id: &str, resource: &str) -> Result<QueuedCall, QueueError> {
+    pub(crate) async fn enqueue_change(
+        &self,
+        id: &str,
+        resource: &str,
+    ) -> Result<QueuedCall, QueueError> {
         let run = Verb::Run(Run::default());
         let call = Call {
             verb: Some(run),
@@ -96,7 +100,7 @@ impl Fixture {
         queued.find(id).await.unwrap().unwrap().state
     }
 
-    async fn until(&self, id: &str, state: QueuedState) {
+    pub(crate) async fn until(&self, id: &str, state: QueuedState) {
         let wait = async {
             while self.state(id).await != state {
                 // What is stored changes without notice.

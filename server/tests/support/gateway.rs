@@ -1,5 +1,6 @@
 //! A gateway in this process: the real channel, record and rules, with connectors that only answer.
 
+use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,9 +19,9 @@ use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, Provision
 use portcullis_proto::gateway::v1::{
     AcknowledgeRequest, AcknowledgeResponse, Attribute, Call, CallFrame, CallFrames,
     DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse, FinishedCall,
-    FinishedRequest, FinishedResponse, InstallRequest, InstallResponse, Object, Outcome,
-    PingRequest, PingResponse, RedialRequest, RedialResponse, RunResult, SearchEnd, SearchItem,
-    Secret, Value, done, outcome, search_item, value,
+    FinishedRequest, FinishedResponse, InstallRequest, InstallResponse, JournalInfo, Object,
+    Outcome, PingRequest, PingResponse, RedialRequest, RedialResponse, RunResult, SearchEnd,
+    SearchItem, Secret, Value, done, outcome, search_item, value,
 };
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -64,6 +65,16 @@ struct State {
     redial: Notify,
     /// What it remembers of calls.
     remembered: Mutex<Vec<FinishedCall>>,
+    /// What it says of its journal.
+    journal: Mutex<Option<JournalInfo>>,
+    /// What it answers to looks, by the ids of the calls.
+    looks: Mutex<HashMap<String, outcome::Result>>,
+    /// Calls that were looked for, and whether the journal was said to be lost.
+    looked: Mutex<Vec<(String, bool)>>,
+    /// What it answers to the next calls, in place of that they are done.
+    failures: Mutex<VecDeque<outcome::Result>>,
+    /// The ids of the calls of which it was told that their outcomes are stored.
+    acknowledged: Mutex<Vec<String>>,
 }
 
 impl FakeGateway {
@@ -93,6 +104,11 @@ impl FakeGateway {
                 redials: AtomicBool::new(true),
                 redial: Notify::new(),
                 remembered: Mutex::default(),
+                journal: Mutex::default(),
+                looks: Mutex::default(),
+                looked: Mutex::default(),
+                failures: Mutex::default(),
+                acknowledged: Mutex::default(),
             }),
         }
     }
@@ -145,6 +161,36 @@ impl FakeGateway {
         let mut remembered = self.state.remembered.lock().unwrap();
         remembered.retain(|it| it.outcome.as_ref().unwrap().call_id != call_id);
         remembered.push(call);
+    }
+
+    /// From now on it keeps a journal, or another one.
+    pub(crate) fn keep_journal(&self, incarnation: u8, sequence: u64) {
+        *self.state.journal.lock().unwrap() = Some(JournalInfo {
+            incarnation: vec![incarnation; 16],
+            sequence,
+            fault: String::new(),
+        });
+    }
+
+    /// A look at this call finds that.
+    pub(crate) fn finds(&self, call_id: &str, result: outcome::Result) {
+        let mut looks = self.state.looks.lock().unwrap();
+        looks.insert(call_id.to_owned(), result);
+    }
+
+    /// The looks so far: the call, and whether the journal was said to be lost.
+    pub(crate) fn looked(&self) -> Vec<(String, bool)> {
+        self.state.looked.lock().unwrap().clone()
+    }
+
+    /// The next call that it carries out comes to that.
+    pub(crate) fn next_comes_to(&self, result: outcome::Result) {
+        self.state.failures.lock().unwrap().push_back(result);
+    }
+
+    /// The calls of which it was told that their outcomes are stored.
+    pub(crate) fn acknowledged(&self) -> Vec<String> {
+        self.state.acknowledged.lock().unwrap().clone()
     }
 
     /// Cuts every session.
@@ -282,6 +328,7 @@ impl Control for Services {
         Ok(Response::new(DescribeResponse {
             version: "fake".to_owned(),
             call_timeout_ms: self.gateway.state.call_timeout_ms.load(Ordering::Relaxed),
+            journal: self.gateway.state.journal.lock().unwrap().clone(),
             ..DescribeResponse::default()
         }))
     }
@@ -340,8 +387,10 @@ impl Control for Services {
 
     async fn acknowledge(
         &self,
-        _: Request<AcknowledgeRequest>,
+        request: Request<AcknowledgeRequest>,
     ) -> Result<Response<AcknowledgeResponse>, Status> {
+        let mut acknowledged = self.gateway.state.acknowledged.lock().unwrap();
+        acknowledged.extend(request.into_inner().call_ids);
         Ok(Response::new(AcknowledgeResponse {}))
     }
 
@@ -447,6 +496,21 @@ impl Services {
     }
 
     async fn execute(&self, call: Call) -> Outcome {
+        let state = &self.gateway.state;
+        if call.look {
+            let looked = (call.call_id.clone(), call.journal_lost);
+            state.looked.lock().unwrap().push(looked);
+            return Outcome {
+                result: state.looks.lock().unwrap().get(&call.call_id).cloned(),
+                call_id: call.call_id,
+            };
+        }
+        if let Some(result) = state.failures.lock().unwrap().pop_front() {
+            return Outcome {
+                call_id: call.call_id,
+                result: Some(result),
+            };
+        }
         self.gateway.state.calls.fetch_add(1, Ordering::SeqCst);
         match call.connector.as_str() {
             GIVES_BACK | GIVES_BACK_PLAIN => return self.given_back(call),

@@ -96,8 +96,8 @@ async fn a_queued_call_is_not_another_one_under_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_direct_call_is_made_once_under_its_id_and_is_not_another_one() {
-    let pair = Pair::new().await;
+async fn a_direct_call_is_made_once_under_its_id_over_a_restart_and_is_not_another_one() {
+    let mut pair = Pair::new().await;
     let first = "--secret-file password=@/p1 --call-id k";
     for _ in 0..3 {
         pair.record(first).ok();
@@ -112,5 +112,31 @@ async fn a_direct_call_is_made_once_under_its_id_and_is_not_another_one() {
     }
     let test = pair.server.portcullis("resource test journal --call-id k");
     test.refused().saying("was made with other contents");
+    pair.server.kill();
+    pair.server.serve().await;
+    pair.admin.synchronized("host1").await;
+    pair.record(first).ok();
+    pair.record(&format!("{first} --queue")).ok();
+    pair.refused("--secret-file password=@/p2 --call-id k", "made");
     assert_eq!(pair.times("k"), 1);
+    let shown = pair.server.portcullis("call show k");
+    assert!(shown.ok().stdout.contains("done"));
+    pair.server
+        .portcullis("call retry k")
+        .refused()
+        .saying("neither failed");
+
+    // What failed is found with its cause, and made again under an id of its own.
+    let fails = pair.server.portcullis("run journal fail --call-id f");
+    fails.refused();
+    let listed = pair
+        .server
+        .portcullis("--output json call list --failed")
+        .ok();
+    assert!(listed.stdout.contains("\"remedy\""), "{listed}");
+    let again = pair.server.portcullis("--output json call retry f").ok();
+    assert!(
+        again.stdout.contains("\"retry_of\":\"f\"") || again.stdout.contains("\"retry_of\": \"f\""),
+        "{again}"
+    );
 }
