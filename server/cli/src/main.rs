@@ -9,6 +9,7 @@
 mod approval;
 mod audit;
 mod call;
+mod call_view;
 mod class;
 mod context;
 mod detail;

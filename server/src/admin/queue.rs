@@ -342,16 +342,16 @@ fn shown(time: &ServerTime, call: QueuedCall) -> Result<proto::QueuedCall, Admin
         .map(|bytes| Outcome::decode(bytes.as_slice()))
         .transpose()
         .map_err(|_| RepositoryError::Damaged("unreadable outcome".to_owned()))?;
-    let (outcome, summary) = match (call.fault, call.lost) {
-        (Some(fault), _) => (
+    let (outcome, summary) = match call.fault {
+        Some(fault) => (
             Some(outcome::indeterminate(call.call_id.clone(), &fault)),
             format!("RECORD CHANGED BY HAND, it says: {}", call.summary),
         ),
-        (None, Some(lost)) => (
-            Some(outcome::indeterminate(call.call_id.clone(), &lost)),
-            call.summary,
-        ),
-        (None, None) => (outcome, call.summary),
+        None => (outcome, call.summary),
+    };
+    let (outcome, last_attempt) = match call.state.has_ended() {
+        true => (outcome, None),
+        false => (None, outcome),
     };
     let some = |at: Option<UnixMillis>| some_millis(at.map(|at| time.shown(at)));
     Ok(proto::QueuedCall {
@@ -370,6 +370,8 @@ fn shown(time: &ServerTime, call: QueuedCall) -> Result<proto::QueuedCall, Admin
         next_attempt_unix_ms: some(call.next),
         retry_of: call.retry_of.unwrap_or_default(),
         gateway: call.gateway,
+        last_attempt,
+        unknown_why: call.lost.unwrap_or_default(),
     })
 }
 

@@ -161,6 +161,29 @@ async fn what_arrives_together_is_one_commit() {
 }
 
 #[tokio::test]
+async fn an_entry_whose_work_is_not_done_is_left_out_and_takes_no_other_with_it() {
+    let fixture = Fixture::new().await;
+    let calls = fixture.repository.queued_calls();
+    // There is no such call.
+    let work = || calls.lose("none", "why").unwrap().0;
+    let draft = || Draft::new(alice(), "call run", "", Outcome::Unknown).beside(work());
+    let before = fixture.entries().await.len();
+    assert!(fixture.log.begin_draft(draft()).await.unwrap().is_none());
+    assert_eq!(fixture.log.record(draft()).await, Recorded::Not);
+    let one = Draft::new(alice(), "Things/Change", "one", Outcome::Done);
+    let together = tokio::join!(
+        fixture.log.record(draft()),
+        fixture.log.record(one),
+        fixture.log.record(draft()),
+    );
+    let written = Recorded::Written;
+    assert_eq!(together, (Recorded::Not, written, Recorded::Not));
+    assert_eq!(fixture.entries().await.len(), before + 1);
+    fixture.change("two").await.unwrap();
+    assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
 async fn a_changed_field_of_any_entry_shows() {
     for change in [
         "subject = 'bob (1002)'",

@@ -16,6 +16,8 @@ use crate::repository::{Repository, RepositoryError};
 
 /// A clock that is off by more was put somewhere else.
 const JUMP_MS: u64 = 60_000;
+/// The time is written down so often at most.
+const KEPT_EVERY: Duration = Duration::from_secs(10);
 /// Of a time in which no server ran, no more counts.
 const LONGEST_PAUSE_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -30,6 +32,8 @@ struct State {
     since: Instant,
     /// The host's clock less this time, as it was last told.
     told: i64,
+    /// When it was written down last.
+    kept: Option<Instant>,
 }
 
 impl ServerTime {
@@ -39,6 +43,7 @@ impl ServerTime {
             base: clock::now().0,
             since: Instant::now(),
             told: 0,
+            kept: None,
         })))
     }
 
@@ -82,21 +87,29 @@ impl ServerTime {
     pub(super) async fn keep(&self, repository: &Repository) -> Result<(), RepositoryError> {
         let wall = clock::now().0;
         let own = self.with(|state| {
-            let ahead = state.ahead(wall);
-            let own = state.now();
-            // It never goes back.
-            if (0..JUMP_MS.cast_signed()).contains(&ahead) {
-                (state.base, state.since) = (wall, Instant::now());
-                return wall;
+            let now = Instant::now();
+            if state.kept.is_some_and(|kept| now < kept + KEPT_EVERY) {
+                return None;
             }
-            state.warn(wall);
-            own
+            state.kept = Some(now);
+            // It never goes back.
+            if (0..JUMP_MS.cast_signed()).contains(&state.ahead(wall)) {
+                (state.base, state.since) = (wall, now);
+            } else {
+                state.warn(wall);
+            }
+            Some(state.now())
         });
-        repository
-            .database()
-            .meta()
-            .set_server_time(own, wall)
-            .await
+        match own {
+            Some(own) => {
+                repository
+                    .database()
+                    .meta()
+                    .set_server_time(own, wall)
+                    .await
+            }
+            None => Ok(()),
+        }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {

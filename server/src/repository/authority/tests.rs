@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_common::id::KeyKind;
+use portcullis_common::id::{GatewayId, KeyKind};
 use portcullis_common::rotation::Registration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -12,7 +12,8 @@ use super::*;
 use crate::repository::tests::{Fixture, NOW, registration, rotate};
 use crate::repository::{
     AUDIT_MAC_LEN, AuditEntry, AuditTip, LostSettings, NewQueuedCall, NewTask, PasswordPolicy,
-    PayloadError, Reach, Repository, Resource, RowsCheck, RowsSum, TipMoved, Written, tamper,
+    PayloadError, Reach, Repository, Resource, RowsCheck, RowsSum, SeenJournal, TipMoved, Written,
+    tamper,
 };
 
 /// A repository with rows in every table that decides, and an audit entry that knows them.
@@ -78,6 +79,13 @@ impl Site {
             .set(policy)
             .await
             .unwrap();
+        let journal = SeenJournal {
+            incarnation: vec![1; 16],
+            sequence: 5,
+        };
+        let gateways = site.repository().gateways();
+        let id = GatewayId::random(&mut rand::rng());
+        gateways.see_journal(id, journal, NOW).await.unwrap();
         site
     }
 
