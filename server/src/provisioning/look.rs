@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use super::entry::CallEntry;
 use super::queue::GATHER;
 use super::sent::{record_end, record_waits};
-use super::{DispatchError, Provisioning, journals, make_up, outcome};
+use super::{Afterwards, DispatchError, Provisioning, journals, make_up, outcome, password};
 use crate::audit::{Draft, Outcome as Audited, Subject};
 use crate::fleet::{AskError, Attempt, MAX_ASKED, Recipient};
 use crate::repository::{PayloadError, QueuedCall, RepositoryError, WaitsAgain};
@@ -389,7 +389,22 @@ async fn settle(
     outcome.call_id.clone_from(&call.call_id);
     tracing::info!(call = call.call_id, how, "it is known what came of a call");
     let entry = late_entry(provisioning, call, how).await;
+    let afterwards = afterwards(provisioning, call).await;
     record_end(provisioning, call, entry, &outcome).await;
+    if let Some(afterwards) = afterwards {
+        let repository = &provisioning.repository;
+        afterwards.carry_out(repository, &outcome).await;
+    }
+}
+
+/// What an unknown call does to the history of passwords; `None`: nothing, or it was done when it
+/// was sent.
+async fn afterwards(provisioning: &Provisioning, call: &QueuedCall) -> Option<Afterwards> {
+    let payload = provisioning.repository.queued_calls().payload(call).await;
+    let payload = payload.ok()??.ok()?;
+    let wire = Call::decode(payload.bytes.as_slice()).ok()?;
+    let afterwards = password::prepare(&provisioning.repository, &call.resource, &wire);
+    afterwards.await.ok()
 }
 
 /// The entry of a call that was begun earlier, which says `how` it is known what came of it.

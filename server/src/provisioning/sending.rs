@@ -273,12 +273,15 @@ async fn attempt(
             afterwards.carry_out(repository, &outcome).await;
             Progress::Ended
         }
-        Came::Lost(why) if changes => {
+        Came::Lost(why, afterwards) if changes => {
             record_lost(provisioning, &row, entry, &why).await;
+            let outcome = outcome::indeterminate(row.call_id, &why);
+            let repository = &provisioning.repository;
+            afterwards.carry_out(repository, &outcome).await;
             Progress::Ended
         }
         // What only reads may be read again.
-        Came::Lost(why) => {
+        Came::Lost(why, _) => {
             let waits = WaitsAgain {
                 was_sent: true,
                 next: Some(provisioning.time.now().plus(wait_after(row.attempt))),

@@ -18,7 +18,7 @@ pub(super) enum Came {
     /// It came to an end.
     Ended(Outcome, Afterwards),
     /// Nobody knows, for this reason.
-    Lost(String),
+    Lost(String, Afterwards),
     /// It certainly was not sent.
     Unsent(String),
 }
@@ -39,10 +39,13 @@ pub(super) async fn send(provisioning: &Provisioning, row: &QueuedCall, ready: R
             outcome.call_id.clone_from(&row.call_id);
             Came::Ended(outcome, afterwards)
         }
-        Ok(Attempt::Lost(lost)) => Came::Lost(match lost.result {
-            Some(OutcomeResult::Indeterminate(it)) => it.message,
-            _ => String::new(),
-        }),
+        Ok(Attempt::Lost(lost)) => {
+            let why = match lost.result {
+                Some(OutcomeResult::Indeterminate(it)) => it.message,
+                _ => String::new(),
+            };
+            Came::Lost(why, afterwards)
+        }
         Ok(Attempt::Unsent(why)) => Came::Unsent(why),
         Err(error) => Came::Unsent(error.to_string()),
     }
