@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits, WhenFull};
-use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits};
+use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, JournalSettings, Limits};
 use portcullis_gateway::key_store::{KeyStore, KeyStoreError};
 use portcullis_gateway::listener::agent::Agent;
 use portcullis_gateway::listener::keys::Keys;
@@ -131,6 +131,7 @@ impl SimulatedGateway {
             suites: Suite::ALL.to_vec(),
             channel: ChannelLimits::default(),
             limits: Limits::default(),
+            journal: JournalSettings::default(),
             log: Log::default(),
             source: None,
             connectors: ConnectorsConfig::default(),
