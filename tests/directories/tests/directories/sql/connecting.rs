@@ -1,6 +1,7 @@
 //! What keeps a connection from being made is told apart.
 
 use portcullis_gateway::model::FailureKind;
+use portcullis_tests::harness::eventually;
 
 use super::*;
 
@@ -82,12 +83,24 @@ async fn test_tells_what_keeps_it_from_connecting() {
 #[ignore = "needs PostgreSQL: tests/run directories"]
 async fn a_password_is_given_to_a_bound_channel_alone() {
     let hr = Hr::start("").await;
-    hr.postgres
-        .query("ALTER SYSTEM SET password_encryption = 'md5'; SELECT pg_reload_conf()");
-    let weak = "SET password_encryption = 'md5'; ALTER ROLE portcullis PASSWORD 'gateway-secret'";
-    hr.postgres.query(weak);
-    let failed = failure(hr.connector().test(&cx("t")).await);
-    assert_eq!(failed.kind, FailureKind::Unavailable, "{}", failed.message);
+    hr.connector().test(&cx("t")).await.unwrap();
+    // A server that wants the password itself, as one that stands in between would.
+    let rules = hr.postgres.site().path().join("data/pg_hba.conf");
+    std::fs::write(rules, "hostssl all all 127.0.0.0/8 password\n").unwrap();
+    hr.postgres.query("SELECT pg_reload_conf()");
+    let failed = eventually("the server to want the password itself", async || {
+        hr.connector().stop().await;
+        hr.connector().test(&cx("t")).await.err()
+    })
+    .await;
+    let CallError::Failed(failed) = failed else {
+        panic!("{failed:?}");
+    };
+    assert!(
+        failed.message.contains("channel binding"),
+        "{}",
+        failed.message
+    );
 }
 
 #[tokio::test]

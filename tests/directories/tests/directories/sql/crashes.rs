@@ -45,7 +45,7 @@ async fn a_commit_whose_answer_comes_too_late_is_waited_for_by_the_look() {
     assert_eq!(hr.postgres.query("SELECT count(*) FROM people"), "1\n");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: tests/run directories"]
 async fn a_commit_that_dies_with_the_server_was_not_done() {
     let mut hr = Hr::start(LEDGER).await;
@@ -72,7 +72,7 @@ async fn a_commit_that_dies_with_the_server_was_not_done() {
         .unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: tests/run directories"]
 async fn a_cut_before_commit_changes_nothing() {
     let hr = Hr::start(LEDGER).await;
