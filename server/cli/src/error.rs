@@ -14,6 +14,7 @@ pub(crate) const EXIT_USAGE: u8 = 2;
 const EXIT_FAILED: u8 = 1;
 const EXIT_INDETERMINATE: u8 = 3;
 const EXIT_ACTION: u8 = 4;
+const EXIT_INCOMPLETE: u8 = 5;
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +163,27 @@ pub(crate) enum CliError {
         "nobody knows what came of {indeterminate} of {total} lines: give the same command again, it looks before it acts"
     )]
     ImportIndeterminate { indeterminate: u64, total: u64 },
+    /// One side was not read to its end: nobody knows what is missing.
+    #[error("incomplete: {0}; nothing was repaired")]
+    ReconcileIncomplete(Box<CliError>),
+    /// The counts have been printed.
+    #[error(
+        "nothing was repaired: {count} accounts are {what}, and {most} may be changed at the most (--most-{option}): look at the differences before you raise it"
+    )]
+    ReconcileTooMany {
+        what: &'static str,
+        option: &'static str,
+        count: u64,
+        most: u64,
+    },
+    /// The counts have been printed, and each failure.
+    #[error("{failed} of {total} repairs failed: give the same command again to see what is left")]
+    ReconcileFailed { failed: u64, total: u64 },
+    /// The same, where nobody knows what came of some.
+    #[error(
+        "nobody knows what came of {indeterminate} of {total} repairs: give the same command again to see what is left"
+    )]
+    ReconcileIndeterminate { indeterminate: u64, total: u64 },
     /// Its line has been printed, and is all that is said: something needs a look.
     #[error("something needs a look: `portcullis status` tells more")]
     NeedsLook { code: u8 },
@@ -293,8 +315,12 @@ impl CliError {
             Self::CallFailed { kind, .. } => failure_word(*kind),
             Self::Indeterminate { .. }
             | Self::ImportIndeterminate { .. }
+            | Self::ReconcileIndeterminate { .. }
             | Self::ImportLeft { .. }
             | Self::Unanswered { .. } => "indeterminate",
+            Self::ReconcileIncomplete(_) => "incomplete",
+            Self::ReconcileTooMany { .. } => "too-many",
+            Self::ReconcileFailed { .. } => "reconcile",
             Self::Interrupted { .. } => "interrupted",
             Self::Unread | Self::Unshown { .. } | Self::NotShown { .. } => "io",
             Self::Partly { source, .. } | Self::CallsKept { first: source, .. } => source.kind(),
@@ -323,6 +349,7 @@ impl CliError {
             Self::NeedsLook { code } => *code,
             Self::Indeterminate { .. }
             | Self::ImportIndeterminate { .. }
+            | Self::ReconcileIndeterminate { .. }
             | Self::ImportLeft { .. }
             | Self::Unanswered { .. }
             | Self::Interrupted { .. }
@@ -336,6 +363,7 @@ impl CliError {
                 .ok()
                 .filter(|code| *pass && *code != 0)
                 .unwrap_or(EXIT_ACTION),
+            Self::ReconcileIncomplete(_) => EXIT_INCOMPLETE,
             Self::Unread => 0,
             _ => EXIT_FAILED,
         }

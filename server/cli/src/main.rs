@@ -22,6 +22,7 @@ mod object;
 mod pending;
 mod policy;
 mod queue;
+mod reconcile;
 mod resource;
 mod run;
 mod schema;
@@ -48,7 +49,7 @@ const DEFAULT_SOCKET: &str = "/run/portcullis/admin.sock";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 failed, and nothing changed; 2 wrong usage; 3 nobody knows whether it was carried out (look, then
-decide), also after an interrupt; 4 an action ran and ended with another code than 0.
+decide), also after an interrupt; 4 an action ran and ended with another code than 0; 5 a reconciliation could not read all.
 With --output json, results go to stdout as one object or one array, and an error goes to stderr as
 {\"error\":{\"kind\":\"…\",\"message\":\"…\"}}.
 No secret is ever an argument: passwords come from a prompt, from standard input, or from a file.";
@@ -112,6 +113,8 @@ enum Command {
     /// Show and search objects of any class on a resource, such as organizational units
     #[command(subcommand)]
     Object(object::ObjectCommand),
+    /// Hold the accounts of a resource against a file or another resource, and repair what differs
+    Reconcile(reconcile::ReconcileArgs),
     /// The audit log: who did what, and what came of it
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -185,6 +188,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Account(command) => command.run(context).await,
         Command::Group(command) => command.run(context).await,
         Command::Object(command) => command.run(context).await,
+        Command::Reconcile(args) => args.run(context).await,
         Command::Audit(command) => command.run(context).await,
         Command::Approvals => approval::list(context).await,
         Command::Approve(args) => args.run(context).await,

@@ -14,6 +14,7 @@ mod calls;
 mod enrolment;
 mod python_client;
 mod readme;
+mod reconcile;
 mod reload;
 mod roster;
 mod rotation;

@@ -178,6 +178,9 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     /// Begins a transaction.
     async fn begin(&self, cx: &Context, access: Access) -> Result<Box<dyn Transaction>, Fault>;
 
+    /// What keeps it from being opened, as far as this host tells; nothing is asked of the target.
+    fn faults(&self) -> Vec<String>;
+
     /// Lets go of what is not in use.
     async fn close(&self);
 }

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use tonic::async_trait;
 
-use crate::connector::{Changes, Connector, Context, Found, Lane};
+use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane};
 use crate::model::{
     AttributeRole, CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, Look, Object,
     ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Role, Roles, Schema, Search,
@@ -170,6 +170,13 @@ impl Connector for Sql {
             lanes.insert(self.lane(object.class, &name));
         }
         lanes
+    }
+
+    fn inspect(&self, _: bool) -> Inspection {
+        Inspection {
+            faults: self.engine.faults(),
+            notes: Vec::new(),
+        }
     }
 
     async fn stop(&self) {

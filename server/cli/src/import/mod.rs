@@ -5,11 +5,11 @@
 //! done is skipped when the command is given again; one whose result is missing or indeterminate is
 //! looked at (`get`) before anything is sent.
 
-mod csv;
+pub(crate) mod csv;
 mod json_lines;
 mod plan;
 mod results;
-mod row;
+pub(crate) mod row;
 mod runner;
 mod worker;
 
@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
+use crate::input::typing::Typing;
 use crate::view::printable;
 use csv::Csv;
 use json_lines::JsonLines;
@@ -88,7 +89,7 @@ pub(crate) struct ImportArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FileFormat {
+pub(crate) enum FileFormat {
     /// Comma-separated values with a heading line
     Csv,
     /// One JSON object a line
@@ -97,27 +98,14 @@ enum FileFormat {
 
 impl ImportArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let format = self.format.map_or_else(|| format_of(&self.file), Ok)?;
-        let content = read(&self.file)?;
+        let source = SourceFile::read(self.file, self.format, self.separator)?;
         let mut caller = Caller::new(context, self.resource.clone()).await?;
         let call = CallArgs::with_timeout(self.timeout);
         let typing = caller.typing(ObjectClass::Account, &call).await?;
-        let refused = |fault: FileFault| {
-            CliError::Usage(format!(
-                "{}, line {}: {}; nothing of the file was sent",
-                self.file.display(),
-                fault.line,
-                printable(&fault.problem)
-            ))
-        };
-        let mut rows: Box<dyn Rows> = match format {
-            FileFormat::Csv => {
-                Box::new(Csv::new(&content, self.separator, &typing).map_err(refused)?)
-            }
-            FileFormat::Jsonl => Box::new(JsonLines::new(&content, &typing).map_err(refused)?),
-        };
-        let results_path = self.results.unwrap_or_else(|| results_path(&self.file));
-        let progress = Progress::new(context, content.len() as u64);
+        let mut rows = source.rows(&typing)?;
+        let file = &source.path;
+        let results_path = self.results.unwrap_or_else(|| results_path(file));
+        let progress = Progress::new(context, source.content.len() as u64);
         if self.dry_run {
             let earlier = Earlier::look(&results_path)?;
             let forecast = forecast(rows.as_mut(), earlier, &typing, &progress);
@@ -125,7 +113,7 @@ impl ImportArgs {
             return forecast.verdict();
         }
         let (results, earlier) = Results::open(&results_path)?;
-        let worker = Worker::new(caller, call, &self.resource, &self.file);
+        let worker = Worker::new(caller, call, &self.resource, file);
         let summary = Runner {
             worker,
             results,
@@ -142,6 +130,48 @@ impl ImportArgs {
             results: results_path.to_string_lossy(),
         })?;
         summary.verdict()
+    }
+}
+
+/// A file with accounts.
+pub(crate) struct SourceFile {
+    path: PathBuf,
+    format: FileFormat,
+    separator: Option<u8>,
+    content: Zeroizing<Vec<u8>>,
+}
+
+impl SourceFile {
+    /// Reads a file; its format by its name where none is given.
+    pub(crate) fn read(
+        path: PathBuf,
+        format: Option<FileFormat>,
+        separator: Option<u8>,
+    ) -> Result<Self, CliError> {
+        Ok(Self {
+            format: format.map_or_else(|| format_of(&path), Ok)?,
+            content: read(&path)?,
+            separator,
+            path,
+        })
+    }
+
+    /// Its rows, from the first.
+    pub(crate) fn rows<'a>(&'a self, typing: &'a Typing) -> Result<Box<dyn Rows + 'a>, CliError> {
+        let refused = |fault: FileFault| {
+            CliError::Usage(format!(
+                "{}, line {}: {}; nothing of the file was sent",
+                self.path.display(),
+                fault.line,
+                printable(&fault.problem)
+            ))
+        };
+        Ok(match self.format {
+            FileFormat::Csv => {
+                Box::new(Csv::new(&self.content, self.separator, typing).map_err(refused)?)
+            }
+            FileFormat::Jsonl => Box::new(JsonLines::new(&self.content, typing).map_err(refused)?),
+        })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::import::ImportArgs;
 use crate::input::filter;
 use crate::input::prompt::PasswordSource;
 use create::{CreateAccountArgs, CreateGroupArgs};
+pub(crate) use search::each;
 use search::{ListArgs, SearchArgs};
 use update::UpdateArgs;
 

@@ -136,7 +136,8 @@ async fn print_found(
     searched
 }
 
-async fn each(
+/// Takes what a search finds, page after page, to its end: an error where it does not come there.
+pub(crate) async fn each(
     mut caller: Caller,
     mut search: Search,
     args: &CallArgs,

@@ -40,6 +40,18 @@ impl BindPassword {
     }
 }
 
+impl BindPassword {
+    /// What is wrong with its file.
+    pub(super) fn fault(&self) -> Option<String> {
+        match self {
+            Self::Setting => None,
+            Self::File(path) => read(path)
+                .err()
+                .map(|wrong| format!("`password_file`: {wrong}")),
+        }
+    }
+}
+
 /// The first line of a file that only the gateway's user can read.
 fn read(path: &Path) -> Result<Password, String> {
     platform::check(path)?;

@@ -157,6 +157,10 @@ impl Engine for Postgres {
         Ok(self.transaction(connection, room, deadline))
     }
 
+    fn faults(&self) -> Vec<String> {
+        self.password.fault().into_iter().collect()
+    }
+
     async fn close(&self) {
         self.pool.idle().clear();
     }

@@ -144,6 +144,14 @@ impl Engine for Sqlite {
         Ok(Box::new(open))
     }
 
+    fn faults(&self) -> Vec<String> {
+        match self.path.metadata() {
+            Ok(metadata) if metadata.is_file() => Vec::new(),
+            Ok(_) => vec![format!("{} is no file", self.path.display())],
+            Err(error) => vec![format!("cannot open {}: {error}", self.path.display())],
+        }
+    }
+
     async fn close(&self) {
         self.readers.idle().clear();
         *self.writer.lock().await = None;

@@ -97,3 +97,29 @@ fn a_pin_serves_in_place_of_a_ca() {
     let keys = format!("{POSTGRES}certificate_sha256 = [\"{pin}\"]\n{ACCOUNT}");
     assert!(connectors(&keys).is_ok());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_password_that_others_can_read_is_told_before_any_call() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "secret\n").unwrap();
+    let pin = "ab".repeat(32);
+    let keys = format!(
+        "{POSTGRES}certificate_sha256 = [\"{pin}\"]\npassword_file = \"{}\"\n{ACCOUNT}",
+        file.path().display()
+    );
+    let connectors = connectors(&keys).unwrap();
+    for (mode, told) in [(0o600, false), (0o640, true)] {
+        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
+        let faults = connectors
+            .find("hr")
+            .unwrap()
+            .connector
+            .inspect(true)
+            .faults;
+        assert_eq!(!faults.is_empty(), told, "{mode:o}: {faults:?}");
+        assert!(!faults.concat().contains("secret"));
+    }
+}

@@ -161,6 +161,8 @@ async fn a_database_that_is_not_there_is_not_made() {
     let failed = failure(hr.connector().test(&cx("1")).await);
     assert_eq!(failed.kind, FailureKind::Unavailable, "{}", failed.message);
     assert!(!hr.path.exists());
+    let faults = hr.connector().inspect(true).faults;
+    assert!(faults[0].contains("people.db"), "{faults:?}");
 }
 
 #[tokio::test]

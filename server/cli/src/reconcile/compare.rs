@@ -1,0 +1,214 @@
+//! Walks both sides by their names, and tells where they differ.
+
+use serde::Serialize;
+
+use super::entry::Entry;
+use super::sorted::{Merged, Sorter};
+use crate::error::CliError;
+
+/// How an account differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// The source has it alone.
+    Missing,
+    /// The resource has it alone.
+    Unknown,
+    /// Both have it, with other attributes.
+    Changed,
+    /// One side has it more than once: nobody can tell which is meant.
+    Doubled,
+}
+
+/// One account that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    /// Its id on the resource.
+    pub(crate) id: Option<String>,
+    /// Its line in the file.
+    pub(crate) line: Option<u64>,
+    /// The numbers of the attributes that differ.
+    pub(crate) attributes: Vec<u16>,
+    /// How `enabled` should be, where it is not so.
+    pub(crate) enabled: Option<bool>,
+}
+
+/// Tells `take` of each account what differs, or that nothing does.
+pub(crate) fn compare(
+    wanted: Sorter,
+    there: Sorter,
+    take: &mut impl FnMut(Option<Difference>) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let (mut wanted, mut there) = (Groups::new(wanted)?, Groups::new(there)?);
+    loop {
+        let order = match (wanted.key(), there.key()) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(one), Some(other)) => one.cmp(other),
+        };
+        let one = if order.is_le() {
+            wanted.group()?
+        } else {
+            Vec::new()
+        };
+        let other = if order.is_ge() {
+            there.group()?
+        } else {
+            Vec::new()
+        };
+        take(difference(&one, &other))?;
+    }
+}
+
+/// Entries with the same key, one group after the other.
+struct Groups {
+    entries: Merged,
+    next: Option<Entry>,
+}
+
+impl Groups {
+    fn new(sorter: Sorter) -> Result<Self, CliError> {
+        let mut entries = sorter.sorted()?;
+        let next = entries.next()?;
+        Ok(Self { entries, next })
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.next.as_ref().map(|entry| entry.key.as_str())
+    }
+
+    /// The next group. What a search has met twice, because it was changed meanwhile, is one.
+    fn group(&mut self) -> Result<Vec<Entry>, CliError> {
+        let mut group: Vec<Entry> = Vec::new();
+        while let Some(entry) = self.next.take() {
+            if group.first().is_some_and(|first| first.key != entry.key) {
+                self.next = Some(entry);
+                return Ok(group);
+            }
+            let same = |one: &Entry| one.id.is_some() && one.id == entry.id;
+            if !group.iter().any(same) && group.len() < 3 {
+                group.push(entry);
+            }
+            self.next = self.entries.next()?;
+        }
+        Ok(group)
+    }
+}
+
+fn difference(wanted: &[Entry], there: &[Entry]) -> Option<Difference> {
+    let of = |kind, entry: &Entry| Difference {
+        kind,
+        name: entry.name.clone(),
+        id: entry.id.clone(),
+        line: (entry.line > 0).then_some(entry.line),
+        attributes: Vec::new(),
+        enabled: None,
+    };
+    match (wanted, there) {
+        ([one], []) => Some(of(Kind::Missing, one)),
+        ([], [other]) => Some(of(Kind::Unknown, other)),
+        ([one], [other]) => {
+            let attributes: Vec<_> = one
+                .digests
+                .iter()
+                .filter(|(number, digest)| other.digest(*number) != Some(digest))
+                .map(|(number, _)| *number)
+                .collect();
+            let enabled = one
+                .enabled
+                .filter(|_| other.enabled.is_some() && one.enabled != other.enabled);
+            let changed = !attributes.is_empty() || enabled.is_some();
+            changed.then(|| Difference {
+                id: other.id.clone(),
+                attributes,
+                enabled,
+                ..of(Kind::Changed, one)
+            })
+        }
+        (wanted, there) => {
+            let first = wanted.first().or(there.first())?;
+            Some(of(Kind::Doubled, first))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, id: Option<&str>, enabled: Option<bool>, digests: &[(u16, u8)]) -> Entry {
+        Entry {
+            key: name.to_owned(),
+            name: name.to_owned(),
+            id: id.map(str::to_owned),
+            line: u64::from(id.is_none()),
+            enabled,
+            digests: digests
+                .iter()
+                .map(|(number, byte)| (*number, [*byte; 16]))
+                .collect(),
+        }
+    }
+
+    fn told(wanted: Vec<Entry>, there: Vec<Entry>) -> Vec<String> {
+        let sorter = |entries: Vec<Entry>| {
+            let mut sorter = Sorter::new().unwrap();
+            for entry in entries {
+                sorter.push(entry).unwrap();
+            }
+            sorter
+        };
+        let mut told = Vec::new();
+        compare(sorter(wanted), sorter(there), &mut |difference| {
+            told.push(match difference {
+                None => "same".to_owned(),
+                Some(it) => format!(
+                    "{:?} {} {:?} {:?}",
+                    it.kind, it.name, it.attributes, it.enabled
+                ),
+            });
+            Ok(())
+        })
+        .unwrap();
+        told
+    }
+
+    #[test]
+    fn each_account_is_told_once_and_by_what_it_is() {
+        let yes = Some(true);
+        let found = told(
+            vec![
+                entry("same", None, None, &[(0, 1)]),
+                entry("changed", None, yes, &[(0, 1), (1, 1), (2, 1)]),
+                entry("missing", None, None, &[]),
+                entry("twice", None, None, &[]),
+                entry("twice", None, None, &[]),
+            ],
+            vec![
+                entry("unknown", Some("1"), None, &[]),
+                entry("same", Some("2"), Some(false), &[(0, 1), (1, 9)]),
+                entry("changed", Some("3"), Some(false), &[(0, 1), (1, 2)]),
+                entry("met twice", Some("4"), None, &[]),
+                entry("met twice", Some("4"), None, &[(0, 1)]),
+                entry("two", Some("5"), None, &[]),
+                entry("two", Some("6"), None, &[]),
+            ],
+        );
+        assert_eq!(
+            found,
+            [
+                "Changed changed [1, 2] Some(true)",
+                "Unknown met twice [] None",
+                "Missing missing [] None",
+                "same",
+                "Doubled twice [] None",
+                "Doubled two [] None",
+                "Unknown unknown [] None",
+            ]
+        );
+        assert!(told(Vec::new(), Vec::new()).is_empty());
+    }
+}

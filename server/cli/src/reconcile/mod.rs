@@ -1,0 +1,257 @@
+//! `portcullis reconcile`: what differs between the accounts of a resource and those that there
+//! should be, and its repair.
+//!
+//! ```text
+//! the source (a file, or another resource) ─┐   an entry each: name, and    ┌─▶ missing, unknown,
+//!                                           ├─▶ digests of the attributes; ─┤   changed, doubled:
+//! the resource, page after page ────────────┘   sorted in runs on the disk  └─▶ counted, listed
+//! ```
+//!
+//! Both sides are read to their ends before anything is said to be missing: where one of them breaks
+//! off, nothing is. Neither side's accounts are held in memory; what goes to the disk are names,
+//! ids and keyed digests, in a file without a name.
+
+mod compare;
+mod entry;
+mod repair;
+mod report;
+mod sorted;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use portcullis_proto::gateway::v1::{ObjectClass, Search};
+
+use crate::call::{CallArgs, Caller};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::import::row::{Row, RowError};
+use crate::import::{FileFormat, SourceFile, csv};
+use crate::input::typing::Typing;
+use crate::object::each;
+use crate::view::printable;
+use compare::compare;
+use entry::Digests;
+use repair::{Limits, Repair};
+use report::{Counts, Listing, Report};
+use sorted::Sorter;
+
+const AFTER_HELP: &str = "\
+The source says how it should be. An account of it that the resource lacks is missing, one that only the resource has is
+unknown, and one whose attributes are others is changed. Compared are `enabled` and the attributes that the source gives
+(or those of --attribute), never passwords. A field that is empty in a file is not compared.
+
+Nothing is changed without --repair. With it, missing accounts are created, changed ones are updated, and unknown ones are
+deleted where --most-deletes allows it. If there are more than a limit allows, nothing at all is repaired.
+
+Exit codes: 0 all was compared, and repaired where asked; 1 some repairs failed, or a limit was passed; 3 nobody knows what
+came of some; 5 one side could not be read to its end, so that nothing is known to be missing.
+
+Examples:
+  portcullis reconcile hr-db --source people.csv --differences differences.csv
+  portcullis reconcile hr-db --source people.jsonl --repair --most-deletes 10
+  portcullis reconcile host1-accounts --against hr-db --attribute full_name";
+
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct ReconcileArgs {
+    /// The resource
+    resource: String,
+    #[command(flatten)]
+    side: SideArgs,
+    /// The file's format; by its name (.csv, .jsonl, .ndjson) where none is given
+    #[arg(long, value_enum, requires = "source")]
+    format: Option<FileFormat>,
+    /// What separates the columns of a CSV file: a character, or `tab`
+    #[arg(long, value_name = "CHARACTER", value_parser = csv::separator, requires = "source")]
+    separator: Option<u8>,
+    /// Compare this attribute; repeat it for several. All that the source gives where none is named
+    #[arg(long = "attribute", value_name = "NAME")]
+    attributes: Vec<String>,
+    /// Names that differ in case only are the same
+    #[arg(long)]
+    ignore_case: bool,
+    /// Write each difference to this file, by its name as CSV (.csv) or JSON Lines
+    #[arg(long, value_name = "FILE")]
+    differences: Option<PathBuf>,
+    /// Repair what differs
+    #[arg(long)]
+    repair: bool,
+    #[command(flatten)]
+    limits: Limits,
+    /// How many calls are made at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// How many objects are asked for at a time
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    page_size: u32,
+    /// How long the gateway may take for a page or a change; its own limit is never exceeded
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct SideArgs {
+    /// The accounts that there should be: a CSV file or JSON Lines, as `account import` reads them
+    #[arg(long, value_name = "FILE")]
+    source: Option<PathBuf>,
+    /// The resource whose accounts there should be
+    #[arg(long, value_name = "RESOURCE")]
+    against: Option<String>,
+}
+
+/// The side that says how it should be.
+pub(crate) enum Source {
+    File(SourceFile),
+    Resource(Caller),
+}
+
+/// What is compared, and how.
+struct Reading {
+    digests: Digests,
+    call: CallArgs,
+    page_size: u32,
+    /// Empty: all that the source gives.
+    attributes: Vec<String>,
+}
+
+impl ReconcileArgs {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let source = match (self.side.source, self.side.against) {
+            (Some(path), _) => Source::File(SourceFile::read(path, self.format, self.separator)?),
+            (None, against) => {
+                let other = against.unwrap_or_default();
+                Source::Resource(Caller::new(context, other).await?)
+            }
+        };
+        let call = CallArgs::with_timeout(self.timeout);
+        let mut caller = Caller::new(context, self.resource).await?;
+        let typing = caller.typing(ObjectClass::Account, &call).await?;
+        let mut reading = Reading {
+            digests: Digests::new(self.ignore_case),
+            call,
+            page_size: self.page_size,
+            attributes: self.attributes,
+        };
+        let mut wanted = Sorter::new()?;
+        let mut there = Sorter::new()?;
+        let named = reading.source(&source, &typing, &mut wanted).await;
+        let named = named.map_err(incomplete)?;
+        let found = reading.resource(caller.clone(), named.iter().cloned().collect(), &mut there);
+        found.await.map_err(incomplete)?;
+
+        let mut listing = Listing::open(self.differences.as_deref())?;
+        let mut counts = Counts::default();
+        let mut repair = Repair::new(self.limits, self.repair);
+        compare(wanted, there, &mut |difference| {
+            counts.add(difference.as_ref());
+            if let Some(difference) = difference {
+                let attributes = reading.digests.names(&difference.attributes);
+                listing.write(&difference, &attributes)?;
+                repair.take(difference, attributes);
+            }
+            Ok(())
+        })?;
+        listing.end()?;
+        if !self.repair {
+            return context.print(&Report::new(&counts, None));
+        }
+        repair.check(&counts).inspect_err(|_| {
+            // What stands in the error is the verdict; the counts say why.
+            let _ = context.print(&Report::new(&counts, None));
+        })?;
+        let repaired = repair
+            .run(
+                context,
+                &source,
+                caller,
+                &typing,
+                (&reading.call, self.jobs, &named),
+            )
+            .await?;
+        context.print(&Report::new(&counts, Some(&repaired)))?;
+        repaired.verdict()
+    }
+}
+
+fn incomplete(error: CliError) -> CliError {
+    match error {
+        // What is wrong with the command is no reading that broke off.
+        CliError::Usage(_) | CliError::File { .. } | CliError::ReconcileIncomplete(_) => error,
+        error => CliError::ReconcileIncomplete(Box::new(error)),
+    }
+}
+
+impl Reading {
+    /// Reads the source to its end; answers which attributes are compared.
+    async fn source(
+        &mut self,
+        source: &Source,
+        typing: &Typing,
+        into: &mut Sorter,
+    ) -> Result<BTreeSet<String>, CliError> {
+        let mut named = BTreeSet::new();
+        match source {
+            Source::File(file) => {
+                let mut rows = file.rows(typing)?;
+                while let Some(row) = rows.next_row() {
+                    let row = row.and_then(sound).map_err(|error| broken(&error))?;
+                    let entry = self.digests.row(&row, &self.attributes);
+                    named.extend(self.digests.names(&entry.attributes()));
+                    into.push(entry)?;
+                }
+            }
+            Source::Resource(caller) => {
+                let attributes = self.attributes.clone();
+                self.resource(caller.clone(), attributes, into).await?;
+                named.extend(self.digests.known().map(str::to_owned));
+            }
+        }
+        Ok(named)
+    }
+
+    async fn resource(
+        &mut self,
+        caller: Caller,
+        attributes: Vec<String>,
+        into: &mut Sorter,
+    ) -> Result<(), CliError> {
+        let search = Search {
+            object_class: ObjectClass::Account.into(),
+            class_name: String::new(),
+            filter: None,
+            attribute_names: attributes.clone(),
+            page_size: self.page_size,
+            cookie: Vec::new(),
+        };
+        let digests = &mut self.digests;
+        each(caller, search, &self.call, |object| {
+            into.push(digests.object(&object, &attributes))
+        })
+        .await
+    }
+}
+
+fn sound(row: Row) -> Result<Row, RowError> {
+    match row.refusal() {
+        None => Ok(row),
+        Some(problem) => Err(RowError {
+            line: row.line,
+            place: String::new(),
+            name: Some(row.name),
+            problem,
+        }),
+    }
+}
+
+/// Whoever stands on a line that cannot be read would be taken for unknown.
+fn broken(error: &RowError) -> CliError {
+    CliError::ReconcileIncomplete(Box::new(CliError::Usage(format!(
+        "line {} of the source cannot be read: {}",
+        error.line,
+        printable(&error.to_string())
+    ))))
+}
