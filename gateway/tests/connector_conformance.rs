@@ -50,6 +50,8 @@ macro_rules! conforms {
     };
 }
 
+#[path = "../src/connector/ldap/tests/conformance.rs"]
+mod ldap;
 #[path = "../src/connector/script/tests/conformance.rs"]
 mod script;
 #[path = "../src/connector/sql/tests/conformance.rs"]

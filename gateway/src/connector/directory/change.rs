@@ -1,15 +1,15 @@
 //! Changes of entries that there are.
 
 use super::connector::Directory;
+use super::dialect::Verdict;
 use super::dn;
-use super::failures::{of_change, sentence};
+use super::failures::{failure, of_change};
 use super::fault::{Error, code};
 use super::members::{Member, kept};
-use super::message::{Change, ChangeKind, Entry, Operation};
+use super::message::{Answer, Change, ChangeKind, Entry, Operation};
 use super::session::Session;
 use super::settings::{ClassSettings, MemberSettings};
 use super::values::to_directory;
-use crate::connector::directory::dialect::Verdict;
 use crate::model::{
     CallError, Failure, FailureKind, Modification, Object, ObjectClass, ObjectName, ObjectRef,
     Operation as Kind, Password, Selector, Update, Verb,
@@ -331,28 +331,30 @@ impl Directory {
         object: &ObjectRef,
         password: &Password,
     ) -> Result<(), CallError> {
-        let verdict = self.verdict_on(session, object, password).await?;
-        let said = |answer: &super::message::Answer, meaning: &str| {
-            Failure::new(FailureKind::BadCredentials, sentence(answer, meaning)).into()
-        };
-        match verdict {
-            (Verdict::Right, _) => Ok(()),
+        let (verdict, answer) = self.verdict_on(session, object, password).await?;
+        let (kind, meaning) = match verdict {
+            Verdict::Right => return Ok(()),
             // Not the directory's words: they could tell one from the other.
-            (Verdict::Wrong, _) => Err(wrong()),
-            (Verdict::Locked, answer) => Err(said(&answer, "the account is locked")),
-            (Verdict::Disabled, answer) => Err(said(&answer, "the account is disabled")),
-            (Verdict::Expired, answer) => {
-                Err(said(&answer, "the password or the account has expired"))
+            Verdict::Wrong => {
+                let message = "the password is wrong, or there is no such account";
+                return Err(Failure::new(FailureKind::BadCredentials, message).into());
             }
-            (Verdict::MustChange, answer) => Err(said(
-                &answer,
+            Verdict::Locked => (FailureKind::AccountLocked, "the account is locked"),
+            Verdict::Disabled => (FailureKind::AccountDisabled, "the account is disabled"),
+            Verdict::Expired => (
+                FailureKind::PasswordExpired,
+                "the password or the account has expired",
+            ),
+            Verdict::MustChange => (
+                FailureKind::PasswordExpired,
                 "the password is right, and has to be changed first",
-            )),
-            (Verdict::Unavailable, answer) => {
-                let meaning = "the directory could not tell whether the password is right";
-                Err(Failure::unavailable(sentence(&answer, meaning)).into())
-            }
-        }
+            ),
+            Verdict::Unavailable => (
+                FailureKind::Unavailable,
+                "the directory could not tell whether the password is right",
+            ),
+        };
+        Err(failure(kind, &answer, meaning).into())
     }
 
     /// What the directory says of a password.
@@ -361,7 +363,7 @@ impl Directory {
         session: &Session<'_>,
         object: &ObjectRef,
         password: &Password,
-    ) -> Result<(Verdict, super::message::Answer), CallError> {
+    ) -> Result<(Verdict, Answer), CallError> {
         let class = self.class(object.class)?;
         let found = self.find(session, object, &self.wanted(class, &[])).await?;
         let dn = match &found {
@@ -373,9 +375,15 @@ impl Directory {
             .pool
             .try_bind(&dn, password, &controls, session.deadline);
         let answer = tried.await.map_err(|error| self.read_error(&error))?;
-        let verdict = match found {
-            Some(_) => self.dialect.verdict(&answer),
-            None => Verdict::Wrong,
+        let Some(entry) = found else {
+            return Ok((Verdict::Wrong, answer));
+        };
+        // A directory may let in those whom only its applications keep out, and call locked what is
+        // disabled.
+        let disabled = self.dialect.is_enabled(&entry) == Some(false);
+        let verdict = match self.dialect.verdict(&answer) {
+            Verdict::Right | Verdict::Locked | Verdict::MustChange if disabled => Verdict::Disabled,
+            verdict => verdict,
         };
         Ok((verdict, answer))
     }
@@ -433,11 +441,6 @@ impl Directory {
             other => other,
         })
     }
-}
-
-fn wrong() -> CallError {
-    let message = "the password is wrong, or there is no such account";
-    Failure::new(FailureKind::BadCredentials, message).into()
 }
 
 fn change(kind: ChangeKind, attribute: &str, values: Vec<Vec<u8>>) -> Change {

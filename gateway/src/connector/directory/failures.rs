@@ -5,7 +5,7 @@ use super::dialect::Dialect;
 use super::fault::{Error, Fault, FaultKind, code, code_name};
 use super::message::Answer;
 use super::words;
-use crate::model::{CallError, Failure, FailureKind, Verb};
+use crate::model::{CallError, Failure, FailureKind, Native, Verb};
 
 /// Of a read: nothing has changed, whatever happened.
 pub(crate) fn of_read(dialect: &dyn Dialect, error: &Error) -> Failure {
@@ -41,12 +41,17 @@ pub(crate) fn of_answer(dialect: &dyn Dialect, verb: Verb, answer: &Answer) -> F
     if let Some(failure) = dialect.failure(verb, answer) {
         return failure;
     }
-    let kind = kind(answer.code);
-    Failure::new(kind, sentence(answer, meaning(answer, verb)))
+    failure(kind(answer.code), answer, meaning(answer, verb))
+}
+
+/// A refusal of this kind, with the words of the gateway and then those of the directory.
+pub(crate) fn failure(kind: FailureKind, answer: &Answer, meaning: &str) -> Failure {
+    let native = Native::new(answer.code, &answer.text);
+    Failure::new(kind, sentence(answer, meaning)).with_native(native)
 }
 
 /// What was refused and why, in the words of the gateway and then those of the directory.
-pub(crate) fn sentence(answer: &Answer, meaning: &str) -> String {
+fn sentence(answer: &Answer, meaning: &str) -> String {
     let (code, name) = (answer.code, code_name(answer.code));
     let said = words(&answer.text);
     let colon = if said.is_empty() { "" } else { ": " };
@@ -67,6 +72,8 @@ fn kind(code: u32) -> FailureKind {
         | code::OBJECT_CLASS_VIOLATION
         | code::NOT_ALLOWED_ON_RDN
         | code::OBJECT_CLASS_MODS_PROHIBITED => FailureKind::Invalid,
+        code::INSUFFICIENT_ACCESS_RIGHTS => FailureKind::Denied,
+        code::CONSTRAINT_VIOLATION => FailureKind::Policy,
         code::BUSY => FailureKind::Busy,
         code::UNAVAILABLE | code::REFERRAL | code::OPERATIONS_ERROR => FailureKind::Unavailable,
         code::UNAVAILABLE_CRITICAL_EXTENSION | code::PROTOCOL_ERROR => FailureKind::Unsupported,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::connector::directory::ber::{self, Reader};
 use crate::connector::directory::dialect::Verdict;
-use crate::connector::directory::failures::sentence;
+use crate::connector::directory::failures;
 use crate::connector::directory::fault::code;
 use crate::connector::directory::message::Answer;
 use crate::model::{Failure, FailureKind, Verb};
@@ -81,10 +81,12 @@ pub(super) fn failure(verb: Verb, answer: &Answer) -> Option<Failure> {
             9 => "the password is too long for the directory's policy",
             _ => "the directory's password policy forbids it",
         };
-        return Some(Failure::new(
-            FailureKind::Rejected,
-            sentence(answer, meaning),
-        ));
+        let kind = match error {
+            0 | 2 => FailureKind::PasswordExpired,
+            1 => FailureKind::AccountLocked,
+            _ => FailureKind::Policy,
+        };
+        return Some(failures::failure(kind, answer, meaning));
     }
     let is_unique = answer.code == code::CONSTRAINT_VIOLATION
         && ["non-unique", "already exists", "same attribute value"]
@@ -92,15 +94,16 @@ pub(super) fn failure(verb: Verb, answer: &Answer) -> Option<Failure> {
             .any(|words| answer.text.contains(words));
     if is_unique {
         let meaning = "another entry has this value, which the directory wants to be unique";
-        return Some(Failure::new(
+        return Some(failures::failure(
             FailureKind::AlreadyExists,
-            sentence(answer, meaning),
+            answer,
+            meaning,
         ));
     }
     let lacks_request = verb == Verb::SetPassword && answer.code == code::PROTOCOL_ERROR;
     lacks_request.then(|| {
         let meaning = "the directory has no Password Modify request (RFC 3062): set `password = \"replace\"` if it hashes what comes";
-        Failure::unsupported(sentence(answer, meaning))
+        failures::failure(FailureKind::Unsupported, answer, meaning)
     })
 }
 
@@ -128,7 +131,7 @@ mod tests {
         );
         let failure_of = |answer| failure(Verb::SetPassword, answer);
         let found = failure_of(&short).unwrap();
-        assert_eq!(found.kind, FailureKind::Rejected);
+        assert_eq!(found.kind, FailureKind::Policy);
         assert!(found.message.contains("too short"), "{}", found.message);
         let taken = answer(19, None, "non-unique attributes found with (|(uid=ada))");
         assert_eq!(failure_of(&taken).unwrap().kind, FailureKind::AlreadyExists);
