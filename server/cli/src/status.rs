@@ -267,7 +267,7 @@ impl View for StatusResponse {
 fn changed_records(count: u64) -> Option<String> {
     (count > 0).then(|| {
         format!(
-            "{count} changed or put in by hand, which decide nothing: `portcullis key verify` names them"
+            "{count} changed or put in by hand, which decide nothing: `portcullis audit verify` names them"
         )
     })
 }

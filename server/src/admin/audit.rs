@@ -185,6 +185,7 @@ impl Request for VerifyExport {
             count,
             head: head.map(|head| head.tip.count),
             faults: fault.into_iter().chain(verifier.unchecked()).collect(),
+            rows: Vec::new(),
         }))
     }
 }
@@ -357,11 +358,18 @@ fn report_message(report: &Report) -> proto::VerifyAuditResponse {
         seq: fault.seq(),
         what: fault.to_string(),
     };
+    let rows = report.rows.iter().map(|row| proto::AuditFault {
+        seq: 0,
+        what: format!(
+            "the record of {} `{}` (table {}) was changed or put in by hand",
+            row.kind, row.name, row.table
+        ),
+    });
     proto::VerifyAuditResponse {
         count: report.count,
         sound: report.sound.count,
         mac: report.sound.mac.to_vec(),
         head_count: report.head,
-        faults: report.faults.iter().map(fault).collect(),
+        faults: report.faults.iter().map(fault).chain(rows).collect(),
     }
 }

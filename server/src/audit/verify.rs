@@ -4,7 +4,7 @@ use super::chain::Chain;
 use super::error::{AuditError, Dispute};
 use super::head::{Found, Head};
 use super::writer::{Inspection, older};
-use crate::repository::{AuditEntry, AuditTip, Repository};
+use crate::repository::{AuditEntry, AuditTip, Repository, RowFault};
 
 /// Entries read at once.
 const PAGE: u32 = 1_000;
@@ -54,7 +54,7 @@ pub enum Fault {
     },
     /// Rows that decide are not as this server stored them.
     #[error(
-        "{count} records in the repository were changed or put in by hand, and decide nothing any more: `portcullis key verify` names them"
+        "{count} records in the repository were changed or put in by hand, and decide nothing any more"
     )]
     RowsChanged {
         /// How many.
@@ -100,6 +100,8 @@ pub struct Report {
     pub head: Option<u64>,
     /// The first fault in the chain, then those of the heads.
     pub faults: Vec<Fault>,
+    /// The rows of [`Fault::RowsChanged`], the first 1,000.
+    pub rows: Vec<RowFault>,
 }
 
 /// Verifies entries one by one, in their order.
@@ -232,6 +234,7 @@ pub(super) async fn verify(
         count,
         head: head.map(|head| head.count),
         faults: found,
+        rows: rows.faults,
     })
 }
 

@@ -47,7 +47,7 @@ pub enum RepositoryError {
     Damaged(String),
     /// A row that decides is not as this server stored it.
     #[error(
-        "the record of {kind} `{name}` in the repository (table {table}) was changed or put in by hand: it decides nothing any more. Find out who wrote to the repository, then restore it from a backup, or remove this {kind} and make it again; `portcullis key verify` lists all such records"
+        "the record of {kind} `{name}` in the repository (table {table}) was changed or put in by hand: it decides nothing any more. Find out who wrote to the repository, then restore it from a backup, or remove this {kind} and make it again; `portcullis audit verify` lists all such records"
     )]
     RowChanged {
         /// What it is: `gateway`, `resource`, …

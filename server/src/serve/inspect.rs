@@ -87,7 +87,7 @@ impl Inspection {
         let more = rows.fault_count.saturating_sub(MAX_NAMED as u64);
         if more > 0 {
             self.warnings.push(format!(
-                "{more} more records were changed or put in by hand: once the server runs, `portcullis key verify` lists them"
+                "{more} more records were changed or put in by hand: once the server runs, `portcullis audit verify` lists them"
             ));
         }
         if rows.fault_count == 0 && !put_back {

@@ -186,6 +186,18 @@ async fn a_resource_that_is_moved_hands_its_password_to_nobody() {
     attack.admin.synchronized("host1").await;
     attack.server.portcullis("resource test hr").ok();
     assert!(attack.given("host1").contains(PASSWORD));
+
+    // While the log is in dispute this is the only command that names them.
+    attack.server.kill();
+    attack.edit(
+        "UPDATE resources SET gateway = 'evil' WHERE name = 'hr';
+         DELETE FROM resources WHERE name = 'other'",
+    );
+    attack.admin = attack.server.serve().await;
+    attack.server.portcullis("key verify").refused();
+    let verified = attack.server.portcullis("audit verify").to_string();
+    assert!(verified.contains("put back"), "{verified}");
+    assert!(verified.contains("resource `hr` (table"), "{verified}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
