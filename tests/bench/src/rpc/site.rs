@@ -13,7 +13,7 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::id::{GatewayId, KeyKind, ServerId};
 use portcullis_common::rotation::{EnrolmentToken, Registration, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits};
-use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, Limits};
+use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, JournalSettings, Limits};
 use portcullis_gateway::connector::{Connector, Context, Found, Lane};
 use portcullis_gateway::connectors::{Configured, Connectors};
 use portcullis_gateway::guard::GuardRails;
@@ -185,6 +185,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
             calls: CALLS,
             ..Limits::default()
         },
+        journal: JournalSettings::default(),
         log: Log::default(),
         source: None,
         connectors: ConnectorsConfig::default(),

@@ -182,10 +182,6 @@ impl World {
             queued: self.now,
             expires: self.now.plus(DAY),
             digest: vec![0; 32],
-            lanes: ("ada".to_owned(), "ada".to_owned()),
-            direct: None,
-            after: None,
-            retry_of: None,
         };
         let queued = self
             .repository()?
