@@ -101,7 +101,7 @@ fn a_pin_serves_in_place_of_a_ca() {
 #[cfg(unix)]
 #[test]
 fn a_password_that_others_can_read_is_told_before_any_call() {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::PermissionsExt;
 
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "secret\n").unwrap();
