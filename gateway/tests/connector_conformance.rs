@@ -13,6 +13,8 @@ mod guard_rails;
 mod lanes;
 #[path = "connector_conformance/site.rs"]
 mod site;
+#[path = "connector_conformance/syncs.rs"]
+mod syncs;
 #[path = "connector_conformance/verbs.rs"]
 mod verbs;
 #[path = "connector_conformance/witness.rs"]
@@ -36,6 +38,8 @@ macro_rules! conforms {
             carries_a_group_through_its_life is crate::verbs::carries_a_group_through_its_life,
             tells_failures_apart is crate::verbs::tells_failures_apart,
             searches_page_by_page is crate::verbs::searches_page_by_page,
+            syncs_what_has_changed is crate::syncs::syncs_what_has_changed,
+            knows_its_own_tokens is crate::syncs::knows_its_own_tokens,
             runs_its_actions is crate::verbs::runs_its_actions,
             starts_and_stops_again_and_again is crate::verbs::starts_and_stops_again_and_again,
             lets_no_secret_out is crate::verbs::lets_no_secret_out,

@@ -68,7 +68,8 @@ impl Call {
                 | Verb::Delete(_)
                 | Verb::Enable(_)
                 | Verb::Disable(_)
-                | Verb::Rename(_),
+                | Verb::Rename(_)
+                | Verb::Sync(_),
             )
             | None => {}
         }

@@ -12,7 +12,8 @@ impl Verb {
             | Self::Schema(_)
             | Self::Get(_)
             | Self::Authenticate(_)
-            | Self::Search(_) => false,
+            | Self::Search(_)
+            | Self::Sync(_) => false,
             Self::Create(_)
             | Self::Update(_)
             | Self::Delete(_)

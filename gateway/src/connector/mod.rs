@@ -6,6 +6,7 @@
 pub(crate) mod directory;
 pub(crate) mod look;
 pub(crate) mod process;
+mod snapshots;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +17,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::async_trait;
 
+pub use snapshots::{Difference, Entry, Snapshot, Snapshots};
+
 use crate::model::{
-    CallError, CallId, Change, Cookie, Create, Evidence, Failure, Get, IdRanges, Look, Object,
-    ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Roles, Run, RunResult, Schema,
-    Search, Standings, SyncToken, Touched, Update, Verb,
+    CallError, CallId, Change, Cookie, Create, Evidence, Failure, FailureKind, Get, IdRanges, Look,
+    Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Roles, Run, RunResult,
+    Schema, Search, Standings, SyncToken, Touched, Update, Verb,
 };
 
 /// What every verb is told about the call beside its arguments.
@@ -77,19 +80,82 @@ impl Found {
 #[derive(Debug)]
 pub struct Changes {
     sender: mpsc::Sender<Change>,
+    /// Changes that are wanted yet.
+    room: usize,
+    /// Changes that are taken yet, although no more may be wanted.
+    left: usize,
+    more: bool,
+    snapshots: Option<Snapshots>,
 }
 
 impl Changes {
     /// Hands changes to `sender`.
     pub fn new(sender: mpsc::Sender<Change>) -> Self {
-        Self { sender }
+        Self {
+            sender,
+            room: usize::MAX,
+            left: usize::MAX,
+            more: false,
+            snapshots: None,
+        }
+    }
+
+    /// The same, where so many are wanted, and no more than `most` taken.
+    #[must_use]
+    pub fn at_most(self, wanted: usize, most: usize) -> Self {
+        Self {
+            room: wanted.min(most),
+            left: most,
+            ..self
+        }
+    }
+
+    /// The same, where a connector may keep what it has seen.
+    #[must_use]
+    pub fn keeping(self, snapshots: Option<Snapshots>) -> Self {
+        Self { snapshots, ..self }
+    }
+
+    /// Changes that are wanted yet: a connector that can stop there stops, and says by
+    /// [`more`](Self::more) that there are others.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// There are more changes already, from the token on that the sync answers.
+    pub fn more(&mut self) {
+        self.more = true;
+    }
+
+    /// Whether there are.
+    pub fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// Where the connector may keep what it has seen.
+    ///
+    /// # Errors
+    /// A [`Failure`] where this gateway keeps nothing.
+    pub fn snapshots(&self) -> Result<Snapshots, Failure> {
+        self.snapshots.clone().ok_or_else(|| {
+            Failure::unsupported("this gateway has no folder for what was seen at the last sync")
+        })
     }
 
     /// Hands on one change.
     ///
     /// # Errors
-    /// A [`Failure`] where nobody listens any more; the sync then ends.
+    /// A [`Failure`] where nobody listens any more, or there are more than the gateway hands out;
+    /// the sync then ends.
     pub async fn push(&mut self, change: Change) -> Result<(), Failure> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(Failure::new(
+                FailureKind::Refused,
+                "more has changed than one sync may hand out (`max_search_results` of the connector's guard rails): raise it, or read all objects once and begin anew without a token",
+            ));
+        };
+        self.left = left;
+        self.room = self.room.saturating_sub(1);
         let gone = |_| Failure::unavailable("the caller of the sync went away");
         self.sender.send(change).await.map_err(gone)
     }

@@ -26,6 +26,9 @@ use crate::worker::{self, Provisioner};
 /// How often the record is read for changes that another process made.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Within the state folder: what connectors have seen at a sync.
+const SNAPSHOTS: &str = "sync";
+
 /// One run of the gateway.
 #[derive(Debug)]
 pub struct Agent {
@@ -64,6 +67,13 @@ impl Agent {
         hostname: String,
         journal: Journal,
     ) -> Self {
+        let provisioner = Provisioner::with_journal(
+            connectors,
+            config.limits.calls,
+            config.limits.call_timeout,
+            journal,
+        );
+        provisioner.keep_snapshots(&config.state_dir.join(SNAPSHOTS));
         Self {
             run: Arc::new(Run::new(
                 keys,
@@ -74,12 +84,7 @@ impl Agent {
             )),
             links: Arc::default(),
             refusals: Refusals::default(),
-            provisioner: Provisioner::with_journal(
-                connectors,
-                config.limits.calls,
-                config.limits.call_timeout,
-                journal,
-            ),
+            provisioner,
             limits: config.channel,
             suites: config.suites.clone(),
         }

@@ -3,7 +3,7 @@
 use portcullis_proto::gateway::v1 as wire;
 
 use super::{
-    Attribute, AttributeSchema, ClassSchema, Done, Failure, FailureKind, Native, Object,
+    Attribute, AttributeSchema, Change, ClassSchema, Done, Failure, FailureKind, Native, Object,
     ObjectClass, Outcome, RunResult, Schema, Value, ValueType,
 };
 
@@ -114,6 +114,20 @@ impl From<Object> for wire::Object {
             name: object.identity.name.into(),
             enabled: object.enabled,
             attributes: object.attributes.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<Change> for wire::search_item::Kind {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Present(object) => Self::Object((*object).into()),
+            Change::Gone { class, id, name } => Self::Gone(wire::Gone {
+                object_class: wire::ObjectClass::from(class).into(),
+                id: id.into(),
+                name: name.map(Into::into).unwrap_or_default(),
+                class_name: class.further_name(),
+            }),
         }
     }
 }

@@ -34,6 +34,6 @@ pub use request::{
 pub use roles::{AttributeRole, GuardDefaults, NameComparison, Role, Roles};
 pub use schema::{AttributeSchema, ClassSchema, RunResult, Schema};
 pub use standing::{AccountStanding, GroupStanding, IdRange, IdRanges, Standings, Touched};
-pub use sync::{Change, SyncToken};
+pub use sync::{Change, SyncEvent, SyncSince, SyncToken, Synced};
 pub use value::{Password, Value, ValueKey, ValueType};
 pub use verb::{ObjectClass, Verb};

@@ -10,7 +10,8 @@ use super::name::{NameError, is_control};
 use super::{
     ActionName, Attribute, AttributeName, Call, CallId, Comparison, ConnectorName, Cookie, Create,
     Failure, Filter, FilterOperation, Get, Modification, ObjectClass, ObjectId, ObjectName,
-    ObjectRef, Operation, Password, Request, Run, Search, Selector, Update, Value,
+    ObjectRef, Operation, Password, Request, Run, Search, Selector, SyncSince, SyncToken, Update,
+    Value,
 };
 
 /// Attributes, modifications, arguments or settings in one call.
@@ -88,6 +89,11 @@ pub enum ModelError {
     /// A cookie is too long to be ours.
     #[error("the search cookie is not one that this gateway gave out; start the search anew")]
     Cookie,
+    /// A token is too long to be ours.
+    #[error(
+        "the sync token is not one that this gateway gave out; begin anew without one, and read all objects once"
+    )]
+    SyncToken,
     /// A setting is too long or holds control characters.
     #[error("setting `{0}` is empty, too long or holds control characters")]
     Setting(String),
@@ -185,6 +191,7 @@ fn parse_request(verb: wire::call::Verb, classes: Classes<'_>) -> Result<Request
             ObjectName::new(rename.new_name)?,
         ),
         Verb::Search(search) => Request::Search(parse_search(search, classes)?),
+        Verb::Sync(sync) => Request::Sync(parse_sync(sync, classes)?),
         Verb::Run(run) => Request::Run(Run {
             action: ActionName::new(run.action)?,
             arguments: parse_attributes(run.arguments)?,
@@ -260,6 +267,16 @@ fn parse_search(search: wire::Search, classes: Classes<'_>) -> Result<Search, Mo
             .ok()
             .filter(|&size| size > 0),
         cookie: Cookie::from_server(search.cookie).ok_or(ModelError::Cookie)?,
+    })
+}
+
+fn parse_sync(sync: wire::Sync, classes: Classes<'_>) -> Result<SyncSince, ModelError> {
+    Ok(SyncSince {
+        class: classes.parse(sync.object_class, &sync.class_name)?,
+        token: SyncToken::from_server(sync.token).ok_or(ModelError::SyncToken)?,
+        page_size: usize::try_from(sync.page_size)
+            .ok()
+            .filter(|&size| size > 0),
     })
 }
 

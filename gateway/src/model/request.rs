@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     ActionName, Attribute, AttributeName, CallId, ConnectorName, Filter, ObjectClass, ObjectName,
-    ObjectRef, Password, Value, Verb,
+    ObjectRef, Password, SyncSince, Value, Verb,
 };
 
 /// A call, ready to be carried out.
@@ -61,6 +61,8 @@ pub enum Request {
     Search(Search),
     /// See [`Verb::Run`].
     Run(Run),
+    /// See [`Verb::Sync`].
+    Sync(SyncSince),
 }
 
 impl Request {
@@ -80,6 +82,7 @@ impl Request {
             Self::Rename(..) => Verb::Rename,
             Self::Search(_) => Verb::Search,
             Self::Run(_) => Verb::Run,
+            Self::Sync(_) => Verb::Sync,
         }
     }
 
@@ -94,7 +97,12 @@ impl Request {
             | Self::SetPassword(object, _)
             | Self::Authenticate(object, _)
             | Self::Rename(object, _) => Some(object),
-            Self::Test | Self::Schema | Self::Create(_) | Self::Search(_) | Self::Run(_) => None,
+            Self::Test
+            | Self::Schema
+            | Self::Create(_)
+            | Self::Search(_)
+            | Self::Run(_)
+            | Self::Sync(_) => None,
         }
     }
 }

@@ -68,11 +68,13 @@ pub enum Verb {
     Search,
     /// Runs an action that the gateway's configuration allows.
     Run,
+    /// Tells what has changed since the last time.
+    Sync,
 }
 
 impl Verb {
     /// Every verb, in the order of the wire.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Test,
         Self::Schema,
         Self::Create,
@@ -86,6 +88,7 @@ impl Verb {
         Self::Rename,
         Self::Search,
         Self::Run,
+        Self::Sync,
     ];
 
     /// The spelling of the command line and of the configuration.
@@ -104,6 +107,7 @@ impl Verb {
             Self::Rename => "rename",
             Self::Search => "search",
             Self::Run => "run",
+            Self::Sync => "sync",
         }
     }
 
@@ -117,7 +121,7 @@ impl Verb {
     pub const fn changes(self) -> bool {
         !matches!(
             self,
-            Self::Test | Self::Schema | Self::Get | Self::Search | Self::Authenticate
+            Self::Test | Self::Schema | Self::Get | Self::Search | Self::Authenticate | Self::Sync
         )
     }
 }

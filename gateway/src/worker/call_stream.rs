@@ -16,6 +16,7 @@ use portcullis_common::handshake::{CallSecrets, ExporterSecret, Way};
 use portcullis_common::stream::{open_call, seal_outcome, seal_secrets};
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{CallFrame, CallFrames};
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -25,7 +26,7 @@ use tonic::{Status, Streaming};
 
 use super::ServerCalls;
 use super::call_log::{panicked, panicked_while};
-use crate::model::{Failure, SearchEvent};
+use crate::model::{Failure, SearchEvent, SyncEvent};
 
 /// A call of more bytes takes long enough to read to hold up those beside it.
 const LARGE: usize = 64 << 10;
@@ -42,8 +43,8 @@ pub struct CallStream {
     /// In tasks of their own: they go on, and keep to their deadlines, also where nothing can be
     /// sent.
     running: JoinSet<Stepped>,
-    /// Searches that wait until their items were sent.
-    full: HashMap<u64, Search>,
+    /// Searches and syncs that wait until their items were sent.
+    full: HashMap<u64, Stepping>,
     drain: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Tells that the session has to end, since the server broke the rules.
     broken: Option<Box<dyn FnOnce() + Send>>,
@@ -61,14 +62,28 @@ type Step = Pin<Box<dyn Future<Output = Stepped> + Send>>;
 enum Stepped {
     Ended(u64, Bytes),
     Refused(u64, Refusal),
-    Found(u64, Bytes, Search),
+    Found(u64, Bytes, Stepping),
 }
 
-/// A search under way.
-struct Search {
+/// A search or a sync under way.
+struct Stepping {
     call_id: Arc<str>,
-    events: mpsc::Receiver<SearchEvent>,
+    events: Events,
     answers: CallSecrets,
+}
+
+enum Events {
+    Search(mpsc::Receiver<SearchEvent>),
+    Sync(mpsc::Receiver<SyncEvent>),
+}
+
+impl Events {
+    async fn next(&mut self) -> Option<Kind> {
+        match self {
+            Self::Search(events) => events.recv().await.map(found),
+            Self::Sync(events) => events.recv().await.map(changed),
+        }
+    }
 }
 
 impl CallStream {
@@ -366,15 +381,21 @@ async fn first(
     number: u64,
     call: wire::Call,
 ) -> Stepped {
-    if !matches!(call.verb, Some(Verb::Search(_))) {
-        return execute(provisioner, exporter, number, call).await;
-    }
-    let search = Search {
-        call_id: call.call_id.as_str().into(),
-        answers: CallSecrets::new(&exporter, Way::Answer, &call.call_id),
-        events: provisioner.search(call),
+    let (call_id, answers) = (
+        call.call_id.as_str().into(),
+        CallSecrets::new(&exporter, Way::Answer, &call.call_id),
+    );
+    let events = match &call.verb {
+        Some(Verb::Search(_)) => Events::Search(provisioner.search(call)),
+        Some(Verb::Sync(_)) => Events::Sync(provisioner.sync(call)),
+        _ => return execute(provisioner, exporter, number, call).await,
     };
-    search.step(number).await
+    let stepping = Stepping {
+        call_id,
+        events,
+        answers,
+    };
+    stepping.step(number).await
 }
 
 /// Whatever panics within a call ends that call alone.
@@ -407,7 +428,7 @@ async fn answer(provisioner: ServerCalls, exporter: ExporterSecret, call: wire::
     outcome.encode_to_vec().into()
 }
 
-impl Search {
+impl Stepping {
     async fn step(self, number: u64) -> Stepped {
         let call_id = Arc::clone(&self.call_id);
         let stepping = AssertUnwindSafe(self.next(number)).catch_unwind();
@@ -418,9 +439,12 @@ impl Search {
     }
 
     async fn next(mut self, number: u64) -> Stepped {
-        let event = self.events.recv().await;
-        let is_end = !matches!(event, Some(SearchEvent::Found(_)));
-        let mut item = encode(event);
+        let kind = self.events.next().await;
+        let mut item = match kind {
+            Some(kind) => wire::SearchItem { kind: Some(kind) },
+            None => failed(Failure::internal("the gateway stopped before the end")),
+        };
+        let is_end = matches!(item.kind, Some(Kind::End(_)));
         seal_secrets(&mut self.answers, item.secrets_mut());
         if item.encoded_len() > MAX_ANSWER as usize {
             let message = "an object is longer than a server takes: ask for fewer attributes";
@@ -436,24 +460,38 @@ impl Search {
     }
 }
 
-fn encode(event: Option<SearchEvent>) -> wire::SearchItem {
-    use wire::search_item::Kind;
-    let kind = match event {
-        Some(SearchEvent::Found(object)) => Kind::Object((*object).into()),
-        Some(SearchEvent::End(cookie, failure)) => Kind::End(wire::SearchEnd {
+fn found(event: SearchEvent) -> Kind {
+    match event {
+        SearchEvent::Found(object) => Kind::Object((*object).into()),
+        SearchEvent::End(cookie, failure) => Kind::End(wire::SearchEnd {
             next_cookie: cookie.as_bytes().to_vec(),
             failure: failure.map(Into::into),
+            ..wire::SearchEnd::default()
         }),
-        None => return failed(Failure::internal("the gateway stopped while it searched")),
-    };
-    wire::SearchItem { kind: Some(kind) }
+    }
+}
+
+fn changed(event: SyncEvent) -> Kind {
+    match event {
+        SyncEvent::Changed(change) => change.into(),
+        SyncEvent::End(Ok(synced)) => Kind::End(wire::SearchEnd {
+            next_token: synced.token.as_bytes().to_vec(),
+            more: synced.more,
+            ..wire::SearchEnd::default()
+        }),
+        SyncEvent::End(Err(failure)) => Kind::End(failed_end(failure)),
+    }
 }
 
 fn failed(failure: Failure) -> wire::SearchItem {
     wire::SearchItem {
-        kind: Some(wire::search_item::Kind::End(wire::SearchEnd {
-            next_cookie: Vec::new(),
-            failure: Some(failure.into()),
-        })),
+        kind: Some(Kind::End(failed_end(failure))),
+    }
+}
+
+fn failed_end(failure: Failure) -> wire::SearchEnd {
+    wire::SearchEnd {
+        failure: Some(failure.into()),
+        ..wire::SearchEnd::default()
     }
 }

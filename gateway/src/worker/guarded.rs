@@ -302,8 +302,8 @@ impl Guarded {
                 Done::Nothing
             }
             Request::Rename(target, name) => object(connector.rename(cx, target, name).await?),
-            Request::Search(_) => {
-                let message = "a search has a stream of answers: it goes through Search";
+            Request::Search(_) | Request::Sync(_) => {
+                let message = "a search or a sync has a stream of answers, and goes another way";
                 return Err(Failure::invalid(message).into());
             }
             Request::Run(run) => Done::Run(connector.run(cx, run).await?),
@@ -410,6 +410,7 @@ fn class_of(request: &Request) -> Option<ObjectClass> {
     match request {
         Request::Create(create) => Some(create.class),
         Request::Search(search) => Some(search.class),
+        Request::Sync(since) => Some(since.class),
         other => other.object().map(|object| object.class),
     }
 }

@@ -14,6 +14,7 @@ mod lanes;
 mod pages;
 mod provisioner;
 mod service;
+mod sync;
 
 pub use provisioner::Provisioner;
 use provisioner::ServerCalls;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,13 +19,13 @@ use super::call_log::{Logged, panicked, panicked_while, summary};
 use super::guarded::{Guarded, at_length};
 use super::lanes::Lanes;
 use super::pages::Pages;
-use crate::connector::{Connector, Context};
+use crate::connector::{Connector, Context, Snapshots};
 use crate::connectors::Connectors;
 use crate::guard::check_filter;
 use crate::journal::{Claim, Journal};
 use crate::model::{
     Call, CallId, Cookie, Evidence, Failure, FailureKind, ObjectClass, Outcome, Request,
-    SearchEvent, Verb, parse_call,
+    SearchEvent, SyncEvent, Verb, parse_call,
 };
 
 /// Objects that wait for a slow caller before the search waits too.
@@ -67,6 +68,7 @@ struct Shared {
     in_flight: Mutex<HashSet<Arc<str>>>,
     journal: Journal,
     pages: Pages,
+    snapshots: OnceLock<Snapshots>,
     /// Bytes that calls may have which take long to read, all of them together.
     room: Arc<Semaphore>,
 }
@@ -102,6 +104,7 @@ impl Provisioner {
                 in_flight: Mutex::default(),
                 journal,
                 pages: Pages::new(),
+                snapshots: OnceLock::new(),
                 room: Arc::new(Semaphore::new(ROOM)),
             }),
         }
@@ -227,6 +230,18 @@ impl Provisioner {
         receiver
     }
 
+    /// From now on connectors that have no history of their own keep in this folder what they have
+    /// seen at a sync.
+    pub fn keep_snapshots(&self, folder: &Path) {
+        // The first folder stays: nobody has a second one.
+        let _ = self.shared.snapshots.set(Snapshots::new(folder));
+    }
+
+    /// Where connectors keep what they have seen, if anywhere.
+    pub(super) fn snapshots(&self) -> Option<&Snapshots> {
+        self.shared.snapshots.get()
+    }
+
     /// Room for a long call of so many bytes, which it takes until what comes back is dropped.
     /// `None`: others have it all.
     pub(super) fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -240,7 +255,7 @@ impl Provisioner {
         let _ = self.shared.calls.acquire_many(self.shared.most_calls).await;
     }
 
-    async fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
+    pub(super) async fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
         let arrived = Instant::now();
         let call = self.parse(call).await?;
         let in_flight = InFlight::new(&self.shared, call.id.as_str())?;
@@ -405,6 +420,11 @@ impl ServerCalls {
         self.provisioner.execute_for(self.server, call).await
     }
 
+    /// As [`Provisioner::sync`].
+    pub(super) fn sync(&self, call: wire::Call) -> mpsc::Receiver<SyncEvent> {
+        self.provisioner.sync(call)
+    }
+
     /// As [`Provisioner::search`].
     pub(super) fn search(&self, call: wire::Call) -> mpsc::Receiver<SearchEvent> {
         self.provisioner.search(call)
@@ -423,9 +443,9 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 /// A call that may be carried out.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    guarded: Arc<Guarded>,
-    call: Call,
-    deadline: Instant,
+    pub(super) guarded: Arc<Guarded>,
+    pub(super) call: Call,
+    pub(super) deadline: Instant,
     permit: OwnedSemaphorePermit,
     in_flight: Option<InFlight>,
 }

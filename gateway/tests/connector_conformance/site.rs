@@ -10,8 +10,8 @@ use portcullis_gateway::config::Config;
 use portcullis_gateway::connector::{Connector, Context};
 use portcullis_gateway::connectors::{Configured, Connectors};
 use portcullis_gateway::model::{
-    Attribute, AttributeName, CallId, Create, Failure, FailureKind, ObjectClass, ObjectName,
-    Outcome, Role, SearchEvent, Value, Verb as Name,
+    Attribute, AttributeName, CallId, Change, Create, Failure, FailureKind, ObjectClass,
+    ObjectName, Outcome, Role, SearchEvent, SyncEvent, Value, Verb as Name,
 };
 use portcullis_gateway::worker::Provisioner;
 use portcullis_proto::gateway::v1 as wire;
@@ -54,6 +54,8 @@ pub(crate) struct Subject {
     pub(crate) site: Site,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) provisioner: Provisioner,
+    /// Where the worker keeps what connectors have seen.
+    _state: tempfile::TempDir,
 }
 
 impl Site {
@@ -81,10 +83,13 @@ impl Subject {
         let configured = site.configured("subject");
         let connector = Arc::clone(&configured.connector);
         let connectors = Connectors::default().with("subject", configured);
+        let (provisioner, state) = (provisioner(&connectors), tempfile::tempdir().unwrap());
+        provisioner.keep_snapshots(&state.path().join("sync"));
         Some(Self {
             site,
             connector,
-            provisioner: provisioner(&connectors),
+            provisioner,
+            _state: state,
         })
     }
 
@@ -151,6 +156,33 @@ impl Subject {
                 SearchEvent::Found(object) => names.push(object.identity.name.to_string()),
                 SearchEvent::End(cookie, None) => return (names, cookie.as_bytes().to_vec()),
                 SearchEvent::End(_, Some(failure)) => panic!("{failure:?}"),
+            }
+        }
+    }
+
+    /// What has changed, each in a word: a name, or `-` and the id of what is gone; and the next
+    /// token.
+    pub(crate) async fn sync(
+        &self,
+        class: wire::ObjectClass,
+        token: &[u8],
+    ) -> Result<(Vec<String>, Vec<u8>), Failure> {
+        let sync = wire::Sync {
+            object_class: class.into(),
+            token: token.to_vec(),
+            ..wire::Sync::default()
+        };
+        let mut events = self.provisioner.sync(call("subject", Verb::Sync(sync)));
+        let mut told = Vec::new();
+        loop {
+            match events.recv().await.unwrap() {
+                SyncEvent::Changed(Change::Present(object)) => {
+                    told.push(object.identity.name.to_string());
+                }
+                SyncEvent::Changed(Change::Gone { id, .. }) => told.push(format!("-{id}")),
+                SyncEvent::End(end) => {
+                    return end.map(|end| (told, end.token.as_bytes().to_vec()));
+                }
             }
         }
     }

@@ -14,11 +14,12 @@ use crate::config::Capability::Operator;
 use crate::provisioning::describe::Described;
 use crate::provisioning::direct::{self, Direct};
 use crate::provisioning::entry::CallEntry;
-use crate::provisioning::{self, DispatchError, Prepared, Provisioning};
+use crate::provisioning::{self, By, DispatchError, Prepared, Provisioning};
 
 pub(super) fn offer(front: &mut impl Front) {
     front.offer::<Execute>();
     front.offer::<Search>();
+    front.offer::<Sync>();
 }
 
 /// `Calls.Execute`
@@ -28,6 +29,10 @@ pub(crate) struct Execute(ExecuteRequest);
 /// `Calls.Search`
 #[derive(Debug)]
 pub(crate) struct Search(ExecuteRequest);
+
+/// `Calls.Sync`
+#[derive(Debug)]
+pub(crate) struct Sync(ExecuteRequest);
 
 impl Request for Execute {
     type Answer = Outcome;
@@ -140,32 +145,55 @@ impl Request for Search {
     }
 
     async fn run(self, context: &Context) -> Result<Messages<SearchItem>, AdminError> {
-        let ExecuteRequest { resource, call, .. } = self.0;
-        let call = provisioning::with_id(call.unwrap_or_default());
-        let audited = entry(context, &resource, &call, "").await?;
-        let provisioning = &context.services.provisioning;
-        let (items, audited) = match provisioning::search(provisioning, &resource, call).await {
-            Ok((gateway, items)) => (items, audited.through(&gateway)),
-            Err(error) => return Err(not_sent(audited, error).await),
-        };
-        let mut audited = Some(audited);
-        // The entry is written before the caller sees the end.
-        Ok(Messages::new(items.then(move |item| {
-            let ended = match &item.kind {
-                Some(Kind::End(_)) => audited.take(),
-                _ => None,
-            };
-            async move {
-                if let (Some(audited), Some(Kind::End(end))) = (ended, &item.kind) {
-                    let failure = end.failure.as_ref();
-                    let outcome = failure.map_or(audit::Outcome::Done, |_| audit::Outcome::Failed);
-                    let why = failure.map_or("", |failure| &failure.message);
-                    audited.end(outcome, why).await;
-                }
-                Ok(item)
-            }
-        })))
+        stream(context, self.0, By::Search).await
     }
+}
+
+impl Request for Sync {
+    type Answer = Messages<SearchItem>;
+
+    const METHOD: Method = own("Calls/Sync", &[Operator]);
+
+    fn about(&self) -> About {
+        about(&self.0)
+    }
+
+    async fn run(self, context: &Context) -> Result<Messages<SearchItem>, AdminError> {
+        stream(context, self.0, By::Sync).await
+    }
+}
+
+/// Carries out what has a stream of answers.
+async fn stream(
+    context: &Context,
+    request: ExecuteRequest,
+    by: By,
+) -> Result<Messages<SearchItem>, AdminError> {
+    let ExecuteRequest { resource, call, .. } = request;
+    let call = provisioning::with_id(call.unwrap_or_default());
+    let audited = entry(context, &resource, &call, "").await?;
+    let provisioning = &context.services.provisioning;
+    let (items, audited) = match provisioning::search(provisioning, &resource, call, by).await {
+        Ok((gateway, items)) => (items, audited.through(&gateway)),
+        Err(error) => return Err(not_sent(audited, error).await),
+    };
+    let mut audited = Some(audited);
+    // The entry is written before the caller sees the end.
+    Ok(Messages::new(items.then(move |item| {
+        let ended = match &item.kind {
+            Some(Kind::End(_)) => audited.take(),
+            _ => None,
+        };
+        async move {
+            if let (Some(audited), Some(Kind::End(end))) = (ended, &item.kind) {
+                let failure = end.failure.as_ref();
+                let outcome = failure.map_or(audit::Outcome::Done, |_| audit::Outcome::Failed);
+                let why = failure.map_or("", |failure| &failure.message);
+                audited.end(outcome, why).await;
+            }
+            Ok(item)
+        }
+    })))
 }
 
 impl FromMessage for Execute {
@@ -177,6 +205,14 @@ impl FromMessage for Execute {
 }
 
 impl FromMessage for Search {
+    type Message = ExecuteRequest;
+
+    fn from_message(message: Self::Message) -> Self {
+        Self(message)
+    }
+}
+
+impl FromMessage for Sync {
     type Message = ExecuteRequest;
 
     fn from_message(message: Self::Message) -> Self {

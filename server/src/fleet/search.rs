@@ -22,7 +22,7 @@ use super::{CallError, Fleet, Recipient, SearchStream};
 const LINKS: u32 = 3;
 
 impl Fleet {
-    /// Carries out a `search`.
+    /// Carries out a `search` or a `sync`.
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
@@ -184,12 +184,12 @@ impl Search {
 fn failed_end(kind: i32, message: String) -> SearchItem {
     SearchItem {
         kind: Some(search_item::Kind::End(SearchEnd {
-            next_cookie: Vec::new(),
             failure: Some(Failure {
                 kind,
                 message,
                 ..Failure::default()
             }),
+            ..SearchEnd::default()
         })),
     }
 }

@@ -111,6 +111,15 @@ impl About {
         }
     }
 
+    /// The objects of a class.
+    fn all(class: String) -> Self {
+        Self {
+            words: format!(", {class}s"),
+            class,
+            ..Self::default()
+        }
+    }
+
     fn of(object: Option<&ObjectRef>) -> Self {
         let Some(object) = object else {
             return Self::default();
@@ -150,16 +159,14 @@ fn about(call: &Call) -> (&'static str, About) {
                 .push_str(&format!(" to {}", word(&verb.new_name)));
             ("rename", object)
         }
-        Some(Verb::Search(verb)) => {
-            let class = class(verb.object_class, &verb.class_name);
-            let words = format!(", {class}s");
-            let object = About {
-                class,
-                words,
-                ..About::default()
-            };
-            ("search", object)
-        }
+        Some(Verb::Search(verb)) => (
+            "search",
+            About::all(class(verb.object_class, &verb.class_name)),
+        ),
+        Some(Verb::Sync(verb)) => (
+            "sync",
+            About::all(class(verb.object_class, &verb.class_name)),
+        ),
         Some(Verb::Run(verb)) => ("run", About::named("action".to_owned(), &verb.action)),
     }
 }

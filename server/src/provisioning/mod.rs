@@ -261,7 +261,7 @@ async fn make_ready(
         Ok(made_up) => made_up,
         Err((call_id, lost)) => return Ok(Prepared::Answered(outcome::lost(call_id, &lost))),
     };
-    if let Err(flaw) = check(&mut call, false) {
+    if let Err(flaw) = check(&mut call, By::Execute) {
         return Ok(Prepared::Answered(flaw.outcome(call.call_id)));
     }
     let repository = &provisioning.repository;
@@ -278,7 +278,18 @@ async fn make_ready(
     })
 }
 
-/// Carries out a `search` on a resource, through the gateway that is given back.
+/// By which method a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Its answer is one outcome.
+    Execute,
+    /// Its answers are what it finds.
+    Search,
+    /// Its answers are what has changed.
+    Sync,
+}
+
+/// Carries out a `search` or a `sync` on a resource, through the gateway that is given back.
 ///
 /// # Errors
 /// [`DispatchError`].
@@ -286,6 +297,7 @@ pub async fn search(
     provisioning: &Provisioning,
     resource: &str,
     call: Call,
+    by: By,
 ) -> Result<(String, Found), DispatchError> {
     check_reading(provisioning, resource, &call).await?;
     let (to, mut call) = match make_up(provisioning, resource, call).await? {
@@ -296,7 +308,7 @@ pub async fn search(
         }
     };
     let gateway = to.name().to_owned();
-    if let Err(flaw) = check(&mut call, true) {
+    if let Err(flaw) = check(&mut call, by) {
         return Ok((gateway, only(failed_search(flaw.failure()))));
     }
     match provisioning.fleet.search(to, call).await {
@@ -343,7 +355,7 @@ fn secret_setting((name, mut value): (String, Zeroizing<Vec<u8>>)) -> SecretSett
     }
 }
 
-fn check(call: &mut Call, search: bool) -> Result<(), Flaw> {
+fn check(call: &mut Call, by: By) -> Result<(), Flaw> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
     if call.call_id.len() > MAX_CALL_ID || !call.call_id.chars().all(allowed) {
         return Err(Flaw::CallId);
@@ -355,11 +367,14 @@ fn check(call: &mut Call, search: bool) -> Result<(), Flaw> {
     {
         return Err(Flaw::SealedSecret);
     }
-    match (&call.verb, search) {
+    match (&call.verb, by) {
         (None, _) => Err(Flaw::NoVerb),
-        (Some(Verb::Search(_)), false) => Err(Flaw::SearchInExecute),
-        (Some(Verb::Search(_)), true) | (Some(_), false) => Ok(()),
-        (Some(_), true) => Err(Flaw::OtherThanSearch),
+        (Some(Verb::Search(_)), By::Search) | (Some(Verb::Sync(_)), By::Sync) => Ok(()),
+        (Some(_), By::Search) => Err(Flaw::OtherThanSearch),
+        (Some(_), By::Sync) => Err(Flaw::OtherThanSync),
+        (Some(Verb::Search(_)), By::Execute) => Err(Flaw::SearchInExecute),
+        (Some(Verb::Sync(_)), By::Execute) => Err(Flaw::SyncInExecute),
+        (Some(_), By::Execute) => Ok(()),
     }
 }
 

@@ -26,6 +26,10 @@ pub(super) enum Flaw {
     SearchInExecute,
     #[error("`Search` takes a search: send other verbs to `Execute`")]
     OtherThanSearch,
+    #[error("a sync is no call of `Execute`: send it to `Sync`")]
+    SyncInExecute,
+    #[error("`Sync` takes a sync: send other verbs to `Execute`")]
+    OtherThanSync,
 }
 
 impl Flaw {
@@ -88,8 +92,8 @@ pub(super) fn unavailable(error: &CallError) -> Failure {
 pub(super) fn failed_search(failure: Failure) -> SearchItem {
     SearchItem {
         kind: Some(Kind::End(SearchEnd {
-            next_cookie: Vec::new(),
             failure: Some(failure),
+            ..SearchEnd::default()
         })),
     }
 }

@@ -99,7 +99,8 @@ impl CallQueue {
         summary: String,
     ) -> Result<QueuedCall, QueueError> {
         let mut call = with_id(call);
-        check(&mut call, false).map_err(|flaw| QueueError::Malformed(flaw.to_string()))?;
+        check(&mut call, super::By::Execute)
+            .map_err(|flaw| QueueError::Malformed(flaw.to_string()))?;
         let provisioning = &self.inner.provisioning;
         let repository = &provisioning.repository;
         let asked_for = call.clone();

@@ -33,14 +33,17 @@ use std::time::Duration;
 use tonic::async_trait;
 
 use crate::config::Section;
-use crate::connector::{Connector, Context, Found, Inspection, Lane};
+use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane};
 use crate::model::{
     AttributeRole, CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, Look, Object,
     ObjectClass, ObjectName, ObjectRef, Password, Request, Role, Roles, Run, RunResult, Schema,
-    Search, Update, Verb,
+    Search, SyncToken, Update, Verb,
 };
 use folder::{Folder, Task, base_environment};
 use protocol::Question;
+
+/// Changes that a script is asked for at a time.
+const MAX_CHANGES: usize = 10_000;
 
 /// The attributes that every script has to call so, if the guard rails are to see them.
 const ROLES: &[AttributeRole] = &[
@@ -348,6 +351,29 @@ impl Connector for Script {
             found.push(object).await?;
         }
         Ok(cookie)
+    }
+
+    async fn sync(
+        &self,
+        cx: &Context,
+        class: ObjectClass,
+        token: &SyncToken,
+        changes: &mut Changes,
+    ) -> Result<SyncToken, CallError> {
+        let page_size = changes.room().min(MAX_CHANGES);
+        let question = Question::new(cx, Verb::Sync)?.sync(class, token, page_size)?;
+        let ended = self.ask(cx, &Task::Verb(Verb::Sync), question).await?;
+        let (found, synced) = ended
+            .answer
+            .and_then(|answer| answer.changes(class))
+            .map_err(|error| self.senseless(cx, Verb::Sync, &error, &ended.said))?;
+        for change in found {
+            changes.push(change).await?;
+        }
+        if synced.more {
+            changes.more();
+        }
+        Ok(synced.token)
     }
 
     async fn run(&self, cx: &Context, run: Run) -> Result<RunResult, CallError> {

@@ -7,9 +7,10 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::connector::Context;
 use crate::model::{
-    Attribute, AttributeName, AttributeSchema, ClassSchema, Cookie, Create, Done, Evidence,
+    Attribute, AttributeName, AttributeSchema, Change, ClassSchema, Cookie, Create, Done, Evidence,
     Failure, FailureKind, Filter, Identity, Look, Native, Object, ObjectClass, ObjectId,
-    ObjectName, ObjectRef, Password, Schema, Search, Selector, Update, Value, ValueType, Verb,
+    ObjectName, ObjectRef, Password, Schema, Search, Selector, SyncToken, Synced, Update, Value,
+    ValueType, Verb,
 };
 
 /// Version of the questions and answers.
@@ -137,6 +138,23 @@ impl Question {
         })?;
         self.put("cookie", cookie);
         Ok(self.class(search.class).attribute_names(&search.attributes))
+    }
+
+    pub(super) fn sync(
+        mut self,
+        class: ObjectClass,
+        token: &SyncToken,
+        page_size: usize,
+    ) -> Result<Self, Failure> {
+        let token = std::str::from_utf8(token.as_bytes()).map_err(|_| {
+            Failure::new(
+                FailureKind::Forgotten,
+                "the sync token is not one that this connector gave out: begin anew without a token, and read all objects once",
+            )
+        })?;
+        self.put("token", token);
+        self.put("page_size", page_size);
+        Ok(self.class(class))
     }
 
     pub(super) fn run(mut self, action: &str, arguments: &[Attribute]) -> Result<Self, Failure> {
@@ -331,6 +349,32 @@ impl Answer {
         }
     }
 
+    /// What has changed, what is gone first, so that an id that was given out again is there in the
+    /// end; and where the next sync starts.
+    pub(super) fn changes(&self, class: ObjectClass) -> Result<(Vec<Change>, Synced), Nonsense> {
+        let list = |member: &str| match self.0.get(member) {
+            None | Some(Json::Null) => Ok(&[][..]),
+            Some(Json::Array(list)) => Ok(list.as_slice()),
+            Some(_) => Err(Nonsense::new(format!("its `{member}` is no list"))),
+        };
+        let mut changes = Vec::new();
+        for gone in list("gone")? {
+            changes.push(parse_gone(class, gone)?);
+        }
+        for object in list("objects")? {
+            let object = parse_object(class, object)?;
+            changes.push(Change::Present(Box::new(object)));
+        }
+        let token = self.0.get("next_token").and_then(Json::as_str);
+        let token = token.and_then(|text| SyncToken::new(text.as_bytes().to_vec()));
+        let token = token.filter(|token| !token.is_empty()).ok_or_else(|| {
+            Nonsense::new("it lacks the text `next_token`, of at most 16 KiB and not empty")
+        })?;
+        let more = self.0.get("more").and_then(Json::as_bool);
+        let more = more.unwrap_or(false);
+        Ok((changes, Synced { token, more }))
+    }
+
     pub(super) fn results(&self) -> Result<Vec<Attribute>, Nonsense> {
         self.0
             .get("results")
@@ -418,6 +462,18 @@ fn parse_object(class: ObjectClass, json: &Json) -> Result<Object, Nonsense> {
         attributes: json
             .get("attributes")
             .map_or(Ok(Vec::new()), parse_attributes)?,
+    })
+}
+
+fn parse_gone(class: ObjectClass, json: &Json) -> Result<Change, Nonsense> {
+    let text = |member: &str| json.get(member).and_then(Json::as_str);
+    let bad = |error: crate::model::NameError| Nonsense::new(error.to_string());
+    let id = text("id").ok_or_else(|| Nonsense::new("what is gone lacks the text `id`"))?;
+    let name = text("name").map(ObjectName::new).transpose();
+    Ok(Change::Gone {
+        class,
+        id: ObjectId::new(id).map_err(bad)?,
+        name: name.map_err(bad)?,
     })
 }
 

@@ -79,6 +79,7 @@ impl Class {
     pub(super) fn verbs(&self) -> Vec<Verb> {
         let has = |verb: &Verb| match verb {
             Verb::Get | Verb::Search => true,
+            Verb::Sync => self.changes.is_some(),
             Verb::Update => {
                 !(self.update.is_empty() && self.add.is_empty() && self.remove.is_empty())
             }

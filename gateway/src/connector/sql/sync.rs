@@ -222,7 +222,8 @@ impl Syncing<'_> {
         }
         let columns = self.class.columns(transaction).await;
         let columns = columns.map_err(Fault::not_committed)?;
-        let (sql, params) = self.statement(&shape, &columns, &place);
+        let most = changes.room().clamp(1, MOST);
+        let (sql, params) = self.statement(&shape, &columns, &place, most);
         let selected = selected(&shape, &columns);
         let rows = transaction.open(&sql, &params, &selected).await;
         let mut rows = rows.map_err(Fault::not_committed)?;
@@ -237,7 +238,8 @@ impl Syncing<'_> {
             changes.push(change).await?;
             // What was read again may be older than what had been seen.
             next.last = next.last.max(Some(mark.clone()));
-            if count == MOST {
+            if count == most {
+                changes.more();
                 next.last = Some(mark);
                 next.after = Some(id);
                 break;
@@ -246,7 +248,13 @@ impl Syncing<'_> {
         Ok(next)
     }
 
-    fn statement(&self, shape: &Shape, columns: &Columns, place: &Place) -> (String, Vec<Param>) {
+    fn statement(
+        &self,
+        shape: &Shape,
+        columns: &Columns,
+        place: &Place,
+        most: usize,
+    ) -> (String, Vec<Param>) {
         let dialect = self.sql.dialect();
         let mut params = Vec::new();
         let change = quote(&shape.change.name);
@@ -279,7 +287,7 @@ impl Syncing<'_> {
             "SELECT seen.change_mark, seen.change_id, seen.is_deleted, {names} FROM \
              (SELECT {mark} AS change_mark, {id} AS change_id, {deleted} AS is_deleted, \
              {change} AS by_mark, {raw} AS by_id FROM ({source}) AS changes{condition} \
-             ORDER BY {change}, {raw} LIMIT {MOST}) AS seen \
+             ORDER BY {change}, {raw} LIMIT {most}) AS seen \
              LEFT JOIN ({objects}) AS object ON object.{raw} = seen.change_id \
              ORDER BY seen.by_mark, seen.by_id",
             names = names.join(", "),

@@ -74,6 +74,7 @@ mod scratch;
 mod search;
 mod standing;
 mod subordinate;
+mod sync;
 mod text;
 mod tools;
 
@@ -84,11 +85,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::async_trait;
 
-use crate::connector::{Connector, Context, Found, Inspection, Lane};
+use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane};
 use crate::model::{
     CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, IdRanges, Look, Object,
     ObjectClass, ObjectName, ObjectRef, Password, Request, Roles, Schema, Search, Standings,
-    Touched, Update, Verb,
+    SyncToken, Touched, Update, Verb,
 };
 use belongings::Owned;
 use database::{Account, Database, Group};
@@ -215,6 +216,7 @@ impl Connector for Unix {
             Verb::Delete,
             Verb::Rename,
             Verb::Search,
+            Verb::Sync,
         ];
         let account = [
             Verb::Enable,
@@ -381,6 +383,16 @@ impl Connector for Unix {
         before: &Evidence,
     ) -> Result<Look, CallError> {
         self.look_at(cx, change, before).await
+    }
+
+    async fn sync(
+        &self,
+        _: &Context,
+        class: ObjectClass,
+        token: &SyncToken,
+        changes: &mut Changes,
+    ) -> Result<SyncToken, CallError> {
+        self.sync_objects(class, token, changes).await
     }
 
     async fn standings(&self, _: &Context, touched: &Touched<'_>) -> Result<Standings, CallError> {

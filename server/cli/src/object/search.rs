@@ -176,7 +176,9 @@ async fn page(
         match item.kind {
             Some(Kind::Object(object)) => take(object)?,
             Some(Kind::End(end)) => return Ok(end),
-            None => return Err(CliError::BadAnswer("an empty search item")),
+            Some(Kind::Gone(_)) | None => {
+                return Err(CliError::BadAnswer("a search item without an object"));
+            }
         }
     }
 }

@@ -428,6 +428,7 @@ impl FakeCalls {
                 Vec::new()
             },
             failure,
+            ..SearchEnd::default()
         };
         let items = page
             .into_iter()

@@ -4,7 +4,7 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{Call, Test};
 
 use super::*;
-use crate::admin::calls::{Execute, Search};
+use crate::admin::calls::{Execute, Search, Sync};
 use crate::admin::queue::Enqueue;
 use crate::config::Capability::{Administrator, Operator};
 
@@ -63,12 +63,15 @@ async fn an_operator_of_one_resource_calls_that_one_and_no_other() {
     server.ask(&ada, execute("a")).await.unwrap();
     let search = |resource| Search::from_message(call(resource, ""));
     assert!(server.ask(&ada, search("a")).await.is_ok());
+    let sync = |resource| Sync::from_message(call(resource, ""));
+    assert!(server.ask(&ada, sync("a")).await.is_ok());
     let enqueue = |resource, id| Enqueue::from_message(call(resource, id));
     server.ask(&ada, enqueue("a", "q1")).await.unwrap();
     server.ask(&owner(), enqueue("b", "q2")).await.unwrap();
 
     server.refuses(&ada, execute("b"), "resource b").await;
     server.refuses(&ada, search("b"), "resource b").await;
+    server.refuses(&ada, sync("b"), "resource b").await;
     server.refuses(&ada, enqueue("b", "q3"), "resource b").await;
     server
         .refuses(&ada, execute("nowhere"), "resource nowhere")

@@ -14,7 +14,7 @@ use wire::call::Verb;
 
 use crate::config::Config;
 use crate::connectors::Connectors;
-use crate::model::{FailureKind, Indeterminate, Outcome, SearchEvent};
+use crate::model::{Change, FailureKind, Indeterminate, Outcome, SearchEvent, SyncEvent};
 use crate::worker::Provisioner;
 
 /// A folder of shell scripts, each given as file name and body.
@@ -635,6 +635,53 @@ echo '{"objects": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}], "next_co
         panic!("no end");
     };
     assert!(failure.message.contains("page size"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_sync_hands_on_what_the_script_says_has_changed_and_its_token() {
+    let body = r#"q=$(cat)
+case $q in
+*'"token":""'*) echo '{"next_token": "1", "objects": []}' ;;
+*'"token":"1"'*) echo '{"next_token": "2", "more": true, "gone": [{"id": "7"}],
+  "objects": [{"id": "1", "name": "a"}]}' ;;
+*'"token":"2"'*) echo '{"objects": []}' ;;
+*) echo '{"error": {"kind": "forgotten", "message": "too old"}}' ;;
+esac"#;
+    let made = folder(&[("sync", body)]);
+    let provisioner = provisioner(made.path(), "");
+    let sync = async |token: &[u8]| {
+        let sync = wire::Sync {
+            object_class: wire::ObjectClass::Account.into(),
+            token: token.to_vec(),
+            ..wire::Sync::default()
+        };
+        let mut events = provisioner.sync(call(Verb::Sync(sync)));
+        let mut told = Vec::new();
+        loop {
+            match events.recv().await.unwrap() {
+                SyncEvent::Changed(Change::Present(object)) => {
+                    told.push(object.identity.name.to_string());
+                }
+                SyncEvent::Changed(Change::Gone { id, .. }) => told.push(format!("-{id}")),
+                SyncEvent::End(end) => return (told, end),
+            }
+        }
+    };
+    let (told, start) = sync(b"").await;
+    let start = start.unwrap();
+    assert!(told.is_empty() && !start.more);
+    let (told, second) = sync(start.token.as_bytes()).await;
+    let second = second.unwrap();
+    assert_eq!(told, ["-7", "a"]);
+    assert!(second.more);
+    let (_, senseless) = sync(second.token.as_bytes()).await;
+    let failure = senseless.unwrap_err();
+    assert!(failure.message.contains("next_token"), "{failure:?}");
+    let mut stale = start.token.as_bytes().to_vec();
+    *stale.last_mut().unwrap() = b'0';
+    let failure = sync(&stale).await.1.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Forgotten);
+    assert!(failure.message.contains("too old"), "{failure:?}");
 }
 
 #[tokio::test]

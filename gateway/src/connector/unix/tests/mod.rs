@@ -12,4 +12,5 @@ mod look;
 mod membership;
 mod pages;
 mod rollback;
+mod syncs;
 mod verbs;

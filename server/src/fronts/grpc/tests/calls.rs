@@ -1,5 +1,7 @@
 //! Calls through the API: what concerns a call is an outcome, and the rest a status.
 
+use portcullis_proto::gateway::v1::Sync;
+
 use super::*;
 
 #[tokio::test]
@@ -79,24 +81,34 @@ async fn what_concerns_a_call_is_an_outcome_and_an_unknown_resource_a_status() {
         (&"i".repeat(129), delete()),
         ("a", None),
         ("a", Some(Verb::Search(Search::default()))),
+        ("a", Some(Verb::Sync(Sync::default()))),
     ] {
         let outcome = api.execute("ldap", call(id, verb)).await.unwrap();
         assert_eq!(failure(outcome).kind(), FailureKind::Invalid, "{id}");
     }
 
-    for (verb, kind) in [
-        (Verb::Search(Search::default()), FailureKind::Unavailable),
-        (Verb::Test(Test {}), FailureKind::Invalid),
+    let search = || Verb::Search(Search::default());
+    let sync = || Verb::Sync(Sync::default());
+    let (unavailable, invalid) = (FailureKind::Unavailable, FailureKind::Invalid);
+    for (syncs, verb, kind) in [
+        (false, search(), unavailable),
+        (false, sync(), invalid),
+        (false, Verb::Test(Test {}), invalid),
+        (true, sync(), unavailable),
+        (true, search(), invalid),
+        (true, Verb::Test(Test {}), invalid),
     ] {
-        let mut found = CallsClient::new(api.channel.clone())
-            .search(proto::ExecuteRequest {
-                resource: "ldap".to_owned(),
-                call: Some(call("", Some(verb))),
-                ..Default::default()
-            })
-            .await
-            .unwrap()
-            .into_inner();
+        let request = proto::ExecuteRequest {
+            resource: "ldap".to_owned(),
+            call: Some(call("", Some(verb))),
+            ..Default::default()
+        };
+        let mut calls = CallsClient::new(api.channel.clone());
+        let found = match syncs {
+            false => calls.search(request).await,
+            true => calls.sync(request).await,
+        };
+        let mut found = found.unwrap().into_inner();
         let Some(Kind::End(end)) = found.message().await.unwrap().unwrap().kind else {
             panic!("not the end");
         };
