@@ -53,6 +53,15 @@ pub(crate) struct SearchCallArgs {
     call_id: Option<String>,
 }
 
+impl SearchCallArgs {
+    /// Those of the next call of several: the caller's own id is that of the first, and the others
+    /// have random ones.
+    pub(crate) fn take_identified(&mut self) -> CallArgs {
+        let call_id = self.call_id.take().unwrap_or_else(random_call_id);
+        CallArgs::with_timeout(self.timeout).with_id(call_id)
+    }
+}
+
 impl From<SearchCallArgs> for CallArgs {
     fn from(args: SearchCallArgs) -> Self {
         Self {
@@ -225,6 +234,16 @@ impl Caller {
     ) -> Result<Messages<SearchItem>, CliError> {
         let request = self.request(verb, args)?;
         Ok(self.client.search(request).await?.into_inner())
+    }
+
+    /// One page of a sync.
+    pub(crate) async fn sync(
+        &mut self,
+        verb: Verb,
+        args: &CallArgs,
+    ) -> Result<Messages<SearchItem>, CliError> {
+        let request = self.request(verb, args)?;
+        Ok(self.client.sync(request).await?.into_inner())
     }
 
     /// How the attributes of a class are typed. A connector without a schema leaves everything

@@ -53,6 +53,15 @@ pub(crate) enum CliError {
         /// What the target itself answered.
         native: Option<Box<NativeError>>,
     },
+    /// The resource does not know the token of a sync any more.
+    #[error(
+        "{source}: changes may have been missed. Give `portcullis sync {resource} --class {class} --restart`, and then read all objects, such as with `portcullis object list {resource} --class {class}`"
+    )]
+    TokenForgotten {
+        resource: String,
+        class: String,
+        source: Box<CliError>,
+    },
     /// Nobody knows whether the call was carried out.
     #[error("{}", printable(message))]
     Indeterminate {
@@ -281,7 +290,7 @@ impl CliError {
     pub(crate) fn native(&self) -> Option<&NativeError> {
         match self {
             Self::CallFailed { native, .. } => native.as_deref(),
-            Self::Partly { source, .. } => source.native(),
+            Self::TokenForgotten { source, .. } | Self::Partly { source, .. } => source.native(),
             _ => None,
         }
     }
@@ -323,7 +332,9 @@ impl CliError {
             Self::ReconcileFailed { .. } => "reconcile",
             Self::Interrupted { .. } => "interrupted",
             Self::Unread | Self::Unshown { .. } | Self::NotShown { .. } => "io",
-            Self::Partly { source, .. } | Self::CallsKept { first: source, .. } => source.kind(),
+            Self::TokenForgotten { source, .. }
+            | Self::Partly { source, .. }
+            | Self::CallsKept { first: source, .. } => source.kind(),
             Self::ActionFailed { .. } => "action",
             Self::NoMatch { .. } => "bad-credentials",
             Self::PolicyBroken { .. } => "rejected",
@@ -384,6 +395,7 @@ impl CliError {
             Self::Interrupted { call_id, .. }
             | Self::Unanswered { call_id, .. }
             | Self::Unshown { call_id, .. } => call_id.as_deref(),
+            Self::TokenForgotten { source, .. } => source.call_id(),
             _ => None,
         }
     }

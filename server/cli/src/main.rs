@@ -27,6 +27,7 @@ mod resource;
 mod run;
 mod schema;
 mod status;
+mod sync;
 mod task;
 mod time;
 mod user;
@@ -125,6 +126,8 @@ enum Command {
     /// Queued calls: what waits for its gateway, and what came of it
     #[command(subcommand)]
     Call(queue::QueueCommand),
+    /// Show what has changed on a resource since the last time, and go on with --follow
+    Sync(sync::SyncArgs),
     /// Run one of the actions that the gateway's configuration allows
     Run(run::RunArgs),
     #[command(flatten)]
@@ -193,6 +196,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Approvals => approval::list(context).await,
         Command::Approve(args) => args.run(context).await,
         Command::Call(command) => command.run(context).await,
+        Command::Sync(args) => args.run(context).await,
         Command::Run(args) => args.run(context).await,
         Command::SelfDescription(verb) => verb.tell::<Cli>().map_err(CliError::Output),
     }

@@ -10,9 +10,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 /// The first words of the names of methods that change nothing. `Execute` is judged by its call.
-const READS: [&str; 11] = [
+const READS: [&str; 12] = [
     "List", "Show", "Status", "Ping", "Watch", "Verify", "Export", "Check", "Search", "Execute",
-    "Compare",
+    "Compare", "Sync",
 ];
 
 /// Ctrl-C and SIGTERM, which from here on end nothing by themselves.

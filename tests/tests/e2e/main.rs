@@ -20,6 +20,7 @@ mod roster;
 mod rotation;
 mod secrets;
 mod strangers;
+mod sync;
 
 use std::path::PathBuf;
 

@@ -19,7 +19,7 @@ use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{
-    AttributeSchema, Call, ClassSchema, Create, Done, Failure, FailureKind, Indeterminate,
+    AttributeSchema, Call, ClassSchema, Create, Done, Failure, FailureKind, Gone, Indeterminate,
     NativeError, Object, ObjectClass, ObjectRef, Outcome, RunResult, Schema, SearchEnd, SearchItem,
     ValueType,
 };
@@ -171,6 +171,14 @@ impl Fake {
         self.wait_for(|state| state.watched >= count);
     }
 
+    /// Waits until so many syncs have come.
+    pub(crate) fn wait_for_syncs(&self, count: usize) {
+        self.wait_for(|state| {
+            let syncs = |call: &&Call| matches!(call.verb, Some(Verb::Sync(_)));
+            state.calls.iter().filter(syncs).count() >= count
+        });
+    }
+
     fn wait_for(&self, found: impl Fn(&State) -> bool) {
         let found = || found(&self.state.lock().unwrap());
         self.runtime.as_ref().unwrap().block_on(async {
@@ -309,6 +317,11 @@ impl Service<http::Request<Body>> for FakeCalls {
                         let items = items.into_iter().map(|item| item.encode_to_vec().into());
                         Ok(replies(items.collect()))
                     }
+                    Some("Sync") => {
+                        let items = fake.sync(request)?;
+                        let items = items.into_iter().map(|item| item.encode_to_vec().into());
+                        Ok(replies(items.collect()))
+                    }
                     _ => Err(Status::unimplemented("not here")),
                 }
             })
@@ -395,6 +408,53 @@ impl FakeCalls {
         self.called.notify_waiters();
         let told = tokio_stream::once(Ok(waits.encode_to_vec().into()));
         Box::pin(told.chain(tokio_stream::pending()))
+    }
+
+    /// A token is the count of changes that were told before it: those of the accounts in the order
+    /// of their names, and the deletion of `ghost` before them. `stale` is one that nobody knows.
+    fn sync(&self, request: ExecuteRequest) -> Result<Vec<SearchItem>, Status> {
+        let call = request.call.unwrap();
+        let mut state = self.state.lock().unwrap();
+        state.calls.push(call.clone());
+        let Some(Verb::Sync(sync)) = call.verb else {
+            return Err(Status::internal("no sync"));
+        };
+        if state.fates.remove("sync").is_some() {
+            return Ok(vec![end_of_sync(SearchEnd {
+                failure: Some(failure(FailureKind::Unavailable)),
+                ..SearchEnd::default()
+            })]);
+        }
+        if sync.token == b"stale" {
+            return Ok(vec![end_of_sync(SearchEnd {
+                failure: Some(failure(FailureKind::Forgotten)),
+                ..SearchEnd::default()
+            })]);
+        }
+        let ghost = Gone {
+            object_class: ObjectClass::Account.into(),
+            id: "66".to_owned(),
+            ..Gone::default()
+        };
+        let present = state.accounts.values().map(object).map(Kind::Object);
+        let changes: Vec<_> = std::iter::once(Kind::Gone(ghost)).chain(present).collect();
+        let from: usize = match sync.token.as_slice() {
+            [] => 0,
+            token => std::str::from_utf8(token).unwrap().parse().unwrap(),
+        };
+        let size = sync.page_size as usize;
+        let next = changes.len().min(from + size);
+        let end = SearchEnd {
+            next_token: next.to_string().into_bytes(),
+            more: next < changes.len(),
+            ..SearchEnd::default()
+        };
+        let page = changes.into_iter().skip(from).take(size);
+        let page = page.map(|kind| SearchItem { kind: Some(kind) });
+        let items = page.chain([end_of_sync(end)]).collect();
+        drop(state);
+        self.called.notify_waiters();
+        Ok(items)
     }
 
     fn search(&self, request: ExecuteRequest) -> Result<Vec<SearchItem>, Status> {
@@ -640,5 +700,11 @@ fn schema() -> Schema {
         ],
         actions: vec!["greet".to_owned()],
         settings: vec!["prefix".to_owned()],
+    }
+}
+
+fn end_of_sync(end: SearchEnd) -> SearchItem {
+    SearchItem {
+        kind: Some(Kind::End(end)),
     }
 }

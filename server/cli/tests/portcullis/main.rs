@@ -11,4 +11,5 @@ mod fake;
 mod import;
 mod output;
 mod self_description;
+mod sync;
 mod usage;
