@@ -9,15 +9,12 @@
 //!                                                           one failed
 //! ```
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_common::rotation::UnixMillis;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, FailureKind, FinishedCall, Outcome};
 use prost::Message as _;
-use tokio::sync::Notify;
 
 use super::entry::CallEntry;
 use super::queue::GATHER;
@@ -53,61 +50,6 @@ const AFTER_LOSS: &str = "reported by the gateway when its link was back";
 const LOOKED: &str = "found by a look, after nobody knew";
 const NOT_LOOKED: &str = "it could not be looked at";
 
-/// Which gateways are asked. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Lookouts(Arc<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    state: Mutex<State>,
-    lost: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// The session in which each gateway was asked to the end.
-    asked: HashMap<String, [u8; 8]>,
-    /// Gateways that are being asked.
-    asking: HashSet<String>,
-    /// Of these, those with a call that came meanwhile.
-    more: HashSet<String>,
-}
-
-impl Lookouts {
-    /// There is one more call that was dispatched to this gateway and of which nobody knows.
-    pub(super) fn lost(&self, gateway: &str) {
-        let mut state = self.lock();
-        state.asked.remove(gateway);
-        if state.asking.contains(gateway) {
-            state.more.insert(gateway.to_owned());
-        }
-        drop(state);
-        self.0.lost.notify_one();
-    }
-
-    /// True: this gateway is to be asked in this session, and nobody does yet.
-    fn begin(&self, gateway: &str, session: [u8; 8]) -> bool {
-        let mut state = self.lock();
-        state.asked.get(gateway) != Some(&session) && state.asking.insert(gateway.to_owned())
-    }
-
-    /// It was asked all there is to ask in this session.
-    fn end(&self, gateway: &str, session: [u8; 8]) {
-        let mut state = self.lock();
-        state.asking.remove(gateway);
-        if state.more.remove(gateway) {
-            self.0.lost.notify_one();
-        } else {
-            state.asked.insert(gateway.to_owned(), session);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Whole at every moment, whoever panicked meanwhile.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Asks the gateways of unknown calls as they come back, until it is dropped.
 pub(super) async fn follow(provisioning: &Provisioning) {
     loop {
@@ -129,7 +71,7 @@ pub(super) async fn follow(provisioning: &Provisioning) {
         }
         tokio::select! {
             () = changed => tokio::time::sleep(GATHER).await,
-            () = provisioning.open.0.lost.notified() => {}
+            () = provisioning.open.notified() => {}
             () = tokio::time::sleep(LONGEST_SLEEP) => {}
         }
     }
