@@ -97,6 +97,9 @@ impl Configured {
     }
 }
 
+/// A file that was only just begun to be written says the same.
+const NONE_LEFT: &str = "there is none, and a reload that removes every connector is refused, for that is what a file looks like that is only half written: write the file whole and reload again; if none is wanted, restart the gateway";
+
 /// The connectors that the configuration names.
 #[derive(Clone, Debug, Default)]
 pub struct Connectors {
@@ -127,13 +130,18 @@ impl Connectors {
     /// it holds; the calls under way keep theirs in any case. The second value says what changed.
     ///
     /// # Errors
-    /// Every [`ConfigProblem`] found: nothing has changed then.
+    /// Every [`ConfigProblem`] found, and that no connector would be left: nothing has changed then.
     pub fn read_again(
         &self,
         former: &ConnectorsConfig,
         config: &ConnectorsConfig,
     ) -> Result<(Self, Vec<String>), Vec<ConfigProblem>> {
         let mut fresh = Self::from_config(config)?;
+        if fresh.by_name.is_empty() && !self.by_name.is_empty() {
+            let problems = Problems::new(&config.file);
+            problems.add(None, "connectors", NONE_LEFT);
+            return Err(problems.into_vec());
+        }
         let mut changes = Vec::new();
         for entry in &config.connectors {
             let name = &entry.name;

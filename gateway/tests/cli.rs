@@ -193,14 +193,31 @@ fn a_reload_takes_connectors_and_says_what_waits() {
     let status = site.done("status", "");
     assert!(status.contains(&place), "{status}");
 
+    // The rest of the file is not written yet.
     write("");
+    let refused = site.refused("reload", "");
+    assert!(
+        refused.contains("removes every connector is refused"),
+        "{refused}"
+    );
+    write(&hr.replace("connectors.hr", "connectors.payroll"));
     let told = site.done("reload", "");
     assert!(told.contains("connector `hr` removed"), "{told}");
-    let told = site.done("reload", "");
-    assert!(told.contains("nothing changed"), "{told}");
+    let at_once = std::thread::scope(|scope| {
+        let reload = || scope.spawn(|| site.done("reload", ""));
+        let all: Vec<_> = (0..8).map(|_| reload()).collect();
+        let told = all.into_iter().map(|one| one.join().unwrap());
+        told.collect::<Vec<_>>()
+    });
+    for told in at_once {
+        assert!(told.contains("nothing changed"), "{told}");
+    }
     #[cfg(unix)]
     {
-        write("[log]\nlevel = \"debug\"\n");
+        write(&format!(
+            "{}[log]\nlevel = \"debug\"\n",
+            hr.replace("connectors.hr", "connectors.payroll")
+        ));
         let pid = rustix::process::Pid::from_raw(i32::try_from(gateway.pid()).unwrap());
         rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::HUP).unwrap();
         gateway.wait_for("configuration reloaded: log.level");
@@ -283,8 +300,8 @@ fn validate_names_a_prefix_that_is_not_there_and_scripts_that_would_not_start() 
         fs::write(&file, content).unwrap();
         mode(&file, bits);
     }
-    let site = Site::new(&format!(
-        "[listen]\naddress = \"127.0.0.1:0\"\n[connectors.local]\ntype = \"unix\"\nprefix = \"/nonexist\"\n\
+    let site = Site::listening_with(&format!(
+        "[connectors.local]\ntype = \"unix\"\nprefix = \"/nonexist\"\n\
          [connectors.hr]\ntype = \"script\"\nfolder = {:?}\n",
         scripts.path()
     ));

@@ -338,8 +338,7 @@ async fn a_server_with_another_key_or_for_another_gateway_is_refused_and_harms_n
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suite_that_the_gateways_policy_forbids_is_not_used() {
-    let site =
-        Site::new("[listen]\naddress = \"127.0.0.1:0\"\n[channel]\nsuites = [\"AES-256-GCM\"]\n");
+    let site = Site::listening_with("[channel]\nsuites = [\"AES-256-GCM\"]\n");
     let (mut gateway, mut server) = enrolled(&site).await;
     let link = server.dial(gateway.address).await.unwrap();
     assert_eq!(link.session.info().suite, Suite::Aes256Gcm);
@@ -350,8 +349,7 @@ async fn a_suite_that_the_gateways_policy_forbids_is_not_used() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_send_garbage_or_nothing_are_dropped_and_the_gateway_serves_on() {
-    let site =
-        Site::new("[listen]\naddress = \"127.0.0.1:0\"\n[channel]\nhandshake_timeout = \"1s\"\n");
+    let site = Site::listening_with("[channel]\nhandshake_timeout = \"1s\"\n");
     let (gateway, server) = enrolled(&site).await;
     let live = server.dial(gateway.address).await.unwrap();
 

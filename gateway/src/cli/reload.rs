@@ -20,6 +20,8 @@ pub(super) fn reload(config: &Config) -> Result<(), CliError> {
     if !folder.is_running()? {
         return Err(CliError::NotRunning);
     }
+    // Each waits for those before it: there is one request at a time, and one answer.
+    let _lock = folder.lock_reload(PATIENCE)?;
     let request = format!("{:016x}", rand::random::<u64>());
     folder.replace(REQUEST, request.as_bytes())?;
     let report = answer(&folder, &request)?;

@@ -1,5 +1,5 @@
-//! The state folder: private to the gateway's user, every file in it replaced as a whole, two
-//! locks.
+//! The state folder: private to the gateway's user, every file in it replaced as a whole,
+//! three locks.
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 const KEYS_LOCK: &str = "keys.lock";
 const RUN_LOCK: &str = "run.lock";
+const RELOAD_LOCK: &str = "reload.lock";
 /// Nobody holds the lock on the keys longer than a disk takes for one file.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -136,12 +137,29 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`] where the folder is unsafe or the lock is held too long.
     pub fn lock_keys(&self) -> Result<Option<FileLock>, StateDirError> {
+        self.lock_within(KEYS_LOCK, LOCK_PATIENCE)
+    }
+
+    /// The lock of whoever has asked the running gateway to read its configuration again, and waits
+    /// for its answer; `None` where there is no folder. Waits for it, `patience` at most.
+    ///
+    /// # Errors
+    /// [`StateDirError`] where the folder is unsafe or the lock is held too long.
+    pub fn lock_reload(&self, patience: Duration) -> Result<Option<FileLock>, StateDirError> {
+        self.lock_within(RELOAD_LOCK, patience)
+    }
+
+    fn lock_within(
+        &self,
+        name: &str,
+        patience: Duration,
+    ) -> Result<Option<FileLock>, StateDirError> {
         let Some(folder) = platform::Folder::open(&self.path)? else {
             return Ok(None);
         };
-        let file = folder.lock_file(KEYS_LOCK)?;
-        let path = self.path.join(KEYS_LOCK);
-        let lock = FileLock::take_within(file, LOCK_PATIENCE)
+        let file = folder.lock_file(name)?;
+        let path = self.path.join(name);
+        let lock = FileLock::take_within(file, patience)
             .map_err(|source| StateDirError::io("lock", &path, source))?;
         lock.map_or(Err(StateDirError::Locked { path }), |lock| Ok(Some(lock)))
     }

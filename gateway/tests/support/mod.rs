@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +19,14 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis-gateway");
 /// Longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A loopback address of no other call, where nobody's outgoing connections take the port.
+fn free_address() -> SocketAddr {
+    static GIVEN: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = GIVEN.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 77, high, low), 0)).unwrap();
+    listener.local_addr().unwrap()
+}
+
 /// The folder and configuration of one gateway.
 pub(crate) struct Site {
     folder: tempfile::TempDir,
@@ -26,7 +35,13 @@ pub(crate) struct Site {
 impl Site {
     /// Listens on a free port of loopback.
     pub(crate) fn listening() -> Self {
-        Self::new("[listen]\naddress = \"127.0.0.1:0\"\n")
+        Self::listening_with("")
+    }
+
+    /// As [`Self::listening`], with this after `[listen]` in the configuration.
+    pub(crate) fn listening_with(more: &str) -> Self {
+        let address = free_address();
+        Self::new(&format!("[listen]\naddress = \"{address}\"\n{more}"))
     }
 
     /// Dials `server`.
