@@ -44,6 +44,17 @@ pub enum PermissionError {
         /// The widest mode that is accepted.
         wanted: u32,
     },
+    /// It is a folder of the whole system.
+    #[error(
+        "{path} is shared by all users (mode {mode:04o}), and has to stay so: configure a folder of this program's own, such as {}",
+        path.join("portcullis").display(), path = path.display()
+    )]
+    Shared {
+        /// The folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
 }
 
 /// Checks that only the user who runs this program can reach a file (mode 0600 or stricter) or
@@ -64,6 +75,7 @@ pub fn check_private(path: &Path) -> Result<(), PermissionError> {
     let path = path.to_owned();
     Err(match exposed {
         Exposure::Owner { owner, user } => PermissionError::Owner { path, owner, user },
+        Exposure::Shared { mode } => PermissionError::Shared { path, mode },
         Exposure::Mode { mode } => PermissionError::Loose {
             path,
             mode,
@@ -87,16 +99,25 @@ pub enum Exposure {
         /// The mode, without the type of the file.
         mode: u32,
     },
+    /// A folder like `/tmp`, which others write to and only owners remove from: it is meant for all
+    /// users, and to close it to them would break the system.
+    Shared {
+        /// The mode, without the type of the file.
+        mode: u32,
+    },
 }
 
 /// How others can reach a file or folder of this owner and mode; `None`: nobody but the user who
 /// runs this program can.
 pub fn exposure(owner: u32, mode: u32) -> Option<Exposure> {
     let user = rustix::process::geteuid().as_raw();
+    let mode = mode & 0o7777;
+    if mode & 0o1000 != 0 && mode & 0o022 != 0 {
+        return Some(Exposure::Shared { mode });
+    }
     if owner != user {
         return Some(Exposure::Owner { owner, user });
     }
-    let mode = mode & 0o7777;
     (mode & 0o077 != 0).then_some(Exposure::Mode { mode })
 }
 
@@ -169,6 +190,17 @@ mod tests {
             Some(Exposure::Owner { owner, user })
         );
         assert_eq!(exposure(user, 0o100_600), None);
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
+        let shared = check_private(folder.path()).unwrap_err().to_string();
+        assert!(!shared.contains("chmod"), "{shared}");
+        assert!(
+            shared.contains("a folder of this program's own"),
+            "{shared}"
+        );
+        assert_eq!(
+            exposure(owner, 0o041_777),
+            Some(Exposure::Shared { mode: 0o1777 })
+        );
     }
 
     #[test]

@@ -48,7 +48,8 @@ fn dial(root: &mut Section<'_>) -> Dial {
     let both = root.has("listen") && root.has("dial_out");
     let listen = root.section("listen").map(|mut section| {
         let address = section.text("address").and_then(|text| {
-            let parsed = text.parse().ok();
+            // With port 0 the system would choose another one at each start.
+            let parsed = text.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
             if parsed.is_none() {
                 section.problem("address", format!("`{text}`: IP:PORT is allowed, such as \"0.0.0.0:{DEFAULT_PORT}\" or \"[::]:{DEFAULT_PORT}\""));
             }

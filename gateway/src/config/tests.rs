@@ -80,6 +80,17 @@ fn a_value_of_another_type_is_named() {
 }
 
 #[test]
+fn a_port_that_the_system_chooses_is_none_to_listen_on() {
+    let found = problems("[listen]\naddress = \"0.0.0.0:0\"\n");
+    assert_eq!(
+        found,
+        [
+            "gateway.toml:2: listen.address: `0.0.0.0:0`: IP:PORT is allowed, such as \"0.0.0.0:9278\" or \"[::]:9278\""
+        ]
+    );
+}
+
+#[test]
 fn broken_toml_is_reported_with_its_line() {
     let found = problems("instance = \"a\"\n[listen\n");
     assert!(

@@ -264,6 +264,17 @@ pub enum StateDirError {
         /// What they should be.
         wanted: u32,
     },
+    /// It is a folder of the whole system.
+    #[error(
+        "{} is shared by all users (mode {mode:04o}), and is to stay so: name a folder of its own in state_dir, such as {}",
+        path.display(), path.join("portcullis-gateway").display()
+    )]
+    Shared {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// Windows: others own it or may use it.
     #[error("{} {problem}", path.display())]
     Access {

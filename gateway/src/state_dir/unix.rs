@@ -227,6 +227,7 @@ fn check_owner_and_mode(stat: &Stat, path: &Path, wanted: u32) -> Result<(), Sta
     match exposure(stat.st_uid, Mode::from_raw_mode(stat.st_mode).as_raw_mode()) {
         None => Ok(()),
         Some(Exposure::Owner { owner, user }) => Err(StateDirError::Owner { path, owner, user }),
+        Some(Exposure::Shared { mode }) => Err(StateDirError::Shared { path, mode }),
         Some(Exposure::Mode { mode }) => Err(StateDirError::Mode { path, mode, wanted }),
     }
 }

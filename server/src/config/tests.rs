@@ -81,6 +81,12 @@ const FAULTS: [(&str, u32, &str, &str); 13] = [
         "0.0.0.0:9279",
     ),
     (
+        "[dial_out]\nlisten = \"0.0.0.0:0\"",
+        2,
+        "listen",
+        "0.0.0.0:9279",
+    ),
+    (
         "[capabilities]\nroot = [\"uid:0\"]",
         2,
         "root",

@@ -59,7 +59,9 @@ pub(super) fn optional_address(section: &mut Section<'_>, key: &str) -> Option<O
     if text.is_empty() {
         return Some(None);
     }
+    // With port 0 the system would choose another one at each start.
     let address = text.parse().ok();
+    let address = address.filter(|address: &SocketAddr| address.port() != 0);
     if address.is_none() {
         section.problem(
             key,
