@@ -60,6 +60,8 @@ struct State {
     interrupts: Option<Interrupts>,
     /// The verb looks after interrupts by itself.
     handled: bool,
+    /// What is sent now is a dry run.
+    dry: bool,
 }
 
 impl Pending {
@@ -77,6 +79,14 @@ impl Pending {
     /// Notes that a call is sent that changes something.
     pub(crate) fn call(&self, call_id: &str) {
         self.note("Calls/Execute", Some(call_id));
+    }
+
+    /// Sends `request`, which changes nothing where it is a `dry` run, whatever its method.
+    pub(crate) async fn dry<T>(&self, dry: bool, request: impl Future<Output = T>) -> T {
+        self.lock().dry = dry;
+        let answer = request.await;
+        self.lock().dry = false;
+        answer
     }
 
     /// What was sent last that changes something.
@@ -116,6 +126,9 @@ impl Pending {
 
     fn note(&self, method: &str, call_id: Option<&str>) {
         let mut state = self.lock();
+        if state.dry {
+            return;
+        }
         let first = state.method.is_none();
         state.method = Some(method.to_owned());
         if let Some(id) = call_id {
@@ -136,5 +149,21 @@ impl Pending {
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dry_run_is_none_that_an_interrupt_leaves_unknown() {
+        let pending = Pending::default();
+        let send = pending.watcher();
+        let manage = "/portcullis.admin.v1.Keys/Manage";
+        pending.dry(true, async { send(manage) }).await;
+        assert_eq!(pending.method(), None);
+        pending.dry(false, async { send(manage) }).await;
+        assert_eq!(pending.method().as_deref(), Some("Keys/Manage"));
     }
 }

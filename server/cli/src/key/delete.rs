@@ -48,11 +48,13 @@ impl DeleteArgs {
             deleted,
         };
         if !self.force {
-            return match keys.delete(request).await {
+            let asked = context.pending().dry(self.dry_run, keys.delete(request));
+            return match asked.await {
                 Ok(answer) => context.print(&view(answer.into_inner(), !self.dry_run)),
                 Err(status) if status.code() == Code::FailedPrecondition => {
                     // The error says how many, this who.
-                    let depends = keys.delete(look).await?.into_inner();
+                    let depends = context.pending().dry(true, keys.delete(look)).await?;
+                    let depends = depends.into_inner();
                     context.print(&view(depends, false))?;
                     Err(status.into())
                 }
@@ -60,7 +62,8 @@ impl DeleteArgs {
             };
         }
         if self.confirm.is_none() {
-            let depends = keys.delete(look).await?.into_inner();
+            let depends = context.pending().dry(true, keys.delete(look)).await?;
+            let depends = depends.into_inner();
             context.note(&view(depends, false).summary());
             confirm(
                 "What depends on this key is lost with it, unless an export holds it.",

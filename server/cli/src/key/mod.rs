@@ -154,7 +154,9 @@ impl KeyCommand {
                 place,
             } => {
                 let request = ReEncryptRequest { types, dry_run };
-                let answer = connect().await?.re_encrypt(request).await?;
+                let mut keys = connect().await?;
+                let asked = context.pending().dry(dry_run, keys.re_encrypt(request));
+                let answer = asked.await?;
                 started(context, answer.into_inner(), place).await
             }
             Self::Verify { place } => {
@@ -206,7 +208,8 @@ impl ManageArgs {
             ));
         }
         let mut keys = context.client(KeysClient::new).await?;
-        let answer = keys.manage(request).await?;
+        let asked = context.pending().dry(self.dry_run, keys.manage(request));
+        let answer = asked.await?;
         started(context, answer.into_inner(), self.place).await
     }
 }

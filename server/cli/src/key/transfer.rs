@@ -135,7 +135,8 @@ impl ImportArgs {
             passphrase,
             dry_run: self.dry_run,
         };
-        let answer = keys.import(request).await?.into_inner();
+        let asked = context.pending().dry(self.dry_run, keys.import(request));
+        let answer = asked.await?.into_inner();
         let server_id = parsed.server_id().to_string();
         context.say(
             &import_text(&server_id, &answer, self.dry_run),
