@@ -49,6 +49,7 @@ pub(crate) struct Program<'a> {
 
 /// A program that ended by itself, within its limits. It has no `Debug`: its output may hold a
 /// secret.
+#[cfg(unix)]
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
     pub(crate) output: Zeroizing<Vec<u8>>,
@@ -91,6 +92,7 @@ pub(crate) const MAX_ERRORS: usize = 8 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a program to its end, and kills whatever it left running.
+#[cfg(unix)]
 pub(crate) async fn run(program: &Program<'_>) -> Result<Finished, RunError> {
     let mut heard = Heard::default();
     let status = run_heard(program, &mut heard).await?;
@@ -101,7 +103,8 @@ pub(crate) async fn run(program: &Program<'_>) -> Result<Finished, RunError> {
     })
 }
 
-/// As [`run`], and tells in `heard` what it wrote, also where it did not end by itself.
+/// Runs a program to its end, and kills whatever it left running. Tells in `heard` what it wrote,
+/// also where it did not end by itself.
 pub(crate) async fn run_heard(
     program: &Program<'_>,
     heard: &mut Heard,
