@@ -40,6 +40,7 @@ impl Request for proto::RemoveGatewayRequest {
         let removed = gateways.remove(name, self.force).await?;
         let removed = removed.map_err(|in_use| refusal(name, &in_use))?;
         services.fleet.forget(name);
+        services.provisioning.registration_gone(name);
         if !removed.resources.is_empty() {
             context.note.add(format!(
                 "removed with it: {}; cancelled {} queued calls",

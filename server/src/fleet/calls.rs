@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_common::calls::{Answer, NotSubmitted, Refusal, Unsent};
+use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::Standing;
 use portcullis_common::stream::{open_call, open_outcome, seal_call};
 use portcullis_proto::gateway::v1::{
@@ -136,14 +137,14 @@ impl Fleet {
     /// What a gateway remembers of calls of which no answer came, [`MAX_ASKED`] at most.
     ///
     /// # Errors
-    /// [`AskError`].
+    /// [`AskError`]; `Away` also where the gateway of that name has another registration.
     pub async fn finished(
         &self,
         gateway: &str,
+        id: GatewayId,
         call_ids: Vec<String>,
     ) -> Result<Vec<FinishedCall>, AskError> {
-        let link = self.inner.roster.standing(gateway).link;
-        let link = link.ok_or(AskError::Away)?;
+        let link = self.link_of(gateway, id)?;
         let request = FinishedRequest { call_ids };
         let asked = async { link.control().finished(request).await };
         match timeout(ASK_TIMEOUT, asked).await {
@@ -153,13 +154,23 @@ impl Fleet {
         }
     }
 
+    fn link_of(&self, gateway: &str, id: GatewayId) -> Result<Arc<Link>, AskError> {
+        let link = self.inner.roster.standing(gateway).link;
+        let link = link.filter(|link| link.gateway_id() == id);
+        link.ok_or(AskError::Away)
+    }
+
     /// Tells a gateway that the outcomes of these calls are stored, [`MAX_ACKNOWLEDGED`] at most.
     ///
     /// # Errors
-    /// [`AskError`].
-    pub async fn acknowledge(&self, gateway: &str, call_ids: Vec<String>) -> Result<(), AskError> {
-        let link = self.inner.roster.standing(gateway).link;
-        let link = link.ok_or(AskError::Away)?;
+    /// As [`Self::finished`].
+    pub async fn acknowledge(
+        &self,
+        gateway: &str,
+        id: GatewayId,
+        call_ids: Vec<String>,
+    ) -> Result<(), AskError> {
+        let link = self.link_of(gateway, id)?;
         let request = AcknowledgeRequest { call_ids };
         let told = async { link.control().acknowledge(request).await };
         match timeout(ASK_TIMEOUT, told).await {

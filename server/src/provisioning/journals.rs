@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use portcullis_common::id::GatewayId;
+
 use super::Provisioning;
 use super::queue::RETRY;
 use crate::audit::{Draft, Outcome, Subject};
@@ -39,10 +41,13 @@ async fn acknowledge_all(provisioning: &Provisioning) -> Result<(), RepositoryEr
             continue;
         }
         loop {
-            let some = calls.unacknowledged(&gateway, BATCH).await?;
+            let (to, some) = calls.unacknowledged(&gateway, BATCH).await?;
             let last = some.len() < BATCH as usize;
+            let Some(to) = to.filter(|_| !some.is_empty()) else {
+                break;
+            };
             // The next session is another chance.
-            if some.is_empty() || tell(provisioning, &gateway, &some).await.is_err() {
+            if tell(provisioning, &gateway, to, &some).await.is_err() {
                 break;
             }
             calls.acknowledged(some).await?;
@@ -61,6 +66,7 @@ async fn acknowledge_all(provisioning: &Provisioning) -> Result<(), RepositoryEr
 async fn tell(
     provisioning: &Provisioning,
     gateway: &str,
+    to: GatewayId,
     calls: &[Unacknowledged],
 ) -> Result<(), AskError> {
     let ids: Vec<_> = calls
@@ -70,7 +76,7 @@ async fn tell(
     for some in ids.chunks(MAX_ACKNOWLEDGED) {
         provisioning
             .fleet
-            .acknowledge(gateway, some.to_vec())
+            .acknowledge(gateway, to, some.to_vec())
             .await?;
     }
     Ok(())

@@ -22,7 +22,7 @@ use super::sent::{record_end, record_waits};
 use super::{Afterwards, DispatchError, Provisioning, journals, make_up, outcome, password};
 use crate::audit::{Draft, Outcome as Audited, Subject};
 use crate::fleet::{AskError, Attempt, MAX_ASKED, Recipient};
-use crate::repository::{PayloadError, QueuedCall, RepositoryError, WaitsAgain};
+use crate::repository::{PayloadError, QueuedCall, RepositoryError, UnknownCalls, WaitsAgain};
 
 /// How far the clocks' rounding may put a call before its record.
 const SLACK_MS: u64 = 2_000;
@@ -62,6 +62,7 @@ pub(super) async fn follow(provisioning: &Provisioning) {
         });
         for gateway in gateways {
             let Some(link) = provisioning.fleet.status(&gateway) else {
+                give_up_former(provisioning, &gateway).await;
                 continue;
             };
             let session = link.session.session_id;
@@ -94,6 +95,26 @@ async fn ask_all(provisioning: Provisioning, gateway: String, session: [u8; 8]) 
     provisioning.open.end(&gateway, session);
 }
 
+/// Ends the calls of a registration that is no more, removed or replaced: whoever has the name of
+/// its gateway now knows nothing of them.
+async fn give_up_former(provisioning: &Provisioning, gateway: &str) {
+    let calls = provisioning.repository.queued_calls();
+    let mut after = 0;
+    while let Ok(some) = calls.unknown(gateway, after, MAX_ASKED as u32).await {
+        let Some(last) = some.calls.last().filter(|_| some.to.is_none()) else {
+            return;
+        };
+        after = last.sequence;
+        for call in &some.calls {
+            let lost = call.lost.as_deref().unwrap_or_default();
+            let why = format!(
+                "{lost}; the gateway that it was sent to was removed or registered anew since, and nobody else can tell"
+            );
+            unclear(provisioning, call, &why, NOT_LOOKED).await;
+        }
+    }
+}
+
 /// What is left to be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Left {
@@ -122,7 +143,7 @@ async fn ask_each(
             tracing::error!(gateway, %error, "calls are not looked at now");
             AskError::Away
         })?;
-        let Some(last) = some.last() else {
+        let Some(last) = some.calls.last() else {
             return Ok(left);
         };
         after = last.sequence;
@@ -133,7 +154,7 @@ async fn ask_each(
 /// `asked`: how often before. `lost`: when the gateway's journal was.
 async fn ask(
     provisioning: &Provisioning,
-    calls: Vec<QueuedCall>,
+    UnknownCalls { to, calls }: UnknownCalls,
     (asked, lost): (usize, Option<UnixMillis>),
 ) -> Result<Left, AskError> {
     let gateway = calls.first().map_or("", |call| &*call.gateway);
@@ -141,7 +162,9 @@ async fn ask(
         .iter()
         .map(|call| provisioning.wire_id(gateway, call))
         .collect();
-    let answers = provisioning.fleet.finished(gateway, ids.clone()).await?;
+    let to = to.ok_or(AskError::Away)?;
+    let asked_of = ids.clone();
+    let answers = provisioning.fleet.finished(gateway, to, asked_of).await?;
     let mut left = Left::Nothing;
     for (call, id) in calls.iter().zip(&ids) {
         let answer = answers

@@ -117,6 +117,12 @@ impl Provisioning {
         Some(description.journal.is_some())
     }
 
+    /// A gateway was removed, or has another registration: what was sent to the one before is
+    /// settled.
+    pub fn registration_gone(&self, gateway: &str) {
+        self.open.lost(gateway);
+    }
+
     /// A call stands in another way.
     pub fn queue_changed(&self) {
         let count = |count: &mut Option<u64>| *count = count.map(|count| count.wrapping_add(1));

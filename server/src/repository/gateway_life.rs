@@ -5,7 +5,9 @@ use portcullis_host::clock;
 use super::authority::{Authority, GATEWAY_JOURNALS, GATEWAYS, RESOURCES};
 use super::gateways::{GatewayRef, find_row, is_there};
 use super::sql::{Tx, Value, params};
-use super::{Gateways, RepositoryError, Sealer, queued_calls, registration, resources};
+use super::{
+    Gateways, QueuedCalls, RepositoryError, Sealer, queued_calls, registration, resources,
+};
 
 /// What went with a gateway that was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +59,7 @@ impl Gateways<'_> {
                 removed.resources = resources;
                 registration::forget_tokens(tx, &gateway_id)?;
                 forget_journal(tx, &authority, &gateway_id)?;
+                QueuedCalls::orphan(tx, &authority, &name)?;
                 // Groups and alarms go with it.
                 tx.execute("DELETE FROM gateways WHERE name = ?1", &params![name])?;
                 guarded.settle(tx)?;

@@ -32,7 +32,7 @@ pub use end::{EndedCall, WaitsAgain};
 use payload::{field, place};
 use row::{end_waiting, find, read, remove_payload, require};
 pub(super) use spent::Spent;
-pub use unknown::Unacknowledged;
+pub use unknown::{Unacknowledged, UnknownCalls};
 
 /// Records that one transaction forgets.
 const FORGOTTEN: u32 = 1_000;

@@ -11,7 +11,9 @@ use portcullis_host::clock;
 use super::authority::{Authority, Checked, GATEWAYS, Stamp};
 use super::columns::{from_sql_millis, key_id, standing, to_sql_millis};
 use super::sql::{Row, Tx, Value, params};
-use super::{OpenError, Place, ProtectedType, Reach, RepositoryError, Sealer, sealed_values};
+use super::{
+    OpenError, Place, ProtectedType, QueuedCalls, Reach, RepositoryError, Sealer, sealed_values,
+};
 
 /// The columns that [`Self::read`](RegistrationRow::read) expects after those of [`GATEWAYS`] and
 /// their MAC.
@@ -251,6 +253,7 @@ impl RegistrationRow {
     ) -> Result<(), RepositoryError> {
         if before.gateway_id != self.gateway_id {
             forget_tokens(tx, &before.gateway_id)?;
+            QueuedCalls::orphan(tx, authority, &self.name)?;
         }
         self.store_token(tx)?;
         let mac = authority.mac(&GATEWAYS, &self.values(), &checked.children);

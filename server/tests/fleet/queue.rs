@@ -17,6 +17,7 @@ use portcullis_server::repository::{
 };
 use tokio::time::timeout;
 
+use crate::enrolled;
 use crate::support::gateway::{ANSWERS, CUTS, FakeGateway};
 use crate::support::{PATIENCE, Server, call};
 
@@ -42,24 +43,37 @@ impl Fixture {
         };
         let server = Server::start_with(|config| config.calls = calls).await;
         let (address, token) = server.add_at_free_port("host1").await;
-        for connector in [ANSWERS, CUTS] {
-            let resource = Resource {
-                name: connector.to_owned(),
-                gateway: "host1".to_owned(),
-                connector: connector.to_owned(),
-                settings: BTreeMap::new(),
-                secret_settings: BTreeSet::new(),
-                lost_settings: BTreeSet::new(),
-                fault: None,
-                created: clock::now(),
-            };
-            server.repository.resources().add(resource).await.unwrap();
-        }
-        Self {
+        let fixture = Self {
             server,
             gateway: FakeGateway::with_token(&token),
             address,
+        };
+        for connector in [ANSWERS, CUTS] {
+            fixture.add_resource(connector, "host1", connector).await;
         }
+        fixture
+    }
+
+    async fn add_resource(&self, name: &str, gateway: &str, connector: &str) {
+        let resource = Resource {
+            name: name.to_owned(),
+            gateway: gateway.to_owned(),
+            connector: connector.to_owned(),
+            settings: BTreeMap::new(),
+            secret_settings: BTreeSet::new(),
+            lost_settings: BTreeSet::new(),
+            fault: None,
+            created: clock::now(),
+        };
+        let resources = self.server.repository.resources();
+        resources.add(resource).await.unwrap();
+    }
+
+    /// As an administrator does it.
+    async fn rename(&self, old: &str, new: &str) {
+        let gateways = self.server.repository.gateways();
+        gateways.rename(old, new).await.unwrap();
+        self.server.fleet.rename(old, new);
     }
 
     pub(crate) fn run(&self) {
@@ -273,6 +287,62 @@ async fn what_a_gateway_remembers_of_a_call_is_what_came_of_it() {
     let begun = entries.iter().find(|entry| entry.seq == last.begun);
     assert_eq!(begun.unwrap().outcome, "begun");
     assert!(last.detail.contains("reported by the gateway"), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_was_sent_a_call_is_asked_of_it_whatever_the_names_are_now() {
+    let fixture = Fixture::start().await;
+    fixture.enqueue_change("lost", ANSWERS).await.unwrap();
+    claim(&another_run(&fixture).await, "lost").await;
+    let other = enrolled(&fixture.server, "host2").await;
+    other.remember("lost", true, 0);
+    other.remember("own", true, 0);
+    fixture.rename("host1", "www1").await;
+    fixture.rename("host2", "host1").await;
+    fixture.run();
+    fixture.until("lost", QueuedState::Unknown).await;
+    fixture.add_resource("others", "host1", CUTS).await;
+    fixture.enqueue_change("own", "others").await.unwrap();
+    fixture.until("own", QueuedState::Done).await;
+    assert_eq!(fixture.state("lost").await, QueuedState::Unknown);
+    fixture.gateway.remember("lost", true, 0);
+    fixture.gateway.listen(fixture.address).await;
+    fixture.server.fleet.wake("www1");
+    fixture.until("lost", QueuedState::Done).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_of_the_calls_of_a_gateway_that_was_removed() {
+    let fixture = Fixture::start().await;
+    fixture.enqueue_change("lost", ANSWERS).await.unwrap();
+    claim(&another_run(&fixture).await, "lost").await;
+    fixture.run();
+    fixture.until("lost", QueuedState::Unknown).await;
+    let server = &fixture.server;
+    let removed = server.repository.gateways().remove("host1", true).await;
+    removed.unwrap().unwrap();
+    server.fleet.forget("host1");
+    let (address, token) = server.add_at_free_port("host1").await;
+    let next = FakeGateway::with_token(&token);
+    next.remember("lost", true, 0);
+    next.listen(address).await;
+    server.fleet.wake("host1");
+    server.until_connected("host1").await;
+    fixture.until("lost", QueuedState::Indeterminate).await;
+    let entries = server.repository.audit_entries();
+    let told = async {
+        loop {
+            let all = entries.scan(0, 1_000).await.unwrap();
+            let last = all.into_iter().rfind(|it| it.fields.call_id == "lost");
+            if let Some(last) = last.filter(|it| it.outcome == "indeterminate") {
+                return last.detail;
+            }
+            // It is written after the state.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = timeout(PATIENCE, told).await.unwrap();
+    assert!(told.contains("registered anew"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -287,7 +287,7 @@ async fn only_who_dispatched_a_call_writes_its_outcome_and_a_start_takes_it_over
     assert_eq!(others.take_over("the server ended").await.unwrap(), 1);
     assert_eq!(state(&fixture, "1").await, QueuedState::Unknown);
     assert_eq!(others.gateways_of_unknown().await.unwrap(), ["g1"]);
-    let unknown = others.unknown("g1", 0, 10).await.unwrap();
+    let unknown = others.unknown("g1", 0, 10).await.unwrap().calls;
     assert_eq!(unknown[0].lost.as_deref(), Some("the server ended"));
     assert!(!end(&fixture, "1", QueuedState::Done, b"mine, too late").await);
     // It keeps the others of its object waiting until it is known.

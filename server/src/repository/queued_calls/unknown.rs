@@ -1,10 +1,12 @@
 //! Calls of which nobody knows what came, and those whose gateways are to be told that it is known.
 
+use portcullis_common::id::GatewayId;
+
 use super::row::{change, read};
 use super::{QueuedCall, QueuedCalls};
-use crate::repository::authority::QUEUED_CALLS;
+use crate::repository::authority::{Authority, QUEUED_CALLS};
 use crate::repository::resources;
-use crate::repository::sql::params;
+use crate::repository::sql::{Tx, params};
 use crate::repository::{Payload, RepositoryError};
 
 /// A call as its gateway knows it: its id, and how many attempts there were.
@@ -14,6 +16,19 @@ pub struct Unacknowledged {
     pub call_id: String,
     /// The last attempt.
     pub attempt: u32,
+}
+
+/// What stands behind the name of the gateway where calls were dispatched to a registration that is
+/// no more. No gateway's name holds a blank.
+const FORMER: &str = " (former registration)";
+
+/// Calls of which nobody knows what came, and the registration that they were dispatched to.
+#[derive(Clone, Debug, Default)]
+pub struct UnknownCalls {
+    /// Whom they were dispatched to; `None`: its registration is no more.
+    pub to: Option<GatewayId>,
+    /// The calls.
+    pub calls: Vec<QueuedCall>,
 }
 
 impl QueuedCalls<'_> {
@@ -39,20 +54,22 @@ impl QueuedCalls<'_> {
         gateway: &str,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<QueuedCall>, RepositoryError> {
+    ) -> Result<UnknownCalls, RepositoryError> {
         let gateway = gateway.to_owned();
         let authority = self.repository.database.authority()?;
         self.repository
             .database
             .read(move |tx| {
-                tx.query(
+                let calls = tx.query(
                     &QUEUED_CALLS.select(
                         "state = 1 AND lost IS NOT NULL AND gateway = ?1 AND sequence > ?2
                          ORDER BY sequence LIMIT ?3",
                     ),
                     &params![gateway, after, limit],
                     |row| read(row, &authority),
-                )
+                )?;
+                let to = registration_of(tx, &gateway)?;
+                Ok(UnknownCalls { to, calls })
             })
             .await
     }
@@ -86,7 +103,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// At most `limit` calls that ended and whose gateway has not been told so.
+    /// At most `limit` calls that ended and whose gateway has not been told so, and the registration
+    /// that they were dispatched to; `None`: it is no more.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -94,12 +112,12 @@ impl QueuedCalls<'_> {
         &self,
         gateway: &str,
         limit: u32,
-    ) -> Result<Vec<Unacknowledged>, RepositoryError> {
+    ) -> Result<(Option<GatewayId>, Vec<Unacknowledged>), RepositoryError> {
         let gateway = gateway.to_owned();
         self.repository
             .database
             .read(move |tx| {
-                tx.query(
+                let calls = tx.query(
                     "SELECT call_id, attempt FROM queued_calls
                      WHERE acknowledged = 0 AND gateway = ?1 AND state > 1 LIMIT ?2",
                     &params![gateway, limit],
@@ -109,7 +127,8 @@ impl QueuedCalls<'_> {
                             attempt: row.get(1)?,
                         })
                     },
-                )
+                )?;
+                Ok((registration_of(tx, &gateway)?, calls))
             })
             .await
     }
@@ -134,10 +153,20 @@ impl QueuedCalls<'_> {
             .await
     }
 
+    /// Has the calls that were dispatched to a gateway stay with its registration, which is no more:
+    /// whoever has the name next is neither asked of them nor told.
+    pub(in crate::repository) fn orphan(
+        tx: &mut Tx<'_>,
+        authority: &Authority,
+        gateway: &str,
+    ) -> Result<(), RepositoryError> {
+        Self::follow(tx, authority, gateway, &format!("{gateway}{FORMER}"))
+    }
+
     /// Has the calls that are under way through a gateway follow it to its new name.
     pub(in crate::repository) fn follow(
-        tx: &mut crate::repository::sql::Tx<'_>,
-        authority: &crate::repository::authority::Authority,
+        tx: &mut Tx<'_>,
+        authority: &Authority,
         old: &str,
         new: &str,
     ) -> Result<(), RepositoryError> {
@@ -156,4 +185,11 @@ impl QueuedCalls<'_> {
         }
         Ok(())
     }
+}
+
+/// `None`: no gateway has that name, as where [`FORMER`] stands behind it.
+fn registration_of(tx: &mut Tx<'_>, gateway: &str) -> Result<Option<GatewayId>, RepositoryError> {
+    let sql = "SELECT gateway_id FROM gateways WHERE name = ?1";
+    let found: Option<Vec<u8>> = tx.query_optional(sql, &params![gateway], |row| row.get(0))?;
+    Ok(found.and_then(|bytes| GatewayId::from_bytes(&bytes)))
 }
