@@ -235,7 +235,9 @@ impl From<DispatchError> for AdminError {
             DispatchError::Password(error) => error.into(),
             DispatchError::OtherCall { .. } => Self::Conflict(error.to_string()),
             DispatchError::Audit(error) => error.into(),
-            DispatchError::Queued(_) => Self::Precondition(error.to_string()),
+            DispatchError::Queued(_) | DispatchError::TakenBack(_) => {
+                Self::Precondition(error.to_string())
+            }
             DispatchError::Stopping => Self::Unavailable(error.to_string()),
         }
     }

@@ -95,7 +95,7 @@ pub(super) const fn is_passing(kind: FailureKind) -> bool {
 /// The outcome of a call that is the same as one that is there, once there is one.
 ///
 /// # Errors
-/// [`DispatchError::Queued`] where it waits in the queue, or was taken back there; `None`: it was
+/// [`DispatchError::Queued`] where it waits in the queue, `TakenBack` where it did; `None`: it was
 /// forgotten meanwhile.
 pub(super) async fn join(
     provisioning: &Provisioning,
@@ -126,7 +126,7 @@ pub(super) async fn join(
                 return Err(DispatchError::Queued(found.call_id));
             }
             QueuedState::Cancelled | QueuedState::Expired => {
-                return Err(DispatchError::Queued(found.call_id));
+                return Err(DispatchError::TakenBack(found.call_id));
             }
             QueuedState::Waiting | QueuedState::Dispatched => {}
         }

@@ -167,7 +167,12 @@ pub enum DispatchError {
     /// What it does would not be in the audit log.
     #[error(transparent)]
     Audit(AuditError),
-    /// The same call waits in the queue, or was taken back.
+    /// The same call was queued, and was taken back or waited beyond its time.
+    #[error(
+        "call `{0}` was queued, and was cancelled or waited beyond its time: it was not sent, and is not sent any more; give this one another id, or none"
+    )]
+    TakenBack(String),
+    /// The same call waits in the queue.
     #[error(
         "call `{0}` is in the queue, and has no outcome: `portcullis call show {0}` tells how it stands"
     )]

@@ -22,7 +22,7 @@ pub(super) enum Flaw {
         "a secret of the call is in its sealed form: give `value`, the server seals it for the gateway"
     )]
     SealedSecret,
-    #[error("a search is no call of `Execute`: send it to `Search`")]
+    #[error("a search is neither executed nor queued as a call: send it to `Search`")]
     SearchInExecute,
     #[error("`Search` takes a search: send other verbs to `Execute`")]
     OtherThanSearch,

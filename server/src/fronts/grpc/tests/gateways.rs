@@ -378,6 +378,35 @@ async fn enqueue(api: &Api, resource: &str, id: &str) -> proto::QueuedCall {
 }
 
 #[tokio::test]
+async fn a_call_that_was_taken_back_is_told_so_when_it_is_made_again() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    enqueue(&api, "ldap", "c1").await;
+    let request = || proto::ExecuteRequest {
+        resource: "ldap".to_owned(),
+        call: Some(Call {
+            call_id: "c1".to_owned(),
+            verb: Some(Verb::Test(Test {})),
+            ..Call::default()
+        }),
+        ..Default::default()
+    };
+    let mut calls = CallsClient::new(api.channel.clone());
+    let waits = calls.execute(request()).await.unwrap_err();
+    assert!(waits.message().contains("is in the queue"), "{waits}");
+    let call_id = "c1".to_owned();
+    let cancel = proto::CancelQueuedRequest { call_id };
+    calls.cancel_queued(cancel).await.unwrap();
+    let taken_back = calls.execute(request()).await.unwrap_err();
+    assert_eq!(taken_back.code(), Code::FailedPrecondition);
+    assert!(
+        taken_back.message().contains("was cancelled"),
+        "{taken_back}"
+    );
+}
+
+#[tokio::test]
 async fn a_removed_gateway_is_gone_and_its_name_may_be_given_again() {
     let api = Api::start().await;
     let first = api.add_gateway("web1").await.gateway.unwrap();
