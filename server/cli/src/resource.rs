@@ -46,6 +46,10 @@ pub(crate) enum ResourceCommand {
         /// A setting for the connector, passed along with each call; never a secret, never a path
         #[arg(long, value_name = "NAME=VALUE")]
         set: Vec<Setting>,
+        /// Where this resource is there already, with this gateway, connector and settings, change
+        /// nothing and end with 0
+        #[arg(long)]
+        if_absent: bool,
     },
     /// Change a resource's gateway, connector or settings
     Set {
@@ -121,8 +125,10 @@ impl ResourceCommand {
                 gateway,
                 connector,
                 set,
+                if_absent,
             } => {
                 let request = AddResourceRequest {
+                    if_absent,
                     name,
                     gateway,
                     connector,

@@ -62,6 +62,11 @@ impl Request for proto::AddResourceRequest {
             created: clock::now(),
         };
         let resources = context.services.repository.resources();
+        if self.if_absent
+            && let Some(present) = resources.find(&resource.name).await?
+        {
+            return unchanged(context, present, &resource);
+        }
         resources.add(resource.clone()).await?;
         tracing::info!(
             resource = resource.name,
@@ -75,6 +80,32 @@ impl Request for proto::AddResourceRequest {
             ..convert::resource(resource)
         })
     }
+}
+
+/// The answer where a resource is there that was to be added if it was absent.
+fn unchanged(
+    context: &Context,
+    present: Resource,
+    wanted: &Resource,
+) -> Result<proto::Resource, AdminError> {
+    let name = &wanted.name;
+    if let Some(fault) = present.fault {
+        return Err(AdminError::Conflict(fault));
+    }
+    let same = |it: &Resource| {
+        (
+            it.gateway.clone(),
+            it.connector.clone(),
+            it.settings.clone(),
+        )
+    };
+    if same(&present) != same(wanted) {
+        return Err(AdminError::Conflict(format!(
+            "resource `{name}` is there with another gateway, connector or settings: `portcullis resource show {name}` shows them, `portcullis resource set {name}` changes them"
+        )));
+    }
+    context.note.add("it was there already: nothing changed");
+    Ok(convert::resource(present))
 }
 
 impl Request for proto::SetResourceRequest {

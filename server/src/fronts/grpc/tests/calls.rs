@@ -15,6 +15,18 @@ async fn a_resource_needs_a_gateway_that_is_there() {
     let error = api.add_resource("ldap", "web1").await.unwrap_err();
     assert_eq!(error.code(), Code::AlreadyExists);
 
+    // A second run of a play changes nothing; another place is not passed over in silence.
+    let again = |connector: &str| proto::AddResourceRequest {
+        name: "ldap".to_owned(),
+        gateway: "web1".to_owned(),
+        connector: connector.to_owned(),
+        if_absent: true,
+        ..Default::default()
+    };
+    api.resources().add(again("unix")).await.unwrap();
+    let other = api.resources().add(again("ldap")).await.unwrap_err();
+    assert_eq!(other.code(), Code::AlreadyExists);
+
     let set = |settings: &[(&str, &str)], gateway: Option<&str>| proto::SetResourceRequest {
         name: "ldap".to_owned(),
         gateway: gateway.map(str::to_owned),
