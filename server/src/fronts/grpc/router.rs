@@ -7,14 +7,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use portcullis_proto::grpc;
+use portcullis_proto::grpc::{self, Replies};
 use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tower::Service;
 
-use super::budget::{Budget, Held};
+use super::budget::{Budget, Held, MAX_OF_USER};
 use super::errors::kinded;
 use super::identity::{Identities, Peer};
 use super::methods::{Methods, NOT_ONE_MESSAGE, Origin, Serve};
@@ -27,10 +28,15 @@ const MAX_REQUEST: usize = 1 << 20;
 /// Bytes before the message in a gRPC request: whether it is compressed, and its length.
 const FRAME: usize = 5;
 
+/// Requests of one user for health and reflection that are held at once: each may go on for ever.
+const MAX_STANDARD: usize = 32;
+
 /// All methods of the admin API.
 #[derive(Clone)]
 pub(super) struct Router {
     budget: Budget,
+    /// Of requests for health and reflection, in shares of [`MAX_OF_USER`].
+    standard: Budget,
     identities: Arc<Identities>,
     methods: Arc<Methods>,
     services: Arc<Services>,
@@ -42,6 +48,7 @@ impl Router {
     pub(super) fn new(services: &Services, stopping: watch::Receiver<bool>) -> Self {
         Self {
             budget: Budget::default(),
+            standard: Budget::default(),
             identities: Arc::new(Identities::new(services.live.clone())),
             methods: Arc::new(Methods::new()),
             services: Arc::new(services.clone()),
@@ -51,7 +58,7 @@ impl Router {
 
     async fn answer(self, request: Request<Body>) -> Result<Response<Body>, Status> {
         if let Some(method) = Standard::find(request.uri().path()) {
-            return Ok(self.answer_standard(method, request).await);
+            return self.answer_standard(method, request).await;
         }
         let peer = request.extensions().get::<Peer>().copied();
         let caller = self.identities.caller(peer).await;
@@ -82,35 +89,60 @@ impl Router {
         Ok(response)
     }
 
-    async fn answer_standard(self, method: Standard, request: Request<Body>) -> Response<Body> {
+    async fn answer_standard(
+        self,
+        method: Standard,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Status> {
+        let peer = request.extensions().get::<Peer>().copied();
+        let mut held = self.standard.open(peer.and_then(|peer| peer.uid));
+        if held.grow(MAX_OF_USER / MAX_STANDARD).is_err() {
+            return Err(kinded(Status::resource_exhausted(format!(
+                "{MAX_STANDARD} of your requests for health or reflection are under way, which is all that one user's may be: end some of them first"
+            ))));
+        }
         let (services, stopping, limit) = (self.services, self.stopping, standard::MAX_REQUEST);
         let Ok(response) = match method {
             Standard::Check => {
-                let serve = move |message| standard::check(services, message);
+                let serve = move |message| async move {
+                    let answers = standard::check(services, message).await?;
+                    Ok(holding(held, answers))
+                };
                 grpc::serve(request, limit, move |message| Box::pin(serve(message))).await
             }
             Standard::Watch => {
-                let serve = move |message| standard::watch(services, stopping, message);
+                let serve = move |message| {
+                    let answers = standard::watch(services, stopping, message)?;
+                    Ok(holding(held, answers))
+                };
                 grpc::serve(request, limit, move |message| {
                     Box::pin(async move { serve(message) })
                 })
                 .await
             }
             Standard::Reflection => {
-                let serve = move |messages| standard::reflect(stopping, messages);
+                let serve = move |messages| holding(held, standard::reflect(stopping, messages));
                 grpc::serve_many(request, limit, move |messages| {
                     Box::pin(async move { Ok(serve(messages)) })
                 })
                 .await
             }
         };
-        response
+        Ok(response)
     }
 
     #[cfg(test)]
     pub(super) fn budget(&self) -> &Budget {
         &self.budget
     }
+}
+
+/// Has answers hold `held` until their end.
+fn holding(held: Held, answers: Replies<Bytes>) -> Replies<Bytes> {
+    Box::pin(answers.map(move |answer| {
+        let _held = &held;
+        answer
+    }))
 }
 
 /// A request, read whole. Of one that is to stand `alone`, what is logged is what the use case

@@ -92,6 +92,35 @@ async fn health_is_told_to_strangers_and_follows_the_audit_log() {
     assert_eq!(status, Ok(Some(ServingStatus::NotServing)));
 }
 
+#[tokio::test]
+async fn one_user_watches_so_much_and_the_others_still_do() {
+    let api = Api::start().await;
+    let channel = connect(&api.services, STRANGER).await;
+    let mut watched = Vec::new();
+    let refused = loop {
+        match health(&channel, WATCH, "").await {
+            Ok(mut answers) => {
+                next(&mut answers).await;
+                watched.push(answers);
+            }
+            Err(status) => break status,
+        }
+        assert!(watched.len() <= 32, "no end");
+    };
+    assert_eq!(watched.len(), 32);
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    drop(watched);
+    let again = async {
+        // The server hears a moment later that they ended.
+        while check(&channel, "").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), again)
+        .await
+        .unwrap();
+}
+
 async fn reflected(channel: &Channel, asked: Vec<MessageRequest>) -> Vec<MessageResponse> {
     let requests = asked.into_iter().map(|request| ServerReflectionRequest {
         host: String::new(),
