@@ -16,6 +16,7 @@ use crate::config::Capability::{self, Auditor, SecurityAdministrator};
 use crate::repository::{
     AUDIT_MAC_LEN, AuditEntry, AuditFields, AuditFilter, AuditTip, Repository,
 };
+use crate::services::Services;
 
 /// Entries of one answer at most.
 const MAX_PAGE: u32 = 1_000;
@@ -202,6 +203,12 @@ impl Request for proto::AcceptAuditRequest {
     /// One without a reason is refused, whoever would approve it.
     fn for_two(&self) -> Option<Vec<u8>> {
         has_reason(self).then(|| self.encode_to_vec())
+    }
+
+    /// An approval is for the faults that there were, and for no others.
+    async fn looked_at(&self, services: &Services) -> Result<Vec<u8>, AdminError> {
+        let faults = services.audit.faults_digest().await.map_err(unreadable)?;
+        Ok(faults.to_vec())
     }
 
     async fn run(self, context: &Context) -> Result<proto::AuditHead, AdminError> {

@@ -31,7 +31,8 @@ pub(crate) async fn dispatch<R: Request>(
     let method = R::METHOD;
     let (targets, shown) = request.about().into_parts();
     authorize(services, &caller, method, &targets, &shown).await?;
-    if let Some(contents) = request.for_two() {
+    if let Some(mut contents) = request.for_two() {
+        contents.extend(request.looked_at(services).await?);
         approvals::pass(services, &caller, method.name, &shown, contents).await?;
     }
     let subject = caller.subject.clone();

@@ -16,6 +16,7 @@ use super::error::AdminError;
 use crate::access::Target;
 use crate::config::{Capability, CapabilitySet};
 use crate::repository::AuditFields;
+use crate::services::Services;
 
 /// One use case: the messages of the API are its vocabulary, whichever front they come from.
 pub(crate) trait Request: Send + Sized + 'static {
@@ -32,6 +33,14 @@ pub(crate) trait Request: Send + Sized + 'static {
     /// `None`: it is.
     fn for_two(&self) -> Option<Vec<u8>> {
         None
+    }
+
+    /// What else an approval of it is bound to: what the second person looked at.
+    ///
+    /// # Errors
+    /// [`AdminError`]: it cannot be looked at, and is not carried out.
+    fn looked_at(&self, _: &Services) -> impl Future<Output = Result<Vec<u8>, AdminError>> + Send {
+        std::future::ready(Ok(Vec::new()))
     }
 
     /// Carries it out. [`dispatch`](super::dispatch) alone calls this, once it has let it pass.

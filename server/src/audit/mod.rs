@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_common::id::ServerId;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
@@ -189,6 +190,19 @@ impl AuditLog {
         let (answer, result) = oneshot::channel();
         self.send(Request::Inspect { answer }).await?;
         result.await.map_err(|_| AuditError::Closed)
+    }
+
+    /// A digest of what [`Self::accept`] would accept: where the log ends, its head file, and which
+    /// records were changed, removed, put back or put in by hand.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub async fn faults_digest(&self) -> Result<[u8; 32], AuditError> {
+        let Inspection { tip, head, dispute } = self.inspect().await?;
+        let rows = self.repository.check_rows().await?;
+        let faults = (rows.base, rows.bound, rows.fault_count, rows.faults);
+        let found = format!("{:?}", (tip, head?, dispute, faults));
+        Ok(Sha256::digest(found).into())
     }
 
     /// Where the log ends.

@@ -141,6 +141,11 @@ async fn the_log_is_accepted_by_two_although_it_takes_no_entries_meanwhile() {
     };
     let id = server.waits(&alice, accept()).await;
     server.approve(&bob, &id).await.unwrap();
+    // What was approved is what was there then, and not what somebody has changed since.
+    tamper(&file, "DELETE FROM gateway_keys");
+    let other = server.waits(&alice, accept()).await;
+    assert_ne!(other, id);
+    server.approve(&bob, &other).await.unwrap();
     server.ask(&alice, accept()).await.unwrap();
     let actions = server.actions().await;
     for step in ["Ask", "Approve", "Use"] {
