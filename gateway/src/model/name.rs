@@ -93,9 +93,9 @@ checked_text!(
     |c: char| !is_control(c)
 );
 checked_text!(
-    /// Names an attribute.
-    AttributeName, "the attribute's name", 128, "A-Z a-z 0-9 . _ : -",
-    |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c)
+    /// Names an attribute, with options behind semicolons where the resource has such.
+    AttributeName, "the attribute's name", 128, "A-Z a-z 0-9 . _ : ; -",
+    |c: char| c.is_ascii_alphanumeric() || "._:;-".contains(c)
 );
 checked_text!(
     /// Names an action of `run`. It becomes part of a file's name, so it holds no dot and no
@@ -161,7 +161,7 @@ mod tests {
     fn errors_say_what_is_wrong_and_what_is_allowed() {
         assert_eq!(
             CallId::new("a b").unwrap_err().to_string(),
-            "the call id holds the character ' '; allowed are A-Z a-z 0-9 . _ : -"
+            "the call id holds the character ' '; allowed are A-Z a-z 0-9 . _ : - ~"
         );
     }
 }

@@ -484,7 +484,7 @@ fn parse_value(attribute: &AttributeName, value: wire::Value) -> Result<Value, M
         _ => 0,
     };
     if length > Value::MAX_LEN {
-        return Err(bad("is longer than 256 KiB"));
+        return Err(bad("is longer than 1 MiB"));
     }
     Ok(parsed)
 }

@@ -180,7 +180,7 @@ fn values_that_no_resource_could_keep_are_refused() {
         (wire::value::Kind::Text("a\0b".into()), "NUL"),
         (wire::value::Kind::Real(f64::NAN), "finite"),
         (wire::value::Kind::Time("tomorrow".into()), "2030-12-31"),
-        (wire::value::Kind::Text("x".repeat(300_000)), "256 KiB"),
+        (wire::value::Kind::Text("x".repeat(1_100_000)), "1 MiB"),
     ] {
         let message = error(update(wire::Value { kind: Some(kind) }));
         assert!(message.contains(expected), "{message}");

@@ -104,7 +104,7 @@ impl ValueType {
 
 impl Value {
     /// Bytes of text or binary in one value at the most.
-    pub const MAX_LEN: usize = 256 * 1024;
+    pub const MAX_LEN: usize = 1024 * 1024;
 
     /// Which type it has.
     pub const fn value_type(&self) -> ValueType {
