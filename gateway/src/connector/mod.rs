@@ -7,6 +7,7 @@ pub(crate) mod directory;
 pub(crate) mod look;
 pub(crate) mod process;
 mod snapshots;
+pub(crate) mod secret_file;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};

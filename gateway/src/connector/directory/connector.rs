@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis_host::private_files::read_bounded;
 use tokio::time::Instant;
 use tonic::async_trait;
 
@@ -19,7 +18,7 @@ use super::parked::Parked;
 use super::pool::{Identity, Pool};
 use super::session::{Knowledge, Session};
 use super::settings::{ClassSettings, Settings};
-use crate::connector::{Changes, Connector, Context, Found, Lane};
+use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane, secret_file};
 use crate::model::{
     AttributeName, AttributeRole, CallError, Cookie, Create, Evidence, Failure, Get, Look, Object,
     ObjectClass, ObjectName, ObjectRef, Password, Request, Role, Roles, Schema, Search, Selector,
@@ -121,18 +120,8 @@ impl Directory {
         let Some(file) = &self.settings.bind.password_file else {
             return Err(self.no_identity("password", "bind_password_file", BIND_PASSWORD));
         };
-        let shown = file.display();
-        let read = read_bounded(file, Password::MAX_LEN + 2);
-        let read = read.map_err(|error| {
-            Failure::unavailable(format!("{shown}, which holds the gateway's password at the directory, cannot be read: {error}"))
-        })?;
-        let end = read.iter().rposition(|byte| !b"\r\n".contains(byte));
-        let bytes = end.and_then(|end| read.get(..=end)).unwrap_or_default();
-        let password = Password::new(bytes.to_vec()).ok_or_else(|| {
-            Failure::unavailable(format!(
-                "{shown} holds no password: it is empty or too long"
-            ))
-        })?;
+        let password = secret_file::read(file)
+            .map_err(|error| Failure::unavailable(format!("`bind_password_file`: {error}")))?;
         Ok(Identity { dn, password })
     }
 
@@ -372,6 +361,18 @@ impl Connector for Directory {
         verb.changes()
             && !matches!(verb, Verb::SetPassword | Verb::Run)
             && self.verbs(class).contains(&Verb::Get)
+    }
+
+    fn inspect(&self, _: bool) -> Inspection {
+        let mut inspection = Inspection::default();
+        if let Some(file) = &self.settings.bind.password_file
+            && let Err(error) = secret_file::read(file)
+        {
+            inspection
+                .faults
+                .push(format!("`bind_password_file`: {error}"));
+        }
+        inspection
     }
 
     async fn stop(&self) {

@@ -170,6 +170,17 @@ impl Directory {
         for given in &create.attributes {
             let attribute = given.name.as_str();
             self.check_writable(class, attribute)?;
+            let is_name = attribute.eq_ignore_ascii_case(&class.naming);
+            if is_name
+                && given
+                    .values
+                    .iter()
+                    .any(|value| value.as_text() != Some(name))
+            {
+                // A second name would be one that no guard rail has seen.
+                let message = format!("`{attribute}` is the object's name: it can have no other");
+                return Err(Failure::invalid(message).into());
+            }
             if self.is_member_attribute(attribute) {
                 let values = self.member_values(session, &given.values).await?;
                 attributes.add(attribute, values);

@@ -165,7 +165,10 @@ impl Directory {
             required: required && !by_itself,
             creatable: writable,
             updatable: writable && !is_name,
+            readable: true,
             returned_by_default: known.is_none_or(|known| !known.operational),
+            syntax: known.map(|known| known.syntax.clone()).unwrap_or_default(),
+            source: String::new(),
             description: if is_member {
                 "the names of its accounts".to_owned()
             } else {

@@ -1,13 +1,14 @@
 //! What differs from one kind of directory to another.
 //!
-//! [`Directory`](super::connector::Directory) carries out the verbs; a dialect says how that kind of
-//! directory names its objects, keeps passwords and states, and what its refusals mean. Everything
-//! has a default, that of RFC 4511 and its companions, but what no standard says.
+//! [`Directory`](super::connector::Directory) carries out the verbs; a dialect says how that kind
+//! of directory names its objects, keeps passwords and states, and what its refusals mean.
+//! Everything has a default, that of RFC 4511 and its companions, but what no standard says.
 
 use std::fmt;
 
 use tonic::async_trait;
 
+use super::dn;
 use super::fault::{Error, code};
 use super::filter::Filter;
 use super::message::{Answer, Change, ChangeKind, Control, Entry, Operation};
@@ -163,12 +164,31 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// What gives an entry another name, in this order. After the first one that is carried out,
     /// one that is not leaves the object half renamed, and the caller is told.
     fn renaming(&self, entry: &Entry, class: &ClassSettings, new_name: &str) -> Vec<Operation> {
-        vec![Operation::ModifyDn {
+        let rename = Operation::ModifyDn {
             dn: entry.dn.clone(),
             new_rdn: class.rdn(new_name),
             delete_old: true,
             new_superior: None,
-        }]
+        };
+        if class.is_named_by_rdn() {
+            return vec![rename];
+        }
+        let mut renamed = class.rdn(new_name);
+        let (_, parent) = dn::split_first(&entry.dn);
+        renamed.push(',');
+        renamed.push_str(parent);
+        let name = Change {
+            kind: ChangeKind::Replace,
+            attribute: class.naming.clone(),
+            values: vec![new_name.as_bytes().to_vec()],
+        };
+        vec![
+            rename,
+            Operation::Modify {
+                dn: renamed,
+                changes: vec![name],
+            },
+        ]
     }
 
     /// Whether a modification was refused because what it asks for is so already, and is to be

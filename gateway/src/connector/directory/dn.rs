@@ -128,8 +128,8 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
             continue;
         }
         let hex = rest.get(..2).and_then(|pair| {
-            let pair = std::str::from_utf8(pair).ok()?;
-            u8::from_str_radix(pair, 16).ok()
+            let pair = data_encoding::HEXLOWER_PERMISSIVE.decode(pair).ok()?;
+            pair.first().copied()
         });
         match (hex, rest.split_first()) {
             (Some(byte), _) => {
@@ -198,6 +198,12 @@ pub(crate) fn first_value(dn: &str, attribute: &str) -> Option<String> {
         .into_iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case(attribute));
     String::from_utf8(found.next()?.1).ok()
+}
+
+/// The first value in a name, whatever its attribute.
+pub(crate) fn any_first_value(dn: &str) -> Option<String> {
+    let (_, value) = parse_step(split_first(dn).0)?.into_iter().next()?;
+    String::from_utf8(value).ok()
 }
 
 #[cfg(test)]

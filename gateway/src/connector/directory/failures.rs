@@ -55,7 +55,11 @@ fn sentence(answer: &Answer, meaning: &str) -> String {
     let (code, name) = (answer.code, code_name(answer.code));
     let said = words(&answer.text);
     let colon = if said.is_empty() { "" } else { ": " };
-    format!("{meaning} ({code} {name}{colon}{said})")
+    let elsewhere = match answer.referrals.first() {
+        Some(url) => format!("; it names {}", words(url)),
+        None => String::new(),
+    };
+    format!("{meaning} ({code} {name}{colon}{said}{elsewhere})")
 }
 
 fn kind(code: u32) -> FailureKind {

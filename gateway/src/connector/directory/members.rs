@@ -107,8 +107,8 @@ impl Directory {
         Ok(names.iter().map(dn).collect::<Result<Vec<_>, _>>()?)
     }
 
-    /// The entries of the accounts of these names, or that have these as the names of their entries;
-    /// each by the name that it was asked for by, as names are compared.
+    /// The entries of the accounts of these names, or that have these as the names of their
+    /// entries; each by the name that it was asked for by, as names are compared.
     pub(crate) async fn entries_of_names(
         &self,
         session: &Session<'_>,

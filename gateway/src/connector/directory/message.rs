@@ -460,3 +460,75 @@ fn texts(mut list: Reader) -> Result<Vec<String>, Malformed> {
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    use super::*;
+
+    /// An entry, and an answer with everything that one can have.
+    fn samples() -> Vec<Vec<u8>> {
+        let mut entry = Writer::default();
+        entry.constructed(ber::SEQUENCE, |message| {
+            message.number(ber::INTEGER, 7);
+            message.constructed(0x64, |entry| {
+                entry.octets("uid=ada,dc=x");
+                entry.constructed(ber::SEQUENCE, |list| {
+                    encode_attribute(list, "cn", &[b"Ada".to_vec(), b"Countess".to_vec()]);
+                    encode_attribute(list, "sn", &[]);
+                });
+            });
+        });
+        let mut answer = Writer::default();
+        answer.constructed(ber::SEQUENCE, |message| {
+            message.number(ber::INTEGER, 7);
+            message.constructed(0x78, |answer| {
+                answer.number(ber::ENUMERATED, 10);
+                answer.octets("dc=x");
+                answer.octets("elsewhere");
+                answer.constructed(0xa3, |urls| urls.octets("ldap://b"));
+                answer.primitive(0x8a, b"1.2.3");
+                answer.primitive(0x8b, b"value");
+            });
+            message.constructed(0xa0, |list| {
+                list.constructed(ber::SEQUENCE, |one| {
+                    one.octets("1.2.840");
+                    one.boolean(true);
+                    one.octets("x");
+                });
+            });
+        });
+        [entry, answer].map(|one| one.into_bytes().to_vec()).into()
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_message() {
+        for sample in samples() {
+            let whole = Bytes::from(sample);
+            assert!(decode(whole.clone()).is_ok());
+            for length in 0..whole.len() {
+                assert!(decode(whole.slice(..length)).is_err(), "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_changed_on_the_way_do_no_harm() {
+        let seed = rand::random();
+        println!("seed {seed}");
+        let mut random = StdRng::seed_from_u64(seed);
+        for sample in samples() {
+            for _ in 0..20_000 {
+                let mut bytes = sample.clone();
+                for _ in 0..random.random_range(1..4) {
+                    let at = random.random_range(0..bytes.len());
+                    bytes[at] = random.random();
+                }
+                // Whether it still is one does not matter: it does not panic.
+                let _ = decode(Bytes::from(bytes));
+            }
+        }
+    }
+}

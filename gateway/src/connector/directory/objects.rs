@@ -157,6 +157,9 @@ impl Directory {
 
     /// Whether an attribute is read for the gateway's own use alone.
     fn is_internal(&self, known: &Knowledge, name: &str) -> bool {
+        if self.computes(name) {
+            return false;
+        }
         let operational = known.schema.attribute(name);
         operational.is_some_and(|found| found.operational)
             || name.eq_ignore_ascii_case(self.dialect.id_attribute())

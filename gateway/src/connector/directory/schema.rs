@@ -64,6 +64,8 @@ impl Root {
 pub(crate) struct AttributeType {
     /// Its first name.
     pub(crate) name: String,
+    /// The object identifier of its syntax.
+    pub(crate) syntax: String,
     /// The type of its values.
     pub(crate) value_type: ValueType,
     /// Whether its values are names of entries.
@@ -184,6 +186,7 @@ fn attribute_type(
     let usage = definition.word("USAGE").unwrap_or_default();
     AttributeType {
         name: definition.names.first().unwrap_or(&definition.oid).clone(),
+        syntax: syntax.to_owned(),
         value_type: value_type(syntax),
         is_dn: syntax == "1.3.6.1.4.1.1466.115.121.1.12",
         multi_valued: !definition.has("SINGLE-VALUE"),

@@ -64,6 +64,12 @@ impl Directory {
         let most = search.page_size.unwrap_or(usize::MAX);
         self.hand_on(session, class, search, &mut pages, (most, found))
             .await?;
+        if pages.references > 0 {
+            tracing::warn!(
+                references = pages.references,
+                "the directory names other servers where the search would go on: they are not asked"
+            );
+        }
         if pages.is_last() {
             return Ok(Cookie::default());
         }

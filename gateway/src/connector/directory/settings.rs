@@ -333,7 +333,9 @@ fn class(
     let base = base?;
     let default = format!("{first}={{name}},{base}");
     let template = section.text("dn").unwrap_or(&default).to_owned();
-    check_template(&section, &template, &base);
+    if section.is_sound("base") {
+        check_template(&section, &template, &base);
+    }
     let defaults = match section.section("defaults") {
         Some(mut inner) => {
             let found = inner.named_texts();
@@ -372,7 +374,7 @@ fn check_template(section: &Section<'_>, template: &str, base: &str) {
     if !is_below || dn::same(&example, base) {
         section.problem(
             "dn",
-            format!("a name with {{name}} in it and below `base` is allowed, such as \"uid={{name}},{base}\""),
+            format!("a name with {{name}} in it and below `base` is allowed, such as \"cn={{name}},{base}\""),
         );
     }
 }

@@ -85,10 +85,14 @@ impl Directory {
     }
 
     fn member(&self, entry: &Entry) -> Member {
-        let name = entry.text(&self.settings.accounts.naming);
+        // What is no account of the connector's has a name all the same, by which it is protected.
+        let name = entry
+            .text(&self.settings.accounts.naming)
+            .map(str::to_owned);
+        let name = name.or_else(|| dn::any_first_value(&entry.dn));
         Member {
             dn: entry.dn.clone(),
-            name: name.unwrap_or_default().to_owned(),
+            name: name.unwrap_or_default(),
         }
     }
 
@@ -182,8 +186,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Accounts that share a number with those of the call, that have the name of one of its groups,
-    /// or the number of one as that of their primary group.
+    /// Accounts that share a number with those of the call, that have the name of one of its
+    /// groups, or the number of one as that of their primary group.
     async fn of_numbers(
         &self,
         session: &Session<'_>,

@@ -90,6 +90,7 @@ mod tests {
     fn known(value_type: ValueType) -> AttributeType {
         AttributeType {
             name: "x".to_owned(),
+            syntax: String::new(),
             value_type,
             is_dn: false,
             multi_valued: true,

@@ -207,7 +207,9 @@ impl Dialect for Ldap {
         }
         if !enabled {
             let state = self.state.as_ref().ok_or_else(no_state)?;
-            finishing.changes_later.push(state.change(false));
+            // In the same request: it never is one that anybody could log in to.
+            let change = state.change(false);
+            finishing.attributes.push((change.attribute, change.values));
         }
         Ok(finishing)
     }

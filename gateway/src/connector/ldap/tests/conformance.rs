@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -44,7 +45,9 @@ fn site() -> Option<Site> {
     let configuration = CONFIGURATION.replace("<FOLDER>", &path.to_string_lossy());
     fs::write(path.join("slapd.conf"), configuration).unwrap();
     fs::write(path.join("entries.ldif"), ENTRIES).unwrap();
-    fs::write(path.join("password"), "gateway-secret\n").unwrap();
+    let password = path.join("password");
+    fs::write(&password, "gateway-secret\n").unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let loaded = Command::new("/usr/sbin/slapadd")
         .args(["-q", "-f"])
         .arg(path.join("slapd.conf"))

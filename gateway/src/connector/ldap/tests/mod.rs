@@ -1,1 +1,4 @@
-//! Against a server made of another implementation of LDAP, which lies.
+//! Against a server that lies, made of another implementation of LDAP.
+
+mod hostile;
+mod server;

@@ -1,0 +1,30 @@
+//! The file with the password by which the gateway itself is known at a target.
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod platform;
+
+use std::path::Path;
+
+use crate::model::Password;
+
+/// The first line of a file that only the gateway's user can read.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub(crate) fn read(path: &Path) -> Result<Password, String> {
+    platform::check(path)?;
+    let bytes = platform::read(path, Password::MAX_LEN + 2)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next();
+    Password::new(line.unwrap_or_default().to_vec()).ok_or_else(|| {
+        format!(
+            "the first line of {} is empty or has more than {} bytes: it is to be the password",
+            path.display(),
+            Password::MAX_LEN
+        )
+    })
+}
