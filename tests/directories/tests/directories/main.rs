@@ -6,5 +6,6 @@
     reason = "a test that fails has to say so"
 )]
 
+mod ldap;
 mod servers;
 mod sql;

@@ -1,0 +1,139 @@
+//! Passwords, and accounts that may not log in.
+
+use portcullis_gateway::model::{CallError, FailureKind, ObjectClass, ObjectRef};
+
+use super::{Subject, account, ada, context, failed, named, secret, with_password};
+
+const GOOD: &str = "correct horse battery";
+const OTHER: &str = "another good phrase";
+
+async fn tried(subject: &Subject, object: ObjectRef, password: &str) -> Result<(), CallError> {
+    let connector = &subject.connector;
+    connector
+        .authenticate(&context(), object, secret(password))
+        .await
+}
+
+async fn set(subject: &Subject, password: &str) -> Result<(), CallError> {
+    let connector = &subject.connector;
+    connector
+        .set_password(&context(), ada(), secret(password))
+        .await
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn the_directory_hashes_a_password_and_its_policy_says_why_not() {
+    let subject = Subject::start().await;
+    let made = subject
+        .create(with_password(account("ada", &[]), "short"))
+        .await;
+    let failure = failed(made, FailureKind::Policy);
+    assert!(failure.message.contains("too short"), "{failure:?}");
+    failed(subject.get(ada()).await, FailureKind::NotFound);
+    let made = subject
+        .create(with_password(account("ada", &[]), GOOD))
+        .await
+        .unwrap();
+    assert!(
+        made.attributes
+            .iter()
+            .all(|one| one.name.as_str() != "userPassword")
+    );
+    let kept = subject
+        .slapd
+        .tools()
+        .values("uid=ada,ou=people,dc=example,dc=org", "userPassword");
+    // The base64 of `{SSHA}`.
+    assert!(kept.concat().starts_with("e1NTSEF9"), "{kept:?}");
+    tried(&subject, ada(), GOOD).await.unwrap();
+    let failure = failed(set(&subject, "short").await, FailureKind::Policy);
+    assert!(failure.message.contains("too short"), "{failure:?}");
+    let failure = failed(set(&subject, GOOD).await, FailureKind::Policy);
+    assert!(failure.message.contains("used before"), "{failure:?}");
+    set(&subject, OTHER).await.unwrap();
+    tried(&subject, ada(), OTHER).await.unwrap();
+    failed(
+        tried(&subject, ada(), GOOD).await,
+        FailureKind::BadCredentials,
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn a_log_in_has_answers_of_its_own() {
+    let subject = Subject::start().await;
+    subject
+        .create(with_password(account("ada", &[]), GOOD))
+        .await
+        .unwrap();
+    let nobody = named(ObjectClass::Account, "nobody-here");
+    let unknown = failed(
+        tried(&subject, nobody, GOOD).await,
+        FailureKind::BadCredentials,
+    );
+    let wrong = failed(
+        tried(&subject, ada(), "wrong").await,
+        FailureKind::BadCredentials,
+    );
+    assert_eq!(unknown, wrong);
+    for _ in 0..2 {
+        failed(
+            tried(&subject, ada(), "wrong").await,
+            FailureKind::BadCredentials,
+        );
+    }
+    failed(
+        tried(&subject, ada(), GOOD).await,
+        FailureKind::AccountLocked,
+    );
+    // A new password unlocks.
+    set(&subject, OTHER).await.unwrap();
+    tried(&subject, ada(), OTHER).await.unwrap();
+    let tools = subject.slapd.tools();
+    tools.apply("dn: cn=default,ou=policies,dc=example,dc=org\nchangetype: modify\nreplace: pwdMustChange\npwdMustChange: TRUE\n");
+    tools.apply("dn: uid=ada,ou=people,dc=example,dc=org\nchangetype: modify\nreplace: pwdReset\npwdReset: TRUE\n");
+    failed(
+        tried(&subject, ada(), OTHER).await,
+        FailureKind::PasswordExpired,
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn to_disable_is_to_say_how_it_should_be() {
+    let subject = Subject::start().await;
+    subject
+        .create(with_password(account("ada", &[]), GOOD))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let disabled = subject
+            .connector
+            .disable(&context(), ada())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(disabled.enabled, Some(false));
+        failed(
+            tried(&subject, ada(), GOOD).await,
+            FailureKind::AccountDisabled,
+        );
+    }
+    for _ in 0..2 {
+        let enabled = subject
+            .connector
+            .enable(&context(), ada())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(enabled.enabled, Some(true));
+        tried(&subject, ada(), GOOD).await.unwrap();
+    }
+    let create = account("eve", &[]);
+    let made = portcullis_gateway::model::Create {
+        enabled: false,
+        ..create
+    };
+    assert_eq!(subject.create(made).await.unwrap().enabled, Some(false));
+}
