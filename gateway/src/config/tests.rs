@@ -189,7 +189,9 @@ fn the_connectors_in_the_sample_are_ones_that_the_program_knows() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/gateway.toml");
     let text = fs::read_to_string(&file).unwrap();
     let (_, samples) = text.split_once("\n# [connectors.").unwrap();
-    let stands = |line: &str| line.starts_with('[') || line.contains(" = ");
+    // A key, a section, or a further line of a text.
+    let stands =
+        |line: &str| line.starts_with('[') || line.contains(" = ") || line.starts_with("  ");
     let uncommented: String = format!("[connectors.{samples}")
         .lines()
         .map(|line| line.strip_prefix("# ").unwrap_or(line))
@@ -204,13 +206,17 @@ fn the_connectors_in_the_sample_are_ones_that_the_program_knows() {
         .iter()
         .map(|c| &c.name)
         .collect();
-    assert_eq!(names, ["hr", "local", "people"]);
-    // The folder of scripts and the certificate of a CA alone are missing here.
+    assert_eq!(names, ["directory", "hr", "local", "people"]);
+    // Some folders and files are missing here.
     let problems = crate::connectors::Connectors::from_config(&config.connectors)
         .err()
         .unwrap_or_default();
     for problem in problems {
-        let missing = ["connectors.hr.folder", "connectors.people.ca_file"];
+        let missing = [
+            "connectors.directory.ca_file",
+            "connectors.hr.folder",
+            "connectors.people.ca_file",
+        ];
         assert!(missing.contains(&problem.key.as_str()), "{problem}");
     }
 }
