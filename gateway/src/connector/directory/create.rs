@@ -6,14 +6,15 @@ use super::ber::{self, Reader, Writer};
 use super::connector::Directory;
 use super::failures::{of_change, with_matched};
 use super::fault::{Error, code};
-use super::message::{Answer, Control, Entry, Operation, decode_entry};
+use super::message::{Answer, Change, Control, Entry, Operation, decode_entry};
 use super::objects::base_of;
-use super::session::Session;
+use super::session::{Knowledge, Session};
 use super::settings::ClassSettings;
 use super::values::to_directory;
 use crate::connector::Context;
 use crate::model::{
-    CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Selector, Value, Verb,
+    CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Password, Selector,
+    Value, Verb,
 };
 
 /// RFC 4527: what the entry is after the change.
@@ -42,6 +43,12 @@ impl Attributes {
     fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
     }
+}
+
+/// What a new entry needs after it was made.
+struct Further<'a> {
+    password: Option<&'a Password>,
+    changes: Vec<Change>,
 }
 
 impl Directory {
@@ -98,23 +105,37 @@ impl Directory {
             dn: dn.clone(),
             attributes: Vec::new(),
         });
-        if finishing.password_later
-            && let Some(password) = password
-        {
-            let set = self.dialect.set_password(session, &made, password).await;
-            self.or_take_back(session, &made.dn, set).await?;
-        }
-        if !finishing.changes_later.is_empty() {
-            let modify = Operation::Modify {
-                dn: made.dn.clone(),
-                changes: finishing.changes_later,
-            };
-            let controls = self.dialect.controls(Verb::Enable, &known.root.controls);
-            let changed = session.write(&modify, &controls).await.map(drop);
-            self.or_take_back(session, &made.dn, changed).await?;
-        }
+        let further = Further {
+            password: password.filter(|_| finishing.password_later),
+            changes: finishing.changes_later,
+        };
+        self.finish(session, &known, &made, further).await?;
         self.read_after(session, class, &made.dn, Verb::Create)
             .await
+    }
+
+    /// Takes the steps that a new entry needs after it was made.
+    async fn finish(
+        &self,
+        session: &Session<'_>,
+        known: &Knowledge,
+        made: &Entry,
+        further: Further<'_>,
+    ) -> Result<(), CallError> {
+        if let Some(password) = further.password {
+            let set = self.dialect.set_password(session, made, password).await;
+            self.or_take_back(session, &made.dn, set).await?;
+        }
+        if further.changes.is_empty() {
+            return Ok(());
+        }
+        let modify = Operation::Modify {
+            dn: made.dn.clone(),
+            changes: further.changes,
+        };
+        let controls = self.dialect.controls(Verb::Enable, &known.root.controls);
+        let changed = session.write(&modify, &controls).await.map(drop);
+        self.or_take_back(session, &made.dn, changed).await
     }
 
     /// What is not made means.

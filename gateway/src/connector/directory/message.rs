@@ -269,21 +269,9 @@ fn encode_operation(message: &mut Writer, operation: &Operation) {
             bind.primitive(0x80, password.expose());
         }),
         Operation::Unbind => message.primitive(0x42, &[]),
-        Operation::Search(search) => message.constructed(0x63, |writer| {
-            writer.octets(&search.base);
-            writer.number(ber::ENUMERATED, search.scope as i64);
-            // Aliases are never followed: they would lead out of the base.
-            writer.number(ber::ENUMERATED, 0);
-            writer.number(ber::INTEGER, search.size_limit.into());
-            writer.number(ber::INTEGER, 0);
-            writer.boolean(false);
-            search.filter.encode(writer);
-            writer.constructed(ber::SEQUENCE, |list| {
-                for attribute in &search.attributes {
-                    list.octets(attribute);
-                }
-            });
-        }),
+        Operation::Search(search) => {
+            message.constructed(0x63, |inner| encode_search(inner, search))
+        }
         Operation::Modify { dn, changes } => message.constructed(0x66, |modify| {
             modify.octets(dn);
             modify.constructed(ber::SEQUENCE, |list| {
@@ -324,6 +312,22 @@ fn encode_operation(message: &mut Writer, operation: &Operation) {
             }
         }),
     }
+}
+
+fn encode_search(writer: &mut Writer, search: &Search) {
+    writer.octets(&search.base);
+    writer.number(ber::ENUMERATED, search.scope as i64);
+    // Aliases are never followed: they would lead out of the base.
+    writer.number(ber::ENUMERATED, 0);
+    writer.number(ber::INTEGER, search.size_limit.into());
+    writer.number(ber::INTEGER, 0);
+    writer.boolean(false);
+    search.filter.encode(writer);
+    writer.constructed(ber::SEQUENCE, |list| {
+        for attribute in &search.attributes {
+            list.octets(attribute);
+        }
+    });
 }
 
 fn encode_attribute(writer: &mut Writer, name: &str, values: &[Vec<u8>]) {

@@ -90,6 +90,30 @@ pub(crate) struct Defaults {
     pub(crate) group_rdn: &'static str,
 }
 
+impl Defaults {
+    /// Those of a class: its object classes, its naming attribute, that of the first step, and what
+    /// tells it from others.
+    fn of(
+        &self,
+        class: ObjectClass,
+    ) -> (
+        &'static [&'static str],
+        &'static str,
+        &'static str,
+        Option<Filter>,
+    ) {
+        match class {
+            ObjectClass::Account => (
+                self.account_classes,
+                self.account_naming,
+                self.account_rdn,
+                self.account_filter.clone(),
+            ),
+            _ => (self.group_classes, self.group_naming, self.group_rdn, None),
+        }
+    }
+}
+
 impl ClassSettings {
     /// The name of a new entry.
     pub(crate) fn dn_of(&self, name: &str) -> String {
@@ -139,7 +163,7 @@ impl Settings {
             None => Some(500),
         };
         let accounts = match section.section("accounts") {
-            Some(accounts) => class(accounts, ObjectClass::Account, defaults, None),
+            Some(accounts) => class(accounts, ObjectClass::Account, defaults),
             None => {
                 section.problem(
                     "accounts",
@@ -151,7 +175,7 @@ impl Settings {
         let groups = match section.section("groups") {
             Some(mut groups) => {
                 let members = members(&mut groups);
-                let class = class(groups, ObjectClass::Group, defaults, Some(()));
+                let class = class(groups, ObjectClass::Group, defaults);
                 Some((class?, members?))
             }
             None => None,
@@ -284,44 +308,15 @@ fn class(
     mut section: Section<'_>,
     class: ObjectClass,
     defaults: &Defaults,
-    _: Option<()>,
 ) -> Option<ClassSettings> {
-    let (classes, naming, first, filter) = match class {
-        ObjectClass::Account => (
-            defaults.account_classes,
-            defaults.account_naming,
-            defaults.account_rdn,
-            defaults.account_filter.clone(),
-        ),
-        _ => (
-            defaults.group_classes,
-            defaults.group_naming,
-            defaults.group_rdn,
-            None,
-        ),
-    };
+    let (classes, naming, first, filter) = defaults.of(class);
     let attribute = |name: &str| {
         let allowed = || "the name of an attribute or class is allowed".to_owned();
         is_attribute(name)
             .then(|| name.to_owned())
             .ok_or_else(allowed)
     };
-    let base = section.text("base").map(str::to_owned);
-    if !section.has("base") {
-        section.problem(
-            "base",
-            "missing: the entry below which they lie, such as \"ou=people,dc=example,dc=org\"",
-        );
-    }
-    if base
-        .as_deref()
-        .is_some_and(|base| dn::parse(base).is_none_or(|steps| steps.is_empty()))
-    {
-        section.problem(
-            "base",
-            "the name of an entry is allowed, such as \"ou=people,dc=example,dc=org\"",
-        );
-    }
+    let base = base(&mut section);
     let object_classes = section.list("object_classes", attribute);
     let own_classes = object_classes.is_some();
     let object_classes =
@@ -336,18 +331,7 @@ fn class(
     if section.is_sound("base") {
         check_template(&section, &template, &base);
     }
-    let defaults = match section.section("defaults") {
-        Some(mut inner) => {
-            let found = inner.named_texts();
-            let found = found
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()));
-            let found = found.collect();
-            inner.finish();
-            found
-        }
-        None => Vec::new(),
-    };
+    let defaults = texts(section.section("defaults"));
     section.finish();
     let by_class = || {
         let classes = object_classes.iter();
@@ -366,6 +350,39 @@ fn class(
         dn: template,
         defaults,
     })
+}
+
+/// The entry below which the objects of a class lie.
+fn base(section: &mut Section<'_>) -> Option<String> {
+    let base = section.text("base").map(str::to_owned);
+    if !section.has("base") {
+        section.problem(
+            "base",
+            "missing: the entry below which they lie, such as \"ou=people,dc=example,dc=org\"",
+        );
+    }
+    if base
+        .as_deref()
+        .is_some_and(|base| dn::parse(base).is_none_or(|steps| steps.is_empty()))
+    {
+        section.problem(
+            "base",
+            "the name of an entry is allowed, such as \"ou=people,dc=example,dc=org\"",
+        );
+    }
+    base
+}
+
+fn texts(section: Option<Section<'_>>) -> Vec<(String, String)> {
+    let Some(mut section) = section else {
+        return Vec::new();
+    };
+    let found = section.named_texts().into_iter();
+    let found = found
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    section.finish();
+    found
 }
 
 fn check_template(section: &Section<'_>, template: &str, base: &str) {

@@ -332,5 +332,6 @@ fn lacks(error: &Error) -> bool {
     )
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

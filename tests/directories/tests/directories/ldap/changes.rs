@@ -53,6 +53,12 @@ async fn refusals_keep_the_directorys_words_and_name_the_attribute() {
         subject.get(named(ObjectClass::Account, "eve")).await,
         FailureKind::NotFound,
     );
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn what_is_taken_elsewhere_and_a_parent_that_is_missing_are_told_apart() {
+    let subject = Subject::start().await;
     subject
         .slapd
         .tools()
