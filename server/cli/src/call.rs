@@ -246,6 +246,12 @@ impl Caller {
         Ok(self.client.sync(request).await?.into_inner())
     }
 
+    /// What the resource's connector takes.
+    pub(crate) async fn schema(&mut self, args: &CallArgs) -> Result<Schema, CliError> {
+        let answer = self.execute(Verb::Schema(GetSchema {}), args).await?;
+        Ok(answer.schema().unwrap_or_default())
+    }
+
     /// How the attributes of a class are typed. A connector without a schema leaves everything
     /// text; so does a gateway that is away from a call that is queued.
     pub(crate) async fn typing(

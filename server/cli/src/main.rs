@@ -18,6 +18,7 @@ mod gateway;
 mod import;
 mod input;
 mod key;
+mod mapping;
 mod object;
 mod pending;
 mod policy;

@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::input::assignment::{SecretFile, Setting};
 use crate::input::prompt::{ask_secret, read_secret_file};
+use crate::mapping::{rules, suggest};
 use crate::time::{rfc3339, time_and_age};
 use crate::view::{Listed, View, facts, some};
 
@@ -79,6 +80,13 @@ pub(crate) enum ResourceCommand {
         #[command(flatten)]
         call: CallArgs,
     },
+    /// Suggest a mapping by what the connector takes: print rules for `resource set --map-file`
+    Suggest {
+        /// The resource
+        name: String,
+        #[command(flatten)]
+        call: CallArgs,
+    },
     /// Remove a resource from the server; nothing on it is touched
     Remove {
         /// The resource
@@ -114,6 +122,14 @@ pub(crate) struct ChangeArgs {
     /// Remove a secret setting
     #[arg(long, value_name = "NAME")]
     clear_secret: Vec<String>,
+    /// A rule of the mapping to add or change: account.NAME or group.NAME, and the template of
+    /// what it is made of, such as 'account.mail={email}'; an empty TEMPLATE removes the rule
+    #[arg(long, value_name = "CLASS.NAME=TEMPLATE")]
+    map: Vec<Setting>,
+    /// Put the rules of a file in the place of the mapping there is: a rule on each line, # begins
+    /// a comment
+    #[arg(long, value_name = "FILE", conflicts_with = "map")]
+    map_file: Option<PathBuf>,
 }
 
 impl ResourceCommand {
@@ -159,6 +175,17 @@ impl ResourceCommand {
                 let verb = Verb::Schema(GetSchema {});
                 return caller.tell(context, verb, &call, sentence).await;
             }
+            Self::Suggest { name, call } => {
+                let request = ShowResourceRequest { name: name.clone() };
+                let resource = connect().await?.show(request).await?.into_inner();
+                if !resource.mapping.is_empty() {
+                    return Err(CliError::Usage(format!(
+                        "resource {name} has a mapping: `portcullis resource show {name}` shows it. To have one suggested, remove it first, by `resource set {name} --map-file` with an empty file"
+                    )));
+                }
+                let schema = Caller::new(context, name).await?.schema(&call).await?;
+                return suggest(context, &schema);
+            }
             Self::Remove { name } => {
                 let request = RemoveResourceRequest { name: name.clone() };
                 connect().await?.remove(request).await?;
@@ -174,8 +201,12 @@ impl ResourceCommand {
 
 impl ChangeArgs {
     fn request(self, name: String) -> Result<SetResourceRequest, CliError> {
+        let secret_settings = self.secrets()?;
+        let (mapping, replace_mapping) = rules(self.map, self.map_file.as_deref())?;
         Ok(SetResourceRequest {
-            secret_settings: self.secrets()?,
+            secret_settings,
+            mapping,
+            replace_mapping,
             name,
             gateway: self.gateway,
             connector: self.connector,
@@ -246,6 +277,7 @@ impl View for Resource {
             ("gateway", Some(self.gateway.clone())),
             ("connector", Some(self.connector.clone())),
             ("settings", Some(settings(self, "\n"))),
+            ("mapping", some(&mapping(self)).map(str::to_owned)),
             ("secrets", Some(secrets(self))),
             ("made", time_and_age(self.created_unix_ms, now)),
             ("moved", moved(self)),
@@ -264,6 +296,7 @@ impl View for Resource {
             "gateway": self.gateway,
             "connector": self.connector,
             "settings": settings,
+            "mapping": self.mapping.iter().collect::<BTreeMap<_, _>>(),
             "secret_settings": self.secret_settings,
             "lost_secret_settings": self.lost_secret_settings,
             "fault": self.fault,
@@ -302,6 +335,15 @@ fn secrets(resource: &Resource) -> String {
     })
     .collect::<Vec<_>>()
     .join("\n")
+}
+
+/// A rule on each line, in the order of what they make.
+fn mapping(resource: &Resource) -> String {
+    let sorted: BTreeMap<_, _> = resource.mapping.iter().collect();
+    let rules = sorted
+        .iter()
+        .map(|(target, template)| format!("{target} = {template}"));
+    rules.collect::<Vec<_>>().join("\n")
 }
 
 /// In the order of their names: the same resource always looks the same.

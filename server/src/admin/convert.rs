@@ -178,6 +178,7 @@ pub(super) fn resource(resource: Resource) -> proto::Resource {
         gateway: resource.gateway,
         connector: resource.connector,
         settings: resource.settings.into_iter().collect(),
+        mapping: resource.mapping.into_iter().collect(),
         secret_settings: resource.secret_settings.into_iter().collect(),
         created_unix_ms: millis(resource.created),
         // Of a change alone, which fills them in.

@@ -15,6 +15,7 @@ use super::request::{About, Front, Method, Request, change, read};
 use super::users::secret;
 use crate::access::Target;
 use crate::config::Capability::{self, Administrator};
+use crate::provisioning::mapping::Mapping;
 use crate::repository::{AuditFields, Changed, Resource, SecretSettings};
 
 /// Bytes of a secret setting.
@@ -57,6 +58,7 @@ impl Request for proto::AddResourceRequest {
             connector: self.connector,
             settings,
             secret_settings: BTreeSet::new(),
+            mapping: BTreeMap::new(),
             lost_settings: BTreeSet::new(),
             fault: None,
             created: clock::now(),
@@ -128,6 +130,8 @@ impl Request for proto::SetResourceRequest {
         }
         names::check_settings(&self.settings)?;
         let secrets = secret_settings(self.secret_settings, &self.settings)?;
+        check_mapping(context, &self.name, &self.mapping, self.replace_mapping).await?;
+        let (rules, replaced) = (self.mapping.len(), self.replace_mapping);
         let Changed {
             resource,
             dropped,
@@ -144,9 +148,19 @@ impl Request for proto::SetResourceRequest {
                     resource.connector.clone_from(connector);
                 }
                 names::merge_settings(&mut resource.settings, self.settings.clone());
+                if self.replace_mapping {
+                    resource.mapping.clear();
+                }
+                names::merge_settings(&mut resource.mapping, self.mapping.clone());
             })
             .await?;
         tracing::info!(resource = resource.name, "changed a resource");
+        if rules > 0 || replaced {
+            let count = resource.mapping.len();
+            context
+                .note
+                .add(format!("its mapping has {count} rules now"));
+        }
         if !dropped.is_empty() {
             let names = dropped.join(" ");
             context
@@ -263,6 +277,25 @@ async fn unknown_connector(context: &Context, resource: &Resource) -> String {
         "gateway `{gateway}` has no connector `{connector}` ({there}): calls fail until its configuration has one, or `portcullis resource set {} --connector NAME`",
         resource.name
     )
+}
+
+/// Refuses a mapping that could not be read: as it will be, with the rules that stay.
+async fn check_mapping(
+    context: &Context,
+    name: &str,
+    given: &HashMap<String, String>,
+    replace: bool,
+) -> Result<(), AdminError> {
+    if given.is_empty() {
+        return Ok(());
+    }
+    let found = context.services.repository.resources().find(name).await?;
+    let stays = found.filter(|_| !replace).map(|resource| resource.mapping);
+    let mut rules = stays.unwrap_or_default();
+    names::merge_settings(&mut rules, given.clone());
+    let read = Mapping::parse(&rules);
+    read.map(drop)
+        .map_err(|error| AdminError::Malformed(format!("mapping: {error}")))
 }
 
 /// Secret settings as they are stored, within bounds.

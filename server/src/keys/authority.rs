@@ -152,6 +152,7 @@ mod tests {
                 connector: "ldap".to_owned(),
                 settings: BTreeMap::new(),
                 secret_settings: BTreeSet::new(),
+                mapping: BTreeMap::new(),
                 lost_settings: BTreeSet::new(),
                 fault: None,
                 created: NOW,

@@ -12,7 +12,7 @@ use super::describe::Described;
 use super::entry::CallEntry;
 use super::known::{self, Asked, Known, is_passing, join, look_up};
 use super::sent::{self, Came, end_of, record_end, record_lost};
-use super::{DispatchError, Prepared, Provisioning, Ready, lanes, make_ready, outcome};
+use super::{DispatchError, Form, Prepared, Provisioning, Ready, lanes, make_ready, outcome};
 use crate::audit::{self, AuditError};
 use crate::repository::{Enqueued, NewQueuedCall, QueuedCall, QueuedState, RepositoryError};
 
@@ -82,7 +82,14 @@ async fn attempt(
                 }
             },
         };
-        let ready = match make_ready(provisioning, &resource, call.clone(), asked.from_user).await?
+        let ready = match make_ready(
+            provisioning,
+            &resource,
+            call.clone(),
+            asked.from_user,
+            Form::Given,
+        )
+        .await?
         {
             Prepared::Ready(ready) => ready,
             Prepared::Answered(outcome) => {

@@ -19,7 +19,9 @@ use prost::Message as _;
 use super::entry::CallEntry;
 use super::queue::GATHER;
 use super::sent::{record_end, record_waits};
-use super::{Afterwards, DispatchError, Provisioning, journals, make_up, outcome, password};
+use super::{
+    Afterwards, DispatchError, Form, MadeUp, Provisioning, journals, make_up, outcome, password,
+};
 use crate::audit::{Draft, Outcome as Audited, Subject};
 use crate::fleet::{AskError, Attempt, MAX_ASKED, Recipient};
 use crate::repository::{PayloadError, QueuedCall, RepositoryError, UnknownCalls, WaitsAgain};
@@ -259,16 +261,22 @@ async fn made_up(
     };
     let wire = Call::decode(payload.bytes.as_slice()).map_err(|error| error.to_string())?;
     let meant_for = Recipient::registration(&call.gateway, payload.gateway_id);
-    match make_up(provisioning, &call.resource, wire).await {
-        Ok(Ok((to, mut wire))) if to == meant_for => {
+    match make_up(provisioning, &call.resource, wire, Form::Mapped).await {
+        Ok(Ok(MadeUp {
+            to, call: mut wire, ..
+        })) if to == meant_for => {
             wire.call_id = provisioning.wire_id(&call.gateway, call);
             wire.accepted_ms_ago = provisioning.time.now().0.saturating_sub(call.queued.0);
             wire.look = true;
             Ok(Some((to, wire)))
         }
         Ok(Ok(_)) => Err("its resource leads to another gateway now".to_owned()),
-        Ok(Err((_, lost))) => {
-            tracing::warn!(call = call.call_id, %lost, "a call is not looked at now");
+        Ok(Err((_, failure))) => {
+            tracing::warn!(
+                call = call.call_id,
+                failure.message,
+                "a call is not looked at now"
+            );
             Ok(None)
         }
         Err(DispatchError::UnknownResource(name)) => Err(format!("resource `{name}` was removed")),

@@ -9,6 +9,7 @@ mod known;
 mod lanes;
 mod look;
 mod lookouts;
+pub mod mapping;
 pub mod outcome;
 mod password;
 pub mod queue;
@@ -24,8 +25,9 @@ use data_encoding::HEXLOWER;
 use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
 use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{
-    Call, FailureKind, Outcome, SearchItem, Secret, SecretSetting,
+    Call, Failure, FailureKind, Outcome, SearchItem, Secret, SecretSetting,
 };
 use rand::RngExt;
 use tokio::sync::{Notify, OnceCell, watch};
@@ -35,10 +37,11 @@ use zeroize::Zeroizing;
 use crate::audit::{AuditError, AuditLog};
 use crate::fleet::{Attempt, CallError, Fleet, Recipient};
 use crate::passwords::PasswordError;
-use crate::repository::{LostSettings, OpenedResource, QueuedCall, Repository, RepositoryError};
+use crate::repository::{OpenedResource, QueuedCall, Repository, RepositoryError};
 use contents::ContentsKey;
 use known::{Asked, Known, look_up};
 use lookouts::Lookouts;
+use mapping::Mapping;
 use outcome::{Flaw, failed_search};
 use password::Afterwards;
 pub use retry::{ChangeError, Resolution, resolve, retry};
@@ -207,6 +210,8 @@ pub enum Prepared {
 pub struct Ready {
     to: Recipient,
     call: Call,
+    /// What its answer goes through.
+    mapping: Mapping,
     afterwards: Afterwards,
 }
 
@@ -222,7 +227,7 @@ pub async fn prepare(
     from_user: Option<&str>,
 ) -> Result<Prepared, DispatchError> {
     check_reading(provisioning, resource, &call).await?;
-    make_ready(provisioning, resource, call, from_user).await
+    make_ready(provisioning, resource, call, from_user, Form::Given).await
 }
 
 impl Ready {
@@ -236,10 +241,15 @@ impl Ready {
     /// # Errors
     /// [`DispatchError::Repository`]: nothing was sent.
     pub async fn send(self, provisioning: &Provisioning) -> Result<Outcome, DispatchError> {
-        let Self { to, call, .. } = self;
+        let Self {
+            to, call, mapping, ..
+        } = self;
         let call_id = call.call_id.clone();
         Ok(match provisioning.fleet.attempt(&to, call).await? {
-            Attempt::Ended(outcome) | Attempt::Lost(outcome) => outcome,
+            Attempt::Ended(mut outcome) | Attempt::Lost(mut outcome) => {
+                mapping.answer(&mut outcome);
+                outcome
+            }
             Attempt::Unsent(why) => outcome::failed_with(call_id, FailureKind::Unavailable, why),
         })
     }
@@ -268,11 +278,17 @@ async fn make_ready(
     resource: &str,
     call: Call,
     from_user: Option<&str>,
+    form: Form,
 ) -> Result<Prepared, DispatchError> {
-    let (to, mut call) = match make_up(provisioning, resource, call).await? {
+    let made_up = match make_up(provisioning, resource, call, form).await? {
         Ok(made_up) => made_up,
-        Err((call_id, lost)) => return Ok(Prepared::Answered(outcome::lost(call_id, &lost))),
+        Err((id, failure)) => return Ok(Prepared::Answered(outcome::failed(id, failure))),
     };
+    let MadeUp {
+        to,
+        mut call,
+        mapping,
+    } = made_up;
     if let Err(flaw) = check(&mut call, By::Execute) {
         return Ok(Prepared::Answered(flaw.outcome(call.call_id)));
     }
@@ -284,6 +300,7 @@ async fn make_ready(
         Ok(afterwards) => Prepared::Ready(Box::new(Ready {
             to,
             call,
+            mapping,
             afterwards,
         })),
         Err(error) => Prepared::Answered(outcome::of_password_error(call.call_id, error)?),
@@ -312,32 +329,59 @@ pub async fn search(
     by: By,
 ) -> Result<(String, Found), DispatchError> {
     check_reading(provisioning, resource, &call).await?;
-    let (to, mut call) = match make_up(provisioning, resource, call).await? {
+    let made_up = match make_up(provisioning, resource, call, Form::Given).await? {
         Ok(made_up) => made_up,
-        Err((_, lost)) => {
-            let end = failed_search(outcome::lost_settings(&lost));
-            return Ok((String::new(), only(end)));
-        }
+        Err((_, failure)) => return Ok((String::new(), only(failed_search(failure)))),
     };
+    let MadeUp {
+        to,
+        mut call,
+        mapping,
+    } = made_up;
     let gateway = to.name().to_owned();
     if let Err(flaw) = check(&mut call, by) {
         return Ok((gateway, only(failed_search(flaw.failure()))));
     }
     match provisioning.fleet.search(to, call).await {
-        Ok(items) => Ok((gateway, Box::pin(items))),
+        Ok(items) => {
+            let items = items.map(move |mut item| {
+                if let Some(Kind::Object(object)) = &mut item.kind {
+                    mapping.object(object);
+                }
+                item
+            });
+            Ok((gateway, Box::pin(items)))
+        }
         Err(CallError::Repository(error)) => Err(error.into()),
         Err(error) => Ok((gateway, only(failed_search(outcome::unavailable(&error))))),
     }
 }
 
+/// How a call has the attributes of its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As its caller gave them.
+    Given,
+    /// As the resource takes them: it went through the mapping when it was accepted.
+    Mapped,
+}
+
+/// A call with all that the resource determines.
+struct MadeUp {
+    to: Recipient,
+    call: Call,
+    mapping: Mapping,
+}
+
 /// Fills in what the resource determines, whatever the caller wrote there, and an id where there is
-/// none. Within it the call's id and [`LostSettings`], where its secret settings have to be given
-/// again first.
+/// none, and turns a call that was just given into what the resource takes. Within it the call's id
+/// and why nothing is sent.
 async fn make_up(
     provisioning: &Provisioning,
     name: &str,
     call: Call,
-) -> Result<Result<(Recipient, Call), (String, LostSettings)>, DispatchError> {
+    form: Form,
+) -> Result<Result<MadeUp, (String, Failure)>, DispatchError> {
     let opened = provisioning
         .repository
         .resources()
@@ -351,13 +395,23 @@ async fn make_up(
         secrets,
     } = match opened {
         Ok(opened) => opened,
-        Err(lost) => return Ok(Err((call.call_id, lost))),
+        Err(lost) => return Ok(Err((call.call_id, outcome::lost_settings(&lost)))),
+    };
+    let mapped = Mapping::parse(&resource.mapping).and_then(|mapping| {
+        if form == Form::Given {
+            mapping.ask(&mut call)?;
+        }
+        Ok(mapping)
+    });
+    let mapping = match mapped {
+        Ok(mapping) => mapping,
+        Err(error) => return Ok(Err((call.call_id, outcome::unmapped(name, &error)))),
     };
     call.connector = resource.connector;
     call.settings = resource.settings.into_iter().collect();
     call.secret_settings = secrets.into_iter().map(secret_setting).collect();
     let to = Recipient::registration(&resource.gateway, gateway_id);
-    Ok(Ok((to, call)))
+    Ok(Ok(MadeUp { to, call, mapping }))
 }
 
 fn secret_setting((name, mut value): (String, Zeroizing<Vec<u8>>)) -> SecretSetting {

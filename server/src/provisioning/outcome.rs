@@ -6,6 +6,7 @@ use portcullis_proto::gateway::v1::{
     Failure, FailureKind, Indeterminate, Outcome, SearchEnd, SearchItem,
 };
 
+use super::mapping::MappingError;
 use crate::fleet::CallError;
 use crate::passwords::PasswordError;
 use crate::passwords::digest::DigestError;
@@ -65,16 +66,20 @@ pub(super) fn of_password_error(
     Ok(failed(call_id, failure))
 }
 
-/// The outcome of a call on a resource whose secret settings have to be given again first.
-pub(super) fn lost(call_id: String, lost: &LostSettings) -> Outcome {
-    failed(call_id, lost_settings(lost))
-}
-
 /// Nothing was sent: secret settings have to be given again first.
 pub(super) fn lost_settings(lost: &LostSettings) -> Failure {
     Failure {
         kind: FailureKind::Unavailable.into(),
         message: lost.to_string(),
+        ..Failure::default()
+    }
+}
+
+/// Nothing was sent: the mapping of the resource does not let the call be made up.
+pub(super) fn unmapped(resource: &str, error: &MappingError) -> Failure {
+    Failure {
+        kind: FailureKind::Invalid.into(),
+        message: format!("the mapping of resource `{resource}`: {error}"),
         ..Failure::default()
     }
 }
@@ -119,7 +124,8 @@ pub fn indeterminate(call_id: String, message: &str) -> Outcome {
     }
 }
 
-fn failed(call_id: String, failure: Failure) -> Outcome {
+/// The outcome of a call of which nothing was sent.
+pub(super) fn failed(call_id: String, failure: Failure) -> Outcome {
     Outcome {
         call_id,
         result: Some(OutcomeResult::Failed(failure)),

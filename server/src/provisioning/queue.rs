@@ -16,8 +16,11 @@ use zeroize::Zeroizing;
 use super::entry::CallEntry;
 use super::known::{Asked, Known, compare, look_up};
 use super::lanes::lanes;
+use super::mapping::Mapping;
 use super::sending::{carry_out, send_waiting};
-use super::{DispatchError, Provisioning, check, journals, look, password, sending, sent, with_id};
+use super::{
+    DispatchError, Provisioning, check, journals, look, outcome, password, sending, sent, with_id,
+};
 use crate::audit::AuditError;
 use crate::audit::{Draft, Outcome, Subject};
 use crate::config;
@@ -119,6 +122,7 @@ impl CallQueue {
         if let Some(user) = from_user {
             password::fill_in(repository, &mut call, user).await?;
         }
+        map(provisioning, resource, &mut call).await?;
         // Told now rather than in a week; it is held against the policy of that day once more when
         // it is sent.
         password::prepare(repository, resource, &call).await?;
@@ -378,4 +382,16 @@ fn of_known(error: DispatchError) -> QueueError {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Turns a call into what the resource takes, as its mapping now is.
+async fn map(
+    provisioning: &Provisioning,
+    resource: &str,
+    call: &mut Call,
+) -> Result<(), QueueError> {
+    let found = provisioning.repository.resources().find(resource).await?;
+    let rules = found.map(|resource| resource.mapping).unwrap_or_default();
+    let mapped = Mapping::parse(&rules).and_then(|mapping| mapping.ask(call));
+    mapped.map_err(|error| QueueError::Malformed(outcome::unmapped(resource, &error).message))
 }

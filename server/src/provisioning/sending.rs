@@ -12,7 +12,7 @@ use super::describe::Described;
 use super::direct::may_be_tried_again;
 use super::entry::{CallEntry, alone};
 use super::sent::{self, Came, end_of, record_end, record_lost, record_waits};
-use super::{DispatchError, Prepared, Provisioning, Ready, make_ready, outcome};
+use super::{DispatchError, Form, Prepared, Provisioning, Ready, make_ready, outcome};
 use crate::audit::{self, Draft, Subject};
 use crate::fleet::Recipient;
 use crate::repository::{
@@ -174,7 +174,7 @@ async fn send(
     let id = &call.call_id;
     let changes = wire.changes();
     let entry = entry(provisioning, &call, meant_for.name(), &wire);
-    match make_ready(provisioning, &call.resource, wire, None).await {
+    match make_ready(provisioning, &call.resource, wire, None, Form::Mapped).await {
         // The resource has moved meanwhile, or its gateway was registered anew: the payload is not
         // for that place.
         Ok(Prepared::Ready(ready)) if ready.to != *meant_for => {

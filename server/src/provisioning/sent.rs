@@ -28,6 +28,7 @@ pub(super) async fn send(provisioning: &Provisioning, row: &QueuedCall, ready: R
     let Ready {
         to,
         mut call,
+        mapping,
         afterwards,
     } = ready;
     let wire_id = provisioning.wire_id(to.name(), row);
@@ -37,6 +38,7 @@ pub(super) async fn send(provisioning: &Provisioning, row: &QueuedCall, ready: R
     match provisioning.fleet.attempt(&to, call).await {
         Ok(Attempt::Ended(mut outcome)) => {
             outcome.call_id.clone_from(&row.call_id);
+            mapping.answer(&mut outcome);
             Came::Ended(outcome, afterwards)
         }
         Ok(Attempt::Lost(lost)) => {

@@ -336,6 +336,7 @@ mod tests {
             gateway: "g".to_owned(),
             connector: "c".to_owned(),
             settings: std::collections::BTreeMap::new(),
+            mapping: std::collections::BTreeMap::new(),
             secret_settings: std::collections::BTreeSet::new(),
             lost_settings: std::collections::BTreeSet::new(),
             fault: None,

@@ -16,6 +16,10 @@ use super::{
     sealed_values,
 };
 
+/// What stands before a rule of the mapping among the settings, under the same MAC; no setting has
+/// a colon in its name.
+const RULE: &str = "map:";
+
 /// A resource: a connector of a gateway, with settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
@@ -27,6 +31,8 @@ pub struct Resource {
     pub connector: String,
     /// The settings passed along with each call.
     pub settings: BTreeMap<String, String>,
+    /// Templates by `CLASS.NAME`: what the attributes of calls are called there.
+    pub mapping: BTreeMap<String, String>,
     /// The names of those that are secret; their values are sealed.
     pub secret_settings: BTreeSet<String>,
     /// Of them, those that were given for another registration of the gateway: they go to nobody,
@@ -347,6 +353,7 @@ fn read_row(tx: &mut Tx<'_>, name: &str) -> Result<Option<(Stamp, Resource)>, Re
                 gateway: row.get(1)?,
                 connector: row.get(2)?,
                 settings: BTreeMap::new(),
+                mapping: BTreeMap::new(),
                 secret_settings: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
                 fault: None,
@@ -363,7 +370,13 @@ fn read_row(tx: &mut Tx<'_>, name: &str) -> Result<Option<(Stamp, Resource)>, Re
         &params![name],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    resource.settings = settings.into_iter().collect();
+    for (name, value) in settings {
+        let name: String = name;
+        match name.strip_prefix(RULE) {
+            Some(target) => resource.mapping.insert(target.to_owned(), value),
+            None => resource.settings.insert(name, value),
+        };
+    }
     let kind = ProtectedType::ResourcePassword;
     let secret = sealed_values::fields(tx, kind, name.as_bytes())?;
     resource.secret_settings = secret.into_iter().collect();
@@ -521,9 +534,15 @@ fn store(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), RepositoryError> {
         "DELETE FROM resource_settings WHERE resource = ?1",
         &params![resource.name],
     )?;
+    let rules = resource.mapping.iter();
+    let rules: Vec<_> = rules
+        .map(|(target, template)| (format!("{RULE}{target}"), template))
+        .collect();
+    let rules = rules.iter().map(|(name, template)| (name, *template));
     let rows: Vec<_> = resource
         .settings
         .iter()
+        .chain(rules)
         .map(|(name, value)| {
             [
                 Value::Text(&resource.name),
@@ -573,6 +592,7 @@ mod tests {
             connector: "c".to_owned(),
             settings: BTreeMap::from([("base".to_owned(), "dc=x".to_owned())]),
             secret_settings: BTreeSet::new(),
+            mapping: BTreeMap::new(),
             lost_settings: BTreeSet::new(),
             fault: None,
             created: NOW,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portcullis_host::clock;
 use portcullis_proto::gateway::v1::call::Verb;
-use portcullis_proto::gateway::v1::{Call, Run};
+use portcullis_proto::gateway::v1::{Attribute, Call, Create, ObjectClass, Run, Value, value};
 use portcullis_server::config::Calls;
 use portcullis_server::keys::Keyring;
 use portcullis_server::keys::protection::Protection;
@@ -155,6 +155,42 @@ async fn a_queued_call_waits_for_its_link_and_is_sent_once() {
     assert_eq!(again.state, QueuedState::Done);
     assert_eq!(fixture.gateway.calls(), 3);
     assert_eq!(fixture.payloads().await, 0);
+}
+
+/// A second time, the mapping would find nothing of what it makes the name of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queued_call_goes_through_the_mapping_once() {
+    let fixture = Fixture::start().await;
+    let resources = fixture.server.repository.resources();
+    let mapped = resources.update(ANSWERS, |resource| {
+        let rule = ("account.cn".to_owned(), "{given} {family}".to_owned());
+        resource.mapping.extend([rule]);
+    });
+    assert_eq!(mapped.await.unwrap().mapping.len(), 1);
+    let create = |names: &[&str]| Call {
+        verb: Some(Verb::Create(Create {
+            object_class: ObjectClass::Account.into(),
+            name: "ada".to_owned(),
+            attributes: names
+                .iter()
+                .map(|name| Attribute {
+                    name: (*name).to_owned(),
+                    values: vec![Value {
+                        kind: Some(value::Kind::Text("x".to_owned())),
+                    }],
+                })
+                .collect(),
+            ..Create::default()
+        })),
+        ..call("1", "")
+    };
+    let refused = fixture.enqueue_call(create(&["given"]), ANSWERS).await;
+    assert!(matches!(refused, Err(QueueError::Malformed(_))));
+    let whole = create(&["given", "family"]);
+    fixture.enqueue_call(whole, ANSWERS).await.unwrap();
+    fixture.run();
+    fixture.bring_up().await;
+    fixture.until("1", QueuedState::Done).await;
 }
 
 /// A second handle on the repository, as another run of the server has it.

@@ -179,6 +179,32 @@ fn a_token_file_that_is_there_is_not_overwritten_and_one_without_a_token_does_no
 }
 
 #[test]
+fn rules_of_a_mapping_are_read_before_anything_is_sent() {
+    let fake = Fake::start();
+    let file = fake.folder.path().join("rules");
+    let file = file.to_str().unwrap();
+    let set = ["resource", "set", "r"];
+    for (content, code, said) in [
+        ("account.mail {email}\n", 2, "line 1: expected CLASS.NAME"),
+        ("# a comment\n\naccount.mail =\n", 2, "line 3: the template"),
+        ("a.b=c\na.b = d\n", 2, "line 2: `a.b` has a rule already"),
+        // The server of this test has no resources.
+        ("account.mail = {email}\n", 1, ""),
+        ("", 1, ""),
+    ] {
+        std::fs::write(file, content).unwrap();
+        let finished = fake.run(&[&set[..], &["--map-file", file]].concat());
+        assert_eq!(finished.code, Some(code), "{finished:?}");
+        assert!(finished.err.contains(said), "{finished:?}");
+    }
+    let rule = ["--map", "account.mail={email}"];
+    let finished = fake.run(&[&set[..], &rule].concat());
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let finished = fake.run(&[&set[..], &rule, &rule].concat());
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+}
+
+#[test]
 fn every_verb_of_the_manual_is_there() {
     let fake = Fake::start();
     for (noun, verbs) in [
@@ -187,7 +213,7 @@ fn every_verb_of_the_manual_is_there() {
             "add token set list show ping evict revoke restore",
         ),
         ("key", "list status rotate-gateway sync-gateways"),
-        ("resource", "add set list show test schema remove"),
+        ("resource", "add set list show test schema suggest remove"),
         (
             "account",
             "create get update delete enable disable set-password rename authenticate list search import",

@@ -45,6 +45,7 @@ impl Site {
                 connector: "ldap".to_owned(),
                 settings: BTreeMap::from([("base".to_owned(), "dc=x".to_owned())]),
                 secret_settings: BTreeSet::new(),
+                mapping: BTreeMap::new(),
                 lost_settings: BTreeSet::new(),
                 fault: None,
                 created: NOW,

@@ -25,6 +25,7 @@ async fn fixture() -> Fixture {
             gateway: gateway.to_owned(),
             connector: "c".to_owned(),
             settings: std::collections::BTreeMap::new(),
+            mapping: std::collections::BTreeMap::new(),
             secret_settings: std::collections::BTreeSet::new(),
             lost_settings: std::collections::BTreeSet::new(),
             fault: None,

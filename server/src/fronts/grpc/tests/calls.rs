@@ -1,6 +1,6 @@
 //! Calls through the API: what concerns a call is an outcome, and the rest a status.
 
-use portcullis_proto::gateway::v1::Sync;
+use portcullis_proto::gateway::v1::{Create, ObjectClass, Sync};
 
 use super::*;
 
@@ -127,4 +127,67 @@ async fn what_concerns_a_call_is_an_outcome_and_an_unknown_resource_a_status() {
         assert_eq!(end.failure.unwrap().kind(), kind);
         assert!(found.message().await.unwrap().is_none());
     }
+}
+
+#[tokio::test]
+async fn a_mapping_is_judged_when_it_is_set_and_holds_for_every_call() {
+    let api = Api::start().await;
+    api.add_gateway("web1").await;
+    api.add_resource("ldap", "web1").await.unwrap();
+    let set = |rules: &[(&str, &str)], replace_mapping| proto::SetResourceRequest {
+        name: "ldap".to_owned(),
+        mapping: rules
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        replace_mapping,
+        ..Default::default()
+    };
+    let mut resources = api.resources();
+    for (target, template) in [
+        ("account.cn", "{given"),
+        ("cn", "x"),
+        ("account.cn", "{a|b}"),
+    ] {
+        let error = resources.set(set(&[(target, template)], false)).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+        assert!(error.message().starts_with("mapping: "), "{error}");
+    }
+    let rules = [
+        ("account.cn", "{given} {family}"),
+        ("account.mail", "{email}"),
+    ];
+    resources.set(set(&rules, false)).await.unwrap();
+    let changed = resources.set(set(&[("account.mail", "")], false)).await;
+    let changed = changed.unwrap().into_inner();
+    assert_eq!(changed.mapping.len(), 1);
+    assert!(changed.settings.is_empty(), "a rule is no setting");
+
+    let create = Create {
+        object_class: ObjectClass::Account.into(),
+        name: "ada".to_owned(),
+        ..Create::default()
+    };
+    let call = || Call {
+        verb: Some(Verb::Create(create.clone())),
+        ..Call::default()
+    };
+    let refused = failure(api.execute("ldap", call()).await.unwrap());
+    assert_eq!(refused.kind(), FailureKind::Invalid);
+    let expected = "the mapping of resource `ldap`: `cn` is made of `given`, which the call lacks";
+    assert!(refused.message.starts_with(expected), "{refused:?}");
+    let queued = CallsClient::new(api.channel.clone())
+        .enqueue(proto::ExecuteRequest {
+            resource: "ldap".to_owned(),
+            call: Some(call()),
+            ..Default::default()
+        })
+        .await;
+    assert_eq!(queued.unwrap_err().code(), Code::InvalidArgument);
+
+    let emptied = resources.set(set(&[], true)).await.unwrap().into_inner();
+    assert!(emptied.mapping.is_empty());
+    let sent = failure(api.execute("ldap", call()).await.unwrap());
+    assert_eq!(sent.kind(), FailureKind::Unavailable);
 }
