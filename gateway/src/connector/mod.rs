@@ -6,8 +6,8 @@
 pub(crate) mod directory;
 pub(crate) mod look;
 pub(crate) mod process;
-mod snapshots;
 pub(crate) mod secret_file;
+mod snapshots;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -49,7 +49,7 @@ fn the_sample_names_every_key() {
 }
 
 /// A fault, its line, its key, and what the message says of what is allowed.
-const FAULTS: [(&str, u32, &str, &str); 13] = [
+const FAULTS: [(&str, u32, &str, &str); 14] = [
     ("colour = 1", 1, "colour", "data_dir"),
     ("\n[links]\nbackoff = \"1s\"", 3, "backoff", "backoff_min"),
     (

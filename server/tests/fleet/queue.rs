@@ -61,6 +61,7 @@ impl Fixture {
             connector: connector.to_owned(),
             settings: BTreeMap::new(),
             secret_settings: BTreeSet::new(),
+            mapping: BTreeMap::new(),
             lost_settings: BTreeSet::new(),
             fault: None,
             created: clock::now(),

@@ -126,7 +126,9 @@ async fn read(mut items: Items, end: Instant) -> Result<usize, MeasureError> {
                 Some(failure) => return Err(MeasureError::Call(failure.message)),
                 None => break,
             },
-            None => return Err(MeasureError::Changed("an item of the stream")),
+            Some(Kind::Gone(_)) | None => {
+                return Err(MeasureError::Changed("an item of the stream"));
+            }
         }
     }
     Ok(bytes)

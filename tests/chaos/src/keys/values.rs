@@ -32,6 +32,7 @@ impl World {
             connector: "script".to_owned(),
             settings: [].into(),
             secret_settings: [].into(),
+            mapping: [].into(),
             lost_settings: [].into(),
             fault: None,
             created: self.now,
