@@ -121,7 +121,8 @@ impl CallEntry {
     }
 
     /// As [`Self::end`], with `work` in the same transaction. Where it cannot be written now it is
-    /// kept, with the work; where there is nothing to be written, this waits until the work is done.
+    /// kept, with the work. Where there is nothing to be written, this waits until the work is
+    /// done.
     pub(super) async fn end_with(
         mut self,
         repository: &Repository,

@@ -1,5 +1,5 @@
-//! How far each gateway's journal of calls was seen, so that one that is gone, or was put back to an
-//! earlier state, is known.
+//! How far each gateway's journal of calls was seen, so that one that is gone, or was put back to
+//! an earlier state, is known.
 
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::UnixMillis;
