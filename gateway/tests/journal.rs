@@ -11,13 +11,14 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_common::id::KeyKind;
 use portcullis_proto::gateway::v1 as wire;
 use support::server::{Link, Server, master_key, token};
-use support::{Gateway, PATIENCE, Site};
+use support::{Gateway, PATIENCE, PROGRAM, Site};
 use wire::outcome::Result as Came;
 
 /// A gateway with a script connector on one object, in the file `there`.
@@ -196,6 +197,42 @@ async fn a_call_that_was_looked_for_in_vain_is_never_begun() {
     old.accepted_ms_ago = 3_600_000;
     assert_eq!(answer(&link, old).await, "Forgotten");
     assert_eq!(bench.runs(), 0);
+}
+
+/// A limit of the system on the size of a file stands for a disk without room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_room_on_the_disk_changes_are_refused_and_nothing_is_lost() {
+    let (bench, gateway) = Bench::new().await;
+    fs::write(bench.file("fate"), ":").unwrap();
+    fs::write(bench.file("go"), "").unwrap();
+    gateway.stop();
+    let mut command = Command::new("sh");
+    let limited = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+    command.args(["-c", limited, "sh", PROGRAM, "--config"]);
+    command.arg(bench.site.config()).arg("run");
+    let gateway = Gateway::start(command);
+    let link = bench.link(&gateway).await;
+    let numbered = |number: usize, look| wire::Call {
+        call_id: format!("leave-{number}"),
+        ..delete(look)
+    };
+    let mut number = 0;
+    while answer(&link, numbered(number, false)).await == "done" {
+        number += 1;
+    }
+    assert_eq!(answer(&link, numbered(number, false)).await, "Busy");
+    assert!((1..200).contains(&number), "{number}");
+    assert_eq!(answer(&link, get()).await, "done");
+    for number in 0..number {
+        assert_eq!(answer(&link, numbered(number, true)).await, "done");
+    }
+    assert_eq!(bench.runs(), number);
+    gateway.kill();
+    let gateway = bench.site.run();
+    let link = bench.link(&gateway).await;
+    assert_eq!(answer(&link, numbered(0, true)).await, "done");
+    assert_eq!(answer(&link, numbered(number, false)).await, "done");
+    assert_eq!(bench.runs(), number + 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -77,8 +77,8 @@ fn salvage(bytes: &[u8], keys: &Keys) -> Option<Salvaged> {
     let Some((header, mut replay)) = Replay::new(bytes, &keys.records) else {
         return Some(salvaged);
     };
-    salvaged.forgotten = header.forgotten;
-    let mut damaged = false;
+    salvaged.forgotten = header.forgotten.min(now());
+    let mut damaged = header.is_ahead(now());
     loop {
         while let Some((_, record)) = replay.record() {
             salvaged.take(keys, record);

@@ -140,11 +140,8 @@ fn reopen(folder: &StateDir, keys: Keys, bytes: &[u8]) -> Result<Opened, StateDi
     let reader = folder.open(FILE)?;
     let mut inner = Inner::new(index, reader, header);
     inner.sequence = next.saturating_sub(1);
-    if end == End::Damaged {
-        inner.fault = Some(damaged(
-            folder,
-            &format!("is damaged at byte {at} of {}", bytes.len()),
-        ));
+    inner.fault = fault(folder, &header, &replay);
+    if inner.fault.is_some() {
         return Ok(Opened {
             keys,
             inner,
@@ -179,6 +176,20 @@ fn reopen(folder: &StateDir, keys: Keys, bytes: &[u8]) -> Result<Opened, StateDi
         keys,
         inner,
         disk: Some(disk),
+    })
+}
+
+/// What keeps a journal that was read to its end from being gone on with.
+pub(super) fn fault(folder: &StateDir, header: &Header, replay: &Replay<'_>) -> Option<String> {
+    if replay.end() == End::Damaged {
+        let what = format!("is damaged at byte {}", replay.at);
+        return Some(damaged(folder, &what));
+    }
+    header.is_ahead(now()).then(|| {
+        damaged(
+            folder,
+            "has forgotten calls of a time to come, so that the clock was set back since",
+        )
     })
 }
 

@@ -11,10 +11,10 @@
 //!
 //! No password and no value of an attribute stands in it: of a call's content it has a digest under
 //! a key of its own, and of the resource what the connector noted as evidence. Its records are
-//! chained by MACs ([`record`]); a write that a failure cut short is dropped, and any other damage
-//! stops the calls that change something until an administrator has looked ([`replay`]). An entry
+//! chained by MACs (`record`); a write that a failure cut short is dropped, and any other damage
+//! stops the calls that change something until an administrator has looked (`replay`). An entry
 //! goes once the server has acknowledged the outcome and the time to keep it has passed
-//! ([`compact`]); up to which age it forgot is kept too.
+//! (`compact`); up to which age it forgot is kept too.
 
 mod accept;
 mod calls;
@@ -275,7 +275,7 @@ fn location(folder: &StateDir) -> String {
 fn damaged(folder: &StateDir, what: &str) -> String {
     format!(
         "the journal {} {what}: calls that change something are refused, since nobody can tell which of them were begun. \
-         Restore the disk; or stop the gateway and run `portcullis-gateway journal accept`, which keeps what can be read and begins a new one",
+         Restore the disk (or the clock); or stop the gateway and run `portcullis-gateway journal accept`, which keeps what can be read and begins a new one",
         location(folder)
     )
 }

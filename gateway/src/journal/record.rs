@@ -6,11 +6,11 @@
 //! ```
 //!
 //! Numbers are little-endian, times milliseconds since 1970; `first` is the sequence of the first
-//! record. A MAC is taken over the MAC before it and all of the record, so that none can be removed,
-//! moved or taken from another journal. `flushed` is the sequence of the last record that was surely
-//! on the disk when this one was written: what is damaged up to there was no write that a failure
-//! cut short. A record that says nothing else stands for itself, so that it can be read whatever
-//! became of the one before it.
+//! record. A MAC is taken over the MAC before it and all of the record, so that none can be
+//! removed, moved or taken from another journal. `flushed` is the sequence of the last record that
+//! was surely on the disk when this one was written: what is damaged up to there was no write that
+//! a failure cut short. A record that says nothing else stands for itself, so that it can be read
+//! whatever became of the one before it.
 
 use portcullis_common::crypto::mac::{MacKey, TAG_LEN};
 use portcullis_proto::gateway::v1 as wire;
@@ -28,6 +28,8 @@ pub(super) const HEADER: usize = HEADER_FRONT + TAG_LEN;
 /// The kind of [`Record::Flushed`].
 const FLUSHED: u8 = 5;
 
+/// A day, in milliseconds.
+const DAY: u64 = 86_400_000;
 const MAGIC: [u8; 8] = *b"PCJRNL1\n";
 const HEADER_FRONT: usize = 8 + 16 + 8 + 8 + 8;
 
@@ -55,6 +57,11 @@ impl Header {
         let tag = key.tag(&[&bytes]).to_bytes();
         bytes.extend(tag);
         bytes
+    }
+
+    /// Whether it has forgotten calls of a time that has not come: the clock was set back since.
+    pub(super) const fn is_ahead(&self, now: u64) -> bool {
+        self.forgotten > now.saturating_add(DAY)
     }
 
     /// `None`: these are no header of a journal under this key.

@@ -4,7 +4,7 @@ use super::disk;
 use super::index::{Index, State};
 use super::keys::Keys;
 use super::record::Record;
-use super::replay::{End, Replay};
+use super::replay::Replay;
 use super::{damaged, location};
 use crate::state_dir::{StateDir, StateDirError};
 
@@ -76,10 +76,7 @@ pub fn show(folder: &StateDir) -> Result<Option<Shown>, StateDirError> {
         }
         disk::take(&mut index, &keys, at as u64, record);
     }
-    if replay.end() == End::Damaged {
-        let what = format!("is damaged at byte {} of {}", replay.at, bytes.len());
-        shown.fault = Some(damaged(folder, &what));
-    }
+    shown.fault = disk::fault(folder, &header, &replay);
     let open = begun.into_iter().filter(|record| {
         let key = disk::key_of(&keys, &Record::Begun(record.clone()));
         let entry = key.and_then(|key| index.calls.get(&key));

@@ -12,6 +12,8 @@ use crate::model::{
     Request, Selector, Value,
 };
 
+/// Whether a group of a new account's name was there: `yes` or `no`.
+const GROUP: &str = "group of that name";
 /// A digest of the password field.
 const PASSWORD: &str = "#password";
 const DAY: u64 = 86_400;
@@ -23,6 +25,12 @@ impl Unix {
         change: &Request,
     ) -> Result<Evidence, CallError> {
         let mut evidence = look::evidence(self, cx, change).await?;
+        if let Request::Create(create) = change
+            && create.class == ObjectClass::Account
+        {
+            let there = self.read().await?.group(create.name.as_str()).is_some();
+            evidence.note(GROUP, if there { "yes" } else { "no" });
+        }
         if let Request::SetPassword(object, _) = change {
             let database = self.read().await?;
             if let Ok(account) = find_account(&database, object) {
@@ -59,6 +67,9 @@ impl Unix {
             ..create.clone()
         });
         let seen = look::look(self, cx, &by_days(&without_password), before).await?;
+        if seen == Look::NotBegun && create.class == ObjectClass::Account {
+            return self.without_remains(create, before).await;
+        }
         let (Look::Done(_), Some(password)) = (&seen, &create.password) else {
             return Ok(seen);
         };
@@ -74,6 +85,23 @@ impl Unix {
                 "account `{}` was not there before the call, and is there now with uid {}, but without the password that was asked for: remove it before you try again, or give it one",
                 account.name, account.uid
             )]),
+        })
+    }
+
+    /// A create begins only where no group has the name of an account that is to get a group of its
+    /// own: one that is there now was made with it, and the account was not.
+    async fn without_remains(&self, create: &Create, before: &Evidence) -> Result<Look, CallError> {
+        let mut given = create.attributes.iter();
+        let has_group = given.any(|given| given.name.as_str() == "primary_group");
+        let name = create.name.as_str();
+        let database = self.read().await?;
+        let made = database.group(name).is_some() && before.fact(GROUP) == Some("no");
+        Ok(if made && !has_group {
+            Look::Unclear(vec![format!(
+                "there is no account `{name}`, but its group, which was not there before the call: remove it before you try again"
+            )])
+        } else {
+            Look::NotBegun
         })
     }
 

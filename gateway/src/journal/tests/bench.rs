@@ -2,10 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use portcullis_common::id::ServerId;
 use tempfile::TempDir;
 
+use crate::journal::disk::rewrite;
+use crate::journal::keys::Keys;
+use crate::journal::record::Header;
+use crate::journal::replay::Replay;
 use crate::journal::{Claim, Digest, Journal, Known, Purpose, Settings, What};
 use crate::model::{
     CallId, Done, Evidence, Failure, FailureKind, Identity, Object, ObjectClass, ObjectId,
@@ -44,6 +49,23 @@ impl Bench {
 
     pub(super) fn bytes(&self) -> Vec<u8> {
         fs::read(self.file()).unwrap()
+    }
+
+    /// Has it forgotten calls up to this time: its records as they are, under another header.
+    pub(super) fn forget_up_to(&self, time: u64) {
+        let keys = Keys::load(&self.state()).unwrap().unwrap();
+        let bytes = self.bytes();
+        let (header, mut replay) = Replay::new(&bytes, &keys.records).unwrap();
+        let header = Header {
+            forgotten: time,
+            ..header
+        };
+        let (mut new, mut draft) = rewrite(&Arc::new(keys.records.clone()), &header);
+        while let Some((_, record)) = replay.record() {
+            draft.append(&record);
+        }
+        new.extend(draft.take_bytes());
+        self.put(&new);
     }
 
     pub(super) fn put(&self, bytes: &[u8]) {

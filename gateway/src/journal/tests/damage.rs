@@ -210,6 +210,24 @@ async fn a_journal_or_a_key_that_is_gone_is_no_empty_journal() {
     assert_eq!(kind(old), FailureKind::Forgotten);
 }
 
+/// Otherwise every call would be one that it may have forgotten.
+#[tokio::test]
+async fn a_clock_that_was_set_back_is_noticed() {
+    let bench = Bench::new();
+    some_calls(&bench).await;
+    let ahead = crate::journal::now() + 10 * 86_400_000;
+    bench.forget_up_to(ahead);
+    let journal = bench.open();
+    let fault = journal.info().fault.unwrap();
+    assert!(fault.contains("the clock was set back"), "{fault}");
+    journal.close().await;
+    let accepted = accept(&bench.state()).unwrap().unwrap();
+    assert_eq!(accepted, Accepted { kept: 5, lost: 0 });
+    let journal = bench.open();
+    assert_eq!(journal.info().fault, None);
+    assert_eq!(word(&claim(&journal, 0, Purpose::Begin)), ended(0));
+}
+
 #[tokio::test]
 async fn no_password_and_no_value_of_an_attribute_stands_in_the_files() {
     use portcullis_proto::gateway::v1 as wire;

@@ -106,6 +106,12 @@ async fn what_is_neither_as_before_nor_as_asked_is_unclear() {
     let seen = look(&connector, make, &before).await;
     assert!(seen.contains("without the password"), "{seen}");
 
+    let make = with_password("bob");
+    let before = evidence(&connector, make.clone()).await;
+    bench.done(new_group("bob", &[])).await;
+    let seen = look(&connector, make, &before).await;
+    assert!(seen.contains("but its group"), "{seen}");
+
     let set = password("ada", "Correct-Horse-41");
     let before = evidence(&connector, set.clone()).await;
     bench.done(password("ada", "Other-Battery-42")).await;
