@@ -5,6 +5,8 @@
 //! a row in `tests/connector_conformance.rs`, which proves that it keeps the rules of
 //! [`Connector`].
 
+#[path = "connector/active_directory/mod.rs"]
+pub mod active_directory;
 #[path = "connector/ldap/mod.rs"]
 pub mod ldap;
 #[path = "connector/script/mod.rs"]
@@ -28,6 +30,11 @@ const TYPES: &[ConnectorType] = &[
     #[cfg(unix)]
     ConnectorType::new("unix", unix::configure, unix::GUARD_DEFAULTS),
     ConnectorType::new("ldap", ldap::configure, ldap::GUARD_DEFAULTS),
+    ConnectorType::new(
+        "active-directory",
+        active_directory::configure,
+        active_directory::GUARD_DEFAULTS,
+    ),
     ConnectorType::new("script", script::configure, GuardDefaults::NOTHING),
     ConnectorType::new("sql", sql::configure, GuardDefaults::NOTHING),
 ];
@@ -259,7 +266,8 @@ mod tests {
     fn every_type_has_its_line_in_the_conformance_suite() {
         let suite = include_str!("../tests/connector_conformance.rs");
         for ConnectorType { name, .. } in TYPES {
-            let line = format!("#[path = \"../src/connector/{name}/tests/conformance.rs\"]");
+            let folder = name.replace('-', "_");
+            let line = format!("#[path = \"../src/connector/{folder}/tests/conformance.rs\"]");
             assert!(
                 suite.contains(&line),
                 "tests/connector_conformance.rs lacks {line}"

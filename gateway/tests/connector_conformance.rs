@@ -54,6 +54,8 @@ macro_rules! conforms {
     };
 }
 
+#[path = "../src/connector/active_directory/tests/conformance.rs"]
+mod active_directory;
 #[path = "../src/connector/ldap/tests/conformance.rs"]
 mod ldap;
 #[path = "../src/connector/script/tests/conformance.rs"]

@@ -206,7 +206,7 @@ fn the_connectors_in_the_sample_are_ones_that_the_program_knows() {
         .iter()
         .map(|c| &c.name)
         .collect();
-    assert_eq!(names, ["directory", "hr", "local", "people"]);
+    assert_eq!(names, ["directory", "hr", "local", "office", "people"]);
     // Some folders and files are missing here.
     let problems = crate::connectors::Connectors::from_config(&config.connectors)
         .err()
@@ -216,6 +216,7 @@ fn the_connectors_in_the_sample_are_ones_that_the_program_knows() {
             "connectors.directory.ca_file",
             "connectors.hr.folder",
             "connectors.people.ca_file",
+            "connectors.office.ca_file",
         ];
         assert!(missing.contains(&problem.key.as_str()), "{problem}");
     }

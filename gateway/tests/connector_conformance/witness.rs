@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use portcullis_gateway::connector::{Connector, Context, Lane};
 use portcullis_gateway::model::{
-    CallError, Get, Object, ObjectClass, ObjectId, Request, Roles, Schema, Update, Verb,
+    CallError, Get, Object, ObjectClass, ObjectId, Request, Roles, Schema, Standings, Touched,
+    Update, Verb,
 };
 use tokio::sync::Barrier;
 use tonic::async_trait;
@@ -103,6 +104,10 @@ impl Connector for Witness {
 
     async fn get(&self, cx: &Context, get: &Get) -> Result<Object, CallError> {
         self.inner.get(cx, get).await
+    }
+
+    async fn standings(&self, cx: &Context, touched: &Touched<'_>) -> Result<Standings, CallError> {
+        self.inner.standings(cx, touched).await
     }
 
     async fn update(&self, cx: &Context, update: Update) -> Result<Object, CallError> {

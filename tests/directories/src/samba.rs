@@ -5,9 +5,11 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Weak};
 
 use portcullis_tests::harness::{OrFail as _, Process, Site, eventually, run};
 use rustix::process::Signal;
+use tokio::sync::Mutex;
 
 use crate::authority::{Authority, Files};
 use crate::{Tools, loopback_address, trees};
@@ -60,6 +62,19 @@ impl Samba {
             site,
         };
         started.restart().await;
+        started
+    }
+
+    /// The controller that the tests of this process share while they run beside one another.
+    /// Whoever changes the domain keeps to an organizational unit of his own.
+    pub async fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Samba>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(running) = shared.upgrade() {
+            return running;
+        }
+        let started = Arc::new(Self::start().await);
+        *shared = Arc::downgrade(&started);
         started
     }
 

@@ -9,7 +9,6 @@ use super::members::{Member, kept};
 use super::message::{Answer, Change, ChangeKind, Entry, Operation};
 use super::session::Session;
 use super::settings::{ClassSettings, MemberSettings};
-use super::values::to_directory;
 use crate::model::{
     CallError, Failure, FailureKind, Modification, Object, ObjectClass, ObjectName, ObjectRef,
     Operation as Kind, Password, Selector, Update, Verb,
@@ -132,7 +131,10 @@ impl Directory {
             let values = if self.is_member_attribute(name) {
                 self.altered_members(session, change).await?
             } else {
-                let values = change.values.iter().map(|value| to_directory(value, name));
+                let values = change
+                    .values
+                    .iter()
+                    .map(|value| self.to_directory(value, name));
                 values.collect::<Result<_, _>>()?
             };
             let place = altered
@@ -163,7 +165,21 @@ impl Directory {
             return self.member_values(session, &change.values).await;
         }
         let names = change.values.iter().filter_map(|value| value.as_text());
-        Ok(names.map(|name| name.as_bytes().to_vec()).collect())
+        let mut names: Vec<_> = names.map(str::to_owned).collect();
+        let by_name = |(_, settings): &(_, MemberSettings)| settings.by_name;
+        if !self.settings.accounts.is_named_by_rdn()
+            && !self.settings.groups.as_ref().is_none_or(by_name)
+        {
+            // The name of an entry does not tell which account it is.
+            let found = self.entries_of_names(session, &names).await;
+            let found = found.map_err(|error| self.read_error(&error))?;
+            for name in &mut names {
+                if let Some(entry) = found.get(&dn::prepared(name.as_bytes())) {
+                    *name = entry.dn.clone();
+                }
+            }
+        }
+        Ok(names.into_iter().map(String::into_bytes).collect())
     }
 
     fn changes(
@@ -341,6 +357,10 @@ impl Directory {
             }
             Verdict::Locked => (FailureKind::AccountLocked, "the account is locked"),
             Verdict::Disabled => (FailureKind::AccountDisabled, "the account is disabled"),
+            Verdict::NotNow => (
+                FailureKind::AccountDisabled,
+                "the account may not log in now, or not from here",
+            ),
             Verdict::Expired => (
                 FailureKind::PasswordExpired,
                 "the password or the account has expired",
@@ -396,6 +416,7 @@ impl Directory {
         new_name: &ObjectName,
     ) -> Result<Object, CallError> {
         let class = self.class(object.class)?;
+        self.dialect.check_name(object.class, new_name.as_str())?;
         let entry = self
             .found(session, object, &self.wanted(class, &[]))
             .await?;

@@ -319,13 +319,7 @@ impl Connector for Directory {
     }
 
     fn number_of(&self, object: &Object) -> Option<u64> {
-        let attribute = match object.identity.class {
-            ObjectClass::Account => "uidNumber",
-            _ => "gidNumber",
-        };
-        let mut attributes = object.attributes.iter();
-        let found = attributes.find(|found| found.name.as_str().eq_ignore_ascii_case(attribute))?;
-        found.values.first()?.as_id()
+        self.dialect.number_of(object)
     }
 
     fn settings(&self) -> Vec<String> {
@@ -489,8 +483,13 @@ impl Connector for Directory {
 
     async fn standings(&self, cx: &Context, touched: &Touched<'_>) -> Result<Standings, CallError> {
         let session = self.session(cx)?;
-        let standings = self.stand(&session, touched).await;
-        standings.map_err(|error| self.read_error(&error))
+        let standings = async {
+            match self.dialect.standings(&session, touched).await? {
+                Some(standings) => Ok(standings),
+                None => self.stand(&session, touched).await,
+            }
+        };
+        standings.await.map_err(|error| self.read_error(&error))
     }
 }
 

@@ -10,7 +10,6 @@ use super::message::{Answer, Change, Control, Entry, Operation, decode_entry};
 use super::objects::base_of;
 use super::session::{Knowledge, Session};
 use super::settings::ClassSettings;
-use super::values::to_directory;
 use crate::connector::Context;
 use crate::model::{
     CallError, Create, Failure, FailureKind, Object, ObjectClass, ObjectRef, Password, Selector,
@@ -210,7 +209,7 @@ impl Directory {
             let values = given
                 .values
                 .iter()
-                .map(|value| to_directory(value, attribute));
+                .map(|value| self.to_directory(value, attribute));
             attributes.add(attribute, values.collect::<Result<_, _>>()?);
         }
         for (attribute, template) in &class.defaults {
@@ -264,6 +263,7 @@ impl Directory {
         attribute: &str,
     ) -> Result<(), Failure> {
         use super::objects::DN;
+        self.dialect.check_writable(attribute)?;
         let base = base_of(attribute);
         let computed = attribute.eq_ignore_ascii_case(DN)
             || base.eq_ignore_ascii_case(super::objects::MEMBER_OF)

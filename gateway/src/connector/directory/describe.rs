@@ -126,6 +126,11 @@ impl Directory {
             let of = "the groups that it is in; they are changed at the group";
             attributes.push(computed(MEMBER_OF, true, of));
         }
+        for name in self.dialect.derived_names(class.class) {
+            let mut derived = computed(name, false, "worked out of how the account stands");
+            derived.value_type = ValueType::Boolean;
+            attributes.push(derived);
+        }
         let has_members = attributes
             .iter()
             .any(|found| self.is_member_attribute(&found.name));
@@ -162,7 +167,7 @@ impl Directory {
         };
         AttributeSchema {
             multi_valued: is_member || known.is_none_or(|known| known.multi_valued),
-            required: required && !by_itself,
+            required: required && !by_itself && self.dialect.is_required(&name),
             creatable: writable,
             updatable: writable && !is_name,
             readable: true,

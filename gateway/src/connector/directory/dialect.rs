@@ -16,7 +16,8 @@ use super::session::Session;
 use super::settings::ClassSettings;
 use crate::connector::{Changes, Context};
 use crate::model::{
-    AttributeRole, CallError, Evidence, Failure, ObjectClass, Password, SyncToken, Verb,
+    AttributeRole, CallError, Evidence, Failure, Object, ObjectClass, Password, Standings,
+    SyncToken, Touched, Value, Verb,
 };
 
 /// Where an object is looked for.
@@ -41,6 +42,8 @@ pub(crate) enum Verdict {
     Locked,
     /// The account may not log in.
     Disabled,
+    /// It may log in, but not now or not from here.
+    NotNow,
     /// The password or the account has expired.
     Expired,
     /// It is right, and has to be changed before it is of use.
@@ -94,6 +97,52 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// Attributes that no call reads or writes, in lower case: those that hold passwords.
     fn hidden(&self) -> &'static [&'static str] {
         &["userpassword"]
+    }
+
+    /// Refuses an attribute that no call may write.
+    fn check_writable(&self, _attribute: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Refuses a name that the directory would not take, or not everywhere.
+    fn check_name(&self, _class: ObjectClass, _name: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Whether who makes an entry has to give an attribute that the schema demands.
+    fn is_required(&self, _attribute: &str) -> bool {
+        true
+    }
+
+    /// The numeric id of an object, where it has one.
+    fn number_of(&self, object: &Object) -> Option<u64> {
+        let attribute = match object.identity.class {
+            ObjectClass::Account => "uidNumber",
+            _ => "gidNumber",
+        };
+        let mut attributes = object.attributes.iter();
+        let found = attributes.find(|found| found.name.as_str().eq_ignore_ascii_case(attribute))?;
+        found.values.first()?.as_id()
+    }
+
+    /// The names of the attributes of [`derived`](Self::derived), which are true or false.
+    fn derived_names(&self, _class: ObjectClass) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Attributes that the gateway makes of those that it reads.
+    fn derived(&self, _class: ObjectClass, _entry: &Entry) -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
+
+    /// A value as a call has it, where the schema does not tell.
+    fn to_model(&self, _attribute: &str, _value: &[u8]) -> Option<Value> {
+        None
+    }
+
+    /// A value as the directory has it, where its type does not tell.
+    fn to_directory(&self, _attribute: &str, _value: &Value) -> Option<Vec<u8>> {
+        None
     }
 
     /// Whether the gateway works memberships out by a search; otherwise `memberOf` is read.
@@ -211,7 +260,28 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     /// Whether an entry was made after [`note_history`](Self::note_history); `None`: nobody can
     /// tell.
-    fn was_made_after(&self, entry: &Entry, evidence: &Evidence) -> Option<bool>;
+    async fn was_made_after(
+        &self,
+        session: &Session<'_>,
+        entry: &Entry,
+        evidence: &Evidence,
+    ) -> Result<Option<bool>, Error>;
+
+    /// Whether the directory knows that the object of an id was deleted; `None`: it keeps no record
+    /// of that.
+    async fn is_deleted(&self, _: &Session<'_>, _id: &str) -> Result<Option<bool>, Error> {
+        Ok(None)
+    }
+
+    /// How the objects that a call touches stand to one another; `None`: as members and numbers
+    /// tell.
+    async fn standings(
+        &self,
+        _: &Session<'_>,
+        _touched: &Touched<'_>,
+    ) -> Result<Option<Standings>, Error> {
+        Ok(None)
+    }
 
     /// The attributes that [`was_made_after`](Self::was_made_after) reads.
     fn history_attributes(&self) -> Vec<String> {

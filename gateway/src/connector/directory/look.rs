@@ -13,6 +13,9 @@ use crate::model::{
 /// The server that was asked before the change.
 const SERVER: &str = "server";
 
+/// The object's id, as every connector notes it.
+const ID: &str = "id";
+
 impl Directory {
     /// What is seen before a change.
     pub(crate) async fn note(&self, cx: &Context, change: &Request) -> Result<Evidence, CallError> {
@@ -50,8 +53,15 @@ impl Directory {
             }
             _ => look::look(self, cx, change, before).await?,
         };
-        if seen != Look::NotBegun {
+        let gone = matches!((change, &seen), (Request::Delete(_), Look::Done(_)));
+        if seen != Look::NotBegun && !gone {
             return Ok(seen);
+        }
+        if let (true, Some(id)) = (gone, before.fact(ID)) {
+            let deleted = self.dialect.is_deleted(&session, id).await;
+            if deleted.map_err(|error| self.read_error(&error))? == Some(true) {
+                return Ok(seen);
+            }
         }
         // Another server may not have heard of it yet: it can tell what is there, and not what is
         // not.
@@ -94,8 +104,11 @@ impl Directory {
             if !marks.any(|mark| mark.as_ref() == cx.call.as_str().as_bytes()) {
                 return Ok(Look::NotBegun);
             }
-        } else if self.dialect.was_made_after(&entry, before) == Some(false) {
-            return Ok(Look::NotBegun);
+        } else {
+            let after = self.dialect.was_made_after(session, &entry, before).await;
+            if after.map_err(|error| self.read_error(&error))? == Some(false) {
+                return Ok(Look::NotBegun);
+            }
         }
         if let Some(password) = &create.password {
             match self.verdict_on(session, &object, password).await?.0 {
@@ -144,6 +157,9 @@ impl Directory {
             }
             Verdict::Disabled => {
                 unclear("the account is disabled, so that its password cannot be tried")
+            }
+            Verdict::NotNow => {
+                unclear("the account may not log in now, so that its password cannot be tried")
             }
             Verdict::Expired => {
                 unclear("the account has expired, so that its password cannot be tried")

@@ -27,7 +27,7 @@ mod look;
 mod members;
 pub(crate) mod message;
 pub(crate) mod objects;
-mod pages;
+pub(crate) mod pages;
 mod parked;
 pub(crate) mod pool;
 pub(crate) mod schema;

@@ -120,8 +120,14 @@ impl Directory {
                 continue;
             }
             let known = known.schema.attribute(name);
-            let values = values.iter().map(|value| values::to_model(value, known));
+            let values = values.iter().map(|value| {
+                let own = self.dialect.to_model(name, value);
+                own.unwrap_or_else(|| values::to_model(value, known))
+            });
             push(name, values.collect());
+        }
+        for (name, value) in self.dialect.derived(class.class, entry) {
+            push(name, vec![value]);
         }
         let texts = |names: Vec<String>| names.into_iter().map(Value::Text).collect();
         if let (Some(members), Some((_, settings))) = (links.members, &self.settings.groups) {
@@ -142,6 +148,14 @@ impl Directory {
         let base = base_of(name);
         let mut hidden = self.dialect.hidden().iter();
         hidden.any(|hidden| hidden.eq_ignore_ascii_case(base))
+    }
+
+    /// A value of a call as the directory has it.
+    pub(crate) fn to_directory(&self, value: &Value, attribute: &str) -> Result<Vec<u8>, Failure> {
+        match self.dialect.to_directory(attribute, value) {
+            Some(bytes) => Ok(bytes),
+            None => values::to_directory(value, attribute),
+        }
     }
 
     /// Whether an attribute is worked out here, and not by the directory.

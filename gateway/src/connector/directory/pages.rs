@@ -30,6 +30,7 @@ pub(crate) struct Pages {
     /// Whether the directory has pages: otherwise all comes as one.
     paged: bool,
     cookie: Vec<u8>,
+    controls: Vec<Control>,
     id: i32,
     found: usize,
     barren: u32,
@@ -49,6 +50,7 @@ impl Pages {
             lease,
             search,
             cookie: Vec::new(),
+            controls: Vec::new(),
             id: 0,
             found: 0,
             barren: 0,
@@ -58,6 +60,13 @@ impl Pages {
             first_of_former: None,
             references: 0,
         }
+    }
+
+    /// The same with further controls.
+    #[must_use]
+    pub(crate) fn with(mut self, controls: &[Control]) -> Self {
+        self.controls = controls.to_vec();
+        self
     }
 
     /// The connection and where the search stands, for whoever keeps both between two calls.
@@ -85,11 +94,8 @@ impl Pages {
             inner.octets(&self.cookie);
         });
         let control = Control::new(PAGED_RESULTS, Some(value.into_bytes().to_vec())).critical();
-        let controls = if self.paged {
-            vec![control]
-        } else {
-            Vec::new()
-        };
+        let mut controls = self.controls.clone();
+        controls.extend(self.paged.then_some(control));
         let link = self.lease.link()?;
         self.id = link.begin(self.search.clone(), &controls, deadline).await?;
         self.found = 0;

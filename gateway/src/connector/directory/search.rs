@@ -11,7 +11,6 @@ use super::parked::Stop;
 use super::pool::Lease;
 use super::session::{Session, below};
 use super::settings::ClassSettings;
-use super::values::to_directory;
 use crate::connector::Found;
 use crate::model::{
     AttributeName, CallError, Comparison, Cookie, Failure, Filter as Condition, FilterOperation,
@@ -329,7 +328,7 @@ impl Directory {
         let Some(value) = &one.value else {
             return Ok(Filter::Present(attribute.to_owned()));
         };
-        let bytes = to_directory(value, attribute)?;
+        let bytes = self.to_directory(value, attribute)?;
         let name = attribute.to_owned();
         let part = |first, any, last| Filter::Substrings {
             attribute: attribute.to_owned(),

@@ -272,12 +272,19 @@ impl Dialect for Ldap {
         Ok(())
     }
 
-    fn was_made_after(&self, entry: &Entry, evidence: &Evidence) -> Option<bool> {
-        let before = evidence.fact(HISTORY)?;
-        let created = entry.text("createTimestamp")?;
+    async fn was_made_after(
+        &self,
+        _: &Session<'_>,
+        entry: &Entry,
+        evidence: &Evidence,
+    ) -> Result<Option<bool>, Error> {
         // A create's time has a grain of a second, that of the history of a millionth.
-        let second = |text: &str| text.get(..14).map(str::to_owned);
-        Some(second(created)? >= second(before)?)
+        let second = |text: Option<&str>| Some(text?.get(..14)?.to_owned());
+        let before = second(evidence.fact(HISTORY));
+        let created = second(entry.text("createTimestamp"));
+        Ok(created
+            .zip(before)
+            .map(|(created, before)| created >= before))
     }
 
     fn history_attributes(&self) -> Vec<String> {

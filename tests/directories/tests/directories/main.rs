@@ -6,6 +6,8 @@
     reason = "a test that fails has to say so"
 )]
 
+mod active_directory;
 mod ldap;
 mod servers;
 mod sql;
+mod windows;

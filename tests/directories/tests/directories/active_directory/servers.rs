@@ -1,0 +1,132 @@
+//! Several controllers: those that are silent, one that has not heard of what is new, and what
+//! becomes of a change of which no answer came.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_directories::{Kind, Quirks, Samba, Trick, loopback_address};
+use portcullis_gateway::model::{CallError, Look, ObjectClass, Request};
+use tokio::net::TcpListener;
+
+use super::{Domain, context, context_of};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn one_controller_that_answers_is_found_among_a_hundred() {
+    let samba = Samba::shared().await;
+    let address = loopback_address();
+    // They take connections, and nothing ever answers.
+    let mut silent = Vec::new();
+    let mut urls = Vec::new();
+    for _ in 0..99 {
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
+        urls.push(format!("ldaps://{}", listener.local_addr().unwrap()));
+        silent.push(listener);
+    }
+    urls.push(samba.url());
+    let domain = Domain::at(samba, &urls, "connect_timeout = \"20s\"");
+    let began = Instant::now();
+    domain.make("ada").await;
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    let again = Instant::now();
+    domain.get(domain.account("ada")).await.unwrap();
+    assert!(
+        again.elapsed() < Duration::from_secs(5),
+        "it stays with the one that answers"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn a_change_without_an_answer_is_looked_at_on_the_same_controller() {
+    let samba = Samba::shared().await;
+    let quirks = Quirks::before(&samba).await;
+    for marker in ["", "marker = \"adminDescription\""] {
+        let domain = Domain::at(Arc::clone(&samba), &[quirks.url()], marker);
+        for (trick, done) in [
+            (Trick::CutBeforeForwarding, false),
+            (Trick::CutBeforeAnswer, true),
+        ] {
+            let request = domain.create_request("ada");
+            let cx = context_of("the-call");
+            let before = domain.connector.evidence(&cx, &request).await.unwrap();
+            quirks.play(Kind::Add, trick.clone());
+            let create = domain.create(ObjectClass::Account, "ada");
+            let lost = domain.connector.create(&cx, create).await;
+            assert!(matches!(lost, Err(CallError::Indeterminate(_))), "{lost:?}");
+            let look = domain.connector.look(&cx, &request, &before).await.unwrap();
+            match (&look, done) {
+                (Look::Done(_), true) | (Look::NotBegun, false) => {}
+                // Without a marker a password can be tried, and nothing else is certain.
+                _ => panic!("{trick:?} {marker}: {look:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn a_deletion_is_proved_by_what_is_left_and_absence_proves_nothing_elsewhere() {
+    let mut first = Samba::start().await;
+    let stale = first.stale().await;
+    let urls = [first.url(), stale.url()];
+    // Both have the unit.
+    let url = first.url();
+    let unit = format!("OU=people,{}", Samba::SUFFIX);
+    for samba in [&first, &stale] {
+        let ldif = format!("dn: {unit}\nobjectClass: organizationalUnit\n");
+        samba.tools().apply(&ldif);
+    }
+    let stale = Arc::new(stale);
+    let domain = Domain::with_base(Arc::clone(&stale), &urls, &unit, "", "x".to_owned());
+    let cx = context();
+    domain.make("ada").await;
+    domain.make("eve").await;
+    let delete = Request::Delete(domain.account("ada"));
+    let before = domain.connector.evidence(&cx, &delete).await.unwrap();
+    let create = domain.create_request("new");
+    let before_create = domain.connector.evidence(&cx, &create).await.unwrap();
+    assert!(
+        before
+            .facts
+            .iter()
+            .any(|(name, value)| name == "server" && *value == url),
+        "{before:?}"
+    );
+    domain
+        .connector
+        .delete(&cx, domain.account("ada"))
+        .await
+        .unwrap();
+    let look = domain.connector.look(&cx, &delete, &before).await.unwrap();
+    assert!(matches!(look, Look::Done(_)), "{look:?}");
+    first.kill();
+    for (request, before) in [(&delete, &before), (&create, &before_create)] {
+        let look = domain.connector.look(&cx, request, before).await.unwrap();
+        assert!(matches!(look, Look::Unclear(_)), "{look:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn a_controller_without_names_in_its_certificate_is_trusted_by_its_fingerprint() {
+    let domain = Domain::new().await;
+    let said = domain.connector.test(&context()).await.unwrap();
+    let pin = said.rsplit(' ').next().unwrap();
+    assert_eq!(pin.trim_end_matches('.').len(), 64, "{said}");
+    let more = format!("certificate_sha256 = [\"{}\"]", pin.trim_end_matches('.'));
+    let pinned = domain.again(&[domain.samba.url()], &more);
+    pinned.connector.test(&context()).await.unwrap();
+    let other = format!("certificate_sha256 = [\"{}\"]", "0".repeat(64));
+    let other = domain.again(&[domain.samba.url()], &other);
+    let refused = super::failure(other.connector.test(&context()).await.unwrap_err());
+    assert!(
+        refused.message.contains("certificate"),
+        "{}",
+        refused.message
+    );
+}
