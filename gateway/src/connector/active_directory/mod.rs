@@ -1,7 +1,7 @@
 //! Microsoft's Active Directory, and Samba as its controller.
 //!
 //! An object's id is its objectGUID, its name the sAMAccountName. Passwords go into `unicodePwd`;
-//! whether an account may log in is a bit of `userAccountControl`, of which no other bit is touched.
+//! whether an account may log in is a bit of `userAccountControl`, and no other bit is touched.
 //! Accounts and groups are known to the guard rails by the last number of their SIDs (the RID):
 //! those below 1000 are Windows's own in every language.
 //!
@@ -12,7 +12,7 @@
 //! ca_file = "/etc/portcullis/ad-ca.pem"
 //! bind_dn = "portcullis@example.com"
 //! bind_password_file = "/etc/portcullis/ad-password"
-//! domain = "example.com"                      # userPrincipalName of new accounts: NAME@example.com
+//! domain = "example.com"              # userPrincipalName of new accounts: NAME@example.com
 //!
 //! [connectors.office.accounts]
 //! base = "OU=Staff,DC=example,DC=com"

@@ -1,5 +1,5 @@
-//! Attributes of many values come in parts (MS-ADTS 3.1.1.3.1.3.3): `member;range=0-1499` and so on,
-//! until one ends with `*`.
+//! Attributes of many values come in parts (MS-ADTS 3.1.1.3.1.3.3): `member;range=0-1499` and so
+//! on, until one ends with `*`.
 
 use bytes::Bytes;
 

@@ -1,5 +1,5 @@
-//! What no server may do here, whatever its rights in the domain: the guard rails know who has power
-//! by ids, in every language, and over groups that are in groups.
+//! What no server may do here, whatever its rights in the domain: the guard rails know who has
+//! power by ids, in every language, and over groups that are in groups.
 
 use std::time::Duration;
 

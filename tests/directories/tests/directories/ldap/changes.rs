@@ -136,11 +136,11 @@ async fn whatever_stands_in_a_name_or_a_value_comes_back() {
         .await
         .unwrap();
     assert_eq!(made.values("jpegPhoto"), [photo]);
-    let other = Value::Binary(vec![0xff, 0xd8, 0, 1]);
+    let other = [Value::Binary(vec![0xff, 0xd8, 0, 1])];
     let changed = subject
-        .update(ada(), Operation::Replace, "jpegPhoto", &[other.clone()])
+        .update(ada(), Operation::Replace, "jpegPhoto", &other)
         .await;
-    assert_eq!(changed.unwrap().values("jpegPhoto"), [other.clone()]);
+    assert_eq!(changed.unwrap().values("jpegPhoto"), other);
     let with_option = "description;lang-de";
     let described = [text("Gräfin")];
     let described = subject
@@ -148,7 +148,7 @@ async fn whatever_stands_in_a_name_or_a_value_comes_back() {
         .await;
     assert_eq!(described.unwrap().values(with_option), [text("Gräfin")]);
     let changed = subject
-        .update(ada(), Operation::Remove, "jpegPhoto", &[other])
+        .update(ada(), Operation::Remove, "jpegPhoto", &other)
         .await;
     assert!(changed.unwrap().values("jpegPhoto").is_empty());
 }
