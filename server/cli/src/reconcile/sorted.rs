@@ -222,7 +222,7 @@ mod tests {
         Entry {
             key: name.clone(),
             name,
-            id: (number % 3 > 0).then(|| number.to_string()),
+            id: (!number.is_multiple_of(3)).then(|| number.to_string()),
             line: number,
             enabled: [None, Some(true), Some(false)][(number % 3) as usize],
             digests: (0..number % 5)
