@@ -7,8 +7,8 @@
 //! the resource, page after page ────────────┘   sorted in runs on the disk  └─▶ counted, listed
 //! ```
 //!
-//! Both sides are read to their ends before anything is said to be missing: where one of them breaks
-//! off, nothing is. Neither side's accounts are held in memory; what goes to the disk are names,
+//! Both sides are read to their ends before anything is said to be missing: where one of them
+//! breaks off, nothing is. Neither side's accounts are held in memory; what goes to the disk are names,
 //! ids and keyed digests, in a file without a name.
 
 mod compare;

@@ -300,7 +300,7 @@ async fn repair(
             caller.execute(switch, &args()).await.map(drop)
         }
         (Kind::Unknown, _) => {
-            // Whoever has got the name meanwhile, or got another name, is not the one that was read.
+            // Whoever has got the name meanwhile, or another name, is not the one that was read.
             let found = read(&mut caller, By::Id(id), call).await?;
             if found.is_some_and(|found| found.name == action.difference.name) {
                 caller
