@@ -1,8 +1,8 @@
 //! Syncs: what has changed, as far as the guard rails hand it out, and the token for the next one.
 //!
-//! A token is the connector's own, under a digest of whose it is: one of another connector, class or
-//! place is told from those of this one before the connector sees it. It is no proof: whoever can
-//! call may make one up, so that a connector takes its token for bytes of a stranger.
+//! A token is the connector's own, under a digest of whose it is: one of another connector, class
+//! or place is told from those of this one before the connector sees it. It is no proof: whoever
+//! can call may make one up, so that a connector takes its token for bytes of a stranger.
 //!
 //! ```text
 //! | version | digest of connector, class and settings, 16 bytes | the connector's own token |

@@ -1,5 +1,5 @@
-//! `portcullis sync`: what has changed on a resource, each change once or more, from a token on that
-//! is kept in a file of the caller's.
+//! `portcullis sync`: what has changed on a resource, each change once or more, from a token on
+//! that is kept in a file of the caller's.
 //!
 //! The token is written once the changes before it have been, and flushed: after a crash the same
 //! changes may come again, and none is lost.

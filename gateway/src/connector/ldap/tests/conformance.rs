@@ -106,6 +106,7 @@ include /etc/ldap/schema/nis.schema
 pidfile <FOLDER>/pid
 modulepath /usr/lib/ldap
 moduleload back_mdb
+moduleload syncprov
 TLSCertificateFile <FOLDER>/server.pem
 TLSCertificateKeyFile <FOLDER>/server.key
 security simple_bind=128
@@ -114,9 +115,11 @@ suffix dc=example,dc=org
 rootdn cn=root,dc=example,dc=org
 directory <FOLDER>/database
 dbnosync
-index objectClass,uid,cn,member eq
+index objectClass,uid,cn,member,entryCSN,entryUUID eq
 access to attrs=userPassword by dn.exact=\"cn=gateway,dc=example,dc=org\" write by anonymous auth by * none
 access to * by dn.exact=\"cn=gateway,dc=example,dc=org\" write by * none
+overlay syncprov
+syncprov-sessionlog 100
 ";
 
 const ENTRIES: &str = "\
