@@ -199,9 +199,11 @@ impl AuditLog {
     /// [`AuditError`].
     pub async fn faults_digest(&self) -> Result<[u8; 32], AuditError> {
         let Inspection { tip, head, dispute } = self.inspect().await?;
+        let last = self.repository.audit_entries().last().await?;
+        let last = last.map(|entry| (entry.seq, entry.mac));
         let rows = self.repository.check_rows().await?;
         let faults = (rows.base, rows.bound, rows.fault_count, rows.faults);
-        let found = format!("{:?}", (tip, head?, dispute, faults));
+        let found = format!("{:?}", (tip, head?, dispute, last, faults));
         Ok(Sha256::digest(found).into())
     }
 
