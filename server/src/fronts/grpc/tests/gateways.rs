@@ -382,17 +382,17 @@ async fn a_call_that_was_taken_back_is_told_so_when_it_is_made_again() {
     let api = Api::start().await;
     api.add_gateway("web1").await;
     api.add_resource("ldap", "web1").await.unwrap();
-    enqueue(&api, "ldap", "c1").await;
     let request = || proto::ExecuteRequest {
         resource: "ldap".to_owned(),
         call: Some(Call {
             call_id: "c1".to_owned(),
-            verb: Some(Verb::Test(Test {})),
+            verb: Some(Verb::Delete(Delete::default())),
             ..Call::default()
         }),
         ..Default::default()
     };
     let mut calls = CallsClient::new(api.channel.clone());
+    calls.enqueue(request()).await.unwrap();
     let waits = calls.execute(request()).await.unwrap_err();
     assert!(waits.message().contains("is in the queue"), "{waits}");
     let call_id = "c1".to_owned();
