@@ -137,7 +137,8 @@ impl Connectors {
     /// it holds; the calls under way keep theirs in any case. The second value says what changed.
     ///
     /// # Errors
-    /// Every [`ConfigProblem`] found, and that no connector would be left: nothing has changed then.
+    /// Every [`ConfigProblem`] found, and that no connector would be left: nothing has changed
+    /// then.
     pub fn read_again(
         &self,
         former: &ConnectorsConfig,

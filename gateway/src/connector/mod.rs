@@ -389,7 +389,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// without a change, or with every object as one where the resource has it so.
     ///
     /// A token that the resource does not know, or not any more, fails as
-    /// [`FailureKind::Forgotten`](crate::model::FailureKind::Forgotten).
+    /// [`FailureKind::Forgotten`].
     async fn sync(
         &self,
         _: &Context,

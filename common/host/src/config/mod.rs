@@ -21,8 +21,8 @@ const MAX_FILE_LEN: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// What the system said; `FileTooLarge` where no configuration is as large as this file;
-/// `InvalidData` where it is no text; `InvalidInput` where it is no file: a pipe would have a reload
-/// wait for ever.
+/// `InvalidData` where it is no text; `InvalidInput` where it is no file: a pipe would have a
+/// reload wait for ever.
 pub fn read_file(path: &Path) -> io::Result<String> {
     let metadata = std::fs::metadata(path)?;
     if !metadata.is_file() && !metadata.is_dir() {

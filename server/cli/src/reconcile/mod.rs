@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Both sides are read to their ends before anything is said to be missing: where one of them
-//! breaks off, nothing is. Neither side's accounts are held in memory; what goes to the disk are names,
-//! ids and keyed digests, in a file without a name.
+//! breaks off, nothing is. Neither side's accounts are held in memory; what goes to the disk are
+//! names, ids and keyed digests, in a file without a name.
 
 mod compare;
 mod entry;

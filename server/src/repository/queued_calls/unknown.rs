@@ -103,8 +103,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// At most `limit` calls that ended and whose gateway has not been told so, and the registration
-    /// that they were dispatched to; `None`: it is no more.
+    /// At most `limit` calls that ended and whose gateway has not been told so, and the
+    /// registration that they were dispatched to; `None`: it is no more.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -153,8 +153,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Has the calls that were dispatched to a gateway stay with its registration, which is no more:
-    /// whoever has the name next is neither asked of them nor told.
+    /// Has the calls that were dispatched to a gateway stay with its registration, which is no
+    /// more: whoever has the name next is neither asked of them nor told.
     pub(in crate::repository) fn orphan(
         tx: &mut Tx<'_>,
         authority: &Authority,
