@@ -8,10 +8,15 @@ use tokio::sync::watch;
 
 use super::claim::{Claim, Joined};
 use super::index::{Entry, Place, State};
-use super::record::{Acknowledged, Ended, Record};
+use super::record::{Acknowledged, Ended, MAX_BODY, Record};
 use super::writer::Command;
 use super::{CallKey, Digest, Inner, Journal, Shared, disk, now, outcome};
 use crate::model::{CallId, Evidence, Failure, FailureKind, Indeterminate, Outcome};
+
+/// Bytes that an id takes in a record beside its own, at the most.
+const ID_OVERHEAD: usize = 4;
+/// Bytes of a record that says which server it is of, at the most.
+const SERVER_BYTES: usize = 64;
 
 /// What a call comes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,14 +197,32 @@ impl Journal {
                 news.push(id);
             }
         }
-        if !news.is_empty() {
+        for call_ids in in_records(news) {
             self.shared
                 .send(Command::note(Record::Acknowledged(Acknowledged {
                     server: server.to_bytes().to_vec(),
-                    call_ids: news,
+                    call_ids,
                 })));
         }
     }
+}
+
+/// As many ids together as one record may hold.
+fn in_records(ids: Vec<String>) -> Vec<Vec<String>> {
+    let mut records: Vec<Vec<String>> = Vec::new();
+    let mut room = 0;
+    for id in ids {
+        let needed = id.len() + ID_OVERHEAD;
+        match records.last_mut().filter(|_| needed <= room) {
+            Some(record) => record.push(id),
+            None => {
+                records.push(vec![id]);
+                room = MAX_BODY - SERVER_BYTES;
+            }
+        }
+        room = room.saturating_sub(needed);
+    }
+    records
 }
 
 impl Shared {

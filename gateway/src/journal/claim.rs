@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::calls::{not_begun, not_looked};
 use super::index::{Place, State, Telling};
 use super::outcome::{keep, shortened};
-use super::record::{Barred, Begun, Ended, Fact, Record};
+use super::record::{Barred, Begun, Ended, Fact, MAX_BODY, Record};
 use super::writer::Command;
 use super::{CallKey, Journal, now};
 use crate::model::{CallId, Evidence, Failure, Outcome, Verb};
@@ -234,6 +234,10 @@ impl Journal {
         let Some(commands) = &self.shared.commands else {
             return Ok(());
         };
+        if record.length() > MAX_BODY {
+            let message = "what the journal would have to keep of the call is too long: nothing was begun; give it a shorter id, or its object a shorter name";
+            return Err(Failure::invalid(message));
+        }
         let (command, written) = Command::flushed(record);
         commands.send(command);
         let stopped = |_| Err(Failure::unavailable("the gateway stops: try again later"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bench::*;
 use crate::journal::{Journal, Known, Purpose};
-use crate::model::FailureKind;
+use crate::model::{CallId, FailureKind};
 
 /// Compacts the journal, and opens it again.
 async fn compacted(bench: &Bench, journal: Journal) -> Journal {
@@ -58,6 +58,37 @@ async fn an_entry_goes_once_it_is_acknowledged_and_its_time_has_passed() {
         claim(&journal, 5, Purpose::Look),
         Known::Unseen(..)
     ));
+}
+
+#[tokio::test]
+async fn as_many_acknowledgements_as_there_may_be_leave_a_journal_that_is_sound() {
+    let bench = Bench::new();
+    let journal = bench.open();
+    journal.set_acknowledging(SERVER, true);
+    let long = |number: usize| CallId::new(format!("{number:0>128}")).unwrap();
+    let ids: Vec<_> = (0..512).map(long).collect();
+    for (number, id) in ids.iter().enumerate() {
+        let known = journal.claim(SERVER, id, content(number), 0, Purpose::Begin);
+        let Known::New(mut claim) = known else {
+            panic!("{known:?}");
+        };
+        begun(&mut claim).await.unwrap();
+        claim.end(&outcome(number));
+    }
+    journal.acknowledge(
+        SERVER,
+        ids.iter().map(|id| id.as_str().to_owned()).collect(),
+    );
+    journal.close().await;
+    let mut bench = bench;
+    bench.settings.kept = Duration::ZERO;
+    let journal = bench.open();
+    assert_eq!(journal.info().fault, None);
+    let journal = compacted(&bench, journal).await;
+    for (number, id) in ids.iter().enumerate() {
+        let known = journal.claim(SERVER, id, content(number), 3_600_000, Purpose::Look);
+        assert_eq!(kind(known), FailureKind::Forgotten);
+    }
 }
 
 #[tokio::test]
