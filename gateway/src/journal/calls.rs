@@ -146,7 +146,11 @@ impl Journal {
             telling,
             noted: false,
         };
-        let former = std::mem::replace(&mut entry.state, under_way);
+        let mut former = std::mem::replace(&mut entry.state, under_way);
+        // Where its record is now may not hold any more when it is given back.
+        if let State::Ended { place, .. } = &mut former {
+            *place = Place::Memory(Arc::new(outcome::keep(&outcome)));
+        }
         Known::New(Claim::new(self, call, key, tell, Some(former)))
     }
 

@@ -207,8 +207,12 @@ fn exchange(
     let put = disk.folder.put(FILE);
     let replaced = put.is_ok().then_some(draft);
     disk.go_on(replaced)?;
-    inner.reader = disk.folder.open(FILE)?;
-    put?;
+    let reader = disk.folder.open(FILE);
+    if let Err(error) = put {
+        inner.reader = reader?;
+        return Err(error.into());
+    }
+    // Where the records now are holds also where nobody can read them for the moment.
     inner.header = header;
     inner.sequence = disk.flushed();
     for (key, from, to) in &moves.moved {
@@ -220,7 +224,12 @@ fn exchange(
         }
     }
     for key in &moves.gone {
-        inner.index.calls.remove(key);
+        let entry = inner.index.calls.get(key);
+        // One that has come again meanwhile is under way.
+        if entry.is_some_and(|entry| !matches!(entry.state, State::UnderWay { .. })) {
+            inner.index.calls.remove(key);
+        }
     }
+    inner.reader = reader?;
     Ok(disk.length())
 }

@@ -347,17 +347,31 @@ impl Disk {
         self.file = None;
     }
 
-    /// Goes on with the file that is in its place: that of `draft`, where `replaced`.
+    /// Goes on with the file that is in its place: that of `draft`, where `replaced`. Where it was
+    /// not, and another is there all the same, nothing more is written in this run.
     pub(super) fn go_on(&mut self, replaced: Option<Draft>) -> Result<(), StateDirError> {
-        self.file = self.folder.open(FILE)?;
-        self.broken |= self.file.is_none();
+        let opened = self.folder.open(FILE);
+        self.broken |= !matches!(opened, Ok(Some(_)));
+        self.file = opened?;
         if let Some(draft) = replaced {
             (self.link, self.next) = (draft.link, draft.next);
             self.length = draft.start + draft.bytes.len() as u64;
             self.flushed = draft.next.saturating_sub(1);
             self.unflushed = 0;
+        } else {
+            self.broken |= !self.ends_here().unwrap_or(false);
         }
         Ok(())
+    }
+
+    /// Whether the file ends with the last record that was written.
+    fn ends_here(&mut self) -> io::Result<bool> {
+        let (length, link) = (self.length, self.link);
+        let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAG_LEN as u64)))?;
+        let mut last = Vec::with_capacity(TAG_LEN + 1);
+        file.take(TAG_LEN as u64 + 1).read_to_end(&mut last)?;
+        Ok(last == link)
     }
 
     /// The records of another file that begins with this header.

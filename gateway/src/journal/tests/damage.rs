@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::bench::*;
+use crate::journal::disk;
 use crate::journal::record::{FRONT, Front, HEADER, OVERHEAD};
 use crate::journal::{Accepted, Known, Purpose, accept, show};
 use crate::model::FailureKind;
@@ -253,4 +254,21 @@ async fn no_password_and_no_value_of_an_attribute_stands_in_the_files() {
     let holds = |text: &[u8]| bytes.windows(text.len()).any(|at| at == text);
     assert!(holds(b"account `ada`"));
     assert!(!holds(b"correct horse"));
+}
+
+#[tokio::test]
+async fn where_another_file_is_in_its_place_nothing_more_is_written() {
+    let bench = Bench::new();
+    some_calls(&bench).await;
+    let mut disk = disk::open(&bench.state()).unwrap().disk.unwrap();
+    disk.let_go();
+    disk.go_on(None).unwrap();
+    assert!(!disk.is_broken());
+    // As where it was replaced, and that failed afterwards.
+    disk.let_go();
+    let bytes = bench.bytes();
+    let starts = starts(&bytes);
+    bench.put(&bytes[..starts[starts.len() / 2]]);
+    disk.go_on(None).unwrap();
+    assert!(disk.is_broken());
 }

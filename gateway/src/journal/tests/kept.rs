@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bench::*;
 use crate::journal::{Journal, Known, Purpose};
-use crate::model::{CallId, FailureKind};
+use crate::model::{CallId, Failure, FailureKind, Outcome};
 
 /// Compacts the journal, and opens it again.
 async fn compacted(bench: &Bench, journal: Journal) -> Journal {
@@ -177,4 +177,25 @@ async fn a_journal_that_grows_is_compacted_while_calls_go_on() {
     assert_eq!(word(&claim(&journal, last, Purpose::Look)), ended(last));
     let gone = earlier(&journal, 1, Purpose::Look);
     assert_eq!(kind(gone), FailureKind::Forgotten);
+}
+
+#[tokio::test]
+async fn what_failed_and_comes_again_keeps_its_end_while_the_journal_is_compacted() {
+    let bench = Bench::new();
+    let journal = bench.open();
+    // Of what stands before it nothing stays, so that it moves.
+    drop(begin(&journal, 1).await);
+    journal.acknowledge(SERVER, vec![id(1).into()]);
+    let failed = Outcome::Failed(Failure::unavailable("not now"));
+    begin(&journal, 2).await.end(&failed);
+    begin(&journal, 3).await.end(&failed);
+    let again = new(&journal, 2);
+    journal.compact().await;
+    drop(again);
+    let told = word(&claim(&journal, 2, Purpose::Look));
+    assert!(told.contains("not now"), "{told}");
+    journal.compact().await;
+    journal.close().await;
+    let told = word(&claim(&bench.open(), 2, Purpose::Look));
+    assert!(told.contains("not now"), "{told}");
 }
