@@ -170,7 +170,10 @@ impl Journal {
                 State::UnderWay { .. } => None,
                 State::Ended { place, .. } => {
                     let place = place.clone();
-                    Some(self.shared.read(inner, &place))
+                    let outcome = self.shared.read(inner, &place);
+                    // It cannot be read now: no word on what came of the call.
+                    unseen = matches!(&outcome, Outcome::Indeterminate(why) if why.look_again);
+                    Some(outcome)
                 }
                 State::Barred { unknown: false, .. } => Some(Outcome::Failed(not_begun())),
                 State::Unseen(_) | State::Barred { .. } => {

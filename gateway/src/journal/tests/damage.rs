@@ -272,3 +272,19 @@ async fn where_another_file_is_in_its_place_nothing_more_is_written() {
     disk.go_on(None).unwrap();
     assert!(disk.is_broken());
 }
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_read_now_is_no_outcome() {
+    let bench = Bench::new();
+    let whole = some_calls(&bench).await;
+    let journal = bench.open();
+    let unseen = || {
+        let found = journal.finished(SERVER, &[id(1).into()]);
+        found.first().map(|call| call.unseen)
+    };
+    assert_eq!(unseen(), Some(false));
+    bench.put(&vec![0; whole.len()]);
+    assert_eq!(unseen(), Some(true));
+    bench.put(&whole);
+    assert_eq!(unseen(), Some(false));
+}
