@@ -174,11 +174,12 @@ impl Writer {
         let flush = !waiting.is_empty() || self.disk.unflushed() > MAX_UNFLUSHED / 2;
         match self.disk.write(draft, flush) {
             Ok(()) => {
+                self.place(placed);
+                // Whoever waits finds it as high as it now is.
+                self.tell_sequence();
                 for (_, tell) in waiting {
                     let _ = tell.send(Ok(()));
                 }
-                self.place(placed);
-                self.tell_sequence();
             }
             Err(unwritten) => {
                 let failure = self.unwritten(&unwritten);
