@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Code, Status};
 
 use super::call_stream::UnderWay;
+use super::establish::in_time;
 use super::gate::{EVICTED, MayCall, REVOKED};
 use super::link::Link;
 use super::roster::REPLACEMENT;
@@ -63,12 +64,24 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CallError::Repository`]: nothing was sent.
-    pub async fn attempt(
+    pub async fn attempt(&self, to: &Recipient, call: Call) -> Result<Attempt, RepositoryError> {
+        self.attempt_again(to, call, None).await
+    }
+
+    /// The same of a call that was sent before, or may have been: to a gateway that keeps a journal,
+    /// its id is `again` where there is one, to any other its own. It is sent only to one that has
+    /// said which of the two it is, and a look only to one that keeps a journal.
+    ///
+    /// # Errors
+    /// As [`Self::attempt`].
+    pub async fn attempt_again(
         &self,
         to: &Recipient,
         mut call: Call,
+        again: Option<String>,
     ) -> Result<Attempt, RepositoryError> {
         let gateway = to.name();
+        let ids = (call.call_id.clone(), again);
         let mut links = 0;
         let mut before: Option<Arc<Link>> = None;
         loop {
@@ -78,12 +91,10 @@ impl Fleet {
                 Err(CallError::Repository(error)) => return Err(error),
                 Err(error) => return Ok(Attempt::Unsent(error.to_string())),
             };
-            let wait = patience(call.timeout_ms, link.call_timeout());
-            if let Some(before) = before.take()
-                && open_call(before.session().exporter(), &mut call).is_err()
-            {
-                return Ok(Attempt::Unsent(no_link(gateway)));
+            if let Err(why) = fit(&link, before.take(), &mut call, &ids).await {
+                return Ok(Attempt::Unsent(why));
             }
+            let wait = patience(call.timeout_ms, link.call_timeout());
             let known = match self.submit(&link, &mut call, wait) {
                 Ok(mut under_way) => match under_way.next().await {
                     Answer::End(answer) => {
@@ -300,6 +311,45 @@ impl Fleet {
             ),
         })
     }
+}
+
+/// Makes a call fit for a link: its secrets, which were sealed for the link `before`, are open
+/// again, and its id is that by which this gateway is to know it.
+async fn fit(
+    link: &Link,
+    before: Option<Arc<Link>>,
+    call: &mut Call,
+    (own, again): &(String, Option<String>),
+) -> Result<(), String> {
+    let gateway = &link.gateway;
+    if let Some(before) = before
+        && open_call(before.session().exporter(), call).is_err()
+    {
+        return Err(no_link(gateway));
+    }
+    if again.is_none() && !call.look {
+        return Ok(());
+    }
+    if link.keeps_journal().is_none() {
+        // An error shows in what is still not known.
+        let _ = in_time(link.describe()).await;
+    }
+    call.call_id = match (link.keeps_journal(), again) {
+        (None, _) => {
+            return Err(format!(
+                "gateway `{gateway}` has not said yet whether it keeps a journal of calls: nothing was sent"
+            ));
+        }
+        // It would carry the call out.
+        (Some(false), _) if call.look => {
+            return Err(format!(
+                "gateway `{gateway}` keeps no journal of calls, and cannot look for one: nothing was sent"
+            ));
+        }
+        (Some(true), Some(again)) => again.clone(),
+        (Some(_), _) => own.clone(),
+    };
+    Ok(())
 }
 
 fn why_away(row: Gateway) -> String {

@@ -151,6 +151,11 @@ impl Link {
         self.call_timeout.get().copied()
     }
 
+    /// Whether the gateway keeps a journal of calls; `None`: it has not said so yet.
+    pub(super) fn keeps_journal(&self) -> Option<bool> {
+        self.description().map(|told| told.journal.is_some())
+    }
+
     fn description(&self) -> Option<DescribeResponse> {
         let held = self.description.lock();
         let held = held.unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,8 @@ use super::queue::RETRY;
 use crate::audit::{Draft, Outcome, Subject};
 use crate::fleet::{AskError, LinkStatus, MAX_ACKNOWLEDGED};
 use crate::repository::{
-    AlarmKind, AuditFields, JournalMemory, NewAlarm, RepositoryError, SeenJournal, Unacknowledged,
+    AlarmKind, AuditFields, JournalMemory, NewAlarm, QueuedCall, RepositoryError, SeenJournal,
+    Unacknowledged,
 };
 
 /// How long ended calls are gathered.
@@ -89,6 +90,11 @@ pub(super) fn attempt_id(call_id: &str, attempt: u32) -> String {
         0 | 1 => call_id.to_owned(),
         attempt => format!("{call_id}~{attempt}"),
     }
+}
+
+/// The id of a call's attempt where that is not its own.
+pub(super) fn again(call: &QueuedCall) -> Option<String> {
+    (call.attempt > 1).then(|| attempt_id(&call.call_id, call.attempt))
 }
 
 /// Looks at how far the journal of a gateway is. Where it was lost, that is an alarm and an audit

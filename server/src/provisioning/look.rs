@@ -165,12 +165,15 @@ async fn ask(
         .map(|call| provisioning.wire_id(gateway, call))
         .collect();
     let to = to.ok_or(AskError::Away)?;
+    // Before, what it says under a call's own id may be of an earlier attempt.
+    let is_described = provisioning.keeps_journal(gateway).is_some();
     let asked_of = ids.clone();
     let answers = provisioning.fleet.finished(gateway, to, asked_of).await?;
     let mut left = Left::Nothing;
     for (call, id) in calls.iter().zip(&ids) {
         let answer = answers
             .iter()
+            .filter(|_| is_described || call.attempt <= 1)
             .find(|answer| is_of(provisioning, answer, call, id));
         let is_left = match answer.filter(|answer| !answer.unseen) {
             Some(answer) => match answer.outcome.clone().and_then(readable) {
@@ -233,7 +236,8 @@ async fn look_at(provisioning: &Provisioning, call: &QueuedCall, journal_lost: b
         }
     };
     wire.journal_lost = journal_lost;
-    match provisioning.fleet.attempt(&to, wire).await {
+    let again = journals::again(call);
+    match provisioning.fleet.attempt_again(&to, wire, again).await {
         Ok(Attempt::Ended(outcome)) => found(provisioning, call, outcome).await,
         Ok(Attempt::Lost(_) | Attempt::Unsent(_)) => Left::NotNow,
         Err(error) => {
@@ -265,7 +269,7 @@ async fn made_up(
         Ok(Ok(MadeUp {
             to, call: mut wire, ..
         })) if to == meant_for => {
-            wire.call_id = provisioning.wire_id(&call.gateway, call);
+            wire.call_id.clone_from(&call.call_id);
             wire.accepted_ms_ago = provisioning.time.now().0.saturating_sub(call.queued.0);
             wire.look = true;
             Ok(Some((to, wire)))

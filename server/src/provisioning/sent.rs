@@ -5,7 +5,7 @@ use portcullis_proto::gateway::v1::{FailureKind, Outcome, Secret};
 use prost::Message as _;
 
 use super::entry::CallEntry;
-use super::{Afterwards, Provisioning, Ready, outcome};
+use super::{Afterwards, Provisioning, Ready, journals, outcome};
 use crate::audit;
 use crate::fleet::Attempt;
 use crate::repository::{EndOf, QueuedCall, QueuedState, RepositoryError, WaitsAgain};
@@ -31,11 +31,11 @@ pub(super) async fn send(provisioning: &Provisioning, row: &QueuedCall, ready: R
         mapping,
         afterwards,
     } = ready;
-    let wire_id = provisioning.wire_id(to.name(), row);
-    call.call_id.clone_from(&wire_id);
+    call.call_id.clone_from(&row.call_id);
     let accepted = provisioning.time.now().0.saturating_sub(row.queued.0);
     call.accepted_ms_ago = accepted;
-    match provisioning.fleet.attempt(&to, call).await {
+    let again = journals::again(row);
+    match provisioning.fleet.attempt_again(&to, call, again).await {
         Ok(Attempt::Ended(mut outcome)) => {
             outcome.call_id.clone_from(&row.call_id);
             mapping.answer(&mut outcome);

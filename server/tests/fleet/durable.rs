@@ -8,6 +8,7 @@ use portcullis_proto::gateway::v1::{
     Call, Done, Failure, FailureKind, Indeterminate, Outcome, Run,
 };
 use portcullis_server::audit::{self, Draft, Subject};
+use portcullis_server::fleet::Attempt;
 use portcullis_server::provisioning::direct::{self, Direct};
 use portcullis_server::provisioning::entry::CallEntry;
 use portcullis_server::provisioning::{DispatchError, Resolution, resolve, retry};
@@ -203,6 +204,56 @@ async fn a_direct_call_has_its_one_outcome_whoever_asks_again() {
         let done = matches!(second.result, Some(Came::Done(_)));
         assert_eq!(done, again, "{second:?}");
     }
+}
+
+/// Under the first attempt's id it would be looked for under another one later, and be begun twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_attempt_goes_only_to_a_gateway_that_has_said_by_which_id_it_knows_it() {
+    let fixture = Fixture::start().await;
+    fixture.gateway.keep_journal(1, 1);
+    fixture.gateway.set_silent(true);
+    fixture.run();
+    fixture.bring_up().await;
+    let up = || fixture.server.fleet.status("host1").is_some();
+    fixture.wait("up", up).await;
+    fixture
+        .gateway
+        .next_comes_to(failed(FailureKind::Unavailable));
+    for _ in 0..2 {
+        let outcome = fixture.direct("x", ANSWERS, "a").await.unwrap();
+        let kind = match &outcome.result {
+            Some(Came::Failed(failure)) => failure.kind(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kind, FailureKind::Unavailable);
+    }
+    assert_eq!(fixture.gateway.carried_out(), [""; 0]);
+    fixture.gateway.set_silent(false);
+    let done = fixture.direct("x", ANSWERS, "a").await.unwrap();
+    assert!(matches!(done.result, Some(Came::Done(_))), "{done:?}");
+    assert_eq!(fixture.gateway.carried_out(), ["x~3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_goes_to_no_gateway_that_keeps_no_journal() {
+    let fixture = Fixture::start().await;
+    fixture.run();
+    fixture.bring_up().await;
+    let fleet = &fixture.server.fleet;
+    let up = || fleet.status("host1").is_some();
+    fixture.wait("up", up).await;
+    let look = Call {
+        look: true,
+        verb: Some(Verb::Run(Run::default())),
+        ..call("x", ANSWERS)
+    };
+    for silent in [true, false] {
+        fixture.gateway.set_silent(silent);
+        let came = fleet.attempt(&"host1".into(), look.clone()).await.unwrap();
+        assert!(matches!(came, Attempt::Unsent(_)));
+    }
+    assert_eq!(fixture.gateway.looked(), []);
+    assert_eq!(fixture.gateway.calls(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,6 +63,10 @@ struct State {
     /// Whether it knows that a server may ask it to dial again, as those of before do not.
     redials: AtomicBool,
     redial: Notify,
+    /// It does not say what it is.
+    silent: AtomicBool,
+    /// The ids of the calls that it carried out.
+    carried_out: Mutex<Vec<String>>,
     /// What it remembers of calls.
     remembered: Mutex<Vec<FinishedCall>>,
     /// What it says of its journal.
@@ -104,6 +108,8 @@ impl FakeGateway {
                 redials: AtomicBool::new(true),
                 redial: Notify::new(),
                 remembered: Mutex::default(),
+                silent: AtomicBool::new(false),
+                carried_out: Mutex::default(),
                 journal: Mutex::default(),
                 looks: Mutex::default(),
                 looked: Mutex::default(),
@@ -170,6 +176,16 @@ impl FakeGateway {
             sequence,
             fault: String::new(),
         });
+    }
+
+    /// From now on it does not say what it is, or does.
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.state.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// The ids of the calls that it carried out.
+    pub(crate) fn carried_out(&self) -> Vec<String> {
+        self.state.carried_out.lock().unwrap().clone()
     }
 
     /// A look at this call finds that.
@@ -325,6 +341,9 @@ impl Control for Services {
         &self,
         _: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
+        if self.gateway.state.silent.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("not now"));
+        }
         Ok(Response::new(DescribeResponse {
             version: "fake".to_owned(),
             call_timeout_ms: self.gateway.state.call_timeout_ms.load(Ordering::Relaxed),
@@ -511,7 +530,9 @@ impl Services {
                 result: Some(result),
             };
         }
-        self.gateway.state.calls.fetch_add(1, Ordering::SeqCst);
+        state.calls.fetch_add(1, Ordering::SeqCst);
+        let id = call.call_id.clone();
+        state.carried_out.lock().unwrap().push(id);
         match call.connector.as_str() {
             GIVES_BACK | GIVES_BACK_PLAIN => return self.given_back(call),
             WAITS => {
