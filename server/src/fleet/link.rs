@@ -164,7 +164,8 @@ impl Link {
 
     /// Asks the gateway what it is.
     pub(super) async fn describe(&self) -> Result<(), tonic::Status> {
-        let answer = self.control().describe(DescribeRequest::default()).await?;
+        let request = DescribeRequest { acknowledges: true };
+        let answer = self.control().describe(request).await?;
         let answer = answer.into_inner();
         // It holds from a start of the gateway to the next.
         if let millis @ 1.. = answer.call_timeout_ms {

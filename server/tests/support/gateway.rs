@@ -65,6 +65,8 @@ struct State {
     redial: Notify,
     /// It does not say what it is.
     silent: AtomicBool,
+    /// It was told that outcomes are acknowledged.
+    promised: AtomicBool,
     /// The ids of the calls that it carried out.
     carried_out: Mutex<Vec<String>>,
     /// What it remembers of calls.
@@ -109,6 +111,7 @@ impl FakeGateway {
                 redial: Notify::new(),
                 remembered: Mutex::default(),
                 silent: AtomicBool::new(false),
+                promised: AtomicBool::new(false),
                 carried_out: Mutex::default(),
                 journal: Mutex::default(),
                 looks: Mutex::default(),
@@ -181,6 +184,11 @@ impl FakeGateway {
     /// From now on it does not say what it is, or does.
     pub(crate) fn set_silent(&self, silent: bool) {
         self.state.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// Whether it was told that outcomes are acknowledged.
+    pub(crate) fn promised(&self) -> bool {
+        self.state.promised.load(Ordering::SeqCst)
     }
 
     /// The ids of the calls that it carried out.
@@ -339,8 +347,13 @@ struct Services {
 impl Control for Services {
     async fn describe(
         &self,
-        _: Request<DescribeRequest>,
+        request: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
+        let promised = request.into_inner().acknowledges;
+        self.gateway
+            .state
+            .promised
+            .store(promised, Ordering::SeqCst);
         if self.gateway.state.silent.load(Ordering::SeqCst) {
             return Err(Status::unavailable("not now"));
         }
