@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::describe::Described;
-use super::entry::CallEntry;
+use super::entry::{CallEntry, alone};
 use super::known::{self, Asked, Known, is_passing, join, look_up};
 use super::sent::{self, Came, end_of, record_end, record_lost};
 use super::{DispatchError, Form, Prepared, Provisioning, Ready, lanes, make_ready, outcome};
@@ -18,6 +18,8 @@ use crate::repository::{Enqueued, NewQueuedCall, QueuedCall, QueuedState, Reposi
 
 /// How long a call waits for its turn that does not say how long it may take.
 const PATIENCE: Duration = Duration::from_mins(1);
+const UNAUDITED: &str = "its entry in the audit log was not written: nothing was sent";
+const UNREADABLE: &str = "its record could not be read: nothing was sent";
 
 /// A direct call that may change something, as its caller asks for it.
 #[derive(Debug)]
@@ -161,7 +163,7 @@ async fn accept(
         Err(error) => {
             // It may stand there all the same, and is not sent.
             if let Some(Enqueued::New(row)) = told.take() {
-                give_up(provisioning, &row).await;
+                give_up(provisioning, &row, UNAUDITED).await;
             }
             return Err(of_audit(error));
         }
@@ -181,10 +183,9 @@ fn of_audit(error: AuditError) -> DispatchError {
     }
 }
 
-/// Ends a call that is accepted and will not be sent. Where that fails it is looked at after the
-/// next start, and found not to be begun.
-async fn give_up(provisioning: &Provisioning, row: &QueuedCall) {
-    let why = "its entry in the audit log was not written: nothing was sent";
+/// Ends a call that is accepted and will not be sent. Where that fails it is tried again until it
+/// is done: no other call goes to its object before.
+async fn give_up(provisioning: &Provisioning, row: &QueuedCall, why: &str) {
     let end = end_of(provisioning, &sent::unsent(row, why.to_owned()));
     let calls = provisioning.repository.queued_calls();
     let work = match row.state {
@@ -192,10 +193,21 @@ async fn give_up(provisioning: &Provisioning, row: &QueuedCall) {
         _ => calls.refuse(row, end).map(|(work, _)| work),
     };
     if let Ok(work) = work
-        && let Err(error) = provisioning.repository.alone(work).await
+        && let Err(error) = provisioning.repository.alone(work.clone()).await
     {
         tracing::error!(call = row.call_id, %error, "a call that was not sent is not ended yet");
+        let provisioning = provisioning.clone();
+        tokio::spawn(async move {
+            alone(&provisioning.repository, work).await;
+            others_may_go(&provisioning);
+        });
     }
+    others_may_go(provisioning);
+}
+
+/// A call on an object does not wait any more, behind which others may.
+fn others_may_go(provisioning: &Provisioning) {
+    provisioning.turn.notify_one();
     provisioning.queue_changed();
 }
 
@@ -288,13 +300,24 @@ async fn claim(
                 state,
                 ..row.clone()
             };
-            give_up(provisioning, &row).await;
+            give_up(provisioning, &row, UNAUDITED).await;
             return Err(of_audit(error));
         }
     }
-    match claimed {
-        true => Ok(calls.find(&row.call_id).await?),
-        false => Ok(None),
+    if !claimed {
+        return Ok(None);
+    }
+    match calls.find(&row.call_id).await {
+        Ok(found) => Ok(found),
+        Err(error) => {
+            let state = QueuedState::Dispatched;
+            let row = QueuedCall {
+                state,
+                ..row.clone()
+            };
+            give_up(provisioning, &row, UNREADABLE).await;
+            Err(error.into())
+        }
     }
 }
 
@@ -312,7 +335,7 @@ async fn give_up_waiting(
             .outcome_with(&provisioning.repository, &outcome, work)
             .await;
     }
-    provisioning.queue_changed();
+    others_may_go(provisioning);
     Ok(outcome)
 }
 

@@ -34,6 +34,9 @@ use row::{end_waiting, find, read, remove_payload, require};
 pub(super) use spent::Spent;
 pub use unknown::{Unacknowledged, UnknownCalls};
 
+/// Whoever makes a direct call gives it up when its time is over. So much later nobody sees to it
+/// any more, in milliseconds, and it would keep others from its object.
+const ABANDONED_MS: i64 = 60_000;
 /// Records that one transaction forgets.
 const FORGOTTEN: u32 = 1_000;
 
@@ -206,9 +209,9 @@ impl QueuedCalls<'_> {
         numbers.into_iter().for_each(|number| spent.add(number));
     }
 
-    /// Ends what waits beyond its time, forgets what ended before `forget`, and what was sent of
-    /// calls that ended before `erase`. Gives when there is something to do next, and those that
-    /// expired.
+    /// Ends what waits beyond its time, of direct calls those that their callers have abandoned,
+    /// forgets what ended before `forget`, and what was sent of calls that ended before `erase`.
+    /// Gives when there is something to do next, and those that expired.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -223,9 +226,10 @@ impl QueuedCalls<'_> {
             .repository
             .database
             .write(move |tx| {
+                let over = format!("expires_ms + direct * {ABANDONED_MS}");
+                let selected = format!("state = 0 AND {over} <= ?1 ORDER BY sequence");
                 let expired: Vec<QueuedCall> = tx.query(
-                    &QUEUED_CALLS
-                        .select("state = 0 AND direct = 0 AND expires_ms <= ?1 ORDER BY sequence"),
+                    &QUEUED_CALLS.select(&selected),
                     &params![to_sql_millis(now)],
                     |row| read(row, &authority),
                 )?;
@@ -235,12 +239,10 @@ impl QueuedCalls<'_> {
                     numbers.push(end_waiting(tx, &authority, &call.call_id, state, now)?);
                 }
                 let more = forget_old(tx, &authority, erase, forget)?;
-                let next: Option<i64> = tx.query_one(
-                    "SELECT min(min(expires_ms, coalesce(next_ms, expires_ms))) FROM queued_calls
-                     WHERE state = 0 AND direct = 0",
-                    &[],
-                    |row| row.get(0),
-                )?;
+                let sql = format!(
+                    "SELECT min(min({over}, coalesce(next_ms, {over}))) FROM queued_calls WHERE state = 0"
+                );
+                let next: Option<i64> = tx.query_one(&sql, &[], |row| row.get(0))?;
                 let next = match more {
                     true => Some(now),
                     false => next.map(from_sql_millis),

@@ -319,6 +319,33 @@ async fn a_call_dispatched_before_there_were_instances_is_taken_over() {
 }
 
 #[tokio::test]
+async fn a_direct_call_that_nobody_waits_for_any_more_does_not_hold_up_its_object_for_ever() {
+    let fixture = fixture().await;
+    let calls = fixture.repository.queued_calls();
+    let id = fixture.repository.gateways().find("g1").await.unwrap();
+    let id = id.unwrap().registration.gateway_id;
+    enqueue(&fixture, "1", "a").await;
+    let direct = NewQueuedCall {
+        direct: Some(("g1".to_owned(), id)),
+        ..new("2", "a")
+    };
+    let (work, _) = calls.accept(direct).unwrap();
+    fixture.repository.alone(work).await.unwrap();
+    calls.cancel("1", NOW).await.unwrap();
+    let expire = async |now| {
+        let expired = calls.expire(now, UnixMillis(0), UnixMillis(0)).await;
+        expired.unwrap()
+    };
+    let (next, expired) = expire(LATER).await;
+    assert!(expired.is_empty());
+    let next = next.unwrap();
+    assert!(next > LATER);
+    let (_, expired) = expire(next).await;
+    assert!(expired.iter().all(|call| call.direct) && expired.len() == 1);
+    assert_eq!(state(&fixture, "2").await, QueuedState::Expired);
+}
+
+#[tokio::test]
 async fn a_direct_call_leaves_at_once_where_nothing_is_before_it_on_its_object() {
     let fixture = fixture().await;
     let calls = fixture.repository.queued_calls();
