@@ -17,6 +17,7 @@ use portcullis_proto::gateway::v1::{Call, FailureKind, FinishedCall, Outcome};
 use prost::Message as _;
 
 use super::entry::CallEntry;
+use super::known::is_passing;
 use super::queue::GATHER;
 use super::sent::{record_end, record_waits};
 use super::{
@@ -178,7 +179,8 @@ async fn ask(
         let is_left = match answer.filter(|answer| !answer.unseen) {
             Some(answer) => match answer.outcome.clone().and_then(readable) {
                 Some(outcome) => {
-                    settle(provisioning, call, outcome, told_by(provisioning, call)).await;
+                    let how = told_by(provisioning, call);
+                    ended(provisioning, call, outcome, how).await;
                     Left::Nothing
                 }
                 None => Left::UnderWay,
@@ -301,14 +303,8 @@ async fn found(provisioning: &Provisioning, call: &QueuedCall, outcome: Outcome)
         Some(OutcomeResult::Failed(failure)) => match failure.kind() {
             // The gateway has no room for a look.
             FailureKind::Busy | FailureKind::Unavailable => return Left::NotNow,
-            FailureKind::NotBegun if !call.direct && provisioning.time.now() < call.expires => {
-                let entry = late_entry(provisioning, call, LOOKED).await;
-                let waits = WaitsAgain {
-                    was_sent: true,
-                    ..WaitsAgain::default()
-                };
-                record_waits(provisioning, call, entry, waits, &failure.message).await;
-                provisioning.turn.notify_one();
+            FailureKind::NotBegun if may_wait_again(provisioning, call) => {
+                wait_again(provisioning, call, LOOKED, &failure.message).await;
                 return Left::Nothing;
             }
             FailureKind::Forgotten => {
@@ -320,6 +316,41 @@ async fn found(provisioning: &Provisioning, call: &QueuedCall, outcome: Outcome)
     }
     settle(provisioning, call, outcome, LOOKED).await;
     Left::Nothing
+}
+
+/// The gateway has the end of an attempt: what failed for the moment is tried again where its
+/// caller does not wait for it.
+async fn ended(
+    provisioning: &Provisioning,
+    call: &QueuedCall,
+    outcome: Outcome,
+    how: &'static str,
+) {
+    // One without a journal may speak of an earlier attempt.
+    let is_this = provisioning.keeps_journal(&call.gateway) == Some(true);
+    match &outcome.result {
+        Some(OutcomeResult::Failed(failure))
+            if is_this && is_passing(failure.kind()) && may_wait_again(provisioning, call) =>
+        {
+            wait_again(provisioning, call, how, &failure.message).await;
+        }
+        _ => settle(provisioning, call, outcome, how).await,
+    }
+}
+
+fn may_wait_again(provisioning: &Provisioning, call: &QueuedCall) -> bool {
+    !call.direct && provisioning.time.now() < call.expires
+}
+
+/// Has a call wait for its next attempt: nothing of this one is there.
+async fn wait_again(provisioning: &Provisioning, call: &QueuedCall, how: &'static str, why: &str) {
+    let entry = late_entry(provisioning, call, how).await;
+    let waits = WaitsAgain {
+        was_sent: true,
+        ..WaitsAgain::default()
+    };
+    record_waits(provisioning, call, entry, waits, why).await;
+    provisioning.turn.notify_one();
 }
 
 /// Whether the gateway speaks of this very call, and not of an earlier one of that id.

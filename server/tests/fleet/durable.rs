@@ -208,6 +208,20 @@ async fn a_direct_call_has_its_one_outcome_whoever_asks_again() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_for_the_moment_is_tried_again_also_where_that_is_learnt_later() {
+    let fixture = Fixture::start().await;
+    fixture.gateway.keep_journal(1, 1);
+    let busy = failed(FailureKind::Unavailable);
+    fixture.gateway.remember_end("x", Some(busy), 0);
+    fixture.gateway.finds("x~2", Came::Done(Done::default()));
+    fixture.run();
+    fixture.enqueue_change("x", CUTS).await.unwrap();
+    fixture.bring_up().await;
+    fixture.until("x", QueuedState::Done).await;
+    assert_eq!(fixture.gateway.carried_out(), ["x", "x~2"]);
+}
+
 /// Under the first attempt's id it would be looked for under another one later, and be begun twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_attempt_goes_only_to_a_gateway_that_has_said_by_which_id_it_knows_it() {

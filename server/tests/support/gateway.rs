@@ -159,6 +159,16 @@ impl FakeGateway {
     /// From now on it remembers that a call, begun so long ago, was carried out, or is under way.
     pub(crate) fn remember(&self, call_id: &str, done: bool, begun_ms_ago: u64) {
         let result = done.then(|| outcome::Result::Done(Done { detail: None }));
+        self.remember_end(call_id, result, begun_ms_ago);
+    }
+
+    /// The same of a call that came to that; `None`: it is under way.
+    pub(crate) fn remember_end(
+        &self,
+        call_id: &str,
+        result: Option<outcome::Result>,
+        begun_ms_ago: u64,
+    ) {
         let call = FinishedCall {
             outcome: Some(Outcome {
                 call_id: call_id.to_owned(),
