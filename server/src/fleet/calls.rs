@@ -68,9 +68,9 @@ impl Fleet {
         self.attempt_again(to, call, None).await
     }
 
-    /// The same of a call that was sent before, or may have been: to a gateway that keeps a journal,
-    /// its id is `again` where there is one, to any other its own. It is sent only to one that has
-    /// said which of the two it is, and a look only to one that keeps a journal.
+    /// The same of a call that was sent before, or may have been: to a gateway that keeps a
+    /// journal, its id is `again` where there is one, to any other its own. It is sent only to one
+    /// that has said which of the two it is, and a look only to one that keeps a journal.
     ///
     /// # Errors
     /// As [`Self::attempt`].
