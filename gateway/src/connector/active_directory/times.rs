@@ -20,6 +20,8 @@ const TIMES: [&str; 8] = [
 const EPOCH: Duration = Duration::from_secs(11_644_473_600);
 /// In a second.
 const TICKS: u64 = 10_000_000;
+/// From 1970 until the end of the year 9999: no later moment can be written out.
+const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 fn is_time(attribute: &str) -> bool {
     TIMES
@@ -60,6 +62,9 @@ fn moment(ticks: u64) -> Option<SystemTime> {
     let seconds = Duration::from_secs(ticks / TICKS);
     let rest = Duration::from_nanos(ticks % TICKS * 100);
     let since = seconds.checked_add(rest)?.checked_sub(EPOCH)?;
+    if since > LAST {
+        return None;
+    }
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
@@ -73,7 +78,11 @@ mod tests {
         let bytes = to_directory("accountExpires", &Value::Time(time)).unwrap();
         assert_eq!(bytes, b"133444736005000000");
         assert_eq!(to_model("accountExpires", &bytes), Some(Value::Time(time)));
-        for never in [0, i64::MAX, -1] {
+        let end = 2_650_467_743_990_000_000;
+        let last = to_model("accountExpires", end.to_string().as_bytes()).unwrap();
+        assert_eq!(last, Value::Time(SystemTime::UNIX_EPOCH + LAST));
+        // What no calendar of four digits has, or lies before 1970, stays a number, too.
+        for never in [0, i64::MAX, i64::MAX - 1, -1, 1, end + 1] {
             let text = never.to_string();
             assert_eq!(
                 to_model("pwdLastSet", text.as_bytes()),

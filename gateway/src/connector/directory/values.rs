@@ -77,7 +77,13 @@ pub(crate) fn generalized(text: &str) -> Option<SystemTime> {
     let whole = humantime::parse_rfc3339(&shown).ok()?;
     let fraction = match rest.strip_suffix('Z')? {
         "" => 0.0,
-        fraction => format!("0{}", fraction.replace(',', ".")).parse().ok()?,
+        fraction => {
+            let digits = fraction.strip_prefix(['.', ','])?;
+            if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return None;
+            }
+            format!("0.{digits}").parse::<f64>().ok()?.min(0.999_999)
+        }
     };
     let fraction = Duration::try_from_secs_f64(fraction).ok()?;
     whole.checked_add(fraction)
@@ -139,6 +145,20 @@ mod tests {
             let bytes = Bytes::from_static(bytes);
             assert_eq!(to_model(&bytes, Some(&known(kind))), shown);
         }
+        for none in [
+            "999912312359599Z",
+            "99991231235959999999999Z",
+            "20261129164150e9Z",
+            "20261129164150.-1Z",
+            "20261129164150",
+        ] {
+            assert_eq!(generalized(none), None, "{none}");
+        }
+        let last = generalized(&format!("99991231235959.{}Z", "9".repeat(40))).unwrap();
+        assert_eq!(
+            humantime::format_rfc3339_seconds(last).to_string().len(),
+            20
+        );
         assert_eq!(
             generalized("20261129164150.5Z")
                 .map(as_generalized)

@@ -4,9 +4,10 @@
 //! A token is a word for the way, the class, and where the directory's history stood. That of RFC
 //! 4533 knows of what was deleted; times do not.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::connector::Changes;
 use crate::connector::directory::ber::{self, Malformed, Reader, Writer};
@@ -124,7 +125,8 @@ async fn first(
             return Stand::Cookie(cookie.into_bytes()).token(class.class);
         }
     }
-    let mut newest = "19700101000000Z".to_owned();
+    let mut newest = BEGINNING.to_owned();
+    let begun = Instant::now();
     let wanted = [MODIFIED.to_owned()];
     let entries = session.entries(&class.base, class.filter.clone(), &wanted, usize::MAX);
     for entry in entries.await.map_err(read)? {
@@ -132,7 +134,31 @@ async fn first(
             newest = time.to_owned();
         }
     }
+    let newest = stand(BEGINNING, &newest, begun.elapsed());
     Stand::Time(newest).token(class.class)
+}
+
+/// Where the history of a directory stands that has no entry.
+const BEGINNING: &str = "19700101000000Z";
+
+/// The time that lies so much before another one; never one before 1970.
+fn earlier(time: &str, by: Duration) -> String {
+    let Some(moment) = generalized(time) else {
+        return time.to_owned();
+    };
+    let from = moment.checked_sub(by).unwrap_or(SystemTime::UNIX_EPOCH);
+    as_generalized(from.max(SystemTime::UNIX_EPOCH))
+}
+
+/// Where the next synchronization begins after a search that took so long: what was changed while
+/// it ran may have been passed over, although something that changed later was found.
+fn stand(since: &str, newest: &str, took: Duration) -> String {
+    let safe = earlier(newest, took);
+    if safe.as_str() > since {
+        safe
+    } else {
+        since.to_owned()
+    }
 }
 
 /// When an entry was last changed, by the directory's clock.
@@ -145,17 +171,18 @@ async fn by_time(
     changes: &mut Changes,
 ) -> Result<SyncToken, CallError> {
     let directory = session.directory;
-    let from = generalized(since).and_then(|time| time.checked_sub(OVERLAP));
-    let from = from.map_or_else(|| since.to_owned(), as_generalized);
+    let from = earlier(since, OVERLAP);
     let filter = Filter::And(vec![
         class.filter.clone(),
         Filter::GreaterOrEqual(MODIFIED.to_owned(), from.into_bytes()),
     ]);
     let mut wanted = directory.wanted(class, &[]);
     wanted.push(MODIFIED.to_owned());
+    let begun = Instant::now();
     let found = session
         .entries(&class.base, filter, &wanted, usize::MAX)
         .await;
+    let took = begun.elapsed();
     let mut newest = since.to_owned();
     for entry in found.map_err(|error| directory.read_error(&error))? {
         if let Some(time) = entry.text(MODIFIED).filter(|time| *time > newest.as_str()) {
@@ -164,7 +191,7 @@ async fn by_time(
         let object = directory.read_links(session, class, &entry, &[]).await?;
         changes.push(Change::Present(Box::new(object))).await?;
     }
-    Stand::Time(newest).token(class.class)
+    Stand::Time(stand(since, &newest, took)).token(class.class)
 }
 
 async fn by_cookie(
@@ -427,6 +454,23 @@ mod tests {
             let token = SyncToken::new(other.as_bytes().to_vec()).unwrap();
             assert!(Stand::read(&token, class).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn what_changes_while_a_search_runs_is_looked_at_again() {
+        let took = Duration::from_secs(60);
+        let since = "20261129164000Z";
+        for (newest, next) in [
+            ("20261129164500Z", "20261129164400Z"),
+            ("20261129164500.5Z", "20261129164400Z"),
+            ("20261129164030Z", since),
+            (since, since),
+            ("no time", "no time"),
+        ] {
+            assert_eq!(stand(since, newest, took), next, "{newest}");
+        }
+        assert_eq!(earlier(BEGINNING, OVERLAP), BEGINNING);
+        assert_eq!(earlier("19700101000009Z", OVERLAP), BEGINNING);
     }
 
     #[test]
