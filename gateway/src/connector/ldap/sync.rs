@@ -228,6 +228,7 @@ async fn by_cookie(
         .map_err(read)?;
     let mut refreshing = Refreshing {
         class,
+        sent: cookie.clone(),
         cookie,
         changed: 0,
         session: session.beside(),
@@ -266,6 +267,8 @@ fn request(cookie: &[u8]) -> Control {
 /// One synchronization under way.
 struct Refreshing<'a> {
     class: &'a ClassSettings,
+    /// The cookie of the request.
+    sent: Vec<u8>,
     cookie: Vec<u8>,
     changed: usize,
     session: Session<'a>,
@@ -339,9 +342,11 @@ impl Refreshing<'_> {
     }
 
     fn end(self, done: Done) -> Result<SyncToken, CallError> {
-        // Where nothing has changed there is no cookie, and the former holds.
+        // Where nothing has changed there is no cookie, and the former holds. One that goes on
+        // without a word of what there is means that nothing is left of what there was.
+        let goes_on = done.cookie.as_ref().is_some_and(|new| *new != self.sent);
         let cookie = done.cookie.unwrap_or(self.cookie);
-        if !done.deletes && self.changed > 0 {
+        if !done.deletes && (self.changed > 0 || goes_on) {
             return Err(forgotten(
                 "the directory gave all that it has, instead of what has changed",
             ));

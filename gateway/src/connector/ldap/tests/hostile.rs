@@ -7,10 +7,10 @@ use ldap3_proto::proto::{LdapExtendedResponse, LdapMsg, LdapOp, LdapResultCode};
 use tokio::sync::mpsc;
 
 use super::server::{Hostile, Reply, connector, context, done, entry, in_the_clear, result, said};
-use crate::connector::Found;
+use crate::connector::{Changes, Found};
 use crate::model::{
     CallError, Cookie, Create, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Search, Selector,
+    ObjectRef, Search, Selector, SyncToken,
 };
 
 async fn get(hostile: &Hostile) -> Result<Object, CallError> {
@@ -225,6 +225,44 @@ async fn a_directory_that_gives_the_same_page_for_ever_is_left() {
     let empty = Hostile::new(move |request| with(Vec::new(), request)).await;
     let failure = failed(search(&empty).await.1, FailureKind::Unavailable);
     assert!(failure.message.contains("repeats itself"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_directory_that_names_nothing_any_more_has_forgotten_what_was_deleted() {
+    for (cookie, refresh_deletes, forgotten) in [
+        (Some("new"), false, true),
+        (Some("new"), true, false),
+        (Some("old"), false, false),
+        (None, false, false),
+    ] {
+        let hostile = Hostile::new(move |request| {
+            let mut end = LdapMsg::new(
+                request.msgid,
+                LdapOp::SearchResultDone(result(LdapResultCode::Success)),
+            );
+            end.ctrl.push(LdapControl::SyncDone {
+                cookie: cookie.map(|cookie| cookie.as_bytes().to_vec()),
+                refresh_deletes,
+            });
+            vec![Reply::Message(end)]
+        })
+        .await;
+        let token = SyncToken::new(b"sync1 account old".to_vec()).unwrap();
+        let (sender, _told) = mpsc::channel(1);
+        let mut changes = Changes::new(sender);
+        let cx = context();
+        let class = ObjectClass::Account;
+        let synced = hostile
+            .connector
+            .sync(&cx, class, &token, &mut changes)
+            .await;
+        if forgotten {
+            failed(synced, FailureKind::Forgotten);
+        } else {
+            let next = format!("sync1 account {}", cookie.unwrap_or("old"));
+            assert_eq!(synced.unwrap().as_bytes(), next.as_bytes());
+        }
+    }
 }
 
 #[tokio::test]
