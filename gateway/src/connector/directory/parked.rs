@@ -55,12 +55,12 @@ impl Parked {
         ticket
     }
 
-    /// Fetches one, for the same search; `None`: it is not there any more.
-    pub(crate) fn take(&self, ticket: &[u8], search: &str) -> Option<Stop> {
+    /// Fetches one, for the same search of the same identity; `None`: it is not there any more.
+    pub(crate) fn take(&self, ticket: &[u8], search: &str, whose: &Identity) -> Option<Stop> {
         let mut stops = self.fresh();
-        let place = stops
-            .iter()
-            .position(|(own, _, stop)| own == ticket && stop.search == search)?;
+        let place = stops.iter().position(|(own, _, stop)| {
+            own == ticket && stop.search == search && *stop.identity == *whose
+        })?;
         Some(stops.remove(place).2)
     }
 

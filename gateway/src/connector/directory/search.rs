@@ -51,7 +51,8 @@ impl Directory {
                 paged,
             )
         } else {
-            let stop = self.parked.take(search.cookie.as_bytes(), &same);
+            let ticket = search.cookie.as_bytes();
+            let stop = self.parked.take(ticket, &same, &session.identity);
             let stop = stop.ok_or_else(|| {
                 Failure::unavailable("the search was not asked for its next page for too long, or the directory ended its connection: begin it again")
             })?;

@@ -228,6 +228,42 @@ async fn a_directory_that_gives_the_same_page_for_ever_is_left() {
 }
 
 #[tokio::test]
+async fn the_next_page_is_for_whoever_began_the_search() {
+    let hostile = Hostile::new(|request| {
+        let mut end = LdapMsg::new(
+            request.msgid,
+            LdapOp::SearchResultDone(result(LdapResultCode::Success)),
+        );
+        end.ctrl.push(LdapControl::SimplePagedResults {
+            size: 0,
+            cookie: b"next".to_vec(),
+        });
+        vec![said(request, entry("ada")), Reply::Message(end)]
+    })
+    .await;
+    let page = |cookie| Search {
+        class: ObjectClass::Account,
+        filter: None,
+        attributes: Vec::new(),
+        page_size: Some(1),
+        cookie,
+    };
+    let (sender, _objects) = mpsc::channel(10);
+    let mut found = Found::new(sender, usize::MAX);
+    let cx = context();
+    let first = page(Cookie::default());
+    let begun = hostile.connector.search(&cx, &first, &mut found);
+    let next = page(begun.await.unwrap());
+    let mut other = context();
+    let dn = "cn=other,dc=x".to_owned();
+    other.settings.insert("bind_dn".to_owned(), dn);
+    let stolen = hostile.connector.search(&other, &next, &mut found);
+    failed(stolen.await, FailureKind::Unavailable);
+    let own = hostile.connector.search(&cx, &next, &mut found);
+    own.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_directory_that_names_nothing_any_more_has_forgotten_what_was_deleted() {
     for (cookie, refresh_deletes, forgotten) in [
         (Some("new"), false, true),
