@@ -10,6 +10,9 @@ use crate::connector::directory::session::Session;
 /// Parts of one attribute at the most: some 15 million values.
 const MOST_PARTS: usize = 10_000;
 
+/// Attributes of one entry that come in parts at the most: a few do.
+const MOST_IN_PARTS: usize = 64;
+
 /// Where a part begins, and where it ends; `None`: with the last value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
@@ -41,7 +44,10 @@ pub(super) async fn complete(session: &Session<'_>, entry: &mut Entry) -> Result
         let (base, range) = part(name)?;
         Some((name.clone(), base.to_owned(), range, values.clone()))
     });
-    let parts: Vec<_> = parts.collect();
+    let parts: Vec<_> = parts.take(MOST_IN_PARTS + 1).collect();
+    if let Some((_, base, ..)) = parts.get(MOST_IN_PARTS) {
+        return Err(senseless(base));
+    }
     for (name, base, range, values) in parts {
         let values = whole(session, &entry.dn, &base, range, values).await?;
         // Beside its part the attribute itself stands without values.

@@ -29,6 +29,9 @@ const ANSWER: i64 = 1 << 20;
 /// Answers of DirSync at the most.
 const MOST_ANSWERS: usize = 100_000;
 
+/// Objects of one answer at the most: of a mebibyte they are far fewer.
+const MOST_TOLD: usize = 100_000;
+
 /// Objects that are read together.
 const BATCH: usize = 100;
 
@@ -169,6 +172,13 @@ struct Told {
     elsewhere: Vec<Bytes>,
 }
 
+impl Told {
+    /// Objects in it.
+    fn count(&self) -> usize {
+        self.changed.len() + self.deleted.len() + self.elsewhere.len()
+    }
+}
+
 impl Syncing<'_, '_, '_> {
     fn failed(&self, error: &Error) -> CallError {
         self.session.directory.read_error(error)
@@ -237,7 +247,14 @@ impl Syncing<'_, '_, '_> {
         let mut told = Told::default();
         loop {
             match link.next(id, deadline).await? {
-                Item::Entry(entry, _) if !first => self.note(&entry, &mut told),
+                Item::Entry(entry, _) if !first => {
+                    self.note(&entry, &mut told);
+                    if told.count() > MOST_TOLD {
+                        let text =
+                            "the directory tells of more changes at once than it was asked for";
+                        return Err(Error::Unknown(Fault::new(FaultKind::Garbled, text)));
+                    }
+                }
                 Item::End(answer) => {
                     let (more, cookie) = progress(&answer).ok_or_else(|| {
                         let text = "the directory does not say how far its changes go";
@@ -251,7 +268,9 @@ impl Syncing<'_, '_, '_> {
     }
 
     fn note(&self, entry: &Entry, told: &mut Told) {
-        let Some(guid) = entry.values(GUID).first().cloned() else {
+        // A copy: the value itself would keep all of its message.
+        let guid = entry.values(GUID).first();
+        let Some(guid) = guid.map(|guid| Bytes::copy_from_slice(guid)) else {
             return;
         };
         if entry.text("isDeleted") == Some("TRUE") {

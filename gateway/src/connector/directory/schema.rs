@@ -4,6 +4,7 @@
 //! be read is passed over, and the attribute then is one of which nothing is known.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::message::Entry;
 use crate::model::ValueType;
@@ -17,6 +18,12 @@ pub(crate) const ROOT_ATTRIBUTES: [&str; 3] = [
 
 /// Definitions of one schema at the most.
 const MOST_DEFINITIONS: usize = 20_000;
+
+/// Bytes of one definition at the most: Active Directory's class of users takes a third of that.
+const MOST_BYTES: usize = 64 << 10;
+
+/// Names of one attribute or class at the most.
+const MOST_NAMES: usize = 32;
 
 /// How far an attribute or class inherits.
 const MOST_ANCESTORS: usize = 32;
@@ -92,8 +99,8 @@ struct Class {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct DirectorySchema {
     /// By every name and object identifier, in lower case.
-    attributes: HashMap<String, AttributeType>,
-    classes: HashMap<String, Class>,
+    attributes: HashMap<String, Arc<AttributeType>>,
+    classes: HashMap<String, Arc<Class>>,
 }
 
 impl DirectorySchema {
@@ -102,6 +109,7 @@ impl DirectorySchema {
         let mut schema = Self::default();
         let definitions = |name| {
             let values = entry.values(name).iter().take(MOST_DEFINITIONS);
+            let values = values.filter(|value| value.len() <= MOST_BYTES);
             values.filter_map(|value| Definition::parse(&String::from_utf8_lossy(value)))
         };
         let types: Vec<_> = definitions("attributeTypes").collect();
@@ -110,19 +118,19 @@ impl DirectorySchema {
             .flat_map(|found| found.keys().map(move |key| (key, found)))
             .collect();
         for definition in &types {
-            let known = attribute_type(definition, &by_name);
+            let known = Arc::new(attribute_type(definition, &by_name));
             for key in definition.keys() {
-                schema.attributes.insert(key, known.clone());
+                schema.attributes.insert(key, Arc::clone(&known));
             }
         }
         for definition in definitions("objectClasses") {
-            let class = Class {
+            let class = Arc::new(Class {
                 parents: definition.list("SUP"),
                 must: definition.list("MUST"),
                 may: definition.list("MAY"),
-            };
+            });
             for key in definition.keys() {
-                schema.classes.insert(key, class.clone());
+                schema.classes.insert(key, Arc::clone(&class));
             }
         }
         schema
@@ -131,7 +139,8 @@ impl DirectorySchema {
     /// What is known of an attribute, whatever its options.
     pub(crate) fn attribute(&self, name: &str) -> Option<&AttributeType> {
         let base = name.split(';').next().unwrap_or(name);
-        self.attributes.get(&base.to_ascii_lowercase())
+        let found = self.attributes.get(&base.to_ascii_lowercase());
+        found.map(Arc::as_ref)
     }
 
     /// The attributes of entries of these classes, each with whether it is required.
@@ -167,18 +176,18 @@ fn attribute_type(
     definition: &Definition,
     by_name: &HashMap<String, &Definition>,
 ) -> AttributeType {
-    let mut syntax = definition.word("SYNTAX");
+    let mut syntax = definition.syntax.as_deref();
     let mut ancestor = definition;
     for _ in 0..MOST_ANCESTORS {
         if syntax.is_some() {
             break;
         }
-        let parent = ancestor.word("SUP").map(|name| name.to_lowercase());
-        let Some(parent) = parent.and_then(|name| by_name.get(&name)) else {
+        let parent = ancestor.parent.as_ref();
+        let Some(parent) = parent.and_then(|name| by_name.get(name)) else {
             break;
         };
         ancestor = parent;
-        syntax = ancestor.word("SYNTAX");
+        syntax = ancestor.syntax.as_deref();
     }
     // A bound may follow, as in `{256}`; Active Directory quotes it.
     let syntax = syntax.unwrap_or_default();
@@ -220,6 +229,10 @@ fn value_type(syntax: &str) -> ValueType {
 struct Definition {
     oid: String,
     names: Vec<String>,
+    /// What those that inherit from it ask for again and again.
+    syntax: Option<String>,
+    /// The name of what it inherits from, in lower case.
+    parent: Option<String>,
     words: Vec<Word>,
 }
 
@@ -244,9 +257,14 @@ impl Definition {
         let mut definition = Self {
             oid,
             names: Vec::new(),
+            syntax: None,
+            parent: None,
             words: all.collect(),
         };
         definition.names = definition.list("NAME");
+        definition.names.truncate(MOST_NAMES);
+        definition.syntax = definition.word("SYNTAX");
+        definition.parent = definition.word("SUP").map(|name| name.to_lowercase());
         Some(definition)
     }
 
@@ -376,5 +394,18 @@ mod tests {
         assert_eq!(required("objectClass"), Some(true));
         assert_eq!(required("uidNumber"), Some(false));
         assert_eq!(schema.attributes_of(&["round".to_owned()]).len(), 1);
+    }
+
+    #[test]
+    fn no_definition_takes_more_room_than_it_has_itself() {
+        // Each name with a copy of the description would be gigabytes.
+        let names: String = (0..MOST_NAMES + 1).map(|at| format!("'a{at}' ")).collect();
+        let wide = format!("( 1.1 NAME ( {names}) DESC '{}' )", "d".repeat(60_000));
+        let long = format!("( 1.2 NAME 'long' DESC '{}' )", "x ".repeat(MOST_BYTES / 2));
+        let schema = schema(&[&wide, &long], &[&long]);
+        let first = schema.attributes.get("a0").unwrap();
+        assert!(Arc::ptr_eq(first, schema.attributes.get("a31").unwrap()));
+        assert!(schema.attribute("a32").is_none() && schema.attribute("long").is_none());
+        assert!(schema.classes.is_empty());
     }
 }
