@@ -270,7 +270,8 @@ impl Group {
         }
     }
 
-    fn as_member(&self) -> Member {
+    /// As one who may be in others.
+    pub(crate) fn as_member(&self) -> Member {
         Member {
             dn: self.dn.clone(),
             name: self.name.clone(),

@@ -10,6 +10,7 @@ use super::filter::Filter;
 use super::members::{Group, Member};
 use super::message::Entry;
 use super::session::Session;
+use super::settings::MemberSettings;
 use crate::model::{
     AccountStanding, GroupStanding, ObjectClass, ObjectRef, Selector, Standings, Touched,
 };
@@ -63,7 +64,14 @@ impl Directory {
                 .collect();
             let direct = self.groups_with(session, &members).await?;
             let above = self.groups_above(session, &direct).await?;
-            for group in direct.into_iter().chain(above) {
+            let joined: Vec<_> = found
+                .groups
+                .values()
+                .filter(|(_, touched)| *touched)
+                .map(|(group, _)| group.clone())
+                .collect();
+            let above_joined = self.groups_above(session, &joined).await?;
+            for group in direct.into_iter().chain(above).chain(above_joined) {
                 found.group(group, false);
             }
         }
@@ -264,6 +272,7 @@ impl Directory {
                 touched: *touched,
             });
         }
+        standings.accounts = self.joining(&groups);
         for name in found.unknown {
             standings.groups.push(GroupStanding {
                 name: Some(name),
@@ -287,6 +296,23 @@ impl Directory {
             });
         }
         standings
+    }
+
+    /// Whoever joins a group is in those that it is in as well: he is judged as one who is.
+    fn joining(&self, groups: &[(Group, bool)]) -> Vec<AccountStanding> {
+        let by_name = |(_, members): &(_, MemberSettings)| members.by_name;
+        if self.settings.groups.as_ref().is_none_or(by_name) {
+            return Vec::new();
+        }
+        let joined = groups.iter().filter(|(_, touched)| *touched);
+        let standing = joined.map(|(group, _)| AccountStanding {
+            name: format!("a member of {}", group.name),
+            number: None,
+            primary: None,
+            groups: self.places(groups, &group.as_member()),
+            touched: true,
+        });
+        standing.filter(|one| !one.groups.is_empty()).collect()
     }
 
     /// The places of the groups that somebody is in, over any number of steps.

@@ -307,6 +307,21 @@ async fn guard_rails_see_who_is_meant_and_groups_in_groups() {
         groups.sort_unstable();
         assert_eq!(groups, ["devs", "ops", "rulers"]);
     }
+    // Whoever joins the lowest one joins those above it.
+    let touched = Touched {
+        groups: [ObjectName::new("devs").unwrap()].into(),
+        by_group: true,
+        ..Touched::default()
+    };
+    let standings = subject.connector.standings(&context(), &touched).await;
+    let standings = standings.unwrap();
+    let joining = standings.accounts.iter().filter(|account| account.touched);
+    let joined = joining.flat_map(|account| &account.groups);
+    let mut joined: Vec<_> = joined
+        .filter_map(|place| standings.groups[*place].name.as_deref())
+        .collect();
+    joined.sort_unstable();
+    assert_eq!(joined, ["ops", "rulers"]);
     for name in ["2.5.4.31", "uniqueMember", "member;x-a"] {
         let ada = text("uid=ada,ou=people,dc=example,dc=org");
         let changed = subject
