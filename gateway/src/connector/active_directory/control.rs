@@ -95,12 +95,14 @@ pub(super) fn derived(entry: &Entry) -> Vec<(&'static str, Value)> {
 }
 
 /// Attributes that give powers which the guard rails cannot judge, in lower case.
-const POWERS: [&str; 8] = [
+const POWERS: [&str; 10] = [
     "admincount",
     "altsecurityidentities",
     "msds-allowedtoactonbehalfofotheridentity",
     "msds-allowedtodelegateto",
     "msds-keycredentiallink",
+    "msds-supersededmanagedaccountlink",
+    "msds-supersededserviceaccountstate",
     "ntsecuritydescriptor",
     "objectsid",
     "sidhistory",

@@ -231,6 +231,8 @@ impl Dialect for ActiveDirectory {
             "lmpwdhistory",
             "ntpwdhistory",
             "supplementalcredentials",
+            "unixuserpassword",
+            "mssfu30password",
             "msds-managedpassword",
             "ms-mcs-admpwd",
             "mslaps-password",

@@ -7,7 +7,8 @@ use super::failures::{failure, of_change};
 use super::fault::{Error, code};
 use super::members::{Member, kept};
 use super::message::{Answer, Change, ChangeKind, Entry, Operation};
-use super::session::Session;
+use super::objects::base_of;
+use super::session::{Knowledge, Session};
 use super::settings::{ClassSettings, MemberSettings};
 use crate::model::{
     CallError, Failure, FailureKind, Modification, Object, ObjectClass, ObjectName, ObjectRef,
@@ -43,12 +44,13 @@ impl Directory {
         update: &Update,
     ) -> Result<Object, CallError> {
         let class = self.class(update.object.class)?;
-        let altered = self.altered(session, class, &update.modifications).await?;
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        let asked = &update.modifications;
+        let altered = self.altered(session, &known, class, asked).await?;
         let mut wanted: Vec<_> = altered.iter().map(|one| one.name.clone()).collect();
         wanted.push(class.naming.clone());
         wanted.push(self.dialect.id_attribute().to_owned());
-        let known = session.knowledge().await;
-        let known = known.map_err(|error| self.read_error(&error))?;
         let controls = self.dialect.controls(Verb::Update, &known.root.controls);
         let mut way = self.first_way(&altered);
         loop {
@@ -117,6 +119,7 @@ impl Directory {
     async fn altered(
         &self,
         session: &Session<'_>,
+        known: &Knowledge,
         class: &ClassSettings,
         modifications: &[Modification],
     ) -> Result<Vec<Altered>, CallError> {
@@ -124,7 +127,8 @@ impl Directory {
         for change in modifications {
             let name = change.name.as_str();
             self.check_writable(class, name)?;
-            if name.eq_ignore_ascii_case(&class.naming) {
+            self.check_alias(known, class, name)?;
+            if base_of(name).eq_ignore_ascii_case(&class.naming) {
                 let message = format!("`{name}` is the object's name: rename it instead");
                 return Err(Failure::unsupported(message).into());
             }

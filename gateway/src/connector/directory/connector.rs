@@ -174,8 +174,8 @@ impl Directory {
             return Err(Failure::rejected(format!(
                 "there are several entries of {object} below {}: `{}` and `{}`; the directory has to tell them apart",
                 class.base,
-                found.first().map_or("", |entry| &entry.dn),
-                found.last().map_or("", |entry| &entry.dn),
+                found.first().map_or_else(String::new, |entry| super::words(&entry.dn)),
+                found.last().map_or_else(String::new, |entry| super::words(&entry.dn)),
             ))
             .into());
         }

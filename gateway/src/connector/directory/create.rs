@@ -19,8 +19,18 @@ use crate::model::{
 /// RFC 4527: what the entry is after the change.
 const POST_READ: &str = "1.3.6.1.1.13.2";
 
-/// The attributes of an entry, each once, in whatever case it is named.
-#[derive(Debug, Default)]
+/// Attributes that hold members of groups, of whatever kind.
+const MEMBERS: [&str; 5] = [
+    "member",
+    "uniqueMember",
+    "memberUid",
+    "roleOccupant",
+    "memberURL",
+];
+
+/// The attributes of an entry, each once, in whatever case it is named. One may be a password, so
+/// that they are never shown.
+#[derive(Default)]
 pub(crate) struct Attributes(Vec<(String, Vec<Vec<u8>>)>);
 
 impl Attributes {
@@ -180,6 +190,8 @@ impl Directory {
         create: &Create,
     ) -> Result<Attributes, CallError> {
         let name = create.name.as_str();
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
         let mut attributes = Attributes::default();
         let classes = class.object_classes.iter();
         attributes.add(
@@ -190,13 +202,13 @@ impl Directory {
         for given in &create.attributes {
             let attribute = given.name.as_str();
             self.check_writable(class, attribute)?;
-            let is_name = attribute.eq_ignore_ascii_case(&class.naming);
-            if is_name
-                && given
-                    .values
-                    .iter()
-                    .any(|value| value.as_text() != Some(name))
-            {
+            self.check_alias(&known, class, attribute)?;
+            let is_name = base_of(attribute).eq_ignore_ascii_case(&class.naming);
+            let others = || {
+                let mut values = given.values.iter();
+                values.any(|value| value.as_text() != Some(name))
+            };
+            if is_name && (attribute.len() != class.naming.len() || others()) {
                 // A second name would be one that no guard rail has seen.
                 let message = format!("`{attribute}` is the object's name: it can have no other");
                 return Err(Failure::invalid(message).into());
@@ -273,25 +285,19 @@ impl Directory {
                 "`{attribute}` is worked out by the directory: who is in a group is changed at the group"
             )));
         }
+        // `OID.2.5.4.31` is one, too.
+        if base.contains('.') || !base.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            return Err(Failure::unsupported(format!(
+                "`{attribute}`: give an attribute by its name, not by its number"
+            )));
+        }
         if self.is_hidden(attribute) {
             return Err(Failure::unsupported(format!(
                 "`{attribute}` holds a password: that is set by `set-password`, or given to `create` as the password"
             )));
         }
-        if !base.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            return Err(Failure::unsupported(format!(
-                "`{attribute}`: give an attribute by its name, not by its number"
-            )));
-        }
-        let members = [
-            "member",
-            "uniqueMember",
-            "memberUid",
-            "roleOccupant",
-            "memberURL",
-        ];
         let is_member = self.is_member_attribute(attribute);
-        let of_other = members.iter().any(|name| name.eq_ignore_ascii_case(base))
+        let of_other = MEMBERS.iter().any(|name| name.eq_ignore_ascii_case(base))
             && !(is_member && class.class == ObjectClass::Group);
         let has_role = is_member
             || ["uidNumber", "gidNumber"]
@@ -303,6 +309,34 @@ impl Directory {
             )));
         }
         Ok(())
+    }
+
+    /// Refuses a second name of an attribute that something here depends on: `userid` is `uid`.
+    pub(crate) fn check_alias(
+        &self,
+        known: &Knowledge,
+        class: &ClassSettings,
+        attribute: &str,
+    ) -> Result<(), Failure> {
+        let groups = self.settings.groups.as_ref();
+        let members = groups.map(|(_, members)| members.attribute.as_str());
+        let fixed = [
+            class.naming.as_str(),
+            self.dialect.id_attribute(),
+            super::objects::MEMBER_OF,
+            "uidNumber",
+            "gidNumber",
+        ];
+        let hidden = self.dialect.hidden().iter().copied();
+        let of_groups = MEMBERS.into_iter().chain(members);
+        let base = base_of(attribute);
+        let mut meant = fixed.into_iter().chain(of_groups).chain(hidden);
+        match meant.find(|name| known.schema.is_alias(base, name)) {
+            Some(name) => Err(Failure::unsupported(format!(
+                "`{attribute}` is another name of `{name}`: give that, by which the guard rails know it"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// An entry as it is after a change that the directory confirmed.

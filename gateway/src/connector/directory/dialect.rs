@@ -52,8 +52,9 @@ pub(crate) enum Verdict {
     Unavailable,
 }
 
-/// What a new entry needs beside what the call gives it.
-#[derive(Debug, Default)]
+/// What a new entry needs beside what the call gives it. It may hold a password, and so is never
+/// shown.
+#[derive(Default)]
 pub(crate) struct Finishing {
     /// Further attributes of the add itself.
     pub(crate) attributes: Vec<(String, Vec<Vec<u8>>)>,
@@ -94,9 +95,20 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Attributes that no call reads or writes, in lower case: those that hold passwords.
+    /// Attributes that no call reads or writes, in lower case: those that hold passwords, or what
+    /// is as good as one.
     fn hidden(&self) -> &'static [&'static str] {
-        &["userpassword"]
+        &[
+            "userpassword",
+            "authpassword",
+            "pwdhistory",
+            "passwordhistory",
+            "sambantpassword",
+            "sambalmpassword",
+            "sambapasswordhistory",
+            "ipanthash",
+            "krbprincipalkey",
+        ]
     }
 
     /// Refuses an attribute that no call may write.

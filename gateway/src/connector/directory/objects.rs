@@ -147,7 +147,8 @@ impl Directory {
     pub(crate) fn is_hidden(&self, name: &str) -> bool {
         let base = base_of(name);
         let mut hidden = self.dialect.hidden().iter();
-        hidden.any(|hidden| hidden.eq_ignore_ascii_case(base))
+        // By its number any attribute could be meant.
+        base.contains('.') || hidden.any(|hidden| hidden.eq_ignore_ascii_case(base))
     }
 
     /// A value of a call as the directory has it.

@@ -25,6 +25,10 @@ const MOST_BYTES: usize = 64 << 10;
 /// Names of one attribute or class at the most.
 const MOST_NAMES: usize = 32;
 
+/// Attributes that have two names in the standards (RFC 4519), and may hold those of objects.
+const SECOND_NAMES: [(&str, &str); 3] =
+    [("cn", "commonname"), ("sn", "surname"), ("uid", "userid")];
+
 /// How far an attribute or class inherits.
 const MOST_ANCESTORS: usize = 32;
 
@@ -141,6 +145,20 @@ impl DirectorySchema {
         let base = name.split(';').next().unwrap_or(name);
         let found = self.attributes.get(&base.to_ascii_lowercase());
         found.map(Arc::as_ref)
+    }
+
+    /// Whether two names that differ are those of one attribute.
+    pub(crate) fn is_alias(&self, name: &str, other: &str) -> bool {
+        let same = |(one, two): (&AttributeType, &AttributeType)| one.name == two.name;
+        let pair = [name, other].map(str::to_ascii_lowercase);
+        let mut pairs = SECOND_NAMES.into_iter().flat_map(|(a, b)| [[a, b], [b, a]]);
+        // A schema that the gateway may not read has them all the same.
+        pairs.any(|known| pair == known)
+            || pair[0] != pair[1]
+                && self
+                    .attribute(name)
+                    .zip(self.attribute(other))
+                    .is_some_and(same)
     }
 
     /// The attributes of entries of these classes, each with whether it is required.
@@ -394,6 +412,9 @@ mod tests {
         assert_eq!(required("objectClass"), Some(true));
         assert_eq!(required("uidNumber"), Some(false));
         assert_eq!(schema.attributes_of(&["round".to_owned()]).len(), 1);
+        assert!(schema.is_alias("SURNAME", "sn") && !schema.is_alias("SN", "sn"));
+        assert!(DirectorySchema::default().is_alias("userID", "uid"));
+        assert!(!schema.is_alias("sn", "name") && !schema.is_alias("unknown", "other"));
     }
 
     #[test]

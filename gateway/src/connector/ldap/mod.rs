@@ -27,6 +27,7 @@
 //! ```
 
 mod policy;
+mod powers;
 mod state;
 mod sync;
 
@@ -157,6 +158,10 @@ impl Dialect for Ldap {
         let is_uuid = id.len() == 36 && id.chars().all(digits);
         let any = !self.id.eq_ignore_ascii_case("entryUUID");
         (any || is_uuid).then(|| Place::Where(Filter::equal(&self.id, id)))
+    }
+
+    fn check_writable(&self, attribute: &str) -> Result<(), Failure> {
+        powers::check_writable(attribute)
     }
 
     fn state_attributes(&self) -> Vec<String> {

@@ -322,11 +322,35 @@ async fn guard_rails_see_who_is_meant_and_groups_in_groups() {
         .collect();
     joined.sort_unstable();
     assert_eq!(joined, ["ops", "rulers"]);
-    for name in ["2.5.4.31", "uniqueMember", "member;x-a"] {
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn no_other_spelling_of_an_attribute_gets_past_the_guard_rails() {
+    let subject = Subject::start().await;
+    subject.account("ada").await;
+    let made = create(ObjectClass::Group, "devs", &[("member", text("ada"))]);
+    subject.create(made).await.unwrap();
+    for name in [
+        "2.5.4.31",
+        "OID.2.5.4.31",
+        "uniqueMember",
+        "member;x-a",
+        "commonName",
+        "cn;lang-en",
+    ] {
         let ada = text("uid=ada,ou=people,dc=example,dc=org");
         let changed = subject
             .update(group("devs"), Operation::Add, name, &[ada])
             .await;
         failed(changed, FailureKind::Unsupported);
+    }
+    // A second name would be one that no guard rail has seen.
+    for name in ["userid", "USERID", "uid;lang-en", "userid;lang-en"] {
+        let root = [text("root")];
+        let changed = subject.update(ada(), Operation::Add, name, &root).await;
+        failed(changed, FailureKind::Unsupported);
+        let made = create(ObjectClass::Account, "grace", &[(name, text("root"))]);
+        assert!(subject.create(made).await.is_err(), "{name}");
     }
 }
