@@ -104,7 +104,7 @@ fn a_password_that_others_can_read_is_told_before_any_call() {
     use std::os::unix::fs::PermissionsExt;
 
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "secret\n").unwrap();
+    std::fs::write(file.path(), "swordfish\n").unwrap();
     let pin = "ab".repeat(32);
     let keys = format!(
         "{POSTGRES}certificate_sha256 = [\"{pin}\"]\npassword_file = \"{}\"\n{ACCOUNT}",
@@ -120,6 +120,6 @@ fn a_password_that_others_can_read_is_told_before_any_call() {
             .inspect(true)
             .faults;
         assert_eq!(!faults.is_empty(), told, "{mode:o}: {faults:?}");
-        assert!(!faults.concat().contains("secret"));
+        assert!(!faults.concat().contains("swordfish"));
     }
 }
