@@ -185,6 +185,13 @@ pub(crate) enum CliError {
         count: u64,
         most: u64,
     },
+    /// The counts have been printed.
+    #[error(
+        "nothing was repaired: `{}` is missing and `{}` is unknown, and their names differ in case only: where they are the same account, give --ignore-case; where they are not, delete the unknown one by hand",
+        printable(missing),
+        printable(unknown)
+    )]
+    ReconcileCase { missing: String, unknown: String },
     /// The counts have been printed, and each failure.
     #[error("{failed} of {total} repairs failed: give the same command again to see what is left")]
     ReconcileFailed { failed: u64, total: u64 },
@@ -329,6 +336,7 @@ impl CliError {
             | Self::Unanswered { .. } => "indeterminate",
             Self::ReconcileIncomplete(_) => "incomplete",
             Self::ReconcileTooMany { .. } => "too-many",
+            Self::ReconcileCase { .. } => "case",
             Self::ReconcileFailed { .. } => "reconcile",
             Self::Interrupted { .. } => "interrupted",
             Self::Unread | Self::Unshown { .. } | Self::NotShown { .. } => "io",

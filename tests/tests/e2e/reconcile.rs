@@ -141,6 +141,32 @@ async fn what_differs_is_counted_listed_and_repaired_within_limits() {
     );
 }
 
+/// Who could not be made may be there under another name, and would be deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_deleted_where_one_could_not_be_made() {
+    let it = Databases::new("").await;
+    it.database("hr").execute_batch(PEOPLE).unwrap();
+    let refusing = "CREATE TRIGGER refusing BEFORE INSERT ON people WHEN NEW.login = 'guy'
+        BEGIN SELECT RAISE(ABORT, 'no guys'); END";
+    it.database("hr").execute_batch(refusing).unwrap();
+    let before = it.people();
+    let source = "name,full_name\nada,Ada\nbob,Bob\nfay,Fay\nguy,Guy\n";
+    let source = it.file("people.csv", source);
+    let repair = format!("reconcile hr --source {source} --repair --most-deletes 1");
+    let refused = it.pair.portcullis(&repair);
+    assert_eq!(refused.status.code(), Some(1), "{refused}");
+    assert!(
+        refused.stderr.contains("no unknown account is deleted"),
+        "{refused}"
+    );
+    assert_eq!(it.people(), before);
+    it.database("hr")
+        .execute_batch("DROP TRIGGER refusing")
+        .unwrap();
+    let repaired = it.json(&repair);
+    assert_eq!(repaired["repaired"]["deleted"], 1, "{repaired}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_side_that_is_not_read_to_its_end_misses_nobody() {
     let it = Databases::new("max_search_results = 3").await;

@@ -87,7 +87,8 @@ impl Repair {
     pub(crate) fn take(&mut self, difference: Difference, attributes: Vec<String>) {
         let limits = &self.limits;
         let deletes = limits.most_deletes.unwrap_or(0);
-        let most = limits.most_creates + limits.most_updates + deletes;
+        let changes = limits.most_creates.saturating_add(limits.most_updates);
+        let most = changes.saturating_add(deletes);
         let is_wanted = match difference.kind {
             Kind::Missing | Kind::Changed => true,
             Kind::Unknown => limits.most_deletes.is_some(),
@@ -102,7 +103,8 @@ impl Repair {
         }
     }
 
-    /// Whether there is no more to repair than the limits allow.
+    /// Whether there is no more to repair than the limits allow, and nobody would be deleted whom
+    /// the source has under another spelling.
     pub(crate) fn check(&self, counts: &Counts) -> Result<(), CliError> {
         let limits = &self.limits;
         let deletes = limits.most_deletes.unwrap_or(u64::MAX);
@@ -120,7 +122,30 @@ impl Repair {
                 });
             }
         }
-        Ok(())
+        match self.respelled() {
+            Some((missing, unknown)) => Err(CliError::ReconcileCase {
+                missing: missing.to_owned(),
+                unknown: unknown.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A missing and an unknown account whose names differ in case only. Where the resource does
+    /// not regard case they are one account, which would be deleted.
+    fn respelled(&self) -> Option<(&str, &str)> {
+        let of = |kind| {
+            let all = self.actions.values().map(|action| &action.difference);
+            let all = all.filter(move |difference| difference.kind == kind);
+            all.map(|difference| difference.name.as_str())
+        };
+        let unknown: HashMap<_, _> = of(Kind::Unknown)
+            .map(|name| (name.to_lowercase(), name))
+            .collect();
+        if unknown.is_empty() {
+            return None;
+        }
+        of(Kind::Missing).find_map(|name| Some((name, *unknown.get(&name.to_lowercase())?)))
     }
 
     /// Does it, several at a time.
@@ -136,6 +161,7 @@ impl Repair {
             under_way: JoinSet::new(),
             jobs: usize::from(jobs),
             repaired: Repaired::default(),
+            unmade: false,
             caller,
             call: call.clone(),
             silent: context.json(),
@@ -158,7 +184,10 @@ impl Repair {
                     if wanted.is_none_or(|action| action.difference.kind == Kind::Unknown) {
                         continue;
                     }
-                    let found = read(&mut source, By::Name(name.clone()), call).await?;
+                    let found = match read(&mut source, By::Name(name.clone()), call).await {
+                        Ok(found) => found,
+                        Err(error) => return working.stop(error).await,
+                    };
                     if let (Some(action), Some(found)) = (self.actions.remove(&name), found) {
                         let create = Create {
                             object_class: ObjectClass::Account.into(),
@@ -176,10 +205,36 @@ impl Repair {
                 }
             }
         }
-        for action in std::mem::take(&mut self.actions).into_values() {
-            if action.difference.kind == Kind::Unknown {
-                working.begin(action, None).await?;
+        self.delete(working, source, call).await
+    }
+
+    /// Deletes who is unknown, once all else has come to its end. Where one could not be made,
+    /// nobody is: whoever is in its place may be that one under another name.
+    async fn delete(
+        self,
+        mut working: Working,
+        source: &Source,
+        call: &CallArgs,
+    ) -> Result<Repaired, CliError> {
+        working.wait().await?;
+        for action in self.actions.into_values() {
+            if action.difference.kind != Kind::Unknown {
+                continue;
             }
+            if working.unmade {
+                working.kept();
+                break;
+            }
+            // The other resource was read first: whom it got meanwhile only looks unknown.
+            if let Source::Resource(source) = source {
+                let by = By::Name(action.difference.name.clone());
+                match read(&mut source.clone(), by, call).await {
+                    Ok(None) => {}
+                    Ok(Some(_)) => continue,
+                    Err(error) => return working.stop(error).await,
+                }
+            }
+            working.begin(action, None).await?;
         }
         working.end().await
     }
@@ -214,6 +269,8 @@ struct Working {
     under_way: JoinSet<(Kind, String, Result<(), CliError>)>,
     jobs: usize,
     repaired: Repaired,
+    /// A missing account could not be made, or nobody knows.
+    unmade: bool,
     caller: Caller,
     call: CallArgs,
     silent: bool,
@@ -248,6 +305,7 @@ impl Working {
             (Err(_), _) => &mut repaired.failed,
         };
         *count += 1;
+        self.unmade |= done.is_err() && kind == Kind::Missing;
         if let Err(error) = done
             && !self.silent
         {
@@ -257,11 +315,33 @@ impl Working {
         Ok(())
     }
 
-    async fn end(mut self) -> Result<Repaired, CliError> {
+    /// Begins nothing more, and lets what is under way come to its end.
+    async fn stop(self, error: CliError) -> Result<Repaired, CliError> {
+        self.end().await?;
+        Err(error)
+    }
+
+    async fn wait(&mut self) -> Result<(), CliError> {
         while !self.under_way.is_empty() {
             self.one().await?;
         }
+        Ok(())
+    }
+
+    async fn end(mut self) -> Result<Repaired, CliError> {
+        self.wait().await?;
         Ok(self.repaired)
+    }
+
+    /// Says that nobody is deleted.
+    fn kept(&self) {
+        if !self.silent {
+            // A closed terminal does not stop the repair.
+            let _ = writeln!(
+                std::io::stderr(),
+                "no unknown account is deleted: it may be one that could not be created"
+            );
+        }
     }
 }
 
@@ -324,4 +404,62 @@ fn modifications(names: &[String], wanted: &[Attribute]) -> Vec<Modification> {
             values: attribute.values.clone(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repair(limits: Limits, differences: &[(Kind, &str)]) -> Result<usize, CliError> {
+        let mut repair = Repair::new(limits, true);
+        let mut counts = Counts::default();
+        for (kind, name) in differences {
+            let difference = Difference {
+                kind: *kind,
+                name: (*name).to_owned(),
+                id: None,
+                line: None,
+                attributes: Vec::new(),
+                enabled: None,
+            };
+            counts.add(Some(&difference));
+            repair.take(difference, Vec::new());
+        }
+        repair.check(&counts).map(|()| repair.actions.len())
+    }
+
+    const LIMITS: Limits = Limits {
+        most_creates: 2,
+        most_updates: 2,
+        most_deletes: Some(2),
+    };
+
+    #[test]
+    fn nobody_is_deleted_whom_the_source_spells_otherwise() {
+        let respelled = [(Kind::Missing, "Ädä"), (Kind::Unknown, "ädä")];
+        let error = repair(LIMITS, &respelled).unwrap_err().to_string();
+        assert!(error.contains("--ignore-case"), "{error}");
+        let others = [(Kind::Missing, "Ada"), (Kind::Unknown, "ann")];
+        assert_eq!(repair(LIMITS, &others).unwrap(), 2);
+        // Whoever deletes nobody may make another spelling.
+        let none = Limits {
+            most_deletes: None,
+            ..LIMITS
+        };
+        assert_eq!(repair(none, &respelled).unwrap(), 1);
+    }
+
+    #[test]
+    fn limits_of_any_size_count() {
+        let endless = Limits {
+            most_deletes: Some(u64::MAX),
+            ..LIMITS
+        };
+        let three = ["a", "b", "c"].map(|name| (Kind::Unknown, name));
+        assert_eq!(repair(endless, &three).unwrap(), 3);
+        assert!(matches!(
+            repair(LIMITS, &three),
+            Err(CliError::ReconcileTooMany { count: 3, .. })
+        ));
+    }
 }
