@@ -2,11 +2,14 @@
 //! that is kept in a file of the caller's.
 //!
 //! The token is written once the changes before it have been, and flushed: after a crash the same
-//! changes may come again, and none is lost.
+//! changes may come again, and none is lost. Where standard output is a file, the disk has it
+//! first.
 
 mod token_file;
 
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -156,6 +159,7 @@ impl Syncing<'_> {
             io::ErrorKind::BrokenPipe => CliError::Unread,
             _ => CliError::Output(error),
         })?;
+        durable(&io::stdout()).map_err(CliError::Output)?;
         if let Some(file) = &self.file
             && (end.next_token != self.token || self.args.restart)
         {
@@ -218,6 +222,15 @@ impl Syncing<'_> {
     }
 }
 
+/// Waits until the disk has what was written, where standard output is a file.
+fn durable(output: &impl AsFd) -> io::Result<()> {
+    let file = File::from(output.as_fd().try_clone_to_owned()?);
+    match file.metadata()?.is_file() {
+        true => file.sync_data(),
+        false => Ok(()),
+    }
+}
+
 /// Whether the same may work a little later.
 fn passes(error: &CliError) -> bool {
     match error {
@@ -257,4 +270,16 @@ fn line(what: &str, class: &Class, name: &str, id: &str) -> String {
         name => format!("{} (id {})", printable(name), printable(id)),
     };
     format!("{what:<7} {} {named}\n", printable(class.word()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_flushed_to_a_disk_where_it_is_on_one() {
+        durable(&tempfile::tempfile().unwrap()).unwrap();
+        let (_reader, writer) = io::pipe().unwrap();
+        durable(&writer).unwrap();
+    }
 }
