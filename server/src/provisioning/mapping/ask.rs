@@ -102,12 +102,15 @@ impl Rules {
 
     fn update(&self, update: &mut Update) -> Result<(), MappingError> {
         let given = std::mem::take(&mut update.modifications);
+        // One that is also added to or removed from has no value that is known.
         let replaced = |name: &str| {
-            let mut replaced = given.iter().filter(|change| {
-                change.name == name && change.operation() == ModificationOperation::Replace
-            });
-            let last = replaced.next_back()?;
-            Some(One::of(&last.values))
+            let mut changes = given.iter().filter(|change| change.name == name);
+            let replace =
+                |change: &&Modification| change.operation() == ModificationOperation::Replace;
+            if !changes.clone().all(|change| replace(&change)) {
+                return None;
+            }
+            Some(One::of(&changes.next_back()?.values))
         };
         let touched = |template: &Template| {
             template
@@ -136,20 +139,22 @@ impl Rules {
                 name: target.to_owned(),
                 ..change.clone()
             }));
-            if changes.len() > before || used.contains(change.name.as_str()) {
+            if changes.len() > before {
                 continue;
             }
-            if let Some((target, template)) = self
-                .derived()
-                .find(|(_, template)| template.fields().any(|field| field == change.name))
-            {
+            if let Some((target, template)) = self.derived().find(|(_, template)| {
+                template.fields().any(|field| field == change.name)
+                    && template.fields().any(|field| replaced(field).is_none())
+            }) {
                 let fields: Vec<_> = template.fields().collect();
                 return Err(MappingError::Partly {
                     target: target.to_owned(),
                     fields: fields.join(", "),
                 });
             }
-            changes.push(change.clone());
+            if !used.contains(change.name.as_str()) {
+                changes.push(change.clone());
+            }
         }
         changes.extend(made);
         update.modifications = changes;

@@ -189,6 +189,22 @@ fn an_update_renames_and_makes_anew_what_it_has_all_parts_of() {
     let mut call = update(ObjectClass::Account, &[(Replace, "family_name", "K")]);
     let error = unix.ask(&mut call).unwrap_err().to_string();
     assert!(error.contains("give all of them"), "{error}");
+    // What one rule makes of a part does not hide that another lacks a part.
+    let two = mapping(&[
+        ("account.full_name", "{given_name} {family_name}"),
+        ("account.nick", "{given_name|lower}"),
+    ])
+    .unwrap();
+    let both: &[_] = &[(Replace, "given_name", "A"), (Replace, "family_name", "K")];
+    let mut call = update(ObjectClass::Account, both);
+    two.ask(&mut call).unwrap();
+    assert_eq!(given(&call), ["full_name=A K", "nick=a"]);
+    let added: &[_] = &[both[0], both[1], (Add, "family_name", "L")];
+    for lacks in [&both[..1], added] {
+        let mut call = update(ObjectClass::Account, lacks);
+        let error = two.ask(&mut call).unwrap_err().to_string();
+        assert!(error.starts_with("`full_name` is made of"), "{error}");
+    }
     // Groups have rules of their own.
     let mut call = update(ObjectClass::Group, &[(Replace, "email", "K")]);
     directory().ask(&mut call).unwrap();
