@@ -141,6 +141,12 @@ impl Draft {
         self
     }
 
+    /// On this object.
+    pub fn on(mut self, object: &str) -> Self {
+        self.object = bounded(object, MAX_NAME);
+        self
+    }
+
     /// Through this gateway.
     pub fn through(mut self, gateway: &str) -> Self {
         self.fields.gateway = bounded(gateway, MAX_FIELD);

@@ -101,6 +101,8 @@ async fn attempt(
                 return Ok(outcome);
             }
         };
+        let on = Described::new(&resource, &ready.call, asked.from_user.unwrap_or_default());
+        *entry = entry.take().map(|entry| entry.on(on));
         let new = new_call(provisioning, asked, &ready, after);
         match accept(provisioning, new, ready.gateway(), entry).await? {
             Enqueued::New(row) if row.state == QueuedState::Dispatched => {

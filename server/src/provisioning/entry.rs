@@ -3,7 +3,7 @@
 
 use portcullis_proto::gateway::v1::Outcome;
 
-use super::describe::audited;
+use super::describe::{Described, audited};
 use super::queue::RETRY;
 use crate::audit::{self, AuditError, AuditLog, Begun, Draft, Recorded};
 use crate::repository::{Beside, Repository, RepositoryError};
@@ -68,6 +68,15 @@ impl CallEntry {
     /// None at all.
     pub(super) fn none(log: &AuditLog) -> Self {
         Self::late(log, None, "")
+    }
+
+    /// What the call is about has the name that it has on the resource: a mapping may make it.
+    pub(super) fn on(mut self, described: Described) -> Self {
+        if let State::Once(draft) = std::mem::replace(&mut self.state, State::None) {
+            let draft = draft.on(&described.object).about(described.fields);
+            self.state = State::Once(Box::new(draft));
+        }
+        self
     }
 
     /// A call that only reads is about to be sent through `gateway`.

@@ -2,6 +2,7 @@
 
 use portcullis_proto::gateway::v1::{Create, ObjectClass, Sync};
 
+use super::audit::audited;
 use super::*;
 
 #[tokio::test]
@@ -185,6 +186,17 @@ async fn a_mapping_is_judged_when_it_is_set_and_holds_for_every_call() {
         })
         .await;
     assert_eq!(queued.unwrap_err().code(), Code::InvalidArgument);
+
+    // The audit log has the name that the account gets.
+    let renames = set(&[("account.name", "x-{name}")], true);
+    resources.set(renames).await.unwrap();
+    let sent = failure(api.execute("ldap", call()).await.unwrap());
+    assert_eq!(sent.kind(), FailureKind::Unavailable);
+    let entries = audited(&api).await;
+    let made = entries.iter().rfind(|entry| entry.action == "call create");
+    let made = made.unwrap();
+    assert_eq!(made.fields.object_name, "x-ada");
+    assert_eq!(made.object, "resource ldap, account x-ada");
 
     let emptied = resources.set(set(&[], true)).await.unwrap().into_inner();
     assert!(emptied.mapping.is_empty());
