@@ -125,6 +125,8 @@ struct Reader<'a> {
     sql: String,
     parameters: Vec<String>,
     depth: usize,
+    /// The last token was a text E'…'.
+    after_escapes: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -136,6 +138,7 @@ impl<'a> Reader<'a> {
             sql: String::with_capacity(text.len()),
             parameters: Vec::new(),
             depth: 0,
+            after_escapes: false,
         }
     }
 
@@ -145,8 +148,8 @@ impl<'a> Reader<'a> {
                 return Ok(None);
             };
             let tail = self.text.get(at..).unwrap_or_default();
-            if c.is_whitespace() {
-                self.take(c.len_utf8());
+            if c.is_ascii_whitespace() || c == '\x0b' {
+                self.take(1);
             } else if tail.starts_with("--") {
                 let end = tail.find('\n').unwrap_or(tail.len());
                 self.skip(end);
@@ -160,10 +163,15 @@ impl<'a> Reader<'a> {
     }
 
     fn token(&mut self, c: char, tail: &'a str) -> Result<Token<'a>, String> {
+        let after_escapes = std::mem::take(&mut self.after_escapes);
         if is_word_start(c) {
             return self.word(tail);
         }
         match c {
+            // PostgreSQL reads both as one text, with backslashes, whatever comments stand between.
+            '\'' if after_escapes => {
+                return Err("a text E'…' is followed by another one: write them as one".to_owned());
+            }
             '\'' => self.take(quoted(tail, '\'', false)?),
             '"' => self.take(quoted(tail, '"', false)?),
             '`' if self.dialect == Dialect::Sqlite => self.take(quoted(tail, '`', false)?),
@@ -180,7 +188,13 @@ impl<'a> Reader<'a> {
                 );
             }
             '\0' => return Err("a NUL stands in it".to_owned()),
-            '0'..='9' => self.take(number(tail)),
+            '0'..='9' => {
+                let length = number(tail);
+                if tail.get(length..).is_some_and(runs_on) {
+                    return Err("a number is followed by a text: put a blank between".to_owned());
+                }
+                self.take(length);
+            }
             '(' => {
                 self.depth += 1;
                 self.take(1);
@@ -207,11 +221,8 @@ impl<'a> Reader<'a> {
         if self.dialect == Dialect::Postgres && after.starts_with('\'') {
             let escapes = word.eq_ignore_ascii_case("E");
             let text = quoted(after, '\'', escapes)?;
-            let next = after.get(text..).unwrap_or_default().trim_start();
-            if escapes && next.starts_with('\'') {
-                return Err("a text E'…' is followed by another one: write them as one".to_owned());
-            }
             self.take(length + text);
+            self.after_escapes = escapes;
             return Ok(Token::Other);
         }
         self.take(length);
@@ -306,18 +317,25 @@ fn by_number(c: char) -> String {
     format!("`{c}` begins a parameter without a name: `:name` is allowed")
 }
 
+/// To both engines whatever is no ASCII belongs to a name, blanks of Unicode too.
 fn is_word_start(c: char) -> bool {
-    c.is_alphabetic() || c == '_'
+    c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
 }
 
 fn is_word(c: char, dialect: Dialect) -> bool {
-    c.is_alphanumeric() || c == '_' || (c == '$' && dialect == Dialect::Postgres)
+    is_word_start(c) || c.is_ascii_digit() || (c == '$' && dialect == Dialect::Postgres)
 }
 
 /// Bytes of a number, such as `1.5e3`: no word begins within it.
 fn number(tail: &str) -> usize {
     tail.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '_'))
         .unwrap_or(tail.len())
+}
+
+/// Whether a text begins right after a number. Engines differ in where the number ends, and so in
+/// whether `1E'…'` takes backslashes and which tag `1a$b$` has.
+fn runs_on(after: &str) -> bool {
+    after.starts_with(['\'', '$']) || after.starts_with(|c: char| !c.is_ascii())
 }
 
 /// Bytes of what stands in quotes; a doubled quote does not end it.

@@ -101,6 +101,26 @@ fn a_backslash_ends_no_text_but_that_of_e() {
     assert!(Statement::parse(Dialect::Sqlite, text).is_err());
 }
 
+/// What PostgreSQL reads otherwise than it looks: a parameter or the end may stand in a text.
+#[test]
+fn a_text_that_begins_elsewhere_is_not_misread() {
+    for text in [
+        // One text, for the engine never sees the comment.
+        "SELECT E'a' -- b\n'\\' , :id, ''",
+        "SELECT E'a' /* b\n */ '\\' , :id, ''",
+        // A name that ends in E, and a text without backslashes.
+        "SELECT x\u{a0}E'\\'; DROP TABLE p --'",
+        "SELECT \u{1f600}E'\\'; DROP TABLE p --'",
+        // A number, and a text with backslashes; a name with a dollar.
+        "SELECT 1E'\\' , :id, ''",
+        "SELECT 1x$a$ , :id, $a$",
+    ] {
+        assert!(Statement::parse(Dialect::Postgres, text).is_err(), "{text}");
+    }
+    let text = "SELECT 'é' AS größe, E'a' || 'b', 1.5e3, name FROM p WHERE id = :id";
+    assert_eq!(parsed(Dialect::Postgres, text).2, ["id"]);
+}
+
 #[test]
 fn a_name_cannot_leave_its_quotes() {
     assert_eq!(quote("a\"b"), "\"a\"\"b\"");
