@@ -31,6 +31,10 @@ struct Place {
     last: Option<Mark>,
     /// The id of the last row of a page that was full: what comes right after it has not been seen.
     after: Option<String>,
+    /// The greatest that there was when the first of several pages was read: what has got its
+    /// number before, and is committed while they are read, is not passed over.
+    #[serde(default)]
+    began: Option<Mark>,
 }
 
 /// A number or a time of a change.
@@ -162,6 +166,7 @@ impl Syncing<'_> {
             of: self.of.clone(),
             last: self.greatest(transaction, &shape).await?,
             after: None,
+            began: None,
         })
     }
 
@@ -227,8 +232,10 @@ impl Syncing<'_> {
         let selected = selected(&shape, &columns);
         let rows = transaction.open(&sql, &params, &selected).await;
         let mut rows = rows.map_err(Fault::not_committed)?;
+        let began = place.began.clone();
         let mut next = Place {
             after: None,
+            began: None,
             ..place
         };
         let mut count = 0;
@@ -242,8 +249,12 @@ impl Syncing<'_> {
                 changes.more();
                 next.last = Some(mark);
                 next.after = Some(id);
-                break;
+                next.began = began.or(greatest);
+                return Ok(next);
             }
+        }
+        if began.is_some() {
+            next.last = next.last.min(began);
         }
         Ok(next)
     }

@@ -5,8 +5,16 @@ use crate::connector::Changes;
 use crate::model::{Change, FailureKind, SyncToken};
 
 async fn sync(hr: &Hr, token: &SyncToken) -> Result<(Vec<Change>, SyncToken), CallError> {
+    page(hr, token, 100).await
+}
+
+async fn page(
+    hr: &Hr,
+    token: &SyncToken,
+    most: usize,
+) -> Result<(Vec<Change>, SyncToken), CallError> {
     let (sender, mut receiver) = mpsc::channel(100);
-    let mut changes = Changes::new(sender);
+    let mut changes = Changes::new(sender).at_most(most, 100);
     let class = ObjectClass::Account;
     let next = hr
         .connector()
@@ -49,6 +57,27 @@ async fn changes_come_in_their_order_and_late_ones_are_met_too() {
     hr.database().execute_batch("DELETE FROM gone").unwrap();
     let failed = failure(sync(&hr, &token).await);
     assert_eq!(failed.kind, FailureKind::Forgotten, "{}", failed.message);
+}
+
+/// However long the caller takes between two pages.
+#[tokio::test]
+async fn what_is_committed_late_between_two_pages_is_met_too() {
+    let hr = Hr::new("");
+    let people = "INSERT INTO people (login, seen) VALUES ('ada', 10)";
+    hr.database().execute_batch(people).unwrap();
+    let (_, token) = sync(&hr, &SyncToken::default()).await.unwrap();
+    let more = "INSERT INTO people (login, seen) VALUES ('bob', 11), ('cid', 12)";
+    hr.database().execute_batch(more).unwrap();
+    let (changes, token) = page(&hr, &token, 2).await.unwrap();
+    assert_eq!(told(&changes), ["ada", "bob"]);
+    let late = "INSERT INTO people (login, seen) VALUES ('eve', 10), ('fay', 100)";
+    hr.database().execute_batch(late).unwrap();
+    let (changes, token) = sync(&hr, &token).await.unwrap();
+    assert_eq!(told(&changes), ["cid", "fay"]);
+    let (changes, token) = sync(&hr, &token).await.unwrap();
+    assert!(told(&changes).contains(&"eve".to_owned()), "{changes:?}");
+    let (changes, _) = sync(&hr, &token).await.unwrap();
+    assert_eq!(told(&changes), ["fay"]);
 }
 
 #[tokio::test]
