@@ -140,14 +140,21 @@ impl Fault {
     /// The same without what must not be shown.
     pub(super) fn without(mut self, secret: Option<&Password>) -> Self {
         let secret = secret.and_then(|secret| std::str::from_utf8(secret.expose()).ok());
-        if let Some(secret) = secret {
-            self.message = self.message.replace(secret, "***");
-            let native = self.native.take();
-            self.native = native.map(|native| {
-                let text = native.text().replace(secret, "***");
-                Native::new(native.code(), &text)
-            });
-        }
+        let Some(secret) = secret else {
+            return self;
+        };
+        // As it is, as it stands in the message and as it does in the native text.
+        let native = Native::new("", secret);
+        let forms =
+            [secret, &*shown(secret), native.text()].map(|it| Zeroizing::new(it.to_owned()));
+        let hide = |text: &str| {
+            let hide = |text: String, form: &Zeroizing<String>| text.replace(form.as_str(), "***");
+            let forms = forms.iter().filter(|form| !form.is_empty());
+            forms.fold(text.to_owned(), hide)
+        };
+        self.message = hide(&self.message);
+        let native = self.native.take();
+        self.native = native.map(|native| Native::new(native.code(), &hide(native.text())));
         self
     }
 }
@@ -246,5 +253,25 @@ pub(super) fn text_column(expression: &str) -> Column {
         value_type: ValueType::Text,
         is_list: false,
         expression: expression.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_as_it_is_shown() {
+        for secret in ["hunter2", "hunter\t2", "hunter\r\n2", "hunter\u{202e}2"] {
+            let text = format!("invalid input syntax for type integer: \"{secret}\"");
+            let fault = Fault {
+                cause: Cause::Refused(FailureKind::Invalid),
+                native: Some(Native::new("22P02", &text)),
+                message: shown(&text),
+            };
+            let password = Password::new(secret.as_bytes().to_vec()).unwrap();
+            let hidden = format!("{:?}", fault.without(Some(&password)));
+            assert!(!hidden.contains("hunter"), "{hidden}");
+        }
     }
 }
