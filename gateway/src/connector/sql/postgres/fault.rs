@@ -81,6 +81,8 @@ pub(super) fn cause(code: &str) -> Cause {
         _ if code.starts_with("08") || code.starts_with("57P") || code.starts_with("58") => {
             return Cause::Cut;
         }
+        // Nobody knows how it ended: of databases that speak like PostgreSQL.
+        "40003" => return Cause::Cut,
         _ if code.starts_with("XX") => return Cause::Cut,
         _ => Rejected,
     })

@@ -241,7 +241,9 @@ impl Transaction for Open {
     }
 
     async fn commit(self: Box<Self>) -> Result<(), Fault> {
-        self.end("COMMIT").await
+        // In a transaction that has failed COMMIT rolls back, and answers as if nothing had
+        // happened; any other statement is refused there, and what comes after it is not run.
+        self.end("SELECT 1; COMMIT").await
     }
 
     async fn rollback(self: Box<Self>) {

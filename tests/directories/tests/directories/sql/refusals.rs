@@ -152,3 +152,19 @@ async fn a_transaction_that_was_given_up_is_begun_again() {
     assert_eq!(object.values("full_name"), [text("Ada")]);
     assert_eq!(hr.postgres.query("SELECT last_value FROM tries"), "3\n");
 }
+
+/// COMMIT of a transaction that has failed rolls back, and answers as any other.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn a_change_that_was_rolled_back_is_not_told_as_done() {
+    let hr = Hr::start("").await;
+    hr.create("1", "ada").await.unwrap();
+    // Once nobody is left it can no longer be read, which shows after the deletion.
+    let view = "
+        ALTER TABLE people RENAME TO everybody;
+        CREATE VIEW people AS SELECT * FROM everybody WHERE 100 / (SELECT count(*) FROM everybody) >= 0;
+        GRANT SELECT, DELETE ON people TO portcullis;";
+    hr.postgres.query(view);
+    failure(hr.connector().delete(&cx("2"), named("ada")).await);
+    assert_eq!(hr.postgres.query("SELECT count(*) FROM everybody"), "1\n");
+}
