@@ -16,6 +16,7 @@ mod entry;
 mod repair;
 mod report;
 mod sorted;
+mod working;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,26 +1,19 @@
 //! Repairs what differs, as far as the limits allow it: all of it, or nothing is begun.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Write as _;
 
 use clap::Args;
-use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::object_ref::By;
-use portcullis_proto::gateway::v1::{
-    Attribute, Create, Delete, Disable, Enable, FailureKind, Get, Modification,
-    ModificationOperation, ObjectClass, ObjectRef, Update,
-};
-use serde::Serialize;
-use tokio::task::JoinSet;
+use portcullis_proto::gateway::v1::{Create, ObjectClass};
 
 use super::Source;
 use super::compare::{Difference, Kind};
 use super::report::Counts;
-use crate::call::{CallArgs, Caller, random_call_id};
+use super::working::{Action, Repaired, Working, read};
+use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::typing::Typing;
-use crate::view::printable;
 
 /// How many accounts may be changed.
 #[derive(Clone, Copy, Debug, Args)]
@@ -34,38 +27,6 @@ pub(crate) struct Limits {
     /// Delete unknown accounts, and repair nothing where there are more; without it none is deleted
     #[arg(long, value_name = "N", requires = "repair")]
     most_deletes: Option<u64>,
-}
-
-/// What was repaired.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Repaired {
-    pub(crate) created: u64,
-    pub(crate) updated: u64,
-    pub(crate) deleted: u64,
-    pub(crate) failed: u64,
-    pub(crate) indeterminate: u64,
-}
-
-impl Repaired {
-    pub(crate) fn verdict(&self) -> Result<(), CliError> {
-        let done = self.created + self.updated + self.deleted;
-        let total = done + self.failed + self.indeterminate;
-        match (self.indeterminate, self.failed) {
-            (0, 0) => Ok(()),
-            (0, failed) => Err(CliError::ReconcileFailed { failed, total }),
-            (indeterminate, _) => Err(CliError::ReconcileIndeterminate {
-                indeterminate,
-                total,
-            }),
-        }
-    }
-}
-
-/// What is to be done about one account.
-struct Action {
-    difference: Difference,
-    /// The names of the attributes that differ.
-    attributes: Vec<String>,
 }
 
 /// Collects what is to be done, no more than the limits allow.
@@ -157,15 +118,7 @@ impl Repair {
         typing: &Typing,
         (call, jobs, compared): (&CallArgs, u16, &BTreeSet<String>),
     ) -> Result<Repaired, CliError> {
-        let mut working = Working {
-            under_way: JoinSet::new(),
-            jobs: usize::from(jobs),
-            repaired: Repaired::default(),
-            unmade: false,
-            caller,
-            call: call.clone(),
-            silent: context.json(),
-        };
+        let mut working = Working::new(caller, call.clone(), jobs, context.json());
         match source {
             Source::File(file) => {
                 let mut rows = file.rows(typing)?;
@@ -238,172 +191,6 @@ impl Repair {
         }
         working.end().await
     }
-}
-
-/// The account as it now is; `None`: it is not there.
-async fn read(
-    caller: &mut Caller,
-    by: By,
-    call: &CallArgs,
-) -> Result<Option<portcullis_proto::gateway::v1::Object>, CliError> {
-    let get = Verb::Get(Get {
-        object: Some(ObjectRef {
-            object_class: ObjectClass::Account.into(),
-            class_name: String::new(),
-            by: Some(by),
-        }),
-        attribute_names: Vec::new(),
-    });
-    match caller.execute(get, &call.with_id(random_call_id())).await {
-        Ok(answer) => Ok(answer.object()),
-        Err(CliError::CallFailed {
-            kind: FailureKind::NotFound,
-            ..
-        }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Repairs under way.
-struct Working {
-    under_way: JoinSet<(Kind, String, Result<(), CliError>)>,
-    jobs: usize,
-    repaired: Repaired,
-    /// A missing account could not be made, or nobody knows.
-    unmade: bool,
-    caller: Caller,
-    call: CallArgs,
-    silent: bool,
-}
-
-impl Working {
-    async fn begin(&mut self, action: Action, wanted: Option<Create>) -> Result<(), CliError> {
-        while self.under_way.len() >= self.jobs {
-            self.one().await?;
-        }
-        let (caller, call) = (self.caller.clone(), self.call.clone());
-        self.under_way.spawn(async move {
-            let kind = action.difference.kind;
-            let name = action.difference.name.clone();
-            let done = repair(caller, &call, action, wanted).await;
-            (kind, name, done)
-        });
-        Ok(())
-    }
-
-    async fn one(&mut self) -> Result<(), CliError> {
-        let Some(ended) = self.under_way.join_next().await else {
-            return Ok(());
-        };
-        let (kind, name, done) = ended.map_err(|error| CliError::Runtime(error.into()))?;
-        let repaired = &mut self.repaired;
-        let count = match (&done, kind) {
-            (Ok(()), Kind::Missing) => &mut repaired.created,
-            (Ok(()), Kind::Unknown) => &mut repaired.deleted,
-            (Ok(()), _) => &mut repaired.updated,
-            (Err(CliError::Indeterminate { .. }), _) => &mut repaired.indeterminate,
-            (Err(_), _) => &mut repaired.failed,
-        };
-        *count += 1;
-        self.unmade |= done.is_err() && kind == Kind::Missing;
-        if let Err(error) = done
-            && !self.silent
-        {
-            // A closed terminal does not stop the repair.
-            let _ = writeln!(std::io::stderr(), "{}: {error}", printable(&name));
-        }
-        Ok(())
-    }
-
-    /// Begins nothing more, and lets what is under way come to its end.
-    async fn stop(self, error: CliError) -> Result<Repaired, CliError> {
-        self.end().await?;
-        Err(error)
-    }
-
-    async fn wait(&mut self) -> Result<(), CliError> {
-        while !self.under_way.is_empty() {
-            self.one().await?;
-        }
-        Ok(())
-    }
-
-    async fn end(mut self) -> Result<Repaired, CliError> {
-        self.wait().await?;
-        Ok(self.repaired)
-    }
-
-    /// Says that nobody is deleted.
-    fn kept(&self) {
-        if !self.silent {
-            // A closed terminal does not stop the repair.
-            let _ = writeln!(
-                std::io::stderr(),
-                "no unknown account is deleted: it may be one that could not be created"
-            );
-        }
-    }
-}
-
-async fn repair(
-    mut caller: Caller,
-    call: &CallArgs,
-    action: Action,
-    wanted: Option<Create>,
-) -> Result<(), CliError> {
-    let id = action.difference.id.clone().unwrap_or_default();
-    let object = Some(ObjectRef {
-        object_class: ObjectClass::Account.into(),
-        class_name: String::new(),
-        by: Some(By::Id(id.clone())),
-    });
-    let args = || call.with_id(random_call_id());
-    match (action.difference.kind, wanted) {
-        (Kind::Missing, Some(create)) => caller
-            .execute(Verb::Create(create), &args())
-            .await
-            .map(drop),
-        (Kind::Changed, Some(wanted)) => {
-            let modifications = modifications(&action.attributes, &wanted.attributes);
-            if !modifications.is_empty() {
-                let update = Verb::Update(Update {
-                    object: object.clone(),
-                    modifications,
-                });
-                caller.execute(update, &args()).await?;
-            }
-            let switch = match action.difference.enabled {
-                Some(true) => Verb::Enable(Enable { object }),
-                Some(false) => Verb::Disable(Disable { object }),
-                None => return Ok(()),
-            };
-            caller.execute(switch, &args()).await.map(drop)
-        }
-        (Kind::Unknown, _) => {
-            // Whoever has got the name meanwhile, or another name, is not the one that was read.
-            let found = read(&mut caller, By::Id(id), call).await?;
-            if found.is_some_and(|found| found.name == action.difference.name) {
-                caller
-                    .execute(Verb::Delete(Delete { object }), &args())
-                    .await?;
-            }
-            Ok(())
-        }
-        (Kind::Missing | Kind::Changed, None) | (Kind::Doubled, _) => Ok(()),
-    }
-}
-
-fn modifications(names: &[String], wanted: &[Attribute]) -> Vec<Modification> {
-    let changed = wanted
-        .iter()
-        .filter(|attribute| names.contains(&attribute.name));
-    changed
-        .map(|attribute| Modification {
-            operation: ModificationOperation::Replace.into(),
-            name: attribute.name.clone(),
-            values: attribute.values.clone(),
-        })
-        .collect()
 }
 
 #[cfg(test)]

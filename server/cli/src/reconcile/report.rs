@@ -1,7 +1,8 @@
 //! What a reconciliation has found, in counts and one by one.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::compare::{Difference, Kind};
-use super::repair::Repaired;
+use super::working::Repaired;
 use crate::error::CliError;
 use crate::view::{View, facts};
 
@@ -98,12 +99,18 @@ struct Line<'a> {
 }
 
 impl Listing {
-    /// Makes the file, which must not be there.
+    /// Makes the file, which must not be there, with mode 0600: who has an account is nothing for
+    /// every user of the host.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, CliError> {
         let Some(path) = path else {
             return Ok(Self::None);
         };
-        let file = File::create_new(path).map_err(CliError::file("create", path))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(CliError::file("create", path))?;
         let is_csv = path
             .extension()
             .is_some_and(|it| it.eq_ignore_ascii_case("csv"));
@@ -162,6 +169,25 @@ impl Listing {
             Self::None => Ok(()),
             Self::Lines(path, file) => file.flush().map_err(CliError::file("write", path)),
             Self::Csv(path, writer) => writer.flush().map_err(CliError::file("write", path)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_listing_is_its_users_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["list.csv", "list.jsonl"] {
+            let path = folder.path().join(name);
+            Listing::open(Some(&path)).unwrap().end().unwrap();
+            let mode = path.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+            assert!(Listing::open(Some(&path)).is_err(), "it is there already");
         }
     }
 }
