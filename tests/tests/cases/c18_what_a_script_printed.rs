@@ -11,7 +11,6 @@ async fn nothing_that_a_script_printed_is_lost() {
     let host = ScriptHost::new(&[
         ("get", get.as_bytes(), 0o755),
         ("delete", delete.as_bytes(), 0o755),
-        ("disable", killed.as_bytes(), 0o755),
     ])
     .await;
     host.portcullis("account get scr1 ada")
@@ -20,6 +19,8 @@ async fn nothing_that_a_script_printed_is_lost() {
     host.gateway.wait_for_line(text);
     let deleted = host.portcullis("account delete scr1 ada");
     assert!(deleted.stderr.contains(text), "{deleted}");
+    // Where there is a `get`, it is asked before a change, and has to answer.
+    let host = ScriptHost::new(&[("disable", killed.as_bytes(), 0o755)]).await;
     let disabled = host.portcullis("account disable scr1 ada");
     for part in ["signal 9 (KILL", "out of luck"] {
         assert!(disabled.stderr.contains(part), "{disabled}");

@@ -127,7 +127,7 @@ async fn a_direct_call_is_made_once_under_its_id_over_a_restart_and_is_not_anoth
         .saying("neither failed");
 
     // What failed is found with its cause, and made again under an id of its own.
-    let fails = pair.server.portcullis("run journal fail --call-id f");
+    let fails = pair.server.portcullis("run journal absent --call-id f");
     fails.refused();
     let listed = pair
         .server
