@@ -258,9 +258,11 @@ fn allowed_types() -> String {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::path::Path;
 
     use super::*;
+    #[cfg(unix)]
     use crate::config::Config;
 
     #[test]

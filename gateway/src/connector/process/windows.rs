@@ -163,7 +163,7 @@ mod tests {
             .args(["/d", "/c", &format!("echo started>{mark}")])
             .current_dir(folder)
             .kill_on_drop(true);
-        prepare(&mut command);
+        prepare(&mut command, false);
         command.spawn().unwrap()
     }
 
@@ -174,14 +174,14 @@ mod tests {
         // As long as a program needs that was started later and is not held back.
         for name in ["first", "second"] {
             let mut other = marking(folder.path(), name);
-            let _group = Group::of(&other).unwrap();
+            let _group = Group::of(&other, Mark).unwrap();
             assert!(other.wait().await.unwrap().success());
             assert!(folder.path().join(name).exists());
         }
         assert!(!folder.path().join("held").exists(), "it ran");
         assert!(held.try_wait().unwrap().is_none());
 
-        let _group = Group::of(&held).unwrap();
+        let _group = Group::of(&held, Mark).unwrap();
         assert!(held.wait().await.unwrap().success());
         assert!(folder.path().join("held").exists());
     }
@@ -192,7 +192,7 @@ mod tests {
         let mut child = marking(folder.path(), "mark");
         child.start_kill().unwrap();
         assert!(!child.wait().await.unwrap().success());
-        Group::of(&child).unwrap_err();
+        Group::of(&child, Mark).unwrap_err();
         assert!(!folder.path().join("mark").exists());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+#[cfg(unix)]
 use std::path::PathBuf;
 use std::time::Duration;
 
