@@ -341,5 +341,7 @@ fn gone() -> CallError {
         .into()
 }
 
+// Their configuration names paths as Unix does.
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -60,6 +60,7 @@ async fn an_entry_goes_once_it_is_acknowledged_and_its_time_has_passed() {
     ));
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn as_many_acknowledgements_as_there_may_be_leave_a_journal_that_is_sound() {
     let bench = Bench::new();

@@ -10,4 +10,3 @@ mod active_directory;
 mod ldap;
 mod servers;
 mod sql;
-mod windows;
