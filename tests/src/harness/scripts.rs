@@ -135,7 +135,8 @@ impl Scripts {
         }
     }
 
-    /// How often each call was carried out.
+    /// How often each call was carried out, all attempts together: the gateway knows the second one
+    /// of `ID` as `ID~2`.
     pub fn executed(&self) -> BTreeMap<String, usize> {
         let text = match fs::read_to_string(&self.journal) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -143,7 +144,8 @@ impl Scripts {
         };
         let mut counts = BTreeMap::new();
         for line in text.lines() {
-            *counts.entry(line.to_owned()).or_default() += 1;
+            let id = line.split_once('~').map_or(line, |(id, _)| id);
+            *counts.entry(id.to_owned()).or_default() += 1;
         }
         counts
     }
