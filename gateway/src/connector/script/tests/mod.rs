@@ -1,7 +1,9 @@
 //! The script connector with shell scripts: what they are asked, and what becomes of their answers.
 
+mod folder;
 mod look;
 mod names;
+mod processes;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -193,104 +195,6 @@ async fn secret_settings_reach_a_script_as_secrets_and_are_struck_out_of_what_it
     }
 }
 
-#[tokio::test]
-async fn a_script_that_hangs_is_killed_with_its_children() {
-    // The last has neither the group nor the mark of the script, but its parent.
-    let hang = "echo $$ > pid; sleep 600 & echo $! > child; env -i setsid sleep 600 & echo $! > stray; wait";
-    let folder = folder(&[("get", hang), ("delete", hang)]);
-    let provisioner = provisioner(folder.path(), "timeout = \"1s\"");
-    let begun = Instant::now();
-    let (kind, message) = failure(provisioner.execute(call(get("ada"))).await);
-    assert_eq!(kind, FailureKind::Unavailable);
-    assert_eq!(message, "the script did not end in time and was killed");
-    let message = indeterminate(provisioner.execute(call(delete("ada"))).await);
-    assert_eq!(
-        message,
-        "the script did not end in time and was killed. Look at the object before you try again"
-    );
-    assert!(begun.elapsed() < Duration::from_secs(20));
-    for file in ["pid", "child", "stray"] {
-        assert_gone(&fs::read_to_string(folder.path().join(file)).unwrap());
-    }
-}
-
-/// Waits for a killed process to be gone (or to await its reaper).
-fn assert_gone(pid: &str) {
-    let begun = Instant::now();
-    loop {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-        match stat {
-            Err(_) => return,
-            Ok(stat) if stat.contains(") Z ") => return,
-            Ok(stat) => assert!(
-                begun.elapsed() < Duration::from_secs(10),
-                "still there: {stat}"
-            ),
-        }
-        std::thread::yield_now();
-    }
-}
-
-#[tokio::test]
-async fn what_a_script_leaves_running_neither_holds_up_the_call_nor_survives() {
-    let folder = folder(&[("delete", "sleep 600 & echo $! > child; echo '{}'")]);
-    let provisioner = provisioner(folder.path(), "");
-    let begun = Instant::now();
-    let outcome = provisioner.execute(call(delete("ada"))).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
-    assert!(begun.elapsed() < Duration::from_secs(20));
-    assert_gone(&fs::read_to_string(folder.path().join("child")).unwrap());
-}
-
-#[tokio::test]
-async fn what_leaves_the_group_of_its_script_ends_with_it() {
-    let daemon = "\
-        setsid sh -c 'echo $$ > daemon; setsid sleep 600 & echo $! > deep; wait' &\n\
-        until [ -s daemon ] && [ -s deep ]; do :; done\n\
-        echo '{}'";
-    let folder = folder(&[("delete", daemon)]);
-    let provisioner = provisioner(folder.path(), "");
-    // What another program started stays, also where it has a mark.
-    let mut other = std::process::Command::new("sleep")
-        .arg("600")
-        .env("PORTCULLIS_RUN", "another")
-        .spawn()
-        .unwrap();
-    let outcome = provisioner.execute(call(delete("ada"))).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
-    for file in ["daemon", "deep"] {
-        assert_gone(&fs::read_to_string(folder.path().join(file)).unwrap());
-    }
-    assert!(other.try_wait().unwrap().is_none());
-    other.kill().unwrap();
-    other.wait().unwrap();
-}
-
-#[tokio::test]
-async fn a_script_that_floods_is_killed() {
-    let folder = folder(&[
-        ("get", "exec yes"),
-        ("delete", "exec yes"),
-        ("disable", "exec yes >&2"),
-    ]);
-    let provisioner = provisioner(folder.path(), "max_output = 4096\ntimeout = \"20s\"");
-    let begun = Instant::now();
-    let (kind, message) = failure(provisioner.execute(call(get("ada"))).await);
-    assert_eq!(kind, FailureKind::Unavailable);
-    assert_eq!(
-        message,
-        "the script wrote more than 4096 bytes and was killed"
-    );
-    indeterminate(provisioner.execute(call(delete("ada"))).await);
-    assert!(begun.elapsed() < Duration::from_secs(15));
-    // Standard error is read and dropped: that flood lasts until the time is up, in bounded memory.
-    let mut disable = call(Verb::Disable(wire::Disable {
-        object: account("ada"),
-    }));
-    disable.timeout_ms = 300;
-    indeterminate(provisioner.execute(disable).await);
-}
-
 /// What a script does, the verb that it carries out, and what the caller is told.
 const ENDINGS: [(&str, &str, &str); 15] = [
     (
@@ -398,129 +302,6 @@ async fn a_password_that_a_script_repeats_goes_no_further() {
 }
 
 #[tokio::test]
-async fn a_folder_or_script_that_others_can_change_costs_itself_alone() {
-    let made = folder(&[("get", OBJECT), ("delete", "")]);
-    let script = made.path().join("get");
-    let mode =
-        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    // What a gateway that starts now answers, and shows of itself.
-    let started = async |what: &str, kind: FailureKind, deletes: bool| {
-        let connectors = connectors(made.path(), "").unwrap();
-        let (_, configured) = connectors.iter().next().unwrap();
-        let faults = configured.inspect().faults;
-        assert!(
-            faults.iter().any(|fault| fault.contains(what)),
-            "{faults:?}"
-        );
-        let provisioner = Provisioner::new(&connectors, 64, Duration::from_secs(60));
-        let (found, message) = failure(provisioner.execute(call(get("ada"))).await);
-        assert_eq!(found, kind, "{message}");
-        assert!(message.contains(what), "{what}: {message}");
-        let outcome = provisioner.execute(call(delete("ada"))).await;
-        assert_eq!(matches!(outcome, Outcome::Done(_)), deletes, "{outcome:?}");
-        provisioner
-    };
-    let (refused, unavailable) = (FailureKind::Refused, FailureKind::Unavailable);
-    for bad in [0o775, 0o757] {
-        mode(&script, bad);
-        started("`chmod go-w` it", refused, true).await;
-    }
-    mode(&script, 0o644);
-    started("cannot be executed: `chmod u+x` it", unavailable, true).await;
-    mode(&script, 0o755);
-    // Only root can give a file away, and root of a user namespace has nobody to give it to.
-    if std::os::unix::fs::chown(&script, Some(1234), None).is_ok() {
-        started("belongs to the user with the id 1234", refused, true).await;
-        std::os::unix::fs::chown(&script, Some(0), None).unwrap();
-    }
-    fs::remove_file(&script).unwrap();
-    for target in ["/bin/true", "nowhere"] {
-        symlink(target, &script).unwrap();
-        let (what, kind) = match target {
-            "nowhere" => ("cannot be used: No such file", unavailable),
-            _ => ("is a link out of its folder", refused),
-        };
-        started(what, kind, true).await;
-        fs::remove_file(&script).unwrap();
-    }
-    fs::create_dir(&script).unwrap();
-    started("is no regular file", refused, true).await;
-    fs::remove_dir(&script).unwrap();
-    write(made.path(), "get", OBJECT);
-    mode(made.path(), 0o777);
-    let gateway = started("`chmod go-w` it", refused, false).await;
-    mode(made.path(), 0o755);
-    // Mended, and found by the next call.
-    let outcome = gateway.execute(call(get("ada"))).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn a_missing_folder_is_found_once_it_is_there() {
-    let outer = folder(&[]);
-    let inner = outer.path().join("inner");
-    let provisioner = provisioner(&inner, "");
-    let (kind, message) = failure(provisioner.execute(call(get("ada"))).await);
-    assert_eq!(kind, FailureKind::Unavailable);
-    assert!(
-        message.contains("inner cannot be used: No such file"),
-        "{message}"
-    );
-    fs::create_dir(&inner).unwrap();
-    write(&inner, "get", OBJECT);
-    let mode = |mode| fs::set_permissions(outer.path(), fs::Permissions::from_mode(mode)).unwrap();
-    mode(0o777);
-    let (kind, message) = failure(provisioner.execute(call(get("ada"))).await);
-    assert_eq!(kind, FailureKind::Refused);
-    assert!(
-        message.contains("in the place of the scripts'"),
-        "{message}"
-    );
-    mode(0o755);
-    let outcome = provisioner.execute(call(get("ada"))).await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn why_a_script_does_not_start_is_said_before_and_when_it_is_called() {
-    let made = folder(&[("get", OBJECT)]);
-    let script = made.path().join("get");
-    let connectors = connectors(made.path(), "").unwrap();
-    let provisioner = Provisioner::new(&connectors, 64, Duration::from_secs(60));
-    for (content, what) in [
-        ("#!/bin/sh\r\ncat\r\n", "asks for `/bin/sh\\r`"),
-        ("#!/opt/nope/python\n", "asks for `/opt/nope/python`"),
-        ("\u{feff}#!/bin/sh\n", "byte order mark"),
-        (
-            "#!/etc/passwd\n",
-            "`/etc/passwd` by its first line, which cannot be executed",
-        ),
-        ("#!/\n", "which is no regular file"),
-    ] {
-        fs::write(&script, content).unwrap();
-        for verb in [get("ada"), Verb::Test(wire::Test::default())] {
-            let (kind, message) = failure(provisioner.execute(call(verb)).await);
-            assert_eq!(kind, FailureKind::Unavailable, "{message}");
-            assert!(message.contains(what), "{what}: {message}");
-        }
-    }
-    write(made.path(), "get.sh", "");
-    write(made.path(), "get", OBJECT);
-    let outcome = provisioner
-        .execute(call(Verb::Test(wire::Test::default())))
-        .await;
-    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
-    // A gateway that starts now sees the other file.
-    let connectors = self::connectors(made.path(), "").unwrap();
-    let provisioner = Provisioner::new(&connectors, 64, Duration::from_secs(60));
-    let outcome = provisioner
-        .execute(call(Verb::Test(wire::Test::default())))
-        .await;
-    let shown = format!("{outcome:?}");
-    assert!(shown.contains("get.sh is never run"), "{shown}");
-}
-
-#[tokio::test]
 async fn what_a_script_printed_reaches_the_caller_whatever_it_is() {
     for (body, said) in [
         (
@@ -549,55 +330,6 @@ async fn what_a_script_printed_reaches_the_caller_whatever_it_is() {
     let made = folder(&[("get", body)]);
     let outcome = provisioner(made.path(), "").execute(call(get("ada"))).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn a_script_made_unsafe_while_the_gateway_runs_is_not_run() {
-    let made = folder(&[("delete", "touch ran")]);
-    let provisioner = provisioner(made.path(), "");
-    let script = made.path().join("delete");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o777)).unwrap();
-    let (kind, message) = failure(provisioner.execute(call(delete("ada"))).await);
-    assert_eq!(kind, FailureKind::Refused);
-    assert!(
-        message.starts_with("the script is not run, because it is not safe: "),
-        "{message}"
-    );
-    fs::remove_file(&script).unwrap();
-    symlink("/bin/true", &script).unwrap();
-    let (kind, _) = failure(provisioner.execute(call(delete("ada"))).await);
-    assert_eq!(kind, FailureKind::Refused);
-    assert!(!made.path().join("ran").exists());
-}
-
-#[tokio::test]
-async fn only_the_actions_in_the_folder_run() {
-    let body = r#"cat >/dev/null; echo '{"results": {"rows": [3]}}'; exit 4"#;
-    let made = folder(&[
-        ("run-reindex", body),
-        ("other", "touch ran"),
-        ("run-..x", "touch ran"),
-    ]);
-    let provisioner = provisioner(made.path(), "");
-    let run = |action: &str| {
-        call(Verb::Run(wire::Run {
-            action: action.into(),
-            arguments: Vec::new(),
-        }))
-    };
-    let outcome = provisioner.execute(run("reindex")).await;
-    let Outcome::Done(crate::model::Done::Run(result)) = outcome else {
-        panic!("{outcome:?}");
-    };
-    assert_eq!((result.exit_code, result.results.len()), (4, 1));
-    let (kind, message) = failure(provisioner.execute(run("other")).await);
-    assert_eq!(kind, FailureKind::NotFound);
-    assert_eq!(message, "there is no action `other`; there are reindex");
-    for bad in ["../other", "..x", "reindex\0", "/bin/sh", "a b"] {
-        let (kind, _) = failure(provisioner.execute(run(bad)).await);
-        assert_eq!(kind, FailureKind::Invalid, "{bad:?}");
-    }
-    assert!(!made.path().join("ran").exists());
 }
 
 #[tokio::test]
