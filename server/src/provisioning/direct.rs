@@ -236,13 +236,10 @@ async fn send(
             record_end(provisioning, row, entry, &outcome).await;
             outcome
         }
-        Came::Lost(why, afterwards) => {
+        Came::Lost(why) => {
             record_lost(provisioning, row, entry, &why).await;
             let told = known::will_be_looked_at(&row.call_id, &why);
-            let outcome = outcome::indeterminate(row.call_id.clone(), &told);
-            let repository = &provisioning.repository;
-            afterwards.carry_out(repository, &outcome).await;
-            outcome
+            outcome::indeterminate(row.call_id.clone(), &told)
         }
     }
 }

@@ -18,10 +18,12 @@ use prost::Message as _;
 
 use super::entry::CallEntry;
 use super::known::is_passing;
+use super::mapping::Mapping;
 use super::queue::GATHER;
 use super::sent::{record_end, record_waits};
 use super::{
     Afterwards, DispatchError, Form, MadeUp, Provisioning, journals, make_up, outcome, password,
+    sending,
 };
 use crate::audit::{Draft, Outcome as Audited, Subject};
 use crate::fleet::{AskError, Attempt, MAX_ASKED, Recipient};
@@ -398,6 +400,7 @@ async fn settle(
     tracing::info!(call = call.call_id, how, "it is known what came of a call");
     let entry = late_entry(provisioning, call, how).await;
     let afterwards = afterwards(provisioning, call).await;
+    answer_mapped(provisioning, call, &mut outcome).await;
     record_end(provisioning, call, entry, &outcome).await;
     if let Some(afterwards) = afterwards {
         let repository = &provisioning.repository;
@@ -405,9 +408,22 @@ async fn settle(
     }
 }
 
-/// What an unknown call does to the history of passwords; `None`: nothing, or it was done when it
-/// was sent.
-async fn afterwards(provisioning: &Provisioning, call: &QueuedCall) -> Option<Afterwards> {
+/// Gives what was found the names that the call's caller knows.
+async fn answer_mapped(provisioning: &Provisioning, call: &QueuedCall, outcome: &mut Outcome) {
+    let resources = provisioning.repository.resources();
+    if let Ok(Some(resource)) = resources.find(&call.resource).await
+        && let Ok(mapping) = Mapping::parse(&resource.mapping)
+    {
+        mapping.answer(outcome);
+    }
+}
+
+/// What an unknown call does to the history of passwords, once it is known what came of it: one
+/// that was never begun must find its password unused when it is tried again. `None`: nothing.
+pub(super) async fn afterwards(
+    provisioning: &Provisioning,
+    call: &QueuedCall,
+) -> Option<Afterwards> {
     let payload = provisioning.repository.queued_calls().payload(call).await;
     let payload = payload.ok()??.ok()?;
     let wire = Call::decode(payload.bytes.as_slice()).ok()?;
@@ -422,17 +438,23 @@ async fn late_entry(
     how: &'static str,
 ) -> CallEntry {
     let log = &provisioning.audit;
-    if call.begun == 0 || !log.calls() {
+    if !log.calls() {
         return CallEntry::none(log);
     }
+    let none = Call::default();
+    // One of an earlier version, or sent while calls were not audited.
+    let Some(before) = call.begun.checked_sub(1) else {
+        return sending::entry(provisioning, call, &call.gateway, &none);
+    };
     let entries = provisioning.repository.audit_entries();
-    let begun = entries.scan(call.begun - 1, 1).await;
+    let begun = entries.scan(before, 1).await;
     let begun = begun.ok().and_then(|entries| entries.into_iter().next());
-    let draft = begun.map(|begun| {
-        let subject = Subject::server();
-        Draft::new(subject, &begun.action, &begun.object, Audited::Unknown)
-            .about(begun.fields)
-            .of(call.begun)
-    });
-    CallEntry::late(log, draft, how)
+    let draft = match begun {
+        Some(begun) => {
+            let subject = Subject::server();
+            Draft::new(subject, &begun.action, &begun.object, Audited::Unknown).about(begun.fields)
+        }
+        None => sending::draft(call, &call.gateway, &none),
+    };
+    CallEntry::late(log, Some(draft.of(call.begun)), how)
 }

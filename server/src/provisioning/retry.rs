@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::lanes::lanes;
 use super::queue::{CallQueue, QueueError};
 use super::sent::end_of;
-use super::{Provisioning, outcome, with_id};
+use super::{Provisioning, look, outcome, with_id};
 use crate::repository::{
     Enqueued, NewQueuedCall, PayloadError, QueuedCall, QueuedState, RepositoryError,
 };
@@ -127,6 +127,9 @@ pub async fn resolve(
         },
         Resolution::Failed => outcome::failed_with(call_id.to_owned(), FailureKind::NotBegun, told),
     };
+    // From the payload, which goes as the call is settled.
+    let row = find(provisioning, call_id).await?;
+    let afterwards = look::afterwards(provisioning, &row).await;
     let calls = provisioning.repository.queued_calls();
     let mut end = end_of(provisioning, &outcome);
     end.keeps_payload = false;
@@ -141,6 +144,10 @@ pub async fn resolve(
             return Err(ChangeError::Unknown(call_id.to_owned()));
         }
         Err(error) => return Err(error.into()),
+    }
+    if let Some(afterwards) = afterwards {
+        let repository = &provisioning.repository;
+        afterwards.carry_out(repository, &outcome).await;
     }
     provisioning.turn.notify_one();
     provisioning.queue_changed();

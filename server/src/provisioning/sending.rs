@@ -273,15 +273,12 @@ async fn attempt(
             afterwards.carry_out(repository, &outcome).await;
             Progress::Ended
         }
-        Came::Lost(why, afterwards) if changes => {
+        Came::Lost(why) if changes => {
             record_lost(provisioning, &row, entry, &why).await;
-            let outcome = outcome::indeterminate(row.call_id, &why);
-            let repository = &provisioning.repository;
-            afterwards.carry_out(repository, &outcome).await;
             Progress::Ended
         }
         // What only reads may be read again.
-        Came::Lost(why, _) => {
+        Came::Lost(why) => {
             let waits = WaitsAgain {
                 was_sent: true,
                 next: Some(provisioning.time.now().plus(wait_after(row.attempt))),

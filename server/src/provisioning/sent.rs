@@ -18,7 +18,7 @@ pub(super) enum Came {
     /// It came to an end.
     Ended(Outcome, Afterwards),
     /// Nobody knows, for this reason.
-    Lost(String, Afterwards),
+    Lost(String),
     /// It certainly was not sent.
     Unsent(String),
 }
@@ -46,7 +46,7 @@ pub(super) async fn send(provisioning: &Provisioning, row: &QueuedCall, ready: R
                 Some(OutcomeResult::Indeterminate(it)) => it.message,
                 _ => String::new(),
             };
-            Came::Lost(why, afterwards)
+            Came::Lost(why)
         }
         Ok(Attempt::Unsent(why)) => Came::Unsent(why),
         Err(error) => Came::Unsent(error.to_string()),

@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as Came;
 use portcullis_proto::gateway::v1::{
-    Call, Done, Failure, FailureKind, Indeterminate, Outcome, Run,
+    Call, Done, Failure, FailureKind, Indeterminate, ObjectClass, ObjectRef, Outcome, Run, Secret,
+    SetPassword,
 };
 use portcullis_server::audit::{self, Draft, Subject};
 use portcullis_server::fleet::Attempt;
 use portcullis_server::provisioning::direct::{self, Direct};
 use portcullis_server::provisioning::entry::CallEntry;
+use portcullis_server::provisioning::queue::QueueError;
 use portcullis_server::provisioning::{DispatchError, Resolution, resolve, retry};
-use portcullis_server::repository::{QueuedCall, QueuedState};
+use portcullis_server::repository::{PasswordPolicy, QueuedCall, QueuedState};
 use prost::Message as _;
 use tokio::time::timeout;
 
@@ -92,6 +95,40 @@ async fn what_a_look_finds_not_begun_is_begun_again_as_another_attempt_and_ackno
     assert!(fixture.gateway.promised());
     let looked = fixture.gateway.looked();
     assert_eq!(looked, [("x".to_owned(), false), ("x~2".to_owned(), false)]);
+}
+
+/// It was not set: its own first attempt is no earlier use of the password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_was_not_set_is_not_remembered_before_it_is_tried_again() {
+    let fixture = Fixture::start().await;
+    let policy = PasswordPolicy {
+        account_history: 5,
+        ..PasswordPolicy::default()
+    };
+    let policies = fixture.server.repository.password_policy();
+    policies.set(policy).await.unwrap();
+    fixture.gateway.keep_journal(1, 1);
+    fixture.gateway.finds("x", failed(FailureKind::NotBegun));
+    fixture.gateway.finds("x~2", Came::Done(Done::default()));
+    fixture.run();
+    let set = |id| Call {
+        verb: Some(Verb::SetPassword(SetPassword {
+            object: Some(ObjectRef {
+                object_class: ObjectClass::Account.into(),
+                by: Some(By::Name("ada".to_owned())),
+                ..ObjectRef::default()
+            }),
+            password: Some(Secret::plain(b"Correct-Horse-41".to_vec())),
+        })),
+        ..call(id, "")
+    };
+    fixture.enqueue_call(set("x"), CUTS).await.unwrap();
+    fixture.bring_up().await;
+    fixture.until("x", QueuedState::Done).await;
+    assert_eq!(fixture.row("x").await.attempt, 2);
+    // Now it has been used.
+    let again = fixture.enqueue_call(set("again"), CUTS).await;
+    assert!(matches!(again, Err(QueueError::Password(_))), "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

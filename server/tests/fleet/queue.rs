@@ -107,7 +107,11 @@ impl Fixture {
         self.enqueue_call(call, resource).await
     }
 
-    async fn enqueue_call(&self, call: Call, resource: &str) -> Result<QueuedCall, QueueError> {
+    pub(crate) async fn enqueue_call(
+        &self,
+        call: Call,
+        resource: &str,
+    ) -> Result<QueuedCall, QueueError> {
         let summary = "test".to_owned();
         let queue = &self.server.services.queue;
         queue.enqueue(resource, call, None, summary).await
