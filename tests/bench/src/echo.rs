@@ -17,33 +17,44 @@ use tonic_prost::ProstCodec;
 pub const BULK_ITEM: usize = 64 * 1024;
 /// The attribute that carries a payload.
 pub const PAYLOAD: &str = "payload";
-/// The object that a call changes.
+/// The object that a call reads.
 pub const OBJECT: &str = "echo";
+/// Bytes of payload that one setting of a call carries.
+const SETTING: usize = 1024;
+/// Settings that carry a payload: 16 KiB at most.
+const SETTINGS: usize = 16;
 
 const CALL: &str = "/portcullis.bench.Echo/Call";
 const BULK: &str = "/portcullis.bench.Echo/Bulk";
 
-/// A call that carries `payload`: it sets an attribute of an account.
-pub fn call(call_id: String, connector: &str, payload: Vec<u8>) -> pb::Call {
-    let modification = pb::Modification {
-        operation: pb::ModificationOperation::Replace.into(),
-        name: PAYLOAD.to_owned(),
-        values: vec![binary(payload)],
-    };
-    let update = pb::Update {
+/// A call that carries `payload`, at most 16 KiB of ASCII: it reads an account. Settings carry the
+/// payload, since what reads carries nothing else of that size; what changes would be written into
+/// a journal, which no peer has.
+pub fn call(call_id: String, connector: &str, payload: &str) -> pb::Call {
+    let get = pb::Get {
         object: Some(pb::ObjectRef {
             object_class: pb::ObjectClass::Account.into(),
             by: Some(pb::object_ref::By::Name(OBJECT.to_owned())),
             ..pb::ObjectRef::default()
         }),
-        modifications: vec![modification],
+        ..pb::Get::default()
     };
+    let parts = payload
+        .as_bytes()
+        .chunks(SETTING)
+        .map(String::from_utf8_lossy);
     pb::Call {
         call_id,
         connector: connector.to_owned(),
-        verb: Some(pb::call::Verb::Update(update)),
+        settings: settings().zip(parts.map(String::from)).collect(),
+        verb: Some(pb::call::Verb::Get(get)),
         ..pb::Call::default()
     }
+}
+
+/// Names of the settings that carry a payload, in the order of its parts.
+pub fn settings() -> impl Iterator<Item = String> {
+    (0..SETTINGS).map(|number| format!("{PAYLOAD}.{number:02}"))
 }
 
 /// The payload that an outcome gives back; `None`: the call was not carried out.
@@ -66,7 +77,7 @@ pub fn content(object: &pb::Object) -> Option<&[u8]> {
     }
 }
 
-/// The object as it is after the change.
+/// The object as it is read.
 fn object(payload: Vec<u8>) -> pb::Object {
     pb::Object {
         object_class: pb::ObjectClass::Account.into(),
@@ -129,20 +140,14 @@ impl UnaryService<pb::Call> for Unary {
 
     fn call(&mut self, request: Request<pb::Call>) -> Self::Future {
         let call = request.into_inner();
-        let given = match call.verb {
-            Some(pb::call::Verb::Update(update)) => update.modifications,
-            _ => Vec::new(),
-        };
-        let value = given.into_iter().flat_map(|given| given.values).next();
-        let outcome = match value.and_then(|value| value.kind) {
-            Some(pb::value::Kind::Binary(payload)) => Ok(Response::new(pb::Outcome {
-                call_id: call.call_id,
-                result: Some(pb::outcome::Result::Done(pb::Done {
-                    detail: Some(pb::done::Detail::Object(object(payload))),
-                })),
+        let parts = settings().filter_map(|name| call.settings.get(&name));
+        let payload: Vec<u8> = parts.flat_map(|part| part.bytes()).collect();
+        let outcome = Ok(Response::new(pb::Outcome {
+            call_id: call.call_id,
+            result: Some(pb::outcome::Result::Done(pb::Done {
+                detail: Some(pb::done::Detail::Object(object(payload))),
             })),
-            _ => Err(Status::invalid_argument("there is no payload")),
-        };
+        }));
         Box::pin(std::future::ready(outcome))
     }
 }

@@ -106,10 +106,10 @@ async fn one_slice(joiner: &Arc<Joiner>, slice: Duration) -> Result<Round, Hands
 
 async fn one_link(joiner: &Joiner) -> Result<(), HandshakeBenchError> {
     let wired = Wired::new(joiner, &Handle::current()).await?;
-    let sent = vec![0xa5; PAYLOAD];
-    let call = echo::call("1".to_owned(), "echo", sent.clone());
+    let sent = "e".repeat(PAYLOAD);
+    let call = echo::call("1".to_owned(), "echo", &sent);
     let outcome = wired.echo().call(call).await.map_err(Box::new)?;
-    if echo::payload(&outcome) == Some(sent.as_slice()) {
+    if echo::payload(&outcome) == Some(sent.as_bytes()) {
         Ok(())
     } else {
         Err(HandshakeBenchError::Changed)

@@ -137,7 +137,7 @@ impl Caller {
     pub(super) async fn call(
         &mut self,
         call_id: String,
-        payload: Vec<u8>,
+        payload: &str,
     ) -> Result<pb::Outcome, String> {
         match self {
             Self::Unary(client) => client

@@ -2,7 +2,6 @@
 //! its key store, and between them a real link. Only the connector is made for this: it answers
 //! with what it was given.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use portcullis_common::id::{GatewayId, KeyKind, ServerId};
 use portcullis_common::rotation::{EnrolmentToken, Registration, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits};
 use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, JournalSettings, Limits};
-use portcullis_gateway::connector::{Connector, Context, Found, Lane};
+use portcullis_gateway::connector::{Connector, Context, Found};
 use portcullis_gateway::connectors::{Configured, Connectors};
 use portcullis_gateway::guard::GuardRails;
 use portcullis_gateway::key_store::{FileStore, KeyStore, KeyStoreError};
@@ -23,8 +22,8 @@ use portcullis_gateway::listener::dial_in;
 use portcullis_gateway::listener::keys::Keys;
 use portcullis_gateway::listener::status::StatusBoard;
 use portcullis_gateway::model::{
-    Attribute, AttributeName, CallError, Cookie, Failure, GuardDefaults, Identity, Object,
-    ObjectClass, ObjectId, ObjectName, Request, Roles, Schema, Search, Update, Value, Verb,
+    Attribute, AttributeName, CallError, Cookie, Failure, Get, GuardDefaults, Identity, Object,
+    ObjectClass, ObjectId, ObjectName, Roles, Schema, Search, Value, Verb,
 };
 use portcullis_host::clock;
 use portcullis_host::log::Log;
@@ -127,11 +126,7 @@ impl Site {
         }
     }
 
-    pub(super) async fn call(
-        &self,
-        call_id: String,
-        payload: Vec<u8>,
-    ) -> Result<pb::Outcome, String> {
+    pub(super) async fn call(&self, call_id: String, payload: &str) -> Result<pb::Outcome, String> {
         let call = echo::call(call_id, CONNECTOR, payload);
         let outcome = self.fleet.execute(GATEWAY, call).await;
         outcome.map_err(|error| error.to_string())
@@ -207,7 +202,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
     Ok(Arc::new(agent))
 }
 
-/// Answers an update with the object that it makes, and a search with as many objects as may be.
+/// Answers a get with an object that holds the call's payload, and a search with as many objects as may be.
 #[derive(Debug)]
 struct EchoConnector;
 
@@ -218,11 +213,11 @@ impl Connector for EchoConnector {
     }
 
     fn verbs(&self, _: ObjectClass) -> Vec<Verb> {
-        vec![Verb::Update, Verb::Search]
+        vec![Verb::Get, Verb::Search]
     }
 
-    fn lanes(&self, _: &Request) -> BTreeSet<Lane> {
-        BTreeSet::new()
+    fn settings(&self) -> Vec<String> {
+        echo::settings().collect()
     }
 
     fn roles(&self) -> Roles<'_> {
@@ -237,9 +232,10 @@ impl Connector for EchoConnector {
         Ok(Schema::default())
     }
 
-    async fn update(&self, _: &Context, update: Update) -> Result<Object, CallError> {
-        let given = update.modifications.into_iter().next();
-        object(given.map(|given| given.values).unwrap_or_default())
+    async fn get(&self, cx: &Context, _: &Get) -> Result<Object, CallError> {
+        // In the order of their names, which is that of the parts.
+        let payload: String = cx.settings.values().map(String::as_str).collect();
+        object(vec![Value::Binary(payload.into_bytes())])
     }
 
     async fn search(
