@@ -202,7 +202,8 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
     Ok(Arc::new(agent))
 }
 
-/// Answers a get with an object that holds the call's payload, and a search with as many objects as may be.
+/// Answers a get with an object that holds the call's payload, and a search with as many objects as
+/// may be.
 #[derive(Debug)]
 struct EchoConnector;
 
