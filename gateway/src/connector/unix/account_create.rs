@@ -4,7 +4,7 @@ use std::fs;
 
 use zeroize::Zeroizing;
 
-use super::account_fields::{Arguments, check_groups, day_of};
+use super::account_fields::{Arguments, check_groups, day_of, with_mark};
 use super::accounts::{exists, inherits_no_ranges, inherits_nothing, view};
 use super::asked::{Asked, Wanted};
 use super::belongings::{self, Numbers};
@@ -44,7 +44,7 @@ impl Unix {
         cx: &Context,
         create: Create,
     ) -> Result<Object, CallError> {
-        let (database, new) = self.new_account(create).await?;
+        let (database, new) = self.new_account(cx, create).await?;
 
         // Nothing has been touched up to here.
         if let (Some(empty), Some(home)) = (&new.empty_home, &new.made_home) {
@@ -83,9 +83,12 @@ impl Unix {
 
     /// Works out all that a create asks for, and refuses what cannot be. With it comes what is
     /// there before.
-    async fn new_account(&self, create: Create) -> Result<(Database, New), Failure> {
+    async fn new_account(&self, cx: &Context, create: Create) -> Result<(Database, New), Failure> {
         let name = name::check(&create.name)?.to_owned();
-        let values = attributes::for_create(ObjectClass::Account, create.attributes)?;
+        let mut values = attributes::for_create(ObjectClass::Account, create.attributes)?;
+        if self.policy.marker {
+            values = with_mark(values, &cx.call)?;
+        }
         let database = self.read().await?;
         let uid = match values.get("uid").and_then(|values| values.first()) {
             Some(uid) => Some(parse_id(uid)?),

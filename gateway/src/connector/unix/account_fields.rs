@@ -11,8 +11,8 @@ use super::expiry::Remembered;
 use super::groups::{attribute, identity, parse_id};
 use super::membership::is_number;
 use super::text::Text;
-use super::{Account, Database, Group, Unix, attributes};
-use crate::model::{Attribute, Failure, Object, ObjectClass, Value};
+use super::{Account, Database, Group, Unix, attributes, marker};
+use crate::model::{Attribute, CallId, Failure, Object, ObjectClass, Value};
 
 const DAY: u64 = 86_400;
 
@@ -67,8 +67,9 @@ impl Unix {
             let values = groups.into_iter().map(|g| Value::Text(g.to_owned()));
             attributes.push(attribute("groups", values.collect())?);
         }
-        if !account.gecos.is_empty() {
-            attributes.push(attribute("gecos", text(&account.gecos))?);
+        let comment = marker::unmarked(&account.gecos);
+        if !comment.is_empty() {
+            attributes.push(attribute("gecos", text(comment))?);
         }
         let hidden = database.hidden_groups_of(&account.name);
         if !hidden.is_empty() {
@@ -206,6 +207,15 @@ fn required<'a>(values: &'a Values, name: &str) -> Result<&'a str, Failure> {
             "attribute `{name}` of an account cannot be removed"
         ))
     })
+}
+
+/// The values of a new account with its comment field marked as made by a call.
+pub(super) fn with_mark(mut values: Values, call: &CallId) -> Result<Values, Failure> {
+    let comment = comment(&Text::default(), &values)?.unwrap_or_default();
+    values.remove("full_name");
+    let marked = marker::marked(&comment, call)?;
+    values.insert("gecos", vec![Value::Text(marked)]);
+    Ok(values)
 }
 
 /// The comment field that the values ask for; `None`: as it was.

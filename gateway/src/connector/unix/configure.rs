@@ -16,6 +16,7 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
     let home_base = folder(section, "home_base", "/home");
     policy.create_home = section.boolean("create_home").unwrap_or(true);
     policy.remove_home = section.boolean("remove_home").unwrap_or(false);
+    policy.marker = section.boolean("marker").unwrap_or(false);
     policy.allowed_shells = section.list("allowed_shells", |shell| {
         if shell.starts_with('/') && !shell.contains(':') && !shell.chars().any(char::is_control) {
             Ok(shell.to_owned())

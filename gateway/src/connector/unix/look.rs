@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::password::Verdict;
-use super::{Account, Unix, find_account};
+use super::{Account, Unix, find_account, marker};
 use crate::connector::{Context, look};
 use crate::model::{
     CallError, Create, Done, Evidence, Failure, Look, ObjectClass, ObjectId, ObjectRef, Password,
@@ -16,6 +16,8 @@ use crate::model::{
 const GROUP: &str = "group of that name";
 /// A digest of the password field.
 const PASSWORD: &str = "#password";
+/// Whether the comment field of the new account names the call: `yes`.
+const MARKED: &str = "marked";
 const DAY: u64 = 86_400;
 
 impl Unix {
@@ -30,6 +32,9 @@ impl Unix {
         {
             let there = self.read().await?.group(create.name.as_str()).is_some();
             evidence.note(GROUP, if there { "yes" } else { "no" });
+            if self.policy.marker {
+                evidence.note(MARKED, "yes");
+            }
         }
         if let Request::SetPassword(object, _) = change {
             let database = self.read().await?;
@@ -62,6 +67,9 @@ impl Unix {
         create: &Create,
         before: &Evidence,
     ) -> Result<Look, CallError> {
+        if before.fact(MARKED) == Some("yes") && self.is_of_another(cx, create).await? {
+            return Ok(Look::NotBegun);
+        }
         let without_password = Request::Create(Create {
             password: None,
             ..create.clone()
@@ -86,6 +94,13 @@ impl Unix {
                 account.name, account.uid
             )]),
         })
+    }
+
+    /// Whether there is an account of that name which another made than this call.
+    async fn is_of_another(&self, cx: &Context, create: &Create) -> Result<bool, CallError> {
+        let database = self.read().await?;
+        let account = database.account(create.name.as_str());
+        Ok(account.is_some_and(|account| !marker::is_of(&account.gecos, &cx.call)))
     }
 
     /// A create begins only where no group has the name of an account that is to get a group of its

@@ -62,6 +62,7 @@ mod lines;
 mod listing;
 mod login;
 mod look;
+mod marker;
 mod membership;
 mod name;
 mod obstacle;

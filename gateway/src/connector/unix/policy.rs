@@ -26,6 +26,8 @@ pub(super) struct Policy {
     pub(super) home_base: PathBuf,
     pub(super) create_home: bool,
     pub(super) remove_home: bool,
+    /// Whether a new account's comment field names the call that made it.
+    pub(super) marker: bool,
     pub(super) allowed_shells: Option<Vec<String>>,
 }
 
@@ -37,6 +39,7 @@ impl Policy {
             home_base: PathBuf::from("/home"),
             create_home: true,
             remove_home: false,
+            marker: false,
             allowed_shells: None,
         }
     }

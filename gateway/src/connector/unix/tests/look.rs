@@ -135,6 +135,33 @@ async fn what_is_neither_as_before_nor_as_asked_is_unclear() {
 }
 
 #[tokio::test]
+async fn a_marked_account_is_of_the_call_that_made_it_alone() {
+    let Some(bench) = bench_with("marker = true\n", "") else {
+        return;
+    };
+    let connector = Arc::clone(&bench.connector);
+    let make = || new_account_with("ada", "full_name", vec![text("Ada")]);
+    let before = evidence(&connector, make()).await;
+    bench.done(make()).await;
+    // By another call, as it was asked for to the last byte.
+    let seen = look(&connector, make(), &before).await;
+    assert_eq!(seen, "not begun");
+    let shown = bench.object(get(account("ada"))).await;
+    assert_eq!(values(&shown, "gecos"), ["Ada"]);
+
+    let (cx, request) = request(new_account_with("eve", "gecos", vec![text("Eve,4.2")]));
+    let before = connector.evidence(&cx, &request).await.unwrap();
+    let Request::Create(create) = request.clone() else {
+        unreachable!();
+    };
+    connector.create(&cx, create).await.unwrap();
+    let seen = connector.look(&cx, &request, &before).await.unwrap();
+    assert!(matches!(seen, Look::Done(_)), "{seen:?}");
+    let line = bench.file("etc/passwd");
+    assert!(line.contains(":Eve,4.2,,,call=look:"), "{line}");
+}
+
+#[tokio::test]
 async fn a_program_that_fails_after_its_work_leaves_no_doubt() {
     let Some(mut bench) = bench() else { return };
     bench.done(Verb::Create(new_account("ada"))).await;
