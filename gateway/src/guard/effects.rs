@@ -20,12 +20,16 @@ pub(crate) struct Effects {
     pub(crate) account_ids: BTreeSet<u64>,
     /// Ids that a group, or somebody as that of a group, would get.
     pub(crate) group_ids: BTreeSet<u64>,
+    /// Further names that an account would log in by.
+    pub(crate) log_ins: BTreeSet<String>,
     /// The name that an object of this class would get.
     pub(crate) new_name: Option<(ObjectClass, String)>,
     /// Set where everybody would leave the group that the request is about.
     pub(crate) empties: bool,
     /// Set where an object would get an id that not everybody reads as the same number.
     pub(crate) takes_unclear_id: bool,
+    /// Set where an account would get a further name to log in by that is no text.
+    pub(crate) takes_unclear_name: bool,
     /// Set where memberships now unknown would be given or taken away.
     pub(crate) changes_unknown: bool,
 }
@@ -105,6 +109,7 @@ impl Effects {
             named.extend(texts(&attribute.values));
         }
         self.takes_ids(roles, class, name, &attribute.values);
+        self.takes_log_ins(roles, class, name, &attribute.values);
     }
 
     fn changes(
@@ -117,6 +122,9 @@ impl Effects {
     ) {
         for change in changes {
             self.takes_ids(roles, class, name, &change.values);
+            if change.operation != Operation::Remove {
+                self.takes_log_ins(roles, class, name, &change.values);
+            }
         }
         if roles.has(class, name, Role::GroupNumber) {
             let present = current.iter().flat_map(|current| values_of(current, name));
@@ -148,6 +156,20 @@ impl Effects {
             .into_iter()
             .filter(move |(role, _)| roles.has(class, attribute, *role))
             .map(|(_, named)| named)
+    }
+
+    fn takes_log_ins(
+        &mut self,
+        roles: Roles<'_>,
+        class: ObjectClass,
+        attribute: &str,
+        values: &[Value],
+    ) {
+        if !roles.has(class, attribute, Role::LogInName) {
+            return;
+        }
+        self.takes_unclear_name |= values.iter().any(|value| value.as_text().is_none());
+        self.log_ins.extend(texts(values));
     }
 
     fn takes_ids(

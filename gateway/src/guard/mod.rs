@@ -174,6 +174,19 @@ impl GuardRails {
         }
     }
 
+    /// Refuses a further name to log in by, such as `NAME@DOMAIN`, that begins with a protected one:
+    /// it could be taken for that account.
+    ///
+    /// # Errors
+    /// A [`Failure`] that names the rule.
+    pub(crate) fn check_log_in(&self, name: &str) -> Result<(), Failure> {
+        let first = name.split('@').next();
+        let last = name.rsplit_once('@').map(|(local, _)| local);
+        let each = [Some(name), first, last].into_iter().flatten();
+        let mut each = each.map(|name| self.check_name(ObjectClass::Account, name));
+        each.find(Result::is_err).unwrap_or(Ok(()))
+    }
+
     /// Refuses a protected numeric id; an id that is no number is never protected by this.
     ///
     /// # Errors

@@ -142,6 +142,7 @@ impl<'a> Relations<'a> {
         if let Some((account, reason)) = self.touched.first() {
             return Err(self.protected(account, *reason));
         }
+        self.check_log_ins()?;
         if let Some(target) = touched.target {
             self.check_target(target)?;
         }
@@ -166,6 +167,28 @@ impl<'a> Relations<'a> {
             Some((class, name)) => self.check_new_name(*class, name.as_str()),
             None => Ok(()),
         }
+    }
+
+    /// Whoever has the name of a protected account to log in by may be taken for it.
+    fn check_log_ins(&self) -> Result<(), Failure> {
+        for (name, place) in &self.standings.log_ins {
+            let other = self.standings.accounts.get(*place);
+            let protected = other.and_then(|other| {
+                let name = self.rails.prepared(&other.name);
+                self.by_name.get(&name)
+            });
+            if let Some((other, reason)) = protected {
+                let (rule, why) = self.why(other, *reason);
+                return Err(self.rails.refusal(
+                    rule,
+                    format!(
+                        "who logs in as `{name}` could be taken for `{}`, and {why}",
+                        other.name
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn check_target(&self, target: &Object) -> Result<(), Failure> {

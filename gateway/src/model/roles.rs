@@ -16,6 +16,8 @@ pub enum Role {
     NumericId,
     /// The numeric id of a group that the account is in: of its primary group.
     GroupNumber,
+    /// A further name that the account logs in by, be it `NAME` or `NAME@DOMAIN`.
+    LogInName,
     /// A secret. It comes in sealed, and what a connector reads of it never leaves the gateway.
     Secret,
     /// The resource works it out by itself: no call can set it.

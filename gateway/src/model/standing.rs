@@ -17,6 +17,8 @@ pub struct Touched<'a> {
     pub groups: BTreeSet<ObjectName>,
     /// The same, where they are named by their numbers.
     pub numbers: BTreeSet<u64>,
+    /// Further names that an account would log in by.
+    pub log_ins: BTreeSet<String>,
     /// The name that an object of this class would get. There may be one of the other class that
     /// has it.
     pub new_name: Option<(ObjectClass, ObjectName)>,
@@ -32,13 +34,17 @@ pub struct Touched<'a> {
 ///
 /// * of an account: every account that has the same number, every group that it is in in any way;
 /// * of a group: every account of its name, every account whose primary group has its number;
-/// * of every group among these: every other group that has the same number.
+/// * of every group among these: every other group that has the same number;
+/// * of every name that an account would log in by: every other account that has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standings {
     /// Each once.
     pub accounts: Vec<AccountStanding>,
     /// Each once.
     pub groups: Vec<GroupStanding>,
+    /// Names of the call by which another account may be logged in to, each with that one's place
+    /// among the accounts.
+    pub log_ins: Vec<(String, usize)>,
 }
 
 /// An account, as far as it has to do with groups.

@@ -215,6 +215,14 @@ impl Guarded {
         for account in &effects.accounts {
             rails.check_name(ObjectClass::Account, account)?;
         }
+        if effects.takes_unclear_name {
+            let why =
+                "a name to log in by is no text, so that nobody knows whose it could be taken for";
+            return Err(rails.refusal("protected_accounts", why.to_owned()).into());
+        }
+        for name in &effects.log_ins {
+            rails.check_log_in(name)?;
+        }
         let reads = self.configured.connector.verbs(ObjectClass::Account);
         if let (Some(account), false) = (effects.accounts.first(), reads.contains(&Verb::Get)) {
             let name = ObjectName::new(account.clone());
@@ -369,6 +377,7 @@ fn touched(effects: &Effects) -> Result<Touched<'static>, Failure> {
         accounts: effects.accounts.clone(),
         groups: effects.groups.iter().map(name).collect::<Result<_, _>>()?,
         numbers: effects.group_numbers.clone(),
+        log_ins: effects.log_ins.clone(),
         new_name: new_name.transpose()?,
         empties: effects.empties,
         ..Touched::default()

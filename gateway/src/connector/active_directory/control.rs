@@ -1,6 +1,7 @@
 //! Whether an account may log in: the bits of `userAccountControl`, of which one is the gateway's,
 //! and what the domain works out beside them (MS-ADTS 2.2.16 and 3.1.1.4.5.17).
 
+use super::names::PRINCIPAL_NAME;
 use crate::connector::directory::message::{Change, ChangeKind, Entry};
 use crate::model::{Failure, Value};
 
@@ -125,6 +126,11 @@ pub(super) fn check_writable(attribute: &str) -> Result<(), Failure> {
             "`{attribute}` is worked out: set `lockoutTime` to 0 to unlock, `pwdLastSet` to 0 to have the password changed and to -1 to take that back"
         )));
     }
+    if base.eq_ignore_ascii_case(PRINCIPAL_NAME) && base.len() != attribute.len() {
+        return Err(Failure::unsupported(format!(
+            "`{attribute}`: give `{PRINCIPAL_NAME}` without options, by which the guard rails know it"
+        )));
+    }
     let powerful = POWERS.iter().any(|power| power.eq_ignore_ascii_case(base));
     if powerful {
         return Err(Failure::unsupported(format!(
@@ -199,6 +205,7 @@ mod tests {
             "SIDHistory",
             "nTSecurityDescriptor",
             "locked",
+            "userPrincipalName;x-a",
         ] {
             assert!(check_writable(attribute).is_err(), "{attribute}");
         }

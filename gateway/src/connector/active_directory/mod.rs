@@ -25,6 +25,7 @@ mod codes;
 mod control;
 mod identity;
 mod names;
+mod namesakes;
 mod ranges;
 mod standing;
 mod sync;
@@ -217,6 +218,11 @@ impl Dialect for ActiveDirectory {
             "primaryGroupID",
             Role::GroupNumber,
         )];
+        roles.push(role(
+            ObjectClass::Account,
+            names::PRINCIPAL_NAME,
+            Role::LogInName,
+        ));
         for attribute in control::DERIVED {
             roles.push(role(ObjectClass::Account, attribute, Role::Computed));
         }
@@ -346,6 +352,20 @@ impl Dialect for ActiveDirectory {
 
     fn check_name(&self, class: ObjectClass, name: &str) -> Result<(), Failure> {
         names::check(class, name)
+    }
+
+    fn log_in_attribute(&self) -> Option<&'static str> {
+        Some(names::PRINCIPAL_NAME)
+    }
+
+    async fn check_log_ins(
+        &self,
+        session: &Session<'_>,
+        own: Option<&Entry>,
+        name: &str,
+        log_ins: &[String],
+    ) -> Result<(), CallError> {
+        namesakes::check(session, &self.root, own, name, log_ins).await
     }
 
     async fn set_password(

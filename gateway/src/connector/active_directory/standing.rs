@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::identity::{self, GUID, SID};
-use super::names::ACCOUNT_NAME;
+use super::names::{ACCOUNT_NAME, PRINCIPAL_NAME};
+use super::namesakes::Names;
 use crate::connector::directory::dn;
 use crate::connector::directory::fault::Error;
 use crate::connector::directory::filter::Filter;
 use crate::connector::directory::message::Entry;
 use crate::connector::directory::session::Session;
-use crate::model::{AccountStanding, GroupStanding, Standings, Touched};
+use crate::model::{AccountStanding, GroupStanding, ObjectClass, Standings, Touched};
 
 /// Names in one filter.
 const BATCH: usize = 100;
@@ -27,8 +28,9 @@ const ADMIN_COUNT: &str = "adminCount";
 /// What stands for that among groups.
 const ADMINISTERED: &str = "adminCount = 1";
 
-const READ: [&str; 6] = [
+const READ: [&str; 7] = [
     ACCOUNT_NAME,
+    PRINCIPAL_NAME,
     GUID,
     SID,
     "primaryGroupID",
@@ -79,6 +81,8 @@ struct Domain {
     groups: BTreeMap<String, (Node, bool)>,
     /// Groups by their RIDs.
     by_rid: BTreeMap<u64, String>,
+    /// Names of the call by which another account may be logged in to, with the key of that.
+    log_ins: Vec<(String, String)>,
 }
 
 /// As [`Connector::standings`](crate::connector::Connector::standings).
@@ -90,6 +94,7 @@ pub(super) async fn stand(
     let reading = Reading { session, root };
     let mut domain = Domain::default();
     let mut unknown = reading.accounts(touched, &mut domain).await?;
+    reading.namesakes(touched, &mut domain).await?;
     let names: Vec<_> = touched.groups.iter().map(ToString::to_string).collect();
     let by_name = |name: &String| Filter::equal(ACCOUNT_NAME, name);
     for entry in reading.groups(names.iter().map(by_name)).await? {
@@ -162,7 +167,7 @@ impl Reading<'_, '_> {
             let by_id = id.map(|id| Filter::Equal(GUID.to_owned(), id.to_vec()));
             for entry in self.read(by_id.into_iter()).await? {
                 match target.identity.class {
-                    crate::model::ObjectClass::Group => domain.group(&entry, false),
+                    ObjectClass::Group => domain.group(&entry, false),
                     _ => domain.account(&entry, true),
                 }
             }
@@ -194,6 +199,30 @@ impl Reading<'_, '_> {
             .cloned()
             .collect();
         Ok(unknown)
+    }
+
+    /// Other accounts that may be logged in to by a name that the call gives.
+    async fn namesakes(&self, touched: &Touched<'_>, domain: &mut Domain) -> Result<(), Error> {
+        let new_name = touched.new_name.iter();
+        let new_name = new_name
+            .filter(|(class, _)| *class == ObjectClass::Account)
+            .map(|(_, name)| name.as_str());
+        let given = touched.log_ins.iter().map(String::as_str).chain(new_name);
+        let names = Names::of(given.clone());
+        let own = touched.target.map(|target| target.identity.id.as_str());
+        for entry in self.read(Names::filters(given)).await? {
+            let id = entry.values(GUID).first();
+            let id = id.and_then(|id| identity::guid_text(id));
+            if own.is_some() && id.as_deref() == own {
+                continue;
+            }
+            // What the directory takes for the same, it may take for the same at a log-in.
+            let shared = names.shared(&entry).unwrap_or("one of its names");
+            let key = dn::key(&entry.dn).unwrap_or_else(|| entry.dn.clone());
+            domain.log_ins.push((shared.to_owned(), key));
+            domain.account(&entry, false);
+        }
+        Ok(())
     }
 
     /// The groups that have these RIDs in the domain.
@@ -305,6 +334,12 @@ impl Domain {
             number: Some(0),
             touched: false,
         });
+        for (name, key) in &self.log_ins {
+            let place = self.accounts.keys().position(|own| own == key);
+            standings
+                .log_ins
+                .extend(place.map(|place| (name.clone(), place)));
+        }
         for (account, touched) in self.accounts.values() {
             let above = self.above(account).into_iter();
             let mut groups: Vec<_> = above.filter_map(|key| places.get(key).copied()).collect();

@@ -52,9 +52,16 @@ impl Directory {
         wanted.push(class.naming.clone());
         wanted.push(self.dialect.id_attribute().to_owned());
         let controls = self.dialect.controls(Verb::Update, &known.root.controls);
+        let log_ins = self.log_ins(class, &altered);
         let mut way = self.first_way(&altered);
         loop {
             let entry = self.found(session, &update.object, &wanted).await?;
+            if !log_ins.is_empty() {
+                let name = entry.text(&class.naming).unwrap_or_default();
+                let dialect = &self.dialect;
+                let checked = dialect.check_log_ins(session, Some(&entry), name, &log_ins);
+                checked.await?;
+            }
             let changes = self.changes(way, class, &altered, &entry);
             if changes.is_empty() {
                 return self
@@ -79,6 +86,21 @@ impl Directory {
                 None => return Err(of_change(&*self.dialect, Verb::Update, &error)),
             }
         }
+    }
+
+    /// The further names that an account would log in by.
+    fn log_ins(&self, class: &ClassSettings, altered: &[Altered]) -> Vec<String> {
+        let holds = self.dialect.log_in_attribute();
+        let holds = holds.filter(|_| class.class == ObjectClass::Account);
+        let of_it = |one: &&Altered| {
+            holds.is_some_and(|attribute| one.name.eq_ignore_ascii_case(attribute))
+        };
+        let asked = altered.iter().filter(of_it).flat_map(|one| &one.asked);
+        asked
+            .filter(|(kind, _)| *kind != Kind::Remove)
+            .flat_map(|(_, values)| values)
+            .filter_map(|value| String::from_utf8(value.clone()).ok())
+            .collect()
     }
 
     /// With a placeholder what is there has to be known in any case.
@@ -435,6 +457,11 @@ impl Directory {
         {
             let message = format!("there is {renamed} already: `{}`", super::words(&other.dn));
             return Err(Failure::new(FailureKind::AlreadyExists, message).into());
+        }
+        if object.class == ObjectClass::Account {
+            let name = new_name.as_str();
+            let checked = self.dialect.check_log_ins(session, Some(&entry), name, &[]);
+            checked.await?;
         }
         let known = session.knowledge().await;
         let known = known.map_err(|error| self.read_error(&error))?;

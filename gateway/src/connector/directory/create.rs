@@ -49,6 +49,15 @@ impl Attributes {
         }
     }
 
+    /// The values of an attribute that are text.
+    fn texts(&self, name: &str) -> Vec<String> {
+        let own = self.0.iter();
+        let own = own.filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        own.flat_map(|(_, values)| values)
+            .filter_map(|value| String::from_utf8(value.clone()).ok())
+            .collect()
+    }
+
     fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
     }
@@ -82,6 +91,12 @@ impl Directory {
             return Err(Failure::new(FailureKind::AlreadyExists, message).into());
         }
         let mut attributes = self.attributes_of(session, class, &create).await?;
+        if create.class == ObjectClass::Account {
+            let log_ins = self.dialect.log_in_attribute();
+            let log_ins = log_ins.map_or_else(Vec::new, |name| attributes.texts(name));
+            let checked = self.dialect.check_log_ins(session, None, name, &log_ins);
+            checked.await?;
+        }
         let password = create.password.as_ref();
         let finishing = self
             .dialect

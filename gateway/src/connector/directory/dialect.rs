@@ -185,6 +185,24 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
         enabled: bool,
     ) -> Result<Finishing, Failure>;
 
+    /// The attribute that holds a further name that an account logs in by.
+    fn log_in_attribute(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Refuses names that a log-in could take for those of another account, where the directory
+    /// itself takes them. `own`: the entry that gets them, `None`: a new one; `name`: its name from
+    /// then on; `log_ins`: the values that [`log_in_attribute`](Self::log_in_attribute) gets.
+    async fn check_log_ins(
+        &self,
+        _: &Session<'_>,
+        _own: Option<&Entry>,
+        _name: &str,
+        _log_ins: &[String],
+    ) -> Result<(), CallError> {
+        Ok(())
+    }
+
     /// Gives an account a password, in one request.
     async fn set_password(
         &self,

@@ -386,3 +386,39 @@ async fn a_computer_is_no_account_and_the_schema_demands_what_is_to_be_given() {
     let nobody = domain.get(domain.account("nobody")).await;
     assert!(matches!(nobody, Err(CallError::Failed(failure)) if failure.is_not_found()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn no_name_is_that_of_one_account_and_of_another_in_another_way() {
+    let domain = Domain::new().await;
+    domain.make("ada").await;
+    domain.make("eve").await;
+    let name = |name: &str, suffix: &str| vec![text(&format!("{}{suffix}", domain.name(name)))];
+    let set = |values: Vec<Value>| {
+        let eve = domain.account("eve");
+        domain.update(eve, Operation::Replace, "userPrincipalName", values)
+    };
+    for taken in ["@example.test", "@EXAMPLE.TEST", "@example", ""] {
+        let refused = failure(set(name("ada", taken)).await.unwrap_err());
+        assert_eq!(
+            refused.kind,
+            FailureKind::AlreadyExists,
+            "{taken}: {refused:?}"
+        );
+        assert!(refused.message.contains("userPrincipalName"), "{refused:?}");
+    }
+    set(name("ada", "@elsewhere.test")).await.unwrap();
+    set(name("new", "@example.test")).await.unwrap();
+    // By the other way round: the name of a new account, or another one's new name.
+    let mut create = domain.create(ObjectClass::Account, "new");
+    let principal = text("somebody@elsewhere.test");
+    create.attributes = vec![attribute("userPrincipalName", principal)];
+    let refused = domain.connector.create(&context(), create).await;
+    let refused = failure(refused.unwrap_err());
+    assert_eq!(refused.kind, FailureKind::AlreadyExists, "{refused:?}");
+    let new_name = ObjectName::new(domain.name("new")).unwrap();
+    let ada = domain.account("ada");
+    let refused = domain.connector.rename(&context(), ada, new_name).await;
+    let refused = failure(refused.unwrap_err());
+    assert_eq!(refused.kind, FailureKind::AlreadyExists, "{refused:?}");
+}

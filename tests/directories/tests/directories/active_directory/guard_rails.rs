@@ -157,3 +157,55 @@ async fn neither_a_primary_group_nor_a_former_administrator_slips_through() {
         refused.message
     );
 }
+
+fn principal(name: &str) -> wire::value::Kind {
+    wire::value::Kind::Text(name.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn no_account_gets_a_name_by_which_a_protected_one_is_logged_in_to() {
+    const CLASS: wire::ObjectClass = wire::ObjectClass::Account;
+    let domain = Domain::new().await;
+    domain.make("eve").await;
+    domain.make("ada").await;
+    let admins = format!("CN=Domain Admins,CN=Users,{}", Samba::SUFFIX);
+    let chief = domain.name("chief");
+    domain.tools().apply(&format!(
+        "dn: {}\nchangetype: modify\nreplace: userPrincipalName\nuserPrincipalName: {chief}@corp.test\n",
+        domain.dn("ada")
+    ));
+    domain.tools().apply(&join(&admins, &domain.dn("ada")));
+    let gets = |name: &str| {
+        let replace = ModificationOperation::Replace;
+        domain.set(CLASS, "eve", replace, "userPrincipalName", principal(name))
+    };
+    for name in [
+        "administrator@example.test",
+        "ADMINISTRATOR@elsewhere.test",
+        "krbtgt",
+        "dc1@example.test",
+        "DC1$@example.test",
+        &format!("{}@example.test", domain.name("ada")),
+        &format!("{chief}@example.test"),
+        &chief,
+    ] {
+        let refused = Domain::refusal(domain.call(gets(name)).await);
+        assert!(
+            refused.message.contains("protected_"),
+            "{name}: {refused:?}"
+        );
+    }
+    // Not as its own name either.
+    let renamed = Verb::Rename(wire::Rename {
+        object: domain.wire_object(CLASS, "eve"),
+        new_name: chief,
+    });
+    let refused = Domain::refusal(domain.call(renamed).await);
+    assert!(refused.message.contains("logs in as"), "{refused:?}");
+    let own = domain.name("eve");
+    for name in [format!("{own}@example.test"), format!("{own}@else.test")] {
+        let done = domain.call(gets(&name)).await;
+        assert!(matches!(done, Outcome::Done(_)), "{name}: {done:?}");
+    }
+}
