@@ -193,10 +193,22 @@ impl Writer {
         self.0
     }
 
+    /// Makes room. A vector that grows by itself would leave behind what it held.
+    fn reserve(&mut self, more: usize) {
+        let needed = self.0.len().saturating_add(more);
+        if needed > self.0.capacity() {
+            let room = needed.max(self.0.capacity().saturating_mul(2));
+            let mut larger = Zeroizing::new(Vec::with_capacity(room));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+    }
+
     /// An element of these bytes.
     pub(crate) fn primitive(&mut self, tag: u8, content: &[u8]) {
-        self.0.push(tag);
         let (bytes, count) = length(content.len());
+        self.reserve(1 + count + content.len());
+        self.0.push(tag);
         self.0
             .extend_from_slice(bytes.get(..count).unwrap_or_default());
         self.0.extend_from_slice(content);

@@ -6,7 +6,7 @@ use super::ber::{self, Reader, Writer};
 use super::connector::Directory;
 use super::failures::{of_change, with_matched};
 use super::fault::{Error, code};
-use super::message::{Answer, Change, Control, Entry, Operation, decode_entry};
+use super::message::{Answer, Change, Control, Entry, Operation, decode_entry, wipe};
 use super::objects::base_of;
 use super::session::{Knowledge, Session};
 use super::settings::ClassSettings;
@@ -33,7 +33,21 @@ const MEMBERS: [&str; 5] = [
 #[derive(Default)]
 pub(crate) struct Attributes(Vec<(String, Vec<Vec<u8>>)>);
 
+/// A value may be a password.
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(|(_, values)| wipe(values));
+    }
+}
+
 impl Attributes {
+    /// Those that have values.
+    fn take(mut self) -> Vec<(String, Vec<Vec<u8>>)> {
+        let mut all = std::mem::take(&mut self.0);
+        all.retain(|(_, values)| !values.is_empty());
+        all
+    }
+
     /// Adds values that are not there yet.
     pub(crate) fn add(&mut self, name: &str, values: Vec<Vec<u8>>) {
         let mut own = self.0.iter_mut();
@@ -98,10 +112,10 @@ impl Directory {
             checked.await?;
         }
         let password = create.password.as_ref();
-        let finishing = self
+        let mut finishing = self
             .dialect
             .finish(create.class, name, password, create.enabled)?;
-        for (name, values) in finishing.attributes {
+        for (name, values) in std::mem::take(&mut finishing.attributes) {
             attributes.add(&name, values);
         }
         if let Some(marker) = &self.settings.marker {
@@ -116,11 +130,7 @@ impl Directory {
         let dn = class.dn_of(name);
         let add = Operation::Add {
             dn: dn.clone(),
-            attributes: attributes
-                .0
-                .into_iter()
-                .filter(|(_, values)| !values.is_empty())
-                .collect(),
+            attributes: attributes.take(),
         };
         let added = session.write(&add, &controls).await;
         drop(add);
@@ -131,7 +141,7 @@ impl Directory {
         });
         let further = Further {
             password: password.filter(|_| finishing.password_later),
-            changes: finishing.changes_later,
+            changes: std::mem::take(&mut finishing.changes_later),
         };
         self.finish(session, &known, &made, further).await?;
         self.read_after(session, class, &made.dn, Verb::Create)

@@ -11,7 +11,7 @@ use tonic::async_trait;
 use super::dn;
 use super::fault::{Error, code};
 use super::filter::Filter;
-use super::message::{Answer, Change, ChangeKind, Control, Entry, Operation};
+use super::message::{Answer, Change, ChangeKind, Control, Entry, Operation, wipe};
 use super::session::Session;
 use super::settings::ClassSettings;
 use crate::connector::{Changes, Context};
@@ -63,6 +63,14 @@ pub(crate) struct Finishing {
     pub(crate) password_later: bool,
     /// What is changed after the password was set. Where that is refused, the entry is taken back.
     pub(crate) changes_later: Vec<Change>,
+}
+
+impl Drop for Finishing {
+    fn drop(&mut self) {
+        self.attributes
+            .iter_mut()
+            .for_each(|(_, values)| wipe(values));
+    }
 }
 
 /// How one kind of directory differs from others. Each connector on this driver has one.

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 pub(crate) use super::ber::Malformed;
 use super::ber::{self, Reader, Writer};
@@ -66,6 +66,20 @@ pub(crate) enum Operation {
     },
 }
 
+/// Values to be sent may be passwords: they do not outlive the request.
+impl Drop for Operation {
+    fn drop(&mut self) {
+        if let Self::Add { attributes, .. } = self {
+            attributes.iter_mut().for_each(|(_, values)| wipe(values));
+        }
+    }
+}
+
+/// Wipes values, one of which may be a password.
+pub(crate) fn wipe(values: &mut [Vec<u8>]) {
+    values.iter_mut().for_each(|value| value.zeroize());
+}
+
 /// How far below its base a search goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -110,6 +124,13 @@ pub(crate) struct Change {
     pub(crate) attribute: String,
     /// With which values.
     pub(crate) values: Vec<Vec<u8>>,
+}
+
+/// A value may be a password.
+impl Drop for Change {
+    fn drop(&mut self) {
+        wipe(&mut self.values);
+    }
 }
 
 /// A value may be a password.

@@ -213,8 +213,10 @@ impl Dialect for Ldap {
         if !enabled {
             let state = self.state.as_ref().ok_or_else(no_state)?;
             // In the same request: it never is one that anybody could log in to.
-            let change = state.change(false);
-            finishing.attributes.push((change.attribute, change.values));
+            let mut change = state.change(false);
+            let values = std::mem::take(&mut change.values);
+            let attribute = std::mem::take(&mut change.attribute);
+            finishing.attributes.push((attribute, values));
         }
         Ok(finishing)
     }
