@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::connector::directory::fault::{Error, Fault, FaultKind};
+use crate::connector::directory::gathered::{Room, weight, weight_of};
 use crate::connector::directory::message::Entry;
 use crate::connector::directory::session::Session;
 
@@ -48,8 +49,14 @@ pub(super) async fn complete(session: &Session<'_>, entry: &mut Entry) -> Result
     if let Some((_, base, ..)) = parts.get(MOST_IN_PARTS) {
         return Err(senseless(base));
     }
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let mut room = Room::new();
+    room.take(weight(entry))?;
     for (name, base, range, values) in parts {
-        let values = whole(session, &entry.dn, &base, range, values).await?;
+        let parts = Parts { base: &base, range };
+        let values = parts.whole(session, &entry.dn, values, &mut room).await?;
         // Beside its part the attribute itself stands without values.
         let is_of_it = |one: &str| one == name || one.eq_ignore_ascii_case(&base);
         entry.attributes.retain(|(one, _)| !is_of_it(one));
@@ -58,41 +65,51 @@ pub(super) async fn complete(session: &Session<'_>, entry: &mut Entry) -> Result
     Ok(())
 }
 
-async fn whole(
-    session: &Session<'_>,
-    dn: &str,
-    base: &str,
-    first: Range,
-    mut values: Vec<Bytes>,
-) -> Result<Vec<Bytes>, Error> {
-    let mut range = first;
-    for _ in 0..MOST_PARTS {
-        let Some(last) = range.last else {
-            return Ok(values);
-        };
-        if first.first != 0 || last < range.first {
-            return Err(senseless(base));
+/// An attribute of which a part was read.
+struct Parts<'a> {
+    base: &'a str,
+    range: Range,
+}
+
+impl Parts<'_> {
+    async fn whole(
+        &self,
+        session: &Session<'_>,
+        dn: &str,
+        mut values: Vec<Bytes>,
+        room: &mut Room,
+    ) -> Result<Vec<Bytes>, Error> {
+        let base = self.base;
+        let mut range = self.range;
+        for _ in 0..MOST_PARTS {
+            let Some(last) = range.last else {
+                return Ok(values);
+            };
+            if self.range.first != 0 || last < range.first {
+                return Err(senseless(base));
+            }
+            let next = last.saturating_add(1);
+            let asked = [format!("{base};range={next}-*")];
+            let Some(found) = session.entry(dn, &asked).await? else {
+                return Err(senseless(base));
+            };
+            let read = found.attributes.into_iter().find_map(|(name, values)| {
+                let (of, range) = part(&name)?;
+                of.eq_ignore_ascii_case(base).then_some((range, values))
+            });
+            let Some((read, more)) = read else {
+                // The values ended there exactly.
+                return Ok(values);
+            };
+            if read.first != next {
+                return Err(senseless(base));
+            }
+            room.take(weight_of(&more))?;
+            values.extend(more);
+            range = read;
         }
-        let next = last.saturating_add(1);
-        let asked = [format!("{base};range={next}-*")];
-        let Some(found) = session.entry(dn, &asked).await? else {
-            return Err(senseless(base));
-        };
-        let read = found.attributes.into_iter().find_map(|(name, values)| {
-            let (of, range) = part(&name)?;
-            of.eq_ignore_ascii_case(base).then_some((range, values))
-        });
-        let Some((read, more)) = read else {
-            // The values ended there exactly.
-            return Ok(values);
-        };
-        if read.first != next {
-            return Err(senseless(base));
-        }
-        values.extend(more);
-        range = read;
+        Err(senseless(base))
     }
-    Err(senseless(base))
 }
 
 fn senseless(attribute: &str) -> Error {

@@ -7,6 +7,7 @@ use super::connector::Directory;
 use super::dn;
 use super::fault::Error;
 use super::filter::Filter;
+use super::gathered::{Room, weight};
 use super::message::Entry;
 use super::session::Session;
 use super::settings::{ClassSettings, MemberSettings};
@@ -149,6 +150,7 @@ impl Directory {
         let mut wanted = self.standing_attributes(class);
         wanted.push(settings.attribute.clone());
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        let mut room = Room::new();
         for batch in members.chunks(BATCH) {
             let each = batch.iter().map(|member| {
                 let value = if settings.by_name {
@@ -162,6 +164,7 @@ impl Directory {
             let found = session.entries(&class.base, filter, &wanted, MOST_GROUPS);
             for mut entry in found.await? {
                 self.dialect.complete(session, &mut entry).await?;
+                room.take(weight(&entry))?;
                 let key = dn::key(&entry.dn).unwrap_or_default();
                 groups
                     .entry(key)

@@ -22,6 +22,7 @@ pub(crate) mod dn;
 pub(crate) mod failures;
 pub(crate) mod fault;
 pub(crate) mod filter;
+pub(crate) mod gathered;
 pub(crate) mod link;
 mod look;
 mod members;

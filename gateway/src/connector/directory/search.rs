@@ -3,6 +3,7 @@
 use super::connector::Directory;
 use super::dialect::Place;
 use super::filter::Filter;
+use super::gathered::weight;
 use super::members::{Group, Member, is_dn};
 use super::message::Entry;
 use super::objects::{DN, Links, MEMBER_OF};
@@ -19,6 +20,9 @@ use crate::model::{
 
 /// Entries whose groups are found out together.
 const TOGETHER: usize = 50;
+
+/// Bytes of such entries, about.
+const TOGETHER_BYTES: usize = 8 << 20;
 
 /// Accounts or groups that one name of a filter may stand for.
 const MOST_NAMED: usize = 2;
@@ -112,13 +116,22 @@ impl Directory {
             let begun = pages.begin(page.min(left), session.deadline).await;
             begun.map_err(|error| self.read_error(&error))?;
             let mut together = Vec::new();
+            let mut bytes = 0;
             while let Some(mut entry) = {
                 let next = pages.next(session.deadline).await;
                 next.map_err(|error| self.read_error(&error))?
             } {
                 left = left.saturating_sub(1);
                 if with_groups {
+                    bytes += weight(&entry);
                     together.push(entry);
+                    // A page may be larger than what was asked for.
+                    if together.len() >= TOGETHER || bytes >= TOGETHER_BYTES {
+                        bytes = 0;
+                        let entries = std::mem::take(&mut together);
+                        self.hand_on_together(session, class, search, entries, found)
+                            .await?;
+                    }
                     continue;
                 }
                 let completed = self.dialect.complete(session, &mut entry).await;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::connector::Directory;
-use super::fault::{Error, Fault, FaultKind, code};
+use super::fault::{Error, FaultKind, code};
 use super::filter::Filter;
+use super::gathered::{Gathered, Streamed};
 use super::link::Item;
 use super::message::{Answer, Control, Entry, Operation, Scope, Search};
 use super::pages::Pages;
@@ -131,6 +132,26 @@ impl<'a> Session<'a> {
         self.read(below(base, filter, attributes), page, most).await
     }
 
+    /// What a search finds, entry by entry; on a connection that turns out dead, begun once more.
+    pub(crate) async fn stream(
+        &self,
+        search: &Search,
+        controls: &[Control],
+    ) -> Result<Streamed, Error> {
+        let size = self.directory.settings.page_size;
+        let mut fresh = false;
+        loop {
+            let mut lease = self.lease(fresh).await?;
+            let proven = lease.link()?.proven;
+            let pages = Pages::new(lease, search.clone(), size.is_some()).with(controls);
+            let begun = Streamed::begin(pages, size.unwrap_or(usize::MAX), self.deadline);
+            match begun.await {
+                Err(error) if proven && !fresh && is_of_dead(&error) => fresh = true,
+                begun => return begun,
+            }
+        }
+    }
+
     /// What the directory says of itself: read once in a while.
     pub(crate) async fn knowledge(&self) -> Result<Arc<Knowledge>, Error> {
         if let Some(known) = self.directory.known() {
@@ -197,25 +218,25 @@ impl<'a> Session<'a> {
     ) -> Result<Vec<Entry>, Error> {
         let link = lease.link()?;
         let id = link.begin(search, &[], self.deadline).await?;
-        let mut found = Vec::new();
+        let mut found = Gathered::new(most);
         loop {
             match link.next(id, self.deadline).await? {
-                Item::Entry(entry, _) => push(&mut found, entry, most)?,
-                Item::End(_) => return Ok(found),
+                Item::Entry(entry, _) => found.push(entry)?,
+                Item::End(_) => return Ok(found.into_entries()),
                 Item::Reference(_) | Item::Intermediate { .. } => {}
             }
         }
     }
 
     async fn paged(&self, mut pages: Pages, size: usize, most: usize) -> Result<Vec<Entry>, Error> {
-        let mut found = Vec::new();
+        let mut found = Gathered::new(most);
         loop {
             pages.begin(size, self.deadline).await?;
             while let Some(entry) = pages.next(self.deadline).await? {
-                push(&mut found, entry, most)?;
+                found.push(entry)?;
             }
             if pages.is_last() {
-                return Ok(found);
+                return Ok(found.into_entries());
             }
         }
     }
@@ -230,16 +251,6 @@ pub(crate) fn below(base: &str, filter: Filter, attributes: &[String]) -> Search
         attributes: attributes.to_vec(),
         size_limit: 0,
     }
-}
-
-fn push(found: &mut Vec<Entry>, entry: Entry, most: usize) -> Result<(), Error> {
-    if found.len() >= most {
-        let text =
-            format!("the directory has more than the {most} entries that may be read at once here");
-        return Err(Error::Unknown(Fault::new(FaultKind::Garbled, text)));
-    }
-    found.push(entry);
-    Ok(())
 }
 
 /// Whether an error may be that of a connection which had ended, or on which nobody is bound any

@@ -128,8 +128,9 @@ async fn first(
     let mut newest = BEGINNING.to_owned();
     let begun = Instant::now();
     let wanted = [MODIFIED.to_owned()];
-    let entries = session.entries(&class.base, class.filter.clone(), &wanted, usize::MAX);
-    for entry in entries.await.map_err(read)? {
+    let search = below(&class.base, class.filter.clone(), &wanted);
+    let mut found = session.stream(&search, &[]).await.map_err(read)?;
+    while let Some(entry) = found.next().await.map_err(read)? {
         if let Some(time) = entry.text(MODIFIED).filter(|time| *time > newest.as_str()) {
             newest = time.to_owned();
         }
@@ -179,19 +180,19 @@ async fn by_time(
     let mut wanted = directory.wanted(class, &[]);
     wanted.push(MODIFIED.to_owned());
     let begun = Instant::now();
-    let found = session
-        .entries(&class.base, filter, &wanted, usize::MAX)
-        .await;
-    let took = begun.elapsed();
+    let read = |error: Error| directory.read_error(&error);
+    let search = below(&class.base, filter, &wanted);
+    let mut found = session.stream(&search, &[]).await.map_err(read)?;
+    let beside = session.beside();
     let mut newest = since.to_owned();
-    for entry in found.map_err(|error| directory.read_error(&error))? {
+    while let Some(entry) = found.next().await.map_err(read)? {
         if let Some(time) = entry.text(MODIFIED).filter(|time| *time > newest.as_str()) {
             newest = time.to_owned();
         }
-        let object = directory.read_links(session, class, &entry, &[]).await?;
+        let object = directory.read_links(&beside, class, &entry, &[]).await?;
         changes.push(Change::Present(Box::new(object))).await?;
     }
-    Stand::Time(stand(since, &newest, took)).token(class.class)
+    Stand::Time(stand(since, &newest, begun.elapsed())).token(class.class)
 }
 
 async fn by_cookie(

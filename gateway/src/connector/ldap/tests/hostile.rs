@@ -302,6 +302,29 @@ async fn a_directory_that_names_nothing_any_more_has_forgotten_what_was_deleted(
 }
 
 #[tokio::test]
+async fn changes_by_time_are_handed_on_while_they_come_and_are_no_result_before_their_end() {
+    let hostile = Hostile::new(|request| {
+        let entries = ["ada", "bea", "eve"].map(|name| said(request, entry(name)));
+        // The end never comes.
+        entries.into_iter().collect()
+    })
+    .await;
+    let token = SyncToken::new(b"time1 account 20260101000000Z".to_vec()).unwrap();
+    let (sender, mut told) = mpsc::channel(10);
+    let mut changes = Changes::new(sender);
+    let cx = context();
+    let class = ObjectClass::Account;
+    let synced = hostile.connector.sync(&cx, class, &token, &mut changes);
+    failed(synced.await, FailureKind::Unavailable);
+    drop(changes);
+    let mut count = 0;
+    while told.recv().await.is_some() {
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
+#[tokio::test]
 async fn a_change_without_an_answer_is_unknown_and_never_made_twice() {
     for farewell in [false, true] {
         let adds = std::sync::Arc::new(AtomicUsize::new(0));
