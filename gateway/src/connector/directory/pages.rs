@@ -4,7 +4,7 @@
 use tokio::time::Instant;
 
 use super::ber::{self, Reader, Writer};
-use super::fault::{Error, Fault, FaultKind};
+use super::fault::{Error, Fault, FaultKind, code};
 use super::link::Item;
 use super::message::{Answer, Control, Entry, Search};
 use super::pool::Lease;
@@ -106,7 +106,8 @@ impl Pages {
     /// The next entry of the page; `None` at its end.
     pub(crate) async fn next(&mut self, deadline: Instant) -> Result<Option<Entry>, Error> {
         loop {
-            match self.lease.link()?.next(self.id, deadline).await? {
+            let next = self.lease.link()?.next(self.id, deadline).await;
+            match next.map_err(|error| self.dropped(error))? {
                 Item::Entry(entry, _) => {
                     if self.first_of_page.is_none() {
                         self.first_of_page = Some(entry.dn.clone());
@@ -122,6 +123,21 @@ impl Pages {
                 }
             }
         }
+    }
+
+    /// Directories drop cookies under load, and refuse those that they no longer have: Active
+    /// Directory as unwilling, OpenLDAP as an error of the protocol as well. The search is then as
+    /// good as one whose connection ended.
+    fn dropped(&self, error: Error) -> Error {
+        let refused = matches!(
+            error.code(),
+            Some(code::UNWILLING_TO_PERFORM | code::PROTOCOL_ERROR)
+        );
+        if self.cookie.is_empty() || self.found > 0 || !refused {
+            return error;
+        }
+        let text = "the directory no longer knows where the search stood: begin it again";
+        Error::Unknown(Fault::new(FaultKind::Closed, text))
     }
 
     /// The end of a page. A directory that gives the same cookie with nothing new for ever is not

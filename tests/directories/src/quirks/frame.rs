@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::BytesMut;
+use ldap3_proto::control::LdapControl;
 use ldap3_proto::{LdapCodec, LdapMsg};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_util::codec::{Decoder as _, Encoder as _};
@@ -105,6 +106,14 @@ impl Frame {
             .decode(&mut bytes)
             .ok()
             .flatten()
+    }
+
+    /// Whether it asks for a further page of a search.
+    pub(super) fn goes_on(&self) -> bool {
+        let controls = self.message().map(|message| message.ctrl);
+        controls.into_iter().flatten().any(|control| {
+            matches!(control, LdapControl::SimplePagedResults { cookie, .. } if !cookie.is_empty())
+        })
     }
 
     /// Whether no more answers to the request follow this one.

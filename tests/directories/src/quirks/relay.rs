@@ -110,7 +110,7 @@ impl Relay {
         let trick = {
             let mut state = self.shared.state();
             *state.counts.entry(request.kind).or_default() += 1;
-            state.tricks.next(request.kind)
+            state.tricks.next(request.kind, request.goes_on())
         };
         match request.kind {
             Kind::Unbind => return Ok(false),
@@ -124,7 +124,10 @@ impl Relay {
         match trick {
             Some(trick) if self.play(&request, &trick).await? => {
                 // A client that is to be cut off gets no more than a closed connection.
-                Ok(matches!(trick, Trick::Answer(..) | Trick::Referral(_)))
+                Ok(matches!(
+                    trick,
+                    Trick::Answer(..) | Trick::Referral(_) | Trick::DroppedCookie
+                ))
             }
             trick => self.carry_out(&request, trick.as_ref()).await,
         }
@@ -144,6 +147,11 @@ impl Relay {
             Trick::Referral(url) => {
                 let mut result = windows::result(LdapResultCode::Referral, "0000202B: RefErr");
                 result.referral = vec![url.clone()];
+                encode(answer(request, result))?
+            }
+            Trick::DroppedCookie => {
+                let text = "00002121: SvcErr: DSID-031402B7, problem 5012 (DIR_ERROR), data 0";
+                let result = windows::result(LdapResultCode::UnwillingToPerform, text);
                 encode(answer(request, result))?
             }
             Trick::Endless => {

@@ -21,6 +21,9 @@ pub enum Trick {
     Answer(LdapResultCode, String),
     /// The page ends with the cookie that asks for the first page, for ever.
     SameCookie,
+    /// The page after the first is refused, as Windows does where it has dropped the cookie. It is
+    /// played on the next request that has one.
+    DroppedCookie,
     /// The page says that there are this many entries in all.
     Count(i64),
     /// The answer is 200,000 sequences, one in the other.
@@ -59,9 +62,11 @@ impl Tricks {
         *self = Self::default();
     }
 
-    /// The one for a request of this kind.
-    pub(super) fn next(&mut self, kind: Kind) -> Option<Trick> {
-        let found = self.waiting.iter().position(|(on, _)| *on == kind);
+    /// The one for a request of this kind. `goes_on`: whether it asks for a further page.
+    pub(super) fn next(&mut self, kind: Kind, goes_on: bool) -> Option<Trick> {
+        let fits = |trick: &Trick| goes_on || *trick != Trick::DroppedCookie;
+        let mut waiting = self.waiting.iter();
+        let found = waiting.position(|(on, trick)| *on == kind && fits(trick));
         if let Some((_, trick)) = found.and_then(|at| self.waiting.remove(at)) {
             return Some(trick);
         }

@@ -75,3 +75,17 @@ async fn more_members_and_entries_than_one_answer_holds_are_all_there() {
     let refused = super::failure(whole.all_by(ObjectClass::Account, None).await.unwrap_err());
     assert!(refused.message.contains("page_size"), "{}", refused.message);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn of_the_whole_domain_the_parts_that_lie_elsewhere_are_not_asked() {
+    let domain = Domain::new().await;
+    let url = domain.samba.url();
+    let samba = Arc::clone(&domain.samba);
+    // The controller adds references to its configuration, its schema and its zones.
+    let whole = Domain::with_base(samba, &[url], Samba::SUFFIX, "", String::new());
+    let found = whole.all(ObjectClass::Account).await.unwrap();
+    let names = found.iter().map(|one| one.identity.name.as_str());
+    assert!(names.clone().any(|name| name == "Administrator"));
+    assert!(names.clone().any(|name| name == "krbtgt"));
+}

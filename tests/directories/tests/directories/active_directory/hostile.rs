@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use ldap3_proto::proto::LdapResultCode;
 use portcullis_directories::{Kind, Quirks, Samba, Trick};
-use portcullis_gateway::model::{CallError, FailureKind, ObjectClass};
+use portcullis_gateway::model::{CallError, FailureKind, ObjectClass, Operation};
 
 use super::{Domain, context};
 
@@ -110,4 +111,64 @@ async fn pages_that_lie_or_never_end_are_no_result() {
         "{}",
         refused.message
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn a_connection_that_it_has_forgotten_costs_a_read_nothing_and_a_change_is_not_repeated() {
+    let samba = Samba::shared().await;
+    let quirks = Quirks::before(&samba).await;
+    let domain = Domain::at(Arc::clone(&samba), &[quirks.url()], "");
+    domain.make("ada").await;
+    let unbound = Trick::Answer(
+        LdapResultCode::OperationsError,
+        "000004DC: LdapErr: DSID-0C090CF4, comment: In order to perform this operation a successful bind must be completed on the connection., data 0, v4563".to_owned(),
+    );
+    quirks.play(Kind::Search, unbound.clone());
+    domain.get(domain.account("ada")).await.unwrap();
+    let busy = "000020EF: SvcErr: DSID-03140000, problem 5001 (BUSY), data 0";
+    let busy = Trick::Answer(LdapResultCode::Busy, busy.to_owned());
+    for (trick, kind) in [
+        (unbound, FailureKind::Unavailable),
+        (busy, FailureKind::Busy),
+    ] {
+        quirks.play(Kind::Add, trick);
+        let adds = quirks.requests(Kind::Add);
+        let create = domain.create(ObjectClass::Account, "eve");
+        let refused = domain.connector.create(&context(), create).await;
+        let refused = super::failure(refused.unwrap_err());
+        assert_eq!(refused.kind, kind, "{}", refused.message);
+        assert_eq!(quirks.requests(Kind::Add), adds + 1);
+        assert_eq!(domain.tools().entry(&domain.dn("eve"), &["1.1"]), None);
+    }
+    domain.make("eve").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn a_search_whose_place_it_has_dropped_is_begun_again() {
+    let samba = Samba::shared().await;
+    let quirks = Quirks::before(&samba).await;
+    let domain = Domain::at(Arc::clone(&samba), &[quirks.url()], "page_size = 2");
+    domain.make("ada").await;
+    for group in ["one", "two", "three"] {
+        domain.make_group(group).await;
+        let ada = vec![super::text(&domain.name("ada"))];
+        let joined = domain.update(domain.group(group), Operation::Add, "member", ada);
+        joined.await.unwrap();
+    }
+    // Which groups an account is in is the gateway's own search: it begins again by itself.
+    quirks.play(Kind::Search, Trick::DroppedCookie);
+    let ada = domain.get(domain.account("ada")).await.unwrap();
+    assert_eq!(ada.values("memberOf").len(), 3, "{ada:?}");
+    // What was handed on already cannot be taken back: whoever searches begins again.
+    quirks.play(Kind::Search, Trick::DroppedCookie);
+    let refused = super::failure(domain.all(ObjectClass::Group).await.unwrap_err());
+    assert_eq!(refused.kind, FailureKind::Unavailable);
+    assert!(
+        refused.message.contains("begin it again"),
+        "{}",
+        refused.message
+    );
+    assert_eq!(domain.all(ObjectClass::Group).await.unwrap().len(), 3);
 }
