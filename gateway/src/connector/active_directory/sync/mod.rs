@@ -4,10 +4,12 @@
 //! needs the right `Replicating Directory Changes`. By `uSNChanged` each controller tells what it
 //! has written since, needs no right but to read, and knows nothing of what another one said.
 
+mod moved;
+
 use bytes::Bytes;
 
 use super::identity::{self, GUID};
-use super::{SHOW_DELETED, USN_CREATED};
+use super::{SHOW_DELETED, USN_CREATED, ranges};
 use crate::connector::Changes;
 use crate::connector::directory::ber::{self, Malformed, Reader, Writer};
 use crate::connector::directory::dn;
@@ -15,7 +17,6 @@ use crate::connector::directory::fault::{Error, Fault, FaultKind, code};
 use crate::connector::directory::filter::Filter;
 use crate::connector::directory::link::Item;
 use crate::connector::directory::message::{Answer, Control, Entry, Scope, Search};
-use crate::connector::directory::pages::Pages;
 use crate::connector::directory::session::{Session, below};
 use crate::connector::directory::settings::ClassSettings;
 use crate::model::{CallError, Change, Failure, FailureKind, ObjectClass, ObjectId, SyncToken};
@@ -170,12 +171,25 @@ struct Told {
     deleted: Vec<Bytes>,
     /// Objects that have another name, outside of the base.
     elsewhere: Vec<Bytes>,
+    /// Containers that have another name.
+    containers: Vec<Bytes>,
+}
+
+/// What DirSync is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Where the history stands.
+    Nothing,
+    /// Objects of the class, and what was deleted.
+    Objects,
+    /// Containers, which may have taken objects along.
+    Containers,
 }
 
 impl Told {
     /// Objects in it.
     fn count(&self) -> usize {
-        self.changed.len() + self.deleted.len() + self.elsewhere.len()
+        self.changed.len() + self.deleted.len() + self.elsewhere.len() + self.containers.len()
     }
 }
 
@@ -191,21 +205,30 @@ impl Syncing<'_, '_, '_> {
         })
     }
 
-    /// `first`: nobody wants to know what is there, but where the history stands.
     async fn dir_sync(&mut self, cookie: Vec<u8>, first: bool) -> Result<SyncToken, CallError> {
-        let mut cookie = cookie;
+        let next = if first {
+            self.follow(cookie, Wanted::Nothing).await?
+        } else {
+            let next = self.follow(cookie.clone(), Wanted::Objects).await?;
+            // From the same point to a later one: what moves in between is told twice.
+            self.follow(cookie, Wanted::Containers).await?;
+            next
+        };
+        Token::Cookie(next).write(self.class.class)
+    }
+
+    /// Tells of all changes since a cookie; answers where they end.
+    async fn follow(&mut self, mut cookie: Vec<u8>, wanted: Wanted) -> Result<Vec<u8>, CallError> {
         for _ in 0..MOST_ANSWERS {
-            let asked = self.ask_dir_sync(&cookie, first).await;
+            let asked = self.ask_dir_sync(&cookie, wanted).await;
             let (told, more, next) = asked.map_err(|error| self.dir_sync_failed(&error))?;
-            if !first {
-                self.tell(told).await?;
-            }
+            self.tell(told).await?;
             if more && next == cookie {
                 break;
             }
             cookie = next;
             if !more {
-                return Token::Cookie(cookie).write(self.class.class);
+                return Ok(cookie);
             }
         }
         Err(Failure::rejected(
@@ -230,25 +253,25 @@ impl Syncing<'_, '_, '_> {
     async fn ask_dir_sync(
         &self,
         cookie: &[u8],
-        first: bool,
+        wanted: Wanted,
     ) -> Result<(Told, bool, Vec<u8>), Error> {
-        let wanted = if first {
-            vec![GUID.to_owned()]
-        } else {
-            Vec::new()
-        };
         let deleted = Filter::equal("isDeleted", "TRUE");
-        let filter = Filter::Or(vec![self.class.filter.clone(), deleted]);
+        let objects = Filter::Or(vec![self.class.filter.clone(), deleted]);
+        let (filter, attributes) = match wanted {
+            Wanted::Nothing => (objects, vec![GUID.to_owned()]),
+            Wanted::Objects => (objects, Vec::new()),
+            Wanted::Containers => (moved::filter(), [GUID, "name"].map(str::to_owned).to_vec()),
+        };
         let mut lease = self.session.lease(false).await?;
         let link = lease.link()?;
         let deadline = self.session.deadline;
-        let search = below(self.root, filter, &wanted);
+        let search = below(self.root, filter, &attributes);
         let id = link.begin(search, &[dir_sync(cookie)], deadline).await?;
         let mut told = Told::default();
         loop {
             match link.next(id, deadline).await? {
-                Item::Entry(entry, _) if !first => {
-                    self.note(&entry, &mut told);
+                Item::Entry(entry, _) if wanted != Wanted::Nothing => {
+                    self.note(&entry, wanted, &mut told);
                     if told.count() > MOST_TOLD {
                         let text =
                             "the directory tells of more changes at once than it was asked for";
@@ -267,13 +290,14 @@ impl Syncing<'_, '_, '_> {
         }
     }
 
-    fn note(&self, entry: &Entry, told: &mut Told) {
-        // A copy: the value itself would keep all of its message.
-        let guid = entry.values(GUID).first();
-        let Some(guid) = guid.map(|guid| Bytes::copy_from_slice(guid)) else {
+    fn note(&self, entry: &Entry, wanted: Wanted, told: &mut Told) {
+        let Some(guid) = guid(entry) else {
             return;
         };
-        if entry.text("isDeleted") == Some("TRUE") {
+        if wanted == Wanted::Containers {
+            told.containers
+                .extend(Some(guid).filter(|_| !entry.values("name").is_empty()));
+        } else if entry.text("isDeleted") == Some("TRUE") {
             told.deleted.push(guid);
         } else if dn::is_within(&entry.dn, &self.class.base) {
             told.changed.push(guid);
@@ -285,6 +309,9 @@ impl Syncing<'_, '_, '_> {
     async fn tell(&mut self, told: Told) -> Result<(), CallError> {
         for batch in told.changed.chunks(BATCH) {
             self.tell_changed(batch).await?;
+        }
+        for container in told.containers {
+            self.tell_below(&container).await?;
         }
         for guid in told.elsewhere {
             self.tell_gone(&guid).await?;
@@ -339,7 +366,7 @@ impl Syncing<'_, '_, '_> {
     async fn tell_present(&mut self, mut entry: Entry) -> Result<(), CallError> {
         let directory = self.session.directory;
         let beside = self.session.beside();
-        let completed = super::ranges::complete(&beside, &mut entry).await;
+        let completed = ranges::complete(&beside, &mut entry).await;
         completed.map_err(|error| self.failed(&error))?;
         let object = directory
             .read_links(&beside, self.class, &entry, &[])
@@ -375,6 +402,9 @@ impl Syncing<'_, '_, '_> {
         let filter = Filter::And(vec![self.class.filter.clone(), from()]);
         let present = below(self.root, filter, &wanted);
         self.pages(present, &[], false).await?;
+        let filter = Filter::And(vec![moved::filter(), from()]);
+        let containers = below(self.root, filter, &moved::READ.map(str::to_owned));
+        self.pages_below(containers, since.usn).await?;
         let is_deleted = Filter::equal("isDeleted", "TRUE");
         let wanted = [GUID, "objectClass", "lastKnownParent"].map(str::to_owned);
         let deleted = below(
@@ -387,42 +417,64 @@ impl Syncing<'_, '_, '_> {
         Token::Stand(stand).write(self.class.class)
     }
 
+    /// What lies below the containers that got another name.
+    async fn pages_below(&mut self, search: Search, since: u64) -> Result<(), CallError> {
+        let begun = self.session.stream(&search, &[]).await;
+        let mut found = begun.map_err(|error| self.failed(&error))?;
+        let mut containers = Vec::new();
+        while let Some(entry) = {
+            let next = found.next().await;
+            next.map_err(|error| self.failed(&error))?
+        } {
+            if moved::is_moved_since(&entry, since) {
+                containers.extend(guid(&entry));
+            }
+            if containers.len() > MOST_TOLD {
+                let error = "the directory has more containers that changed than can be followed: read all objects once";
+                return Err(forgotten(error));
+            }
+        }
+        for container in containers {
+            self.tell_below(&container).await?;
+        }
+        Ok(())
+    }
+
     async fn pages(
         &mut self,
         search: Search,
         controls: &[Control],
         deleted: bool,
     ) -> Result<(), CallError> {
-        let deadline = self.session.deadline;
-        let size = self.session.directory.settings.page_size.unwrap_or(BATCH);
-        let lease = self.session.lease(false).await;
-        let lease = lease.map_err(|error| self.failed(&error))?;
-        let mut pages = Pages::new(lease, search, true).with(controls);
-        loop {
-            let begun = pages.begin(size, deadline).await;
-            begun.map_err(|error| self.failed(&error))?;
-            let mut entries = Vec::new();
-            while let Some(entry) = {
-                let next = pages.next(deadline).await;
-                next.map_err(|error| self.failed(&error))?
-            } {
-                entries.push(entry);
-            }
-            for entry in entries {
-                let guid = entry.values(GUID).first().cloned().unwrap_or_default();
-                if deleted && self.was_ours(&entry) {
-                    self.tell_gone(&guid).await?;
-                } else if !deleted && dn::is_within(&entry.dn, &self.class.base) {
-                    self.tell_present(entry).await?;
-                } else if !deleted {
-                    self.tell_gone(&guid).await?;
-                }
-            }
-            if pages.is_last() {
-                return Ok(());
+        let begun = self.session.stream(&search, controls).await;
+        let mut found = begun.map_err(|error| self.failed(&error))?;
+        while let Some(entry) = {
+            let next = found.next().await;
+            next.map_err(|error| self.failed(&error))?
+        } {
+            let guid = guid(&entry).ok_or_else(|| self.failed(&nameless()))?;
+            if deleted && self.was_ours(&entry) {
+                self.tell_gone(&guid).await?;
+            } else if !deleted && dn::is_within(&entry.dn, &self.class.base) {
+                self.tell_present(entry).await?;
+            } else if !deleted {
+                self.tell_gone(&guid).await?;
             }
         }
+        Ok(())
     }
+}
+
+/// The objectGUID of an entry: a copy of its 16 bytes, as the value itself would keep all of its
+/// message.
+fn guid(entry: &Entry) -> Option<Bytes> {
+    let guid = entry.values(GUID).first()?;
+    (guid.len() == 16).then(|| Bytes::copy_from_slice(guid))
+}
+
+fn nameless() -> Error {
+    let text = "the directory tells of a change without saying of which object it is";
+    Error::Unknown(Fault::new(FaultKind::Garbled, text))
 }
 
 /// The control that asks for what has changed since a cookie.
