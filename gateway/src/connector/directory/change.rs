@@ -1,12 +1,14 @@
 //! Changes of entries that there are.
 
+use super::ber::Writer;
 use super::connector::Directory;
 use super::dialect::Verdict;
 use super::dn;
 use super::failures::{failure, of_change};
 use super::fault::{Error, code};
+use super::filter::Filter;
 use super::members::{Member, kept};
-use super::message::{Answer, Change, ChangeKind, Entry, Operation};
+use super::message::{Answer, Change, ChangeKind, Control, Entry, Operation};
 use super::objects::base_of;
 use super::session::{Knowledge, Session};
 use super::settings::{ClassSettings, MemberSettings};
@@ -28,6 +30,20 @@ enum Way {
     /// By putting all values in the place of those that are there: for attributes whose values the
     /// directory cannot compare, such as photographs.
     Whole,
+}
+
+/// RFC 4528: the change is for an entry that meets a filter, and otherwise for none.
+const ASSERTION: &str = "1.3.6.1.1.12";
+
+/// How often a change is worked out anew because another one came between.
+const MOST_OVERTAKEN: usize = 20;
+
+/// The control by which a change is for the entry as it was read.
+fn unchanged(version: &str, entry: &Entry) -> Option<Control> {
+    let seen = entry.values(version).first()?;
+    let mut filter = Writer::default();
+    Filter::equal(version, seen).encode(&mut filter);
+    Some(Control::new(ASSERTION, Some(filter.into_bytes().to_vec())).critical())
 }
 
 /// One attribute that changes: as it was and as it is to be.
@@ -52,6 +68,10 @@ impl Directory {
         wanted.push(class.naming.clone());
         wanted.push(self.dialect.id_attribute().to_owned());
         let controls = self.dialect.controls(Verb::Update, &known.root.controls);
+        let version = self.dialect.version_attribute();
+        let version = version.filter(|_| known.root.has_control(ASSERTION));
+        wanted.extend(version.map(str::to_owned));
+        let mut overtaken = 0;
         let log_ins = self.log_ins(class, &altered);
         let mut way = self.first_way(&altered);
         loop {
@@ -73,6 +93,10 @@ impl Directory {
                 dn: entry.dn.clone(),
                 changes,
             };
+            let mut controls = controls.clone();
+            // What was worked out from what is there holds only while that is there.
+            let seen = version.filter(|_| way != Way::AsAsked);
+            controls.extend(seen.and_then(|name| unchanged(name, &entry)));
             let error = match session.write(&modify, &controls).await {
                 Ok(_) => {
                     return self
@@ -81,6 +105,10 @@ impl Directory {
                 }
                 Err(error) => error,
             };
+            if error.code() == Some(code::ASSERTION_FAILED) && overtaken < MOST_OVERTAKEN {
+                overtaken += 1;
+                continue;
+            }
             match self.next_way(way, &kinds, &error) {
                 Some(next) => way = next,
                 None => return Err(of_change(&*self.dialect, Verb::Update, &error)),

@@ -129,6 +129,12 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// The attribute that has another value after each change of an entry; `None`: there is none
+    /// that a change could be made to depend on.
+    fn version_attribute(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether who makes an entry has to give an attribute that the schema demands.
     fn is_required(&self, _attribute: &str) -> bool {
         true

@@ -78,7 +78,7 @@ fn kind(code: u32) -> FailureKind {
         | code::OBJECT_CLASS_MODS_PROHIBITED => FailureKind::Invalid,
         code::INSUFFICIENT_ACCESS_RIGHTS => FailureKind::Denied,
         code::CONSTRAINT_VIOLATION => FailureKind::Policy,
-        code::BUSY => FailureKind::Busy,
+        code::BUSY | code::ASSERTION_FAILED => FailureKind::Busy,
         code::UNAVAILABLE | code::REFERRAL | code::OPERATIONS_ERROR => FailureKind::Unavailable,
         code::UNAVAILABLE_CRITICAL_EXTENSION | code::PROTOCOL_ERROR => FailureKind::Unsupported,
         _ => FailureKind::Rejected,
@@ -121,6 +121,9 @@ fn meaning(answer: &Answer, verb: Verb) -> &'static str {
         }
         code::NOT_ALLOWED_ON_NON_LEAF => "there are entries below it",
         code::NOT_ALLOWED_ON_RDN => "the value is the entry's name: rename it instead",
+        code::ASSERTION_FAILED => {
+            "others change the entry again and again meanwhile: try it once more"
+        }
         code::ENTRY_ALREADY_EXISTS => "there is an entry of this name already",
         _ => "the directory refused",
     }

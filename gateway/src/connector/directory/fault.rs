@@ -104,6 +104,7 @@ pub(crate) mod code {
     pub(crate) const NOT_ALLOWED_ON_RDN: u32 = 67;
     pub(crate) const ENTRY_ALREADY_EXISTS: u32 = 68;
     pub(crate) const OBJECT_CLASS_MODS_PROHIBITED: u32 = 69;
+    pub(crate) const ASSERTION_FAILED: u32 = 122;
     pub(crate) const SYNC_REFRESH_REQUIRED: u32 = 4096;
 }
 

@@ -221,6 +221,10 @@ impl Dialect for Ldap {
         Ok(finishing)
     }
 
+    fn version_attribute(&self) -> Option<&'static str> {
+        Some("entryCSN")
+    }
+
     async fn set_password(
         &self,
         session: &Session<'_>,

@@ -354,3 +354,34 @@ async fn no_other_spelling_of_an_attribute_gets_past_the_guard_rails() {
         assert!(subject.create(made).await.is_err(), "{name}");
     }
 }
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn changes_worked_out_from_what_is_there_do_not_undo_one_another() {
+    const ROUNDS: usize = 5;
+    let subject = Subject::start().await;
+    let names = ["a", "b", "c", "d", "e", "f"];
+    for name in names {
+        subject.account(name).await;
+    }
+    let members: Vec<_> = names.iter().map(|name| text(name)).collect();
+    let devs = create(ObjectClass::Group, "devs", &[]);
+    subject.create(devs).await.unwrap();
+    for round in 0..ROUNDS {
+        subject
+            .update(group("devs"), Operation::Add, "member", &members)
+            .await
+            .unwrap();
+        // Whoever takes the last one away has to put the placeholder there: a group is not empty.
+        let leaving = members.iter().map(|member| {
+            let member = std::slice::from_ref(member);
+            subject.update(group("devs"), Operation::Remove, "member", member)
+        });
+        for left in futures_util::future::join_all(leaving).await {
+            left.unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+        }
+        let dn = "cn=devs,ou=groups,dc=example,dc=org";
+        let kept = subject.slapd.tools().values(dn, "member");
+        assert_eq!(kept, ["cn=nobody,dc=example,dc=org"], "round {round}");
+    }
+}
