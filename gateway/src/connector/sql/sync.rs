@@ -13,7 +13,7 @@ use super::Sql;
 use super::class::{Changes as Source, Class, Columns, ID};
 use super::engine::{Access, Column, Fault, Param, Row, Transaction, few};
 use super::reading::{is_true, located, plain};
-use super::statement::quote;
+use super::statement::{Dialect, quote};
 use crate::connector::{Changes, Context};
 use crate::model::{
     CallError, Change, Failure, FailureKind, ObjectClass, ObjectId, SyncToken, Value, ValueType,
@@ -31,6 +31,9 @@ struct Place {
     last: Option<Mark>,
     /// The id of the last row of a page that was full: what comes right after it has not been seen.
     after: Option<String>,
+    /// Whether that id is a number: to SQLite a number and its text are not the same.
+    #[serde(default)]
+    after_number: bool,
     /// The greatest that there was when the first of several pages was read: what has got its
     /// number before, and is committed while they are read, is not passed over.
     #[serde(default)]
@@ -103,6 +106,17 @@ impl Place {
             })
     }
 
+    /// The id of the last row of a page that was full, as the database has it.
+    fn after(&self, column: ValueType) -> Option<Param> {
+        let after = self.after.as_ref()?;
+        let is_number = self.after_number || column == ValueType::Integer;
+        let number = after.parse().ok().filter(|_| is_number);
+        Some(number.map_or_else(
+            || Param::text(after),
+            |number| Param::Value(Value::Integer(number)),
+        ))
+    }
+
     fn token(&self) -> Result<SyncToken, Failure> {
         let bytes =
             serde_json::to_vec(self).map_err(|error| Failure::internal(error.to_string()))?;
@@ -151,6 +165,24 @@ struct Shape {
     deleted: Option<Column>,
 }
 
+impl Shape {
+    /// What changes are ordered by and compared with: texts by their bytes, as they are here,
+    /// whatever the order of the database's language.
+    fn mark(&self, dialect: Dialect, table: &str, column: &str) -> String {
+        let plain = format!("{table}{}", quote(column));
+        match (dialect, self.change.value_type) {
+            (Dialect::Postgres, ValueType::Text) => format!("{plain}::text COLLATE \"C\""),
+            // A column may have its own order there, of whatever type it is.
+            (Dialect::Sqlite, _) => format!("{plain} COLLATE BINARY"),
+            (Dialect::Postgres, _) => plain,
+        }
+    }
+
+    fn by(&self, dialect: Dialect) -> String {
+        self.mark(dialect, "", &self.change.name)
+    }
+}
+
 struct Syncing<'a> {
     sql: &'a Sql,
     class: &'a Class,
@@ -166,6 +198,7 @@ impl Syncing<'_> {
             of: self.of.clone(),
             last: self.greatest(transaction, &shape).await?,
             after: None,
+            after_number: false,
             began: None,
         })
     }
@@ -201,12 +234,21 @@ impl Syncing<'_> {
         let sql = format!(
             "SELECT {expression} FROM ({}) AS seen WHERE {expression} IS NOT NULL ORDER BY {} DESC LIMIT 1",
             self.source.statement.sql,
-            quote(&shape.change.name),
+            shape.by(self.sql.dialect()),
         );
         let columns = [shape.change.clone()];
         let rows = few(transaction, &sql, &[], &columns, 1).await;
         let rows = rows.map_err(Fault::not_committed)?;
         let value = rows.first().and_then(|row| row.first()?.first());
+        if let Some(Value::Text(text)) = value
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            return Err(Failure::internal(format!(
+                "[connectors.{}.{}] changes: `change` is a number as text, of which 10 comes before 9; select it as a number, with `CAST(… AS bigint)`",
+                self.sql.name, self.class.class
+            ))
+            .into());
+        }
         Ok(value.and_then(Mark::of))
     }
 
@@ -235,13 +277,15 @@ impl Syncing<'_> {
         let began = place.began.clone();
         let mut next = Place {
             after: None,
+            after_number: false,
             began: None,
             ..place
         };
         let mut count = 0;
         while let Some(row) = rows.next().await.map_err(Fault::not_committed)? {
             count += 1;
-            let (mark, id, change) = self.change(&columns, row).map_err(Fault::not_committed)?;
+            let (mark, (id, is_number), change) =
+                self.change(&columns, row).map_err(Fault::not_committed)?;
             changes.push(change).await?;
             // What was read again may be older than what had been seen.
             next.last = next.last.max(Some(mark.clone()));
@@ -249,6 +293,7 @@ impl Syncing<'_> {
                 changes.more();
                 next.last = Some(mark);
                 next.after = Some(id);
+                next.after_number = is_number;
                 next.began = began.or(greatest);
                 return Ok(next);
             }
@@ -268,8 +313,8 @@ impl Syncing<'_> {
     ) -> (String, Vec<Param>) {
         let dialect = self.sql.dialect();
         let mut params = Vec::new();
-        let change = quote(&shape.change.name);
-        let condition = match (&place.last, &place.after) {
+        let change = shape.by(dialect);
+        let condition = match (&place.last, place.after(shape.id.value_type)) {
             (None, _) => String::new(),
             (Some(last), None) => {
                 params.push(Param::Value(last.back(self.source.overlap).value()));
@@ -277,7 +322,7 @@ impl Syncing<'_> {
             }
             (Some(last), Some(after)) => {
                 params.push(Param::Value(last.value()));
-                params.push(id_param(after, shape.id.value_type));
+                params.push(after);
                 let (first, second) = (dialect.parameter(1), dialect.parameter(2));
                 format!(" WHERE ({change}, {}) > ({first}, {second})", quote(ID))
             }
@@ -300,7 +345,8 @@ impl Syncing<'_> {
              {change} AS by_mark, {raw} AS by_id FROM ({source}) AS changes{condition} \
              ORDER BY {change}, {raw} LIMIT {most}) AS seen \
              LEFT JOIN ({objects}) AS object ON object.{raw} = seen.change_id \
-             ORDER BY seen.by_mark, seen.by_id",
+             ORDER BY {by_mark}, seen.by_id",
+            by_mark = shape.mark(dialect, "seen.", "by_mark"),
             names = names.join(", "),
             mark = shape.change.expression,
             id = shape.id.expression,
@@ -311,7 +357,7 @@ impl Syncing<'_> {
         (sql, params)
     }
 
-    fn change(&self, columns: &Columns, row: Row) -> Result<(Mark, String, Change), Fault> {
+    fn change(&self, columns: &Columns, row: Row) -> Result<(Mark, (String, bool), Change), Fault> {
         let unusable = || {
             Fault::refused(
                 FailureKind::Rejected,
@@ -321,7 +367,9 @@ impl Syncing<'_> {
         let mut cells = row.into_iter();
         let mut single = || cells.next().and_then(|cell| cell.into_iter().next());
         let mark = single().as_ref().and_then(Mark::of).ok_or_else(unusable)?;
-        let id = single().as_ref().and_then(plain).ok_or_else(unusable)?;
+        let id = single();
+        let is_number = matches!(id, Some(Value::Integer(_)));
+        let id = id.as_ref().and_then(plain).ok_or_else(unusable)?;
         let deleted = single().as_ref().is_some_and(is_true);
         let object: Row = cells.collect();
         let is_there = object.first().is_some_and(|cell| !cell.is_empty());
@@ -335,7 +383,7 @@ impl Syncing<'_> {
             let object = located(self.class, columns, object)?.object;
             Change::Present(Box::new(object))
         };
-        Ok((mark, id, change))
+        Ok((mark, (id, is_number), change))
     }
 }
 
@@ -350,11 +398,4 @@ fn selected(shape: &Shape, columns: &Columns) -> Vec<Column> {
         .into_iter()
         .chain(columns.all.iter().cloned())
         .collect()
-}
-
-fn id_param(id: &str, column: ValueType) -> Param {
-    match (column, id.parse()) {
-        (ValueType::Integer, Ok(number)) => Param::Value(Value::Integer(number)),
-        _ => Param::text(id),
-    }
 }

@@ -89,3 +89,41 @@ async fn a_token_of_another_database_is_told() {
         assert_eq!(failed.kind, FailureKind::Forgotten);
     }
 }
+
+/// Texts grow by their bytes, whatever the column's own order; and what has no type keeps its own,
+/// so that a number is none as a text.
+#[tokio::test]
+async fn neither_an_order_of_its_own_nor_a_missing_type_hides_a_change() {
+    let hr = Hr::new("");
+    let tables = "DROP TABLE gone; CREATE TABLE gone (id, seen text COLLATE NOCASE);
+        ALTER TABLE people ADD COLUMN mark text COLLATE NOCASE;";
+    hr.database().execute_batch(tables).unwrap();
+    let changes = "SELECT mark AS change, +id AS id, FALSE AS deleted FROM people UNION ALL SELECT seen, id, TRUE FROM gone";
+    let former = "SELECT seen AS change, id, FALSE AS deleted FROM people UNION ALL SELECT seen, id, TRUE FROM gone";
+    let keys = format!(
+        "sqlite = \"{}\"\n{}",
+        hr.path.display(),
+        ACCOUNT.replace(former, changes)
+    );
+    let hr = Hr {
+        connectors: connectors(&keys).unwrap(),
+        ..hr
+    };
+    let people = "INSERT INTO people (login, mark) VALUES ('ada', 'B')";
+    hr.database().execute_batch(people).unwrap();
+    let (_, mut token) = sync(&hr, &SyncToken::default()).await.unwrap();
+    // To the column `a` comes before `B`; and more share a mark than a page has.
+    let more = (2..=12)
+        .map(|id| format!("INSERT INTO people (id, login, mark) VALUES ({id}, 'p{id}', 'a');"));
+    let more: String = more.collect();
+    hr.database().execute_batch(&more).unwrap();
+    let mut all = Vec::new();
+    for _ in 0..6 {
+        let (changes, next) = page(&hr, &token, 2).await.unwrap();
+        all.extend(told(&changes));
+        token = next;
+    }
+    let expected: Vec<_> = (2..=12).map(|id| format!("p{id}")).collect();
+    let all: Vec<_> = all.into_iter().filter(|name| name != "ada").collect();
+    assert_eq!(all, expected);
+}
