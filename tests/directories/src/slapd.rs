@@ -21,6 +21,8 @@ pub struct Setup {
     pub certificate: Option<Certificate>,
     /// Lines of slapd.conf for its database, after all others.
     pub settings: String,
+    /// Lines of the usual configuration that name this are left out; empty: none.
+    pub lacks: &'static str,
     /// Entries beside those of every server here, in LDIF.
     pub entries: String,
 }
@@ -94,7 +96,10 @@ impl Slapd {
             Authority::ours().certificate(&[Self::NAME, "localhost", &address])
         });
         let files = certificate.write(site.path());
-        let text = CONFIGURATION
+        let lacks = |line: &&str| !setup.lacks.is_empty() && line.contains(setup.lacks);
+        let lines = CONFIGURATION.split_inclusive('\n');
+        let text: String = lines.filter(|line| !lacks(line)).collect();
+        let text = text
             .replace("<AUTHORITY>", &files.authority.to_string_lossy())
             .replace("<CERTIFICATE>", &files.certificate.to_string_lossy())
             .replace("<KEY>", &files.key.to_string_lossy())

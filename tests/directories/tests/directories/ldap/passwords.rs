@@ -1,6 +1,8 @@
 //! Passwords, and accounts that may not log in.
 
+use portcullis_directories::Slapd;
 use portcullis_gateway::model::{CallError, FailureKind, ObjectClass, ObjectRef};
+use portcullis_tests::harness::eventually;
 
 use super::{Subject, account, ada, context, failed, named, secret, with_password};
 
@@ -136,4 +138,51 @@ async fn to_disable_is_to_say_how_it_should_be() {
         ..create
     };
     assert_eq!(subject.create(made).await.unwrap().enabled, Some(false));
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn a_directory_without_a_request_for_it_hashes_what_is_put_in_the_place_of_a_password() {
+    let subject = Subject::of(Slapd::start().await, "password = \"replace\"");
+    subject
+        .create(with_password(account("ada", &[]), GOOD))
+        .await
+        .unwrap();
+    tried(&subject, ada(), GOOD).await.unwrap();
+    set(&subject, OTHER).await.unwrap();
+    tried(&subject, ada(), OTHER).await.unwrap();
+    let wrong = tried(&subject, ada(), GOOD).await;
+    failed(wrong, FailureKind::BadCredentials);
+    let tools = subject.slapd.tools();
+    let kept = tools.values("uid=ada,ou=people,dc=example,dc=org", "userPassword");
+    // The base64 of `{SSHA}`.
+    assert!(kept.concat().starts_with("e1NTSEF9"), "{kept:?}");
+    let failure = failed(set(&subject, "short").await, FailureKind::Policy);
+    assert!(failure.message.contains("too short"), "{failure:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn a_password_that_ran_out_is_told_from_a_wrong_one() {
+    let subject = Subject::start().await;
+    subject
+        .create(with_password(account("ada", &[]), GOOD))
+        .await
+        .unwrap();
+    let lasts = |seconds: u32| {
+        subject.slapd.tools().apply(&format!(
+            "dn: cn=default,ou=policies,dc=example,dc=org\nchangetype: modify\nreplace: pwdMaxAge\npwdMaxAge: {seconds}\n"
+        ));
+    };
+    lasts(1);
+    let error = eventually("the password to run out", async || {
+        tried(&subject, ada(), GOOD).await.err()
+    })
+    .await;
+    failed::<()>(Err(error), FailureKind::PasswordExpired);
+    let wrong = tried(&subject, ada(), "wrong").await;
+    failed(wrong, FailureKind::BadCredentials);
+    lasts(3600);
+    set(&subject, OTHER).await.unwrap();
+    tried(&subject, ada(), OTHER).await.unwrap();
 }

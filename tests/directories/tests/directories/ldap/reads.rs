@@ -1,6 +1,8 @@
 //! Searches, schema and what has changed.
 
-use portcullis_directories::Slapd;
+use std::net::TcpListener;
+
+use portcullis_directories::{Setup, Slapd, loopback_address};
 use portcullis_gateway::connector::Changes;
 use portcullis_gateway::model::{
     AttributeName, Change, Comparison, FailureKind, Filter, FilterOperation, ObjectClass,
@@ -16,9 +18,9 @@ async fn crowded(more: &str) -> Subject {
     let people: String = (0..COUNT)
         .map(|number| format!("dn: uid=p{number},ou=people,dc=example,dc=org\nobjectClass: inetOrgPerson\nuid: p{number}\ncn: x\nsn: x\n\n"))
         .collect();
-    let setup = portcullis_directories::Setup {
+    let setup = Setup {
         entries: people,
-        ..Default::default()
+        ..Setup::default()
     };
     Subject::of(Slapd::start_with(setup).await, more)
 }
@@ -226,4 +228,59 @@ async fn who_is_in_a_group_is_found_from_both_sides() {
             .iter()
             .any(|one| one.values("jpegPhoto").contains(&Value::Boolean(true)))
     );
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn another_server_that_an_entry_names_is_not_asked() {
+    let listener = TcpListener::bind((loopback_address(), 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let entries = format!(
+        "dn: ou=elsewhere,ou=people,{0}\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\n\
+         ref: ldap://{1}/ou=people,{0}\n",
+        Slapd::SUFFIX,
+        listener.local_addr().unwrap()
+    );
+    let setup = Setup {
+        entries,
+        ..Setup::default()
+    };
+    let subject = Subject::of(Slapd::start_with(setup).await, "");
+    subject.account("ada").await;
+    let (found, _) = subject
+        .search(all(ObjectClass::Account, None, None))
+        .await
+        .unwrap();
+    let names: Vec<_> = found.iter().map(|one| one.identity.name.as_str()).collect();
+    assert_eq!(names, ["ada"]);
+    let asked = listener.accept().unwrap_err();
+    assert_eq!(asked.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn without_content_synchronization_times_tell_what_has_changed_but_not_what_is_gone() {
+    let setup = Setup {
+        lacks: "syncprov",
+        ..Setup::default()
+    };
+    let subject = Subject::of(Slapd::start_with(setup).await, "");
+    let class = ObjectClass::Account;
+    let old = subject.account("old").await;
+    let (none, first) = changed(&subject, class, &SyncToken::default()).await;
+    assert!(none.is_empty() && first.as_bytes().starts_with(b"time1 "));
+    let made = subject.account("ada").await;
+    subject
+        .connector
+        .delete(&context(), super::by_id(&old))
+        .await
+        .unwrap();
+    let (found, next) = changed(&subject, class, &first).await;
+    let [Change::Present(object)] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(object.identity, made.identity);
+    // What lies a short while back is told again.
+    let (found, _) = changed(&subject, class, &next).await;
+    assert_eq!(found.len(), 1, "{found:?}");
 }
