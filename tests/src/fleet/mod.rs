@@ -15,7 +15,7 @@ use crate::harness::OrFail as _;
 pub use echo::ECHO;
 pub use gateway::SimulatedGateway;
 pub use host::Host;
-pub use setup::{SimulatedFleet, resident};
+pub use setup::SimulatedFleet;
 pub use store::{CrashAt, Fuse, Held};
 
 /// Where the folders of simulated gateways lie: in memory where the system has room for files

@@ -11,6 +11,7 @@ use portcullis_gateway::config::Dial;
 use portcullis_proto::admin::v1::{GatewayKeyStatus, KeyStatusRequest, StatusRequest};
 
 use super::{Host, SimulatedGateway};
+use crate::harness::usage::{locked, processor_time, resident};
 use crate::harness::{Admin, OrFail as _, Process, Server, Site, free_port, in_vain};
 
 /// Registrations under way at once.
@@ -152,7 +153,7 @@ impl SimulatedFleet {
 
     /// Bytes of the server that are locked in memory.
     pub fn server_locked(&self) -> u64 {
-        from_status(running(&self.server).id(), "VmLck:")
+        locked(running(&self.server).id())
     }
 
     /// Processor time that the server has used.
@@ -176,33 +177,6 @@ impl SimulatedFleet {
         }
         began.elapsed()
     }
-}
-
-/// Bytes of a process in memory.
-pub fn resident(pid: u32) -> u64 {
-    from_status(pid, "VmRSS:")
-}
-
-/// Bytes of a process, as `/proc` tells them in this field.
-fn from_status(pid: u32, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
-    let status = status.or_fail("read how much memory a process has");
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB"))
-        .and_then(|number| number.parse::<u64>().ok());
-    kib.or_fail(field) * 1024
-}
-
-/// Processor time that a process has used, in the system's ticks of 10 ms.
-fn processor_time(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    let stat = stat.or_fail("read how much processor time a process has used");
-    // The name before may hold blanks; after it, user and system time are the 12th and 13th.
-    let (_, fields) = stat.rsplit_once(')').or_fail("name of the process");
-    let times = fields.split_whitespace().skip(11).take(2);
-    let ticks: u64 = times.filter_map(|time| time.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
 }
 
 fn running(server: &Server) -> &Process {

@@ -18,6 +18,7 @@ mod proxy;
 mod scripts;
 mod server;
 mod site;
+pub mod usage;
 mod wine;
 
 use std::fmt::Display;

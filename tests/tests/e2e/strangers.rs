@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_proto::gateway::v1::outcome::Result as Came;
-use portcullis_tests::fleet::resident;
+use portcullis_tests::harness::usage::resident;
 use portcullis_tests::harness::{Dial, Gateway, Proxy, Scripts};
 use rand::{Rng as _, SeedableRng as _};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,7 +3,9 @@
 mod cipher;
 mod constant_time;
 mod fleet;
+mod footprint;
 mod handshake;
+mod reconcile;
 mod reencrypt;
 mod rpc;
 
@@ -35,6 +37,11 @@ enum Command {
     /// A fleet of simulated gateways on one server: how soon all are up, what each costs, and a
     /// rotation.
     Fleet(fleet::Options),
+    /// What an idle gateway takes of its host: memory, and the program on the disk.
+    Footprint(footprint::Options),
+    /// Accounts of a database or a directory held against a file, beside a bare client that reads
+    /// the same rows and hashes each.
+    Reconcile(reconcile::Options),
     /// Values re-encrypted in a second, for each kind of server key, beside a bare read and
     /// write-back of the same rows.
     Reencrypt(reencrypt::Options),
@@ -47,6 +54,8 @@ fn main() -> ExitCode {
         Command::ConstantTime(options) => constant_time::run(&options),
         Command::Handshake(options) => handshake::run(&options),
         Command::Fleet(options) => fleet::run(&options),
+        Command::Footprint(options) => footprint::run(&options),
+        Command::Reconcile(options) => reconcile::run(&options),
         Command::Reencrypt(options) => reencrypt::run(&options),
     };
     match measured {

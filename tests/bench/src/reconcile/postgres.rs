@@ -1,0 +1,112 @@
+//! PostgreSQL as the target, and a bare client of it.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use portcullis_directories::Postgres;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::types::ToSql;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::people::Differs;
+use super::{CONNECTOR, Hashed};
+use crate::Failure;
+
+const USER: &str = "portcullis";
+const PASSWORD: &str = "gateway-secret";
+
+const TABLE: &str = "
+    CREATE TABLE people (
+        id bigint PRIMARY KEY, login text NOT NULL UNIQUE, active boolean NOT NULL,
+        full_name text NOT NULL, mail text NOT NULL, department text NOT NULL, room integer NOT NULL);
+    CREATE ROLE portcullis LOGIN PASSWORD 'gateway-secret';
+    GRANT SELECT ON people TO portcullis;";
+
+/// As [`Person::new`](super::people::Person::new) has them.
+const FILL: &str = "
+    INSERT INTO people SELECT g, 'user' || lpad(g::text, 8, '0'), true,
+        'Person ' || g || ' of department ' || g % 97, 'user' || lpad(g::text, 8, '0') || '@example.org',
+        'department ' || g % 97, g % 4096
+    FROM generate_series(0, <LAST>) g;";
+
+const ROWS: &str = "SELECT id, login, active, full_name, mail, department, room FROM people";
+
+/// The columns of the file for it.
+pub(super) const COLUMNS: [&str; 4] = ["full_name", "mail", "department", "room"];
+
+/// Starts one with so many accounts.
+pub(super) async fn filled(accounts: usize) -> Postgres {
+    let postgres = Postgres::start().await;
+    postgres.query(TABLE);
+    postgres.query(&FILL.replace("<LAST>", &(accounts.max(1) - 1).to_string()));
+    let missing = (0..accounts).filter(|number| Differs::of(*number) == Some(Differs::Missing));
+    let missing: Vec<_> = missing.map(|number| number.to_string()).collect();
+    if !missing.is_empty() {
+        let numbers = missing.join(",");
+        postgres.query(&format!("DELETE FROM people WHERE id IN ({numbers})"));
+    }
+    postgres.query("VACUUM ANALYZE people");
+    postgres
+}
+
+/// The connector on it.
+pub(super) fn config(postgres: &Postgres, password: &std::path::Path) -> String {
+    format!(
+        "[connectors.{CONNECTOR}]\ntype = \"sql\"\npostgresql = \"localhost:{}\"\naddress = \"{}\"\n\
+         database = \"postgres\"\nuser = {USER:?}\npassword_file = {password:?}\nca_file = {:?}\n\
+         [connectors.{CONNECTOR}.account]\n\
+         read = \"SELECT id, login AS name, active AS enabled, full_name, mail, department, room FROM people\"\n",
+        postgres.port(),
+        postgres.address(),
+        postgres.authority()
+    )
+}
+
+/// The gateway's password for it.
+pub(super) fn password() -> &'static str {
+    PASSWORD
+}
+
+/// Reads all rows over one connection as they come, and hashes each.
+pub(super) async fn bare(postgres: &Postgres) -> Result<Hashed, Failure> {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host("localhost")
+        .hostaddr(postgres.address().into())
+        .port(postgres.port())
+        .user(USER)
+        .password(PASSWORD)
+        .dbname("postgres")
+        .ssl_mode(SslMode::Require);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(postgres.authority())?)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connected = config.connect(MakeRustlsConnect::new(tls)).await;
+    let (client, connection) = connected?;
+    let driver = tokio::spawn(connection);
+    let rows = client.query_raw(ROWS, Vec::<&dyn ToSql>::new()).await?;
+    let mut rows = std::pin::pin!(rows);
+    let mut hashed = Hashed::default();
+    while let Some(row) = rows.try_next().await? {
+        let mut hash = Sha256::new();
+        hash.update(row.try_get::<_, i64>(0)?.to_be_bytes());
+        hash.update(row.try_get::<_, &str>(1)?);
+        hash.update([u8::from(row.try_get::<_, bool>(2)?)]);
+        for column in 3..6 {
+            hash.update(row.try_get::<_, &str>(column)?);
+        }
+        hash.update(row.try_get::<_, i32>(6)?.to_be_bytes());
+        hashed.add(&hash.finalize());
+    }
+    drop(client);
+    driver.await??;
+    Ok(hashed)
+}
