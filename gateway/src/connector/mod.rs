@@ -23,7 +23,7 @@ pub use snapshots::{Difference, Entry, Snapshot, Snapshots};
 use crate::model::{
     CallError, CallId, Change, Cookie, Create, Evidence, Failure, FailureKind, Get, IdRanges, Look,
     Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Roles, Run, RunResult,
-    Schema, Search, Standings, SyncToken, Touched, Update, Verb,
+    Schema, Search, SearchEvent, Standings, SyncToken, Touched, Update, Verb,
 };
 
 /// What every verb is told about the call beside its arguments.
@@ -50,14 +50,53 @@ impl Context {
 /// Takes the objects that a search finds, one by one, and hands them on while the search goes on.
 #[derive(Debug)]
 pub struct Found {
-    sender: mpsc::Sender<Object>,
+    taker: Taker,
     left: usize,
+    count: usize,
+}
+
+/// Who takes the objects.
+enum Taker {
+    Objects(mpsc::Sender<Object>),
+    Events(mpsc::Sender<SearchEvent>, Conceal),
+}
+
+/// Takes out of an object what nobody is to see.
+type Conceal = Box<dyn Fn(&mut Object) + Send + Sync>;
+
+impl fmt::Debug for Taker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Taker")
+    }
 }
 
 impl Found {
     /// Hands objects to `sender`, `most` of them at the most.
     pub fn new(sender: mpsc::Sender<Object>, most: usize) -> Self {
-        Self { sender, left: most }
+        Self::taken_by(Taker::Objects(sender), most)
+    }
+
+    /// Hands objects to `events` without what `conceal` takes out of them, `most` of them at the
+    /// most.
+    pub(crate) fn into_events(
+        events: mpsc::Sender<SearchEvent>,
+        most: usize,
+        conceal: impl Fn(&mut Object) + Send + Sync + 'static,
+    ) -> Self {
+        Self::taken_by(Taker::Events(events, Box::new(conceal)), most)
+    }
+
+    fn taken_by(taker: Taker, most: usize) -> Self {
+        Self {
+            taker,
+            left: most,
+            count: 0,
+        }
+    }
+
+    /// How many objects were handed on.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     /// Hands on one object.
@@ -65,15 +104,26 @@ impl Found {
     /// # Errors
     /// A [`Failure`] where there are more than asked for, or nobody listens any more; the search
     /// then ends.
-    pub async fn push(&mut self, object: Object) -> Result<(), Failure> {
+    pub async fn push(&mut self, mut object: Object) -> Result<(), Failure> {
         let Some(left) = self.left.checked_sub(1) else {
             return Err(Failure::rejected(
                 "the connector found more objects than were asked for: it does not keep to the page size",
             ));
         };
         self.left = left;
-        let gone = |_| Failure::unavailable("the caller of the search went away");
-        self.sender.send(object).await.map_err(gone)
+        let taken = match &self.taker {
+            Taker::Objects(sender) => sender.send(object).await.is_ok(),
+            Taker::Events(sender, conceal) => {
+                conceal(&mut object);
+                let found = SearchEvent::Found(Box::new(object));
+                sender.send(found).await.is_ok()
+            }
+        };
+        if !taken {
+            return Err(Failure::unavailable("the caller of the search went away"));
+        }
+        self.count += 1;
+        Ok(())
     }
 }
 

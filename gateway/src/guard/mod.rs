@@ -114,7 +114,7 @@ impl GuardRails {
         }
         rails.allowed_groups = section.list("allowed_groups", opening);
         rails.allowed_ids = section.list("allowed_ids", parse_range);
-        if let Some(most) = section.integer("max_search_results", 1..=1_000_000) {
+        if let Some(most) = section.integer("max_search_results", 1..=100_000_000) {
             rails.max_search_results = usize::try_from(most).unwrap_or(usize::MAX);
         }
         if let Some(most) = section.integer("max_deletes_per_hour", 0..=1_000_000) {

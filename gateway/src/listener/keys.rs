@@ -221,10 +221,11 @@ impl Keys {
             // Never closed.
             return std::future::pending().await;
         };
-        let work = move || {
+        // Boxed: a task of its own type for each piece of work makes the program larger.
+        let work: Box<dyn FnOnce() -> T + Send> = Box::new(move || {
             let _turn = turn;
             work()
-        };
+        });
         match task::spawn_blocking(work).await {
             Ok(outcome) => outcome,
             Err(error) => match error.try_into_panic() {

@@ -1,7 +1,7 @@
 //! Drives [`Answering`] over one HTTP/2 stream: a call that is done at once is carried out where
 //! its frame is read, any other in a task, and what is ready goes in one batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::error::Error as _;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -30,6 +30,9 @@ use crate::model::{Failure, SearchEvent, SyncEvent};
 
 /// A call of more bytes takes long enough to read to hold up those beside it.
 const LARGE: usize = 64 << 10;
+
+/// How many events of a search or sync are taken from it at once.
+const EVENTS: usize = 32;
 
 /// How many frames are taken before those that are ready are sent.
 const FRAMES: usize = 32;
@@ -69,6 +72,8 @@ enum Stepped {
 struct Stepping {
     call_id: Arc<str>,
     events: Events,
+    /// Taken, and not sent yet.
+    taken: VecDeque<Kind>,
     answers: CallSecrets,
 }
 
@@ -78,12 +83,20 @@ enum Events {
 }
 
 impl Events {
-    async fn next(&mut self) -> Option<Kind> {
+    /// The next one, and those that are there with it.
+    async fn next(&mut self) -> VecDeque<Kind> {
         match self {
-            Self::Search(events) => events.recv().await.map(found),
-            Self::Sync(events) => events.recv().await.map(changed),
+            Self::Search(events) => several(events, found).await,
+            Self::Sync(events) => several(events, changed).await,
         }
     }
+}
+
+/// A step for each would be a task for each where they come one after the other.
+async fn several<T>(events: &mut mpsc::Receiver<T>, kind: fn(T) -> Kind) -> VecDeque<Kind> {
+    let mut taken = Vec::new();
+    events.recv_many(&mut taken, EVENTS).await;
+    taken.into_iter().map(kind).collect()
 }
 
 impl CallStream {
@@ -393,6 +406,7 @@ async fn first(
     let stepping = Stepping {
         call_id,
         events,
+        taken: VecDeque::new(),
         answers,
     };
     stepping.step(number).await
@@ -439,8 +453,10 @@ impl Stepping {
     }
 
     async fn next(mut self, number: u64) -> Stepped {
-        let kind = self.events.next().await;
-        let mut item = match kind {
+        if self.taken.is_empty() {
+            self.taken = self.events.next().await;
+        }
+        let mut item = match self.taken.pop_front() {
             Some(kind) => wire::SearchItem { kind: Some(kind) },
             None => failed(Failure::internal("the gateway stopped before the end")),
         };

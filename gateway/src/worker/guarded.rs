@@ -325,34 +325,14 @@ impl Guarded {
         search: &Search,
         events: &mpsc::Sender<SearchEvent>,
     ) -> Result<(Cookie, usize), Failure> {
-        let (sender, mut objects) = mpsc::channel(1);
+        let connector = Arc::clone(&self.configured.connector);
         let most = search.page_size.unwrap_or(usize::MAX);
-        let mut found = Found::new(sender, most);
-        let searching = async {
-            let result = self
-                .configured
-                .connector
-                .search(cx, search, &mut found)
-                .await;
-            drop(found);
-            result
-        };
-        let handing_on = async {
-            let mut count = 0;
-            while let Some(mut object) = objects.recv().await {
-                count += 1;
-                conceal(&mut object, self.configured.connector.roles());
-                if events
-                    .send(SearchEvent::Found(Box::new(object)))
-                    .await
-                    .is_err()
-                {
-                    objects.close();
-                }
-            }
-            count
-        };
-        let (searched, count) = tokio::join!(searching, handing_on);
+        let mut found = Found::into_events(events.clone(), most, move |object| {
+            conceal(object, connector.roles());
+        });
+        let connector = &self.configured.connector;
+        let searched = connector.search(cx, search, &mut found).await;
+        let count = found.count();
         match searched {
             Ok(cookie) => Ok((cookie, count)),
             Err(CallError::Failed(failure)) => Err(failure),

@@ -198,6 +198,8 @@ impl Unix {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
+    // Boxed: a task of its own type for each piece of work makes the program larger.
+    let work: Box<dyn FnOnce() -> _ + Send> = Box::new(work);
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|_| Err(Failure::internal("the gateway failed; its log says more")))

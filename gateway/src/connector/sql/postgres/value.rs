@@ -139,16 +139,16 @@ fn cell(target: &TargetRow, place: usize, column: &Column) -> Result<Cell, Fault
 }
 
 /// A value as it came: bytes, and their type.
-struct Read {
+struct Read<'a> {
     target: Type,
-    bytes: Vec<u8>,
+    bytes: &'a [u8],
 }
 
-impl<'a> FromSql<'a> for Read {
+impl<'a> FromSql<'a> for Read<'a> {
     fn from_sql(target: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         Ok(Self {
             target: target.clone(),
-            bytes: raw.to_vec(),
+            bytes: raw,
         })
     }
 
@@ -157,7 +157,7 @@ impl<'a> FromSql<'a> for Read {
     }
 }
 
-impl Read {
+impl Read<'_> {
     fn into_value(self, wanted: ValueType) -> Result<Value, String> {
         let bytes = self.bytes;
         if bytes.len() > Value::MAX_LEN {
@@ -167,9 +167,9 @@ impl Read {
                 Value::MAX_LEN
             ));
         }
-        let eight = || bytes.as_slice().try_into().ok();
+        let eight = || bytes.try_into().ok();
         let read = match (wanted, self.target) {
-            (ValueType::Boolean, Type::BOOL) => match *bytes.as_slice() {
+            (ValueType::Boolean, Type::BOOL) => match *bytes {
                 [byte] => Some(Value::Boolean(byte != 0)),
                 _ => None,
             },
@@ -183,11 +183,11 @@ impl Read {
             (ValueType::Time, Type::TIMESTAMPTZ) => eight()
                 .and_then(|bytes| time(i64::from_be_bytes(bytes)))
                 .map(Value::Time),
-            (ValueType::Binary, Type::BYTEA) => Some(Value::Binary(bytes)),
-            (ValueType::Text, _) => String::from_utf8(bytes)
+            (ValueType::Binary, Type::BYTEA) => Some(Value::Binary(bytes.to_vec())),
+            (ValueType::Text, _) => std::str::from_utf8(bytes)
                 .ok()
                 .filter(|text| !text.contains('\0'))
-                .map(Value::Text),
+                .map(|text| Value::Text(text.to_owned())),
             _ => None,
         };
         read.ok_or_else(|| format!("it is no {} of those that there are here", wanted.name()))
