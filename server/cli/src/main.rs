@@ -8,6 +8,7 @@
 
 mod approval;
 mod audit;
+mod bulk;
 mod call;
 mod call_view;
 mod class;

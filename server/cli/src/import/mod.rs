@@ -21,6 +21,7 @@ use portcullis_host::text::{self, TextError};
 use portcullis_proto::gateway::v1::ObjectClass;
 use zeroize::Zeroizing;
 
+use crate::bulk::{InFlight, Progress};
 use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
@@ -31,8 +32,8 @@ use json_lines::JsonLines;
 use plan::{Plan, forecast};
 use results::{Earlier, Report, Results};
 use row::{FileFault, Rows};
-use runner::{Progress, Runner};
-use worker::{MAX_JOBS, Worker};
+use runner::Runner;
+use worker::Worker;
 
 /// Larger files are to be split: the whole file, which holds passwords, is kept in memory while it
 /// is worked on.
@@ -53,7 +54,7 @@ Exit codes: 0 all done; 1 some failed, or stopped before the end; 3 nobody knows
 
 Examples:
   portcullis account import host1-accounts people.csv --dry-run
-  portcullis account import host1-accounts people.csv --jobs 16 --stop-on-error";
+  portcullis account import host1-accounts people.csv --in-flight 64 --stop-on-error";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -77,9 +78,8 @@ pub(crate) struct ImportArgs {
     /// Where each row's result goes; FILE.results.jsonl where nothing is given
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
-    /// How many calls are made at once
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_JOBS)))]
-    jobs: u16,
+    #[command(flatten)]
+    in_flight: InFlight,
     /// Begin no further row after the first that fails
     #[arg(long)]
     stop_on_error: bool,
@@ -119,7 +119,7 @@ impl ImportArgs {
             results,
             plan: Plan::new(earlier),
             interrupts: context.pending().interrupts().map_err(CliError::Runtime)?,
-            jobs: self.jobs,
+            in_flight: self.in_flight,
             stop_on_error: self.stop_on_error,
             progress,
         }

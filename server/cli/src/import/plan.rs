@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::results::{Earlier, LineStatus};
 use super::row::{Row, RowError, Rows};
-use super::runner::Progress;
-use super::worker::{MAX_JOBS, Task};
+use super::runner::about;
+use super::worker::Task;
+use crate::bulk::{MOST_IN_FLIGHT, Progress};
 use crate::error::CliError;
 use crate::input::typing::Typing;
 use crate::view::{View, facts};
@@ -88,7 +89,7 @@ impl Plan {
         }
     }
 
-    /// Lines are begun in order, at most [`MAX_JOBS`] at once: none further beyond the last result
+    /// Lines are begun in order, at most [`MOST_IN_FLIGHT`] at once: none further beyond the last result
     /// can have been begun.
     fn may_have_begun(&mut self, line: u64) -> bool {
         if !self.earlier.resumed() {
@@ -97,7 +98,7 @@ impl Plan {
         if line < self.earlier.last_line() {
             return true;
         }
-        if self.beyond < MAX_JOBS {
+        if self.beyond < MOST_IN_FLIGHT {
             self.beyond += 1;
             return true;
         }
@@ -153,7 +154,8 @@ pub(crate) fn forecast(
             } => forecast.look_first += 1,
             Step::Broken(error) => {
                 forecast.broken += 1;
-                progress.say(error.line, error.name.as_deref(), &error.to_string());
+                let said = about(error.line, error.name.as_deref(), &error.to_string());
+                progress.note(&said);
             }
         }
     }

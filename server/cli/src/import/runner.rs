@@ -1,16 +1,14 @@
 //! Takes rows to workers, several at a time, and their results to the results file.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 
 use super::plan::{Plan, Step, Why};
 use super::results::{LineResult, LineStatus, Results, Summary};
 use super::row::{Row, RowError, Rows};
 use super::worker::{Task, Worked, Worker};
-use crate::context::Context;
+use crate::bulk::{InFlight, Progress};
 use crate::error::CliError;
 use crate::pending::Interrupts;
 use crate::view::printable;
@@ -27,7 +25,7 @@ pub(crate) struct Runner {
     pub(crate) results: Results,
     pub(crate) plan: Plan,
     pub(crate) interrupts: Interrupts,
-    pub(crate) jobs: u16,
+    pub(crate) in_flight: InFlight,
     pub(crate) stop_on_error: bool,
     pub(crate) progress: Progress,
 }
@@ -52,7 +50,7 @@ impl Runner {
         let mut interrupted = None;
         let mut exhausted = false;
         loop {
-            while !exhausted && !state.stop && working.len() < usize::from(self.jobs) {
+            while !exhausted && !state.stop && working.len() < self.in_flight.get() {
                 match rows.next_row() {
                     None => exhausted = true,
                     Some(row) => self.begin(&mut state, row, &mut working)?,
@@ -85,11 +83,7 @@ impl Runner {
                 Some(Ok(worked)) => self.finish(&mut state, worked)?,
                 Some(Err(error)) => return Err(CliError::Runtime(error.into())),
             }
-            self.progress.advance(
-                rows.position(),
-                state.summary.done,
-                state.summary.failed + state.summary.indeterminate,
-            );
+            self.progress.at(rows.position());
         }
         self.results.sync()?;
         self.progress.finish();
@@ -122,11 +116,11 @@ impl Runner {
         };
         match why {
             Why::NotLooked => {}
-            Why::Unknown => self.progress.say(
+            Why::Unknown => self.progress.note(&about(
                 row.line,
                 Some(&row.name),
                 "what came of it is not known: looking whether the account is there before sending anything",
-            ),
+            )),
             Why::Begun => {
                 if !std::mem::replace(&mut state.told, true) {
                     self.progress.note(&format!(
@@ -173,60 +167,21 @@ impl Runner {
     fn record(&mut self, state: &mut State, result: &LineResult) -> Result<(), CliError> {
         self.results.append(result)?;
         state.summary.count(result.status);
+        self.progress.count(result.status == LineStatus::Done);
         if result.status != LineStatus::Done {
             state.stop |= self.stop_on_error;
             let message = result.message.as_deref().unwrap_or_default();
-            self.progress
-                .say(result.line, result.name.as_deref(), message);
+            let name = result.name.as_deref();
+            self.progress.note(&about(result.line, name, message));
         }
         Ok(())
     }
 }
 
-/// How far the file has been worked through.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    bar: ProgressBar,
-    silent: bool,
-}
-
-impl Progress {
-    /// For a file of `size` bytes. A program that asked for JSON gets no lines about single rows:
-    /// it has the results file.
-    pub(crate) fn new(context: &Context, size: u64) -> Self {
-        let template = "{bar:30} {percent:>3}%  {msg}  {elapsed} gone, {eta} to go";
-        Self {
-            bar: context.bar(size, template),
-            silent: context.json(),
-        }
-    }
-
-    fn advance(&self, position: u64, done: u64, failed: u64) {
-        self.bar.set_position(position);
-        self.bar
-            .set_message(format!("{done} done, {failed} failed"));
-    }
-
-    /// Says something about one line of the file.
-    pub(crate) fn say(&self, line: u64, name: Option<&str>, text: &str) {
-        let of = name
-            .map(|name| format!(" ({})", printable(name)))
-            .unwrap_or_default();
-        self.note(&format!("line {line}{of}: {}", printable(text)));
-    }
-
-    /// Says something about the import as a whole.
-    fn note(&self, text: &str) {
-        if self.silent {
-            return;
-        }
-        self.bar.suspend(|| {
-            // A closed terminal does not stop the import; the results file has it all.
-            let _ = writeln!(io::stderr(), "{text}");
-        });
-    }
-
-    pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
+/// What is said about one line of the file.
+pub(crate) fn about(line: u64, name: Option<&str>, text: &str) -> String {
+    let of = name
+        .map(|name| format!(" ({})", printable(name)))
+        .unwrap_or_default();
+    format!("line {line}{of}: {}", printable(text))
 }

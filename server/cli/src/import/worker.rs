@@ -12,11 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::results::{LineResult, LineStatus};
 use super::row::Row;
+use crate::bulk::patiently;
 use crate::call::{Answer, CallArgs, Caller};
 use crate::error::{CliError, failure_word};
-
-/// Calls at once, at most: as many as a gateway carries out at once by default.
-pub(crate) const MAX_JOBS: u16 = 64;
 
 /// What is to be done about a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +80,8 @@ impl Worker {
             }
         }
         let args = self.call.with_id(call_id.clone());
-        let mut created = self.caller.execute(Verb::Create(row.create()), &args).await;
+        let create = Verb::Create(row.create());
+        let mut created = patiently(&mut self.caller, create, &args).await;
         if task == Task::LookFirst && already_exists(&created) {
             // The earlier run's call was still on its way when we looked.
             match self.look(&row, &format!("{call_id}-again")).await {

@@ -60,6 +60,8 @@ struct State {
     watched: usize,
     /// How many entries the audit log has.
     audited: u64,
+    /// So many creations find no room.
+    busy: usize,
 }
 
 /// The server; it ends with this value.
@@ -145,6 +147,11 @@ impl Fake {
     /// The audit log has so many entries.
     pub(crate) fn audited(&self, entries: u64) {
         self.state.lock().unwrap().audited = entries;
+    }
+
+    /// The next creations, so many, find no room.
+    pub(crate) fn busy(&self, calls: usize) {
+        self.state.lock().unwrap().busy = calls;
     }
 
     /// The gateways that were registered.
@@ -343,7 +350,7 @@ impl FakeCalls {
             return Err(Status::not_found("there is no resource `missing`"));
         }
         let call = request.call.unwrap();
-        let answer = self.state.lock().unwrap().answer(call.clone());
+        let answer = self.state.lock().unwrap().on(&call);
         self.called.notify_waiters();
         match answer {
             Some(result) => Ok(Outcome {
@@ -523,6 +530,15 @@ impl State {
     }
 
     /// `None`: no answer ever comes.
+    fn on(&mut self, call: &Call) -> Option<OutcomeResult> {
+        if self.busy == 0 || !matches!(call.verb, Some(Verb::Create(_))) {
+            return self.answer(call.clone());
+        }
+        self.busy -= 1;
+        self.calls.push(call.clone());
+        Some(failed(FailureKind::Busy))
+    }
+
     fn answer(&mut self, call: Call) -> Option<OutcomeResult> {
         self.calls.push(call.clone());
         Some(match call.verb? {
