@@ -95,6 +95,14 @@ impl CallArgs {
         }
     }
 
+    /// For one of several calls that belong together.
+    pub(crate) fn part(&self, call_id: String) -> Self {
+        Self {
+            queue: self.queue,
+            ..self.with_id(call_id)
+        }
+    }
+
     /// With an id that is not the user's to choose.
     pub(crate) fn with_id(&self, call_id: String) -> Self {
         Self {
@@ -108,7 +116,7 @@ impl CallArgs {
 /// An object of a resource, by its name or its id.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// The resource
+    /// The resource; of a change also @GROUP, each resource of the group
     pub(crate) resource: String,
     #[command(flatten)]
     which: WhichArgs,
@@ -167,6 +175,14 @@ impl Caller {
             resource,
             password_from_user: String::new(),
         })
+    }
+
+    /// One for another resource, over the same connection.
+    pub(crate) fn on(&self, resource: String) -> Self {
+        Self {
+            resource,
+            ..self.clone()
+        }
     }
 
     /// From now on calls set the password of this user.
@@ -344,6 +360,27 @@ impl Answer {
             Some(Detail::Object(object)) => Some(object),
             _ => None,
         }
+    }
+
+    /// As what it stands in the outcome of several: it is done, or only queued.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.queued {
+            Some(_) => "queued",
+            None => "done",
+        }
+    }
+
+    /// What the resource had to report; empty: nothing.
+    pub(crate) fn report(&self) -> &str {
+        match &self.detail {
+            Some(Detail::Report(report)) => report,
+            _ => "",
+        }
+    }
+
+    /// Adds what came back to what programs get.
+    pub(crate) fn insert_into(&self, out: &mut Value) {
+        insert_detail(out, self.detail.as_ref());
     }
 
     /// Refuses the code other than 0 with which an action ended.

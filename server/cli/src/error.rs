@@ -172,6 +172,32 @@ pub(crate) enum CliError {
         "nobody knows what came of {indeterminate} of {total} lines: give the same command again, it looks before it acts"
     )]
     ImportIndeterminate { indeterminate: u64, total: u64 },
+    /// The outcomes have been printed: what came of it on some resources of a group is not known.
+    #[error(
+        "nobody knows what came of it on {indeterminate} of {total} resources: `portcullis call show {id}:RESOURCE` tells more. The same command with --call-id {id} asks again, and makes nothing twice"
+    )]
+    GroupIndeterminate {
+        id: String,
+        indeterminate: usize,
+        total: usize,
+    },
+    /// Interrupted twice, with calls on resources of a group on their way.
+    #[error(
+        "left, with {under_way} calls on their way of which nobody knows what came: the same command with --call-id {id} asks for them, and makes nothing twice"
+    )]
+    GroupLeft { id: String, under_way: usize },
+    /// One of several calls, which was not begun any more.
+    #[error("interrupted before it was begun")]
+    Unbegun,
+    /// The outcomes have been printed: on some resources of a group it was not done.
+    #[error(
+        "not done on {failed} of {total} resources. The same command with --call-id {id} tries those again that were not reached (`unavailable`, `busy`, `interrupted`), and makes nothing twice; once another fault is mended, `portcullis call retry {id}:RESOURCE` does"
+    )]
+    GroupFailed {
+        id: String,
+        failed: usize,
+        total: usize,
+    },
     /// One side was not read to its end: nobody knows what is missing.
     #[error("incomplete: {0}; nothing was repaired")]
     ReconcileIncomplete(Box<CliError>),
@@ -332,13 +358,16 @@ impl CliError {
             Self::Indeterminate { .. }
             | Self::ImportIndeterminate { .. }
             | Self::ReconcileIndeterminate { .. }
+            | Self::GroupIndeterminate { .. }
+            | Self::GroupLeft { .. }
             | Self::ImportLeft { .. }
             | Self::Unanswered { .. } => "indeterminate",
+            Self::GroupFailed { .. } => "group",
             Self::ReconcileIncomplete(_) => "incomplete",
             Self::ReconcileTooMany { .. } => "too-many",
             Self::ReconcileCase { .. } => "case",
             Self::ReconcileFailed { .. } => "reconcile",
-            Self::Interrupted { .. } => "interrupted",
+            Self::Interrupted { .. } | Self::Unbegun => "interrupted",
             Self::Unread | Self::Unshown { .. } | Self::NotShown { .. } => "io",
             Self::TokenForgotten { source, .. }
             | Self::Partly { source, .. }
@@ -369,6 +398,8 @@ impl CliError {
             Self::Indeterminate { .. }
             | Self::ImportIndeterminate { .. }
             | Self::ReconcileIndeterminate { .. }
+            | Self::GroupIndeterminate { .. }
+            | Self::GroupLeft { .. }
             | Self::ImportLeft { .. }
             | Self::Unanswered { .. }
             | Self::Interrupted { .. }

@@ -15,6 +15,7 @@ mod class;
 mod context;
 mod detail;
 mod error;
+mod fan_out;
 mod gateway;
 mod import;
 mod input;

@@ -47,12 +47,16 @@ pub(crate) enum ResourceCommand {
         /// A setting for the connector, passed along with each call; never a secret, never a path
         #[arg(long, value_name = "NAME=VALUE")]
         set: Vec<Setting>,
-        /// Where this resource is there already, with this gateway, connector and settings, change
-        /// nothing and end with 0
+        /// Put it into this group, which `@GROUP` stands for where a resource is named; repeat it
+        /// for several
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// Where this resource is there already, with this gateway, connector and settings and in
+        /// these groups, change nothing and end with 0
         #[arg(long)]
         if_absent: bool,
     },
-    /// Change a resource's gateway, connector or settings
+    /// Change a resource's gateway, connector, settings or groups
     Set {
         /// The resource
         name: String,
@@ -60,7 +64,11 @@ pub(crate) enum ResourceCommand {
         change: ChangeArgs,
     },
     /// List the resources
-    List,
+    List {
+        /// Only those in this group; repeat it for several
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+    },
     /// Show one resource
     Show {
         /// The resource
@@ -130,6 +138,12 @@ pub(crate) struct ChangeArgs {
     /// a comment
     #[arg(long, value_name = "FILE", conflicts_with = "map")]
     map_file: Option<PathBuf>,
+    /// Put it into this group; repeat it for several
+    #[arg(long = "add-group", value_name = "GROUP")]
+    add_groups: Vec<String>,
+    /// Take it out of this group; repeat it for several
+    #[arg(long = "remove-group", value_name = "GROUP")]
+    remove_groups: Vec<String>,
 }
 
 impl ResourceCommand {
@@ -141,6 +155,7 @@ impl ResourceCommand {
                 gateway,
                 connector,
                 set,
+                groups,
                 if_absent,
             } => {
                 let request = AddResourceRequest {
@@ -149,6 +164,7 @@ impl ResourceCommand {
                     gateway,
                     connector,
                     settings: by_name(set)?,
+                    groups,
                 };
                 connect().await?.add(request).await?
             }
@@ -159,8 +175,9 @@ impl ResourceCommand {
                 resources.set(change.request(name)?).await?
             }
             Self::Show { name } => connect().await?.show(ShowResourceRequest { name }).await?,
-            Self::List => {
-                let listed = connect().await?.list(ListResourcesRequest {}).await?;
+            Self::List { groups } => {
+                let request = ListResourcesRequest { groups };
+                let listed = connect().await?.list(request).await?;
                 return context.print(&listed.into_inner().resources);
             }
             Self::Test { name, call } => {
@@ -211,6 +228,8 @@ impl ChangeArgs {
             gateway: self.gateway,
             connector: self.connector,
             settings: by_name(self.set)?,
+            add_groups: self.add_groups,
+            remove_groups: self.remove_groups,
         })
     }
 
@@ -277,6 +296,7 @@ impl View for Resource {
             ("gateway", Some(self.gateway.clone())),
             ("connector", Some(self.connector.clone())),
             ("settings", Some(settings(self, "\n"))),
+            ("groups", Some(self.groups.join(" "))),
             ("mapping", some(&mapping(self)).map(str::to_owned)),
             ("secrets", Some(secrets(self))),
             ("made", time_and_age(self.created_unix_ms, now)),
@@ -296,6 +316,7 @@ impl View for Resource {
             "gateway": self.gateway,
             "connector": self.connector,
             "settings": settings,
+            "groups": self.groups,
             "mapping": self.mapping.iter().collect::<BTreeMap<_, _>>(),
             "secret_settings": self.secret_settings,
             "lost_secret_settings": self.lost_secret_settings,

@@ -179,6 +179,7 @@ pub(super) fn resource(resource: Resource) -> proto::Resource {
         connector: resource.connector,
         settings: resource.settings.into_iter().collect(),
         mapping: resource.mapping.into_iter().collect(),
+        groups: resource.groups.into_iter().collect(),
         secret_settings: resource.secret_settings.into_iter().collect(),
         created_unix_ms: millis(resource.created),
         // Of a change alone, which fills them in.

@@ -52,6 +52,7 @@ impl Request for proto::AddResourceRequest {
         names::check_settings(&self.settings)?;
         let mut settings = BTreeMap::new();
         names::merge_settings(&mut settings, self.settings);
+        let groups = names::groups(self.groups)?.into_iter().collect();
         let resource = Resource {
             name: self.name,
             gateway: self.gateway,
@@ -59,6 +60,7 @@ impl Request for proto::AddResourceRequest {
             settings,
             secret_settings: BTreeSet::new(),
             mapping: BTreeMap::new(),
+            groups,
             lost_settings: BTreeSet::new(),
             fault: None,
             created: clock::now(),
@@ -101,9 +103,10 @@ fn unchanged(
             it.settings.clone(),
         )
     };
-    if same(&present) != same(wanted) {
+    let in_groups = wanted.groups.is_subset(&present.groups);
+    if same(&present) != same(wanted) || !in_groups {
         return Err(AdminError::Conflict(format!(
-            "resource `{name}` is there with another gateway, connector or settings: `portcullis resource show {name}` shows them, `portcullis resource set {name}` changes them"
+            "resource `{name}` is there with another gateway, connector or settings, or not in these groups: `portcullis resource show {name}` shows them, `portcullis resource set {name}` changes them"
         )));
     }
     context.note.add("it was there already: nothing changed");
@@ -121,7 +124,9 @@ impl Request for proto::SetResourceRequest {
         let to = self.gateway.clone().map(Target::Gateway);
         let own = self.connector.as_ref();
         let own = own.map(|_| Target::GatewayOf(self.name.clone()));
-        About::resource(&self.name).and(to).and(own)
+        let about = About::resource(&self.name).and(to).and(own);
+        let about = about.shown_with(&names::listed(", into", &self.add_groups));
+        about.shown_with(&names::listed(", out of", &self.remove_groups))
     }
 
     async fn run(self, context: &Context) -> Result<proto::Resource, AdminError> {
@@ -131,6 +136,8 @@ impl Request for proto::SetResourceRequest {
         names::check_settings(&self.settings)?;
         let secrets = secret_settings(self.secret_settings, &self.settings)?;
         check_mapping(context, &self.name, &self.mapping, self.replace_mapping).await?;
+        let into = names::groups(self.add_groups)?;
+        let out_of = names::groups(self.remove_groups)?;
         let (rules, replaced) = (self.mapping.len(), self.replace_mapping);
         let Changed {
             resource,
@@ -152,6 +159,8 @@ impl Request for proto::SetResourceRequest {
                     resource.mapping.clear();
                 }
                 names::merge_settings(&mut resource.mapping, self.mapping.clone());
+                resource.groups.retain(|group| !out_of.contains(group));
+                resource.groups.extend(into.iter().cloned());
             })
             .await?;
         tracing::info!(resource = resource.name, "changed a resource");
@@ -196,8 +205,16 @@ impl Request for proto::ListResourcesRequest {
 
     async fn run(self, context: &Context) -> Result<proto::ListResourcesResponse, AdminError> {
         let resources = context.services.repository.resources().list().await?;
+        let asked = names::groups(self.groups)?;
+        let is_asked = |resource: &Resource| {
+            let mut groups = resource.groups.iter();
+            // What a record says that was changed by hand counts for nothing, nor does what it
+            // lacks.
+            asked.is_empty() || resource.fault.is_some() || groups.any(|it| asked.contains(it))
+        };
+        let listed = resources.into_iter().filter(is_asked);
         Ok(proto::ListResourcesResponse {
-            resources: resources.into_iter().map(convert::resource).collect(),
+            resources: listed.map(convert::resource).collect(),
         })
     }
 }

@@ -153,6 +153,7 @@ mod tests {
                 settings: BTreeMap::new(),
                 secret_settings: BTreeSet::new(),
                 mapping: BTreeMap::new(),
+                groups: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
                 fault: None,
                 created: NOW,

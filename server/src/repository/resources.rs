@@ -20,6 +20,9 @@ use super::{
 /// a colon in its name.
 const RULE: &str = "map:";
 
+/// The same of a group that the resource is in.
+const GROUP: &str = "group:";
+
 /// A resource: a connector of a gateway, with settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
@@ -33,6 +36,8 @@ pub struct Resource {
     pub settings: BTreeMap<String, String>,
     /// Templates by `CLASS.NAME`: what the attributes of calls are called there.
     pub mapping: BTreeMap<String, String>,
+    /// The groups that it is in: one command makes a call on each resource of a group.
+    pub groups: BTreeSet<String>,
     /// The names of those that are secret; their values are sealed.
     pub secret_settings: BTreeSet<String>,
     /// Of them, those that were given for another registration of the gateway: they go to nobody,
@@ -354,6 +359,7 @@ fn read_row(tx: &mut Tx<'_>, name: &str) -> Result<Option<(Stamp, Resource)>, Re
                 connector: row.get(2)?,
                 settings: BTreeMap::new(),
                 mapping: BTreeMap::new(),
+                groups: BTreeSet::new(),
                 secret_settings: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
                 fault: None,
@@ -372,10 +378,13 @@ fn read_row(tx: &mut Tx<'_>, name: &str) -> Result<Option<(Stamp, Resource)>, Re
     )?;
     for (name, value) in settings {
         let name: String = name;
-        match name.strip_prefix(RULE) {
-            Some(target) => resource.mapping.insert(target.to_owned(), value),
-            None => resource.settings.insert(name, value),
-        };
+        if let Some(target) = name.strip_prefix(RULE) {
+            resource.mapping.insert(target.to_owned(), value);
+        } else if let Some(group) = name.strip_prefix(GROUP) {
+            resource.groups.insert(group.to_owned());
+        } else {
+            resource.settings.insert(name, value);
+        }
     }
     let kind = ProtectedType::ResourcePassword;
     let secret = sealed_values::fields(tx, kind, name.as_bytes())?;
@@ -539,10 +548,15 @@ fn store(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), RepositoryError> {
         .map(|(target, template)| (format!("{RULE}{target}"), template))
         .collect();
     let rules = rules.iter().map(|(name, template)| (name, *template));
+    let groups = resource.groups.iter();
+    let groups: Vec<_> = groups.map(|group| format!("{GROUP}{group}")).collect();
+    let empty = String::new();
+    let groups = groups.iter().map(|name| (name, &empty));
     let rows: Vec<_> = resource
         .settings
         .iter()
         .chain(rules)
+        .chain(groups)
         .map(|(name, value)| {
             [
                 Value::Text(&resource.name),
@@ -593,6 +607,7 @@ mod tests {
             settings: BTreeMap::from([("base".to_owned(), "dc=x".to_owned())]),
             secret_settings: BTreeSet::new(),
             mapping: BTreeMap::new(),
+            groups: BTreeSet::new(),
             lost_settings: BTreeSet::new(),
             fault: None,
             created: NOW,

@@ -65,6 +65,7 @@ impl Fixture {
             settings: BTreeMap::new(),
             secret_settings: BTreeSet::new(),
             mapping: BTreeMap::new(),
+            groups: BTreeSet::new(),
             lost_settings: BTreeSet::new(),
             fault: None,
             created: clock::now(),

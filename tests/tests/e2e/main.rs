@@ -12,6 +12,7 @@
 mod bad_input;
 mod calls;
 mod enrolment;
+mod fan_out;
 mod python_client;
 mod readme;
 mod reconcile;

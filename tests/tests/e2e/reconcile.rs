@@ -15,14 +15,14 @@ const TABLES: &str = "
         room integer, active boolean NOT NULL DEFAULT TRUE);";
 
 /// Two connectors, `hr` on one database and `other` on a second.
-struct Databases {
-    pair: Pair,
+pub(crate) struct Databases {
+    pub(crate) pair: Pair,
     hr: PathBuf,
     _folder: TempDir,
 }
 
 impl Databases {
-    async fn new(rails: &str) -> Self {
+    pub(crate) async fn new(rails: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = String::new();
         for name in ["hr", "other"] {
@@ -54,7 +54,7 @@ impl Databases {
         }
     }
 
-    fn database(&self, name: &str) -> rusqlite::Connection {
+    pub(crate) fn database(&self, name: &str) -> rusqlite::Connection {
         rusqlite::Connection::open(self.hr.with_file_name(name)).unwrap()
     }
 

@@ -1,5 +1,7 @@
 //! `portcullis account create` and `portcullis group create`: a new object, with its attributes.
 
+use std::cell::OnceCell;
+
 use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{Attribute, Create, ObjectClass};
@@ -7,13 +9,15 @@ use portcullis_proto::gateway::v1::{Attribute, Create, ObjectClass};
 use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
+use crate::fan_out::Change;
 use crate::input::assignment::{Assignment, SecretFile};
 use crate::input::prompt::PasswordSource;
 use crate::input::typing::secret_attributes;
+use crate::object::once;
 
 #[derive(Debug, Args)]
 struct ObjectArgs {
-    /// The resource
+    /// The resource, or @GROUP: each resource of the group
     resource: String,
     /// The new object's name
     name: String,
@@ -60,39 +64,39 @@ pub(crate) struct CreateGroupArgs {
 
 impl CreateAccountArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut caller = Caller::new(context, self.object.resource.clone()).await?;
         let class = ObjectClass::Account;
-        let attributes = self.object.attributes(&mut caller, class).await?;
         let with_password = self.ask_password || self.password.given();
-        let password = with_password
-            .then(|| self.password.new_password())
-            .transpose()?;
-        if let Some(user) = self.password_from_user {
-            caller = caller.with_password_of(user);
-        }
-        let create = Create {
-            object_class: class.into(),
-            name: self.object.name.clone(),
-            attributes,
-            password,
-            enabled: self.disabled.then_some(false),
+        let asked = OnceCell::new();
+        let verb = async |caller: &mut Caller| {
+            let attributes = self.object.attributes(caller, class).await?;
+            let ask = || once(&asked, || self.password.new_password());
+            let password = with_password.then(ask).transpose()?;
+            Ok(Verb::Create(Create {
+                object_class: class.into(),
+                name: self.object.name.clone(),
+                attributes,
+                password,
+                enabled: self.disabled.then_some(false),
+            }))
         };
-        self.object.create(context, caller, create).await
+        let change = self.object.change(self.password_from_user.clone());
+        change.tell(context, verb).await
     }
 }
 
 impl CreateGroupArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let mut caller = Caller::new(context, self.object.resource.clone()).await?;
         let class = ObjectClass::Group;
-        let attributes = self.object.attributes(&mut caller, class).await?;
-        let create = Create {
-            object_class: class.into(),
-            name: self.object.name.clone(),
-            attributes,
-            ..Create::default()
+        let verb = async |caller: &mut Caller| {
+            let attributes = self.object.attributes(caller, class).await?;
+            Ok(Verb::Create(Create {
+                object_class: class.into(),
+                name: self.object.name.clone(),
+                attributes,
+                ..Create::default()
+            }))
         };
-        self.object.create(context, caller, create).await
+        self.object.change(None).tell(context, verb).await
     }
 }
 
@@ -108,14 +112,12 @@ impl ObjectArgs {
         Ok(attributes)
     }
 
-    async fn create(
-        self,
-        context: &Context,
-        caller: Caller,
-        create: Create,
-    ) -> Result<(), CliError> {
-        let sentence = format!("{} is created", self.name);
-        let verb = Verb::Create(create);
-        caller.tell(context, verb, &self.call, &sentence).await
+    fn change(&self, password_of: Option<String>) -> Change<'_> {
+        Change {
+            resource: self.resource.clone(),
+            password_of,
+            args: &self.call,
+            sentence: format!("{} is created", self.name),
+        }
     }
 }

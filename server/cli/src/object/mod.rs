@@ -4,6 +4,8 @@ mod create;
 mod search;
 mod update;
 
+use std::cell::OnceCell;
+
 use clap::{Args, Subcommand};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{
@@ -14,6 +16,7 @@ use crate::call::{CallArgs, Caller, TargetArgs};
 use crate::class::Class;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::fan_out::Change;
 use crate::import::ImportArgs;
 use crate::input::filter;
 use crate::input::prompt::PasswordSource;
@@ -212,13 +215,17 @@ impl GroupCommand {
 impl RenameArgs {
     async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let Self { target, to, call } = self;
-        let sentence = format!("{} is now {to}", target.phrase(class));
+        let change = Change {
+            sentence: format!("{} is now {to}", target.phrase(class)),
+            resource: target.resource.clone(),
+            password_of: None,
+            args: &call,
+        };
         let verb = Verb::Rename(Rename {
             object: Some(target.reference(class)),
             new_name: to,
         });
-        let caller = Caller::new(context, target.resource).await?;
-        caller.tell(context, verb, &call, &sentence).await
+        change.tell(context, async |_| Ok(verb.clone())).await
     }
 }
 
@@ -232,9 +239,13 @@ impl NamedArgs {
         done: &str,
     ) -> Result<(), CliError> {
         let verb = verb(Some(self.target.reference(class)));
-        let sentence = format!("{} {done}", self.target.phrase(class));
-        let caller = Caller::new(context, self.target.resource).await?;
-        caller.tell(context, verb, &self.call, &sentence).await
+        let change = Change {
+            sentence: format!("{} {done}", self.target.phrase(class)),
+            resource: self.target.resource,
+            password_of: None,
+            args: &self.call,
+        };
+        change.tell(context, async |_| Ok(verb.clone())).await
     }
 }
 
@@ -265,21 +276,40 @@ async fn set_password(
     context: &Context,
     target: TargetArgs,
     password: &PasswordSource,
-    from_user: Option<String>,
+    user: Option<String>,
     call: &CallArgs,
 ) -> Result<(), CliError> {
     let class = ObjectClass::Account;
-    let sentence = format!("{} has a new password", target.phrase(class));
     let object = Some(target.reference(class));
-    // Connected before the prompt: nobody types a password for a server that is not there.
-    let mut caller = Caller::new(context, target.resource).await?;
-    let password = match from_user {
-        Some(user) => {
-            caller = caller.with_password_of(user);
-            None
-        }
-        None => Some(password.new_password()?),
+    let from_user = user.is_some();
+    let change = Change {
+        sentence: format!("{} has a new password", target.phrase(class)),
+        resource: target.resource,
+        password_of: user,
+        args: call,
     };
-    let verb = Verb::SetPassword(SetPassword { object, password });
-    caller.tell(context, verb, call, &sentence).await
+    // Asked for once connected, and once for all resources: nobody types a password for a server
+    // that is not there.
+    let asked = OnceCell::new();
+    let verb = async |_: &mut Caller| {
+        let password = match from_user {
+            true => None,
+            false => Some(once(&asked, || password.new_password())?),
+        };
+        let object = object.clone();
+        Ok(Verb::SetPassword(SetPassword { object, password }))
+    };
+    change.tell(context, verb).await
+}
+
+/// What `ask` answers, which is asked once.
+fn once<T: Clone>(
+    asked: &OnceCell<T>,
+    ask: impl FnOnce() -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    if let Some(known) = asked.get() {
+        return Ok(known.clone());
+    }
+    let answer = ask()?;
+    Ok(asked.get_or_init(|| answer).clone())
 }

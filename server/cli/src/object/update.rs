@@ -11,6 +11,7 @@ use portcullis_proto::gateway::v1::{
 use crate::call::{CallArgs, Caller, TargetArgs};
 use crate::context::Context;
 use crate::error::CliError;
+use crate::fan_out::Change;
 use crate::input::assignment::{Assignment, SecretFile};
 use crate::input::typing::{Typing, secret_attributes};
 
@@ -52,17 +53,23 @@ struct ChangeArgs {
 
 impl UpdateArgs {
     pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
-        let sentence = format!("{} is updated", self.target.phrase(class));
-        let object = Some(self.target.reference(class));
         self.changes.check()?;
-        let mut caller = Caller::new(context, self.target.resource).await?;
-        let typed = self.changes.assignments();
-        let typing = caller.typing_for(class, typed, &self.call).await?;
-        let verb = Verb::Update(Update {
-            object,
-            modifications: self.changes.modifications(&typing)?,
-        });
-        caller.tell(context, verb, &self.call, &sentence).await
+        let change = Change {
+            sentence: format!("{} is updated", self.target.phrase(class)),
+            resource: self.target.resource.clone(),
+            password_of: None,
+            args: &self.call,
+        };
+        let object = Some(self.target.reference(class));
+        let verb = async |caller: &mut Caller| {
+            let typed = self.changes.assignments();
+            let typing = caller.typing_for(class, typed, &self.call).await?;
+            Ok(Verb::Update(Update {
+                object: object.clone(),
+                modifications: self.changes.modifications(&typing)?,
+            }))
+        };
+        change.tell(context, verb).await
     }
 }
 

@@ -10,8 +10,9 @@ use std::task::{Context, Poll};
 
 use portcullis_proto::admin::v1::{
     AddGatewayRequest, AddGatewayResponse, AuditEntry, CancelQueuedRequest, EnrolmentToken,
-    ExecuteRequest, Gateway, ListAuditRequest, ListAuditResponse, QueuedCall, QueuedState,
-    ShowGatewayRequest, WatchQueuedRequest,
+    ExecuteRequest, Gateway, ListAuditRequest, ListAuditResponse, ListResourcesRequest,
+    ListResourcesResponse, QueuedCall, QueuedState, Resource, ShowGatewayRequest,
+    WatchQueuedRequest,
 };
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
@@ -60,6 +61,8 @@ struct State {
     watched: usize,
     /// How many entries the audit log has.
     audited: u64,
+    /// Calls on these resources fail as `unavailable`.
+    out_of_reach: Vec<String>,
     /// So many creations find no room.
     busy: usize,
 }
@@ -147,6 +150,12 @@ impl Fake {
     /// The audit log has so many entries.
     pub(crate) fn audited(&self, entries: u64) {
         self.state.lock().unwrap().audited = entries;
+    }
+
+    /// Calls on these resources fail as `unavailable` from now on, and on no other.
+    pub(crate) fn out_of_reach(&self, resources: &[&str]) {
+        let resources = resources.iter().map(|&name| name.to_owned());
+        self.state.lock().unwrap().out_of_reach = resources.collect();
     }
 
     /// The next creations, so many, find no room.
@@ -303,6 +312,10 @@ impl Service<http::Request<Body>> for FakeCalls {
                     let request = ShowGatewayRequest::decode(encoded).unwrap();
                     return Ok(once(&shown(request.name)?));
                 }
+                if path == "/portcullis.admin.v1.Resources/List" {
+                    let request = ListResourcesRequest::decode(encoded).unwrap();
+                    return Ok(once(&group(&request)));
+                }
                 if path == "/portcullis.admin.v1.Audit/List" {
                     let request = ListAuditRequest::decode(encoded).unwrap();
                     return Ok(once(&fake.state.lock().unwrap().audit(&request)));
@@ -350,7 +363,7 @@ impl FakeCalls {
             return Err(Status::not_found("there is no resource `missing`"));
         }
         let call = request.call.unwrap();
-        let answer = self.state.lock().unwrap().on(&call);
+        let answer = self.state.lock().unwrap().on(&request.resource, &call);
         self.called.notify_waiters();
         match answer {
             Some(result) => Ok(Outcome {
@@ -530,13 +543,17 @@ impl State {
     }
 
     /// `None`: no answer ever comes.
-    fn on(&mut self, call: &Call) -> Option<OutcomeResult> {
-        if self.busy == 0 || !matches!(call.verb, Some(Verb::Create(_))) {
+    fn on(&mut self, resource: &str, call: &Call) -> Option<OutcomeResult> {
+        let kind = if self.out_of_reach.iter().any(|it| it == resource) {
+            FailureKind::Unavailable
+        } else if self.busy > 0 && matches!(call.verb, Some(Verb::Create(_))) {
+            self.busy -= 1;
+            FailureKind::Busy
+        } else {
             return self.answer(call.clone());
-        }
-        self.busy -= 1;
+        };
         self.calls.push(call.clone());
-        Some(failed(FailureKind::Busy))
+        Some(failed(kind))
     }
 
     fn answer(&mut self, call: Call) -> Option<OutcomeResult> {
@@ -615,6 +632,19 @@ impl State {
             By::Name(name) => self.accounts.get(&name),
             By::Id(id) => self.accounts.get(id.strip_prefix("id-")?),
         }
+    }
+}
+
+/// In the group `all` are the resources r1, r2 and r3; there is no other.
+fn group(request: &ListResourcesRequest) -> ListResourcesResponse {
+    let in_group = request.groups.iter().any(|group| group == "all");
+    let names: &[&str] = if in_group { &["r3", "r1", "r2"] } else { &[] };
+    let resources = names.iter().map(|&name| Resource {
+        name: name.to_owned(),
+        ..Resource::default()
+    });
+    ListResourcesResponse {
+        resources: resources.collect(),
     }
 }
 

@@ -8,6 +8,7 @@ mod audit;
 mod calls;
 mod exit;
 mod fake;
+mod fan_out;
 mod import;
 mod output;
 mod self_description;

@@ -46,6 +46,7 @@ impl Site {
                 settings: BTreeMap::from([("base".to_owned(), "dc=x".to_owned())]),
                 secret_settings: BTreeSet::new(),
                 mapping: BTreeMap::new(),
+                groups: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
                 fault: None,
                 created: NOW,

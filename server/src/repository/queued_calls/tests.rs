@@ -27,6 +27,7 @@ async fn fixture() -> Fixture {
             settings: std::collections::BTreeMap::new(),
             mapping: std::collections::BTreeMap::new(),
             secret_settings: std::collections::BTreeSet::new(),
+            groups: std::collections::BTreeSet::new(),
             lost_settings: std::collections::BTreeSet::new(),
             fault: None,
             created: NOW,

@@ -26,6 +26,7 @@ async fn names_are_taken_once_and_missing_things_are_named() {
         settings: [("a".to_owned(), "1".to_owned())].into(),
         mapping: std::collections::BTreeMap::new(),
         secret_settings: std::collections::BTreeSet::new(),
+        groups: ["people".to_owned()].into(),
         lost_settings: std::collections::BTreeSet::new(),
         fault: None,
         created: NOW,
@@ -50,6 +51,7 @@ async fn names_are_taken_once_and_missing_things_are_named() {
         .unwrap();
     assert_eq!(resources.find("r").await.unwrap(), Some(changed.clone()));
     assert_eq!(changed.settings.len(), 1);
+    assert_eq!(changed.groups, resource.groups, "groups stay");
     let moved = resources
         .update("r", |resource| resource.gateway = "nowhere".to_owned())
         .await;
@@ -79,6 +81,7 @@ async fn secret_settings_do_not_follow_a_resource_to_another_place() {
         settings: std::collections::BTreeMap::new(),
         mapping: std::collections::BTreeMap::new(),
         secret_settings: std::collections::BTreeSet::new(),
+        groups: std::collections::BTreeSet::new(),
         lost_settings: std::collections::BTreeSet::new(),
         fault: None,
         created: NOW,

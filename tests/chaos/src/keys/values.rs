@@ -33,6 +33,7 @@ impl World {
             settings: [].into(),
             secret_settings: [].into(),
             mapping: [].into(),
+            groups: [].into(),
             lost_settings: [].into(),
             fault: None,
             created: self.now,
