@@ -91,6 +91,15 @@ impl Typing {
         self.attributes.get(name).map(|a| a.multi_valued)
     }
 
+    /// Whether a read that names no attributes returns this one; so it does where the schema
+    /// declares none.
+    pub(crate) fn returned_by_default(&self, name: &str) -> bool {
+        let known = self.attributes.get(name);
+        known.map_or(self.attributes.is_empty(), |known| {
+            known.returned_by_default
+        })
+    }
+
     /// One value.
     pub(crate) fn value(&self, of: &TypedName, text: &str) -> Result<Value, ValueError> {
         let value_type = self.type_of(of)?;

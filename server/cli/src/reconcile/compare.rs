@@ -3,10 +3,12 @@
 use serde::Serialize;
 
 use super::entry::Entry;
-use super::sorted::{Merged, Sorter};
+use super::revisions::Revisions;
+use super::side::Side;
+use super::sorted::Merged;
 use crate::error::CliError;
 
-/// How an account differs.
+/// How an object differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
@@ -20,7 +22,7 @@ pub(crate) enum Kind {
     Doubled,
 }
 
-/// One account that differs.
+/// One object that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     pub(crate) kind: Kind,
@@ -35,10 +37,10 @@ pub(crate) struct Difference {
     pub(crate) enabled: Option<bool>,
 }
 
-/// Tells `take` of each account what differs, or that nothing does.
+/// Tells `take` of each object what differs, or that nothing does.
 pub(crate) fn compare(
-    wanted: Sorter,
-    there: Sorter,
+    wanted: Side,
+    there: Side,
     take: &mut impl FnMut(Option<Difference>) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let (mut wanted, mut there) = (Groups::new(wanted)?, Groups::new(there)?);
@@ -66,14 +68,30 @@ pub(crate) fn compare(
 /// Entries with the same key, one group after the other.
 struct Groups {
     entries: Merged,
+    revisions: Revisions,
     next: Option<Entry>,
 }
 
 impl Groups {
-    fn new(sorter: Sorter) -> Result<Self, CliError> {
-        let mut entries = sorter.sorted()?;
-        let next = entries.next()?;
-        Ok(Self { entries, next })
+    fn new(side: Side) -> Result<Self, CliError> {
+        let mut groups = Self {
+            entries: side.entries.sorted()?,
+            revisions: side.revisions,
+            next: None,
+        };
+        groups.advance()?;
+        Ok(groups)
+    }
+
+    /// Goes on to the next entry that counts.
+    fn advance(&mut self) -> Result<(), CliError> {
+        loop {
+            self.next = self.entries.next()?;
+            let outdated = self.next.as_ref();
+            if !outdated.is_some_and(|entry| self.revisions.outdate(entry)) {
+                return Ok(());
+            }
+        }
     }
 
     fn key(&self) -> Option<&str> {
@@ -92,7 +110,7 @@ impl Groups {
             if !group.iter().any(same) && group.len() < 3 {
                 group.push(entry);
             }
-            self.next = self.entries.next()?;
+            self.advance()?;
         }
         Ok(group)
     }
@@ -146,6 +164,7 @@ mod tests {
             id: id.map(str::to_owned),
             line: u64::from(id.is_none()),
             enabled,
+            number: 0,
             digests: digests
                 .iter()
                 .map(|(number, byte)| (*number, [*byte; 16]))
@@ -154,15 +173,20 @@ mod tests {
     }
 
     fn told(wanted: Vec<Entry>, there: Vec<Entry>) -> Vec<String> {
-        let sorter = |entries: Vec<Entry>| {
-            let mut sorter = Sorter::new().unwrap();
-            for entry in entries {
-                sorter.push(entry).unwrap();
-            }
-            sorter
-        };
+        told_of(side(wanted), side(there))
+    }
+
+    fn side(entries: Vec<Entry>) -> Side {
+        let mut side = Side::new().unwrap();
+        for entry in entries {
+            side.entries.push(entry).unwrap();
+        }
+        side
+    }
+
+    fn told_of(wanted: Side, there: Side) -> Vec<String> {
         let mut told = Vec::new();
-        compare(sorter(wanted), sorter(there), &mut |difference| {
+        compare(wanted, there, &mut |difference| {
             told.push(match difference {
                 None => "same".to_owned(),
                 Some(it) => format!(
@@ -210,5 +234,40 @@ mod tests {
             ]
         );
         assert!(told(Vec::new(), Vec::new()).is_empty());
+    }
+
+    /// Listed, then changed, renamed, removed or made before the end: in whatever order the listing
+    /// and the changes tell it.
+    #[test]
+    fn what_changed_while_it_was_read_is_told_as_it_then_is() {
+        let listed = |name: &str, id: &str, byte| entry(name, Some(id), None, &[(0, byte)]);
+        let mut there = side(vec![
+            listed("changed", "1", 9),
+            listed("old name", "2", 1),
+            listed("removed", "3", 1),
+            listed("stays", "4", 1),
+            listed("came and went", "6", 1),
+        ]);
+        let mut seen = |name: &str, id: &str, byte: u8| {
+            let number = there.revisions.revised(id).unwrap();
+            let entry = Entry {
+                number,
+                ..listed(name, id, byte)
+            };
+            there.entries.push(entry).unwrap();
+        };
+        seen("changed", "1", 5);
+        seen("new name", "2", 1);
+        seen("made", "5", 1);
+        seen("changed", "1", 1);
+        seen("came and went", "6", 1);
+        there.revisions.revised("3").unwrap();
+        there.revisions.revised("6").unwrap();
+        let wanted = ["changed", "new name", "removed", "stays", "made"];
+        let wanted = wanted.map(|name| entry(name, None, None, &[(0, 1)]));
+        assert_eq!(
+            told_of(side(wanted.into()), there),
+            ["same", "same", "same", "Missing removed [] None", "same"]
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! An account as it is compared: its name, and a keyed digest of each attribute.
+//! An object as it is compared: its name, and a keyed digest of each attribute.
 
 use std::collections::HashMap;
 
@@ -15,17 +15,19 @@ const DIGEST_LEN: usize = 16;
 /// Of one attribute.
 type Digest = [u8; DIGEST_LEN];
 
-/// One account of one side.
+/// One object of one side.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
     /// What it is sorted and met by.
     pub(crate) key: String,
     pub(crate) name: String,
-    /// Of an account of a resource.
+    /// Of an object of a resource.
     pub(crate) id: Option<String>,
     /// On which line of a file it stands.
     pub(crate) line: u64,
     pub(crate) enabled: Option<bool>,
+    /// Of the entries of one object the one with the greatest number counts.
+    pub(crate) number: u32,
     /// The digests by the numbers of the attributes, sorted.
     pub(crate) digests: Vec<(u16, Digest)>,
 }
@@ -64,6 +66,7 @@ impl Entry {
             None => 2,
             Some(enabled) => enabled.into(),
         });
+        out.extend_from_slice(&self.number.to_be_bytes());
         let count = u16::try_from(self.digests.len()).unwrap_or(u16::MAX);
         out.extend_from_slice(&count.to_be_bytes());
         for (number, digest) in &self.digests {
@@ -80,12 +83,13 @@ impl Entry {
         let (&has_id, rest) = rest.split_first()?;
         let (line, rest) = rest.split_first_chunk::<8>()?;
         let (&enabled, rest) = rest.split_first()?;
+        let (number, rest) = rest.split_first_chunk::<4>()?;
         let (count, mut rest) = rest.split_first_chunk::<2>()?;
         let mut digests = Vec::new();
         for _ in 0..u16::from_be_bytes(*count) {
-            let (number, after) = rest.split_first_chunk::<2>()?;
+            let (attribute, after) = rest.split_first_chunk::<2>()?;
             let (digest, after) = after.split_first_chunk::<DIGEST_LEN>()?;
-            digests.push((u16::from_be_bytes(*number), *digest));
+            digests.push((u16::from_be_bytes(*attribute), *digest));
             rest = after;
         }
         let entry = Self {
@@ -97,6 +101,7 @@ impl Entry {
                 2 => None,
                 enabled => Some(enabled == 1),
             },
+            number: u32::from_be_bytes(*number),
             digests,
         };
         Some((entry, rest))
@@ -149,7 +154,7 @@ impl Digests {
         }
     }
 
-    /// An account of a resource.
+    /// An object of a resource.
     pub(crate) fn object(&mut self, object: &Object, wanted: &[String]) -> Entry {
         Entry {
             id: Some(object.id.clone()),
@@ -182,6 +187,7 @@ impl Digests {
             id: None,
             line: 0,
             enabled: None,
+            number: 0,
             digests,
         }
     }

@@ -1,4 +1,4 @@
-//! `portcullis reconcile`: what differs between the accounts of a resource and those that there
+//! `portcullis reconcile`: what differs between the objects of a resource and those that there
 //! should be, and its repair.
 //!
 //! ```text
@@ -8,14 +8,18 @@
 //! ```
 //!
 //! Both sides are read to their ends before anything is said to be missing: where one of them
-//! breaks off, nothing is. Neither side's accounts are held in memory; what goes to the disk are
-//! names, ids and keyed digests, in a file without a name.
+//! breaks off, nothing is. What a resource says has changed meanwhile is regarded. Neither side's
+//! objects are held in memory; what goes to the disk are names, ids and keyed digests, in a file
+//! without a name.
 
 mod compare;
 mod entry;
 mod repair;
 mod report;
+mod revisions;
+mod side;
 mod sorted;
+mod watch;
 mod working;
 
 use std::collections::BTreeSet;
@@ -23,26 +27,29 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use portcullis_proto::gateway::v1::{ObjectClass, Search};
+use portcullis_proto::gateway::v1::ObjectClass;
 
 use crate::call::{CallArgs, Caller};
+use crate::class::Class;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::import::row::{Row, RowError};
 use crate::import::{FileFormat, SourceFile, csv};
 use crate::input::typing::Typing;
-use crate::object::each;
 use crate::view::printable;
 use compare::compare;
 use entry::Digests;
 use repair::{Limits, Repair};
 use report::{Counts, Listing, Report};
-use sorted::Sorter;
+use side::{Meanwhile, Reader, Reading, Side};
 
 const AFTER_HELP: &str = "\
 The source says how it should be. An account of it that the resource lacks is missing, one that only the resource has is
 unknown, and one whose attributes are others is changed. Compared are `enabled` and the attributes that the source gives
-(or those of --attribute), never passwords. A field that is empty in a file is not compared.
+(or those of --attribute), never passwords. A field that is empty in a file is not compared. With --class, groups and the
+resource's further classes are compared likewise; the values of an attribute, such as members, are a set.
+
+What changes while a resource is read is regarded where the resource can tell (`portcullis sync`).
 
 Nothing is changed without --repair. With it, missing accounts are created, changed ones are updated, and unknown ones are
 deleted where --most-deletes allows it. If there are more than a limit allows, nothing at all is repaired.
@@ -53,7 +60,8 @@ came of some; 5 one side could not be read to its end, so that nothing is known 
 Examples:
   portcullis reconcile hr-db --source people.csv --differences differences.csv
   portcullis reconcile hr-db --source people.jsonl --repair --most-deletes 10
-  portcullis reconcile host1-accounts --against hr-db --attribute full_name";
+  portcullis reconcile host1-accounts --against hr-db --attribute full_name
+  portcullis reconcile directory --class group --source groups.csv --attribute member";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -68,6 +76,9 @@ pub(crate) struct ReconcileArgs {
     /// What separates the columns of a CSV file: a character, or `tab`
     #[arg(long, value_name = "CHARACTER", value_parser = csv::separator, requires = "source")]
     separator: Option<u8>,
+    /// The class: account, group, or another one of `portcullis resource schema`
+    #[arg(long, value_name = "CLASS", default_value = "account")]
+    class: String,
     /// Compare this attribute; repeat it for several. All that the source gives where none is named
     #[arg(long = "attribute", value_name = "NAME")]
     attributes: Vec<String>,
@@ -110,44 +121,37 @@ pub(crate) enum Source {
     Resource(Caller),
 }
 
-/// What is compared, and how.
-struct Reading {
-    digests: Digests,
-    call: CallArgs,
-    page_size: u32,
-    /// Empty: all that the source gives.
-    attributes: Vec<String>,
-}
-
 impl ReconcileArgs {
-    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let source = match (self.side.source, self.side.against) {
-            (Some(path), _) => Source::File(SourceFile::read(path, self.format, self.separator)?),
-            (None, against) => {
-                let other = against.unwrap_or_default();
-                Source::Resource(Caller::new(context, other).await?)
-            }
-        };
+    pub(crate) async fn run(mut self, context: &Context) -> Result<(), CliError> {
+        let class = Class::named(&self.class);
+        if self.repair && class.class == ObjectClass::Other {
+            return Err(CliError::usage(
+                "--repair: only accounts and groups can be created and changed",
+            ));
+        }
+        let source = self.source(context).await?;
         let call = CallArgs::with_timeout(self.timeout);
-        let mut caller = Caller::new(context, self.resource).await?;
-        let typing = caller.typing(ObjectClass::Account, &call).await?;
+        let mut caller = Caller::new(context, self.resource.clone()).await?;
+        let typing = caller.typing(class.clone(), &call).await?;
         let mut reading = Reading {
             digests: Digests::new(self.ignore_case),
             call,
+            class,
             page_size: self.page_size,
-            attributes: self.attributes,
         };
-        let mut wanted = Sorter::new()?;
-        let mut there = Sorter::new()?;
-        let named = reading.source(&source, &typing, &mut wanted).await;
-        let named = named.map_err(incomplete)?;
-        let found = reading.resource(caller.clone(), named.iter().cloned().collect(), &mut there);
-        found.await.map_err(incomplete)?;
+        let read = self.read(&mut reading, &source, &caller, &typing).await;
+        let read = read.map_err(incomplete)?;
+        if let Meanwhile::Unknown(why) = &read.meanwhile {
+            context.note(&format!(
+                "what changed while it was read is not known: {}",
+                printable(why)
+            ));
+        }
 
         let mut listing = Listing::open(self.differences.as_deref())?;
         let mut counts = Counts::default();
         let mut repair = Repair::new(self.limits, self.repair);
-        compare(wanted, there, &mut |difference| {
+        compare(read.wanted, read.there, &mut |difference| {
             counts.add(difference.as_ref());
             if let Some(difference) = difference {
                 let attributes = reading.digests.names(&difference.attributes);
@@ -157,25 +161,83 @@ impl ReconcileArgs {
             Ok(())
         })?;
         listing.end()?;
+        let report = |repaired| Report::new(&counts, &read.meanwhile, repaired);
         if !self.repair {
-            return context.print(&Report::new(&counts, None));
+            return context.print(&report(None));
         }
         repair.check(&counts).inspect_err(|_| {
             // What stands in the error is the verdict; the counts say why.
-            let _ = context.print(&Report::new(&counts, None));
+            let _ = context.print(&report(None));
         })?;
-        let repaired = repair
-            .run(
-                context,
-                &source,
-                caller,
-                &typing,
-                (&reading.call, self.jobs, &named),
-            )
-            .await?;
-        context.print(&Report::new(&counts, Some(&repaired)))?;
+        let repairing = repair.run(
+            context,
+            &source,
+            caller,
+            &typing,
+            (&reading, self.jobs, &read.named),
+        );
+        let repaired = repairing.await?;
+        context.print(&report(Some(&repaired)))?;
         repaired.verdict()
     }
+
+    async fn source(&mut self, context: &Context) -> Result<Source, CliError> {
+        Ok(match (self.side.source.take(), self.side.against.take()) {
+            (Some(path), _) => Source::File(SourceFile::read(path, self.format, self.separator)?),
+            (None, against) => {
+                let other = against.unwrap_or_default();
+                Source::Resource(Caller::new(context, other).await?)
+            }
+        })
+    }
+
+    /// Reads both sides to their ends.
+    async fn read(
+        &self,
+        reading: &mut Reading,
+        source: &Source,
+        caller: &Caller,
+        typing: &Typing,
+    ) -> Result<Read, CliError> {
+        // Before the first object of either side, so that neither is the older one.
+        let mut there = Reader::begin(caller.clone(), reading).await?;
+        let mut meanwhile = Vec::new();
+        let (wanted, named) = match source {
+            Source::File(file) => {
+                let mut side = Side::new()?;
+                let named = rows(file, typing, reading, &self.attributes, &mut side)?;
+                there.list(reading, named.iter().cloned().collect()).await?;
+                (side, named)
+            }
+            Source::Resource(other) => {
+                let mut wanted = Reader::begin(other.clone(), reading).await?;
+                wanted.list(reading, self.attributes.clone()).await?;
+                let known = reading.digests.known().map(str::to_owned);
+                let named: BTreeSet<_> = known.collect();
+                there.list(reading, named.iter().cloned().collect()).await?;
+                let (side, changed) = wanted.end(reading).await?;
+                meanwhile.push(changed);
+                (side, named)
+            }
+        };
+        let (there, changed) = there.end(reading).await?;
+        meanwhile.push(changed);
+        Ok(Read {
+            wanted,
+            there,
+            named,
+            meanwhile: Meanwhile::all(meanwhile),
+        })
+    }
+}
+
+/// Both sides.
+struct Read {
+    wanted: Side,
+    there: Side,
+    /// The attributes that are compared.
+    named: BTreeSet<String>,
+    meanwhile: Meanwhile,
 }
 
 fn incomplete(error: CliError) -> CliError {
@@ -186,54 +248,23 @@ fn incomplete(error: CliError) -> CliError {
     }
 }
 
-impl Reading {
-    /// Reads the source to its end; answers which attributes are compared.
-    async fn source(
-        &mut self,
-        source: &Source,
-        typing: &Typing,
-        into: &mut Sorter,
-    ) -> Result<BTreeSet<String>, CliError> {
-        let mut named = BTreeSet::new();
-        match source {
-            Source::File(file) => {
-                let mut rows = file.rows(typing)?;
-                while let Some(row) = rows.next_row() {
-                    let row = row.and_then(sound).map_err(|error| broken(&error))?;
-                    let entry = self.digests.row(&row, &self.attributes);
-                    named.extend(self.digests.names(&entry.attributes()));
-                    into.push(entry)?;
-                }
-            }
-            Source::Resource(caller) => {
-                let attributes = self.attributes.clone();
-                self.resource(caller.clone(), attributes, into).await?;
-                named.extend(self.digests.known().map(str::to_owned));
-            }
-        }
-        Ok(named)
+/// Reads a file to its end; answers which attributes are compared.
+fn rows(
+    file: &SourceFile,
+    typing: &Typing,
+    reading: &mut Reading,
+    attributes: &[String],
+    into: &mut Side,
+) -> Result<BTreeSet<String>, CliError> {
+    let mut named = BTreeSet::new();
+    let mut rows = file.rows(typing)?;
+    while let Some(row) = rows.next_row() {
+        let row = row.and_then(sound).map_err(|error| broken(&error))?;
+        let entry = reading.digests.row(&row, attributes);
+        named.extend(reading.digests.names(&entry.attributes()));
+        into.entries.push(entry)?;
     }
-
-    async fn resource(
-        &mut self,
-        caller: Caller,
-        attributes: Vec<String>,
-        into: &mut Sorter,
-    ) -> Result<(), CliError> {
-        let search = Search {
-            object_class: ObjectClass::Account.into(),
-            class_name: String::new(),
-            filter: None,
-            attribute_names: attributes.clone(),
-            page_size: self.page_size,
-            cookie: Vec::new(),
-        };
-        let digests = &mut self.digests;
-        each(caller, search, &self.call, |object| {
-            into.push(digests.object(&object, &attributes))
-        })
-        .await
-    }
+    Ok(named)
 }
 
 fn sound(row: Row) -> Result<Row, RowError> {

@@ -3,28 +3,29 @@
 use std::collections::{BTreeSet, HashMap};
 
 use clap::Args;
+use portcullis_proto::gateway::v1::Create;
 use portcullis_proto::gateway::v1::object_ref::By;
-use portcullis_proto::gateway::v1::{Create, ObjectClass};
 
 use super::Source;
 use super::compare::{Difference, Kind};
 use super::report::Counts;
+use super::side::Reading;
 use super::working::{Action, Repaired, Working, read};
-use crate::call::{CallArgs, Caller};
+use crate::call::Caller;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::typing::Typing;
 
-/// How many accounts may be changed.
+/// How many objects may be changed.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Limits {
-    /// Repair nothing where more accounts would be created
+    /// Repair nothing where more would be created
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "repair")]
     most_creates: u64,
-    /// Repair nothing where more accounts would be updated
+    /// Repair nothing where more would be updated
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "repair")]
     most_updates: u64,
-    /// Delete unknown accounts, and repair nothing where there are more; without it none is deleted
+    /// Delete unknown ones, and repair nothing where there are more; without it none is deleted
     #[arg(long, value_name = "N", requires = "repair")]
     most_deletes: Option<u64>,
 }
@@ -92,8 +93,8 @@ impl Repair {
         }
     }
 
-    /// A missing and an unknown account whose names differ in case only. Where the resource does
-    /// not regard case they are one account, which would be deleted.
+    /// A missing and an unknown object whose names differ in case only. Where the resource does
+    /// not regard case they are one, which would be deleted.
     fn respelled(&self) -> Option<(&str, &str)> {
         let of = |kind| {
             let all = self.actions.values().map(|action| &action.difference);
@@ -116,16 +117,20 @@ impl Repair {
         source: &Source,
         caller: Caller,
         typing: &Typing,
-        (call, jobs, compared): (&CallArgs, u16, &BTreeSet<String>),
+        (reading, jobs, compared): (&Reading, u16, &BTreeSet<String>),
     ) -> Result<Repaired, CliError> {
-        let mut working = Working::new(caller, call.clone(), jobs, context.json());
+        let mut working = Working::new(caller, reading, jobs, context.json());
         match source {
             Source::File(file) => {
                 let mut rows = file.rows(typing)?;
                 while let Some(row) = rows.next_row() {
                     let Ok(row) = row else { continue };
                     if let Some(action) = self.actions.remove(&row.name) {
-                        working.begin(action, Some(row.create())).await?;
+                        let create = Create {
+                            object_class: reading.class.class.into(),
+                            ..row.create()
+                        };
+                        working.begin(action, Some(create)).await?;
                     }
                 }
             }
@@ -137,13 +142,13 @@ impl Repair {
                     if wanted.is_none_or(|action| action.difference.kind == Kind::Unknown) {
                         continue;
                     }
-                    let found = match read(&mut source, By::Name(name.clone()), call).await {
+                    let found = match read(&mut source, By::Name(name.clone()), reading).await {
                         Ok(found) => found,
                         Err(error) => return working.stop(error).await,
                     };
                     if let (Some(action), Some(found)) = (self.actions.remove(&name), found) {
                         let create = Create {
-                            object_class: ObjectClass::Account.into(),
+                            object_class: reading.class.class.into(),
                             name: found.name,
                             attributes: found
                                 .attributes
@@ -158,7 +163,7 @@ impl Repair {
                 }
             }
         }
-        self.delete(working, source, call).await
+        self.delete(working, source, reading).await
     }
 
     /// Deletes who is unknown, once all else has come to its end. Where one could not be made,
@@ -167,7 +172,7 @@ impl Repair {
         self,
         mut working: Working,
         source: &Source,
-        call: &CallArgs,
+        reading: &Reading,
     ) -> Result<Repaired, CliError> {
         working.wait().await?;
         for action in self.actions.into_values() {
@@ -181,7 +186,7 @@ impl Repair {
             // The other resource was read first: whom it got meanwhile only looks unknown.
             if let Source::Resource(source) = source {
                 let by = By::Name(action.difference.name.clone());
-                match read(&mut source.clone(), by, call).await {
+                match read(&mut source.clone(), by, reading).await {
                     Ok(None) => {}
                     Ok(Some(_)) => continue,
                     Err(error) => return working.stop(error).await,

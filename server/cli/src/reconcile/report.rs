@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::compare::{Difference, Kind};
+use super::side::Meanwhile;
 use super::working::Repaired;
 use crate::error::CliError;
 use crate::view::{View, facts};
 
-/// How many accounts there are of each kind.
+/// How many objects there are of each kind.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Counts {
     pub(crate) same: u64,
@@ -42,12 +43,25 @@ impl Counts {
 pub(crate) struct Report<'a> {
     #[serde(flatten)]
     counts: &'a Counts,
+    /// Absent: nobody knows.
+    changed_meanwhile: Option<u64>,
     repaired: Option<&'a Repaired>,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(counts: &'a Counts, repaired: Option<&'a Repaired>) -> Self {
-        Self { counts, repaired }
+    pub(crate) fn new(
+        counts: &'a Counts,
+        meanwhile: &Meanwhile,
+        repaired: Option<&'a Repaired>,
+    ) -> Self {
+        Self {
+            counts,
+            changed_meanwhile: match meanwhile {
+                Meanwhile::Seen(count) => Some(*count),
+                Meanwhile::Unknown(_) => None,
+            },
+            repaired,
+        }
     }
 }
 
@@ -62,6 +76,10 @@ impl View for Report<'_> {
             ("unknown", number(counts.unknown)),
             ("changed", number(counts.changed)),
             ("more than once on one side", some(counts.doubled)),
+            (
+                "changes while it was read",
+                self.changed_meanwhile.and_then(some),
+            ),
         ]);
         let Some(repaired) = self.repaired else {
             return format!("{found}\nnothing was changed");

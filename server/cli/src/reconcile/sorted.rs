@@ -225,6 +225,7 @@ mod tests {
             id: (!number.is_multiple_of(3)).then(|| number.to_string()),
             line: number,
             enabled: [None, Some(true), Some(false)][(number % 3) as usize],
+            number: number as u32 % 7,
             digests: (0..number % 5)
                 .map(|one| (one as u16, [number as u8; 16]))
                 .collect(),

@@ -6,13 +6,15 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::{
     Attribute, Create, Delete, Disable, Enable, FailureKind, Get, Modification,
-    ModificationOperation, ObjectClass, ObjectRef, Update,
+    ModificationOperation, Object, ObjectRef, Update,
 };
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::compare::{Difference, Kind};
+use super::side::Reading;
 use crate::call::{CallArgs, Caller, random_call_id};
+use crate::class::Class;
 use crate::error::CliError;
 use crate::view::printable;
 
@@ -52,25 +54,29 @@ impl Repaired {
     }
 }
 
-/// What is to be done about one account.
+/// What is to be done about one object.
 pub(super) struct Action {
     pub(super) difference: Difference,
     /// The names of the attributes that differ.
     pub(super) attributes: Vec<String>,
 }
 
-/// The account as it now is; `None`: it is not there.
+/// The object as it now is; `None`: it is not there.
 pub(super) async fn read(
     caller: &mut Caller,
     by: By,
+    reading: &Reading,
+) -> Result<Option<Object>, CliError> {
+    found(caller, reference(&reading.class, by), &reading.call).await
+}
+
+async fn found(
+    caller: &mut Caller,
+    object: ObjectRef,
     call: &CallArgs,
-) -> Result<Option<portcullis_proto::gateway::v1::Object>, CliError> {
+) -> Result<Option<Object>, CliError> {
     let get = Verb::Get(Get {
-        object: Some(ObjectRef {
-            object_class: ObjectClass::Account.into(),
-            class_name: String::new(),
-            by: Some(by),
-        }),
+        object: Some(object),
         attribute_names: Vec::new(),
     });
     match caller.execute(get, &call.with_id(random_call_id())).await {
@@ -80,6 +86,14 @@ pub(super) async fn read(
             ..
         }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+fn reference(class: &Class, by: By) -> ObjectRef {
+    ObjectRef {
+        object_class: class.class.into(),
+        class_name: class.name.clone(),
+        by: Some(by),
     }
 }
 
@@ -96,23 +110,25 @@ pub(super) struct Working {
     under_way: JoinSet<(Kind, String, Result<Came, CliError>)>,
     jobs: usize,
     repaired: Repaired,
-    /// A missing account could not be made, or nobody knows.
+    /// A missing one could not be made, or nobody knows.
     pub(super) unmade: bool,
     caller: Caller,
     call: CallArgs,
+    class: Class,
     silent: bool,
 }
 
 impl Working {
     /// So many `jobs` at once; a `silent` one writes no failure to standard error.
-    pub(super) fn new(caller: Caller, call: CallArgs, jobs: u16, silent: bool) -> Self {
+    pub(super) fn new(caller: Caller, reading: &Reading, jobs: u16, silent: bool) -> Self {
         Self {
             under_way: JoinSet::new(),
             jobs: usize::from(jobs),
             repaired: Repaired::default(),
             unmade: false,
             caller,
-            call,
+            call: reading.call.clone(),
+            class: reading.class.clone(),
             silent,
         }
     }
@@ -126,10 +142,12 @@ impl Working {
             self.one().await?;
         }
         let (caller, call) = (self.caller.clone(), self.call.clone());
+        let id = action.difference.id.clone().unwrap_or_default();
+        let object = reference(&self.class, By::Id(id));
         self.under_way.spawn(async move {
             let kind = action.difference.kind;
             let name = action.difference.name.clone();
-            let done = repair(caller, &call, action, wanted).await;
+            let done = repair(caller, &call, object, (action, wanted)).await;
             (kind, name, done)
         });
         Ok(())
@@ -175,7 +193,8 @@ impl Working {
             // A closed terminal does not stop the repair.
             let _ = writeln!(
                 std::io::stderr(),
-                "no unknown account is deleted: it may be one that could not be created"
+                "no unknown {} is deleted: it may be one that could not be created",
+                self.class.word()
             );
         }
     }
@@ -184,15 +203,9 @@ impl Working {
 async fn repair(
     mut caller: Caller,
     call: &CallArgs,
-    action: Action,
-    wanted: Option<Create>,
+    object: ObjectRef,
+    (action, wanted): (Action, Option<Create>),
 ) -> Result<Came, CliError> {
-    let id = action.difference.id.clone().unwrap_or_default();
-    let object = Some(ObjectRef {
-        object_class: ObjectClass::Account.into(),
-        class_name: String::new(),
-        by: Some(By::Id(id.clone())),
-    });
     let args = || call.with_id(random_call_id());
     match (action.difference.kind, wanted) {
         (Kind::Missing, Some(create)) => caller
@@ -203,11 +216,12 @@ async fn repair(
             let modifications = modifications(&action.attributes, &wanted.attributes);
             if !modifications.is_empty() {
                 let update = Verb::Update(Update {
-                    object: object.clone(),
+                    object: Some(object.clone()),
                     modifications,
                 });
                 caller.execute(update, &args()).await?;
             }
+            let object = Some(object);
             let switch = match action.difference.enabled {
                 Some(true) => Verb::Enable(Enable { object }),
                 Some(false) => Verb::Disable(Disable { object }),
@@ -220,11 +234,13 @@ async fn repair(
         }
         (Kind::Unknown, _) => {
             // Whoever has got the name meanwhile, or another name, is not the one that was read.
-            let found = read(&mut caller, By::Id(id), call).await?;
+            let found = found(&mut caller, object.clone(), call).await?;
             if found.is_none_or(|found| found.name != action.difference.name) {
                 return Ok(Came::Needless);
             }
-            let delete = Verb::Delete(Delete { object });
+            let delete = Verb::Delete(Delete {
+                object: Some(object),
+            });
             caller
                 .execute(delete, &args())
                 .await

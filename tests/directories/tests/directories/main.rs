@@ -8,5 +8,6 @@
 
 mod active_directory;
 mod ldap;
+mod reconcile;
 mod servers;
 mod sql;
