@@ -1,7 +1,5 @@
 //! Walks both sides by their names, and tells where they differ.
 
-use serde::Serialize;
-
 use super::entry::Entry;
 use super::revisions::Revisions;
 use super::side::Side;
@@ -9,8 +7,7 @@ use super::sorted::Merged;
 use crate::error::CliError;
 
 /// How an object differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The source has it alone.
     Missing,
@@ -20,6 +17,18 @@ pub(crate) enum Kind {
     Changed,
     /// One side has it more than once: nobody can tell which is meant.
     Doubled,
+}
+
+impl Kind {
+    /// As it stands in a list of differences.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Unknown => "unknown",
+            Self::Changed => "changed",
+            Self::Doubled => "doubled",
+        }
+    }
 }
 
 /// One object that differs.
@@ -37,11 +46,12 @@ pub(crate) struct Difference {
     pub(crate) enabled: Option<bool>,
 }
 
-/// Tells `take` of each object what differs, or that nothing does.
+/// Hands to `take` of each object what there is of it on either side: nothing, one entry, or
+/// several where it is there more than once.
 pub(crate) fn compare(
     wanted: Side,
     there: Side,
-    take: &mut impl FnMut(Option<Difference>) -> Result<(), CliError>,
+    take: &mut impl FnMut(&[Entry], &[Entry]) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let (mut wanted, mut there) = (Groups::new(wanted)?, Groups::new(there)?);
     loop {
@@ -61,7 +71,7 @@ pub(crate) fn compare(
         } else {
             Vec::new()
         };
-        take(difference(&one, &other))?;
+        take(&one, &other)?;
     }
 }
 
@@ -116,7 +126,8 @@ impl Groups {
     }
 }
 
-fn difference(wanted: &[Entry], there: &[Entry]) -> Option<Difference> {
+/// What differs between what there should be of an object and what there is; `None`: nothing.
+pub(crate) fn difference(wanted: &[Entry], there: &[Entry]) -> Option<Difference> {
     let of = |kind, entry: &Entry| Difference {
         kind,
         name: entry.name.clone(),
@@ -165,6 +176,7 @@ mod tests {
             line: u64::from(id.is_none()),
             enabled,
             number: 0,
+            whole: None,
             digests: digests
                 .iter()
                 .map(|(number, byte)| (*number, [*byte; 16]))
@@ -186,8 +198,8 @@ mod tests {
 
     fn told_of(wanted: Side, there: Side) -> Vec<String> {
         let mut told = Vec::new();
-        compare(wanted, there, &mut |difference| {
-            told.push(match difference {
+        compare(wanted, there, &mut |wanted, there| {
+            told.push(match difference(wanted, there) {
                 None => "same".to_owned(),
                 Some(it) => format!(
                     "{:?} {} {:?} {:?}",

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use portcullis_common::crypto::mac::MacKey;
 use portcullis_proto::gateway::v1::value::Kind;
 use portcullis_proto::gateway::v1::{Attribute, Object, Value};
 use rand::RngExt as _;
@@ -12,8 +13,8 @@ use crate::import::row::Row;
 /// Bytes of a digest: two different values have the same one by a chance of 2^-128.
 const DIGEST_LEN: usize = 16;
 
-/// Of one attribute.
-type Digest = [u8; DIGEST_LEN];
+/// Of attributes.
+pub(crate) type Digest = [u8; DIGEST_LEN];
 
 /// One object of one side.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) enabled: Option<bool>,
     /// Of the entries of one object the one with the greatest number counts.
     pub(crate) number: u32,
+    /// Of all attributes together.
+    pub(crate) whole: Option<Digest>,
     /// The digests by the numbers of the attributes, sorted.
     pub(crate) digests: Vec<(u16, Digest)>,
 }
@@ -67,6 +70,8 @@ impl Entry {
             Some(enabled) => enabled.into(),
         });
         out.extend_from_slice(&self.number.to_be_bytes());
+        out.push(self.whole.is_some().into());
+        out.extend_from_slice(&self.whole.unwrap_or_default());
         let count = u16::try_from(self.digests.len()).unwrap_or(u16::MAX);
         out.extend_from_slice(&count.to_be_bytes());
         for (number, digest) in &self.digests {
@@ -84,6 +89,8 @@ impl Entry {
         let (line, rest) = rest.split_first_chunk::<8>()?;
         let (&enabled, rest) = rest.split_first()?;
         let (number, rest) = rest.split_first_chunk::<4>()?;
+        let (&has_whole, rest) = rest.split_first()?;
+        let (whole, rest) = rest.split_first_chunk::<DIGEST_LEN>()?;
         let (count, mut rest) = rest.split_first_chunk::<2>()?;
         let mut digests = Vec::new();
         for _ in 0..u16::from_be_bytes(*count) {
@@ -102,6 +109,7 @@ impl Entry {
                 enabled => Some(enabled == 1),
             },
             number: u32::from_be_bytes(*number),
+            whole: (has_whole == 1).then_some(*whole),
             digests,
         };
         Some((entry, rest))
@@ -115,19 +123,45 @@ fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
     Some((String::from_utf8(text.to_vec()).ok()?, rest))
 }
 
-/// Makes entries, with a key of this run alone.
+/// Makes entries, under a key.
 pub(crate) struct Digests {
     key: [u8; 32],
-    ignore_case: bool,
+    mac: MacKey,
+    meeting: Meeting,
     numbers: HashMap<String, u16>,
     names: Vec<String>,
 }
 
+/// What objects are met by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meeting {
+    Name,
+    NameInAnyCase,
+    Id,
+}
+
 impl Digests {
-    pub(crate) fn new(ignore_case: bool) -> Self {
+    /// Objects are met by their names, under a key of this run alone.
+    pub(crate) fn by_name(ignore_case: bool) -> Self {
+        Self::new(
+            rand::rng().random(),
+            match ignore_case {
+                true => Meeting::NameInAnyCase,
+                false => Meeting::Name,
+            },
+        )
+    }
+
+    /// Objects are met by their ids; of their attributes there is one digest, under this key.
+    pub(crate) fn by_id(key: [u8; 32]) -> Self {
+        Self::new(key, Meeting::Id)
+    }
+
+    fn new(key: [u8; 32], meeting: Meeting) -> Self {
         Self {
-            key: rand::rng().random(),
-            ignore_case,
+            mac: MacKey::new(&key),
+            key,
+            meeting,
             numbers: HashMap::new(),
             names: Vec::new(),
         }
@@ -156,38 +190,40 @@ impl Digests {
 
     /// An object of a resource.
     pub(crate) fn object(&mut self, object: &Object, wanted: &[String]) -> Entry {
+        let entry = match self.meeting {
+            Meeting::Id => Entry {
+                key: object.id.clone(),
+                whole: Some(self.whole(&object.attributes, wanted)),
+                ..self.entry(&object.name, &[], wanted)
+            },
+            _ => self.entry(&object.name, &object.attributes, wanted),
+        };
         Entry {
             id: Some(object.id.clone()),
             enabled: object.enabled,
-            ..self.entry(&object.name, &object.attributes, wanted)
+            ..entry
         }
     }
 
     fn entry(&mut self, name: &str, attributes: &[Attribute], wanted: &[String]) -> Entry {
-        let wanted = |name: &String| wanted.is_empty() || wanted.contains(name);
-        let is_secret = |value: &Value| matches!(value.kind, Some(Kind::Secret(_)));
-        let compared = attributes.iter().filter(|attribute| {
-            wanted(&attribute.name)
-                && !attribute.values.is_empty()
-                && !attribute.values.iter().any(is_secret)
-        });
         let mut digests = Vec::new();
-        for attribute in compared {
+        for attribute in compared(attributes, wanted) {
             if let Some(number) = self.number(&attribute.name) {
                 digests.push((number, self.digest(number, &attribute.values)));
             }
         }
         digests.sort_unstable();
         Entry {
-            key: match self.ignore_case {
-                true => name.to_lowercase(),
-                false => name.to_owned(),
+            key: match self.meeting {
+                Meeting::NameInAnyCase => name.to_lowercase(),
+                Meeting::Name | Meeting::Id => name.to_owned(),
             },
             name: name.to_owned(),
             id: None,
             line: 0,
             enabled: None,
             number: 0,
+            whole: None,
             digests,
         }
     }
@@ -202,11 +238,28 @@ impl Digests {
         Some(number)
     }
 
+    /// Of all attributes that are compared, in the order of their names.
+    fn whole(&self, attributes: &[Attribute], wanted: &[String]) -> Digest {
+        let mut all: Vec<_> = compared(attributes, wanted).collect();
+        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        let mut content = Vec::new();
+        let mut put = |bytes: &[u8]| {
+            content.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+            content.extend_from_slice(bytes);
+        };
+        for attribute in all {
+            let texts = texts(&attribute.values);
+            put(attribute.name.as_bytes());
+            put(&(texts.len() as u64).to_be_bytes());
+            texts.iter().for_each(|text| put(text));
+        }
+        let tag = self.mac.tag(&[&content]).to_bytes();
+        tag.first_chunk().copied().unwrap_or_default()
+    }
+
     /// Over the values in any order: the order of values means nothing.
     fn digest(&self, attribute: u16, values: &[Value]) -> Digest {
-        let mut texts: Vec<_> = values.iter().map(plain).collect();
-        texts.sort_unstable();
-        texts.dedup();
+        let texts = texts(values);
         let mut hash = Sha256::new();
         hash.update(self.key);
         hash.update(attribute.to_be_bytes());
@@ -215,10 +268,29 @@ impl Digests {
             hash.update(text);
         }
         let digest: [u8; 32] = hash.finalize().into();
-        let mut short = Digest::default();
-        short.copy_from_slice(digest.get(..DIGEST_LEN).unwrap_or(&[0; DIGEST_LEN]));
-        short
+        digest.first_chunk().copied().unwrap_or_default()
     }
+}
+
+/// The attributes in `wanted`, all where that is empty: those with a value, and no secret.
+fn compared<'a>(
+    attributes: &'a [Attribute],
+    wanted: &'a [String],
+) -> impl Iterator<Item = &'a Attribute> {
+    let is_secret = |value: &Value| matches!(value.kind, Some(Kind::Secret(_)));
+    attributes.iter().filter(move |attribute| {
+        (wanted.is_empty() || wanted.contains(&attribute.name))
+            && !attribute.values.is_empty()
+            && !attribute.values.iter().any(is_secret)
+    })
+}
+
+/// Values as they are compared: a set.
+fn texts(values: &[Value]) -> Vec<Vec<u8>> {
+    let mut texts: Vec<_> = values.iter().map(plain).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
 }
 
 /// A value as it is compared: a number is the same in whatever type it comes.

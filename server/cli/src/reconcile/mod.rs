@@ -14,6 +14,7 @@
 
 mod compare;
 mod entry;
+mod inventory;
 mod repair;
 mod report;
 mod revisions;
@@ -37,10 +38,11 @@ use crate::import::row::{Row, RowError};
 use crate::import::{FileFormat, SourceFile, csv};
 use crate::input::typing::Typing;
 use crate::view::printable;
-use compare::compare;
+use compare::{compare, difference};
 use entry::Digests;
+use inventory::{Asked, Inventory};
 use repair::{Limits, Repair};
-use report::{Counts, Listing, Report};
+use report::{Counts, Found, Listing, Report};
 use side::{Meanwhile, Reader, Reading, Side};
 
 const AFTER_HELP: &str = "\
@@ -50,6 +52,9 @@ unknown, and one whose attributes are others is changed. Compared are `enabled` 
 resource's further classes are compared likewise; the values of an attribute, such as members, are a set.
 
 What changes while a resource is read is regarded where the resource can tell (`portcullis sync`).
+
+With --inventory FILE nothing says how it should be: told is which objects have appeared, vanished or changed since the last
+run with that file. It keeps ids, names and keyed digests, and is replaced once all was read.
 
 Nothing is changed without --repair. With it, missing accounts are created, changed ones are updated, and unknown ones are
 deleted where --most-deletes allows it. If there are more than a limit allows, nothing at all is repaired.
@@ -61,7 +66,8 @@ Examples:
   portcullis reconcile hr-db --source people.csv --differences differences.csv
   portcullis reconcile hr-db --source people.jsonl --repair --most-deletes 10
   portcullis reconcile host1-accounts --against hr-db --attribute full_name
-  portcullis reconcile directory --class group --source groups.csv --attribute member";
+  portcullis reconcile directory --class group --source groups.csv --attribute member
+  portcullis reconcile directory --inventory directory.inventory --differences since-yesterday.csv";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -113,6 +119,9 @@ struct SideArgs {
     /// The resource whose accounts there should be
     #[arg(long, value_name = "RESOURCE")]
     against: Option<String>,
+    /// Tell what has changed since the last run with this file, and keep in it what there is now
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["repair", "ignore_case"])]
+    inventory: Option<PathBuf>,
 }
 
 /// The side that says how it should be.
@@ -129,33 +138,32 @@ impl ReconcileArgs {
                 "--repair: only accounts and groups can be created and changed",
             ));
         }
+        if let Some(file) = self.side.inventory.take() {
+            return self.since_the_last_run(context, class, file).await;
+        }
         let source = self.source(context).await?;
         let call = CallArgs::with_timeout(self.timeout);
         let mut caller = Caller::new(context, self.resource.clone()).await?;
         let typing = caller.typing(class.clone(), &call).await?;
         let mut reading = Reading {
-            digests: Digests::new(self.ignore_case),
+            digests: Digests::by_name(self.ignore_case),
             call,
             class,
             page_size: self.page_size,
         };
         let read = self.read(&mut reading, &source, &caller, &typing).await;
         let read = read.map_err(incomplete)?;
-        if let Meanwhile::Unknown(why) = &read.meanwhile {
-            context.note(&format!(
-                "what changed while it was read is not known: {}",
-                printable(why)
-            ));
-        }
+        read.meanwhile.tell(context);
 
         let mut listing = Listing::open(self.differences.as_deref())?;
         let mut counts = Counts::default();
         let mut repair = Repair::new(self.limits, self.repair);
-        compare(read.wanted, read.there, &mut |difference| {
+        compare(read.wanted, read.there, &mut |wanted, there| {
+            let difference = difference(wanted, there);
             counts.add(difference.as_ref());
             if let Some(difference) = difference {
                 let attributes = reading.digests.names(&difference.attributes);
-                listing.write(&difference, &attributes)?;
+                listing.write(&Found::new(&difference, attributes.clone()))?;
                 repair.take(difference, attributes);
             }
             Ok(())
@@ -179,6 +187,29 @@ impl ReconcileArgs {
         let repaired = repairing.await?;
         context.print(&report(Some(&repaired)))?;
         repaired.verdict()
+    }
+
+    async fn since_the_last_run(
+        self,
+        context: &Context,
+        class: Class,
+        file: PathBuf,
+    ) -> Result<(), CliError> {
+        let asked = Asked {
+            resource: self.resource.clone(),
+            file,
+            attributes: self.attributes,
+            differences: self.differences,
+        };
+        let (inventory, digests) = Inventory::open(asked, class.word())?;
+        let reading = Reading {
+            digests,
+            call: CallArgs::with_timeout(self.timeout),
+            class,
+            page_size: self.page_size,
+        };
+        let caller = Caller::new(context, self.resource).await?;
+        inventory.run(context, caller, reading).await
     }
 
     async fn source(&mut self, context: &Context) -> Result<Source, CliError> {

@@ -1,5 +1,6 @@
 //! What a reconciliation has found, in counts and one by one.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -56,10 +57,7 @@ impl<'a> Report<'a> {
     ) -> Self {
         Self {
             counts,
-            changed_meanwhile: match meanwhile {
-                Meanwhile::Seen(count) => Some(*count),
-                Meanwhile::Unknown(_) => None,
-            },
+            changed_meanwhile: meanwhile.seen(),
             repaired,
         }
     }
@@ -107,13 +105,33 @@ pub(crate) enum Listing {
     Lines(PathBuf, BufWriter<File>),
 }
 
+/// A line of it: an object that differs.
 #[derive(Serialize)]
-struct Line<'a> {
-    difference: Kind,
-    name: &'a str,
-    id: Option<&'a str>,
-    line: Option<u64>,
-    attributes: &'a [String],
+pub(crate) struct Found {
+    /// How it differs.
+    pub(crate) difference: &'static str,
+    pub(crate) name: String,
+    pub(crate) id: Option<String>,
+    /// Its line in the file of the source.
+    pub(crate) line: Option<u64>,
+    /// What of it differs.
+    pub(crate) attributes: Vec<String>,
+}
+
+impl Found {
+    /// With the names of the attributes that differ.
+    pub(crate) fn new(difference: &Difference, mut attributes: Vec<String>) -> Self {
+        if difference.enabled.is_some() {
+            attributes.push("enabled".to_owned());
+        }
+        Self {
+            difference: difference.kind.word(),
+            name: difference.name.clone(),
+            id: difference.id.clone(),
+            line: difference.line,
+            attributes,
+        }
+    }
 }
 
 impl Listing {
@@ -142,38 +160,23 @@ impl Listing {
         Ok(Self::Csv(path, Box::new(writer)))
     }
 
-    pub(crate) fn write(
-        &mut self,
-        found: &Difference,
-        attributes: &[String],
-    ) -> Result<(), CliError> {
-        let mut attributes = attributes.to_vec();
-        if found.enabled.is_some() {
-            attributes.push("enabled".to_owned());
-        }
-        let line = Line {
-            difference: found.kind,
-            name: &found.name,
-            id: found.id.as_deref(),
-            line: found.line,
-            attributes: &attributes,
-        };
+    pub(crate) fn write(&mut self, found: &Found) -> Result<(), CliError> {
         match self {
             Self::None => Ok(()),
             Self::Lines(path, file) => {
-                let written = serde_json::to_writer(&mut *file, &line).map_err(io::Error::other);
+                let written = serde_json::to_writer(&mut *file, found).map_err(io::Error::other);
                 let written = written.and_then(|()| file.write_all(b"\n"));
                 written.map_err(CliError::file("write", path))
             }
             Self::Csv(path, writer) => {
-                let kind = serde_json::to_value(line.difference).unwrap_or_default();
-                let number = line.line.map(|line| line.to_string());
+                let number = found.line.map(|line| line.to_string());
+                let attributes = found.attributes.join(";");
                 let record = [
-                    kind.as_str().unwrap_or_default(),
-                    line.name,
-                    line.id.unwrap_or_default(),
+                    found.difference,
+                    &cell(&found.name),
+                    &cell(found.id.as_deref().unwrap_or_default()),
                     number.as_deref().unwrap_or_default(),
-                    &attributes.join(";"),
+                    &cell(&attributes),
                 ];
                 let written = writer.write_record(record).map_err(io::Error::other);
                 written.map_err(CliError::file("write", path))
@@ -188,6 +191,15 @@ impl Listing {
             Self::Lines(path, file) => file.flush().map_err(CliError::file("write", path)),
             Self::Csv(path, writer) => writer.flush().map_err(CliError::file("write", path)),
         }
+    }
+}
+
+/// A text of a resource as a cell of CSV: after a `'` where a spreadsheet would run it as a formula
+/// (OWASP, CSV Injection). JSON Lines have it as it is.
+fn cell(text: &str) -> Cow<'_, str> {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{text}").into(),
+        false => text.into(),
     }
 }
 
@@ -207,5 +219,35 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600, "{name}");
             assert!(Listing::open(Some(&path)).is_err(), "it is there already");
         }
+    }
+
+    #[test]
+    fn no_cell_of_a_resource_is_a_formula() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = |name: &str| Found {
+            difference: "unknown",
+            name: name.to_owned(),
+            id: Some("-1".to_owned()),
+            line: None,
+            attributes: Vec::new(),
+        };
+        let path = folder.path().join("list.csv");
+        let mut listing = Listing::open(Some(&path)).unwrap();
+        for name in ["=cmd()", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a=b"] {
+            listing.write(&found(name)).unwrap();
+        }
+        listing.end().unwrap();
+        let mut read = csv::Reader::from_path(&path).unwrap();
+        for record in read.records() {
+            let record = record.unwrap();
+            assert!(record[1].starts_with(['\'', 'a']), "{record:?}");
+            assert_eq!(&record[2], "'-1");
+        }
+        let path = folder.path().join("list.jsonl");
+        let mut listing = Listing::open(Some(&path)).unwrap();
+        listing.write(&found("=cmd()")).unwrap();
+        listing.end().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(r#""name":"=cmd()""#), "{text}");
     }
 }

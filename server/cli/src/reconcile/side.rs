@@ -13,8 +13,10 @@ use super::sorted::Sorter;
 use super::watch::Watch;
 use crate::call::{CallArgs, Caller};
 use crate::class::Class;
+use crate::context::Context;
 use crate::error::CliError;
 use crate::object::each;
+use crate::view::printable;
 
 /// Objects that are asked for by their ids in one search.
 const AT_ONCE: usize = 64;
@@ -65,6 +67,24 @@ pub(crate) enum Meanwhile {
 }
 
 impl Meanwhile {
+    /// Tells people where nobody knows.
+    pub(crate) fn tell(&self, context: &Context) {
+        if let Self::Unknown(why) = self {
+            context.note(&format!(
+                "what changed while it was read is not known: {}",
+                printable(why)
+            ));
+        }
+    }
+
+    /// The changes that were seen; `None`: nobody knows.
+    pub(crate) fn seen(&self) -> Option<u64> {
+        match self {
+            Self::Seen(count) => Some(*count),
+            Self::Unknown(_) => None,
+        }
+    }
+
     /// Of several resources.
     pub(crate) fn all(several: Vec<Self>) -> Self {
         let mut count = 0;

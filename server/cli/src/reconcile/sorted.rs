@@ -226,6 +226,7 @@ mod tests {
             line: number,
             enabled: [None, Some(true), Some(false)][(number % 3) as usize],
             number: number as u32 % 7,
+            whole: number.is_multiple_of(5).then_some([number as u8; 16]),
             digests: (0..number % 5)
                 .map(|one| (one as u16, [number as u8; 16]))
                 .collect(),

@@ -11,6 +11,7 @@ mod fake;
 mod fan_out;
 mod import;
 mod output;
+mod reconcile;
 mod self_description;
 mod sync;
 mod usage;

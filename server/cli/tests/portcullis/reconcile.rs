@@ -1,0 +1,95 @@
+//! What has changed on a resource since the last run, and what is never said of a part of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use portcullis_proto::gateway::v1::value::Kind;
+use portcullis_proto::gateway::v1::{Attribute, Create, Value};
+
+use crate::fake::Fake;
+
+fn put(fake: &Fake, name: &str, shell: &str) {
+    fake.put(Create {
+        name: name.to_owned(),
+        attributes: vec![Attribute {
+            name: "shell".to_owned(),
+            values: vec![Value {
+                kind: Some(Kind::Text(shell.to_owned())),
+            }],
+        }],
+        ..Create::default()
+    });
+}
+
+#[test]
+fn what_appeared_vanished_and_changed_since_the_last_run_is_told() {
+    let fake = Fake::start();
+    for name in ["ada", "bob", "cid"] {
+        put(&fake, name, "/bin/sh");
+    }
+    let folder = fake.folder.path();
+    let (file, list) = (folder.join("inventory"), folder.join("list.jsonl"));
+    let (file, list) = (file.to_str().unwrap(), list.to_str().unwrap());
+    let run = ["--output", "json", "reconcile", "r", "--inventory", file];
+    let run = [&run[..], &["--page-size", "2"]].concat();
+    let first = fake.run(&run).json();
+    assert_eq!(
+        (&first["first"], &first["appeared"]),
+        (&true.into(), &3.into())
+    );
+    assert_eq!(
+        fs::metadata(file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    fake.no_more_accounts();
+    for (name, shell) in [("ada", "/bin/sh"), ("bob", "/bin/bash"), ("dan", "/bin/sh")] {
+        put(&fake, name, shell);
+    }
+    let listed = [&run[..], &["--differences", list]].concat();
+    let second = fake.run(&listed).json();
+    for (kind, count) in [
+        ("same", 1),
+        ("appeared", 1),
+        ("vanished", 1),
+        ("changed", 1),
+    ] {
+        assert_eq!(second[kind], count, "{kind}: {second}");
+    }
+    assert_eq!(
+        fs::read_to_string(list).unwrap(),
+        "{\"difference\":\"changed\",\"name\":\"bob\",\"id\":\"id-bob\",\"line\":null,\"attributes\":[\"attributes\"]}\n\
+         {\"difference\":\"vanished\",\"name\":\"cid\",\"id\":\"id-cid\",\"line\":null,\"attributes\":[]}\n\
+         {\"difference\":\"appeared\",\"name\":\"dan\",\"id\":\"id-dan\",\"line\":null,\"attributes\":[]}\n"
+    );
+    assert_eq!(fake.run(&run).json()["same"], 3, "it is what is kept");
+}
+
+#[test]
+fn a_part_of_a_resource_replaces_no_inventory_and_tells_nothing() {
+    let fake = Fake::start();
+    for name in ["ada", "bob"] {
+        put(&fake, name, "/bin/sh");
+    }
+    let file = fake.folder.path().join("inventory");
+    let run = ["reconcile", "r", "--inventory", file.to_str().unwrap()];
+    let run = [&run[..], &["--page-size", "1"]].concat();
+    assert_eq!(fake.run(&run).code, Some(0));
+    let kept = fs::read(&file).unwrap();
+    // The search breaks off at it.
+    put(&fake, "poison", "/bin/sh");
+    let part = fake.run(&run);
+    assert_eq!((part.code, part.out.as_str()), (Some(5), ""), "{part:?}");
+    assert_eq!(fs::read(&file).unwrap(), kept);
+    let other = fake.run(&[&run[..], &["--attribute", "shell"]].concat());
+    assert_eq!(other.code, Some(2), "{other:?}");
+    assert!(
+        other.err.contains("of resource r, with all attributes"),
+        "{other:?}"
+    );
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let open = fake.run(&run);
+    assert!(
+        open.code == Some(2) && open.err.contains("chmod 0600"),
+        "{open:?}"
+    );
+}
