@@ -88,3 +88,38 @@ async fn names_are_taken_once() {
         .refused()
         .saying("gateway list");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_for_many_come_by_one_command() {
+    let pair = Pair::dialled_in("").await;
+    for number in 0..20 {
+        let name = format!("new{number:02}");
+        pair.admin.add_gateway(&name, "", false).await;
+    }
+    let out = pair.site.path().join("tokens");
+    let many: Vec<_> = (0..20).map(|number| format!("new{number:02}")).collect();
+    let many = many.join(" ");
+    let line = format!(
+        "--output json gateway token new00 {many} host1 nobody --out {}",
+        out.display()
+    );
+    // What one cannot have keeps the others from nothing, and is told in the order of the names.
+    let told = pair.portcullis(&line);
+    assert_eq!(told.status.code(), Some(1), "{told}");
+    let said: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    let made = said["tokens"].as_array().unwrap();
+    let names: Vec<_> = made
+        .iter()
+        .map(|it| it["gateway"].as_str().unwrap())
+        .collect();
+    assert_eq!(names.join(" "), many);
+    for name in ["new00", "new19"] {
+        let token = std::fs::read_to_string(out.join(format!("{name}.token"))).unwrap();
+        assert!(token.starts_with("PCT1-"), "{name}");
+    }
+    let failed = said["failed"].as_array().unwrap();
+    let failed: Vec<_> = failed.iter().map(|it| &it["gateway"]).collect();
+    assert_eq!(failed, ["host1", "nobody"], "{told}");
+    assert!(!out.join("nobody.token").exists());
+    assert!(pair.admin.gateway("host1").await.connected);
+}

@@ -32,20 +32,7 @@ impl TokenOutput {
         if self.token_file.is_none() {
             output::takes_more().map_err(CliError::Output)?;
         }
-        let open = |path: PathBuf| -> Result<_, CliError> {
-            let file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(CliError::file("create", &path))?;
-            Ok(NewFile {
-                file,
-                path,
-                kept: false,
-            })
-        };
-        Ok(TokenSink(self.token_file.map(open).transpose()?))
+        Ok(TokenSink(self.token_file.map(NewFile::create).transpose()?))
     }
 }
 
@@ -172,14 +159,29 @@ fn pairing_name(gateway: &Gateway) -> String {
 }
 
 /// A file that goes away again unless something was written to it.
-struct NewFile {
+pub(super) struct NewFile {
     file: File,
     path: PathBuf,
     kept: bool,
 }
 
 impl NewFile {
-    fn keep(mut self, text: &str) -> io::Result<PathBuf> {
+    /// Readable by its owner alone.
+    pub(super) fn create(path: PathBuf) -> Result<Self, CliError> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(CliError::file("create", &path))?;
+        Ok(Self {
+            file,
+            path,
+            kept: false,
+        })
+    }
+
+    pub(super) fn keep(mut self, text: &str) -> io::Result<PathBuf> {
         self.file
             .write_all(text.as_bytes())
             .and_then(|()| self.file.write_all(b"\n"))

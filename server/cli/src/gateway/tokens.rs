@@ -1,21 +1,25 @@
 //! `portcullis gateway token`: for one gateway, or for many, a file each.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::collections::HashSet;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{ListGatewaysRequest, NewTokenRequest};
 use serde_json::json;
+use tokio::task::JoinSet;
 use tonic::Code;
 use zeroize::Zeroizing;
 
-use super::token::TokenOutput;
+use super::token::{NewFile, TokenOutput};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::view::printable;
+
+/// Tokens that are asked for at the same time.
+const AT_ONCE: usize = 64;
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
@@ -68,8 +72,10 @@ impl TokenArgs {
             (Some(folder), _) => {
                 let mut names = self.names;
                 names.extend(chosen(&mut gateways, self.groups, self.ahead).await?);
+                let mut once = HashSet::new();
+                names.retain(|name| once.insert(name.clone()));
                 let tokens = Tokens::new(folder)?;
-                tokens.make(context, &mut gateways, names, request).await
+                tokens.make(context, &gateways, names, request).await
             }
         }
     }
@@ -121,16 +127,16 @@ impl Tokens {
     async fn make(
         self,
         context: &Context,
-        gateways: &mut GatewaysClient,
+        gateways: &GatewaysClient,
         names: Vec<String>,
         request: impl Fn(String) -> NewTokenRequest,
     ) -> Result<(), CliError> {
+        let total = names.len();
         let (mut made, mut refused) = (Vec::new(), Vec::new());
-        for name in &names {
-            let path = self.folder.join(format!("{name}.token"));
-            match token_to(gateways, request(name.clone()), &path).await {
+        for (name, path, came) in self.ask(context, gateways, names, request).await? {
+            match came {
                 Ok(()) => made.push((name, path)),
-                Err(error) => refused.push((name, error.to_string())),
+                Err(why) => refused.push((name, why)),
             }
         }
         let files = made
@@ -157,13 +163,67 @@ impl Tokens {
         context.say(&lines.join("\n"), &json)?;
         match refused.len() {
             0 => Ok(()),
-            failed => Err(CliError::TokensFailed {
-                failed,
-                total: names.len(),
-            }),
+            failed => Err(CliError::TokensFailed { failed, total }),
         }
     }
+
+    /// What came of each name, in their order. Several are under way at a time: the server answers
+    /// those that arrive together by one commit of its audit log. What an interrupt finds under way
+    /// comes to its end, since the gateway's former token is void by then.
+    async fn ask(
+        &self,
+        context: &Context,
+        gateways: &GatewaysClient,
+        names: Vec<String>,
+        request: impl Fn(String) -> NewTokenRequest,
+    ) -> Result<Vec<Asked>, CliError> {
+        let mut interrupts = context.pending().interrupts().map_err(CliError::Runtime)?;
+        let mut under_way = JoinSet::new();
+        let mut answers = vec![None; names.len()];
+        let mut next = 0;
+        let mut interrupted = false;
+        loop {
+            while !interrupted
+                && under_way.len() < AT_ONCE
+                && let Some(name) = names.get(next)
+            {
+                let (mut gateways, request) = (gateways.clone(), request(name.clone()));
+                let (place, path) = (next, self.path(name));
+                under_way.spawn(async move {
+                    let came = token_to(&mut gateways, request, &path).await;
+                    (place, came.map_err(|error| error.to_string()))
+                });
+                next += 1;
+            }
+            let joined = tokio::select! {
+                biased;
+                joined = under_way.join_next() => joined,
+                () = interrupts.next(), if !interrupted => {
+                    interrupted = true;
+                    continue;
+                }
+            };
+            let Some(joined) = joined else { break };
+            let (place, came) = joined.map_err(|error| CliError::Runtime(error.into()))?;
+            if let Some(answer) = answers.get_mut(place) {
+                *answer = Some(came);
+            }
+        }
+        let asked = names.into_iter().zip(answers).map(|(name, came)| {
+            let path = self.path(&name);
+            let not_asked = || Err("interrupted before it was asked for".to_owned());
+            (name, path, came.unwrap_or_else(not_asked))
+        });
+        Ok(asked.collect())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.token"))
+    }
 }
+
+/// A gateway's name, the file of its token, and why the token is not in it where it is not.
+type Asked = (String, PathBuf, Result<(), String>);
 
 /// The file is made before anything is asked of the server, and goes away again where no token
 /// comes.
@@ -172,25 +232,10 @@ async fn token_to(
     request: NewTokenRequest,
     path: &Path,
 ) -> Result<(), CliError> {
-    let open = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let mut file = open.map_err(CliError::file("create", path))?;
-    let written = async {
-        let made = gateways.new_token(request).await?.into_inner();
-        let token = made.token.ok_or(CliError::BadAnswer("no token"))?.token;
-        let text = Zeroizing::new(token);
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.write_all(b"\n"))
-            .and_then(|()| file.sync_all())
-            .map_err(CliError::file("write the token to", path))
-    };
-    let written = written.await;
-    if written.is_err() {
-        // An empty file that stays behind harms nobody; the error that led here is the one to tell.
-        let _ = std::fs::remove_file(path);
-    }
-    written
+    let file = NewFile::create(path.to_owned())?;
+    let made = gateways.new_token(request).await?.into_inner();
+    let token = made.token.ok_or(CliError::BadAnswer("no token"))?.token;
+    let kept = file.keep(&Zeroizing::new(token));
+    kept.map_err(CliError::file("write the token to", path))?;
+    Ok(())
 }
