@@ -49,6 +49,10 @@ pub(super) fn reconcile(server: &Server, resource: &str, file: &Path) -> Result<
 }
 
 /// Until it has ended.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "no runtime: this thread has nothing else to do"
+)]
 fn watch(child: &mut Child) -> Result<(u64, Duration), Failure> {
     let id = child.id();
     let (mut highest, mut busy) = (0, Duration::ZERO);
