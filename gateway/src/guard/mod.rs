@@ -174,8 +174,8 @@ impl GuardRails {
         }
     }
 
-    /// Refuses a further name to log in by, such as `NAME@DOMAIN`, that begins with a protected one:
-    /// it could be taken for that account.
+    /// Refuses a further name to log in by, such as `NAME@DOMAIN`, that begins with a protected
+    /// one: it could be taken for that account.
     ///
     /// # Errors
     /// A [`Failure`] that names the rule.

@@ -19,8 +19,8 @@ pub mod reconcile;
 pub mod reencrypt;
 pub mod rpc;
 
-/// Has a server or gateway of the tests log as one that is installed does: what they log otherwise is
-/// for people who look for a fault.
+/// Has a server or gateway of the tests log as one that is installed does: what they log otherwise
+/// is for people who look for a fault.
 fn log_as_installed(config: &std::path::Path) {
     use portcullis_tests::harness::OrFail as _;
     let text = std::fs::read_to_string(config).or_fail("read a configuration");

@@ -1,5 +1,5 @@
-//! The call that made an account, in the last part of its comment field: with it a look can tell the
-//! account that a call made from one that somebody else made under the same name.
+//! The call that made an account, in the last part of its comment field: with it a look can tell
+//! the account that a call made from one that somebody else made under the same name.
 
 use crate::model::{CallId, Failure};
 

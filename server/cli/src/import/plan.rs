@@ -89,8 +89,8 @@ impl Plan {
         }
     }
 
-    /// Lines are begun in order, at most [`MOST_IN_FLIGHT`] at once: none further beyond the last result
-    /// can have been begun.
+    /// Lines are begun in order, at most [`MOST_IN_FLIGHT`] at once: none further beyond the last
+    /// result can have been begun.
     fn may_have_begun(&mut self, line: u64) -> bool {
         if !self.earlier.resumed() {
             return false;
