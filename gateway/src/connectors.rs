@@ -95,6 +95,7 @@ impl Configured {
         let has = |verb: &Verb| match verb {
             Verb::Test | Verb::Schema => true,
             Verb::Run => !self.connector.actions().is_empty(),
+            Verb::RotatePassword => self.connector.rotates_password(),
             verb => on_objects.contains(verb),
         };
         Verb::ALL

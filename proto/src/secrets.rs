@@ -54,6 +54,7 @@ impl Call {
                 }
             }
             Some(Verb::SetPassword(set)) => found.extend(&mut set.password),
+            Some(Verb::RotatePassword(rotate)) => found.extend(&mut rotate.password),
             Some(Verb::Authenticate(authenticate)) => found.extend(&mut authenticate.password),
             Some(Verb::Search(search)) => {
                 if let Some(filter) = &mut search.filter {

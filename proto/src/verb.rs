@@ -21,7 +21,8 @@ impl Verb {
             | Self::Disable(_)
             | Self::SetPassword(_)
             | Self::Rename(_)
-            | Self::Run(_) => true,
+            | Self::Run(_)
+            | Self::RotatePassword(_) => true,
         }
     }
 }

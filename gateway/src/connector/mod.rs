@@ -6,6 +6,7 @@
 pub(crate) mod directory;
 pub(crate) mod look;
 pub(crate) mod process;
+pub(crate) mod renewed;
 pub(crate) mod secret_file;
 mod snapshots;
 mod standing;
@@ -22,8 +23,8 @@ pub use snapshots::{Difference, Entry, Snapshot, Snapshots};
 
 use crate::model::{
     CallError, CallId, Change, Cookie, Create, Evidence, Failure, FailureKind, Get, IdRanges, Look,
-    Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Roles, Run, RunResult,
-    Schema, Search, SearchEvent, Standings, SyncToken, Touched, Update, Verb,
+    Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Roles, Rotation, Run,
+    RunResult, Schema, Search, SearchEvent, Standings, SyncToken, Touched, Update, Verb,
 };
 
 /// What every verb is told about the call beside its arguments.
@@ -284,7 +285,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// password cannot be read, and what an action did, nobody knows but the action.
     fn shows(&self, verb: Verb, class: ObjectClass) -> bool {
         verb.changes()
-            && !matches!(verb, Verb::SetPassword | Verb::Run)
+            && !matches!(verb, Verb::SetPassword | Verb::Run | Verb::RotatePassword)
             && self.verbs(class).contains(&Verb::Get)
     }
 
@@ -457,6 +458,24 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// Runs an action.
     async fn run(&self, _: &Context, run: Run) -> Result<RunResult, CallError> {
         Err(Failure::unsupported(format!("there is no action `{}`", run.action)).into())
+    }
+
+    /// Whether it can change the password by which the gateway itself works on the target, where
+    /// the resource gives that.
+    fn rotates_password(&self) -> bool {
+        false
+    }
+
+    /// Changes the password by which the gateway itself works on the target, in one step. From then
+    /// on calls that still come with the old one work by the new one, and no connection is used on
+    /// which the old one was given. The look at it tries the new one and then the old one, once
+    /// each.
+    async fn rotate_password(&self, _: &Context, _: Rotation) -> Result<(), CallError> {
+        Err(Failure::unsupported(format!(
+            "a connector of type `{}` has no password of its own that it could change",
+            self.kind()
+        ))
+        .into())
     }
 
     /// How the objects that a call touches stand to one another: what the guard rails judge it by.

@@ -29,7 +29,7 @@ pub use parse::{
     MAX_ATTRIBUTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_VALUES, ModelError, parse_call,
 };
 pub use request::{
-    Call, Cookie, Create, Get, Modification, Operation, Request, Run, Search, Update,
+    Call, Cookie, Create, Get, Modification, Operation, Request, Rotation, Run, Search, Update,
 };
 pub use roles::{AttributeRole, GuardDefaults, NameComparison, Role, Roles};
 pub use schema::{AttributeSchema, ClassSchema, RunResult, Schema};

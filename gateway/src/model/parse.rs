@@ -10,8 +10,8 @@ use super::name::{NameError, is_control};
 use super::{
     ActionName, Attribute, AttributeName, Call, CallId, Comparison, ConnectorName, Cookie, Create,
     Failure, Filter, FilterOperation, Get, Modification, ObjectClass, ObjectId, ObjectName,
-    ObjectRef, Operation, Password, Request, Run, Search, Selector, SyncSince, SyncToken, Update,
-    Value,
+    ObjectRef, Operation, Password, Request, Rotation, Run, Search, Selector, SyncSince, SyncToken,
+    Update, Value,
 };
 
 /// Attributes, modifications, arguments or settings in one call.
@@ -192,6 +192,10 @@ fn parse_request(verb: wire::call::Verb, classes: Classes<'_>) -> Result<Request
         ),
         Verb::Search(search) => Request::Search(parse_search(search, classes)?),
         Verb::Sync(sync) => Request::Sync(parse_sync(sync, classes)?),
+        Verb::RotatePassword(rotate) => Request::RotatePassword(Rotation {
+            setting: rotate.setting,
+            password: parse_password(rotate.password)?,
+        }),
         Verb::Run(run) => Request::Run(Run {
             action: ActionName::new(run.action)?,
             arguments: parse_attributes(run.arguments)?,

@@ -63,6 +63,8 @@ pub enum Request {
     Run(Run),
     /// See [`Verb::Sync`].
     Sync(SyncSince),
+    /// See [`Verb::RotatePassword`].
+    RotatePassword(Rotation),
 }
 
 impl Request {
@@ -83,6 +85,7 @@ impl Request {
             Self::Search(_) => Verb::Search,
             Self::Run(_) => Verb::Run,
             Self::Sync(_) => Verb::Sync,
+            Self::RotatePassword(_) => Verb::RotatePassword,
         }
     }
 
@@ -102,9 +105,19 @@ impl Request {
             | Self::Create(_)
             | Self::Search(_)
             | Self::Run(_)
-            | Self::Sync(_) => None,
+            | Self::Sync(_)
+            | Self::RotatePassword(_) => None,
         }
     }
+}
+
+/// What [`Verb::RotatePassword`] changes.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// The secret setting with the password as it was before.
+    pub setting: String,
+    /// The new one.
+    pub password: Password,
 }
 
 /// What [`Verb::Create`] makes.

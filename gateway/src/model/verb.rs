@@ -70,11 +70,13 @@ pub enum Verb {
     Run,
     /// Tells what has changed since the last time.
     Sync,
+    /// Changes the gateway's own password at the target.
+    RotatePassword,
 }
 
 impl Verb {
     /// Every verb, in the order of the wire.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Test,
         Self::Schema,
         Self::Create,
@@ -89,6 +91,7 @@ impl Verb {
         Self::Search,
         Self::Run,
         Self::Sync,
+        Self::RotatePassword,
     ];
 
     /// The spelling of the command line and of the configuration.
@@ -108,6 +111,7 @@ impl Verb {
             Self::Search => "search",
             Self::Run => "run",
             Self::Sync => "sync",
+            Self::RotatePassword => "rotate-password",
         }
     }
 

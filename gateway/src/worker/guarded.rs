@@ -315,6 +315,10 @@ impl Guarded {
                 return Err(Failure::invalid(message).into());
             }
             Request::Run(run) => Done::Run(connector.run(cx, run).await?),
+            Request::RotatePassword(rotation) => {
+                connector.rotate_password(cx, rotation).await?;
+                Done::Nothing
+            }
         })
     }
 

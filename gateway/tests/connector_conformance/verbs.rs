@@ -127,6 +127,7 @@ pub(crate) async fn carries_out_each_verb_that_it_names(site: MakeSite) {
                 Name::Create
                 | Name::Search
                 | Name::Sync
+                | Name::RotatePassword
                 | Name::Run
                 | Name::Test
                 | Name::Schema => continue,

@@ -236,6 +236,13 @@ pub(crate) enum CliError {
         total: usize,
         first: Box<CliError>,
     },
+    /// The list of the others has been printed: some resources keep their passwords, or may.
+    #[error("the passwords of {failed} of {total} resources were not changed; the first: {first}")]
+    PasswordsKept {
+        failed: usize,
+        total: usize,
+        first: Box<CliError>,
+    },
     /// The list has been printed: for some gateways no token was made.
     #[error("{failed} of {total} gateways got no token: the list says why")]
     TokensFailed { failed: usize, total: usize },
@@ -371,7 +378,8 @@ impl CliError {
             Self::Unread | Self::Unshown { .. } | Self::NotShown { .. } => "io",
             Self::TokenForgotten { source, .. }
             | Self::Partly { source, .. }
-            | Self::CallsKept { first: source, .. } => source.kind(),
+            | Self::CallsKept { first: source, .. }
+            | Self::PasswordsKept { first: source, .. } => source.kind(),
             Self::ActionFailed { .. } => "action",
             Self::NoMatch { .. } => "bad-credentials",
             Self::PolicyBroken { .. } => "rejected",

@@ -27,6 +27,7 @@ mod policy;
 mod queue;
 mod reconcile;
 mod resource;
+mod rotate;
 mod run;
 mod schema;
 mod status;

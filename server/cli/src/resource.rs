@@ -20,6 +20,7 @@ use crate::error::CliError;
 use crate::input::assignment::{SecretFile, Setting};
 use crate::input::prompt::{ask_secret, read_secret_file};
 use crate::mapping::{rules, suggest};
+use crate::rotate::RotateArgs;
 use crate::time::{rfc3339, time_and_age};
 use crate::view::{Listed, View, facts, some};
 
@@ -30,6 +31,11 @@ const ADD_EXAMPLES: &str = "\
 Examples:
   portcullis resource add host1-accounts --gateway host1 --connector accounts
   portcullis resource test host1-accounts";
+
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  portcullis resource rotate-password corp-ldap
+  portcullis resource rotate-password --all";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ResourceCommand {
@@ -95,6 +101,9 @@ pub(crate) enum ResourceCommand {
         #[command(flatten)]
         call: CallArgs,
     },
+    /// Give a gateway a new password at resources: long, random, and known to nobody
+    #[command(after_help = ROTATE_EXAMPLES)]
+    RotatePassword(RotateArgs),
     /// Remove a resource from the server; nothing on it is touched
     Remove {
         /// The resource
@@ -203,6 +212,7 @@ impl ResourceCommand {
                 let schema = Caller::new(context, name).await?.schema(&call).await?;
                 return suggest(context, &schema);
             }
+            Self::RotatePassword(args) => return args.run(context).await,
             Self::Remove { name } => {
                 let request = RemoveResourceRequest { name: name.clone() };
                 connect().await?.remove(request).await?;
@@ -320,6 +330,7 @@ impl View for Resource {
             "mapping": self.mapping.iter().collect::<BTreeMap<_, _>>(),
             "secret_settings": self.secret_settings,
             "lost_secret_settings": self.lost_secret_settings,
+            "pending_secret_settings": self.pending_secret_settings,
             "fault": self.fault,
             "created": rfc3339(self.created_unix_ms),
             "dropped_secret_settings": self.dropped_secret_settings,
@@ -348,9 +359,13 @@ fn moved(resource: &Resource) -> Option<String> {
 fn secrets(resource: &Resource) -> String {
     let set = resource.secret_settings.iter();
     let lost = &resource.lost_secret_settings;
-    set.map(|name| match lost.contains(name) {
-        false => format!("{name} is set"),
-        true => format!(
+    let pending = &resource.pending_secret_settings;
+    set.map(|name| match (lost.contains(name), pending.contains(name)) {
+        (false, false) => format!("{name} is set"),
+        (false, true) => format!(
+            "{name} is set, and pending: a new one is kept beside it until it is known which of them the resource has"
+        ),
+        (true, _) => format!(
             "{name} has to be set again: it was given for an earlier registration of the gateway"
         ),
     })

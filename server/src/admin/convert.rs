@@ -188,6 +188,7 @@ pub(super) fn resource(resource: Resource) -> proto::Resource {
         warning: String::new(),
         lost_secret_settings: resource.lost_settings.into_iter().collect(),
         fault: resource.fault.unwrap_or_default(),
+        pending_secret_settings: resource.pending.into_keys().collect(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use portcullis_proto::gateway::v1::FailureKind;
+
 use crate::audit::AuditError;
 use crate::fleet::{CallError, RotationError};
 use crate::keys::transfer::{ExportError, ImportError};
@@ -9,6 +11,7 @@ use crate::keys::{DeleteError, KeyError, ProtectError};
 use crate::passwords::PasswordError;
 use crate::passwords::digest::DigestError;
 use crate::provisioning::queue::QueueError;
+use crate::provisioning::rotation::RotateError;
 use crate::provisioning::{ChangeError, DispatchError};
 use crate::repository::RepositoryError;
 use crate::tasks::TaskError;
@@ -239,6 +242,23 @@ impl From<DispatchError> for AdminError {
                 Self::Precondition(error.to_string())
             }
             DispatchError::Stopping => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<RotateError> for AdminError {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::UnknownResource(name) => Self::no_such("resource", &name),
+            RotateError::Repository(error) => error.into(),
+            RotateError::Failed { ref failure, .. } => match failure.kind() {
+                FailureKind::Unavailable | FailureKind::Busy => {
+                    Self::Unavailable(error.to_string())
+                }
+                _ => Self::Precondition(error.to_string()),
+            },
+            RotateError::Lost(_) | RotateError::Setting(_) => Self::Precondition(error.to_string()),
+            RotateError::Unknown { .. } => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::users::secret;
 use crate::access::Target;
 use crate::config::Capability::{self, Administrator};
 use crate::provisioning::mapping::Mapping;
+use crate::provisioning::rotation;
 use crate::repository::{AuditFields, Changed, Resource, SecretSettings};
 
 /// Bytes of a secret setting.
@@ -29,6 +30,7 @@ pub(super) fn offer(front: &mut impl Front) {
     front.offer::<proto::ListResourcesRequest>();
     front.offer::<proto::ShowResourceRequest>();
     front.offer::<proto::RemoveResourceRequest>();
+    front.offer::<proto::RotatePasswordRequest>();
 }
 
 impl Request for proto::AddResourceRequest {
@@ -62,6 +64,7 @@ impl Request for proto::AddResourceRequest {
             mapping: BTreeMap::new(),
             groups,
             lost_settings: BTreeSet::new(),
+            pending: BTreeMap::new(),
             fault: None,
             created: clock::now(),
         };
@@ -264,6 +267,29 @@ impl Request for proto::RemoveResourceRequest {
             "removed a resource; nothing on it was touched"
         );
         Ok(proto::RemoveResourceResponse {})
+    }
+}
+
+impl Request for proto::RotatePasswordRequest {
+    type Answer = proto::RotatePasswordResponse;
+
+    const METHOD: Method = change("Resources/RotatePassword", &[Administrator]);
+
+    fn about(&self) -> About {
+        About::resource(&self.name)
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::RotatePasswordResponse, AdminError> {
+        let Self { name, setting } = self;
+        let services = &context.services;
+        let setting = rotation::rotate(&services.provisioning, &name, &setting).await?;
+        context.note.add(format!("{setting} has a new value"));
+        let found = services.repository.resources().find(&name).await?;
+        let resource = found.ok_or_else(|| AdminError::no_such("resource", &name))?;
+        Ok(proto::RotatePasswordResponse {
+            resource: Some(convert::resource(resource)),
+            setting,
+        })
     }
 }
 

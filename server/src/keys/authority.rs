@@ -155,6 +155,7 @@ mod tests {
                 mapping: BTreeMap::new(),
                 groups: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
+                pending: BTreeMap::new(),
                 fault: None,
                 created: NOW,
             };

@@ -167,6 +167,7 @@ fn about(call: &Call) -> (&'static str, About) {
             "sync",
             About::all(class(verb.object_class, &verb.class_name)),
         ),
+        Some(Verb::RotatePassword(_)) => ("rotate-password", About::default()),
         Some(Verb::Run(verb)) => ("run", About::named("action".to_owned(), &verb.action)),
     }
 }

@@ -24,9 +24,14 @@ pub(super) fn lanes(call: &Call) -> (String, String) {
         Some(Verb::Authenticate(verb)) => of(verb.object.as_ref()),
         Some(Verb::Get(verb)) => of(verb.object.as_ref()),
         Some(Verb::Run(verb)) => format!("action {}", verb.action),
-        Some(Verb::Test(_) | Verb::Schema(_) | Verb::Search(_) | Verb::Sync(_)) | None => {
-            "the resource".to_owned()
-        }
+        Some(
+            Verb::Test(_)
+            | Verb::Schema(_)
+            | Verb::Search(_)
+            | Verb::Sync(_)
+            | Verb::RotatePassword(_),
+        )
+        | None => "the resource".to_owned(),
     };
     (lane.clone(), lane)
 }

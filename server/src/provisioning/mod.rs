@@ -14,6 +14,7 @@ pub mod outcome;
 mod password;
 pub mod queue;
 mod retry;
+pub mod rotation;
 mod sending;
 mod sent;
 mod server_time;
@@ -45,6 +46,7 @@ use mapping::Mapping;
 use outcome::{Flaw, failed_search};
 use password::Afterwards;
 pub use retry::{ChangeError, Resolution, resolve, retry};
+use rotation::{RotateError, Rotations};
 pub use server_time::ServerTime;
 
 /// Characters of a call id, at most.
@@ -64,6 +66,7 @@ pub struct Provisioning {
     /// When this server was started.
     started: UnixMillis,
     open: Lookouts,
+    rotations: Rotations,
     digests: Arc<OnceCell<ContentsKey>>,
     /// A call ended for whose object others wait.
     turn: Arc<Notify>,
@@ -83,6 +86,7 @@ impl Provisioning {
             time: ServerTime::new(),
             started: clock::now(),
             open: Lookouts::default(),
+            rotations: Rotations::default(),
             digests: Arc::default(),
             turn: Arc::default(),
             ended: Arc::default(),
@@ -382,21 +386,18 @@ async fn make_up(
     call: Call,
     form: Form,
 ) -> Result<Result<MadeUp, (String, Failure)>, DispatchError> {
-    let opened = provisioning
-        .repository
-        .resources()
-        .open(name)
-        .await?
-        .ok_or_else(|| DispatchError::UnknownResource(name.to_owned()))?;
     let mut call = with_id(call);
+    let again = matches!(call.verb, Some(Verb::Test(_)));
+    let opened = match open_settled(provisioning, name, again).await? {
+        Ok(opened) => opened,
+        Err(failure) => return Ok(Err((call.call_id, failure))),
+    };
     let OpenedResource {
         resource,
         gateway_id,
         secrets,
-    } = match opened {
-        Ok(opened) => opened,
-        Err(lost) => return Ok(Err((call.call_id, outcome::lost_settings(&lost)))),
-    };
+        ..
+    } = opened;
     let mapped = Mapping::parse(&resource.mapping).and_then(|mapping| {
         if form == Form::Given {
             mapping.ask(&mut call)?;
@@ -412,6 +413,32 @@ async fn make_up(
     call.secret_settings = secrets.into_iter().map(secret_setting).collect();
     let to = Recipient::registration(&resource.gateway, gateway_id);
     Ok(Ok(MadeUp { to, call, mapping }))
+}
+
+/// The resource with its secret settings, once it is known which of them count. `again`: passwords
+/// that did not fit before are tried again. Within it why nothing is sent.
+async fn open_settled(
+    provisioning: &Provisioning,
+    name: &str,
+    again: bool,
+) -> Result<Result<OpenedResource, Failure>, DispatchError> {
+    let resources = provisioning.repository.resources();
+    let unknown = || DispatchError::UnknownResource(name.to_owned());
+    let open = async || resources.open(name).await?.ok_or_else(unknown);
+    match open().await? {
+        Err(lost) => return Ok(Err(outcome::lost_settings(&lost))),
+        Ok(opened) if opened.pending.is_none() => return Ok(Ok(opened)),
+        Ok(_) => {}
+    }
+    match rotation::settle(provisioning, name, again).await {
+        Ok(()) => {}
+        Err(RotateError::Repository(error)) => return Err(error.into()),
+        Err(error) => return Ok(Err(outcome::unsettled(&error))),
+    }
+    Ok(match open().await? {
+        Ok(opened) => Ok(opened),
+        Err(lost) => Err(outcome::lost_settings(&lost)),
+    })
 }
 
 fn secret_setting((name, mut value): (String, Zeroizing<Vec<u8>>)) -> SecretSetting {
@@ -435,6 +462,7 @@ fn check(call: &mut Call, by: By) -> Result<(), Flaw> {
     }
     match (&call.verb, by) {
         (None, _) => Err(Flaw::NoVerb),
+        (Some(Verb::RotatePassword(_)), _) => Err(Flaw::Rotation),
         (Some(Verb::Search(_)), By::Search) | (Some(Verb::Sync(_)), By::Sync) => Ok(()),
         (Some(_), By::Search) => Err(Flaw::OtherThanSearch),
         (Some(_), By::Sync) => Err(Flaw::OtherThanSync),

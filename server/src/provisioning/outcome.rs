@@ -7,6 +7,7 @@ use portcullis_proto::gateway::v1::{
 };
 
 use super::mapping::MappingError;
+use super::rotation::RotateError;
 use crate::fleet::CallError;
 use crate::passwords::PasswordError;
 use crate::passwords::digest::DigestError;
@@ -31,6 +32,10 @@ pub(super) enum Flaw {
     SyncInExecute,
     #[error("`Sync` takes a sync: send other verbs to `Execute`")]
     OtherThanSync,
+    #[error(
+        "a gateway's own password is changed by `Resources.RotatePassword`, which makes the new one"
+    )]
+    Rotation,
 }
 
 impl Flaw {
@@ -71,6 +76,15 @@ pub(super) fn lost_settings(lost: &LostSettings) -> Failure {
     Failure {
         kind: FailureKind::Unavailable.into(),
         message: lost.to_string(),
+        ..Failure::default()
+    }
+}
+
+/// Nothing was sent: which password the resource has is not known.
+pub(super) fn unsettled(error: &RotateError) -> Failure {
+    Failure {
+        kind: FailureKind::Unavailable.into(),
+        message: format!("{error}; nothing was sent"),
         ..Failure::default()
     }
 }

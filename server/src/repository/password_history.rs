@@ -340,6 +340,7 @@ mod tests {
             secret_settings: std::collections::BTreeSet::new(),
             groups: std::collections::BTreeSet::new(),
             lost_settings: std::collections::BTreeSet::new(),
+            pending: Default::default(),
             fault: None,
             created: NOW,
         };

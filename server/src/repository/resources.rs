@@ -10,6 +10,7 @@ use portcullis_host::clock;
 
 use super::authority::{Authority, GATEWAYS, RESOURCES, Stamp, Table};
 use super::columns::{from_sql_millis, to_sql_millis};
+use super::pending_secrets::{PENDING, PendingSecret, forget_pending, pending, pending_field};
 use super::sql::{Tx, Value, params};
 use super::{
     Place, ProtectedType, Repository, RepositoryError, Sealer, password_history, queued_calls,
@@ -43,6 +44,9 @@ pub struct Resource {
     /// Of them, those that were given for another registration of the gateway: they go to nobody,
     /// and have to be set again.
     pub lost_settings: BTreeSet<String>,
+    /// Of the secret settings, the password that is being changed, with the id of the call that
+    /// does it: its new value is kept beside the old one.
+    pub pending: BTreeMap<String, String>,
     /// What is wrong with its record, which decides nothing then; `None`: nothing.
     pub fault: Option<String>,
     /// When it was added.
@@ -75,6 +79,8 @@ pub struct OpenedResource {
     pub gateway_id: GatewayId,
     /// The values of its secret settings.
     pub secrets: SecretSettings,
+    /// The one that is being changed.
+    pub pending: Option<PendingSecret>,
 }
 
 /// What a change of a resource came to.
@@ -92,7 +98,7 @@ pub struct Changed {
 /// The resources.
 #[derive(Clone, Copy, Debug)]
 pub struct Resources<'a> {
-    repository: &'a Repository,
+    pub(super) repository: &'a Repository,
 }
 
 impl Repository {
@@ -188,6 +194,7 @@ impl Resources<'_> {
                 }
                 let gateway_id = gateway_id(tx, &authority, &resource.gateway)?;
                 let context = context(gateway_id, &resource.connector);
+                let pending = pending(tx, &resource, &context, &*sealer)?;
                 let mut secrets = SecretSettings::new();
                 for setting in &resource.secret_settings {
                     let place = place(&name, setting, &context);
@@ -199,6 +206,7 @@ impl Resources<'_> {
                     resource,
                     gateway_id,
                     secrets,
+                    pending,
                 })))
             })
             .await
@@ -248,7 +256,7 @@ impl Resources<'_> {
                 change(&mut resource);
                 resource.name.clone_from(&name);
                 let moved = before != (resource.gateway.clone(), resource.connector.clone());
-                let dropped = drop_secrets(tx, &resource, &secret, &secrets, moved)?;
+                let dropped = drop_secrets(tx, &mut resource, &secret, &secrets, moved)?;
                 // Sealed within the transaction: only there it is known which registration the
                 // gateway has.
                 let gateway_id = gateway_id(tx, &authority, &resource.gateway)?;
@@ -308,7 +316,7 @@ pub(super) fn remove(
     queued_calls::cancel_of_resource(tx, authority, name, now)
 }
 
-fn not_found(kind: &'static str, name: &str) -> RepositoryError {
+pub(super) fn not_found(kind: &'static str, name: &str) -> RepositoryError {
     RepositoryError::NotFound {
         kind,
         name: name.to_owned(),
@@ -316,7 +324,7 @@ fn not_found(kind: &'static str, name: &str) -> RepositoryError {
 }
 
 /// The resource, where its row checks.
-fn find(
+pub(super) fn find(
     tx: &mut Tx<'_>,
     authority: &Authority,
     name: &str,
@@ -362,6 +370,7 @@ fn read_row(tx: &mut Tx<'_>, name: &str) -> Result<Option<(Stamp, Resource)>, Re
                 groups: BTreeSet::new(),
                 secret_settings: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
+                pending: BTreeMap::new(),
                 fault: None,
                 created: from_sql_millis(row.get(3)?),
             };
@@ -382,13 +391,16 @@ fn read_row(tx: &mut Tx<'_>, name: &str) -> Result<Option<(Stamp, Resource)>, Re
             resource.mapping.insert(target.to_owned(), value);
         } else if let Some(group) = name.strip_prefix(GROUP) {
             resource.groups.insert(group.to_owned());
+        } else if let Some(setting) = name.strip_prefix(PENDING) {
+            resource.pending.insert(setting.to_owned(), value);
         } else {
             resource.settings.insert(name, value);
         }
     }
     let kind = ProtectedType::ResourcePassword;
     let secret = sealed_values::fields(tx, kind, name.as_bytes())?;
-    resource.secret_settings = secret.into_iter().collect();
+    let secret = secret.into_iter();
+    resource.secret_settings = secret.filter(|name| !name.starts_with(PENDING)).collect();
     Ok(Some((stamp, resource)))
 }
 
@@ -476,7 +488,7 @@ pub(super) fn context(gateway: GatewayId, connector: &str) -> Vec<u8> {
 /// that only go because the resource `moved`.
 fn drop_secrets(
     tx: &mut Tx<'_>,
-    resource: &Resource,
+    resource: &mut Resource,
     secret: &BTreeSet<String>,
     given: &SecretSettings,
     moved: bool,
@@ -490,6 +502,9 @@ fn drop_secrets(
         }
         if plain || moved {
             sealed_values::remove(tx, &place(&resource.name, setting, &[]))?;
+        }
+        if plain || moved || given {
+            forget_pending(tx, resource, setting)?;
         }
     }
     Ok(dropped)
@@ -515,7 +530,7 @@ fn set_secrets(
     Ok(())
 }
 
-const fn place<'a>(resource: &'a str, setting: &'a str, context: &'a [u8]) -> Place<'a> {
+pub(super) const fn place<'a>(resource: &'a str, setting: &'a str, context: &'a [u8]) -> Place<'a> {
     Place {
         kind: ProtectedType::ResourcePassword,
         owner: resource.as_bytes(),
@@ -524,7 +539,7 @@ const fn place<'a>(resource: &'a str, setting: &'a str, context: &'a [u8]) -> Pl
     }
 }
 
-fn store(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), RepositoryError> {
+pub(super) fn store(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), RepositoryError> {
     let sql = "SELECT 1 FROM gateways WHERE name = ?1";
     if !tx.exists(sql, &params![resource.gateway])? {
         return Err(not_found("gateway", &resource.gateway));
@@ -552,11 +567,17 @@ fn store(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), RepositoryError> {
     let groups: Vec<_> = groups.map(|group| format!("{GROUP}{group}")).collect();
     let empty = String::new();
     let groups = groups.iter().map(|name| (name, &empty));
+    let pending = resource.pending.iter();
+    let pending: Vec<_> = pending
+        .map(|(setting, call)| (pending_field(setting), call))
+        .collect();
+    let pending = pending.iter().map(|(name, call)| (name, *call));
     let rows: Vec<_> = resource
         .settings
         .iter()
         .chain(rules)
         .chain(groups)
+        .chain(pending)
         .map(|(name, value)| {
             [
                 Value::Text(&resource.name),
@@ -573,14 +594,14 @@ fn store(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), RepositoryError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use portcullis_common::id::KeyKind;
 
     use super::super::Reach;
     use super::super::tests::{Fixture, NOW, registration};
     use super::*;
 
-    fn secrets(given: &[(&str, &str)]) -> SecretSettings {
+    pub(in super::super) fn secrets(given: &[(&str, &str)]) -> SecretSettings {
         given
             .iter()
             .map(|(name, value)| {
@@ -592,7 +613,7 @@ mod tests {
             .collect()
     }
 
-    async fn with_resource() -> Fixture {
+    pub(in super::super) async fn with_resource() -> Fixture {
         let fixture = Fixture::new().await;
         let token = registration(KeyKind::Tdes);
         let gateways = fixture.repository.gateways();
@@ -609,6 +630,7 @@ mod tests {
             mapping: BTreeMap::new(),
             groups: BTreeSet::new(),
             lost_settings: BTreeSet::new(),
+            pending: BTreeMap::new(),
             fault: None,
             created: NOW,
         };

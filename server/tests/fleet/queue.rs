@@ -67,6 +67,7 @@ impl Fixture {
             mapping: BTreeMap::new(),
             groups: BTreeSet::new(),
             lost_settings: BTreeSet::new(),
+            pending: BTreeMap::new(),
             fault: None,
             created: clock::now(),
         };

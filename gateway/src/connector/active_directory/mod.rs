@@ -40,7 +40,7 @@ use crate::config::Section;
 use crate::connector::directory::connector::Directory;
 use crate::connector::directory::dialect::{Dialect, Finishing, Place, Verdict};
 use crate::connector::directory::dn;
-use crate::connector::directory::fault::{Error, code};
+use crate::connector::directory::fault::{Error, Fault, FaultKind, code};
 use crate::connector::directory::filter::Filter;
 use crate::connector::directory::message::{Answer, Change, ChangeKind, Control, Entry, Operation};
 use crate::connector::directory::session::Session;
@@ -187,6 +187,15 @@ fn quoted(password: &Password) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 const PASSWORD: &str = "unicodePwd";
+
+/// A password that cannot be sent is as one that was refused.
+fn unfit(failure: Failure) -> Error {
+    Error::refused(Answer {
+        code: code::INVALID_ATTRIBUTE_SYNTAX,
+        text: failure.message,
+        ..Answer::default()
+    })
+}
 
 #[async_trait]
 impl Dialect for ActiveDirectory {
@@ -374,13 +383,7 @@ impl Dialect for ActiveDirectory {
         entry: &Entry,
         password: &Password,
     ) -> Result<(), Error> {
-        let value = quoted(password).map_err(|failure| {
-            Error::refused(Answer {
-                code: code::INVALID_ATTRIBUTE_SYNTAX,
-                text: failure.message,
-                ..Answer::default()
-            })
-        })?;
+        let value = quoted(password).map_err(unfit)?;
         let modify = Operation::Modify {
             dn: entry.dn.clone(),
             changes: vec![Change {
@@ -388,6 +391,52 @@ impl Dialect for ActiveDirectory {
                 attribute: PASSWORD.to_owned(),
                 values: vec![value.to_vec()],
             }],
+        };
+        session.write(&modify, &[]).await.map(drop)
+    }
+
+    /// The gateway binds by the name of its entry, or as people do: `NAME@DOMAIN`, `DOMAIN\NAME`.
+    async fn own_dn(&self, session: &Session<'_>) -> Result<String, Error> {
+        let own = &session.identity.dn;
+        let Some(filter) = names::of_login(own) else {
+            return Ok(own.clone());
+        };
+        let wanted = [names::ACCOUNT_NAME.to_owned()];
+        let found = session.entries(&self.root, filter, &wanted, 2).await?;
+        match <[Entry; 1]>::try_from(found) {
+            Ok([entry]) => Ok(entry.dn),
+            Err(found) => {
+                let count = found.len();
+                let text = format!(
+                    "{count} entries of the domain have the gateway's name: give the name of its entry as `bind_dn`"
+                );
+                Err(Error::NotBegun(Fault::new(FaultKind::Bind, text)))
+            }
+        }
+    }
+
+    /// A change, which proves the old one: it takes no right to reset passwords.
+    async fn renew_password(
+        &self,
+        session: &Session<'_>,
+        dn: &str,
+        old: &Password,
+        new: &Password,
+    ) -> Result<(), Error> {
+        let change = |kind, password: &Password| {
+            let value = quoted(password).map_err(unfit)?;
+            Ok::<_, Error>(Change {
+                kind,
+                attribute: PASSWORD.to_owned(),
+                values: vec![value.to_vec()],
+            })
+        };
+        let modify = Operation::Modify {
+            dn: dn.to_owned(),
+            changes: vec![
+                change(ChangeKind::Delete, old)?,
+                change(ChangeKind::Add, new)?,
+            ],
         };
         session.write(&modify, &[]).await.map(drop)
     }

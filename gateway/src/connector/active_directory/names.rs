@@ -1,6 +1,7 @@
 //! Names of accounts and groups: what Active Directory takes, and the three that one account has.
 
 use crate::connector::directory::dn;
+use crate::connector::directory::filter::Filter;
 use crate::connector::directory::message::{Change, ChangeKind, Entry, Operation};
 use crate::connector::directory::settings::ClassSettings;
 use crate::model::{Failure, ObjectClass};
@@ -51,6 +52,22 @@ pub(super) fn check(class: ObjectClass, name: &str) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// What the account meets that logs in by this name; `None`: it is the name of an entry.
+pub(super) fn of_login(name: &str) -> Option<Filter> {
+    if let Some((_, own)) = name.split_once('\\') {
+        return Some(Filter::equal(ACCOUNT_NAME, own));
+    }
+    if name.contains('=') {
+        return None;
+    }
+    let (own, _) = name.split_once('@')?;
+    // Without a name of its own for it, an account has that of its domain.
+    Some(Filter::Or(vec![
+        Filter::equal(PRINCIPAL_NAME, name),
+        Filter::equal(ACCOUNT_NAME, own),
+    ]))
 }
 
 /// The name of the entry, and then those that are attributes of it, in one change. An entry whose

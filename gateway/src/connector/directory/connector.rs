@@ -18,11 +18,12 @@ use super::parked::Parked;
 use super::pool::{Identity, Pool};
 use super::session::{Knowledge, Session};
 use super::settings::{ClassSettings, Settings};
+use crate::connector::renewed::Renewed;
 use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane, secret_file};
 use crate::model::{
     AttributeName, AttributeRole, CallError, Cookie, Create, Evidence, Failure, Get, Look, Object,
-    ObjectClass, ObjectName, ObjectRef, Password, Request, Role, Roles, Schema, Search, Selector,
-    Standings, SyncToken, Touched, Update, Verb,
+    ObjectClass, ObjectName, ObjectRef, Password, Request, Role, Roles, Rotation, Schema, Search,
+    Selector, Standings, SyncToken, Touched, Update, Verb,
 };
 
 /// How long what a directory says of itself is believed.
@@ -32,7 +33,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(600);
 const BIND_DN: &str = "bind_dn";
 
 /// The setting of a resource that holds the gateway's password there.
-const BIND_PASSWORD: &str = "bind_password";
+pub(super) const BIND_PASSWORD: &str = "bind_password";
 
 /// A directory, with what its kind is like.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(crate) struct Directory {
     pub(crate) pool: Arc<Pool>,
     /// Searches between two of their pages.
     pub(crate) parked: Parked,
+    /// The gateway's own passwords that were changed.
+    pub(super) renewed: Renewed,
     roles: Vec<AttributeRole>,
     knowledge: Mutex<Option<(Instant, Arc<Knowledge>)>>,
 }
@@ -62,6 +65,7 @@ impl Directory {
             settings,
             pool,
             roles,
+            renewed: Renewed::default(),
             knowledge: Mutex::default(),
         }
     }
@@ -105,8 +109,17 @@ impl Directory {
         })
     }
 
-    /// Who the gateway is: as the resource has it, or else the configuration.
+    /// Who the gateway is, by the password that counts now.
     fn bind_identity(&self, cx: &Context) -> Result<Identity, CallError> {
+        let given = self.given_identity(cx)?;
+        Ok(Identity {
+            password: self.renewed.current(&given.dn, &given.password),
+            ..given
+        })
+    }
+
+    /// Who the gateway is: as the resource has it, or else the configuration.
+    pub(super) fn given_identity(&self, cx: &Context) -> Result<Identity, CallError> {
         let given = cx.settings.get(BIND_DN).cloned();
         let Some(dn) = given.or_else(|| self.settings.bind.dn.clone()) else {
             return Err(self.no_identity("name", "bind_dn", "bind_dn"));
@@ -305,7 +318,7 @@ impl Connector for Directory {
             Verb::Authenticate,
         ];
         let has = |verb: &Verb| match verb {
-            Verb::Test | Verb::Schema | Verb::Run => false,
+            Verb::Test | Verb::Schema | Verb::Run | Verb::RotatePassword => false,
             verb => class == ObjectClass::Account || !of_accounts.contains(verb),
         };
         match self.settings.class(class) {
@@ -353,7 +366,7 @@ impl Connector for Directory {
 
     fn shows(&self, verb: Verb, class: ObjectClass) -> bool {
         verb.changes()
-            && !matches!(verb, Verb::SetPassword | Verb::Run)
+            && !matches!(verb, Verb::SetPassword | Verb::Run | Verb::RotatePassword)
             && self.verbs(class).contains(&Verb::Get)
     }
 
@@ -479,6 +492,14 @@ impl Connector for Directory {
         let session = self.session(cx)?;
         let class = self.class(class)?;
         self.dialect.sync(&session, cx, class, token, changes).await
+    }
+
+    fn rotates_password(&self) -> bool {
+        true
+    }
+
+    async fn rotate_password(&self, cx: &Context, rotation: Rotation) -> Result<(), CallError> {
+        self.renew_password(cx, &rotation).await
     }
 
     async fn standings(&self, cx: &Context, touched: &Touched<'_>) -> Result<Standings, CallError> {

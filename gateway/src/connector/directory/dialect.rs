@@ -225,6 +225,21 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
         password: &Password,
     ) -> Result<(), Error>;
 
+    /// The name of the gateway's own entry, where it binds by another one.
+    async fn own_dn(&self, session: &Session<'_>) -> Result<String, Error> {
+        Ok(session.identity.dn.clone())
+    }
+
+    /// Gives the gateway's own entry a new password, in one request, with the old one as proof
+    /// where the directory takes that.
+    async fn renew_password(
+        &self,
+        session: &Session<'_>,
+        dn: &str,
+        old: &Password,
+        new: &Password,
+    ) -> Result<(), Error>;
+
     /// The name that somebody binds with: that of the entry.
     fn bind_name(&self, entry: &Entry) -> String {
         entry.dn.clone()

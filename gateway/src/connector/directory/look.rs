@@ -42,6 +42,9 @@ impl Directory {
         change: &Request,
         before: &Evidence,
     ) -> Result<Look, CallError> {
+        if let Request::RotatePassword(rotation) = change {
+            return self.look_at_renewal(cx, rotation).await;
+        }
         let session = self.session(cx)?;
         let seen = match change {
             Request::Create(create) => {

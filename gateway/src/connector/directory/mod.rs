@@ -31,6 +31,7 @@ pub(crate) mod objects;
 pub(crate) mod pages;
 mod parked;
 pub(crate) mod pool;
+mod renewal;
 pub(crate) mod schema;
 mod search;
 pub(crate) mod server;

@@ -143,6 +143,26 @@ fn suffix_of(base: &str) -> String {
     }
 }
 
+impl Ldap {
+    /// What gives an entry a password, with the old one where it is known.
+    fn new_password(&self, dn: &str, old: Option<&Password>, new: &Password) -> Operation {
+        match self.password {
+            PasswordWay::Request => Operation::Extended {
+                oid: PASSWORD_MODIFY,
+                value: Some(password_modify(dn, old, new)),
+            },
+            PasswordWay::Replace => Operation::Modify {
+                dn: dn.to_owned(),
+                changes: vec![Change {
+                    kind: ChangeKind::Replace,
+                    attribute: "userPassword".to_owned(),
+                    values: vec![new.expose().to_vec()],
+                }],
+            },
+        }
+    }
+}
+
 #[async_trait]
 impl Dialect for Ldap {
     fn kind(&self) -> &'static str {
@@ -231,20 +251,19 @@ impl Dialect for Ldap {
         entry: &Entry,
         password: &Password,
     ) -> Result<(), Error> {
-        let operation = match self.password {
-            PasswordWay::Request => Operation::Extended {
-                oid: PASSWORD_MODIFY,
-                value: Some(password_modify(&entry.dn, password)),
-            },
-            PasswordWay::Replace => Operation::Modify {
-                dn: entry.dn.clone(),
-                changes: vec![Change {
-                    kind: ChangeKind::Replace,
-                    attribute: "userPassword".to_owned(),
-                    values: vec![password.expose().to_vec()],
-                }],
-            },
-        };
+        let operation = self.new_password(&entry.dn, None, password);
+        let controls = self.controls(Verb::SetPassword, &[]);
+        session.write(&operation, &controls).await.map(drop)
+    }
+
+    async fn renew_password(
+        &self,
+        session: &Session<'_>,
+        dn: &str,
+        old: &Password,
+        new: &Password,
+    ) -> Result<(), Error> {
+        let operation = self.new_password(dn, Some(old), new);
         let controls = self.controls(Verb::SetPassword, &[]);
         session.write(&operation, &controls).await.map(drop)
     }
@@ -328,11 +347,14 @@ fn no_state() -> Failure {
 }
 
 /// RFC 3062, section 2.
-fn password_modify(dn: &str, password: &Password) -> Zeroizing<Vec<u8>> {
+fn password_modify(dn: &str, old: Option<&Password>, new: &Password) -> Zeroizing<Vec<u8>> {
     let mut value = Writer::default();
     value.constructed(SEQUENCE, |inner| {
         inner.primitive(0x80, dn.as_bytes());
-        inner.primitive(0x82, password.expose());
+        if let Some(old) = old {
+            inner.primitive(0x81, old.expose());
+        }
+        inner.primitive(0x82, new.expose());
     });
     value.into_bytes()
 }

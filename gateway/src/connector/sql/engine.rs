@@ -190,6 +190,17 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
 
     /// Lets go of what is not in use.
     async fn close(&self);
+
+    /// Gives the gateway's own user a new password.
+    async fn renew_password(&self, _: &Context, _new: &Password) -> Result<(), CallError> {
+        Err(no_password())
+    }
+
+    /// Whether the database lets the gateway's own user in by this password. Where it does, no
+    /// [`renew_password`](Self::renew_password) is under way any more.
+    async fn takes_password(&self, _: &Context, _tried: &Password) -> Result<bool, CallError> {
+        Err(no_password())
+    }
 }
 
 /// A transaction. One that is dropped is rolled back, and so is the target's side of it.
@@ -218,6 +229,11 @@ pub(super) trait Transaction: Send {
 
     /// What the target says of itself, for [`Connector::test`](crate::connector::Connector::test).
     async fn version(&mut self) -> Result<String, Fault>;
+}
+
+/// The answer of a database that asks for no password.
+fn no_password() -> CallError {
+    Failure::unsupported("the database is a file: the gateway has no password at it").into()
 }
 
 /// Rows that are read one by one, while the target holds back the others.

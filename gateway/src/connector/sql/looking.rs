@@ -30,6 +30,9 @@ impl Sql {
         change: &Request,
         before: &Evidence,
     ) -> Result<Look, CallError> {
+        if let Request::RotatePassword(rotation) = change {
+            return self.look_at_renewal(cx, rotation).await;
+        }
         let class = match change {
             Request::Create(create) => Some(create.class),
             other => other.object().map(|object| object.class),

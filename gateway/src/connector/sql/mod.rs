@@ -24,6 +24,7 @@ mod looking;
 mod password;
 mod postgres;
 mod reading;
+mod renewal;
 mod sqlite;
 mod statement;
 mod sync;
@@ -36,8 +37,8 @@ use tonic::async_trait;
 use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane};
 use crate::model::{
     AttributeRole, CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, Look, Object,
-    ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Role, Roles, Schema, Search,
-    Selector, SyncToken, Update, Value, Verb,
+    ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Role, Roles, Rotation, Schema,
+    Search, Selector, SyncToken, Update, Value, Verb,
 };
 use changing::Change;
 use class::Class;
@@ -322,6 +323,15 @@ impl Connector for Sql {
         before: &Evidence,
     ) -> Result<Look, CallError> {
         self.look_for(cx, change, before).await
+    }
+
+    fn rotates_password(&self) -> bool {
+        self.asks_password
+    }
+
+    async fn rotate_password(&self, cx: &Context, rotation: Rotation) -> Result<(), CallError> {
+        self.check_rotation(cx, &rotation)?;
+        self.engine.renew_password(cx, &rotation.password).await
     }
 
     async fn sync(

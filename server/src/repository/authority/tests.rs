@@ -48,6 +48,7 @@ impl Site {
                 mapping: BTreeMap::new(),
                 groups: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
+                pending: BTreeMap::new(),
                 fault: None,
                 created: NOW,
             };

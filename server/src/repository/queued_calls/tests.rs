@@ -29,6 +29,7 @@ async fn fixture() -> Fixture {
             secret_settings: std::collections::BTreeSet::new(),
             groups: std::collections::BTreeSet::new(),
             lost_settings: std::collections::BTreeSet::new(),
+            pending: Default::default(),
             fault: None,
             created: NOW,
         };

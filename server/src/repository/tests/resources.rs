@@ -28,6 +28,7 @@ async fn names_are_taken_once_and_missing_things_are_named() {
         secret_settings: std::collections::BTreeSet::new(),
         groups: ["people".to_owned()].into(),
         lost_settings: std::collections::BTreeSet::new(),
+        pending: Default::default(),
         fault: None,
         created: NOW,
     };
@@ -83,6 +84,7 @@ async fn secret_settings_do_not_follow_a_resource_to_another_place() {
         secret_settings: std::collections::BTreeSet::new(),
         groups: std::collections::BTreeSet::new(),
         lost_settings: std::collections::BTreeSet::new(),
+        pending: Default::default(),
         fault: None,
         created: NOW,
     };

@@ -32,7 +32,7 @@ impl BindPassword {
     /// The password; `None`: the resource gives none, and the database may ask for none.
     pub(super) fn read(&self, cx: &Context) -> Result<Option<Password>, Fault> {
         match self {
-            Self::Setting => Ok(cx.secret_settings.get(SETTING).cloned()),
+            Self::Setting => Ok(given(cx).cloned()),
             Self::File(path) => read(path).map(Some).map_err(|text| {
                 Fault::refused(FailureKind::Unavailable, format!("`password_file`: {text}"))
             }),
@@ -50,6 +50,11 @@ impl BindPassword {
                 .map(|wrong| format!("`password_file`: {wrong}")),
         }
     }
+}
+
+/// The password that the resource gives.
+pub(super) fn given(cx: &Context) -> Option<&Password> {
+    cx.secret_settings.get(SETTING)
 }
 
 /// The first line of a file that only the gateway's user can read.

@@ -22,16 +22,26 @@ use tokio_postgres::{Error, RowStream};
 use tonic::async_trait;
 
 use super::engine::{Access, Column, Engine, Fault, Param, Row, Rows, Transaction};
-use super::password::BindPassword;
+use super::password::{BindPassword, given};
 use super::statement::Dialect;
 use crate::connector::Context;
-use crate::model::{FailureKind, Password};
+use crate::connector::renewed::Renewed;
+use crate::model::{CallError, Failure, FailureKind, Password};
 use connect::{Connection, Target};
 use value::Sent;
 
 /// How long a connection is used before it makes room for a new one: the server may have got
 /// another address or certificate.
 const AGE: Duration = Duration::from_secs(30 * 60);
+
+/// SQLSTATE invalid_password.
+const WRONG_PASSWORD: &str = "28P01";
+
+/// The advisory lock that a change of the password holds until it has ended.
+const RENEWAL: i64 = 0x706f_7274_6375_6c6c;
+
+/// The configuration has one user for all calls.
+const USER: &str = "";
 
 /// What the statements of a verb may take, each of them.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +58,8 @@ pub(super) struct Postgres {
     password: BindPassword,
     times: Times,
     pool: Arc<Pool>,
+    /// Passwords that were changed.
+    renewed: Renewed,
 }
 
 /// Connections that are not in use, and room for those that are.
@@ -74,6 +86,7 @@ impl Postgres {
             target,
             password,
             times,
+            renewed: Renewed::default(),
             pool: Arc::new(Pool {
                 idle: Mutex::default(),
                 room: Arc::new(Semaphore::new(connections)),
@@ -144,6 +157,7 @@ impl Engine for Postgres {
         let room = timeout_at(deadline, room).await;
         let room = room.map_err(|_| busy())?.map_err(|_| busy())?;
         let password = self.password.read(cx)?;
+        let password = password.map(|given| self.renewed.current(USER, &given));
         // One that was idle may have been cut without a word; nothing was begun on it.
         if let Some(idle) = self.pool.take(password.as_ref()) {
             match self.opened(idle, access, deadline).await {
@@ -164,9 +178,53 @@ impl Engine for Postgres {
     async fn close(&self) {
         self.pool.idle().clear();
     }
+
+    async fn renew_password(&self, cx: &Context, new: &Password) -> Result<(), CallError> {
+        if self.target.pooled {
+            let message = "a pooler stands between (`pgbouncer = true`), which keeps passwords of its own: change it there and at the database";
+            return Err(Failure::unsupported(message).into());
+        }
+        // What the server is sent, and may log, is not the password (RFC 5803).
+        let verifier = postgres_protocol::password::scram_sha_256(new.expose());
+        let alter = format!("ALTER ROLE CURRENT_USER PASSWORD '{verifier}'");
+        let lock = format!("SELECT pg_catalog.pg_advisory_xact_lock({RENEWAL})");
+        let begun = self.begin(cx, Access::Change).await;
+        let mut transaction = begun.map_err(Fault::not_committed)?;
+        for statement in [&lock, &alter] {
+            if let Err(fault) = transaction.execute(statement, &[]).await {
+                transaction.rollback().await;
+                return Err(fault.not_committed().into());
+            }
+        }
+        transaction.commit().await.map_err(Fault::at_commit)?;
+        self.renewed(cx, new);
+        Ok(())
+    }
+
+    async fn takes_password(&self, cx: &Context, tried: &Password) -> Result<bool, CallError> {
+        match self.target.connect(Some(tried), cx.deadline).await {
+            Ok(connection) => {
+                let wait = format!("SELECT pg_catalog.pg_advisory_xact_lock({RENEWAL})");
+                let waited = in_time(cx.deadline, connection.client.batch_execute(&wait)).await;
+                waited.map_err(Fault::not_committed)?;
+                self.renewed(cx, tried);
+                Ok(true)
+            }
+            Err(fault) if fault.code() == Some(WRONG_PASSWORD) => Ok(false),
+            Err(fault) => Err(fault.not_committed().into()),
+        }
+    }
 }
 
 impl Postgres {
+    /// Nothing goes on by another password than this one.
+    fn renewed(&self, cx: &Context, new: &Password) {
+        if let Some(old) = given(cx).filter(|old| *old != new) {
+            self.renewed.note(USER, old, new);
+            self.pool.idle().clear();
+        }
+    }
+
     fn transaction(
         &self,
         connection: Connection,

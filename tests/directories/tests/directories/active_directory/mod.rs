@@ -5,6 +5,7 @@ mod accounts;
 mod groups;
 mod guard_rails;
 mod hostile;
+mod renewal;
 mod servers;
 mod sync;
 

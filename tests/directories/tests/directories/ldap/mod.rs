@@ -5,6 +5,8 @@ mod links;
 mod passwords;
 mod reads;
 mod recovery;
+mod renewal;
+mod rotation;
 mod trust;
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 mod connecting;
 mod crashes;
 mod refusals;
+mod renewal;
 mod values;
 
 use std::path::Path;
