@@ -134,16 +134,11 @@ struct WhichArgs {
 
 impl TargetArgs {
     pub(crate) fn reference(&self, class: impl Into<Class>) -> ObjectRef {
-        let Class { class, name } = class.into();
         let by = match (&self.which.name, &self.which.id) {
             (Some(name), _) => Some(By::Name(name.clone())),
             (None, id) => id.clone().map(By::Id),
         };
-        ObjectRef {
-            object_class: class.into(),
-            by,
-            class_name: name,
-        }
+        reference(class, by)
     }
 
     /// In words: `account ada`, or `account with id 1000`.
@@ -154,6 +149,16 @@ impl TargetArgs {
             (Some(name), _) => format!("{class} {name}"),
             (None, id) => format!("{class} with id {}", id.as_deref().unwrap_or_default()),
         }
+    }
+}
+
+/// An object of a class, as calls have it.
+pub(crate) fn reference(class: impl Into<Class>, by: Option<By>) -> ObjectRef {
+    let Class { class, name } = class.into();
+    ObjectRef {
+        object_class: class.into(),
+        by,
+        class_name: name,
     }
 }
 

@@ -172,28 +172,31 @@ pub(crate) enum CliError {
         "nobody knows what came of {indeterminate} of {total} lines: give the same command again, it looks before it acts"
     )]
     ImportIndeterminate { indeterminate: u64, total: u64 },
-    /// The outcomes have been printed: what came of it on some resources of a group is not known.
+    /// The outcomes have been printed: what came of some of many calls is not known.
     #[error(
-        "nobody knows what came of it on {indeterminate} of {total} resources: `portcullis call show {id}:RESOURCE` tells more. The same command with --call-id {id} asks again, and makes nothing twice"
+        "nobody knows what came of {indeterminate} of {total} calls: `portcullis call show` with the id of each tells more. The same command with --call-id {id} asks again, and makes nothing twice"
     )]
-    GroupIndeterminate {
+    ManyIndeterminate {
         id: String,
         indeterminate: usize,
         total: usize,
     },
-    /// Interrupted twice, with calls on resources of a group on their way.
+    /// Interrupted twice, with some of many calls on their way.
     #[error(
         "left, with {under_way} calls on their way of which nobody knows what came: the same command with --call-id {id} asks for them, and makes nothing twice"
     )]
-    GroupLeft { id: String, under_way: usize },
+    ManyLeft { id: String, under_way: usize },
+    /// One of several calls, which could not be made for what the resource said before.
+    #[error("{message}")]
+    Unprepared { kind: &'static str, message: String },
     /// One of several calls, which was not begun any more.
     #[error("interrupted before it was begun")]
     Unbegun,
-    /// The outcomes have been printed: on some resources of a group it was not done.
+    /// The outcomes have been printed: some of many calls failed.
     #[error(
-        "not done on {failed} of {total} resources. The same command with --call-id {id} tries those again that were not reached (`unavailable`, `busy`, `interrupted`), and makes nothing twice; once another fault is mended, `portcullis call retry {id}:RESOURCE` does"
+        "{failed} of {total} calls failed. The same command with --call-id {id} tries those again that were not reached (`unavailable`, `busy`, `interrupted`), and makes nothing twice; once another fault is mended, `portcullis call retry` with its id makes one again"
     )]
-    GroupFailed {
+    ManyFailed {
         id: String,
         failed: usize,
         total: usize,
@@ -365,11 +368,12 @@ impl CliError {
             Self::Indeterminate { .. }
             | Self::ImportIndeterminate { .. }
             | Self::ReconcileIndeterminate { .. }
-            | Self::GroupIndeterminate { .. }
-            | Self::GroupLeft { .. }
+            | Self::ManyIndeterminate { .. }
+            | Self::ManyLeft { .. }
             | Self::ImportLeft { .. }
             | Self::Unanswered { .. } => "indeterminate",
-            Self::GroupFailed { .. } => "group",
+            Self::ManyFailed { .. } => "some",
+            Self::Unprepared { kind, .. } => kind,
             Self::ReconcileIncomplete(_) => "incomplete",
             Self::ReconcileTooMany { .. } => "too-many",
             Self::ReconcileCase { .. } => "case",
@@ -406,8 +410,8 @@ impl CliError {
             Self::Indeterminate { .. }
             | Self::ImportIndeterminate { .. }
             | Self::ReconcileIndeterminate { .. }
-            | Self::GroupIndeterminate { .. }
-            | Self::GroupLeft { .. }
+            | Self::ManyIndeterminate { .. }
+            | Self::ManyLeft { .. }
             | Self::ImportLeft { .. }
             | Self::Unanswered { .. }
             | Self::Interrupted { .. }

@@ -1,10 +1,10 @@
-//! `@GROUP` in place of a resource: one call on each resource of the group, each with an outcome of
-//! its own.
+//! One command, many calls: `@GROUP` in place of a resource is each resource of the group, and `--each`
+//! each object that a file names. Every call has an outcome of its own.
 //!
-//! The id of each call is made of the caller's id and the resource. So the same command under the
-//! same id joins what is under way, has the outcome of what is done, and makes what is missing.
+//! The id of each call is made of the caller's id, the resource and the object. So the same command
+//! under the same id joins what is under way, has the outcome of what is done, and makes what is
+//! missing.
 
-use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use data_encoding::HEXLOWER;
@@ -12,16 +12,17 @@ use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use portcullis_proto::admin::v1::ListResourcesRequest;
 use portcullis_proto::admin::v1::resources_client::ResourcesClient;
-use portcullis_proto::gateway::v1::NativeError;
 use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{NativeError, ObjectRef};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::bulk::{IN_FLIGHT, Progress, patiently};
+use crate::bulk::{InFlight, Progress, patiently};
 use crate::call::{Answer, CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::view::{Listed, View};
+use crate::targets::Objects;
+use crate::view::{View, facts, list};
 
 /// What stands before the name of a group where a resource is named; no resource's name begins so.
 const GROUP: char = '@';
@@ -29,31 +30,38 @@ const GROUP: char = '@';
 /// Bytes of a call id.
 const MAX_CALL_ID: usize = 128;
 
-/// A change of a resource, or of each resource of a group.
+/// A change of an object of a resource, or of many, on each resource of a group, or on many.
 pub(crate) struct Change<'a> {
     /// The resource, or `@GROUP`.
     pub(crate) resource: String,
+    /// What it is about; of a new object the call itself has the name.
+    pub(crate) objects: Objects,
     /// The call is to set the password of this user.
     pub(crate) password_of: Option<String>,
     pub(crate) args: &'a CallArgs,
-    /// What is said where one resource has nothing to say of itself.
-    pub(crate) sentence: String,
+    pub(crate) in_flight: InFlight,
+    /// What is then so of an object.
+    pub(crate) done: &'a str,
 }
 
 impl Change<'_> {
-    /// Makes the call that `verb` makes for a resource, and prints what came of it.
+    /// Makes the call that `verb` makes for a resource, about each object, and prints what came of
+    /// it.
     pub(crate) async fn tell(
         self,
         context: &Context,
         verb: impl AsyncFn(&mut Caller) -> Result<Verb, CliError>,
     ) -> Result<(), CliError> {
-        if let Some(group) = self.resource.strip_prefix(GROUP) {
-            return self.on_each(context, group, verb).await;
-        }
+        let group = self.resource.strip_prefix(GROUP);
+        let (object, phrase) = match (&self.objects, group) {
+            (Objects::One { object, phrase }, None) => (object, phrase),
+            _ => return self.many(context, group, verb).await,
+        };
         let caller = Caller::new(context, self.resource.clone()).await?;
         let mut caller = self.prepared(caller);
-        let verb = verb(&mut caller).await?;
-        caller.tell(context, verb, self.args, &self.sentence).await
+        let verb = about(verb(&mut caller).await?, object);
+        let sentence = format!("{phrase} {}", self.done);
+        caller.tell(context, verb, self.args, &sentence).await
     }
 
     fn prepared(&self, caller: Caller) -> Caller {
@@ -63,41 +71,66 @@ impl Change<'_> {
         }
     }
 
-    async fn on_each(
+    async fn many(
         &self,
         context: &Context,
-        group: &str,
+        group: Option<&str>,
         verb: impl AsyncFn(&mut Caller) -> Result<Verb, CliError>,
     ) -> Result<(), CliError> {
-        let resources = members(context, group).await?;
+        let resources = match group {
+            Some(group) => members(context, group).await?,
+            None => vec![self.resource.clone()],
+        };
         let caller = self.prepared(Caller::new(context, String::new()).await?);
         let args = self.args.identified();
-        let prepared = resources.into_iter().map(async |resource| {
-            let mut part = Part {
-                call_id: part_id(args.id(), &resource),
-                caller: caller.on(resource.clone()),
-                resource,
-            };
-            let verb = verb(&mut part.caller).await;
-            (part, verb)
+        let asked = resources.into_iter().map(async |resource| {
+            let mut caller = caller.on(resource.clone());
+            let verb = verb(&mut caller).await;
+            (resource, caller, verb)
         });
-        let mut parts = VecDeque::new();
-        let mut outcomes = Vec::new();
-        for (part, verb) in join_all(prepared).await {
-            match verb {
-                Ok(verb) => parts.push_back((part, verb)),
-                // What is wrong with the command itself is so on every resource.
+        let mut prepared = Vec::new();
+        for (resource, caller, verb) in join_all(asked).await {
+            let verb = match verb {
+                Ok(verb) => Ok(verb),
+                // It says nothing of the other resources.
                 Err(error @ (CliError::CallFailed { .. } | CliError::Refused { .. })) => {
-                    outcomes.push(part.came(Err(error)));
+                    Err((error.kind(), error.to_string()))
                 }
                 Err(error) => return Err(error),
-            }
+            };
+            prepared.push(Prepared {
+                resource,
+                caller,
+                verb,
+            });
         }
-        outcomes.extend(make(context, parts, &args).await?);
-        outcomes.sort_by(|one, other| one.resource.cmp(&other.resource));
+        let parts = Parts {
+            prepared: &prepared,
+            objects: &self.objects,
+            args: &args,
+        };
+        let outcomes = Outcomes {
+            parts: make(context, &parts, self.in_flight).await?,
+            brief: matches!(self.objects, Objects::Each(_)),
+        };
         context.print(&outcomes)?;
-        verdict(args.id(), &outcomes)
+        outcomes.verdict(args.id())
     }
+}
+
+/// The same call about this object, where it is about one that is there.
+fn about(mut verb: Verb, of: &ObjectRef) -> Verb {
+    let object = match &mut verb {
+        Verb::Update(verb) => &mut verb.object,
+        Verb::Delete(verb) => &mut verb.object,
+        Verb::Enable(verb) => &mut verb.object,
+        Verb::Disable(verb) => &mut verb.object,
+        Verb::SetPassword(verb) => &mut verb.object,
+        Verb::Rename(verb) => &mut verb.object,
+        _ => return verb,
+    };
+    *object = Some(of.clone());
+    verb
 }
 
 /// The names of the resources in a group, in order.
@@ -106,7 +139,8 @@ async fn members(context: &Context, group: &str) -> Result<Vec<String>, CliError
     let groups = vec![group.to_owned()];
     let listed = client.list(ListResourcesRequest { groups }).await?;
     let listed = listed.into_inner().resources.into_iter();
-    let names: Vec<_> = listed.map(|resource| resource.name).collect();
+    let mut names: Vec<_> = listed.map(|resource| resource.name).collect();
+    names.sort();
     if names.is_empty() {
         return Err(CliError::Usage(format!(
             "no resource is in group `{group}`: `portcullis resource set NAME --add-group {group}` puts one into it"
@@ -115,36 +149,84 @@ async fn members(context: &Context, group: &str) -> Result<Vec<String>, CliError
     Ok(names)
 }
 
-/// The id of the call on one resource; the same for the same id and resource.
-fn part_id(id: &str, resource: &str) -> String {
-    let whole = format!("{id}:{resource}");
+/// The id of one of the calls; the same for the same id, resource and object.
+fn part_id(id: &str, resource: &str, name: Option<&str>) -> String {
+    let digest = |text: &str| HEXLOWER.encode(&Sha256::digest(text.as_bytes())[..16]);
+    let object = name.map(|name| format!(":{}", digest(name)));
+    let object = object.unwrap_or_default();
+    let whole = format!("{id}:{resource}{object}");
     if whole.len() <= MAX_CALL_ID {
         return whole;
     }
-    let digest = HEXLOWER.encode(&Sha256::digest(id.as_bytes())[..16]);
-    format!("{digest}:{resource}")
+    format!("{}{object}", digest(&format!("{id}:{resource}")))
 }
 
-/// The call on one resource.
-struct Part {
+/// A resource, and what is to be done there; or why nothing can be.
+struct Prepared {
     resource: String,
-    call_id: String,
     caller: Caller,
+    verb: Result<Verb, (&'static str, String)>,
 }
 
-impl Part {
-    fn came(self, came: Result<Answer, CliError>) -> PartOutcome {
-        PartOutcome {
-            resource: self.resource,
-            call_id: self.call_id,
-            came,
+/// All calls, in their order.
+struct Parts<'a> {
+    prepared: &'a [Prepared],
+    objects: &'a Objects,
+    args: &'a CallArgs,
+}
+
+impl Parts<'_> {
+    fn objects(&self) -> usize {
+        match self.objects {
+            Objects::One { .. } => 1,
+            Objects::Each(named) => named.len(),
         }
     }
 
-    async fn make(mut self, verb: Verb, args: CallArgs) -> PartOutcome {
-        let args = args.part(self.call_id.clone());
-        let made = patiently(&mut self.caller, verb, &args).await;
-        self.came(made)
+    fn len(&self) -> usize {
+        self.objects() * self.prepared.len()
+    }
+
+    /// The call at this place: those about one object stand together.
+    fn at(&self, place: usize) -> Option<(&Prepared, Option<&str>, &ObjectRef)> {
+        let resources = self.prepared.len().max(1);
+        let prepared = self.prepared.get(place % resources)?;
+        let (name, object) = match self.objects {
+            Objects::One { object, .. } => (None, object),
+            Objects::Each(named) => {
+                let (name, object) = named.get(place / resources)?;
+                (Some(name.as_str()), object)
+            }
+        };
+        (place < self.len()).then_some((prepared, name, object))
+    }
+
+    async fn make(&self, place: usize) -> Option<(usize, Part)> {
+        let (prepared, name, object) = self.at(place)?;
+        let call_id = part_id(self.args.id(), &prepared.resource, name);
+        let came = match &prepared.verb {
+            Ok(verb) => {
+                let mut caller = prepared.caller.clone();
+                let args = self.args.part(call_id.clone());
+                let verb = about(verb.clone(), object);
+                patiently(&mut caller, verb, &args).await
+            }
+            Err((kind, message)) => Err(CliError::Unprepared {
+                kind,
+                message: message.clone(),
+            }),
+        };
+        Some((place, self.part(place, came)?))
+    }
+
+    fn part(&self, place: usize, came: Result<Answer, CliError>) -> Option<Part> {
+        let (prepared, name, _) = self.at(place)?;
+        Some(Part {
+            call_id: part_id(self.args.id(), &prepared.resource, name),
+            resource: prepared.resource.clone(),
+            name: name.map(str::to_owned),
+            came,
+        })
     }
 }
 
@@ -152,38 +234,37 @@ impl Part {
 /// waited for; after a second one they are left.
 async fn make(
     context: &Context,
-    mut parts: VecDeque<(Part, Verb)>,
-    args: &CallArgs,
-) -> Result<Vec<PartOutcome>, CliError> {
+    parts: &Parts<'_>,
+    in_flight: InFlight,
+) -> Result<Vec<Part>, CliError> {
     let mut interrupts = context.pending().interrupts().map_err(CliError::Runtime)?;
     let progress = Progress::new(context, parts.len() as u64);
     let mut under_way = FuturesUnordered::new();
-    let mut outcomes: Vec<PartOutcome> = Vec::new();
-    let mut interrupted = false;
+    let mut outcomes = Vec::new();
+    let (mut next, mut interrupted) = (0, false);
     loop {
-        while !interrupted
-            && under_way.len() < usize::from(IN_FLIGHT)
-            && let Some((part, verb)) = parts.pop_front()
-        {
-            under_way.push(part.make(verb, args.clone()));
+        while !interrupted && next < parts.len() && under_way.len() < in_flight.get() {
+            under_way.push(parts.make(next));
+            next += 1;
         }
         tokio::select! {
             biased;
             outcome = under_way.next() => match outcome {
                 None => break,
-                Some(outcome) => {
-                    progress.count(outcome.came.is_ok());
-                    outcomes.push(outcome);
+                Some(None) => {}
+                Some(Some((place, part))) => {
+                    progress.count(part.came.is_ok());
+                    outcomes.push((place, part));
                     progress.at(outcomes.len() as u64);
                 }
             },
             () = interrupts.next() => {
+                let count = under_way.len();
                 if interrupted {
-                    let under_way = under_way.len();
-                    return Err(CliError::GroupLeft { id: args.id().to_owned(), under_way });
+                    let id = parts.args.id().to_owned();
+                    return Err(CliError::ManyLeft { id, under_way: count });
                 }
                 interrupted = true;
-                let count = under_way.len();
                 progress.note(&format!(
                     "interrupted: waiting for the {count} calls on their way; interrupt again to leave them"
                 ));
@@ -191,19 +272,23 @@ async fn make(
         }
     }
     progress.finish();
-    let unbegun = parts.into_iter();
-    outcomes.extend(unbegun.map(|(part, _)| part.came(Err(CliError::Unbegun))));
-    Ok(outcomes)
+    outcomes.sort_by_key(|(place, _)| *place);
+    let made = outcomes.into_iter().map(|(_, part)| part);
+    let unbegun = next..parts.len();
+    let unbegun = unbegun.filter_map(|place| parts.part(place, Err(CliError::Unbegun)));
+    Ok(made.chain(unbegun).collect())
 }
 
-/// What came of the call on one resource.
-struct PartOutcome {
+/// What came of one call.
+struct Part {
     resource: String,
+    /// The object's, where there are many.
+    name: Option<String>,
     call_id: String,
     came: Result<Answer, CliError>,
 }
 
-impl PartOutcome {
+impl Part {
     fn word(&self) -> &'static str {
         match &self.came {
             Ok(answer) => answer.word(),
@@ -211,11 +296,16 @@ impl PartOutcome {
             Err(_) => "failed",
         }
     }
-}
 
-impl View for PartOutcome {
-    fn table(&self, now: SystemTime) -> String {
-        self.row(now).join(" ")
+    fn row(&self, brief: bool) -> Vec<String> {
+        let why = match &self.came {
+            Ok(answer) => answer.report().to_owned(),
+            Err(error) => format!("{}: {error}", error.kind()),
+        };
+        let name = brief.then(|| self.name.clone().unwrap_or_default());
+        let cells = [self.word().to_owned(), self.call_id.clone(), why];
+        let resource = self.resource.clone();
+        std::iter::once(resource).chain(name).chain(cells).collect()
     }
 
     fn json(&self) -> Value {
@@ -224,6 +314,9 @@ impl View for PartOutcome {
             "call_id": self.call_id,
             "outcome": self.word(),
         });
+        if let Some(name) = &self.name {
+            out["name"] = name.as_str().into();
+        }
         match &self.came {
             Ok(answer) => answer.insert_into(&mut out),
             Err(error) => {
@@ -238,32 +331,56 @@ impl View for PartOutcome {
     }
 }
 
-impl Listed for PartOutcome {
-    const NONE: &'static str = "no resource";
-    const HEADING: &'static [&'static str] = &["resource", "outcome", "call", "why"];
+/// What came of all of them.
+struct Outcomes {
+    parts: Vec<Part>,
+    /// Many objects: people are shown those alone on which it was not done.
+    brief: bool,
+}
 
-    fn row(&self, _: SystemTime) -> Vec<String> {
-        let why = match &self.came {
-            Ok(answer) => answer.report().to_owned(),
-            Err(error) => format!("{}: {error}", error.kind()),
-        };
-        let cells = [&*self.resource, self.word(), &*self.call_id];
-        cells.into_iter().map(str::to_owned).chain([why]).collect()
+impl Outcomes {
+    fn count(&self, word: &str) -> usize {
+        self.parts.iter().filter(|part| part.word() == word).count()
+    }
+
+    /// Whether all of it is done. What nobody knows outweighs what failed.
+    fn verdict(&self, id: &str) -> Result<(), CliError> {
+        let (id, total) = (id.to_owned(), self.parts.len());
+        match (self.count("indeterminate"), self.count("failed")) {
+            (0, 0) => Ok(()),
+            (0, failed) => Err(CliError::ManyFailed { id, failed, total }),
+            (indeterminate, _) => Err(CliError::ManyIndeterminate {
+                id,
+                indeterminate,
+                total,
+            }),
+        }
     }
 }
 
-/// Whether it is done on all of them. What nobody knows outweighs what failed.
-fn verdict(id: &str, outcomes: &[PartOutcome]) -> Result<(), CliError> {
-    let (id, total) = (id.to_owned(), outcomes.len());
-    let count = |word| outcomes.iter().filter(|one| one.word() == word).count();
-    match (count("indeterminate"), count("failed")) {
-        (0, 0) => Ok(()),
-        (0, failed) => Err(CliError::GroupFailed { id, failed, total }),
-        (indeterminate, _) => Err(CliError::GroupIndeterminate {
-            id,
-            indeterminate,
-            total,
-        }),
+impl View for Outcomes {
+    fn table(&self, _: SystemTime) -> String {
+        let brief = self.brief;
+        let shown = self
+            .parts
+            .iter()
+            .filter(|part| !brief || part.came.is_err());
+        let rows: Vec<_> = shown.map(|part| part.row(brief)).collect();
+        let heading: &[&str] = match brief {
+            true => &["resource", "name", "outcome", "call", "why"],
+            false => &["resource", "outcome", "call", "why"],
+        };
+        let table = (!rows.is_empty()).then(|| list(heading, rows));
+        let some = |word| Some(self.count(word)).filter(|count| *count > 0);
+        let counts = ["done", "queued", "failed", "indeterminate"];
+        let counts = counts.map(|word| (word, some(word).map(|count| count.to_string())));
+        let counts = brief.then(|| facts(counts));
+        let told: Vec<_> = table.into_iter().chain(counts).collect();
+        told.join("\n\n")
+    }
+
+    fn json(&self) -> Value {
+        self.parts.iter().map(Part::json).collect()
     }
 }
 
@@ -273,11 +390,18 @@ mod tests {
 
     #[test]
     fn the_id_of_a_part_is_as_long_as_ids_may_be_and_the_same_each_time() {
-        assert_eq!(part_id("leave-4711", "hr"), "leave-4711:hr");
-        let long = "i".repeat(MAX_CALL_ID);
-        let id = part_id(&long, &"r".repeat(64));
-        assert!(id.len() <= MAX_CALL_ID, "{id}");
-        assert_eq!(id, part_id(&long, &"r".repeat(64)));
-        assert_ne!(id, part_id(&long[1..], &"r".repeat(64)));
+        assert_eq!(part_id("leave-4711", "hr", None), "leave-4711:hr");
+        let (long, resource) = ("i".repeat(MAX_CALL_ID), "r".repeat(64));
+        let ids: std::collections::HashSet<_> = [
+            part_id(&long, &resource, None),
+            part_id(&long[1..], &resource, None),
+            part_id(&long, &resource[1..], None),
+            part_id(&long, &resource, Some("ada")),
+            part_id(&long, &resource, Some("eve")),
+        ]
+        .into();
+        assert_eq!(ids.len(), 5);
+        assert!(ids.iter().all(|id| id.len() <= MAX_CALL_ID), "{ids:?}");
+        assert!(ids.contains(&part_id(&long, &resource, Some("eve"))));
     }
 }

@@ -32,6 +32,7 @@ mod run;
 mod schema;
 mod status;
 mod sync;
+mod targets;
 mod task;
 mod time;
 mod user;

@@ -15,7 +15,7 @@ pub(crate) const MOST_IN_FLIGHT: u16 = 256;
 /// Half of what a gateway carries out at once by default (`limits.calls`), and several times the
 /// connections that its connectors keep by default: those never wait for the next call, and other
 /// callers find room.
-pub(crate) const IN_FLIGHT: u16 = 32;
+const IN_FLIGHT: u16 = 32;
 
 /// How many calls are under way at once.
 #[derive(Clone, Copy, Debug, Args)]
@@ -30,6 +30,13 @@ pub(crate) struct InFlight {
         value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_IN_FLIGHT))
     )]
     in_flight: u16,
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        let in_flight = IN_FLIGHT;
+        Self { in_flight }
+    }
 }
 
 impl InFlight {

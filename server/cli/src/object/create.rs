@@ -6,6 +6,7 @@ use clap::Args;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{Attribute, Create, ObjectClass};
 
+use crate::bulk::InFlight;
 use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
@@ -14,6 +15,7 @@ use crate::input::assignment::{Assignment, SecretFile};
 use crate::input::prompt::PasswordSource;
 use crate::input::typing::secret_attributes;
 use crate::object::once;
+use crate::targets::Objects;
 
 #[derive(Debug, Args)]
 struct ObjectArgs {
@@ -115,9 +117,11 @@ impl ObjectArgs {
     fn change(&self, password_of: Option<String>) -> Change<'_> {
         Change {
             resource: self.resource.clone(),
+            objects: Objects::new(&self.name),
             password_of,
             args: &self.call,
-            sentence: format!("{} is created", self.name),
+            in_flight: InFlight::default(),
+            done: "is created",
         }
     }
 }

@@ -9,9 +9,10 @@ use std::cell::OnceCell;
 use clap::{Args, Subcommand};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{
-    Authenticate, Delete, Disable, Enable, Get, ObjectClass, ObjectRef, Rename, SetPassword,
+    Authenticate, Delete, Disable, Enable, Get, ObjectClass, Rename, SetPassword,
 };
 
+use crate::bulk::InFlight;
 use crate::call::{CallArgs, Caller, TargetArgs};
 use crate::class::Class;
 use crate::context::Context;
@@ -20,6 +21,7 @@ use crate::fan_out::Change;
 use crate::import::ImportArgs;
 use crate::input::filter;
 use crate::input::prompt::PasswordSource;
+use crate::targets::{Objects, TargetsArgs};
 use create::{CreateAccountArgs, CreateGroupArgs};
 pub(crate) use search::each;
 use search::{ListArgs, SearchArgs};
@@ -130,11 +132,11 @@ impl ObjectCommand {
     }
 }
 
-/// What a verb takes that only names an object.
+/// What a verb takes that only names an object, or many.
 #[derive(Debug, Args)]
 pub(crate) struct NamedArgs {
     #[command(flatten)]
-    target: TargetArgs,
+    target: TargetsArgs,
     #[command(flatten)]
     call: CallArgs,
 }
@@ -169,9 +171,9 @@ impl AccountCommand {
             Self::Create(args) => args.run(context).await,
             Self::Get(args) => args.run(context, CLASS).await,
             Self::Update(args) => args.run(context, CLASS).await,
-            Self::Delete(args) => args.run(context, CLASS, delete, "is deleted").await,
-            Self::Enable(args) => args.run(context, CLASS, enable, "is enabled").await,
-            Self::Disable(args) => args.run(context, CLASS, disable, "is disabled").await,
+            Self::Delete(args) => args.run(context, CLASS, delete(), "is deleted").await,
+            Self::Enable(args) => args.run(context, CLASS, enable(), "is enabled").await,
+            Self::Disable(args) => args.run(context, CLASS, disable(), "is disabled").await,
             Self::SetPassword {
                 target,
                 password,
@@ -205,7 +207,7 @@ impl GroupCommand {
             Self::Create(args) => args.run(context).await,
             Self::Get(args) => args.run(context, CLASS).await,
             Self::Update(args) => args.run(context, CLASS).await,
-            Self::Delete(args) => args.run(context, CLASS, delete, "is deleted").await,
+            Self::Delete(args) => args.run(context, CLASS, delete(), "is deleted").await,
             Self::Rename(args) => args.run(context, CLASS).await,
             Self::List(args) => args.run(context, CLASS).await,
         }
@@ -216,49 +218,52 @@ impl RenameArgs {
     async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         let Self { target, to, call } = self;
         let change = Change {
-            sentence: format!("{} is now {to}", target.phrase(class)),
-            resource: target.resource.clone(),
+            objects: Objects::one(&target, class),
+            resource: target.resource,
             password_of: None,
             args: &call,
+            in_flight: InFlight::default(),
+            done: &format!("is now {to}"),
         };
         let verb = Verb::Rename(Rename {
-            object: Some(target.reference(class)),
-            new_name: to,
+            object: None,
+            new_name: to.clone(),
         });
         change.tell(context, async |_| Ok(verb.clone())).await
     }
 }
 
 impl NamedArgs {
-    /// Has `verb` done to the object, and says what it then is.
+    /// Has `verb` done to the objects, and says what they then are.
     async fn run(
         self,
         context: &Context,
         class: ObjectClass,
-        verb: fn(Option<ObjectRef>) -> Verb,
+        verb: Verb,
         done: &str,
     ) -> Result<(), CliError> {
-        let verb = verb(Some(self.target.reference(class)));
         let change = Change {
-            sentence: format!("{} {done}", self.target.phrase(class)),
+            objects: self.target.objects(class)?,
             resource: self.target.resource,
             password_of: None,
             args: &self.call,
+            in_flight: self.target.in_flight,
+            done,
         };
         change.tell(context, async |_| Ok(verb.clone())).await
     }
 }
 
-fn delete(object: Option<ObjectRef>) -> Verb {
-    Verb::Delete(Delete { object })
+fn delete() -> Verb {
+    Verb::Delete(Delete { object: None })
 }
 
-fn enable(object: Option<ObjectRef>) -> Verb {
-    Verb::Enable(Enable { object })
+fn enable() -> Verb {
+    Verb::Enable(Enable { object: None })
 }
 
-fn disable(object: Option<ObjectRef>) -> Verb {
-    Verb::Disable(Disable { object })
+fn disable() -> Verb {
+    Verb::Disable(Disable { object: None })
 }
 
 impl GetArgs {
@@ -279,14 +284,14 @@ async fn set_password(
     user: Option<String>,
     call: &CallArgs,
 ) -> Result<(), CliError> {
-    let class = ObjectClass::Account;
-    let object = Some(target.reference(class));
     let from_user = user.is_some();
     let change = Change {
-        sentence: format!("{} has a new password", target.phrase(class)),
+        objects: Objects::one(&target, ObjectClass::Account),
         resource: target.resource,
         password_of: user,
         args: call,
+        in_flight: InFlight::default(),
+        done: "has a new password",
     };
     // Asked for once connected, and once for all resources: nobody types a password for a server
     // that is not there.
@@ -296,8 +301,10 @@ async fn set_password(
             true => None,
             false => Some(once(&asked, || password.new_password())?),
         };
-        let object = object.clone();
-        Ok(Verb::SetPassword(SetPassword { object, password }))
+        Ok(Verb::SetPassword(SetPassword {
+            object: None,
+            password,
+        }))
     };
     change.tell(context, verb).await
 }

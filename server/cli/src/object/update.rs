@@ -8,23 +8,25 @@ use portcullis_proto::gateway::v1::{
     Attribute, Modification, ModificationOperation, ObjectClass, Update,
 };
 
-use crate::call::{CallArgs, Caller, TargetArgs};
+use crate::call::{CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::fan_out::Change;
 use crate::input::assignment::{Assignment, SecretFile};
 use crate::input::typing::{Typing, secret_attributes};
+use crate::targets::TargetsArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis account update host1-accounts ada --set shell=/bin/bash --clear full_name
-  portcullis group update host1-accounts staff --add members=ada --remove members=bob";
+  portcullis group update host1-accounts staff --add members=ada --remove members=bob
+  portcullis account update hr-db --each moved.txt --set room=42";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct UpdateArgs {
     #[command(flatten)]
-    target: TargetArgs,
+    target: TargetsArgs,
     #[command(flatten)]
     changes: ChangeArgs,
     #[command(flatten)]
@@ -55,17 +57,18 @@ impl UpdateArgs {
     pub(crate) async fn run(self, context: &Context, class: ObjectClass) -> Result<(), CliError> {
         self.changes.check()?;
         let change = Change {
-            sentence: format!("{} is updated", self.target.phrase(class)),
+            objects: self.target.objects(class)?,
             resource: self.target.resource.clone(),
             password_of: None,
             args: &self.call,
+            in_flight: self.target.in_flight,
+            done: "is updated",
         };
-        let object = Some(self.target.reference(class));
         let verb = async |caller: &mut Caller| {
             let typed = self.changes.assignments();
             let typing = caller.typing_for(class, typed, &self.call).await?;
             Ok(Verb::Update(Update {
-                object: object.clone(),
+                object: None,
                 modifications: self.changes.modifications(&typing)?,
             }))
         };

@@ -34,7 +34,7 @@ fn each_resource_of_a_group_has_an_outcome_and_the_same_id_finishes_what_is_miss
         ]
     );
     let error = first.error();
-    assert_eq!(error["kind"], "group");
+    assert_eq!(error["kind"], "some");
     let message = error["message"].as_str().unwrap();
     assert!(
         message.contains("1 of 3") && message.contains("--call-id leave-1"),
@@ -86,4 +86,64 @@ fn a_password_is_read_once_for_all_resources() {
     });
     let same: Vec<_> = passwords.filter(|it| it == b"correct horse").collect();
     assert_eq!(same.len(), 3);
+}
+
+#[test]
+fn each_object_of_a_file_has_an_outcome_and_one_that_fails_stops_no_other() {
+    let fake = Fake::start();
+    for number in (0..100).filter(|number| *number != 40) {
+        fake.put(portcullis_proto::gateway::v1::Create {
+            name: format!("user{number}"),
+            ..Default::default()
+        });
+    }
+    let names: String = (0..100).map(|number| format!("user{number}\n")).collect();
+    let file = fake.file("leavers.txt", &names);
+    let file = file.to_str().unwrap();
+    let leave = [
+        "account",
+        "delete",
+        "r",
+        "--each",
+        file,
+        "--call-id",
+        "leave-2",
+    ];
+    let finished = fake.run(&leave);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(fake.names().is_empty());
+    // People see who is left; programs see all.
+    assert!(
+        finished.out.contains("user40") && !finished.out.contains("user41"),
+        "{finished:?}"
+    );
+    assert!(finished.out.contains("99"), "{finished:?}");
+    let ids: std::collections::HashSet<_> = fake
+        .take_calls()
+        .into_iter()
+        .map(|call| call.call_id)
+        .collect();
+    assert_eq!(ids.len(), 100);
+    let again = fake.run(&[&leave[..], &["--output", "json"]].concat());
+    let parts = again.json();
+    assert_eq!(parts.as_array().unwrap().len(), 100);
+    assert_eq!(parts[40]["name"], "user40");
+    let same: std::collections::HashSet<_> = fake
+        .take_calls()
+        .into_iter()
+        .map(|call| call.call_id)
+        .collect();
+    assert_eq!(ids, same, "the same command makes the same calls");
+
+    let doubled = fake.file("doubled.txt", "ann\nbob\nann\n");
+    let refused = fake.run(&[
+        "account",
+        "delete",
+        "r",
+        "--each",
+        doubled.to_str().unwrap(),
+    ]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.err.contains("line 3"), "{refused:?}");
+    assert!(fake.take_calls().is_empty());
 }
