@@ -1,11 +1,13 @@
 //! Measurements beside peers, each in interleaved rounds of one run: whole calls, new links, the
-//! cipher, re-encryption; and of a whole fleet on one server, and what an idle gateway takes.
+//! cipher, re-encryption, imports, reconciliation; and of a whole fleet on one server, and what an
+//! idle gateway takes.
 //!
 //! Everything but what is under test is one and the same for every peer: runtime, threads, loopback
 //! TCP, payload.
 // But for calls to OpenSSL, a peer to measure beside.
 #![deny(unsafe_code)]
 
+pub mod bulk;
 pub mod cipher;
 pub mod constant_time;
 pub mod echo;

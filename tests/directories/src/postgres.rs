@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use portcullis_tests::harness::{
     Finished, OrFail as _, Process, Site, eventually, run, run_to_end,
@@ -105,6 +106,12 @@ impl Postgres {
         &self.files.authority
     }
 
+    /// Processor time that it has used.
+    pub fn processor_time(&self) -> Duration {
+        let process = self.process.as_ref();
+        process.map(Process::processor_time).unwrap_or_default()
+    }
+
     /// Its folder.
     pub fn site(&self) -> &Site {
         &self.site
@@ -123,25 +130,22 @@ impl Postgres {
 
     /// Runs SQL as the superuser, and says what came of it.
     pub fn try_query(&self, sql: &str) -> Finished {
+        let mut command = self.client(Self::SUPERUSER, Self::PASSWORD);
+        command.args(["-f", "-"]);
+        run_to_end(command, sql)
+    }
+
+    /// psql as this user, which commits every statement by itself and stops at the first error.
+    pub fn client(&self, user: &str, password: &str) -> Command {
         let mut command = Command::new(self.programs.join("psql"));
         let place = format!(
-            "host={} port={PORT} user={} dbname=postgres sslmode=verify-full sslrootcert={} connect_timeout=10",
+            "host={} port={PORT} user={user} dbname=postgres sslmode=verify-full sslrootcert={} connect_timeout=10",
             self.address,
-            Self::SUPERUSER,
             self.authority().display()
         );
-        command.env("PGPASSWORD", Self::PASSWORD).args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-f",
-            "-",
-            &place,
-        ]);
-        run_to_end(command, sql)
+        command.env("PGPASSWORD", password);
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", &place]);
+        command
     }
 
     /// Kills it at once (SIGKILL).

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use portcullis_tests::harness::{OrFail as _, Process, Site, eventually, run};
 use rustix::process::Signal;
@@ -166,6 +167,12 @@ impl Slapd {
     /// The file with the certificate of the authority that issued its own.
     pub fn authority(&self) -> &Path {
         &self.files.authority
+    }
+
+    /// Processor time that it has used.
+    pub fn processor_time(&self) -> Duration {
+        let process = self.process.as_ref();
+        process.map(Process::processor_time).unwrap_or_default()
     }
 
     /// Its folder.

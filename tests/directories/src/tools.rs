@@ -99,7 +99,8 @@ impl Tools {
         run_to_end(command, "").ok();
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// One of the tools, with where and as whom.
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
             .env("LDAPTLS_CACERT", &self.authority)

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -161,6 +161,15 @@ impl Process {
         self.child.id()
     }
 
+    /// Processor time that it has used, with its children, in the system's ticks of 10 ms.
+    pub fn processor_time(&self) -> Duration {
+        let processes = std::fs::read_dir("/proc").or_fail("the list of processes");
+        let names = processes.flatten().map(|entry| entry.file_name());
+        let ids = names.filter_map(|name| name.to_str()?.parse().ok());
+        let ticks = ids.filter_map(|id| ticks_of(id, self.id())).sum::<u64>();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Everything it wrote so far.
     pub fn log(&self) -> String {
         self.log.lock().lines.join("\n")
@@ -275,4 +284,16 @@ fn a_word_may_hold_blanks() {
     let line = "account create unix ada --set 'gecos=Ada Lovelace' --password-stdin ''";
     let words = words(line);
     assert_eq!(words[5..], ["gecos=Ada Lovelace", "--password-stdin", ""]);
+}
+
+/// The ticks of a process and of its children that have ended, where it is this one or its child.
+fn ticks_of(id: u32, of: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name before may hold blanks; after it, the parent is the 2nd, and times are the 12th to
+    // 15th.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    let parent: u32 = fields.get(1)?.parse().ok()?;
+    let times = fields.get(11..15)?.iter();
+    (id == of || parent == of).then(|| times.filter_map(|time| time.parse::<u64>().ok()).sum())
 }

@@ -1,5 +1,6 @@
 //! Measures beside peers: `cargo run --release -p portcullis-bench -- rpc`.
 
+mod bulk;
 mod cipher;
 mod constant_time;
 mod fleet;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use portcullis_bench::Failure;
 
-/// Measures calls, links, the cipher and re-encryption beside their peers.
+/// Measures calls, links, the cipher, re-encryption and bulk imports beside their peers.
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -42,6 +43,9 @@ enum Command {
     /// Accounts of a database or a directory held against a file, beside a bare client that reads
     /// the same rows and hashes each.
     Reconcile(reconcile::Options),
+    /// Accounts imported through one link into PostgreSQL and OpenLDAP, beside single calls and a
+    /// bare client.
+    Bulk(bulk::Options),
     /// Values re-encrypted in a second, for each kind of server key, beside a bare read and
     /// write-back of the same rows.
     Reencrypt(reencrypt::Options),
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Command::Fleet(options) => fleet::run(&options),
         Command::Footprint(options) => footprint::run(&options),
         Command::Reconcile(options) => reconcile::run(&options),
+        Command::Bulk(options) => bulk::run(&options),
         Command::Reencrypt(options) => reencrypt::run(&options),
     };
     match measured {
