@@ -192,10 +192,9 @@ impl Effects {
             if own && class != ObjectClass::Group {
                 self.account_ids.insert(number);
             }
+            // A group that gets a number gets with it whoever has it as that of the primary group.
             if of_group || class != ObjectClass::Account {
                 self.group_ids.insert(number);
-            }
-            if of_group {
                 self.group_numbers.insert(number);
             }
         }

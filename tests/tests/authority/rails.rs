@@ -76,7 +76,7 @@ fn populate(prefix: &Path) {
     let add = |file: &str, lines: &[&str]| {
         let path = prefix.join(file);
         let text = fs::read_to_string(&path).unwrap();
-        let text = text.replace("sudo:x:27:", "sudo:x:27:alice,kate");
+        let text = text.replace("sudo:x:27:", "sudo:x:27:alice,kate,lena");
         fs::write(path, text + &lines.join("\n") + "\n").unwrap();
     };
     let accounts = [
@@ -84,6 +84,8 @@ fn populate(prefix: &Path) {
         ("bob", 1001, 1001),
         ("eve", 1002, 1002),
         ("kate", 1003, 2000),
+        // Her primary group has no line.
+        ("lena", 1004, 4000),
     ];
     let passwd =
         accounts.map(|(name, uid, gid)| format!("{name}:x:{uid}:{gid}::/home/{name}:/bin/sh"));
@@ -129,6 +131,7 @@ const ATTACKS: &[&str] = &[
     "group update unix team --add members=eve",
     "account update unix eve --add groups=team",
     "account create unix mallory3 --set primary_group=team",
+    "group create unix stolen --set gid:int=4000 --set members=eve",
     // Memberships of a protected account, from the group's side.
     "group update unix sshusers --remove members=alice",
     "group update unix many --add members=alice",

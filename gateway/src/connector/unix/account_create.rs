@@ -122,7 +122,7 @@ impl Unix {
         // Also where it never expires: the host may have a default of its own.
         let day = disabled.or(expires);
         arguments.option("-e", day.map_or_else(String::new, |day| day.to_string()));
-        if let Some(floor) = self.floor(&database, uid, &home).await? {
+        for floor in self.floors(&database, uid, &home).await? {
             arguments.option("-K", floor);
         }
         let found = self.policy.judge_home(&database, &home, uid)?;
@@ -160,28 +160,31 @@ impl Unix {
         uid.map_or(Ok(()), |uid| inherits_no_ranges(database, uid))
     }
 
-    /// The setting from which number on `useradd` looks for a free one, where none is asked for and
-    /// some belong to files of accounts that are gone.
-    async fn floor(
+    /// The settings from which number on `useradd` looks for a free one, for the account and for the
+    /// group of its own, where none is asked for and some belong to files of accounts that are gone.
+    async fn floors(
         &self,
         database: &Database,
         uid: Option<u32>,
         home: &str,
-    ) -> Result<Option<String>, Failure> {
-        let left = self.ownerless(database).await?;
+    ) -> Result<Vec<String>, Failure> {
+        let prefix = &self.policy.prefix;
+        let mut left = self.ownerless(database).await?;
+        let reserved = belongings::reserved(prefix, database);
         if let Some(uid) = uid {
+            left.extend(reserved);
             belongings::check_number(&left, uid, home)?;
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let uids = database.accounts.iter().map(|a| a.uid);
-        let owners = left.iter().map(|left| left.uid);
-        let numbers = Numbers::Accounts;
-        Ok(belongings::floor(
-            &self.policy.prefix,
-            numbers,
-            uids,
-            owners,
-        ))
+        let uids = database.accounts.iter().map(|account| account.uid);
+        let gids = database.groups.iter().map(|group| group.gid);
+        let of_accounts = left.iter().map(|left| left.uid);
+        let of_groups = left.iter().map(|left| left.gid);
+        let floors = [
+            belongings::floor(prefix, Numbers::Accounts, uids, of_accounts, &reserved),
+            belongings::floor(prefix, Numbers::Groups, gids, of_groups, &reserved),
+        ];
+        Ok(floors.into_iter().flatten().collect())
     }
 
     /// What a new account lacks after `useradd`.

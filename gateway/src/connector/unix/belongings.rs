@@ -8,7 +8,7 @@
 //! | SSH keys outside of the home | `etc/ssh/authorized_keys` | follow | go | refused |
 //! | mail box | `var/mail`, `var/spool/mail` | follows | goes with the home | refused |
 //! | subordinate ids | `etc/subuid`, `etc/subgid` | follow | go | refused |
-//! | rights to act as others | `etc/sudoers{,.d}`, `etc/doas.conf` | stay | stay | refused |
+//! | rights to act as others | [`super::rights`] | stay | stay | refused |
 //! | old home directories | the folder of homes | | stay | other number |
 //! | processes | of the number | | refused by userdel | other number |
 
@@ -18,6 +18,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::database::Database;
+use super::rights;
 use super::rooted::Folder;
 use crate::model::Failure;
 
@@ -35,9 +36,6 @@ const BY_NAME: [(&str, &str); 8] = [
 
 /// Folders with jobs of at(1), each file of which belongs to its account.
 const JOBS: [&str; 2] = ["var/spool/cron/atjobs", "var/spool/at"];
-
-/// Where rights are given to accounts by their names.
-const RIGHTS: [&str; 3] = ["etc/sudoers", "etc/doas.conf", "etc/sudoers.d"];
 
 const MAIL: &str = "mail box";
 
@@ -87,7 +85,7 @@ pub(super) fn inherits_nothing(prefix: &Path, name: &str) -> Result<(), Failure>
         .iter()
         .map(|kept| kept.told(name))
         .collect();
-    left.extend(rights(prefix, name));
+    left.extend(rights::of_account(prefix, name));
     if left.is_empty() {
         return Ok(());
     }
@@ -95,47 +93,6 @@ pub(super) fn inherits_nothing(prefix: &Path, name: &str) -> Result<(), Failure>
         "the host keeps something for an account `{name}`, although there is none: {}. A new account of that name would get it: remove it first, or choose another name",
         left.join(", ")
     )))
-}
-
-/// The lines that give rights to this name.
-fn rights(prefix: &Path, name: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for place in RIGHTS {
-        let path = prefix.join(place);
-        let files = match Folder::open(prefix, Path::new(place)) {
-            // sudo leaves out what has a dot or ends with `~`, sudoers(5).
-            Some(folder) => folder
-                .names()
-                .into_iter()
-                .filter(|file| !file.contains('.') && !file.ends_with('~'))
-                .map(|file| format!("{place}/{file}"))
-                .collect(),
-            None if path.is_file() => vec![place.to_owned()],
-            None => Vec::new(),
-        };
-        for file in files {
-            let text = fs::read(prefix.join(&file)).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            let line = text.lines().position(|line| gives_to(line, name));
-            found.extend(line.map(|line| format!("rights in `/{file}`, line {}", line + 1)));
-        }
-    }
-    found
-}
-
-/// Whether a line of sudoers(5) or doas.conf(5) names an account among those that it gives rights
-/// to: before the first `=` of a rule, or in an alias of users.
-fn gives_to(line: &str, name: &str) -> bool {
-    let line = line.split('#').next().unwrap_or_default();
-    let users = match line.trim_start().strip_prefix("User_Alias") {
-        Some(alias) => alias,
-        None if line.trim_start().starts_with("Defaults") => return false,
-        None if line.contains("_Alias") => return false,
-        None => line.split('=').next().unwrap_or_default(),
-    };
-    users
-        .split(|c: char| c.is_whitespace() || ",=:!\"".contains(c))
-        .any(|word| word == name)
 }
 
 /// Gives what is kept by name another name. Where one of them cannot follow, those before have.
@@ -164,7 +121,7 @@ pub(super) fn remove(prefix: &Path, name: &str, uid: Option<u32>) -> Vec<String>
         }
     }
     stays.extend(
-        rights(prefix, name)
+        rights::of_account(prefix, name)
             .into_iter()
             .map(|rights| format!("{rights}, were left")),
     );
@@ -235,23 +192,50 @@ pub(super) fn ownerless(prefix: &Path, home_base: &Path, database: &Database) ->
     found
 }
 
+/// Numbers that no new account or group is to get, although nobody has them: those of rules that
+/// give rights, and the primary groups of accounts that `etc/group` lacks.
+pub(super) fn reserved(prefix: &Path, database: &Database) -> Vec<Owned> {
+    let groups: HashSet<u32> = database.groups.iter().map(|group| group.gid).collect();
+    let accounts = database.accounts.iter();
+    let without = accounts.filter(|account| !groups.contains(&account.gid));
+    let mut found: Vec<Owned> = without
+        .map(|account| Owned {
+            uid: account.gid,
+            gid: account.gid,
+            what: format!(
+                "the primary group of `{}`, which `etc/group` lacks",
+                account.name
+            ),
+        })
+        .collect();
+    found.extend(rights::of_numbers(prefix, database));
+    found
+}
+
 /// The lowest number that new accounts or groups may get by themselves, where that is not what the
 /// programs would choose: one above all that belong to something left over, so that nothing of it
-/// is inherited. `taken` are those of accounts or groups, `left` those left over.
+/// is inherited, and none that is reserved. `taken` are those of accounts or groups, `left` those
+/// left over.
 pub(super) fn floor(
     prefix: &Path,
     kind: Numbers,
     taken: impl Iterator<Item = u32>,
     left: impl Iterator<Item = u32>,
+    reserved: &[Owned],
 ) -> Option<String> {
     let range = kind.range(prefix);
-    let highest = |numbers: &mut dyn Iterator<Item = u32>| {
-        numbers.filter(|number| range.contains(number)).max()
+    let after = |numbers: &mut dyn Iterator<Item = u32>| {
+        let highest = numbers.filter(|number| range.contains(number)).max();
+        highest.map_or(*range.start(), |number| number + 1)
     };
     let (mut taken, mut left) = (taken, left);
-    let floor = highest(&mut left)?;
-    let is_above = highest(&mut taken).is_none_or(|taken| floor > taken);
-    is_above.then(|| format!("{}_MIN={}", kind.name(), floor + 1))
+    let chosen = after(&mut taken);
+    let mut floor = chosen.max(after(&mut left));
+    let reserved: HashSet<u32> = reserved.iter().map(|it| it.gid).collect();
+    while reserved.contains(&floor) {
+        floor += 1;
+    }
+    (floor > chosen).then(|| format!("{}_MIN={floor}", kind.name()))
 }
 
 /// The numbers of accounts, or those of groups.
@@ -316,33 +300,4 @@ fn processes() -> impl Iterator<Item = Owned> {
             what: format!("process {number}"),
         })
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rule_of_sudo_is_read_for_whom_it_gives_rights() {
-        for line in [
-            "ada ALL=(ALL) ALL",
-            "bob, ada ALL = NOPASSWD: ALL",
-            "User_Alias ADMINS = bob, ada",
-            "permit nopass ada as root",
-            "%wheel,ada web1=(root) /bin/ls # why",
-        ] {
-            assert!(gives_to(line, "ada"), "{line}");
-        }
-        for line in [
-            "# ada ALL=(ALL) ALL",
-            "%ada ALL=(ALL) ALL",
-            "adam ALL=(ALL) ALL",
-            "bob ALL=(ada) ALL",
-            "Defaults:ada !lecture",
-            "Host_Alias ada = 10.0.0.1",
-            "",
-        ] {
-            assert!(!gives_to(line, "ada"), "{line}");
-        }
-    }
 }

@@ -6,7 +6,7 @@ use super::asked::{differs, members_lacking};
 use super::belongings::{self, Numbers};
 use super::membership::{Difference, Stopped};
 use super::tools::Tool;
-use super::{Database, Group, Unix, attributes, find_group, name, way_back};
+use super::{Database, Group, Unix, attributes, find_group, name, rights, way_back};
 use crate::connector::Context;
 use crate::model::{
     Attribute, AttributeName, CallError, Create, Failure, Identity, Object, ObjectClass, ObjectId,
@@ -71,9 +71,11 @@ impl Unix {
         check_members(&database, &members)?;
         Self::check_runs(&name, &Difference::default(), Some(&members))?;
         let gid = match values.get("gid").and_then(|values| values.first()) {
-            Some(value) => Some(parse_id(value)?.to_string()),
+            Some(value) => Some(parse_id(value)?),
             None => None,
         };
+        rights::inherited_by_no_group(&self.policy.prefix, &name, gid)?;
+        let gid = gid.map(|gid| gid.to_string());
         let floor = self.floor_of_groups(&database).await?;
         let mut arguments = Vec::new();
         match (&gid, &floor) {
@@ -122,7 +124,8 @@ impl Unix {
         let gids = database.groups.iter().map(|group| group.gid);
         let owners = left.iter().map(|left| left.gid);
         let (prefix, numbers) = (&self.policy.prefix, Numbers::Groups);
-        Ok(belongings::floor(prefix, numbers, gids, owners))
+        let reserved = belongings::reserved(prefix, database);
+        Ok(belongings::floor(prefix, numbers, gids, owners, &reserved))
     }
 
     pub(super) async fn update_group(
@@ -217,6 +220,7 @@ impl Unix {
         if database.group(new_name).is_some() {
             return Err(exists(new_name).into());
         }
+        rights::inherited_by_no_group(&self.policy.prefix, new_name, None)?;
         let arguments = ["-n", new_name, "--", group.name.as_str()];
         let result = self.tools.run(Tool::GroupMod, &arguments, b"", cx.deadline);
         if let Err(error) = result.await {

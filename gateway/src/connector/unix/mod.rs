@@ -70,6 +70,7 @@ mod password;
 mod password_field;
 mod policy;
 mod protected;
+mod rights;
 mod rooted;
 mod scratch;
 mod search;

@@ -160,3 +160,72 @@ async fn a_number_that_still_owns_something_is_not_given_again() {
     assert!(!bench.path("var/spool/cron/atjobs/a2").exists());
     assert!(Path::new(&bench.path("var/spool/cron/atjobs/a1")).exists());
 }
+
+#[tokio::test]
+async fn rights_of_a_group_or_a_number_are_not_inherited_either() {
+    let Some(bench) = bench() else { return };
+    let first = bench.object(Verb::Create(new_account("ada"))).await;
+    let first: u32 = first.id.parse().unwrap();
+    bench.object(new_group("team", &[])).await;
+    let (uid, gid) = (first + 3, first + 5);
+    bench.keep("etc/sudoers.d/site");
+    fs::write(
+        bench.path("etc/sudoers.d/site"),
+        format!("%ops ALL=(ALL) ALL\n#{uid} ALL=(ALL) ALL\n%#{gid} ALL=(ALL) ALL\n"),
+    )
+    .unwrap();
+    fs::write(bench.path("etc/doas.conf"), "permit nopass :helpers\n").unwrap();
+    let number = |id: u32| vec![integer(i64::from(id))];
+    let Verb::Create(mut numbered) = new_group("new", &[]) else {
+        panic!("no create")
+    };
+    numbered.attributes = vec![attribute("gid", number(gid))];
+    let before = bench.files();
+    for (verb, said) in [
+        // The group of its own that comes with an account.
+        (Verb::Create(new_account("ops")), "line 1"),
+        (rename(account("ada"), "helpers"), "doas.conf"),
+        (new_group("ops", &["ada"]), "line 1"),
+        (new_group("helpers", &[]), "doas.conf"),
+        (rename(group("team"), "ops"), "line 1"),
+        (new_account_with("eve", "uid", number(uid)), "line 2"),
+        (new_account_with("eve", "uid", number(gid)), "line 3"),
+        (Verb::Create(numbered), "line 3"),
+    ] {
+        let failure = bench.failed(verb).await;
+        assert_eq!(failure.kind, FailureKind::Rejected, "{failure:?}");
+        assert!(failure.message.contains(said), "{}", failure.message);
+    }
+    assert_eq!(bench.files(), before);
+    // Nor are they given by chance.
+    for n in 0..6 {
+        let made = bench
+            .object(Verb::Create(new_account(&format!("n{n}"))))
+            .await;
+        let id: u32 = made.id.parse().unwrap();
+        assert!(id != uid && id != gid, "{made:?}");
+        let own = bench.file("etc/group");
+        assert!(!own.contains(&format!(":{gid}:")), "{own}");
+    }
+}
+
+#[tokio::test]
+async fn the_number_of_somebodys_primary_group_is_given_to_nobody() {
+    let Some(bench) = bench() else { return };
+    let first = bench.object(Verb::Create(new_account("ada"))).await;
+    let first: u32 = first.id.parse().unwrap();
+    let orphan = first + 2;
+    let passwd = bench.file("etc/passwd");
+    let passwd = passwd + &format!("karl:x:{}:{orphan}::/home/karl:/bin/sh\n", first + 40);
+    fs::write(bench.path("etc/passwd"), passwd).unwrap();
+    let asked = new_account_with("eve", "uid", vec![integer(i64::from(orphan))]);
+    let failure = bench.failed(asked).await;
+    assert!(
+        failure.message.contains("primary group of `karl`"),
+        "{failure:?}"
+    );
+    for n in 0..3 {
+        let made = bench.object(new_group(&format!("g{n}"), &[])).await;
+        assert_ne!(made.id, orphan.to_string());
+    }
+}
