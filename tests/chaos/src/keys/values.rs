@@ -34,6 +34,7 @@ impl World {
             secret_settings: [].into(),
             mapping: [].into(),
             groups: [].into(),
+            pending: [].into(),
             lost_settings: [].into(),
             fault: None,
             created: self.now,
