@@ -36,6 +36,11 @@ pub(super) async fn send(provisioning: &Provisioning, row: &QueuedCall, ready: R
     call.accepted_ms_ago = accepted;
     let again = journals::again(row);
     match provisioning.fleet.attempt_again(&to, call, again).await {
+        // Nobody could look at the resource just now: that is done later.
+        Ok(Attempt::Ended(Outcome {
+            result: Some(OutcomeResult::Indeterminate(it)),
+            ..
+        })) if it.look_again => Came::Lost(it.message),
         Ok(Attempt::Ended(mut outcome)) => {
             outcome.call_id.clone_from(&row.call_id);
             mapping.answer(&mut outcome);

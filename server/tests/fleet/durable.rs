@@ -179,6 +179,33 @@ async fn what_a_look_cannot_tell_is_indeterminate_with_what_was_seen_and_a_perso
     assert!(retry(&services.queue, "x").await.is_err());
 }
 
+/// Its gateway was there, and the resource was not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_gateway_could_not_look_at_when_it_answered_is_looked_at_later() {
+    let fixture = Fixture::start().await;
+    fixture.gateway.keep_journal(1, 1);
+    fixture.run();
+    fixture.bring_up().await;
+    let not_now = Came::Indeterminate(Indeterminate {
+        message: "the resource could not be looked at".to_owned(),
+        look_again: true,
+        ..Indeterminate::default()
+    });
+    fixture.gateway.next_comes_to(not_now.clone());
+    fixture.gateway.finds("x", Came::Done(Done::default()));
+    fixture.enqueue_change("x", ANSWERS).await.unwrap();
+    fixture.until("x", QueuedState::Done).await;
+
+    fixture.gateway.next_comes_to(not_now);
+    fixture.gateway.finds("y", failed(FailureKind::NotBegun));
+    // For now, nobody knows.
+    let told = fixture.direct("y", ANSWERS, "what").await.unwrap().result;
+    assert!(matches!(told, Some(Came::Indeterminate(_))), "{told:?}");
+    fixture.until("y", QueuedState::Failed).await;
+    let looked = fixture.gateway.looked();
+    assert_eq!(looked, [("x".to_owned(), false), ("y".to_owned(), false)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_failed_for_the_moment_is_tried_again_after_a_while_and_says_when() {
     let fixture = Fixture::start().await;
