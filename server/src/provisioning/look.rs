@@ -187,11 +187,36 @@ async fn ask(
                 }
                 None => Left::UnderWay,
             },
+            None if only_reads(provisioning, call).await => {
+                read_again(provisioning, call).await;
+                Left::Nothing
+            }
             None => not_known(provisioning, call, (asked, lost)).await,
         };
         left = left.max(is_left);
     }
     Ok(left)
+}
+
+/// Whether a call changes nothing, whatever came of it.
+async fn only_reads(provisioning: &Provisioning, call: &QueuedCall) -> bool {
+    let payload = provisioning.repository.queued_calls().payload(call).await;
+    let Ok(Some(Ok(payload))) = payload else {
+        return false;
+    };
+    Call::decode(payload.bytes.as_slice()).is_ok_and(|wire| !wire.changes())
+}
+
+/// What only reads is read once more, and leaves no entry of the attempt that came to nothing.
+async fn read_again(provisioning: &Provisioning, call: &QueuedCall) {
+    let waits = WaitsAgain {
+        was_sent: true,
+        ..WaitsAgain::default()
+    };
+    let entry = CallEntry::none(&provisioning.audit);
+    let why = call.lost.as_deref().unwrap_or_default();
+    record_waits(provisioning, call, entry, waits, why).await;
+    provisioning.turn.notify_one();
 }
 
 /// The gateway does not know what came of a call: it looks, where it can.

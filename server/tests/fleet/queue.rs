@@ -256,6 +256,25 @@ async fn what_an_earlier_run_had_dispatched_is_not_sent_again_and_holds_up_its_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_run_had_sent_and_only_reads_is_read_again() {
+    for keeps_journal in [true, false] {
+        let fixture = Fixture::start().await;
+        if keeps_journal {
+            fixture.gateway.keep_journal(1, 1);
+        }
+        fixture.enqueue("read", ANSWERS).await.unwrap();
+        let earlier = another_run(&fixture).await;
+        claim(&earlier, "read").await;
+        fixture.run();
+        fixture.until("read", QueuedState::Unknown).await;
+        fixture.bring_up().await;
+        fixture.until("read", QueuedState::Done).await;
+        assert!(fixture.gateway.looked().is_empty());
+        assert_eq!(fixture.gateway.calls(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_lost_under_a_queued_call_leaves_it_indeterminate_and_the_next_one_goes() {
     let fixture = Fixture::start().await;
     fixture.run();
