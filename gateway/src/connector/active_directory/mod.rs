@@ -203,6 +203,10 @@ impl Dialect for ActiveDirectory {
         "active-directory"
     }
 
+    fn schema_is_whole(&self) -> bool {
+        false
+    }
+
     fn id_attribute(&self) -> &str {
         GUID
     }

@@ -118,11 +118,11 @@ impl Directory {
         for (name, values) in std::mem::take(&mut finishing.attributes) {
             attributes.add(&name, values);
         }
-        if let Some(marker) = &self.settings.marker {
-            attributes.add(marker, vec![cx.call.as_str().as_bytes().to_vec()]);
-        }
         let known = session.knowledge().await;
         let known = known.map_err(|error| self.read_error(&error))?;
+        if let Some(marker) = self.marker_of(&known, class) {
+            attributes.add(marker, vec![cx.call.as_str().as_bytes().to_vec()]);
+        }
         let mut controls = self.dialect.controls(Verb::Create, &known.root.controls);
         if known.root.has_control(POST_READ) {
             controls.push(post_read(&[self.dialect.id_attribute()]));
@@ -146,6 +146,25 @@ impl Directory {
         self.finish(session, &known, &made, further).await?;
         self.read_after(session, class, &made.dn, Verb::Create)
             .await
+    }
+
+    /// The attribute of new entries of a class that holds the call's id; `None`: there is none, or
+    /// entries of that class may not have it.
+    pub(crate) fn marker_of(&self, known: &Knowledge, class: &ClassSettings) -> Option<&str> {
+        let marker = self.settings.marker.as_deref()?;
+        let classes = &class.object_classes;
+        let takes_any = |name: &String| name.eq_ignore_ascii_case("extensibleObject");
+        if !self.dialect.schema_is_whole() || classes.iter().any(takes_any) {
+            return Some(marker);
+        }
+        let allowed = known.schema.attributes_of(classes);
+        let name = known
+            .schema
+            .attribute(marker)
+            .map_or(marker, |it| it.name.as_str());
+        // A schema that the gateway may not read names nothing.
+        let has = |own: &String| own.eq_ignore_ascii_case(name);
+        (allowed.is_empty() || allowed.keys().any(has)).then_some(marker)
     }
 
     /// Takes the steps that a new entry needs after it was made.

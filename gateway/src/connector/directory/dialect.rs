@@ -119,6 +119,12 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
         ]
     }
 
+    /// Whether the classes of its schema name all attributes that their entries may have: content
+    /// rules add others (RFC 4512, section 4.1.6).
+    fn schema_is_whole(&self) -> bool {
+        true
+    }
+
     /// Refuses an attribute that no call may write.
     fn check_writable(&self, _attribute: &str) -> Result<(), Failure> {
         Ok(())

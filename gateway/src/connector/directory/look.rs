@@ -95,13 +95,15 @@ impl Directory {
             class: create.class,
             by: Selector::Name(create.name.clone()),
         };
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        let marker = self.marker_of(&known, class);
         let mut wanted = self.wanted(class, &[]);
         wanted.extend(self.dialect.history_attributes());
-        wanted.extend(self.settings.marker.clone());
+        wanted.extend(marker.map(str::to_owned));
         let Some(entry) = self.find(session, &object, &wanted).await? else {
             return Ok(Look::NotBegun);
         };
-        let marker = self.settings.marker.as_deref();
         if let Some(marker) = marker {
             let mut marks = entry.values(marker).iter();
             if !marks.any(|mark| mark.as_ref() == cx.call.as_str().as_bytes()) {
@@ -116,6 +118,12 @@ impl Directory {
         if let Some(password) = &create.password {
             match self.verdict_on(session, &object, password).await?.0 {
                 Verdict::Right | Verdict::MustChange => {}
+                Verdict::Wrong if marker.is_some() => {
+                    let what = format!(
+                        "{object} was made by this call, and has not got the password that was asked for: give it one, or remove it before you try again"
+                    );
+                    return Ok(Look::Unclear(vec![what]));
+                }
                 verdict => {
                     let what = format!(
                         "{object} is there, and whether it has its password is not certain ({verdict:?})"

@@ -6,7 +6,7 @@ use portcullis_gateway::model::{
     Create, Done, Evidence, Look, ObjectClass, ObjectName, ObjectRef, Request, Selector,
 };
 
-use super::{Subject, account, ada, context, secret, with_password};
+use super::{Subject, account, ada, context, create, secret, with_password};
 
 const GOOD: &str = "correct horse battery";
 const OTHER: &str = "another good phrase";
@@ -41,6 +41,23 @@ async fn a_marker_tells_whose_new_entry_it_is() {
     let seen = looked(&subject, &ours, &change, &before).await;
     assert!(matches!(seen, Look::Done(done) if matches!(*done, Done::Object(_))));
     let seen = looked(&subject, &theirs, &change, &before).await;
+    assert_eq!(seen, Look::NotBegun);
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn what_may_not_have_the_marker_is_made_without() {
+    let subject = Subject::of(Slapd::start().await, "marker = \"employeeNumber\"");
+    let (ours, theirs) = (context(), context());
+    // groupOfNames knows no employeeNumber.
+    let devs = || create(ObjectClass::Group, "devs", &[]);
+    let change = Request::Create(devs());
+    let before = subject.connector.evidence(&ours, &change).await.unwrap();
+    subject.connector.create(&ours, devs()).await.unwrap();
+    let seen = looked(&subject, &ours, &change, &before).await;
+    assert!(matches!(seen, Look::Done(_)), "{seen:?}");
+    let late = subject.connector.evidence(&theirs, &change).await.unwrap();
+    let seen = looked(&subject, &theirs, &change, &late).await;
     assert_eq!(seen, Look::NotBegun);
 }
 
