@@ -19,6 +19,8 @@ const THERE: &str = "there";
 pub(crate) const ID: &str = "id";
 /// Its name.
 const NAME: &str = "name";
+/// Whether an account that gets a password was enabled: `yes` or `no`.
+pub(crate) const ENABLED: &str = "enabled";
 /// Whether something had a new name already: `yes` or `no`.
 const TAKEN: &str = "new name taken";
 /// A salt, and a digest under it of the values that are to be changed: it tells whether they are
@@ -47,6 +49,9 @@ pub(crate) async fn evidence<C: Connector + ?Sized>(
     if let Some(found) = found {
         evidence.note(ID, found.identity.id.as_str());
         evidence.note(NAME, found.identity.name.as_str());
+        if let (Request::SetPassword(..), Some(enabled)) = (change, found.enabled) {
+            evidence.note(ENABLED, yes_or_no(enabled));
+        }
         if !wanted.is_empty() {
             evidence.note(VALUES, digest(&text_of_values(&found, &wanted)));
         }

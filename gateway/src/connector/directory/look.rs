@@ -52,7 +52,8 @@ impl Directory {
                     .await?
             }
             Request::SetPassword(object, password) => {
-                self.look_at_password(&session, object, password).await?
+                self.look_at_password(&session, object, password, before)
+                    .await?
             }
             _ => look::look(self, cx, change, before).await?,
         };
@@ -155,12 +156,19 @@ impl Directory {
         session: &Session<'_>,
         object: &ObjectRef,
         password: &Password,
+        before: &Evidence,
     ) -> Result<Look, CallError> {
         let unclear = |why: &str| Ok(Look::Unclear(vec![why.to_owned()]));
         if object.class != ObjectClass::Account {
             return Err(Failure::unsupported("only an account has a password").into());
         }
         match self.verdict_on(session, object, password).await?.0 {
+            // Some directories enable an account whose password is set: it was to be disabled again.
+            Verdict::Right | Verdict::MustChange if before.fact(look::ENABLED) == Some("no") => {
+                unclear(
+                    "the account has the password that was asked for, and is enabled, which it was not before the call: disable it",
+                )
+            }
             Verdict::Right | Verdict::MustChange => Ok(Look::Done(Box::new(Done::Nothing))),
             Verdict::Wrong => Ok(Look::NotBegun),
             Verdict::Locked => {

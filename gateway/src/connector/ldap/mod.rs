@@ -237,6 +237,9 @@ impl Dialect for Ldap {
             let values = std::mem::take(&mut change.values);
             let attribute = std::mem::take(&mut change.attribute);
             finishing.attributes.push((attribute, values));
+            if finishing.password_later && state.is_lifted_by_password() {
+                finishing.changes_later.push(state.change(false));
+            }
         }
         Ok(finishing)
     }
@@ -265,7 +268,12 @@ impl Dialect for Ldap {
     ) -> Result<(), Error> {
         let operation = self.new_password(dn, Some(old), new);
         let controls = self.controls(Verb::SetPassword, &[]);
-        session.write(&operation, &controls).await.map(drop)
+        session.write(&operation, &controls).await?;
+        let state = self.state.as_ref();
+        match state.filter(|state| state.is_lifted_by_password() && state.is_disabled(entry)) {
+            Some(state) => disable_again(session, entry, state).await,
+            None => Ok(()),
+        }
     }
 
     fn bind_controls(&self) -> Vec<Control> {
@@ -338,6 +346,23 @@ fn newest(entry: &Entry) -> Option<String> {
     let values = entry.values(CONTEXT_CSN).iter();
     let texts = values.filter_map(|value| std::str::from_utf8(value).ok());
     texts.max().map(str::to_owned)
+}
+
+/// Locks an account that its new password has unlocked.
+async fn disable_again(session: &Session<'_>, entry: &Entry, state: &State) -> Result<(), Error> {
+    let lock = Operation::Modify {
+        dn: entry.dn.clone(),
+        changes: vec![state.change(false)],
+    };
+    let locked = session.write(&lock, &[]).await;
+    locked.map(drop).map_err(|error| {
+        let kind = match &error {
+            Error::NotBegun(fault) | Error::Unknown(fault) => fault.kind,
+            Error::Refused(_) => FaultKind::Closed,
+        };
+        let text = "the password was set, by which the directory enabled the account, and whether it is disabled again is not known";
+        Error::Unknown(Fault::new(kind, text))
+    })
 }
 
 fn no_state() -> Failure {

@@ -5,6 +5,9 @@ use crate::connector::directory::filter::Filter;
 use crate::connector::directory::message::{Change, ChangeKind, Entry};
 use crate::connector::directory::settings::is_attribute;
 
+/// When an account was locked, to the policy overlay of OpenLDAP.
+const LOCKED: &str = "pwdAccountLockedTime";
+
 /// The attribute that disables an account, and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
@@ -21,7 +24,7 @@ impl State {
         let state = match text {
             "none" => None,
             // The policy overlay: locked by an administrator, for good.
-            "openldap" => Some(("pwdAccountLockedTime", "000001010000Z")),
+            "openldap" => Some((LOCKED, "000001010000Z")),
             "389ds" => Some(("nsAccountLock", "TRUE")),
             other => match other.split_once('=') {
                 Some((attribute, value)) if is_attribute(attribute) && !value.is_empty() => {
@@ -37,6 +40,11 @@ impl State {
             attribute: attribute.to_owned(),
             value: value.to_owned(),
         }))
+    }
+
+    /// The policy overlay of OpenLDAP takes a lock away with every new password.
+    pub(super) fn is_lifted_by_password(&self) -> bool {
+        self.attribute.eq_ignore_ascii_case(LOCKED)
     }
 
     pub(super) fn is_disabled(&self, entry: &Entry) -> bool {

@@ -61,6 +61,31 @@ async fn the_directory_hashes_a_password_and_its_policy_says_why_not() {
     );
 }
 
+/// OpenLDAP takes the lock of an account away with every new password.
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn a_disabled_account_stays_so_whatever_password_it_gets() {
+    let subject = Subject::start().await;
+    let mut disabled = with_password(account("ada", &[]), GOOD);
+    disabled.enabled = false;
+    let made = subject.create(disabled).await.unwrap();
+    assert_eq!(made.enabled, Some(false));
+    failed(
+        tried(&subject, ada(), GOOD).await,
+        FailureKind::AccountDisabled,
+    );
+    set(&subject, OTHER).await.unwrap();
+    assert_eq!(subject.get(ada()).await.unwrap().enabled, Some(false));
+    failed(
+        tried(&subject, ada(), OTHER).await,
+        FailureKind::AccountDisabled,
+    );
+    subject.connector.enable(&context(), ada()).await.unwrap();
+    tried(&subject, ada(), OTHER).await.unwrap();
+    set(&subject, "a third good phrase").await.unwrap();
+    assert_eq!(subject.get(ada()).await.unwrap().enabled, Some(true));
+}
+
 #[tokio::test]
 #[ignore = "needs slapd: tests/run directories"]
 async fn a_log_in_has_answers_of_its_own() {
