@@ -4,8 +4,11 @@ use super::Sql;
 use super::engine::{Access, Fault};
 use super::ledger::Ledger;
 use super::reading::find;
-use crate::connector::{Connector as _, Context};
-use crate::model::{CallError, Done, Evidence, Look, ObjectClass, ObjectRef, Request, Selector};
+use crate::connector::{Connector as _, Context, look};
+use crate::model::{
+    CallError, Done, Evidence, FailureKind, Get, Look, ObjectClass, ObjectId, ObjectRef, Password,
+    Request, Selector, Verb,
+};
 
 /// The fact that the change would be noted in this ledger.
 const LEDGER: &str = "ledger";
@@ -45,7 +48,56 @@ impl Sql {
             (_, _, Some(noted)) => Ok(Look::Unclear(vec![format!(
                 "the change was to be noted in the ledger {noted}, which is not that of the connector any more"
             )])),
-            _ => self.look_by_reading(cx, change, before).await,
+            _ => match change {
+                Request::SetPassword(object, password) if self.authenticates(object) => {
+                    self.look_at_password(cx, object, password, before).await
+                }
+                _ => self.look_by_reading(cx, change, before).await,
+            },
+        }
+    }
+
+    fn authenticates(&self, object: &ObjectRef) -> bool {
+        let class = self.class(object.class);
+        class.is_ok_and(|class| class.by_verb.contains_key(&Verb::Authenticate))
+    }
+
+    /// Tries the password, which may be one of the account's tries where it is wrong.
+    async fn look_at_password(
+        &self,
+        cx: &Context,
+        asked: &ObjectRef,
+        password: &Password,
+        before: &Evidence,
+    ) -> Result<Look, CallError> {
+        let object = match before.fact(look::ID).map(ObjectId::new) {
+            Some(Ok(id)) => ObjectRef {
+                class: asked.class,
+                by: Selector::Id(id),
+            },
+            _ => asked.clone(),
+        };
+        let failure = match self.check_password(cx, &object, password).await {
+            Ok(()) => return Ok(Look::Done(Box::new(Done::Nothing))),
+            Err(CallError::Failed(failure)) => failure,
+            Err(unknown) => return Err(unknown),
+        };
+        match failure.kind {
+            FailureKind::AccountDisabled => Ok(Look::Done(Box::new(Done::Nothing))),
+            FailureKind::BadCredentials => {
+                let get = Get {
+                    object: object.clone(),
+                    attributes: Vec::new(),
+                };
+                match self.get(cx, &get).await {
+                    Ok(_) => Ok(Look::NotBegun),
+                    Err(CallError::Failed(failure)) if failure.is_not_found() => Ok(Look::Unclear(
+                        vec![format!("{object} is not there any more")],
+                    )),
+                    Err(error) => Err(error),
+                }
+            }
+            _ => Err(failure.into()),
         }
     }
 

@@ -45,6 +45,27 @@ async fn a_commit_whose_answer_comes_too_late_is_waited_for_by_the_look() {
     assert_eq!(hr.postgres.query("SELECT count(*) FROM people"), "1\n");
 }
 
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn without_a_ledger_a_new_password_is_tried() {
+    let hr = Hr::start("").await;
+    hr.create("1", "ada").await.unwrap();
+    let password = || Password::new(b"correct horse".to_vec()).unwrap();
+    let change = Request::SetPassword(named("ada"), password());
+    assert_eq!(look(&hr, "2", &change).await, Look::NotBegun);
+    let set = hr.connector();
+    set.set_password(&cx("2"), named("ada"), password())
+        .await
+        .unwrap();
+    let done = Look::Done(Box::new(Done::Nothing));
+    assert_eq!(look(&hr, "2", &change).await, done);
+    hr.postgres.query("UPDATE people SET active = false");
+    assert_eq!(look(&hr, "2", &change).await, done);
+    hr.postgres.query("DELETE FROM people");
+    let seen = look(&hr, "2", &change).await;
+    assert!(matches!(seen, Look::Unclear(_)), "{seen:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: tests/run directories"]
 async fn a_commit_that_dies_with_the_server_was_not_done() {
