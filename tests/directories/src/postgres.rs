@@ -79,16 +79,31 @@ impl Postgres {
         started
     }
 
+    /// Whether it is installed.
+    pub fn is_installed() -> bool {
+        installed().is_some()
+    }
+
     /// Starts it where it is not running, and waits until it takes connections.
     pub async fn restart(&mut self) {
-        let mut command = as_nobody(&self.programs.join("postgres"));
-        command.arg("-D").arg(self.site.path().join("data"));
-        self.process = Some(Process::start(command, &self.site.path().join("log")));
-        eventually("PostgreSQL to answer", async || {
-            // After a kill it ends by itself: processes of the one before it still hold its memory.
-            self.try_query("select 1").status.success().then_some(())
-        })
-        .await;
+        // After a kill, processes of the one before it hold its memory for a while, and a new one
+        // ends at once.
+        loop {
+            let mut command = as_nobody(&self.programs.join("postgres"));
+            command.arg("-D").arg(self.site.path().join("data"));
+            let process = Process::start(command, &self.site.path().join("log"));
+            let runs = eventually("PostgreSQL to answer", async || {
+                match self.try_query("select 1").status.success() {
+                    true => Some(true),
+                    false => process.has_ended().then_some(false),
+                }
+            })
+            .await;
+            if runs {
+                self.process = Some(process);
+                return;
+            }
+        }
     }
 
     /// Its address.
@@ -195,11 +210,15 @@ impl Drop for Postgres {
 }
 
 /// Debian keeps each version in a folder of its own, outside of `PATH`.
-fn programs() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").or_fail("PostgreSQL is not installed");
+fn installed() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     let programs = versions.flatten().map(|version| version.path().join("bin"));
     let complete = programs.filter(|folder| folder.join("initdb").exists());
-    complete.max().or_fail("PostgreSQL with an initdb")
+    complete.max()
+}
+
+fn programs() -> PathBuf {
+    installed().or_fail("PostgreSQL with an initdb")
 }
 
 fn initialize(programs: &Path, folder: &Path) {

@@ -12,7 +12,6 @@ use rustix::process::Signal;
 use crate::authority::{Authority, Certificate, Files};
 use crate::{Tools, loopback_address};
 
-const LDAPS: u16 = 3636;
 const LDAP: u16 = 3389;
 
 /// What is particular to one server.
@@ -41,6 +40,8 @@ pub struct Slapd {
 }
 
 impl Slapd {
+    /// Its port for TLS.
+    pub const LDAPS: u16 = 3636;
     /// The suffix of its database.
     pub const SUFFIX: &str = "dc=example,dc=org";
     /// The gateway's own identity in it.
@@ -136,14 +137,18 @@ impl Slapd {
     /// Starts it where it is not running, and waits until it answers.
     pub async fn restart(&mut self) {
         let mut command = Command::new("/usr/sbin/slapd");
-        let listen = format!("ldaps://{0}:{LDAPS}/ ldap://{0}:{LDAP}/", self.address);
+        let listen = format!(
+            "ldaps://{0}:{1}/ ldap://{0}:{LDAP}/",
+            self.address,
+            Self::LDAPS
+        );
         command
             .arg("-f")
             .arg(self.configuration())
             .args(["-h", &listen, "-d", "0"]);
         self.process = Some(Process::start(command, &self.site.path().join("log")));
         eventually("OpenLDAP to answer", async || {
-            let open = tokio::net::TcpStream::connect((self.address, LDAPS)).await;
+            let open = tokio::net::TcpStream::connect((self.address, Self::LDAPS)).await;
             open.is_ok().then_some(())
         })
         .await;
@@ -151,7 +156,7 @@ impl Slapd {
 
     /// Where it listens for TLS.
     pub fn url(&self) -> String {
-        format!("ldaps://{}:{LDAPS}", self.address)
+        format!("ldaps://{}:{}", self.address, Self::LDAPS)
     }
 
     /// Where it listens for connections that begin in the clear.

@@ -200,6 +200,11 @@ impl Process {
         }
     }
 
+    /// Whether it has ended, and with it all that it left running.
+    pub fn has_ended(&self) -> bool {
+        self.log.lock().ended == 2
+    }
+
     /// Waits until it ends by itself.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {

@@ -1,5 +1,6 @@
 //! A hop between two ends that records every byte, and can cut.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,7 +42,7 @@ impl Recording {
     }
 }
 
-/// Listens on a loopback port and passes everything on to another.
+/// Listens on a loopback port and passes everything on to another place.
 #[derive(Debug)]
 pub struct Proxy {
     /// Where it listens.
@@ -55,6 +56,11 @@ pub struct Proxy {
 impl Proxy {
     /// Passes on to `target` of loopback.
     pub async fn new(target: u16) -> Self {
+        Self::to((Ipv4Addr::LOCALHOST, target).into()).await
+    }
+
+    /// Passes on to this address.
+    pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.or_fail("listen for the proxy");
         let port = listener.local_addr().or_fail("the proxy's port").port();
@@ -83,7 +89,7 @@ impl Drop for Proxy {
 
 async fn serve(
     listener: TcpListener,
-    target: u16,
+    target: SocketAddr,
     recording: Recording,
     cuts: watch::Receiver<u64>,
 ) {
@@ -92,7 +98,7 @@ async fn serve(
         let mut cuts = cuts.clone();
         cuts.mark_unchanged();
         tokio::spawn(async move {
-            let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else {
+            let Ok(far) = TcpStream::connect(target).await else {
                 return;
             };
             let (near_read, near_write) = near.into_split();
