@@ -1,8 +1,9 @@
 //! Fault runs: real processes killed at random, both ends under a fake clock, the life of every
-//! key, every call in the audit log; and what has to hold nevertheless.
+//! key, every call in the audit log, calls on real directories; and what has to hold nevertheless.
 
 pub mod audit;
 pub mod calls;
+pub mod durable;
 pub mod keys;
 pub mod links;
 pub mod rotation;

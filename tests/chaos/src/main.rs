@@ -1,12 +1,12 @@
 //! Fault runs: `cargo run -p portcullis-chaos -- links --kills 100`, `… simulation --seeds 5000`,
-//! `… rotation --gateways 1000`, `… keys --seeds 2000`.
+//! `… rotation --gateways 1000`, `… keys --seeds 2000`, `… calls --calls 10000`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis_chaos::seeds::Options;
 use portcullis_chaos::simulation;
-use portcullis_chaos::{audit, keys, links, rotation};
+use portcullis_chaos::{audit, durable, keys, links, rotation};
 use serde_json::{Value, json};
 
 /// Failures that are printed in full.
@@ -59,6 +59,22 @@ enum Command {
         #[arg(long, hide = true)]
         fault: Option<audit::Fault>,
     },
+    /// Makes calls on real directories, databases and account files, kills and cuts everything
+    /// meanwhile, and looks what is there in the end.
+    Calls {
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
+        calls: usize,
+        /// Which calls are made, and what is killed; random where not given, and always printed.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Only on these; else on all that are installed.
+        #[arg(long, value_enum)]
+        only: Vec<durable::Kind>,
+        /// What to break, to see that it is noticed.
+        #[arg(long, hide = true)]
+        fault: Option<durable::Fault>,
+    },
     /// Both ends under a fake clock, one world for each seed.
     Simulation {
         /// How many.
@@ -93,6 +109,20 @@ fn main() -> ExitCode {
         } => links(kills, gateways, seed, cli.json),
         Command::Rotation { gateways, seed } => rotation(gateways, seed, cli.json),
         Command::Audit { calls, seed, fault } => audit(calls, seed, fault, cli.json),
+        Command::Calls {
+            calls,
+            seed,
+            only,
+            fault,
+        } => durable(
+            &durable::Plan {
+                calls,
+                seed: seed.unwrap_or_else(rand::random),
+                only,
+                fault,
+            },
+            cli.json,
+        ),
         Command::Simulation { seeds, first } => Ok(simulation(seeds, first, cli.json)),
         Command::Keys {
             seeds,
@@ -238,6 +268,21 @@ fn audit(
         println!("every call has its entries, and the last of them says what was seen");
     }
     Ok(kept)
+}
+
+fn durable(plan: &durable::Plan, json: bool) -> Result<bool, Box<dyn std::error::Error>> {
+    eprintln!("seed {}", plan.seed);
+    // Servers are started and asked by programs that are waited for.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(8)
+        .enable_all()
+        .build()?;
+    let summary = runtime.block_on(durable::run(plan, |event| tell(event, json)));
+    match json {
+        true => println!("{}", serde_json::to_string(&summary)?),
+        false => println!("{summary}"),
+    }
+    Ok(summary.broken.is_empty())
 }
 
 fn tell(event: &Value, json: bool) {
