@@ -5,7 +5,7 @@
 //! no I/O, no clock; randomness and time are passed in, so that every run can be replayed.
 //!
 //! Its modules depend in one direction only: `stream` → `calls`, `rotation`, `record`, `handshake`
-//! → `wire` → `crypto` → `secret` → `id`. Of those that stand side by side, `rotation` reads what
+//! → `wire` → `crypto` → `secret` → `id`; `listing` stands by itself on `crypto`. Of those that stand side by side, `rotation` reads what
 //! the `handshake` proved, and nothing points back.
 // Without locked memory nothing here is unsafe; with it, only `secret::locked` and
 // `secret::wiping`.
@@ -16,6 +16,8 @@ pub mod crypto;
 pub mod handshake;
 mod held_key;
 pub mod id;
+#[cfg(feature = "tonic")]
+pub mod listing;
 pub mod record;
 pub mod rotation;
 pub mod secret;

@@ -26,6 +26,7 @@ use tonic::{Status, Streaming};
 
 use super::ServerCalls;
 use super::call_log::{panicked, panicked_while};
+use super::digests::Digests;
 use crate::model::{Failure, SearchEvent, SyncEvent};
 
 /// A call of more bytes takes long enough to read to hold up those beside it.
@@ -78,7 +79,7 @@ struct Stepping {
 }
 
 enum Events {
-    Search(mpsc::Receiver<SearchEvent>),
+    Search(mpsc::Receiver<SearchEvent>, Option<Digests>),
     Sync(mpsc::Receiver<SyncEvent>),
 }
 
@@ -86,7 +87,13 @@ impl Events {
     /// The next one, and those that are there with it.
     async fn next(&mut self) -> VecDeque<Kind> {
         match self {
-            Self::Search(events) => several(events, found).await,
+            Self::Search(events, digests) => {
+                let found = several(events, found).await;
+                match digests {
+                    Some(digests) => digests.of_all(found).await,
+                    None => found,
+                }
+            }
             Self::Sync(events) => several(events, changed).await,
         }
     }
@@ -399,7 +406,10 @@ async fn first(
         CallSecrets::new(&exporter, Way::Answer, &call.call_id),
     );
     let events = match &call.verb {
-        Some(Verb::Search(_)) => Events::Search(provisioner.search(call)),
+        Some(Verb::Search(_)) => match Digests::asked(&call) {
+            Ok(digests) => Events::Search(provisioner.search(call), digests),
+            Err(message) => return Stepped::Refused(number, invalid(message)),
+        },
         Some(Verb::Sync(_)) => Events::Sync(provisioner.sync(call)),
         _ => return execute(provisioner, exporter, number, call).await,
     };

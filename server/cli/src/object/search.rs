@@ -68,8 +68,8 @@ impl PageArgs {
             filter,
             attribute_names: self.attributes,
             page_size: self.page_size,
-            cookie: Vec::new(),
             class_name: name,
+            ..Search::default()
         }
     }
 }

@@ -49,8 +49,8 @@ pub(crate) struct Difference {
 /// Hands to `take` of each object what there is of it on either side: nothing, one entry, or
 /// several where it is there more than once.
 pub(crate) fn compare(
-    wanted: Side,
-    there: Side,
+    wanted: &mut Side,
+    there: &mut Side,
     take: &mut impl FnMut(&[Entry], &[Entry]) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let (mut wanted, mut there) = (Groups::new(wanted)?, Groups::new(there)?);
@@ -76,17 +76,17 @@ pub(crate) fn compare(
 }
 
 /// Entries with the same key, one group after the other.
-struct Groups {
+struct Groups<'a> {
     entries: Merged,
-    revisions: Revisions,
+    revisions: &'a Revisions,
     next: Option<Entry>,
 }
 
-impl Groups {
-    fn new(side: Side) -> Result<Self, CliError> {
+impl<'a> Groups<'a> {
+    fn new(side: &'a mut Side) -> Result<Self, CliError> {
         let mut groups = Self {
             entries: side.entries.sorted()?,
-            revisions: side.revisions,
+            revisions: &side.revisions,
             next: None,
         };
         groups.advance()?;
@@ -140,16 +140,17 @@ pub(crate) fn difference(wanted: &[Entry], there: &[Entry]) -> Option<Difference
         ([one], []) => Some(of(Kind::Missing, one)),
         ([], [other]) => Some(of(Kind::Unknown, other)),
         ([one], [other]) => {
-            let attributes: Vec<_> = one
-                .digests
-                .iter()
+            let same = one.whole.is_some() && one.whole == other.whole;
+            let digests = one.digests.iter().filter(|_| !same);
+            let attributes: Vec<_> = digests
                 .filter(|(number, digest)| other.digest(*number) != Some(digest))
                 .map(|(number, _)| *number)
                 .collect();
             let enabled = one
                 .enabled
                 .filter(|_| other.enabled.is_some() && one.enabled != other.enabled);
-            let changed = !attributes.is_empty() || enabled.is_some();
+            let unclear = is_unclear(wanted, there);
+            let changed = !attributes.is_empty() || enabled.is_some() || unclear;
             changed.then(|| Difference {
                 id: other.id.clone(),
                 attributes,
@@ -162,6 +163,16 @@ pub(crate) fn difference(wanted: &[Entry], there: &[Entry]) -> Option<Difference
             Some(of(Kind::Doubled, first))
         }
     }
+}
+
+/// Whether only more of an object tells what differs: the digests of all its attributes do, and of
+/// one side there is nothing else.
+pub(crate) fn is_unclear(wanted: &[Entry], there: &[Entry]) -> bool {
+    let ([one], [other]) = (wanted, there) else {
+        return false;
+    };
+    let opaque = one.is_opaque() || other.is_opaque();
+    opaque && one.whole.is_some() && one.whole != other.whole
 }
 
 #[cfg(test)]
@@ -196,9 +207,9 @@ mod tests {
         side
     }
 
-    fn told_of(wanted: Side, there: Side) -> Vec<String> {
+    fn told_of(mut wanted: Side, mut there: Side) -> Vec<String> {
         let mut told = Vec::new();
-        compare(wanted, there, &mut |wanted, there| {
+        compare(&mut wanted, &mut there, &mut |wanted, there| {
             told.push(match difference(wanted, there) {
                 None => "same".to_owned(),
                 Some(it) => format!(
@@ -246,6 +257,30 @@ mod tests {
             ]
         );
         assert!(told(Vec::new(), Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn of_what_has_the_same_digest_nothing_more_is_wanted() {
+        let row = |whole: Option<u8>| Entry {
+            whole: whole.map(|byte| [byte; 16]),
+            ..entry("ada", None, None, &[(0, 1)][..whole.map_or(0, |_| 1)])
+        };
+        let listed = |whole: u8| Entry {
+            whole: Some([whole; 16]),
+            ..entry("ada", Some("1"), None, &[])
+        };
+        assert!(!is_unclear(&[row(Some(1))], &[listed(1)]), "the same");
+        assert_eq!(difference(&[row(Some(1))], &[listed(1)]), None);
+        assert!(!is_unclear(&[row(None)], &[listed(1)]), "nothing compared");
+        assert!(is_unclear(&[row(Some(1))], &[listed(2)]));
+        assert!(is_unclear(&[listed(1)], &[listed(2)]));
+        assert!(!is_unclear(&[row(Some(1))], &[]), "missing");
+        let whole = Entry {
+            whole: Some([2; 16]),
+            ..entry("ada", Some("1"), None, &[(0, 1), (1, 1)])
+        };
+        assert!(!is_unclear(&[row(Some(1))], std::slice::from_ref(&whole)));
+        assert_eq!(difference(&[row(Some(1))], &[whole]), None);
     }
 
     /// Listed, then changed, renamed, removed or made before the end: in whatever order the listing

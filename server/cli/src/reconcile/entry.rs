@@ -2,19 +2,13 @@
 
 use std::collections::HashMap;
 
-use portcullis_common::crypto::mac::MacKey;
-use portcullis_proto::gateway::v1::value::Kind;
+use portcullis_common::listing::{DIGEST_LEN, Digest, ListingKey, is_compared, value_set};
 use portcullis_proto::gateway::v1::{Attribute, Object, Value};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::error::CliError;
 use crate::import::row::Row;
-
-/// Bytes of a digest: two different values have the same one by a chance of 2^-128.
-const DIGEST_LEN: usize = 16;
-
-/// Of attributes.
-pub(crate) type Digest = [u8; DIGEST_LEN];
 
 /// One object of one side.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +23,7 @@ pub(crate) struct Entry {
     pub(crate) enabled: Option<bool>,
     /// Of the entries of one object the one with the greatest number counts.
     pub(crate) number: u32,
-    /// Of all attributes together.
+    /// Of all attributes together; absent where there is none.
     pub(crate) whole: Option<Digest>,
     /// The digests by the numbers of the attributes, sorted.
     pub(crate) digests: Vec<(u16, Digest)>,
@@ -39,6 +33,11 @@ impl Entry {
     /// The numbers of its attributes.
     pub(crate) fn attributes(&self) -> Vec<u16> {
         self.digests.iter().map(|(number, _)| *number).collect()
+    }
+
+    /// Whether nothing is known of its attributes but the digest of all of them.
+    pub(crate) fn is_opaque(&self) -> bool {
+        self.whole.is_some() && self.digests.is_empty()
     }
 
     pub(crate) fn digest(&self, attribute: u16) -> Option<&Digest> {
@@ -126,7 +125,7 @@ fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
 /// Makes entries, under a key.
 pub(crate) struct Digests {
     key: [u8; 32],
-    mac: MacKey,
+    listing: ListingKey,
     meeting: Meeting,
     numbers: HashMap<String, u16>,
     names: Vec<String>,
@@ -159,12 +158,22 @@ impl Digests {
 
     fn new(key: [u8; 32], meeting: Meeting) -> Self {
         Self {
-            mac: MacKey::new(&key),
+            listing: ListingKey::new(&key),
             key,
             meeting,
             numbers: HashMap::new(),
             names: Vec::new(),
         }
+    }
+
+    /// The key by which a gateway makes the digests of whole objects.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        self.key.to_vec()
+    }
+
+    /// Whether objects are met by their ids, and the digest of one is all that is kept of it.
+    pub(crate) fn are_by_id(&self) -> bool {
+        self.meeting == Meeting::Id
     }
 
     /// The attributes that were met.
@@ -188,21 +197,38 @@ impl Digests {
         }
     }
 
-    /// An object of a resource.
-    pub(crate) fn object(&mut self, object: &Object, wanted: &[String]) -> Entry {
-        let entry = match self.meeting {
-            Meeting::Id => Entry {
+    /// An object of a resource, whole or with the digest of its attributes.
+    ///
+    /// # Errors
+    /// [`CliError::BadAnswer`] where that is none.
+    pub(crate) fn object(&mut self, object: &Object, wanted: &[String]) -> Result<Entry, CliError> {
+        let digest = match object.digest.as_slice() {
+            [] => None,
+            digest => Some(digest.try_into().map_err(|_| {
+                CliError::BadAnswer("a digest of an object with another length than 16 bytes")
+            })?),
+        };
+        let entry = match (self.meeting, digest) {
+            (Meeting::Id, digest) => Entry {
                 key: object.id.clone(),
-                whole: Some(self.whole(&object.attributes, wanted)),
+                whole: Some(digest.unwrap_or_else(|| self.whole(&object.attributes, wanted))),
                 ..self.entry(&object.name, &[], wanted)
             },
-            _ => self.entry(&object.name, &object.attributes, wanted),
+            (_, Some(digest)) => Entry {
+                whole: Some(digest),
+                ..self.entry(&object.name, &[], wanted)
+            },
+            (_, None) => self.entry(&object.name, &object.attributes, wanted),
         };
-        Entry {
+        Ok(Entry {
             id: Some(object.id.clone()),
             enabled: object.enabled,
             ..entry
-        }
+        })
+    }
+
+    fn whole(&self, attributes: &[Attribute], wanted: &[String]) -> Digest {
+        self.listing.digest(compared(attributes, wanted))
     }
 
     fn entry(&mut self, name: &str, attributes: &[Attribute], wanted: &[String]) -> Entry {
@@ -213,6 +239,7 @@ impl Digests {
             }
         }
         digests.sort_unstable();
+        let whole = (!digests.is_empty()).then(|| self.whole(attributes, wanted));
         Entry {
             key: match self.meeting {
                 Meeting::NameInAnyCase => name.to_lowercase(),
@@ -223,7 +250,7 @@ impl Digests {
             line: 0,
             enabled: None,
             number: 0,
-            whole: None,
+            whole,
             digests,
         }
     }
@@ -238,69 +265,27 @@ impl Digests {
         Some(number)
     }
 
-    /// Of all attributes that are compared, in the order of their names.
-    fn whole(&self, attributes: &[Attribute], wanted: &[String]) -> Digest {
-        let mut all: Vec<_> = compared(attributes, wanted).collect();
-        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        let mut content = Vec::new();
-        let mut put = |bytes: &[u8]| {
-            content.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
-            content.extend_from_slice(bytes);
-        };
-        for attribute in all {
-            let texts = texts(&attribute.values);
-            put(attribute.name.as_bytes());
-            put(&(texts.len() as u64).to_be_bytes());
-            texts.iter().for_each(|text| put(text));
-        }
-        let tag = self.mac.tag(&[&content]).to_bytes();
-        tag.first_chunk().copied().unwrap_or_default()
-    }
-
     /// Over the values in any order: the order of values means nothing.
     fn digest(&self, attribute: u16, values: &[Value]) -> Digest {
-        let texts = texts(values);
+        let values = value_set(values);
         let mut hash = Sha256::new();
         hash.update(self.key);
         hash.update(attribute.to_be_bytes());
-        for text in texts {
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text);
+        for value in values {
+            hash.update((value.len() as u64).to_be_bytes());
+            hash.update(value);
         }
         let digest: [u8; 32] = hash.finalize().into();
         digest.first_chunk().copied().unwrap_or_default()
     }
 }
 
-/// The attributes in `wanted`, all where that is empty: those with a value, and no secret.
+/// The attributes in `wanted`, all where that is empty: those that are compared.
 fn compared<'a>(
     attributes: &'a [Attribute],
     wanted: &'a [String],
 ) -> impl Iterator<Item = &'a Attribute> {
-    let is_secret = |value: &Value| matches!(value.kind, Some(Kind::Secret(_)));
-    attributes.iter().filter(move |attribute| {
-        (wanted.is_empty() || wanted.contains(&attribute.name))
-            && !attribute.values.is_empty()
-            && !attribute.values.iter().any(is_secret)
-    })
-}
-
-/// Values as they are compared: a set.
-fn texts(values: &[Value]) -> Vec<Vec<u8>> {
-    let mut texts: Vec<_> = values.iter().map(plain).collect();
-    texts.sort_unstable();
-    texts.dedup();
-    texts
-}
-
-/// A value as it is compared: a number is the same in whatever type it comes.
-fn plain(value: &Value) -> Vec<u8> {
-    match &value.kind {
-        Some(Kind::Text(text) | Kind::Time(text)) => text.clone().into_bytes(),
-        Some(Kind::Integer(number)) => number.to_string().into_bytes(),
-        Some(Kind::Real(number)) => number.to_string().into_bytes(),
-        Some(Kind::Boolean(truth)) => truth.to_string().into_bytes(),
-        Some(Kind::Binary(bytes)) => bytes.clone(),
-        Some(Kind::Secret(_)) | None => Vec::new(),
-    }
+    let is_wanted = |one: &Attribute| wanted.is_empty() || wanted.contains(&one.name);
+    let mut attributes = attributes.iter();
+    std::iter::from_fn(move || attributes.find(|one| is_wanted(one) && is_compared(one)))
 }

@@ -12,6 +12,7 @@
 //! objects are held in memory; what goes to the disk are names, ids and keyed digests, in a file
 //! without a name.
 
+mod clear;
 mod compare;
 mod entry;
 mod inventory;
@@ -38,6 +39,7 @@ use crate::import::row::{Row, RowError};
 use crate::import::{FileFormat, SourceFile, csv};
 use crate::input::typing::Typing;
 use crate::view::printable;
+use clear::{Wanted, settle};
 use compare::{compare, difference};
 use entry::Digests;
 use inventory::{Asked, Inventory};
@@ -152,13 +154,13 @@ impl ReconcileArgs {
             page_size: self.page_size,
         };
         let read = self.read(&mut reading, &source, &caller, &typing).await;
-        let read = read.map_err(incomplete)?;
+        let mut read = read.map_err(incomplete)?;
         read.meanwhile.tell(context);
 
         let mut listing = Listing::open(self.differences.as_deref())?;
         let mut counts = Counts::default();
         let mut repair = Repair::new(self.limits, self.repair);
-        compare(read.wanted, read.there, &mut |wanted, there| {
+        compare(&mut read.wanted, &mut read.there, &mut |wanted, there| {
             let difference = difference(wanted, there);
             counts.add(difference.as_ref());
             if let Some(difference) = difference {
@@ -232,27 +234,28 @@ impl ReconcileArgs {
     ) -> Result<Read, CliError> {
         // Before the first object of either side, so that neither is the older one.
         let mut there = Reader::begin(caller.clone(), reading).await?;
-        let mut meanwhile = Vec::new();
-        let (wanted, named) = match source {
+        let (mut wanted, named) = match source {
             Source::File(file) => {
                 let mut side = Side::new()?;
                 let named = rows(file, typing, reading, &self.attributes, &mut side)?;
-                there.list(reading, named.iter().cloned().collect()).await?;
-                (side, named)
+                (Wanted::Rows(side), named)
             }
             Source::Resource(other) => {
                 let mut wanted = Reader::begin(other.clone(), reading).await?;
                 wanted.list(reading, self.attributes.clone()).await?;
                 let known = reading.digests.known().map(str::to_owned);
-                let named: BTreeSet<_> = known.collect();
-                there.list(reading, named.iter().cloned().collect()).await?;
-                let (side, changed) = wanted.end(reading).await?;
-                meanwhile.push(changed);
-                (side, named)
+                let asked = self.attributes.iter().cloned();
+                (
+                    Wanted::Resource(Box::new(wanted)),
+                    known.chain(asked).collect(),
+                )
             }
         };
-        let (there, changed) = there.end(reading).await?;
-        meanwhile.push(changed);
+        there.list(reading, named.iter().cloned().collect()).await?;
+        settle(reading, &mut wanted, &mut there).await?;
+        let (wanted, changed) = wanted.end();
+        let (there, changed_there) = there.end();
+        let meanwhile = changed.into_iter().chain([changed_there]);
         Ok(Read {
             wanted,
             there,

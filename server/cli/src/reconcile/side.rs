@@ -21,6 +21,9 @@ use crate::view::printable;
 /// Objects that are asked for by their ids in one search.
 const AT_ONCE: usize = 64;
 
+/// Objects that are read once more by their ids; where there are more, all are read.
+pub(super) const MOST_BY_ID: usize = 20_000;
+
 /// What is compared, and how.
 pub(crate) struct Reading {
     pub(crate) digests: Digests,
@@ -34,10 +37,9 @@ impl Reading {
         Search {
             object_class: self.class.class.into(),
             class_name: self.class.name.clone(),
-            filter: None,
             attribute_names: attributes.to_vec(),
             page_size: self.page_size,
-            cookie: Vec::new(),
+            ..Search::default()
         }
     }
 }
@@ -46,6 +48,8 @@ impl Reading {
 pub(crate) struct Side {
     pub(crate) entries: Sorter,
     pub(crate) revisions: Revisions,
+    /// Of some objects there is but a digest.
+    pub(super) has_digests: bool,
 }
 
 impl Side {
@@ -53,6 +57,7 @@ impl Side {
         Ok(Self {
             entries: Sorter::new()?,
             revisions: Revisions::default(),
+            has_digests: false,
         })
     }
 }
@@ -86,7 +91,7 @@ impl Meanwhile {
     }
 
     /// Of several resources.
-    pub(crate) fn all(several: Vec<Self>) -> Self {
+    pub(crate) fn all(several: impl IntoIterator<Item = Self>) -> Self {
         let mut count = 0;
         for one in several {
             match one {
@@ -104,7 +109,9 @@ pub(crate) struct Reader {
     watch: Watch,
     /// Empty: all that the schema returns by default.
     attributes: Vec<String>,
-    side: Side,
+    pub(super) side: Side,
+    /// Changes that were seen.
+    changes: u64,
 }
 
 impl Reader {
@@ -116,30 +123,56 @@ impl Reader {
             watch,
             attributes: Vec::new(),
             side: Side::new()?,
+            changes: 0,
         })
     }
 
-    /// Reads all objects, with these attributes.
+    /// Reads all objects, with these attributes. Where it is known which are compared, the digest of
+    /// them is asked for in their place.
     pub(crate) async fn list(
         &mut self,
         reading: &mut Reading,
         attributes: Vec<String>,
     ) -> Result<(), CliError> {
+        let by_digest = reading.digests.are_by_id() || !attributes.is_empty();
         self.attributes = attributes;
-        let search = reading.search(&self.attributes);
+        self.listing(reading, by_digest).await
+    }
+
+    /// Reads these objects whole, or all of them where these are too many.
+    pub(super) async fn read_whole(
+        &mut self,
+        reading: &mut Reading,
+        ids: Vec<String>,
+    ) -> Result<(), CliError> {
+        match ids.len() > MOST_BY_ID {
+            true => self.list_whole(reading).await,
+            false => self.read_again(reading, ids).await,
+        }
+    }
+
+    async fn list_whole(&mut self, reading: &mut Reading) -> Result<(), CliError> {
+        self.side = Side::new()?;
+        self.listing(reading, false).await
+    }
+
+    async fn listing(&mut self, reading: &mut Reading, by_digest: bool) -> Result<(), CliError> {
+        let mut search = reading.search(&self.attributes);
+        if by_digest {
+            search.digest_key = reading.digests.key();
+        }
         let (digests, attributes) = (&mut reading.digests, &self.attributes);
-        let entries = &mut self.side.entries;
+        let (entries, has_digests) = (&mut self.side.entries, &mut self.side.has_digests);
         each(self.caller.clone(), search, &reading.call, |object| {
-            entries.push(digests.object(&object, attributes))
+            *has_digests |= !object.digest.is_empty();
+            entries.push(digests.object(&object, attributes)?)
         })
         .await
     }
 
-    /// Regards what has changed since the reading began.
-    pub(crate) async fn end(
-        mut self,
-        reading: &mut Reading,
-    ) -> Result<(Side, Meanwhile), CliError> {
+    /// Regards what has changed since the reading began, or since the last time; answers whether
+    /// anything has.
+    pub(crate) async fn catch_up(&mut self, reading: &mut Reading) -> Result<bool, CliError> {
         let by_id = self.needs_reading(reading).await?;
         let (mut count, mut changed) = (0_u64, Vec::new());
         let (side, attributes) = (&mut self.side, &self.attributes);
@@ -153,7 +186,7 @@ impl Reader {
                         changed.push(object.id);
                         return Ok(());
                     }
-                    let mut entry = digests.object(&object, attributes);
+                    let mut entry = digests.object(&object, attributes)?;
                     entry.number = number;
                     side.entries.push(entry)
                 }
@@ -166,11 +199,17 @@ impl Reader {
             .catch_up(&mut self.caller, class, call, take)
             .await?;
         self.read_again(reading, changed).await?;
+        self.changes += count;
+        Ok(count > 0)
+    }
+
+    /// What was read.
+    pub(crate) fn end(self) -> (Side, Meanwhile) {
         let meanwhile = match self.watch {
-            Watch::From(_) => Meanwhile::Seen(count),
+            Watch::From(_) => Meanwhile::Seen(self.changes),
             Watch::Blind(why) => Meanwhile::Unknown(why),
         };
-        Ok((self.side, meanwhile))
+        (self.side, meanwhile)
     }
 
     /// Whether an object of a sync may lack what is compared: it has what the schema returns by
@@ -185,7 +224,7 @@ impl Reader {
         Ok(!attributes.all(|name| typing.returned_by_default(name)))
     }
 
-    /// Reads these objects once more. One that is not found is gone.
+    /// Reads these objects once more, whole. One that is not found is gone.
     async fn read_again(
         &mut self,
         reading: &mut Reading,
@@ -199,9 +238,12 @@ impl Reader {
                 ..reading.search(&self.attributes)
             };
             let (side, attributes) = (&mut self.side, &self.attributes);
+            for id in some {
+                side.revisions.revised(id)?;
+            }
             let digests = &mut reading.digests;
             each(self.caller.clone(), search, &reading.call, |object| {
-                let mut entry = digests.object(&object, attributes);
+                let mut entry = digests.object(&object, attributes)?;
                 entry.number = side.revisions.revised(&object.id)?;
                 side.entries.push(entry)
             })

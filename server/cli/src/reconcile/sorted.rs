@@ -25,7 +25,7 @@ pub(crate) struct Sorter {
     room: usize,
     entries: Vec<Entry>,
     weight: usize,
-    file: File,
+    file: Rc<File>,
     length: u64,
     /// Where each run begins and ends.
     runs: Vec<(u64, u64)>,
@@ -41,7 +41,7 @@ impl Sorter {
             room,
             entries: Vec::new(),
             weight: 0,
-            file: tempfile::tempfile().map_err(failed)?,
+            file: Rc::new(tempfile::tempfile().map_err(failed)?),
             length: 0,
             runs: Vec::new(),
         })
@@ -69,40 +69,30 @@ impl Sorter {
                 place.copy_from_slice(&length.to_be_bytes());
             }
             if piece.len() >= PIECE {
-                self.file.write_all(&piece)?;
+                self.file.as_ref().write_all(&piece)?;
                 self.length += piece.len() as u64;
                 piece.clear();
             }
         }
-        self.file.write_all(&piece)?;
+        self.file.as_ref().write_all(&piece)?;
         self.length += piece.len() as u64;
         self.weight = 0;
         self.runs.push((begin, self.length));
         Ok(())
     }
 
-    /// All of them, sorted.
-    pub(crate) fn sorted(mut self) -> Result<Merged, CliError> {
-        self.entries.sort_unstable();
-        let file = Rc::new(self.file);
-        let on_disk = self.runs.iter().map(|(begin, end)| Run {
-            file: Some(Rc::clone(&file)),
+    /// All of them, sorted. More may be taken afterwards.
+    pub(crate) fn sorted(&mut self) -> Result<Merged, CliError> {
+        self.spill().map_err(failed)?;
+        let runs = self.runs.iter().map(|(begin, end)| Run {
+            file: Rc::clone(&self.file),
             at: *begin,
             end: *end,
             piece: Vec::new(),
             used: 0,
-            entries: Vec::new().into_iter(),
         });
-        let in_memory = Run {
-            file: None,
-            at: 0,
-            end: 0,
-            piece: Vec::new(),
-            used: 0,
-            entries: self.entries.into_iter(),
-        };
         let mut merged = Merged {
-            runs: on_disk.chain([in_memory]).collect(),
+            runs: runs.collect(),
             next: BinaryHeap::new(),
         };
         for place in 0..merged.runs.len() {
@@ -122,20 +112,15 @@ fn failed(error: io::Error) -> CliError {
 
 /// One run under reading.
 struct Run {
-    /// None: its entries are in memory.
-    file: Option<Rc<File>>,
+    file: Rc<File>,
     at: u64,
     end: u64,
     piece: Vec<u8>,
     used: usize,
-    entries: std::vec::IntoIter<Entry>,
 }
 
 impl Run {
     fn next(&mut self) -> io::Result<Option<Entry>> {
-        if self.file.is_none() {
-            return Ok(self.entries.next());
-        }
         if self.used == self.piece.len() && self.at == self.end {
             return Ok(None);
         }
@@ -164,8 +149,8 @@ impl Run {
                 return Err(broken());
             }
             self.piece.resize(have + more, 0);
-            if let (Some(file), Some(place)) = (&self.file, self.piece.get_mut(have..)) {
-                file.read_exact_at(place, self.at)?;
+            if let Some(place) = self.piece.get_mut(have..) {
+                self.file.read_exact_at(place, self.at)?;
             }
             self.at += more as u64;
         }
@@ -243,12 +228,12 @@ mod tests {
                 sorter.push(entry(number)).unwrap();
             }
             assert_eq!(sorter.runs.is_empty(), room == ROOM);
-            let mut sorted = sorter.sorted().unwrap();
-            let mut found = Vec::new();
-            while let Some(entry) = sorted.next().unwrap() {
-                found.push(entry);
-            }
-            assert_eq!(found, expected, "{room}");
+            let mut all = || {
+                let mut sorted = sorter.sorted().unwrap();
+                std::iter::from_fn(|| sorted.next().unwrap()).collect::<Vec<_>>()
+            };
+            assert_eq!(all(), expected, "{room}");
+            assert_eq!(all(), expected, "{room}, once more");
         }
     }
 }

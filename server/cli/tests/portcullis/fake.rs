@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use portcullis_common::listing::ListingKey;
 use portcullis_proto::admin::v1::{
     AddGatewayRequest, AddGatewayResponse, AuditEntry, CancelQueuedRequest, EnrolmentToken,
     ExecuteRequest, Gateway, ListAuditRequest, ListAuditResponse, ListResourcesRequest,
@@ -20,9 +21,9 @@ use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{
-    AttributeSchema, Call, ClassSchema, Create, Done, Failure, FailureKind, Gone, Indeterminate,
-    NativeError, Object, ObjectClass, ObjectRef, Outcome, RunResult, Schema, SearchEnd, SearchItem,
-    ValueType,
+    AttributeSchema, Call, ClassSchema, Create, Done, Failure, FailureKind, Filter, Gone,
+    Indeterminate, NativeError, Object, ObjectClass, ObjectRef, Outcome, RunResult, Schema,
+    SearchEnd, SearchItem, ValueType, filter, value,
 };
 use portcullis_proto::grpc::{self, Body, Bytes, Handled, Replies, http};
 use prost::Message;
@@ -65,6 +66,10 @@ struct State {
     out_of_reach: Vec<String>,
     /// So many creations find no room.
     busy: usize,
+    /// The gateway knows no digests.
+    is_old: bool,
+    /// Objects that a search has answered whole.
+    whole: usize,
 }
 
 /// The server; it ends with this value.
@@ -145,6 +150,16 @@ impl Fake {
             .keys()
             .cloned()
             .collect()
+    }
+
+    /// From now on the gateway is one that knows no digests.
+    pub(crate) fn age(&self) {
+        self.state.lock().unwrap().is_old = true;
+    }
+
+    /// The objects that searches have answered whole so far; what comes later starts a new count.
+    pub(crate) fn take_whole(&self) -> usize {
+        std::mem::take(&mut self.state.lock().unwrap().whole)
     }
 
     /// The audit log has so many entries.
@@ -489,20 +504,31 @@ impl FakeCalls {
             cookie => std::str::from_utf8(cookie).unwrap().parse().unwrap(),
         };
         let size = search.page_size as usize;
-        let page: Vec<Object> = state
-            .accounts
-            .values()
-            .skip(from)
-            .take(size)
-            .map(object)
-            .collect();
+        let ids = search.filter.as_ref().map(ids);
+        let found: Vec<Object> = state.accounts.values().map(object).collect();
+        let found = found
+            .into_iter()
+            .filter(|object| ids.as_ref().is_none_or(|ids| ids.contains(&object.id)));
+        let found: Vec<_> = found.collect();
+        let count = found.len();
+        let mut page: Vec<_> = found.into_iter().skip(from).take(size).collect();
+        match search.digest_key.as_slice().try_into() {
+            Ok(key) if !state.is_old => {
+                let key = ListingKey::new(key);
+                for object in &mut page {
+                    object.digest = key.digest(&object.attributes).to_vec();
+                    object.attributes.clear();
+                }
+            }
+            _ => state.whole += page.len(),
+        }
         let failure = page
             .iter()
             .any(|object| object.name == "poison")
             .then(|| failure(FailureKind::Unavailable));
         let next = from + size;
         let end = SearchEnd {
-            next_cookie: if next < state.accounts.len() {
+            next_cookie: if next < count {
                 next.to_string().into_bytes()
             } else {
                 Vec::new()
@@ -671,6 +697,23 @@ fn cancelled(call_id: String) -> Result<QueuedCall, Status> {
         state: QueuedState::Cancelled.into(),
         ..QueuedCall::default()
     })
+}
+
+/// The ids that a filter asks for.
+fn ids(filter: &Filter) -> Vec<String> {
+    let Some(filter::Kind::Any(list)) = &filter.kind else {
+        panic!("another filter");
+    };
+    let ids = list.filters.iter().map(|one| match &one.kind {
+        Some(filter::Kind::Comparison(it)) if it.attribute == "__id__" => {
+            match it.value.as_ref().and_then(|value| value.kind.clone()) {
+                Some(value::Kind::Text(id)) => id,
+                other => panic!("{other:?}"),
+            }
+        }
+        other => panic!("{other:?}"),
+    });
+    ids.collect()
 }
 
 fn object(create: &Create) -> Object {

@@ -93,3 +93,48 @@ fn a_part_of_a_resource_replaces_no_inventory_and_tells_nothing() {
         "{open:?}"
     );
 }
+
+/// Whether the gateway knows digests or not, the differences are the same; what is not different
+/// does not travel.
+#[test]
+fn only_what_differs_is_read_whole() {
+    let fake = Fake::start();
+    for number in 100..200 {
+        put(&fake, &format!("user{number}"), "/bin/sh");
+    }
+    let rows = (101..201).map(|number| {
+        let shell = if number == 150 {
+            "/bin/bash"
+        } else {
+            "/bin/sh"
+        };
+        format!("user{number},{shell}\n")
+    });
+    let text = format!("name,shell\n{}", rows.collect::<String>());
+    let source = fake.file("people.csv", &text);
+    let list = fake.folder.path().join("list.csv");
+    let (source, list) = (source.to_str().unwrap(), list.to_str().unwrap());
+    let run = ["--output", "json", "reconcile", "r", "--differences", list];
+    let file = [&run[..], &["--source", source]].concat();
+    let other = [&run[..], &["--against", "other", "--attribute", "shell"]].concat();
+    let mut reports = Vec::new();
+    for expected in [[1, 0], [100, 200]] {
+        for (run, whole) in [&file, &other].into_iter().zip(expected) {
+            reports.push(fake.run(run).json());
+            reports.push(fs::read_to_string(list).unwrap().into());
+            assert_eq!(fake.take_whole(), whole, "{run:?}");
+            fs::remove_file(list).unwrap();
+        }
+        fake.age();
+    }
+    let (new, old) = reports.split_at(4);
+    assert_eq!(new, old);
+    let counts = ["same", "missing", "unknown", "changed"].map(|kind| new[0][kind].clone());
+    assert_eq!(counts, [98, 1, 1, 1].map(serde_json::Value::from));
+    assert!(
+        new[1]
+            .as_str()
+            .unwrap()
+            .contains("changed,user150,id-user150,51,shell\n")
+    );
+}

@@ -34,9 +34,12 @@ impl Mapping {
         };
         let there: Vec<_> = object.attributes.iter().map(|it| it.name.clone()).collect();
         for attribute in &mut object.attributes {
-            // One of the resource's own that has this name stays what it is.
-            let here = rules.here(&attribute.name);
-            if let Some(here) = here.filter(|here| !there.iter().any(|name| name == here)) {
+            // One of the resource's own that has this name and keeps it stays what it is.
+            let keeps = |here: &&str| {
+                let mut there = there.iter();
+                there.any(|name| name == here && rules.here(name).is_none())
+            };
+            if let Some(here) = rules.here(&attribute.name).filter(|here| !keeps(here)) {
                 attribute.name = here.to_owned();
             }
         }

@@ -45,6 +45,8 @@ impl Mapping {
                     return Ok(());
                 };
                 rules.names(&mut search.attribute_names);
+                // A digest is over the names that the resource has.
+                search.digest_key.clear();
                 search
                     .filter
                     .as_mut()

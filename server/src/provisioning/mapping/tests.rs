@@ -223,6 +223,7 @@ fn searches_ask_by_the_names_of_the_resource() {
         verb: Some(Verb::Search(Search {
             object_class: ACCOUNT,
             attribute_names: vec!["email".to_owned(), "title".to_owned()],
+            digest_key: vec![7; 32],
             filter: Some(Filter {
                 kind: Some(filter::Kind::Negation(Box::new(Filter {
                     kind: Some(filter::Kind::Any(FilterList {
@@ -242,6 +243,7 @@ fn searches_ask_by_the_names_of_the_resource() {
         "{shown}"
     );
     assert!(shown.contains("[\"mail\", \"title\"]"), "{shown}");
+    assert!(shown.contains("digest_key: []"), "{shown}");
     let unix = mapping(&[("account.full_name", "{given_name} {family_name}")]).unwrap();
     assert!(matches!(
         unix.ask(&mut search("given_name")),
@@ -270,12 +272,19 @@ fn answers_have_the_names_of_the_caller() {
     else {
         panic!("no object");
     };
-    let names: Vec<_> = object
-        .attributes
-        .iter()
-        .map(|it| it.name.as_str())
-        .collect();
-    assert_eq!(names, ["email", "cn", "family_name"]);
+    let names = |object: &Object| -> Vec<String> {
+        let names = object.attributes.iter().map(|it| it.name.clone());
+        names.collect()
+    };
+    assert_eq!(names(&object), ["email", "cn", "family_name"]);
+    let swapped = mapping(&[("account.a", "{b}"), ("account.b", "{a}")]).unwrap();
+    let mut object = Object {
+        object_class: ACCOUNT,
+        attributes: attributes(&[("a", &["1"]), ("b", &["2"]), ("c", &["3"])]),
+        ..Object::default()
+    };
+    swapped.object(&mut object);
+    assert_eq!(names(&object), ["b", "a", "c"]);
 
     let attribute = |name: &str| AttributeSchema {
         name: name.to_owned(),

@@ -116,7 +116,7 @@ impl Inventory {
         mut reading: Reading,
     ) -> Result<(), CliError> {
         let attributes = self.heading.attributes.clone();
-        let (there, meanwhile) = read(caller, &mut reading, attributes).await?;
+        let (mut there, meanwhile) = read(caller, &mut reading, attributes).await?;
         meanwhile.tell(context);
         let mut before = Side::new()?;
         let first = self.kept.is_none();
@@ -131,7 +131,7 @@ impl Inventory {
             changed_meanwhile: meanwhile.seen(),
             ..Report::default()
         };
-        compare(before, there, &mut |before, now| {
+        compare(&mut before, &mut there, &mut |before, now| {
             if let Some(now) = now.first() {
                 made.push(&Entry {
                     number: 0,
@@ -157,7 +157,8 @@ async fn read(
     let read = async {
         let mut there = Reader::begin(caller, reading).await?;
         there.list(reading, attributes).await?;
-        there.end(reading).await
+        there.catch_up(reading).await?;
+        Ok(there.end())
     };
     read.await.map_err(super::incomplete)
 }
