@@ -256,7 +256,12 @@ impl Dialect for Ldap {
     ) -> Result<(), Error> {
         let operation = self.new_password(&entry.dn, None, password);
         let controls = self.controls(Verb::SetPassword, &[]);
-        session.write(&operation, &controls).await.map(drop)
+        session.write(&operation, &controls).await?;
+        let state = self.state.as_ref();
+        match state.filter(|state| state.is_lifted_by_password() && state.is_disabled(entry)) {
+            Some(state) => disable_again(session, entry, state).await,
+            None => Ok(()),
+        }
     }
 
     async fn renew_password(
@@ -268,12 +273,7 @@ impl Dialect for Ldap {
     ) -> Result<(), Error> {
         let operation = self.new_password(dn, Some(old), new);
         let controls = self.controls(Verb::SetPassword, &[]);
-        session.write(&operation, &controls).await?;
-        let state = self.state.as_ref();
-        match state.filter(|state| state.is_lifted_by_password() && state.is_disabled(entry)) {
-            Some(state) => disable_again(session, entry, state).await,
-            None => Ok(()),
-        }
+        session.write(&operation, &controls).await.map(drop)
     }
 
     fn bind_controls(&self) -> Vec<Control> {
