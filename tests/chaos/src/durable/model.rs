@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
-use portcullis_proto::gateway::v1::{FailureKind, Object, Outcome, done, value};
+use portcullis_proto::gateway::v1::{Failure, FailureKind, Object, Outcome, done, value};
 
 use super::resources::{Kind, Resource};
 use super::schedule::{Action, MEMBERS};
@@ -54,19 +54,14 @@ impl States {
     }
 
     /// Whether a new account is refused for what is there of another.
-    fn is_in_the_way(
-        &self,
-        resource: &Resource,
-        state: &State,
-        action: &Action,
-        kind: FailureKind,
-    ) -> bool {
-        let Action::Create(at, ..) = action else {
-            return false;
-        };
-        // One that was renamed on a host keeps the home that it was made with.
-        let is_home = resource.kind == Kind::Unix && state.account(1 - at).is_some();
-        kind == FailureKind::Rejected && (self.remains || is_home)
+    fn is_in_the_way(&self, resource: &Resource, action: &Action, failure: &Failure) -> bool {
+        // One that was renamed on a host keeps the home that it was made with. Calls on it are in no
+        // order with those on its former name.
+        let is_home =
+            resource.kind == Kind::Unix && failure.message.contains("is the home directory of");
+        matches!(action, Action::Create(..))
+            && failure.kind() == FailureKind::Rejected
+            && (self.remains || is_home)
     }
 
     /// Takes what came of a call; an error: that cannot be.
@@ -92,11 +87,8 @@ impl States {
                     .collect()
             }
             Some(OutcomeResult::Failed(failure)) => {
-                let kind = failure.kind();
-                let may = |state: &&State| {
-                    state.may_fail(action, kind)
-                        || self.is_in_the_way(resource, state, action, kind)
-                };
+                let in_the_way = self.is_in_the_way(resource, action, failure);
+                let may = |state: &&State| in_the_way || state.may_fail(action, failure.kind());
                 before.iter().filter(may).cloned().collect()
             }
             Some(OutcomeResult::Indeterminate(_)) | None => {
