@@ -24,6 +24,8 @@ use zeroize::Zeroizing;
 
 use platform::Group;
 pub(crate) use platform::how_it_ended;
+#[cfg(unix)]
+pub(crate) use strays::running_with;
 
 /// What is run, and under which limits.
 #[derive(Debug)]

@@ -78,6 +78,13 @@ impl Mark {
     }
 }
 
+/// The processes that have this variable in their environment, with this value.
+pub(crate) fn running_with(variable: &str, value: &str) -> Vec<Pid> {
+    let entry = format!("{variable}={value}");
+    let pids = processes().into_iter().map(|(pid, _)| pid);
+    pids.filter(|pid| bears(*pid, entry.as_bytes())).collect()
+}
+
 /// All processes with their parents.
 fn processes() -> Vec<(Pid, Option<Pid>)> {
     let Ok(entries) = fs::read_dir("/proc") else {

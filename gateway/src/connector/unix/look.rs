@@ -51,6 +51,7 @@ impl Unix {
         change: &Request,
         before: &Evidence,
     ) -> Result<Look, CallError> {
+        self.tools.former_ended(cx.deadline).await?;
         match change {
             Request::SetPassword(object, password) => {
                 self.look_at_password(object, password, before).await

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use tokio::time::Instant;
@@ -17,6 +18,12 @@ use crate::model::{Failure, FailureKind};
 
 /// Where the programs are looked for, in this order; also their `PATH`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// The variable that names the root which a program works under, so that it is found by it.
+const ROOT: &str = "PORTCULLIS_ROOT";
+
+/// How often it is looked whether a program has ended that is nobody's child any more.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Bytes that a program may write: they are to say little.
 const MAX_OUTPUT: usize = 64 * 1024;
@@ -160,6 +167,25 @@ impl Tools {
             .collect()
     }
 
+    /// Waits for the programs that a gateway had started here and that outlived it: they may wait for
+    /// a lock, and still change something. No other call may run one meanwhile.
+    pub(super) async fn former_ended(&self, deadline: Instant) -> Result<(), Failure> {
+        loop {
+            let root = self.prefix.display().to_string();
+            let running = super::blocking(move || Ok(process::running_with(ROOT, &root))).await?;
+            let Some(pid) = running.first() else {
+                return Ok(());
+            };
+            if Instant::now() + 2 * POLL > deadline {
+                return Err(Failure::unavailable(format!(
+                    "process {}, which an earlier run of the gateway started to change the account files, has not ended",
+                    pid.as_raw_nonzero()
+                )));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Runs one to its end; answers what it had to say all the same. `arguments` hold no secret;
     /// `input` may.
     ///
@@ -188,6 +214,7 @@ impl Tools {
             ("LC_ALL", "C".into()),
             ("PATH", FOLDERS.join(":").into()),
             ("TZ", "UTC0".into()),
+            (ROOT, self.prefix.as_os_str().to_owned()),
         ];
         let program = Program {
             path: &path,

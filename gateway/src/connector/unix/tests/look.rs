@@ -9,7 +9,7 @@ use portcullis_proto::gateway::v1 as wire;
 use super::bench::*;
 use super::rollback::sabotage;
 use crate::connector::{Connector, Context};
-use crate::model::{Evidence, Look, Outcome, Request, parse_call};
+use crate::model::{CallError, Evidence, Look, Outcome, Request, parse_call};
 
 /// A call, checked.
 fn request(verb: Verb) -> (Context, Request) {
@@ -57,6 +57,27 @@ fn with_password(name: &str) -> Verb {
         password: secret("Correct-Horse-41"),
         ..new_account(name)
     })
+}
+
+/// It may wait for a lock, and change something once it has got it.
+#[tokio::test]
+async fn a_program_that_outlived_its_gateway_is_waited_for() {
+    let Some(bench) = bench() else { return };
+    let connector = Arc::clone(&bench.connector);
+    let before = evidence(&connector, with_password("ada")).await;
+    let mut useradd = std::process::Command::new("sleep")
+        .arg("600")
+        .env("PORTCULLIS_ROOT", bench.path("etc").parent().unwrap())
+        .spawn()
+        .unwrap();
+    let (mut cx, asked) = request(with_password("ada"));
+    cx.deadline = tokio::time::Instant::now() + Duration::from_millis(300);
+    let seen = connector.look(&cx, &asked, &before).await;
+    assert!(matches!(seen, Err(CallError::Failed(_))), "{seen:?}");
+    useradd.kill().unwrap();
+    useradd.wait().unwrap();
+    let seen = look(&connector, with_password("ada"), &before).await;
+    assert_eq!(seen, "not begun");
 }
 
 #[tokio::test]
