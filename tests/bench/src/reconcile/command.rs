@@ -25,8 +25,13 @@ pub(super) struct Run {
 }
 
 /// Runs it to its end.
-pub(super) fn reconcile(server: &Server, resource: &str, file: &Path) -> Result<Run, Failure> {
-    let line = format!("--output json reconcile {resource} --source");
+pub(super) async fn reconcile(
+    server: &Server,
+    resource: &str,
+    page_size: usize,
+    file: &Path,
+) -> Result<Run, Failure> {
+    let line = format!("--output json reconcile {resource} --page-size {page_size} --source");
     let mut command = server.admin_command(&line);
     command
         .arg(file)
@@ -34,7 +39,7 @@ pub(super) fn reconcile(server: &Server, resource: &str, file: &Path) -> Result<
         .stdin(Stdio::null());
     let began = Instant::now();
     let mut child = command.spawn()?;
-    let (highest, busy) = watch(&mut child)?;
+    let (highest, busy) = watch(&mut child).await?;
     let took = began.elapsed();
     let output = child.wait_with_output()?;
     if !output.status.success() {
@@ -49,11 +54,7 @@ pub(super) fn reconcile(server: &Server, resource: &str, file: &Path) -> Result<
 }
 
 /// Until it has ended.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "no runtime: this thread has nothing else to do"
-)]
-fn watch(child: &mut Child) -> Result<(u64, Duration), Failure> {
+async fn watch(child: &mut Child) -> Result<(u64, Duration), Failure> {
     let id = child.id();
     let (mut highest, mut busy) = (0, Duration::ZERO);
     // Its end is waited for below: until then `/proc` has it.
@@ -62,7 +63,7 @@ fn watch(child: &mut Child) -> Result<(u64, Duration), Failure> {
             highest = highest.max(now);
             busy = processor_time(id);
         }
-        std::thread::sleep(LOOK);
+        tokio::time::sleep(LOOK).await;
     }
     Ok((highest, busy))
 }

@@ -50,6 +50,8 @@ pub struct Plan {
     pub kind: Kind,
     /// How many there are.
     pub accounts: usize,
+    /// How many of them the command asks for at a time.
+    pub page_size: usize,
     /// Rounds, each of which measures the command and the bare client.
     pub rounds: usize,
 }
@@ -72,6 +74,8 @@ pub struct Summary {
     pub kind: Kind,
     /// How many there are.
     pub accounts: usize,
+    /// How many of them the command asks for at a time.
+    pub page_size: usize,
     /// Accounts that the bare client reads and hashes in a second.
     pub bare_per_second: Figure,
     /// Accounts that are reconciled in a second.
@@ -207,7 +211,7 @@ impl World {
             true => None,
             false => Some(self.bare(target).await?),
         };
-        let run = tokio::task::block_in_place(|| reconcile(&self.server, CONNECTOR, &self.file))?;
+        let run = reconcile(&self.server, CONNECTOR, plan.page_size, &self.file).await?;
         if run.found != self.expected {
             let (found, expected) = (run.found, self.expected);
             return Err(format!("found {found:?}, and there are {expected:?}").into());
@@ -252,6 +256,7 @@ impl World {
             summary: "reconcile",
             kind: plan.kind,
             accounts: plan.accounts,
+            page_size: plan.page_size,
             bare_per_second: figure(|round| round.bare)?,
             reconciled_per_second: figure(|round| round.reconciled)?,
             of_bare: figure(|round| round.reconciled / round.bare)?,
