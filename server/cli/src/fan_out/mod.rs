@@ -5,16 +5,15 @@
 //! under the same id joins what is under way, has the outcome of what is done, and makes what is
 //! missing.
 
-use std::time::SystemTime;
+mod outcomes;
 
 use data_encoding::HEXLOWER;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use portcullis_proto::admin::v1::ListResourcesRequest;
 use portcullis_proto::admin::v1::resources_client::ResourcesClient;
+use portcullis_proto::gateway::v1::ObjectRef;
 use portcullis_proto::gateway::v1::call::Verb;
-use portcullis_proto::gateway::v1::{NativeError, ObjectRef};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::bulk::{InFlight, Progress, patiently};
@@ -22,7 +21,7 @@ use crate::call::{Answer, CallArgs, Caller};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::targets::Objects;
-use crate::view::{View, facts, list};
+use outcomes::{Outcomes, Part};
 
 /// What stands before the name of a group where a resource is named; no resource's name begins so.
 const GROUP: char = '@';
@@ -277,111 +276,6 @@ async fn make(
     let unbegun = next..parts.len();
     let unbegun = unbegun.filter_map(|place| parts.part(place, Err(CliError::Unbegun)));
     Ok(made.chain(unbegun).collect())
-}
-
-/// What came of one call.
-struct Part {
-    resource: String,
-    /// The object's, where there are many.
-    name: Option<String>,
-    call_id: String,
-    came: Result<Answer, CliError>,
-}
-
-impl Part {
-    fn word(&self) -> &'static str {
-        match &self.came {
-            Ok(answer) => answer.word(),
-            Err(CliError::Indeterminate { .. }) => "indeterminate",
-            Err(_) => "failed",
-        }
-    }
-
-    fn row(&self, brief: bool) -> Vec<String> {
-        let why = match &self.came {
-            Ok(answer) => answer.report().to_owned(),
-            Err(error) => format!("{}: {error}", error.kind()),
-        };
-        let name = brief.then(|| self.name.clone().unwrap_or_default());
-        let cells = [self.word().to_owned(), self.call_id.clone(), why];
-        let resource = self.resource.clone();
-        std::iter::once(resource).chain(name).chain(cells).collect()
-    }
-
-    fn json(&self) -> Value {
-        let mut out = json!({
-            "resource": self.resource,
-            "call_id": self.call_id,
-            "outcome": self.word(),
-        });
-        if let Some(name) = &self.name {
-            out["name"] = name.as_str().into();
-        }
-        match &self.came {
-            Ok(answer) => answer.insert_into(&mut out),
-            Err(error) => {
-                out["kind"] = error.kind().into();
-                out["message"] = error.to_string().into();
-                if let Some(NativeError { code, text }) = error.native() {
-                    out["native"] = json!({ "code": code, "text": text });
-                }
-            }
-        }
-        out
-    }
-}
-
-/// What came of all of them.
-struct Outcomes {
-    parts: Vec<Part>,
-    /// Many objects: people are shown those alone on which it was not done.
-    brief: bool,
-}
-
-impl Outcomes {
-    fn count(&self, word: &str) -> usize {
-        self.parts.iter().filter(|part| part.word() == word).count()
-    }
-
-    /// Whether all of it is done. What nobody knows outweighs what failed.
-    fn verdict(&self, id: &str) -> Result<(), CliError> {
-        let (id, total) = (id.to_owned(), self.parts.len());
-        match (self.count("indeterminate"), self.count("failed")) {
-            (0, 0) => Ok(()),
-            (0, failed) => Err(CliError::ManyFailed { id, failed, total }),
-            (indeterminate, _) => Err(CliError::ManyIndeterminate {
-                id,
-                indeterminate,
-                total,
-            }),
-        }
-    }
-}
-
-impl View for Outcomes {
-    fn table(&self, _: SystemTime) -> String {
-        let brief = self.brief;
-        let shown = self
-            .parts
-            .iter()
-            .filter(|part| !brief || part.came.is_err());
-        let rows: Vec<_> = shown.map(|part| part.row(brief)).collect();
-        let heading: &[&str] = match brief {
-            true => &["resource", "name", "outcome", "call", "why"],
-            false => &["resource", "outcome", "call", "why"],
-        };
-        let table = (!rows.is_empty()).then(|| list(heading, rows));
-        let some = |word| Some(self.count(word)).filter(|count| *count > 0);
-        let counts = ["done", "queued", "failed", "indeterminate"];
-        let counts = counts.map(|word| (word, some(word).map(|count| count.to_string())));
-        let counts = brief.then(|| facts(counts));
-        let told: Vec<_> = table.into_iter().chain(counts).collect();
-        told.join("\n\n")
-    }
-
-    fn json(&self) -> Value {
-        self.parts.iter().map(Part::json).collect()
-    }
 }
 
 #[cfg(test)]
