@@ -5,22 +5,15 @@ use zeroize::Zeroizing;
 
 use super::Sql;
 use super::class::{Class, Columns};
-use super::engine::{Access, Cause, Column, Fault, Param, Transaction};
-use super::ledger::Entry;
-use super::reading::{Located, find, locate};
+use super::engine::{Column, Fault, Param, Transaction};
+use super::ledger::{Entry, Ledger};
+use super::reading::{Asking, Located, find, locate};
 use super::statement::{Dialect, Kind, Statement};
 use crate::connector::Context;
 use crate::model::{
-    Attribute, CallError, Create, Failure, FailureKind, Modification, Object, ObjectClass,
-    ObjectId, ObjectName, ObjectRef, Operation, Password, Selector, Update, Value, ValueType, Verb,
+    Attribute, Create, Failure, FailureKind, Modification, Object, ObjectClass, ObjectId,
+    ObjectName, ObjectRef, Operation, Selector, Update, Value, ValueType, Verb,
 };
-
-/// How often a transaction is begun that the target gives up in favour of another.
-const ATTEMPTS: usize = 4;
-
-/// SQLITE_CONSTRAINT_CHECK and SQLITE_CONSTRAINT_TRIGGER.
-const SQLITE_CHECK: &str = "275";
-const SQLITE_TRIGGER: &str = "1811";
 
 /// A change, with what a statement is given for its password.
 pub(super) enum Change<'a> {
@@ -34,7 +27,7 @@ pub(super) enum Change<'a> {
 }
 
 impl Change<'_> {
-    fn verb(&self) -> Verb {
+    pub(super) fn verb(&self) -> Verb {
         match self {
             Self::Create(..) => Verb::Create,
             Self::Update(_) => Verb::Update,
@@ -45,7 +38,7 @@ impl Change<'_> {
         }
     }
 
-    fn class(&self) -> ObjectClass {
+    pub(super) fn class(&self) -> ObjectClass {
         match self {
             Self::Create(create, _) => create.class,
             Self::Update(update) => update.object.class,
@@ -57,81 +50,30 @@ impl Change<'_> {
     }
 }
 
-impl Sql {
-    /// Carries out a change. `secret`: a password that the target's own words must not repeat.
-    ///
-    /// Answers the object as it then is; `None` where it is gone.
-    pub(super) async fn change(
-        &self,
-        cx: &Context,
-        change: &Change<'_>,
-        secret: Option<&Password>,
-    ) -> Result<Option<Object>, CallError> {
-        let class = self.class(change.class())?;
-        let mut attempt = 1;
-        loop {
-            let mut transaction = self.begin(cx, Access::Change).await?;
-            let work = Work {
-                sql: self,
-                class,
-                dialect: self.dialect(),
-                cx,
-            };
-            let object = match work.carry_out(&mut *transaction, change).await {
-                Ok(object) => object,
-                Err(fault) => {
-                    transaction.rollback().await;
-                    if fault.cause == Cause::Again && attempt < ATTEMPTS {
-                        attempt += 1;
-                        continue;
-                    }
-                    let failure = fault_of(change, fault).without(secret).not_committed();
-                    return Err(failure.into());
-                }
-            };
-            match transaction.commit().await {
-                Ok(()) => return Ok(object),
-                Err(fault) if fault.cause == Cause::Again && attempt < ATTEMPTS => attempt += 1,
-                Err(fault) => return Err(fault.without(secret).at_commit()),
-            }
-        }
-    }
-}
-
-/// A rule that refuses a password is the target's policy: a constraint, or what a trigger raises.
-fn fault_of(change: &Change<'_>, fault: Fault) -> Fault {
-    let is_rule = matches!(
-        fault.code(),
-        Some("23514" | "P0001" | SQLITE_CHECK | SQLITE_TRIGGER)
-    );
-    if matches!(change, Change::SetPassword(..)) && is_rule {
-        return Fault {
-            cause: Cause::Refused(FailureKind::Policy),
-            ..fault
-        };
-    }
-    fault
+/// What an attempt at a change came to.
+pub(super) enum Carried {
+    /// It is done, once it is committed; the object as it then is.
+    Now(Option<Object>),
+    /// It was carried out before.
+    Before,
 }
 
 /// One attempt at a change.
-struct Work<'a> {
-    sql: &'a Sql,
-    class: &'a Class,
-    dialect: Dialect,
-    cx: &'a Context,
+pub(super) struct Work<'a> {
+    pub(super) sql: &'a Sql,
+    pub(super) class: &'a Class,
+    pub(super) dialect: Dialect,
+    pub(super) cx: &'a Context,
 }
 
 type Tx<'t> = &'t mut dyn Transaction;
 
 impl Work<'_> {
-    async fn carry_out(&self, tx: Tx<'_>, change: &Change<'_>) -> Result<Option<Object>, Fault> {
-        let verb = change.verb();
-        if let Some(ledger) = &self.sql.ledger {
-            let before = ledger.begin(tx, self.dialect, &self.cx.call).await?;
-            if let Some(entry) = before {
-                return self.done_before(tx, &entry, verb).await;
-            }
-        }
+    pub(super) async fn carry_out(
+        &self,
+        tx: Tx<'_>,
+        change: &Change<'_>,
+    ) -> Result<Carried, Fault> {
         let (id, object) = match change {
             Change::Create(create, password) => self.create(tx, create, password.as_ref()).await?,
             Change::Update(update) => self.update(tx, update).await?,
@@ -141,19 +83,25 @@ impl Work<'_> {
             Change::Rename(object, new_name) => self.rename(tx, object, new_name).await?,
         };
         if let Some(ledger) = &self.sql.ledger {
-            let entry = Entry::new(verb, self.class.class, &id);
-            ledger.end(tx, self.dialect, &self.cx.call, &entry).await?;
+            let entry = Entry::new(change.verb(), self.class.class, &id);
+            let call = &self.cx.call;
+            if !ledger.note(tx, self.dialect, call, Some(&entry)).await? {
+                return Ok(Carried::Before);
+            }
         }
-        Ok(object)
+        Ok(Carried::Now(object))
     }
 
-    /// The answer to a call that was carried out before.
-    async fn done_before(
+    /// The answer to a call that was carried out before; `None`: it was not.
+    pub(super) async fn before(
         &self,
         tx: Tx<'_>,
-        entry: &Entry,
+        ledger: &Ledger,
         verb: Verb,
-    ) -> Result<Option<Object>, Fault> {
+    ) -> Result<Option<Option<Object>>, Fault> {
+        let Some(entry) = ledger.read(tx, self.dialect, &self.cx.call).await? else {
+            return Ok(None);
+        };
         let class = self.class.class;
         let id = entry.id().filter(|_| entry.is_of(verb, class));
         let Some(id) = id else {
@@ -166,7 +114,7 @@ impl Work<'_> {
             ));
         };
         let found = find(tx, self.dialect, self.class, &by_id(class, id)).await?;
-        Ok(found.map(|found| found.object))
+        Ok(Some(found.map(|found| found.object)))
     }
 
     async fn create(
@@ -202,12 +150,22 @@ impl Work<'_> {
             })
         });
         let params = params.collect::<Result<Vec<_>, Fault>>()?;
-        self.run(tx, statement, &params).await?;
         let wanted = ObjectRef {
             class: create.class,
             by: Selector::Name(create.name.clone()),
         };
-        let made = find(tx, self.dialect, self.class, &wanted).await?;
+        let asking = Asking::of(tx, self.dialect, self.class, &wanted).await?;
+        let made = match asking {
+            Some(asking) => {
+                let (query, most) = (&asking.query, Asking::MOST);
+                let (rows, read) = tx
+                    .execute_then_read(&statement.sql, &params, query, most)
+                    .await?;
+                one_row(statement, rows)?;
+                asking.found(self.class, &wanted, read)?
+            }
+            None => None,
+        };
         let made = made.ok_or_else(|| {
             contradicts("`create` was carried out, and `read` has no row for the new object")
         })?;
@@ -434,16 +392,7 @@ impl Work<'_> {
     /// Runs a statement that is to change one row.
     async fn run(&self, tx: Tx<'_>, statement: &Statement, params: &[Param]) -> Result<(), Fault> {
         let rows = tx.execute(&statement.sql, params).await?;
-        // The answer to CALL has no count.
-        if rows == 1 || statement.kind == Kind::Call {
-            return Ok(());
-        }
-        Err(Fault::refused(
-            FailureKind::Rejected,
-            format!(
-                "the statement concerns {rows} rows where it is to be one, so that nothing was changed: what it refers to is not there, or it is not bound to one object"
-            ),
-        ))
+        one_row(statement, rows)
     }
 
     fn statement(&self, verb: Verb) -> Result<&Statement, Fault> {
@@ -484,6 +433,20 @@ impl Work<'_> {
             ),
         ))
     }
+}
+
+/// Refuses a statement that has not changed one row.
+fn one_row(statement: &Statement, rows: u64) -> Result<(), Fault> {
+    // The answer to CALL has no count.
+    if rows == 1 || statement.kind == Kind::Call {
+        return Ok(());
+    }
+    Err(Fault::refused(
+        FailureKind::Rejected,
+        format!(
+            "the statement concerns {rows} rows where it is to be one, so that nothing was changed: what it refers to is not there, or it is not bound to one object"
+        ),
+    ))
 }
 
 /// What the parameters of a statement on an object stand for.

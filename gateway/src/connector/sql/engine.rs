@@ -221,6 +221,17 @@ pub(super) trait Transaction: Send {
         columns: &[Column],
     ) -> Result<Box<dyn Rows>, Fault>;
 
+    /// Runs a statement that changes something, and reads what is there then. Both may be sent at
+    /// once: where the first fails, the second was not run. Answers how many rows were changed, and
+    /// no more than `most` of those that were read.
+    async fn execute_then_read(
+        &mut self,
+        sql: &str,
+        params: &[Param],
+        then: &Query,
+        most: usize,
+    ) -> Result<(u64, Result<Vec<Row>, Fault>), Fault>;
+
     /// Ends it for good.
     async fn commit(self: Box<Self>) -> Result<(), Fault>;
 
@@ -234,6 +245,13 @@ pub(super) trait Transaction: Send {
 /// The answer of a database that asks for no password.
 fn no_password() -> CallError {
     Failure::unsupported("the database is a file: the gateway has no password at it").into()
+}
+
+/// A statement that reads: it selects the expressions of its columns.
+pub(super) struct Query {
+    pub(super) sql: String,
+    pub(super) params: Vec<Param>,
+    pub(super) columns: Vec<Column>,
 }
 
 /// Rows that are read one by one, while the target holds back the others.
@@ -251,7 +269,11 @@ pub(super) async fn few(
     columns: &[Column],
     most: usize,
 ) -> Result<Vec<Row>, Fault> {
-    let mut rows = transaction.open(sql, params, columns).await?;
+    gathered(transaction.open(sql, params, columns).await?, most).await
+}
+
+/// The first of these rows, no more than `most`.
+pub(super) async fn gathered(mut rows: Box<dyn Rows>, most: usize) -> Result<Vec<Row>, Fault> {
     let mut all = Vec::new();
     while let Some(row) = rows.next().await? {
         if all.len() == most {

@@ -2,8 +2,12 @@
 //! transaction. Whether a call was carried out can then always be told.
 //!
 //! ```text
-//! begin → insert the call (waits for another transaction with it) → the verb → outcome → commit
+//! begin → the verb → insert the call and its outcome (waits for another transaction with it) → commit
 //! ```
+//!
+//! COMMIT is sent once the call is noted. So where a look can note it too, no transaction of the
+//! call was committed, and none will be. Where it was carried out before, the verb fails or the call
+//! cannot be noted, and it is answered from the ledger.
 
 use serde::{Deserialize, Serialize};
 
@@ -78,27 +82,46 @@ impl Ledger {
         format!("SELECT call, outcome FROM {} LIMIT 0", self.table)
     }
 
-    /// Notes a call, after every other transaction that has noted it has ended; answers what it has
-    /// done where it was carried out before.
-    pub(super) async fn begin(
+    /// Notes a call and what it has done, once every other transaction that has noted it has ended;
+    /// without an outcome where it has done nothing yet. False: one of them was committed.
+    pub(super) async fn note(
+        &self,
+        transaction: &mut dyn Transaction,
+        dialect: Dialect,
+        call: &CallId,
+        entry: Option<&Entry>,
+    ) -> Result<bool, Fault> {
+        let (first, second) = (dialect.parameter(1), dialect.parameter(2));
+        let noting = format!(
+            "INSERT INTO {} (call, outcome) VALUES ({first}, {second}) ON CONFLICT (call) DO NOTHING",
+            self.table
+        );
+        let outcome = entry.map(serde_json::to_string).transpose();
+        let outcome =
+            outcome.map_err(|error| Fault::refused(FailureKind::Internal, error.to_string()))?;
+        let params = [
+            Param::text(call.as_str()),
+            Param::text(outcome.unwrap_or_default()),
+        ];
+        Ok(transaction.execute(&noting, &params).await? == 1)
+    }
+
+    /// What a call has done; `None`: nothing.
+    pub(super) async fn read(
         &self,
         transaction: &mut dyn Transaction,
         dialect: Dialect,
         call: &CallId,
     ) -> Result<Option<Entry>, Fault> {
         let first = dialect.parameter(1);
-        let call = [Param::text(call.as_str())];
-        let noting = format!(
-            "INSERT INTO {} (call, outcome) VALUES ({first}, '') ON CONFLICT (call) DO NOTHING",
-            self.table
-        );
-        if transaction.execute(&noting, &call).await? == 1 {
-            return Ok(None);
-        }
         let reading = format!("SELECT outcome FROM {} WHERE call = {first}", self.table);
         let column = text_column("outcome");
+        let call = [Param::text(call.as_str())];
         let rows = few(transaction, &reading, &call, &[column], 1).await?;
-        let text = rows.first().and_then(|row| row.first()?.first()?.as_text());
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let text = row.first().and_then(|cell| cell.first()?.as_text());
         let entry = text.and_then(|text| serde_json::from_str(text).ok());
         entry.map(Some).ok_or_else(|| {
             Fault::refused(
@@ -109,34 +132,6 @@ impl Ledger {
                 ),
             )
         })
-    }
-
-    /// Notes what a call has done.
-    pub(super) async fn end(
-        &self,
-        transaction: &mut dyn Transaction,
-        dialect: Dialect,
-        call: &CallId,
-        entry: &Entry,
-    ) -> Result<(), Fault> {
-        let (first, second) = (dialect.parameter(1), dialect.parameter(2));
-        let sql = format!(
-            "UPDATE {} SET outcome = {first} WHERE call = {second}",
-            self.table
-        );
-        let outcome = serde_json::to_string(entry)
-            .map_err(|error| Fault::refused(FailureKind::Internal, error.to_string()))?;
-        let params = [Param::text(outcome), Param::text(call.as_str())];
-        if transaction.execute(&sql, &params).await? == 1 {
-            return Ok(());
-        }
-        Err(Fault::refused(
-            FailureKind::Rejected,
-            format!(
-                "the ledger {} does not keep what is written to it",
-                self.table
-            ),
-        ))
     }
 }
 

@@ -113,8 +113,14 @@ impl Sql {
     ) -> Result<Look, CallError> {
         let dialect = self.dialect();
         let mut transaction = self.begin(cx, Access::Change).await?;
-        let noted = ledger.begin(&mut *transaction, dialect, &cx.call).await;
-        let found = match noted {
+        let call = &cx.call;
+        let noted = ledger.note(&mut *transaction, dialect, call, None).await;
+        let entry = match noted {
+            Ok(false) => ledger.read(&mut *transaction, dialect, call).await,
+            Ok(true) => Ok(None),
+            Err(fault) => Err(fault),
+        };
+        let found = match entry {
             Ok(None) => Ok(Look::NotBegun),
             Err(fault) => Err(fault),
             Ok(Some(entry)) => match entry.id().filter(|_| entry.is_of(change.verb(), class)) {

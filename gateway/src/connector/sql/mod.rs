@@ -5,14 +5,15 @@
 //! itself. `read` answers with all objects, and every other read is a condition on it.
 //!
 //! ```text
-//! configure → class (statements) → reading, changing, login → engine → postgres | sqlite
+//! configure → class (statements) → reading, changing (attempts), login → engine → postgres | sqlite
 //!                                  filter: a condition on `read`;  ledger: what a call has done
 //! ```
 //!
-//! A change is one transaction: the ledger, the statements of the verb, each on one row, the object
-//! read back, COMMIT. Where no answer comes before COMMIT was sent, nothing has changed; where it
+//! A change is one transaction: the statements of the verb, each on one row, the object read back,
+//! the ledger, COMMIT. Where no answer comes before COMMIT was sent, nothing has changed; where it
 //! comes neither after, the ledger tells.
 
+mod attempts;
 mod changing;
 mod class;
 mod configure;

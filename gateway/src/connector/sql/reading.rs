@@ -1,8 +1,10 @@
 //! Reads objects: one by its id or name, or pages of all that meet a condition.
 
+use std::sync::Arc;
+
 use super::Sql;
 use super::class::{Class, Columns, NAME, id_column};
-use super::engine::{Access, Fault, Param, Row, Transaction, few};
+use super::engine::{Access, Fault, Param, Query, Row, Transaction, few};
 use super::filter::Conditions;
 use super::statement::{Dialect, quote};
 use crate::connector::{Context, Found};
@@ -20,6 +22,73 @@ pub(super) struct Located {
     pub(super) id: Value,
 }
 
+/// How an object is read.
+pub(super) struct Asking {
+    pub(super) query: Query,
+    columns: Arc<Columns>,
+}
+
+impl Asking {
+    /// Two rows are enough to know that there is more than one.
+    pub(super) const MOST: usize = 2;
+
+    /// Of the object that a call names; `None`: no object has such an id.
+    pub(super) async fn of(
+        transaction: &mut dyn Transaction,
+        dialect: Dialect,
+        class: &Class,
+        wanted: &ObjectRef,
+    ) -> Result<Option<Self>, Fault> {
+        let columns = class.columns(transaction).await?;
+        let mut conditions = Conditions::new(dialect, &columns);
+        let condition = match (&wanted.by, columns.id()) {
+            (Selector::Id(id), Some(column)) => conditions.id_is(column, id.as_str()),
+            (Selector::Name(name), _) => {
+                let bound = conditions.bind(Param::text(name.as_str()));
+                format!("{} = {bound}", quote(NAME))
+            }
+            (Selector::Id(_), None) => return Ok(None),
+        };
+        let most = Self::MOST;
+        let sql = format!(
+            "{} WHERE {condition} LIMIT {most}",
+            class.selected(&columns)
+        );
+        let query = Query {
+            sql,
+            params: conditions.params,
+            columns: columns.all.clone(),
+        };
+        Ok(Some(Self { query, columns }))
+    }
+
+    /// The object that these rows are; `None`: there is none.
+    pub(super) fn found(
+        &self,
+        class: &Class,
+        wanted: &ObjectRef,
+        rows: Result<Vec<Row>, Fault>,
+    ) -> Result<Option<Located>, Fault> {
+        let rows = match rows {
+            Ok(rows) => rows,
+            // An id that the column's type cannot be is nobody's.
+            Err(fault) if fault.is_invalid() => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        let mut rows = rows.into_iter();
+        match (rows.next(), rows.next()) {
+            (None, _) => Ok(None),
+            (Some(row), None) => located(class, &self.columns, row).map(Some),
+            (Some(_), Some(_)) => Err(Fault::refused(
+                FailureKind::Rejected,
+                format!(
+                    "`read` has more than one row for {wanted}: ids and names have to be unique"
+                ),
+            )),
+        }
+    }
+}
+
 /// The object that a call names; `None`: there is none.
 pub(super) async fn find(
     transaction: &mut dyn Transaction,
@@ -27,32 +96,16 @@ pub(super) async fn find(
     class: &Class,
     wanted: &ObjectRef,
 ) -> Result<Option<Located>, Fault> {
-    let columns = class.columns(transaction).await?;
-    let mut conditions = Conditions::new(dialect, &columns);
-    let condition = match (&wanted.by, columns.id()) {
-        (Selector::Id(id), Some(column)) => conditions.id_is(column, id.as_str()),
-        (Selector::Name(name), _) => {
-            let bound = conditions.bind(Param::text(name.as_str()));
-            format!("{} = {bound}", quote(NAME))
-        }
-        (Selector::Id(_), None) => return Ok(None),
+    let Some(asking) = Asking::of(transaction, dialect, class, wanted).await? else {
+        return Ok(None);
     };
-    let sql = format!("{} WHERE {condition} LIMIT 2", class.selected(&columns));
-    let rows = match few(transaction, &sql, &conditions.params, &columns.all, 2).await {
-        Ok(rows) => rows,
-        // An id that the column's type cannot be is nobody's.
-        Err(fault) if fault.is_invalid() => return Ok(None),
-        Err(fault) => return Err(fault),
-    };
-    let mut rows = rows.into_iter();
-    match (rows.next(), rows.next()) {
-        (None, _) => Ok(None),
-        (Some(row), None) => located(class, &columns, row).map(Some),
-        (Some(_), Some(_)) => Err(Fault::refused(
-            FailureKind::Rejected,
-            format!("`read` has more than one row for {wanted}: ids and names have to be unique"),
-        )),
-    }
+    let Query {
+        sql,
+        params,
+        columns,
+    } = &asking.query;
+    let rows = few(transaction, sql, params, columns, Asking::MOST).await;
+    asking.found(class, wanted, rows)
 }
 
 /// The same, where there has to be one.

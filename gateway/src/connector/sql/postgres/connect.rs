@@ -1,5 +1,6 @@
 //! One connection to PostgreSQL: where to, by which certificate, as whom.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 #[cfg(unix)]
@@ -10,7 +11,7 @@ use futures_util::future::poll_fn;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_postgres::config::{ChannelBinding, SslMode};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::engine::Fault;
@@ -60,6 +61,13 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
+    /// Whether a connection is one session of the database from its beginning to its end, in which
+    /// statements and settings may be kept: no pooler can stand where the password is bound to the
+    /// channel.
+    pub(super) fn is_session(&self) -> bool {
+        matches!(self.host, Host::Name { .. }) && !self.pooled
+    }
+
     /// The name of it for people.
     pub(in super::super) fn place(&self) -> String {
         let database = &self.database;
@@ -147,6 +155,10 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
     password: Option<Password>,
     pub(super) made: Instant,
+    /// What was set for the session last.
+    pub(super) session: String,
+    /// The statements of changes that the database has read already, by their text.
+    pub(super) kept: HashMap<String, Statement>,
 }
 
 impl Connection {
@@ -169,6 +181,8 @@ impl Connection {
             driver,
             password: password.cloned(),
             made: Instant::now(),
+            session: String::new(),
+            kept: HashMap::new(),
         }
     }
 

@@ -1,34 +1,33 @@
 //! PostgreSQL: a pool of connections, each verb in a transaction of its own.
 //!
-//! No statement is prepared for longer than its own run and nothing is set for longer than its
-//! transaction, so a pooler may stand between that gives every transaction another connection.
+//! Where a pooler may stand between that gives every transaction another connection, no statement is
+//! prepared for longer than its own run and nothing is set for longer than its transaction. Where
+//! none can, the statements of changes are kept as the database has read them, and what they may
+//! take is set once: a change then costs the database little more than its own statements.
 
 mod bounded;
 pub(super) mod connect;
 mod fault;
 pub(super) mod tls;
+mod transaction;
 mod value;
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::types::Type;
-use tokio_postgres::{Error, RowStream};
 use tonic::async_trait;
 
-use super::engine::{Access, Column, Engine, Fault, Param, Row, Rows, Transaction};
+use super::engine::{Access, Engine, Fault, Transaction};
 use super::password::{BindPassword, given};
 use super::statement::Dialect;
 use crate::connector::Context;
 use crate::connector::renewed::Renewed;
 use crate::model::{CallError, Failure, FailureKind, Password};
 use connect::{Connection, Target};
-use value::Sent;
+use transaction::{Open, in_time};
 
 /// How long a connection is used before it makes room for a new one: the server may have got
 /// another address or certificate.
@@ -94,6 +93,11 @@ impl Postgres {
         }
     }
 
+    /// Whether statements and settings outlast a transaction.
+    fn keeps(&self, access: Access) -> bool {
+        access == Access::Change && self.target.is_session()
+    }
+
     /// What a transaction begins with.
     fn opening(&self, access: Access, left: Duration) -> String {
         let left = left.as_millis().max(1);
@@ -110,13 +114,34 @@ impl Postgres {
         )
     }
 
+    /// What changes on this connection may take, from now on. What a transaction may wait for the
+    /// gateway is rounded up, so that it is seldom set anew.
+    fn session(&self, left: Duration) -> String {
+        let statement = self.times.statement.min(left).as_millis().max(1);
+        let lock = self.times.lock.min(left).as_millis().max(1);
+        let idle = left.as_secs().max(1).next_power_of_two();
+        format!(
+            "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
+             SET idle_in_transaction_session_timeout = '{idle}s'; SET standard_conforming_strings = on"
+        )
+    }
+
     async fn opened(
         &self,
-        connection: Connection,
+        mut connection: Connection,
         access: Access,
         deadline: Instant,
     ) -> Result<Connection, Fault> {
         let left = deadline.saturating_duration_since(Instant::now());
+        if self.keeps(access) {
+            let session = self.session(left);
+            if connection.session != session {
+                in_time(deadline, connection.client.batch_execute(&session)).await?;
+                connection.session = session;
+            }
+            in_time(deadline, connection.client.batch_execute("BEGIN")).await?;
+            return Ok(connection);
+        }
         let opening = self.opening(access, left);
         in_time(deadline, connection.client.batch_execute(&opening)).await?;
         Ok(connection)
@@ -161,14 +186,16 @@ impl Engine for Postgres {
         // One that was idle may have been cut without a word; nothing was begun on it.
         if let Some(idle) = self.pool.take(password.as_ref()) {
             match self.opened(idle, access, deadline).await {
-                Ok(connection) => return Ok(self.transaction(connection, room, deadline)),
+                Ok(connection) => {
+                    return Ok(self.transaction(connection, room, (access, deadline)));
+                }
                 Err(fault) if Instant::now() >= deadline => return Err(fault),
                 Err(_) => {}
             }
         }
         let connection = self.target.connect(password.as_ref(), deadline).await?;
         let connection = self.opened(connection, access, deadline).await?;
-        Ok(self.transaction(connection, room, deadline))
+        Ok(self.transaction(connection, room, (access, deadline)))
     }
 
     fn faults(&self) -> Vec<String> {
@@ -229,123 +256,14 @@ impl Postgres {
         &self,
         connection: Connection,
         room: OwnedSemaphorePermit,
-        deadline: Instant,
+        (access, deadline): (Access, Instant),
     ) -> Box<dyn Transaction> {
         Box::new(Open {
             connection,
             deadline,
             pool: Arc::clone(&self.pool),
-            _room: room,
+            keeps: self.keeps(access),
+            room,
         })
-    }
-}
-
-/// A transaction under way. Dropped, it takes its connection with it: the server rolls back.
-struct Open {
-    connection: Connection,
-    deadline: Instant,
-    pool: Arc<Pool>,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Open {
-    async fn end(self, with: &str) -> Result<(), Fault> {
-        in_time(self.deadline, self.connection.client.batch_execute(with)).await?;
-        self.pool.idle().push(self.connection);
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Transaction for Open {
-    async fn describe(&mut self, sql: &str, _: &[String]) -> Result<Vec<Column>, Fault> {
-        let prepared = in_time(self.deadline, self.connection.client.prepare(sql)).await?;
-        let columns = prepared.columns().iter();
-        Ok(columns
-            .map(|column| value::column(column.name(), column.type_()))
-            .collect())
-    }
-
-    async fn execute(&mut self, sql: &str, params: &[Param]) -> Result<u64, Fault> {
-        let sent: Vec<_> = params.iter().map(Sent).collect();
-        let sent: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> = sent
-            .iter()
-            .map(|sent| (sent as _, value::unknown()))
-            .collect();
-        in_time(
-            self.deadline,
-            self.connection.client.execute_typed(sql, &sent),
-        )
-        .await
-    }
-
-    async fn open(
-        &mut self,
-        sql: &str,
-        params: &[Param],
-        columns: &[Column],
-    ) -> Result<Box<dyn Rows>, Fault> {
-        let sent = params.iter().map(|param| (Sent(param), value::unknown()));
-        let opening = self
-            .connection
-            .client
-            .query_typed_raw(sql, sent.collect::<Vec<_>>());
-        let rows = in_time(self.deadline, opening).await?;
-        Ok(Box::new(Reading {
-            rows: Box::pin(rows),
-            columns: columns.to_vec(),
-            deadline: self.deadline,
-        }))
-    }
-
-    async fn commit(self: Box<Self>) -> Result<(), Fault> {
-        // In a transaction that has failed COMMIT rolls back, and answers as if nothing had
-        // happened; any other statement is refused there, and what comes after it is not run.
-        self.end("SELECT 1; COMMIT").await
-    }
-
-    async fn rollback(self: Box<Self>) {
-        // Where it fails, the connection is gone, and the transaction with it.
-        let _ = self.end("ROLLBACK").await;
-    }
-
-    async fn version(&mut self) -> Result<String, Fault> {
-        let column = super::engine::text_column("version");
-        let sql = "SELECT pg_catalog.current_setting('server_version')";
-        let rows = super::engine::few(self, sql, &[], &[column], 1).await?;
-        let version = rows.first().and_then(|row| row.first()?.first()?.as_text());
-        Ok(format!(
-            "PostgreSQL {}",
-            version.unwrap_or("of a version that it does not tell")
-        ))
-    }
-}
-
-/// Rows on their way.
-struct Reading {
-    rows: Pin<Box<RowStream>>,
-    columns: Vec<Column>,
-    deadline: Instant,
-}
-
-#[async_trait]
-impl Rows for Reading {
-    async fn next(&mut self) -> Result<Option<Row>, Fault> {
-        let next = timeout_at(self.deadline, self.rows.next()).await;
-        match next.map_err(|_| Fault::late())? {
-            Some(Ok(row)) => value::row(&row, &self.columns).map(Some),
-            Some(Err(error)) => Err(fault::of(&error)),
-            None => Ok(None),
-        }
-    }
-}
-
-async fn in_time<T>(
-    deadline: Instant,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Fault> {
-    match timeout_at(deadline, work).await {
-        Ok(done) => done.map_err(|error| fault::of(&error)),
-        Err(_) => Err(Fault::late()),
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphor
 use tokio::time::{Instant, timeout_at};
 use tonic::async_trait;
 
-use super::engine::{Access, Column, Engine, Fault, Param, Row, Rows, Transaction};
+use super::engine::{Access, Column, Engine, Fault, Param, Query, Row, Rows, Transaction, few};
 use super::postgres::Times;
 use super::statement::Dialect;
 use crate::connector::Context;
@@ -271,6 +271,22 @@ impl Transaction for Open {
             rows,
             limit: self.limit(),
         }))
+    }
+
+    async fn execute_then_read(
+        &mut self,
+        sql: &str,
+        params: &[Param],
+        then: &Query,
+        most: usize,
+    ) -> Result<(u64, Result<Vec<Row>, Fault>), Fault> {
+        let rows = self.execute(sql, params).await?;
+        let Query {
+            sql,
+            params,
+            columns,
+        } = then;
+        Ok((rows, few(self, sql, params, columns, most).await))
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), Fault> {

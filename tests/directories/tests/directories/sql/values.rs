@@ -167,3 +167,20 @@ async fn a_sync_by_a_time_tells_what_has_changed_since() {
     let (names, _) = sync(token).await;
     assert_eq!(names, ["bob"]);
 }
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn statements_that_are_kept_outlive_a_change_of_the_tables() {
+    let hr = Hr::start("ledger = \"portcullis_calls\"\nconnections = 1").await;
+    hr.create("1", "ada").await.unwrap();
+    let kept = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'portcullis'";
+    assert_eq!(hr.postgres.query(kept), "1\n", "one connection is kept");
+    // Another plan, then other columns than the statement was read with.
+    hr.postgres
+        .query("ALTER TABLE people ADD nickname text; CREATE INDEX ON people (nickname)");
+    hr.create("2", "bob").await.unwrap();
+    hr.postgres
+        .query("ALTER TABLE people ALTER born TYPE timestamp, ALTER active DROP DEFAULT");
+    hr.create("3", "cid").await.unwrap();
+    assert_eq!(hr.postgres.query("SELECT count(*) FROM people"), "3\n");
+}

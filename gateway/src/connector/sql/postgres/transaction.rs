@@ -1,0 +1,239 @@
+//! One transaction of PostgreSQL.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::error::DbError;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, RowStream, Statement};
+use tonic::async_trait;
+
+use super::super::engine::{
+    Cause, Column, Fault, Param, Query, Row, Rows, Transaction, few, gathered, text_column,
+};
+use super::Pool;
+use super::connect::Connection;
+use super::fault;
+use super::value::{self, Sent};
+
+/// Statements that are kept of one connection. Those of the configuration are fewer.
+const MOST_KEPT: usize = 256;
+
+/// Where PostgreSQL says that a statement it keeps would answer with other columns than before.
+const OUTDATED: &str = "RevalidateCachedQuery";
+
+/// A transaction under way. Dropped, it takes its connection with it: the server rolls back.
+pub(super) struct Open {
+    pub(super) connection: Connection,
+    pub(super) deadline: Instant,
+    pub(super) pool: Arc<Pool>,
+    /// Whether the database keeps statements for the next transaction on this connection.
+    pub(super) keeps: bool,
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+impl Open {
+    async fn end(self, with: &str) -> Result<(), Fault> {
+        in_time(self.deadline, self.connection.client.batch_execute(with)).await?;
+        self.pool.idle().push(self.connection);
+        drop(self.room);
+        Ok(())
+    }
+
+    /// The statement as the database has read it, if it is kept.
+    async fn kept(&mut self, sql: &str) -> Result<Option<Statement>, Fault> {
+        let kept = &self.connection.kept;
+        if let Some(known) = kept.get(sql) {
+            return Ok(Some(known.clone()));
+        }
+        if !self.keeps || kept.len() >= MOST_KEPT {
+            return Ok(None);
+        }
+        let prepared = in_time(self.deadline, self.connection.client.prepare(sql)).await?;
+        let kept = &mut self.connection.kept;
+        kept.insert(sql.to_owned(), prepared.clone());
+        Ok(Some(prepared))
+    }
+
+    /// The fault behind an error of a statement. Where it is that a kept one no longer fits the
+    /// tables, none is kept, and the transaction can be begun again.
+    fn fault_of(&mut self, error: Result<Error, Elapsed>) -> Fault {
+        let Ok(error) = error else {
+            return Fault::late();
+        };
+        let fault = fault::of(&error);
+        let routine = error.as_db_error().and_then(DbError::routine);
+        if routine != Some(OUTDATED) || self.connection.kept.is_empty() {
+            return fault;
+        }
+        self.connection.kept.clear();
+        Fault {
+            cause: Cause::Again,
+            ..fault
+        }
+    }
+}
+
+/// Runs a statement; as it is kept, if it is.
+async fn execute(
+    client: &Client,
+    kept: Option<&Statement>,
+    sql: &str,
+    params: &[Param],
+) -> Result<u64, Error> {
+    if let Some(statement) = kept {
+        return client.execute_raw(statement, params.iter().map(Sent)).await;
+    }
+    let sent: Vec<_> = params.iter().map(Sent).collect();
+    let sent: Vec<(&(dyn ToSql + Sync), Type)> = sent
+        .iter()
+        .map(|sent| (sent as _, value::unknown()))
+        .collect();
+    client.execute_typed(sql, &sent).await
+}
+
+/// Begins to read; as the statement is kept, if it is.
+async fn open(
+    client: &Client,
+    kept: Option<&Statement>,
+    sql: &str,
+    params: &[Param],
+) -> Result<RowStream, Error> {
+    if let Some(statement) = kept {
+        return client.query_raw(statement, params.iter().map(Sent)).await;
+    }
+    let sent = params.iter().map(|param| (Sent(param), value::unknown()));
+    client.query_typed_raw(sql, sent.collect::<Vec<_>>()).await
+}
+
+#[async_trait]
+impl Transaction for Open {
+    async fn describe(&mut self, sql: &str, _: &[String]) -> Result<Vec<Column>, Fault> {
+        let prepared = in_time(self.deadline, self.connection.client.prepare(sql)).await?;
+        let columns = prepared.columns().iter();
+        Ok(columns
+            .map(|column| value::column(column.name(), column.type_()))
+            .collect())
+    }
+
+    async fn execute(&mut self, sql: &str, params: &[Param]) -> Result<u64, Fault> {
+        let kept = self.kept(sql).await?;
+        let executing = execute(&self.connection.client, kept.as_ref(), sql, params);
+        let executed = timeout_at(self.deadline, executing).await;
+        settled(executed).map_err(|error| self.fault_of(error))
+    }
+
+    async fn open(
+        &mut self,
+        sql: &str,
+        params: &[Param],
+        columns: &[Column],
+    ) -> Result<Box<dyn Rows>, Fault> {
+        let kept = self.kept(sql).await?;
+        let opening = open(&self.connection.client, kept.as_ref(), sql, params);
+        let opened = timeout_at(self.deadline, opening).await;
+        let rows = settled(opened).map_err(|error| self.fault_of(error))?;
+        Ok(Box::new(Reading {
+            rows: Box::pin(rows),
+            columns: columns.to_vec(),
+            deadline: self.deadline,
+        }))
+    }
+
+    /// Both are on their way before the first is answered: one way there and back. The server runs
+    /// them in this order, and after a failure runs nothing more in this transaction.
+    async fn execute_then_read(
+        &mut self,
+        sql: &str,
+        params: &[Param],
+        then: &Query,
+        most: usize,
+    ) -> Result<(u64, Result<Vec<Row>, Fault>), Fault> {
+        let first = self.kept(sql).await?;
+        let second = self.kept(&then.sql).await?;
+        let client = &self.connection.client;
+        let executing = execute(client, first.as_ref(), sql, params);
+        let opening = open(client, second.as_ref(), &then.sql, &then.params);
+        let (executed, opened) = tokio::join!(
+            biased;
+            timeout_at(self.deadline, executing),
+            timeout_at(self.deadline, opening)
+        );
+        let count = settled(executed).map_err(|error| self.fault_of(error))?;
+        let rows = match settled(opened).map_err(|error| self.fault_of(error)) {
+            Ok(rows) => rows,
+            Err(fault) if fault.cause == Cause::Again => return Err(fault),
+            Err(fault) => return Ok((count, Err(fault))),
+        };
+        let rows = Reading {
+            rows: Box::pin(rows),
+            columns: then.columns.clone(),
+            deadline: self.deadline,
+        };
+        Ok((count, gathered(Box::new(rows), most).await))
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), Fault> {
+        // In a transaction that has failed COMMIT rolls back, and answers as if nothing had
+        // happened; any other statement is refused there, and what comes after it is not run.
+        self.end("SELECT 1; COMMIT").await
+    }
+
+    async fn rollback(self: Box<Self>) {
+        // Where it fails, the connection is gone, and the transaction with it.
+        let _ = self.end("ROLLBACK").await;
+    }
+
+    async fn version(&mut self) -> Result<String, Fault> {
+        let column = text_column("version");
+        let sql = "SELECT pg_catalog.current_setting('server_version')";
+        let rows = few(self, sql, &[], &[column], 1).await?;
+        let version = rows.first().and_then(|row| row.first()?.first()?.as_text());
+        Ok(format!(
+            "PostgreSQL {}",
+            version.unwrap_or("of a version that it does not tell")
+        ))
+    }
+}
+
+/// Rows on their way.
+struct Reading {
+    rows: Pin<Box<RowStream>>,
+    columns: Vec<Column>,
+    deadline: Instant,
+}
+
+#[async_trait]
+impl Rows for Reading {
+    async fn next(&mut self) -> Result<Option<Row>, Fault> {
+        let next = timeout_at(self.deadline, self.rows.next()).await;
+        match next.map_err(|_| Fault::late())? {
+            Some(Ok(row)) => value::row(&row, &self.columns).map(Some),
+            Some(Err(error)) => Err(fault::of(&error)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What came of work that had a deadline; or its error, if it was that.
+fn settled<T>(ended: Result<Result<T, Error>, Elapsed>) -> Result<T, Result<Error, Elapsed>> {
+    match ended {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(Ok(error)),
+        Err(late) => Err(Err(late)),
+    }
+}
+
+pub(super) async fn in_time<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Fault> {
+    match timeout_at(deadline, work).await {
+        Ok(done) => done.map_err(|error| fault::of(&error)),
+        Err(_) => Err(Fault::late()),
+    }
+}
