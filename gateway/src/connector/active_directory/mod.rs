@@ -113,6 +113,8 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
         group_classes: &["group"],
         group_naming: names::ACCOUNT_NAME,
         group_rdn: "CN",
+        computer_classes: &["computer"],
+        computer_naming: names::ACCOUNT_NAME,
     };
     let settings = Settings::read(section, &defaults);
     let domain = section.text("domain").map(str::to_owned);

@@ -310,6 +310,11 @@ impl Connector for Directory {
         self.dialect.kind()
     }
 
+    fn further_classes(&self) -> Vec<ObjectClass> {
+        let further = self.settings.further.iter();
+        further.map(|class| class.class).collect()
+    }
+
     fn verbs(&self, class: ObjectClass) -> Vec<Verb> {
         let of_accounts = [
             Verb::Enable,
@@ -319,6 +324,9 @@ impl Connector for Directory {
         ];
         let has = |verb: &Verb| match verb {
             Verb::Test | Verb::Schema | Verb::Run | Verb::RotatePassword => false,
+            verb if matches!(class, ObjectClass::Other(_)) => {
+                !verb.changes() && *verb != Verb::Authenticate
+            }
             verb => class == ObjectClass::Account || !of_accounts.contains(verb),
         };
         match self.settings.class(class) {

@@ -24,9 +24,8 @@ impl Directory {
     pub(crate) async fn try_out(&self, session: &Session<'_>) -> Result<String, CallError> {
         let known = session.knowledge().await;
         let known = known.map_err(|error| self.read_error(&error))?;
-        let classes = [ObjectClass::Account, ObjectClass::Group];
-        for class in classes
-            .into_iter()
+        for class in self
+            .classes()
             .filter_map(|class| self.settings.class(class))
         {
             let found = session.entry(&class.base, &[NO_ATTRIBUTE.to_owned()]).await;
@@ -55,6 +54,12 @@ impl Directory {
             "{}{schema}, as {who}; SHA-256 of its certificate: {pin}",
             link.shown()
         ))
+    }
+
+    /// All that there may be.
+    fn classes(&self) -> impl Iterator<Item = ObjectClass> + use<> {
+        let classes = [ObjectClass::Account, ObjectClass::Group].into_iter();
+        classes.chain(self.further_classes())
     }
 
     /// Who the directory says that the gateway is.
@@ -86,8 +91,7 @@ impl Directory {
     pub(crate) async fn describe(&self, session: &Session<'_>) -> Result<Schema, CallError> {
         let known = session.knowledge().await;
         let known = known.map_err(|error| self.read_error(&error))?;
-        let classes = [ObjectClass::Account, ObjectClass::Group];
-        let classes = classes.into_iter().map(|class| ClassSchema {
+        let classes = self.classes().map(|class| ClassSchema {
             class,
             attributes: match self.settings.class(class) {
                 Some(settings) => self.attributes(settings, &known),
@@ -160,7 +164,8 @@ impl Directory {
                     .as_ref()
                     .is_some_and(|(_, members)| members.placeholder.is_some())
             || defaults.any(|(default, _)| default.eq_ignore_ascii_case(&name));
-        let writable = known.is_none_or(|known| !known.read_only);
+        let is_further = matches!(class.class, ObjectClass::Other(_));
+        let writable = !is_further && known.is_none_or(|known| !known.read_only);
         let value_type = match known {
             Some(known) if !is_member => known.value_type,
             _ => ValueType::Text,

@@ -65,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) accounts: ClassSettings,
     /// Groups; `None`: the connector has none.
     pub(crate) groups: Option<(ClassSettings, MemberSettings)>,
+    /// Further classes, whose objects are only read.
+    pub(crate) further: Vec<ClassSettings>,
     /// The attribute of new entries that holds the id of the call that made them.
     pub(crate) marker: Option<String>,
     /// Entries of one page; `None`: the directory has no pages.
@@ -88,7 +90,21 @@ pub(crate) struct Defaults {
     pub(crate) group_naming: &'static str,
     /// The attribute of a group's first step.
     pub(crate) group_rdn: &'static str,
+    /// The object classes of computers.
+    pub(crate) computer_classes: &'static [&'static str],
+    /// The attribute that holds a computer's name.
+    pub(crate) computer_naming: &'static str,
 }
+
+/// Parts of an organization, in which other entries lie (RFC 4519, section 3.11).
+pub(crate) const UNITS: ObjectClass = ObjectClass::Other("organizational-unit");
+
+/// Computers.
+pub(crate) const COMPUTERS: ObjectClass = ObjectClass::Other("computer");
+
+/// The further classes, each with its section.
+const FURTHER: [(&str, ObjectClass); 2] =
+    [("organizational_units", UNITS), ("computers", COMPUTERS)];
 
 impl Defaults {
     /// Those of a class: its object classes, its naming attribute, that of the first step, and what
@@ -109,7 +125,14 @@ impl Defaults {
                 self.account_rdn,
                 self.account_filter.clone(),
             ),
-            _ => (self.group_classes, self.group_naming, self.group_rdn, None),
+            ObjectClass::Group => (self.group_classes, self.group_naming, self.group_rdn, None),
+            COMPUTERS => (
+                self.computer_classes,
+                self.computer_naming,
+                self.computer_naming,
+                None,
+            ),
+            ObjectClass::Other(_) => (&["organizationalUnit"], "ou", "ou", None),
         }
     }
 }
@@ -142,7 +165,7 @@ impl Settings {
         match class {
             ObjectClass::Account => Some(&self.accounts),
             ObjectClass::Group => self.groups.as_ref().map(|(groups, _)| groups),
-            ObjectClass::Other(_) => None,
+            ObjectClass::Other(_) => self.further.iter().find(|own| own.class == class),
         }
     }
 
@@ -180,11 +203,18 @@ impl Settings {
             }
             None => None,
         };
+        let mut further = Vec::new();
+        for (key, other) in FURTHER {
+            if let Some(section) = section.section(key) {
+                further.push(class(section, other, defaults)?);
+            }
+        }
         Some(Self {
             servers: servers?,
             bind,
             accounts: accounts?,
             groups,
+            further,
             marker,
             page_size,
         })

@@ -80,6 +80,8 @@ const DEFAULTS: Defaults = Defaults {
     group_classes: &["groupOfNames"],
     group_naming: "cn",
     group_rdn: "cn",
+    computer_classes: &["device"],
+    computer_naming: "cn",
 };
 
 /// What is particular to such a directory.

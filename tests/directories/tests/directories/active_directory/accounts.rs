@@ -2,7 +2,7 @@
 
 use portcullis_directories::{Kind, Quirks, Samba};
 use portcullis_gateway::model::{
-    CallError, Create, FailureKind, ObjectClass, ObjectName, Operation, Value, ValueType,
+    CallError, Change, Create, FailureKind, ObjectClass, ObjectName, Operation, Value, ValueType,
 };
 
 use super::{Domain, PASSWORD, attribute, by_id, context, failure, password, text};
@@ -421,4 +421,33 @@ async fn no_name_is_that_of_one_account_and_of_another_in_another_way() {
     let refused = domain.connector.rename(&context(), ada, new_name).await;
     let refused = failure(refused.unwrap_err());
     assert_eq!(refused.kind, FailureKind::AlreadyExists, "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn units_and_computers_of_the_domain_are_read() {
+    let domain = Domain::new().await;
+    let url = domain.samba.url();
+    let keys = format!(
+        "organizational_units.base = \"{0}\"\ncomputers.base = \"{0}\"",
+        Samba::SUFFIX
+    );
+    let domain = domain.again(&[url], &keys);
+    let classes = domain.connector.further_classes();
+    let [units, computers] = classes[..] else {
+        panic!("{classes:?}");
+    };
+    let found = domain.all(computers).await.unwrap();
+    let names: Vec<_> = found.iter().map(|one| one.identity.name.as_str()).collect();
+    assert!(names.contains(&"DC1$"), "{names:?}");
+    let found = domain.all(units).await.unwrap();
+    let mut names = found.iter().map(|one| one.identity.name.as_str());
+    assert!(names.any(|name| name == "Domain Controllers"));
+    let (_, token) = domain.changes(units, &Default::default()).await.unwrap();
+    let unit = format!("OU=new,{}", domain.base);
+    let ldif = format!("dn: {unit}\nobjectClass: organizationalUnit\n");
+    domain.tools().apply(&ldif);
+    let (changes, _) = domain.changes(units, &token).await.unwrap();
+    let is_new = |change: &Change| matches!(change, Change::Present(object) if object.identity.name.as_str() == "new");
+    assert!(changes.iter().any(is_new), "{changes:?}");
 }

@@ -284,3 +284,71 @@ async fn without_content_synchronization_times_tell_what_has_changed_but_not_wha
     let (found, _) = changed(&subject, class, &next).await;
     assert_eq!(found.len(), 1, "{found:?}");
 }
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn units_and_computers_are_read_and_never_changed() {
+    let setup = Setup {
+        entries: format!(
+            "dn: cn=pc1,ou=people,{}\nobjectClass: device\ncn: pc1\nserialNumber: 7\n",
+            Slapd::SUFFIX
+        ),
+        ..Setup::default()
+    };
+    let keys =
+        "organizational_units.base = \"dc=example,dc=org\"\ncomputers.base = \"dc=example,dc=org\"";
+    let subject = Subject::of(Slapd::start_with(setup).await, keys);
+    let classes = subject.connector.further_classes();
+    let [units, computers] = classes[..] else {
+        panic!("{classes:?}");
+    };
+    let (found, _) = subject.search(all(units, None, None)).await.unwrap();
+    let mut names: Vec<_> = found.iter().map(|one| one.identity.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["groups", "people", "policies"]);
+    let serial = Filter::Comparison(Comparison {
+        operation: FilterOperation::Equals,
+        attribute: AttributeName::new("serialNumber").unwrap(),
+        value: Some(text("7")),
+    });
+    let (found, _) = subject
+        .search(all(computers, Some(serial), None))
+        .await
+        .unwrap();
+    let [computer] = &found[..] else {
+        panic!("{found:?}");
+    };
+    let read = subject.get(super::by_id(computer)).await.unwrap();
+    assert_eq!((read.identity.name.as_str(), read.enabled), ("pc1", None));
+    let (none, token) = changed(&subject, computers, &SyncToken::default()).await;
+    assert!(none.is_empty());
+    subject
+        .slapd
+        .tools()
+        .delete("cn=pc1,ou=people,dc=example,dc=org");
+    let (gone, _) = changed(&subject, computers, &token).await;
+    assert!(
+        matches!(&gone[..], [Change::Gone { class, .. }] if *class == computers),
+        "{gone:?}"
+    );
+    let schema = subject.connector.schema(&context()).await.unwrap();
+    for class in [units, computers] {
+        let shown = schema
+            .classes
+            .iter()
+            .find(|shown| shown.class == class)
+            .unwrap();
+        assert!(
+            shown.verbs.iter().all(|verb| !verb.changes()),
+            "{:?}",
+            shown.verbs
+        );
+        assert!(!shown.attributes.is_empty());
+        assert!(
+            shown
+                .attributes
+                .iter()
+                .all(|one| !one.creatable && !one.updatable)
+        );
+    }
+}
