@@ -1,36 +1,21 @@
 //! Changes of entries that there are.
 
 use super::ber::Writer;
+use super::compare::{Altered, Comparing, Way, change};
 use super::connector::Directory;
-use super::dialect::Verdict;
 use super::dn;
-use super::failures::{failure, of_change};
+use super::failures::of_change;
 use super::fault::{Error, code};
 use super::filter::Filter;
-use super::members::{Member, kept};
-use super::message::{Answer, Change, ChangeKind, Control, Entry, Operation};
+use super::members::Member;
+use super::message::{Change, ChangeKind, Control, Entry, Operation};
 use super::objects::base_of;
 use super::session::{Knowledge, Session};
 use super::settings::{ClassSettings, MemberSettings};
 use crate::model::{
-    CallError, Failure, FailureKind, Modification, Object, ObjectClass, ObjectName, ObjectRef,
-    Operation as Kind, Password, Selector, Update, Verb,
+    CallError, Failure, Modification, Object, ObjectClass, ObjectRef, Operation as Kind, Update,
+    Verb,
 };
-
-/// How the changes of an entry are worked out: each way is tried where the one before it was
-/// refused for a reason that it does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// As they are asked for.
-    AsAsked,
-    /// Against what is there.
-    Difference,
-    /// Against what is there, as a directory compares most texts.
-    Folded,
-    /// By putting all values in the place of those that are there: for attributes whose values the
-    /// directory cannot compare, such as photographs.
-    Whole,
-}
 
 /// RFC 4528: the change is for an entry that meets a filter, and otherwise for none.
 const ASSERTION: &str = "1.3.6.1.1.12";
@@ -44,12 +29,6 @@ fn unchanged(version: &str, entry: &Entry) -> Option<Control> {
     let mut filter = Writer::default();
     Filter::equal(version, seen).encode(&mut filter);
     Some(Control::new(ASSERTION, Some(filter.into_bytes().to_vec())).critical())
-}
-
-/// One attribute that changes: as it was and as it is to be.
-struct Altered {
-    name: String,
-    asked: Vec<(Kind, Vec<Vec<u8>>)>,
 }
 
 impl Directory {
@@ -377,285 +356,5 @@ impl Directory {
             }
         }
         (!left.is_empty()).then(|| format!("still a member of {}", left.join(", ")))
-    }
-
-    /// Gives an account a password.
-    pub(crate) async fn give_password(
-        &self,
-        session: &Session<'_>,
-        object: &ObjectRef,
-        password: &Password,
-    ) -> Result<(), CallError> {
-        let class = self.class(object.class)?;
-        let entry = self
-            .found(session, object, &self.wanted(class, &[]))
-            .await?;
-        let set = self.dialect.set_password(session, &entry, password).await;
-        set.map_err(|error| of_change(&*self.dialect, Verb::SetPassword, &error))
-    }
-
-    /// Tries a password, once. An account that there is not takes as long as one that there is.
-    pub(crate) async fn try_password(
-        &self,
-        session: &Session<'_>,
-        object: &ObjectRef,
-        password: &Password,
-    ) -> Result<(), CallError> {
-        let (verdict, answer) = self.verdict_on(session, object, password).await?;
-        let (kind, meaning) = match verdict {
-            Verdict::Right => return Ok(()),
-            // Not the directory's words: they could tell one from the other.
-            Verdict::Wrong => {
-                let message = "the password is wrong, or there is no such account";
-                return Err(Failure::new(FailureKind::BadCredentials, message).into());
-            }
-            Verdict::Locked => (FailureKind::AccountLocked, "the account is locked"),
-            Verdict::Disabled => (FailureKind::AccountDisabled, "the account is disabled"),
-            Verdict::NotNow => (
-                FailureKind::AccountDisabled,
-                "the account may not log in now, or not from here",
-            ),
-            Verdict::Expired => (
-                FailureKind::PasswordExpired,
-                "the password or the account has expired",
-            ),
-            Verdict::MustChange => (
-                FailureKind::PasswordExpired,
-                "the password is right, and has to be changed first",
-            ),
-            Verdict::Unavailable => (
-                FailureKind::Unavailable,
-                "the directory could not tell whether the password is right",
-            ),
-        };
-        Err(failure(kind, &answer, meaning).into())
-    }
-
-    /// What the directory says of a password.
-    pub(crate) async fn verdict_on(
-        &self,
-        session: &Session<'_>,
-        object: &ObjectRef,
-        password: &Password,
-    ) -> Result<(Verdict, Answer), CallError> {
-        let class = self.class(object.class)?;
-        let found = self.find(session, object, &self.wanted(class, &[])).await?;
-        let dn = match &found {
-            Some(entry) => self.dialect.bind_name(entry),
-            None => class.dn_of(&format!("nobody-{:016x}", rand::random::<u64>())),
-        };
-        let controls = self.dialect.bind_controls();
-        let tried = self
-            .pool
-            .try_bind(&dn, password, &controls, session.deadline);
-        let answer = tried.await.map_err(|error| self.read_error(&error))?;
-        let Some(entry) = found else {
-            return Ok((Verdict::Wrong, answer));
-        };
-        // A directory may let in those whom only its applications keep out, and call locked what is
-        // disabled.
-        let disabled = self.dialect.is_enabled(&entry) == Some(false);
-        let verdict = match self.dialect.verdict(&answer) {
-            Verdict::Right | Verdict::Locked | Verdict::MustChange if disabled => Verdict::Disabled,
-            verdict => verdict,
-        };
-        Ok((verdict, answer))
-    }
-
-    /// Gives an object another name.
-    pub(crate) async fn give_name(
-        &self,
-        session: &Session<'_>,
-        object: &ObjectRef,
-        new_name: &ObjectName,
-    ) -> Result<Object, CallError> {
-        let class = self.class(object.class)?;
-        self.dialect.check_name(object.class, new_name.as_str())?;
-        let entry = self
-            .found(session, object, &self.wanted(class, &[]))
-            .await?;
-        let identity = self.identity(class, &entry)?;
-        let renamed = ObjectRef {
-            class: object.class,
-            by: Selector::Name(new_name.clone()),
-        };
-        let wanted = self.wanted(class, &[]);
-        if let Some(other) = self.find(session, &renamed, &wanted).await?
-            && !dn::same(&other.dn, &entry.dn)
-        {
-            let message = format!("there is {renamed} already: `{}`", super::words(&other.dn));
-            return Err(Failure::new(FailureKind::AlreadyExists, message).into());
-        }
-        if object.class == ObjectClass::Account {
-            let name = new_name.as_str();
-            let checked = self.dialect.check_log_ins(session, Some(&entry), name, &[]);
-            checked.await?;
-        }
-        let known = session.knowledge().await;
-        let known = known.map_err(|error| self.read_error(&error))?;
-        let controls = self.dialect.controls(Verb::Rename, &known.root.controls);
-        let steps = self.dialect.renaming(&entry, class, new_name.as_str());
-        for (place, step) in steps.iter().enumerate() {
-            let Err(error) = session.write(step, &controls).await else {
-                continue;
-            };
-            return Err(match of_change(&*self.dialect, Verb::Rename, &error) {
-                CallError::Failed(failure) if place > 0 => CallError::Indeterminate(format!(
-                    "step {} of {} was refused after the others were done, so that it has both names: {}",
-                    place + 1,
-                    steps.len(),
-                    failure.message
-                )),
-                other => other,
-            });
-        }
-        let by_id = ObjectRef {
-            class: object.class,
-            by: Selector::Id(identity.id),
-        };
-        self.read(session, &by_id, &[]).await.map_err(|error| match error {
-            CallError::Failed(failure) => CallError::Indeterminate(format!(
-                "the directory confirmed the new name, but the object could not be read afterwards: {}",
-                failure.message
-            )),
-            other => other,
-        })
-    }
-}
-
-fn change(kind: ChangeKind, attribute: &str, values: Vec<Vec<u8>>) -> Change {
-    Change {
-        kind,
-        attribute: attribute.to_owned(),
-        values,
-    }
-}
-
-/// How values of one attribute are held against one another.
-struct Comparing<'a> {
-    way: Way,
-    members: Option<&'a MemberSettings>,
-    accounts: &'a ClassSettings,
-}
-
-impl Comparing<'_> {
-    /// A value such that equal ones are equal.
-    fn key(&self, value: &[u8]) -> Vec<u8> {
-        match (self.members, self.way) {
-            (Some(members), _) => match std::str::from_utf8(value) {
-                Ok(text) => kept(members, text),
-                Err(_) => value.to_vec(),
-            },
-            (None, Way::Folded) => dn::prepared(value),
-            (None, _) => value.to_vec(),
-        }
-    }
-
-    /// Whether a value that is there is the one that is to leave: a member may be named as it is
-    /// shown.
-    fn is_meant(&self, present: &[u8], leaving: &[u8]) -> bool {
-        if self.key(present) == self.key(leaving) {
-            return true;
-        }
-        let Some(members) = self.members.filter(|members| !members.by_name) else {
-            return false;
-        };
-        let named = || {
-            let dn = std::str::from_utf8(present).ok()?;
-            let name = dn::first_value(dn, &self.accounts.naming)?;
-            Some(dn::prepared(name.as_bytes()) == dn::prepared(leaving))
-        };
-        members.placeholder.as_deref().map(str::as_bytes) != Some(present) && named() == Some(true)
-    }
-
-    fn changes(&self, one: &Altered, entry: &Entry) -> Vec<Change> {
-        let name = &one.name;
-        if self.way == Way::AsAsked {
-            let changes = one.asked.iter().map(|(kind, values)| {
-                let kind = match kind {
-                    Kind::Add => ChangeKind::Add,
-                    Kind::Remove => ChangeKind::Delete,
-                    Kind::Replace => ChangeKind::Replace,
-                };
-                change(kind, name, values.clone())
-            });
-            return changes.collect();
-        }
-        let before: Vec<Vec<u8>> = entry
-            .values(name)
-            .iter()
-            .map(|value| value.to_vec())
-            .collect();
-        let mut after = before.clone();
-        for (kind, values) in &one.asked {
-            match kind {
-                Kind::Replace => after = Vec::new(),
-                Kind::Remove => {
-                    after.retain(|present| !values.iter().any(|gone| self.is_meant(present, gone)));
-                    continue;
-                }
-                Kind::Add => {}
-            }
-            let mut there: std::collections::HashSet<_> =
-                after.iter().map(|value| self.key(value)).collect();
-            for value in values {
-                if there.insert(self.key(value)) {
-                    after.push(value.clone());
-                }
-            }
-        }
-        self.place(&mut after);
-        let replaces = one.asked.iter().any(|(kind, _)| *kind == Kind::Replace);
-        self.difference(name, &before, after, replaces)
-    }
-
-    /// A group that may not be empty has its placeholder, and no other has it.
-    fn place(&self, after: &mut Vec<Vec<u8>>) {
-        let Some(placeholder) = self
-            .members
-            .and_then(|members| members.placeholder.as_ref())
-        else {
-            return;
-        };
-        let own = self.key(placeholder.as_bytes());
-        after.retain(|value| self.key(value) != own);
-        if after.is_empty() {
-            after.push(placeholder.clone().into_bytes());
-        }
-    }
-
-    fn difference(
-        &self,
-        name: &str,
-        before: &[Vec<u8>],
-        after: Vec<Vec<u8>>,
-        replaces: bool,
-    ) -> Vec<Change> {
-        let keys = |values: &[Vec<u8>]| -> std::collections::HashSet<_> {
-            values.iter().map(|value| self.key(value)).collect()
-        };
-        let (old, new) = (keys(before), keys(&after));
-        if replaces || self.way == Way::Whole {
-            // What differs in its spelling alone is written as it was asked for.
-            return if before == after {
-                Vec::new()
-            } else {
-                vec![change(ChangeKind::Replace, name, after)]
-            };
-        }
-        let gone = before
-            .iter()
-            .filter(|value| !new.contains(&self.key(value)));
-        let gone: Vec<_> = gone.cloned().collect();
-        let come: Vec<_> = after
-            .into_iter()
-            .filter(|value| !old.contains(&self.key(value)))
-            .collect();
-        // First what comes: a group is never without a member in between.
-        let parts = [(ChangeKind::Add, come), (ChangeKind::Delete, gone)];
-        let parts = parts.into_iter().filter(|(_, values)| !values.is_empty());
-        parts
-            .map(|(kind, values)| change(kind, name, values))
-            .collect()
     }
 }

@@ -9,25 +9,21 @@
 //! has the number 0 is the directory's own word, such as that it ends the connection.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::fault::{Error, Fault, FaultKind, code, code_name};
+use super::handshake::{shake_hands, start_tls};
 use super::message::{self, Answer, Body, Control, Entry, Message, Operation};
-use super::server::{Server, Servers, Start};
-use super::tls::{Pin, Verifier};
+use super::server::{Servers, Start};
+use super::tls::Pin;
 use crate::model::Password;
-
-/// RFC 4511, section 4.14.1.
-const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
 
 /// RFC 4511, section 4.4.1.
 const NOTICE_OF_DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
@@ -58,8 +54,8 @@ pub(crate) struct Link {
 
 /// What came in and was not read yet.
 #[derive(Debug)]
-struct Input {
-    buffer: BytesMut,
+pub(super) struct Input {
+    pub(super) buffer: BytesMut,
     most: usize,
     patience: Duration,
 }
@@ -293,7 +289,7 @@ impl Link {
 }
 
 impl Input {
-    fn new(servers: &Servers) -> Self {
+    pub(super) fn new(servers: &Servers) -> Self {
         Self {
             buffer: BytesMut::new(),
             most: servers.max_message,
@@ -312,7 +308,7 @@ impl Input {
         message::decode(self.buffer.split_to(length).freeze()).map(Some)
     }
 
-    async fn receive<S: AsyncRead + Unpin>(
+    pub(super) async fn receive<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         shown: &str,
@@ -339,73 +335,7 @@ impl Input {
     }
 }
 
-/// Asks for TLS. Nothing else has left before, and nothing may have come beside the answer: it
-/// could be from anybody.
-async fn start_tls<S: AsyncRead + AsyncWrite + Unpin>(
-    servers: &Servers,
-    server: &Server,
-    stream: &mut S,
-    deadline: Instant,
-) -> Result<(), Fault> {
-    let shown = server.shown();
-    let request = Operation::Extended {
-        oid: START_TLS,
-        value: None,
-    };
-    let bytes = message::encode(1, &request, &[]);
-    let mut input = Input::new(servers);
-    let written = timeout_at(deadline, stream.write_all(&bytes)).await;
-    written
-        .map_err(|_| silent(&shown))?
-        .map_err(|error| closed(&shown, &error))?;
-    let message = input.receive(stream, &shown, deadline).await?;
-    let tls = |text| Err(Fault::new(FaultKind::Tls, text));
-    let Body::Answer(answer) = message.body else {
-        return tls(format!("{shown} answers something else to StartTLS"));
-    };
-    if message.id != 1 || answer.code != code::SUCCESS {
-        let name = code_name(answer.code);
-        let said = super::words(&answer.text);
-        return tls(format!(
-            "{shown} does not begin TLS: {} {name} {said}. Use ldaps:// if it has that",
-            answer.code
-        ));
-    }
-    if !input.buffer.is_empty() {
-        return tls(format!(
-            "{shown}: something stands between the answer to StartTLS and TLS, which only an attacker puts there"
-        ));
-    }
-    Ok(())
-}
-
-async fn shake_hands(
-    servers: &Servers,
-    server: &Server,
-    stream: TcpStream,
-    deadline: Instant,
-) -> Result<(TlsStream<TcpStream>, Pin), Fault> {
-    let shown = server.shown();
-    let name = server.server_name(servers)?;
-    let (config, verifier) = Verifier::configuration(&servers.trust)
-        .map_err(|error| Fault::new(FaultKind::Tls, error))?;
-    let connector = TlsConnector::from(Arc::clone(&config));
-    let shaken = timeout_at(deadline, connector.connect(name, stream)).await;
-    let error = match shaken.map_err(|_| silent(&shown))? {
-        Ok(stream) => return Ok((stream, verifier.shown().copied().unwrap_or_default())),
-        Err(error) => error,
-    };
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    Err(match inner {
-        Some(rustls::Error::InvalidCertificate(fault)) => {
-            let text = verifier.explain(fault, server.name(servers));
-            Fault::new(FaultKind::Certificate, format!("{shown}: {text}"))
-        }
-        _ => Fault::new(FaultKind::Tls, format!("{shown}: no TLS: {error}")),
-    })
-}
-
-fn closed(shown: &str, error: &io::Error) -> Fault {
+pub(super) fn closed(shown: &str, error: &io::Error) -> Fault {
     let text = if error.kind() == io::ErrorKind::UnexpectedEof {
         format!("{shown} ended the connection")
     } else {
@@ -414,7 +344,7 @@ fn closed(shown: &str, error: &io::Error) -> Fault {
     Fault::new(FaultKind::Closed, text)
 }
 
-fn silent(shown: &str) -> Fault {
+pub(super) fn silent(shown: &str) -> Fault {
     let text = format!("{shown} did not answer in time");
     Fault::new(FaultKind::Silent, text)
 }

@@ -14,6 +14,7 @@
 
 pub(crate) mod ber;
 mod change;
+mod compare;
 pub(crate) mod connector;
 mod create;
 mod describe;
@@ -23,7 +24,9 @@ pub(crate) mod failures;
 pub(crate) mod fault;
 pub(crate) mod filter;
 pub(crate) mod gathered;
+mod handshake;
 pub(crate) mod link;
+mod log_in;
 mod look;
 mod members;
 pub(crate) mod message;
@@ -31,6 +34,7 @@ pub(crate) mod objects;
 pub(crate) mod pages;
 mod parked;
 pub(crate) mod pool;
+mod reach;
 mod renewal;
 pub(crate) mod schema;
 mod search;
@@ -40,6 +44,7 @@ pub(crate) mod settings;
 mod standing;
 pub(crate) mod tls;
 pub(crate) mod values;
+mod verbs;
 
 use portcullis_host::text::printable;
 
