@@ -19,6 +19,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::async_trait;
 
+#[cfg(feature = "fuzzing")]
+pub use directory::fuzzed;
 pub use snapshots::{Difference, Entry, Snapshot, Snapshots};
 
 use crate::model::{

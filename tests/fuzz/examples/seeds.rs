@@ -40,7 +40,64 @@ fn main() -> Written {
     write("ids", "gateway", gateway_id.to_string().as_bytes())?;
     let server_id = ServerId::random(&mut rng);
     write("ids", "server", server_id.to_string().as_bytes())?;
+    directory()?;
     Ok(())
+}
+
+/// What a directory answers: an entry, a reference, a refusal with a control, and what is neither
+/// UTF-8 nor asked for.
+fn directory() -> Written {
+    let octets = |text: &str| element(0x04, &[text.as_bytes()]);
+    let attribute = |name: &str, values: &[Vec<u8>]| {
+        let values: Vec<_> = values.iter().map(Vec::as_slice).collect();
+        element(0x30, &[&octets(name), &element(0x31, &values)])
+    };
+    let attributes = [
+        attribute("cn", &[octets("Ada"), element(0x04, &[b"\0\xff"])]),
+        attribute("sn", &[]),
+    ];
+    let attributes = element(0x30, &[&attributes.concat()]);
+    let entry = element(0x64, &[&octets("uid=ada,dc=x"), &attributes]);
+    let reference = element(0x73, &[&octets("ldap://a/dc=x"), &octets("ldap://b/dc=x")]);
+    let result = |code: u8, text: &[u8]| {
+        let code = element(0x0a, &[&[code]]);
+        [code, octets("dc=x"), element(0x04, &[text])].concat()
+    };
+    let referral = element(0xa3, &[&octets("ldap://b")]);
+    let refusal = element(0x65, &[&result(10, b"elsewhere"), &referral]);
+    let control = [octets("1.2.840"), element(0x01, &[&[0xff]]), octets("page")].concat();
+    let controls = element(0xa0, &[&element(0x30, &[&control])]);
+    let notice = [
+        result(52, b"f\xfcr heute"),
+        element(0x8a, &[b"1.3.6"]),
+        element(0x8b, &[b"value"]),
+    ];
+    let notice = element(0x78, &[&notice.concat()]);
+    let between = element(
+        0x79,
+        &[&element(0x80, &[b"1.3.6"]), &element(0x81, &[b"value"])],
+    );
+    for (name, id, parts) in [
+        ("entry", 7, [entry, Vec::new()]),
+        ("reference", 7, [reference, Vec::new()]),
+        ("refusal", 7, [refusal, controls]),
+        ("notice", 0, [notice, Vec::new()]),
+        ("intermediate", 7, [between, Vec::new()]),
+    ] {
+        let id = element(0x02, &[&[id]]);
+        let [operation, controls] = parts;
+        let message = element(0x30, &[&id, &operation, &controls]);
+        write("directory_message", name, &message)?;
+    }
+    Ok(())
+}
+
+/// An element of BER with fewer than 128 bytes of content.
+fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let mut bytes = vec![tag, content.len() as u8];
+    bytes.extend(content);
+    bytes
 }
 
 /// Every message of a handshake.

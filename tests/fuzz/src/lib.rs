@@ -41,6 +41,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::call_frames::run,
     },
     Target {
+        name: "directory_message",
+        run: targets::directory_message::run,
+    },
+    Target {
         name: "frame_header",
         run: targets::frame_header::run,
     },

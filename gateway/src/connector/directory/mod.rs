@@ -23,6 +23,8 @@ pub(crate) mod dn;
 pub(crate) mod failures;
 pub(crate) mod fault;
 pub(crate) mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzed;
 pub(crate) mod gathered;
 mod handshake;
 pub(crate) mod link;

@@ -1,6 +1,7 @@
 //! One file a target.
 
 pub(crate) mod call_frames;
+pub(crate) mod directory_message;
 pub(crate) mod frame_header;
 pub(crate) mod gateway_record;
 pub(crate) mod handshake;
