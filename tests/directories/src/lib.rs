@@ -20,6 +20,7 @@
 
 mod address;
 mod authority;
+mod pgbouncer;
 mod postgres;
 mod quirks;
 mod samba;
@@ -29,6 +30,7 @@ mod trees;
 
 pub use address::loopback_address;
 pub use authority::{Authority, Certificate};
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use quirks::{Kind, Quirks, Trick};
 pub use samba::Samba;

@@ -16,7 +16,7 @@ use crate::authority::{Authority, Files};
 use crate::{loopback_address, trees};
 
 /// Whom a cluster belongs to where root runs the tests: PostgreSQL refuses to be root.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 const PORT: u16 = 5432;
 
 /// A cluster of PostgreSQL that speaks over TLS, with the superuser `postgres`.
@@ -247,7 +247,7 @@ fn initialize(programs: &Path, folder: &Path) {
     run(command);
 }
 
-fn as_nobody(program: &Path) -> Command {
+pub(crate) fn as_nobody(program: &Path) -> Command {
     let mut command = if geteuid().is_root() {
         let mut command = Command::new("setpriv");
         let id = NOBODY.to_string();

@@ -2,6 +2,7 @@
 
 mod connecting;
 mod crashes;
+mod pooler;
 mod refusals;
 mod renewal;
 mod values;
