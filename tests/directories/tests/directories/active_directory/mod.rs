@@ -2,6 +2,7 @@
 //! does beyond it.
 
 mod accounts;
+mod end_to_end;
 mod groups;
 mod guard_rails;
 mod hostile;
