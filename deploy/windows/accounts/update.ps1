@@ -1,0 +1,1 @@
+Import-Module "$PSScriptRoot\lib\LocalAccounts.psm1"; Invoke-Verb 'Update'
