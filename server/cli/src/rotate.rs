@@ -37,7 +37,10 @@ impl RotateArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut resources = context.client(ResourcesClient::new).await?;
         let names = if self.all {
-            let listed = resources.list(ListResourcesRequest {}).await?.into_inner();
+            let listed = resources
+                .list(ListResourcesRequest::default())
+                .await?
+                .into_inner();
             let with = listed.resources.into_iter();
             let with = with.filter(|resource| !resource.secret_settings.is_empty());
             with.map(|resource| resource.name).collect()

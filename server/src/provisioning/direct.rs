@@ -229,7 +229,7 @@ async fn send(
             record_end(provisioning, row, entry, &outcome).await;
             let repository = &provisioning.repository;
             afterwards.carry_out(repository, &outcome).await;
-            outcome
+            *outcome
         }
         Came::Unsent(why) => {
             let outcome = sent::unsent(row, why);

@@ -16,7 +16,7 @@ const MAX_STORED: usize = 64 * 1024;
 /// What came of sending a call.
 pub(super) enum Came {
     /// It came to an end.
-    Ended(Outcome, Afterwards),
+    Ended(Box<Outcome>, Afterwards),
     /// Nobody knows, for this reason.
     Lost(String),
     /// It certainly was not sent.
@@ -44,7 +44,7 @@ pub(super) async fn send(provisioning: &Provisioning, row: &QueuedCall, ready: R
         Ok(Attempt::Ended(mut outcome)) => {
             outcome.call_id.clone_from(&row.call_id);
             mapping.answer(&mut outcome);
-            Came::Ended(outcome, afterwards)
+            Came::Ended(Box::new(outcome), afterwards)
         }
         Ok(Attempt::Lost(lost)) => {
             let why = match lost.result {

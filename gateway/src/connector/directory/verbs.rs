@@ -9,8 +9,8 @@ use super::dn;
 use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane, secret_file};
 use crate::model::{
     CallError, Cookie, Create, Evidence, Get, Look, Object, ObjectClass, ObjectName, ObjectRef,
-    Password, Request, Roles, Rotation, Schema, Search, Selector, Standings, SyncToken, Touched, Update,
-    Verb,
+    Password, Request, Roles, Rotation, Schema, Search, Selector, Standings, SyncToken, Touched,
+    Update, Verb,
 };
 
 #[async_trait]
