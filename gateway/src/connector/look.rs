@@ -18,7 +18,7 @@ const THERE: &str = "there";
 /// Its id.
 pub(crate) const ID: &str = "id";
 /// Its name.
-const NAME: &str = "name";
+pub(crate) const NAME: &str = "name";
 /// Whether an account that gets a password was enabled: `yes` or `no`.
 pub(crate) const ENABLED: &str = "enabled";
 /// Whether something had a new name already: `yes` or `no`.

@@ -261,7 +261,7 @@ impl Directory {
         self.read_after(session, class, &entry.dn, verb).await
     }
 
-    async fn modify(
+    pub(super) async fn modify(
         &self,
         session: &Session<'_>,
         verb: Verb,
@@ -298,63 +298,10 @@ impl Directory {
         let controls = self.dialect.controls(Verb::Delete, &known.root.controls);
         let deleted = session.write(&delete, &controls).await;
         deleted.map_err(|error| of_change(&*self.dialect, Verb::Delete, &error))?;
-        if class.class != ObjectClass::Account {
+        if !self.may_be_member(class.class) {
             return Ok(None);
         }
-        let member = Member {
-            dn: entry.dn.clone(),
-            name: entry.text(&class.naming).unwrap_or_default().to_owned(),
-        };
+        let member = self.as_member(class, &entry);
         Ok(self.leave_groups(session, &member).await)
-    }
-
-    /// Whoever gets the same name later is not to be in the groups of this one. What is left is
-    /// told.
-    async fn leave_groups(&self, session: &Session<'_>, member: &Member) -> Option<String> {
-        let (_, settings) = self.settings.groups.as_ref()?;
-        let groups = match self
-            .groups_with(session, std::slice::from_ref(member))
-            .await
-        {
-            Ok(groups) => groups,
-            Err(_) => {
-                return Some(
-                    "whether a group still has it as a member could not be found out".to_owned(),
-                );
-            }
-        };
-        let value = if settings.by_name {
-            &member.name
-        } else {
-            &member.dn
-        };
-        let mut left = Vec::new();
-        for group in groups {
-            let mut changes = Vec::new();
-            if let Some(placeholder) = settings
-                .placeholder
-                .as_ref()
-                .filter(|_| group.members.len() == 1)
-            {
-                changes.push(change(
-                    ChangeKind::Add,
-                    &settings.attribute,
-                    vec![placeholder.clone().into_bytes()],
-                ));
-            }
-            changes.push(change(
-                ChangeKind::Delete,
-                &settings.attribute,
-                vec![value.clone().into_bytes()],
-            ));
-            if self
-                .modify(session, Verb::Update, &group.dn, changes)
-                .await
-                .is_err()
-            {
-                left.push(format!("`{}`", group.name));
-            }
-        }
-        (!left.is_empty()).then(|| format!("still a member of {}", left.join(", ")))
     }
 }

@@ -9,7 +9,6 @@ use super::dialect::{Dialect, Place};
 use super::dn;
 use super::fault::Error;
 use super::filter::Filter;
-use super::members::Member;
 use super::message::Entry;
 use super::objects::{Links, MEMBER_OF};
 use super::parked::Parked;
@@ -254,10 +253,7 @@ impl Directory {
                     links.members = Some(self.member_names(session, entry).await?);
                 }
                 if wants(MEMBER_OF) && class.class == ObjectClass::Account {
-                    let member = Member {
-                        dn: entry.dn.clone(),
-                        name: entry.text(&class.naming).unwrap_or_default().to_owned(),
-                    };
+                    let member = self.as_member(class, entry);
                     links.groups = Some(self.groups_of(session, &member).await?);
                 }
                 Ok::<_, Error>(())

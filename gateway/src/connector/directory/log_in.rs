@@ -4,6 +4,7 @@ use super::connector::Directory;
 use super::dialect::Verdict;
 use super::dn;
 use super::failures::{failure, of_change};
+use super::members::Member;
 use super::message::Answer;
 use super::session::Session;
 use crate::model::{
@@ -146,12 +147,41 @@ impl Directory {
             class: object.class,
             by: Selector::Id(identity.id),
         };
-        self.read(session, &by_id, &[]).await.map_err(|error| match error {
-            CallError::Failed(failure) => CallError::Indeterminate(format!(
+        self.renamed(session, &by_id, &self.as_member(class, &entry))
+            .await
+    }
+
+    /// What has a new name, which its groups then have, too.
+    async fn renamed(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        old: &Member,
+    ) -> Result<Object, CallError> {
+        let class = self.class(object.class)?;
+        let read = async {
+            let entry = self
+                .found(session, object, &self.wanted(class, &[]))
+                .await?;
+            let left = if self.may_be_member(class.class) {
+                let new = self.as_member(class, &entry);
+                self.stay_in_groups(session, old, &new).await
+            } else {
+                None
+            };
+            let read = self.read_links(session, class, &entry, &[]).await?;
+            Ok((read, left))
+        };
+        match read.await {
+            Ok((object, None)) => Ok(object),
+            Ok((_, Some(left))) => Err(CallError::Indeterminate(format!(
+                "it has its new name, and {left}"
+            ))),
+            Err(CallError::Failed(failure)) => Err(CallError::Indeterminate(format!(
                 "the directory confirmed the new name, but the object could not be read afterwards: {}",
                 failure.message
-            )),
-            other => other,
-        })
+            ))),
+            Err(other) => Err(other),
+        }
     }
 }

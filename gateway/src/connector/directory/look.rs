@@ -3,11 +3,12 @@
 
 use super::connector::Directory;
 use super::dialect::Verdict;
+use super::members::Member;
 use super::session::Session;
 use crate::connector::{Context, look};
 use crate::model::{
-    CallError, Create, Done, Evidence, Failure, Look, ObjectClass, ObjectRef, Password, Request,
-    Selector,
+    CallError, Create, Done, Evidence, Failure, Look, ObjectClass, ObjectId, ObjectRef, Password,
+    Request, Selector,
 };
 
 /// The server that was asked before the change.
@@ -15,6 +16,9 @@ const SERVER: &str = "server";
 
 /// The object's id, as every connector notes it.
 const ID: &str = "id";
+
+/// The name of its entry.
+const ENTRY: &str = "entry";
 
 impl Directory {
     /// What is seen before a change.
@@ -28,6 +32,14 @@ impl Directory {
         let link = lease.link().map_err(|error| self.read_error(&error))?;
         evidence.note(SERVER, link.shown());
         drop(lease);
+        if let Request::Rename(object, _) | Request::Delete(object) = change
+            && self.may_be_member(object.class)
+        {
+            let id = [self.dialect.id_attribute().to_owned()];
+            if let Some(entry) = self.find(&session, object, &id).await? {
+                evidence.note(ENTRY, entry.dn);
+            }
+        }
         if matches!(change, Request::Create(_)) {
             let noted = self.dialect.note_history(&session, &mut evidence).await;
             noted.map_err(|error| self.read_error(&error))?;
@@ -57,6 +69,7 @@ impl Directory {
             }
             _ => look::look(self, cx, change, before).await?,
         };
+        let seen = self.with_groups(&session, change, before, seen).await?;
         let gone = matches!((change, &seen), (Request::Delete(_), Look::Done(_)));
         if seen != Look::NotBegun && !gone {
             return Ok(seen);
@@ -80,6 +93,48 @@ impl Directory {
                 link.shown()
             )]),
             _ => seen,
+        })
+    }
+
+    /// What was removed or renamed, and is a member of groups under the name that it had.
+    async fn with_groups(
+        &self,
+        session: &Session<'_>,
+        change: &Request,
+        before: &Evidence,
+        seen: Look,
+    ) -> Result<Look, CallError> {
+        let (Request::Rename(object, _) | Request::Delete(object)) = change else {
+            return Ok(seen);
+        };
+        let former = before.fact(ENTRY).zip(before.fact(look::NAME));
+        let (Look::Done(_), Some((dn, name))) = (&seen, former) else {
+            return Ok(seen);
+        };
+        let old = Member {
+            dn: dn.to_owned(),
+            name: name.to_owned(),
+        };
+        if let (Request::Rename(..), Some(Ok(id))) = (change, before.fact(ID).map(ObjectId::new)) {
+            let by_id = ObjectRef {
+                class: object.class,
+                by: Selector::Id(id),
+            };
+            let class = self.class(object.class)?;
+            let entry = self.find(session, &by_id, &self.wanted(class, &[])).await?;
+            if entry.is_some_and(|entry| self.are_alike(&old, &self.as_member(class, &entry))) {
+                return Ok(seen);
+            }
+        }
+        Ok(match (self.still_in_groups(session, &old).await?, change) {
+            (None, _) => seen,
+            (Some(groups), Request::Delete(_)) => {
+                let left = format!("still a member of {groups}");
+                Look::Done(Box::new(Done::Report(left)))
+            }
+            (Some(groups), _) => Look::Unclear(vec![format!(
+                "it has its new name, and its old name is still that of a member of {groups}"
+            )]),
         })
     }
 

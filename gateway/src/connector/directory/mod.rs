@@ -31,6 +31,7 @@ pub(crate) mod link;
 mod log_in;
 mod look;
 mod members;
+mod memberships;
 pub(crate) mod message;
 pub(crate) mod objects;
 pub(crate) mod pages;

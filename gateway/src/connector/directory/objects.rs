@@ -68,7 +68,7 @@ impl Directory {
     }
 
     /// The name of an object. Of several values it is the one by which the entry is named.
-    fn name(&self, class: &ClassSettings, entry: &Entry) -> Option<String> {
+    pub(super) fn name(&self, class: &ClassSettings, entry: &Entry) -> Option<String> {
         let texts: Vec<_> = entry
             .values(&class.naming)
             .iter()

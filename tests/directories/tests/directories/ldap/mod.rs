@@ -2,6 +2,7 @@
 
 mod changes;
 mod links;
+mod names;
 mod passwords;
 mod reads;
 mod recovery;
