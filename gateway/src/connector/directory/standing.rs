@@ -12,7 +12,7 @@ use super::message::Entry;
 use super::session::Session;
 use super::settings::MemberSettings;
 use crate::model::{
-    AccountStanding, GroupStanding, ObjectClass, ObjectRef, Selector, Standings, Touched,
+    AccountStanding, GroupStanding, ObjectClass, ObjectRef, Selector, Standings, Touched, Value,
 };
 
 /// Entries that share one number, or one name, at the most.
@@ -28,6 +28,8 @@ struct Found {
     groups: BTreeMap<String, (Group, bool)>,
     /// Names of groups that the call has and the directory has not.
     unknown: BTreeSet<String>,
+    /// What an object will be known by that is not there yet.
+    coming: Vec<Member>,
 }
 
 impl Found {
@@ -61,6 +63,7 @@ impl Directory {
                 .accounts
                 .values()
                 .map(|(entry, _)| self.member(entry))
+                .chain(found.coming.iter().cloned())
                 .collect();
             let direct = self.groups_with(session, &members).await?;
             let above = self.groups_above(session, &direct).await?;
@@ -148,6 +151,10 @@ impl Directory {
             return Ok(());
         };
         let name = [name.to_string()];
+        let [new_name] = &name;
+        if touched.by_group && self.may_be_member(*of) {
+            found.coming = self.coming(*of, new_name, touched);
+        }
         if let (ObjectClass::Account, Some((class, _))) = (of, &self.settings.groups) {
             for group in self.groups_where(session, &class.naming, &name).await? {
                 found.group(group, false);
@@ -158,6 +165,24 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// A group may name an entry that is gone: whoever gets that name is in it.
+    fn coming(&self, of: ObjectClass, name: &str, touched: &Touched<'_>) -> Vec<Member> {
+        let Some(class) = self.settings.class(of) else {
+            return Vec::new();
+        };
+        let renamed = touched.target.filter(|target| target.identity.class == of);
+        let place = renamed.and_then(|target| match target.values(super::objects::DN) {
+            [Value::Text(dn), ..] => Some(format!("{},{}", class.rdn(name), dn::split_first(dn).1)),
+            _ => None,
+        });
+        let places = place.into_iter().chain([class.dn_of(name)]);
+        let member = |dn| Member {
+            dn,
+            name: name.to_owned(),
+        };
+        places.map(member).collect()
     }
 
     async fn target(
@@ -273,6 +298,22 @@ impl Directory {
             });
         }
         standings.accounts = self.joining(&groups);
+        for member in &found.coming {
+            let places = self.places(&groups, member);
+            // What is there already has its own standing, and is not in them by a name that it gets.
+            let is_there = found
+                .accounts
+                .contains_key(&dn::key(&member.dn).unwrap_or_default());
+            if !places.is_empty() && !is_there {
+                standings.accounts.push(AccountStanding {
+                    name: member.name.clone(),
+                    number: None,
+                    primary: None,
+                    groups: places,
+                    touched: true,
+                });
+            }
+        }
         for name in found.unknown {
             standings.groups.push(GroupStanding {
                 name: Some(name),

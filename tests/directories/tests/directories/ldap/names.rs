@@ -1,7 +1,7 @@
 //! Names that change, and what hangs on them.
 
 use portcullis_directories::Slapd;
-use portcullis_gateway::model::{Object, ObjectClass, ObjectName, ObjectRef};
+use portcullis_gateway::model::{Object, ObjectClass, ObjectName, ObjectRef, Touched};
 
 use super::{Subject, context, create, group, named, text};
 
@@ -50,5 +50,37 @@ async fn whoever_is_renamed_stays_in_the_groups_and_whoever_is_gone_leaves_them(
             assert_eq!(told.unwrap(), None, "{members}");
             assert_eq!(of_devs().await, left, "{members}");
         }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn whoever_gets_a_name_stands_as_the_groups_have_it_that_kept_it() {
+    let subject = Subject::start().await;
+    subject.slapd.tools().apply(
+        "dn: cn=admins,ou=groups,dc=example,dc=org\nobjectClass: groupOfNames\ncn: admins\nmember: uid=ghost,ou=people,dc=example,dc=org\nmember: cn=lost,ou=groups,dc=example,dc=org\n",
+    );
+    let account = ObjectClass::Account;
+    for (class, name, is_in) in [
+        (account, "ghost", true),
+        (ObjectClass::Group, "lost", true),
+        (account, "lost", false),
+        (ObjectClass::Group, "ghost", false),
+    ] {
+        let touched = Touched {
+            new_name: Some((class, ObjectName::new(name).unwrap())),
+            by_group: true,
+            ..Touched::default()
+        };
+        let standings = subject.connector.standings(&context(), &touched).await;
+        let standings = standings.unwrap();
+        let coming = standings.accounts.iter().find(|account| account.touched);
+        let groups = coming.map(|coming| {
+            let groups = coming.groups.iter();
+            let name = |place: &usize| standings.groups[*place].name.clone().unwrap();
+            groups.map(name).collect::<Vec<_>>()
+        });
+        let expected = is_in.then(|| vec!["admins".to_owned()]);
+        assert_eq!(groups, expected, "{class} {name}");
     }
 }
