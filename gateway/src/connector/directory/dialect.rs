@@ -278,31 +278,40 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// What gives an entry another name, in this order. After the first one that is carried out,
     /// one that is not leaves the object half renamed, and the caller is told.
     fn renaming(&self, entry: &Entry, class: &ClassSettings, new_name: &str) -> Vec<Operation> {
-        let rename = Operation::ModifyDn {
-            dn: entry.dn.clone(),
-            new_rdn: class.rdn(new_name),
-            delete_old: true,
-            new_superior: None,
+        let (own, parent) = dn::split_first(&entry.dn);
+        let names = entry.values(&class.naming).iter();
+        let mut names = names.filter_map(|name| std::str::from_utf8(name).ok());
+        // An entry whose name was not made of the object's keeps it.
+        let made = names.any(|name| dn::has_all_of(own, &class.rdn(name)));
+        let named = dn::first_value(own, &class.naming).is_some();
+        let new_rdn = match (made, named) {
+            (true, _) => Some(class.rdn(new_name)),
+            (false, true) => Some(format!("{}={}", class.naming, dn::escape(new_name))),
+            (false, false) => None,
         };
-        if class.is_named_by_rdn() {
-            return vec![rename];
+        let mut steps = Vec::new();
+        let mut dn = entry.dn.clone();
+        if let Some(new_rdn) = new_rdn.map(|new| dn::renamed(own, &new)) {
+            let renamed = format!("{new_rdn},{parent}");
+            steps.push(Operation::ModifyDn {
+                dn: std::mem::replace(&mut dn, renamed),
+                new_rdn,
+                delete_old: true,
+                new_superior: None,
+            });
         }
-        let mut renamed = class.rdn(new_name);
-        let (_, parent) = dn::split_first(&entry.dn);
-        renamed.push(',');
-        renamed.push_str(parent);
-        let name = Change {
-            kind: ChangeKind::Replace,
-            attribute: class.naming.clone(),
-            values: vec![new_name.as_bytes().to_vec()],
-        };
-        vec![
-            rename,
-            Operation::Modify {
-                dn: renamed,
+        if dn::first_value(&dn, &class.naming).as_deref() != Some(new_name) {
+            let name = Change {
+                kind: ChangeKind::Replace,
+                attribute: class.naming.clone(),
+                values: vec![new_name.as_bytes().to_vec()],
+            };
+            steps.push(Operation::Modify {
+                dn,
                 changes: vec![name],
-            },
-        ]
+            });
+        }
+        steps
     }
 
     /// Whether a modification was refused because what it asks for is so already, and is to be

@@ -97,6 +97,40 @@ fn split_plus(step: &str) -> Vec<&str> {
     parts
 }
 
+/// The first step of an entry that gets a new one: of several attributes in it those stay that the
+/// new one has not, for the entry would lose their values.
+pub(crate) fn renamed(own: &str, new: &str) -> String {
+    let attribute = |pair: &str| {
+        let (attribute, _) = pair.split_once('=').unwrap_or((pair, ""));
+        attribute.trim().to_ascii_lowercase()
+    };
+    let pairs = split_plus(own);
+    if pairs.len() < 2 {
+        return new.to_owned();
+    }
+    let given: Vec<_> = split_plus(new).into_iter().map(attribute).collect();
+    let stays = pairs
+        .into_iter()
+        .filter(|pair| !given.contains(&attribute(pair)));
+    let all = std::iter::once(new).chain(stays.map(str::trim_start));
+    all.collect::<Vec<_>>().join("+")
+}
+
+/// Whether the first step of a name has each attribute of another, with the same value.
+pub(crate) fn has_all_of(own: &str, other: &str) -> bool {
+    let pairs = |step: &str| -> Option<Vec<_>> {
+        let pairs = parse_step(step)?.into_iter();
+        let pair = |(attribute, value): (String, Vec<u8>)| {
+            (attribute.to_ascii_lowercase(), prepared(&value))
+        };
+        Some(pairs.map(pair).collect())
+    };
+    match (pairs(own), pairs(other)) {
+        (Some(own), Some(other)) => other.iter().all(|pair| own.contains(pair)),
+        _ => false,
+    }
+}
+
 /// The bytes of a value as it stands in a name.
 fn unescape(text: &str) -> Option<Vec<u8>> {
     let text = text.trim_start();
@@ -241,6 +275,20 @@ mod tests {
             assert_eq!(split_first(&dn).1, "ou=people,dc=example,dc=org", "{dn}");
             assert_eq!(first_value(&dn, "CN").as_deref(), Some(value));
         }
+    }
+
+    #[test]
+    fn an_entry_that_several_attributes_name_keeps_the_others() {
+        for (own, new, expected) in [
+            ("uid=ada", "uid=eva", "uid=eva"),
+            ("cn=Ada\\+ L+uid=ada", "uid=e\\+v", "uid=e\\+v+cn=Ada\\+ L"),
+            ("UID=ada + cn=\"a+b\"", "uid=eva", "uid=eva+cn=\"a+b\""),
+            ("cn=ada", "uid=eva", "uid=eva"),
+        ] {
+            assert_eq!(renamed(own, new), expected, "{own}");
+        }
+        assert!(has_all_of("cn=Ada L+uid=ADA", "uid=ada"));
+        assert!(!has_all_of("cn=Ada L", "cn=ada") && !has_all_of("uid=ada", "uid=ada+cn=x"));
     }
 
     #[test]
