@@ -10,6 +10,7 @@ use super::filter::Filter;
 use super::members::Member;
 use super::message::{Change, ChangeKind, Control, Entry, Operation};
 use super::objects::base_of;
+use super::schema::Equality;
 use super::session::{Knowledge, Session};
 use super::settings::{ClassSettings, MemberSettings};
 use crate::model::{
@@ -174,8 +175,10 @@ impl Directory {
                 .iter()
                 .position(|one| one.name.eq_ignore_ascii_case(name));
             let place = place.unwrap_or_else(|| {
+                let known = known.schema.attribute(name);
                 altered.push(Altered {
                     name: name.to_owned(),
+                    equality: known.map(|known| known.equality).unwrap_or_default(),
                     asked: Vec::new(),
                 });
                 altered.len() - 1
@@ -235,6 +238,7 @@ impl Directory {
             let comparing = Comparing {
                 way,
                 members,
+                equality: one.equality,
                 accounts: &self.settings.accounts,
             };
             changes.extend(comparing.changes(one, entry));

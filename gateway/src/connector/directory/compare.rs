@@ -3,6 +3,7 @@
 use super::dn;
 use super::members::kept;
 use super::message::{Change, ChangeKind, Entry};
+use super::schema::Equality;
 use super::settings::{ClassSettings, MemberSettings};
 use crate::model::Operation as Kind;
 
@@ -24,6 +25,7 @@ pub(super) enum Way {
 /// One attribute that changes: as it was and as it is to be.
 pub(super) struct Altered {
     pub(super) name: String,
+    pub(super) equality: Equality,
     pub(super) asked: Vec<(Kind, Vec<Vec<u8>>)>,
 }
 
@@ -39,6 +41,7 @@ pub(super) fn change(kind: ChangeKind, attribute: &str, values: Vec<Vec<u8>>) ->
 pub(super) struct Comparing<'a> {
     pub(super) way: Way,
     pub(super) members: Option<&'a MemberSettings>,
+    pub(super) equality: Equality,
     pub(super) accounts: &'a ClassSettings,
 }
 
@@ -50,8 +53,8 @@ impl Comparing<'_> {
                 Ok(text) => kept(members, text),
                 Err(_) => value.to_vec(),
             },
-            (None, Way::Folded) => dn::prepared(value),
-            (None, _) => value.to_vec(),
+            (None, Way::Folded) if self.equality == Equality::Exact => dn::prepared(value),
+            (None, _) => self.equality.key(value),
         }
     }
 
@@ -95,7 +98,7 @@ impl Comparing<'_> {
             match kind {
                 Kind::Replace => after = Vec::new(),
                 Kind::Remove => {
-                    after.retain(|present| !values.iter().any(|gone| self.is_meant(present, gone)));
+                    self.take_away(&mut after, values, &one.asked);
                     continue;
                 }
                 Kind::Add => {}
@@ -111,6 +114,34 @@ impl Comparing<'_> {
         self.place(&mut after);
         let replaces = one.asked.iter().any(|(kind, _)| *kind == Kind::Replace);
         self.difference(name, &before, after, replaces)
+    }
+
+    /// What is taken away and given in another spelling has that one from then on: to the
+    /// directory both are one value.
+    fn take_away(
+        &self,
+        after: &mut Vec<Vec<u8>>,
+        gone: &[Vec<u8>],
+        asked: &[(Kind, Vec<Vec<u8>>)],
+    ) {
+        let given = asked.iter().filter(|(kind, _)| *kind != Kind::Remove);
+        let given: Vec<_> = given.flat_map(|(_, values)| values).collect();
+        let respelled = |present: &Vec<u8>| {
+            let mut given = given.iter();
+            let alike = |value: &&&Vec<u8>| self.key(value) == self.key(present);
+            given.find(alike).filter(|value| !gone.contains(**value))
+        };
+        let is_gone = |present: &Vec<u8>| gone.iter().any(|gone| self.is_meant(present, gone));
+        let (leaving, staying): (Vec<_>, Vec<_>) = after.drain(..).partition(is_gone);
+        *after = staying;
+        if self.members.is_none() {
+            after.extend(
+                leaving
+                    .iter()
+                    .filter_map(respelled)
+                    .map(|value| value.to_vec()),
+            );
+        }
     }
 
     /// A group that may not be empty has its placeholder, and no other has it.
@@ -139,7 +170,9 @@ impl Comparing<'_> {
             values.iter().map(|value| self.key(value)).collect()
         };
         let (old, new) = (keys(before), keys(&after));
-        if replaces || self.way == Way::Whole {
+        let respelled = |value: &Vec<u8>| !before.contains(value) && old.contains(&self.key(value));
+        let respells = self.members.is_none() && after.iter().any(respelled);
+        if replaces || respells || self.way == Way::Whole {
             // What differs in its spelling alone is written as it was asked for.
             return if before == after {
                 Vec::new()

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::dn;
 use super::message::Entry;
 use crate::model::ValueType;
 
@@ -70,6 +71,58 @@ impl Root {
     }
 }
 
+/// When a directory takes two values for the same one (RFC 4517, section 4.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Equality {
+    /// Where all of their bytes are the same, as far as is known.
+    #[default]
+    Exact,
+    /// Whatever their case and the number of their blanks.
+    Folded,
+    /// As telephone numbers: without blanks and hyphens as well.
+    Telephone,
+    /// As digits: without blanks.
+    Digits,
+    /// As names of entries.
+    Name,
+}
+
+impl Equality {
+    /// By the rule that an attribute names, or else by its syntax.
+    fn of(rule: Option<&str>, syntax: &str) -> Self {
+        let number = syntax.strip_prefix("1.3.6.1.4.1.1466.115.121.1.");
+        match (rule, number) {
+            (Some("caseIgnoreMatch" | "caseIgnoreIA5Match" | "caseIgnoreListMatch"), _) => {
+                Self::Folded
+            }
+            (Some("telephoneNumberMatch"), _) | (None, Some("50")) => Self::Telephone,
+            (Some("numericStringMatch"), _) | (None, Some("36")) => Self::Digits,
+            (Some("distinguishedNameMatch"), _) | (None, Some("12")) => Self::Name,
+            // Active Directory names no rules: its plain text is compared so.
+            (None, Some("15")) => Self::Folded,
+            _ => Self::Exact,
+        }
+    }
+
+    /// A value such that those that are the same one are equal.
+    pub(crate) fn key(self, value: &[u8]) -> Vec<u8> {
+        let without = |left_out: &[char]| match String::from_utf8(dn::prepared(value)) {
+            Ok(text) => text.replace(left_out, "").into_bytes(),
+            Err(error) => error.into_bytes(),
+        };
+        match self {
+            Self::Exact => value.to_vec(),
+            Self::Folded => dn::prepared(value),
+            Self::Telephone => without(&[' ', '-']),
+            Self::Digits => without(&[' ']),
+            Self::Name => match std::str::from_utf8(value).ok().and_then(dn::key) {
+                Some(key) => key.into_bytes(),
+                None => value.to_vec(),
+            },
+        }
+    }
+}
+
 /// What is known of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AttributeType {
@@ -81,6 +134,8 @@ pub(crate) struct AttributeType {
     pub(crate) value_type: ValueType,
     /// Whether its values are names of entries.
     pub(crate) is_dn: bool,
+    /// When two of its values are the same one.
+    pub(crate) equality: Equality,
     /// Whether it may have several.
     pub(crate) multi_valued: bool,
     /// Whether the directory keeps it for itself.
@@ -195,9 +250,10 @@ fn attribute_type(
     by_name: &HashMap<String, &Definition>,
 ) -> AttributeType {
     let mut syntax = definition.syntax.as_deref();
+    let mut rule = definition.equality.as_deref();
     let mut ancestor = definition;
     for _ in 0..MOST_ANCESTORS {
-        if syntax.is_some() {
+        if syntax.is_some() && rule.is_some() {
             break;
         }
         let parent = ancestor.parent.as_ref();
@@ -205,7 +261,8 @@ fn attribute_type(
             break;
         };
         ancestor = parent;
-        syntax = ancestor.syntax.as_deref();
+        syntax = syntax.or(ancestor.syntax.as_deref());
+        rule = rule.or(ancestor.equality.as_deref());
     }
     // A bound may follow, as in `{256}`; Active Directory quotes it.
     let syntax = syntax.unwrap_or_default();
@@ -216,6 +273,7 @@ fn attribute_type(
         syntax: syntax.to_owned(),
         value_type: value_type(syntax),
         is_dn: syntax == "1.3.6.1.4.1.1466.115.121.1.12",
+        equality: Equality::of(rule, syntax),
         multi_valued: !definition.has("SINGLE-VALUE"),
         read_only: definition.has("NO-USER-MODIFICATION"),
         operational: !matches!(usage.as_str(), "" | "userApplications"),
@@ -249,6 +307,7 @@ struct Definition {
     names: Vec<String>,
     /// What those that inherit from it ask for again and again.
     syntax: Option<String>,
+    equality: Option<String>,
     /// The name of what it inherits from, in lower case.
     parent: Option<String>,
     words: Vec<Word>,
@@ -276,12 +335,14 @@ impl Definition {
             oid,
             names: Vec::new(),
             syntax: None,
+            equality: None,
             parent: None,
             words: all.collect(),
         };
         definition.names = definition.list("NAME");
         definition.names.truncate(MOST_NAMES);
         definition.syntax = definition.word("SYNTAX");
+        definition.equality = definition.word("EQUALITY");
         definition.parent = definition.word("SUP").map(|name| name.to_lowercase());
         Some(definition)
     }
@@ -412,9 +473,35 @@ mod tests {
         assert_eq!(required("objectClass"), Some(true));
         assert_eq!(required("uidNumber"), Some(false));
         assert_eq!(schema.attributes_of(&["round".to_owned()]).len(), 1);
+        assert_eq!(of("sn").equality, Equality::Folded);
+        assert_eq!(of("manager").equality, Equality::Name);
+        assert_eq!(of("jpegPhoto").equality, Equality::Exact);
         assert!(schema.is_alias("SURNAME", "sn") && !schema.is_alias("SN", "sn"));
         assert!(DirectorySchema::default().is_alias("userID", "uid"));
         assert!(!schema.is_alias("sn", "name") && !schema.is_alias("unknown", "other"));
+    }
+
+    #[test]
+    fn values_are_the_same_where_their_rule_says_so() {
+        for (rule, syntax, one, other, same) in [
+            (Some("caseIgnoreMatch"), "15", "Ada  L", "ada l", true),
+            (
+                Some("caseExactMatch"),
+                "15",
+                "/home/Ada",
+                "/home/ada",
+                false,
+            ),
+            (None, "50", "+49 30-123", "+4930123", true),
+            (Some("numericStringMatch"), "36", "12 34", "1234", true),
+            (None, "12", "UID=a, dc=x", "uid=A,dc=X", true),
+            (None, "12", "no name", "No name", false),
+            (None, "40", "A", "a", false),
+        ] {
+            let equality = Equality::of(rule, &format!("1.3.6.1.4.1.1466.115.121.1.{syntax}"));
+            let equal = equality.key(one.as_bytes()) == equality.key(other.as_bytes());
+            assert_eq!(equal, same, "{one} {other}");
+        }
     }
 
     #[test]

@@ -99,6 +99,7 @@ mod tests {
             syntax: String::new(),
             value_type,
             is_dn: false,
+            equality: Default::default(),
             multi_valued: true,
             read_only: false,
             operational: false,

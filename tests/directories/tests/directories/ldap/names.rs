@@ -1,7 +1,10 @@
 //! Names that change, and what hangs on them.
 
 use portcullis_directories::Slapd;
-use portcullis_gateway::model::{Object, ObjectClass, ObjectName, ObjectRef, Touched};
+use portcullis_gateway::model::{
+    AttributeName, Modification, Object, ObjectClass, ObjectName, ObjectRef, Operation, Touched,
+    Update,
+};
 
 use super::{Subject, context, create, group, named, text};
 
@@ -83,4 +86,63 @@ async fn whoever_gets_a_name_stands_as_the_groups_have_it_that_kept_it() {
         let expected = is_in.then(|| vec!["admins".to_owned()]);
         assert_eq!(groups, expected, "{class} {name}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn an_entry_keeps_what_else_names_it_and_values_go_by_their_own_rules() {
+    let subject = Subject::start().await;
+    subject.slapd.tools().apply(
+        "dn: cn=Ada L+uid=ada,ou=people,dc=example,dc=org\nobjectClass: inetOrgPerson\nuid: ada\ncn: Ada L\nsn: L\nmail: Ada@x.org\ntelephoneNumber: +49 30-1\n\ndn: cn=Bob,ou=people,dc=example,dc=org\nobjectClass: inetOrgPerson\nuid: bob\ncn: Bob\nsn: B\n",
+    );
+    for (from, to, cn) in [("ada", "eva", "Ada L"), ("bob", "rob", "Bob")] {
+        let renamed = subject.rename(named(ObjectClass::Account, from), to).await;
+        assert_eq!(renamed.values("uid"), [text(to)]);
+        assert_eq!(renamed.values("cn"), [text(cn)]);
+    }
+    for (changes, attribute, expected) in [
+        (
+            &[
+                (Operation::Add, "new@x.org"),
+                (Operation::Remove, "ADA@X.ORG"),
+            ][..],
+            "mail",
+            "new@x.org",
+        ),
+        (
+            &[
+                (Operation::Add, "New@x.org"),
+                (Operation::Remove, "new@x.org"),
+            ],
+            "mail",
+            "New@x.org",
+        ),
+        (
+            &[(Operation::Add, "+49301"), (Operation::Remove, "+49 2")],
+            "telephoneNumber",
+            "+49 30-1",
+        ),
+    ] {
+        let change = |(operation, value): &(Operation, &str)| Modification {
+            operation: *operation,
+            name: AttributeName::new(attribute).unwrap(),
+            values: vec![text(value)],
+        };
+        let update = Update {
+            object: named(ObjectClass::Account, "eva"),
+            modifications: changes.iter().map(change).collect(),
+        };
+        let changed = subject.connector.update(&context(), update).await.unwrap();
+        assert_eq!(changed.values(attribute), [text(expected)], "{changes:?}");
+    }
+    // One alone is what the directory is asked first.
+    let phone = [text("+49-30 1")];
+    let same = subject.update(
+        named(ObjectClass::Account, "eva"),
+        Operation::Add,
+        "telephoneNumber",
+        &phone,
+    );
+    let kept = same.await.unwrap();
+    assert_eq!(kept.values("telephoneNumber"), [text("+49 30-1")]);
 }
