@@ -192,7 +192,26 @@ impl DirectorySchema {
                 schema.classes.insert(key, Arc::clone(&class));
             }
         }
+        schema.add_rules(definitions("dITContentRules"));
         schema
+    }
+
+    /// What entries of a structural class may have beside what the class says: Active Directory
+    /// tells most attributes of a user so.
+    fn add_rules(&mut self, rules: impl Iterator<Item = Definition>) {
+        for rule in rules {
+            let Some(known) = self.classes.get(&rule.oid.to_lowercase()).cloned() else {
+                continue;
+            };
+            let mut class = Class::clone(&known);
+            class.must.extend(rule.list("MUST"));
+            class.may.extend(rule.list("MAY"));
+            let class = Arc::new(class);
+            let mut same = self.classes.values_mut();
+            while let Some(found) = same.find(|found| Arc::ptr_eq(found, &known)) {
+                *found = Arc::clone(&class);
+            }
+        }
     }
 
     /// What is known of an attribute, whatever its options.
@@ -457,6 +476,9 @@ mod tests {
                 "( 9.9 NAME 'round' SUP round MAY surname )",
             ],
         );
+        let rules = ["( 2.5.6.6 NAME 'other' AUX extra MAY manager )", "("];
+        let mut schema = schema;
+        schema.add_rules(rules.iter().filter_map(|rule| Definition::parse(rule)));
         let of = |name| schema.attribute(name).unwrap().clone();
         assert_eq!(of("SURNAME").name, "sn");
         assert!(of("sn").multi_valued && of("sn").value_type == ValueType::Text);
@@ -472,6 +494,8 @@ mod tests {
         assert_eq!(required("sn"), Some(true));
         assert_eq!(required("objectClass"), Some(true));
         assert_eq!(required("uidNumber"), Some(false));
+        // A rule of its structural class adds to it.
+        assert_eq!(required("manager"), Some(false));
         assert_eq!(schema.attributes_of(&["round".to_owned()]).len(), 1);
         assert_eq!(of("sn").equality, Equality::Folded);
         assert_eq!(of("manager").equality, Equality::Name);

@@ -160,7 +160,7 @@ impl<'a> Session<'a> {
         let wanted = ROOT_ATTRIBUTES.map(str::to_owned);
         let root = self.entry("", &wanted).await?;
         let root = root.as_ref().map(Root::of).unwrap_or_default();
-        let wanted = ["attributeTypes", "objectClasses"].map(str::to_owned);
+        let wanted = ["attributeTypes", "objectClasses", "dITContentRules"].map(str::to_owned);
         let subschema = match &root.subschema {
             Some(dn) => self.subschema(dn, &wanted).await,
             None => Ok(None),

@@ -374,6 +374,11 @@ async fn a_computer_is_no_account_and_the_schema_demands_what_is_to_be_given() {
             .all(|name| ["cn", "objectCategory"].contains(name) || name.is_empty()),
         "{required:?}"
     );
+    // What auxiliary classes give a user, the domain tells by rules of its own.
+    for name in ["info", "uidNumber", "loginShell"] {
+        let mut known = accounts.attributes.iter();
+        assert!(known.any(|attribute| attribute.name == name), "{name}");
+    }
     let locked = accounts
         .attributes
         .iter()
