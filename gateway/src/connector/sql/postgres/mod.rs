@@ -110,7 +110,7 @@ impl Postgres {
         format!(
             "BEGIN{mode}; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; \
              SET LOCAL idle_in_transaction_session_timeout = {left}; \
-             SET LOCAL standard_conforming_strings = on"
+             SET LOCAL standard_conforming_strings = on; SET LOCAL datestyle = 'ISO'"
         )
     }
 

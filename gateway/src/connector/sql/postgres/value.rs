@@ -176,13 +176,10 @@ impl Read<'_> {
             (ValueType::Integer, Type::INT8) => {
                 eight().map(|bytes| Value::Integer(i64::from_be_bytes(bytes)))
             }
-            (ValueType::Real, Type::FLOAT8) => eight()
-                .map(f64::from_be_bytes)
-                .filter(|number| number.is_finite())
-                .map(Value::Real),
-            (ValueType::Time, Type::TIMESTAMPTZ) => eight()
-                .and_then(|bytes| time(i64::from_be_bytes(bytes)))
-                .map(Value::Time),
+            (ValueType::Real, Type::FLOAT8) => eight().map(|bytes| real(f64::from_be_bytes(bytes))),
+            (ValueType::Time, Type::TIMESTAMPTZ) => {
+                eight().map(|bytes| moment(i64::from_be_bytes(bytes)))
+            }
             (ValueType::Binary, Type::BYTEA) => Some(Value::Binary(bytes.to_vec())),
             (ValueType::Text, _) => std::str::from_utf8(bytes)
                 .ok()
@@ -194,9 +191,99 @@ impl Read<'_> {
     }
 }
 
+/// A number; as PostgreSQL writes it where it is none, so that the row can be read.
+fn real(number: f64) -> Value {
+    if number.is_finite() {
+        return Value::Real(number);
+    }
+    let text = match (number.is_nan(), number > 0.0) {
+        (true, _) => "NaN",
+        (false, true) => "Infinity",
+        (false, false) => "-Infinity",
+    };
+    Value::Text(text.to_owned())
+}
+
+/// A moment, from microseconds since 2000; as PostgreSQL takes it in text where it lies before 1970
+/// or after 9999, or is no moment at all (`infinity`), so that the row can be read.
+fn moment(micros: i64) -> Value {
+    match micros {
+        i64::MAX => return Value::Text("infinity".to_owned()),
+        i64::MIN => return Value::Text("-infinity".to_owned()),
+        _ => {}
+    }
+    let (day, of_day) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
+    let (year, month, date) = civil(day.saturating_add(DAYS_2000));
+    match time(micros) {
+        Some(time) if year <= 9999 => return Value::Time(time),
+        _ => {}
+    }
+    let (second, micros) = (of_day / 1_000_000, of_day % 1_000_000);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    // The year 1 comes after 1 BC.
+    let (year, era) = if year > 0 {
+        (year, "")
+    } else {
+        (1 - year, " BC")
+    };
+    Value::Text(format!(
+        "{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02}.{micros:06}+00{era}"
+    ))
+}
+
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
+
+/// Days from 1970 to 2000.
+const DAYS_2000: i64 = EPOCH_2000 / 86_400;
+
+/// Year, month and day of the Gregorian calendar, from days since 1970. Years are counted from
+/// March on, so that the day that some have more is their last.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    (year, month, date)
+}
+
 /// A moment from 1970 on, from microseconds since 2000.
 fn time(micros: i64) -> Option<SystemTime> {
     let since_1970 = micros.checked_add(EPOCH_2000.checked_mul(1_000_000)?)?;
     let since_1970 = u64::try_from(since_1970).ok()?;
     UNIX_EPOCH.checked_add(Duration::from_micros(since_1970))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_time_or_number_here_is_text_that_postgresql_takes() {
+        let text = |value| match value {
+            Value::Text(text) => text,
+            other => panic!("{other:?}"),
+        };
+        for (micros, expected) in [
+            (i64::MAX, "infinity"),
+            (i64::MIN, "-infinity"),
+            // 1969-12-31, 1900-03-01, 44 BC, the last that PostgreSQL has.
+            (-946_684_800_000_001, "1969-12-31 23:59:59.999999+00"),
+            (-3_150_662_400_000_000, "1900-02-28 00:00:00.000000+00"),
+            (-3_150_576_000_000_000, "1900-03-01 00:00:00.000000+00"),
+            (252_455_616_000_000_000, "10000-01-01 00:00:00.000000+00"),
+            (-64_464_508_800_000_000, "0044-03-15 00:00:00.000000+00 BC"),
+        ] {
+            assert_eq!(text(moment(micros)), expected);
+        }
+        assert_eq!(moment(-946_684_800_000_000), Value::Time(UNIX_EPOCH));
+        assert_eq!(moment(252_455_615_999_999_999).as_text(), None);
+        assert_eq!(text(real(f64::NAN)), "NaN");
+        assert_eq!(text(real(f64::NEG_INFINITY)), "-Infinity");
+        assert_eq!(real(0.5), Value::Real(0.5));
+    }
 }

@@ -27,7 +27,7 @@ const TABLES: &str = "
     CREATE TABLE people (
         id uuid PRIMARY KEY DEFAULT gen_random_uuid(), login text NOT NULL UNIQUE, full_name varchar(40),
         age int2 CHECK (age > 0), number int4, wage numeric(10,2), height float4, grade grade,
-        photo bytea, born timestamptz, left_at timestamp, active boolean NOT NULL DEFAULT true,
+        photo bytea, born timestamptz, left_at timestamp, hired date, active boolean NOT NULL DEFAULT true,
         password text CHECK (length(password) >= 8), mails text[] NOT NULL DEFAULT '{}',
         changed timestamptz NOT NULL DEFAULT now());
     CREATE TABLE portcullis_calls (call text PRIMARY KEY, outcome text NOT NULL, at timestamptz NOT NULL DEFAULT now());
@@ -36,7 +36,7 @@ const TABLES: &str = "
 
 const ACCOUNT: &str = r#"
 [connectors.hr.account]
-read = """SELECT id, login AS name, active AS enabled, full_name, age, number, wage, height, grade, photo, born, left_at,
+read = """SELECT id, login AS name, active AS enabled, full_name, age, number, wage, height, grade, photo, born, left_at, hired,
   mails FROM people"""
 create = """INSERT INTO people (login, full_name, age, number, wage, height, grade, photo, born, left_at, active, password)
   VALUES (:name, :full_name, :age, :number, :wage, :height, :grade, :photo, :born, :left_at, :enabled, :password)"""

@@ -54,6 +54,26 @@ async fn values_of_every_type_come_back_as_they_were() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: tests/run directories"]
+async fn a_row_is_read_whatever_time_or_number_stands_in_it() {
+    let hr = Hr::start("").await;
+    hr.postgres.query(
+        "ALTER ROLE portcullis SET datestyle = 'German'; ALTER ROLE portcullis SET timezone = 'Asia/Kolkata';
+         INSERT INTO people (login, hired, born, left_at, height) VALUES
+         ('ada', '2001-03-01', '1965-04-03 01:02:03.5+00', 'infinity', 'NaN');",
+    );
+    let (all, _) = hr.search(None, 10, Cookie::default()).await;
+    for (name, value) in [
+        ("hired", "2001-03-01"),
+        ("born", "1965-04-03 01:02:03.500000+00"),
+        ("left_at", "infinity"),
+        ("height", "NaN"),
+    ] {
+        assert_eq!(all[0].values(name), [text(value)], "{name}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
 async fn a_filter_finds_the_same_in_the_database_as_in_memory() {
     let hr = Hr::start("").await;
     hr.connector()
