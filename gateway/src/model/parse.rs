@@ -72,6 +72,9 @@ pub enum ModelError {
     /// A group has no password and cannot log in.
     #[error("{0} works on accounts only, not on groups")]
     AccountsOnly(&'static str),
+    /// Nobody sees such a name.
+    #[error("the new name holds nothing but blanks")]
+    BlankName,
     /// A modification changes nothing.
     #[error("the modification of attribute `{0}` has no value; only `replace` may have none")]
     NoValues(AttributeName),
@@ -188,7 +191,7 @@ fn parse_request(verb: wire::call::Verb, classes: Classes<'_>) -> Result<Request
         ),
         Verb::Rename(rename) => Request::Rename(
             parse_object(rename.object, classes)?,
-            ObjectName::new(rename.new_name)?,
+            parse_new_name(rename.new_name)?,
         ),
         Verb::Search(search) => Request::Search(parse_search(search, classes)?),
         Verb::Sync(sync) => Request::Sync(parse_sync(sync, classes)?),
@@ -213,7 +216,7 @@ fn parse_create(create: wire::Create) -> Result<Create, ModelError> {
     }
     Ok(Create {
         class,
-        name: ObjectName::new(create.name)?,
+        name: parse_new_name(create.name)?,
         attributes: parse_attributes(create.attributes)?,
         password: match create.password {
             Some(password) => Some(parse_password(Some(password))?),
@@ -221,6 +224,14 @@ fn parse_create(create: wire::Create) -> Result<Create, ModelError> {
         },
         enabled: create.enabled.unwrap_or(true),
     })
+}
+
+/// A name that an object gets. One of blanks alone nobody sees, and directories take it for another.
+fn parse_new_name(name: String) -> Result<ObjectName, ModelError> {
+    if !name.is_empty() && name.trim().is_empty() {
+        return Err(ModelError::BlankName);
+    }
+    Ok(ObjectName::new(name)?)
 }
 
 fn parse_update(update: wire::Update, classes: Classes<'_>) -> Result<Update, ModelError> {

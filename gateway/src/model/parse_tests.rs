@@ -90,6 +90,25 @@ fn a_further_class_is_one_that_the_connector_has() {
 }
 
 #[test]
+fn no_object_gets_a_name_of_blanks_alone() {
+    let create = wire::Create {
+        object_class: wire::ObjectClass::Account.into(),
+        name: " \u{a0} ".to_owned(),
+        ..wire::Create::default()
+    };
+    let rename = wire::Rename {
+        object: account("ada"),
+        new_name: " ".to_owned(),
+    };
+    for verb in [
+        wire::call::Verb::Create(create),
+        wire::call::Verb::Rename(rename),
+    ] {
+        assert_eq!(error(call(verb)), "the new name holds nothing but blanks");
+    }
+}
+
+#[test]
 fn an_attribute_given_twice_is_refused() {
     let attribute = wire::Attribute {
         name: "shell".into(),
