@@ -22,6 +22,16 @@ impl fmt::Display for ObjectRef {
     }
 }
 
+impl ObjectRef {
+    /// What it is, in a sentence that says that there is none.
+    pub fn sought(&self) -> String {
+        match &self.by {
+            Selector::Id(id) => format!("{} with the id `{id}`", self.class),
+            Selector::Name(_) => self.to_string(),
+        }
+    }
+}
+
 /// How a call names an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {

@@ -212,7 +212,7 @@ impl Directory {
         let found = self.find(session, object, attributes).await?;
         found.ok_or_else(|| {
             let base = self.class(object.class).map_or("", |class| &class.base);
-            Failure::not_found(format!("there is no {object} below {base}")).into()
+            Failure::not_found(format!("there is no {} below {base}", object.sought())).into()
         })
     }
 

@@ -117,7 +117,12 @@ pub(super) async fn locate(
 ) -> Result<Located, Fault> {
     find(transaction, dialect, class, wanted)
         .await?
-        .ok_or_else(|| Fault::refused(FailureKind::NotFound, format!("there is no {wanted}")))
+        .ok_or_else(|| {
+            Fault::refused(
+                FailureKind::NotFound,
+                format!("there is no {}", wanted.sought()),
+            )
+        })
 }
 
 /// The object that a row is.

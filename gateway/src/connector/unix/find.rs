@@ -56,14 +56,7 @@ fn missing(database: &Database, file: &'static str, object: &ObjectRef) -> Failu
     };
     match line {
         Some(line) => Failure::rejected(line),
-        None => Failure::not_found(format!("there is no {object}", object = shown(object))),
-    }
-}
-
-fn shown(object: &ObjectRef) -> String {
-    match &object.by {
-        Selector::Id(id) => format!("{} with the id `{id}`", object.class),
-        Selector::Name(name) => format!("{} `{name}`", object.class),
+        None => Failure::not_found(format!("there is no {}", object.sought())),
     }
 }
 
