@@ -351,15 +351,23 @@ fn heading(record: &ByteRecord, typing: &Typing) -> Result<Vec<Column>, String> 
         if title.len() > MAX_TITLE {
             return Err(at(format!("its name is longer than {MAX_TITLE} bytes")));
         }
-        let column = match title {
+        // Spreadsheets write their titles in any case; an attribute is what it is exactly.
+        let word = match typing.spelling(title) {
+            Some(known) if known == title => title.to_owned(),
+            _ => title.to_ascii_lowercase(),
+        };
+        let column = match word.as_str() {
             "" => return Err(at("the column has no name".to_owned())),
             "name" => Column::Name,
             "password" => Column::Password,
             "enabled" => Column::Enabled,
-            title => attribute(title, typing).map_err(at)?,
+            _ => attribute(title, typing).map_err(at)?,
         };
-        let name = title.split(':').next().unwrap_or(title);
-        if !seen.insert(name.to_owned()) {
+        let name = match &column {
+            Column::Attribute(of) => of.name.clone(),
+            _ => word,
+        };
+        if !seen.insert(name.clone()) {
             return Err(at(format!("`{name}` is there twice")));
         }
         columns.push(column);
@@ -371,7 +379,8 @@ fn heading(record: &ByteRecord, typing: &Typing) -> Result<Vec<Column>, String> 
 }
 
 fn attribute(title: &str, typing: &Typing) -> Result<Column, String> {
-    let of: TypedName = title.parse().map_err(|error| format!("{error}"))?;
+    let mut of: TypedName = title.parse().map_err(|error| format!("{error}"))?;
+    of.name = typing.spelled(&of.name);
     match typing.type_of(&of) {
         Ok(ValueType::Secret) => Err(format!(
             "`{title}` is a secret, which a CSV file has no column for besides `password`"
@@ -399,6 +408,22 @@ mod tests {
             });
         }
         Ok(rows)
+    }
+
+    #[test]
+    fn titles_may_be_written_in_any_case() {
+        let rows = names("Name,Shell\nada,/bin/sh\n").unwrap();
+        assert_eq!(rows, [(2, "ada".to_owned())]);
+        for (content, twice) in [
+            ("name,NAME\nada,x\n", "`name`"),
+            ("name,shell,SHELL\nada,a,b\n", "`shell`"),
+        ] {
+            let problem = names(content).unwrap_err();
+            assert!(
+                problem.contains(&format!("{twice} is there twice")),
+                "{problem}"
+            );
+        }
     }
 
     #[test]

@@ -98,9 +98,10 @@ impl<'a> JsonLines<'a> {
     }
 
     fn attribute(&self, title: &str, json: Json) -> Result<Option<Attribute>, (String, String)> {
-        let of: TypedName = title
+        let mut of: TypedName = title
             .parse()
             .map_err(|error| (title.to_owned(), format!("{error}")))?;
+        of.name = self.typing.spelled(&of.name);
         let values = match json {
             Json::Null => return Ok(None),
             Json::Array(values) => values,

@@ -131,9 +131,17 @@ impl<'a> Parser<'a> {
         if name.is_empty() {
             return Err(self.wrong("expected an attribute's name"));
         }
-        let of: TypedName = name
+        let mut of: TypedName = name
             .parse()
             .map_err(|error| self.wrong_at(start, &format!("{error}")))?;
+        match self.typing.spelling(&of.name) {
+            Some(known) => of.name = known.to_owned(),
+            None if of.name.contains(';') => {
+                let why = "an attribute with options (`;`) cannot be asked for";
+                return Err(self.wrong_at(start, why));
+            }
+            None => {}
+        }
         if self.keyword("present") {
             return Ok(compare(Op::Present, pseudo(&of.name).0, None));
         }

@@ -71,24 +71,47 @@ impl Typing {
         if let Some(given) = of.value_type {
             return Ok(given);
         }
-        match self.attributes.get(&of.name) {
+        match self.known(&of.name) {
             Some(attribute) => Ok(attribute.r#type()),
             None if self.attributes.is_empty() => Ok(ValueType::Text),
             None => Err(self.unknown(&of.name)),
         }
     }
 
-    /// An attribute as the schema spells it, whatever the case.
+    /// An attribute as the schema spells it, whatever the case; `None` where it could be several.
     pub(crate) fn spelling(&self, name: &str) -> Option<&str> {
-        let mut known = self.attributes.keys();
-        let exact = self.attributes.get_key_value(name).map(|(known, _)| known);
-        let known = exact.or_else(|| known.find(|known| known.eq_ignore_ascii_case(name)));
-        known.map(String::as_str)
+        if let Some((known, _)) = self.attributes.get_key_value(name) {
+            return Some(known);
+        }
+        let known = self.attributes.keys();
+        let mut alike = known.filter(|known| known.eq_ignore_ascii_case(name));
+        match (alike.next(), alike.next()) {
+            (Some(known), None) => Some(known),
+            _ => None,
+        }
+    }
+
+    /// The same, with the options behind a semicolon that it has there; as it is where the schema
+    /// does not know it.
+    pub(crate) fn spelled(&self, name: &str) -> String {
+        let (base, options) = name.split_at(name.find(';').unwrap_or(name.len()));
+        match (self.spelling(name), self.spelling(base)) {
+            (Some(known), _) => known.to_owned(),
+            (None, Some(base)) => format!("{base}{options}"),
+            (None, None) => name.to_owned(),
+        }
+    }
+
+    /// What the schema says of an attribute, whatever its options.
+    fn known(&self, name: &str) -> Option<&AttributeSchema> {
+        let base = name.split(';').next().unwrap_or(name);
+        let known = self.spelling(name).or_else(|| self.spelling(base))?;
+        self.attributes.get(known)
     }
 
     /// Whether the schema lets an attribute have several values; `None` where it does not say.
     pub(crate) fn multi_valued(&self, name: &str) -> Option<bool> {
-        self.attributes.get(name).map(|a| a.multi_valued)
+        self.known(name).map(|a| a.multi_valued)
     }
 
     /// Whether a read that names no attributes returns this one; so it does where the schema
@@ -120,11 +143,11 @@ impl Typing {
         let mut out: Vec<Attribute> = Vec::new();
         for assignment in assignments {
             let value = self.value(&assignment.to, &assignment.text)?;
-            let name = &assignment.to.name;
-            match out.iter_mut().find(|attribute| attribute.name == *name) {
+            let name = self.spelled(&assignment.to.name);
+            match out.iter_mut().find(|attribute| attribute.name == name) {
                 Some(attribute) => attribute.values.push(value),
                 None => out.push(Attribute {
-                    name: name.clone(),
+                    name,
                     values: vec![value],
                 }),
             }
@@ -148,7 +171,7 @@ impl Typing {
 
     /// Refuses what the schema says cannot be given at creation, and the lack of what has to be.
     pub(crate) fn check_create(&self, given: &[Attribute]) -> Result<(), ValueError> {
-        let of = |name: &str| self.attributes.get(name);
+        let of = |name: &str| self.known(name);
         if let Some(given) = given
             .iter()
             .find(|given| of(&given.name).is_some_and(|schema| !schema.creatable))
@@ -310,6 +333,13 @@ pub(crate) mod tests {
         assert_eq!(out[1].name, "groups");
         assert_eq!(out[1].values.len(), 2);
         assert_eq!(out[2].values[0].kind, Some(Kind::Text("/bin/sh".into())));
+        let out = gather(&["UID=7", "Groups;x=a", "groups;X=b"]).unwrap();
+        assert_eq!(out[0].name, "uid");
+        assert_eq!(out[0].values[0].kind, Some(Kind::Integer(7)));
+        assert_eq!(
+            (out[1].name.as_str(), out[2].name.as_str()),
+            ("groups;x", "groups;X")
+        );
         let out = gather(&["other:bool=true"]).unwrap();
         assert_eq!(out[0].values[0].kind, Some(Kind::Boolean(true)));
     }

@@ -112,7 +112,7 @@ impl ChangeArgs {
         }
         let secrets = secret_attributes(&self.secret_file)?;
         let cleared = self.clear.iter().map(|name| Attribute {
-            name: name.clone(),
+            name: typing.spelled(name),
             values: Vec::new(),
         });
         out.extend(
