@@ -221,6 +221,11 @@ pub(crate) enum CliError {
         printable(unknown)
     )]
     ReconcileCase { missing: String, unknown: String },
+    /// The counts have been printed.
+    #[error(
+        "nothing was repaired: the source has no account at all, so that all {unknown} accounts would be deleted; a source that the right to read was taken from looks the same. Where they are to go, delete them by `portcullis account delete`"
+    )]
+    ReconcileEmpty { unknown: u64 },
     /// The counts have been printed, and each failure.
     #[error("{failed} of {total} repairs failed: give the same command again to see what is left")]
     ReconcileFailed { failed: u64, total: u64 },
@@ -377,6 +382,7 @@ impl CliError {
             Self::ReconcileIncomplete(_) => "incomplete",
             Self::ReconcileTooMany { .. } => "too-many",
             Self::ReconcileCase { .. } => "case",
+            Self::ReconcileEmpty { .. } => "empty",
             Self::ReconcileFailed { .. } => "reconcile",
             Self::Interrupted { .. } | Self::Unbegun => "interrupted",
             Self::Unread | Self::Unshown { .. } | Self::NotShown { .. } => "io",

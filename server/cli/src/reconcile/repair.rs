@@ -84,6 +84,12 @@ impl Repair {
                 });
             }
         }
+        let of_source = [counts.same, counts.changed, counts.missing, counts.doubled];
+        if limits.most_deletes.is_some() && counts.unknown > 0 && of_source == [0; 4] {
+            return Err(CliError::ReconcileEmpty {
+                unknown: counts.unknown,
+            });
+        }
         match self.respelled() {
             Some((missing, unknown)) => Err(CliError::ReconcileCase {
                 missing: missing.to_owned(),
@@ -248,7 +254,14 @@ mod tests {
             ..LIMITS
         };
         let three = ["a", "b", "c"].map(|name| (Kind::Unknown, name));
-        assert_eq!(repair(endless, &three).unwrap(), 3);
+        let mut four = three.to_vec();
+        four.push((Kind::Changed, "d"));
+        assert_eq!(repair(endless, &four).unwrap(), 4);
+        // A source without anybody is one that could not be read, more likely.
+        assert!(matches!(
+            repair(endless, &three),
+            Err(CliError::ReconcileEmpty { unknown: 3 })
+        ));
         assert!(matches!(
             repair(LIMITS, &three),
             Err(CliError::ReconcileTooMany { count: 3, .. })
