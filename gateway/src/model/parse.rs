@@ -226,7 +226,7 @@ fn parse_create(create: wire::Create) -> Result<Create, ModelError> {
     })
 }
 
-/// A name that an object gets. One of blanks alone nobody sees, and directories take it for another.
+/// A name that an object gets. One of blanks alone nobody sees, and directories take it for others.
 fn parse_new_name(name: String) -> Result<ObjectName, ModelError> {
     if !name.is_empty() && name.trim().is_empty() {
         return Err(ModelError::BlankName);

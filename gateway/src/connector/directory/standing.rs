@@ -300,7 +300,7 @@ impl Directory {
         standings.accounts = self.joining(&groups);
         for member in &found.coming {
             let places = self.places(&groups, member);
-            // What is there already has its own standing, and is not in them by a name that it gets.
+            // What is there already has its own standing, and is not in them by a new name.
             let is_there = found
                 .accounts
                 .contains_key(&dn::key(&member.dn).unwrap_or_default());
