@@ -1,16 +1,14 @@
 //! Changes of entries that there are.
 
 use super::ber::Writer;
-use super::compare::{Altered, Comparing, Way, change};
+use super::compare::{Altered, Comparing, Way};
 use super::connector::Directory;
 use super::dn;
 use super::failures::of_change;
 use super::fault::{Error, code};
 use super::filter::Filter;
-use super::members::Member;
 use super::message::{Change, ChangeKind, Control, Entry, Operation};
 use super::objects::base_of;
-use super::schema::Equality;
 use super::session::{Knowledge, Session};
 use super::settings::{ClassSettings, MemberSettings};
 use crate::model::{
