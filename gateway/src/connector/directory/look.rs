@@ -218,7 +218,7 @@ impl Directory {
             return Err(Failure::unsupported("only an account has a password").into());
         }
         match self.verdict_on(session, object, password).await?.0 {
-            // Some directories enable an account whose password is set: it was to be disabled again.
+            // Some directories enable whoever gets a password: it was to be disabled again.
             Verdict::Right | Verdict::MustChange if before.fact(look::ENABLED) == Some("no") => {
                 unclear(
                     "the account has the password that was asked for, and is enabled, which it was not before the call: disable it",

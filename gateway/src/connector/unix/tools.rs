@@ -167,8 +167,8 @@ impl Tools {
             .collect()
     }
 
-    /// Waits for the programs that a gateway had started here and that outlived it: they may wait for
-    /// a lock, and still change something. No other call may run one meanwhile.
+    /// Waits for the programs that a gateway had started here and that outlived it: they may wait
+    /// for a lock, and still change something. No other call may run one meanwhile.
     pub(super) async fn former_ended(&self, deadline: Instant) -> Result<(), Failure> {
         loop {
             let root = self.prefix.display().to_string();

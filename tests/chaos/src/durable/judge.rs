@@ -90,8 +90,8 @@ impl Findings {
                     evidence: it.evidence.clone(),
                 };
                 if resource.is_certain(&step.action, known.is_enabled(&step.action)) {
-                    let what = "what came of it is certain by SEMANTICS.md";
-                    self.broken.push(format!("call {unclear}: {what}"));
+                    self.broken
+                        .push(format!("call {unclear}: SEMANTICS.md calls it certain"));
                 }
                 self.unclear.push(unclear);
             }

@@ -55,8 +55,8 @@ impl States {
 
     /// Whether a new account is refused for what is there of another.
     fn is_in_the_way(&self, resource: &Resource, action: &Action, failure: &Failure) -> bool {
-        // One that was renamed on a host keeps the home that it was made with. Calls on it are in no
-        // order with those on its former name.
+        // One that was renamed on a host keeps the home that it was made with. Calls on it are in
+        // no order with those on its former name.
         let is_home =
             resource.kind == Kind::Unix && failure.message.contains("is the home directory of");
         matches!(action, Action::Create(..))

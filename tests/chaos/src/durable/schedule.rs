@@ -238,98 +238,119 @@ impl Action {
 impl Step {
     /// The call as it is sent.
     pub(super) fn call(&self, resource: &Resource, subject: &Subject) -> pb::Call {
-        let name = |at: usize| match subject {
-            Subject::Account(names) => names.get(at).cloned().unwrap_or_default(),
-            Subject::Team { name, .. } => name.clone(),
-        };
-        let class = match subject {
-            Subject::Account(_) => pb::ObjectClass::Account,
-            Subject::Team { .. } => resource.team_class(),
-        };
-        let object = |at| {
-            Some(pb::ObjectRef {
-                object_class: class.into(),
-                by: Some(By::Name(name(at))),
-                ..pb::ObjectRef::default()
-            })
-        };
-        let value = |value: &str| pb::Value {
-            kind: Some(pb::value::Kind::Text(value.to_owned())),
-        };
-        let modify = |operation: pb::ModificationOperation, attribute: &str, with: &str| {
-            vec![pb::Modification {
-                operation: operation.into(),
-                name: attribute.to_owned(),
-                values: vec![value(with)],
-            }]
-        };
-        let secret = |text: &str| pb::Secret::plain(text.as_bytes().to_vec());
-        let member = |at: &usize| match subject {
-            Subject::Account(_) => String::new(),
-            Subject::Team { members, .. } => members.get(*at).cloned().unwrap_or_default(),
-        };
-        let verb = match &self.action {
-            Action::Create(at, with, password) => Verb::Create(pb::Create {
-                object_class: class.into(),
-                name: name(*at),
+        let of = Of { resource, subject };
+        pb::Call {
+            call_id: self.id.clone(),
+            timeout_ms: TIMEOUT_MS,
+            verb: Some(of.verb(&self.action)),
+            ..pb::Call::default()
+        }
+    }
+}
+
+/// What calls on an object name.
+struct Of<'a> {
+    resource: &'a Resource,
+    subject: &'a Subject,
+}
+
+impl Of<'_> {
+    fn verb(&self, action: &Action) -> Verb {
+        let attribute = self.resource.attribute();
+        match action {
+            Action::Create(at, value, password) => Verb::Create(pb::Create {
+                object_class: self.class().into(),
+                name: self.name(*at),
                 attributes: vec![pb::Attribute {
-                    name: resource.attribute().to_owned(),
-                    values: vec![value(with)],
+                    name: attribute.to_owned(),
+                    values: vec![text(value)],
                 }],
                 password: password.as_deref().map(secret),
                 enabled: None,
             }),
-            Action::Update(at, with) => Verb::Update(pb::Update {
-                object: object(*at),
-                modifications: modify(
-                    pb::ModificationOperation::Replace,
-                    resource.attribute(),
-                    with,
-                ),
-            }),
+            Action::Update(at, value) => {
+                self.update(*at, pb::ModificationOperation::Replace, attribute, value)
+            }
+            Action::Join(at) => self.of_team(pb::ModificationOperation::Add, *at),
+            Action::Leave(at) => self.of_team(pb::ModificationOperation::Remove, *at),
             Action::SetPassword(at, password) => Verb::SetPassword(pb::SetPassword {
-                object: object(*at),
+                object: self.object(*at),
                 password: Some(secret(password)),
             }),
             Action::Enable(at) => Verb::Enable(pb::Enable {
-                object: object(*at),
+                object: self.object(*at),
             }),
             Action::Disable(at) => Verb::Disable(pb::Disable {
-                object: object(*at),
+                object: self.object(*at),
             }),
             Action::Rename(at) => Verb::Rename(pb::Rename {
-                object: object(*at),
-                new_name: name(1 - *at),
+                object: self.object(*at),
+                new_name: self.name(1 - *at),
             }),
             Action::Delete(at) => Verb::Delete(pb::Delete {
-                object: object(*at),
-            }),
-            Action::Join(at) => Verb::Update(pb::Update {
-                object: object(0),
-                modifications: modify(
-                    pb::ModificationOperation::Add,
-                    resource.members_attribute(),
-                    &member(at),
-                ),
-            }),
-            Action::Leave(at) => Verb::Update(pb::Update {
-                object: object(0),
-                modifications: modify(
-                    pb::ModificationOperation::Remove,
-                    resource.members_attribute(),
-                    &member(at),
-                ),
+                object: self.object(*at),
             }),
             Action::Get(at) => Verb::Get(pb::Get {
-                object: object(*at),
+                object: self.object(*at),
                 attribute_names: Vec::new(),
             }),
-        };
-        pb::Call {
-            call_id: self.id.clone(),
-            timeout_ms: TIMEOUT_MS,
-            verb: Some(verb),
-            ..pb::Call::default()
         }
     }
+
+    fn of_team(&self, operation: pb::ModificationOperation, at: usize) -> Verb {
+        let member = match self.subject {
+            Subject::Account(_) => String::new(),
+            Subject::Team { members, .. } => members.get(at).cloned().unwrap_or_default(),
+        };
+        self.update(0, operation, self.resource.members_attribute(), &member)
+    }
+
+    fn update(
+        &self,
+        at: usize,
+        operation: pb::ModificationOperation,
+        attribute: &str,
+        value: &str,
+    ) -> Verb {
+        Verb::Update(pb::Update {
+            object: self.object(at),
+            modifications: vec![pb::Modification {
+                operation: operation.into(),
+                name: attribute.to_owned(),
+                values: vec![text(value)],
+            }],
+        })
+    }
+
+    fn class(&self) -> pb::ObjectClass {
+        match self.subject {
+            Subject::Account(_) => pb::ObjectClass::Account,
+            Subject::Team { .. } => self.resource.team_class(),
+        }
+    }
+
+    fn name(&self, at: usize) -> String {
+        match self.subject {
+            Subject::Account(names) => names.get(at).cloned().unwrap_or_default(),
+            Subject::Team { name, .. } => name.clone(),
+        }
+    }
+
+    fn object(&self, at: usize) -> Option<pb::ObjectRef> {
+        Some(pb::ObjectRef {
+            object_class: self.class().into(),
+            by: Some(By::Name(self.name(at))),
+            ..pb::ObjectRef::default()
+        })
+    }
+}
+
+fn text(value: &str) -> pb::Value {
+    pb::Value {
+        kind: Some(pb::value::Kind::Text(value.to_owned())),
+    }
+}
+
+fn secret(text: &str) -> pb::Secret {
+    pb::Secret::plain(text.as_bytes().to_vec())
 }

@@ -8,6 +8,7 @@ use portcullis_directories::{Postgres, Samba, Setup, Slapd, Tools};
 use portcullis_gateway::connectors::unix::create_scratch_root;
 use portcullis_tests::harness::{OrFail as _, Proxy, Site};
 
+use super::sections::{active_directory, ldap, sql};
 use crate::durable::Fault;
 use crate::durable::resources::{Kind, RESOURCES, Resource};
 
@@ -199,43 +200,6 @@ fn forget_entry(tools: &Tools, base: &str, filter: &str) {
     if let Some(dn) = dn {
         tools.delete(dn);
     }
-}
-
-fn ldap(name: &str, accounts: &str, groups: &str, more: &str) -> String {
-    let suffix = Slapd::SUFFIX;
-    format!(
-        "{more}[connectors.{name}.accounts]\nbase = \"{accounts},{suffix}\"\ndefaults = {{ cn = \"{{name}}\", sn = \"{{name}}\" }}\n\
-         [connectors.{name}.groups]\nbase = \"{groups},{suffix}\"\nplaceholder = \"cn=nobody,{suffix}\"\n"
-    )
-}
-
-fn active_directory(name: &str, unit: &str, more: &str) -> String {
-    let suffix = Samba::SUFFIX;
-    format!(
-        "domain = \"example.test\"\n{more}[connectors.{name}.accounts]\nbase = \"{unit},{suffix}\"\n\
-         [connectors.{name}.groups]\nbase = \"{unit},{suffix}\"\n"
-    )
-}
-
-fn sql(name: &str, table: &str, more: &str) -> String {
-    format!(
-        r#"{more}[connectors.{name}.account]
-read = "SELECT id, login AS name, active AS enabled, full_name, teams FROM {table}"
-create = "INSERT INTO {table} (login, full_name, active, password) VALUES (:name, :full_name, :enabled, :password)"
-rename = "UPDATE {table} SET login = :new_name WHERE id = :id"
-delete = "DELETE FROM {table} WHERE id = :id"
-enable = "UPDATE {table} SET active = true WHERE id = :id"
-disable = "UPDATE {table} SET active = false WHERE id = :id"
-set_password = "UPDATE {table} SET password = :password WHERE id = :id"
-authenticate = "SELECT password = :password FROM {table} WHERE id = :id"
-[connectors.{name}.account.update]
-full_name = "UPDATE {table} SET full_name = :value WHERE id = :id"
-[connectors.{name}.account.add]
-teams = "UPDATE {table} SET teams = teams || :value::text WHERE id = :id"
-[connectors.{name}.account.remove]
-teams = "UPDATE {table} SET teams = array_remove(teams, :value) WHERE id = :id"
-"#
-    )
 }
 
 impl Target {
