@@ -205,6 +205,10 @@ impl Dialect for ActiveDirectory {
         "active-directory"
     }
 
+    fn renames_in_steps(&self) -> bool {
+        true
+    }
+
     fn schema_is_whole(&self) -> bool {
         false
     }

@@ -119,6 +119,11 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
         ]
     }
 
+    /// Whether a rename is more than one request.
+    fn renames_in_steps(&self) -> bool {
+        false
+    }
+
     /// Whether the classes of its schema name all attributes that their entries may have: content
     /// rules add others (RFC 4512, section 4.1.6).
     fn schema_is_whole(&self) -> bool {

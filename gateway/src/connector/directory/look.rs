@@ -14,6 +14,9 @@ use crate::model::{
 /// The server that was asked before the change.
 const SERVER: &str = "server";
 
+/// What an entry was called that gets a new name.
+const ENTRY: &str = "entry";
+
 /// The object's id, as every connector notes it.
 const ID: &str = "id";
 
@@ -33,7 +36,7 @@ impl Directory {
         evidence.note(SERVER, link.shown());
         drop(lease);
         if let Request::Rename(object, _) | Request::Delete(object) = change
-            && self.may_be_member(object.class)
+            && (self.may_be_member(object.class) || self.dialect.renames_in_steps())
         {
             let id = [self.dialect.id_attribute().to_owned()];
             if let Some(entry) = self.find(&session, object, &id).await? {
@@ -66,6 +69,16 @@ impl Directory {
             Request::SetPassword(object, password) => {
                 self.look_at_password(&session, object, password, before)
                     .await?
+            }
+            Request::Rename(object, _) => {
+                let seen = look::look(self, cx, change, before).await?;
+                match self.is_half_renamed(&session, object, before).await? {
+                    Some(dn) if seen == Look::NotBegun => Look::Unclear(vec![format!(
+                        "its entry has a new name, `{}`, and the account has its old one: rename it again",
+                        super::words(&dn)
+                    )]),
+                    _ => seen,
+                }
             }
             _ => look::look(self, cx, change, before).await?,
         };
@@ -136,6 +149,28 @@ impl Directory {
                 "it has its new name, and its old name is still that of a member of {groups}"
             )]),
         })
+    }
+
+    /// What an entry is called now, where that is not what it was called before.
+    async fn is_half_renamed(
+        &self,
+        session: &Session<'_>,
+        object: &ObjectRef,
+        before: &Evidence,
+    ) -> Result<Option<String>, CallError> {
+        let (Some(Ok(id)), Some(former)) = (before.fact(ID).map(ObjectId::new), before.fact(ENTRY))
+        else {
+            return Ok(None);
+        };
+        let class = self.class(object.class)?;
+        let object = ObjectRef {
+            class: object.class,
+            by: Selector::Id(id),
+        };
+        let found = self
+            .find(session, &object, &self.wanted(class, &[]))
+            .await?;
+        Ok(found.map(|entry| entry.dn).filter(|dn| dn != former))
     }
 
     async fn look_at_new(

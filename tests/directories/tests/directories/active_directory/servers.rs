@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_directories::{Kind, Quirks, Samba, Trick, loopback_address};
-use portcullis_gateway::model::{CallError, Look, ObjectClass, Request};
+use portcullis_gateway::model::{CallError, Look, ObjectClass, ObjectName, Request};
 use tokio::net::TcpListener;
 
 use super::{Domain, context, context_of};
@@ -66,6 +66,40 @@ async fn a_change_without_an_answer_is_looked_at_on_the_same_controller() {
             }
         }
     }
+}
+
+/// The entry has its new name, and the account the old one: of that, something has changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn a_rename_that_did_one_of_two_things_is_not_taken_for_not_begun() {
+    let samba = Samba::shared().await;
+    let quirks = Quirks::before(&samba).await;
+    let domain = Domain::at(samba, &[quirks.url()], "");
+    domain.make("ada").await;
+    let new_name = ObjectName::new(domain.name("eve")).unwrap();
+    let request = Request::Rename(domain.account("ada"), new_name.clone());
+    let before = domain.connector.evidence(&context(), &request).await;
+    let before = before.unwrap();
+    let connector = &domain.connector;
+    for (kind, half) in [(Kind::ModifyDn, false), (Kind::Modify, true)] {
+        quirks.play(kind, Trick::CutBeforeForwarding);
+        let cx = context();
+        let rename = connector.rename(&cx, domain.account("ada"), new_name.clone());
+        let lost = rename.await;
+        assert!(matches!(lost, Err(CallError::Indeterminate(_))), "{lost:?}");
+        let look = domain.connector.look(&context(), &request, &before).await;
+        match look.unwrap() {
+            Look::NotBegun if !half => {}
+            Look::Unclear(seen) if half => assert!(seen.concat().contains("rename it again")),
+            look => panic!("{kind:?}: {look:?}"),
+        }
+    }
+    connector
+        .rename(&context(), domain.account("ada"), new_name)
+        .await
+        .unwrap();
+    let look = connector.look(&context(), &request, &before).await.unwrap();
+    assert!(matches!(look, Look::Done(_)), "{look:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
