@@ -188,7 +188,9 @@ impl Findings {
                         ));
                     }
                 }
-                let fits = |state: &State| is_there(resource, state, there, targets);
+                let is_whole = |found: &[Found]| found.iter().all(|found| !found.is_half);
+                let whole = states.remains || there.iter().all(|found| is_whole(found));
+                let fits = |state: &State| whole && is_there(resource, state, there, targets);
                 if !states.all.iter().any(fits) {
                     let want: Vec<_> = states
                         .all

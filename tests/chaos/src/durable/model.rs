@@ -28,8 +28,8 @@ pub(super) struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct States {
     pub(super) all: BTreeSet<State>,
-    /// A create came to no certain end: what it left of an account may be in the way of the next.
-    remains: bool,
+    /// A create or a rename came to no certain end: what it left may be in the way of the next.
+    pub(super) remains: bool,
 }
 
 impl Default for States {
@@ -59,9 +59,14 @@ impl States {
         // no order with those on its former name.
         let is_home =
             resource.kind == Kind::Unix && failure.message.contains("is the home directory of");
-        matches!(action, Action::Create(..))
-            && failure.kind() == FailureKind::Rejected
-            && (self.remains || is_home)
+        let is_new = matches!(action, Action::Create(..) | Action::Rename(_));
+        match failure.kind() {
+            FailureKind::Rejected => is_new && (self.remains || is_home),
+            FailureKind::AlreadyExists => {
+                is_new && self.remains && resource.kind == Kind::ActiveDirectory
+            }
+            _ => false,
+        }
     }
 
     /// Takes what came of a call; an error: that cannot be.
@@ -92,7 +97,7 @@ impl States {
                 before.iter().filter(may).cloned().collect()
             }
             Some(OutcomeResult::Indeterminate(_)) | None => {
-                self.remains |= matches!(action, Action::Create(..));
+                self.remains |= matches!(action, Action::Create(..) | Action::Rename(_));
                 let mut after = before.clone();
                 for state in &before {
                     if let Some(done) = state.done(action) {

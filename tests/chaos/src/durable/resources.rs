@@ -115,6 +115,8 @@ impl Resource {
             (Kind::Unix, Action::Create(_, _, password)) => password.is_none(),
             (Kind::Ldap, Action::Create(_, _, password)) => self.marked && password.is_none(),
             (_, Action::Create(..)) => self.marked,
+            // The name of the entry, then that of the account.
+            (Kind::ActiveDirectory, Action::Rename(_)) => false,
             // A password is tried by a log-in.
             (Kind::Ldap | Kind::ActiveDirectory, Action::SetPassword(..)) => enabled,
             _ => true,

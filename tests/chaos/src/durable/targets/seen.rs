@@ -15,6 +15,8 @@ use crate::durable::resources::{Kind, Resource};
 pub(in crate::durable) struct Found {
     pub(in crate::durable) value: String,
     pub(in crate::durable) enabled: bool,
+    /// Its entry is called otherwise: a rename did one of two things.
+    pub(in crate::durable) is_half: bool,
     /// The name of its entry, where that is more than its own.
     dn: String,
     /// As it is stored, where it can be compared.
@@ -93,6 +95,7 @@ fn ldap(tools: &Tools, resource: &Resource) -> Seen {
             Found {
                 value: first(&entry, "description"),
                 enabled: !locked,
+                is_half: false,
                 dn: first(&entry, "dn"),
                 password: None,
             },
@@ -118,17 +121,13 @@ fn active_directory(tools: &Tools, resource: &Resource) -> Seen {
             .unwrap_or_default();
         let name = first(&entry, "samaccountname");
         let dn = first(&entry, "dn");
-        let wanted = format!("cn={name},").to_lowercase();
-        // A rename changes both: one that did one of them is found by its name.
-        let name = match dn.to_lowercase().starts_with(&wanted) {
-            true => name,
-            false => format!("{name} as {dn}"),
-        };
+        let own = format!("cn={name},").to_lowercase();
         seen.add(
             name,
             Found {
                 value: first(&entry, "description"),
                 enabled: control & 2 == 0,
+                is_half: !dn.to_lowercase().starts_with(&own),
                 dn,
                 password: None,
             },
@@ -161,6 +160,7 @@ fn sql(query: impl Fn(&str) -> String, resource: &Resource) -> Seen {
             Found {
                 value: (*value).to_owned(),
                 enabled: *active == "t",
+                is_half: false,
                 dn: String::new(),
                 password: (!password.is_empty()).then(|| (*password).to_owned()),
             },
@@ -193,6 +193,7 @@ fn unix(root: &Path, resource: &Resource) -> Seen {
                     value: gecos.split(',').next().unwrap_or_default().to_owned(),
                     // That of a disabled account lies long ago.
                     enabled: expires.is_empty(),
+                    is_half: false,
                     dn: String::new(),
                     password: None,
                 },
