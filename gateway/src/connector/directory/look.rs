@@ -14,9 +14,6 @@ use crate::model::{
 /// The server that was asked before the change.
 const SERVER: &str = "server";
 
-/// What an entry was called that gets a new name.
-const ENTRY: &str = "entry";
-
 /// The object's id, as every connector notes it.
 const ID: &str = "id";
 
@@ -70,7 +67,7 @@ impl Directory {
                 self.look_at_password(&session, object, password, before)
                     .await?
             }
-            Request::Rename(object, _) => {
+            Request::Rename(object, _) if self.dialect.renames_in_steps() => {
                 let seen = look::look(self, cx, change, before).await?;
                 match self.is_half_renamed(&session, object, before).await? {
                     Some(dn) if seen == Look::NotBegun => Look::Unclear(vec![format!(
