@@ -24,9 +24,10 @@ pub use directory::fuzzed;
 pub use snapshots::{Difference, Entry, Snapshot, Snapshots};
 
 use crate::model::{
-    CallError, CallId, Change, Cookie, Create, Evidence, Failure, FailureKind, Get, IdRanges, Look,
-    Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Roles, Rotation, Run,
-    RunResult, Schema, Search, SearchEvent, Standings, SyncToken, Touched, Update, Verb,
+    CallError, CallId, Change, Cookie, Create, Evidence, Failure, FailureKind, Get, IdRanges,
+    Lockout, Look, Object, ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Roles,
+    Rotation, Run, RunResult, Schema, Search, SearchEvent, Standings, SyncToken, Touched, Update,
+    Verb,
 };
 
 /// What every verb is told about the call beside its arguments.
@@ -366,8 +367,14 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Err(self.lacks(Verb::SetPassword, object.class))
     }
 
+    /// What the target says of an account before its password is tried: whether there is one, and
+    /// when it is locked.
+    async fn lockout(&self, _: &Context, _account: &ObjectRef) -> Result<Lockout, CallError> {
+        Ok(Lockout::NotTold)
+    }
+
     /// Checks a password. Whether the account is unknown or the password wrong, answer and time are
-    /// the same.
+    /// the same. It is indeterminate where the password was sent and no answer came.
     async fn authenticate(
         &self,
         _: &Context,

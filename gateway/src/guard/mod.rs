@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Section;
-use crate::model::{Failure, FailureKind, GuardDefaults, NameComparison, ObjectClass, Verb};
+use crate::model::{
+    Failure, FailureKind, GuardDefaults, LockoutLimit, NameComparison, ObjectClass, Verb,
+};
 
 pub(crate) use effects::Effects;
 use ids::parse_range;
@@ -24,6 +26,8 @@ pub(crate) use secrets::{check_filter, check_sealed, conceal};
 
 /// One hour: the window of `max_deletes_per_hour`.
 const HOUR: Duration = Duration::from_secs(3600);
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The guard rails of one connector.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct GuardRails {
     /// How names are held against what protects them.
     compare_names: NameComparison,
     max_search_results: usize,
+    /// Wrong passwords of one account that are tried, and within which time.
+    wrong_passwords: Option<(u32, Duration)>,
     max_deletes_per_hour: usize,
     /// Shared with the guard rails that these take the place of.
     deletes: Arc<Mutex<VecDeque<Instant>>>,
@@ -73,6 +79,7 @@ impl GuardRails {
             allowed_ids: None,
             compare_names: comparison,
             max_search_results: 10_000,
+            wrong_passwords: None,
             max_deletes_per_hour: 100,
             deletes: Arc::default(),
         }
@@ -117,11 +124,22 @@ impl GuardRails {
         if let Some(most) = section.integer("max_search_results", 1..=100_000_000) {
             rails.max_search_results = usize::try_from(most).unwrap_or(usize::MAX);
         }
+        rails.wrong_passwords = wrong_passwords(&mut section);
         if let Some(most) = section.integer("max_deletes_per_hour", 0..=1_000_000) {
             rails.max_deletes_per_hour = usize::try_from(most).unwrap_or(usize::MAX);
         }
         section.finish();
         rails
+    }
+
+    /// How many wrong passwords of one account are tried at the most, whatever the target says.
+    pub fn wrong_passwords(&self) -> Option<LockoutLimit> {
+        self.wrong_passwords.map(|(most, within)| LockoutLimit {
+            threshold: most.saturating_add(1),
+            window: Some(within),
+            failures: None,
+            told_by: String::new(),
+        })
     }
 
     /// Objects that one search may return.
@@ -360,6 +378,13 @@ fn read_comparison(section: &mut Section<'_>) -> Option<NameComparison> {
         section.problem("compare_names", message);
     }
     found
+}
+
+fn wrong_passwords(section: &mut Section<'_>) -> Option<(u32, Duration)> {
+    let within = section.duration("wrong_passwords_within", MINUTE..=24 * 7 * HOUR);
+    let most = section.integer("wrong_passwords", 1..=1_000)?;
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    Some((most, within.unwrap_or(30 * MINUTE)))
 }
 
 fn parse_verb(name: &str) -> Result<Verb, String> {

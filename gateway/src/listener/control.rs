@@ -144,6 +144,7 @@ impl control_server::Control for Control {
                 sequence: info.sequence,
                 fault: info.fault.unwrap_or_default(),
             }),
+            tells_unknown: true,
         }))
     }
 

@@ -6,6 +6,7 @@
 mod encode;
 mod evidence;
 mod filter;
+mod lockout;
 mod name;
 mod object;
 mod outcome;
@@ -20,6 +21,7 @@ mod verb;
 
 pub use evidence::{Evidence, Look};
 pub use filter::{Comparison, Filter, FilterOperation};
+pub use lockout::{Lockout, LockoutLimit};
 pub use name::{ActionName, AttributeName, CallId, ConnectorName, NameError, ObjectId, ObjectName};
 pub use object::{Attribute, Identity, Object, ObjectRef, Selector};
 pub use outcome::{
@@ -29,7 +31,8 @@ pub use parse::{
     MAX_ATTRIBUTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_VALUES, ModelError, parse_call,
 };
 pub use request::{
-    Call, Cookie, Create, Get, Modification, Operation, Request, Rotation, Run, Search, Update,
+    Call, Cookie, Create, Get, LogIn, Modification, Operation, Request, Rotation, Run, Search,
+    Update,
 };
 pub use roles::{AttributeRole, GuardDefaults, NameComparison, Role, Roles};
 pub use schema::{AttributeSchema, ClassSchema, RunResult, Schema};

@@ -9,7 +9,7 @@ use portcullis_proto::gateway::v1 as wire;
 use super::name::{NameError, is_control};
 use super::{
     ActionName, Attribute, AttributeName, Call, CallId, Comparison, ConnectorName, Cookie, Create,
-    Failure, Filter, FilterOperation, Get, Modification, ObjectClass, ObjectId, ObjectName,
+    Failure, Filter, FilterOperation, Get, LogIn, Modification, ObjectClass, ObjectId, ObjectName,
     ObjectRef, Operation, Password, Request, Rotation, Run, Search, Selector, SyncSince, SyncToken,
     Update, Value,
 };
@@ -185,10 +185,11 @@ fn parse_request(verb: wire::call::Verb, classes: Classes<'_>) -> Result<Request
             parse_account("set-password", set.object, classes)?,
             parse_password(set.password)?,
         ),
-        Verb::Authenticate(check) => Request::Authenticate(
-            parse_account("authenticate", check.object, classes)?,
-            parse_password(check.password)?,
-        ),
+        Verb::Authenticate(check) => Request::Authenticate(LogIn {
+            object: parse_account("authenticate", check.object, classes)?,
+            password: parse_password(check.password)?,
+            tells_apart: check.tells_unknown,
+        }),
         Verb::Rename(rename) => Request::Rename(
             parse_object(rename.object, classes)?,
             parse_new_name(rename.new_name)?,

@@ -54,7 +54,7 @@ pub enum Request {
     /// See [`Verb::SetPassword`].
     SetPassword(ObjectRef, Password),
     /// See [`Verb::Authenticate`].
-    Authenticate(ObjectRef, Password),
+    Authenticate(LogIn),
     /// See [`Verb::Rename`].
     Rename(ObjectRef, ObjectName),
     /// See [`Verb::Search`].
@@ -98,7 +98,7 @@ impl Request {
             | Self::Enable(object)
             | Self::Disable(object)
             | Self::SetPassword(object, _)
-            | Self::Authenticate(object, _)
+            | Self::Authenticate(LogIn { object, .. })
             | Self::Rename(object, _) => Some(object),
             Self::Test
             | Self::Schema
@@ -109,6 +109,18 @@ impl Request {
             | Self::RotatePassword(_) => None,
         }
     }
+}
+
+/// What [`Verb::Authenticate`] tries.
+#[derive(Clone, Debug)]
+pub struct LogIn {
+    /// Whose password it is to be.
+    pub object: ObjectRef,
+    /// The password.
+    pub password: Password,
+    /// Whether the caller is told that there is no such account, and that a password was sent of
+    /// which nobody knows the answer.
+    pub tells_apart: bool,
 }
 
 /// What [`Verb::RotatePassword`] changes.

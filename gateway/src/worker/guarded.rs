@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::asked::Asked;
 use super::lanes::Lanes;
+use super::tries::WrongTries;
 use crate::connector::{Context, Found};
 use crate::connectors::Configured;
 use crate::guard::{Effects, Relations, check_sealed, conceal};
@@ -21,15 +22,22 @@ pub(super) struct Guarded {
     pub(super) name: String,
     pub(super) configured: Configured,
     pub(super) lanes: Arc<Lanes>,
+    pub(super) tries: Arc<WrongTries>,
 }
 
 impl Guarded {
-    /// The connector of this name. `lanes` are those of all connectors.
-    pub(super) fn new(name: &str, configured: Configured, lanes: Arc<Lanes>) -> Self {
+    /// The connector of this name. `lanes` and `tries` are those of all connectors.
+    pub(super) fn new(
+        name: &str,
+        configured: Configured,
+        lanes: Arc<Lanes>,
+        tries: Arc<WrongTries>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             configured,
             lanes,
+            tries,
         }
     }
 
@@ -305,8 +313,8 @@ impl Guarded {
                 connector.set_password(cx, target, password).await?;
                 Done::Nothing
             }
-            Request::Authenticate(target, password) => {
-                connector.authenticate(cx, target, password).await?;
+            Request::Authenticate(log_in) => {
+                self.log_in(cx, log_in).await?;
                 Done::Nothing
             }
             Request::Rename(target, name) => object(connector.rename(cx, target, name).await?),

@@ -12,10 +12,12 @@ mod digests;
 mod durable;
 mod guarded;
 mod lanes;
+mod log_in;
 mod pages;
 mod provisioner;
 mod service;
 mod sync;
+mod tries;
 
 pub use provisioner::Provisioner;
 use provisioner::ServerCalls;

@@ -19,6 +19,7 @@ use super::call_log::{Logged, panicked, panicked_while, summary};
 use super::guarded::{Guarded, at_length};
 use super::lanes::Lanes;
 use super::pages::Pages;
+use super::tries::WrongTries;
 use crate::connector::{Connector, Context, Snapshots};
 use crate::connectors::Connectors;
 use crate::guard::check_filter;
@@ -62,6 +63,7 @@ type GuardedByName = BTreeMap<String, Arc<Guarded>>;
 struct Shared {
     connectors: RwLock<GuardedByName>,
     lanes: Arc<Lanes>,
+    tries: Arc<WrongTries>,
     calls: Arc<Semaphore>,
     most_calls: u32,
     call_timeout: Duration,
@@ -89,8 +91,10 @@ impl Provisioner {
     ) -> Self {
         let most_calls = u32::try_from(calls).unwrap_or(u32::MAX).clamp(1, 1 << 20);
         let lanes = Arc::<Lanes>::default();
+        let tries = Arc::<WrongTries>::default();
         let guarded = connectors.iter().map(|(name, configured)| {
-            let guarded = Guarded::new(name, configured.clone(), Arc::clone(&lanes));
+            let (lanes, tries) = (Arc::clone(&lanes), Arc::clone(&tries));
+            let guarded = Guarded::new(name, configured.clone(), lanes, tries);
             (name.to_owned(), Arc::new(guarded))
         });
         let guarded = guarded.collect();
@@ -98,6 +102,7 @@ impl Provisioner {
             shared: Arc::new(Shared {
                 connectors: RwLock::new(guarded),
                 lanes,
+                tries,
                 calls: Arc::new(Semaphore::new(most_calls as usize)),
                 most_calls,
                 call_timeout,
@@ -121,7 +126,8 @@ impl Provisioner {
                 Some(same) => Arc::clone(same),
                 None => {
                     let lanes = Arc::clone(&self.shared.lanes);
-                    let guarded = Guarded::new(name, configured.clone(), lanes);
+                    let tries = Arc::clone(&self.shared.tries);
+                    let guarded = Guarded::new(name, configured.clone(), lanes, tries);
                     let starting = start(name.to_owned(), Arc::clone(&configured.connector));
                     if timeout(START_PATIENCE, starting).await.is_err() {
                         tracing::warn!(

@@ -336,7 +336,11 @@ pub(crate) fn set_password(object: Option<wire::ObjectRef>, password: &str) -> V
 
 pub(crate) fn authenticate(object: Option<wire::ObjectRef>, password: &str) -> Verb {
     let password = secret(password);
-    Verb::Authenticate(wire::Authenticate { object, password })
+    Verb::Authenticate(wire::Authenticate {
+        object,
+        password,
+        tells_unknown: false,
+    })
 }
 
 pub(crate) fn secret(text: &str) -> Option<wire::Secret> {

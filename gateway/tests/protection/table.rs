@@ -390,5 +390,6 @@ fn authenticate(object: Option<wire::ObjectRef>) -> Verb {
     Verb::Authenticate(wire::Authenticate {
         object,
         password: secret(),
+        tells_unknown: false,
     })
 }

@@ -12,6 +12,7 @@ mod bulk;
 mod call;
 mod call_view;
 mod class;
+mod common_resource;
 mod context;
 mod detail;
 mod error;
@@ -104,6 +105,9 @@ enum Command {
     /// Resources: what accounts live on, each behind a connector of a gateway
     #[command(subcommand)]
     Resource(resource::ResourceCommand),
+    /// Common resources: directories in a fixed order, among which a log-in finds its account
+    #[command(subcommand)]
+    CommonResource(common_resource::CommonResourceCommand),
     /// Users: the people of the identity system, their passwords and answers
     #[command(subcommand)]
     User(user::UserCommand),
@@ -191,6 +195,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Key(command) => command.run(context).await,
         Command::Task(command) => command.run(context).await,
         Command::Resource(command) => command.run(context).await,
+        Command::CommonResource(command) => command.run(context).await,
         Command::User(command) => command.run(context).await,
         Command::Policy(command) => command.run(context).await,
         Command::Account(command) => command.run(context).await,

@@ -10,9 +10,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 /// The first words of the names of methods that change nothing. `Execute` is judged by its call.
-const READS: [&str; 12] = [
-    "List", "Show", "Status", "Ping", "Watch", "Verify", "Export", "Check", "Search", "Execute",
-    "Compare", "Sync",
+const READS: [&str; 13] = [
+    "List",
+    "Show",
+    "Status",
+    "Ping",
+    "Watch",
+    "Verify",
+    "Export",
+    "Check",
+    "Search",
+    "Execute",
+    "Compare",
+    "Sync",
+    "Authenticate",
 ];
 
 /// Ctrl-C and SIGTERM, which from here on end nothing by themselves.

@@ -118,6 +118,37 @@ impl Context {
     }
 }
 
+impl Context {
+    /// Refuses who does not hold another capability everywhere, which `what` beside the request
+    /// itself takes.
+    ///
+    /// # Errors
+    /// [`AdminError::Refused`], which is in the audit log then.
+    pub(super) async fn needs(
+        &self,
+        wanted: Capability,
+        method: Method,
+        what: &str,
+    ) -> Result<(), AdminError> {
+        let (caller, services) = (&self.caller, &*self.services);
+        let who = CapabilitySet::of(&[wanted]);
+        let repository = &services.repository;
+        let missing = caller
+            .not_covered(who, &[Target::Server], repository)
+            .await?;
+        if missing.is_none() {
+            return Ok(());
+        }
+        let (subject, held) = (&caller.subject, caller.held());
+        let reason = format!("{what} needs {wanted}, too; has {held}");
+        let message = format!(
+            "user {subject} may not see {what}: that needs the capability {wanted}, too, and this user has {held}"
+        );
+        let shown = Shown::default();
+        Err(refuse(services, caller, (method.name, &shown), &reason, message).await)
+    }
+}
+
 const fn one_of(who: CapabilitySet) -> &'static str {
     if who.is_one() {
         "the capability"

@@ -9,6 +9,7 @@ mod approvals;
 mod audit;
 mod authorize;
 mod calls;
+mod common;
 mod context;
 mod convert;
 mod dispatch;
@@ -45,6 +46,7 @@ pub(crate) fn offer_all(front: &mut impl Front) {
     approvals::offer(front);
     audit::offer(front);
     calls::offer(front);
+    common::offer(front);
     gateways::offer(front);
     gateway_life::offer(front);
     keys::offer(front);

@@ -65,6 +65,7 @@ impl Request for proto::AddResourceRequest {
             groups,
             lost_settings: BTreeSet::new(),
             pending: BTreeMap::new(),
+            common: BTreeMap::new(),
             fault: None,
             created: clock::now(),
         };

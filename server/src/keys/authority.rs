@@ -156,6 +156,7 @@ mod tests {
                 groups: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
                 pending: BTreeMap::new(),
+                common: BTreeMap::new(),
                 fault: None,
                 created: NOW,
             };

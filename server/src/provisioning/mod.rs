@@ -1,5 +1,6 @@
 //! Calls: made up from a resource and a request, sent through the fleet, and what came of them.
 
+pub mod common;
 mod contents;
 pub mod describe;
 pub mod direct;
@@ -122,6 +123,13 @@ impl Provisioning {
     fn keeps_journal(&self, gateway: &str) -> Option<bool> {
         let description = self.fleet.status(gateway)?.description?;
         Some(description.journal.is_some())
+    }
+
+    /// Whether a gateway tells an unknown account from a wrong password where it is asked to.
+    fn tells_unknown(&self, gateway: &str) -> bool {
+        let status = self.fleet.status(gateway);
+        let description = status.and_then(|status| status.description);
+        description.is_some_and(|description| description.tells_unknown)
     }
 
     /// A gateway was removed, or has another registration: what was sent to the one before is

@@ -27,6 +27,7 @@ mod authority;
 mod beside;
 mod call_digest_key;
 mod columns;
+mod common_resources;
 mod database;
 mod error;
 mod gateway_groups;
@@ -89,6 +90,7 @@ pub use audit::{
 pub use audit_fields::AuditFields;
 pub use authority::{AUTHORITY_KEY_LEN, RowFault, RowsCheck, RowsSum};
 pub use beside::{Beside, Told};
+pub use common_resources::{CommonPlace, CommonResource, CommonResources};
 pub use database::Database;
 pub use error::RepositoryError;
 pub use gateway_journals::{JournalMemory, SeenJournal};

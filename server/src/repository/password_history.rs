@@ -341,6 +341,7 @@ mod tests {
             groups: std::collections::BTreeSet::new(),
             lost_settings: std::collections::BTreeSet::new(),
             pending: Default::default(),
+            common: Default::default(),
             fault: None,
             created: NOW,
         };

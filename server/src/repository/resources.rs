@@ -10,6 +10,7 @@ use portcullis_host::clock;
 
 use super::authority::{Authority, GATEWAYS, RESOURCES, Stamp, Table};
 use super::columns::{from_sql_millis, to_sql_millis};
+use super::common_resources::{COMMON, CommonPlace};
 use super::pending_secrets::{PENDING, PendingSecret, forget_pending, pending, pending_field};
 use super::sql::{Tx, Value, params};
 use super::{
@@ -47,6 +48,8 @@ pub struct Resource {
     /// Of the secret settings, the password that is being changed, with the id of the call that
     /// does it: its new value is kept beside the old one.
     pub pending: BTreeMap<String, String>,
+    /// Its places in common resources, by their names.
+    pub common: BTreeMap<String, CommonPlace>,
     /// What is wrong with its record, which decides nothing then; `None`: nothing.
     pub fault: Option<String>,
     /// When it was added.
@@ -337,7 +340,7 @@ pub(super) fn find(
 }
 
 /// The resource; where its row does not check, with what is wrong with it.
-fn read(
+pub(super) fn read(
     tx: &mut Tx<'_>,
     authority: &Authority,
     name: &str,
@@ -371,6 +374,7 @@ fn read_row(tx: &mut Tx<'_>, name: &str) -> Result<Option<(Stamp, Resource)>, Re
                 secret_settings: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
                 pending: BTreeMap::new(),
+                common: BTreeMap::new(),
                 fault: None,
                 created: from_sql_millis(row.get(3)?),
             };
@@ -391,6 +395,9 @@ fn read_row(tx: &mut Tx<'_>, name: &str) -> Result<Option<(Stamp, Resource)>, Re
             resource.mapping.insert(target.to_owned(), value);
         } else if let Some(group) = name.strip_prefix(GROUP) {
             resource.groups.insert(group.to_owned());
+        } else if let Some(common) = name.strip_prefix(COMMON) {
+            let place = CommonPlace::parse(&value);
+            resource.common.insert(common.to_owned(), place);
         } else if let Some(setting) = name.strip_prefix(PENDING) {
             resource.pending.insert(setting.to_owned(), value);
         } else {
@@ -572,12 +579,18 @@ pub(super) fn store(tx: &mut Tx<'_>, resource: &Resource) -> Result<(), Reposito
         .map(|(setting, call)| (pending_field(setting), call))
         .collect();
     let pending = pending.iter().map(|(name, call)| (name, *call));
+    let common = resource.common.iter();
+    let common: Vec<_> = common
+        .map(|(name, place)| (format!("{COMMON}{name}"), place.text()))
+        .collect();
+    let common = common.iter().map(|(name, place)| (name, place));
     let rows: Vec<_> = resource
         .settings
         .iter()
         .chain(rules)
         .chain(groups)
         .chain(pending)
+        .chain(common)
         .map(|(name, value)| {
             [
                 Value::Text(&resource.name),
@@ -631,6 +644,7 @@ pub(super) mod tests {
             groups: BTreeSet::new(),
             lost_settings: BTreeSet::new(),
             pending: BTreeMap::new(),
+            common: BTreeMap::new(),
             fault: None,
             created: NOW,
         };

@@ -68,6 +68,7 @@ impl Fixture {
             groups: BTreeSet::new(),
             lost_settings: BTreeSet::new(),
             pending: BTreeMap::new(),
+            common: BTreeMap::new(),
             fault: None,
             created: clock::now(),
         };

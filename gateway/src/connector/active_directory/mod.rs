@@ -24,6 +24,7 @@
 mod codes;
 mod control;
 mod identity;
+mod lockout;
 mod names;
 mod namesakes;
 mod ranges;
@@ -47,8 +48,8 @@ use crate::connector::directory::session::Session;
 use crate::connector::directory::settings::{ClassSettings, Defaults, Settings};
 use crate::connector::{Changes, Connector, Context};
 use crate::model::{
-    AttributeRole, CallError, Evidence, Failure, GuardDefaults, NameComparison, Object,
-    ObjectClass, Password, Role, Standings, SyncToken, Touched, Value, Verb,
+    AttributeRole, CallError, Evidence, Failure, GuardDefaults, LockoutLimit, NameComparison,
+    Object, ObjectClass, Password, Role, Standings, SyncToken, Touched, Value, Verb,
 };
 use control::CONTROL;
 use identity::{GUID, SID};
@@ -449,6 +450,18 @@ impl Dialect for ActiveDirectory {
             ],
         };
         session.write(&modify, &[]).await.map(drop)
+    }
+
+    fn lockout_attributes(&self) -> Vec<String> {
+        lockout::attributes()
+    }
+
+    async fn lockout_limit(
+        &self,
+        session: &Session<'_>,
+        entry: &Entry,
+    ) -> Result<Option<LockoutLimit>, Error> {
+        lockout::limit(session, &self.root, entry).await
     }
 
     fn verdict(&self, answer: &Answer) -> Verdict {

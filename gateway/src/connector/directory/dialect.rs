@@ -16,8 +16,8 @@ use super::session::Session;
 use super::settings::ClassSettings;
 use crate::connector::{Changes, Context};
 use crate::model::{
-    AttributeRole, CallError, Evidence, Failure, Object, ObjectClass, Password, Standings,
-    SyncToken, Touched, Value, Verb,
+    AttributeRole, CallError, Evidence, Failure, LockoutLimit, Object, ObjectClass, Password,
+    Standings, SyncToken, Touched, Value, Verb,
 };
 
 /// Where an object is looked for.
@@ -263,6 +263,21 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     /// What the answer to such a bind says.
     fn verdict(&self, answer: &Answer) -> Verdict;
+
+    /// The attributes of an account that [`lockout_limit`](Self::lockout_limit) reads.
+    fn lockout_attributes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// When an account is locked; `None`: never, or nobody knows. Which server told is none of its
+    /// concern.
+    async fn lockout_limit(
+        &self,
+        _: &Session<'_>,
+        _entry: &Entry,
+    ) -> Result<Option<LockoutLimit>, Error> {
+        Ok(None)
+    }
 
     /// Controls of a change, beside those of the driver. `supported`: those that the directory
     /// lists.

@@ -4,6 +4,7 @@ use super::connector::Directory;
 use super::dialect::Verdict;
 use super::dn;
 use super::failures::{failure, of_change};
+use super::fault::Error;
 use super::members::Member;
 use super::message::Answer;
 use super::session::Session;
@@ -82,7 +83,16 @@ impl Directory {
         let tried = self
             .pool
             .try_bind(&dn, password, &controls, session.deadline);
-        let answer = tried.await.map_err(|error| self.read_error(&error))?;
+        let answer = match tried.await {
+            Ok(answer) => answer,
+            Err(Error::Unknown(fault)) => {
+                return Err(CallError::Indeterminate(format!(
+                    "the password was sent, and no answer came that can be read: {}",
+                    fault.text
+                )));
+            }
+            Err(error) => return Err(self.read_error(&error)),
+        };
         let Some(entry) = found else {
             return Ok((Verdict::Wrong, answer));
         };

@@ -28,6 +28,7 @@ pub mod fuzzed;
 pub(crate) mod gathered;
 mod handshake;
 pub(crate) mod link;
+mod lockout;
 mod log_in;
 mod look;
 mod members;

@@ -8,9 +8,9 @@ use super::connector::{BIND_DN, BIND_PASSWORD, Directory};
 use super::dn;
 use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane, secret_file};
 use crate::model::{
-    CallError, Cookie, Create, Evidence, Get, Look, Object, ObjectClass, ObjectName, ObjectRef,
-    Password, Request, Roles, Rotation, Schema, Search, Selector, Standings, SyncToken, Touched,
-    Update, Verb,
+    CallError, Cookie, Create, Evidence, Get, Lockout, Look, Object, ObjectClass, ObjectName,
+    ObjectRef, Password, Request, Roles, Rotation, Schema, Search, Selector, Standings, SyncToken,
+    Touched, Update, Verb,
 };
 
 #[async_trait]
@@ -154,6 +154,11 @@ impl Connector for Directory {
     ) -> Result<(), CallError> {
         let session = self.session(cx)?;
         self.give_password(&session, &object, &password).await
+    }
+
+    async fn lockout(&self, cx: &Context, account: &ObjectRef) -> Result<Lockout, CallError> {
+        let session = self.session(cx)?;
+        self.lockout_of(&session, account).await
     }
 
     async fn authenticate(

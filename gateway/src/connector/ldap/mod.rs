@@ -26,6 +26,7 @@
 //! placeholder = "cn=nobody,dc=example,dc=org"
 //! ```
 
+mod lockout;
 mod policy;
 mod powers;
 mod state;
@@ -47,8 +48,8 @@ use crate::connector::directory::session::Session;
 use crate::connector::directory::settings::{ClassSettings, Defaults, Settings};
 use crate::connector::{Changes, Connector, Context};
 use crate::model::{
-    CallError, Evidence, Failure, GuardDefaults, NameComparison, ObjectClass, Password, SyncToken,
-    Verb,
+    CallError, Evidence, Failure, GuardDefaults, LockoutLimit, NameComparison, ObjectClass,
+    Password, SyncToken, Verb,
 };
 use policy::PASSWORD_POLICY;
 use state::State;
@@ -280,6 +281,18 @@ impl Dialect for Ldap {
 
     fn bind_controls(&self) -> Vec<Control> {
         vec![Control::new(PASSWORD_POLICY, None)]
+    }
+
+    fn lockout_attributes(&self) -> Vec<String> {
+        lockout::attributes()
+    }
+
+    async fn lockout_limit(
+        &self,
+        session: &Session<'_>,
+        entry: &Entry,
+    ) -> Result<Option<LockoutLimit>, Error> {
+        lockout::limit(session, &self.suffix, entry).await
     }
 
     fn verdict(&self, answer: &Answer) -> Verdict {

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::Sql;
 use super::changing::parameters;
 use super::class::Class;
-use super::engine::{Access, Fault, Param, Transaction, few, text_column};
+use super::engine::{Access, Cause, Fault, Param, Transaction, few, text_column};
 use super::reading::{Located, find, is_true};
 use super::statement::{Dialect, Statement};
 use crate::connector::Context;
@@ -37,12 +37,19 @@ impl Sql {
             cx,
         };
         let answer = asked.ask(&mut *transaction, wanted, password).await;
-        let shown = |fault: Fault| fault.without(Some(password)).not_committed();
+        let shown = |fault: Fault| {
+            let fault = fault.without(Some(password));
+            match fault.cause {
+                // The database may have judged it, and counted.
+                Cause::Cut if judges => CallError::Indeterminate(fault.message),
+                _ => fault.not_committed().into(),
+            }
+        };
         let (enabled, answer) = match answer {
             Ok(answer) => answer,
             Err(fault) => {
                 transaction.rollback().await;
-                return Err(shown(fault).into());
+                return Err(shown(fault));
             }
         };
         if judges {

@@ -170,6 +170,7 @@ impl Worker {
         let verb = Verb::Authenticate(Authenticate {
             object: Some(object),
             password: Some(password),
+            tells_unknown: false,
         });
         let args = self.call.with_id(format!("{call_id}-authenticate"));
         match self.caller.execute(verb, &args).await {

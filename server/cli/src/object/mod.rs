@@ -190,7 +190,11 @@ impl AccountCommand {
                 let object = Some(target.reference(CLASS));
                 let caller = Caller::new(context, target.resource).await?;
                 let password = Some(password.known_password()?);
-                let verb = Verb::Authenticate(Authenticate { object, password });
+                let verb = Verb::Authenticate(Authenticate {
+                    object,
+                    password,
+                    tells_unknown: false,
+                });
                 caller.tell(context, verb, &call, &sentence).await
             }
             Self::List(args) => args.run(context, CLASS).await,

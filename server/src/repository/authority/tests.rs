@@ -49,6 +49,7 @@ impl Site {
                 groups: BTreeSet::new(),
                 lost_settings: BTreeSet::new(),
                 pending: BTreeMap::new(),
+                common: BTreeMap::new(),
                 fault: None,
                 created: NOW,
             };

@@ -30,6 +30,7 @@ async fn fixture() -> Fixture {
             groups: std::collections::BTreeSet::new(),
             lost_settings: std::collections::BTreeSet::new(),
             pending: Default::default(),
+            common: Default::default(),
             fault: None,
             created: NOW,
         };

@@ -29,6 +29,7 @@ async fn names_are_taken_once_and_missing_things_are_named() {
         groups: ["people".to_owned()].into(),
         lost_settings: std::collections::BTreeSet::new(),
         pending: Default::default(),
+        common: Default::default(),
         fault: None,
         created: NOW,
     };
@@ -85,6 +86,7 @@ async fn secret_settings_do_not_follow_a_resource_to_another_place() {
         groups: std::collections::BTreeSet::new(),
         lost_settings: std::collections::BTreeSet::new(),
         pending: Default::default(),
+        common: Default::default(),
         fault: None,
         created: NOW,
     };

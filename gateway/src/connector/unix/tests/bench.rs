@@ -262,6 +262,7 @@ pub(super) fn authenticate(object: Option<wire::ObjectRef>, password: &str) -> V
     Verb::Authenticate(wire::Authenticate {
         object,
         password: secret(password),
+        tells_unknown: false,
     })
 }
 

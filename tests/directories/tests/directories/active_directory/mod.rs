@@ -6,6 +6,7 @@ mod end_to_end;
 mod groups;
 mod guard_rails;
 mod hostile;
+mod log_in;
 mod renewal;
 mod servers;
 mod sync;

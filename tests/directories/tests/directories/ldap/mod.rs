@@ -1,7 +1,9 @@
 //! The connector `ldap` against OpenLDAP.
 
 mod changes;
+mod common;
 mod links;
+mod log_in;
 mod names;
 mod passwords;
 mod reads;
