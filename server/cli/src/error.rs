@@ -202,7 +202,7 @@ pub(crate) enum CliError {
         total: usize,
     },
     /// One side was not read to its end: nobody knows what is missing.
-    #[error("incomplete: {0}; nothing was repaired")]
+    #[error("incomplete: {0}; nothing was repaired (with --resume FILE the same command goes on)")]
     ReconcileIncomplete(Box<CliError>),
     /// The counts have been printed.
     #[error(

@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use data_encoding::HEXLOWER;
 use portcullis_host::text::{self, TextError};
 use portcullis_proto::gateway::v1::ObjectClass;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::bulk::{InFlight, Progress};
@@ -154,6 +156,11 @@ impl SourceFile {
             separator,
             path,
         })
+    }
+
+    /// What tells it from the same file after a change.
+    pub(crate) fn digest(&self) -> String {
+        HEXLOWER.encode(&Sha256::digest(&*self.content))
     }
 
     /// Its rows, from the first.

@@ -23,8 +23,8 @@ use crate::input::filter;
 use crate::input::prompt::PasswordSource;
 use crate::targets::{Objects, TargetsArgs};
 use create::{CreateAccountArgs, CreateGroupArgs};
-pub(crate) use search::each;
 use search::{ListArgs, SearchArgs};
+pub(crate) use search::{Step, each, each_step};
 use update::UpdateArgs;
 
 #[derive(Debug, Subcommand)]

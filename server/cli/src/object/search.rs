@@ -138,16 +138,41 @@ async fn print_found(
 
 /// Takes what a search finds, page after page, to its end: an error where it does not come there.
 pub(crate) async fn each(
-    mut caller: Caller,
-    mut search: Search,
+    caller: Caller,
+    search: Search,
     args: &CallArgs,
     mut take: impl FnMut(Object) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
+    let take = |step: Step<'_>| match step {
+        Step::Object(object) => take(object),
+        Step::Page(_) => Ok(()),
+    };
+    each_step(caller, search, args, take).await
+}
+
+/// A step of a search.
+pub(crate) enum Step<'a> {
+    Object(Object),
+    /// A page is whole. Where the next one starts; empty: it was the last one.
+    Page(&'a [u8]),
+}
+
+/// The same, with the ends of pages.
+pub(crate) async fn each_step(
+    mut caller: Caller,
+    mut search: Search,
+    args: &CallArgs,
+    mut take: impl FnMut(Step<'_>) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     let mut args = args.identified();
     loop {
-        let end = page(&mut caller, &search, &args, &mut take).await?;
+        let mut object = |object| take(Step::Object(object));
+        let end = page(&mut caller, &search, &args, &mut object).await?;
         if let Some(failure) = end.failure {
             return Err(CliError::failed(args.id().to_owned(), failure));
+        }
+        if end.next_cookie.is_empty() || end.next_cookie != search.cookie {
+            take(Step::Page(&end.next_cookie))?;
         }
         if end.next_cookie.is_empty() {
             return Ok(());

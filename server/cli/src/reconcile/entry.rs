@@ -1,10 +1,11 @@
 //! An object as it is compared: its name, and a keyed digest of each attribute.
 
 use std::collections::HashMap;
+use std::path::Path;
 
+use data_encoding::BASE64;
 use portcullis_common::listing::{DIGEST_LEN, Digest, ListingKey, is_compared, value_set};
 use portcullis_proto::gateway::v1::{Attribute, Object, Value};
-use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::CliError;
@@ -140,10 +141,10 @@ enum Meeting {
 }
 
 impl Digests {
-    /// Objects are met by their names, under a key of this run alone.
-    pub(crate) fn by_name(ignore_case: bool) -> Self {
+    /// Objects are met by their names.
+    pub(crate) fn by_name(key: [u8; 32], ignore_case: bool) -> Self {
         Self::new(
-            rand::rng().random(),
+            key,
             match ignore_case {
                 true => Meeting::NameInAnyCase,
                 false => Meeting::Name,
@@ -174,6 +175,13 @@ impl Digests {
     /// Whether objects are met by their ids, and the digest of one is all that is kept of it.
     pub(crate) fn are_by_id(&self) -> bool {
         self.meeting == Meeting::Id
+    }
+
+    /// Gives attributes the numbers that they had in an earlier run.
+    pub(crate) fn number_as(&mut self, names: Vec<String>) {
+        for name in names {
+            self.number(&name);
+        }
     }
 
     /// The attributes that were met.
@@ -288,4 +296,12 @@ fn compared<'a>(
     let is_wanted = |one: &Attribute| wanted.is_empty() || wanted.contains(&one.name);
     let mut attributes = attributes.iter();
     std::iter::from_fn(move || attributes.find(|one| is_wanted(one) && is_compared(one)))
+}
+
+/// The key in a file, in base64.
+pub(super) fn key(text: &str, path: &Path) -> Result<[u8; 32], CliError> {
+    let bytes = BASE64.decode(text.as_bytes()).ok();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| CliError::usage(format!("{}: its key cannot be read", path.display())))
 }

@@ -18,6 +18,7 @@ mod entry;
 mod inventory;
 mod repair;
 mod report;
+mod resume;
 mod revisions;
 mod side;
 mod sorted;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use data_encoding::BASE64;
 use portcullis_proto::gateway::v1::ObjectClass;
 
 use crate::call::{CallArgs, Caller};
@@ -45,6 +47,7 @@ use entry::Digests;
 use inventory::{Asked, Inventory};
 use repair::{Limits, Repair};
 use report::{Counts, Found, Listing, Report};
+use resume::{Heading, Progress, Which};
 use side::{Meanwhile, Reader, Reading, Side};
 
 const AFTER_HELP: &str = "\
@@ -60,6 +63,8 @@ run with that file. It keeps ids, names and keyed digests, and is replaced once 
 
 Nothing is changed without --repair. With it, missing accounts are created, changed ones are updated, and unknown ones are
 deleted where --most-deletes allows it. If there are more than a limit allows, nothing at all is repaired.
+
+With --resume FILE a run that was cut, or ended with 5, goes on from its last whole page when the same command is given again.
 
 Exit codes: 0 all was compared, and repaired where asked; 1 some repairs failed, or a limit was passed; 3 nobody knows what
 came of some; 5 one side could not be read to its end, so that nothing is known to be missing.
@@ -96,6 +101,10 @@ pub(crate) struct ReconcileArgs {
     /// Write each difference to this file, by its name as CSV (.csv) or JSON Lines
     #[arg(long, value_name = "FILE")]
     differences: Option<PathBuf>,
+    /// Keep in this file how far the run has come, and go on from there where it was cut. The file
+    /// goes once the run has come to its end
+    #[arg(long, value_name = "FILE", conflicts_with = "inventory")]
+    resume: Option<PathBuf>,
     /// Repair what differs
     #[arg(long)]
     repair: bool,
@@ -129,7 +138,18 @@ struct SideArgs {
 /// The side that says how it should be.
 pub(crate) enum Source {
     File(SourceFile),
-    Resource(Caller),
+    /// And its name.
+    Resource(Caller, String),
+}
+
+impl Source {
+    /// What another source, or a file that has changed, is told from this one by.
+    fn identity(&self) -> String {
+        match self {
+            Self::File(file) => format!("file {}", file.digest()),
+            Self::Resource(_, name) => format!("resource {name}"),
+        }
+    }
 }
 
 impl ReconcileArgs {
@@ -147,19 +167,15 @@ impl ReconcileArgs {
         let call = CallArgs::with_timeout(self.timeout);
         let mut caller = Caller::new(context, self.resource.clone()).await?;
         let typing = caller.typing(class.clone(), &call).await?;
-        let mut reading = Reading {
-            digests: Digests::by_name(self.ignore_case),
-            call,
-            class,
-            page_size: self.page_size,
-        };
+        let mut reading = self.reading(&source, class, call)?;
         let read = self.read(&mut reading, &source, &caller, &typing).await;
         let mut read = read.map_err(incomplete)?;
         read.meanwhile.tell(context);
 
         let mut listing = Listing::open(self.differences.as_deref())?;
         let mut counts = Counts::default();
-        let mut repair = Repair::new(self.limits, self.repair);
+        let begun = reading.progress.as_mut().map(Progress::begun);
+        let mut repair = Repair::new(self.limits, self.repair, begun.unwrap_or_default());
         compare(&mut read.wanted, &mut read.there, &mut |wanted, there| {
             let difference = difference(wanted, there);
             counts.add(difference.as_ref());
@@ -173,6 +189,7 @@ impl ReconcileArgs {
         listing.end()?;
         let report = |repaired| Report::new(&counts, &read.meanwhile, repaired);
         if !self.repair {
+            reading.end()?;
             return context.print(&report(None));
         }
         repair.check(&counts).inspect_err(|_| {
@@ -184,9 +201,10 @@ impl ReconcileArgs {
             &source,
             caller,
             &typing,
-            (&reading, self.jobs, &read.named),
+            (&mut reading, self.jobs, &read.named),
         );
         let repaired = repairing.await?;
+        reading.end()?;
         context.print(&report(Some(&repaired)))?;
         repaired.verdict()
     }
@@ -209,9 +227,40 @@ impl ReconcileArgs {
             call: CallArgs::with_timeout(self.timeout),
             class,
             page_size: self.page_size,
+            progress: None,
         };
         let caller = Caller::new(context, self.resource).await?;
         inventory.run(context, caller, reading).await
+    }
+
+    /// What is compared, and what an earlier run has left of it.
+    fn reading(&self, source: &Source, class: Class, call: CallArgs) -> Result<Reading, CliError> {
+        let mut key: [u8; 32] = rand::random();
+        let mut progress = None;
+        if let Some(path) = &self.resume {
+            let mut heading = Heading {
+                reconciliation: 1,
+                resource: self.resource.clone(),
+                class: class.word().to_owned(),
+                source: source.identity(),
+                attributes: self.attributes.clone(),
+                ignore_case: self.ignore_case,
+                key: BASE64.encode(&key),
+            };
+            progress = Some(Progress::open(path, &mut heading)?);
+            key = entry::key(&heading.key, path)?;
+        }
+        let mut digests = Digests::by_name(key, self.ignore_case);
+        if let Some(progress) = &mut progress {
+            digests.number_as(progress.names());
+        }
+        Ok(Reading {
+            digests,
+            call,
+            class,
+            page_size: self.page_size,
+            progress,
+        })
     }
 
     async fn source(&mut self, context: &Context) -> Result<Source, CliError> {
@@ -219,7 +268,7 @@ impl ReconcileArgs {
             (Some(path), _) => Source::File(SourceFile::read(path, self.format, self.separator)?),
             (None, against) => {
                 let other = against.unwrap_or_default();
-                Source::Resource(Caller::new(context, other).await?)
+                Source::Resource(Caller::new(context, other.clone()).await?, other)
             }
         })
     }
@@ -233,15 +282,15 @@ impl ReconcileArgs {
         typing: &Typing,
     ) -> Result<Read, CliError> {
         // Before the first object of either side, so that neither is the older one.
-        let mut there = Reader::begin(caller.clone(), reading).await?;
+        let mut there = Reader::begin(caller.clone(), reading, Which::There).await?;
         let (mut wanted, named) = match source {
             Source::File(file) => {
                 let mut side = Side::new()?;
                 let named = rows(file, typing, reading, &self.attributes, &mut side)?;
                 (Wanted::Rows(side), named)
             }
-            Source::Resource(other) => {
-                let mut wanted = Reader::begin(other.clone(), reading).await?;
+            Source::Resource(other, _) => {
+                let mut wanted = Reader::begin(other.clone(), reading, Which::Wanted).await?;
                 wanted.list(reading, self.attributes.clone()).await?;
                 let known = reading.digests.known().map(str::to_owned);
                 let asked = self.attributes.iter().cloned();

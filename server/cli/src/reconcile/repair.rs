@@ -9,6 +9,7 @@ use portcullis_proto::gateway::v1::object_ref::By;
 use super::Source;
 use super::compare::{Difference, Kind};
 use super::report::Counts;
+use super::resume::Begun;
 use super::side::Reading;
 use super::working::{Action, Repaired, Working, read};
 use crate::call::Caller;
@@ -34,14 +35,17 @@ pub(crate) struct Limits {
 pub(crate) struct Repair {
     limits: Limits,
     wanted: bool,
+    /// What runs before this one, which were cut, have begun.
+    begun: Begun,
     actions: HashMap<String, Action>,
 }
 
 impl Repair {
-    pub(crate) fn new(limits: Limits, wanted: bool) -> Self {
+    pub(crate) fn new(limits: Limits, wanted: bool, begun: Begun) -> Self {
         Self {
             limits,
             wanted,
+            begun,
             actions: HashMap::new(),
         }
     }
@@ -70,11 +74,22 @@ impl Repair {
     pub(crate) fn check(&self, counts: &Counts) -> Result<(), CliError> {
         let limits = &self.limits;
         let deletes = limits.most_deletes.unwrap_or(u64::MAX);
-        for (what, option, count, most) in [
-            ("missing", "creates", counts.missing, limits.most_creates),
-            ("changed", "updates", counts.changed, limits.most_updates),
-            ("unknown", "deletes", counts.unknown, deletes),
+        for (kind, option, count, most) in [
+            (
+                Kind::Missing,
+                "creates",
+                counts.missing,
+                limits.most_creates,
+            ),
+            (
+                Kind::Changed,
+                "updates",
+                counts.changed,
+                limits.most_updates,
+            ),
+            (Kind::Unknown, "deletes", counts.unknown, deletes),
         ] {
+            let (what, count) = (kind.word(), count.saturating_add(self.before(kind)));
             if count > most {
                 return Err(CliError::ReconcileTooMany {
                     what,
@@ -97,6 +112,17 @@ impl Repair {
             }),
             None => Ok(()),
         }
+    }
+
+    /// How many objects earlier runs have begun to repair beside those that this one would.
+    fn before(&self, kind: Kind) -> u64 {
+        let again = |name: &String| {
+            let action = self.actions.get(name);
+            action.is_some_and(|action| action.difference.kind == kind)
+        };
+        let begun = self.begun.iter();
+        let begun = begun.filter(|(word, name)| *word == kind.word() && !again(name));
+        begun.count() as u64
     }
 
     /// A missing and an unknown object whose names differ in case only. Where the resource does
@@ -123,7 +149,7 @@ impl Repair {
         source: &Source,
         caller: Caller,
         typing: &Typing,
-        (reading, jobs, compared): (&Reading, u16, &BTreeSet<String>),
+        (reading, jobs, compared): (&mut Reading, u16, &BTreeSet<String>),
     ) -> Result<Repaired, CliError> {
         let mut working = Working::new(caller, reading, jobs, context.json());
         match source {
@@ -136,11 +162,11 @@ impl Repair {
                             object_class: reading.class.class.into(),
                             ..row.create()
                         };
-                        working.begin(action, Some(create)).await?;
+                        working.begin(reading, action, Some(create)).await?;
                     }
                 }
             }
-            Source::Resource(source) => {
+            Source::Resource(source, _) => {
                 let mut source = source.clone();
                 let names: Vec<_> = self.actions.keys().cloned().collect();
                 for name in names {
@@ -164,7 +190,7 @@ impl Repair {
                             password: None,
                             enabled: found.enabled,
                         };
-                        working.begin(action, Some(create)).await?;
+                        working.begin(reading, action, Some(create)).await?;
                     }
                 }
             }
@@ -178,7 +204,7 @@ impl Repair {
         self,
         mut working: Working,
         source: &Source,
-        reading: &Reading,
+        reading: &mut Reading,
     ) -> Result<Repaired, CliError> {
         working.wait().await?;
         for action in self.actions.into_values() {
@@ -190,7 +216,7 @@ impl Repair {
                 break;
             }
             // The other resource was read first: whom it got meanwhile only looks unknown.
-            if let Source::Resource(source) = source {
+            if let Source::Resource(source, _) = source {
                 let by = By::Name(action.difference.name.clone());
                 match read(&mut source.clone(), by, reading).await {
                     Ok(None) => {}
@@ -198,7 +224,7 @@ impl Repair {
                     Err(error) => return working.stop(error).await,
                 }
             }
-            working.begin(action, None).await?;
+            working.begin(reading, action, None).await?;
         }
         working.end().await
     }
@@ -209,7 +235,18 @@ mod tests {
     use super::*;
 
     fn repair(limits: Limits, differences: &[(Kind, &str)]) -> Result<usize, CliError> {
-        let mut repair = Repair::new(limits, true);
+        repair_after(&[], limits, differences)
+    }
+
+    fn repair_after(
+        begun: &[(Kind, &str)],
+        limits: Limits,
+        differences: &[(Kind, &str)],
+    ) -> Result<usize, CliError> {
+        let begun = begun
+            .iter()
+            .map(|(kind, name)| (kind.word(), (*name).to_owned()));
+        let mut repair = Repair::new(limits, true, begun.collect());
         let mut counts = Counts::default();
         for (kind, name) in differences {
             let difference = Difference {
@@ -266,5 +303,20 @@ mod tests {
             repair(LIMITS, &three),
             Err(CliError::ReconcileTooMany { count: 3, .. })
         ));
+    }
+
+    /// Two may be deleted: whether by one run, or by one that goes on from another.
+    #[test]
+    fn limits_hold_over_all_runs_of_a_reconciliation() {
+        let begun = [(Kind::Unknown, "a"), (Kind::Missing, "c")];
+        for (found, taken) in [
+            (&["a", "b"][..], true),
+            (&["b"], true),
+            (&["b", "c"], false),
+        ] {
+            let found: Vec<_> = found.iter().map(|name| (Kind::Unknown, *name)).collect();
+            let repaired = repair_after(&begun, LIMITS, &found);
+            assert_eq!(repaired.is_ok(), taken, "{found:?}");
+        }
     }
 }

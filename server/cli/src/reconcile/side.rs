@@ -4,10 +4,11 @@ use portcullis_proto::gateway::v1::filter::Kind as FilterKind;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::value::Kind as ValueKind;
 use portcullis_proto::gateway::v1::{
-    Comparison, ComparisonOperation, Filter, FilterList, Search, Value,
+    Comparison, ComparisonOperation, FailureKind, Filter, FilterList, Search, Value,
 };
 
 use super::entry::Digests;
+use super::resume::{Listed, Progress, Which};
 use super::revisions::Revisions;
 use super::sorted::Sorter;
 use super::watch::Watch;
@@ -15,7 +16,7 @@ use crate::call::{CallArgs, Caller};
 use crate::class::Class;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::object::each;
+use crate::object::{Step, each, each_step};
 use crate::view::printable;
 
 /// Objects that are asked for by their ids in one search.
@@ -30,9 +31,16 @@ pub(crate) struct Reading {
     pub(crate) call: CallArgs,
     pub(crate) class: Class,
     pub(crate) page_size: u32,
+    /// Where what was read is kept, so that another run goes on from it.
+    pub(crate) progress: Option<Progress>,
 }
 
 impl Reading {
+    /// Nothing of what was read is needed any more.
+    pub(crate) fn end(&mut self) -> Result<(), CliError> {
+        self.progress.take().map_or(Ok(()), Progress::end)
+    }
+
     fn search(&self, attributes: &[String]) -> Search {
         Search {
             object_class: self.class.class.into(),
@@ -107,22 +115,52 @@ impl Meanwhile {
 pub(crate) struct Reader {
     caller: Caller,
     watch: Watch,
+    which: Which,
     /// Empty: all that the schema returns by default.
     attributes: Vec<String>,
+    /// Where the next page starts; empty: from the start.
+    cookie: Vec<u8>,
+    /// An earlier run has listed all of it.
+    done: bool,
     pub(super) side: Side,
     /// Changes that were seen.
     changes: u64,
 }
 
 impl Reader {
-    /// Nothing is read yet; from now on no change is missed.
-    pub(crate) async fn begin(mut caller: Caller, reading: &Reading) -> Result<Self, CliError> {
-        let watch = Watch::begin(&mut caller, &reading.class, &reading.call).await?;
+    /// Nothing is read yet, or what an earlier run has; from now on no change is missed.
+    pub(crate) async fn begin(
+        mut caller: Caller,
+        reading: &mut Reading,
+        which: Which,
+    ) -> Result<Self, CliError> {
+        let listed = match &mut reading.progress {
+            Some(progress) => progress.listed(which),
+            None => None,
+        };
+        let listed = match listed {
+            Some(listed) => listed,
+            None => {
+                let watch = Watch::begin(&mut caller, &reading.class, &reading.call).await?;
+                if let Some(progress) = &mut reading.progress {
+                    progress.start(which, &watch)?;
+                }
+                Listed {
+                    watch,
+                    side: Side::new()?,
+                    cookie: Vec::new(),
+                    done: false,
+                }
+            }
+        };
         Ok(Self {
             caller,
-            watch,
+            which,
+            watch: listed.watch,
             attributes: Vec::new(),
-            side: Side::new()?,
+            cookie: listed.cookie,
+            done: listed.done,
+            side: listed.side,
             changes: 0,
         })
     }
@@ -136,7 +174,22 @@ impl Reader {
     ) -> Result<(), CliError> {
         let by_digest = reading.digests.are_by_id() || !attributes.is_empty();
         self.attributes = attributes;
-        self.listing(reading, by_digest).await
+        if self.done {
+            return Ok(());
+        }
+        let goes_on = !self.cookie.is_empty();
+        match self.listing(reading, by_digest, false).await {
+            // Where the gateway or the directory was started anew, it does not know the page.
+            Err(CliError::CallFailed {
+                kind: FailureKind::Invalid | FailureKind::Unavailable,
+                ..
+            }) if goes_on && !self.cookie.is_empty() => {
+                self.cookie.clear();
+                self.side = Side::new()?;
+                self.listing(reading, by_digest, true).await
+            }
+            listed => listed,
+        }
     }
 
     /// Reads these objects whole, or all of them where these are too many.
@@ -153,21 +206,54 @@ impl Reader {
 
     async fn list_whole(&mut self, reading: &mut Reading) -> Result<(), CliError> {
         self.side = Side::new()?;
-        self.listing(reading, false).await
+        // It is read again by a run that goes on, too.
+        let progress = reading.progress.take();
+        let listed = self.listing(reading, false, false).await;
+        reading.progress = progress;
+        listed
     }
 
-    async fn listing(&mut self, reading: &mut Reading, by_digest: bool) -> Result<(), CliError> {
+    /// Reads from where the next page starts; `anew`: what an earlier run has kept does not count.
+    async fn listing(
+        &mut self,
+        reading: &mut Reading,
+        by_digest: bool,
+        anew: bool,
+    ) -> Result<(), CliError> {
         let mut search = reading.search(&self.attributes);
+        search.cookie.clone_from(&self.cookie);
         if by_digest {
             search.digest_key = reading.digests.key();
         }
-        let (digests, attributes) = (&mut reading.digests, &self.attributes);
-        let (entries, has_digests) = (&mut self.side.entries, &mut self.side.has_digests);
-        each(self.caller.clone(), search, &reading.call, |object| {
-            *has_digests |= !object.digest.is_empty();
-            entries.push(digests.object(&object, attributes)?)
-        })
-        .await
+        let (which, attributes) = (self.which, &self.attributes);
+        let (digests, progress) = (&mut reading.digests, &mut reading.progress);
+        let (side, cookie) = (&mut self.side, &mut self.cookie);
+        let mut watch = anew.then_some(&self.watch);
+        let mut take = |step: Step<'_>, progress: Option<&mut Progress>| match step {
+            Step::Object(object) => {
+                side.has_digests |= !object.digest.is_empty();
+                let entry = digests.object(&object, attributes)?;
+                if let Some(progress) = progress {
+                    progress.entry(which, &entry)?;
+                }
+                side.entries.push(entry)
+            }
+            Step::Page(next) => {
+                cookie.clear();
+                match progress {
+                    Some(progress) => progress.page(which, next, digests.known()),
+                    None => Ok(()),
+                }
+            }
+        };
+        let take = |step: Step<'_>| {
+            // Not before something comes: what was kept may be of use yet.
+            if let (Some(watch), Some(progress)) = (watch.take(), progress.as_mut()) {
+                progress.start(which, watch)?;
+            }
+            take(step, progress.as_mut())
+        };
+        each_step(self.caller.clone(), search, &reading.call, take).await
     }
 
     /// Regards what has changed since the reading began, or since the last time; answers whether

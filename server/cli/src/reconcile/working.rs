@@ -135,11 +135,15 @@ impl Working {
 
     pub(super) async fn begin(
         &mut self,
+        reading: &mut Reading,
         action: Action,
         wanted: Option<Create>,
     ) -> Result<(), CliError> {
         while self.under_way.len() >= self.jobs {
             self.one().await?;
+        }
+        if let Some(progress) = &mut reading.progress {
+            progress.repairs(action.difference.kind, &action.difference.name)?;
         }
         let (caller, call) = (self.caller.clone(), self.call.clone());
         let id = action.difference.id.clone().unwrap_or_default();

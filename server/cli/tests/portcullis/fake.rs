@@ -210,6 +210,14 @@ impl Fake {
         });
     }
 
+    /// Waits until so many searches have come.
+    pub(crate) fn wait_for_searches(&self, count: usize) {
+        self.wait_for(|state| {
+            let searches = |call: &&Call| matches!(call.verb, Some(Verb::Search(_)));
+            state.calls.iter().filter(searches).count() >= count
+        });
+    }
+
     fn wait_for(&self, found: impl Fn(&State) -> bool) {
         let found = || found(&self.state.lock().unwrap());
         self.runtime.as_ref().unwrap().block_on(async {
@@ -499,6 +507,14 @@ impl FakeCalls {
         let Some(Verb::Search(search)) = call.verb else {
             return Err(Status::internal("no search"));
         };
+        self.called.notify_waiters();
+        // As a gateway that was started anew.
+        if !search.cookie.is_empty() && state.fates.remove("page").is_some() {
+            return Ok(vec![end_of_sync(SearchEnd {
+                failure: Some(failure(FailureKind::Invalid)),
+                ..SearchEnd::default()
+            })]);
+        }
         let from: usize = match search.cookie.as_slice() {
             [] => 0,
             cookie => std::str::from_utf8(cookie).unwrap().parse().unwrap(),

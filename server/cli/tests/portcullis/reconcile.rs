@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::value::Kind;
-use portcullis_proto::gateway::v1::{Attribute, Create, Value};
+use portcullis_proto::gateway::v1::{Attribute, Create, FailureKind, Value};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, Fate};
 
 fn put(fake: &Fake, name: &str, shell: &str) {
     fake.put(Create {
@@ -92,6 +93,57 @@ fn a_part_of_a_resource_replaces_no_inventory_and_tells_nothing() {
         open.code == Some(2) && open.err.contains("chmod 0600"),
         "{open:?}"
     );
+}
+
+/// The first cookie that a search was begun with.
+fn first_cookie(fake: &Fake) -> Vec<u8> {
+    let calls = fake.take_calls();
+    let mut searches = calls.into_iter().filter_map(|call| match call.verb {
+        Some(Verb::Search(search)) => Some(search.cookie),
+        _ => None,
+    });
+    searches.next().unwrap()
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_and_says_the_same() {
+    let fake = Fake::start();
+    for number in 100..200 {
+        put(&fake, &format!("user{number}"), "/bin/sh");
+    }
+    let rows = (101..201).map(|number| format!("user{number},/bin/sh\n"));
+    let text = format!("name,shell\n{}", rows.collect::<String>());
+    let source = fake.file("people.csv", &text);
+    let progress = fake.folder.path().join("progress");
+    let run = ["--output", "json", "reconcile", "r", "--page-size", "1"];
+    let run = [&run[..], &["--source", source.to_str().unwrap()]].concat();
+    let whole = fake.run(&run).json();
+    assert_eq!(whole["same"], 99);
+    let run = [&run[..], &["--resume", progress.to_str().unwrap()]].concat();
+    for restarted in [false, true] {
+        fake.take_calls();
+        let mut child = fake.command(&run).spawn().unwrap();
+        fake.wait_for_searches(40);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mode = fs::metadata(&progress).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        if restarted {
+            fake.fate("page", Fate::Fails(FailureKind::Invalid));
+        }
+        fake.take_calls();
+        assert_eq!(fake.run(&run).json(), whole, "{restarted}");
+        assert!(!first_cookie(&fake).is_empty(), "it goes on");
+        assert!(!progress.exists());
+    }
+    let mut child = fake.command(&run).spawn().unwrap();
+    fake.wait_for_searches(40);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::write(&source, text.replace("user150", "user1500")).unwrap();
+    let changed = fake.run(&run);
+    assert_eq!(changed.code, Some(2), "{changed:?}");
+    assert!(changed.err.contains("as it was before"), "{changed:?}");
 }
 
 /// Whether the gateway knows digests or not, the differences are the same; what is not different

@@ -12,7 +12,7 @@
 
 mod file;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use data_encoding::BASE64;
@@ -20,8 +20,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::compare::compare;
-use super::entry::{Digests, Entry};
+use super::entry::{Digests, Entry, key};
 use super::report::{Found, Listing};
+use super::resume::Which;
 use super::side::{Meanwhile, Reader, Reading, Side};
 use crate::call::Caller;
 use crate::context::Context;
@@ -155,7 +156,7 @@ async fn read(
     attributes: Vec<String>,
 ) -> Result<(Side, Meanwhile), CliError> {
     let read = async {
-        let mut there = Reader::begin(caller, reading).await?;
+        let mut there = Reader::begin(caller, reading, Which::There).await?;
         there.list(reading, attributes).await?;
         there.catch_up(reading).await?;
         Ok(there.end())
@@ -200,11 +201,4 @@ fn changed(before: &Entry, now: &Entry) -> Vec<String> {
     ];
     let changed = parts.into_iter().filter(|(_, changed)| *changed);
     changed.map(|(part, _)| part.to_owned()).collect()
-}
-
-fn key(text: &str, path: &Path) -> Result<[u8; 32], CliError> {
-    let bytes = BASE64.decode(text.as_bytes()).ok();
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| CliError::usage(format!("{}: its key cannot be read", path.display())))
 }
