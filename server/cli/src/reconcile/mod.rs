@@ -139,7 +139,7 @@ struct SideArgs {
 pub(crate) enum Source {
     File(SourceFile),
     /// And its name.
-    Resource(Caller, String),
+    Resource(Box<Caller>, String),
 }
 
 impl Source {
@@ -268,7 +268,7 @@ impl ReconcileArgs {
             (Some(path), _) => Source::File(SourceFile::read(path, self.format, self.separator)?),
             (None, against) => {
                 let other = against.unwrap_or_default();
-                Source::Resource(Caller::new(context, other.clone()).await?, other)
+                Source::Resource(Box::new(Caller::new(context, other.clone()).await?), other)
             }
         })
     }
@@ -290,7 +290,7 @@ impl ReconcileArgs {
                 (Wanted::Rows(side), named)
             }
             Source::Resource(other, _) => {
-                let mut wanted = Reader::begin(other.clone(), reading, Which::Wanted).await?;
+                let mut wanted = Reader::begin(Caller::clone(other), reading, Which::Wanted).await?;
                 wanted.list(reading, self.attributes.clone()).await?;
                 let known = reading.digests.known().map(str::to_owned);
                 let asked = self.attributes.iter().cloned();

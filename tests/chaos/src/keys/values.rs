@@ -35,6 +35,7 @@ impl World {
             mapping: [].into(),
             groups: [].into(),
             pending: [].into(),
+            common: [].into(),
             lost_settings: [].into(),
             fault: None,
             created: self.now,
