@@ -5,8 +5,8 @@
 //! no I/O, no clock; randomness and time are passed in, so that every run can be replayed.
 //!
 //! Its modules depend in one direction only: `stream` → `calls`, `rotation`, `record`, `handshake`
-//! → `wire` → `crypto` → `secret` → `id`; `listing` stands by itself on `crypto`. Of those that stand side by side, `rotation` reads what
-//! the `handshake` proved, and nothing points back.
+//! → `wire` → `crypto` → `secret` → `id`; `listing` stands by itself on `crypto`. Of those that
+//! stand side by side, `rotation` reads what the `handshake` proved, and nothing points back.
 // Without locked memory nothing here is unsafe; with it, only `secret::locked` and
 // `secret::wiping`.
 #![cfg_attr(not(feature = "locked-memory"), forbid(unsafe_code))]

@@ -42,7 +42,8 @@ pub(super) async fn limit(
     };
     let rule = match finer {
         Some(rule) => Some(rule),
-        // A finer rule that may not be read holds all the same: that of the domain is the best guess.
+        // A finer rule that may not be read holds all the same: that of the domain is the best
+        // guess.
         None => rule_of(session, root, OF_DOMAIN).await?,
     };
     let Some((threshold, window)) = rule.filter(|(threshold, _)| *threshold > 0) else {

@@ -2,12 +2,12 @@
 //! transaction. Whether a call was carried out can then always be told.
 //!
 //! ```text
-//! begin → the verb → insert the call and its outcome (waits for another transaction with it) → commit
+//! begin → the verb → insert call and outcome (waits for another transaction with it) → commit
 //! ```
 //!
 //! COMMIT is sent once the call is noted. So where a look can note it too, no transaction of the
-//! call was committed, and none will be. Where it was carried out before, the verb fails or the call
-//! cannot be noted, and it is answered from the ledger.
+//! call was committed, and none will be. Where it was carried out before, the verb fails or the
+//! call cannot be noted, and it is answered from the ledger.
 
 use serde::{Deserialize, Serialize};
 

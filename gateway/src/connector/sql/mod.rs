@@ -5,7 +5,7 @@
 //! itself. `read` answers with all objects, and every other read is a condition on it.
 //!
 //! ```text
-//! configure → class (statements) → reading, changing (attempts), login → engine → postgres | sqlite
+//! configure → class (statements) → reading, attempts, login → engine → postgres | sqlite
 //!                                  filter: a condition on `read`;  ledger: what a call has done
 //! ```
 //!

@@ -160,8 +160,9 @@ impl Unix {
         uid.map_or(Ok(()), |uid| inherits_no_ranges(database, uid))
     }
 
-    /// The settings from which number on `useradd` looks for a free one, for the account and for the
-    /// group of its own, where none is asked for and some belong to files of accounts that are gone.
+    /// The settings from which number on `useradd` looks for a free one, for the account and for
+    /// the group of its own, where none is asked for and some belong to files of accounts that are
+    /// gone.
     async fn floors(
         &self,
         database: &Database,

@@ -1,5 +1,5 @@
-//! One command, many calls: `@GROUP` in place of a resource is each resource of the group, and `--each`
-//! each object that a file names. Every call has an outcome of its own.
+//! One command, many calls: `@GROUP` in place of a resource is each resource of the group, and
+//! `--each` each object that a file names. Every call has an outcome of its own.
 //!
 //! The id of each call is made of the caller's id, the resource and the object. So the same command
 //! under the same id joins what is under way, has the outcome of what is done, and makes what is

@@ -1,5 +1,5 @@
-//! Has whole what digests alone do not tell: of most objects the two sides have the same digest, and
-//! nothing more of them travels.
+//! Has whole what digests alone do not tell: of most objects the two sides have the same digest,
+//! and nothing more of them travels.
 
 use super::compare::{compare, is_unclear};
 use super::entry::Entry;

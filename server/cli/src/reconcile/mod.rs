@@ -290,7 +290,8 @@ impl ReconcileArgs {
                 (Wanted::Rows(side), named)
             }
             Source::Resource(other, _) => {
-                let mut wanted = Reader::begin(Caller::clone(other), reading, Which::Wanted).await?;
+                let mut wanted =
+                    Reader::begin(Caller::clone(other), reading, Which::Wanted).await?;
                 wanted.list(reading, self.attributes.clone()).await?;
                 let known = reading.digests.known().map(str::to_owned);
                 let asked = self.attributes.iter().cloned();

@@ -165,8 +165,8 @@ impl Reader {
         })
     }
 
-    /// Reads all objects, with these attributes. Where it is known which are compared, the digest of
-    /// them is asked for in their place.
+    /// Reads all objects, with these attributes. Where it is known which are compared, the digest
+    /// of them is asked for in their place.
     pub(crate) async fn list(
         &mut self,
         reading: &mut Reading,

@@ -1,8 +1,8 @@
-//! Many accounts through one link into a real database and a real directory, beside a loop of single
-//! calls, and beside the same inserts made by a bare client on as many connections.
+//! Many accounts through one link into a real database and a real directory, beside a loop of
+//! single calls, and beside the same inserts made by a bare client on as many connections.
 //!
 //! ```text
-//! portcullis account import ─▶ server ─▶ one link ─▶ gateway ─▶ its connections ─▶ PostgreSQL, OpenLDAP
+//! portcullis account import ─▶ server ─▶ one link ─▶ gateway ─▶ its connections ─▶ the target
 //! one call after the other  ─▶ server ─▶ one link ─▶ gateway ─▶ …
 //! psql, ldapadd: one process a connection  ──────────────────────────────────────▶ …
 //! ```

@@ -4,8 +4,8 @@
 //! What no server does that runs here is played by one that lies: a relay before Samba (`Quirks`),
 //! and a server of answers beside the code (`gateway/src/connector/ldap/tests`). These are a
 //! StartTLS that is refused or followed by more, a bind that the server has forgotten, late
-//! answers, cookies that are dropped or come again for ever, an extended answer to a modification, and of
-//! Windows what it does beyond Samba: pages of 1,000, ranges of 1,500, the comparison of
+//! answers, cookies that are dropped or come again for ever, an extended answer to a modification,
+//! and of Windows what it does beyond Samba: pages of 1,000, ranges of 1,500, the comparison of
 //! userAccountControl, the codes of refused binds, a notice whose name stands outside of it.
 //!
 //! Not shown at all:

@@ -1,9 +1,9 @@
 //! PostgreSQL: a pool of connections, each verb in a transaction of its own.
 //!
-//! Where a pooler may stand between that gives every transaction another connection, no statement is
-//! prepared for longer than its own run and nothing is set for longer than its transaction. Where
-//! none can, the statements of changes are kept as the database has read them, and what they may
-//! take is set once: a change then costs the database little more than its own statements.
+//! Where a pooler may stand between that gives every transaction another connection, no statement
+//! is prepared for longer than its own run and nothing is set for longer than its transaction.
+//! Where none can, the statements of changes are kept as the database has read them, and what they
+//! may take is set once: a change then costs the database little more than its own statements.
 
 mod bounded;
 pub(super) mod connect;

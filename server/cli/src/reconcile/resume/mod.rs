@@ -7,9 +7,9 @@
 //!     page, done, begun         close what stands before them, by a checksum of it
 //! ```
 //!
-//! What comes after the last record that closes is a page that was cut, and is read again. The file
-//! holds what the temporary files do: names, ids and keyed digests, with their key. It goes when the
-//! run has come to its end.
+//! What comes after the last record that closes is a page that was cut, and is read again. The
+//! file holds what the temporary files do: names, ids and keyed digests, with their key. It goes
+//! when the run has come to its end.
 
 mod left;
 
