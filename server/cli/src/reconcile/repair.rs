@@ -314,9 +314,15 @@ mod tests {
             (&["b"], true),
             (&["b", "c"], false),
         ] {
-            let found: Vec<_> = found.iter().map(|name| (Kind::Unknown, *name)).collect();
-            let repaired = repair_after(&begun, LIMITS, &found);
-            assert_eq!(repaired.is_ok(), taken, "{found:?}");
+            let found = found.iter().map(|name| (Kind::Unknown, *name));
+            // The source has somebody.
+            let found: Vec<_> = found.chain([(Kind::Changed, "d")]).collect();
+            let refused = repair_after(&begun, LIMITS, &found).err();
+            assert_eq!(refused.is_none(), taken, "{found:?}");
+            assert!(matches!(
+                refused,
+                None | Some(CliError::ReconcileTooMany { count: 3, .. })
+            ));
         }
     }
 }

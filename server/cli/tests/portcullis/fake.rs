@@ -520,7 +520,7 @@ impl FakeCalls {
             cookie => std::str::from_utf8(cookie).unwrap().parse().unwrap(),
         };
         let size = search.page_size as usize;
-        let ids = search.filter.as_ref().map(ids);
+        let ids = search.filter.as_ref().and_then(ids);
         let found: Vec<Object> = state.accounts.values().map(object).collect();
         let found = found
             .into_iter()
@@ -715,21 +715,21 @@ fn cancelled(call_id: String) -> Result<QueuedCall, Status> {
     })
 }
 
-/// The ids that a filter asks for.
-fn ids(filter: &Filter) -> Vec<String> {
+/// The ids that a filter asks for, where it asks for ids; no other filter is regarded.
+fn ids(filter: &Filter) -> Option<Vec<String>> {
     let Some(filter::Kind::Any(list)) = &filter.kind else {
-        panic!("another filter");
+        return None;
     };
-    let ids = list.filters.iter().map(|one| match &one.kind {
+    let id = |one: &Filter| match &one.kind {
         Some(filter::Kind::Comparison(it)) if it.attribute == "__id__" => {
-            match it.value.as_ref().and_then(|value| value.kind.clone()) {
-                Some(value::Kind::Text(id)) => id,
-                other => panic!("{other:?}"),
+            match it.value.as_ref()?.kind.clone()? {
+                value::Kind::Text(id) => Some(id),
+                _ => None,
             }
         }
-        other => panic!("{other:?}"),
-    });
-    ids.collect()
+        _ => None,
+    };
+    list.filters.iter().map(id).collect()
 }
 
 fn object(create: &Create) -> Object {
