@@ -7,8 +7,10 @@ use super::error::AdminError;
 use super::names;
 use super::request::{About, Front, Method, Request, change, own, read};
 use crate::access::Target;
+use crate::audit::{Draft, Outcome};
 use crate::config::Capability::{self, Administrator, Operator};
 use crate::provisioning::common::{LogIn, Tried, log_in};
+use crate::provisioning::entry::CallEntry;
 use crate::repository::CommonResource;
 
 /// Resources of a common resource, at most: each may be asked for one log-in.
@@ -157,20 +159,11 @@ impl Request for proto::AuthenticateRequest {
             let what = "what each resource said";
             context.needs(Administrator, Self::METHOD, what).await?;
         }
-        let password = self.password.unwrap_or_default();
-        if password.value.is_empty() {
-            let message = "an empty password is never tried: a directory may take it for a log-in without any";
-            return Err(AdminError::malformed(message));
-        }
-        if self.account.is_empty() {
-            return Err(AdminError::malformed("the name of the account is missing"));
-        }
-        let common = find(context, &self.name).await?;
-        let asked = LogIn {
-            account: self.account,
-            password,
-            call_id: self.call_id,
-            timeout_ms: self.timeout_ms,
+        let with_detail = self.with_detail;
+        let object = format!("account {}, through {}", self.account, self.name);
+        let (common, asked) = match checked(context, self).await {
+            Ok(checked) => checked,
+            Err(error) => return Err(not_begun(context, &object, error).await),
         };
         let (services, subject) = (&context.services, &context.caller.subject);
         let found = log_in(&services.provisioning, subject, &common, asked).await?;
@@ -178,11 +171,50 @@ impl Request for proto::AuthenticateRequest {
             resource: tried.resource.clone(),
             detail: tried.words(),
         };
-        let tried = found.tried.iter().filter(|_| self.with_detail);
+        let tried = found.tried.iter().filter(|_| with_detail);
         Ok(proto::AuthenticateResponse {
             tried: tried.map(told).collect(),
             outcome: Some(found.outcome),
         })
+    }
+}
+
+/// Who wants to log in, and where.
+async fn checked(
+    context: &Context,
+    request: proto::AuthenticateRequest,
+) -> Result<(CommonResource, LogIn), AdminError> {
+    let password = request.password.unwrap_or_default();
+    if password.value.is_empty() {
+        let message =
+            "an empty password is never tried: a directory may take it for a log-in without any";
+        return Err(AdminError::malformed(message));
+    }
+    if request.account.is_empty() {
+        return Err(AdminError::malformed("the name of the account is missing"));
+    }
+    let common = find(context, &request.name).await?;
+    let asked = LogIn {
+        account: request.account,
+        password,
+        call_id: request.call_id,
+        timeout_ms: request.timeout_ms,
+    };
+    Ok((common, asked))
+}
+
+/// Writes that a log-in was tried nowhere, and why.
+async fn not_begun(context: &Context, object: &str, error: AdminError) -> AdminError {
+    let draft = || {
+        let subject = context.caller.subject.clone();
+        Draft::new(subject, "call authenticate", object, Outcome::Unknown)
+    };
+    match CallEntry::ready(&context.services.audit, draft).await {
+        Ok(entry) => {
+            entry.end(Outcome::Failed, &error.to_string()).await;
+            error
+        }
+        Err(unwritten) => unwritten.into(),
     }
 }
 
