@@ -224,26 +224,31 @@ impl CallStream {
 
     /// Many a step is done at once: only what is not is kept.
     fn start(&mut self, number: u64, mut step: Step, cx: &mut Context<'_>) {
-        if let Poll::Ready(stepped) = step.as_mut().poll(cx) {
-            self.stepped(stepped, cx);
-            return;
+        // No step starts the next one: small objects are there by the thousand, and a stack has an
+        // end.
+        while let Poll::Ready(stepped) = step.as_mut().poll(cx) {
+            match self.stepped(stepped) {
+                Some((_, next)) => step = next,
+                None => return,
+            }
         }
         let abort = self.running.spawn(step);
         self.answering.set_work(number, Some(abort));
     }
 
-    fn stepped(&mut self, stepped: Stepped, cx: &mut Context<'_>) {
+    /// Takes what a step came to. What it answers is the call's next step.
+    fn stepped(&mut self, stepped: Stepped) -> Option<(u64, Step)> {
         match stepped {
             Stepped::Ended(number, end) => self.answering.end(number, end),
             Stepped::Refused(number, refusal) => self.answering.refuse(number, refusal),
             Stepped::Found(number, item, search) => {
                 if self.answering.item(number, item) {
-                    self.start(number, Box::pin(search.step(number)), cx);
-                } else {
-                    self.full.insert(number, search);
+                    return Some((number, Box::pin(search.step(number))));
                 }
+                self.full.insert(number, search);
             }
         }
+        None
     }
 
     /// Takes what came to its end meanwhile. True: something did. `None`: a call was lost.
@@ -251,7 +256,11 @@ impl CallStream {
         let mut worked = false;
         while let Poll::Ready(Some(stepped)) = self.running.poll_join_next(cx) {
             match stepped {
-                Ok(stepped) => self.stepped(stepped, cx),
+                Ok(stepped) => {
+                    if let Some((number, next)) = self.stepped(stepped) {
+                        self.start(number, next, cx);
+                    }
+                }
                 Err(error) if error.is_cancelled() => continue,
                 Err(_) => return None,
             }
