@@ -10,6 +10,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_common::calls::Answer;
 use portcullis_common::handshake::{CallPlace, Way};
 use portcullis_gateway::connector::{Connector, Context, Found};
 use portcullis_gateway::connectors::{Configured, Connectors};
@@ -94,17 +95,108 @@ impl Connector for Faulty {
         _: &Search,
         found: &mut Found,
     ) -> Result<Cookie, CallError> {
-        let object = Object {
-            identity: Identity {
-                class: ObjectClass::Account,
-                id: ObjectId::new("1").unwrap(),
-                name: ObjectName::new("ada").unwrap(),
-            },
-            attributes: Vec::new(),
-            enabled: None,
-        };
-        found.push(object).await?;
+        found.push(ada()).await?;
         panic!("a connector's own fault, in the middle");
+    }
+}
+
+fn ada() -> Object {
+    Object {
+        identity: Identity {
+            class: ObjectClass::Account,
+            id: ObjectId::new("1").unwrap(),
+            name: ObjectName::new("ada").unwrap(),
+        },
+        attributes: Vec::new(),
+        enabled: None,
+    }
+}
+
+/// Finds very many objects of a few bytes.
+#[derive(Debug)]
+struct Crowded;
+
+/// As many as the guard rails let through where nothing else is configured.
+const CROWD: usize = 10_000;
+/// Bytes of a thread's stack: an eighth of what those of the program have.
+const STACK: usize = 256 << 10;
+
+#[async_trait]
+impl Connector for Crowded {
+    fn kind(&self) -> &'static str {
+        "crowded"
+    }
+
+    fn verbs(&self, _: ObjectClass) -> Vec<Verb> {
+        vec![Verb::Search]
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles::NONE
+    }
+
+    async fn test(&self, _: &Context) -> Result<String, CallError> {
+        Ok("ready".to_owned())
+    }
+
+    async fn schema(&self, _: &Context) -> Result<Schema, CallError> {
+        Ok(Schema::default())
+    }
+
+    async fn search(
+        &self,
+        _: &Context,
+        _: &Search,
+        found: &mut Found,
+    ) -> Result<Cookie, CallError> {
+        for _ in 0..CROWD {
+            found.push(ada()).await?;
+        }
+        Ok(Cookie::default())
+    }
+}
+
+#[test]
+fn very_many_small_objects_take_little_of_a_stack() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build();
+    let arriving = async { tokio::spawn(very_many_small_objects()).await };
+    runtime.unwrap().block_on(arriving).unwrap();
+}
+
+async fn very_many_small_objects() {
+    let configured = Configured {
+        connector: Arc::new(Crowded),
+        guard_rails: Arc::new(GuardRails::defaults("crowded", &GuardDefaults::NOTHING)),
+    };
+    let connectors = Connectors::default().with("crowded", configured);
+    let mut stream = Stream::open(provisioner(&connectors)).await;
+    let search = |digest_key| {
+        call::Verb::Search(wire::Search {
+            object_class: wire::ObjectClass::Account.into(),
+            digest_key,
+            ..wire::Search::default()
+        })
+    };
+    for (id, digest_key) in [("whole", Vec::new()), ("digests", vec![7; 32])] {
+        let number = stream.send(&call(id, "crowded", search(digest_key))).await;
+        let mut items = 0;
+        let end = loop {
+            match stream.next(number).await {
+                Answer::Item(_) => items += 1,
+                Answer::End(end) => break end,
+                other => panic!("{other:?}"),
+            }
+        };
+        let end = wire::SearchItem::decode(end).unwrap();
+        let Some(wire::search_item::Kind::End(end)) = end.kind else {
+            panic!("{end:?}");
+        };
+        assert_eq!(end.failure, None);
+        assert_eq!(items, CROWD);
     }
 }
 
@@ -201,7 +293,6 @@ mod memory {
     use std::fs::{self, File};
     use std::os::unix::fs::FileExt as _;
 
-    use portcullis_common::calls::Answer;
     use portcullis_proto::gateway::v1::{Secret, SecretSetting, SetPassword, Test};
     use rand::Rng as _;
     use zeroize::Zeroizing;
