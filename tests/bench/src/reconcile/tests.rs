@@ -23,7 +23,7 @@ mod postgresql {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs PostgreSQL"]
+    #[ignore = "needs PostgreSQL: tests/run directories"]
     async fn a_reconciliation_finds_all_differences_beside_a_bare_client() {
         all_differences_of(Kind::Postgres).await;
     }
@@ -33,7 +33,7 @@ mod openldap {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs OpenLDAP"]
+    #[ignore = "needs OpenLDAP: tests/run directories"]
     async fn a_reconciliation_finds_all_differences_beside_a_bare_client() {
         all_differences_of(Kind::Slapd).await;
     }
