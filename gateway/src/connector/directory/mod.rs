@@ -46,6 +46,7 @@ pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod settings;
 mod standing;
+pub(crate) mod sync_token;
 pub(crate) mod tls;
 pub(crate) mod values;
 mod verbs;

@@ -17,6 +17,7 @@ use crate::connector::directory::link::Item;
 use crate::connector::directory::message::{Control, Entry};
 use crate::connector::directory::session::{Session, below};
 use crate::connector::directory::settings::ClassSettings;
+use crate::connector::directory::sync_token;
 use crate::connector::directory::values::{as_generalized, generalized};
 use crate::model::{CallError, Change, Failure, FailureKind, ObjectClass, ObjectId, SyncToken};
 
@@ -49,16 +50,11 @@ enum Stand {
 
 impl Stand {
     fn read(token: &SyncToken, class: ObjectClass) -> Option<Self> {
-        let mut parts = token.as_bytes().splitn(3, |byte| *byte == b' ');
-        let way = parts.next()?;
-        if parts.next()? != class.name().as_bytes() {
-            return None;
-        }
-        let rest = parts.next()?;
+        let (way, kept) = sync_token::read(token, class)?;
         match way {
-            way if way == BY_SYNC.as_bytes() => Some(Self::Cookie(rest.to_vec())),
-            way if way == BY_TIME.as_bytes() => {
-                let time = std::str::from_utf8(rest).ok()?;
+            BY_SYNC => Some(Self::Cookie(kept.to_vec())),
+            BY_TIME => {
+                let time = std::str::from_utf8(kept).ok()?;
                 generalized(time)?;
                 Some(Self::Time(time.to_owned()))
             }
@@ -67,14 +63,10 @@ impl Stand {
     }
 
     fn token(&self, class: ObjectClass) -> Result<SyncToken, CallError> {
-        let (way, rest) = match self {
-            Self::Cookie(cookie) => (BY_SYNC, cookie.as_slice()),
-            Self::Time(time) => (BY_TIME, time.as_bytes()),
-        };
-        let mut bytes = format!("{way} {} ", class.name()).into_bytes();
-        bytes.extend_from_slice(rest);
-        let too_long = || Failure::rejected("the directory's cookie is too long to be kept");
-        Ok(SyncToken::new(bytes).ok_or_else(too_long)?)
+        match self {
+            Self::Cookie(cookie) => sync_token::write(BY_SYNC, class, cookie),
+            Self::Time(time) => sync_token::write(BY_TIME, class, time.as_bytes()),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::connector::directory::link::Item;
 use crate::connector::directory::message::{Answer, Control, Entry, Scope, Search};
 use crate::connector::directory::session::{Session, below};
 use crate::connector::directory::settings::ClassSettings;
+use crate::connector::directory::sync_token;
 use crate::model::{CallError, Change, Failure, FailureKind, ObjectClass, ObjectId, SyncToken};
 
 /// The control that asks for changes, and says how far they go.
@@ -86,37 +87,28 @@ enum Token {
 
 impl Token {
     fn read(token: &SyncToken, class: ObjectClass) -> Option<Self> {
-        let mut parts = token.as_bytes().splitn(3, |byte| *byte == b' ');
-        let way = parts.next()?;
-        if parts.next()? != class.name().as_bytes() {
-            return None;
+        let (way, kept) = sync_token::read(token, class)?;
+        match way {
+            BY_DIR_SYNC => Some(Self::Cookie(kept.to_vec())),
+            BY_USN => {
+                let (invocation, usn) = std::str::from_utf8(kept).ok()?.split_once(' ')?;
+                Some(Self::Stand(Stand {
+                    invocation: invocation.to_owned(),
+                    usn: usn.parse().ok()?,
+                }))
+            }
+            _ => None,
         }
-        let rest = parts.next()?;
-        if way == BY_DIR_SYNC.as_bytes() {
-            return Some(Self::Cookie(rest.to_vec()));
-        }
-        if way != BY_USN.as_bytes() {
-            return None;
-        }
-        let (invocation, usn) = std::str::from_utf8(rest).ok()?.split_once(' ')?;
-        Some(Self::Stand(Stand {
-            invocation: invocation.to_owned(),
-            usn: usn.parse().ok()?,
-        }))
     }
 
     fn write(&self, class: ObjectClass) -> Result<SyncToken, CallError> {
-        let (way, rest) = match self {
-            Self::Cookie(cookie) => (BY_DIR_SYNC, cookie.clone()),
+        match self {
+            Self::Cookie(cookie) => sync_token::write(BY_DIR_SYNC, class, cookie),
             Self::Stand(stand) => {
-                let rest = format!("{} {}", stand.invocation, stand.usn);
-                (BY_USN, rest.into_bytes())
+                let kept = format!("{} {}", stand.invocation, stand.usn);
+                sync_token::write(BY_USN, class, kept.as_bytes())
             }
-        };
-        let mut bytes = format!("{way} {} ", class.name()).into_bytes();
-        bytes.extend(rest);
-        let too_long = || Failure::rejected("the directory's cookie is too long to be kept");
-        Ok(SyncToken::new(bytes).ok_or_else(too_long)?)
+        }
     }
 }
 
