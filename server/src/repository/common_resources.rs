@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::authority::{Authority, RESOURCES};
-use super::resources::{find, not_found, read, store};
+use super::resource_rows::{find, read, store};
+use super::resources::not_found;
 use super::sql::{Tx, params};
 use super::{Repository, RepositoryError};
 

@@ -49,6 +49,7 @@ mod protected_type;
 mod protection;
 mod queued_calls;
 mod registration;
+mod resource_rows;
 mod resources;
 mod schema;
 mod scrub;

@@ -4,7 +4,8 @@
 use zeroize::Zeroizing;
 
 use super::authority::RESOURCES;
-use super::resources::{context, find, gateway_id, not_found, place, store};
+use super::resource_rows::{find, store};
+use super::resources::{context, gateway_id, not_found, place};
 use super::sql::{Tx, params};
 use super::{RepositoryError, Resource, Resources, Sealer, sealed_values};
 
