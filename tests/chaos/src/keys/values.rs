@@ -255,7 +255,8 @@ impl World {
         Ok(())
     }
 
-    /// An interrupted removal leaves a name that nobody has.
+    /// A removal that a crash or a full disk parted from the coming back leaves a name that nobody
+    /// has.
     pub(super) async fn everybody_is_there(&mut self) -> Result<(), Stop> {
         let repository = self.repository()?;
         for user in 0..USERS {

@@ -226,7 +226,7 @@ impl World {
             return died;
         }
         self.points().arm("between operations", None);
-        if died {
+        if died || full {
             let _: Result<(), Stop> = self.everybody_is_there().await;
         }
         self.check().await;
