@@ -10,8 +10,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use portcullis_common::calls::Answer;
 use portcullis_common::handshake::{CallPlace, Way};
+use portcullis_common::listing::Objects;
 use portcullis_gateway::connector::{Connector, Context, Found};
 use portcullis_gateway::connectors::{Configured, Connectors};
 use portcullis_gateway::guard::GuardRails;
@@ -183,10 +185,10 @@ async fn very_many_small_objects() {
     };
     for (id, digest_key) in [("whole", Vec::new()), ("digests", vec![7; 32])] {
         let number = stream.send(&call(id, "crowded", search(digest_key))).await;
-        let mut items = 0;
+        let mut objects = 0;
         let end = loop {
             match stream.next(number).await {
-                Answer::Item(_) => items += 1,
+                Answer::Item(item) => objects += count(item),
                 Answer::End(end) => break end,
                 other => panic!("{other:?}"),
             }
@@ -196,7 +198,20 @@ async fn very_many_small_objects() {
             panic!("{end:?}");
         };
         assert_eq!(end.failure, None);
-        assert_eq!(items, CROWD);
+        assert_eq!(objects, CROWD);
+    }
+}
+
+/// The objects of one item.
+fn count(item: Bytes) -> usize {
+    let item = wire::SearchItem::decode(item).unwrap();
+    match item.kind {
+        Some(wire::search_item::Kind::Object(_)) => 1,
+        Some(wire::search_item::Kind::Listing(listing)) => {
+            let objects: Result<Vec<_>, _> = Objects::of(&listing.objects).collect();
+            objects.unwrap().len()
+        }
+        other => panic!("{other:?}"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! it.
 
 pub(crate) mod directory;
+mod listing;
 pub(crate) mod look;
 pub(crate) mod process;
 pub(crate) mod renewed;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use portcullis_common::listing::{Content, ListingKey};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::async_trait;
@@ -22,6 +24,8 @@ use tonic::async_trait;
 #[cfg(feature = "fuzzing")]
 pub use directory::fuzzed;
 pub use snapshots::{Difference, Entry, Snapshot, Snapshots};
+
+use listing::Listing;
 
 use crate::model::{
     CallError, CallId, Change, Cookie, Create, Evidence, Failure, FailureKind, Get, IdRanges,
@@ -63,10 +67,11 @@ pub struct Found {
 enum Taker {
     Objects(mpsc::Sender<Object>),
     Events(mpsc::Sender<SearchEvent>, Conceal),
+    Digests(Listing, Conceal),
 }
 
-/// Takes out of an object what nobody is to see.
-type Conceal = Box<dyn Fn(&mut Object) + Send + Sync>;
+/// Whether nobody is to see an attribute of an object.
+type Conceal = Box<dyn Fn(ObjectClass, &str) -> bool + Send + Sync>;
 
 impl fmt::Debug for Taker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,14 +85,21 @@ impl Found {
         Self::taken_by(Taker::Objects(sender), most)
     }
 
-    /// Hands objects to `events` without what `conceal` takes out of them, `most` of them at the
-    /// most.
+    /// Hands objects to `events` without the attributes that `conceal` names, `most` of them at the
+    /// most. With a key, each has a digest in the place of its attributes, and
+    /// [`hand_on`](Self::hand_on) gives out the last of them.
     pub(crate) fn into_events(
         events: mpsc::Sender<SearchEvent>,
         most: usize,
-        conceal: impl Fn(&mut Object) + Send + Sync + 'static,
+        key: Option<ListingKey>,
+        conceal: impl Fn(ObjectClass, &str) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self::taken_by(Taker::Events(events, Box::new(conceal)), most)
+        let conceal = Box::new(conceal);
+        let taker = match key {
+            Some(key) => Taker::Digests(Listing::new(events, key), conceal),
+            None => Taker::Events(events, conceal),
+        };
+        Self::taken_by(taker, most)
     }
 
     fn taken_by(taker: Taker, most: usize) -> Self {
@@ -109,26 +121,88 @@ impl Found {
     /// A [`Failure`] where there are more than asked for, or nobody listens any more; the search
     /// then ends.
     pub async fn push(&mut self, mut object: Object) -> Result<(), Failure> {
+        self.count_one()?;
+        let visible = |object: &mut Object, conceal: &Conceal| {
+            let class = object.identity.class;
+            let attributes = &mut object.attributes;
+            attributes.retain(|attribute| !conceal(class, attribute.name.as_str()));
+        };
+        let taken = match &mut self.taker {
+            Taker::Objects(sender) => sender.send(object).await.is_ok(),
+            Taker::Events(sender, conceal) => {
+                visible(&mut object, conceal);
+                let found = SearchEvent::Found(Box::new(object));
+                sender.send(found).await.is_ok()
+            }
+            Taker::Digests(listing, conceal) => {
+                visible(&mut object, conceal);
+                return listing.push(object).await;
+            }
+        };
+        if taken { Ok(()) } else { Err(gone()) }
+    }
+
+    /// Whether of each object nothing but a digest is wanted: a connector that can make it of what
+    /// it reads then lists objects by [`list`](Self::list), and need not push them.
+    pub(crate) fn wants_digests(&self) -> bool {
+        matches!(self.taker, Taker::Digests(..))
+    }
+
+    /// Whether nobody is to see an attribute.
+    pub(crate) fn conceals(&self, class: ObjectClass, attribute: &str) -> bool {
+        match &self.taker {
+            Taker::Objects(_) => false,
+            Taker::Events(_, conceal) | Taker::Digests(_, conceal) => conceal(class, attribute),
+        }
+    }
+
+    /// Lists one object, whose attributes `fill` puts in, but those that are
+    /// [concealed](Self::conceals). Answers whether to [`hand on`](Self::hand_on) what is listed
+    /// before the next one.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push), where no digests are wanted, and what `fill` answers.
+    pub(crate) fn list(
+        &mut self,
+        (id, name): (&str, &str),
+        enabled: Option<bool>,
+        fill: impl FnOnce(&mut Content) -> Result<(), Failure>,
+    ) -> Result<bool, Failure> {
+        self.count_one()?;
+        match &mut self.taker {
+            Taker::Digests(listing, _) => listing.put(id, name, enabled, fill),
+            Taker::Objects(_) | Taker::Events(..) => {
+                Err(Failure::internal("a digest where objects are wanted"))
+            }
+        }
+    }
+
+    /// Hands on what is listed.
+    ///
+    /// # Errors
+    /// A [`Failure`] where nobody listens any more.
+    pub(crate) async fn hand_on(&mut self) -> Result<(), Failure> {
+        match &mut self.taker {
+            Taker::Digests(listing, _) => listing.hand_on().await,
+            Taker::Objects(_) | Taker::Events(..) => Ok(()),
+        }
+    }
+
+    /// Counts an object, if it is still wanted.
+    fn count_one(&mut self) -> Result<(), Failure> {
         let Some(left) = self.left.checked_sub(1) else {
             return Err(Failure::rejected(
                 "the connector found more objects than were asked for: it does not keep to the page size",
             ));
         };
         self.left = left;
-        let taken = match &self.taker {
-            Taker::Objects(sender) => sender.send(object).await.is_ok(),
-            Taker::Events(sender, conceal) => {
-                conceal(&mut object);
-                let found = SearchEvent::Found(Box::new(object));
-                sender.send(found).await.is_ok()
-            }
-        };
-        if !taken {
-            return Err(Failure::unavailable("the caller of the search went away"));
-        }
         self.count += 1;
         Ok(())
     }
+}
+
+fn gone() -> Failure {
+    Failure::unavailable("the caller of the search went away")
 }
 
 /// Takes the changes that a sync finds, one by one, and hands them on while the sync goes on.

@@ -22,7 +22,7 @@ pub(crate) use effects::Effects;
 use ids::parse_range;
 use pattern::{Pattern, Prepared};
 pub(crate) use relations::Relations;
-pub(crate) use secrets::{check_filter, check_sealed, conceal};
+pub(crate) use secrets::{check_filter, check_sealed, conceal, is_secret};
 
 /// One hour: the window of `max_deletes_per_hour`.
 const HOUR: Duration = Duration::from_secs(3600);

@@ -56,5 +56,10 @@ pub(crate) fn conceal(object: &mut Object, roles: Roles<'_>) {
     let class = object.identity.class;
     object
         .attributes
-        .retain(|attribute| !roles.has(class, attribute.name.as_str(), Role::Secret));
+        .retain(|attribute| !is_secret(roles, class, attribute.name.as_str()));
+}
+
+/// Whether an attribute holds a secret.
+pub(crate) fn is_secret(roles: Roles<'_>, class: ObjectClass, attribute: &str) -> bool {
+    roles.has(class, attribute, Role::Secret)
 }

@@ -52,6 +52,11 @@ macro_rules! checked_text {
                 check(&text, $what, Self::MAX_LEN, $allowed, $test).map(|()| Self(text))
             }
 
+            /// Whether a text is one.
+            pub fn is(text: &str) -> bool {
+                check(text, $what, Self::MAX_LEN, $allowed, $test).is_ok()
+            }
+
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0

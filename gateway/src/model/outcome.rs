@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::name::is_control;
 use super::{Cookie, Object, RunResult, Schema};
 
@@ -56,6 +58,8 @@ pub enum Done {
 pub enum SearchEvent {
     /// An object found.
     Found(Box<Object>),
+    /// Objects that were found, each with a digest in the place of its attributes.
+    Listed(Bytes),
     /// The last event: where the next page starts, and why the search ended early, if it did.
     End(Cookie, Option<Failure>),
 }

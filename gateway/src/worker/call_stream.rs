@@ -26,7 +26,6 @@ use tonic::{Status, Streaming};
 
 use super::ServerCalls;
 use super::call_log::{panicked, panicked_while};
-use super::digests::Digests;
 use crate::model::{Failure, SearchEvent, SyncEvent};
 
 /// A call of more bytes takes long enough to read to hold up those beside it.
@@ -79,7 +78,7 @@ struct Stepping {
 }
 
 enum Events {
-    Search(mpsc::Receiver<SearchEvent>, Option<Digests>),
+    Search(mpsc::Receiver<SearchEvent>),
     Sync(mpsc::Receiver<SyncEvent>),
 }
 
@@ -87,13 +86,7 @@ impl Events {
     /// The next one, and those that are there with it.
     async fn next(&mut self) -> VecDeque<Kind> {
         match self {
-            Self::Search(events, digests) => {
-                let found = several(events, found).await;
-                match digests {
-                    Some(digests) => digests.of_all(found).await,
-                    None => found,
-                }
-            }
+            Self::Search(events) => several(events, found).await,
             Self::Sync(events) => several(events, changed).await,
         }
     }
@@ -415,10 +408,7 @@ async fn first(
         CallSecrets::new(&exporter, Way::Answer, &call.call_id),
     );
     let events = match &call.verb {
-        Some(Verb::Search(_)) => match Digests::asked(&call) {
-            Ok(digests) => Events::Search(provisioner.search(call), digests),
-            Err(message) => return Stepped::Refused(number, invalid(message)),
-        },
+        Some(Verb::Search(_)) => Events::Search(provisioner.search(call)),
         Some(Verb::Sync(_)) => Events::Sync(provisioner.sync(call)),
         _ => return execute(provisioner, exporter, number, call).await,
     };
@@ -498,6 +488,7 @@ impl Stepping {
 fn found(event: SearchEvent) -> Kind {
     match event {
         SearchEvent::Found(object) => Kind::Object((*object).into()),
+        SearchEvent::Listed(objects) => Kind::Listing(wire::Listing { objects }),
         SearchEvent::End(cookie, failure) => Kind::End(wire::SearchEnd {
             next_cookie: cookie.as_bytes().to_vec(),
             failure: failure.map(Into::into),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use portcullis_common::listing::ListingKey;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -10,7 +11,7 @@ use super::lanes::Lanes;
 use super::tries::WrongTries;
 use crate::connector::{Context, Found};
 use crate::connectors::Configured;
-use crate::guard::{Effects, Relations, check_sealed, conceal};
+use crate::guard::{Effects, Relations, check_sealed, conceal, is_secret};
 use crate::model::{
     Call, CallError, Cookie, Done, Failure, Get, Object, ObjectClass, ObjectName, ObjectRef,
     Request, Search, SearchEvent, Selector, Touched, Verb,
@@ -330,20 +331,22 @@ impl Guarded {
         })
     }
 
-    /// Hands on what a search finds; answers the connector's own cookie, and how many objects.
+    /// Hands on what a search finds, under a `key` as digests; answers the connector's own cookie, and
+    /// how many objects.
     pub(super) async fn search(
         &self,
         cx: &Context,
         search: &Search,
+        key: Option<ListingKey>,
         events: &mpsc::Sender<SearchEvent>,
     ) -> Result<(Cookie, usize), Failure> {
         let connector = Arc::clone(&self.configured.connector);
         let most = search.page_size.unwrap_or(usize::MAX);
-        let mut found = Found::into_events(events.clone(), most, move |object| {
-            conceal(object, connector.roles());
-        });
+        let conceal = move |class, attribute: &str| is_secret(connector.roles(), class, attribute);
+        let mut found = Found::into_events(events.clone(), most, key, conceal);
         let connector = &self.configured.connector;
         let searched = connector.search(cx, search, &mut found).await;
+        found.hand_on().await?;
         let count = found.count();
         match searched {
             Ok(cookie) => Ok((cookie, count)),

@@ -8,7 +8,6 @@ mod asked;
 mod call_log;
 mod call_stream;
 mod change;
-mod digests;
 mod durable;
 mod guarded;
 mod lanes;

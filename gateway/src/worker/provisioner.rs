@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use portcullis_common::id::ServerId;
+use portcullis_common::listing::ListingKey;
 use portcullis_proto::gateway::v1 as wire;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -343,6 +344,7 @@ impl Provisioner {
         call: wire::Call,
         events: &mpsc::Sender<SearchEvent>,
     ) -> Result<(Cookie, Option<Failure>), Failure> {
+        let key = digest_key(&call)?;
         let admitted = self.admit(call).await?;
         let deadline = admitted.deadline;
         let call = admitted.call;
@@ -367,7 +369,8 @@ impl Provisioner {
             secret_settings: call.secret_settings,
             deadline,
         };
-        let (own, found) = match timeout_at(deadline, guarded.search(&cx, &search, events)).await {
+        let searching = guarded.search(&cx, &search, key, events);
+        let (own, found) = match timeout_at(deadline, searching).await {
             Ok(result) => result?,
             Err(_) => {
                 return Err(Failure::unavailable(
@@ -377,6 +380,19 @@ impl Provisioner {
         };
         Ok(pages.end(connector, rails, &search, &page, (&own, found)))
     }
+}
+
+/// The key under which a search wants digests in the place of attributes; `None`: it wants objects.
+fn digest_key(call: &wire::Call) -> Result<Option<ListingKey>, Failure> {
+    let key = match &call.verb {
+        Some(wire::call::Verb::Search(search)) => search.digest_key.as_slice(),
+        _ => &[],
+    };
+    if key.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| Failure::invalid("the key of the digests has to have 32 bytes");
+    Ok(Some(ListingKey::new(key.try_into().map_err(wrong)?)))
 }
 
 async fn start(name: String, connector: Arc<dyn Connector>) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_common::listing::{Listed, ListingKey};
 use portcullis_gateway::config::Config;
 use portcullis_gateway::connector::{Connector, Context};
 use portcullis_gateway::connectors::{Configured, Connectors};
@@ -155,7 +156,55 @@ impl Subject {
             match events.recv().await.unwrap() {
                 SearchEvent::Found(object) => names.push(object.identity.name.to_string()),
                 SearchEvent::End(cookie, None) => return (names, cookie.as_bytes().to_vec()),
-                SearchEvent::End(_, Some(failure)) => panic!("{failure:?}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// All objects of the class, page by page: as they are listed under a key, and as objects that
+    /// come whole would be.
+    pub(crate) async fn listings(&self, class: wire::ObjectClass) -> [Vec<u8>; 2] {
+        const KEY: [u8; 32] = [7; 32];
+        let key = ListingKey::new(&KEY);
+        let mut listings = [Vec::new(), Vec::new()];
+        for (digest_key, listed) in [KEY.to_vec(), Vec::new()].iter().zip(&mut listings) {
+            let mut cookie = Vec::new();
+            loop {
+                let search = wire::Search {
+                    object_class: class.into(),
+                    page_size: 2,
+                    cookie,
+                    digest_key: digest_key.clone(),
+                    ..wire::Search::default()
+                };
+                cookie = self.list(search, &key, listed).await;
+                if cookie.is_empty() {
+                    break;
+                }
+            }
+        }
+        listings
+    }
+
+    async fn list(&self, search: wire::Search, key: &ListingKey, out: &mut Vec<u8>) -> Vec<u8> {
+        let mut events = self
+            .provisioner
+            .search(call("subject", Verb::Search(search)));
+        loop {
+            match events.recv().await.unwrap() {
+                SearchEvent::Listed(listed) => out.extend_from_slice(&listed),
+                SearchEvent::Found(object) => {
+                    let object = wire::Object::from(*object);
+                    let listed = Listed {
+                        id: &object.id,
+                        name: &object.name,
+                        enabled: object.enabled,
+                        digest: key.digest_of(&object.attributes),
+                    };
+                    listed.put(out);
+                }
+                SearchEvent::End(cookie, None) => return cookie.as_bytes().to_vec(),
+                other => panic!("{other:?}"),
             }
         }
     }

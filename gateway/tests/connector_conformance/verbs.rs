@@ -348,6 +348,9 @@ pub(crate) async fn searches_page_by_page(site: MakeSite) {
         ..search(0, Vec::new())
     };
     assert_eq!(subject.search(filtered).await.0, ["bob"]);
+    let [by_digest, whole] = subject.listings(wire::ObjectClass::Account).await;
+    assert!(!whole.is_empty());
+    assert_eq!(by_digest, whole, "the digests are of other objects");
 }
 
 pub(crate) async fn runs_its_actions(site: MakeSite) {

@@ -90,6 +90,7 @@ fn generate(proto: &Path, made: &Path) -> Result<Vec<(&'static str, String)>, Bo
     tonic_prost_build::configure()
         .bytes(".portcullis.gateway.v1.Value.kind.binary")
         .bytes(".portcullis.gateway.v1.CallFrame.data")
+        .bytes(".portcullis.gateway.v1.Listing.objects")
         .skip_debug(SECRET_MESSAGES)
         .build_transport(false)
         .out_dir(made)

@@ -8,6 +8,7 @@ use futures_util::stream;
 use portcullis_common::calls::Answer;
 use portcullis_common::handshake::{CallSecrets, Way};
 use portcullis_common::stream::{open_call, open_secrets};
+use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{
     Call, Failure, FailureKind, SearchEnd, SearchItem, search_item,
 };
@@ -36,6 +37,7 @@ impl Fleet {
             Ok(link) => Search {
                 fleet: self.clone(),
                 answers: answers(&link, &call),
+                lists: wants_digests(&call),
                 to,
                 wait: patience(call.timeout_ms, link.call_timeout()),
                 state: State::Unsent(link, Box::new(call), 1),
@@ -58,11 +60,17 @@ fn answers(link: &Link, call: &Call) -> CallSecrets {
     CallSecrets::new(link.session().exporter(), Way::Answer, &call.call_id)
 }
 
+fn wants_digests(call: &Call) -> bool {
+    matches!(&call.verb, Some(Verb::Search(search)) if !search.digest_key.is_empty())
+}
+
 /// A search on its way.
 struct Search {
     fleet: Fleet,
     to: Recipient,
     answers: CallSecrets,
+    /// Whether listings were asked for.
+    lists: bool,
     /// Between two items.
     wait: Duration,
     state: State,
@@ -130,6 +138,10 @@ impl Search {
         let Ok(mut item) = SearchItem::decode(item) else {
             return (self.incomplete("its answer cannot be read"), false);
         };
+        if matches!(item.kind, Some(search_item::Kind::Listing(_))) && !self.lists {
+            let reason = "it gave a listing where objects were asked for";
+            return (self.incomplete(reason), false);
+        }
         if matches!(item.kind, Some(search_item::Kind::End(_))) != last {
             return (self.incomplete("it ended without saying so"), false);
         }

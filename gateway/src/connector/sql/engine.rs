@@ -1,8 +1,11 @@
 //! What the verbs need of a database: transactions in which statements run, and faults that say
 //! whose concern they are. One implementation for each engine.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::time::SystemTime;
 
+use portcullis_common::listing::Plain;
 use tonic::async_trait;
 use zeroize::Zeroizing;
 
@@ -43,6 +46,110 @@ pub(super) type Cell = Vec<Value>;
 
 /// One row.
 pub(super) type Row = Vec<Cell>;
+
+/// A value within its row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Seen<'a> {
+    Text(Cow<'a, str>),
+    Integer(i64),
+    Boolean(bool),
+    Binary(&'a [u8]),
+    Real(f64),
+    Time(SystemTime),
+}
+
+impl<'a> Seen<'a> {
+    /// A value; `None` where it is a secret, which no column has.
+    pub(super) fn of(value: &'a Value) -> Option<Self> {
+        Some(match value {
+            Value::Text(text) => Self::Text(text.as_str().into()),
+            Value::Integer(number) => Self::Integer(*number),
+            Value::Boolean(truth) => Self::Boolean(*truth),
+            Value::Binary(bytes) => Self::Binary(bytes),
+            Value::Real(number) => Self::Real(*number),
+            Value::Time(time) => Self::Time(*time),
+            Value::Secret(_) => return None,
+        })
+    }
+
+    /// Whether it stands for true, in a column that may have no truth values.
+    pub(super) fn is_true(&self) -> bool {
+        match self {
+            Self::Boolean(truth) => *truth,
+            Self::Integer(number) => *number != 0,
+            Self::Text(text) => matches!(&**text, "t" | "true" | "1"),
+            _ => false,
+        }
+    }
+
+    /// The text of an id or a name that it is.
+    pub(super) fn text(&self) -> Option<Plain<'_>> {
+        matches!(self, Self::Text(_) | Self::Integer(_)).then(|| self.plain())
+    }
+
+    /// By itself.
+    pub(super) fn into_value(self) -> Value {
+        match self {
+            Self::Text(text) => Value::Text(text.into_owned()),
+            Self::Integer(number) => Value::Integer(number),
+            Self::Boolean(truth) => Value::Boolean(truth),
+            Self::Binary(bytes) => Value::Binary(bytes.to_vec()),
+            Self::Real(number) => Value::Real(number),
+            Self::Time(time) => Value::Time(time),
+        }
+    }
+
+    /// As it is compared.
+    pub(super) fn plain(&self) -> Plain<'_> {
+        match self {
+            Self::Text(text) => Plain::bytes(text.as_bytes()),
+            Self::Integer(number) => Plain::integer(*number),
+            Self::Boolean(truth) => Plain::boolean(*truth),
+            Self::Binary(bytes) => Plain::bytes(bytes),
+            Self::Real(number) => Plain::real(*number),
+            Self::Time(time) => {
+                let text = humantime::format_rfc3339(*time).to_string();
+                Plain::owned(text.into_bytes())
+            }
+        }
+    }
+}
+
+/// The values in one column of a row that is not taken apart.
+#[derive(Debug)]
+pub(super) enum SeenCell<'a> {
+    None,
+    One(Seen<'a>),
+    List(Vec<Seen<'a>>),
+}
+
+impl<'a> SeenCell<'a> {
+    /// The first of them.
+    pub(super) fn first(self) -> Option<Seen<'a>> {
+        match self {
+            Self::None => None,
+            Self::One(seen) => Some(seen),
+            Self::List(all) => all.into_iter().next(),
+        }
+    }
+}
+
+/// A row that is not taken apart.
+pub(super) trait Cells {
+    /// The values in the column with this number, from 0.
+    fn cell(&self, place: usize) -> Result<SeenCell<'_>, Fault>;
+}
+
+impl Cells for Row {
+    fn cell(&self, place: usize) -> Result<SeenCell<'_>, Fault> {
+        let cell = self.get(place).map(Vec::as_slice).unwrap_or_default();
+        Ok(match cell {
+            [] => SeenCell::None,
+            [value] => Seen::of(value).map_or(SeenCell::None, SeenCell::One),
+            values => SeenCell::List(values.iter().filter_map(Seen::of).collect()),
+        })
+    }
+}
 
 /// A column of what a statement reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,11 +361,25 @@ pub(super) struct Query {
     pub(super) columns: Vec<Column>,
 }
 
+/// Takes a row; answers whether it wants another one now.
+pub(super) type Take<'a> = dyn FnMut(&dyn Cells) -> Result<bool, Fault> + Send + 'a;
+
 /// Rows that are read one by one, while the target holds back the others.
 #[async_trait]
 pub(super) trait Rows: Send {
     /// The next row; `None`: there is no other.
     async fn next(&mut self) -> Result<Option<Row>, Fault>;
+
+    /// Hands rows to `take` until that answers that it wants none for now. Answers whether there may
+    /// be more of them.
+    async fn each(&mut self, take: &mut Take<'_>) -> Result<bool, Fault> {
+        while let Some(row) = self.next().await? {
+            if !take(&row)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// All rows of a statement that answers with few.

@@ -20,6 +20,7 @@ mod configure;
 mod engine;
 mod filter;
 mod ledger;
+mod listed;
 mod login;
 mod looking;
 mod password;

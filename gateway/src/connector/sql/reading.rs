@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Sql;
 use super::class::{Class, Columns, NAME, id_column};
-use super::engine::{Access, Fault, Param, Query, Row, Transaction, few};
+use super::engine::{Access, Fault, Param, Query, Row, Seen, Transaction, few};
 use super::filter::Conditions;
+use super::listed::list;
 use super::statement::{Dialect, quote};
 use crate::connector::{Context, Found};
 use crate::model::{
@@ -127,12 +128,7 @@ pub(super) async fn locate(
 
 /// The object that a row is.
 pub(super) fn located(class: &Class, columns: &Columns, row: Row) -> Result<Located, Fault> {
-    let unusable = |what: &str| {
-        Fault::refused(
-            FailureKind::Rejected,
-            format!("a row of `read` for the class {} has {what}", class.class),
-        )
-    };
+    let unusable = |what: &str| unusable(class, what);
     let mut cells = row.into_iter();
     let mut single = || cells.next().and_then(|cell| cell.into_iter().next());
     let id = single().ok_or_else(|| unusable("no id"))?;
@@ -169,14 +165,17 @@ pub(super) fn located(class: &Class, columns: &Columns, row: Row) -> Result<Loca
     })
 }
 
+/// A row that is no object, having this.
+pub(super) fn unusable(class: &Class, what: &str) -> Fault {
+    Fault::refused(
+        FailureKind::Rejected,
+        format!("a row of `read` for the class {} has {what}", class.class),
+    )
+}
+
 /// What stands for true in a column that may have no truth values.
 pub(super) fn is_true(value: &Value) -> bool {
-    match value {
-        Value::Boolean(truth) => *truth,
-        Value::Integer(number) => *number != 0,
-        Value::Text(text) => matches!(text.as_str(), "t" | "true" | "1"),
-        _ => false,
-    }
+    Seen::of(value).is_some_and(|seen| seen.is_true())
 }
 
 /// The text of an id or a name.
@@ -227,6 +226,10 @@ impl Sql {
         let (sql, params) = self.paged(class, &columns, search, most)?;
         let rows = transaction.open(&sql, &params, &columns.all).await;
         let mut rows = rows.map_err(Fault::not_committed)?;
+        if found.wants_digests() {
+            let last = list(&mut *rows, class, (&columns, search), most, found).await?;
+            return last.as_ref().map_or(Ok(Cookie::default()), cookie);
+        }
         let (mut last, mut count) = (None, 0);
         while let Some(row) = rows.next().await.map_err(Fault::not_committed)? {
             if count == most {

@@ -1,6 +1,7 @@
 //! `portcullis account list` and `search`, `portcullis group list`: what is found, page after page.
 
 use clap::Args;
+use portcullis_common::listing::{Listed, Objects};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{Filter, Object, Search, SearchEnd};
@@ -12,6 +13,9 @@ use crate::detail::object_table;
 use crate::error::CliError;
 use crate::input::filter;
 use crate::view::{View, printable};
+
+const NOT_ASKED: &str = "a listing where objects were asked for";
+const MALFORMED: &str = "a listing that cannot be read";
 
 #[derive(Debug, Args)]
 #[command(after_help = filter::HELP)]
@@ -145,6 +149,7 @@ pub(crate) async fn each(
 ) -> Result<(), CliError> {
     let take = |step: Step<'_>| match step {
         Step::Object(object) => take(object),
+        Step::Listed(_) => Err(CliError::BadAnswer(NOT_ASKED)),
         Step::Page(_) => Ok(()),
     };
     each_step(caller, search, args, take).await
@@ -153,6 +158,8 @@ pub(crate) async fn each(
 /// A step of a search.
 pub(crate) enum Step<'a> {
     Object(Object),
+    /// Where digests were asked for.
+    Listed(Listed<'a>),
     /// A page is whole. Where the next one starts; empty: it was the last one.
     Page(&'a [u8]),
 }
@@ -166,8 +173,7 @@ pub(crate) async fn each_step(
 ) -> Result<(), CliError> {
     let mut args = args.identified();
     loop {
-        let mut object = |object| take(Step::Object(object));
-        let end = page(&mut caller, &search, &args, &mut object).await?;
+        let end = page(&mut caller, &search, &args, &mut take).await?;
         if let Some(failure) = end.failure {
             return Err(CliError::failed(args.id().to_owned(), failure));
         }
@@ -190,7 +196,7 @@ async fn page(
     caller: &mut Caller,
     search: &Search,
     args: &CallArgs,
-    take: &mut impl FnMut(Object) -> Result<(), CliError>,
+    take: &mut impl FnMut(Step<'_>) -> Result<(), CliError>,
 ) -> Result<SearchEnd, CliError> {
     let mut items = caller.search(Verb::Search(search.clone()), args).await?;
     loop {
@@ -199,7 +205,14 @@ async fn page(
             .await?
             .ok_or(CliError::BadAnswer("the search breaks off"))?;
         match item.kind {
-            Some(Kind::Object(object)) => take(object)?,
+            Some(Kind::Object(object)) => take(Step::Object(object))?,
+            Some(Kind::Listing(listing)) if !search.digest_key.is_empty() => {
+                for listed in Objects::of(&listing.objects) {
+                    let listed = listed.map_err(|_| CliError::BadAnswer(MALFORMED))?;
+                    take(Step::Listed(listed))?;
+                }
+            }
+            Some(Kind::Listing(_)) => return Err(CliError::BadAnswer(NOT_ASKED)),
             Some(Kind::End(end)) => return Ok(end),
             Some(Kind::Gone(_)) | None => {
                 return Err(CliError::BadAnswer("a search item without an object"));

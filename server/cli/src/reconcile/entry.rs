@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use data_encoding::BASE64;
-use portcullis_common::listing::{DIGEST_LEN, Digest, ListingKey, is_compared, value_set};
+use portcullis_common::listing::{DIGEST_LEN, Digest, Listed, ListingKey, Plain, is_compared};
 use portcullis_proto::gateway::v1::{Attribute, Object, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -205,38 +205,42 @@ impl Digests {
         }
     }
 
-    /// An object of a resource, whole or with the digest of its attributes.
-    ///
-    /// # Errors
-    /// [`CliError::BadAnswer`] where that is none.
-    pub(crate) fn object(&mut self, object: &Object, wanted: &[String]) -> Result<Entry, CliError> {
-        let digest = match object.digest.as_slice() {
-            [] => None,
-            digest => Some(digest.try_into().map_err(|_| {
-                CliError::BadAnswer("a digest of an object with another length than 16 bytes")
-            })?),
-        };
-        let entry = match (self.meeting, digest) {
-            (Meeting::Id, digest) => Entry {
+    /// An object of a resource.
+    pub(crate) fn object(&mut self, object: &Object, wanted: &[String]) -> Entry {
+        let entry = match self.meeting {
+            Meeting::Id => Entry {
                 key: object.id.clone(),
-                whole: Some(digest.unwrap_or_else(|| self.whole(&object.attributes, wanted))),
+                whole: Some(self.whole(&object.attributes, wanted)),
                 ..self.entry(&object.name, &[], wanted)
             },
-            (_, Some(digest)) => Entry {
-                whole: Some(digest),
-                ..self.entry(&object.name, &[], wanted)
-            },
-            (_, None) => self.entry(&object.name, &object.attributes, wanted),
+            Meeting::Name | Meeting::NameInAnyCase => {
+                self.entry(&object.name, &object.attributes, wanted)
+            }
         };
-        Ok(Entry {
+        Entry {
             id: Some(object.id.clone()),
             enabled: object.enabled,
             ..entry
-        })
+        }
+    }
+
+    /// One of which there is but a digest.
+    pub(crate) fn listed(&mut self, listed: &Listed<'_>) -> Entry {
+        let entry = self.entry(listed.name, &[], &[]);
+        Entry {
+            key: match self.meeting {
+                Meeting::Id => listed.id.to_owned(),
+                Meeting::Name | Meeting::NameInAnyCase => entry.key,
+            },
+            id: Some(listed.id.to_owned()),
+            enabled: listed.enabled,
+            whole: Some(listed.digest),
+            ..entry
+        }
     }
 
     fn whole(&self, attributes: &[Attribute], wanted: &[String]) -> Digest {
-        self.listing.digest(compared(attributes, wanted))
+        self.listing.digest_of(compared(attributes, wanted))
     }
 
     fn entry(&mut self, name: &str, attributes: &[Attribute], wanted: &[String]) -> Entry {
@@ -275,13 +279,15 @@ impl Digests {
 
     /// Over the values in any order: the order of values means nothing.
     fn digest(&self, attribute: u16, values: &[Value]) -> Digest {
-        let values = value_set(values);
+        let mut values: Vec<_> = values.iter().map(Plain::of).collect();
+        values.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
+        values.dedup_by(|one, other| one.as_bytes() == other.as_bytes());
         let mut hash = Sha256::new();
         hash.update(self.key);
         hash.update(attribute.to_be_bytes());
         for value in values {
-            hash.update((value.len() as u64).to_be_bytes());
-            hash.update(value);
+            hash.update((value.as_bytes().len() as u64).to_be_bytes());
+            hash.update(value.as_bytes());
         }
         let digest: [u8; 32] = hash.finalize().into();
         digest.first_chunk().copied().unwrap_or_default()

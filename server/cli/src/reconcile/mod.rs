@@ -239,7 +239,7 @@ impl ReconcileArgs {
         let mut progress = None;
         if let Some(path) = &self.resume {
             let mut heading = Heading {
-                reconciliation: 1,
+                reconciliation: 2,
                 resource: self.resource.clone(),
                 class: class.word().to_owned(),
                 source: source.identity(),

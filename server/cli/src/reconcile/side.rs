@@ -7,7 +7,7 @@ use portcullis_proto::gateway::v1::{
     Comparison, ComparisonOperation, FailureKind, Filter, FilterList, Search, Value,
 };
 
-use super::entry::Digests;
+use super::entry::{Digests, Entry};
 use super::resume::{Listed, Progress, Which};
 use super::revisions::Revisions;
 use super::sorted::Sorter;
@@ -67,6 +67,18 @@ impl Side {
             revisions: Revisions::default(),
             has_digests: false,
         })
+    }
+
+    fn take(
+        &mut self,
+        entry: Entry,
+        which: Which,
+        progress: Option<&mut Progress>,
+    ) -> Result<(), CliError> {
+        if let Some(progress) = progress {
+            progress.entry(which, &entry)?;
+        }
+        self.entries.push(entry)
     }
 }
 
@@ -231,12 +243,12 @@ impl Reader {
         let mut watch = anew.then_some(&self.watch);
         let mut take = |step: Step<'_>, progress: Option<&mut Progress>| match step {
             Step::Object(object) => {
-                side.has_digests |= !object.digest.is_empty();
-                let entry = digests.object(&object, attributes)?;
-                if let Some(progress) = progress {
-                    progress.entry(which, &entry)?;
-                }
-                side.entries.push(entry)
+                let entry = digests.object(&object, attributes);
+                side.take(entry, which, progress)
+            }
+            Step::Listed(listed) => {
+                side.has_digests = true;
+                side.take(digests.listed(&listed), which, progress)
             }
             Step::Page(next) => {
                 cookie.clear();
@@ -272,12 +284,12 @@ impl Reader {
                         changed.push(object.id);
                         return Ok(());
                     }
-                    let mut entry = digests.object(&object, attributes)?;
+                    let mut entry = digests.object(&object, attributes);
                     entry.number = number;
                     side.entries.push(entry)
                 }
                 Kind::Gone(gone) => side.revisions.revised(&gone.id).map(|_| ()),
-                Kind::End(_) => Ok(()),
+                Kind::Listing(_) | Kind::End(_) => Ok(()),
             }
         };
         let (class, call) = (&reading.class, &reading.call);
@@ -329,7 +341,7 @@ impl Reader {
             }
             let digests = &mut reading.digests;
             each(self.caller.clone(), search, &reading.call, |object| {
-                let mut entry = digests.object(&object, attributes)?;
+                let mut entry = digests.object(&object, attributes);
                 entry.number = side.revisions.revised(&object.id)?;
                 side.entries.push(entry)
             })

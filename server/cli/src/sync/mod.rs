@@ -201,7 +201,9 @@ impl Syncing<'_> {
                 Some(Kind::Object(object)) => present(self.context, &object),
                 Some(Kind::Gone(gone)) => gone_line(self.context, &gone),
                 Some(Kind::End(end)) => return Ok(end),
-                None => return Err(CliError::BadAnswer("an empty item of a sync")),
+                Some(Kind::Listing(_)) | None => {
+                    return Err(CliError::BadAnswer("an item of a sync that is no change"));
+                }
             };
             *shown += 1;
             self.context.write(&line)?;

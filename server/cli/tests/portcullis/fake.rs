@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use portcullis_common::listing::ListingKey;
+use portcullis_common::listing::{Listed, ListingKey};
 use portcullis_proto::admin::v1::{
     AddGatewayRequest, AddGatewayResponse, CancelQueuedRequest, EnrolmentToken, ExecuteRequest,
     Gateway, ListAuditRequest, ListResourcesRequest, QueuedCall, QueuedState, ShowGatewayRequest,
@@ -18,7 +18,7 @@ use portcullis_proto::admin::v1::{
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{
-    Call, Create, FailureKind, Gone, Object, ObjectClass, Outcome, SearchEnd, SearchItem,
+    Call, Create, FailureKind, Gone, Listing, Object, ObjectClass, Outcome, SearchEnd, SearchItem,
 };
 use portcullis_proto::grpc::{self, Body, Bytes, Handled, Replies, http};
 use prost::Message;
@@ -488,17 +488,7 @@ impl FakeCalls {
             .filter(|object| ids.as_ref().is_none_or(|ids| ids.contains(&object.id)));
         let found: Vec<_> = found.collect();
         let count = found.len();
-        let mut page: Vec<_> = found.into_iter().skip(from).take(size).collect();
-        match search.digest_key.as_slice().try_into() {
-            Ok(key) if !state.is_old => {
-                let key = ListingKey::new(key);
-                for object in &mut page {
-                    object.digest = key.digest(&object.attributes).to_vec();
-                    object.attributes.clear();
-                }
-            }
-            _ => state.whole += page.len(),
-        }
+        let page: Vec<_> = found.into_iter().skip(from).take(size).collect();
         let failure = page
             .iter()
             .any(|object| object.name == "poison")
@@ -513,11 +503,34 @@ impl FakeCalls {
             failure,
             ..SearchEnd::default()
         };
-        let items = page
+        let found: Vec<_> = match search.digest_key.as_slice().try_into() {
+            Ok(key) if !state.is_old => vec![listing(&ListingKey::new(key), &page)],
+            _ => {
+                state.whole += page.len();
+                page.into_iter().map(Kind::Object).collect()
+            }
+        };
+        let items = found
             .into_iter()
-            .map(Kind::Object)
             .chain(std::iter::once(Kind::End(end)))
             .map(|kind| SearchItem { kind: Some(kind) });
         Ok(items.collect())
     }
+}
+
+/// As a gateway lists objects.
+fn listing(key: &ListingKey, objects: &[Object]) -> Kind {
+    let mut listed = Vec::new();
+    for object in objects {
+        Listed {
+            id: &object.id,
+            name: &object.name,
+            enabled: object.enabled,
+            digest: key.digest_of(&object.attributes),
+        }
+        .put(&mut listed);
+    }
+    Kind::Listing(Listing {
+        objects: listed.into(),
+    })
 }

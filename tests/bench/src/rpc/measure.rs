@@ -126,7 +126,7 @@ async fn read(mut items: Items, end: Instant) -> Result<usize, MeasureError> {
                 Some(failure) => return Err(MeasureError::Call(failure.message)),
                 None => break,
             },
-            Some(Kind::Gone(_)) | None => {
+            Some(Kind::Gone(_) | Kind::Listing(_)) | None => {
                 return Err(MeasureError::Changed("an item of the stream"));
             }
         }

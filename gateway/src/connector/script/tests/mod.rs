@@ -352,7 +352,7 @@ echo '{"objects": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}], "next_co
         match event {
             SearchEvent::Found(object) => seen.push(object.identity.name.to_string()),
             SearchEvent::End(cookie, None) => next = cookie.as_bytes().to_vec(),
-            SearchEvent::End(_, Some(failure)) => panic!("{failure:?}"),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(seen, ["a", "b"]);

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Error, RowStream, Statement};
 use tonic::async_trait;
 
 use super::super::engine::{
-    Cause, Column, Fault, Param, Query, Row, Rows, Transaction, few, gathered, text_column,
+    Cause, Column, Fault, Param, Query, Row, Rows, Take, Transaction, few, gathered, text_column,
 };
 use super::Pool;
 use super::connect::Connection;
@@ -216,6 +216,21 @@ impl Rows for Reading {
             Some(Err(error)) => Err(fault::of(&error)),
             None => Ok(None),
         }
+    }
+
+    async fn each(&mut self, take: &mut Take<'_>) -> Result<bool, Fault> {
+        let (rows, columns) = (&mut self.rows, &self.columns);
+        let reading = async {
+            while let Some(row) = rows.next().await {
+                let row = row.map_err(|error| fault::of(&error))?;
+                if !take(&value::Borrowed { row, columns })? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        let read = timeout_at(self.deadline, reading).await;
+        read.map_err(|_| Fault::late())?
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_postgres::Row as TargetRow;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type};
 
-use super::super::engine::{Cell, Column, Fault, Param, Row};
+use super::super::engine::{Cell, Cells, Column, Fault, Param, Row, Seen, SeenCell};
 use super::super::statement::quote;
 use crate::model::{FailureKind, Value, ValueType};
 
@@ -115,7 +115,28 @@ pub(super) fn row(target: &TargetRow, columns: &[Column]) -> Result<Row, Fault> 
         .collect()
 }
 
+/// A row as it came, whose columns were selected as [`column`] says.
+pub(super) struct Borrowed<'a> {
+    pub(super) row: TargetRow,
+    pub(super) columns: &'a [Column],
+}
+
+impl Cells for Borrowed<'_> {
+    fn cell(&self, place: usize) -> Result<SeenCell<'_>, Fault> {
+        let column = self.columns.get(place);
+        column.map_or(Ok(SeenCell::None), |column| seen(&self.row, place, column))
+    }
+}
+
 fn cell(target: &TargetRow, place: usize, column: &Column) -> Result<Cell, Fault> {
+    Ok(match seen(target, place, column)? {
+        SeenCell::None => Vec::new(),
+        SeenCell::One(one) => vec![one.into_value()],
+        SeenCell::List(all) => all.into_iter().map(Seen::into_value).collect(),
+    })
+}
+
+fn seen<'a>(target: &'a TargetRow, place: usize, column: &Column) -> Result<SeenCell<'a>, Fault> {
     let unreadable = |error: &dyn fmt::Display| {
         Fault::refused(
             FailureKind::Rejected,
@@ -127,15 +148,17 @@ fn cell(target: &TargetRow, place: usize, column: &Column) -> Result<Cell, Fault
         let read = target.try_get::<_, Option<Vec<Option<Read>>>>(place);
         let values = read.map_err(|error| unreadable(&error))?;
         let values = values.into_iter().flatten().flatten();
-        return values
-            .map(|value| value.into_value(wanted).map_err(|error| unreadable(&error)))
-            .collect();
+        let values = values.map(|value| value.seen(wanted).map_err(|error| unreadable(&error)));
+        return Ok(SeenCell::List(values.collect::<Result<_, _>>()?));
     }
     let read = target.try_get::<_, Option<Read>>(place);
-    let value = read.map_err(|error| unreadable(&error))?;
-    let value = value.map(|value| value.into_value(wanted));
-    let value = value.transpose().map_err(|error| unreadable(&error))?;
-    Ok(value.into_iter().collect())
+    match read.map_err(|error| unreadable(&error))? {
+        None => Ok(SeenCell::None),
+        Some(value) => value
+            .seen(wanted)
+            .map(SeenCell::One)
+            .map_err(|error| unreadable(&error)),
+    }
 }
 
 /// A value as it came: bytes, and their type.
@@ -157,8 +180,8 @@ impl<'a> FromSql<'a> for Read<'a> {
     }
 }
 
-impl Read<'_> {
-    fn into_value(self, wanted: ValueType) -> Result<Value, String> {
+impl<'a> Read<'a> {
+    fn seen(self, wanted: ValueType) -> Result<Seen<'a>, String> {
         let bytes = self.bytes;
         if bytes.len() > Value::MAX_LEN {
             return Err(format!(
@@ -170,21 +193,21 @@ impl Read<'_> {
         let eight = || bytes.try_into().ok();
         let read = match (wanted, self.target) {
             (ValueType::Boolean, Type::BOOL) => match *bytes {
-                [byte] => Some(Value::Boolean(byte != 0)),
+                [byte] => Some(Seen::Boolean(byte != 0)),
                 _ => None,
             },
             (ValueType::Integer, Type::INT8) => {
-                eight().map(|bytes| Value::Integer(i64::from_be_bytes(bytes)))
+                eight().map(|bytes| Seen::Integer(i64::from_be_bytes(bytes)))
             }
             (ValueType::Real, Type::FLOAT8) => eight().map(|bytes| real(f64::from_be_bytes(bytes))),
             (ValueType::Time, Type::TIMESTAMPTZ) => {
                 eight().map(|bytes| moment(i64::from_be_bytes(bytes)))
             }
-            (ValueType::Binary, Type::BYTEA) => Some(Value::Binary(bytes.to_vec())),
+            (ValueType::Binary, Type::BYTEA) => Some(Seen::Binary(bytes)),
             (ValueType::Text, _) => std::str::from_utf8(bytes)
                 .ok()
                 .filter(|text| !text.contains('\0'))
-                .map(|text| Value::Text(text.to_owned())),
+                .map(|text| Seen::Text(text.into())),
             _ => None,
         };
         read.ok_or_else(|| format!("it is no {} of those that there are here", wanted.name()))
@@ -192,30 +215,30 @@ impl Read<'_> {
 }
 
 /// A number; as PostgreSQL writes it where it is none, so that the row can be read.
-fn real(number: f64) -> Value {
+fn real(number: f64) -> Seen<'static> {
     if number.is_finite() {
-        return Value::Real(number);
+        return Seen::Real(number);
     }
     let text = match (number.is_nan(), number > 0.0) {
         (true, _) => "NaN",
         (false, true) => "Infinity",
         (false, false) => "-Infinity",
     };
-    Value::Text(text.to_owned())
+    Seen::Text(text.into())
 }
 
 /// A moment, from microseconds since 2000; as PostgreSQL takes it in text where it lies before 1970
 /// or after 9999, or is no moment at all (`infinity`), so that the row can be read.
-fn moment(micros: i64) -> Value {
+fn moment(micros: i64) -> Seen<'static> {
     match micros {
-        i64::MAX => return Value::Text("infinity".to_owned()),
-        i64::MIN => return Value::Text("-infinity".to_owned()),
+        i64::MAX => return Seen::Text("infinity".into()),
+        i64::MIN => return Seen::Text("-infinity".into()),
         _ => {}
     }
     let (day, of_day) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
     let (year, month, date) = civil(day.saturating_add(DAYS_2000));
     match time(micros) {
-        Some(time) if year <= 9999 => return Value::Time(time),
+        Some(time) if year <= 9999 => return Seen::Time(time),
         _ => {}
     }
     let (second, micros) = (of_day / 1_000_000, of_day % 1_000_000);
@@ -226,9 +249,10 @@ fn moment(micros: i64) -> Value {
     } else {
         (1 - year, " BC")
     };
-    Value::Text(format!(
+    let text = format!(
         "{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02}.{micros:06}+00{era}"
-    ))
+    );
+    Seen::Text(text.into())
 }
 
 /// Microseconds of a day.
@@ -265,7 +289,7 @@ mod tests {
     #[test]
     fn what_is_no_time_or_number_here_is_text_that_postgresql_takes() {
         let text = |value| match value {
-            Value::Text(text) => text,
+            Seen::Text(text) => text,
             other => panic!("{other:?}"),
         };
         for (micros, expected) in [
@@ -280,10 +304,10 @@ mod tests {
         ] {
             assert_eq!(text(moment(micros)), expected);
         }
-        assert_eq!(moment(-946_684_800_000_000), Value::Time(UNIX_EPOCH));
-        assert_eq!(moment(252_455_615_999_999_999).as_text(), None);
+        assert_eq!(moment(-946_684_800_000_000), Seen::Time(UNIX_EPOCH));
+        assert!(matches!(moment(252_455_615_999_999_999), Seen::Time(_)));
         assert_eq!(text(real(f64::NAN)), "NaN");
         assert_eq!(text(real(f64::NEG_INFINITY)), "-Infinity");
-        assert_eq!(real(0.5), Value::Real(0.5));
+        assert_eq!(real(0.5), Seen::Real(0.5));
     }
 }

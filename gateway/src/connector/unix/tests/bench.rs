@@ -124,7 +124,7 @@ impl Bench {
             match event {
                 SearchEvent::Found(object) => names.push(object.identity.name.to_string()),
                 SearchEvent::End(cookie, None) => return (names, cookie.as_bytes().to_vec()),
-                SearchEvent::End(_, Some(failure)) => panic!("{failure:?}"),
+                other => panic!("{other:?}"),
             }
         }
         panic!("the search has no end");

@@ -21,6 +21,7 @@ async fn page(bench: &Bench, size: u32, cookie: &[u8]) -> (Vec<String>, Vec<u8>,
             SearchEvent::End(cookie, failure) => {
                 return (names, cookie.as_bytes().to_vec(), failure);
             }
+            listed @ SearchEvent::Listed(_) => panic!("{listed:?}"),
         }
     }
     panic!("the search has no end");

@@ -33,7 +33,7 @@ const END: [u8; 4] = [0; 4];
 /// What an inventory is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Heading {
-    /// Of the format: 1.
+    /// Of the format: 2.
     pub(super) inventory: u32,
     pub(super) resource: String,
     pub(super) class: String,
@@ -81,7 +81,7 @@ impl Kept {
         let heading = (&mut file).take(MOST_HEADING).read_until(b'\n', &mut line);
         heading.map_err(CliError::file("read", path))?;
         let heading: Option<Heading> = serde_json::from_slice(&line).ok();
-        let heading = heading.filter(|heading| heading.inventory == 1);
+        let heading = heading.filter(|heading| heading.inventory == 2);
         let other = || unusable(path, "it is no inventory that this version reads");
         Ok(Some(Self {
             path: path.to_owned(),
@@ -261,7 +261,7 @@ mod tests {
 
     fn heading() -> Heading {
         Heading {
-            inventory: 1,
+            inventory: 2,
             resource: "hr".to_owned(),
             class: "account".to_owned(),
             attributes: Vec::new(),

@@ -88,7 +88,7 @@ impl Inventory {
     pub(super) fn open(asked: Asked, class: &str) -> Result<(Self, Digests), CliError> {
         let kept = Kept::open(&asked.file)?;
         let mut heading = Heading {
-            inventory: 1,
+            inventory: 2,
             resource: asked.resource.clone(),
             class: class.to_owned(),
             attributes: asked.attributes.clone(),

@@ -42,7 +42,7 @@ pub(crate) enum Which {
 /// What is compared, with what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Heading {
-    /// Of the format: 1.
+    /// Of the format: 2.
     pub(crate) reconciliation: u32,
     pub(crate) resource: String,
     pub(crate) class: String,
@@ -236,7 +236,7 @@ mod tests {
 
     fn heading() -> Heading {
         Heading {
-            reconciliation: 1,
+            reconciliation: 2,
             resource: "hr".to_owned(),
             class: "account".to_owned(),
             source: "resource directory".to_owned(),

@@ -1,10 +1,16 @@
-//! The digest that stands for the attributes of an object in a listing (PROTOCOL.md, "Digests of
-//! objects"): who has the same object can tell that it is the same, and only others travel.
+//! Listings of digests (PROTOCOL.md, "Digests of objects"): who has the same object can tell by the
+//! digest of its attributes that it is the same, and only others travel.
+
+mod content;
+mod listed;
 
 use portcullis_proto::gateway::v1::value::Kind;
 use portcullis_proto::gateway::v1::{Attribute, Value};
 
 use crate::crypto::mac::{MAC_KEY_LEN, MacKey};
+
+pub use content::{Content, Plain};
+pub use listed::{LISTING_LEN, Listed, Malformed, Objects};
 
 /// Bytes of a digest: two different objects have the same one by a chance of 2^-128.
 pub const DIGEST_LEN: usize = 16;
@@ -13,7 +19,7 @@ pub const DIGEST_LEN: usize = 16;
 pub type Digest = [u8; DIGEST_LEN];
 
 /// The key of the digests of one listing.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ListingKey(MacKey);
 
 impl ListingKey {
@@ -22,25 +28,29 @@ impl ListingKey {
         Self(MacKey::new(bytes))
     }
 
+    /// The digest of an object.
+    pub fn digest(&self, content: &Content) -> Digest {
+        let tag = self.0.tag(&[content.as_bytes()]).to_bytes();
+        tag.first_chunk().copied().unwrap_or_default()
+    }
+
     /// The digest of those of the attributes that are compared, in whatever order they and their
     /// values come.
-    pub fn digest<'a>(&self, attributes: impl IntoIterator<Item = &'a Attribute>) -> Digest {
+    pub fn digest_of<'a>(&self, attributes: impl IntoIterator<Item = &'a Attribute>) -> Digest {
         let compared = attributes.into_iter().filter(|one| is_compared(one));
         let mut compared: Vec<_> = compared.collect();
         compared.sort_by(|one, other| one.name.cmp(&other.name));
-        let mut content = Vec::new();
-        let mut put = |bytes: &[u8]| {
-            content.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
-            content.extend_from_slice(bytes);
-        };
+        let mut content = Content::default();
         for attribute in compared {
-            let values = value_set(&attribute.values);
-            put(attribute.name.as_bytes());
-            put(&(values.len() as u64).to_be_bytes());
-            values.iter().for_each(|value| put(value));
+            match attribute.values.as_slice() {
+                [value] => content.single(&attribute.name, &Plain::of(value)),
+                values => {
+                    let mut values: Vec<_> = values.iter().map(Plain::of).collect();
+                    content.several(&attribute.name, &mut values);
+                }
+            }
         }
-        let tag = self.0.tag(&[&content]).to_bytes();
-        tag.first_chunk().copied().unwrap_or_default()
+        self.digest(&content)
     }
 }
 
@@ -49,26 +59,6 @@ impl ListingKey {
 pub fn is_compared(attribute: &Attribute) -> bool {
     let is_secret = |value: &Value| matches!(value.kind, Some(Kind::Secret(_)));
     !attribute.values.is_empty() && !attribute.values.iter().any(is_secret)
-}
-
-/// Values as they are compared: a set, in the order of their bytes, in which a number is the same
-/// in whatever type it comes.
-pub fn value_set(values: &[Value]) -> Vec<Vec<u8>> {
-    let mut set: Vec<_> = values.iter().map(plain).collect();
-    set.sort_unstable();
-    set.dedup();
-    set
-}
-
-fn plain(value: &Value) -> Vec<u8> {
-    match &value.kind {
-        Some(Kind::Text(text) | Kind::Time(text)) => text.clone().into_bytes(),
-        Some(Kind::Integer(number)) => number.to_string().into_bytes(),
-        Some(Kind::Real(number)) => number.to_string().into_bytes(),
-        Some(Kind::Boolean(truth)) => truth.to_string().into_bytes(),
-        Some(Kind::Binary(bytes)) => bytes.clone(),
-        Some(Kind::Secret(_)) | None => Vec::new(),
-    }
 }
 
 #[cfg(test)]
@@ -102,7 +92,7 @@ mod tests {
             attribute("password", &[Kind::Secret(Default::default())]),
             attribute("member", &[text("b"), text("a"), text("b")]),
         ];
-        assert_eq!(key.digest(&one), key.digest(&same));
+        assert_eq!(key.digest_of(&one), key.digest_of(&same));
         let others = [
             [attribute("member", &[text("ab")]), one[1].clone()],
             [
@@ -115,23 +105,23 @@ mod tests {
             ],
         ];
         for other in &others {
-            assert_ne!(key.digest(&one), key.digest(other), "{other:?}");
+            assert_ne!(key.digest_of(&one), key.digest_of(other), "{other:?}");
         }
         let other = ListingKey::new(&[8; 32]);
-        assert_ne!(key.digest(&one), other.digest(&one));
+        assert_ne!(key.digest_of(&one), other.digest_of(&one));
     }
 
     /// As PROTOCOL.md says it, computed by another program.
     #[test]
     fn the_digest_is_the_one_of_the_specification() {
         let key = ListingKey::new(&[1; 32]);
-        let digest = key.digest(&[
+        let digest = key.digest_of(&[
             attribute("mail", &[text("b@x"), text("a@x")]),
             attribute("room", &[Kind::Integer(-7)]),
         ]);
         assert_eq!(
             data_encoding::HEXLOWER.encode(&digest),
-            "75a997ef1907466d675ed663645ab652"
+            "9abf05e913e1f451922f2b76e2c2ab3b"
         );
     }
 }
