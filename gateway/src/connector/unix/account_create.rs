@@ -171,7 +171,7 @@ impl Unix {
     ) -> Result<Vec<String>, Failure> {
         let prefix = &self.policy.prefix;
         let mut left = self.ownerless(database).await?;
-        let reserved = belongings::reserved(prefix, database);
+        let reserved = belongings::reserved(prefix, database)?;
         if let Some(uid) = uid {
             left.extend(reserved);
             belongings::check_number(&left, uid, home)?;

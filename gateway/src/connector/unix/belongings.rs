@@ -85,7 +85,7 @@ pub(super) fn inherits_nothing(prefix: &Path, name: &str) -> Result<(), Failure>
         .iter()
         .map(|kept| kept.told(name))
         .collect();
-    left.extend(rights::of_account(prefix, name));
+    left.extend(rights::of_account(prefix, name).map_err(|unread| rights::unknown(&unread))?);
     if left.is_empty() {
         return Ok(());
     }
@@ -120,11 +120,12 @@ pub(super) fn remove(prefix: &Path, name: &str, uid: Option<u32>) -> Vec<String>
             stays.push(format!("the job `/{place}/{file}` was left: {error}"));
         }
     }
-    stays.extend(
-        rights::of_account(prefix, name)
-            .into_iter()
-            .map(|rights| format!("{rights}, were left")),
-    );
+    match rights::of_account(prefix, name) {
+        Ok(rights) => stays.extend(rights.iter().map(|rights| format!("{rights}, were left"))),
+        Err(unread) => stays.push(format!(
+            "rights may be left that nobody can see, for {unread}"
+        )),
+    }
     stays
 }
 
@@ -194,7 +195,7 @@ pub(super) fn ownerless(prefix: &Path, home_base: &Path, database: &Database) ->
 
 /// Numbers that no new account or group is to get, although nobody has them: those of rules that
 /// give rights, and the primary groups of accounts that `etc/group` lacks.
-pub(super) fn reserved(prefix: &Path, database: &Database) -> Vec<Owned> {
+pub(super) fn reserved(prefix: &Path, database: &Database) -> Result<Vec<Owned>, Failure> {
     let groups: HashSet<u32> = database.groups.iter().map(|group| group.gid).collect();
     let accounts = database.accounts.iter();
     let without = accounts.filter(|account| !groups.contains(&account.gid));
@@ -208,8 +209,8 @@ pub(super) fn reserved(prefix: &Path, database: &Database) -> Vec<Owned> {
             ),
         })
         .collect();
-    found.extend(rights::of_numbers(prefix, database));
-    found
+    found.extend(rights::of_numbers(prefix, database)?);
+    Ok(found)
 }
 
 /// The lowest number that new accounts or groups may get by themselves, where that is not what the

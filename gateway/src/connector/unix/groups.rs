@@ -124,7 +124,7 @@ impl Unix {
         let gids = database.groups.iter().map(|group| group.gid);
         let owners = left.iter().map(|left| left.gid);
         let (prefix, numbers) = (&self.policy.prefix, Numbers::Groups);
-        let reserved = belongings::reserved(prefix, database);
+        let reserved = belongings::reserved(prefix, database)?;
         Ok(belongings::floor(prefix, numbers, gids, owners, &reserved))
     }
 

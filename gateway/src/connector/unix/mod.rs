@@ -72,6 +72,7 @@ mod policy;
 mod protected;
 mod rights;
 mod rooted;
+mod rule_files;
 mod scratch;
 mod search;
 mod standing;

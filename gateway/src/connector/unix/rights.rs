@@ -1,15 +1,11 @@
 //! Rights to act as others that the host gives by name or by number: sudoers(5) and doas.conf(5).
 
-use std::fs;
 use std::path::Path;
 
 use super::belongings::Owned;
 use super::database::Database;
-use super::rooted::Folder;
+use super::rule_files::{self, Unread};
 use crate::model::Failure;
-
-/// Where rights are given.
-const PLACES: [&str; 3] = ["etc/sudoers", "etc/doas.conf", "etc/sudoers.d"];
 
 /// To whom a rule gives rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +35,7 @@ impl<'a> Who<'a> {
 
 /// The lines that give rights to an account of this name, or to the group of its name that is made
 /// with it.
-pub(super) fn of_account(prefix: &Path, name: &str) -> Vec<String> {
+pub(super) fn of_account(prefix: &Path, name: &str) -> Result<Vec<String>, Unread> {
     given(
         prefix,
         |who| matches!(who, Who::Account(given) | Who::Group(given) if given == name),
@@ -58,6 +54,7 @@ pub(super) fn inherited_by_no_group(
         Who::Gid(number) => Some(number) == gid,
         Who::Account(_) | Who::Uid(_) => false,
     });
+    let found = found.map_err(|unread| unknown(&unread))?;
     if found.is_empty() {
         return Ok(());
     }
@@ -67,9 +64,16 @@ pub(super) fn inherited_by_no_group(
     )))
 }
 
+/// The refusal of what might get rights that nobody can see.
+pub(super) fn unknown(unread: &Unread) -> Failure {
+    Failure::rejected(format!(
+        "nobody can tell to whom the host gives rights, and a new account, group or name may have some already: {unread}. Mend that file, or the line that includes it"
+    ))
+}
+
 /// Numbers that nobody has and to which rules give rights. A new account gets a group of its own
 /// number, if that is free.
-pub(super) fn of_numbers(prefix: &Path, database: &Database) -> Vec<Owned> {
+pub(super) fn of_numbers(prefix: &Path, database: &Database) -> Result<Vec<Owned>, Failure> {
     let mut found = Vec::new();
     each(prefix, |who, place| {
         let number = match who {
@@ -82,44 +86,30 @@ pub(super) fn of_numbers(prefix: &Path, database: &Database) -> Vec<Owned> {
             gid: number,
             what: place.to_owned(),
         });
-    });
-    found
+    })
+    .map_err(|unread| unknown(&unread))?;
+    Ok(found)
 }
 
-fn given(prefix: &Path, wanted: impl Fn(Who<'_>) -> bool) -> Vec<String> {
+fn given(prefix: &Path, wanted: impl Fn(Who<'_>) -> bool) -> Result<Vec<String>, Unread> {
     let mut found: Vec<String> = Vec::new();
     each(prefix, |who, place| {
         if wanted(who) && found.last().is_none_or(|last| last != place) {
             found.push(place.to_owned());
         }
-    });
-    found
+    })?;
+    Ok(found)
 }
 
 /// Goes through all whom rules name, with the place of the rule.
-fn each(prefix: &Path, mut found: impl FnMut(Who<'_>, &str)) {
-    for place in PLACES {
-        let path = prefix.join(place);
-        let files = match Folder::open(prefix, Path::new(place)) {
-            // sudo leaves out what has a dot or ends with `~`, sudoers(5).
-            Some(folder) => folder
-                .names()
-                .into_iter()
-                .filter(|file| !file.contains('.') && !file.ends_with('~'))
-                .map(|file| format!("{place}/{file}"))
-                .collect(),
-            None if path.is_file() => vec![place.to_owned()],
-            None => Vec::new(),
-        };
-        for file in files {
-            let text = fs::read(prefix.join(&file)).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            for (line, number) in text.lines().zip(1..) {
-                let place = format!("rights in `/{file}`, line {number}");
-                named(line).for_each(|who| found(who, &place));
-            }
+fn each(prefix: &Path, mut found: impl FnMut(Who<'_>, &str)) -> Result<(), Unread> {
+    for file in rule_files::read(prefix)? {
+        for (line, number) in file.text.lines().zip(1..) {
+            let place = format!("rights in `{}`, line {number}", file.path.display());
+            named(line).for_each(|who| found(who, &place));
         }
     }
+    Ok(())
 }
 
 /// Those whom a line names among those that it gives rights to: before the first `=` of a rule, or

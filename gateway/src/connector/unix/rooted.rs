@@ -21,15 +21,12 @@ impl Folder {
     /// Opens the folder `inside` under `prefix`; `None` where there is none. Links in it are
     /// followed as a program does whose root the prefix is.
     pub(super) fn open(prefix: &Path, inside: &Path) -> Option<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let inside = inside.strip_prefix("/").unwrap_or(inside);
-        let root = open(prefix, flags, Mode::empty()).ok()?;
-        let found = match openat2(&root, inside, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-            // Before Linux 5.6, or where a filter of system calls does not know it.
-            Err(Errno::NOSYS | Errno::PERM) => open(prefix.join(inside), flags, Mode::empty()),
-            found => found,
-        };
-        found.ok().map(Self)
+        Self::try_open(prefix, inside).ok()
+    }
+
+    /// The same, with the reason why it cannot be opened.
+    pub(super) fn try_open(prefix: &Path, inside: &Path) -> io::Result<Self> {
+        open_in(prefix, inside, OFlags::DIRECTORY).map(Self)
     }
 
     /// What has this name in it; a link is not followed, and nothing is mounted for the question.
@@ -51,6 +48,18 @@ impl Folder {
             .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned))
             .filter(|name| name != "." && name != "..")
             .collect()
+    }
+
+    /// All names in it, in no order.
+    pub(super) fn all_names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.0)? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(OsString::from_vec(name));
+            }
+        }
+        Ok(names)
     }
 
     /// Removes a file.
@@ -82,6 +91,26 @@ impl Folder {
         };
         id(self).is_some() && id(self) == id(other)
     }
+}
+
+/// Opens the file `inside` under `prefix` for reading, links as for [`Folder::open`]. It may be of
+/// any kind; a pipe that nobody writes to is not waited for.
+pub(super) fn open_file(prefix: &Path, inside: &Path) -> io::Result<fs::File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    open_in(prefix, inside, flags).map(fs::File::from)
+}
+
+fn open_in(prefix: &Path, inside: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
+    let inside = inside.strip_prefix("/").unwrap_or(inside);
+    let root = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = open(prefix, root, Mode::empty())?;
+    let found = match openat2(&root, inside, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        // Before Linux 5.6, or where a filter of system calls does not know it.
+        Err(Errno::NOSYS | Errno::PERM) => open(prefix.join(inside), flags, Mode::empty()),
+        found => found,
+    };
+    Ok(found?)
 }
 
 /// Makes a folder again that was removed a moment ago.

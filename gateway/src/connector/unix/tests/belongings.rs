@@ -210,6 +210,48 @@ async fn rights_of_a_group_or_a_number_are_not_inherited_either() {
 }
 
 #[tokio::test]
+async fn rights_are_seen_in_whatever_sudoers_includes_and_unseen_ones_keep_everybody_out() {
+    let Some(bench) = bench() else { return };
+    bench.done(Verb::Create(new_account("ada"))).await;
+    bench.object(new_group("team", &[])).await;
+    let write = |file: &str, text: &str| {
+        bench.keep(file);
+        fs::write(bench.path(file), text).unwrap();
+    };
+    write("etc/sudoers", "@include local\n#includedir /srv/rules\n");
+    write("etc/local", "eve ALL=(ALL) ALL\n");
+    write("srv/rules/10-ops", "%ops ALL=(ALL) ALL\n");
+    let before = bench.files();
+    let tries = || {
+        [
+            (Verb::Create(new_account("eve")), "`/etc/local`, line 1"),
+            (rename(account("ada"), "eve"), "`/etc/local`, line 1"),
+            (new_group("ops", &[]), "`/srv/rules/10-ops`, line 1"),
+            (rename(group("team"), "ops"), "`/srv/rules/10-ops`, line 1"),
+        ]
+    };
+    for (verb, said) in tries() {
+        let failure = bench.failed(verb).await;
+        assert_eq!(failure.kind, FailureKind::Rejected, "{failure:?}");
+        assert!(failure.message.contains(said), "{}", failure.message);
+    }
+    // A folder where a file of rules is to be.
+    fs::remove_file(bench.path("etc/local")).unwrap();
+    fs::create_dir(bench.path("etc/local")).unwrap();
+    for (verb, _) in tries() {
+        let failure = bench.failed(verb).await;
+        assert_eq!(failure.kind, FailureKind::Rejected, "{failure:?}");
+        let said = "`/etc/local` is no regular file";
+        assert!(failure.message.contains(said), "{}", failure.message);
+    }
+    assert_eq!(bench.files(), before);
+    let report = bench.report(delete("ada")).await;
+    assert!(report.contains("rights may be left"), "{report}");
+    fs::remove_dir(bench.path("etc/local")).unwrap();
+    bench.done(Verb::Create(new_account("eve"))).await;
+}
+
+#[tokio::test]
 async fn the_number_of_somebodys_primary_group_is_given_to_nobody() {
     let Some(bench) = bench() else { return };
     let first = bench.object(Verb::Create(new_account("ada"))).await;
