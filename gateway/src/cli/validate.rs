@@ -4,15 +4,20 @@ use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::{CliError, say};
-use crate::config::{Config, Dial};
+use crate::config::{Config, Dial, Proxy};
 use crate::connectors::Connectors;
 use crate::journal;
 use crate::key_store;
+use crate::listener::proxy;
 use crate::state_dir::StateDir;
 
 /// How long one address of the server is tried.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a proxy may take to reach the server.
+const PROXY_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -81,10 +86,36 @@ fn way(config: &Config, running: bool, connect: bool) -> Result<Option<String>, 
             }
             .to_string()),
         },
+        Dial::Out {
+            server,
+            proxy: Some(proxy),
+            ..
+        } if connect => reach_through(proxy, server).map(Some),
         Dial::Out { server, .. } if connect => reach(server).map(Some),
         Dial::Out { server, .. } => Ok(Some(format!(
             "whether {server} can be reached was not tried: `validate --connect` does"
         ))),
+    }
+}
+
+/// Has the proxy connect to the server's port, and leaves.
+fn reach_through(proxy: &Proxy, server: &str) -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let connecting = async { timeout(PROXY_PATIENCE, proxy::connect(proxy, server)).await };
+    match runtime.block_on(connecting) {
+        Ok(Ok(_)) => Ok(format!(
+            "{server} can be reached through the proxy at {}; who answers there is shown by a session alone",
+            proxy.address
+        )),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!(
+            "the proxy at {} has not connected to {server} within {} s",
+            proxy.address,
+            PROXY_PATIENCE.as_secs()
+        )),
     }
 }
 

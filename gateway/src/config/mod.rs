@@ -64,7 +64,18 @@ pub enum Dial {
         server: String,
         /// The name it was registered with: needed only for pairing.
         name: Option<String>,
+        /// The HTTP proxy on the way.
+        proxy: Option<Proxy>,
     },
+}
+
+/// An HTTP proxy that connects to others by CONNECT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Its HOST:PORT.
+    pub address: String,
+    /// The private file with NAME:PASSWORD, where it asks for them.
+    pub credentials: Option<PathBuf>,
 }
 
 /// Limits of the whole gateway.

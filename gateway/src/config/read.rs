@@ -11,7 +11,7 @@ use portcullis_host::log::Log;
 use portcullis_host::names::{host_port, is_name};
 
 use super::{
-    Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, JournalSettings, Limits,
+    Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, JournalSettings, Limits, Proxy,
     platform,
 };
 
@@ -82,8 +82,48 @@ fn dial_out(mut section: Section<'_>) -> Dial {
     if name.as_deref().is_some_and(|name| !is_name(name)) {
         section.problem("name", NAME_RULE);
     }
+    let proxy = proxy(&mut section);
     section.finish();
-    Dial::Out { server, name }
+    Dial::Out {
+        server,
+        name,
+        proxy,
+    }
+}
+
+fn proxy(section: &mut Section<'_>) -> Option<Proxy> {
+    let credentials = section.text("proxy_credentials").map(PathBuf::from);
+    if credentials.as_ref().is_some_and(|file| !file.is_absolute()) {
+        section.problem("proxy_credentials", "an absolute path is allowed");
+    }
+    let Some(url) = section.text("proxy") else {
+        if credentials.is_some() {
+            section.problem("proxy_credentials", "without `proxy` it is of no use");
+        }
+        return None;
+    };
+    let rest = url.strip_prefix("http://");
+    let rest = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    match rest.map(|rest| host_port(rest, None)) {
+        Some(Ok(address)) => {
+            return Some(Proxy {
+                address,
+                credentials,
+            });
+        }
+        // A password is not shown again.
+        Some(Err(_)) if url.contains('@') => section.problem(
+            "proxy",
+            "no name and password may stand here: `proxy_credentials` names the file with them",
+        ),
+        _ => section.problem(
+            "proxy",
+            format!(
+                "`{url}`: http://HOST:PORT is allowed, such as \"http://proxy.example.com:3128\""
+            ),
+        ),
+    }
+    None
 }
 
 fn channel(root: &mut Section<'_>) -> (Vec<Suite>, ChannelLimits) {

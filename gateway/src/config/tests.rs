@@ -122,7 +122,8 @@ fn a_server_to_dial_is_a_host_and_a_port() {
             config.dial,
             Dial::Out {
                 server: good.to_owned(),
-                name: None
+                name: None,
+                proxy: None,
             }
         );
     }
@@ -143,6 +144,47 @@ fn a_server_to_dial_is_a_host_and_a_port() {
         );
     }
     assert!(problems("[dial_out]\n")[0].contains("dial_out.server: missing"));
+}
+
+#[test]
+fn a_proxy_is_a_host_and_a_port_without_a_password() {
+    let read = |rest: &str| format!("[dial_out]\nserver = \"a:1\"\n{rest}");
+    let text = read(
+        "proxy = \"http://proxy.example.com:3128/\"\nproxy_credentials = \"/etc/portcullis/proxy\"\n",
+    );
+    let Dial::Out { proxy, .. } = Config::parse(Path::new("gateway.toml"), &text)
+        .unwrap()
+        .dial
+    else {
+        panic!("it dials out");
+    };
+    let proxy = proxy.unwrap();
+    assert_eq!(proxy.address, "proxy.example.com:3128");
+    assert_eq!(
+        proxy.credentials.as_deref(),
+        Some(Path::new("/etc/portcullis/proxy"))
+    );
+    for (rest, said) in [
+        ("proxy = \"proxy:3128\"", "http://HOST:PORT is allowed"),
+        (
+            "proxy = \"https://proxy:3128\"",
+            "http://HOST:PORT is allowed",
+        ),
+        ("proxy = \"http://proxy\"", "http://HOST:PORT is allowed"),
+        (
+            "proxy = \"http://me:sesame@proxy:3128\"",
+            "no name and password may stand here",
+        ),
+        ("proxy_credentials = \"/a\"", "without `proxy`"),
+        (
+            "proxy = \"http://a:1\"\nproxy_credentials = \"a\"",
+            "an absolute path",
+        ),
+    ] {
+        let found = problems(&read(rest));
+        assert!(found[0].contains(said), "{rest}: {found:?}");
+        assert!(!found[0].contains("sesame"), "{found:?}");
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ use super::agent::Agent;
 use super::dial_in::NO_KEY;
 use super::keys::Standing;
 use super::links::Link;
+use super::proxy::{self, ProxyError};
+use crate::config::Proxy;
 use crate::key_store::KeyStoreError;
 
 /// The longest wait after the first failure to reach the server, and after many.
@@ -30,6 +32,8 @@ pub struct Target {
     pub server: String,
     /// The name that this gateway was registered with, for pairing.
     pub name: Option<String>,
+    /// The HTTP proxy on the way.
+    pub proxy: Option<Proxy>,
 }
 
 /// Why there is no session.
@@ -47,6 +51,14 @@ enum DialError {
     Connect { server: String, source: io::Error },
     #[error("cannot reach the server at {server}: no answer within {} s", .after.as_secs())]
     Timeout { server: String, after: Duration },
+    #[error("cannot reach the server at {server}: {source}")]
+    Proxy { server: String, source: ProxyError },
+    #[error("cannot reach the server at {server} through the proxy at {proxy}: no answer within {} s; look whether the proxy runs, and whether it can reach the server", .after.as_secs())]
+    ProxyTimeout {
+        server: String,
+        proxy: String,
+        after: Duration,
+    },
     #[error("handshake with {server}: {source}")]
     Handshake {
         server: String,
@@ -139,6 +151,9 @@ fn preamble(identity: &Identity, target: &Target) -> Result<Preamble, DialError>
 async fn connect(agent: &Agent, target: &Target) -> Result<TcpStream, DialError> {
     let server = &target.server;
     let after = agent.limits.handshake;
+    if let Some(proxy) = &target.proxy {
+        return connect_through(proxy, server, after).await;
+    }
     let stream = tokio::time::timeout(after, TcpStream::connect(server))
         .await
         .map_err(|_| DialError::Timeout {
@@ -149,10 +164,34 @@ async fn connect(agent: &Agent, target: &Target) -> Result<TcpStream, DialError>
             server: server.clone(),
             source,
         })?;
+    hurry(&stream);
+    Ok(stream)
+}
+
+async fn connect_through(
+    proxy: &Proxy,
+    server: &str,
+    after: Duration,
+) -> Result<TcpStream, DialError> {
+    let stream = tokio::time::timeout(after, proxy::connect(proxy, server))
+        .await
+        .map_err(|_| DialError::ProxyTimeout {
+            server: server.to_owned(),
+            proxy: proxy.address.clone(),
+            after,
+        })?
+        .map_err(|source| DialError::Proxy {
+            server: server.to_owned(),
+            source,
+        })?;
+    hurry(&stream);
+    Ok(stream)
+}
+
+fn hurry(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         warn!("the connection is slower than it could be: {error}");
     }
-    Ok(stream)
 }
 
 async fn changed(keys: &mut watch::Receiver<Standing>) {

@@ -6,6 +6,7 @@ pub mod dial_in;
 pub mod dial_out;
 pub mod keys;
 pub mod links;
+pub mod proxy;
 mod refusals;
 pub mod run;
 mod serve;

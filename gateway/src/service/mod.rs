@@ -157,9 +157,14 @@ impl Dialling {
                 });
                 Ok(Self::In(listener, bound, half_open))
             }
-            Dial::Out { server, name } => Ok(Self::Out(dial_out::Target {
+            Dial::Out {
+                server,
+                name,
+                proxy,
+            } => Ok(Self::Out(dial_out::Target {
                 server: server.clone(),
                 name: name.clone(),
+                proxy: proxy.clone(),
             })),
         }
     }
@@ -189,10 +194,16 @@ fn log_start(dialling: &Dialling, standing: Standing) {
     } else {
         "listening on"
     };
+    let through = match dialling {
+        Dialling::Out(target) => target.proxy.as_ref(),
+        Dialling::In(..) => None,
+    };
+    let through = through.map(|proxy| format!(", through the proxy at {}", proxy.address));
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        "{verb} {}",
-        dialling.address()
+        "{verb} {}{}",
+        dialling.address(),
+        through.unwrap_or_default()
     );
     match (standing.gateway_id, standing.active, standing.enrolment) {
         (Some(gateway), Some(key), _) => info!(%gateway, %key, "holds a master key"),

@@ -97,10 +97,15 @@ impl SimulatedGateway {
         let agent = Agent::new(&config, &echo::connectors(), keys, board, self.name.clone());
         let agent = Arc::new(agent);
         match &self.dial {
-            Dial::Out { server, name } => {
+            Dial::Out {
+                server,
+                name,
+                proxy,
+            } => {
                 let target = dial_out::Target {
                     server: server.clone(),
                     name: name.clone(),
+                    proxy: proxy.clone(),
                 };
                 dial_out::dial(&agent, &target).await;
             }

@@ -65,6 +65,7 @@ impl SimulatedFleet {
                     0 => Dial::Out {
                         server: server_address.clone(),
                         name: None,
+                        proxy: None,
                     },
                     _ => Dial::Listen(address(number, port)),
                 };
