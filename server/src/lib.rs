@@ -16,6 +16,7 @@ pub mod fronts;
 pub mod keys;
 pub mod passwords;
 pub mod provisioning;
+pub mod relay;
 pub mod repository;
 pub mod serve;
 pub mod services;

@@ -1,6 +1,7 @@
 //! The command line of `portcullis-server`: one verb per file.
 
 mod init;
+mod relay;
 mod serve;
 mod validate;
 
@@ -19,7 +20,7 @@ use crate::config::{Config, DEFAULT_FILE};
 #[command(name = "portcullis-server", version, max_term_width = 100)]
 struct Arguments {
     /// The configuration file; without it /etc/portcullis/server.toml, and where that is missing,
-    /// the defaults.
+    /// the defaults. Of the relay: /etc/portcullis/relay.toml.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -35,6 +36,9 @@ enum Verb {
     /// Tries all that a start would need, and changes nothing: configuration, permissions, secret,
     /// repository, audit head file, port, socket.
     Validate,
+    /// Carries connections between two networks, until SIGTERM or SIGINT: for a demilitarized zone.
+    /// Holds no key, keeps no state, and has a configuration of its own.
+    Relay(relay::RelayArgs),
     #[command(flatten)]
     SelfDescription(SelfDescription),
 }
@@ -72,6 +76,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
         }
         Verb::Serve => serve::run(config()?, arguments.config.clone())?,
+        Verb::Relay(verb) => relay::run(verb, arguments.config.as_deref())?,
         Verb::SelfDescription(verb) => verb.tell::<Arguments>()?,
         Verb::Validate => {
             let file = arguments.config.clone();

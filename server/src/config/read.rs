@@ -122,6 +122,13 @@ fn dial_out(root: &mut Section<'_>) -> DialOut {
             &mut dial_out.listen,
             values::optional_address(&mut section, "listen"),
         );
+        for (key, limit) in [
+            ("half_open", &mut dial_out.half_open),
+            ("half_open_per_address", &mut dial_out.half_open_per_address),
+        ] {
+            let given = section.integer(key, 1..=65_536);
+            set(limit, given.and_then(|given| given.try_into().ok()));
+        }
         finish(section);
     }
     dial_out

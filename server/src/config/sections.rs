@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::rotation::Policy;
-use portcullis_common::stream::ChannelLimits;
+use portcullis_common::stream::{ChannelLimits, HalfOpenLimits};
 
 /// `[admin]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +57,18 @@ impl Audit {
 pub struct DialOut {
     /// `None`: gateways that dial out are not awaited.
     pub listen: Option<SocketAddr>,
+    /// Handshakes under way at once.
+    pub half_open: usize,
+    /// Handshakes under way at once from one address.
+    pub half_open_per_address: usize,
 }
 
 impl Default for DialOut {
     fn default() -> Self {
         Self {
             listen: Some(SocketAddr::from(([0, 0, 0, 0], 9279))),
+            half_open: HalfOpenLimits::DIAL_OUT.total,
+            half_open_per_address: HalfOpenLimits::DIAL_OUT.per_address,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use portcullis_common::handshake::Preamble;
-use portcullis_common::stream::{self, HalfOpen, HalfOpenLimits};
+use portcullis_common::stream::{self, HalfOpen};
 use portcullis_proto::gateway::v1::RedialRequest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -26,10 +26,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 impl Fleet {
     /// Accepts gateways for as long as the server runs.
     pub(super) async fn accept_gateways(self, listener: TcpListener) {
-        let half_open = HalfOpen::new(HalfOpenLimits {
-            lifetime: self.inner.settings.limits.handshake,
-            ..HalfOpenLimits::DIAL_OUT
-        });
+        let half_open = HalfOpen::new(self.inner.settings.half_open);
         loop {
             let (io, remote) = match listener.accept().await {
                 Ok(accepted) => accepted,

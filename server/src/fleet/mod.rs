@@ -32,7 +32,7 @@ use std::time::Duration;
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::id::{KeyId, ServerId};
 use portcullis_common::rotation::{Policy, UnixMillis};
-use portcullis_common::stream::ChannelLimits;
+use portcullis_common::stream::{ChannelLimits, HalfOpenLimits};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
@@ -76,6 +76,8 @@ pub struct Settings {
     pub max_session_age: Duration,
     /// Limits of rotation.
     pub policy: Policy,
+    /// How many handshakes of gateways that dial out may be half-open.
+    pub half_open: HalfOpenLimits,
 }
 
 impl Settings {
@@ -88,6 +90,12 @@ impl Settings {
             links: config.links.clone(),
             max_session_age: config.channel.max_session_age,
             policy: config.keys.policy(),
+            half_open: HalfOpenLimits {
+                total: config.dial_out.half_open,
+                per_address: config.dial_out.half_open_per_address,
+                lifetime: config.channel.handshake_timeout,
+                ..HalfOpenLimits::DIAL_OUT
+            },
         }
     }
 }
