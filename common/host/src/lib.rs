@@ -16,4 +16,6 @@ pub mod output;
 #[cfg(unix)]
 pub mod private_files;
 pub mod self_description;
+#[cfg(target_os = "linux")]
+pub mod service_manager;
 pub mod text;

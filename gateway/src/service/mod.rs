@@ -18,8 +18,11 @@ use portcullis_common::secret::locked;
 use portcullis_common::stream::{HalfOpen, HalfOpenLimits, WhenFull};
 use portcullis_host::clock;
 use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
+use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
+use self::host::ServiceManager;
 use self::reload::{Reloader, log_inspection};
 use crate::config::{Config, Dial};
 use crate::connectors::Connectors;
@@ -116,18 +119,36 @@ pub async fn run_until(
     let agent = Agent::with_journal(&config, &connectors, keys, board, name, journal);
     let agent = Arc::new(agent);
     agent.provisioner.start().await;
+    let manager = ServiceManager::from_env();
     let reloader = Reloader::new(folder.clone(), config, connectors);
-    host::notify("READY=1");
+    manager.ready();
     tokio::select! {
         () = dialling.go(&agent) => {}
         () = agent.watch_keys() => {}
-        () = reloader.watch(&agent, &mut hangups) => {}
+        () = reloader.watch(&agent, &mut hangups, &manager) => {}
         () = agent.run.status.write_changes(&agent.links, &folder) => {}
+        () = beat(&manager) => {}
         () = stop => {}
     }
-    host::notify("STOPPING=1");
+    manager.stopping();
     wind_up(&agent).await;
     Ok(())
+}
+
+/// Tells the service manager at each beat that it wants, for ever, that the gateway lives: that the
+/// task which also accepts connections goes on, and that there is a thread for work on the disk.
+async fn beat(manager: &ServiceManager) {
+    let Some(beat) = manager.beat() else {
+        return std::future::pending().await;
+    };
+    let mut beats = tokio::time::interval(beat);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        if spawn_blocking(|| ()).await.is_ok() {
+            manager.alive();
+        }
+    }
 }
 
 /// Either side's way to a connection, ready to be used.

@@ -10,7 +10,7 @@ use portcullis_host::{clock, log};
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use super::host::Hangups;
+use super::host::{Hangups, ServiceManager};
 use crate::config::{Config, ConfigProblem};
 use crate::connector::Inspection;
 use crate::connectors::Connectors;
@@ -51,7 +51,12 @@ impl Reloader {
     }
 
     /// Reads it again at each of `hangups` and at each request, for ever.
-    pub(super) async fn watch(mut self, agent: &Arc<Agent>, hangups: &mut Hangups) {
+    pub(super) async fn watch(
+        mut self,
+        agent: &Arc<Agent>,
+        hangups: &mut Hangups,
+        manager: &ServiceManager,
+    ) {
         let mut interval = tokio::time::interval(INTERVAL);
         loop {
             let asked = tokio::select! {
@@ -59,7 +64,9 @@ impl Reloader {
                 _ = interval.tick() => self.next_request().await,
             };
             if let Some(request) = asked {
+                manager.reloading();
                 self.reload(agent, request).await;
+                manager.ready();
             }
         }
     }

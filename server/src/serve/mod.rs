@@ -6,10 +6,12 @@ mod inspect;
 pub mod lock;
 mod reload;
 mod unlocked;
+mod watchdog;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +28,7 @@ use crate::services::Services;
 pub use inspect::Inspection;
 use lock::{DataDirLock, LockError};
 use portcullis_host::private_files::{self, PermissionError};
+use portcullis_host::service_manager::ServiceManager;
 pub use unlocked::Unlocked;
 
 /// Why the server does not run. Nothing of it is left running.
@@ -77,12 +80,14 @@ pub enum ServeError {
 }
 
 /// Runs the server until SIGTERM or SIGINT, then closes every link and the repository. SIGHUP has
-/// it read its configuration again, from where it was read first: `file`, or the default place.
+/// it read its configuration again, from where it was read first: `file`, or the default place. A
+/// service manager is told how far it is, and that it lives.
 ///
 /// # Errors
 /// [`ServeError`].
 pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeError> {
-    let shutdown = told_to_stop()?;
+    let manager = Arc::new(ServiceManager::from_env());
+    let shutdown = told_to_stop(manager.clone())?;
     let hangups = signal(SignalKind::hangup()).map_err(ServeError::Runtime)?;
     Unlocked::must_exist(&config)?;
     private_files::check_private(&config.data_dir)?;
@@ -111,9 +116,14 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
         dial_out = services.fleet.dial_out_address().map(tracing::field::display),
         "serving"
     );
-    let reloading = tokio::spawn(reload::at_hangups(hangups, services.clone(), file));
+    let reload = reload::at_hangups(hangups, services.clone(), file, manager.clone());
+    let beside = [
+        tokio::spawn(reload),
+        tokio::spawn(watchdog::beat(manager.clone(), services.clone())),
+    ];
+    manager.ready();
     let served = run(socket, &services, shutdown).await;
-    reloading.abort();
+    beside.iter().for_each(tokio::task::JoinHandle::abort);
     services.tasks.stop().await;
     services.fleet.stop().await;
     recorded.abort();
@@ -124,7 +134,7 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
 }
 
 /// Ends at SIGTERM or SIGINT, which from now on end the program no more.
-fn told_to_stop() -> Result<impl Future<Output = ()>, ServeError> {
+fn told_to_stop(manager: Arc<ServiceManager>) -> Result<impl Future<Output = ()>, ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Runtime)?;
     Ok(async move {
@@ -133,6 +143,7 @@ fn told_to_stop() -> Result<impl Future<Output = ()>, ServeError> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        manager.stopping();
     })
 }
 

@@ -1,7 +1,9 @@
 //! SIGHUP: the configuration is read again.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use portcullis_host::service_manager::ServiceManager;
 use portcullis_host::{clock, log};
 use tokio::signal::unix::Signal;
 
@@ -10,9 +12,16 @@ use crate::config::Config;
 use crate::services::Services;
 
 /// Reads the configuration again at each of `hangups`.
-pub(super) async fn at_hangups(mut hangups: Signal, services: Services, file: Option<PathBuf>) {
+pub(super) async fn at_hangups(
+    mut hangups: Signal,
+    services: Services,
+    file: Option<PathBuf>,
+    manager: Arc<ServiceManager>,
+) {
     while hangups.recv().await.is_some() {
+        manager.reloading();
         reload(&services, file.as_deref()).await;
+        manager.ready();
     }
 }
 

@@ -1,8 +1,8 @@
 //! What running a program on Unix takes.
 
 use std::io;
-use std::os::unix::net::UnixDatagram;
 
+pub(in crate::service) use portcullis_host::service_manager::ServiceManager;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -74,18 +74,6 @@ pub(super) fn name() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
-}
-
-/// Tells systemd how far the program is, where systemd asked for it.
-pub(super) fn notify(state: &str) {
-    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
-        return;
-    };
-    let sent = UnixDatagram::unbound()
-        .and_then(|datagram| datagram.send_to(state.as_bytes(), &socket).map(drop));
-    if let Err(error) = sent {
-        tracing::warn!("cannot tell the service manager {state}: {error}");
-    }
 }
 
 /// The command that shows who listens on a port.

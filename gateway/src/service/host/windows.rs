@@ -1,6 +1,7 @@
 //! What running a program on Windows takes.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
@@ -62,8 +63,27 @@ pub(super) fn name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
-/// There is no service manager that wants to know.
-pub(super) fn notify(_state: &str) {}
+/// There is no service manager that wants to be told by the program itself.
+#[derive(Debug)]
+pub(in crate::service) struct ServiceManager;
+
+impl ServiceManager {
+    pub(in crate::service) const fn from_env() -> Self {
+        Self
+    }
+
+    pub(in crate::service) const fn beat(&self) -> Option<Duration> {
+        None
+    }
+
+    pub(in crate::service) fn ready(&self) {}
+
+    pub(in crate::service) fn reloading(&self) {}
+
+    pub(in crate::service) fn stopping(&self) {}
+
+    pub(in crate::service) fn alive(&self) {}
+}
 
 /// The command that shows who listens on a port.
 pub(super) fn show_listener(port: u16) -> String {
