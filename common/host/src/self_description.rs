@@ -4,8 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory, Subcommand};
+use clap::{Command, CommandFactory, Subcommand};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use crate::output;
 
@@ -19,11 +20,31 @@ pub enum SelfDescription {
         #[arg(value_enum)]
         shell: Shell,
     },
-    /// Write manual pages into a folder, such as /usr/local/share/man/man1
+    /// Write manual pages into a folder, such as /usr/local/share/man/man1 (of the programs that run
+    /// as services: man8)
     Man {
         /// The folder; made where it is missing
         folder: PathBuf,
     },
+}
+
+/// The section of the manual that a program's pages belong to. So those of `portcullis gateway` and
+/// of `portcullis-gateway`, which have the same name, do not meet.
+#[derive(Clone, Copy, Debug)]
+pub enum Section {
+    /// 1, of a command that people give.
+    Commands,
+    /// 8, of a program that runs as a service.
+    Services,
+}
+
+impl Section {
+    const fn number(self) -> &'static str {
+        match self {
+            Self::Commands => "1",
+            Self::Services => "8",
+        }
+    }
 }
 
 impl SelfDescription {
@@ -31,10 +52,10 @@ impl SelfDescription {
     ///
     /// # Errors
     /// What the system said.
-    pub fn tell<T: CommandFactory>(&self) -> io::Result<()> {
+    pub fn tell<T: CommandFactory>(&self, section: Section) -> io::Result<()> {
         match self {
             Self::Completions { shell } => completions::<T>(*shell),
-            Self::Man { folder } => man::<T>(folder),
+            Self::Man { folder } => man::<T>(folder, section),
         }
     }
 }
@@ -47,7 +68,18 @@ fn completions<T: CommandFactory>(shell: Shell) -> io::Result<()> {
     output::print(&String::from_utf8_lossy(&script))
 }
 
-fn man<T: CommandFactory>(folder: &Path) -> io::Result<()> {
+fn man<T: CommandFactory>(folder: &Path, section: Section) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(T::command(), folder)
+    let mut command = T::command().disable_help_subcommand(true);
+    command.build();
+    pages(&command, folder, section)
+}
+
+/// A page for the command and for each verb below it.
+fn pages(command: &Command, folder: &Path, section: Section) -> io::Result<()> {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        pages(verb, folder, section)?;
+    }
+    let page = Man::new(command.clone()).section(section.number());
+    page.generate_to(folder).map(drop)
 }

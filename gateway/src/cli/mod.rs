@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis_common::rotation::{EnrolError, PairingError, TokenError};
-use portcullis_host::self_description::SelfDescription;
+use portcullis_host::self_description::{Section, SelfDescription};
 use portcullis_host::text::TextError;
 use portcullis_host::{command_line, output};
 
@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
         return failed(&error.into());
     }
     if let Verb::SelfDescription(verb) = &arguments.verb {
-        return match verb.tell::<Arguments>() {
+        return match verb.tell::<Arguments>(Section::Services) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&CliError::Output(error)),
         };

@@ -46,7 +46,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use portcullis_common::secret::wiping::Wiping;
 use portcullis_host::command_line;
-use portcullis_host::self_description::SelfDescription;
+use portcullis_host::self_description::{Section, SelfDescription};
 
 use context::{Context, Format};
 use error::CliError;
@@ -208,7 +208,9 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Call(command) => command.run(context).await,
         Command::Sync(args) => args.run(context).await,
         Command::Run(args) => args.run(context).await,
-        Command::SelfDescription(verb) => verb.tell::<Cli>().map_err(CliError::Output),
+        Command::SelfDescription(verb) => verb
+            .tell::<Cli>(Section::Commands)
+            .map_err(CliError::Output),
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use portcullis_host::self_description::SelfDescription;
+use portcullis_host::self_description::{Section, SelfDescription};
 use portcullis_host::{command_line, output};
 
 use crate::config::{Config, DEFAULT_FILE};
@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Verb::Serve => serve::run(config()?, arguments.config.clone())?,
         Verb::Relay(verb) => relay::run(verb, arguments.config.as_deref())?,
-        Verb::SelfDescription(verb) => verb.tell::<Arguments>()?,
+        Verb::SelfDescription(verb) => verb.tell::<Arguments>(Section::Services)?,
         Verb::Validate => {
             let file = arguments.config.clone();
             validate::run(&config()?, &file.unwrap_or_else(|| DEFAULT_FILE.into()))?;
