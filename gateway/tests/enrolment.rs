@@ -7,6 +7,9 @@
 
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use data_encoding::{BASE32_NOPAD, BASE64, HEXLOWER};
 use portcullis_common::handshake::Mode;
 use portcullis_common::id::KeyKind;
@@ -230,6 +233,14 @@ fn a_wrong_or_damaged_token_is_refused_with_what_to_do() {
     let file = site.path().join("token");
     std::fs::write(&file, text.as_bytes()).unwrap();
     let enroll = format!("enroll --token-file '{}'", file.display());
+    let mode = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    for open in [0o640, 0o604] {
+        mode(open);
+        let refused = site.refused(&enroll, "");
+        assert!(refused.contains("chmod 0600"), "{refused}");
+    }
+    assert!(!site.state_dir().exists(), "nothing half-done stays");
+    mode(0o600);
     site.done(&enroll, "");
 }
 

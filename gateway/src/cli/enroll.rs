@@ -1,13 +1,13 @@
 //! `enroll`
 
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use portcullis_common::rotation::{EnrolError, EnrolmentToken};
 use portcullis_host::text;
 use zeroize::Zeroizing;
 
-use super::{CliError, say};
+use super::{CliError, say, token_file};
 use crate::config::{Config, Dial};
 use crate::key_store;
 use crate::state_dir::StateDir;
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 /// Takes a token into the key store.
 pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<(), CliError> {
     let typed = match &arguments.token_file {
-        Some(path) => from_file(path)?,
+        Some(path) => token_file::read(path, MAX_INPUT)?,
         None => from_input()?,
     };
     let token: EnrolmentToken = typed.parse()?;
@@ -74,13 +74,6 @@ pub(super) fn next(config: &Config) -> Result<String, CliError> {
         (false, Dial::Out { server, .. }) => format!(
             "next: `portcullis-gateway run` (or start its service); it then connects to {server} by itself"
         ),
-    })
-}
-
-fn from_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
-    text::read_file(path, MAX_INPUT).map_err(|source| CliError::TokenFile {
-        path: path.to_owned(),
-        source,
     })
 }
 
