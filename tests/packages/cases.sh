@@ -1,0 +1,262 @@
+# What the suite `packages` does in its machines: each function is a check. Sourced by inside.sh.
+# shellcheck shell=bash
+
+# Installed, it waits for init and for a token, and nothing has failed.
+installed() {
+    dpkg -i before/*.deb 2>&1 | tee said
+    grep -q "runuser -u portcullis -- portcullis-server init" said
+    grep -q "portcullis-gateway enroll" said
+    for unit in portcullis-server portcullis-gateway; do
+        systemctl is-enabled $unit
+        [ "$(systemctl is-active $unit)" = inactive ]
+    done
+    [ "$(systemctl is-system-running)" = running ]
+    [ "$(stat -c "%U %a" /var/lib/portcullis)" = "portcullis 700" ]
+    ls /usr/share/man/man8/portcullis-gateway.8.gz /usr/share/man/man1/portcullis-gateway.1.gz /usr/share/bash-completion/completions/portcullis
+}
+
+# Init by the server user, and the server runs.
+initialized() {
+    refuses "start it as the owner" portcullis-server init
+    runuser -u portcullis -- portcullis-server init
+    systemctl start portcullis-server
+    portcullis status
+    [ "$(systemctl show -P NotifyAccess portcullis-server)" = main ]
+}
+
+# A token file that others can read is refused, and the gateway enrols with one that they cannot.
+enrolled() {
+    portcullis gateway add host1 --address localhost:9278 --token-file host1.token
+    printf "[connectors.local]\ntype = \"unix\"\n" >>/etc/portcullis/gateway.toml
+    chmod 644 host1.token
+    refuses "chmod 0600 host1.token" portcullis-gateway enroll --token-file host1.token
+    no [ -e /var/lib/portcullis-gateway/keys ]
+    chmod 600 host1.token
+    portcullis-gateway enroll --token-file host1.token
+    systemctl start portcullis-gateway
+    portcullis gateway ping host1 --wait 1m
+}
+
+# Calls change the accounts of the host.
+called() {
+    portcullis resource add accounts --gateway host1 --connector local
+    portcullis resource test accounts
+    printf "Correct-Horse-7\n" | portcullis account create accounts ada --set full_name="Ada Lovelace" --password-stdin
+    [ "$(stat -c %U /home/ada)" = ada ]
+    printf "Correct-Horse-7\n" | portcullis account authenticate accounts ada --password-stdin
+    portcullis group create accounts poets --set members=ada
+    id -nG ada | grep -w poets
+    portcullis account create accounts gone
+    portcullis account delete accounts gone
+    no getent passwd gone
+}
+
+# A second gateway on the host.
+second() {
+    sed "s|^state_dir = .*|state_dir = \"/var/lib/portcullis-gateway-two\"|; s|^address = .*|address = \"0.0.0.0:9288\"|" \
+        /etc/portcullis/gateway.toml >/etc/portcullis/gateway-two.toml
+    portcullis gateway add two --address localhost:9288 --token-file two.token
+    portcullis-gateway --config /etc/portcullis/gateway-two.toml enroll --token-file two.token
+    systemctl enable --now portcullis-gateway@two
+    portcullis gateway ping two --wait 1m
+}
+
+# Exposure of the server at most 1.5.
+exposed_server() {
+    exposure portcullis-server 1.5
+}
+
+# Exposure of a gateway in one process at most 2.7.
+exposed_gateway() {
+    exposure portcullis-gateway 2.7
+    exposure portcullis-gateway@two 2.7
+}
+
+# A reload is told to systemd, with what is wrong.
+reloaded() {
+    systemctl reload portcullis-server portcullis-gateway
+    cp /etc/portcullis/gateway.toml kept
+    echo "colour = 1" >>/etc/portcullis/gateway.toml
+    refuses "portcullis-gateway.service" systemctl reload portcullis-gateway
+    eventually sh -c "journalctl -u portcullis-gateway | grep colour"
+    cp kept /etc/portcullis/gateway.toml
+    systemctl reload portcullis-gateway
+    works reloaded
+}
+
+# Programs that hang are started again by the watchdog.
+watched() {
+    for unit in portcullis-server portcullis-gateway; do
+        mkdir -p /run/systemd/system/$unit.service.d
+        printf "[Service]\nWatchdogSec=6s\nRestartSec=100ms\n" >/run/systemd/system/$unit.service.d/quick.conf
+    done
+    systemctl daemon-reload
+    systemctl restart portcullis-server portcullis-gateway
+    kill -STOP "$(pid portcullis-server)" "$(pid portcullis-gateway)"
+    for unit in portcullis-server portcullis-gateway; do eventually sh -c "[ \$(systemctl show -P NRestarts $unit) -ge 1 ]"; done
+    rm -r /run/systemd/system/*.d
+    systemctl daemon-reload
+    systemctl restart portcullis-server portcullis-gateway
+    works watched
+}
+
+# An upgrade while calls run: each has one outcome, and no identity changes.
+upgraded() {
+    identity >identity.before
+    portcullis gateway show host1 | tee shown
+    { for n in $(seq 1 40); do
+        eventually portcullis account create accounts "load$n" --queue --call-id "load-$n"
+    done; } >load 2>&1 &
+    eventually getent passwd load5
+    server=$(pid portcullis-server) gateway=$(pid portcullis-gateway) two=$(pid portcullis-gateway@two)
+    dpkg -i now/*.deb
+    wait $! || { cat load; exit 1; }
+    [ "$(pid portcullis-server)" != "$server" ]
+    [ "$(pid portcullis-gateway)" != "$gateway" ]
+    [ "$(pid portcullis-gateway@two)" != "$two" ]
+    dpkg-query -W -f "\${Version}\n" portcullis-server portcullis-gateway portcullis | sort -u | grep -x 1.1.0
+    portcullis call wait $(seq -f "load-%g" 1 40)
+    for n in $(seq 1 40); do getent passwd "load$n" >/dev/null; done
+    portcullis call list --all | tail -n 5
+    identity | diff identity.before -
+    works upgraded
+    portcullis audit verify
+    portcullis gateway ping two --wait 1m
+}
+
+# A server that does not start after an upgrade is told of by the package.
+told() {
+    cp /etc/portcullis/server.toml kept
+    echo "colour = 1" >>/etc/portcullis/server.toml
+    dpkg --force-confold -i now/portcullis-server_*.deb 2>&1 | tee said
+    grep "the server does not run after the upgrade from 1.1.0" said
+    journalctl -u portcullis-server -n 20 | grep "colour"
+    cp kept /etc/portcullis/server.toml
+    systemctl restart portcullis-server
+    works "mended"
+}
+
+# Rolled back, and everything is there.
+rolled_back() {
+    sed -i "s|^# The configuration.*||; 1i # edited here" /etc/portcullis/server.toml
+    dpkg --force-confold -i before/*.deb
+    head -n 1 /etc/portcullis/server.toml | grep "edited here"
+    identity | diff identity.before -
+    works "rolled back"
+}
+
+# Half installed: what ran goes on, and dpkg finishes it.
+half_installed() {
+    gateway=$(pid portcullis-gateway)
+    dpkg --unpack now/portcullis-gateway_*.deb
+    dpkg --audit | grep portcullis-gateway
+    [ "$(pid portcullis-gateway)" = "$gateway" ]
+    works "half installed"
+    dpkg --configure -a
+    [ "$(pid portcullis-gateway)" != "$gateway" ]
+    identity | diff identity.before -
+    works "whole again"
+}
+
+# A full disk: the upgrade fails and says so, what ran goes on.
+full_disk() {
+    free=$(df --output=avail -k / | tail -n 1)
+    fallocate -l $((free - 4096))K filler
+    refuses "No space left on device" dpkg -i now/portcullis-server_*.deb
+    dpkg-query -W -f "\${Version}\n" portcullis-server | grep -x 1.0.0
+    works "on a full disk"
+    rm filler
+    dpkg -i now/portcullis-server_*.deb
+    identity | diff identity.before -
+    works "with room"
+}
+
+# The secret as an encrypted credential, and the unit without it.
+credential() {
+    mkdir -p /etc/credstore.encrypted /etc/systemd/system/portcullis-server.service.d
+    systemd-creds setup
+    systemd-creds encrypt --with-key=host --name=portcullis /var/lib/portcullis/server.secret /etc/credstore.encrypted/portcullis
+    printf "[Service]\nLoadCredentialEncrypted=portcullis:/etc/credstore.encrypted/portcullis\n" >/etc/systemd/system/portcullis-server.service.d/secret.conf
+    sed -i "s|^secret_file = .*||; s|^secret_credential = .*|secret_credential = \"portcullis\"|" /etc/portcullis/server.toml
+    mv /var/lib/portcullis/server.secret kept.secret
+    systemctl daemon-reload
+    systemctl restart portcullis-server
+    works "by credential"
+    mv /etc/credstore.encrypted/portcullis kept.credential
+    refuses "portcullis-server.service" systemctl restart portcullis-server
+    journalctl -u portcullis-server -n 20 | grep 243/CREDENTIALS
+    mv /etc/systemd/system/portcullis-server.service.d/secret.conf kept.conf
+    systemctl daemon-reload
+    refuses "portcullis-server.service" systemctl restart portcullis-server
+    journalctl -u portcullis-server -n 20 | grep "LoadCredentialEncrypted=portcullis:FILE"
+    mv kept.conf /etc/systemd/system/portcullis-server.service.d/secret.conf
+    mv kept.credential /etc/credstore.encrypted/portcullis
+    systemctl daemon-reload
+    systemctl restart portcullis-server
+    works "by credential again"
+    mv kept.secret /var/lib/portcullis/server.secret
+}
+
+# Removed: nothing runs, keys and configuration stay, and installed again it works.
+removed() {
+    dpkg -r portcullis-gateway portcullis-server
+        for unit in portcullis-server portcullis-gateway portcullis-gateway@two; do
+        no systemctl is-active $unit
+    done
+    ls /etc/portcullis/server.toml /etc/portcullis/gateway.toml /var/lib/portcullis/portcullis.db
+    grep "^[0-9a-f]*  /" identity.before | sha256sum -c
+    dpkg -i now/*.deb
+    works "installed again"
+}
+
+# Purged without an answer, the keys are kept, and it says where.
+purged_unasked() {
+    dpkg -P portcullis-gateway 2>&1 | tee said
+    grep "the keys are kept, in /var/lib/portcullis-gateway /var/lib/portcullis-gateway-two" said
+    [ -s /var/lib/portcullis-gateway/keys ]
+    [ -s /var/lib/portcullis-gateway-two/keys ]
+    no [ -e /etc/portcullis/gateway.toml ]
+}
+
+# Purged with the answer, they go.
+purged_asked() {
+    echo "portcullis-server portcullis-server/remove-keys boolean true" | debconf-set-selections
+    dpkg -P portcullis-server
+    no [ -e /var/lib/portcullis ]
+    no [ -e /var/lib/portcullis-audit ]
+    ls /var/lib/portcullis-gateway/keys
+}
+
+# The archive installs, and runs.
+archive_installed() {
+    cd /root/portcullis-1*/ || exit
+    ./install
+    runuser -u portcullis -- portcullis-server init
+    systemctl enable --now portcullis-server
+    portcullis gateway add host1 --address localhost:9278 --token-file host1.token
+    printf "[connectors.local]\ntype = \"unix\"\n" >>/etc/portcullis/gateway.toml
+    portcullis-gateway enroll --token-file host1.token
+    systemctl enable --now portcullis-gateway
+    portcullis gateway ping host1 --wait 1m
+    portcullis resource add accounts --gateway host1 --connector local
+    portcullis account create accounts ada
+    works installed
+}
+
+# Installed anew, it restarts and keeps the configuration; removed, it keeps the state.
+archive_removed() {
+    cd /root/portcullis-1*/ || exit
+    identity >/root/identity.before
+    gateway=$(pid portcullis-gateway)
+    ./install
+    [ "$(pid portcullis-gateway)" != "$gateway" ]
+    grep -F "[connectors.local]" /etc/portcullis/gateway.toml
+    ls /etc/portcullis/gateway.toml.new
+    works "installed anew"
+    identity | diff /root/identity.before -
+    ./install --remove
+    no [ -e /usr/local/bin/portcullis-gateway ]
+    no [ -e /etc/systemd/system/portcullis-server.service ]
+    no systemctl is-active portcullis-gateway
+    grep "^[0-9a-f]*  /" /root/identity.before | sha256sum -c
+}
