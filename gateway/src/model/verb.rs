@@ -15,6 +15,12 @@ pub enum ObjectClass {
 }
 
 impl ObjectClass {
+    /// Parts of an organization, in which other objects lie.
+    pub const ORGANIZATIONAL_UNIT: Self = Self::Other("organizational-unit");
+
+    /// Computers.
+    pub const COMPUTER: Self = Self::Other("computer");
+
     /// `account`, `group`, or the connector's own name of it.
     pub const fn name(self) -> &'static str {
         match self {

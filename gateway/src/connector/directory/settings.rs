@@ -90,15 +90,11 @@ pub(crate) struct Defaults {
     pub(crate) computer_naming: &'static str,
 }
 
-/// Parts of an organization, in which other entries lie (RFC 4519, section 3.11).
-pub(crate) const UNITS: ObjectClass = ObjectClass::Other("organizational-unit");
-
-/// Computers.
-pub(crate) const COMPUTERS: ObjectClass = ObjectClass::Other("computer");
-
-/// The further classes, each with its section.
-const FURTHER: [(&str, ObjectClass); 2] =
-    [("organizational_units", UNITS), ("computers", COMPUTERS)];
+/// The further classes, each with its section (RFC 4519, section 3.11, for the first).
+const FURTHER: [(&str, ObjectClass); 2] = [
+    ("organizational_units", ObjectClass::ORGANIZATIONAL_UNIT),
+    ("computers", ObjectClass::COMPUTER),
+];
 
 impl Defaults {
     /// Those of a class: its object classes, its naming attribute, that of the first step, and what
@@ -120,7 +116,7 @@ impl Defaults {
                 self.account_filter.clone(),
             ),
             ObjectClass::Group => (self.group_classes, self.group_naming, self.group_rdn, None),
-            COMPUTERS => (
+            ObjectClass::COMPUTER => (
                 self.computer_classes,
                 self.computer_naming,
                 self.computer_naming,

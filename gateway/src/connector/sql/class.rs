@@ -161,7 +161,7 @@ impl Class {
         let wrong = |what: String| {
             Fault::refused(
                 FailureKind::Internal,
-                format!("[connectors.….{}] read: {what}", self.class),
+                format!("[connectors.….{}] read: {what}", section_of(self.class)),
             )
         };
         if found.len() > MOST_COLUMNS {
@@ -269,6 +269,11 @@ pub(super) fn key_of(verb: Verb) -> &'static str {
         Verb::SetPassword => "set_password",
         verb => verb.name(),
     }
+}
+
+/// The section of a class in the configuration.
+pub(super) fn section_of(class: ObjectClass) -> String {
+    class.name().replace('-', "_")
 }
 
 /// A condition on the column with the id.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis_host::names::host_port;
 
 use super::Sql;
-use super::class::{Changes, Class, Described, key_of};
+use super::class::{Changes, Class, Described, key_of, section_of};
 use super::engine::Engine;
 use super::ledger::Ledger;
 use super::password::{BindPassword, Hashing, Scheme};
@@ -22,6 +22,14 @@ use crate::model::{AttributeRole, ObjectClass, Role, Verb};
 
 /// The port of PostgreSQL.
 const DEFAULT_PORT: u16 = 5432;
+
+/// The classes that there may be. Objects of the last two are only read.
+const CLASSES: [ObjectClass; 4] = [
+    ObjectClass::Account,
+    ObjectClass::Group,
+    ObjectClass::ORGANIZATIONAL_UNIT,
+    ObjectClass::COMPUTER,
+];
 
 /// Verbs that take one statement, those of accounts alone first.
 const BY_VERB: [(Verb, bool); 7] = [
@@ -55,9 +63,11 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
     });
     let hashing = Hashing::new(scheme(section));
     let mut roles = Vec::new();
-    let account = class(section, dialect, ObjectClass::Account, &mut roles);
-    let group = class(section, dialect, ObjectClass::Group, &mut roles);
-    if account.is_none() && group.is_none() {
+    let classes = CLASSES.into_iter();
+    let classes: Vec<_> = classes
+        .filter_map(|one| class(section, dialect, one, &mut roles))
+        .collect();
+    if classes.is_empty() {
         section.problem(
             "account",
             "missing: [….account] or [….group] with a statement `read` is needed",
@@ -68,7 +78,7 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
         name: name.to_owned(),
         engine,
         asks_password,
-        classes: account.into_iter().chain(group).collect(),
+        classes,
         ledger,
         hashing,
         roles,
@@ -250,8 +260,11 @@ fn class(
     class: ObjectClass,
     roles: &mut Vec<AttributeRole>,
 ) -> Option<Class> {
-    let mut own = section.section(class.name())?;
-    read_roles(&mut own, class, roles);
+    let mut own = section.section(&section_of(class))?;
+    let is_only_read = matches!(class, ObjectClass::Other(_));
+    if !is_only_read {
+        read_roles(&mut own, class, roles);
+    }
     let read = statement(&mut own, dialect, "read", &[Kind::Select], |_| false);
     if !own.has("read") {
         own.problem(
@@ -261,7 +274,7 @@ fn class(
     }
     let mut by_verb = BTreeMap::new();
     for (verb, accounts_only) in BY_VERB {
-        if accounts_only && class != ObjectClass::Account {
+        if is_only_read || accounts_only && class != ObjectClass::Account {
             continue;
         }
         let kinds: &[Kind] = match verb {
@@ -274,13 +287,17 @@ fn class(
         by_verb.extend(found.map(|found| (verb, found)));
     }
     let changes = changes(&mut own, dialect);
+    let mut by_attribute = |table| match is_only_read {
+        true => BTreeMap::new(),
+        false => by_attribute(&mut own, dialect, table),
+    };
     let found = Class {
         class,
         read: read?,
         by_verb,
-        update: by_attribute(&mut own, dialect, "update"),
-        add: by_attribute(&mut own, dialect, "add"),
-        remove: by_attribute(&mut own, dialect, "remove"),
+        update: by_attribute("update"),
+        add: by_attribute("add"),
+        remove: by_attribute("remove"),
         changes,
         described: Described::default(),
     };

@@ -43,7 +43,7 @@ use crate::model::{
     Search, Selector, SyncToken, Update, Value, Verb,
 };
 use changing::Change;
-use class::Class;
+use class::{Class, section_of};
 pub use configure::configure;
 use engine::{Access, Engine, Fault, Transaction};
 use ledger::Ledger;
@@ -96,7 +96,8 @@ impl Sql {
     async fn check(&self, transaction: &mut dyn Transaction) -> Result<usize, Fault> {
         let mut count = 0;
         for class in &self.classes {
-            let of = |key: &str| format!("[connectors.{}.{}] {key}", self.name, class.class);
+            let section = section_of(class.class);
+            let of = |key: &str| format!("[connectors.{}.{section}] {key}", self.name);
             for (key, statement) in class.statements() {
                 let checked = transaction.describe(&statement.sql, &[]).await;
                 checked.map_err(|fault| about(&of(&key), fault))?;
@@ -129,6 +130,13 @@ fn about(what: &str, fault: Fault) -> Fault {
 impl Connector for Sql {
     fn kind(&self) -> &'static str {
         "sql"
+    }
+
+    fn further_classes(&self) -> Vec<ObjectClass> {
+        let classes = self.classes.iter().map(|found| found.class);
+        classes
+            .filter(|class| matches!(class, ObjectClass::Other(_)))
+            .collect()
     }
 
     fn verbs(&self, class: ObjectClass) -> Vec<Verb> {

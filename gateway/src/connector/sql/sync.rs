@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::Sql;
-use super::class::{Changes as Source, Class, Columns, ID};
+use super::class::{Changes as Source, Class, Columns, ID, section_of};
 use super::engine::{Access, Column, Fault, Param, Row, Transaction, few};
 use super::reading::{is_true, located, plain};
 use super::statement::{Dialect, quote};
@@ -136,7 +136,8 @@ impl Sql {
         let Some(source) = &class.changes else {
             return Err(Failure::unsupported(format!(
                 "[connectors.{}.{}] has no statement `changes`, which would tell what has changed",
-                self.name, class.class
+                self.name,
+                section_of(class.class)
             ))
             .into());
         };
@@ -214,7 +215,8 @@ impl Syncing<'_> {
         let (Some(change), Some(id)) = (change, id) else {
             return Err(Failure::internal(format!(
                 "[connectors.{}.{}] changes: it needs the columns `change` and `id`, and takes `deleted`",
-                self.sql.name, self.class.class
+                self.sql.name,
+                section_of(self.class.class)
             ))
             .into());
         };
@@ -245,7 +247,8 @@ impl Syncing<'_> {
         {
             return Err(Failure::internal(format!(
                 "[connectors.{}.{}] changes: `change` is a number as text, of which 10 comes before 9; select it as a number, with `CAST(… AS bigint)`",
-                self.sql.name, self.class.class
+                self.sql.name,
+                section_of(self.class.class)
             ))
             .into());
         }

@@ -1,6 +1,7 @@
 //! The connector on a database of SQLite.
 
 mod config;
+mod further;
 mod ledger;
 mod searches;
 mod syncs;
