@@ -134,6 +134,13 @@ impl Slapd {
         fs::remove_file(&file).or_fail(file.display());
     }
 
+    /// Adds lines to its configuration, for its next start.
+    pub fn append(&self, lines: &str) {
+        let file = self.configuration();
+        let text = fs::read_to_string(&file).or_fail(file.display());
+        fs::write(&file, text + lines).or_fail(file.display());
+    }
+
     /// Starts it where it is not running, and waits until it answers.
     pub async fn restart(&mut self) {
         let mut command = Command::new("/usr/sbin/slapd");

@@ -200,6 +200,38 @@ mod tests {
     }
 
     #[test]
+    fn the_code_decides_and_its_words_are_kept() {
+        for (code, text, kind) in [
+            (
+                19,
+                "00000056: AtrErr: DSID-03190F80, #1: problem 1005",
+                FailureKind::BadCredentials,
+            ),
+            (
+                53,
+                "0000052D: SvcErr: DSID-031A12D2, problem 5003",
+                FailureKind::Policy,
+            ),
+            (
+                80,
+                "00000523: SysErr: DSID-031A1202, problem 22",
+                FailureKind::Invalid,
+            ),
+            (
+                19,
+                "00002082: AtrErr: DSID-03151E3B, #1: problem 1005",
+                FailureKind::Invalid,
+            ),
+        ] {
+            let failure = failure(Verb::SetPassword, &answer(code, text)).unwrap();
+            assert_eq!(failure.kind, kind, "{text}");
+            let native = failure.native.as_ref().unwrap();
+            assert_eq!(native.code(), code.to_string());
+            assert!(failure.message.contains(text), "{}", failure.message);
+        }
+    }
+
+    #[test]
     fn a_text_without_a_code_has_none() {
         for text in [
             "",

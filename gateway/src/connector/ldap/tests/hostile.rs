@@ -399,16 +399,22 @@ async fn nothing_follows_starttls_but_tls() {
     let injected = [
         0x30, 0x0c, 0x02, 0x01, 0x02, 0x61, 0x07, 0x0a, 0x01, 0x00, 0x04, 0x00, 0x04, 0x00,
     ];
-    for (answer, part) in [
-        (answer(0, &injected), "only an attacker"),
-        (answer(2, &[]), "does not begin TLS"),
-        (answer(0, &[]), "did not answer in time"),
+    let request = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
+    // Of a handshake of TLS, RFC 8446, section 5.1.
+    const HANDSHAKE: u8 = 22;
+    for (answer, part, next) in [
+        (answer(0, &injected), "only an attacker", None),
+        (answer(2, &[]), "does not begin TLS", None),
+        (answer(0, &[]), "did not answer in time", Some(HANDSHAKE)),
     ] {
-        let address = in_the_clear(answer).await;
+        let (address, seen) = in_the_clear(answer).await;
         let more = "starttls = true\nconnect_timeout = \"1s\"\ncertificate_sha256 = [\"0000000000000000000000000000000000000000000000000000000000000000\"]";
         let connector = connector(&format!("ldap://{address}"), more);
         let failure = failed(connector.test(&context()).await, FailureKind::Unavailable);
         assert!(failure.message.contains(part), "{failure:?}");
+        let seen = seen.lock().unwrap();
+        let (first, rest) = seen.split_at(request.len());
+        assert_eq!((first, rest.first().copied()), (&request[..], next));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -82,22 +82,28 @@ impl Hostile {
     }
 }
 
-/// A server that answers the first bytes that come with these, and listens on.
-pub(super) async fn in_the_clear(answer: Vec<u8>) -> SocketAddr {
+/// A server that answers the first bytes that come with these, and listens on; with all that came.
+pub(super) async fn in_the_clear(answer: Vec<u8>) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.15.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let came = Arc::clone(&seen);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = answer.clone();
+            let (answer, came) = (answer.clone(), Arc::clone(&came));
             tokio::spawn(async move {
-                let mut seen = vec![0; 4096];
-                let _ = stream.read(&mut seen).await;
-                let _ = stream.write_all(&answer).await;
-                while stream.read(&mut seen).await.is_ok_and(|count| count > 0) {}
+                let mut bytes = vec![0; 4096];
+                let mut answered = false;
+                while let Ok(count @ 1..) = stream.read(&mut bytes).await {
+                    came.lock().unwrap().extend_from_slice(&bytes[..count]);
+                    if !std::mem::replace(&mut answered, true) {
+                        let _ = stream.write_all(&answer).await;
+                    }
+                }
             });
         }
     });
-    address
+    (address, seen)
 }
 
 pub(super) fn connector(server: &str, more: &str) -> Arc<dyn Connector> {

@@ -297,6 +297,17 @@ async fn names_and_attributes_that_do_not_fit_are_refused_and_named() {
         unknown.message
     );
     assert_eq!(domain.tools().entry(&domain.dn("eve"), &["cn"]), None);
+    domain.make("ada").await;
+    let long = vec![text(&"1".repeat(65))];
+    let long = domain.update(
+        domain.account("ada"),
+        Operation::Replace,
+        "telephoneNumber",
+        long,
+    );
+    let long = failure(long.await.unwrap_err());
+    assert_eq!(long.kind, FailureKind::Invalid, "{}", long.message);
+    assert!(long.message.contains("telephoneNumber"), "{}", long.message);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_directories::Samba;
+use portcullis_directories::{Kind, Quirks, Samba};
 use portcullis_gateway::connectors::Connectors;
 use portcullis_gateway::model::{FailureKind, Outcome};
 use portcullis_gateway::worker::Provisioner;
@@ -77,4 +77,24 @@ async fn wrong_passwords_stop_one_before_the_domain_locks_by_its_own_rule_or_a_f
         assert_eq!(log_in(&provisioner, &full, PASSWORD).await, None, "{name}");
     }
     assert_eq!(log_in(&provisioner, "nobody", PASSWORD).await, wrong);
+}
+
+/// Some servers go on to take a connection for whoever was bound on it before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn a_connection_on_which_a_password_was_tried_serves_nothing_else() {
+    let samba = Samba::shared().await;
+    let quirks = Quirks::before(&samba).await;
+    let domain = Domain::at(samba, &[quirks.url()], "");
+    domain.make("ada").await;
+    domain.get(domain.account("ada")).await.unwrap();
+    let (bound, binds) = (quirks.connections(), quirks.requests(Kind::Bind));
+    assert_eq!(bound, binds);
+    let tried = [("wr0ng-Password", false), (PASSWORD, true)];
+    for ((password, right), tries) in tried.into_iter().zip(1..) {
+        assert_eq!(domain.log_in("ada", password).await.is_ok(), right);
+        domain.get(domain.account("ada")).await.unwrap();
+        let opened = (quirks.connections(), quirks.requests(Kind::Bind));
+        assert_eq!(opened, (bound + tries, binds + tries));
+    }
 }

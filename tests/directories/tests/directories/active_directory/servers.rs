@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_directories::{Kind, Quirks, Samba, Trick, loopback_address};
 use portcullis_gateway::model::{CallError, Look, ObjectClass, ObjectName, Request};
+use portcullis_tests::harness::eventually;
 use tokio::net::TcpListener;
 
 use super::{Domain, context, context_of};
@@ -38,6 +39,30 @@ async fn one_controller_that_answers_is_found_among_a_hundred() {
         again.elapsed() < Duration::from_secs(5),
         "it stays with the one that answers"
     );
+}
+
+/// Windows answers some twenty queries at once (MaxActiveQueries), and ends a connection on which
+/// nothing was asked for a quarter of an hour (MaxConnIdleTime).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Samba and root: tests/run directories"]
+async fn a_controller_is_asked_on_few_connections_none_of_which_grows_old() {
+    let samba = Samba::shared().await;
+    let quirks = Quirks::before(&samba).await;
+    let domain = Domain::at(samba, &[quirks.url()], "connections = 4");
+    domain.make("ada").await;
+    let asking = (0..40).map(|_| domain.get(domain.account("ada")));
+    for found in futures_util::future::join_all(asking).await {
+        found.unwrap();
+    }
+    let opened = quirks.connections();
+    // A fourth part of them is for calls that have one already.
+    assert!((2..=5).contains(&opened), "{opened}");
+    let domain = domain.again(&[quirks.url()], "max_age = \"1s\"");
+    eventually("a connection to be too old", async || {
+        domain.get(domain.account("ada")).await.unwrap();
+        (quirks.connections() >= opened + 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

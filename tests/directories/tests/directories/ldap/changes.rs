@@ -53,6 +53,10 @@ async fn refusals_keep_the_directorys_words_and_name_the_attribute() {
         subject.get(named(ObjectClass::Account, "eve")).await,
         FailureKind::NotFound,
     );
+    let lacking = subject.update(ada(), Operation::Replace, "sn", &[]).await;
+    let failure = failed(lacking, FailureKind::Invalid);
+    assert_eq!(failure.native.as_ref().unwrap().code(), "65");
+    assert!(failure.message.contains("'sn'"), "{failure:?}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod common;
 mod links;
 mod log_in;
 mod names;
+mod obstacles;
 mod passwords;
 mod reads;
 mod recovery;

@@ -94,6 +94,33 @@ async fn each_refusal_has_its_kind_and_names_what_it_is_about() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: tests/run directories"]
+async fn a_database_that_is_full_or_open_for_reading_alone_says_so_and_is_read_on() {
+    let hr = Hr::start("").await;
+    hr.create("1", "ada").await.unwrap();
+    let full = "
+        CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION full_disk()";
+    hr.postgres.query(full);
+    let failed = failure(hr.create("2", "eve").await);
+    assert_eq!(failed.kind, FailureKind::Busy, "{}", failed.message);
+    assert!(failed.message.contains("No space left"), "{failed:?}");
+    hr.postgres
+        .query("ALTER ROLE portcullis SET default_transaction_read_only = on");
+    hr.connector().stop().await;
+    for failed in [
+        failure(hr.create("3", "eve").await),
+        failure(hr.connector().delete(&cx("4"), named("ada")).await),
+    ] {
+        assert_eq!(failed.kind, FailureKind::Rejected, "{}", failed.message);
+        assert!(failed.message.contains("read-only"), "{failed:?}");
+    }
+    let (all, _) = hr.search(None, 10, Cookie::default()).await;
+    assert_eq!(all.len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
 async fn no_password_reaches_a_message_or_the_log_of_the_server() {
     const SECRET: &str = "hun2ter";
     let hr = Hr::start("").await;
