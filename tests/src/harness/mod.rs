@@ -32,7 +32,7 @@ pub use proxy::{Proxy, Recording};
 pub use scripts::Scripts;
 pub use server::{Admin, Server};
 pub use site::{Site, free_port};
-pub use wine::{WindowsGateway, Wine};
+pub use wine::{WindowsGateway, Wine, drive_z};
 
 /// How long anything may take that is awaited, before it counts as lost.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,13 +2,18 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Dial, Gateway, OrFail as _, Site};
 
 /// Leaves a line in the journal, and answers with nothing, which is an answer.
 const BATCH: &str = "@echo off\r\necho from a batch file>>%JOURNAL%\r\n";
+
+/// A path of this host as programs under Wine have it: its root is their drive Z.
+pub fn drive_z(path: &Path) -> String {
+    format!("Z:{}", path.display()).replace('/', r"\")
+}
 
 /// Where the programs are that run under Wine.
 #[derive(Clone, Debug)]
@@ -44,6 +49,18 @@ impl Wine {
     /// Writes a configuration with one connector, `scripts`, whose folder holds the test's script
     /// under these names, and a batch file, `run-batch`.
     pub fn gateway(&self, site: &Site, name: &str, dial: Dial, scripts: &[&str]) -> WindowsGateway {
+        self.gateway_with(site, name, dial, scripts, "")
+    }
+
+    /// The same, with `more` added to its configuration.
+    pub fn gateway_with(
+        &self,
+        site: &Site,
+        name: &str,
+        dial: Dial,
+        scripts: &[&str],
+        more: &str,
+    ) -> WindowsGateway {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let instance = format!(
             "test-{}-{}",
@@ -56,7 +73,7 @@ impl Wine {
         let text = format!(
             "instance = '{instance}'\nstate_dir = '{windows_folder}\\state'\n{dialling}[log]\nlevel = \"debug\"\n\
              [connectors.scripts]\ntype = \"script\"\nfolder = '{windows_folder}\\scripts'\ntimeout = \"5s\"\n\
-             [connectors.scripts.environment]\nJOURNAL = '{windows_folder}\\journal'\n"
+             [connectors.scripts.environment]\nJOURNAL = '{windows_folder}\\journal'\n{more}"
         );
         fs::create_dir_all(folder.join("scripts"))
             .and_then(|()| {

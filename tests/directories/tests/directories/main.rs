@@ -16,7 +16,7 @@
 //! * 389 Directory Server, FreeIPA and others: what they answer is known from their documents.
 //! * Cancel (RFC 3909) and Abandon: a request that has left is waited for, and never taken back.
 //! * A change of a password by its owner: no verb does that.
-//! * The program for Windows against these servers, and the PowerShell samples.
+//! * The PowerShell samples.
 //! * A clock that jumps: the connectors count time by a clock that does not, and compare the
 //!   directory's times with one another alone.
 #![allow(
@@ -30,3 +30,4 @@ mod ldap;
 mod reconcile;
 mod servers;
 mod sql;
+mod windows;
