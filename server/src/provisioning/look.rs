@@ -1,5 +1,5 @@
-//! Calls of which nobody knows what came: their gateways are asked, whenever they are back, and
-//! look where they do not know either.
+//! A call of which nobody knows what came: its gateway is asked, and looks where it does not know
+//! either.
 //!
 //! ```text
 //! unknown ─→ asked ─→ the gateway has its end            ─→ done, failed, indeterminate
@@ -9,8 +9,7 @@
 //!                                                           one failed
 //! ```
 
-use std::time::Duration;
-
+use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::UnixMillis;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, FailureKind, FinishedCall, Outcome};
@@ -19,7 +18,6 @@ use prost::Message as _;
 use super::entry::CallEntry;
 use super::known::is_passing;
 use super::mapping::Mapping;
-use super::queue::GATHER;
 use super::sent::{record_end, record_waits};
 use super::{
     Afterwards, DispatchError, Form, MadeUp, Provisioning, journals, make_up, outcome, password,
@@ -27,82 +25,22 @@ use super::{
 };
 use crate::audit::{Draft, Outcome as Audited, Subject};
 use crate::fleet::{AskError, Attempt, MAX_ASKED, Recipient};
-use crate::repository::{PayloadError, QueuedCall, RepositoryError, UnknownCalls, WaitsAgain};
+use crate::repository::{PayloadError, QueuedCall, RepositoryError, WaitsAgain};
 
 /// How far the clocks' rounding may put a call before its record.
 const SLACK_MS: u64 = 2_000;
-/// When a gateway is asked after its link came up: a call may still be under way, or on its way.
-const ASK_AFTER: [Duration; 7] = [
-    Duration::ZERO,
-    Duration::from_millis(300),
-    Duration::from_secs(1),
-    Duration::from_secs(4),
-    Duration::from_secs(15),
-    Duration::from_secs(40),
-    Duration::from_secs(60),
-];
-/// And so often after that.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// A gateway without a journal that does not know a call by then never will.
 const LAST_WITHOUT_JOURNAL: usize = 2;
 /// Sentences of evidence that are kept.
 const MAX_EVIDENCE: usize = 64;
-/// The longest time between two looks.
-const LONGEST_SLEEP: Duration = Duration::from_hours(1);
-
 const AFTER_RESTART: &str = "reported by the gateway after the server's restart";
 const AFTER_LOSS: &str = "reported by the gateway when its link was back";
 const LOOKED: &str = "found by a look, after nobody knew";
 const NOT_LOOKED: &str = "it could not be looked at";
 
-/// Asks the gateways of unknown calls as they come back, until it is dropped.
-pub(super) async fn follow(provisioning: &Provisioning) {
-    loop {
-        let changed = provisioning.fleet.changed();
-        let calls = provisioning.repository.queued_calls();
-        let gateways = calls.gateways_of_unknown().await;
-        let gateways = gateways.unwrap_or_else(|error| {
-            tracing::error!(%error, "calls of which nobody knows what came are not looked at now");
-            Vec::new()
-        });
-        for gateway in gateways {
-            let Some(link) = provisioning.fleet.status(&gateway) else {
-                give_up_former(provisioning, &gateway).await;
-                continue;
-            };
-            let session = link.session.session_id;
-            if provisioning.open.begin(&gateway, session) {
-                tokio::spawn(ask_all(provisioning.clone(), gateway, session));
-            }
-        }
-        tokio::select! {
-            () = changed => tokio::time::sleep(GATHER).await,
-            () = provisioning.open.notified() => {}
-            () = tokio::time::sleep(LONGEST_SLEEP) => {}
-        }
-    }
-}
-
-/// Asks one gateway of its unknown calls until each is known, or its session is gone.
-async fn ask_all(provisioning: Provisioning, gateway: String, session: [u8; 8]) {
-    let waits = ASK_AFTER
-        .into_iter()
-        .map(Some)
-        .chain(std::iter::repeat(None));
-    for (asked, wait) in waits.enumerate() {
-        tokio::time::sleep(wait.unwrap_or(ASK_AGAIN)).await;
-        match ask_each(&provisioning, &gateway, asked).await {
-            Ok(Left::Nothing) => break,
-            Ok(Left::UnderWay | Left::NotNow) => {}
-            Err(AskError::Unknown | AskError::Away) => break,
-        }
-    }
-    provisioning.open.end(&gateway, session);
-}
-
 /// Ends the calls of a registration that is no more, removed or replaced: whoever has the name of
 /// its gateway now knows nothing of them.
-async fn give_up_former(provisioning: &Provisioning, gateway: &str) {
+pub(super) async fn give_up_former(provisioning: &Provisioning, gateway: &str) {
     let calls = provisioning.repository.queued_calls();
     let mut after = 0;
     while let Ok(some) = calls.unknown(gateway, after, MAX_ASKED as u32).await {
@@ -120,82 +58,67 @@ async fn give_up_former(provisioning: &Provisioning, gateway: &str) {
     }
 }
 
-/// What is left to be asked for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Left {
+/// What is left to be done for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
     Nothing,
-    /// Of some the gateway could not be made to tell.
-    NotNow,
-    UnderWay,
+    /// It is to be asked for again.
+    Again,
 }
 
-async fn ask_each(
-    provisioning: &Provisioning,
-    gateway: &str,
-    asked: usize,
-) -> Result<Left, AskError> {
-    let calls = provisioning.repository.queued_calls();
-    let (mut left, mut after) = (Left::Nothing, 0);
-    let seen = journals::see(provisioning, gateway).await;
-    if let Err(error) = seen {
-        tracing::error!(gateway, %error, "calls are not looked at now");
-        return Err(AskError::Away);
-    }
-    let lost = seen.ok().flatten().and_then(|memory| memory.lost);
-    loop {
-        let some = calls.unknown(gateway, after, MAX_ASKED as u32).await;
-        let some = some.map_err(|error| {
-            tracing::error!(gateway, %error, "calls are not looked at now");
-            AskError::Away
-        })?;
-        let Some(last) = some.calls.last() else {
-            return Ok(left);
-        };
-        after = last.sequence;
-        left = left.max(ask(provisioning, some, (asked, lost)).await?);
-    }
+/// What a gateway says of some calls.
+pub(super) struct Answers {
+    answers: Vec<FinishedCall>,
+    is_described: bool,
 }
 
-/// `asked`: how often before. `lost`: when the gateway's journal was.
-async fn ask(
+/// Asks a gateway what it knows of these calls, which were all dispatched to it.
+pub(super) async fn ask(
     provisioning: &Provisioning,
-    UnknownCalls { to, calls }: UnknownCalls,
-    (asked, lost): (usize, Option<UnixMillis>),
-) -> Result<Left, AskError> {
+    to: Option<GatewayId>,
+    calls: &[QueuedCall],
+) -> Result<Answers, AskError> {
     let gateway = calls.first().map_or("", |call| &*call.gateway);
-    let ids: Vec<_> = calls
-        .iter()
-        .map(|call| provisioning.wire_id(gateway, call))
-        .collect();
-    let to = to.ok_or(AskError::Away)?;
+    let ids = calls.iter().map(|call| provisioning.wire_id(gateway, call));
     // Before, what it says under a call's own id may be of an earlier attempt.
     let is_described = provisioning.keeps_journal(gateway).is_some();
-    let asked_of = ids.clone();
-    let answers = provisioning.fleet.finished(gateway, to, asked_of).await?;
-    let mut left = Left::Nothing;
-    for (call, id) in calls.iter().zip(&ids) {
-        let answer = answers
-            .iter()
-            .filter(|_| is_described || call.attempt <= 1)
-            .find(|answer| is_of(provisioning, answer, call, id));
-        let is_left = match answer.filter(|answer| !answer.unseen) {
-            Some(answer) => match answer.outcome.clone().and_then(readable) {
-                Some(outcome) => {
-                    let how = told_by(provisioning, call);
-                    ended(provisioning, call, outcome, how).await;
-                    Left::Nothing
-                }
-                None => Left::UnderWay,
-            },
-            None if only_reads(provisioning, call).await => {
-                read_again(provisioning, call).await;
+    let to = to.ok_or(AskError::Away)?;
+    let answers = provisioning.fleet.finished(gateway, to, ids.collect());
+    Ok(Answers {
+        answers: answers.await?,
+        is_described,
+    })
+}
+
+/// Takes what the gateway has answered of a call. Where it does not know, it looks. `asked`: how
+/// often it was asked before; `lost`: when its journal was.
+pub(super) async fn take(
+    provisioning: &Provisioning,
+    call: &QueuedCall,
+    said: &Answers,
+    (asked, lost): (usize, Option<UnixMillis>),
+) -> Left {
+    let id = provisioning.wire_id(&call.gateway, call);
+    let answers = said.answers.iter();
+    let answer = answers
+        .filter(|_| said.is_described || call.attempt <= 1)
+        .find(|answer| is_of(provisioning, answer, call, &id));
+    match answer.filter(|answer| !answer.unseen) {
+        Some(answer) => match answer.outcome.clone().and_then(readable) {
+            Some(outcome) => {
+                let how = told_by(provisioning, call);
+                ended(provisioning, call, outcome, how).await;
                 Left::Nothing
             }
-            None => not_known(provisioning, call, (asked, lost)).await,
-        };
-        left = left.max(is_left);
+            // It is under way.
+            None => Left::Again,
+        },
+        None if only_reads(provisioning, call).await => {
+            read_again(provisioning, call).await;
+            Left::Nothing
+        }
+        None => not_known(provisioning, call, (asked, lost)).await,
     }
-    Ok(left)
 }
 
 /// Whether a call changes nothing, whatever came of it.
@@ -232,8 +155,8 @@ async fn not_known(
             look_at(provisioning, call, journal_lost).await
         }
         // It may be on its way.
-        Some(false) | None if asked < LAST_WITHOUT_JOURNAL => Left::NotNow,
-        None => Left::NotNow,
+        Some(false) | None if asked < LAST_WITHOUT_JOURNAL => Left::Again,
+        None => Left::Again,
         Some(false) => {
             let why = call.lost.as_deref().unwrap_or_default();
             unclear(provisioning, call, why, "its gateway does not know").await
@@ -257,7 +180,7 @@ async fn unclear(
 async fn look_at(provisioning: &Provisioning, call: &QueuedCall, journal_lost: bool) -> Left {
     let (to, mut wire) = match made_up(provisioning, call).await {
         Ok(Some(made_up)) => made_up,
-        Ok(None) => return Left::NotNow,
+        Ok(None) => return Left::Again,
         Err(why) => {
             let lost = call.lost.as_deref().unwrap_or_default();
             let why = format!("{lost}; it cannot be looked at: {why}");
@@ -268,10 +191,10 @@ async fn look_at(provisioning: &Provisioning, call: &QueuedCall, journal_lost: b
     let again = journals::again(call);
     match provisioning.fleet.attempt_again(&to, wire, again).await {
         Ok(Attempt::Ended(outcome)) => found(provisioning, call, outcome).await,
-        Ok(Attempt::Lost(_) | Attempt::Unsent(_)) => Left::NotNow,
+        Ok(Attempt::Lost(_) | Attempt::Unsent(_)) => Left::Again,
         Err(error) => {
             tracing::error!(call = call.call_id, %error, "a call is not looked at now");
-            Left::NotNow
+            Left::Again
         }
     }
 }
@@ -323,13 +246,13 @@ async fn made_up(
 /// What a look at a call found.
 async fn found(provisioning: &Provisioning, call: &QueuedCall, outcome: Outcome) -> Left {
     let Some(outcome) = readable(outcome) else {
-        return Left::NotNow;
+        return Left::Again;
     };
     match &outcome.result {
-        Some(OutcomeResult::Indeterminate(it)) if it.look_again => return Left::NotNow,
+        Some(OutcomeResult::Indeterminate(it)) if it.look_again => return Left::Again,
         Some(OutcomeResult::Failed(failure)) => match failure.kind() {
             // The gateway has no room for a look.
-            FailureKind::Busy | FailureKind::Unavailable => return Left::NotNow,
+            FailureKind::Busy | FailureKind::Unavailable => return Left::Again,
             FailureKind::NotBegun if may_wait_again(provisioning, call) => {
                 wait_again(provisioning, call, LOOKED, &failure.message).await;
                 return Left::Nothing;

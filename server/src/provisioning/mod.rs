@@ -1,5 +1,6 @@
 //! Calls: made up from a resource and a request, sent through the fleet, and what came of them.
 
+mod asking;
 pub mod common;
 mod contents;
 pub mod describe;

@@ -19,7 +19,7 @@ use super::lanes::lanes;
 use super::mapping::Mapping;
 use super::sending::{carry_out, send_waiting};
 use super::{
-    DispatchError, Provisioning, check, journals, look, outcome, password, sending, sent, with_id,
+    DispatchError, Provisioning, asking, check, journals, outcome, password, sending, sent, with_id,
 };
 use crate::audit::AuditError;
 use crate::audit::{Draft, Outcome, Subject};
@@ -211,7 +211,7 @@ impl CallQueue {
         }
         provisioning.queue_changed();
         tokio::join!(
-            look::follow(provisioning),
+            asking::follow(provisioning),
             journals::follow(provisioning),
             self.send_for_ever()
         );
