@@ -16,6 +16,11 @@ const MORE: u8 = 1 << BITS;
 pub struct Content(Vec<u8>);
 
 impl Content {
+    /// Whether no attribute was put in.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Begins with the next object.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -111,6 +116,15 @@ impl<'a> Plain<'a> {
             Some(Kind::Binary(bytes)) => Self::bytes(bytes),
             Some(Kind::Secret(_)) | None => Self::bytes(&[]),
         }
+    }
+
+    /// The same by itself.
+    pub fn into_owned(self) -> Plain<'static> {
+        Plain(match self.0 {
+            Form::Bytes(bytes) => Form::Owned(bytes.to_vec()),
+            Form::Digits(digits, count) => Form::Digits(digits, count),
+            Form::Owned(bytes) => Form::Owned(bytes),
+        })
     }
 
     /// Its bytes.

@@ -11,6 +11,7 @@ use portcullis_common::calls::{Answering, Calling, Event, Refusal};
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{Preamble, initiator, responder};
 use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
+use portcullis_common::listing::{DIGEST_LEN, Listed};
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, HeldKey, RunId, UnixMillis};
 use portcullis_common::secret::MasterKey;
 use portcullis_fuzz::{direction, parties, rng};
@@ -41,7 +42,25 @@ fn main() -> Written {
     let server_id = ServerId::random(&mut rng);
     write("ids", "server", server_id.to_string().as_bytes())?;
     directory()?;
+    listing()?;
     Ok(())
+}
+
+/// Objects of whom one has a long id.
+fn listing() -> Written {
+    let mut objects = Vec::new();
+    let long = "x".repeat(200);
+    for (id, name, enabled) in [("1", "ada", Some(true)), (&long, "Zoë", None)] {
+        let digest = [7; DIGEST_LEN];
+        Listed {
+            id,
+            name,
+            enabled,
+            digest,
+        }
+        .put(&mut objects);
+    }
+    write("listing", "objects", &objects)
 }
 
 /// What a directory answers: an entry, a reference, a refusal with a control, and what is neither

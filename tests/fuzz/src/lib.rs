@@ -61,6 +61,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::ids::run,
     },
     Target {
+        name: "listing",
+        run: targets::listing::run,
+    },
+    Target {
         name: "message0",
         run: targets::message0::run,
     },

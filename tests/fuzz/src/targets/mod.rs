@@ -6,6 +6,7 @@ pub(crate) mod frame_header;
 pub(crate) mod gateway_record;
 pub(crate) mod handshake;
 pub(crate) mod ids;
+pub(crate) mod listing;
 pub(crate) mod message0;
 pub(crate) mod message1;
 pub(crate) mod message2;
