@@ -4,15 +4,16 @@
 //! whole file are checked before its first row is read: where one is out of place, nobody can tell
 //! any more what is a row and what is text, and the file is refused.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
-use portcullis_proto::gateway::v1::{Attribute, ValueType};
+use portcullis_common::listing::Content;
+use portcullis_proto::gateway::v1::{Attribute, Value, ValueType};
 use zeroize::Zeroizing;
 
-use super::row::{FileFault, MAX_ROW, Row, RowError, Rows, decode};
+use super::row::{Compared, FileFault, MAX_ROW, Row, RowError, RowPlace, Rows, decode, refusal};
 use crate::input::assignment::TypedName;
-use crate::input::typing::{Typing, boolean, wrong_type};
+use crate::input::typing::{Typing, boolean, convert, plain, wrong_type};
 
 /// Between the values of an attribute that has several.
 const VALUE_SEPARATOR: char = ';';
@@ -31,42 +32,69 @@ pub(crate) struct Csv<'a> {
     record: ByteRecord,
     /// Up to where lines were counted, and which line is there.
     counted: (usize, u64),
+    separator: u8,
     columns: Vec<Column>,
-    typing: &'a Typing,
+    /// The columns with attributes, in the order of their names' bytes.
+    attributes: Vec<usize>,
 }
 
 enum Column {
     Name,
     Password,
     Enabled,
-    Attribute(TypedName),
+    Attribute(Attributed),
+}
+
+/// What the fields of a column are.
+struct Attributed {
+    name: String,
+    value_type: ValueType,
+    several: bool,
+}
+
+impl Attributed {
+    fn wrong_type(&self) -> String {
+        wrong_type(&self.name, self.value_type).to_string()
+    }
+
+    /// The texts of the values in a field.
+    fn values<'f>(&self, field: &'f str) -> impl Iterator<Item = &'f str> {
+        let parts = self.several.then(|| field.split(VALUE_SEPARATOR));
+        let parts = parts.into_iter().flatten().filter(|part| !part.is_empty());
+        parts.chain((!self.several).then_some(field))
+    }
+
+    /// Puts what is in a field into what is compared.
+    fn put(&self, field: &str, content: &mut Content) -> Result<(), String> {
+        let of = |text| plain(self.value_type, text).ok_or_else(|| self.wrong_type());
+        if self.several {
+            let mut values = self.values(field).map(of).collect::<Result<_, _>>()?;
+            content.several(&self.name, &mut values);
+        } else {
+            content.single(&self.name, &of(field)?);
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Csv<'a> {
-    /// Checks the quotes of the whole file, and reads its heading.
+    /// Reads the heading of a file that is [checked](check).
     pub(crate) fn new(
         content: &'a [u8],
         separator: Option<u8>,
-        typing: &'a Typing,
+        typing: &Typing,
     ) -> Result<Self, FileFault> {
-        let Preamble {
-            content,
-            lines,
-            named,
-        } = preamble(content);
-        let first = 1 + lines;
-        let separator = separator.or(named);
-        let separator = separator.unwrap_or_else(|| recognized(content));
-        check_quotes(content, separator, first)?;
+        let (content, separator, first) = begin(content, separator);
         let mut csv = Self {
             content,
             reader: reader(content, separator),
             record: ByteRecord::new(),
             counted: (0, first),
+            separator,
             columns: Vec::new(),
-            typing,
+            attributes: Vec::new(),
         };
-        let (line, raw) = csv.advance().ok_or_else(|| FileFault {
+        let (RowPlace { line, .. }, raw) = csv.advance().ok_or_else(|| FileFault {
             line: first,
             problem: "the file is empty: its first line has to name the columns".to_owned(),
         })?;
@@ -78,11 +106,16 @@ impl<'a> Csv<'a> {
         }
         decode(raw, line).map_err(fault)?;
         csv.columns = heading(&csv.record, typing).map_err(fault)?;
+        let columns = csv.columns.iter().enumerate();
+        let attributes = columns.filter_map(|(index, column)| Some((column.attribute()?, index)));
+        let mut attributes: Vec<_> = attributes.map(|(of, index)| (&of.name, index)).collect();
+        attributes.sort_unstable();
+        csv.attributes = attributes.into_iter().map(|(_, index)| index).collect();
         Ok(csv)
     }
 
-    /// Reads the next record: its line, and it as it stands in the file.
-    fn advance(&mut self) -> Option<(u64, &'a [u8])> {
+    /// Reads the next record: where it begins, and it as it stands in the file.
+    fn advance(&mut self) -> Option<(RowPlace, &'a [u8])> {
         loop {
             let from = offset(self.reader.position().byte());
             // In memory, and flexible: nothing can fail.
@@ -102,12 +135,14 @@ impl<'a> Csv<'a> {
             self.counted = (from + blank, line);
             let raw = raw.get(blank..)?;
             if !raw.iter().all(u8::is_ascii_whitespace) {
-                return Some((line, raw));
+                let offset = (from + blank) as u64;
+                return Some((RowPlace { line, offset }, raw));
             }
         }
     }
 
-    fn row(&self, line: u64, raw: &[u8]) -> Result<Row, RowError> {
+    /// The name that stands in the present record, which has a field for each column.
+    fn name(&self, line: u64, raw: &[u8]) -> Result<&str, RowError> {
         let broken = |name: Option<&str>, place: String, problem: String| RowError {
             line,
             place,
@@ -119,66 +154,117 @@ impl<'a> Csv<'a> {
             return Err(broken(None, String::new(), problem));
         }
         decode(raw, line).map_err(|problem| broken(None, String::new(), problem))?;
-        let fields: Vec<_> = self.record.iter().map(field_text).collect();
-        let name = self
-            .columns
-            .iter()
-            .zip(&fields)
-            .find_map(|(column, field)| matches!(column, Column::Name).then_some(*field))
-            .filter(|name| !name.is_empty());
-        if fields.len() != self.columns.len() {
+        let mut columns = self.columns.iter();
+        let index = columns.position(|column| matches!(column, Column::Name));
+        let name = index.map(|index| self.text(index)).unwrap_or_default();
+        if self.record.len() != self.columns.len() {
             let problem = format!(
                 "{} fields where the heading has {}: is a separator missing, or a value with one in it not in quotes?",
-                fields.len(),
+                self.record.len(),
                 self.columns.len()
             );
+            let name = Some(name).filter(|name| !name.is_empty());
             return Err(broken(name, String::new(), problem));
         }
-        let mut row = Row::new(line, name.unwrap_or_default().to_owned());
-        if row.name.is_empty() {
-            let index = self.columns.iter().position(|c| matches!(c, Column::Name));
+        if name.is_empty() {
             let place = self.place(index.unwrap_or_default());
             return Err(broken(None, place, "the name is empty".to_owned()));
         }
-        for (index, (column, field)) in self.columns.iter().zip(&fields).enumerate() {
-            self.field(&mut row, column, field)
-                .map_err(|problem| broken(name, self.place(index), problem))?;
+        Ok(name)
+    }
+
+    /// A field of the present record. Its record was decoded as a whole.
+    fn text(&self, index: usize) -> &str {
+        self.record.get(index).map(field_text).unwrap_or_default()
+    }
+
+    fn row(&self, line: u64, raw: &[u8]) -> Result<Row, RowError> {
+        let mut row = Row::new(line, self.name(line, raw)?.to_owned());
+        for (index, column) in self.columns.iter().enumerate() {
+            let field = self.text(index);
+            if !field.is_empty() {
+                let read = self.field(&mut row, column, field);
+                read.map_err(|problem| self.broken(line, index, problem))?;
+            }
         }
         Ok(row)
     }
 
-    fn field(&self, row: &mut Row, column: &Column, field: &str) -> Result<(), String> {
-        if field.is_empty() {
-            return Ok(());
+    fn broken(&self, line: u64, index: usize, problem: String) -> RowError {
+        let mut columns = self.columns.iter();
+        let name = columns.position(|column| matches!(column, Column::Name));
+        RowError {
+            line,
+            place: self.place(index),
+            name: name.map(|name| self.text(name).to_owned()),
+            problem,
         }
+    }
+
+    fn field(&self, row: &mut Row, column: &Column, field: &str) -> Result<(), String> {
         match column {
             Column::Name => {}
             Column::Password => {
                 row.password = Some(Zeroizing::new(field.as_bytes().to_vec()));
             }
-            Column::Enabled => {
-                let flag = boolean(field)
-                    .ok_or_else(|| wrong_type("enabled", ValueType::Boolean).to_string())?;
-                row.enabled = Some(flag);
-            }
+            Column::Enabled => row.enabled = Some(enabled(field)?),
             Column::Attribute(of) => {
-                let several = self.typing.multi_valued(&of.name) == Some(true);
-                let values = if several {
-                    field
-                        .split(VALUE_SEPARATOR)
-                        .filter(|part| !part.is_empty())
-                        .map(|part| self.typing.value(of, part))
-                        .collect::<Result<_, _>>()
-                } else {
-                    self.typing.value(of, field).map(|value| vec![value])
-                };
+                let values = of.values(field).map(|text| {
+                    let kind = convert(of.value_type, text);
+                    kind.map(|kind| Value { kind: Some(kind) })
+                });
+                let values = values.collect::<Option<_>>();
                 row.attributes.push(Attribute {
                     name: of.name.clone(),
-                    values: values.map_err(|error| error.to_string())?,
+                    values: values.ok_or_else(|| of.wrong_type())?,
                 });
             }
         }
         Ok(())
+    }
+
+    /// The present record as it is compared.
+    fn compared(&self, place: RowPlace, raw: &[u8], row: &mut Compared) -> Result<(), RowError> {
+        let line = place.line;
+        row.begin(place, self.name(line, raw)?);
+        let (mut password, mut attributes) = (0, 0);
+        for (index, column) in self.columns.iter().enumerate() {
+            let field = self.text(index);
+            match column {
+                Column::Enabled if !field.is_empty() => {
+                    let flag = enabled(field);
+                    let flag = flag.map_err(|problem| self.broken(line, index, problem));
+                    row.enabled = Some(flag?);
+                }
+                Column::Password => password = field.len(),
+                Column::Attribute(_) => attributes += usize::from(!field.is_empty()),
+                Column::Name | Column::Enabled => {}
+            }
+        }
+        for &index in &self.attributes {
+            let of = self.columns.get(index).and_then(Column::attribute);
+            let (field, Some(of)) = (self.text(index), of) else {
+                continue;
+            };
+            if field.is_empty() {
+                continue;
+            }
+            let mut none = Content::default();
+            let wanted = row.wants(&of.name);
+            let content = if wanted { &mut row.content } else { &mut none };
+            let put = of.put(field, content);
+            put.map_err(|problem| self.broken(line, index, problem))?;
+            if wanted {
+                row.note(&of.name);
+            }
+        }
+        match refusal(&row.name, password, attributes) {
+            None => Ok(()),
+            Some(problem) => Err(RowError {
+                place: String::new(),
+                ..self.broken(line, 0, problem)
+            }),
+        }
     }
 
     fn place(&self, index: usize) -> String {
@@ -193,15 +279,67 @@ impl<'a> Csv<'a> {
     }
 }
 
+impl Column {
+    fn attribute(&self) -> Option<&Attributed> {
+        match self {
+            Self::Attribute(of) => Some(of),
+            Self::Name | Self::Password | Self::Enabled => None,
+        }
+    }
+}
+
+fn enabled(field: &str) -> Result<bool, String> {
+    boolean(field).ok_or_else(|| wrong_type("enabled", ValueType::Boolean).to_string())
+}
+
 impl Rows for Csv<'_> {
     fn next_row(&mut self) -> Option<Result<Row, RowError>> {
-        let (line, raw) = self.advance()?;
+        let (RowPlace { line, .. }, raw) = self.advance()?;
         Some(self.row(line, raw))
+    }
+
+    fn titles(&self) -> Option<BTreeSet<String>> {
+        let attributes = self.columns.iter().filter_map(Column::attribute);
+        Some(attributes.map(|of| of.name.clone()).collect())
+    }
+
+    fn next_compared(&mut self, row: &mut Compared) -> Option<Result<(), RowError>> {
+        let (place, raw) = self.advance()?;
+        Some(self.compared(place, raw, row))
+    }
+
+    fn at(&mut self, place: RowPlace) -> Option<Result<Row, RowError>> {
+        let content = self.content.get(offset(place.offset)..)?;
+        let mut reader = reader(content, self.separator);
+        // In memory, and flexible: nothing can fail.
+        if !reader.read_byte_record(&mut self.record).ok()? {
+            return None;
+        }
+        let raw = content.get(..offset(reader.position().byte()))?;
+        Some(self.row(place.line, raw))
     }
 
     fn position(&self) -> u64 {
         self.reader.position().byte()
     }
+}
+
+/// Checks the quotes of the whole file: nothing of one in which they are out of place is a row.
+pub(crate) fn check(content: &[u8], separator: Option<u8>) -> Result<(), FileFault> {
+    let (content, separator, first) = begin(content, separator);
+    check_quotes(content, separator, first)
+}
+
+/// What holds the heading and the rows, what separates its columns, and the line that it begins on.
+fn begin(content: &[u8], separator: Option<u8>) -> (&[u8], u8, u64) {
+    let Preamble {
+        content,
+        lines,
+        named,
+    } = preamble(content);
+    let separator = separator.or(named);
+    let separator = separator.unwrap_or_else(|| recognized(content));
+    (content, separator, 1 + lines)
 }
 
 /// A separator as it is given: a character, or `tab`.
@@ -385,7 +523,11 @@ fn attribute(title: &str, typing: &Typing) -> Result<Column, String> {
         Ok(ValueType::Secret) => Err(format!(
             "`{title}` is a secret, which a CSV file has no column for besides `password`"
         )),
-        Ok(_) => Ok(Column::Attribute(of)),
+        Ok(value_type) => Ok(Column::Attribute(Attributed {
+            several: typing.multi_valued(&of.name) == Some(true),
+            name: of.name,
+            value_type,
+        })),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -398,7 +540,8 @@ mod tests {
     /// Lines and names of the rows; or the fault of the file.
     fn names(content: &str) -> Result<Vec<(u64, String)>, String> {
         let typing = typing();
-        let mut csv = Csv::new(content.as_bytes(), None, &typing)
+        let mut csv = check(content.as_bytes(), None)
+            .and_then(|()| Csv::new(content.as_bytes(), None, &typing))
             .map_err(|fault| format!("{}: {}", fault.line, fault.problem))?;
         let mut rows = Vec::new();
         while let Some(row) = csv.next_row() {
@@ -408,6 +551,59 @@ mod tests {
             });
         }
         Ok(rows)
+    }
+
+    /// As [`Row`]s tell it, and as rows are compared; each also by its place.
+    #[test]
+    fn rows_are_compared_as_they_are() {
+        let typing = typing();
+        let content = "\n\nname,enabled,uid,groups,shell\r\nada,yes,007,b;a;b,\"/bin/\"\"sh\"\"\"\n\n\nbob,,,,\ncid,no,,;,x\n";
+        for wanted in [
+            &[][..],
+            &["shell".to_owned()],
+            &["uid".to_owned(), "groups".to_owned()],
+        ] {
+            let mut rows = Csv::new(content.as_bytes(), None, &typing).ok().unwrap();
+            let mut again = Csv::new(content.as_bytes(), None, &typing).ok().unwrap();
+            let (mut compared, mut expected) = (Compared::noting(wanted), Compared::noting(wanted));
+            let mut names = Vec::new();
+            while let Some(read) = rows.next_compared(&mut compared) {
+                read.unwrap();
+                let row = again.at(compared.place).unwrap().unwrap();
+                expected.take(row, compared.place);
+                assert_eq!(format!("{compared:?}"), format!("{expected:?}"));
+                names.push((compared.place.line, compared.name.clone(), compared.enabled));
+            }
+            let names: Vec<_> = names.iter().map(|it| (it.0, it.1.as_str(), it.2)).collect();
+            let all = [
+                (4, "ada", Some(true)),
+                (7, "bob", None),
+                (8, "cid", Some(false)),
+            ];
+            assert_eq!(names, all);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_row_is_wrong_however_it_is_read() {
+        let typing = typing();
+        let long = "x".repeat(300);
+        for row in [
+            "ada,ten,",
+            "ada,1",
+            ",1,",
+            "ada,1,,",
+            "a\u{202e}da,1,",
+            &long,
+            "ada,1,x\u{0}",
+        ] {
+            let content = format!("name,uid,shell\n{row}\n");
+            let new = || Csv::new(content.as_bytes(), None, &typing).ok().unwrap();
+            let whole = new().next_row().unwrap().and_then(Row::sound);
+            let mut compared = Compared::new(&["shell".to_owned()]);
+            let compared = new().next_compared(&mut compared).unwrap();
+            assert_eq!(compared.err(), whole.err(), "{row:?}");
+        }
     }
 
     #[test]

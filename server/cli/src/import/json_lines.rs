@@ -3,13 +3,15 @@
 //! JSON that goes over several lines is not read line by line: of an array, a line here and there
 //! would look like an object. The shape of the whole file is checked before its first row is read.
 
+use std::collections::BTreeSet;
+
 use portcullis_host::json::{self, JsonError};
 use portcullis_proto::gateway::v1::{Attribute, Secret, Value, ValueType, value::Kind};
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::row::{FileFault, Lines, Row, RowError, Rows};
+use super::row::{Compared, FileFault, Lines, Row, RowError, RowPlace, Rows};
 use crate::input::assignment::TypedName;
 use crate::input::typing::{Typing, wrong_type};
 
@@ -20,21 +22,12 @@ pub(crate) struct JsonLines<'a> {
 }
 
 impl<'a> JsonLines<'a> {
-    /// Checks that no value goes over several lines.
-    pub(crate) fn new(content: &'a [u8], typing: &'a Typing) -> Result<Self, FileFault> {
-        let mut lines = Lines::new(content);
-        while let Some((line, text)) = lines.next_line() {
-            if text.is_ok_and(goes_on) {
-                return Err(FileFault {
-                    line,
-                    problem: "a value goes over several lines, as in a JSON array: JSON Lines has one object on each line (`jq -c '.[]' FILE` makes them of an array)".to_owned(),
-                });
-            }
-        }
-        Ok(Self {
+    /// Of a file that was [checked](check).
+    pub(crate) fn new(content: &'a [u8], typing: &'a Typing) -> Self {
+        Self {
             lines: Lines::new(content),
             typing,
-        })
+        }
     }
 
     fn read(
@@ -150,21 +143,57 @@ impl<'a> JsonLines<'a> {
 impl Rows for JsonLines<'_> {
     fn next_row(&mut self) -> Option<Result<Row, RowError>> {
         let (line, text) = self.lines.next_line()?;
-        let mut name = None;
-        let read = text
-            .map_err(|problem| (String::new(), problem))
-            .and_then(|text| self.read(line, text, &mut name));
-        Some(read.map_err(|(place, problem)| RowError {
-            line,
-            place,
-            name,
-            problem,
-        }))
+        Some(self.row(line, text))
+    }
+
+    fn titles(&self) -> Option<BTreeSet<String>> {
+        None
+    }
+
+    fn next_compared(&mut self, row: &mut Compared) -> Option<Result<(), RowError>> {
+        let (line, text) = self.lines.next_line()?;
+        let offset = self.lines.begin();
+        let read = self.row(line, text).and_then(Row::sound);
+        Some(read.map(|read| row.take(read, RowPlace { line, offset })))
+    }
+
+    fn at(&mut self, place: RowPlace) -> Option<Result<Row, RowError>> {
+        let (line, text) = self.lines.at(place)?;
+        Some(self.row(line, text))
     }
 
     fn position(&self) -> u64 {
         self.lines.position()
     }
+}
+
+impl JsonLines<'_> {
+    fn row(&self, line: u64, text: Result<&str, String>) -> Result<Row, RowError> {
+        let mut name = None;
+        let read = text
+            .map_err(|problem| (String::new(), problem))
+            .and_then(|text| self.read(line, text, &mut name));
+        read.map_err(|(place, problem)| RowError {
+            line,
+            place,
+            name,
+            problem,
+        })
+    }
+}
+
+/// Checks that no value goes over several lines.
+pub(crate) fn check(content: &[u8]) -> Result<(), FileFault> {
+    let mut lines = Lines::new(content);
+    while let Some((line, text)) = lines.next_line() {
+        if text.is_ok_and(goes_on) {
+            return Err(FileFault {
+                line,
+                problem: "a value goes over several lines, as in a JSON array: JSON Lines has one object on each line (`jq -c '.[]' FILE` makes them of an array)".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Whether a line is a piece of a value that began before it or ends after it.
@@ -209,7 +238,7 @@ mod tests {
                 "`shell`: is there twice",
             ),
         ] {
-            let mut rows = JsonLines::new(line.as_bytes(), &typing).unwrap();
+            let mut rows = JsonLines::new(line.as_bytes(), &typing);
             let Some(Err(error)) = rows.next_row() else {
                 panic!("{line} is read")
             };

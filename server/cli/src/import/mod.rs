@@ -165,20 +165,35 @@ impl SourceFile {
 
     /// Its rows, from the first.
     pub(crate) fn rows<'a>(&'a self, typing: &'a Typing) -> Result<Box<dyn Rows + 'a>, CliError> {
-        let refused = |fault: FileFault| {
-            CliError::Usage(format!(
-                "{}, line {}: {}; nothing of the file was sent",
-                self.path.display(),
-                fault.line,
-                printable(&fault.problem)
-            ))
+        let checked = match self.format {
+            FileFormat::Csv => csv::check(&self.content, self.separator),
+            FileFormat::Jsonl => json_lines::check(&self.content),
         };
+        checked.map_err(|fault| self.refused(&fault))?;
+        self.rows_again(typing)
+    }
+
+    /// The same, of a file that [`rows`](Self::rows) were read of before.
+    pub(crate) fn rows_again<'a>(
+        &'a self,
+        typing: &'a Typing,
+    ) -> Result<Box<dyn Rows + 'a>, CliError> {
         Ok(match self.format {
             FileFormat::Csv => {
-                Box::new(Csv::new(&self.content, self.separator, typing).map_err(refused)?)
+                let rows = Csv::new(&self.content, self.separator, typing);
+                Box::new(rows.map_err(|fault| self.refused(&fault))?)
             }
-            FileFormat::Jsonl => Box::new(JsonLines::new(&self.content, typing).map_err(refused)?),
+            FileFormat::Jsonl => Box::new(JsonLines::new(&self.content, typing)),
         })
+    }
+
+    fn refused(&self, fault: &FileFault) -> CliError {
+        CliError::Usage(format!(
+            "{}, line {}: {}; nothing of the file was sent",
+            self.path.display(),
+            fault.line,
+            printable(&fault.problem)
+        ))
     }
 }
 

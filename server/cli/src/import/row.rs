@@ -1,7 +1,9 @@
 //! Rows of a file, whatever its format: each read whole or reported, never half-read.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use portcullis_common::listing::{Content, Plain, is_compared};
 use portcullis_host::text::{self, Place, TextError};
 use portcullis_proto::gateway::v1::{Attribute, Create, ObjectClass, Secret};
 use zeroize::Zeroizing;
@@ -23,6 +25,91 @@ pub(crate) trait Rows {
 
     /// How many bytes of the file have been read.
     fn position(&self) -> u64;
+
+    /// The attributes that a row may give; `None`: each row tells by itself.
+    fn titles(&self) -> Option<BTreeSet<String>>;
+
+    /// Reads the next row, as it is compared, and as no gateway refuses it.
+    fn next_compared(&mut self, row: &mut Compared) -> Option<Result<(), RowError>>;
+
+    /// The row that stands there.
+    fn at(&mut self, place: RowPlace) -> Option<Result<Row, RowError>>;
+}
+
+/// Where in a file a row begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RowPlace {
+    /// Counted from 1, as editors do.
+    pub(crate) line: u64,
+    /// Bytes before it, of those that hold rows.
+    pub(crate) offset: u64,
+}
+
+/// A row as it is compared. It is used again for the next one: by the million nothing is copied.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    pub(crate) place: RowPlace,
+    pub(crate) name: String,
+    pub(crate) enabled: Option<bool>,
+    /// Its attributes, of those that are compared.
+    pub(crate) content: Content,
+    /// The names of those that any row had.
+    pub(crate) given: BTreeSet<String>,
+    notes: bool,
+    wanted: Vec<String>,
+}
+
+impl Compared {
+    /// Of the attributes in `wanted`; of all where that is empty.
+    pub(crate) fn new(wanted: &[String]) -> Self {
+        Self {
+            wanted: wanted.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// The same, which notes the names of attributes that are given.
+    pub(crate) fn noting(wanted: &[String]) -> Self {
+        Self {
+            notes: true,
+            ..Self::new(wanted)
+        }
+    }
+
+    /// Whether an attribute is compared.
+    pub(crate) fn wants(&self, attribute: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted == attribute)
+    }
+
+    /// Begins with the next row.
+    pub(super) fn begin(&mut self, place: RowPlace, name: &str) {
+        self.place = place;
+        self.name.clear();
+        self.name.push_str(name);
+        self.enabled = None;
+        self.content.clear();
+    }
+
+    /// That a row has this attribute.
+    pub(super) fn note(&mut self, attribute: &str) {
+        if self.notes && !self.given.contains(attribute) {
+            self.given.insert(attribute.to_owned());
+        }
+    }
+
+    /// Takes a row that was read whole.
+    pub(super) fn take(&mut self, row: Row, place: RowPlace) {
+        self.begin(place, &row.name);
+        self.enabled = row.enabled;
+        let mut attributes = row.attributes;
+        attributes.retain(|attribute| is_compared(attribute) && self.wants(&attribute.name));
+        attributes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        for attribute in &attributes {
+            let mut values = attribute.values.iter().map(Plain::of).collect();
+            self.content.several(&attribute.name, &mut values);
+            self.note(&attribute.name);
+        }
+    }
 }
 
 /// What is wrong with the file as a whole: nothing of it is a row.
@@ -56,27 +143,20 @@ impl Row {
 
     /// What any gateway refuses, whatever its connector and its guard rails (gateway.proto).
     pub(crate) fn refusal(&self) -> Option<String> {
-        let hides = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || turns(c);
         let password = self.password.as_ref().map_or(0, |password| password.len());
-        if self.name.len() > MAX_NAME {
-            Some(format!(
-                "the name has {} bytes: {MAX_NAME} at most",
-                self.name.len()
-            ))
-        } else if self.name.chars().any(hides) {
-            Some(
-                "the name holds a control character, or a mark that turns the direction of writing"
-                    .to_owned(),
-            )
-        } else if password > MAX_PASSWORD {
-            Some(format!(
-                "the password has {password} bytes: {MAX_PASSWORD} at most"
-            ))
-        } else if self.attributes.len() > MAX_ATTRIBUTES {
-            let count = self.attributes.len();
-            Some(format!("{count} attributes: {MAX_ATTRIBUTES} at most"))
-        } else {
-            None
+        refusal(&self.name, password, self.attributes.len())
+    }
+
+    /// Itself, or that any gateway refuses it.
+    pub(super) fn sound(self) -> Result<Self, RowError> {
+        match self.refusal() {
+            None => Ok(self),
+            Some(problem) => Err(RowError {
+                line: self.line,
+                place: String::new(),
+                name: Some(self.name),
+                problem,
+            }),
         }
     }
 
@@ -95,6 +175,33 @@ impl Row {
         self.password
             .as_ref()
             .map(|password| Secret::plain(password.to_vec()))
+    }
+}
+
+/// Why any gateway refuses an account with this name, a password of so many bytes and so many
+/// attributes.
+pub(super) fn refusal(name: &str, password: usize, attributes: usize) -> Option<String> {
+    let hides = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || turns(c);
+    // Most names are printable ASCII.
+    let is_plain = name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if name.len() > MAX_NAME {
+        Some(format!(
+            "the name has {} bytes: {MAX_NAME} at most",
+            name.len()
+        ))
+    } else if !is_plain && name.chars().any(hides) {
+        Some(
+            "the name holds a control character, or a mark that turns the direction of writing"
+                .to_owned(),
+        )
+    } else if password > MAX_PASSWORD {
+        Some(format!(
+            "the password has {password} bytes: {MAX_PASSWORD} at most"
+        ))
+    } else if attributes > MAX_ATTRIBUTES {
+        Some(format!("{attributes} attributes: {MAX_ATTRIBUTES} at most"))
+    } else {
+        None
     }
 }
 
@@ -136,6 +243,8 @@ impl fmt::Display for RowError {
 /// The lines of a file, with their numbers, without their ends; blank ones left out.
 pub(crate) struct Lines<'a> {
     content: &'a [u8],
+    /// Where the last line began.
+    begin: usize,
     at: usize,
     number: u64,
 }
@@ -144,6 +253,7 @@ impl<'a> Lines<'a> {
     pub(crate) fn new(content: &'a [u8]) -> Self {
         Self {
             content,
+            begin: 0,
             at: 0,
             number: 0,
         }
@@ -157,6 +267,7 @@ impl<'a> Lines<'a> {
                 .get(self.at..)
                 .filter(|rest| !rest.is_empty())?;
             let length = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+            self.begin = self.at;
             self.at += (length + 1).min(rest.len());
             self.number += 1;
             let line = &rest[..length];
@@ -176,6 +287,22 @@ impl<'a> Lines<'a> {
     /// How many bytes have been read.
     pub(crate) fn position(&self) -> u64 {
         self.at as u64
+    }
+
+    /// How many bytes stand before the last line.
+    pub(crate) fn begin(&self) -> u64 {
+        self.begin as u64
+    }
+
+    /// The line that stands there.
+    pub(crate) fn at(&self, place: RowPlace) -> Option<(u64, Result<&'a str, String>)> {
+        let mut lines = Self {
+            content: self.content,
+            begin: 0,
+            at: usize::try_from(place.offset).ok()?,
+            number: place.line.saturating_sub(1),
+        };
+        lines.next_line()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use data_encoding::BASE64;
+use portcullis_common::listing::Plain;
 use portcullis_proto::gateway::v1::{
     Attribute, AttributeSchema, ClassSchema, Schema, Value, ValueType, value::Kind,
 };
@@ -288,6 +289,21 @@ pub(crate) fn convert(value_type: ValueType, text: &str) -> Option<Kind> {
     })
 }
 
+/// The text as it is compared, as a value of this type; `None` where it is none.
+pub(crate) fn plain(value_type: ValueType, text: &str) -> Option<Plain<'_>> {
+    match value_type {
+        ValueType::Text | ValueType::Unspecified => Some(Plain::bytes(text.as_bytes())),
+        ValueType::Integer => text.parse().ok().map(Plain::integer),
+        ValueType::Boolean => boolean(text).map(Plain::boolean),
+        other => Some(
+            Plain::of(&Value {
+                kind: Some(convert(other, text)?),
+            })
+            .into_owned(),
+        ),
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use portcullis_proto::gateway::v1::ObjectClass;
@@ -387,6 +403,27 @@ pub(crate) mod tests {
             ),
         ] {
             assert_eq!(gather(texts).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_text_is_compared_as_its_value_is() {
+        for (value_type, text) in [
+            (ValueType::Text, " a"),
+            (ValueType::Integer, "007"),
+            (ValueType::Integer, "x"),
+            (ValueType::Boolean, "YES"),
+            (ValueType::Boolean, "maybe"),
+            (ValueType::Real, "1.50"),
+            (ValueType::Binary, "AAEC"),
+            (ValueType::Binary, "?"),
+            (ValueType::Time, "2030-01-01"),
+            (ValueType::Secret, "x"),
+        ] {
+            let bytes = plain(value_type, text).map(|plain| plain.as_bytes().to_vec());
+            let value = convert(value_type, text).map(|kind| Value { kind: Some(kind) });
+            let expected = value.map(|value| Plain::of(&value).as_bytes().to_vec());
+            assert_eq!(bytes, expected, "{text}");
         }
     }
 

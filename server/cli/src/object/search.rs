@@ -1,5 +1,7 @@
 //! `portcullis account list` and `search`, `portcullis group list`: what is found, page after page.
 
+use std::time::{Duration, Instant};
+
 use clap::Args;
 use portcullis_common::listing::{Listed, Objects};
 use portcullis_proto::gateway::v1::call::Verb;
@@ -13,6 +15,11 @@ use crate::detail::object_table;
 use crate::error::CliError;
 use crate::input::filter;
 use crate::view::{View, printable};
+
+/// A page that takes less is fast.
+const FAST: Duration = Duration::from_secs(1);
+/// How much larger the page after a fast one is.
+const GROWTH: u32 = 4;
 
 const NOT_ASKED: &str = "a listing where objects were asked for";
 const MALFORMED: &str = "a listing that cannot be read";
@@ -152,7 +159,8 @@ pub(crate) async fn each(
         Step::Listed(_) => Err(CliError::BadAnswer(NOT_ASKED)),
         Step::Page(_) => Ok(()),
     };
-    each_step(caller, search, args, take).await
+    let most = search.page_size;
+    each_step(caller, search, args, most, take).await
 }
 
 /// A step of a search.
@@ -164,16 +172,21 @@ pub(crate) enum Step<'a> {
     Page(&'a [u8]),
 }
 
-/// The same, with the ends of pages.
+/// The same, with the ends of pages. Pages grow up to so many objects, as long as each comes fast.
 pub(crate) async fn each_step(
     mut caller: Caller,
     mut search: Search,
     args: &CallArgs,
+    most: u32,
     mut take: impl FnMut(Step<'_>) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let mut args = args.identified();
     loop {
+        let began = Instant::now();
         let end = page(&mut caller, &search, &args, &mut take).await?;
+        if began.elapsed() < FAST {
+            search.page_size = search.page_size.saturating_mul(GROWTH).min(most);
+        }
         if let Some(failure) = end.failure {
             return Err(CliError::failed(args.id().to_owned(), failure));
         }

@@ -1,7 +1,7 @@
 //! Has whole what digests alone do not tell: of most objects the two sides have the same digest,
 //! and nothing more of them travels.
 
-use super::compare::{compare, is_unclear};
+use super::compare::{alike, compare, is_unclear};
 use super::entry::Entry;
 use super::side::{MOST_BY_ID, Meanwhile, Reader, Reading, Side};
 use crate::error::CliError;
@@ -71,7 +71,8 @@ async fn clear_up(
         return Ok(());
     }
     let (mut here, mut other) = (Vec::new(), Vec::new());
-    compare(wanted.side(), &mut there.side, &mut |one, two| {
+    let sides = (wanted.side(), &mut there.side);
+    compare(sides, None, alike, &mut |one, two| {
         if is_unclear(one, two) && here.len().max(other.len()) <= MOST_BY_ID {
             here.extend(one.iter().filter_map(opaque_id));
             other.extend(two.iter().filter_map(opaque_id));

@@ -1,7 +1,10 @@
 //! Walks both sides by their names, and tells where they differ.
 
-use super::entry::Entry;
+use std::cmp::Ordering;
+
+use super::entry::{Entry, Parts, key};
 use super::revisions::Revisions;
+use super::rows::RowsAgain;
 use super::side::Side;
 use super::sorted::Merged;
 use crate::error::CliError;
@@ -47,39 +50,57 @@ pub(crate) struct Difference {
 }
 
 /// Hands to `take` of each object what there is of it on either side: nothing, one entry, or
-/// several where it is there more than once.
+/// several where it is there more than once. Objects of which both sides have one, and that are
+/// `alike`, are passed over, and counted.
 pub(crate) fn compare(
-    wanted: &mut Side,
-    there: &mut Side,
+    (wanted, there): (&mut Side, &mut Side),
+    rows: Option<&mut RowsAgain<'_>>,
+    alike: fn(&Parts<'_>, &Parts<'_>) -> bool,
     take: &mut impl FnMut(&[Entry], &[Entry]) -> Result<(), CliError>,
-) -> Result<(), CliError> {
+) -> Result<u64, CliError> {
     let (mut wanted, mut there) = (Groups::new(wanted)?, Groups::new(there)?);
+    let (mut rows, mut count) = (rows, 0);
     loop {
         let order = match (wanted.key(), there.key()) {
-            (None, None) => return Ok(()),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (None, None) => return Ok(count),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
             (Some(one), Some(other)) => one.cmp(other),
         };
-        let one = if order.is_le() {
-            wanted.group()?
-        } else {
-            Vec::new()
-        };
-        let other = if order.is_ge() {
-            there.group()?
-        } else {
-            Vec::new()
-        };
-        take(&one, &other)?;
+        if order.is_le() {
+            wanted.begin()?;
+        }
+        if order.is_ge() {
+            there.begin()?;
+        }
+        if order.is_eq() && wanted.is_alone() && there.is_alone() {
+            let both = Parts::take(&wanted.first).zip(Parts::take(&there.first));
+            let ((one, _), (other, _)) = both.ok_or(UNREADABLE)?;
+            if alike(&one, &other) {
+                count += 1;
+                continue;
+            }
+        }
+        let none = Vec::new;
+        let mut one = order.is_le().then(|| wanted.group()).transpose()?;
+        let other = order.is_ge().then(|| there.group()).transpose()?;
+        if let (Some(rows), Some([row]), Some([_])) =
+            (&mut rows, one.as_deref_mut(), other.as_deref())
+        {
+            rows.complete(row)?;
+        }
+        take(&one.unwrap_or_else(none), &other.unwrap_or_else(none))?;
     }
 }
+
+const UNREADABLE: CliError = CliError::BadAnswer("an entry that was kept cannot be read");
 
 /// Entries with the same key, one group after the other.
 struct Groups<'a> {
     entries: Merged,
     revisions: &'a Revisions,
-    next: Option<Entry>,
+    /// The first entry of the group, which the others are read after.
+    first: Vec<u8>,
 }
 
 impl<'a> Groups<'a> {
@@ -87,35 +108,56 @@ impl<'a> Groups<'a> {
         let mut groups = Self {
             entries: side.entries.sorted()?,
             revisions: &side.revisions,
-            next: None,
+            first: Vec::new(),
         };
-        groups.advance()?;
+        groups.pass_over()?;
         Ok(groups)
     }
 
-    /// Goes on to the next entry that counts.
-    fn advance(&mut self) -> Result<(), CliError> {
-        loop {
-            self.next = self.entries.next()?;
-            let outdated = self.next.as_ref();
-            if !outdated.is_some_and(|entry| self.revisions.outdate(entry)) {
-                return Ok(());
-            }
+    /// Goes on to an entry that counts.
+    fn pass_over(&mut self) -> Result<(), CliError> {
+        if self.revisions.is_empty() {
+            return Ok(());
         }
-    }
-
-    fn key(&self) -> Option<&str> {
-        self.next.as_ref().map(|entry| entry.key.as_str())
-    }
-
-    /// The next group. What a search has met twice, because it was changed meanwhile, is one.
-    fn group(&mut self) -> Result<Vec<Entry>, CliError> {
-        let mut group: Vec<Entry> = Vec::new();
-        while let Some(entry) = self.next.take() {
-            if group.first().is_some_and(|first| first.key != entry.key) {
-                self.next = Some(entry);
-                return Ok(group);
+        while let Some(entry) = self.entries.entry() {
+            let (parts, _) = Parts::take(entry).ok_or(UNREADABLE)?;
+            if !self.revisions.outdate(&parts) {
+                break;
             }
+            self.entries.advance()?;
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.entries.entry().map(key)
+    }
+
+    fn advance(&mut self) -> Result<(), CliError> {
+        self.entries.advance()?;
+        self.pass_over()
+    }
+
+    /// Begins the next group.
+    fn begin(&mut self) -> Result<(), CliError> {
+        self.first.clear();
+        let first = self.entries.entry().unwrap_or_default();
+        self.first.extend_from_slice(first);
+        self.advance()
+    }
+
+    /// Whether the group has no other entry.
+    fn is_alone(&self) -> bool {
+        self.key() != Some(key(&self.first))
+    }
+
+    /// The group that was begun. What a search has met twice, because it was changed meanwhile, is
+    /// one.
+    fn group(&mut self) -> Result<Vec<Entry>, CliError> {
+        let mut group = vec![Entry::decode(&self.first).ok_or(UNREADABLE)?];
+        while !self.is_alone() {
+            let entry = self.entries.entry().and_then(Entry::decode);
+            let entry = entry.ok_or(UNREADABLE)?;
             let same = |one: &Entry| one.id.is_some() && one.id == entry.id;
             if !group.iter().any(same) && group.len() < 3 {
                 group.push(entry);
@@ -126,13 +168,26 @@ impl<'a> Groups<'a> {
     }
 }
 
+/// Whether nothing differs between what there should be of an object and what there is, as far as
+/// it can be told without reading more of it.
+pub(crate) fn alike(wanted: &Parts<'_>, there: &Parts<'_>) -> bool {
+    let both = wanted.enabled.zip(there.enabled);
+    let enabled = both.is_none_or(|(wanted, there)| wanted == there);
+    enabled && wanted.whole.is_some() && wanted.whole == there.whole
+}
+
+/// That nothing is passed over.
+pub(crate) fn never(_: &Parts<'_>, _: &Parts<'_>) -> bool {
+    false
+}
+
 /// What differs between what there should be of an object and what there is; `None`: nothing.
 pub(crate) fn difference(wanted: &[Entry], there: &[Entry]) -> Option<Difference> {
     let of = |kind, entry: &Entry| Difference {
         kind,
         name: entry.name.clone(),
         id: entry.id.clone(),
-        line: (entry.line > 0).then_some(entry.line),
+        line: entry.place.map(|place| place.line),
         attributes: Vec::new(),
         enabled: None,
     };
@@ -178,13 +233,14 @@ pub(crate) fn is_unclear(wanted: &[Entry], there: &[Entry]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::row::RowPlace;
 
     fn entry(name: &str, id: Option<&str>, enabled: Option<bool>, digests: &[(u16, u8)]) -> Entry {
         Entry {
             key: name.to_owned(),
             name: name.to_owned(),
             id: id.map(str::to_owned),
-            line: u64::from(id.is_none()),
+            place: id.is_none().then_some(RowPlace { line: 1, offset: 0 }),
             enabled,
             number: 0,
             whole: None,
@@ -202,14 +258,15 @@ mod tests {
     fn side(entries: Vec<Entry>) -> Side {
         let mut side = Side::new().unwrap();
         for entry in entries {
-            side.entries.push(entry).unwrap();
+            side.push(&entry).unwrap();
         }
         side
     }
 
     fn told_of(mut wanted: Side, mut there: Side) -> Vec<String> {
         let mut told = Vec::new();
-        compare(&mut wanted, &mut there, &mut |wanted, there| {
+        let sides = (&mut wanted, &mut there);
+        compare(sides, None, never, &mut |wanted, there| {
             told.push(match difference(wanted, there) {
                 None => "same".to_owned(),
                 Some(it) => format!(
@@ -301,7 +358,7 @@ mod tests {
                 number,
                 ..listed(name, id, byte)
             };
-            there.entries.push(entry).unwrap();
+            there.push(&entry).unwrap();
         };
         seen("changed", "1", 5);
         seen("new name", "2", 1);

@@ -1,15 +1,30 @@
-//! An object as it is compared: its name, and a keyed digest of each attribute.
+//! An object as it is compared: its name, and keyed digests of its attributes.
+//!
+//! By the million they are kept as bytes, and few of them are ever taken apart:
+//!
+//! ```text
+//! length of the key, 4 bytes · flags · key · [name] · [id] · [whole] · [place] · [number] · [digests]
+//! ```
+//!
+//! What stands in brackets is there where a flag says so; a name that is the key is not.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::cmp::Ordering;
 
-use data_encoding::BASE64;
-use portcullis_common::listing::{DIGEST_LEN, Digest, Listed, ListingKey, Plain, is_compared};
-use portcullis_proto::gateway::v1::{Attribute, Object, Value};
-use sha2::{Digest as _, Sha256};
+use portcullis_common::listing::{DIGEST_LEN, Digest};
 
-use crate::error::CliError;
-use crate::import::row::Row;
+use crate::import::row::RowPlace;
+
+const NAME: u8 = 1;
+const ID: u8 = 1 << 1;
+const WHOLE: u8 = 1 << 2;
+const PLACE: u8 = 1 << 3;
+const NUMBER: u8 = 1 << 4;
+const DIGESTS: u8 = 1 << 5;
+const DISABLED: u8 = 1 << 6;
+const ENABLED: u8 = 1 << 7;
+
+/// Bytes before the key.
+const BEFORE_KEY: usize = 5;
 
 /// One object of one side.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,8 +34,8 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     /// Of an object of a resource.
     pub(crate) id: Option<String>,
-    /// On which line of a file it stands.
-    pub(crate) line: u64,
+    /// Where in a file it stands.
+    pub(crate) place: Option<RowPlace>,
     pub(crate) enabled: Option<bool>,
     /// Of the entries of one object the one with the greatest number counts.
     pub(crate) number: u32,
@@ -31,11 +46,6 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The numbers of its attributes.
-    pub(crate) fn attributes(&self) -> Vec<u16> {
-        self.digests.iter().map(|(number, _)| *number).collect()
-    }
-
     /// Whether nothing is known of its attributes but the digest of all of them.
     pub(crate) fn is_opaque(&self) -> bool {
         self.whole.is_some() && self.digests.is_empty()
@@ -48,266 +58,218 @@ impl Entry {
             .map(|(_, digest)| digest)
     }
 
-    /// Bytes that it takes in memory, roughly.
-    pub(crate) fn weight(&self) -> usize {
-        let texts = self.key.len() + self.name.len() + self.id.as_ref().map_or(0, String::len);
-        texts + self.digests.len() * size_of::<(u16, Digest)>() + size_of::<Self>()
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let parts = Parts {
+            key: self.key.as_bytes(),
+            name: self.name.as_bytes(),
+            id: self.id.as_deref().map(str::as_bytes),
+            place: self.place,
+            enabled: self.enabled,
+            number: self.number,
+            whole: self.whole.as_ref(),
+        };
+        parts.put(&self.digests, out);
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let mut text = |text: &str| {
-            let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-            out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(text.as_bytes());
-        };
-        text(&self.key);
-        text(&self.name);
-        text(self.id.as_deref().unwrap_or_default());
-        out.push(u8::from(self.id.is_some()));
-        out.extend_from_slice(&self.line.to_be_bytes());
-        out.push(match self.enabled {
-            None => 2,
-            Some(enabled) => enabled.into(),
-        });
-        out.extend_from_slice(&self.number.to_be_bytes());
-        out.push(self.whole.is_some().into());
-        out.extend_from_slice(&self.whole.unwrap_or_default());
-        let count = u16::try_from(self.digests.len()).unwrap_or(u16::MAX);
-        out.extend_from_slice(&count.to_be_bytes());
-        for (number, digest) in &self.digests {
+    /// What [`Entry::encode`] has written; `None` where it has not.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (parts, rest) = Parts::take(bytes)?;
+        let mut digests = Vec::new();
+        let chunks = rest.chunks_exact(2 + DIGEST_LEN);
+        if !chunks.remainder().is_empty() {
+            return None;
+        }
+        for chunk in chunks {
+            let (attribute, digest) = chunk.split_first_chunk::<2>()?;
+            digests.push((u16::from_be_bytes(*attribute), digest.try_into().ok()?));
+        }
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+        Some(Self {
+            key: text(parts.key)?,
+            name: text(parts.name)?,
+            id: match parts.id {
+                Some(id) => Some(text(id)?),
+                None => None,
+            },
+            place: parts.place,
+            enabled: parts.enabled,
+            number: parts.number,
+            whole: parts.whole.copied(),
+            digests,
+        })
+    }
+}
+
+/// The parts of an entry that is kept as bytes, but for the digests of its attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) name: &'a [u8],
+    pub(crate) id: Option<&'a [u8]>,
+    pub(crate) place: Option<RowPlace>,
+    pub(crate) enabled: Option<bool>,
+    pub(crate) number: u32,
+    pub(crate) whole: Option<&'a Digest>,
+}
+
+impl<'a> Parts<'a> {
+    /// Puts them at the end, and the digests after them.
+    pub(crate) fn put(&self, digests: &[(u16, Digest)], out: &mut Vec<u8>) {
+        let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
+        let has_name = self.name != self.key;
+        let flags = [
+            flag(has_name, NAME),
+            flag(self.id.is_some(), ID),
+            flag(self.whole.is_some(), WHOLE),
+            flag(self.place.is_some(), PLACE),
+            flag(self.number != 0, NUMBER),
+            flag(!digests.is_empty(), DIGESTS),
+            flag(self.enabled == Some(false), DISABLED),
+            flag(self.enabled == Some(true), ENABLED),
+        ];
+        put_length(self.key, out);
+        out.push(flags.iter().fold(0, |all, flag| all | flag));
+        out.extend_from_slice(self.key);
+        for text in has_name.then_some(self.name).into_iter().chain(self.id) {
+            put_length(text, out);
+            out.extend_from_slice(text);
+        }
+        out.extend_from_slice(self.whole.map_or(&[], Digest::as_slice));
+        if let Some(RowPlace { line, offset }) = self.place {
+            out.extend_from_slice(&line.to_be_bytes());
+            out.extend_from_slice(&offset.to_be_bytes());
+        }
+        if self.number != 0 {
+            out.extend_from_slice(&self.number.to_be_bytes());
+        }
+        for (number, digest) in digests {
             out.extend_from_slice(&number.to_be_bytes());
             out.extend_from_slice(digest);
         }
     }
 
-    /// What [`Entry::encode`] has written, and what is left after it.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (key, rest) = text(bytes)?;
-        let (name, rest) = text(rest)?;
-        let (id, rest) = text(rest)?;
-        let (&has_id, rest) = rest.split_first()?;
-        let (line, rest) = rest.split_first_chunk::<8>()?;
-        let (&enabled, rest) = rest.split_first()?;
-        let (number, rest) = rest.split_first_chunk::<4>()?;
-        let (&has_whole, rest) = rest.split_first()?;
-        let (whole, rest) = rest.split_first_chunk::<DIGEST_LEN>()?;
-        let (count, mut rest) = rest.split_first_chunk::<2>()?;
-        let mut digests = Vec::new();
-        for _ in 0..u16::from_be_bytes(*count) {
-            let (attribute, after) = rest.split_first_chunk::<2>()?;
-            let (digest, after) = after.split_first_chunk::<DIGEST_LEN>()?;
-            digests.push((u16::from_be_bytes(*attribute), *digest));
-            rest = after;
+    /// The parts of an entry, and the digests as they were put after them; `None` where it was not
+    /// put so.
+    pub(crate) fn take(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (&flags, rest) = rest.split_first()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (key, mut rest) = rest.split_at_checked(length)?;
+        let has = |flag: u8| flags & flag != 0;
+        let (mut name, mut id, mut place) = (key, None, None);
+        let (mut whole, mut number) = (None, 0);
+        if has(NAME) {
+            (name, rest) = text(rest)?;
         }
-        let entry = Self {
+        if has(ID) {
+            let (taken, after) = text(rest)?;
+            (id, rest) = (Some(taken), after);
+        }
+        if has(WHOLE) {
+            let (taken, after) = rest.split_first_chunk::<DIGEST_LEN>()?;
+            (whole, rest) = (Some(taken), after);
+        }
+        if has(PLACE) {
+            let (line, after) = rest.split_first_chunk::<8>()?;
+            let (offset, after) = after.split_first_chunk::<8>()?;
+            rest = after;
+            place = Some(RowPlace {
+                line: u64::from_be_bytes(*line),
+                offset: u64::from_be_bytes(*offset),
+            });
+        }
+        if has(NUMBER) {
+            let (taken, after) = rest.split_first_chunk::<4>()?;
+            (number, rest) = (u32::from_be_bytes(*taken), after);
+        }
+        let enabled = match (has(DISABLED), has(ENABLED)) {
+            (false, false) => None,
+            (_, enabled) => Some(enabled),
+        };
+        let parts = Self {
             key,
             name,
-            id: (has_id == 1).then_some(id),
-            line: u64::from_be_bytes(*line),
-            enabled: match enabled {
-                2 => None,
-                enabled => Some(enabled == 1),
-            },
-            number: u32::from_be_bytes(*number),
-            whole: (has_whole == 1).then_some(*whole),
-            digests,
+            id,
+            place,
+            enabled,
+            number,
+            whole,
         };
-        Some((entry, rest))
+        (has(DIGESTS) || rest.is_empty()).then_some((parts, rest))
     }
 }
 
-fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
+fn put_length(text: &[u8], out: &mut Vec<u8>) {
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&length.to_be_bytes());
+}
+
+fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let (text, rest) = rest.split_at_checked(length)?;
-    Some((String::from_utf8(text.to_vec()).ok()?, rest))
+    rest.split_at_checked(length)
 }
 
-/// Makes entries, under a key.
-pub(crate) struct Digests {
-    key: [u8; 32],
-    listing: ListingKey,
-    meeting: Meeting,
-    numbers: HashMap<String, u16>,
-    names: Vec<String>,
+/// The key of an entry that is kept as bytes.
+pub(crate) fn key(entry: &[u8]) -> &[u8] {
+    let length = entry.first_chunk().copied().unwrap_or_default();
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or_default();
+    let after = entry.get(BEFORE_KEY..).unwrap_or_default();
+    after.get(..length).unwrap_or_default()
 }
 
-/// What objects are met by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meeting {
-    Name,
-    NameInAnyCase,
-    Id,
+/// The order of entries that are kept as bytes: by their keys, and then one that is always the same.
+pub(crate) fn order(one: &[u8], other: &[u8]) -> Ordering {
+    key(one).cmp(key(other)).then_with(|| one.cmp(other))
 }
 
-impl Digests {
-    /// Objects are met by their names.
-    pub(crate) fn by_name(key: [u8; 32], ignore_case: bool) -> Self {
-        Self::new(
-            key,
-            match ignore_case {
-                true => Meeting::NameInAnyCase,
-                false => Meeting::Name,
-            },
-        )
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Objects are met by their ids; of their attributes there is one digest, under this key.
-    pub(crate) fn by_id(key: [u8; 32]) -> Self {
-        Self::new(key, Meeting::Id)
-    }
-
-    fn new(key: [u8; 32], meeting: Meeting) -> Self {
-        Self {
-            listing: ListingKey::new(&key),
-            key,
-            meeting,
-            numbers: HashMap::new(),
-            names: Vec::new(),
-        }
-    }
-
-    /// The key by which a gateway makes the digests of whole objects.
-    pub(crate) fn key(&self) -> Vec<u8> {
-        self.key.to_vec()
-    }
-
-    /// Whether objects are met by their ids, and the digest of one is all that is kept of it.
-    pub(crate) fn are_by_id(&self) -> bool {
-        self.meeting == Meeting::Id
-    }
-
-    /// Gives attributes the numbers that they had in an earlier run.
-    pub(crate) fn number_as(&mut self, names: Vec<String>) {
-        for name in names {
-            self.number(&name);
-        }
-    }
-
-    /// The attributes that were met.
-    pub(crate) fn known(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
-    }
-
-    pub(crate) fn names(&self, numbers: &[u16]) -> Vec<String> {
-        let names = numbers
-            .iter()
-            .filter_map(|number| self.names.get(usize::from(*number)));
-        names.cloned().collect()
-    }
-
-    /// A row of a file. Of its attributes those in `wanted`; all where that is empty.
-    pub(crate) fn row(&mut self, row: &Row, wanted: &[String]) -> Entry {
-        Entry {
-            line: row.line,
-            enabled: row.enabled,
-            ..self.entry(&row.name, &row.attributes, wanted)
-        }
-    }
-
-    /// An object of a resource.
-    pub(crate) fn object(&mut self, object: &Object, wanted: &[String]) -> Entry {
-        let entry = match self.meeting {
-            Meeting::Id => Entry {
-                key: object.id.clone(),
-                whole: Some(self.whole(&object.attributes, wanted)),
-                ..self.entry(&object.name, &[], wanted)
-            },
-            Meeting::Name | Meeting::NameInAnyCase => {
-                self.entry(&object.name, &object.attributes, wanted)
-            }
-        };
-        Entry {
-            id: Some(object.id.clone()),
-            enabled: object.enabled,
-            ..entry
-        }
-    }
-
-    /// One of which there is but a digest.
-    pub(crate) fn listed(&mut self, listed: &Listed<'_>) -> Entry {
-        let entry = self.entry(listed.name, &[], &[]);
-        Entry {
-            key: match self.meeting {
-                Meeting::Id => listed.id.to_owned(),
-                Meeting::Name | Meeting::NameInAnyCase => entry.key,
-            },
-            id: Some(listed.id.to_owned()),
-            enabled: listed.enabled,
-            whole: Some(listed.digest),
-            ..entry
-        }
-    }
-
-    fn whole(&self, attributes: &[Attribute], wanted: &[String]) -> Digest {
-        self.listing.digest_of(compared(attributes, wanted))
-    }
-
-    fn entry(&mut self, name: &str, attributes: &[Attribute], wanted: &[String]) -> Entry {
-        let mut digests = Vec::new();
-        for attribute in compared(attributes, wanted) {
-            if let Some(number) = self.number(&attribute.name) {
-                digests.push((number, self.digest(number, &attribute.values)));
-            }
-        }
-        digests.sort_unstable();
-        let whole = (!digests.is_empty()).then(|| self.whole(attributes, wanted));
-        Entry {
-            key: match self.meeting {
-                Meeting::NameInAnyCase => name.to_lowercase(),
-                Meeting::Name | Meeting::Id => name.to_owned(),
-            },
-            name: name.to_owned(),
+    fn entries() -> Vec<Entry> {
+        let bare = Entry {
+            key: "ada".to_owned(),
+            name: "ada".to_owned(),
             id: None,
-            line: 0,
+            place: None,
             enabled: None,
             number: 0,
-            whole,
-            digests,
-        }
+            whole: None,
+            digests: Vec::new(),
+        };
+        let row = Entry {
+            name: "Ada".to_owned(),
+            place: Some(RowPlace {
+                line: 7,
+                offset: 300,
+            }),
+            enabled: Some(false),
+            whole: Some([1; DIGEST_LEN]),
+            ..bare.clone()
+        };
+        let object = Entry {
+            key: String::new(),
+            id: Some("x".repeat(70_000)),
+            enabled: Some(true),
+            number: 9,
+            digests: vec![(0, [2; DIGEST_LEN]), (700, [3; DIGEST_LEN])],
+            ..row.clone()
+        };
+        vec![bare, row, object]
     }
 
-    fn number(&mut self, name: &str) -> Option<u16> {
-        if let Some(number) = self.numbers.get(name) {
-            return Some(*number);
+    #[test]
+    fn entries_are_read_as_they_were_kept_and_no_part_for_the_whole() {
+        for entry in entries() {
+            let mut bytes = Vec::new();
+            entry.encode(&mut bytes);
+            assert_eq!(key(&bytes), entry.key.as_bytes());
+            assert_eq!(Entry::decode(&bytes).as_ref(), Some(&entry));
+            let digests = entry.digests.len() * (2 + DIGEST_LEN);
+            for length in 0..bytes.len() - digests {
+                assert_eq!(Entry::decode(&bytes[..length]), None, "{length}");
+            }
         }
-        let number = u16::try_from(self.names.len()).ok()?;
-        self.numbers.insert(name.to_owned(), number);
-        self.names.push(name.to_owned());
-        Some(number)
     }
-
-    /// Over the values in any order: the order of values means nothing.
-    fn digest(&self, attribute: u16, values: &[Value]) -> Digest {
-        let mut values: Vec<_> = values.iter().map(Plain::of).collect();
-        values.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
-        values.dedup_by(|one, other| one.as_bytes() == other.as_bytes());
-        let mut hash = Sha256::new();
-        hash.update(self.key);
-        hash.update(attribute.to_be_bytes());
-        for value in values {
-            hash.update((value.as_bytes().len() as u64).to_be_bytes());
-            hash.update(value.as_bytes());
-        }
-        let digest: [u8; 32] = hash.finalize().into();
-        digest.first_chunk().copied().unwrap_or_default()
-    }
-}
-
-/// The attributes in `wanted`, all where that is empty: those that are compared.
-fn compared<'a>(
-    attributes: &'a [Attribute],
-    wanted: &'a [String],
-) -> impl Iterator<Item = &'a Attribute> {
-    let is_wanted = |one: &Attribute| wanted.is_empty() || wanted.contains(&one.name);
-    let mut attributes = attributes.iter();
-    std::iter::from_fn(move || attributes.find(|one| is_wanted(one) && is_compared(one)))
-}
-
-/// The key in a file, in base64.
-pub(super) fn key(text: &str, path: &Path) -> Result<[u8; 32], CliError> {
-    let bytes = BASE64.decode(text.as_bytes()).ok();
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| CliError::usage(format!("{}: its key cannot be read", path.display())))
 }

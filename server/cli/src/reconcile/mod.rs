@@ -14,12 +14,14 @@
 
 mod clear;
 mod compare;
+mod digests;
 mod entry;
 mod inventory;
 mod repair;
 mod report;
 mod resume;
 mod revisions;
+mod rows;
 mod side;
 mod sorted;
 mod watch;
@@ -27,6 +29,7 @@ mod working;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -37,18 +40,17 @@ use crate::call::{CallArgs, Caller};
 use crate::class::Class;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::import::row::{Row, RowError};
 use crate::import::{FileFormat, SourceFile, csv};
 use crate::input::typing::Typing;
-use crate::view::printable;
 use clear::{Wanted, settle};
-use compare::{compare, difference};
-use entry::Digests;
+use compare::{alike, compare, difference};
+use digests::Digests;
 use inventory::{Asked, Inventory};
 use repair::{Limits, Repair};
 use report::{Counts, Found, Listing, Report};
 use resume::{Heading, Progress, Which};
-use side::{Meanwhile, Reader, Reading, Side};
+use rows::{RowsAgain, Table};
+use side::{Meanwhile, Pages, Reader, Reading, Side};
 
 const AFTER_HELP: &str = "\
 The source says how it should be. An account of it that the resource lacks is missing, one that only the resource has is
@@ -113,9 +115,10 @@ pub(crate) struct ReconcileArgs {
     /// How many calls are made at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
-    /// How many objects are asked for at a time
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    page_size: u32,
+    /// How many objects are asked for at a time; 1000 at first and then as many as come within
+    /// seconds, where none is given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    page_size: Option<u32>,
     /// How long the gateway may take for a page or a change; its own limit is never exceeded
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
@@ -137,7 +140,7 @@ struct SideArgs {
 
 /// The side that says how it should be.
 pub(crate) enum Source {
-    File(SourceFile),
+    File(Arc<SourceFile>),
     /// And its name.
     Resource(Box<Caller>, String),
 }
@@ -176,7 +179,12 @@ impl ReconcileArgs {
         let mut counts = Counts::default();
         let begun = reading.progress.as_mut().map(Progress::begun);
         let mut repair = Repair::new(self.limits, self.repair, begun.unwrap_or_default());
-        compare(&mut read.wanted, &mut read.there, &mut |wanted, there| {
+        let mut rows = match &read.table {
+            Some(table) => Some(RowsAgain::of(table, &reading.digests)?),
+            None => None,
+        };
+        let sides = (&mut read.wanted, &mut read.there);
+        let same = compare(sides, rows.as_mut(), alike, &mut |wanted, there| {
             let difference = difference(wanted, there);
             counts.add(difference.as_ref());
             if let Some(difference) = difference {
@@ -186,6 +194,8 @@ impl ReconcileArgs {
             }
             Ok(())
         })?;
+        drop(rows);
+        counts.same += same;
         listing.end()?;
         let report = |repaired| Report::new(&counts, &read.meanwhile, repaired);
         if !self.repair {
@@ -226,7 +236,7 @@ impl ReconcileArgs {
             digests,
             call: CallArgs::with_timeout(self.timeout),
             class,
-            page_size: self.page_size,
+            pages: Pages::of(self.page_size),
             progress: None,
         };
         let caller = Caller::new(context, self.resource).await?;
@@ -248,24 +258,27 @@ impl ReconcileArgs {
                 key: BASE64.encode(&key),
             };
             progress = Some(Progress::open(path, &mut heading)?);
-            key = entry::key(&heading.key, path)?;
+            key = digests::key(&heading.key, path)?;
         }
         let mut digests = Digests::by_name(key, self.ignore_case);
         if let Some(progress) = &mut progress {
-            digests.number_as(progress.names());
+            digests.number_as(&progress.names());
         }
         Ok(Reading {
             digests,
             call,
             class,
-            page_size: self.page_size,
+            pages: Pages::of(self.page_size),
             progress,
         })
     }
 
     async fn source(&mut self, context: &Context) -> Result<Source, CliError> {
         Ok(match (self.side.source.take(), self.side.against.take()) {
-            (Some(path), _) => Source::File(SourceFile::read(path, self.format, self.separator)?),
+            (Some(path), _) => {
+                let file = SourceFile::read(path, self.format, self.separator)?;
+                Source::File(Arc::new(file))
+            }
             (None, against) => {
                 let other = against.unwrap_or_default();
                 Source::Resource(Box::new(Caller::new(context, other.clone()).await?), other)
@@ -283,10 +296,15 @@ impl ReconcileArgs {
     ) -> Result<Read, CliError> {
         // Before the first object of either side, so that neither is the older one.
         let mut there = Reader::begin(caller.clone(), reading, Which::There).await?;
+        let mut table = None;
         let (mut wanted, named) = match source {
             Source::File(file) => {
-                let mut side = Side::new()?;
-                let named = rows(file, typing, reading, &self.attributes, &mut side)?;
+                let rows = table.insert(Table {
+                    file: Arc::clone(file),
+                    typing: Arc::new(typing.clone()),
+                    wanted: self.attributes.clone(),
+                });
+                let (side, named) = read_beside(rows, reading, &mut there).await?;
                 (Wanted::Rows(side), named)
             }
             Source::Resource(other, _) => {
@@ -295,18 +313,17 @@ impl ReconcileArgs {
                 wanted.list(reading, self.attributes.clone()).await?;
                 let known = reading.digests.known().map(str::to_owned);
                 let asked = self.attributes.iter().cloned();
-                (
-                    Wanted::Resource(Box::new(wanted)),
-                    known.chain(asked).collect(),
-                )
+                let named: BTreeSet<_> = known.chain(asked).collect();
+                there.list(reading, named.iter().cloned().collect()).await?;
+                (Wanted::Resource(Box::new(wanted)), named)
             }
         };
-        there.list(reading, named.iter().cloned().collect()).await?;
         settle(reading, &mut wanted, &mut there).await?;
         let (wanted, changed) = wanted.end();
         let (there, changed_there) = there.end();
         let meanwhile = changed.into_iter().chain([changed_there]);
         Ok(Read {
+            table,
             wanted,
             there,
             named,
@@ -317,6 +334,8 @@ impl ReconcileArgs {
 
 /// Both sides.
 struct Read {
+    /// Of which file `wanted` is.
+    table: Option<Table>,
     wanted: Side,
     there: Side,
     /// The attributes that are compared.
@@ -332,42 +351,26 @@ fn incomplete(error: CliError) -> CliError {
     }
 }
 
-/// Reads a file to its end; answers which attributes are compared.
-fn rows(
-    file: &SourceFile,
-    typing: &Typing,
+/// Reads a file to its end, and beside it the resource; answers which attributes are compared.
+async fn read_beside(
+    table: &Table,
     reading: &mut Reading,
-    attributes: &[String],
-    into: &mut Side,
-) -> Result<BTreeSet<String>, CliError> {
-    let mut named = BTreeSet::new();
-    let mut rows = file.rows(typing)?;
-    while let Some(row) = rows.next_row() {
-        let row = row.and_then(sound).map_err(|error| broken(&error))?;
-        let entry = reading.digests.row(&row, attributes);
-        named.extend(reading.digests.names(&entry.attributes()));
-        into.entries.push(entry)?;
-    }
-    Ok(named)
+    there: &mut Reader,
+) -> Result<(Side, BTreeSet<String>), CliError> {
+    let rows = table.clone();
+    let named = beside(move || rows.given()).await?;
+    reading.digests.number_as(&named);
+    let (rows, digests) = (table.clone(), reading.digests.of_rows());
+    let rows = beside(move || rows.read(&digests));
+    let listing = there.list(reading, named.iter().cloned().collect());
+    let (side, ()) = tokio::try_join!(rows, listing)?;
+    Ok((side, named))
 }
 
-fn sound(row: Row) -> Result<Row, RowError> {
-    match row.refusal() {
-        None => Ok(row),
-        Some(problem) => Err(RowError {
-            line: row.line,
-            place: String::new(),
-            name: Some(row.name),
-            problem,
-        }),
-    }
-}
-
-/// Whoever stands on a line that cannot be read would be taken for unknown.
-fn broken(error: &RowError) -> CliError {
-    CliError::ReconcileIncomplete(Box::new(CliError::Usage(format!(
-        "line {} of the source cannot be read: {}",
-        error.line,
-        printable(&error.to_string())
-    ))))
+/// Work that takes a processor of its own.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CliError> + Send + 'static,
+) -> Result<T, CliError> {
+    let working = tokio::task::spawn_blocking(work).await;
+    working.map_err(|error| CliError::Runtime(error.into()))?
 }

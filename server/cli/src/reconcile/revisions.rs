@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::entry::Entry;
+use super::entry::Parts;
 use crate::error::CliError;
 
 /// Objects that may change while a resource is read. Each takes some 40 bytes of memory.
@@ -32,7 +32,7 @@ impl Revisions {
     /// [`CliError::ReconcileIncomplete`] where more objects have changed than can be followed.
     pub(crate) fn revised(&mut self, id: &str) -> Result<u32, CliError> {
         self.next = self.next.saturating_add(1);
-        self.last.insert(short(id), self.next);
+        self.last.insert(short(id.as_bytes()), self.next);
         if self.last.len() > MOST || self.next == u32::MAX {
             let why = format!("more than {MOST} objects changed while the resource was read");
             return Err(CliError::ReconcileIncomplete(Box::new(CliError::usage(
@@ -42,17 +42,19 @@ impl Revisions {
         Ok(self.next)
     }
 
+    /// Whether no object was seen after the listing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last.is_empty()
+    }
+
     /// Whether another entry of the same object counts, or none.
-    pub(crate) fn outdate(&self, entry: &Entry) -> bool {
-        if self.last.is_empty() {
-            return false;
-        }
-        let last = entry.id.as_ref().and_then(|id| self.last.get(&short(id)));
+    pub(crate) fn outdate(&self, entry: &Parts<'_>) -> bool {
+        let last = entry.id.and_then(|id| self.last.get(&short(id)));
         last.is_some_and(|last| *last != entry.number)
     }
 }
 
-fn short(id: &str) -> Short {
+fn short(id: &[u8]) -> Short {
     let digest: [u8; 32] = Sha256::digest(id).into();
     digest.first_chunk().copied().unwrap_or_default()
 }

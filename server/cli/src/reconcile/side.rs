@@ -7,7 +7,8 @@ use portcullis_proto::gateway::v1::{
     Comparison, ComparisonOperation, FailureKind, Filter, FilterList, Search, Value,
 };
 
-use super::entry::{Digests, Entry};
+use super::digests::Digests;
+use super::entry::Entry;
 use super::resume::{Listed, Progress, Which};
 use super::revisions::Revisions;
 use super::sorted::Sorter;
@@ -25,12 +26,35 @@ const AT_ONCE: usize = 64;
 /// Objects that are read once more by their ids; where there are more, all are read.
 pub(super) const MOST_BY_ID: usize = 20_000;
 
+/// How many objects are asked for at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pages {
+    first: u32,
+    most: u32,
+}
+
+impl Pages {
+    /// So many; as many as come within seconds where nobody says.
+    pub(crate) fn of(size: Option<u32>) -> Self {
+        match size {
+            Some(size) => Self {
+                first: size,
+                most: size,
+            },
+            None => Self {
+                first: 1000,
+                most: 100_000,
+            },
+        }
+    }
+}
+
 /// What is compared, and how.
 pub(crate) struct Reading {
     pub(crate) digests: Digests,
     pub(crate) call: CallArgs,
     pub(crate) class: Class,
-    pub(crate) page_size: u32,
+    pub(crate) pages: Pages,
     /// Where what was read is kept, so that another run goes on from it.
     pub(crate) progress: Option<Progress>,
 }
@@ -46,7 +70,7 @@ impl Reading {
             object_class: self.class.class.into(),
             class_name: self.class.name.clone(),
             attribute_names: attributes.to_vec(),
-            page_size: self.page_size,
+            page_size: self.pages.first,
             ..Search::default()
         }
     }
@@ -69,16 +93,11 @@ impl Side {
         })
     }
 
-    fn take(
-        &mut self,
-        entry: Entry,
-        which: Which,
-        progress: Option<&mut Progress>,
-    ) -> Result<(), CliError> {
-        if let Some(progress) = progress {
-            progress.entry(which, &entry)?;
-        }
-        self.entries.push(entry)
+    /// Takes an entry.
+    pub(crate) fn push(&mut self, entry: &Entry) -> Result<(), CliError> {
+        let mut encoded = Vec::new();
+        entry.encode(&mut encoded);
+        self.entries.push(&encoded)
     }
 }
 
@@ -241,14 +260,22 @@ impl Reader {
         let (digests, progress) = (&mut reading.digests, &mut reading.progress);
         let (side, cookie) = (&mut self.side, &mut self.cookie);
         let mut watch = anew.then_some(&self.watch);
+        let mut entry = Vec::new();
         let mut take = |step: Step<'_>, progress: Option<&mut Progress>| match step {
-            Step::Object(object) => {
-                let entry = digests.object(&object, attributes);
-                side.take(entry, which, progress)
-            }
-            Step::Listed(listed) => {
-                side.has_digests = true;
-                side.take(digests.listed(&listed), which, progress)
+            Step::Object(_) | Step::Listed(_) => {
+                entry.clear();
+                match step {
+                    Step::Object(object) => digests.object(&object, attributes).encode(&mut entry),
+                    Step::Listed(listed) => {
+                        side.has_digests = true;
+                        digests.listed(&listed, &mut entry);
+                    }
+                    Step::Page(_) => {}
+                }
+                if let Some(progress) = progress {
+                    progress.entry(which, &entry)?;
+                }
+                side.entries.push(&entry)
             }
             Step::Page(next) => {
                 cookie.clear();
@@ -265,7 +292,8 @@ impl Reader {
             }
             take(step, progress.as_mut())
         };
-        each_step(self.caller.clone(), search, &reading.call, take).await
+        let most = reading.pages.most;
+        each_step(self.caller.clone(), search, &reading.call, most, take).await
     }
 
     /// Regards what has changed since the reading began, or since the last time; answers whether
@@ -286,7 +314,7 @@ impl Reader {
                     }
                     let mut entry = digests.object(&object, attributes);
                     entry.number = number;
-                    side.entries.push(entry)
+                    side.push(&entry)
                 }
                 Kind::Gone(gone) => side.revisions.revised(&gone.id).map(|_| ()),
                 Kind::Listing(_) | Kind::End(_) => Ok(()),
@@ -343,7 +371,7 @@ impl Reader {
             each(self.caller.clone(), search, &reading.call, |object| {
                 let mut entry = digests.object(&object, attributes);
                 entry.number = side.revisions.revised(&object.id)?;
-                side.entries.push(entry)
+                side.push(&entry)
             })
             .await?;
         }

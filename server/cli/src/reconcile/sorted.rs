@@ -1,18 +1,20 @@
 //! Sorts more entries than there is memory for: in runs, which lie one after the other in a file
 //! without a name and are merged as they are read.
+//!
+//! Entries are kept as bytes. Where one run goes on where the one before it ended, as in a file that
+//! is sorted already, the two are one.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::entry::Entry;
+use super::entry::{key, order};
 use crate::error::CliError;
 
 /// Bytes of entries that are sorted in memory.
-const ROOM: usize = 16 << 20;
+const ROOM: usize = 8 << 20;
 
 /// Bytes that are read of a run at a time. An entry is far shorter.
 const PIECE: usize = 64 << 10;
@@ -23,12 +25,33 @@ const MOST: usize = 16 << 20;
 /// Takes entries in any order.
 pub(crate) struct Sorter {
     room: usize,
-    entries: Vec<Entry>,
-    weight: usize,
-    file: Rc<File>,
+    /// Each behind its length, 4 bytes.
+    entries: Vec<u8>,
+    order: Vec<Place>,
+    file: Arc<File>,
     length: u64,
     /// Where each run begins and ends.
-    runs: Vec<(u64, u64)>,
+    runs: Vec<Range<u64>>,
+    /// The last entry of the last run.
+    last: Vec<u8>,
+}
+
+/// Where in memory an entry is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The first bytes of its key, which mostly decide.
+    first: u64,
+    begin: u32,
+    length: u32,
+}
+
+impl Place {
+    fn within(self, entries: &[u8]) -> &[u8] {
+        let begin = usize::try_from(self.begin).unwrap_or(usize::MAX);
+        let length = usize::try_from(self.length).unwrap_or(usize::MAX);
+        let from = entries.get(begin..).unwrap_or_default();
+        from.get(..length).unwrap_or_default()
+    }
 }
 
 impl Sorter {
@@ -40,34 +63,54 @@ impl Sorter {
         Ok(Self {
             room,
             entries: Vec::new(),
-            weight: 0,
-            file: Rc::new(tempfile::tempfile().map_err(failed)?),
+            order: Vec::new(),
+            file: Arc::new(tempfile::tempfile().map_err(failed)?),
             length: 0,
             runs: Vec::new(),
+            last: Vec::new(),
         })
     }
 
-    pub(crate) fn push(&mut self, entry: Entry) -> Result<(), CliError> {
-        self.weight += entry.weight();
-        self.entries.push(entry);
-        if self.weight >= self.room {
+    /// Takes an entry.
+    pub(crate) fn push(&mut self, entry: &[u8]) -> Result<(), CliError> {
+        if entry.len() > MOST {
+            return Err(CliError::BadAnswer("an object with an endless name or id"));
+        }
+        let begin = u32::try_from(self.entries.len() + 4);
+        let length = u32::try_from(entry.len());
+        let (Ok(begin), Ok(length)) = (begin, length) else {
+            return Err(failed(broken()));
+        };
+        self.entries.extend_from_slice(&length.to_be_bytes());
+        self.entries.extend_from_slice(entry);
+        self.order.push(Place {
+            first: first(key(entry)),
+            begin,
+            length,
+        });
+        if self.entries.len() + self.order.len() * size_of::<Place>() >= self.room {
             self.spill().map_err(failed)?;
         }
         Ok(())
     }
 
     fn spill(&mut self) -> io::Result<()> {
-        self.entries.sort_unstable();
+        let entries = self.entries.as_slice();
+        self.order.sort_unstable_by(|one, other| {
+            let content = || order(one.within(entries), other.within(entries));
+            one.first.cmp(&other.first).then_with(content)
+        });
+        let (Some(first), Some(last)) = (self.order.first(), self.order.last()) else {
+            return Ok(());
+        };
         let begin = self.length;
+        let goes_on = order(&self.last, first.within(entries)).is_le();
+        self.last.clear();
+        self.last.extend_from_slice(last.within(entries));
         let mut piece = Vec::with_capacity(PIECE);
-        for entry in self.entries.drain(..) {
-            let before = piece.len();
-            piece.extend_from_slice(&[0; 4]);
-            entry.encode(&mut piece);
-            let length = u32::try_from(piece.len() - before - 4).map_err(io::Error::other)?;
-            if let Some(place) = piece.get_mut(before..before + 4) {
-                place.copy_from_slice(&length.to_be_bytes());
-            }
+        for place in self.order.drain(..) {
+            piece.extend_from_slice(&place.length.to_be_bytes());
+            piece.extend_from_slice(place.within(entries));
             if piece.len() >= PIECE {
                 self.file.as_ref().write_all(&piece)?;
                 self.length += piece.len() as u64;
@@ -76,30 +119,37 @@ impl Sorter {
         }
         self.file.as_ref().write_all(&piece)?;
         self.length += piece.len() as u64;
-        self.weight = 0;
-        self.runs.push((begin, self.length));
+        self.entries.clear();
+        match self.runs.last_mut() {
+            Some(run) if goes_on => run.end = self.length,
+            _ => self.runs.push(begin..self.length),
+        }
         Ok(())
     }
 
     /// All of them, sorted. More may be taken afterwards.
     pub(crate) fn sorted(&mut self) -> Result<Merged, CliError> {
         self.spill().map_err(failed)?;
-        let runs = self.runs.iter().map(|(begin, end)| Run {
-            file: Rc::clone(&self.file),
-            at: *begin,
-            end: *end,
-            piece: Vec::new(),
-            used: 0,
-        });
-        let mut merged = Merged {
-            runs: runs.collect(),
-            next: BinaryHeap::new(),
-        };
-        for place in 0..merged.runs.len() {
-            merged.refill(place)?;
+        // What comes now is little, or nothing.
+        self.entries = Vec::new();
+        self.order = Vec::new();
+        let mut runs = Vec::with_capacity(self.runs.len());
+        for range in &self.runs {
+            let mut run = Run::new(Arc::clone(&self.file), range.clone());
+            if run.advance().map_err(failed)? {
+                runs.push(run);
+            }
         }
-        Ok(merged)
+        Ok(Merged::of(runs))
     }
+}
+
+fn first(key: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(key) {
+        *to = *from;
+    }
+    u64::from_be_bytes(first)
 }
 
 fn failed(error: io::Error) -> CliError {
@@ -112,51 +162,66 @@ fn failed(error: io::Error) -> CliError {
 
 /// One run under reading.
 struct Run {
-    file: Rc<File>,
-    at: u64,
-    end: u64,
+    file: Arc<File>,
+    /// What was not read yet.
+    left: Range<u64>,
     piece: Vec<u8>,
-    used: usize,
+    /// The entry in it that is the next one.
+    entry: Range<usize>,
 }
 
 impl Run {
-    fn next(&mut self) -> io::Result<Option<Entry>> {
-        if self.used == self.piece.len() && self.at == self.end {
-            return Ok(None);
+    fn new(file: Arc<File>, left: Range<u64>) -> Self {
+        Self {
+            file,
+            left,
+            piece: Vec::new(),
+            entry: 0..0,
         }
-        let length = self.take(4)?;
-        let length = length.first_chunk::<4>().copied().unwrap_or_default();
+    }
+
+    fn entry(&self) -> &[u8] {
+        self.piece.get(self.entry.clone()).unwrap_or_default()
+    }
+
+    /// Goes on to the next entry; answers whether there is one.
+    fn advance(&mut self) -> io::Result<bool> {
+        if self.entry.end == self.piece.len() && self.left.is_empty() {
+            return Ok(false);
+        }
+        self.fill(4)?;
+        let length = self.piece.get(self.entry.end..);
+        let length = length.and_then(<[u8]>::first_chunk::<4>);
+        let length = length.copied().ok_or_else(broken)?;
         let length = usize::try_from(u32::from_be_bytes(length)).map_err(io::Error::other)?;
         if length > MOST {
             return Err(broken());
         }
-        let bytes = self.take(length)?;
-        match Entry::decode(bytes) {
-            Some((entry, [])) => Ok(Some(entry)),
-            _ => Err(broken()),
-        }
+        self.fill(4 + length)?;
+        let begin = self.entry.end + 4;
+        self.entry = begin..begin + length;
+        Ok(true)
     }
 
-    /// The next so many bytes.
-    fn take(&mut self, count: usize) -> io::Result<&[u8]> {
-        if self.piece.len() - self.used < count {
-            self.piece.drain(..self.used);
-            self.used = 0;
-            let have = self.piece.len();
-            let left = usize::try_from(self.end - self.at).map_err(io::Error::other)?;
-            let more = left.min(PIECE.max(count - have));
-            if have + more < count {
-                return Err(broken());
-            }
-            self.piece.resize(have + more, 0);
-            if let Some(place) = self.piece.get_mut(have..) {
-                self.file.read_exact_at(place, self.at)?;
-            }
-            self.at += more as u64;
+    /// Has so many bytes after the present entry in memory, which then may be gone.
+    fn fill(&mut self, count: usize) -> io::Result<()> {
+        if self.piece.len() - self.entry.end >= count {
+            return Ok(());
         }
-        let taken = self.used..self.used + count;
-        self.used += count;
-        self.piece.get(taken).ok_or_else(broken)
+        self.piece.drain(..self.entry.end);
+        self.entry = 0..0;
+        let have = self.piece.len();
+        let left = usize::try_from(self.left.end - self.left.start).map_err(io::Error::other)?;
+        let more = left.min(PIECE.max(count - have));
+        if have + more < count {
+            return Err(broken());
+        }
+        self.piece.resize(have + more, 0);
+        if let Some(place) = self.piece.get_mut(have..) {
+            self.file.read_exact_at(place, self.left.start)?;
+        }
+        self.left.start += more as u64;
+        Ok(())
     }
 }
 
@@ -169,32 +234,57 @@ fn broken() -> io::Error {
 
 /// The entries of all runs, the least first.
 pub(crate) struct Merged {
+    /// A heap: none is before the one at half its place.
     runs: Vec<Run>,
-    next: BinaryHeap<Reverse<(Entry, usize)>>,
 }
 
 impl Merged {
-    fn refill(&mut self, place: usize) -> Result<(), CliError> {
-        if let Some(run) = self.runs.get_mut(place)
-            && let Some(entry) = run.next().map_err(failed)?
-        {
-            self.next.push(Reverse((entry, place)));
+    fn of(runs: Vec<Run>) -> Self {
+        let mut merged = Self { runs };
+        for place in (0..merged.runs.len() / 2).rev() {
+            merged.sink(place);
+        }
+        merged
+    }
+
+    /// The next entry; `None` after the last.
+    pub(crate) fn entry(&self) -> Option<&[u8]> {
+        self.runs.first().map(Run::entry)
+    }
+
+    /// Goes on to the one after it.
+    pub(crate) fn advance(&mut self) -> Result<(), CliError> {
+        if let Some(run) = self.runs.first_mut() {
+            if !run.advance().map_err(failed)? {
+                self.runs.swap_remove(0);
+            }
+            self.sink(0);
         }
         Ok(())
     }
 
-    /// The next entry; `None` after the last.
-    pub(crate) fn next(&mut self) -> Result<Option<Entry>, CliError> {
-        let Some(Reverse((entry, place))) = self.next.pop() else {
-            return Ok(None);
-        };
-        self.refill(place)?;
-        Ok(Some(entry))
+    /// Puts the run at this place where it belongs, among those below it.
+    fn sink(&mut self, mut place: usize) {
+        loop {
+            let before = |one: usize, other: usize| match (self.runs.get(one), self.runs.get(other))
+            {
+                (Some(one), Some(other)) => order(one.entry(), other.entry()).is_lt(),
+                _ => false,
+            };
+            let (left, right) = (2 * place + 1, 2 * place + 2);
+            let least = if before(right, left) { right } else { left };
+            if !before(least, place) {
+                return;
+            }
+            self.runs.swap(least, place);
+            place = least;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::Entry;
     use super::*;
 
     fn entry(number: u64) -> Entry {
@@ -208,7 +298,7 @@ mod tests {
             key: name.clone(),
             name,
             id: (!number.is_multiple_of(3)).then(|| number.to_string()),
-            line: number,
+            place: None,
             enabled: [None, Some(true), Some(false)][(number % 3) as usize],
             number: number as u32 % 7,
             whole: number.is_multiple_of(5).then_some([number as u8; 16]),
@@ -218,6 +308,22 @@ mod tests {
         }
     }
 
+    fn all(sorter: &mut Sorter) -> Vec<Entry> {
+        let mut sorted = sorter.sorted().unwrap();
+        let mut all = Vec::new();
+        while let Some(entry) = sorted.entry() {
+            all.push(Entry::decode(entry).unwrap());
+            sorted.advance().unwrap();
+        }
+        all
+    }
+
+    fn push(sorter: &mut Sorter, entry: &Entry) {
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        sorter.push(&bytes).unwrap();
+    }
+
     #[test]
     fn entries_come_out_sorted_whether_they_fit_into_memory_or_not() {
         let mut expected: Vec<_> = (0..5000).map(entry).collect();
@@ -225,15 +331,28 @@ mod tests {
         for room in [1, 1000, 30_000, ROOM] {
             let mut sorter = Sorter::with_room(room).unwrap();
             for number in 0..5000 {
-                sorter.push(entry(number)).unwrap();
+                push(&mut sorter, &entry(number));
             }
             assert_eq!(sorter.runs.is_empty(), room == ROOM);
-            let mut all = || {
-                let mut sorted = sorter.sorted().unwrap();
-                std::iter::from_fn(|| sorted.next().unwrap()).collect::<Vec<_>>()
-            };
-            assert_eq!(all(), expected, "{room}");
-            assert_eq!(all(), expected, "{room}, once more");
+            let first = all(&mut sorter);
+            assert!(first.is_sorted_by(|one, other| one.key <= other.key));
+            assert_eq!(all(&mut sorter), first, "{room}, once more");
+            let mut found = first;
+            found.sort();
+            assert_eq!(found, expected, "{room}");
         }
+    }
+
+    #[test]
+    fn what_is_sorted_already_is_one_run_until_it_is_not() {
+        let mut expected: Vec<_> = (0..5000).map(entry).collect();
+        expected.sort_by(|one, other| one.key.cmp(&other.key));
+        let mut sorter = Sorter::with_room(30_000).unwrap();
+        expected.iter().for_each(|entry| push(&mut sorter, entry));
+        assert_eq!(all(&mut sorter).len(), 5000);
+        assert_eq!(sorter.runs.len(), 1);
+        push(&mut sorter, &entry(0));
+        assert_eq!(all(&mut sorter).len(), 5001);
+        assert_eq!(sorter.runs.len(), 2);
     }
 }

@@ -123,10 +123,7 @@ impl Kept {
         }
         let mut bytes = vec![0; length];
         self.file.read_exact(&mut bytes).map_err(read)?;
-        match Entry::decode(&bytes) {
-            Some((entry, [])) => Ok(Some(entry)),
-            _ => Err(broken()),
-        }
+        Entry::decode(&bytes).map(Some).ok_or_else(broken)
     }
 }
 
@@ -274,7 +271,7 @@ mod tests {
             key: id.to_owned(),
             name: format!("name of {id}"),
             id: Some(id.to_owned()),
-            line: 0,
+            place: None,
             enabled: Some(true),
             number: 0,
             whole: Some([7; 16]),

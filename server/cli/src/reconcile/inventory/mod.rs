@@ -19,8 +19,9 @@ use data_encoding::BASE64;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::compare::compare;
-use super::entry::{Digests, Entry, key};
+use super::compare::{compare, never};
+use super::digests::{Digests, key};
+use super::entry::Entry;
 use super::report::{Found, Listing};
 use super::resume::Which;
 use super::side::{Meanwhile, Reader, Reading, Side};
@@ -122,7 +123,7 @@ impl Inventory {
         let mut before = Side::new()?;
         let first = self.kept.is_none();
         while let Some(entry) = self.kept.as_mut().map_or(Ok(None), Kept::next)? {
-            before.entries.push(entry)?;
+            before.push(&entry)?;
         }
         let listing = self.asked.differences.as_deref().filter(|_| !first);
         let mut listing = Listing::open(listing)?;
@@ -132,7 +133,8 @@ impl Inventory {
             changed_meanwhile: meanwhile.seen(),
             ..Report::default()
         };
-        compare(&mut before, &mut there, &mut |before, now| {
+        let sides = (&mut before, &mut there);
+        compare(sides, None, never, &mut |before, now| {
             if let Some(now) = now.first() {
                 made.push(&Entry {
                     number: 0,

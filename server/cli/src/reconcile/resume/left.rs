@@ -90,12 +90,10 @@ impl Left {
             TOKEN => *side = Some(Listed::from(Watch::From(content.to_vec()))?),
             BLIND => *side = Some(Listed::from(Watch::Blind(text(content)?))?),
             ENTRY => {
-                let Some((entry, [])) = Entry::decode(content) else {
-                    return Err(broken());
-                };
+                let entry = Entry::decode(content).ok_or_else(broken)?;
                 let side = &mut side.as_mut().ok_or_else(broken)?.side;
                 side.has_digests |= entry.is_opaque();
-                side.entries.push(entry).map_err(io::Error::other)?;
+                side.entries.push(content).map_err(io::Error::other)?;
             }
             _ => return Err(broken()),
         }

@@ -24,7 +24,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::compare::Kind;
-use super::entry::Entry;
 use super::watch::Watch;
 use crate::error::CliError;
 use left::{ANEW, BEGUN, BLIND, DONE, ENTRY, Left, NAME, PAGE, TOKEN, add, short};
@@ -153,11 +152,9 @@ impl Progress {
         }
     }
 
-    /// An object of a page.
-    pub(crate) fn entry(&mut self, which: Which, entry: &Entry) -> Result<(), CliError> {
-        let mut encoded = vec![which as u8];
-        entry.encode(&mut encoded);
-        self.write(ENTRY, &[&encoded])
+    /// An object of a page, as it is kept in memory, too.
+    pub(crate) fn entry(&mut self, which: Which, entry: &[u8]) -> Result<(), CliError> {
+        self.write(ENTRY, &[&[which as u8], entry])
     }
 
     /// A page is whole, and the next one starts at `cookie`; empty: it was the last one.
@@ -232,6 +229,7 @@ fn unusable(path: &Path, what: &str) -> CliError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::Entry;
     use super::*;
 
     fn heading() -> Heading {
@@ -246,24 +244,31 @@ mod tests {
         }
     }
 
-    fn entry(name: &str) -> Entry {
-        Entry {
+    fn entry(name: &str) -> Vec<u8> {
+        let entry = Entry {
             key: name.to_owned(),
             name: name.to_owned(),
             id: Some(name.to_owned()),
-            line: 0,
+            place: None,
             enabled: None,
             number: 0,
             whole: None,
             digests: vec![(0, [1; 16])],
-        }
+        };
+        let mut encoded = Vec::new();
+        entry.encode(&mut encoded);
+        encoded
     }
 
     /// How many entries of a side are kept, and where it goes on.
     fn left(progress: &mut Progress) -> Option<(usize, Vec<u8>, bool)> {
         let mut listed = progress.listed(Which::There)?;
         let mut entries = listed.side.entries.sorted().unwrap();
-        let count = std::iter::from_fn(|| entries.next().unwrap()).count();
+        let mut count = 0;
+        while entries.entry().is_some() {
+            count += 1;
+            entries.advance().unwrap();
+        }
         Some((count, listed.cookie, listed.done))
     }
 
