@@ -28,10 +28,11 @@ pub(super) struct Run {
 pub(super) async fn reconcile(
     server: &Server,
     resource: &str,
-    page_size: usize,
+    page_size: Option<u32>,
     file: &Path,
 ) -> Result<Run, Failure> {
-    let line = format!("--output json reconcile {resource} --page-size {page_size} --source");
+    let size = page_size.map_or(String::new(), |size| format!("--page-size {size}"));
+    let line = format!("--output json reconcile {resource} {size} --source");
     let mut command = server.admin_command(&line);
     command
         .arg(file)

@@ -15,6 +15,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use portcullis_common::listing::{Content, ListingKey};
 use portcullis_directories::{Postgres, Slapd};
 use portcullis_tests::harness::{Dial, Gateway, OrFail as _, Process, Server, Site};
 use serde::Serialize;
@@ -50,8 +51,8 @@ pub struct Plan {
     pub kind: Kind,
     /// How many there are.
     pub accounts: usize,
-    /// How many of them the command asks for at a time.
-    pub page_size: usize,
+    /// How many of them the command asks for at a time; `None`: as it does by itself.
+    pub page_size: Option<u32>,
     /// Rounds, each of which measures the command and the bare client.
     pub rounds: usize,
 }
@@ -74,8 +75,8 @@ pub struct Summary {
     pub kind: Kind,
     /// How many there are.
     pub accounts: usize,
-    /// How many of them the command asks for at a time.
-    pub page_size: usize,
+    /// How many of them the command asks for at a time; absent: as it does by itself.
+    pub page_size: Option<u32>,
     /// Accounts that the bare client reads and hashes in a second.
     pub bare_per_second: Figure,
     /// Accounts that are reconciled in a second.
@@ -95,16 +96,27 @@ pub struct Summary {
 }
 
 /// How many rows a bare client has read, and a value that nothing can be left out of.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hashed {
+    key: ListingKey,
     rows: u64,
     sum: u8,
 }
 
 impl Hashed {
-    fn add(&mut self, hash: &[u8]) {
+    fn new() -> Self {
+        Self {
+            key: ListingKey::new(&[7; 32]),
+            rows: 0,
+            sum: 0,
+        }
+    }
+
+    /// Hashes a row as the product does.
+    fn add(&mut self, row: &Content) {
+        let digest = self.key.digest(row);
         self.rows += 1;
-        self.sum = hash.iter().fold(self.sum, |sum, byte| sum ^ byte);
+        self.sum = digest.iter().fold(self.sum, |sum, byte| sum ^ byte);
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
+use portcullis_common::listing::{Content, Plain};
 use portcullis_directories::Postgres;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use sha2::{Digest as _, Sha256};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -94,17 +94,24 @@ pub(super) async fn bare(postgres: &Postgres) -> Result<Hashed, Failure> {
     let driver = tokio::spawn(connection);
     let rows = client.query_raw(ROWS, Vec::<&dyn ToSql>::new()).await?;
     let mut rows = std::pin::pin!(rows);
-    let mut hashed = Hashed::default();
+    let (mut hashed, mut content) = (Hashed::new(), Content::default());
     while let Some(row) = rows.try_next().await? {
-        let mut hash = Sha256::new();
-        hash.update(row.try_get::<_, i64>(0)?.to_be_bytes());
-        hash.update(row.try_get::<_, &str>(1)?);
-        hash.update([u8::from(row.try_get::<_, bool>(2)?)]);
-        for column in 3..6 {
-            hash.update(row.try_get::<_, &str>(column)?);
+        content.clear();
+        content.single("id", &Plain::integer(row.try_get(0)?));
+        content.single(
+            "login",
+            &Plain::bytes(row.try_get::<_, &str>(1)?.as_bytes()),
+        );
+        content.single("active", &Plain::boolean(row.try_get(2)?));
+        for (column, name) in (3..6).zip(COLUMNS) {
+            content.single(
+                name,
+                &Plain::bytes(row.try_get::<_, &str>(column)?.as_bytes()),
+            );
         }
-        hash.update(row.try_get::<_, i32>(6)?.to_be_bytes());
-        hashed.add(&hash.finalize());
+        let room: i32 = row.try_get(6)?;
+        content.single("room", &Plain::integer(room.into()));
+        hashed.add(&content);
     }
     drop(client);
     driver.await??;

@@ -11,11 +11,11 @@ use ldap3_proto::proto::{
     LdapBindCred, LdapBindRequest, LdapDerefAliases, LdapFilter, LdapMsg, LdapOp, LdapResultCode,
     LdapSearchRequest, LdapSearchScope,
 };
+use portcullis_common::listing::{Content, Plain};
 use portcullis_directories::{Setup, Slapd};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -95,22 +95,21 @@ pub(super) async fn bare(slapd: &Slapd) -> Result<Hashed, Failure> {
         LdapOp::BindResponse(answer) if answer.res.code == LdapResultCode::Success => {}
         other => return Err(format!("no bind: {other:?}").into()),
     }
-    let (mut hashed, mut cookie) = (Hashed::default(), Vec::new());
+    let (mut hashed, mut cookie) = (Hashed::new(), Vec::new());
+    let mut content = Content::default();
     loop {
         link.search(cookie).await?;
         cookie = loop {
             let message = link.receive().await?;
             match message.op {
                 LdapOp::SearchResultEntry(entry) => {
-                    let mut hash = Sha256::new();
-                    hash.update(&entry.dn);
+                    content.clear();
                     for attribute in &entry.attributes {
-                        hash.update(&attribute.atype);
-                        for value in &attribute.vals {
-                            hash.update(value);
-                        }
+                        let values = attribute.vals.iter();
+                        let mut values = values.map(|value| Plain::bytes(value)).collect();
+                        content.several(&attribute.atype, &mut values);
                     }
-                    hashed.add(&hash.finalize());
+                    hashed.add(&content);
                 }
                 LdapOp::SearchResultDone(end) if end.code == LdapResultCode::Success => {
                     let mut controls = message.ctrl.into_iter();

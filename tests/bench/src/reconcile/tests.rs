@@ -7,7 +7,7 @@ async fn all_differences_of(kind: Kind) {
     let plan = Plan {
         kind,
         accounts: 3000,
-        page_size: 1000,
+        page_size: None,
         rounds: 1,
     };
     // It compares what was found and what the bare client has read with what there is.

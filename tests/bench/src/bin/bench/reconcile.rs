@@ -20,8 +20,8 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 1_000_000)]
     accounts: usize,
     /// How many of them the command asks for at a time (its `--page-size`).
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    page_size: u16,
+    #[arg(long)]
+    page_size: Option<u32>,
     /// Rounds, each of which measures the command and the bare client.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -40,7 +40,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
             Target::Slapd => reconcile::Kind::Slapd,
         },
         accounts: options.accounts.max(1),
-        page_size: options.page_size.into(),
+        page_size: options.page_size,
         rounds: options.rounds,
     };
     let measuring = reconcile::run(&plan, |at| eprintln!("{at}"));
