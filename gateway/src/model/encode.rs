@@ -114,7 +114,6 @@ impl From<Object> for wire::Object {
             name: object.identity.name.into(),
             enabled: object.enabled,
             attributes: object.attributes.into_iter().map(Into::into).collect(),
-            ..Self::default()
         }
     }
 }

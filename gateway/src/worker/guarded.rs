@@ -331,8 +331,8 @@ impl Guarded {
         })
     }
 
-    /// Hands on what a search finds, under a `key` as digests; answers the connector's own cookie, and
-    /// how many objects.
+    /// Hands on what a search finds, under a `key` as digests; answers the connector's own cookie,
+    /// and how many objects.
     pub(super) async fn search(
         &self,
         cx: &Context,

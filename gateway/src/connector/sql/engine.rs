@@ -370,8 +370,8 @@ pub(super) trait Rows: Send {
     /// The next row; `None`: there is no other.
     async fn next(&mut self) -> Result<Option<Row>, Fault>;
 
-    /// Hands rows to `take` until that answers that it wants none for now. Answers whether there may
-    /// be more of them.
+    /// Hands rows to `take` until that answers that it wants none for now. Answers whether there
+    /// may be more of them.
     async fn each(&mut self, take: &mut Take<'_>) -> Result<bool, Fault> {
         while let Some(row) = self.next().await? {
             if !take(&row)? {
