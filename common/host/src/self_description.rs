@@ -20,8 +20,8 @@ pub enum SelfDescription {
         #[arg(value_enum)]
         shell: Shell,
     },
-    /// Write manual pages into a folder, such as /usr/local/share/man/man1 (of the programs that run
-    /// as services: man8)
+    /// Write manual pages into a folder, such as /usr/local/share/man/man1 (of the programs that
+    /// run as services: man8)
     Man {
         /// The folder; made where it is missing
         folder: PathBuf,

@@ -60,7 +60,7 @@ fn listing() -> Written {
         }
         .put(&mut objects);
     }
-    write("listing", "objects", &objects)
+    Ok(write("listing", "objects", &objects)?)
 }
 
 /// What a directory answers: an entry, a reference, a refusal with a control, and what is neither

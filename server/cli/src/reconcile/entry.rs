@@ -3,7 +3,8 @@
 //! By the million they are kept as bytes, and few of them are ever taken apart:
 //!
 //! ```text
-//! length of the key, 4 bytes · flags · key · [name] · [id] · [whole] · [place] · [number] · [digests]
+//! length of the key, 4 bytes · flags · key · [name] · [id] · [whole] · [place] · [number]
+//! · [digests]
 //! ```
 //!
 //! What stands in brackets is there where a flag says so; a name that is the key is not.
@@ -218,7 +219,8 @@ pub(crate) fn key(entry: &[u8]) -> &[u8] {
     after.get(..length).unwrap_or_default()
 }
 
-/// The order of entries that are kept as bytes: by their keys, and then one that is always the same.
+/// The order of entries that are kept as bytes: by their keys, and then one that is always the
+/// same.
 pub(crate) fn order(one: &[u8], other: &[u8]) -> Ordering {
     key(one).cmp(key(other)).then_with(|| one.cmp(other))
 }

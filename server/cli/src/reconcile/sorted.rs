@@ -1,8 +1,8 @@
 //! Sorts more entries than there is memory for: in runs, which lie one after the other in a file
 //! without a name and are merged as they are read.
 //!
-//! Entries are kept as bytes. Where one run goes on where the one before it ended, as in a file that
-//! is sorted already, the two are one.
+//! Entries are kept as bytes. Where one run goes on where the one before it ended, as in a file
+//! that is sorted already, the two are one.
 
 use std::fs::File;
 use std::io::{self, Write as _};
