@@ -226,9 +226,9 @@ async fn send(
         .unwrap_or_else(|| CallEntry::none(&provisioning.audit));
     match came {
         Came::Ended(outcome, afterwards) => {
-            record_end(provisioning, row, entry, &outcome).await;
             let repository = &provisioning.repository;
             afterwards.carry_out(repository, &outcome).await;
+            record_end(provisioning, row, entry, &outcome).await;
             *outcome
         }
         Came::Unsent(why) => {

@@ -349,11 +349,11 @@ async fn settle(
     let entry = late_entry(provisioning, call, how).await;
     let afterwards = afterwards(provisioning, call).await;
     answer_mapped(provisioning, call, &mut outcome).await;
-    record_end(provisioning, call, entry, &outcome).await;
     if let Some(afterwards) = afterwards {
         let repository = &provisioning.repository;
         afterwards.carry_out(repository, &outcome).await;
     }
+    record_end(provisioning, call, entry, &outcome).await;
 }
 
 /// Gives what was found the names that the call's caller knows.

@@ -89,6 +89,10 @@ pub(super) async fn prepare(
 impl Afterwards {
     /// Keeps the history. Where that fails the call has been carried out all the same: the log
     /// tells.
+    ///
+    /// Before the outcome is recorded, so that whoever sees it finds the history as it left it. A
+    /// crash between the two makes the call unknown: what it did is found again, and to do this
+    /// again changes nothing.
     pub(super) async fn carry_out(self, repository: &Repository, outcome: &Outcome) {
         let done = matches!(outcome.result, Some(OutcomeResult::Done(_)));
         let maybe = matches!(outcome.result, Some(OutcomeResult::Indeterminate(_)));

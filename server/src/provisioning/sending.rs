@@ -268,9 +268,9 @@ async fn attempt(
                 wait(provisioning, &row, (entry, changes), waits, &why).await;
                 return Progress::Ended;
             }
-            record_end(provisioning, &row, entry, &outcome).await;
             let repository = &provisioning.repository;
             afterwards.carry_out(repository, &outcome).await;
+            record_end(provisioning, &row, entry, &outcome).await;
             Progress::Ended
         }
         Came::Lost(why) if changes => {

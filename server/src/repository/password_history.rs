@@ -150,7 +150,8 @@ impl PasswordHistory<'_> {
             .await
     }
 
-    /// Makes what `from` had that of `to`, in the place of what that had.
+    /// Makes what `from` had that of `to`, in the place of what that had. Where `from` has nothing
+    /// (any more), nothing changes.
     ///
     /// # Errors
     /// [`RepositoryError`]; `Sealed` where one does not open: nothing has changed then.
@@ -167,8 +168,12 @@ impl PasswordHistory<'_> {
                 if old == new {
                     return Ok(());
                 }
+                let fields = sealed_values::fields(tx, from.kind(), &old)?;
+                if fields.is_empty() {
+                    return Ok(());
+                }
                 sealed_values::remove_of_owner(tx, to.kind(), &new)?;
-                for field in sealed_values::fields(tx, from.kind(), &old)? {
+                for field in fields {
                     let before = place(from.kind(), &old, &field);
                     if let Some(sealed) = sealed_values::find(tx, &before)? {
                         let digest = sealer.open(&before, &sealed)?;
@@ -320,6 +325,9 @@ mod tests {
         add(&fixture, &elsewhere, "x", 9).await;
         history.rename(ada.clone(), eve.clone()).await.unwrap();
         assert!(read(&fixture, &ada).await.is_empty());
+        assert_eq!(read(&fixture, &eve).await, ["2", "1"]);
+        // As after a crash before the outcome was recorded.
+        history.rename(ada.clone(), eve.clone()).await.unwrap();
         assert_eq!(read(&fixture, &eve).await, ["2", "1"]);
         add(&fixture, &ada, "1", 9).await;
         history.remove(eve.clone()).await.unwrap();
