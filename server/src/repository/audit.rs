@@ -222,8 +222,10 @@ impl AuditEntries<'_> {
                 if !unmoved {
                     return Ok(Err(TipMoved.into()));
                 }
+                authority::begin_to_gather(tx);
                 let (end, written) = do_besides(tx, tip.count, &besides)?;
                 if end == tip.count {
+                    authority.insert_gathered(tx)?;
                     let sum = base;
                     return Ok(Ok(Appended { tip, sum, written }));
                 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::sql::Tx;
-use super::{Repository, RepositoryError};
+use super::{Repository, RepositoryError, authority};
 
 type Run = dyn Fn(&mut Tx<'_>, u64) -> Result<bool, RepositoryError> + Send + Sync;
 
@@ -51,12 +51,14 @@ impl Beside {
         tx: &mut Tx<'_>,
         entry: u64,
     ) -> Result<Result<bool, RepositoryError>, RepositoryError> {
-        tx.batch("SAVEPOINT beside")?;
+        tx.execute("SAVEPOINT beside", &[])?;
+        let gathered = authority::gathered(tx);
         let done = (self.0)(tx, entry);
-        tx.batch(match done {
-            Ok(_) => "RELEASE beside",
-            Err(_) => "ROLLBACK TO beside; RELEASE beside",
-        })?;
+        if done.is_err() {
+            tx.batch("ROLLBACK TO beside")?;
+            authority::undo_from(tx, gathered);
+        }
+        tx.execute("RELEASE beside", &[])?;
         Ok(done)
     }
 }

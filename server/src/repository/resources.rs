@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use portcullis_host::clock;
 
-use super::authority::{Authority, GATEWAYS, RESOURCES, Stamp, Table};
+use super::authority::{self, Authority, GATEWAYS, RESOURCES, Stamp, Table};
 use super::common_resources::CommonPlace;
 use super::pending_secrets::{PendingSecret, forget_pending, pending};
 use super::resource_rows::{find, read, read_row, store};
@@ -341,6 +341,7 @@ pub(super) fn gateway_id(
 }
 
 /// Where calls on a resource go.
+#[derive(Clone)]
 pub(super) struct Route {
     /// The gateway's name.
     pub(super) gateway: String,
@@ -360,14 +361,37 @@ pub(super) fn route(
     authority: &Authority,
     name: &str,
 ) -> Result<Route, RepositoryError> {
+    let changes = authority::changes(tx);
+    let mut known: Routes = tx.take_kept();
+    if known.changes != changes {
+        known = Routes {
+            changes,
+            of: BTreeMap::new(),
+        };
+    }
+    if let Some(route) = known.of.get(name).cloned() {
+        tx.keep(known);
+        return Ok(route);
+    }
     let (stamp, resource) = read_row(tx, name)?.ok_or_else(|| not_found("resource", name))?;
     authority.check(tx, &RESOURCES, &stamp)?;
     let gateway_id = gateway_id(tx, authority, &resource.gateway)?;
-    Ok(Route {
+    let route = Route {
         context: context(gateway_id, &resource.connector),
         gateway: resource.gateway,
         gateway_id,
-    })
+    };
+    known.of.insert(name.to_owned(), route.clone());
+    tx.keep(known);
+    Ok(route)
+}
+
+/// The routes that one transaction has looked for: many calls of a transaction go the same way.
+#[derive(Default)]
+struct Routes {
+    /// How many changes there were before.
+    changes: u64,
+    of: BTreeMap<String, Route>,
 }
 
 /// Where what is secret may go: to this registration of a gateway, for this connector. The id is

@@ -5,7 +5,7 @@ use portcullis_common::id::KeyId;
 
 use super::columns::key_id;
 use super::sql::{Row, Tx, Value, params};
-use super::{Database, Place, ProtectedType, RepositoryError};
+use super::{Database, Place, ProtectedType, RepositoryError, authority};
 
 const PUT: &str = "INSERT INTO sealed_values (type, owner, field, sealed, context) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (type, owner, field) DO UPDATE SET sealed = excluded.sealed, context = excluded.context";
@@ -317,12 +317,19 @@ fn require_key(tx: &mut Tx<'_>, sealed: &[u8]) -> Result<(), RepositoryError> {
     let id = sealed
         .get(1..=KeyId::LEN)
         .ok_or_else(|| RepositoryError::damaged("sealed value"))?;
-    let found = tx.exists("SELECT 1 FROM server_keys WHERE id = ?1", &params![id])?;
-    if found {
-        return Ok(());
+    let changes = authority::changes(tx);
+    let KeyThere(known) = tx.take_kept();
+    let there = Some((changes, id.to_vec()));
+    if known != there && !tx.exists("SELECT 1 FROM server_keys WHERE id = ?1", &params![id])? {
+        return Err(RepositoryError::ServerKeyGone(key_id(id)?));
     }
-    Err(RepositoryError::ServerKeyGone(key_id(id)?))
+    tx.keep(KeyThere(there));
+    Ok(())
 }
+
+/// The key that was looked for last in a transaction and was there, after so many changes in it.
+#[derive(Default)]
+struct KeyThere(Option<(u64, Vec<u8>)>);
 
 /// As [`require_key`], of many values: those that follow one another under the same key are looked
 /// up once.

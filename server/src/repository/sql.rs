@@ -89,12 +89,29 @@ pub(super) trait Columns {
 /// A transaction, for as long as one piece of work takes.
 pub(super) struct Tx<'a> {
     driver: &'a mut dyn Driver,
+    /// What the work keeps meanwhile, one of each type.
+    kept: Vec<Box<dyn Any>>,
 }
 
 impl<'a> Tx<'a> {
     /// For the engine.
     pub(super) fn new(driver: &'a mut dyn Driver) -> Self {
-        Self { driver }
+        let kept = Vec::new();
+        Self { driver, kept }
+    }
+
+    /// Takes what the work has kept of this type in this transaction; where that is nothing, a new
+    /// one.
+    pub(super) fn take_kept<T: Default + 'static>(&mut self) -> T {
+        let found = self.kept.iter().position(|kept| kept.is::<T>());
+        let kept = found.map(|place| self.kept.swap_remove(place));
+        let kept = kept.and_then(|kept| kept.downcast().ok());
+        kept.map_or_else(T::default, |kept| *kept)
+    }
+
+    /// Keeps something until it is taken, or the transaction ends.
+    pub(super) fn keep<T: 'static>(&mut self, kept: T) {
+        self.kept.push(Box::new(kept));
     }
 
     /// Carries out a statement. Gives how many rows it changed.

@@ -2,6 +2,7 @@
 //! difference is inserted.
 
 use super::encoding::Owned;
+use super::gathering::{changing, count_change, gather};
 use super::{Authority, RowMac, Stamp, Table};
 use crate::repository::RepositoryError;
 use crate::repository::sql::{Tx, Value};
@@ -55,6 +56,7 @@ impl Authority {
         filter: &str,
         params: &[Value<'_>],
     ) -> Result<Guarded, RepositoryError> {
+        changing(tx, table);
         let stamps = tx.query(&table.select(filter), params, |row| {
             Stamp::read(table, row, 0)
         })?;
@@ -101,9 +103,29 @@ impl Authority {
         before: Option<&RowMac>,
         after: Option<&RowMac>,
     ) -> Result<(), RepositoryError> {
-        if before == after {
+        count_change(tx);
+        self.noted(tx, before, after)
+    }
+
+    fn noted(
+        &self,
+        tx: &mut Tx<'_>,
+        before: Option<&RowMac>,
+        after: Option<&RowMac>,
+    ) -> Result<(), RepositoryError> {
+        if before == after || gather(tx, before, after) {
             return Ok(());
         }
+        self.insert_difference(tx, before, after)
+    }
+
+    /// Inserts a difference, whatever is gathered.
+    pub(super) fn insert_difference(
+        &self,
+        tx: &mut Tx<'_>,
+        before: Option<&RowMac>,
+        after: Option<&RowMac>,
+    ) -> Result<(), RepositoryError> {
         let epoch = epoch(tx)?;
         let (before, after) = (before.map(RowMac::as_slice), after.map(RowMac::as_slice));
         let mac = self.change_mac(epoch, before, after);
@@ -141,11 +163,27 @@ impl Authority {
         key: Value<'_>,
         before: Option<&RowMac>,
     ) -> Result<(), RepositoryError> {
+        changing(tx, table);
         let sql = table.select(&format!("{} = ?1", table.key));
         let stamp = tx.query_optional(&sql, &[key], |row| Stamp::read(table, row, 0))?;
-        let Some(stamp) = stamp else {
-            return self.note(tx, before, None);
-        };
+        match stamp {
+            Some(stamp) => self.renew_read(tx, table, &stamp, before),
+            None => self.noted(tx, before, None),
+        }
+    }
+
+    /// As [`Self::renew`], of a row that was read after its last change.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub(in crate::repository) fn renew_read(
+        &self,
+        tx: &mut Tx<'_>,
+        table: &'static Table,
+        stamp: &Stamp,
+        before: Option<&RowMac>,
+    ) -> Result<(), RepositoryError> {
+        let key = stamp.key.value();
         let children = table.children(tx, key)?;
         let mac = self.mac_of(&stamp.covered, &children);
         if stamp.mac != Some(mac) {
@@ -155,7 +193,7 @@ impl Authority {
             let sql = format!("UPDATE {name} SET mac = ?2 WHERE {column} = ?1");
             tx.execute(&sql, &[key, Value::Blob(&mac)])?;
         }
-        self.note(tx, before, Some(&mac))
+        self.noted(tx, before, Some(&mac))
     }
 }
 
@@ -197,7 +235,7 @@ impl Guarded {
             }
             let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", table.name, table.key);
             if !tx.exists(&sql, &[key])? {
-                authority.note(tx, row.mac.as_ref(), None)?;
+                authority.noted(tx, row.mac.as_ref(), None)?;
             }
         }
         Ok(())

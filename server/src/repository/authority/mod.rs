@@ -7,7 +7,8 @@
 //!
 //! **A change** of such a row is made between [`Authority::guard`] and [`Guarded::settle`], which
 //! check the row as it was, make the MAC of the row as it is, and insert the difference. Rows that
-//! were inserted are told to [`Authority::added`].
+//! were inserted are told to [`Authority::added`]. Where the transaction ends with an audit entry,
+//! the differences are gathered and bound by it, without being inserted.
 //!
 //! **Rows put back.** A row that is deleted by hand, or replaced by an earlier state of itself,
 //! has a right MAC or none. The sum over all rows shows it: see [`sum`].
@@ -15,6 +16,7 @@
 pub(super) mod bind;
 mod changes;
 mod encoding;
+mod gathering;
 mod sum;
 mod tables;
 
@@ -27,6 +29,7 @@ use super::sql::{Row, Tx, Value};
 use super::{Database, Place, ProtectedType, RepositoryError};
 pub(super) use changes::Guarded;
 use encoding::{Encoding, Owned};
+pub(super) use gathering::{begin_to_gather, changes, gathered, undo_from};
 pub(super) use sum::fold;
 pub use sum::{RowFault, RowsCheck, RowsSum};
 pub(super) use tables::{

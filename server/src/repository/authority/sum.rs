@@ -17,6 +17,7 @@ use portcullis_common::crypto::mac::TAG_LEN;
 
 use super::changes::epoch;
 use super::encoding::Owned;
+use super::gathering::take_gathered;
 use super::{Authority, RowMac, Stamp, TABLES, Table};
 use crate::repository::sql::{Row, Tx, Value, params};
 use crate::repository::{Repository, RepositoryError};
@@ -79,7 +80,8 @@ impl Repository {
     }
 }
 
-/// Takes the differences that no audit entry has bound, and removes them. Gives `base` with them,
+/// Takes the differences that no audit entry has bound, and removes them, with those that were
+/// gathered in this transaction. Gives `base` with them,
 /// and the MAC over that for the entry `seq`.
 ///
 /// # Errors
@@ -100,7 +102,12 @@ pub(in crate::repository) fn fold(
     if pending.count > 0 {
         tx.execute("DELETE FROM authority_changes", &[])?;
     }
-    let sum = base.plus(pending.sum);
+    let element = |mac: Option<RowMac>| mac.map(|mac| authority.element(&mac));
+    let mut sum = base.plus(pending.sum);
+    for (before, after) in take_gathered(tx) {
+        let added = element(after).unwrap_or_default();
+        sum = sum.plus(added.minus(element(before).unwrap_or_default()));
+    }
     Ok((sum, authority.bound(sum, seq)))
 }
 

@@ -165,6 +165,12 @@ impl Table {
         format!("SELECT {columns}, mac FROM {name} WHERE {filter}")
     }
 
+    /// A statement that writes one row, and answers with what [`select`](Self::select) selects.
+    pub(in crate::repository) fn returning(&self, statement: &str) -> String {
+        let columns = self.columns;
+        format!("{statement} RETURNING {columns}, mac")
+    }
+
     pub(super) fn changed(&self, key: &Owned) -> RepositoryError {
         RepositoryError::RowChanged {
             kind: self.kind,

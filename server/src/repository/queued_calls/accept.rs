@@ -3,12 +3,12 @@
 
 use super::call::{Enqueued, NewQueuedCall, QueuedState};
 use super::payload::{field, place};
-use super::row::{change, find, require};
+use super::row::{change, find, unchecked};
 use super::{QueuedCall, QueuedCalls};
-use crate::repository::authority::{Authority, QUEUED_CALLS};
+use crate::repository::authority::{Authority, QUEUED_CALLS, Stamp};
 use crate::repository::columns::to_sql_millis;
 use crate::repository::instance::InstanceId;
-use crate::repository::sql::{Tx, Value, params};
+use crate::repository::sql::{Tx, params};
 use crate::repository::{Beside, RepositoryError, Sealer, Told, resources, sealed_values};
 
 /// Who accepts.
@@ -94,11 +94,11 @@ fn accept(
         forget(tx, by.authority, &new.call_id)?;
     }
     let leaves = new.direct.is_some() && !is_occupied(tx, new)?;
-    insert(tx, by, new, leaves.then_some((&*route.gateway, entry)))?;
+    let call = insert(tx, by, new, leaves.then_some((&*route.gateway, entry)))?;
     let field = field(&new.resource, &route.gateway);
     let place = place(&new.call_id, &field, &route.context);
     sealed_values::put(tx, &place, &by.sealer.seal(&place, &new.payload))?;
-    require(tx, by.authority, &new.call_id).map(Enqueued::New)
+    Ok(Enqueued::New(call))
 }
 
 /// Whether `new` is the next attempt of a call that failed.
@@ -122,15 +122,10 @@ fn waiting(tx: &mut Tx<'_>, gateway: &str) -> Result<u32, RepositoryError> {
 /// Whether a call on one of the same objects waits, is under way, or is unknown.
 fn is_occupied(tx: &mut Tx<'_>, new: &NewQueuedCall) -> Result<bool, RepositoryError> {
     let (lane, other) = &new.lanes;
-    for column in ["lane", "other_lane"] {
-        let sql = format!(
-            "SELECT 1 FROM queued_calls WHERE resource = ?1 AND state < 2 AND {column} IN (?2, ?3)"
-        );
-        if tx.exists(&sql, &params![new.resource, lane, other])? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let sql = "SELECT 1 FROM queued_calls WHERE resource = ?1 AND state < 2 AND lane IN (?2, ?3)
+         UNION ALL
+         SELECT 1 FROM queued_calls WHERE resource = ?1 AND state < 2 AND other_lane IN (?2, ?3)";
+    tx.exists(sql, &params![new.resource, lane, other])
 }
 
 /// `leaves`: the gateway that it is dispatched to at once, and its entry.
@@ -139,13 +134,16 @@ fn insert(
     by: &By<'_>,
     new: &NewQueuedCall,
     leaves: Option<(&str, u64)>,
-) -> Result<(), RepositoryError> {
+) -> Result<QueuedCall, RepositoryError> {
     let (gateway, begun) = leaves.unwrap_or_default();
     let attempt = new.after.map_or(1, |before| before.saturating_add(1));
-    tx.execute(
+    let insert = QUEUED_CALLS.returning(
         "INSERT INTO queued_calls (call_id, resource, summary, state, queued_ms, expires_ms, digest, direct,
             lane, other_lane, attempt, retry_of, gateway, begun, dispatched_ms, instance, form, acknowledged)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, ?17)",
+    );
+    let (call, stamp) = tx.query_one(
+        &insert,
         &params![
             new.call_id,
             new.resource,
@@ -165,9 +163,10 @@ fn insert(
             leaves.map(|_| by.instance),
             leaves.is_none(),
         ],
+        |row| Ok((unchecked(row)?, Stamp::read(&QUEUED_CALLS, row, 0)?)),
     )?;
-    by.authority
-        .added(tx, &QUEUED_CALLS, Value::Text(&new.call_id))
+    by.authority.renew_read(tx, &QUEUED_CALLS, &stamp, None)?;
+    Ok(call)
 }
 
 /// Removes the record of a call, and what was to be sent.

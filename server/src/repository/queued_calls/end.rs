@@ -3,7 +3,7 @@
 use portcullis_common::rotation::UnixMillis;
 
 use super::call::EndOf;
-use super::row::{change, remove_payload, require};
+use super::row::{change, remove_payload, require, update};
 use super::{QueuedCall, QueuedCalls};
 use crate::repository::authority::QUEUED_CALLS;
 use crate::repository::columns::to_sql_millis;
@@ -50,22 +50,23 @@ impl QueuedCalls<'_> {
                 keeps_payload,
                 now,
             } = &end;
-            let ended = change(tx, &authority, &call_id, |tx| {
-                tx.execute(
-                    "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4, lost = NULL, kept = ?6
-                     WHERE call_id = ?1 AND instance = ?5
-                         AND (state = 1 OR (state = ?2 AND outcome = ?3))",
-                    &params![
-                        call_id,
-                        state.number(),
-                        outcome,
-                        to_sql_millis(*now),
-                        instance,
-                        *keeps_payload
-                    ],
-                )
-            })?;
-            if ended == 0 {
+            let ended = update(
+                tx,
+                &authority,
+                &call_id,
+                "UPDATE queued_calls SET state = ?2, outcome = ?3, ended_ms = ?4, lost = NULL, kept = ?6
+                 WHERE call_id = ?1 AND instance = ?5
+                     AND (state = 1 OR (state = ?2 AND outcome = ?3))",
+                &params![
+                    call_id,
+                    state.number(),
+                    outcome,
+                    to_sql_millis(*now),
+                    instance,
+                    *keeps_payload
+                ],
+            )?;
+            if !ended {
                 return Ok(None);
             }
             if !keeps_payload {
@@ -197,14 +198,10 @@ impl QueuedCalls<'_> {
 
 /// Whether another call waits for an object of this one.
 fn others_wait(tx: &mut Tx<'_>, call_id: &str) -> Result<bool, RepositoryError> {
-    for column in ["lane", "other_lane"] {
-        let sql = format!(
-            "SELECT 1 FROM queued_calls o JOIN queued_calls q ON q.resource = o.resource
-             WHERE q.call_id = ?1 AND o.state = 0 AND o.{column} IN (q.lane, q.other_lane)"
-        );
-        if tx.exists(&sql, &params![call_id])? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let sql = "SELECT 1 FROM queued_calls o JOIN queued_calls q ON q.resource = o.resource
+         WHERE q.call_id = ?1 AND o.state = 0 AND o.lane IN (q.lane, q.other_lane)
+         UNION ALL
+         SELECT 1 FROM queued_calls o JOIN queued_calls q ON q.resource = o.resource
+         WHERE q.call_id = ?1 AND o.state = 0 AND o.other_lane IN (q.lane, q.other_lane)";
+    tx.exists(sql, &params![call_id])
 }

@@ -5,7 +5,7 @@ use portcullis_common::rotation::UnixMillis;
 use super::{QueuedCall, QueuedState};
 use crate::repository::authority::{Authority, QUEUED_CALLS, Stamp};
 use crate::repository::columns::{from_sql_millis, to_sql_millis};
-use crate::repository::sql::{Row, Tx, params};
+use crate::repository::sql::{Row, Tx, Value, params};
 use crate::repository::{ProtectedType, RepositoryError, sealed_values};
 
 /// The call of that id; `None`: there is none.
@@ -52,6 +52,38 @@ pub(super) fn change<T>(
     Ok(done)
 }
 
+/// Changes the row of a call by an `UPDATE` of one row, where its condition holds, and makes its
+/// MAC; one that is wrong stays so. Gives whether it did.
+///
+/// # Errors
+/// [`RepositoryError`].
+pub(super) fn update(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    call_id: &str,
+    update: &str,
+    params: &[Value<'_>],
+) -> Result<bool, RepositoryError> {
+    let table = &QUEUED_CALLS;
+    let sql = table.select("call_id = ?1");
+    let stamp = |row: &Row<'_>| Stamp::read(table, row, 0);
+    let Some(before) = tx.query_optional(&sql, &params![call_id], stamp)? else {
+        return Ok(false);
+    };
+    let checked = match authority.check_alone(table, &before) {
+        Ok(checked) => Some(checked),
+        Err(RepositoryError::RowChanged { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let Some(after) = tx.query_optional(&table.returning(update), params, stamp)? else {
+        return Ok(false);
+    };
+    if let Some(checked) = checked {
+        authority.renew_read(tx, table, &after, Some(&checked.mac))?;
+    }
+    Ok(true)
+}
+
 /// Ends a call that waits. Gives its number; `None`: its row does not check, and numbers nothing.
 ///
 /// # Errors
@@ -88,7 +120,27 @@ pub(super) fn remove_payload(tx: &mut Tx<'_>, call_id: &str) -> Result<(), Repos
 /// # Errors
 /// [`RepositoryError`].
 pub(super) fn read(row: &Row<'_>, authority: &Authority) -> Result<QueuedCall, RepositoryError> {
-    let mut call = QueuedCall {
+    let mut call = unchecked(row)?;
+    let stamp = Stamp::read(&QUEUED_CALLS, row, 0)?;
+    match authority.check_alone(&QUEUED_CALLS, &stamp) {
+        Ok(_) => {}
+        Err(RepositoryError::RowChanged { name, .. }) => {
+            (call.state, call.outcome) = (QueuedState::Indeterminate, None);
+            call.fault = Some(format!(
+                "the record of queued call `{name}` in the repository was changed or put in by hand: it is not sent, and nobody knows what came of it; look at the object before the call is made again under another id"
+            ));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(call)
+}
+
+/// A row that was just written: it has no MAC yet.
+///
+/// # Errors
+/// [`RepositoryError`].
+pub(super) fn unchecked(row: &Row<'_>) -> Result<QueuedCall, RepositoryError> {
+    Ok(QueuedCall {
         call_id: row.get(0)?,
         sequence: row.get(1)?,
         resource: row.get(2)?,
@@ -108,17 +160,5 @@ pub(super) fn read(row: &Row<'_>, authority: &Authority) -> Result<QueuedCall, R
         begun: row.get::<i64>(19)?.cast_unsigned(),
         retry_of: row.get(20)?,
         fault: None,
-    };
-    let stamp = Stamp::read(&QUEUED_CALLS, row, 0)?;
-    match authority.check_alone(&QUEUED_CALLS, &stamp) {
-        Ok(_) => {}
-        Err(RepositoryError::RowChanged { name, .. }) => {
-            (call.state, call.outcome) = (QueuedState::Indeterminate, None);
-            call.fault = Some(format!(
-                "the record of queued call `{name}` in the repository was changed or put in by hand: it is not sent, and nobody knows what came of it; look at the object before the call is made again under another id"
-            ));
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(call)
+    })
 }

@@ -102,7 +102,9 @@ fn transact(
         };
     }
     for write in batch {
-        transaction.execute_batch("SAVEPOINT one_write")?;
+        transaction
+            .prepare_cached("SAVEPOINT one_write")?
+            .execute([])?;
         let done = write.run(&transaction);
         // Some failures, such as a full disk, end the whole transaction.
         if transaction.is_autocommit() {
@@ -112,10 +114,12 @@ fn transact(
                     .map_or(RepositoryError::Full, |error| error.again()),
             ));
         }
-        transaction.execute_batch(match done {
-            true => "RELEASE one_write",
-            false => "ROLLBACK TO one_write; RELEASE one_write",
-        })?;
+        if !done {
+            transaction.execute_batch("ROLLBACK TO one_write")?;
+        }
+        transaction
+            .prepare_cached("RELEASE one_write")?
+            .execute([])?;
     }
     commit(transaction, observer)
 }
