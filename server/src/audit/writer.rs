@@ -2,6 +2,7 @@
 //! together.
 
 mod agreement;
+mod gather;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use super::head::{Found, HeadError, HeadFile};
 use crate::repository::{
     AUDIT_MAC_LEN, Appended, AuditEntry, AuditTip, Repository, RowsSum, Written,
 };
+use gather::Gatherer;
 
 /// Requests that one transaction answers at most.
 const MAX_TOGETHER: usize = 1_024;
@@ -98,6 +100,7 @@ pub(super) struct Writer {
     /// What became of the entries of the last commit that were not kept; empty: it took no effect.
     written: Vec<Written>,
     floods: Floods,
+    gatherer: Gatherer,
     told: AuditTip,
     tell_at: Instant,
     healthy: Arc<AtomicBool>,
@@ -141,6 +144,7 @@ impl Writer {
             kept: VecDeque::new(),
             written: Vec::new(),
             floods: Floods::default(),
+            gatherer: Gatherer::default(),
             told: AuditTip::BEGINNING,
             tell_at: Instant::now(),
             healthy,
@@ -180,6 +184,7 @@ impl Writer {
                     return self.tell();
                 }
                 Ok(_) => {
+                    self.gatherer.gather(&mut queue, &mut requests).await;
                     if let Some(closed) = self.handle(&mut requests).await {
                         self.flusher.finish().await;
                         self.tell();
@@ -263,13 +268,18 @@ impl Writer {
                     let refused = outcome.is_err();
                     let gone = answer.send(outcome).is_err();
                     // Nothing was done, though the entry stands.
-                    if let Some(seq) = seq
-                        && (refused || gone)
-                    {
-                        self.keep(draft.of(seq).ended(Outcome::Failed).detail(GIVEN_UP));
+                    match seq {
+                        Some(seq) if refused || gone => {
+                            self.keep(draft.of(seq).ended(Outcome::Failed).detail(GIVEN_UP));
+                        }
+                        Some(_) => self.gatherer.begun(),
+                        None => {}
                     }
                 }
                 Answer::Record(answer) => {
+                    if draft.begun != 0 {
+                        self.gatherer.ended();
+                    }
                     let recorded = match written {
                         Some(written) => recorded(written, &draft),
                         None => {
