@@ -21,6 +21,7 @@ mod calls;
 mod claim;
 mod compact;
 mod disk;
+mod gather;
 mod index;
 mod keys;
 mod outcome;

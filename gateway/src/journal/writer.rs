@@ -11,14 +11,13 @@ use tokio::sync::oneshot;
 
 use super::compact::{self, Compacted};
 use super::disk::{Disk, Unwritten};
+use super::gather::Gatherer;
 use super::index::{Place, State};
 use super::record::{Ended, Record};
 use super::replay::MAX_UNFLUSHED;
 use super::{CallKey, Settings, Shared, now, unwritable};
 use crate::model::{Failure, FailureKind};
 
-/// Commands of one batch.
-const BATCH: usize = 256;
 /// Bytes of the file below which it is not worth compacting.
 const SMALL: u64 = 1 << 20;
 /// How long the writer waits before it compacts again where nothing could go, in milliseconds.
@@ -87,6 +86,7 @@ pub(super) fn start(
         settings,
         shared: Arc::downgrade(shared),
         owed: Vec::new(),
+        gatherer: Gatherer::default(),
     };
     thread::Builder::new()
         .name("journal".to_owned())
@@ -102,6 +102,7 @@ struct Writer {
     shared: Weak<Shared>,
     /// Outcomes that the disk had no room for.
     owed: Vec<Command>,
+    gatherer: Gatherer,
     /// Bytes of the file when it was last compacted.
     compacted: u64,
     /// When that was, in milliseconds since 1970.
@@ -129,10 +130,9 @@ impl Writer {
                     break;
                 }
                 batch.push(command);
-                next = (batch.len() < BATCH)
-                    .then(|| commands.try_recv().ok())
-                    .flatten();
+                next = self.gatherer.next(commands, batch.len());
             }
+            self.gatherer.written(&batch);
             self.write(batch);
         }
         if let Err(error) = self.disk.flush() {
