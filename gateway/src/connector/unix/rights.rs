@@ -1,5 +1,6 @@
 //! Rights to act as others that the host gives by name or by number: sudoers(5) and doas.conf(5).
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::belongings::Owned;
@@ -106,10 +107,41 @@ fn each(prefix: &Path, mut found: impl FnMut(Who<'_>, &str)) -> Result<(), Unrea
     for file in rule_files::read(prefix)? {
         for (line, number) in file.text.lines().zip(1..) {
             let place = format!("rights in `{}`, line {number}", file.path.display());
-            named(line).for_each(|who| found(who, &place));
+            named(&unescaped(line)).for_each(|who| found(who, &place));
         }
     }
     Ok(())
+}
+
+/// A line with its names as sudo reads them: `\x61\da` is `ada`. What stands for a character that
+/// no name has becomes one that separates nothing.
+fn unescaped(line: &str) -> Cow<'_, str> {
+    let of_a_name = |c: char| match c.is_ascii_alphanumeric() || "_.-$".contains(c) {
+        true => c,
+        false => '?',
+    };
+    let Some((before, mut rest)) = line.split_once('\\') else {
+        return line.into();
+    };
+    let mut plain = before.to_owned();
+    loop {
+        let digits = rest.strip_prefix(['x', 'X']).and_then(|it| it.get(..2));
+        let code = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let (meant, length) = match (code, rest.chars().next()) {
+            (Some(code), _) => (char::from(code), 3),
+            (None, Some(next)) => (next, next.len_utf8()),
+            (None, None) => break,
+        };
+        plain.push(of_a_name(meant));
+        rest = rest.get(length..).unwrap_or_default();
+        let Some((before, after)) = rest.split_once('\\') else {
+            break;
+        };
+        plain.push_str(before);
+        rest = after;
+    }
+    plain.push_str(rest);
+    plain.into()
 }
 
 /// Those whom a line names among those that it gives rights to: before the first `=` of a rule, or
@@ -154,6 +186,8 @@ mod tests {
         for (line, who) in [
             ("ada ALL=(ALL) ALL", ada),
             ("bob, ada ALL = NOPASSWD: ALL", ada),
+            (r"\x61\da ALL=(ALL) ALL", ada),
+            (r"b\x3d\,c, \a\x64\x61 ALL=(ALL) ALL \", ada),
             ("User_Alias ADMINS = bob, ada", ada),
             ("User_Alias A = bob:B = ada", ada),
             ("permit nopass ada as root", ada),
@@ -167,7 +201,8 @@ mod tests {
             ("%#1007 ALL=(ALL) ALL", Who::Gid(1007)),
             ("  User_Alias A = %#1007", Who::Gid(1007)),
         ] {
-            assert!(named(line).any(|found| found == who), "{line}");
+            let line = unescaped(line);
+            assert!(named(&line).any(|found| found == who), "{line}");
         }
         for line in [
             "# ada ALL=(ALL) ALL",
@@ -182,7 +217,8 @@ mod tests {
             "",
         ] {
             let gives = |who| matches!(who, Who::Account("ada") | Who::Uid(1007) | Who::Gid(1007));
-            assert!(!named(line).any(gives), "{line}");
+            let line = unescaped(line);
+            assert!(!named(&line).any(gives), "{line}");
         }
     }
 }
