@@ -13,6 +13,19 @@ make_debian() {
 # The cgroup of version 2 that machines get theirs in.
 cgroups() { awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts; }
 
+# can_boot FOLDER: whether machines can be made here.
+can_boot() {
+    local own
+    [ -n "$(cgroups)" ] || return 1
+    own=$(cgroups)/portcullis-$$-try
+    # What a run that was killed has left is empty.
+    find "$(cgroups)" -depth -mindepth 1 -type d -path '*/portcullis-*' -exec rmdir {} + 2>/dev/null || true
+    mkdir "$own" && rmdir "$own" && mkdir -p "$1/upper" "$1/root" || return 1
+    unshare --pid --fork --kill-child --mount --uts --ipc --net --cgroup sh -ec "mount -t tmpfs tmpfs '$1/upper'
+        mkdir '$1/upper/lower' '$1/upper/upper' '$1/upper/work'
+        mount -t overlay overlay -o 'lowerdir=$1/upper/lower,upperdir=$1/upper/upper,workdir=$1/upper/work' '$1/root'"
+}
+
 # boot NAME MIB: starts a machine on a fresh copy of the root, whose disk has room for so much.
 boot() {
     local name=$1 folder=$work/$1 own outer init
