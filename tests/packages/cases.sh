@@ -93,7 +93,9 @@ watched() {
     systemctl daemon-reload
     systemctl restart portcullis-server portcullis-gateway
     kill -STOP "$(pid portcullis-server)" "$(pid portcullis-gateway)"
-    for unit in portcullis-server portcullis-gateway; do eventually sh -c "[ \$(systemctl show -P NRestarts $unit) -ge 1 ]"; done
+    for unit in portcullis-server portcullis-gateway; do
+        eventually sh -c "[ \$(systemctl show -P NRestarts $unit) -ge 1 ]"
+    done
     rm -r /run/systemd/system/*.d
     systemctl daemon-reload
     systemctl restart portcullis-server portcullis-gateway
@@ -103,7 +105,6 @@ watched() {
 # An upgrade while calls run: each has one outcome, and no identity changes.
 upgraded() {
     identity >identity.before
-    portcullis gateway show host1 | tee shown
     { for n in $(seq 1 40); do
         eventually portcullis account create accounts "load$n" --queue --call-id "load-$n"
     done; } >load 2>&1 &
@@ -138,7 +139,7 @@ told() {
 
 # Rolled back, and everything is there.
 rolled_back() {
-    sed -i "s|^# The configuration.*||; 1i # edited here" /etc/portcullis/server.toml
+    sed -i "1i # edited here" /etc/portcullis/server.toml
     dpkg --force-confold -i before/*.deb
     head -n 1 /etc/portcullis/server.toml | grep "edited here"
     identity | diff identity.before -
@@ -200,7 +201,7 @@ credential() {
 # Removed: nothing runs, keys and configuration stay, and installed again it works.
 removed() {
     dpkg -r portcullis-gateway portcullis-server
-        for unit in portcullis-server portcullis-gateway portcullis-gateway@two; do
+    for unit in portcullis-server portcullis-gateway portcullis-gateway@two; do
         no systemctl is-active $unit
     done
     ls /etc/portcullis/server.toml /etc/portcullis/gateway.toml /var/lib/portcullis/portcullis.db
