@@ -61,6 +61,22 @@ second() {
     portcullis gateway ping two --wait 1m
 }
 
+# Within its unit the server lets in who is in the group of its socket, replaces its secret, and writes an audit log that holds.
+shared() {
+    useradd --groups portcullis alice
+    sed -i 's|^socket_group = .*|socket_group = "portcullis"|; s|^auditor = .*|auditor = ["user:alice"]|' /etc/portcullis/server.toml
+    systemctl restart portcullis-server
+    runuser -u alice -- portcullis gateway list
+    refuses "capability" runuser -u alice -- portcullis gateway remove two
+    refuses "/run/portcullis/admin.sock" runuser -u nobody -- portcullis status
+    sha256sum /var/lib/portcullis/server.secret >secret.before
+    portcullis key protect pbe
+    refuses "FAILED" sha256sum -c secret.before
+    systemctl restart portcullis-server
+    portcullis audit verify
+    works shared
+}
+
 # Exposure of the server at most 1.5.
 exposed_server() {
     exposure portcullis-server 1.5
