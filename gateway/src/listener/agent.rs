@@ -12,7 +12,7 @@ use tracing::{Instrument as _, info, info_span, warn};
 
 use super::control::Control;
 use super::keys::Keys;
-use super::links::{Link, Links, OpenLink, Order, Scope};
+use super::links::{Link, Links, OpenLink, Order, Scope, Turn};
 use super::refusals::Refusals;
 use super::run::Run;
 use super::serve;
@@ -117,23 +117,18 @@ impl Agent {
             identity,
         };
         // Nothing is served before it is known what the session may carry.
-        let mut scope = Scope::Enrolment;
-        let decided = &mut scope;
+        let (mut scope, mut turn) = (Scope::Enrolment, Turn::default());
+        let decided = (&mut scope, &mut turn);
         let stream = stream::accept(io, preamble, config, limits, |proved| async move {
-            self.links
-                .check_room(proved.server_id)
-                .map_err(|error| error.to_string())?;
-            *decided = self
-                .run
-                .keys
-                .proved(proved)
-                .await
-                .map_err(|error| error.to_string())?;
+            let turn = self.links.turn(proved.server_id);
+            *decided.1 = turn.map_err(|error| error.to_string())?;
+            let scope = self.run.keys.proved(proved).await;
+            *decided.0 = scope.map_err(|error| error.to_string())?;
             Ok(())
         })
         .await?;
         let (info, dialled) = (*stream.session().info(), preamble.is_some());
-        let open = self.links.open(info, scope, peer.to_owned(), dialled);
+        let open = self.links.open(info, scope, peer.to_owned(), dialled, turn);
         self.run.status.opened(open.link());
         Ok((stream, open))
     }

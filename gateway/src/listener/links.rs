@@ -1,6 +1,7 @@
 //! The live sessions: one for each server, plus those that were replaced and carry their last
 //! calls.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_common::handshake::{Mode, SessionInfo};
@@ -36,6 +37,11 @@ pub enum Order {
     Close,
 }
 
+/// When it was decided that a session will be: one with a later turn takes the place of an earlier
+/// one with the same server, whichever of them is entered first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn(u64);
+
 /// One live session.
 #[derive(Debug)]
 pub struct Link {
@@ -49,6 +55,7 @@ pub struct Link {
     pub since: UnixMillis,
     /// This gateway opened the connection: the server cannot open another.
     pub dialled: bool,
+    turn: Turn,
     order: watch::Sender<Order>,
     redial: Notify,
 }
@@ -101,6 +108,7 @@ impl Link {
 #[derive(Debug)]
 pub struct Links {
     live: Mutex<Vec<Arc<Link>>>,
+    turns: AtomicU64,
     count: watch::Sender<usize>,
 }
 
@@ -115,24 +123,26 @@ impl Default for Links {
     fn default() -> Self {
         Self {
             live: Mutex::default(),
+            turns: AtomicU64::new(0),
             count: watch::Sender::new(0),
         }
     }
 }
 
 impl Links {
-    /// Is there room for a session with `server`, if need be in place of one that is ending?
+    /// The turn of a session with `server`, where there is room for it, if need be in place of one
+    /// that is ending. Taken before message 4 leaves: the server's next session comes after it.
     ///
     /// # Errors
     /// [`TooManyLinks`].
-    pub fn check_room(&self, server: ServerId) -> Result<(), TooManyLinks> {
+    pub fn turn(&self, server: ServerId) -> Result<Turn, TooManyLinks> {
         let live = self.lock();
         let in_use = live
             .iter()
             .filter(|link| link.info.server_id != server && *link.order.borrow() == Order::Serve)
             .count();
         if in_use < MAX_LINKS {
-            Ok(())
+            Ok(Turn(self.turns.fetch_add(1, Ordering::Relaxed)))
         } else {
             Err(TooManyLinks)
         }
@@ -146,6 +156,7 @@ impl Links {
         scope: Scope,
         peer: String,
         dialled: bool,
+        turn: Turn,
     ) -> OpenLink {
         let link = Arc::new(Link {
             info,
@@ -153,14 +164,16 @@ impl Links {
             peer,
             since: clock::now(),
             dialled,
+            turn,
             redial: Notify::new(),
             order: watch::Sender::new(Order::Serve),
         });
         let mut live = self.lock();
-        for older in live
+        for other in live
             .iter()
-            .filter(|older| older.info.server_id == info.server_id)
+            .filter(|other| other.info.server_id == info.server_id)
         {
+            let older = if other.turn < turn { other } else { &link };
             older.tell(Order::Retire);
         }
         let excess = (live.len() + 1).saturating_sub(MAX_LINKS);
@@ -243,7 +256,12 @@ mod tests {
     }
 
     fn open(links: &Arc<Links>, server: ServerId) -> OpenLink {
-        links.open(session(server), Scope::Full, "test".to_owned(), false)
+        let turn = links.turn(server).unwrap();
+        open_at(links, server, turn)
+    }
+
+    fn open_at(links: &Arc<Links>, server: ServerId, turn: Turn) -> OpenLink {
+        links.open(session(server), Scope::Full, "test".to_owned(), false, turn)
     }
 
     #[test]
@@ -260,6 +278,17 @@ mod tests {
         assert_eq!(told(&newer), Order::Serve);
         drop(older);
         assert_eq!(links.list().len(), 2);
+    }
+
+    #[test]
+    fn a_session_that_is_entered_late_gives_way_to_the_one_after_it() {
+        let links = Arc::new(Links::default());
+        let server = ServerId::random(&mut rand::rng());
+        let turn = links.turn(server).unwrap();
+        let newer = open(&links, server);
+        let older = open_at(&links, server, turn);
+        assert_eq!(*older.link().order.borrow(), Order::Retire);
+        assert_eq!(*newer.link().order.borrow(), Order::Serve);
     }
 
     #[test]
@@ -283,10 +312,10 @@ mod tests {
             .collect();
         let known = opened[0].link().info.server_id;
         assert_eq!(
-            links.check_room(ServerId::random(&mut rand::rng())),
+            links.turn(ServerId::random(&mut rand::rng())),
             Err(TooManyLinks)
         );
-        assert_eq!(links.check_room(known), Ok(()));
+        assert!(links.turn(known).is_ok());
         let told = |open: &OpenLink| *open.link().order.borrow();
         assert!(opened.iter().all(|open| told(open) == Order::Serve));
     }
@@ -295,7 +324,8 @@ mod tests {
     fn a_session_for_enrolment_takes_no_calls() {
         let links = Arc::new(Links::default());
         let server = ServerId::random(&mut rand::rng());
-        let open = links.open(session(server), Scope::Enrolment, "test".to_owned(), false);
+        let (turn, scope) = (links.turn(server).unwrap(), Scope::Enrolment);
+        let open = links.open(session(server), scope, "test".to_owned(), false, turn);
         assert!(!open.link().takes_calls());
     }
 }

@@ -1,6 +1,6 @@
-//! How long the writer waits for further requests before it commits: not at all where few operations
-//! are under way. Where many are, the request of one is soon followed by those of others, and a
-//! commit for each would cost the processor more than what they do.
+//! How long the writer waits for further requests before it commits: not at all where few
+//! operations are under way. Where many are, the request of one is soon followed by those of
+//! others, and a commit for each would cost the processor more than what they do.
 
 use std::time::Duration;
 
