@@ -64,6 +64,11 @@ pub(crate) async fn evidence<C: Connector + ?Sized>(
     Ok(evidence)
 }
 
+/// Whether an object was looked for and was not there.
+pub(crate) fn was_absent(before: &Evidence) -> bool {
+    before.fact(THERE) == Some("no")
+}
+
 /// What the default of [`Connector::look`] answers.
 pub(crate) async fn look<C: Connector + ?Sized>(
     connector: &C,

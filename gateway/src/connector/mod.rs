@@ -406,6 +406,17 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Err(self.lacks(Verb::Create, create.class))
     }
 
+    /// As [`create`](Self::create), where `before` is what [`evidence`](Self::evidence) answered a
+    /// moment ago: what it tells need not be looked at once more.
+    async fn create_after(
+        &self,
+        cx: &Context,
+        create: Create,
+        _before: &Evidence,
+    ) -> Result<Object, CallError> {
+        self.create(cx, create).await
+    }
+
     /// Reads an object.
     async fn get(&self, _: &Context, get: &Get) -> Result<Object, CallError> {
         Err(self.lacks(Verb::Get, get.object.class))

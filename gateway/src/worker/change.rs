@@ -131,7 +131,7 @@ impl Guarded {
         }
         let again = request.clone();
         let asked = Asked::of(&request, self.configured.connector.roles());
-        match self.dispatch(&cx, request).await {
+        match self.dispatch(&cx, request, &evidence).await {
             Ok(done) => Outcome::from(self.judged(&asked, done)),
             Err(CallError::Failed(failure)) => Outcome::Failed(failure),
             Err(CallError::Indeterminate(message)) => {

@@ -13,8 +13,8 @@ use crate::connector::{Context, Found};
 use crate::connectors::Configured;
 use crate::guard::{Effects, Relations, check_sealed, conceal, is_secret};
 use crate::model::{
-    Call, CallError, Cookie, Done, Failure, Get, Object, ObjectClass, ObjectName, ObjectRef,
-    Request, Search, SearchEvent, Selector, Touched, Verb,
+    Call, CallError, Cookie, Done, Evidence, Failure, Get, Object, ObjectClass, ObjectName,
+    ObjectRef, Request, Search, SearchEvent, Selector, Touched, Verb,
 };
 
 /// A connector behind its guard rails, and the lanes that its changes go in.
@@ -60,7 +60,7 @@ impl Guarded {
             rails.count_delete(std::time::Instant::now())?;
         }
         let asked = Asked::of(&request, self.configured.connector.roles());
-        let done = self.dispatch(&cx, request).await?;
+        let done = self.dispatch(&cx, request, &Evidence::default()).await?;
         self.judged(&asked, done)
     }
 
@@ -293,15 +293,20 @@ impl Guarded {
         Ok(done)
     }
 
-    /// Has the connector do it.
-    pub(super) async fn dispatch(&self, cx: &Context, request: Request) -> Result<Done, CallError> {
+    /// Has the connector do it. `before`: what it noted of the object just now, if anything.
+    pub(super) async fn dispatch(
+        &self,
+        cx: &Context,
+        request: Request,
+        before: &Evidence,
+    ) -> Result<Done, CallError> {
         let connector = &self.configured.connector;
         let object = |object| Done::Object(Box::new(object));
         let perhaps = |found: Option<Object>| found.map_or(Done::Nothing, object);
         Ok(match request {
             Request::Test => Done::Report(connector.test(cx).await?),
             Request::Schema => Done::Schema(connector.schema(cx).await?),
-            Request::Create(create) => object(connector.create(cx, create).await?),
+            Request::Create(create) => object(connector.create_after(cx, create, before).await?),
             Request::Get(get) => object(connector.get(cx, &get).await?),
             Request::Update(update) => object(connector.update(cx, update).await?),
             Request::Delete(target) => connector

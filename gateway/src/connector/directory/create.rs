@@ -83,13 +83,20 @@ struct Further<'a> {
     changes: Vec<Change>,
 }
 
+impl Further<'_> {
+    const fn is_nothing(&self) -> bool {
+        self.password.is_none() && self.changes.is_empty()
+    }
+}
+
 impl Directory {
-    /// Makes an entry, all of it or nothing.
+    /// Makes an entry, all of it or nothing. `absent`: it was looked for just now, and is not there.
     pub(crate) async fn make(
         &self,
         session: &Session<'_>,
         cx: &Context,
         create: Create,
+        absent: bool,
     ) -> Result<Object, CallError> {
         let class = self.class(create.class)?;
         let name = create.name.as_str();
@@ -97,9 +104,11 @@ impl Directory {
             class: create.class,
             by: Selector::Name(create.name.clone()),
         };
-        let found = self
-            .find(session, &object, &self.wanted(class, &[]))
-            .await?;
+        let id = [self.dialect.id_attribute().to_owned()];
+        let found = match absent {
+            true => None,
+            false => self.find(session, &object, &id).await?,
+        };
         if let Some(found) = found {
             let message = format!("there is {object} already: `{}`", super::words(&found.dn));
             return Err(Failure::new(FailureKind::AlreadyExists, message).into());
@@ -123,9 +132,18 @@ impl Directory {
         if let Some(marker) = self.marker_of(&known, class) {
             attributes.add(marker, vec![cx.call.as_str().as_bytes().to_vec()]);
         }
+        let further = Further {
+            password: password.filter(|_| finishing.password_later),
+            changes: std::mem::take(&mut finishing.changes_later),
+        };
+        // What the entry is comes with the answer, where it stays so.
+        let shown = match further.is_nothing() {
+            true => self.wanted(class, &[]),
+            false => id.to_vec(),
+        };
         let mut controls = self.dialect.controls(Verb::Create, &known.root.controls);
         if known.root.has_control(POST_READ) {
-            controls.push(post_read(&[self.dialect.id_attribute()]));
+            controls.push(post_read(&shown));
         }
         let dn = class.dn_of(name);
         let add = Operation::Add {
@@ -135,13 +153,15 @@ impl Directory {
         let added = session.write(&add, &controls).await;
         drop(add);
         let added = added.map_err(|error| self.not_made(&error))?;
-        let made = entry_after(&added).unwrap_or_else(|| Entry {
-            dn: dn.clone(),
-            attributes: Vec::new(),
-        });
-        let further = Further {
-            password: password.filter(|_| finishing.password_later),
-            changes: std::mem::take(&mut finishing.changes_later),
+        let made = match entry_after(&added) {
+            Some(made) if further.is_nothing() && self.identity(class, &made).is_ok() => {
+                return self.shown_after(session, class, made, Verb::Create).await;
+            }
+            Some(made) => made,
+            None => Entry {
+                dn,
+                attributes: Vec::new(),
+            },
         };
         self.finish(session, &known, &made, further).await?;
         self.read_after(session, class, &made.dn, Verb::Create)
@@ -394,27 +414,52 @@ impl Directory {
         let read = async {
             let entry = session.entry(dn, &self.wanted(class, &[])).await;
             let entry = entry.map_err(|error| self.read_error(&error))?;
-            let mut entry = entry.ok_or_else(|| {
+            let entry = entry.ok_or_else(|| {
                 CallError::from(Failure::not_found("the entry is not there to be read"))
             })?;
-            let completed = self.dialect.complete(session, &mut entry).await;
-            completed.map_err(|error| self.read_error(&error))?;
-            self.read_links(session, class, &entry, &[]).await
+            self.object_of(session, class, entry).await
         };
-        read.await.map_err(|error| {
-            let why = match error {
-                CallError::Failed(failure) => failure.message,
-                CallError::Indeterminate(message) => message,
-            };
-            CallError::Indeterminate(format!(
-                "the directory confirmed the {verb} of `{}`, but the entry could not be read afterwards: {why}",
-                super::words(dn)
-            ))
-        })
+        read.await
+            .map_err(|error| unreadable_after(dn, verb, error))
+    }
+
+    /// As [`read_after`](Self::read_after), of an entry that the directory showed with its answer.
+    async fn shown_after(
+        &self,
+        session: &Session<'_>,
+        class: &ClassSettings,
+        entry: Entry,
+        verb: Verb,
+    ) -> Result<Object, CallError> {
+        let dn = entry.dn.clone();
+        let read = self.object_of(session, class, entry).await;
+        read.map_err(|error| unreadable_after(&dn, verb, error))
+    }
+
+    async fn object_of(
+        &self,
+        session: &Session<'_>,
+        class: &ClassSettings,
+        mut entry: Entry,
+    ) -> Result<Object, CallError> {
+        let completed = self.dialect.complete(session, &mut entry).await;
+        completed.map_err(|error| self.read_error(&error))?;
+        self.read_links(session, class, &entry, &[]).await
     }
 }
 
-fn post_read(attributes: &[&str]) -> Control {
+fn unreadable_after(dn: &str, verb: Verb, error: CallError) -> CallError {
+    let why = match error {
+        CallError::Failed(failure) => failure.message,
+        CallError::Indeterminate(message) => message,
+    };
+    CallError::Indeterminate(format!(
+        "the directory confirmed the {verb} of `{}`, but the entry could not be read afterwards: {why}",
+        super::words(dn)
+    ))
+}
+
+fn post_read(attributes: &[String]) -> Control {
     let mut value = Writer::default();
     value.constructed(ber::SEQUENCE, |list| {
         for attribute in attributes {

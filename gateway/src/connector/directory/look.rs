@@ -40,11 +40,21 @@ impl Directory {
                 evidence.note(ENTRY, entry.dn);
             }
         }
-        if matches!(change, Request::Create(_)) {
+        // Where the entry will name the call, its time is of no use.
+        if let Request::Create(create) = change
+            && !self.marks(&session, create.class).await?
+        {
             let noted = self.dialect.note_history(&session, &mut evidence).await;
             noted.map_err(|error| self.read_error(&error))?;
         }
         Ok(evidence)
+    }
+
+    /// Whether new entries of a class name the call that makes them.
+    async fn marks(&self, session: &Session<'_>, class: ObjectClass) -> Result<bool, CallError> {
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        Ok(self.marker_of(&known, self.class(class)?).is_some())
     }
 
     /// What became of a change.

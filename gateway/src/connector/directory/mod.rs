@@ -48,6 +48,7 @@ pub(crate) mod settings;
 mod standing;
 pub(crate) mod sync_token;
 pub(crate) mod tls;
+pub(crate) mod together;
 pub(crate) mod values;
 mod verbs;
 

@@ -155,13 +155,18 @@ impl Directory {
         if touched.by_group && self.may_be_member(*of) {
             found.coming = self.coming(*of, new_name, touched);
         }
-        if let (ObjectClass::Account, Some((class, _))) = (of, &self.settings.groups) {
-            for group in self.groups_where(session, &class.naming, &name).await? {
-                found.group(group, false);
+        // One of the other class may have that name.
+        match (of, &self.settings.groups) {
+            (ObjectClass::Account, None) => {}
+            (ObjectClass::Account, Some((class, _))) => {
+                for group in self.groups_where(session, &class.naming, &name).await? {
+                    found.group(group, false);
+                }
             }
-        } else {
-            for entry in self.entries_of_names(session, &name).await?.into_values() {
-                found.account(entry, false);
+            _ => {
+                for entry in self.entries_of_names(session, &name).await?.into_values() {
+                    found.account(entry, false);
+                }
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use tonic::async_trait;
 
 use super::connector::{BIND_DN, BIND_PASSWORD, Directory};
 use super::dn;
-use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane, secret_file};
+use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane, look, secret_file};
 use crate::model::{
     CallError, Cookie, Create, Evidence, Get, Lockout, Look, Object, ObjectClass, ObjectName,
     ObjectRef, Password, Request, Roles, Rotation, Schema, Search, Selector, Standings, SyncToken,
@@ -118,7 +118,18 @@ impl Connector for Directory {
 
     async fn create(&self, cx: &Context, create: Create) -> Result<Object, CallError> {
         let session = self.session(cx)?;
-        self.make(&session, cx, create).await
+        self.make(&session, cx, create, false).await
+    }
+
+    async fn create_after(
+        &self,
+        cx: &Context,
+        create: Create,
+        before: &Evidence,
+    ) -> Result<Object, CallError> {
+        let session = self.session(cx)?;
+        let absent = look::was_absent(before);
+        self.make(&session, cx, create, absent).await
     }
 
     async fn get(&self, cx: &Context, get: &Get) -> Result<Object, CallError> {

@@ -34,6 +34,7 @@ mod sync;
 
 use std::sync::Arc;
 
+use tokio::time::timeout_at;
 use tonic::async_trait;
 use zeroize::Zeroizing;
 
@@ -46,6 +47,7 @@ use crate::connector::directory::filter::Filter;
 use crate::connector::directory::message::{Answer, Change, ChangeKind, Control, Entry, Operation};
 use crate::connector::directory::session::Session;
 use crate::connector::directory::settings::{ClassSettings, Defaults, Settings};
+use crate::connector::directory::together::Together;
 use crate::connector::{Changes, Connector, Context};
 use crate::model::{
     CallError, Evidence, Failure, GuardDefaults, LockoutLimit, NameComparison, ObjectClass,
@@ -92,6 +94,8 @@ struct Ldap {
     state: Option<State>,
     password: PasswordWay,
     suffix: String,
+    /// Where the history stands, with the name of who read it.
+    history: Together<(String, Option<String>)>,
 }
 
 /// How a password is set.
@@ -125,6 +129,7 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
         state: state?,
         password: password?,
         suffix: suffix.unwrap_or_else(|| suffix_of(&settings.accounts.base)),
+        history: Together::default(),
     };
     Some(Arc::new(Directory::new(name, Box::new(dialect), settings)))
 }
@@ -315,10 +320,26 @@ impl Dialect for Ldap {
         session: &Session<'_>,
         evidence: &mut Evidence,
     ) -> Result<(), Error> {
-        let found = session
-            .entry(&self.suffix, &[CONTEXT_CSN.to_owned()])
-            .await?;
-        let stands = found.as_ref().and_then(newest);
+        let read = async || {
+            let wanted = [CONTEXT_CSN.to_owned()];
+            let found = session.entry(&self.suffix, &wanted).await?;
+            Ok::<_, Error>(found.as_ref().and_then(newest))
+        };
+        // It stands where it does for all calls that ask at the same time.
+        let reading = self
+            .history
+            .read(async { Ok::<_, Error>((session.identity.dn.clone(), read().await?)) });
+        let late = |_| {
+            let text = "where its history stands was not told in time";
+            Error::NotBegun(Fault::new(FaultKind::Silent, text))
+        };
+        let (whose, stands) = timeout_at(session.deadline, reading)
+            .await
+            .map_err(late)??;
+        let stands = match whose == session.identity.dn {
+            true => stands,
+            false => read().await?,
+        };
         if let Some(stands) = stands {
             evidence.note(HISTORY, stands);
         }

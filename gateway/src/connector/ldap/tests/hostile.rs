@@ -10,7 +10,7 @@ use super::server::{Hostile, Reply, connector, context, done, entry, in_the_clea
 use crate::connector::{Changes, Found};
 use crate::model::{
     CallError, Cookie, Create, Failure, FailureKind, Get, Object, ObjectClass, ObjectName,
-    ObjectRef, Search, Selector, SyncToken,
+    ObjectRef, Request, Search, Selector, SyncToken,
 };
 
 async fn get(hostile: &Hostile) -> Result<Object, CallError> {
@@ -28,15 +28,18 @@ fn ada() -> ObjectRef {
     }
 }
 
-async fn create(hostile: &Hostile) -> Result<Object, CallError> {
-    let create = Create {
+fn account() -> Create {
+    Create {
         class: ObjectClass::Account,
         name: ObjectName::new("ada").unwrap(),
         attributes: Vec::new(),
         password: None,
         enabled: true,
-    };
-    hostile.connector.create(&context(), create).await
+    }
+}
+
+async fn create(hostile: &Hostile) -> Result<Object, CallError> {
+    hostile.connector.create(&context(), account()).await
 }
 
 async fn search(hostile: &Hostile) -> (usize, Result<Cookie, CallError>) {
@@ -351,6 +354,45 @@ async fn a_change_without_an_answer_is_unknown_and_never_made_twice() {
         assert!(message.contains("ended the connection"), "{message}");
         assert_eq!(message.contains("52 unavailable"), farewell, "{message}");
         assert_eq!(adds.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_was_looked_for_before_the_change_is_not_looked_for_again() {
+    for there in [false, true] {
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = std::sync::Arc::clone(&asked);
+        let hostile = Hostile::new(move |request| {
+            let mut log = log.lock().unwrap();
+            let (what, replies) = match &request.op {
+                LdapOp::AddRequest(_) => {
+                    let added = LdapOp::AddResponse(result(LdapResultCode::Success));
+                    ("add", vec![said(request, added)])
+                }
+                LdapOp::SearchRequest(search) if search.base == "dc=x" => {
+                    ("history", vec![done(request)])
+                }
+                LdapOp::SearchRequest(_) if there || log.contains(&"add") => {
+                    ("read", vec![said(request, entry("ada")), done(request)])
+                }
+                _ => ("read", vec![done(request)]),
+            };
+            log.push(what);
+            replies
+        })
+        .await;
+        let change = Request::Create(account());
+        let (cx, connector) = (context(), &hostile.connector);
+        let before = connector.evidence(&cx, &change).await.unwrap();
+        let made = connector.create_after(&cx, account(), &before).await;
+        let asked = asked.lock().unwrap();
+        if there {
+            failed(made, FailureKind::AlreadyExists);
+            assert_eq!(*asked, ["read", "history", "read"]);
+        } else {
+            assert_eq!(made.unwrap().identity.name.as_str(), "ada");
+            assert_eq!(*asked, ["read", "history", "add", "read"]);
+        }
     }
 }
 
