@@ -3,7 +3,7 @@
 
 use super::Sql;
 use super::changing::{Carried, Change, Work};
-use super::engine::{Access, Cause, Fault};
+use super::engine::{Access, Cause, Fault, Note, Transaction, Unfinished};
 use crate::connector::Context;
 use crate::model::{CallError, FailureKind, Object, Password};
 
@@ -35,18 +35,21 @@ impl Sql {
         loop {
             let mut transaction = self.begin(cx, Access::Change).await?;
             let fault = match work.carry_out(&mut *transaction, change).await {
-                Ok(Carried::Now(object)) => match transaction.commit().await {
-                    Ok(()) => return Ok(object),
-                    Err(fault) if fault.cause == Cause::Again && attempt < ATTEMPTS => {
+                Ok(Carried { object, note }) => match finish(transaction, note.as_ref()).await {
+                    Ok(true) => return Ok(object),
+                    Ok(false) => None,
+                    Err(Unfinished { fault, .. })
+                        if fault.cause == Cause::Again && attempt < ATTEMPTS =>
+                    {
                         attempt += 1;
                         continue;
                     }
-                    Err(fault) => return Err(fault.without(secret).at_commit()),
+                    Err(Unfinished {
+                        fault,
+                        perhaps: true,
+                    }) => return Err(fault.without(secret).at_commit()),
+                    Err(Unfinished { fault, .. }) => Some(fault),
                 },
-                Ok(Carried::Before) => {
-                    transaction.rollback().await;
-                    None
-                }
                 Err(fault) => {
                     transaction.rollback().await;
                     Some(fault)
@@ -93,6 +96,18 @@ impl Sql {
             Err(fault) => Err(failed(fault)),
         }
     }
+}
+
+/// Ends a transaction for good, with the note of its call. False: the call was noted before.
+async fn finish(
+    transaction: Box<dyn Transaction>,
+    note: Option<&Note>,
+) -> Result<bool, Unfinished> {
+    if let Some(note) = note {
+        return transaction.note_and_commit(note).await;
+    }
+    let committed = transaction.commit().await;
+    committed.map(|()| true).map_err(Unfinished::at_commit)
 }
 
 /// The fault where the ledger had a call, and has it no more.

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::Sql;
 use super::class::{Class, Columns};
-use super::engine::{Column, Fault, Param, Transaction};
+use super::engine::{Column, Fault, Note, Param, Transaction};
 use super::ledger::{Entry, Ledger};
 use super::reading::{Asking, Located, find, locate};
 use super::statement::{Dialect, Kind, Statement};
@@ -50,12 +50,12 @@ impl Change<'_> {
     }
 }
 
-/// What an attempt at a change came to.
-pub(super) enum Carried {
-    /// It is done, once it is committed; the object as it then is.
-    Now(Option<Object>),
-    /// It was carried out before.
-    Before,
+/// A change that is done, once it is committed.
+pub(super) struct Carried {
+    /// The object as it then is.
+    pub(super) object: Option<Object>,
+    /// How it is noted in the ledger, where there is one.
+    pub(super) note: Option<Note>,
 }
 
 /// One attempt at a change.
@@ -82,14 +82,12 @@ impl Work<'_> {
             Change::SetPassword(object, sent) => self.set_password(tx, object, sent).await?,
             Change::Rename(object, new_name) => self.rename(tx, object, new_name).await?,
         };
-        if let Some(ledger) = &self.sql.ledger {
+        let noting = |ledger: &Ledger| {
             let entry = Entry::new(change.verb(), self.class.class, &id);
-            let call = &self.cx.call;
-            if !ledger.note(tx, self.dialect, call, Some(&entry)).await? {
-                return Ok(Carried::Before);
-            }
-        }
-        Ok(Carried::Now(object))
+            ledger.noting(self.dialect, &self.cx.call, Some(&entry))
+        };
+        let note = self.sql.ledger.as_ref().map(noting).transpose()?;
+        Ok(Carried { object, note })
     }
 
     /// The answer to a call that was carried out before; `None`: it was not.

@@ -266,6 +266,31 @@ impl Fault {
     }
 }
 
+/// How a call is noted in a ledger: the statement adds one row, or none where it is there already.
+pub(super) struct Note {
+    pub(super) sql: String,
+    pub(super) params: Vec<Param>,
+}
+
+/// Why a transaction that was to be committed was perhaps not.
+pub(super) struct Unfinished {
+    pub(super) fault: Fault,
+    /// Whether it may be committed, as far as the gateway knows.
+    pub(super) perhaps: bool,
+}
+
+impl Unfinished {
+    pub(super) const fn at_commit(fault: Fault) -> Self {
+        let perhaps = true;
+        Self { fault, perhaps }
+    }
+
+    pub(super) const fn before(fault: Fault) -> Self {
+        let perhaps = false;
+        Self { fault, perhaps }
+    }
+}
+
 /// A text of the target as it may be shown: in one line, and not endless.
 pub(super) fn shown(text: &str) -> String {
     let mut shown = String::new();
@@ -341,6 +366,10 @@ pub(super) trait Transaction: Send {
 
     /// Ends it for good.
     async fn commit(self: Box<Self>) -> Result<(), Fault>;
+
+    /// Notes a call in a ledger, and once that is done ends the transaction for good; where it is
+    /// noted there already, without a change. Answers whether it was committed.
+    async fn note_and_commit(self: Box<Self>, note: &Note) -> Result<bool, Unfinished>;
 
     /// Ends it without a change.
     async fn rollback(self: Box<Self>);

@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::{Fault, Param, Transaction, few, text_column};
+use super::engine::{Fault, Note, Param, Transaction, few, text_column};
 use super::statement::{Dialect, quote};
 use crate::model::{CallId, FailureKind, ObjectClass, ObjectId, Verb};
 
@@ -91,19 +91,32 @@ impl Ledger {
         call: &CallId,
         entry: Option<&Entry>,
     ) -> Result<bool, Fault> {
+        let note = self.noting(dialect, call, entry)?;
+        Ok(transaction.execute(&note.sql, &note.params).await? == 1)
+    }
+
+    /// How a call and what it has done is noted.
+    pub(super) fn noting(
+        &self,
+        dialect: Dialect,
+        call: &CallId,
+        entry: Option<&Entry>,
+    ) -> Result<Note, Fault> {
         let (first, second) = (dialect.parameter(1), dialect.parameter(2));
-        let noting = format!(
+        let sql = format!(
             "INSERT INTO {} (call, outcome) VALUES ({first}, {second}) ON CONFLICT (call) DO NOTHING",
             self.table
         );
         let outcome = entry.map(serde_json::to_string).transpose();
         let outcome =
             outcome.map_err(|error| Fault::refused(FailureKind::Internal, error.to_string()))?;
-        let params = [
-            Param::text(call.as_str()),
-            Param::text(outcome.unwrap_or_default()),
-        ];
-        Ok(transaction.execute(&noting, &params).await? == 1)
+        Ok(Note {
+            sql,
+            params: vec![
+                Param::text(call.as_str()),
+                Param::text(outcome.unwrap_or_default()),
+            ],
+        })
     }
 
     /// What a call has done; `None`: nothing.

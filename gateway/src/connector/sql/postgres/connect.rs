@@ -157,6 +157,8 @@ pub(super) struct Connection {
     pub(super) made: Instant,
     /// What was set for the session last.
     pub(super) session: String,
+    /// When the transaction that is open on it was begun ahead of its call; `None`: none is open.
+    pub(super) ahead: Option<Instant>,
     /// The statements of changes that the database has read already, by their text.
     pub(super) kept: HashMap<String, Statement>,
 }
@@ -182,6 +184,7 @@ impl Connection {
             password: password.cloned(),
             made: Instant::now(),
             session: String::new(),
+            ahead: None,
             kept: HashMap::new(),
         }
     }

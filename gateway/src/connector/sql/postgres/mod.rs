@@ -2,8 +2,9 @@
 //!
 //! Where a pooler may stand between that gives every transaction another connection, no statement
 //! is prepared for longer than its own run and nothing is set for longer than its transaction.
-//! Where none can, the statements of changes are kept as the database has read them, and what they
-//! may take is set once: a change then costs the database little more than its own statements.
+//! Where none can, the statements of changes are kept as the database has read them, what they may
+//! take is set once, and where a call waits for a connection, its transaction is begun with the
+//! COMMIT of the one before: a change then costs the database little more than its own statements.
 
 mod bounded;
 pub(super) mod connect;
@@ -13,6 +14,7 @@ mod transaction;
 mod value;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +34,10 @@ use transaction::{Open, in_time};
 /// How long a connection is used before it makes room for a new one: the server may have got
 /// another address or certificate.
 const AGE: Duration = Duration::from_secs(30 * 60);
+
+/// How long a transaction that was begun ahead of its call may wait for it: what the database takes
+/// for the time of the change is that of its beginning.
+const AHEAD: Duration = Duration::from_millis(50);
 
 /// SQLSTATE invalid_password.
 const WRONG_PASSWORD: &str = "28P01";
@@ -65,6 +71,8 @@ pub(super) struct Postgres {
 struct Pool {
     idle: Mutex<Vec<Connection>>,
     room: Arc<Semaphore>,
+    /// Calls that wait for room.
+    waiting: AtomicUsize,
 }
 
 impl fmt::Debug for Pool {
@@ -89,6 +97,7 @@ impl Postgres {
             pool: Arc::new(Pool {
                 idle: Mutex::default(),
                 room: Arc::new(Semaphore::new(connections)),
+                waiting: AtomicUsize::new(0),
             }),
         }
     }
@@ -133,16 +142,24 @@ impl Postgres {
         deadline: Instant,
     ) -> Result<Connection, Fault> {
         let left = deadline.saturating_duration_since(Instant::now());
-        if self.keeps(access) {
-            let session = self.session(left);
-            if connection.session != session {
-                in_time(deadline, connection.client.batch_execute(&session)).await?;
-                connection.session = session;
-            }
-            in_time(deadline, connection.client.batch_execute("BEGIN")).await?;
+        let ahead = connection.ahead.take();
+        let keeps = self.keeps(access);
+        let session = self.session(left);
+        let same = keeps && connection.session == session;
+        if same && ahead.is_some_and(|begun| begun.elapsed() < AHEAD) {
             return Ok(connection);
         }
-        let opening = self.opening(access, left);
+        let mut opening = ahead.map_or_else(String::new, |_| "ROLLBACK; ".to_owned());
+        match (keeps, same) {
+            (true, true) => opening.push_str("BEGIN"),
+            (true, false) => {
+                opening.push_str(&session);
+                in_time(deadline, connection.client.batch_execute(&opening)).await?;
+                connection.session = session;
+                opening.replace_range(.., "BEGIN");
+            }
+            (false, _) => opening.push_str(&self.opening(access, left)),
+        }
         in_time(deadline, connection.client.batch_execute(&opening)).await?;
         Ok(connection)
     }
@@ -153,11 +170,42 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Room for a connection, or none until the end of time.
+    async fn wait(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+        let room = Arc::clone(&self.room);
+        if let Ok(room) = Arc::clone(&room).try_acquire_owned() {
+            return Some(room);
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        timeout_at(deadline, room.acquire_owned()).await.ok()?.ok()
+    }
+
+    /// Whether a call waits for the next connection that is given back.
+    fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     fn take(&self, password: Option<&Password>) -> Option<Connection> {
         let mut idle = self.idle();
         idle.retain(|one| !one.client.is_closed() && one.made.elapsed() < AGE);
         let place = idle.iter().rposition(|one| one.is_of(password))?;
         Some(idle.swap_remove(place))
+    }
+}
+
+/// A call that waits for room, as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -173,14 +221,12 @@ impl Engine for Postgres {
 
     async fn begin(&self, cx: &Context, access: Access) -> Result<Box<dyn Transaction>, Fault> {
         let deadline = cx.deadline;
-        let room = Arc::clone(&self.pool.room).acquire_owned();
         let busy = || {
             let all =
                 "all connections to the database are in use: try again, or raise `connections`";
             Fault::refused(FailureKind::Busy, all)
         };
-        let room = timeout_at(deadline, room).await;
-        let room = room.map_err(|_| busy())?.map_err(|_| busy())?;
+        let room = self.pool.wait(deadline).await.ok_or_else(busy)?;
         let password = self.password.read(cx)?;
         let password = password.map(|given| self.renewed.current(USER, &given));
         // One that was idle may have been cut without a word; nothing was begun on it.

@@ -13,7 +13,8 @@ use tokio_postgres::{Client, Error, RowStream, Statement};
 use tonic::async_trait;
 
 use super::super::engine::{
-    Cause, Column, Fault, Param, Query, Row, Rows, Take, Transaction, few, gathered, text_column,
+    Cause, Column, Fault, Note, Param, Query, Row, Rows, Take, Transaction, Unfinished, few,
+    gathered, text_column,
 };
 use super::Pool;
 use super::connect::Connection;
@@ -39,9 +40,34 @@ pub(super) struct Open {
 impl Open {
     async fn end(self, with: &str) -> Result<(), Fault> {
         in_time(self.deadline, self.connection.client.batch_execute(with)).await?;
+        self.give_back();
+        Ok(())
+    }
+
+    /// Ends it for good. Where a call waits for the connection, its own transaction begins on the
+    /// same way there and back.
+    async fn end_for_good(mut self, with: &str) -> Result<(), Fault> {
+        if !self.keeps || !self.pool.is_waited_for() {
+            return self.end(with).await;
+        }
+        let client = &self.connection.client;
+        let (ended, begun) = tokio::join!(
+            biased;
+            in_time(self.deadline, client.batch_execute(with)),
+            in_time(self.deadline, client.batch_execute("BEGIN"))
+        );
+        ended?;
+        // One on which none could be begun is of no use.
+        if begun.is_ok() {
+            self.connection.ahead = Some(Instant::now());
+            self.give_back();
+        }
+        Ok(())
+    }
+
+    fn give_back(self) {
         self.pool.idle().push(self.connection);
         drop(self.room);
-        Ok(())
     }
 
     /// The statement as the database has read it, if it is kept.
@@ -180,7 +206,25 @@ impl Transaction for Open {
     async fn commit(self: Box<Self>) -> Result<(), Fault> {
         // In a transaction that has failed COMMIT rolls back, and answers as if nothing had
         // happened; any other statement is refused there, and what comes after it is not run.
-        self.end("SELECT 1; COMMIT").await
+        self.end_for_good("SELECT 1; COMMIT").await
+    }
+
+    async fn note_and_commit(mut self: Box<Self>, note: &Note) -> Result<bool, Unfinished> {
+        match self.execute(&note.sql, &note.params).await {
+            // It was noted just now, so that the transaction has not failed.
+            Ok(1) => {
+                let committed = self.end_for_good("COMMIT").await;
+                committed.map(|()| true).map_err(Unfinished::at_commit)
+            }
+            Ok(_) => {
+                self.rollback().await;
+                Ok(false)
+            }
+            Err(fault) => {
+                self.rollback().await;
+                Err(Unfinished::before(fault))
+            }
+        }
     }
 
     async fn rollback(self: Box<Self>) {

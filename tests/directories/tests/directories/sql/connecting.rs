@@ -127,3 +127,38 @@ async fn many_calls_share_few_connections_and_outlive_a_restart() {
     let (all, _) = hr.search(None, 100, Cookie::default()).await;
     assert_eq!(all.len(), 41);
 }
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn what_was_begun_ahead_for_the_next_call_is_its_own_and_left_open_by_nobody() {
+    for ledger in ["", "ledger = \"portcullis_calls\""] {
+        let hr = Hr::start(&format!("connections = 1\n{ledger}")).await;
+        // Each name twice: of two calls that come one after the other, the second is refused.
+        let creating = (0..40).map(|number| {
+            let hr = &hr;
+            let name = format!("user{}", number / 2);
+            async move { hr.create(&format!("c{number}"), &name).await }
+        });
+        let made = futures_util::future::join_all(creating).await;
+        for two in made.chunks(2) {
+            assert_eq!(two.iter().filter(|made| made.is_ok()).count(), 1);
+        }
+        let count = "SELECT count(*) FROM people";
+        assert_eq!(hr.postgres.query(count), "20\n");
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'portcullis' AND state <> 'idle'";
+        assert_eq!(hr.postgres.query(open), "0\n");
+        // A read does not find itself within the transaction of a change.
+        let reading = (0..10).map(|number| {
+            let hr = &hr;
+            async move {
+                let (call, name) = (format!("d{number}"), format!("late{number}"));
+                let reading = hr.search(None, 100, Cookie::default());
+                let (made, _) = tokio::join!(hr.create(&call, &name), reading);
+                made.unwrap();
+            }
+        });
+        futures_util::future::join_all(reading).await;
+        assert_eq!(hr.postgres.query(count), "30\n");
+        assert_eq!(hr.postgres.query(open), "0\n");
+    }
+}
