@@ -51,10 +51,20 @@ pub fn peak(pid: u32) -> Option<u64> {
 
 /// Processor time that a process has used, in the system's ticks of 10 ms.
 pub fn processor_time(pid: u32) -> Duration {
+    times(pid, 11)
+}
+
+/// Processor time of the processes that this one has started and waited for.
+pub fn processor_time_of_ended() -> Duration {
+    times(std::process::id(), 13)
+}
+
+/// The name before may hold blanks; after it, user and system time are the 12th and 13th, those of
+/// children the two that follow.
+fn times(pid: u32, before: usize) -> Duration {
     let stat = read(pid, "stat");
-    // The name before may hold blanks; after it, user and system time are the 12th and 13th.
     let (_, fields) = stat.rsplit_once(')').or_fail("name of the process");
-    let times = fields.split_whitespace().skip(11).take(2);
+    let times = fields.split_whitespace().skip(before).take(2);
     let ticks: u64 = times.filter_map(|time| time.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
 }

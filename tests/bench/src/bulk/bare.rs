@@ -1,5 +1,6 @@
 //! The peer: the clients that come with the target, one process for each connection, each of which
-//! waits for one insert before it sends the next.
+//! waits for one insert before it sends the next. They leave the same rows and entries: where the
+//! gateway notes each call in a ledger, so do they, in the same transaction and the same message.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ pub(super) fn insert(
     let files: Vec<_> = shares
         .map(|(number, names)| {
             let text = match target {
-                Target::Sql => statements(names),
+                Target::Sql => statements(names, site.has_ledger()),
                 Target::Ldap => entries(names),
             };
             let name = format!("{}-{number}", target.name());
@@ -63,14 +64,23 @@ fn client(site: &Site, target: Target, file: PathBuf) -> Child {
     command.spawn().or_fail("start a bare client")
 }
 
-fn statements(names: &[String]) -> String {
+/// `\;` has psql send both statements as one, which PostgreSQL takes for one transaction.
+fn statements(names: &[String], ledger: bool) -> String {
     let mut text = String::new();
     for name in names {
         let (full_name, mail) = (full_name(name), mail(name));
-        let _ = writeln!(
+        let _ = write!(
             text,
-            "INSERT INTO people (login, full_name, mail, active) VALUES ('{name}', '{full_name}', '{mail}', true);"
+            "INSERT INTO people (login, full_name, mail, active) VALUES ('{name}', '{full_name}', '{mail}', true)"
         );
+        if ledger {
+            let outcome = r#"{"verb":"create","class":"account","id":"1234567"}"#;
+            let _ = write!(
+                text,
+                "\\; INSERT INTO portcullis_calls (call, outcome) VALUES ('bare-0123456789abcdef-{name}', '{outcome}')"
+            );
+        }
+        text.push_str(";\n");
     }
     text
 }

@@ -28,7 +28,7 @@ use self::site::{Site, names};
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Accounts that are imported into each target, over all rounds.
+    /// Accounts that are imported into each target in each round, by one command.
     pub accounts: usize,
     /// Single calls in each round.
     pub singles: usize,
@@ -38,12 +38,14 @@ pub struct Plan {
     pub in_flight: usize,
     /// Connections to the target.
     pub connections: usize,
+    /// Whether each change of the database has its entry in a ledger there.
+    pub ledger: bool,
 }
 
 /// Where the accounts go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Rows of PostgreSQL, each change with its entry in the ledger.
+    /// Rows of PostgreSQL.
     Sql,
     /// Entries of OpenLDAP.
     Ldap,
@@ -65,7 +67,7 @@ impl Target {
 /// Runs it, telling `progress` what it is at.
 pub async fn run(plan: &Plan, targets: &[Target], progress: impl Fn(&str)) -> Report {
     let began = Instant::now();
-    let site = Site::start(plan.connections).await;
+    let site = Site::start(plan.connections, plan.ledger).await;
     let mut rows = Vec::new();
     for &target in targets {
         let mut rounds = Vec::new();
@@ -88,9 +90,11 @@ struct Measured {
     bulk: f64,
     single: f64,
     bare: f64,
-    /// Processor time of an imported account at the server, the gateway and the target, and of a
-    /// bare insert at the target, in microseconds.
+    /// Processor time of an imported account at the command, the server, the gateway and the target,
+    /// in microseconds.
     processor: [f64; 4],
+    /// The same of a bare insert at the client and the target.
+    of_bare: [f64; 2],
 }
 
 impl std::fmt::Display for Measured {
@@ -99,18 +103,19 @@ impl std::fmt::Display for Measured {
             bulk,
             single,
             bare,
-            processor: [server, gateway, target, alone],
+            processor: [command, server, gateway, target],
+            of_bare: [client, alone],
         } = self;
         write!(
             f,
-            "{bulk:.0}/s; single {single:.0}/s; bare {bare:.0}/s; processor time {server:.0} + {gateway:.0} + {target:.0} µs, bare {alone:.0} µs"
+            "{bulk:.0}/s; single {single:.0}/s; bare {bare:.0}/s; processor time {command:.0} + {server:.0} + {gateway:.0} + {target:.0} µs, bare {client:.0} + {alone:.0} µs"
         )
     }
 }
 
 async fn measure(site: &Site, plan: &Plan, target: Target, round: usize) -> Measured {
     let before = site.count(target);
-    let accounts = (plan.accounts / plan.rounds.max(1)).max(1);
+    let accounts = plan.accounts.max(1);
     let idle = site.processor_time(target);
     let bulk = {
         let names = names(&format!("bulk{round}"), accounts);
@@ -135,12 +140,12 @@ async fn measure(site: &Site, plan: &Plan, target: Target, round: usize) -> Meas
     let micros = |from: Duration, to: Duration| {
         to.saturating_sub(from).as_secs_f64() * 1e6 / accounts as f64
     };
-    let [server, gateway, of_target] = [0, 1, 2].map(|place| micros(idle[place], imported[place]));
     Measured {
         bulk,
         single,
         bare,
-        processor: [server, gateway, of_target, micros(imported[2], inserted[2])],
+        processor: [0, 1, 2, 3].map(|place| micros(idle[place], imported[place])),
+        of_bare: [0, 3].map(|place| micros(imported[place], inserted[place])),
     }
 }
 

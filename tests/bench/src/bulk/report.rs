@@ -25,13 +25,17 @@ pub struct Row {
     pub single: Figure,
     /// Accounts a second by the bare client.
     pub bare: Figure,
-    /// Processor time of an imported account at the server, in microseconds.
+    /// Processor time of an imported account at the command, in microseconds.
+    pub command_us: Figure,
+    /// The same at the server.
     pub server_us: Figure,
     /// The same at the gateway.
     pub gateway_us: Figure,
     /// The same at the target.
     pub target_us: Figure,
-    /// Processor time of a bare insert at the target, in microseconds.
+    /// Processor time of a bare insert at its client, in microseconds.
+    pub client_us: Figure,
+    /// The same at the target.
     pub bare_us: Figure,
     /// The import as a multiple of single calls, within a round.
     pub of_single: Figure,
@@ -54,10 +58,12 @@ impl Row {
             bulk: figure(|round| round.bulk),
             single: figure(|round| round.single),
             bare: figure(|round| round.bare),
-            server_us: figure(|round| round.processor[0]),
-            gateway_us: figure(|round| round.processor[1]),
-            target_us: figure(|round| round.processor[2]),
-            bare_us: figure(|round| round.processor[3]),
+            command_us: figure(|round| round.processor[0]),
+            server_us: figure(|round| round.processor[1]),
+            gateway_us: figure(|round| round.processor[2]),
+            target_us: figure(|round| round.processor[3]),
+            client_us: figure(|round| round.of_bare[0]),
+            bare_us: figure(|round| round.of_bare[1]),
             of_single: figure(|round| round.bulk / round.single),
             of_bare: figure(|round| round.bulk / round.bare),
         }
@@ -76,7 +82,7 @@ impl Report {
     /// As a Markdown table.
     pub fn markdown(&self) -> String {
         let mut text = String::from(
-            "| accounts a second | import | single calls | bare client | import : single | import : bare | processor time: server, gateway, target; bare |\n\
+            "| accounts a second | import | single calls | bare client | import : single | import : bare | processor time: command, server, gateway, target; bare client, target |\n\
              |---|---:|---:|---:|---:|---:|---:|\n",
         );
         let whole = |figure: &Figure| {
@@ -93,16 +99,18 @@ impl Report {
         };
         for row in &self.rows {
             text.push_str(&format!(
-                "| {} | {} | {} | {} | {} | {} | {:.0}, {:.0}, {:.0}; {:.0} µs |\n",
+                "| {} | {} | {} | {} | {} | {} | {:.0}, {:.0}, {:.0}, {:.0}; {:.0}, {:.0} µs |\n",
                 row.target,
                 whole(&row.bulk),
                 whole(&row.single),
                 whole(&row.bare),
                 part(&row.of_single),
                 part(&row.of_bare),
+                row.command_us.median,
                 row.server_us.median,
                 row.gateway_us.median,
                 row.target_us.median,
+                row.client_us.median,
                 row.bare_us.median
             ));
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use portcullis_directories::{Postgres, Slapd, Tools};
 use portcullis_proto::gateway::v1::{Attribute, Value, value};
 use portcullis_tests::harness::{
-    Admin, Dial, Gateway, OrFail as _, Process, Server, Site as Folder, run,
+    Admin, Dial, Gateway, OrFail as _, Process, Server, Site as Folder, run, usage,
 };
 
 use super::Target;
@@ -19,6 +19,7 @@ pub(super) struct Site {
     slapd: Slapd,
     server: Server,
     gateway: Gateway,
+    ledger: bool,
 }
 
 const TABLES: &str = "
@@ -41,14 +42,15 @@ impl Site {
     /// Its password.
     pub(super) const PASSWORD: &str = "gateway-secret";
 
-    /// Starts all of it; the gateway has so many connections to each target.
-    pub(super) async fn start(connections: usize) -> Self {
+    /// Starts all of it; the gateway has so many connections to each target, and with a `ledger`
+    /// notes each call in the database.
+    pub(super) async fn start(connections: usize, ledger: bool) -> Self {
         let folder = Folder::new();
         let (postgres, slapd) = tokio::join!(Postgres::start(), Slapd::start());
         postgres.query(TABLES);
         let connectors = format!(
             "{}{}",
-            sql(&postgres, &folder, connections),
+            sql(&postgres, &folder, connections, ledger),
             ldap(&slapd, &folder, connections)
         );
         let mut server = Server::new(&folder, "");
@@ -76,7 +78,13 @@ impl Site {
             slapd,
             server,
             gateway,
+            ledger,
         }
+    }
+
+    /// Whether each change of the database has its entry in a ledger there.
+    pub(super) const fn has_ledger(&self) -> bool {
+        self.ledger
     }
 
     /// The directory's tools, as whom the gateway works on it.
@@ -85,8 +93,9 @@ impl Site {
         tools.bound_as(Slapd::GATEWAY, Slapd::GATEWAY_PASSWORD)
     }
 
-    /// Processor time that the server, the gateway and the target have used.
-    pub(super) fn processor_time(&self, target: Target) -> [Duration; 3] {
+    /// Processor time that commands which have ended, the server, the gateway and the target have
+    /// used.
+    pub(super) fn processor_time(&self, target: Target) -> [Duration; 4] {
         let of = |process: &Option<Process>| {
             let process = process.as_ref();
             process.map(Process::processor_time).unwrap_or_default()
@@ -95,7 +104,9 @@ impl Site {
             Target::Sql => self.postgres.processor_time(),
             Target::Ldap => self.slapd.processor_time(),
         };
-        [of(&self.server.process), of(&self.gateway.process), target]
+        let commands = usage::processor_time_of_ended();
+        let [server, gateway] = [of(&self.server.process), of(&self.gateway.process)];
+        [commands, server, gateway, target]
     }
 
     /// How many accounts a target has.
@@ -146,11 +157,15 @@ impl Site {
     }
 }
 
-fn sql(postgres: &Postgres, folder: &Folder, connections: usize) -> String {
+fn sql(postgres: &Postgres, folder: &Folder, connections: usize, ledger: bool) -> String {
     let password = folder.file("sql-password", 0o600, Site::PASSWORD);
+    let ledger = match ledger {
+        true => "ledger = \"portcullis_calls\"\n",
+        false => "",
+    };
     format!(
         "[connectors.sql]\ntype = \"sql\"\npostgresql = \"localhost:{}\"\naddress = \"{}\"\ndatabase = \"postgres\"\nuser = {:?}\n\
-         password_file = {password:?}\nca_file = {:?}\nconnections = {connections}\nledger = \"portcullis_calls\"\n{ACCOUNT}",
+         password_file = {password:?}\nca_file = {:?}\nconnections = {connections}\n{ledger}{ACCOUNT}",
         postgres.port(),
         postgres.address(),
         Site::USER,

@@ -11,6 +11,7 @@ async fn an_import_is_faster_than_single_calls_and_leaves_every_account_once() {
         rounds: 1,
         in_flight: 32,
         connections: 8,
+        ledger: true,
     };
     let report = run(&plan, &Target::ALL, |_| {}).await;
     for row in &report.rows {

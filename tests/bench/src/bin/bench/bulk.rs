@@ -14,14 +14,14 @@ pub(super) struct Options {
     /// One JSON object a line, the last a summary.
     #[arg(long)]
     json: bool,
-    /// Accounts imported into each target, over all rounds.
+    /// Accounts imported into each target in each round, by one command.
     #[arg(long, default_value_t = 10_000)]
     accounts: usize,
     /// Single calls in each round.
     #[arg(long, default_value_t = 200)]
     singles: usize,
     /// Rounds over all three ways.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Calls in flight.
     #[arg(long, default_value_t = 32)]
@@ -29,6 +29,9 @@ pub(super) struct Options {
     /// Connections to the target: the gateway's, and the bare client's.
     #[arg(long, default_value_t = 8)]
     connections: usize,
+    /// Have the database keep no ledger of calls, neither the gateway's nor the bare client's.
+    #[arg(long)]
+    without_ledger: bool,
     /// Only this target.
     #[arg(long, value_enum)]
     target: Option<Only>,
@@ -47,6 +50,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         rounds: options.rounds.max(1),
         in_flight: options.in_flight,
         connections: options.connections,
+        ledger: !options.without_ledger,
     };
     let targets = match options.target {
         None => Target::ALL.to_vec(),
@@ -61,6 +65,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         rounds,
         in_flight,
         connections,
+        ledger,
     } = plan;
     if options.json {
         for line in report.json_lines() {
@@ -70,7 +75,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
             "{}",
             json!({
                 "summary": "bulk", "accounts": accounts, "singles": singles, "rounds": rounds, "in_flight": in_flight,
-                "connections": connections, "seconds": report.seconds, "optimized": !cfg!(debug_assertions),
+                "connections": connections, "ledger": ledger, "seconds": report.seconds, "optimized": !cfg!(debug_assertions),
             })
         );
         return Ok(());
@@ -78,8 +83,9 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     print!("{}", report.markdown());
     println!(
         "\nMedians of {rounds} interleaved rounds, in brackets their range; multiples are taken within a round. \
-         {accounts} accounts imported into each target through one link, {in_flight} calls in flight, {connections} connections \
-         to the target; {:.0} s in all.",
+         {accounts} accounts imported into each target in each round through one link, {in_flight} calls in flight, \
+         {connections} connections to the target, {} ledger; {:.0} s in all.",
+        if ledger { "with a" } else { "without a" },
         report.seconds
     );
     Ok(())
