@@ -10,7 +10,7 @@ use super::claim::{Claim, Joined};
 use super::index::{Entry, Place, State};
 use super::record::{Acknowledged, Ended, MAX_BODY, Record};
 use super::writer::Command;
-use super::{CallKey, Digest, Inner, Journal, Shared, disk, now, outcome};
+use super::{CallKey, Digest, Inner, Journal, Shared, disk, outcome, set_back};
 use crate::model::{CallId, Evidence, Failure, FailureKind, Indeterminate, Outcome};
 
 /// Bytes that an id takes in a record beside its own, at the most.
@@ -62,13 +62,13 @@ impl Journal {
         purpose: Purpose,
     ) -> Known {
         let key = self.shared.keys.call(server, id.as_str());
-        let now = now();
+        let now = self.shared.clock.now();
         let accepted = now.saturating_sub(accepted_ago);
         let mut inner = self.shared.lock();
         let inner = &mut *inner;
         let Some(entry) = inner.index.calls.get_mut(&key) else {
             let since = accepted.saturating_sub(self.shared.slack);
-            if let Some(refused) = unknown(inner, (accepted, since), purpose) {
+            if let Some(refused) = unknown(inner, now, (accepted, since), purpose) {
                 return refused;
             }
             let (tell, telling) = watch::channel(None);
@@ -156,7 +156,7 @@ impl Journal {
 
     /// What the journal has of these calls of a server.
     pub fn finished(&self, server: ServerId, ids: &[String]) -> Vec<wire::FinishedCall> {
-        let now = now();
+        let now = self.shared.clock.now();
         let mut inner = self.shared.lock();
         let inner = &mut *inner;
         let mut found = Vec::new();
@@ -243,7 +243,7 @@ impl Shared {
             return inner.index.acknowledge(key);
         }
         let outcome = Arc::new(outcome::keep(&Outcome::Indeterminate(nobody_saw())));
-        let ended = now();
+        let ended = self.clock.now();
         entry.state = State::Ended {
             place: Place::Memory(Arc::clone(&outcome)),
             acknowledged: true,
@@ -296,10 +296,16 @@ impl Shared {
 
 /// Why a call that the journal does not have is not begun; `None`: it may be. It was accepted
 /// between these two times.
-fn unknown(inner: &Inner, (accepted, since): (u64, u64), purpose: Purpose) -> Option<Known> {
+fn unknown(
+    inner: &Inner,
+    now: u64,
+    (accepted, since): (u64, u64),
+    purpose: Purpose,
+) -> Option<Known> {
     let forgot = since <= inner.header.forgotten && inner.header.forgotten > 0;
     let older = accepted < inner.header.created;
-    if let Some(fault) = inner.fault.clone() {
+    let clock = inner.header.is_ahead(now).then(set_back);
+    if let Some(fault) = inner.fault.clone().or(clock) {
         return Some(match purpose {
             Purpose::Begin => Known::Refused(Failure::unavailable(fault)),
             Purpose::Look | Purpose::LookAnyway => Known::Ended(not_looked(fault)),

@@ -10,7 +10,7 @@ use super::index::{Place, State, Telling};
 use super::outcome::{keep, shortened};
 use super::record::{Barred, Begun, Ended, Fact, MAX_BODY, Record};
 use super::writer::Command;
-use super::{CallKey, Journal, now};
+use super::{CallKey, Journal};
 use crate::model::{CallId, Evidence, Failure, Outcome, Verb};
 
 /// What a call is about to do, for people who read the journal.
@@ -131,7 +131,7 @@ impl Claim {
     /// # Errors
     /// A [`Failure`] where the note is not on the disk.
     pub async fn bar(mut self, unknown: bool) -> Result<Option<Self>, Failure> {
-        let barred = now();
+        let barred = self.journal.shared.clock.now();
         let (accepted, acknowledges) = {
             let inner = self.journal.shared.lock();
             let entry = inner.index.calls.get(&self.key);
@@ -169,7 +169,7 @@ impl Claim {
         }
         self.former = None;
         let kept = Arc::new(keep(outcome));
-        let ended = now();
+        let ended = self.journal.shared.clock.now();
         let mut inner = self.journal.shared.lock();
         let acknowledged = !inner.acknowledging.contains(&self.server);
         let record = inner.index.calls.get_mut(&self.key).map(|entry| {

@@ -9,7 +9,7 @@ use super::disk::{self, Disk, Draft};
 use super::index::{Place, State};
 use super::record::{Header, Record};
 use super::replay::{End, Replay};
-use super::{CallKey, FILE, Shared, now};
+use super::{CallKey, FILE, Shared};
 use crate::state_dir::StateDirError;
 
 /// Bytes of the file before and after.
@@ -27,6 +27,13 @@ pub(super) enum NotCompacted {
     Write(#[from] io::Error),
     #[error("it cannot be read back; `portcullis-gateway journal show` says more")]
     Damaged,
+}
+
+/// How long an entry is kept, up to when.
+#[derive(Clone, Copy)]
+struct Age {
+    kept: u64,
+    now: u64,
 }
 
 /// What becomes of a record.
@@ -56,7 +63,11 @@ pub(super) fn compact(
     let before = disk.length();
     let mut bytes = disk::bytes(&disk.folder)?.ok_or(NotCompacted::Damaged)?;
     bytes.truncate(usize::try_from(before).unwrap_or(usize::MAX));
-    let (header, gone) = forgetting(&bytes, shared, kept)?;
+    let age = Age {
+        kept,
+        now: shared.clock.for_ages(),
+    };
+    let (header, gone) = forgetting(&bytes, shared, age)?;
     let mut moves = Moves {
         gone: gone.values().copied().collect(),
         ..Moves::default()
@@ -65,7 +76,11 @@ pub(super) fn compact(
     let mut file = disk.folder.draft(FILE)?;
     file.write_all(&head)?;
     // What came to its time meanwhile stays: the header does not tell of it.
-    each(&bytes, shared, u64::MAX, |key, at, fate| {
+    let none = Age {
+        kept: u64::MAX,
+        ..age
+    };
+    each(&bytes, shared, none, |key, at, fate| {
         if let Fate::Stays(record) = fate
             && !gone.contains_key(&at)
         {
@@ -88,10 +103,10 @@ pub(super) fn compact(
 fn forgetting(
     bytes: &[u8],
     shared: &Shared,
-    kept: u64,
+    age: Age,
 ) -> Result<(Header, HashMap<u64, CallKey>), NotCompacted> {
     let (mut forgotten, mut gone) = (0, HashMap::new());
-    each(bytes, shared, kept, |key, at, fate| {
+    each(bytes, shared, age, |key, at, fate| {
         if let Fate::Forgotten(accepted) = fate {
             forgotten = forgotten.max(accepted);
             gone.insert(at, key);
@@ -114,13 +129,13 @@ fn forgetting(
 fn each(
     bytes: &[u8],
     shared: &Shared,
-    kept: u64,
+    age: Age,
     mut tell: impl FnMut(CallKey, u64, Fate) -> io::Result<()>,
 ) -> Result<(), NotCompacted> {
     let (_, mut replay) = Replay::new(bytes, &shared.keys.records).ok_or(NotCompacted::Damaged)?;
     while let Some((at, record)) = replay.record() {
         let at = at as u64;
-        if let Some((key, fate)) = fate(shared, kept, at, record) {
+        if let Some((key, fate)) = fate(shared, age, at, record) {
             tell(key, at, fate)?;
         }
     }
@@ -130,12 +145,12 @@ fn each(
     }
 }
 
-fn fate(shared: &Shared, kept: u64, at: u64, record: Record) -> Option<(CallKey, Fate)> {
+fn fate(shared: &Shared, age: Age, at: u64, record: Record) -> Option<(CallKey, Fate)> {
     let key = disk::key_of(&shared.keys, &record)?;
     let inner = shared.lock();
     let entry = inner.index.calls.get(&key);
     let is_over =
-        |acknowledged: bool, since: u64| acknowledged && since.saturating_add(kept) <= now();
+        |acknowledged: bool, since: u64| acknowledged && since.saturating_add(age.kept) <= age.now;
     let fate = match (record, entry.map(|entry| (entry.accepted, &entry.state))) {
         (record, Some((_, State::UnderWay { .. } | State::Unseen(_)))) => {
             Fate::Stays(Box::new(record))

@@ -11,6 +11,7 @@ use super::index::Index;
 use super::keys::Keys;
 use super::record::{FRONT, Front, HEADER, Header, Link, OVERHEAD, Record, append, verify};
 use super::replay::{End, Replay};
+use super::shares::{Room, Shares};
 use super::{CallKey, FILE, Inner, damaged, location, now};
 use crate::state_dir::{StateDir, StateDirError};
 
@@ -38,10 +39,13 @@ pub(super) struct Disk {
     unflushed: usize,
     /// A write or a flush failed: what is on the disk is not known.
     broken: bool,
+    /// What of it is of which server.
+    shares: Shares,
 }
 
 /// Records that are to be written together.
 pub(super) struct Draft {
+    shares: Shares,
     key: Arc<MacKey>,
     bytes: Vec<u8>,
     link: Link,
@@ -131,8 +135,9 @@ fn reopen(folder: &StateDir, keys: Keys, bytes: &[u8]) -> Result<Opened, StateDi
         let fault = damaged(folder, "does not begin as a journal under its key does");
         return Ok(faulty(keys, Index::default(), fault));
     };
-    let mut index = Index::default();
+    let (mut index, mut shares) = (Index::default(), Shares::default());
     while let Some((at, record)) = replay.record() {
+        shares.add(&record);
         take(&mut index, &keys, at as u64, record);
     }
     let end = replay.end();
@@ -159,6 +164,7 @@ fn reopen(folder: &StateDir, keys: Keys, bytes: &[u8]) -> Result<Opened, StateDi
         flushed: next.saturating_sub(1),
         unflushed: 0,
         broken: false,
+        shares,
     };
     if end == End::Torn {
         let dropped = bytes.len() - at;
@@ -257,8 +263,15 @@ impl Disk {
         &self.location
     }
 
+    /// Whether a record has room behind what is drafted, where the file may have so many bytes.
+    pub(super) fn room(&self, draft: &Draft, record: &Record, most: u64) -> Room {
+        let length = draft.start + draft.bytes.len() as u64;
+        self.shares.room(record, &draft.shares, (length, most))
+    }
+
     pub(super) fn draft(&self) -> Draft {
         Draft {
+            shares: Shares::default(),
             key: Arc::clone(&self.key),
             bytes: Vec::new(),
             link: self.link,
@@ -293,6 +306,7 @@ impl Disk {
         self.length += draft.bytes.len() as u64;
         self.unflushed += draft.bytes.len();
         (self.link, self.next) = (draft.link, draft.next);
+        self.shares.add_all(&draft.shares);
         if flush {
             self.flush().map_err(Unwritten::Broken)?;
             self.mark();
@@ -358,6 +372,7 @@ impl Disk {
             self.length = draft.start + draft.bytes.len() as u64;
             self.flushed = draft.next.saturating_sub(1);
             self.unflushed = 0;
+            self.shares = draft.shares;
         } else {
             self.broken |= !self.ends_here().unwrap_or(false);
         }
@@ -387,6 +402,7 @@ pub(super) fn rewrite(key: &Arc<MacKey>, header: &Header) -> (Vec<u8>, Draft) {
         .get(HEADER - TAG_LEN..)
         .and_then(|tag| tag.try_into().ok());
     let draft = Draft {
+        shares: Shares::default(),
         key: Arc::clone(key),
         bytes: Vec::new(),
         link: link.unwrap_or([0; TAG_LEN]),
@@ -401,6 +417,7 @@ impl Draft {
     /// Adds a record; answers at which byte of the file it begins.
     pub(super) fn append(&mut self, record: &Record) -> u64 {
         let at = self.start + self.bytes.len() as u64;
+        self.shares.add(record);
         let numbers = (self.next, self.flushed);
         self.link = append(&mut self.bytes, &self.key, &self.link, numbers, record);
         self.next += 1;

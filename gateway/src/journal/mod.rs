@@ -14,11 +14,12 @@
 //! chained by MACs (`record`); a write that a failure cut short is dropped, and any other damage
 //! stops the calls that change something until an administrator has looked (`replay`). An entry
 //! goes once the server has acknowledged the outcome and the time to keep it has passed
-//! (`compact`); up to which age it forgot is kept too.
+//! (`compact`); up to which age it forgot is kept too. No server fills all of it (`shares`).
 
 mod accept;
 mod calls;
 mod claim;
+mod clock;
 mod compact;
 mod disk;
 mod gather;
@@ -27,6 +28,7 @@ mod keys;
 mod outcome;
 mod record;
 mod replay;
+mod shares;
 mod show;
 mod writer;
 
@@ -48,6 +50,7 @@ use zeroize::Zeroizing;
 pub use self::accept::{Accepted, accept};
 pub use self::calls::{Known, Purpose, not_begun};
 pub use self::claim::{Claim, Joined, What};
+use self::clock::Clock;
 use self::index::Index;
 use self::keys::Keys;
 pub use self::show::{OpenCall, Shown, show};
@@ -87,6 +90,7 @@ struct Shared {
     slack: u64,
     /// `None`: it is kept in memory only.
     commands: Option<Commands>,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -133,6 +137,7 @@ impl Journal {
             inner: Mutex::new(opened.inner),
             slack: slack(settings),
             commands,
+            clock: Clock::new(),
         });
         if let (Some(disk), Some(receiver)) = (opened.disk, receiver)
             && let Err(error) = writer::start(disk, settings, receiver, &shared)
@@ -158,6 +163,7 @@ impl Journal {
                 inner: Mutex::new(Inner::new(Index::default(), None, header)),
                 slack: 0,
                 commands: None,
+                clock: Clock::new(),
             }),
         }
     }
@@ -198,6 +204,12 @@ impl Journal {
             // An error: it has ended before.
             let _ = closed.await;
         }
+    }
+
+    /// Puts its clock so many milliseconds ahead of the host's, or behind it.
+    #[cfg(test)]
+    fn put_clock(&self, ahead: i64) {
+        self.shared.clock.put(ahead);
     }
 
     /// Compacts it, whatever its size.
@@ -279,6 +291,11 @@ fn damaged(folder: &StateDir, what: &str) -> String {
          Restore the disk (or the clock); or stop the gateway and run `portcullis-gateway journal accept`, which keeps what can be read and begins a new one",
         location(folder)
     )
+}
+
+/// What is wrong while the host's clock stands before what the journal has forgotten.
+fn set_back() -> String {
+    "the gateway's clock stands before the time up to which its journal has forgotten calls: calls that change something are refused, since nobody can tell which of them were begun. Set the clock right".to_owned()
 }
 
 /// What is wrong with a journal on a disk that fails.

@@ -2,5 +2,6 @@
 
 mod bench;
 mod damage;
+mod jumps;
 mod kept;
 mod once;

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Weak};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use portcullis_proto::gateway::v1 as wire;
 use tokio::sync::oneshot;
@@ -15,13 +16,14 @@ use super::gather::Gatherer;
 use super::index::{Place, State};
 use super::record::{Ended, Record};
 use super::replay::MAX_UNFLUSHED;
-use super::{CallKey, Settings, Shared, now, unwritable};
+use super::shares::Room;
+use super::{CallKey, Settings, Shared, unwritable};
 use crate::model::{Failure, FailureKind};
 
 /// Bytes of the file below which it is not worth compacting.
 const SMALL: u64 = 1 << 20;
-/// How long the writer waits before it compacts again where nothing could go, in milliseconds.
-const PAUSE: u64 = 10_000;
+/// How long the writer waits before it compacts again where nothing could go.
+const PAUSE: Duration = Duration::from_secs(10);
 /// Bytes of the writer's stack.
 const STACK: usize = 256 << 10;
 
@@ -81,7 +83,7 @@ pub(super) fn start(
 ) -> io::Result<()> {
     let writer = Writer {
         compacted: disk.length(),
-        tried: 0,
+        tried: None,
         disk,
         settings,
         shared: Arc::downgrade(shared),
@@ -105,8 +107,8 @@ struct Writer {
     gatherer: Gatherer,
     /// Bytes of the file when it was last compacted.
     compacted: u64,
-    /// When that was, in milliseconds since 1970.
-    tried: u64,
+    /// When that was, whatever the host's clock showed.
+    tried: Option<Instant>,
 }
 
 impl Writer {
@@ -145,20 +147,21 @@ impl Writer {
     }
 
     fn write(&mut self, batch: Vec<Command>) {
-        let bytes = batch.iter().map(Command::weight).sum();
-        self.make_room(bytes);
-        let full = self.disk.length() + bytes > self.settings.most;
+        self.make_room(&batch);
         let mut placed = Vec::new();
         let mut waiting = Vec::new();
         let mut draft = self.disk.draft();
         for command in batch {
             match command {
-                Command::Flushed(_, tell) if full => {
-                    let _ = tell.send(Err(self.full()));
-                }
                 Command::Flushed(record, tell) => {
-                    draft.append(&record);
-                    waiting.push((record, tell));
+                    match self.disk.room(&draft, &record, self.settings.most) {
+                        Room::Enough => {
+                            draft.append(&record);
+                            waiting.push(tell);
+                        }
+                        Room::Full => drop(tell.send(Err(self.full()))),
+                        Room::Share(has) => drop(tell.send(Err(self.share_full(has)))),
+                    }
                 }
                 Command::Note(record) => {
                     draft.append(&record);
@@ -177,13 +180,13 @@ impl Writer {
                 self.place(placed);
                 // Whoever waits finds it as high as it now is.
                 self.tell_sequence();
-                for (_, tell) in waiting {
+                for tell in waiting {
                     let _ = tell.send(Ok(()));
                 }
             }
             Err(unwritten) => {
                 let failure = self.unwritten(&unwritten);
-                for (_, tell) in waiting {
+                for tell in waiting {
                     let _ = tell.send(Err(failure.clone()));
                 }
                 let owed = placed.into_iter();
@@ -197,19 +200,31 @@ impl Writer {
         }
     }
 
-    /// Compacts where the file has doubled, or would be full.
-    fn make_room(&mut self, bytes: u64) {
-        let length = self.disk.length() + bytes;
+    /// Compacts where the file has doubled, or where it, or the share of a server, would be full.
+    fn make_room(&mut self, batch: &[Command]) {
+        let length = self.disk.length() + batch.iter().map(Command::weight).sum::<u64>();
         let grown = length > SMALL && length > 2 * self.compacted;
-        let full = length > self.settings.most && now().saturating_sub(self.tried) > PAUSE;
+        let rested = self.tried.is_none_or(|tried| tried.elapsed() > PAUSE);
+        let full = rested && self.is_full(length, batch);
         if !(grown || full) || self.disk.is_broken() {
             return;
         }
         self.compact();
     }
 
+    fn is_full(&self, length: u64, batch: &[Command]) -> bool {
+        let draft = self.disk.draft();
+        let has_room = |command: &Command| match command {
+            Command::Flushed(record, _) => {
+                self.disk.room(&draft, record, self.settings.most) == Room::Enough
+            }
+            _ => true,
+        };
+        length > self.settings.most || !batch.iter().all(has_room)
+    }
+
     fn compact(&mut self) {
-        self.tried = now();
+        self.tried = Some(Instant::now());
         let Some(shared) = self.shared.upgrade() else {
             return;
         };
@@ -227,6 +242,18 @@ impl Writer {
             FailureKind::Busy,
             format!(
                 "the gateway's journal {} has reached its {} MiB (`journal.most_mib`): calls that change something are refused until the server has acknowledged earlier ones and `journal.kept` has passed; give it more room, or keep entries for less time",
+                self.disk.location(),
+                self.settings.most >> 20
+            ),
+        )
+    }
+
+    fn share_full(&self, has: u64) -> Failure {
+        Failure::new(
+            FailureKind::Busy,
+            format!(
+                "this server's calls take {} MiB of the gateway's journal {} of {} MiB (`journal.most_mib`), and what is left is for other servers: its calls that change something are refused until it has acknowledged earlier ones and `journal.kept` has passed; give the journal more room, or keep entries for less time",
+                has >> 20,
                 self.disk.location(),
                 self.settings.most >> 20
             ),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use portcullis_common::id::ServerId;
+
 use super::bench::*;
 use crate::journal::{Journal, Known, Purpose};
 use crate::model::{CallId, Failure, FailureKind, Outcome};
@@ -157,6 +159,53 @@ async fn a_full_journal_refuses_calls_and_takes_them_again_once_there_is_room() 
     bench.settings.most = 64 << 10;
     let journal = bench.open();
     call(&journal, number).await;
+}
+
+#[tokio::test]
+async fn a_server_that_acknowledges_nothing_leaves_room_for_others() {
+    let mut bench = Bench::new();
+    bench.settings.most = 64 << 10;
+    bench.settings.kept = Duration::ZERO;
+    let other = ServerId::from_array([2; 16]);
+    let fill = async |journal: &Journal| {
+        journal.set_acknowledging(SERVER, true);
+        journal.set_acknowledging(other, true);
+        let mut number = 0;
+        loop {
+            let Known::New(mut claim) = claim(journal, number, Purpose::Begin) else {
+                number += 1;
+                continue;
+            };
+            match begun(&mut claim).await {
+                Ok(()) => claim.end(&outcome(number)),
+                Err(failure) => break failure,
+            }
+        }
+    };
+    let journal = bench.open();
+    let refused = fill(&journal).await;
+    assert_eq!(refused.kind, FailureKind::Busy);
+    assert!(refused.message.contains("for other servers"), "{refused:?}");
+    // One that acknowledges what it gets can go on for ever.
+    for number in 0..200 {
+        let id = CallId::new(format!("other-{number}")).unwrap();
+        let known = journal.claim(other, &id, content(number), 0, Purpose::Begin);
+        let Known::New(mut claim) = known else {
+            panic!("{known:?}");
+        };
+        begun(&mut claim).await.unwrap();
+        claim.end(&outcome(number));
+        journal.acknowledge(other, vec![id.into()]);
+        if number % 20 == 19 {
+            journal.compact().await;
+        }
+    }
+    // A start changes nothing of it, and neither does what is compacted.
+    journal.compact().await;
+    journal.close().await;
+    let journal = bench.open();
+    let refused = fill(&journal).await;
+    assert!(refused.message.contains("for other servers"), "{refused:?}");
 }
 
 #[tokio::test]
