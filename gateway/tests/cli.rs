@@ -179,7 +179,9 @@ fn a_reload_takes_connectors_and_says_what_waits() {
     let told = site.done("reload", "");
     assert!(told.contains("connector `hr` added"), "{told}");
     assert!(told.contains("[limits] waits for a restart"), "{told}");
-    gateway.wait_for("calls will fail: connector `hr` (script): ");
+    let fault = "calls will fail: connector `hr` (script): ";
+    assert!(told.contains(fault), "{told}");
+    gateway.wait_for(fault);
     assert!(
         site.done("status", "")
             .contains("fault        connector `hr`")

@@ -60,5 +60,7 @@ pub(super) fn describe(report: &ReloadReport) -> Vec<String> {
             report.restart.join(", ")
         ));
     }
+    let faults = report.faults.iter();
+    lines.extend(faults.map(|fault| format!("calls will fail: {fault}")));
     lines
 }

@@ -57,6 +57,9 @@ pub struct ReloadReport {
     pub changes: Vec<String>,
     /// Keys whose change waits for a restart.
     pub restart: Vec<String>,
+    /// What calls will fail of as the host now is.
+    #[serde(default)]
+    pub faults: Vec<String>,
 }
 
 /// One session.

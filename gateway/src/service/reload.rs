@@ -88,11 +88,12 @@ impl Reloader {
                 agent.replace(connectors.clone()).await;
                 log::set_level(&config.log.level);
                 tell(&changes, &restart);
-                log_inspection(&connectors).await;
+                let faults = log_inspection(&connectors).await;
                 self.connectors = connectors;
                 self.take(config);
                 ReloadReport {
                     changes,
+                    faults,
                     restart: restart.iter().map(ToString::to_string).collect(),
                     ..ReloadReport::default()
                 }
@@ -115,6 +116,7 @@ impl Reloader {
             problems: bounded(report.problems),
             changes: bounded(report.changes),
             restart: report.restart,
+            faults: bounded(report.faults),
         });
     }
 
@@ -179,17 +181,18 @@ fn tell(changes: &[String], restart: &[&str]) {
     }
 }
 
-/// Logs what calls would meet as the host now is.
-pub(super) async fn log_inspection(connectors: &Connectors) {
+/// Logs what calls would meet as the host now is, and gives what they would fail of.
+pub(super) async fn log_inspection(connectors: &Connectors) -> Vec<String> {
     let connectors = connectors.clone();
     let found = spawn_blocking(move || connectors.inspect()).await;
     let Inspection { faults, notes } = found.unwrap_or_default();
-    for fault in faults {
+    for fault in &faults {
         warn!("calls will fail: {fault}");
     }
     for note in notes {
         warn!("{note}");
     }
+    faults
 }
 
 fn bounded(lines: Vec<String>) -> Vec<String> {
