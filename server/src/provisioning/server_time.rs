@@ -92,13 +92,8 @@ impl ServerTime {
                 return None;
             }
             state.kept = Some(now);
-            // It never goes back.
-            if (0..JUMP_MS.cast_signed()).contains(&state.ahead(wall)) {
-                (state.base, state.since) = (wall, now);
-            } else {
-                state.warn(wall);
-            }
-            Some(state.now())
+            state.follow(wall, now);
+            Some(state.at(now))
         });
         match own {
             Some(own) => {
@@ -120,12 +115,32 @@ impl ServerTime {
 
 impl State {
     fn now(&self) -> u64 {
-        let run = Instant::now().saturating_duration_since(self.since);
+        self.at(Instant::now())
+    }
+
+    fn at(&self, instant: Instant) -> u64 {
+        let run = instant.saturating_duration_since(self.since);
         self.base.saturating_add(millis(run))
     }
 
     fn ahead(&self, wall: u64) -> i64 {
-        wall.cast_signed().saturating_sub(self.now().cast_signed())
+        self.ahead_at(wall, Instant::now())
+    }
+
+    fn ahead_at(&self, wall: u64, instant: Instant) -> i64 {
+        wall.cast_signed()
+            .saturating_sub(self.at(instant).cast_signed())
+    }
+
+    /// Follows the host's clock, which shows `wall`, where that runs evenly.
+    fn follow(&mut self, wall: u64, instant: Instant) {
+        let ahead = self.ahead_at(wall, instant);
+        // It never goes back.
+        if (0..JUMP_MS.cast_signed()).contains(&ahead) {
+            (self.base, self.since) = (wall, instant);
+        } else {
+            self.warn(wall);
+        }
     }
 
     /// Tells once where the clock was put somewhere else.
@@ -165,6 +180,42 @@ mod tests {
             (9_000, 9_000, 9_000 + 40 * DAY, 9_000 + DAY),
         ] {
             assert_eq!(gone_on(own, then, wall), now);
+        }
+    }
+
+    /// With it go the deadlines of calls, how long they wait, and how long results are kept.
+    #[test]
+    fn an_hour_or_a_year_ahead_or_back_moves_no_deadline() {
+        const HOUR: i64 = 3_600_000;
+        let begun = Instant::now();
+        let start = 1_000 * LONGEST_PAUSE_MS;
+        for jump in [HOUR, -HOUR, 365 * 24 * HOUR, -365 * 24 * HOUR] {
+            let mut state = State {
+                base: start,
+                since: begun,
+                told: 0,
+                kept: None,
+            };
+            // Every ten seconds for two hours; in the second of them the clock is somewhere else.
+            for step in 0..720_u64 {
+                let run = step * 10_000;
+                let instant = begun + Duration::from_millis(run);
+                let off = if step < 360 { 0 } else { jump };
+                // It runs a little fast, which is followed.
+                let wall = start + run + run / 1_000;
+                state.follow(wall.saturating_add_signed(off), instant);
+                let told = state.at(instant);
+                let ran = told - start;
+                assert!(
+                    ran >= run && ran <= run + run / 1_000,
+                    "{jump}: {ran} {run}"
+                );
+            }
+            // Once it is right again it is followed on.
+            let run = 7_200_000;
+            let instant = begun + Duration::from_millis(run);
+            state.follow(start + run + 8_000, instant);
+            assert_eq!(state.at(instant), start + run + 8_000, "{jump}");
         }
     }
 
