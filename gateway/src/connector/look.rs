@@ -114,6 +114,15 @@ pub(crate) async fn look<C: Connector + ?Sized>(
     })
 }
 
+/// What a look says of an object that is not there: where it was not before the call either, that
+/// has changed nothing.
+pub(crate) fn not_there(before: &Evidence, object: &ObjectRef) -> Look {
+    match before.fact(THERE) {
+        Some("no") => Look::NotBegun,
+        _ => unclear(&format!("{object} is not there any more")),
+    }
+}
+
 /// What a look found beside what was there before.
 struct Seen<'a> {
     roles: Roles<'a>,
@@ -235,10 +244,7 @@ impl Seen<'_> {
     }
 
     fn gone(&self) -> Look {
-        match self.was_there() {
-            Some(false) => Look::NotBegun,
-            _ => unclear(&format!("{} is not there any more", self.object)),
-        }
+        not_there(self.before, &self.object)
     }
 }
 

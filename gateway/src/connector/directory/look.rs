@@ -259,6 +259,17 @@ impl Directory {
         if object.class != ObjectClass::Account {
             return Err(Failure::unsupported("only an account has a password").into());
         }
+        let object = match before.fact(ID).map(ObjectId::new) {
+            Some(Ok(id)) => &ObjectRef {
+                class: object.class,
+                by: Selector::Id(id),
+            },
+            _ => object,
+        };
+        let wanted = [self.dialect.id_attribute().to_owned()];
+        if self.find(session, object, &wanted).await?.is_none() {
+            return Ok(look::not_there(before, object));
+        }
         match self.verdict_on(session, object, password).await?.0 {
             // Some directories enable whoever gets a password: it was to be disabled again.
             Verdict::Right | Verdict::MustChange if before.fact(look::ENABLED) == Some("no") => {

@@ -91,9 +91,9 @@ impl Sql {
                 };
                 match self.get(cx, &get).await {
                     Ok(_) => Ok(Look::NotBegun),
-                    Err(CallError::Failed(failure)) if failure.is_not_found() => Ok(Look::Unclear(
-                        vec![format!("{object} is not there any more")],
-                    )),
+                    Err(CallError::Failed(failure)) if failure.is_not_found() => {
+                        Ok(look::not_there(before, &object))
+                    }
                     Err(error) => Err(error),
                 }
             }

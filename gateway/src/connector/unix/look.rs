@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::password::Verdict;
-use super::{Account, Unix, find_account, marker};
+use super::{Account, Unix, deleted, find_account, marker};
 use crate::connector::{Context, look};
 use crate::model::{
     CallError, Create, Done, Evidence, Failure, Look, ObjectClass, ObjectId, ObjectRef, Password,
@@ -42,6 +42,14 @@ impl Unix {
                 evidence.note(PASSWORD, look::digest(&field(account)));
             }
         }
+        if let Request::Delete(object) = change
+            && object.class == ObjectClass::Account
+        {
+            let database = self.read().await?;
+            if let Ok(account) = find_account(&database, object) {
+                deleted::note(&mut evidence, account);
+            }
+        }
         Ok(evidence)
     }
 
@@ -57,6 +65,13 @@ impl Unix {
                 self.look_at_password(object, password, before).await
             }
             Request::Create(create) => self.look_at_new(cx, create, before).await,
+            Request::Delete(object) if object.class == ObjectClass::Account => {
+                let seen = look::look(self, cx, change, before).await?;
+                match seen {
+                    Look::Unclear(_) => Ok(self.was_given_away(before).await?.unwrap_or(seen)),
+                    seen => Ok(seen),
+                }
+            }
             other => look::look(self, cx, &by_days(other), before).await,
         }
     }
@@ -138,9 +153,7 @@ impl Unix {
         let account = match find_account(&database, &object) {
             Ok(account) => account,
             Err(failure) if failure.is_not_found() => {
-                return Ok(Look::Unclear(vec![format!(
-                    "{object} is not there any more"
-                )]));
+                return Ok(look::not_there(before, &object));
             }
             Err(failure) => return Err(failure.into()),
         };

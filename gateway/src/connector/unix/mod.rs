@@ -50,6 +50,7 @@ mod attributes;
 mod belongings;
 mod configure;
 mod database;
+mod deleted;
 mod exit_codes;
 mod expiry;
 mod faults;

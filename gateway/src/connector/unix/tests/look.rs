@@ -138,21 +138,49 @@ async fn what_is_neither_as_before_nor_as_asked_is_unclear() {
     bench.done(password("ada", "Other-Battery-42")).await;
     let seen = look(&connector, set, &before).await;
     assert!(seen.contains("neither"), "{seen}");
+    let set = password("nobody-there", "Correct-Horse-41");
+    let before = evidence(&connector, set.clone()).await;
+    assert_eq!(look(&connector, set, &before).await, "not begun");
+}
 
-    let remove = || {
+#[tokio::test]
+async fn a_uid_that_was_given_away_is_told_from_an_account_that_was_renamed() {
+    let Some(bench) = bench() else { return };
+    let connector = Arc::clone(&bench.connector);
+    let remove_named = |name: &str| {
         Verb::Delete(wire::Delete {
-            object: account("ada"),
+            object: account(name),
         })
     };
-    let before = evidence(&connector, remove()).await;
-    let uid = bench.database().account("ada").unwrap().uid;
-    bench.done(remove()).await;
-    std::fs::remove_dir_all(bench.path("home/ada")).unwrap();
-    bench
-        .done(new_account_with("eve", "uid", vec![integer(uid.into())]))
-        .await;
-    let seen = look(&connector, remove(), &before).await;
-    assert_eq!(seen, "its id is that of `eve` now");
+    let remove = || remove_named("ada");
+    let plain = || Verb::Create(new_account("ada"));
+    let named = || new_account_with("ada", "full_name", vec![text("Ada")]);
+    for (made, deleted, told) in [
+        (with_password("ada"), true, "done"),
+        (with_password("ada"), false, "its id is that of `eve` now"),
+        (named(), true, "done"),
+        (named(), false, "its id is that of `eve` now"),
+        // Nothing but its home was its own.
+        (plain(), true, "its id is that of `eve` now"),
+    ] {
+        bench.done(made.clone()).await;
+        let before = evidence(&connector, remove()).await;
+        let uid = bench.database().account("ada").unwrap().uid;
+        if deleted {
+            bench.done(remove()).await;
+            std::fs::remove_dir_all(bench.path("home/ada")).unwrap();
+            let eve = new_account_with("eve", "uid", vec![integer(uid.into())]);
+            bench.done(eve).await;
+        } else {
+            bench.done(rename(account("ada"), "eve")).await;
+        }
+        let seen = look(&connector, remove(), &before).await;
+        assert_eq!(seen, told, "{made:?}, deleted: {deleted}");
+        bench.done(remove_named("eve")).await;
+        for home in ["home/ada", "home/eve"] {
+            let _ = std::fs::remove_dir_all(bench.path(home));
+        }
+    }
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ async fn a_new_password_is_tried_and_a_new_name_is_looked_for_by_id() {
         .unwrap();
     let set = Request::SetPassword(ada(), secret(OTHER));
     let before = subject.connector.evidence(&context(), &set).await.unwrap();
+    let before_set = before.clone();
     assert_eq!(
         looked(&subject, &context(), &set, &before).await,
         Look::NotBegun
@@ -140,4 +141,11 @@ async fn a_new_password_is_tried_and_a_new_name_is_looked_for_by_id() {
     subject.connector.delete(&context(), gone).await.unwrap();
     let seen = looked(&subject, &context(), &delete, &before).await;
     assert!(matches!(seen, Look::Done(_)), "{seen:?}");
+
+    // Nobody is there to get a password; whoever was there before may have got it.
+    let seen = looked(&subject, &context(), &set, &before_set).await;
+    assert!(matches!(seen, Look::Unclear(_)), "{seen:?}");
+    let before = subject.connector.evidence(&context(), &set).await.unwrap();
+    let seen = looked(&subject, &context(), &set, &before).await;
+    assert_eq!(seen, Look::NotBegun);
 }

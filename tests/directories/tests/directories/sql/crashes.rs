@@ -64,6 +64,9 @@ async fn without_a_ledger_a_new_password_is_tried() {
     hr.postgres.query("DELETE FROM people");
     let seen = look(&hr, "2", &change).await;
     assert!(matches!(seen, Look::Unclear(_)), "{seen:?}");
+    let before = set.evidence(&cx("3"), &change).await.unwrap();
+    let seen = set.look(&cx("3"), &change, &before).await.unwrap();
+    assert_eq!(seen, Look::NotBegun, "there was nobody to get one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
