@@ -6,6 +6,7 @@
 pub(crate) mod directory;
 mod listing;
 pub(crate) mod look;
+pub(crate) mod own_log_ins;
 pub(crate) mod process;
 pub(crate) mod renewed;
 pub(crate) mod secret_file;

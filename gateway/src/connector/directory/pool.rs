@@ -18,6 +18,7 @@ use super::link::Link;
 use super::message::{Answer, Control};
 use super::server::Servers;
 use super::words;
+use crate::connector::own_log_ins::{NotTried, OwnLogIns};
 use crate::model::Password;
 
 /// How long a server that failed comes last.
@@ -51,6 +52,8 @@ pub(crate) struct Pool {
     room: Arc<Semaphore>,
     /// Further room for calls that have a connection already: they never wait for one another.
     beside: Arc<Semaphore>,
+    /// Which passwords of the gateway's own are tried.
+    pub(crate) log_ins: OwnLogIns,
     state: Mutex<State>,
 }
 
@@ -81,6 +84,7 @@ impl Pool {
             servers,
             room,
             beside,
+            log_ins: OwnLogIns::default(),
             state: Mutex::new(State {
                 failed,
                 ..State::default()
@@ -175,7 +179,10 @@ impl Pool {
         found
     }
 
+    /// Nothing is sent where the password was refused before.
     async fn bound(&self, identity: &Identity, deadline: Instant) -> Result<Link, Fault> {
+        let held = self.log_ins.check(&identity.dn, &identity.password);
+        held.map_err(|why| not_tried("the directory", why))?;
         let mut last = None;
         // Each server once: one that takes connections may still be unable to serve.
         for _ in 0..self.servers.list.len() {
@@ -184,11 +191,20 @@ impl Pool {
                 (Err(_), Some(fault)) | (Err(fault), None) => return Err(fault),
             };
             let shown = link.shown().to_owned();
-            let bound = link.bind(&identity.dn, &identity.password, &[], deadline);
+            let (dn, password) = (&identity.dn, &identity.password);
+            let log_in = self.log_ins.begin(dn, password, deadline).await;
+            let log_in = log_in.map_err(|why| not_tried(&shown, why))?;
+            let bound = link.bind(dn, password, &[], deadline);
             let fault = match bound.await {
-                Ok(answer) if answer.code == code::SUCCESS => return Ok(link),
+                Ok(answer) if answer.code == code::SUCCESS => {
+                    log_in.taken();
+                    return Ok(link);
+                }
                 Ok(answer) => {
-                    let fault = not_bound(&shown, &identity.dn, &answer);
+                    let fault = not_bound(&shown, dn, &answer);
+                    if answer.code == code::INVALID_CREDENTIALS {
+                        log_in.refused(&fault.text);
+                    }
                     // A wrong password is tried once: elsewhere it would be wrong again, and count.
                     if !matches!(answer.code, code::BUSY | code::UNAVAILABLE) {
                         return Err(fault);
@@ -196,7 +212,7 @@ impl Pool {
                     fault
                 }
                 Err(Error::Unknown(fault) | Error::NotBegun(fault)) => fault,
-                Err(Error::Refused(answer)) => not_bound(&shown, &identity.dn, &answer),
+                Err(Error::Refused(answer)) => not_bound(&shown, dn, &answer),
             };
             self.failed(link.server);
             last = Some(fault);
@@ -327,6 +343,16 @@ fn not_bound(shown: &str, dn: &str, answer: &Answer) -> Fault {
     let name = code_name(code);
     let text = format!("{shown} {what} (bind as `{dn}`: {code} {name} {said})");
     Fault::new(FaultKind::Bind, text)
+}
+
+fn not_tried(shown: &str, why: NotTried) -> Fault {
+    match why {
+        NotTried::Late => Fault::new(
+            FaultKind::Silent,
+            format!("{shown} did not say in time whether it lets the gateway in"),
+        ),
+        NotTried::Refused(text) => Fault::new(FaultKind::Bind, text),
+    }
 }
 
 fn none_answers(mut faults: Vec<Fault>) -> Fault {

@@ -107,6 +107,7 @@ impl Directory {
             .note(&old.dn, &old.password, &rotation.password);
         self.parked.clear();
         self.pool.clear();
+        self.pool.log_ins.forget(&old.dn);
     }
 }
 

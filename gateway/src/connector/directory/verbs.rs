@@ -96,6 +96,7 @@ impl Connector for Directory {
                 .faults
                 .push(format!("`bind_password_file`: {error}"));
         }
+        inspection.faults.extend(self.pool.log_ins.faults());
         inspection
     }
 
@@ -107,6 +108,7 @@ impl Connector for Directory {
     async fn test(&self, cx: &Context) -> Result<String, CallError> {
         self.forget();
         let session = self.session(cx)?;
+        self.pool.log_ins.try_again(&session.identity.dn);
         self.try_out(&session).await
     }
 

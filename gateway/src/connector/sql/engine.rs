@@ -320,6 +320,9 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     /// What keeps it from being opened, as far as this host tells; nothing is asked of the target.
     fn faults(&self) -> Vec<String>;
 
+    /// An administrator asks: a password that was refused may be tried once more.
+    fn try_again(&self) {}
+
     /// Lets go of what is not in use.
     async fn close(&self);
 

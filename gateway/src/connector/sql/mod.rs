@@ -195,6 +195,7 @@ impl Connector for Sql {
     }
 
     async fn test(&self, cx: &Context) -> Result<String, CallError> {
+        self.engine.try_again();
         let mut transaction = self.begin(cx, Access::Read).await?;
         let version = transaction.version().await;
         let checked = match version {

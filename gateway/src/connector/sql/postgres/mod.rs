@@ -26,6 +26,7 @@ use super::engine::{Access, Engine, Fault, Transaction};
 use super::password::{BindPassword, given};
 use super::statement::Dialect;
 use crate::connector::Context;
+use crate::connector::own_log_ins::{NotTried, OwnLogIns};
 use crate::connector::renewed::Renewed;
 use crate::model::{CallError, Failure, FailureKind, Password};
 use connect::{Connection, Target};
@@ -65,6 +66,8 @@ pub(super) struct Postgres {
     pool: Arc<Pool>,
     /// Passwords that were changed.
     renewed: Renewed,
+    /// Which passwords are tried: the server may ask a directory that locks accounts.
+    log_ins: OwnLogIns,
 }
 
 /// Connections that are not in use, and room for those that are.
@@ -94,6 +97,7 @@ impl Postgres {
             password,
             times,
             renewed: Renewed::default(),
+            log_ins: OwnLogIns::default(),
             pool: Arc::new(Pool {
                 idle: Mutex::default(),
                 room: Arc::new(Semaphore::new(connections)),
@@ -239,13 +243,18 @@ impl Engine for Postgres {
                 Err(_) => {}
             }
         }
-        let connection = self.target.connect(password.as_ref(), deadline).await?;
+        let connection = self.connect(password.as_ref(), deadline).await?;
         let connection = self.opened(connection, access, deadline).await?;
         Ok(self.transaction(connection, room, (access, deadline)))
     }
 
     fn faults(&self) -> Vec<String> {
-        self.password.fault().into_iter().collect()
+        let of_file = self.password.fault().into_iter();
+        of_file.chain(self.log_ins.faults()).collect()
+    }
+
+    fn try_again(&self) {
+        self.log_ins.try_again(USER);
     }
 
     async fn close(&self) {
@@ -290,8 +299,32 @@ impl Engine for Postgres {
 }
 
 impl Postgres {
+    /// Connects, unless the password was refused a short while ago.
+    async fn connect(
+        &self,
+        password: Option<&Password>,
+        deadline: Instant,
+    ) -> Result<Connection, Fault> {
+        let Some(password) = password else {
+            return self.target.connect(None, deadline).await;
+        };
+        let log_in = self.log_ins.begin_beside(USER, password, deadline).await;
+        let log_in = log_in.map_err(|why| match why {
+            NotTried::Late => Fault::late(),
+            NotTried::Refused(text) => Fault::refused(FailureKind::Denied, text),
+        })?;
+        let connected = self.target.connect(Some(password), deadline).await;
+        match &connected {
+            Ok(_) => log_in.taken(),
+            Err(fault) if fault.code() == Some(WRONG_PASSWORD) => log_in.refused(&fault.message),
+            Err(_) => {}
+        }
+        connected
+    }
+
     /// Nothing goes on by another password than this one.
     fn renewed(&self, cx: &Context, new: &Password) {
+        self.log_ins.forget(USER);
         if let Some(old) = given(cx).filter(|old| *old != new) {
             self.renewed.note(USER, old, new);
             self.pool.idle().clear();

@@ -6,6 +6,7 @@ mod links;
 mod log_in;
 mod names;
 mod obstacles;
+mod own_password;
 mod passwords;
 mod reads;
 mod recovery;

@@ -79,6 +79,36 @@ async fn test_tells_what_keeps_it_from_connecting() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn a_wrong_password_of_the_gateways_own_is_tried_once_and_a_right_one_at_once() {
+    let hr = Hr::start("").await;
+    let mut wrong = cx("t");
+    let password = Password::new(b"not-the-secret".to_vec()).unwrap();
+    wrong
+        .secret_settings
+        .insert("password".to_owned(), password);
+    let at_once = (0..12).map(|_| hr.connector().test(&wrong));
+    for tested in futures_util::future::join_all(at_once).await {
+        let failed = failure(tested);
+        let part = "the password of the gateway's own user is wrong";
+        assert!(failed.message.contains(part), "{}", failed.message);
+    }
+    let tried = || {
+        hr.postgres
+            .log()
+            .matches("password authentication failed")
+            .count()
+    };
+    eventually("the try to be in the log", async || {
+        (tried() > 0).then_some(())
+    })
+    .await;
+    hr.connector().test(&cx("t")).await.unwrap();
+    assert_eq!(tried(), 1);
+    assert!(hr.connector().inspect(true).faults.is_empty());
+}
+
 #[tokio::test]
 #[ignore = "needs PostgreSQL: tests/run directories"]
 async fn a_password_is_given_to_a_bound_channel_alone() {
