@@ -9,8 +9,8 @@ use super::dn;
 use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane, look, secret_file};
 use crate::model::{
     CallError, Cookie, Create, Evidence, Get, Lockout, Look, Object, ObjectClass, ObjectName,
-    ObjectRef, Password, Request, Roles, Rotation, Schema, Search, Selector, Standings, SyncToken,
-    Touched, Update, Verb,
+    ObjectRef, Password, Request, Role, Roles, Rotation, Schema, Search, Selector, Standings,
+    SyncToken, Touched, Update, Value, Verb,
 };
 
 #[async_trait]
@@ -68,7 +68,7 @@ impl Connector for Directory {
                 String::from_utf8_lossy(&what)
             ))
         };
-        match change {
+        let mut lanes: BTreeSet<_> = match change {
             Request::Create(create) => [key(create.class, create.name.as_str())].into(),
             Request::Rename(object, new_name) => {
                 let own = object_key(object);
@@ -78,7 +78,12 @@ impl Connector for Directory {
                 Some(object) => [key(object.class, object_key(object))].into(),
                 None => [Lane::Connector].into(),
             },
-        }
+        };
+        // The directory keeps a log-in name apart from other log-in names, and not from names:
+        // whoever takes it in either way waits for the other.
+        let log_ins = self.log_ins_of(change).into_iter();
+        lanes.extend(log_ins.map(|name| key(ObjectClass::Account, name)));
+        lanes
     }
 
     fn shows(&self, verb: Verb, class: ObjectClass) -> bool {
@@ -249,9 +254,96 @@ impl Connector for Directory {
     }
 }
 
+impl Directory {
+    /// The names that an account is to be logged in to by, without their domains.
+    fn log_ins_of<'a>(&self, change: &'a Request) -> Vec<&'a str> {
+        let (class, given): (_, Vec<_>) = match change {
+            Request::Create(create) => {
+                let given = create.attributes.iter();
+                (
+                    create.class,
+                    given.map(|it| (&it.name, &it.values)).collect(),
+                )
+            }
+            Request::Update(update) => {
+                let given = update.modifications.iter();
+                let given = given.map(|it| (&it.name, &it.values));
+                (update.object.class, given.collect())
+            }
+            _ => return Vec::new(),
+        };
+        let roles = self.roles();
+        let log_ins = given
+            .into_iter()
+            .filter(|(name, _)| roles.has(class, name.as_str(), Role::LogInName));
+        let texts = log_ins.flat_map(|(_, values)| values.iter().filter_map(Value::as_text));
+        let local = |text: &'a str| text.rsplit_once('@').map_or(text, |(local, _)| local);
+        texts.map(local).collect()
+    }
+}
+
 fn object_key(object: &ObjectRef) -> &str {
     match &object.by {
         Selector::Id(id) => id.as_str(),
         Selector::Name(name) => name.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use portcullis_proto::gateway::v1 as wire;
+    use wire::call::Verb as Wanted;
+
+    use crate::config::Config;
+    use crate::connector::Lane;
+    use crate::connectors::Connectors;
+    use crate::model::parse_call;
+
+    fn lanes(of: &Connectors, verb: Wanted) -> Vec<Lane> {
+        let call = wire::Call {
+            call_id: "lanes".into(),
+            connector: "people".into(),
+            verb: Some(verb),
+            ..wire::Call::default()
+        };
+        let connector = &of.find("people").unwrap().connector;
+        let lanes = connector.lanes(&parse_call(call, &[]).unwrap().request);
+        lanes.into_iter().collect()
+    }
+
+    fn create(name: &str, principal: &str) -> Wanted {
+        let text = wire::value::Kind::Text(principal.to_owned());
+        Wanted::Create(wire::Create {
+            object_class: wire::ObjectClass::Account.into(),
+            name: name.to_owned(),
+            attributes: vec![wire::Attribute {
+                name: "userPrincipalName".to_owned(),
+                values: vec![wire::Value { kind: Some(text) }],
+            }],
+            ..wire::Create::default()
+        })
+    }
+
+    #[test]
+    fn who_takes_a_name_waits_for_who_logs_in_by_it() {
+        let pin = "00".repeat(32);
+        let connectors = |kind: &str| {
+            let text = format!(
+                "[connectors.people]\ntype = \"{kind}\"\nservers = [\"ldaps://dc.example.test\"]\n\
+                 certificate_sha256 = [\"{pin}\"]\naccounts.base = \"DC=example,DC=test\"\n"
+            );
+            let config = Config::parse(Path::new("gateway.toml"), &text).unwrap();
+            Connectors::from_config(&config.connectors).unwrap()
+        };
+        let domain = connectors("active-directory");
+        let own = lanes(&domain, create("Ada", "Ada@example.test"));
+        assert_eq!(own.len(), 1);
+        let other = lanes(&domain, create("eve", "ADA@example.test"));
+        assert!(other.len() == 2 && other.contains(&own[0]), "{other:?}");
+        // Elsewhere the attribute names nobody.
+        let plain = connectors("ldap");
+        assert_eq!(lanes(&plain, create("eve", "ada@example.test")).len(), 1);
     }
 }
