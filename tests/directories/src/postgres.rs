@@ -12,7 +12,7 @@ use portcullis_tests::harness::{
 };
 use rustix::process::{Signal, geteuid};
 
-use crate::authority::{Authority, Files};
+use crate::authority::{Authority, Certificate, Files};
 use crate::{loopback_address, trees};
 
 /// Whom a cluster belongs to where root runs the tests: PostgreSQL refuses to be root.
@@ -161,6 +161,14 @@ impl Postgres {
         command.env("PGPASSWORD", password);
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", &place]);
         command
+    }
+
+    /// Has it show another certificate to whoever connects from now on, soon after.
+    pub fn show(&self, certificate: &Certificate) {
+        // Who owns the files stays.
+        certificate.write(self.site.path());
+        let process = self.process.as_ref();
+        process.or_fail("server that runs").signal(Signal::HUP);
     }
 
     /// Kills it at once (SIGKILL).

@@ -242,6 +242,17 @@ async fn whatever_exists_already_is_told_with_its_attribute() {
         );
         assert_eq!(domain.tools().entry(&domain.dn("eve"), &["cn"]), None);
     }
+    let make = async || {
+        let create = plain.create(ACCOUNT, "grace");
+        plain.connector.create(&context(), create).await
+    };
+    let made = tokio::join!(make(), make(), make(), make());
+    let mut made = vec![made.0, made.1, made.2, made.3];
+    made.retain(Result::is_err);
+    assert_eq!(made.len(), 3, "one of four callers makes it");
+    for late in made.into_iter().filter_map(Result::err) {
+        assert_eq!(failure(late).kind, FailureKind::AlreadyExists);
+    }
     // Below another base it is not seen before.
     let taken = Create {
         name: ObjectName::new(plain.name("ada")).unwrap(),

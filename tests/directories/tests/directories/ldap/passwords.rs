@@ -1,6 +1,6 @@
 //! Passwords, and accounts that may not log in.
 
-use portcullis_directories::Slapd;
+use portcullis_directories::{Setup, Slapd};
 use portcullis_gateway::model::{CallError, FailureKind, ObjectClass, ObjectRef};
 use portcullis_tests::harness::eventually;
 
@@ -163,6 +163,45 @@ async fn to_disable_is_to_say_how_it_should_be() {
         ..create
     };
     assert_eq!(subject.create(made).await.unwrap().enabled, Some(false));
+}
+
+/// As 389 Directory Server has it, where entries need no class for it.
+const ACCOUNT_LOCK: &str = "attributetype ( 2.16.840.1.113730.3.1.610 NAME 'nsAccountLock' \
+    EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )\n";
+
+#[tokio::test]
+#[ignore = "needs slapd: tests/run directories"]
+async fn whatever_attribute_a_directory_has_for_it_disables() {
+    const CLASSES: [&str; 2] = ["inetOrgPerson", "extensibleObject"];
+    let dn = "uid=ada,ou=people,dc=example,dc=org";
+    let mut slapd = Slapd::start_with(Setup {
+        settings: ACCOUNT_LOCK.to_owned(),
+        ..Setup::default()
+    })
+    .await;
+    for (way, attribute, value) in [
+        ("389ds", "nsAccountLock", "TRUE"),
+        ("employeeType=has left", "employeeType", "has left"),
+    ] {
+        let keys = format!("disable = \"{way}\"\naccounts.object_classes = {CLASSES:?}");
+        let subject = Subject::of(slapd, &keys);
+        subject.account("ada").await;
+        let (connector, cx) = (&subject.connector, context());
+        let tools = subject.slapd.tools();
+        let disabled = connector.disable(&cx, ada()).await.unwrap();
+        assert_eq!(disabled.unwrap().enabled, Some(false), "{way}");
+        assert_eq!(tools.values(dn, attribute), [value]);
+        let enabled = connector.enable(&cx, ada()).await.unwrap();
+        assert_eq!(enabled.unwrap().enabled, Some(true), "{way}");
+        assert!(tools.values(dn, attribute).is_empty(), "{way}");
+        connector.delete(&cx, ada()).await.unwrap();
+        slapd = subject.slapd;
+    }
+    let none = Subject::of(slapd, "disable = \"none\"");
+    assert_eq!(none.account("ada").await.enabled, None);
+    let refused = none.connector.disable(&context(), ada()).await;
+    let failure = failed(refused, FailureKind::Unsupported);
+    assert!(failure.message.contains("`disable`"), "{failure:?}");
 }
 
 #[tokio::test]

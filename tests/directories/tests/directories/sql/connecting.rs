@@ -1,5 +1,6 @@
 //! What keeps a connection from being made is told apart.
 
+use portcullis_directories::Authority;
 use portcullis_gateway::model::FailureKind;
 use portcullis_tests::harness::eventually;
 
@@ -107,6 +108,24 @@ async fn a_wrong_password_of_the_gateways_own_is_tried_once_and_a_right_one_at_o
     hr.connector().test(&cx("t")).await.unwrap();
     assert_eq!(tried(), 1);
     assert!(hr.connector().inspect(true).faults.is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn an_expired_certificate_is_told_from_others() {
+    let hr = Hr::start("").await;
+    hr.connector().test(&cx("t")).await.unwrap();
+    let address = hr.postgres.address().to_string();
+    let names = [Postgres::NAME, "localhost", &address];
+    hr.postgres.show(&Authority::ours().expired(&names));
+    let failed = eventually("the server to show it", async || {
+        hr.connector().stop().await;
+        hr.connector().test(&cx("t")).await.err()
+    })
+    .await;
+    let failed = failure::<()>(Err(failed));
+    assert_eq!(failed.kind, FailureKind::Unavailable, "{}", failed.message);
+    assert!(failed.message.contains("expired"), "{}", failed.message);
 }
 
 #[tokio::test]
