@@ -47,6 +47,12 @@ called() {
     portcullis group create accounts poets --set members=ada
     id -nG ada | grep -w poets
     portcullis account create accounts gone
+    # The unit does not hide from the gateway what runs.
+    setpriv --reuid=gone --clear-groups sleep 600 &
+    eventually grep "^Uid:[[:space:]]*$(id -u gone)" "/proc/$!/status"
+    refuses "used by process" portcullis account delete accounts gone
+    kill $!
+    wait $! || true
     portcullis account delete accounts gone
     no getent passwd gone
 }
@@ -82,10 +88,10 @@ exposed_server() {
     exposure portcullis-server 1.5
 }
 
-# Exposure of a gateway in one process at most 2.7.
+# Exposure of a gateway in one process at most 2.8.
 exposed_gateway() {
-    exposure portcullis-gateway 2.7
-    exposure portcullis-gateway@two 2.7
+    exposure portcullis-gateway 2.8
+    exposure portcullis-gateway@two 2.8
 }
 
 # A reload is told to systemd, with what is wrong.
