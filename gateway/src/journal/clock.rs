@@ -1,8 +1,9 @@
 //! The clock of the journal, and how old its entries are, whatever becomes of the clock.
 //!
 //! What is written is the host's time. By it an entry grows old, too, but not by a jump of it: for
-//! a day its age goes on as the gateway runs, in which a clock that was put ahead by mistake is put
-//! right again. After that the new time is believed, for the one before may have been the wrong one.
+//! a day its age goes on as the gateway runs, in which a clock that was put ahead by mistake is
+//! put right again. After that the new time is believed, for the one before may have been the
+//! wrong one.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -90,7 +90,8 @@ impl Further<'_> {
 }
 
 impl Directory {
-    /// Makes an entry, all of it or nothing. `absent`: it was looked for just now, and is not there.
+    /// Makes an entry, all of it or nothing. `absent`: it was looked for just now, and is not
+    /// there.
     pub(crate) async fn make(
         &self,
         session: &Session<'_>,

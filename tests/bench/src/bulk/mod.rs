@@ -90,8 +90,8 @@ struct Measured {
     bulk: f64,
     single: f64,
     bare: f64,
-    /// Processor time of an imported account at the command, the server, the gateway and the target,
-    /// in microseconds.
+    /// Processor time of an imported account at the command, the server, the gateway and the
+    /// target, in microseconds.
     processor: [f64; 4],
     /// The same of a bare insert at the client and the target.
     of_bare: [f64; 2],
