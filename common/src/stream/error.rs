@@ -42,6 +42,11 @@ pub enum ChannelError {
     /// The peer went away during the handshake.
     #[error("the peer closed the connection, {0}: its own log has the cause")]
     HungUp(Stage),
+    /// The peer speaks TLS, or wants it spoken.
+    #[error(
+        "the peer speaks TLS, and this side does not: give this side a [tls] section; where the server dials, and has one, `portcullis gateway set NAME --require-tls true`"
+    )]
+    Tls,
     /// The handshake was refused, here or by the peer: [`HandshakeError`] says by whom and why.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),

@@ -177,6 +177,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.stage = Stage::Message(message);
         let mut header = [0; HEADER_LEN];
         self.read(&mut header).await?;
+        if is_tls(header) {
+            return Err(ChannelError::Tls);
+        }
         let len = FrameHeader::decode_handshake(header)
             .map_err(malformed)?
             .len;
@@ -216,12 +219,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             | Err(
                 ChannelError::Io(_)
                 | ChannelError::HungUp(_)
+                | ChannelError::Tls
                 | ChannelError::Handshake(HandshakeError::Refused),
             ) => {}
             Err(_) => refuse(&mut self.io).await,
         }
         result
     }
+}
+
+/// Whether a record of TLS begins like this: its handshake, or an alert (RFC 8446, section 5.1). No
+/// frame has these types.
+fn is_tls(header: [u8; HEADER_LEN]) -> bool {
+    matches!(header, [0x15 | 0x16, 3, _])
 }
 
 fn malformed(error: impl Into<DecodeError>) -> ChannelError {

@@ -11,7 +11,7 @@ use crate::config::{Config, Dial, Proxy};
 use crate::connectors::Connectors;
 use crate::journal;
 use crate::key_store;
-use crate::listener::proxy;
+use crate::listener::{agent, proxy};
 use crate::state_dir::StateDir;
 
 /// How long one address of the server is tried.
@@ -50,6 +50,9 @@ pub(super) fn validate(config: &Config, arguments: &Arguments) -> Result<(), Cli
     match journal::show(&folder) {
         Ok(shown) => found.extend(shown.and_then(|shown| shown.fault)),
         Err(error) => found.push(error.to_string()),
+    }
+    if let Err(error) = agent::around().load(config.tls.as_ref()) {
+        found.push(error.to_string());
     }
     found.dedup();
     match way(config, running, arguments.connect) {

@@ -37,6 +37,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Who dials.
     pub dial: Dial,
+    /// TLS around the channel; `None`: there is none.
+    pub tls: Option<portcullis_tls::Settings>,
     /// Suites that this gateway's policy allows; never empty.
     pub suites: Vec<Suite>,
     /// Limits of each channel.

@@ -9,6 +9,7 @@ use portcullis_common::stream::ChannelLimits;
 use portcullis_host::config::{Problems, Section};
 use portcullis_host::log::Log;
 use portcullis_host::names::{host_port, is_name};
+use portcullis_tls::{Settings, Side};
 
 use super::{
     Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, JournalSettings, Limits, Proxy,
@@ -28,11 +29,13 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
         root.problem("state_dir", "an absolute path is allowed");
     }
     let dial = dial(root);
+    let tls = tls(root);
     let (suites, channel) = channel(root);
     Config {
         instance,
         state_dir,
         dial,
+        tls,
         suites,
         channel,
         limits: limits(root),
@@ -124,6 +127,13 @@ fn proxy(section: &mut Section<'_>) -> Option<Proxy> {
         ),
     }
     None
+}
+
+fn tls(root: &mut Section<'_>) -> Option<Settings> {
+    let mut section = root.section("tls")?;
+    let settings = Settings::read(&mut section, Side::Gateway);
+    section.finish();
+    settings
 }
 
 fn channel(root: &mut Section<'_>) -> (Vec<Suite>, ChannelLimits) {

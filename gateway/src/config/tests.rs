@@ -32,6 +32,14 @@ fn every_default_is_written_out_in_the_sample() {
         "address",
         "# server",
         "# name",
+        "# proxy",
+        "# proxy_credentials",
+        "# certificate",
+        "# key",
+        "# server_ca",
+        "# revoked",
+        "# server_name",
+        "# require",
         "suites",
         "handshake_timeout",
         "epoch_age",
@@ -58,7 +66,7 @@ fn every_problem_is_reported_at_once_with_line_key_and_what_is_allowed() {
     assert_eq!(
         found,
         [
-            "gateway.toml:1: port: unknown key: allowed here are `instance`, `state_dir`, `listen`, `dial_out`, `channel`, `limits`, `journal`, `log`, `connectors`",
+            "gateway.toml:1: port: unknown key: allowed here are `instance`, `state_dir`, `listen`, `dial_out`, `tls`, `channel`, `limits`, `journal`, `log`, `connectors`",
             "gateway.toml:3: listen.address: `here`: IP:PORT is allowed, such as \"0.0.0.0:9278\" or \"[::]:9278\"",
             "gateway.toml:7: channel.suites: `RC4`: no suite of that name: there are `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
             "gateway.toml:10: limits.calls: out of range: a whole number from 1 to 4096 is allowed",
@@ -281,5 +289,29 @@ fn a_file_that_others_may_write_is_refused_with_what_to_do() {
                 assert!(found[0].message.contains("chmod go-w"), "{found:?}");
             }
         }
+    }
+}
+
+#[test]
+fn tls_names_its_files_by_absolute_paths() {
+    let base = "[tls]\ncertificate = \"/a\"\nkey = \"/b\"\nserver_ca = \"/c\"\n";
+    let text = format!("{base}server_name = \"central.example.com\"\n");
+    let tls = Config::parse(Path::new("gateway.toml"), &text).unwrap().tls;
+    let tls = tls.unwrap();
+    assert!(tls.require);
+    assert_eq!(tls.server_name.as_deref(), Some("central.example.com"));
+    for (wrong, said) in [
+        (
+            base.replace("server_ca", "gateway_ca"),
+            "tls.server_ca: missing",
+        ),
+        (base.replace("/a", "a"), "an absolute path is allowed"),
+        (
+            format!("{base}server_name = \"a b\""),
+            "a host's name or an IP address",
+        ),
+    ] {
+        let found = problems(&wrong).join("\n");
+        assert!(found.contains(said), "{found}");
     }
 }

@@ -7,6 +7,7 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{Preamble, ResponderConfig};
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelError, ChannelLimits, SealedStream};
+use portcullis_tls::{Around, Side};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{Instrument as _, info, info_span, warn};
 
@@ -19,6 +20,7 @@ use super::serve;
 use super::services::Services;
 use super::status::StatusBoard;
 use crate::config::Config;
+use crate::connector::secret_file;
 use crate::connectors::Connectors;
 use crate::journal::Journal;
 use crate::worker::{self, Provisioner};
@@ -28,6 +30,11 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Within the state folder: what connectors have seen at a sync.
 const SNAPSHOTS: &str = "sync";
+
+/// TLS as this side has it, not set up yet.
+pub fn around() -> Around {
+    Around::none(Side::Gateway, secret_file::read_whole)
+}
 
 /// One run of the gateway.
 #[derive(Debug)]
@@ -40,6 +47,8 @@ pub struct Agent {
     pub refusals: Refusals,
     /// Carries out the calls.
     pub provisioner: Provisioner,
+    /// TLS around the channel; none, until it is loaded.
+    pub tls: Around,
     /// Limits of each channel.
     pub limits: ChannelLimits,
     suites: Vec<Suite>,
@@ -85,6 +94,7 @@ impl Agent {
             links: Arc::default(),
             refusals: Refusals::default(),
             provisioner,
+            tls: around(),
             limits: config.channel,
             suites: config.suites.clone(),
         }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelError, Dropped, HalfOpen, Permit, SealedStream};
+use portcullis_tls::{TlsError, Transport};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::agent::Agent;
@@ -58,13 +59,17 @@ async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr, permi
 
 async fn shake_hands(
     agent: &Agent,
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: &str,
     deadline: Instant,
-) -> Result<(SealedStream<TcpStream>, OpenLink), DialInError> {
+) -> Result<(SealedStream<Transport>, OpenLink), DialInError> {
     if let Err(error) = stream.set_nodelay(true) {
         warn!(peer, "the connection is slower than it could be: {error}");
     }
+    let mut stream = match timeout_at(deadline, agent.tls.receive(stream)).await {
+        Ok(received) => received?,
+        Err(_) => return Err(DialInError::Silent),
+    };
     let identity = match agent.run.keys.begin().await {
         Ok(Identity::None) => Err(DialInError::NoKey),
         begun => begun.map_err(DialInError::from),
@@ -89,6 +94,10 @@ enum DialInError {
     KeyStore(#[from] KeyStoreError),
     #[error("{NO_KEY}")]
     NoKey,
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the peer said nothing, or not enough for TLS, before the handshake's time was up")]
+    Silent,
     #[error(transparent)]
     Channel(#[from] ChannelError),
     #[error(transparent)]

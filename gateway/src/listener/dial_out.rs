@@ -8,6 +8,7 @@ use portcullis_common::handshake::Preamble;
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::ChannelError;
 use portcullis_host::backoff::Backoff;
+use portcullis_tls::{TlsError, Transport};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -59,6 +60,10 @@ enum DialError {
         proxy: String,
         after: Duration,
     },
+    #[error("TLS with {server}: {source}")]
+    Tls { server: String, source: TlsError },
+    #[error("TLS with {server}: no answer within {} s", .after.as_secs())]
+    TlsTimeout { server: String, after: Duration },
     #[error("handshake with {server}: {source}")]
     Handshake {
         server: String,
@@ -122,7 +127,7 @@ async fn open(
 ) -> Result<(JoinHandle<()>, Arc<Link>), DialError> {
     let identity = agent.run.keys.begin().await?;
     let preamble = preamble(&identity, target)?;
-    let stream = connect(agent, target).await?;
+    let stream = around(agent, target, connect(agent, target).await?).await?;
     let server = &target.server;
     let (stream, open) = agent
         .shake_hands(stream, Some(&preamble), identity, server, &agent.limits)
@@ -166,6 +171,30 @@ async fn connect(agent: &Agent, target: &Target) -> Result<TcpStream, DialError>
         })?;
     hurry(&stream);
     Ok(stream)
+}
+
+/// Puts TLS around it, where there is any.
+async fn around(agent: &Agent, target: &Target, stream: TcpStream) -> Result<Transport, DialError> {
+    if !agent.tls.is_set_up() {
+        return Ok(Transport::Plain(stream));
+    }
+    let server = &target.server;
+    let host = server
+        .rsplit_once(':')
+        .map_or(server.as_str(), |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let after = agent.limits.handshake;
+    let dialling = tokio::time::timeout(after, agent.tls.dial_server(stream, host));
+    match dialling.await {
+        Ok(dialled) => dialled.map_err(|source| DialError::Tls {
+            server: server.clone(),
+            source,
+        }),
+        Err(_) => Err(DialError::TlsTimeout {
+            server: server.clone(),
+            after,
+        }),
+    }
 }
 
 async fn connect_through(

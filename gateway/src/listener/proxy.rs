@@ -43,13 +43,16 @@ pub enum ProxyError {
         /// The schemes that it names.
         offers: String,
     },
-    /// It knows who asks, or thinks so, and refuses them (407 in spite of credentials).
+    /// It knows who asks, or thinks so, and refuses them: 407 in spite of credentials; some say
+    /// 401.
     #[error(
-        "the proxy at {proxy} does not take the name and password in dial_out.proxy_credentials (407), by which this program answers Basic alone; it offers: {offers}"
+        "the proxy at {proxy} does not take the name and password in dial_out.proxy_credentials ({status}), by which this program answers Basic alone; it offers: {offers}"
     )]
     WrongCredentials {
         /// Its HOST:PORT.
         proxy: String,
+        /// What it said: 401 or 407.
+        status: u16,
         /// The schemes that it names.
         offers: String,
     },
@@ -197,8 +200,9 @@ fn understand(answer: &[u8], proxy: &Proxy, server: &str) -> Result<(), ProxyErr
     );
     Err(match status {
         Some(200..300) => return Ok(()),
-        Some(407) if asked => ProxyError::WrongCredentials {
+        Some(status @ (401 | 407)) if asked => ProxyError::WrongCredentials {
             proxy,
+            status,
             offers: offers(lines),
         },
         Some(407) => ProxyError::AsksWho {

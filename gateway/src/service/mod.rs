@@ -61,6 +61,9 @@ pub enum RunError {
         /// What the system says.
         source: io::Error,
     },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] portcullis_tls::FilesError),
     /// Core dumps would hold keys.
     #[error("cannot switch off core dumps, which would hold keys: {0}")]
     CoreDumps(io::Error),
@@ -117,6 +120,7 @@ pub async fn run_until(
     log_inspection(&connectors).await;
     let name = host::name();
     let agent = Agent::with_journal(&config, &connectors, keys, board, name, journal);
+    agent.tls.load(config.tls.as_ref())?;
     let agent = Arc::new(agent);
     agent.provisioner.start().await;
     let manager = ServiceManager::from_env();

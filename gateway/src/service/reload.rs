@@ -82,7 +82,11 @@ impl Reloader {
     }
 
     async fn reload(&mut self, agent: &Agent, request: String) {
-        let report = match self.read().await {
+        let read = match self.read().await {
+            Ok(read) => read_tls(agent, read).await,
+            failed => failed,
+        };
+        let report = match read {
             Ok((config, connectors, changes)) => {
                 let restart = needs_restart(&self.config, &config);
                 agent.replace(connectors.clone()).await;
@@ -120,14 +124,18 @@ impl Reloader {
         });
     }
 
-    async fn read(&self) -> Result<(Config, Connectors, Vec<String>), Vec<String>> {
+    async fn read(&self) -> Result<Read, Vec<String>> {
         let (source, former) = (self.config.source.clone(), self.config.connectors.clone());
         let (held, level) = (self.connectors.clone(), self.config.log.level.clone());
+        let tls = self.config.tls.clone();
         let read = spawn_blocking(move || -> Result<_, Vec<ConfigProblem>> {
             let config = Config::load(source.as_deref(), Connectors::problems)?;
             let (connectors, mut changes) = held.read_again(&former, &config.connectors)?;
             if config.log.level != level {
                 changes.push("log.level".to_owned());
+            }
+            if config.tls != tls {
+                changes.push("[tls]".to_owned());
             }
             Ok((config, connectors, changes))
         });
@@ -142,6 +150,22 @@ impl Reloader {
     fn take(&mut self, config: Config) {
         self.config.connectors = config.connectors;
         self.config.log.level = config.log.level;
+        self.config.tls = config.tls;
+    }
+}
+
+/// What was read: the configuration, its connectors, and what changed.
+type Read = (Config, Connectors, Vec<String>);
+
+/// Reads the files of `[tls]`, changed or not: certificates are renewed under their names. What is
+/// wrong with them keeps all from being reloaded.
+async fn read_tls(agent: &Agent, read: Read) -> Result<Read, Vec<String>> {
+    let (around, settings) = (agent.tls.clone(), read.0.tls.clone());
+    let loaded = spawn_blocking(move || around.load(settings.as_ref())).await;
+    match loaded {
+        Ok(Ok(())) => Ok(read),
+        Ok(Err(error)) => Err(vec![error.to_string()]),
+        Err(_) => Err(vec!["the files of [tls] could not be read".to_owned()]),
     }
 }
 

@@ -36,6 +36,7 @@ mod sync;
 mod targets;
 mod task;
 mod time;
+mod tls;
 mod user;
 mod view;
 
@@ -139,6 +140,10 @@ enum Command {
     Sync(sync::SyncArgs),
     /// Run one of the actions that the gateway's configuration allows
     Run(run::RunArgs),
+    /// Two authorities for TLS around the channel, and certificates under them: files, without a
+    /// server
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
     #[command(flatten)]
     SelfDescription(SelfDescription),
 }
@@ -208,6 +213,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Call(command) => command.run(context).await,
         Command::Sync(args) => args.run(context).await,
         Command::Run(args) => args.run(context).await,
+        Command::Tls(command) => command.run(context),
         Command::SelfDescription(verb) => verb
             .tell::<Cli>(Section::Commands)
             .map_err(CliError::Output),

@@ -66,6 +66,7 @@ pub(super) fn gateway(
         groups: gateway.groups,
         hostname: gateway.host.unwrap_or_default(),
         version: gateway.version.unwrap_or_default(),
+        require_tls: gateway.require_tls,
         name: gateway.name,
         ..proto::Gateway::default()
     };
@@ -76,6 +77,7 @@ pub(super) fn gateway(
         out.session_key_id = link.session.key_id.to_string();
         out.connected_since_unix_ms = millis(link.since);
         out.remote_address = link.remote_address;
+        out.tls = link.tls;
         out.last_seen_unix_ms = millis(now);
         if let Some(description) = link.description {
             out.version = description.version;

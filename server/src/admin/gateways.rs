@@ -44,6 +44,7 @@ impl Request for proto::AddGatewayRequest {
 
     fn about(&self) -> About {
         let about = About::gateway(&self.name).shown_with(pairing(self.allow_pairing));
+        let about = about.shown_with(tls(self.require_tls.then_some(true)));
         let about = about.shown_with(&names::listed(", into", &self.groups));
         about.and(in_groups(&self.groups))
     }
@@ -53,12 +54,16 @@ impl Request for proto::AddGatewayRequest {
         let name = names::name("gateway", &self.name)?;
         let address = Some(self.address.as_str()).filter(|text| !text.is_empty());
         let reach = names::reach(address, self.dial_out)?;
-        let groups = names::groups(self.groups)?;
+        let chosen = GatewayChange {
+            add_groups: names::groups(self.groups)?,
+            require_tls: self.require_tls.then_some(true),
+            ..GatewayChange::default()
+        };
         let gateways = services.repository.gateways();
         if self.if_absent
             && let Some(present) = gateways.find(name).await?
         {
-            if present.reach != reach {
+            if present.reach != reach || present.require_tls != self.require_tls {
                 return Err(AdminError::Conflict(format!(
                     "gateway `{name}` is there and reached in another way: `portcullis gateway set {name}` changes that"
                 )));
@@ -72,7 +77,7 @@ impl Request for proto::AddGatewayRequest {
         let fresh = Fresh::make(services, self.allow_pairing).await?;
         let registration = &fresh.registration;
         gateways
-            .add_to(name, reach, groups, registration, fresh.now)
+            .add_with(name, reach, chosen, registration, fresh.now)
             .await?;
         context.note.add(registration.gateway_id);
         tracing::info!(gateway = name, id = %registration.gateway_id, pairing = self.allow_pairing, "added a gateway");
@@ -130,7 +135,7 @@ impl Request for proto::SetGatewayRequest {
     const METHOD: Method = change("Gateways/Set", &[Administrator]);
 
     fn about(&self) -> About {
-        let about = About::gateway(&self.name);
+        let about = About::gateway(&self.name).shown_with(tls(self.require_tls));
         let about = about.shown_with(&names::listed(", into", &self.add_groups));
         let about = about.shown_with(&names::listed(", out of", &self.remove_groups));
         about
@@ -148,11 +153,16 @@ impl Request for proto::SetGatewayRequest {
             },
             add_groups: names::groups(self.add_groups)?,
             remove_groups: names::groups(self.remove_groups)?,
+            require_tls: self.require_tls,
         };
         let moved = change.reach.is_some();
         services.repository.gateways().change(name, change).await?;
         tracing::info!(gateway = name, moved, "changed a gateway");
-        if moved {
+        let bare = services.fleet.status(name).is_some_and(|link| !link.tls);
+        if self.require_tls == Some(true) && bare {
+            services.fleet.close(name).await;
+        }
+        if moved || self.require_tls.is_some() {
             services.fleet.wake(name);
         }
         shown(services, name).await
@@ -442,6 +452,15 @@ async fn keys(services: &Services) -> Result<Vec<GatewayKeyInfo>, AdminError> {
 /// Whoever puts a gateway into a group, or takes it out, gives or takes the rights of that group.
 fn in_groups(groups: &[String]) -> impl Iterator<Item = Target> {
     groups.iter().cloned().map(Target::GatewayGroup)
+}
+
+/// What the audit log shows of a demand for TLS.
+const fn tls(demanded: Option<bool>) -> &'static str {
+    match demanded {
+        Some(true) => ", through TLS alone",
+        Some(false) => ", also without TLS",
+        None => "",
+    }
 }
 
 const fn pairing(allowed: bool) -> &'static str {

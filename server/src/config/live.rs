@@ -102,6 +102,7 @@ impl Live {
         config.keys.token_lifetime = new.keys.token_lifetime;
         config.keys.pairing_lifetime = new.keys.pairing_lifetime;
         config.log.level = new.log.level;
+        config.tls = new.tls;
         config.capabilities = new.capabilities;
         config.warnings = new.warnings;
         state.config = Arc::new(config);
@@ -110,6 +111,11 @@ impl Live {
         state.error = None;
         state.needs_restart.clone_from(&reloaded.needs_restart);
         Ok(reloaded)
+    }
+
+    /// Part of what was read does not hold, for this reason.
+    pub fn failed(&self, error: String) {
+        self.lock().error = Some(error);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -126,6 +132,7 @@ fn compare(old: &Config, new: &Config) -> Reloaded {
     Reloaded {
         changed: differing(&[
             ("[capabilities]", old.capabilities != new.capabilities),
+            ("[tls]", old.tls != new.tls),
             ("log.level", old.log.level != new.log.level),
             (
                 "keys.token_lifetime",

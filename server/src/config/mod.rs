@@ -36,6 +36,8 @@ pub struct Config {
     pub audit: Audit,
     /// Where gateways that dial out are awaited.
     pub dial_out: DialOut,
+    /// TLS around the channel; `None`: there is none.
+    pub tls: Option<portcullis_tls::Settings>,
     /// The sealed channel.
     pub channel: Channel,
     /// How links are kept up.
@@ -106,6 +108,7 @@ impl Default for Config {
             admin: Admin::default(),
             capabilities: Capabilities::default(),
             dial_out: DialOut::default(),
+            tls: None,
             channel: Channel::default(),
             links: Links::default(),
             keys: Keys::default(),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use portcullis_host::config::{Problems, Section};
 use portcullis_host::log::Log;
+use portcullis_tls::{Settings, Side};
 
 use super::capabilities::Warning;
 use super::sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
@@ -30,6 +31,7 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
         capabilities,
         audit: audit(&mut root, &data_dir),
         dial_out: dial_out(&mut root),
+        tls: tls(&mut root),
         channel: channel(&mut root),
         links: links(&mut root, problems),
         keys: keys(&mut root),
@@ -132,6 +134,13 @@ fn dial_out(root: &mut Section<'_>) -> DialOut {
         finish(section);
     }
     dial_out
+}
+
+fn tls(root: &mut Section<'_>) -> Option<Settings> {
+    let mut section = root.section("tls")?;
+    let settings = Settings::read(&mut section, Side::Server);
+    finish(section);
+    settings
 }
 
 fn channel(root: &mut Section<'_>) -> Channel {

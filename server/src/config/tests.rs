@@ -263,3 +263,23 @@ fn a_named_file_has_to_be_there() {
     let error = Config::load(Some(missing)).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/server.toml"), "{error}");
 }
+
+#[test]
+fn tls_names_its_files_by_absolute_paths_and_is_compulsory_unless_said() {
+    let text = "[tls]\ncertificate = \"/a\"\nkey = \"/b\"\ngateway_ca = \"/c\"\n";
+    let tls = parse(text).unwrap().tls.unwrap();
+    assert!(tls.require && tls.revoked.is_none() && tls.server_name.is_none());
+    assert_eq!(tls.peer_ca, Path::new("/c"));
+    for (wrong, said) in [
+        ("[tls]\ncertificate = \"/a\"\nkey = \"/b\"", "missing"),
+        (&text.replace("/b", "b"), "an absolute path is allowed"),
+        (
+            &format!("{text}server_ca = \"/d\""),
+            "unknown field `server_ca`",
+        ),
+        (&format!("{text}require = \"no\""), "true or false"),
+    ] {
+        let error = parse(wrong).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}

@@ -95,11 +95,13 @@ impl Fleet {
         prepare(&io);
         // Only now: hosts that do not answer hold up no others.
         let _turn = self.inner.handshakes.acquire().await;
+        let io = self.around_dialled(io, gateway, after).await?;
         let origin = Origin {
             gateway: gateway.name.clone(),
             remote_address: address.to_owned(),
             dialled_out: false,
             enrolled: false,
+            tls: io.is_tls(),
         };
         let link = self
             .shake_hands(io, None, gateway.registration.gateway_id, origin)

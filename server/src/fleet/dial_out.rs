@@ -7,14 +7,15 @@ use std::time::Duration;
 use portcullis_common::handshake::Preamble;
 use portcullis_common::stream::{self, HalfOpen};
 use portcullis_proto::gateway::v1::RedialRequest;
+use portcullis_tls::{TlsError, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Fleet;
 use super::dial::{early, prepare};
-use super::establish::{Arrival, Step};
+use super::establish::{Arrival, LinkError, Step};
 use super::link::{Link, Origin};
 use super::roster::REPLACEMENT;
+use super::{Fleet, tls};
 use crate::repository::{Gateway, GatewayRef, Reach};
 
 /// When whoever named itself is refused, counted from the reading of its name: longer than it takes
@@ -59,13 +60,9 @@ impl Fleet {
     }
 
     /// Finds out who it is, and shakes hands. `None`: it is nobody.
-    async fn welcome(
-        &self,
-        mut io: TcpStream,
-        remote: SocketAddr,
-        deadline: Instant,
-    ) -> Option<Link> {
+    async fn welcome(&self, io: TcpStream, remote: SocketAddr, deadline: Instant) -> Option<Link> {
         prepare(&io);
+        let mut io = self.receive(io, remote, deadline).await?;
         let limits = self.inner.settings.limits.until(deadline);
         let arrival = match stream::read_preamble(&mut io, &limits).await {
             Ok(preamble) => Arrival {
@@ -82,11 +79,17 @@ impl Fleet {
             arrival.refuse(&mut io).await;
             return None;
         };
+        if let Err(error) = tls::fits(&io, &gateway) {
+            arrival.refuse(&mut io).await;
+            self.note_of_stranger(&gateway.name, &error).await;
+            return None;
+        }
         let origin = Origin {
             gateway: gateway.name.clone(),
             remote_address: remote.to_string(),
             dialled_out: true,
             enrolled: false,
+            tls: io.is_tls(),
         };
         let gateway_id = gateway.registration.gateway_id;
         match self
@@ -95,12 +98,39 @@ impl Fleet {
         {
             Ok(link) => Some(link),
             Err(error) => {
-                // Anybody can name this gateway: a crowd of strangers is not to keep the disk busy.
-                if self.inner.roster.may_note(&gateway.name) {
-                    self.note_failure(&gateway.name, &error.to_string()).await;
-                }
+                self.note_of_stranger(&gateway.name, &error).await;
                 None
             }
+        }
+    }
+
+    /// With TLS around it, where the peer speaks TLS. `None`: it came to nothing.
+    async fn receive(
+        &self,
+        io: TcpStream,
+        remote: SocketAddr,
+        deadline: Instant,
+    ) -> Option<Transport> {
+        match timeout_at(deadline, self.tls().receive(io)).await {
+            Ok(Ok(io)) => return Some(io),
+            Ok(Err(error @ (TlsError::HungUp { .. } | TlsError::Io(_)))) => {
+                tracing::debug!(%remote, %error, "a connection came to nothing");
+            }
+            Ok(Err(error)) => {
+                if self.inner.strangers.ready() {
+                    tracing::warn!(%remote, %error, "a connection came to nothing");
+                }
+            }
+            Err(_) => tracing::debug!(%remote, "a connection said nothing in time"),
+        }
+        None
+    }
+
+    /// Stores why somebody who named this gateway was not let in. Anybody can: a crowd of strangers
+    /// is not to keep the disk busy.
+    async fn note_of_stranger(&self, gateway: &str, error: &LinkError) {
+        if self.inner.roster.may_note(gateway) {
+            self.note_failure(gateway, &error.to_string()).await;
         }
     }
 

@@ -17,7 +17,7 @@ use portcullis_common::stream::{self, ChannelError, SealedStream};
 use portcullis_host::clock;
 use portcullis_proto::control::INSTALL_VERSION;
 use portcullis_proto::gateway::v1::{EnrolRequest, InstallRequest};
-use tokio::net::TcpStream;
+use portcullis_tls::{TlsError, Transport};
 use tokio::time::{Instant, sleep_until};
 
 use super::gate::MayCall;
@@ -52,7 +52,7 @@ pub(super) struct Arrival {
 
 impl Arrival {
     /// Refuses it, no sooner and no later than any other.
-    pub(super) async fn refuse(&self, io: &mut TcpStream) {
+    pub(super) async fn refuse(&self, io: &mut Transport) {
         sleep_until(self.refused_at).await;
         stream::refuse(io).await;
     }
@@ -70,6 +70,14 @@ pub(super) enum LinkError {
     },
     #[error("cannot connect to {address}: no answer within {} s; look whether the host is up and a firewall lets the server through", .after.as_secs_f32())]
     ConnectTimeout { address: String, after: Duration },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the gateway has not answered the TLS handshake within {} s; look whether it has a [tls] section", .0.as_secs_f32())]
+    TlsTimeout(Duration),
+    #[error(
+        "it came without TLS, which is compulsory for it: give it a [tls] section, or `portcullis gateway set NAME --require-tls false`"
+    )]
+    TlsRequired,
     #[error(transparent)]
     Repository(#[from] RepositoryError),
     #[error(transparent)]
@@ -113,7 +121,7 @@ impl Fleet {
     /// dialled.
     pub(super) async fn shake_hands(
         &self,
-        mut io: TcpStream,
+        mut io: Transport,
         arrival: Option<&Arrival>,
         gateway_id: GatewayId,
         origin: Origin,
@@ -169,7 +177,7 @@ impl Fleet {
     /// Stores what a handshake proved, and makes a link of its session.
     async fn accept(
         &self,
-        sealed: SealedStream<TcpStream>,
+        sealed: SealedStream<Transport>,
         mut origin: Origin,
     ) -> Result<Link, LinkError> {
         let policy = self.inner.settings.policy;
@@ -210,7 +218,7 @@ impl Fleet {
 
     async fn link(
         &self,
-        sealed: SealedStream<TcpStream>,
+        sealed: SealedStream<Transport>,
         origin: Origin,
         scope: Scope,
         since: UnixMillis,
@@ -364,6 +372,11 @@ impl Fleet {
             link.session().close();
             return Err(ProofError::NotAccepted.into());
         }
+        // Nor may one without TLS live, where that was made compulsory meanwhile.
+        if !link.tls && self.requires_tls(link).await? {
+            link.session().close();
+            return Err(LinkError::TlsRequired);
+        }
         // So did a change of its name.
         let gateways = self.inner.repository.gateways();
         if gateways.name_of(link.gateway_id()).await?.as_deref() != Some(link.gateway.as_str()) {
@@ -382,6 +395,12 @@ impl Fleet {
             }
         });
         Ok(())
+    }
+
+    async fn requires_tls(&self, link: &Link) -> Result<bool, LinkError> {
+        let gateways = self.inner.repository.gateways();
+        let gateway = gateways.find(link.gateway_id()).await?;
+        Ok(gateway.is_some_and(|gateway| gateway.require_tls))
     }
 
     /// Notes when a link is gone.

@@ -13,8 +13,8 @@ use portcullis_proto::control::MAX_CONTROL_MESSAGE;
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
 use portcullis_proto::gateway::v1::{DescribeRequest, DescribeResponse};
+use portcullis_tls::Transport;
 use prost::Message as _;
-use tokio::net::TcpStream;
 
 use super::LinkStatus;
 use super::call_stream::{CallStream, Parts, UnderWay};
@@ -40,6 +40,8 @@ pub(super) struct Link {
     pub(super) dialled_out: bool,
     /// By its handshake the gateway proved its first key.
     pub(super) enrolled: bool,
+    /// There is TLS around it.
+    pub(super) tls: bool,
     session: Arc<Session>,
     requests: Requests,
     calls: CallStream,
@@ -56,11 +58,12 @@ pub(super) struct Origin {
     pub(super) remote_address: String,
     pub(super) dialled_out: bool,
     pub(super) enrolled: bool,
+    pub(super) tls: bool,
 }
 
 impl Link {
     pub(super) async fn start(
-        stream: SealedStream<TcpStream>,
+        stream: SealedStream<Transport>,
         origin: Origin,
         scope: Scope,
         since: UnixMillis,
@@ -75,6 +78,7 @@ impl Link {
             remote_address: origin.remote_address,
             dialled_out: origin.dialled_out,
             enrolled: origin.enrolled,
+            tls: origin.tls,
             session,
             requests,
             calls: CallStream::new(),
@@ -135,6 +139,7 @@ impl Link {
             session: *self.info(),
             since: self.since,
             remote_address: self.remote_address.clone(),
+            tls: self.tls,
             description: self.description(),
         }
     }

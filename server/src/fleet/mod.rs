@@ -22,6 +22,7 @@ mod search;
 mod standings;
 mod status;
 mod suspicion;
+mod tls;
 mod transport;
 
 use std::collections::{HashMap, HashSet};
@@ -33,6 +34,7 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::id::{KeyId, ServerId};
 use portcullis_common::rotation::{Policy, UnixMillis};
 use portcullis_common::stream::{ChannelLimits, HalfOpenLimits};
+use portcullis_tls::Around;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
@@ -50,6 +52,7 @@ pub use progress::{
 pub use recipient::Recipient;
 pub use roster::Outlook;
 pub use status::{CallError, LinkStatus, SearchStream};
+pub use tls::around;
 
 /// How long a gateway has to say what it is before it is shown.
 const ASK_PATIENCE: Duration = Duration::from_secs(2);
@@ -78,10 +81,12 @@ pub struct Settings {
     pub policy: Policy,
     /// How many handshakes of gateways that dial out may be half-open.
     pub half_open: HalfOpenLimits,
+    /// TLS around the links.
+    pub tls: Around,
 }
 
 impl Settings {
-    /// As `config` has them.
+    /// As `config` has them, but for TLS, whose files are to be read yet.
     pub fn new(server_id: ServerId, config: &Config) -> Self {
         Self {
             server_id,
@@ -96,6 +101,7 @@ impl Settings {
                 lifetime: config.channel.handshake_timeout,
                 ..HalfOpenLimits::DIAL_OUT
             },
+            tls: around(),
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct LinkStatus {
     pub since: UnixMillis,
     /// The peer's socket address.
     pub remote_address: String,
+    /// There is TLS around it.
+    pub tls: bool,
     /// What the gateway said of itself; `None` until it did.
     pub description: Option<DescribeResponse>,
 }

@@ -109,7 +109,7 @@ fn rename(
         &params![old, new],
     )?;
     queued_calls::follow_rename(tx, authority, old, new, sealer)?;
-    for table in ["resources", "gateway_groups", "alarms"] {
+    for table in ["resources", "gateway_groups", "gateway_demands", "alarms"] {
         let sql = format!("UPDATE {table} SET gateway = ?2 WHERE gateway = ?1");
         tx.execute(&sql, &params![old, new])?;
     }

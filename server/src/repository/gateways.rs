@@ -11,8 +11,8 @@ use super::columns::{from_sql_millis, to_sql_millis};
 use super::registration::{COLUMN_COUNT, RegistrationRow, UncheckedRow, columns};
 use super::sql::{Row, Tx, Value, params};
 use super::{
-    Alarm, AlarmKind, Database, Repository, RepositoryError, Sealer, alarms, gateway_groups,
-    gateway_keys,
+    Alarm, AlarmKind, Database, Repository, RepositoryError, Sealer, alarms, gateway_demands,
+    gateway_groups, gateway_keys,
 };
 
 /// How a link to a gateway comes about.
@@ -47,6 +47,8 @@ pub struct Gateway {
     pub version: Option<String>,
     /// Those that are open, raised last first.
     pub alarms: Vec<Alarm>,
+    /// It is reached through TLS alone.
+    pub require_tls: bool,
     /// Its record was changed or put in by hand: it decides nothing.
     pub record_changed: bool,
 }
@@ -93,6 +95,8 @@ pub struct GatewayChange {
     pub add_groups: Vec<String>,
     /// Groups that it leaves.
     pub remove_groups: Vec<String>,
+    /// Whether it is reached through TLS alone; `None`: as it was.
+    pub require_tls: Option<bool>,
 }
 
 /// The roster.
@@ -144,6 +148,25 @@ impl Gateways<'_> {
         registration: &Registration,
         now: UnixMillis,
     ) -> Result<(), RepositoryError> {
+        let chosen = GatewayChange {
+            add_groups: groups,
+            ..GatewayChange::default()
+        };
+        self.add_with(name, reach, chosen, registration, now).await
+    }
+
+    /// Adds a gateway under a new name, as `chosen` has it.
+    ///
+    /// # Errors
+    /// [`RepositoryError::AlreadyExists`] where the name is taken.
+    pub async fn add_with(
+        &self,
+        name: &str,
+        reach: Reach,
+        chosen: GatewayChange,
+        registration: &Registration,
+        now: UnixMillis,
+    ) -> Result<(), RepositoryError> {
         let name = name.to_owned();
         let sealer = &*self.repository.sealer;
         let row = RegistrationRow::new(&name, &reach, now, registration, sealer);
@@ -158,7 +181,10 @@ impl Gateways<'_> {
                     });
                 }
                 row.insert(tx)?;
-                gateway_groups::add(tx, &name, &groups)?;
+                gateway_groups::add(tx, &name, &chosen.add_groups)?;
+                if let Some(demanded) = chosen.require_tls {
+                    gateway_demands::set_tls(tx, &name, demanded)?;
+                }
                 authority.added(tx, &GATEWAYS, Value::Text(&name))
             })
             .await
@@ -403,6 +429,9 @@ impl Gateways<'_> {
                         &params![name, address(reach)],
                     )?;
                 }
+                if let Some(demanded) = change.require_tls {
+                    gateway_demands::set_tls(tx, &name, demanded)?;
+                }
                 gateway_groups::remove(tx, &name, &change.remove_groups)?;
                 gateway_groups::add(tx, &name, &change.add_groups)?;
                 guarded.settle(tx)
@@ -570,6 +599,7 @@ fn checked(
         version: seen.version,
         groups: Vec::new(),
         alarms,
+        require_tls: false,
         record_changed: false,
         name,
     };
@@ -577,6 +607,7 @@ fn checked(
         Ok((row, _)) => {
             gateway.registration = row.decode(sealer)?;
             gateway.groups = gateway_groups::of(tx, &gateway.name)?;
+            gateway.require_tls = gateway_demands::tls(tx, &gateway.name)?;
         }
         Err(error @ RepositoryError::RowChanged { .. }) => {
             gateway.record_changed = true;

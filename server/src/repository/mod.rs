@@ -30,6 +30,7 @@ mod columns;
 mod common_resources;
 mod database;
 mod error;
+mod gateway_demands;
 mod gateway_groups;
 mod gateway_journals;
 mod gateway_keys;
@@ -81,6 +82,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0014_queued_macs.sql"),
     include_str!("schema/0015_calls.sql"),
     include_str!("schema/0016_gateway_journals.sql"),
+    include_str!("schema/0017_gateway_demands.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};

@@ -7,6 +7,7 @@ use super::unlocked::Inspected;
 use super::{ServeError, Unlocked};
 use crate::audit::{Dispute, HeadFile};
 use crate::config::Config;
+use crate::fleet;
 use crate::fronts::grpc::inspect_socket;
 use crate::repository::{RowFault, RowsCheck};
 
@@ -51,6 +52,13 @@ impl Inspection {
         }
         if let Some(rows) = rows {
             inspection.records(&rows);
+        }
+        if let Some(tls) = &config.tls {
+            fleet::around().load(Some(tls))?;
+            inspection.fine.push(format!(
+                "TLS            {} and its key can be used",
+                tls.certificate.display()
+            ));
         }
         if DataDirLock::is_taken(&config.data_dir)? {
             inspection.fine.push(

@@ -68,6 +68,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] portcullis_tls::FilesError),
     /// The admin socket cannot be had.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -105,7 +108,9 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
     }
     memory::warn_where_not_locked();
     let audit = AuditLog::open(&repository, server_id, &config.audit).await?;
-    let fleet = Fleet::new(repository.clone(), fleet::Settings::new(server_id, &config));
+    let settings = fleet::Settings::new(server_id, &config);
+    settings.tls.load(config.tls.as_ref())?;
+    let fleet = Fleet::new(repository.clone(), settings);
     let recorded = tokio::spawn(events::record(fleet.events(), audit.clone()));
     fleet.start(dial_out).await?;
     let services = Services::new(&config, server_id, repository, keys, audit, fleet);

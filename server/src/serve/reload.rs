@@ -41,7 +41,14 @@ async fn reload(services: &Services, file: Option<&Path>) {
                 tracing::warn!("{warning}");
             }
             tracing::info!("configuration reloaded: {reloaded}");
-            (Outcome::Done, reloaded.to_string())
+            match tls(services).await {
+                Ok(()) => (Outcome::Done, reloaded.to_string()),
+                Err(error) => {
+                    tracing::error!("TLS stays as it was: {error}");
+                    live.failed(error.clone());
+                    (Outcome::Failed, format!("{reloaded}; {error}"))
+                }
+            }
         }
         Err(error) => {
             tracing::error!(
@@ -52,4 +59,14 @@ async fn reload(services: &Services, file: Option<&Path>) {
     };
     let draft = Draft::new(Subject::server(), "Server/Reload", "", outcome);
     services.audit.record(draft.detail(&detail)).await;
+}
+
+/// Reads the files of `[tls]` again, changed or not: certificates are renewed under their names.
+async fn tls(services: &Services) -> Result<(), String> {
+    let (around, config) = (services.fleet.tls().clone(), services.live.config());
+    let load = move || around.load(config.tls.as_ref());
+    match tokio::task::spawn_blocking(load).await {
+        Ok(loaded) => loaded.map_err(|error| error.to_string()),
+        Err(_) => Err("the files of [tls] could not be read again".to_owned()),
+    }
 }

@@ -133,6 +133,7 @@ impl SimulatedGateway {
             instance: "default".to_owned(),
             state_dir: self.folder.clone(),
             dial: self.dial.clone(),
+            tls: None,
             suites: Suite::ALL.to_vec(),
             channel: ChannelLimits::default(),
             limits: Limits::default(),

@@ -9,7 +9,19 @@ mod platform;
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::model::Password;
+
+/// All of a file that only the gateway's user can read, of at most so many bytes.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub(crate) fn read_whole(path: &Path, longest: usize) -> Result<Zeroizing<Vec<u8>>, String> {
+    platform::check(path)?;
+    platform::read(path, longest)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
 
 /// The first line of a file that only the gateway's user can read.
 ///

@@ -39,6 +39,9 @@ pub(crate) enum GatewayCommand {
         /// networks where nobody can step in between
         #[arg(long)]
         allow_pairing: bool,
+        /// Reach it through TLS alone (`[tls]` of the server and of the gateway)
+        #[arg(long)]
+        require_tls: bool,
         /// Put it into this group, for pushes of the gateway key; repeat for several
         #[arg(long = "group", value_name = "G")]
         groups: Vec<String>,
@@ -155,6 +158,9 @@ pub(crate) struct ChangeArgs {
     /// Take it out of this group; repeat for several
     #[arg(long = "remove-group", value_name = "G")]
     remove_groups: Vec<String>,
+    /// Whether it is reached through TLS alone; a link without TLS is cut
+    #[arg(long, value_name = "BOOL")]
+    require_tls: Option<bool>,
 }
 
 impl GatewayCommand {
@@ -165,6 +171,7 @@ impl GatewayCommand {
                 name,
                 way,
                 allow_pairing,
+                require_tls,
                 groups,
                 if_absent,
                 output,
@@ -176,6 +183,7 @@ impl GatewayCommand {
                     allow_pairing,
                     groups,
                     if_absent,
+                    require_tls,
                 };
                 return token::add(context, request, output).await;
             }
@@ -219,6 +227,7 @@ impl ChangeArgs {
             dial_out: self.dial_out,
             add_groups: self.add_groups,
             remove_groups: self.remove_groups,
+            require_tls: self.require_tls,
         }
     }
 }

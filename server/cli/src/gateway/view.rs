@@ -52,7 +52,10 @@ impl View for Gateway {
         } else {
             "not connected".to_owned()
         };
-        let session = (self.connected).then(|| format!("{} mode, {}", self.mode, self.suite));
+        let around = if self.tls { ", TLS 1.3 around it" } else { "" };
+        let session =
+            (self.connected).then(|| format!("{} mode, {}{around}", self.mode, self.suite));
+        let tls = self.require_tls.then(|| "compulsory".to_owned());
         let next_attempt = time_and_age(self.next_attempt_unix_ms, now).map(|time| {
             format!(
                 "{time}; `portcullis gateway ping {}` dials at once",
@@ -69,6 +72,7 @@ impl View for Gateway {
             ("under key", session_key),
             ("remote address", Some(self.remote_address.clone())),
             ("address", Some(way(self))),
+            ("TLS", tls),
             ("shared with", Some(self.shares_address_with.join(", "))),
             ("next attempt", next_attempt),
             ("groups", Some(self.groups.join(", "))),
@@ -106,6 +110,7 @@ impl View for Gateway {
                 "key_id": self.session_key_id,
                 "since": rfc3339(self.connected_since_unix_ms),
                 "remote_address": self.remote_address,
+                "tls": self.tls,
             })
         });
         json!({
@@ -114,6 +119,7 @@ impl View for Gateway {
             "state": state_word(self),
             "address": some(&self.address),
             "dial_out": self.address.is_empty(),
+            "require_tls": self.require_tls,
             "groups": self.groups,
             "connected": self.connected,
             "session": session,

@@ -14,4 +14,5 @@ mod output;
 mod reconcile;
 mod self_description;
 mod sync;
+mod tls;
 mod usage;

@@ -30,6 +30,9 @@ struct Children {
     width: usize,
     /// The key is compared as the bytes of its text.
     key_as_bytes: bool,
+    /// Where there are none, nothing is encoded: the MACs from before this table was there hold.
+    /// What is encoded tells its own end, so the last in a row's list alone may be so.
+    optional: bool,
 }
 
 pub(in crate::repository) const GATEWAYS: Table = Table {
@@ -38,11 +41,20 @@ pub(in crate::repository) const GATEWAYS: Table = Table {
     columns: "name, address, created_ms, gateway_id, standing, token_key_id, token_expires_ms, token_bound, pairing_until_ms, last_proved, sent, proved_ms",
     width: 12,
     key: "name",
-    children: &[Children {
-        sql: "SELECT name FROM gateway_groups WHERE gateway = ?1",
-        width: 1,
-        key_as_bytes: false,
-    }],
+    children: &[
+        Children {
+            sql: "SELECT name FROM gateway_groups WHERE gateway = ?1",
+            width: 1,
+            key_as_bytes: false,
+            optional: false,
+        },
+        Children {
+            sql: "SELECT what FROM gateway_demands WHERE gateway = ?1",
+            width: 1,
+            key_as_bytes: false,
+            optional: true,
+        },
+    ],
 };
 
 pub(in crate::repository) const RESOURCES: Table = Table {
@@ -56,11 +68,13 @@ pub(in crate::repository) const RESOURCES: Table = Table {
             sql: "SELECT name, value FROM resource_settings WHERE resource = ?1",
             width: 2,
             key_as_bytes: false,
+            optional: false,
         },
         Children {
             sql: "SELECT field FROM sealed_values WHERE type = 'resource-password' AND owner = ?1",
             width: 1,
             key_as_bytes: true,
+            optional: false,
         },
     ],
 };
@@ -206,6 +220,9 @@ impl Children {
             }
             Ok(child.into_bytes())
         })?;
+        if self.optional && rows.is_empty() {
+            return Ok(Vec::new());
+        }
         rows.sort_unstable();
         let mut all = Encoding::default();
         all.column(Column::Integer(

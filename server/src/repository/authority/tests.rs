@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::repository::tests::{Fixture, NOW, registration, rotate};
 use crate::repository::{
-    AUDIT_MAC_LEN, AuditEntry, AuditTip, LostSettings, NewQueuedCall, NewTask, PasswordPolicy,
-    PayloadError, Reach, Repository, Resource, RowsCheck, RowsSum, SeenJournal, TipMoved, Written,
-    tamper,
+    AUDIT_MAC_LEN, AuditEntry, AuditTip, GatewayChange, LostSettings, NewQueuedCall, NewTask,
+    PasswordPolicy, PayloadError, Reach, Repository, Resource, RowsCheck, RowsSum, SeenJournal,
+    TipMoved, Written, tamper,
 };
 
 /// A repository with rows in every table that decides, and an audit entry that knows them.
@@ -233,7 +233,19 @@ async fn any_column_of_any_row_that_is_changed_shows() {
 #[tokio::test]
 async fn what_belongs_to_a_row_elsewhere_is_part_of_it() {
     let site = Site::bound().await;
+    let change = GatewayChange {
+        require_tls: Some(true),
+        ..GatewayChange::default()
+    };
+    let gateways = site.repository().gateways();
+    gateways.change("host1", change).await.unwrap();
     for (table, sql) in [
+        ("gateway_demands", "DELETE FROM gateway_demands"),
+        ("gateway_demands", "UPDATE gateway_demands SET what = 'x'"),
+        (
+            "gateway_demands",
+            "INSERT INTO gateway_demands VALUES ('host2', 'tls')",
+        ),
         (
             "gateway_groups",
             "DELETE FROM gateway_groups WHERE name = 'prod'",

@@ -316,6 +316,7 @@ async fn groups_come_and_go_with_their_gateways() {
         reach: None,
         add_groups: groups(&["north", "east"]),
         remove_groups: groups(&["west", "south"]),
+        ..GatewayChange::default()
     };
     gateways.change("a", change.clone()).await.unwrap();
     let found = gateways.find("a").await.unwrap().unwrap();
@@ -331,4 +332,31 @@ async fn groups_come_and_go_with_their_gateways() {
         matches!(error, RepositoryError::NotFound { .. }),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_demand_for_tls_stays_until_it_is_taken_back() {
+    let fixture = Fixture::new().await;
+    let gateways = fixture.repository.gateways();
+    let demand = |tls| GatewayChange {
+        require_tls: Some(tls),
+        ..GatewayChange::default()
+    };
+    let stored = registration(KeyKind::Tdes);
+    gateways
+        .add_with("a", Reach::DialOut, demand(true), &stored, NOW)
+        .await
+        .unwrap();
+    let required = async |name: &str| gateways.find(name).await.unwrap().unwrap().require_tls;
+    assert!(required("a").await);
+    let change = GatewayChange {
+        add_groups: vec!["west".to_owned()],
+        ..GatewayChange::default()
+    };
+    gateways.change("a", change).await.unwrap();
+    gateways.rename("a", "b").await.unwrap();
+    assert!(required("b").await);
+    gateways.change("b", demand(false)).await.unwrap();
+    assert!(!required("b").await);
+    assert!(!gateways.find("b").await.unwrap().unwrap().record_changed);
 }

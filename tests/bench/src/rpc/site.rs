@@ -174,6 +174,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
         instance: "default".to_owned(),
         state_dir: folder.to_owned(),
         dial: Dial::Listen((Ipv4Addr::LOCALHOST, 0).into()),
+        tls: None,
         suites: vec![suite],
         channel: ChannelLimits::default(),
         limits: Limits {

@@ -1,0 +1,230 @@
+//! Reads the files that `[tls]` names, and checks that they go together.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use portcullis_host::text;
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, TrustAnchor};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ServerConfig};
+use webpki::{CertRevocationList, OwnedCertRevocationList};
+use zeroize::Zeroizing;
+
+use crate::verifier::{Expected, Trust, Verifier};
+use crate::{Settings, Side};
+
+/// Bytes of a file of certificates.
+const MAX_CERTIFICATES: u64 = 1 << 20;
+/// Bytes of a list of what is revoked.
+const MAX_REVOKED: u64 = 16 << 20;
+/// Bytes of a private key's file.
+pub(crate) const MAX_KEY: usize = 64 * 1024;
+
+/// Reads a private file of at most so many bytes, and says in words what is wrong with it: how a
+/// file is private differs between systems.
+pub type ReadKey = fn(&Path, usize) -> Result<Zeroizing<Vec<u8>>, String>;
+
+/// Why TLS cannot be set up. What held before holds on.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// A file cannot be read.
+    #[error("[tls]: cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The private key's file cannot be used.
+    #[error("[tls] key: {0}")]
+    Key(String),
+    /// There is nothing of what should be in it.
+    #[error("[tls]: {} holds no {what} in PEM", path.display())]
+    Nothing {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// What is in it cannot be used.
+    #[error("[tls]: {} cannot be used: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The key is another one than that of the certificate.
+    #[error("[tls]: the key in {} does not belong to the certificate in {}: {reason}", key.display(), certificate.display())]
+    Apart {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+}
+
+/// What one side shows and believes, from a load to the next.
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    pub(crate) server: Arc<ServerConfig>,
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) trust: Arc<Trust>,
+    own: Arc<SingleCertAndKey>,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Loaded {
+    pub(crate) fn load(
+        side: Side,
+        settings: &Settings,
+        read_key: ReadKey,
+    ) -> Result<Self, FilesError> {
+        let provider = Arc::new(ring::default_provider());
+        let own = Arc::new(own(settings, read_key, &provider)?);
+        let trust = Arc::new(Trust {
+            peer: side.peer(),
+            anchors: anchors(&settings.peer_ca)?,
+            revoked: settings.revoked.as_deref().map(revoked).transpose()?,
+        });
+        let expected = match &settings.server_name {
+            Some(name) => Expected::Server(name.clone()),
+            None => Expected::Anybody,
+        };
+        let verifier = Verifier::new(Arc::clone(&trust), expected, Arc::clone(&provider));
+        let unusable = |error: rustls::Error| FilesError::Unusable {
+            path: settings.certificate.clone(),
+            reason: error.to_string(),
+        };
+        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13])
+            .map_err(unusable)?
+            .with_client_cert_verifier(Arc::new(verifier))
+            .with_cert_resolver(own.clone());
+        // A link is one handshake: nothing is kept to shorten the next.
+        server.send_tls13_tickets = 0;
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self {
+            settings: settings.clone(),
+            server: Arc::new(server),
+            provider,
+            trust,
+            own,
+        })
+    }
+
+    /// What one connection is dialled with.
+    pub(crate) fn client(&self, expected: Expected) -> Result<ClientConfig, rustls::Error> {
+        let sni = expected.is_host_name();
+        let provider = Arc::clone(&self.provider);
+        let verifier = Verifier::new(Arc::clone(&self.trust), expected, Arc::clone(&provider));
+        let mut client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(self.own.clone());
+        client.resumption = Resumption::disabled();
+        // A gateway's name is nobody's business on the way.
+        client.enable_sni = sni;
+        Ok(client)
+    }
+}
+
+fn own(
+    settings: &Settings,
+    read_key: ReadKey,
+    provider: &CryptoProvider,
+) -> Result<SingleCertAndKey, FilesError> {
+    let chain = certificates(&settings.certificate)?;
+    let pem = read_key(&settings.key, MAX_KEY).map_err(FilesError::Key)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| FilesError::Nothing {
+        path: settings.key.clone(),
+        what: "private key",
+    })?;
+    drop(pem);
+    let certified =
+        CertifiedKey::from_der(chain, key, provider).map_err(|error| FilesError::Apart {
+            certificate: settings.certificate.clone(),
+            key: settings.key.clone(),
+            reason: error.to_string(),
+        })?;
+    Ok(SingleCertAndKey::from(certified))
+}
+
+fn anchors(path: &Path) -> Result<Vec<TrustAnchor<'static>>, FilesError> {
+    let anchor = |certificate: &CertificateDer<'_>| {
+        webpki::anchor_from_trusted_cert(certificate)
+            .map(|anchor| anchor.to_owned())
+            .map_err(|error| FilesError::Unusable {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })
+    };
+    certificates(path)?.iter().map(anchor).collect()
+}
+
+fn revoked(path: &Path) -> Result<Vec<CertRevocationList<'static>>, FilesError> {
+    let unusable = |reason: String| FilesError::Unusable {
+        path: path.to_owned(),
+        reason,
+    };
+    let pem = read(path, MAX_REVOKED)?;
+    let mut lists = Vec::new();
+    for list in CertificateRevocationListDer::pem_slice_iter(pem.as_bytes()) {
+        let list = list.map_err(|error| unusable(error.to_string()))?;
+        let list = OwnedCertRevocationList::from_der(&list);
+        lists.push(list.map_err(|error| unusable(error.to_string()))?.into());
+    }
+    if lists.is_empty() {
+        return Err(FilesError::Nothing {
+            path: path.to_owned(),
+            what: "list of revoked certificates",
+        });
+    }
+    Ok(lists)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FilesError> {
+    let pem = read(path, MAX_CERTIFICATES)?;
+    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| FilesError::Unusable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    if found.is_empty() {
+        return Err(FilesError::Nothing {
+            path: path.to_owned(),
+            what: "certificate",
+        });
+    }
+    Ok(found)
+}
+
+fn read(path: &Path, longest: u64) -> Result<Zeroizing<String>, FilesError> {
+    let unreadable = |reason: String| FilesError::Unreadable {
+        path: path.to_owned(),
+        reason,
+    };
+    let metadata =
+        std::fs::metadata(path).map_err(|error: io::Error| unreadable(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(unreadable("it is no regular file".to_owned()));
+    }
+    text::read_file(path, longest).map_err(|error| unreadable(error.to_string()))
+}
