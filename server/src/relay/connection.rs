@@ -40,7 +40,7 @@ pub(super) async fn open(
     prepare(&near);
     prepare(&far);
     let traffic = Arc::new(Traffic::default());
-    let ends = Ends::new(near, far, limits.buffer, Arc::clone(&traffic));
+    let ends = Ends::new(near, far, limits.buffer, time, Arc::clone(&traffic));
     let mut pumping: Pumping = Box::pin(ends.pump());
     let both = timeout(time, traffic.until_both_ways());
     tokio::select! {

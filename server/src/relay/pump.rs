@@ -1,12 +1,15 @@
 //! Moves bytes between two sockets. An idle connection holds no buffer.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// Bytes that are moved at once, over the stack.
 const CHUNK: usize = 16 * 1024;
@@ -55,30 +58,45 @@ pub(super) struct Ends {
     near: TcpStream,
     far: TcpStream,
     buffer: usize,
+    closing: Duration,
     traffic: Arc<Traffic>,
 }
 
 impl Ends {
-    /// With at most `buffer` bytes waiting in each direction.
+    /// With at most `buffer` bytes waiting in each direction; once one end has closed, the other
+    /// has so long to close, too.
     pub(super) fn new(
         near: TcpStream,
         far: TcpStream,
         buffer: usize,
+        closing: Duration,
         traffic: Arc<Traffic>,
     ) -> Self {
         Self {
             near,
             far,
             buffer: buffer.min(CHUNK),
+            closing,
             traffic,
         }
     }
 
-    /// Moves bytes both ways, until both directions have ended or one has failed.
+    /// Moves bytes both ways, until both directions have ended, one has failed, or the second has
+    /// not ended in time after the first.
     pub(super) async fn pump(self) {
-        let there = self.one_way(0, &self.near, &self.far);
-        let back = self.one_way(1, &self.far, &self.near);
-        if let Err(error) = tokio::try_join!(there, back) {
+        // One function makes both, so that either may be the one that is left.
+        let mut there = pin!(self.one_way(0, &self.near, &self.far));
+        let mut back = pin!(self.one_way(1, &self.far, &self.near));
+        let (ended, other) = tokio::select! {
+            ended = &mut there => (ended, back),
+            ended = &mut back => (ended, there),
+        };
+        let ended = match ended {
+            // Who only takes, and never closes, would keep the place of a connection.
+            Ok(()) => timeout(self.closing, other).await.unwrap_or(Ok(())),
+            failed => failed,
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection was cut");
         }
     }

@@ -116,6 +116,25 @@ async fn who_says_nothing_is_half_open_and_dropped_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_close_after_the_other_end_has_is_cut() {
+    let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = target.local_addr().unwrap().to_string();
+    let limits = Limits {
+        half_open_time: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let (listen, places, _task) = relay_to(address, limits).await;
+    let mut io = TcpStream::connect(listen).await.unwrap();
+    io.write_all(b"a").await.unwrap();
+    let (mut far, _) = target.accept().await.unwrap();
+    far.read_exact(&mut [0]).await.unwrap();
+    far.write_all(b"b").await.unwrap();
+    drop(far);
+    until(&places, 0).await;
+    closed(&mut io).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn half_open_connections_are_bounded_and_those_that_are_open_stay() {
     let limits = Limits {
         half_open: 8,
