@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::process::run_to_end;
+use super::process::{run_to_end, within};
 use super::{Finished, OrFail as _, Process, Programs, Site, free_port, words};
 
 /// Who dials.
@@ -53,6 +53,8 @@ pub struct Gateway {
     pub dial: Dial,
     /// While it runs.
     pub process: Option<Process>,
+    /// The network namespace in which it runs; `None`: that of the tests.
+    pub netns: Option<String>,
     /// What stands before the program on the command line: nothing, or `wine`.
     launcher: Vec<PathBuf>,
     log: PathBuf,
@@ -70,6 +72,7 @@ impl Gateway {
             state,
             dial,
             process: None,
+            netns: None,
             launcher: vec![Programs::built().gateway.clone()],
             log: site.path().join(format!("{name}.log")),
         }
@@ -90,6 +93,7 @@ impl Gateway {
             state,
             dial,
             process: None,
+            netns: None,
             launcher,
             log,
         }
@@ -98,7 +102,7 @@ impl Gateway {
     /// `portcullis-gateway` with this configuration.
     pub fn command(&self, line: &str) -> Command {
         let mut launcher = self.launcher.iter();
-        let mut command = Command::new(launcher.next().or_fail("program"));
+        let mut command = within(self.netns.as_deref(), launcher.next().or_fail("program"));
         command.args(launcher).arg("--config").arg(&self.config);
         command.args(words(line));
         command

@@ -89,6 +89,16 @@ pub fn run(command: Command) -> Finished {
     run_to_end(command, "").ok()
 }
 
+/// The program, in this network namespace.
+pub(super) fn within(netns: Option<&str>, program: &Path) -> Command {
+    let Some(netns) = netns else {
+        return Command::new(program);
+    };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", netns]).arg(program);
+    command
+}
+
 /// A command line as words. Blanks part them; a word that holds blanks stands in single quotes.
 pub fn words(line: &str) -> Vec<&str> {
     let parts = line.split('\'').enumerate();

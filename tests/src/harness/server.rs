@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use super::process::run_to_end;
+use super::process::{run_to_end, within};
 use super::{
     Finished, OrFail as _, Process, Programs, Site, eventually_at, fail, free_port, words,
 };
@@ -37,6 +37,8 @@ pub struct Server {
     pub dial_out_port: u16,
     /// While it runs.
     pub process: Option<Process>,
+    /// The network namespace in which it runs; `None`: that of the tests.
+    pub netns: Option<String>,
     log: PathBuf,
 }
 
@@ -68,6 +70,7 @@ impl Server {
             socket,
             dial_out_port,
             process: None,
+            netns: None,
             log: site.path().join(format!("{name}.log")),
         }
     }
@@ -80,7 +83,7 @@ impl Server {
 
     /// `portcullis-server` with this configuration.
     pub fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(&Programs::built().server);
+        let mut command = within(self.netns.as_deref(), &Programs::built().server);
         command.arg("--config").arg(&self.config).args(words(line));
         command
     }
