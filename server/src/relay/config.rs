@@ -50,8 +50,8 @@ pub struct Limits {
     pub half_open: usize,
     /// The same of one address.
     pub half_open_per_address: usize,
-    /// How long a connection may be half-open, the dialling of its target included, and how long one
-    /// end may stay once the other has closed.
+    /// How long a connection may be half-open, the dialling of its target included, and how long
+    /// one end may stay once the other has closed.
     pub half_open_time: Duration,
     /// Bytes that may wait for a slow receiver, in each direction of each connection.
     pub buffer: usize,
