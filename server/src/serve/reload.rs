@@ -40,8 +40,9 @@ async fn reload(services: &Services, file: Option<&Path>) {
             for warning in live.loaded().warnings {
                 tracing::warn!("{warning}");
             }
+            let tls = tls(services).await;
             tracing::info!("configuration reloaded: {reloaded}");
-            match tls(services).await {
+            match tls {
                 Ok(()) => (Outcome::Done, reloaded.to_string()),
                 Err(error) => {
                     tracing::error!("TLS stays as it was: {error}");
