@@ -105,6 +105,16 @@ impl Database {
         sql::answer(self.engine.read(Work::new(work)).await?)
     }
 
+    /// As [`Self::read`], of work that reads few rows and ends at once: what others look at in that
+    /// moment may be read in the same transaction.
+    pub(super) async fn look<T, F>(&self, work: F) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, RepositoryError> + Send + 'static,
+    {
+        sql::answer(self.engine.look(Work::new(work)).await?)
+    }
+
     /// Runs `work` in a transaction, durable when this returns; an error undoes it whole. It has no
     /// effect outside the transaction: an engine may run it again from the start.
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, RepositoryError>

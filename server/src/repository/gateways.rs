@@ -291,7 +291,7 @@ impl Gateways<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |tx| {
+            .look(move |tx| {
                 let keys = gateway_keys::infos(tx, &authority)?;
                 let (row, _) = find_row(tx, &authority, &gateway)?;
                 Ok(look(&row.decode(&*sealer)?, &keys))

@@ -63,7 +63,7 @@ impl QueuedCalls<'_> {
         let authority = self.repository.database.authority()?;
         self.repository
             .database
-            .read(move |tx| find(tx, &authority, &call_id))
+            .look(move |tx| find(tx, &authority, &call_id))
             .await
     }
 

@@ -177,7 +177,7 @@ impl Resources<'_> {
         let sealer = self.repository.sealer.clone();
         self.repository
             .database
-            .read(move |tx| {
+            .look(move |tx| {
                 let Some(resource) = find(tx, &authority, &name)? else {
                     return Ok(None);
                 };

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use super::sql::{Answer, Tx, Work};
 use super::{RepositoryError, WriteObserver, schema};
 use batch::OneWrite;
-use readers::Readers;
+use readers::{Length, Readers};
 use tx::SqliteTx;
 
 /// How long a transaction waits for another program's.
@@ -99,7 +99,12 @@ impl Sqlite {
 
     /// Does `work` in a transaction that sees one state of the file and changes nothing.
     pub(super) async fn read(&self, work: Work) -> Result<Answer, RepositoryError> {
-        self.readers.read(work).await
+        self.readers.read(work, Length::Any).await
+    }
+
+    /// The same of work that reads few rows: others may share its transaction.
+    pub(super) async fn look(&self, work: Work) -> Result<Answer, RepositoryError> {
+        self.readers.read(work, Length::Brief).await
     }
 
     /// Does `work` in an immediate transaction, durable when this returns; an error undoes it

@@ -18,6 +18,17 @@ use crate::repository::sql::{Answer, Tx, Work};
 
 /// Threads that read at most.
 pub(super) const READERS: usize = 4;
+/// Brief reads that one transaction serves at most.
+const TOGETHER: usize = 16;
+
+/// How long a read takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// As long as few rows take: others that wait may share its transaction.
+    Brief,
+    /// Nobody knows.
+    Any,
+}
 
 /// The threads, and what waits for them. When it is dropped they end.
 pub(super) struct Readers {
@@ -43,6 +54,7 @@ struct State {
 
 struct Read {
     work: Work,
+    length: Length,
     answer: oneshot::Sender<Result<Answer, RepositoryError>>,
 }
 
@@ -64,9 +76,9 @@ impl Readers {
     }
 
     /// Does `work` in a transaction that sees one state of the file.
-    pub(super) async fn read(&self, work: Work) -> Result<Answer, RepositoryError> {
+    pub(super) async fn read(&self, work: Work, length: Length) -> Result<Answer, RepositoryError> {
         let (answer, told) = oneshot::channel();
-        self.submit(work, answer)?;
+        self.submit(work, length, answer)?;
         told.await.map_err(|_| RepositoryError::Closed)?
     }
 
@@ -92,13 +104,18 @@ impl Readers {
     pub(super) fn submit(
         &self,
         work: Work,
+        length: Length,
         answer: oneshot::Sender<Result<Answer, RepositoryError>>,
     ) -> Result<(), RepositoryError> {
         let mut state = self.shared.state();
         if state.closed {
             return Err(RepositoryError::Closed);
         }
-        state.waiting.push_back(Read { work, answer });
+        state.waiting.push_back(Read {
+            work,
+            length,
+            answer,
+        });
         if state.waiting.len() <= state.idle {
             self.shared.woken.notify_one();
         } else if state.threads < READERS {
@@ -144,22 +161,27 @@ impl Shared {
     }
 
     fn serve(&self, connection: &mut Connection) {
-        while let Some(Read { work, answer }) = self.next() {
-            // Work that panics loses its answer, and takes neither this thread nor what waits with
-            // it: its transaction is undone.
-            if let Ok(told) = catch_unwind(AssertUnwindSafe(|| read(connection, &work))) {
-                // Nobody waits any more where the caller was cancelled.
-                let _ = answer.send(told);
-            }
+        while let Some(reads) = self.next() {
+            read(connection, reads);
         }
     }
 
-    /// `None`: it is closed, and nothing is left to do.
-    fn next(&self) -> Option<Read> {
+    /// A read, and if that is brief, the brief ones that wait next: all of them were asked for
+    /// before their transaction begins. `None`: it is closed, and nothing is left to do.
+    fn next(&self) -> Option<Vec<Read>> {
         let mut state = self.state();
         loop {
-            if let Some(read) = state.waiting.pop_front() {
-                return Some(read);
+            if let Some(first) = state.waiting.pop_front() {
+                let waiting = state.waiting.iter().take(TOGETHER - 1);
+                let more = match first.length {
+                    Length::Brief => waiting
+                        .take_while(|read| read.length == Length::Brief)
+                        .count(),
+                    Length::Any => 0,
+                };
+                let mut reads = vec![first];
+                reads.extend(state.waiting.drain(..more));
+                return Some(reads);
             }
             if state.closed {
                 return None;
@@ -194,7 +216,18 @@ impl Drop for Counted {
     }
 }
 
-fn read(connection: &mut Connection, work: &Work) -> Result<Answer, RepositoryError> {
-    let transaction = connection.transaction()?;
-    work.run(&mut Tx::new(&mut SqliteTx(&transaction)))
+/// Carries the reads out in one transaction, and answers each.
+fn read(connection: &mut Connection, reads: Vec<Read>) {
+    let transaction = connection.transaction().map_err(RepositoryError::from);
+    for Read { work, answer, .. } in reads {
+        // Work that panics loses its answer, and takes neither this thread nor what waits with it.
+        let told = catch_unwind(AssertUnwindSafe(|| match &transaction {
+            Ok(transaction) => work.run(&mut Tx::new(&mut SqliteTx(transaction))),
+            Err(error) => Err(error.again()),
+        }));
+        if let Ok(told) = told {
+            // Nobody waits any more where the caller was cancelled.
+            let _ = answer.send(told);
+        }
+    }
 }

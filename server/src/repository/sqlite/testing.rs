@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::Sqlite;
-use super::readers::READERS;
+use super::readers::{Length, READERS};
 use crate::repository::sql::Work;
 
 /// Bytes as they stand in SQL.
@@ -34,7 +34,9 @@ impl Sqlite {
                 let _ = may_go_on.recv();
                 Ok(())
             });
-            self.readers.submit(work, oneshot::channel().0).unwrap();
+            self.readers
+                .submit(work, Length::Any, oneshot::channel().0)
+                .unwrap();
             has_begun.recv().unwrap();
             stopped.push(go_on);
         }

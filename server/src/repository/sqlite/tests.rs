@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::repository::MIGRATIONS;
+use crate::repository::sql::params;
 
 #[test]
 fn sealed_values_of_the_first_schema_move_into_their_table() {
@@ -117,5 +118,39 @@ async fn a_read_that_panics_takes_no_other_with_it() {
     let told = futures_util::future::join_all(reads).await;
     let lost = told.iter().filter(|told| told.is_err()).count();
     assert_eq!(lost, 2 * readers::READERS);
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_look_sees_what_was_committed_before_it_whoever_it_shares_its_transaction_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    Sqlite::create(&path).unwrap();
+    let engine = Arc::new(Sqlite::open(path, None).await.unwrap());
+    let table = Work::new(|tx| tx.batch("CREATE TABLE seen (number INTEGER PRIMARY KEY)"));
+    engine.write(table).await.unwrap();
+    let writing = (0..200_i64).map(|number| {
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move {
+            let insert = "INSERT INTO seen VALUES (?1)";
+            let work = Work::new(move |tx| tx.execute(insert, &params![number]));
+            engine.write(work).await.unwrap();
+            let work = Work::new(move |tx| {
+                let seen = tx.exists("SELECT 1 FROM seen WHERE number = ?1", &params![number])?;
+                assert!(number % 5 > 0, "on purpose");
+                Ok(seen)
+            });
+            let seen = engine.look(work).await.ok()?;
+            super::super::sql::answer::<bool>(seen).ok()
+        })
+    });
+    for (number, seen) in futures_util::future::join_all(writing)
+        .await
+        .into_iter()
+        .enumerate()
+    {
+        // Those that panic take no other with them.
+        assert_eq!(seen.unwrap(), (number % 5 > 0).then_some(true));
+    }
     engine.close().await;
 }
