@@ -83,6 +83,15 @@ shared() {
     works shared
 }
 
+# A relay as a service carries a link.
+relayed() {
+    printf '[forward.host1]\nlisten = "127.0.0.1:9301"\ntarget = "127.0.0.1:9278"\n' >/etc/portcullis/relay.toml
+    systemctl enable --now portcullis-relay
+    portcullis gateway set host1 --address 127.0.0.1:9301
+    works "through a relay"
+    exposure portcullis-relay 1.2
+}
+
 # Exposure of the server at most 1.5.
 exposed_server() {
     exposure portcullis-server 1.5
@@ -131,12 +140,13 @@ upgraded() {
         eventually portcullis account create accounts "load$n" --queue --call-id "load-$n"
     done; } >load 2>&1 &
     eventually getent passwd load5
-    server=$(pid portcullis-server) gateway=$(pid portcullis-gateway) two=$(pid portcullis-gateway@two)
+    server=$(pid portcullis-server) gateway=$(pid portcullis-gateway) two=$(pid portcullis-gateway@two) relay=$(pid portcullis-relay)
     dpkg -i now/*.deb
     wait $! || { cat load; exit 1; }
     [ "$(pid portcullis-server)" != "$server" ]
     [ "$(pid portcullis-gateway)" != "$gateway" ]
     [ "$(pid portcullis-gateway@two)" != "$two" ]
+    [ "$(pid portcullis-relay)" != "$relay" ]
     dpkg-query -W -f "\${Version}\n" portcullis-server portcullis-gateway portcullis | sort -u | grep -x 1.1.0
     portcullis call wait $(seq -f "load-%g" 1 40)
     for n in $(seq 1 40); do getent passwd "load$n" >/dev/null; done
@@ -223,12 +233,13 @@ credential() {
 # Removed: nothing runs, keys and configuration stay, and installed again it works.
 removed() {
     dpkg -r portcullis-gateway portcullis-server
-    for unit in portcullis-server portcullis-gateway portcullis-gateway@two; do
+    for unit in portcullis-server portcullis-relay portcullis-gateway portcullis-gateway@two; do
         no systemctl is-active $unit
     done
     ls /etc/portcullis/server.toml /etc/portcullis/gateway.toml /var/lib/portcullis/portcullis.db
     grep "^[0-9a-f]*  /" identity.before | sha256sum -c
     dpkg -i now/*.deb
+    systemctl start portcullis-relay
     works "installed again"
 }
 
