@@ -6,6 +6,7 @@
 //! ```text
 //! cli, service → listener → worker → connectors → connector/*, guard → model
 //!                listener → key_store    worker → journal → model
+//!      service → watch → listener
 //! ```
 //!
 //! * [`cli`] has the verbs of the program, [`service`] runs it under systemd, as a Windows service
@@ -16,6 +17,7 @@
 //! * [`journal`] has on the disk what was begun, and what came of it.
 //! * [`connectors`] is the table of connector types; each has a folder under `connector`.
 //! * [`guard`] is the gateway's own word on what any server may do here; it knows no connector.
+//! * `watch` tells whoever watches how the gateway is; `service` alone knows it.
 //! * [`model`] is what a call is, checked once.
 //!
 //! `unsafe` stands in the bindings to the operating system only: `host_crypt` on Unix, and on
@@ -48,5 +50,7 @@ pub mod model;
 pub mod service;
 #[forbid(unsafe_code)]
 pub mod state_dir;
+#[forbid(unsafe_code)]
+mod watch;
 #[forbid(unsafe_code)]
 pub mod worker;

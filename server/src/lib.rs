@@ -2,7 +2,8 @@
 //!
 //! Its folders depend on one another in one direction only: `cli`, `serve` → `fronts` → `admin` →
 //! `access` → `tasks`, `provisioning`, `passwords` → `fleet`, `audit` → `keys` → `repository` →
-//! `config`. A front translates, `admin` holds the use cases, and what is below knows neither.
+//! `config`. A front translates, `admin` holds the use cases, and what is below knows neither. `watch`
+//! tells how the server is, and `serve` alone knows it.
 #![forbid(unsafe_code)]
 
 pub mod access;
@@ -21,3 +22,4 @@ pub mod repository;
 pub mod serve;
 pub mod services;
 pub mod tasks;
+mod watch;

@@ -47,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// How large the journal may become, and how long it keeps calls.
     pub journal: JournalSettings,
+    /// Where health and metrics are read.
+    pub watch: Watch,
     /// What is logged, and how.
     pub log: Log,
     /// The connectors, not yet read.
@@ -119,6 +121,24 @@ impl Default for JournalSettings {
             most: 64 << 20,
             // As long as a server keeps what came of a call (`calls.results_kept`).
             kept: Duration::from_hours(90 * 24),
+        }
+    }
+}
+
+/// Where health and metrics are read, and what counts as healthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Where they are read.
+    pub settings: portcullis_watch::Settings,
+    /// How long the gateway is ready without a link, which is replaced now and then.
+    pub link_within: Duration,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            settings: portcullis_watch::Settings::default(),
+            link_within: Duration::from_secs(60),
         }
     }
 }

@@ -13,6 +13,7 @@ use portcullis_tls::{Settings, Side};
 
 use super::{
     Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, JournalSettings, Limits, Proxy,
+    Watch,
     platform,
 };
 
@@ -40,6 +41,7 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
         channel,
         limits: limits(root),
         journal: journal(root),
+        watch: watch(root),
         log: log(root),
         connectors: connectors(root, problems),
         source: None,
@@ -199,6 +201,19 @@ fn journal(root: &mut Section<'_>) -> JournalSettings {
     }
     section.finish();
     journal
+}
+
+fn watch(root: &mut Section<'_>) -> Watch {
+    let mut watch = Watch::default();
+    let Some(mut section) = root.section("watch") else {
+        return watch;
+    };
+    watch.settings = portcullis_watch::Settings::read(&mut section);
+    if let Some(within) = section.duration("link_within", seconds(1)..=seconds(86_400)) {
+        watch.link_within = within;
+    }
+    section.finish();
+    watch
 }
 
 fn log(root: &mut Section<'_>) -> Log {

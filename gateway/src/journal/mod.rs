@@ -59,7 +59,7 @@ pub use crate::config::JournalSettings as Settings;
 use crate::state_dir::StateDir;
 
 /// The file.
-const FILE: &str = "journal";
+pub const FILE: &str = "journal";
 
 /// What a call is known by here: a MAC over its server and its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,6 +14,7 @@ use tracing::{Instrument as _, info, info_span, warn};
 use super::control::Control;
 use super::keys::Keys;
 use super::links::{Link, Links, OpenLink, Order, Scope, Turn};
+use super::measured::Measured;
 use super::refusals::Refusals;
 use super::run::Run;
 use super::serve;
@@ -49,6 +50,8 @@ pub struct Agent {
     pub provisioner: Provisioner,
     /// TLS around the channel; none, until it is loaded.
     pub tls: Around,
+    /// Handshakes, counted.
+    pub measured: Measured,
     /// Limits of each channel.
     pub limits: ChannelLimits,
     suites: Vec<Suite>,
@@ -95,6 +98,7 @@ impl Agent {
             refusals: Refusals::default(),
             provisioner,
             tls: around(),
+            measured: Measured::default(),
             limits: config.channel,
             suites: config.suites.clone(),
         }

@@ -42,8 +42,12 @@ async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr, permi
     let shaking = shake_hands(&agent, stream, &peer, permit.deadline());
     let shaken = permit.guard(shaking).await;
     match shaken.map_err(DialInError::from).flatten() {
-        Ok((stream, open)) => agent.serve(stream, open).await,
+        Ok((stream, open)) => {
+            agent.measured.done();
+            agent.serve(stream, open).await;
+        }
         Err(error) => {
+            agent.measured.failed(error.label());
             let text = error.to_string();
             // Each is a file written and synchronized: strangers get as many as they get lines of
             // the log.
@@ -102,6 +106,19 @@ enum DialInError {
     Channel(#[from] ChannelError),
     #[error(transparent)]
     Dropped(#[from] Dropped),
+}
+
+impl DialInError {
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::KeyStore(_) => "key_store",
+            Self::NoKey => "no_key",
+            Self::Tls(_) => "tls",
+            Self::Silent => "silent",
+            Self::Channel(_) => "failed",
+            Self::Dropped(_) => "dropped",
+        }
+    }
 }
 
 /// Why a gateway without a key refuses every session.

@@ -71,6 +71,21 @@ enum DialError {
     },
 }
 
+impl DialError {
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::KeyStore(_) => "key_store",
+            Self::NoKey | Self::NoName => "no_key",
+            Self::Connect { .. }
+            | Self::Timeout { .. }
+            | Self::Proxy { .. }
+            | Self::ProxyTimeout { .. } => "unreachable",
+            Self::Tls { .. } | Self::TlsTimeout { .. } => "tls",
+            Self::Handshake { .. } => "failed",
+        }
+    }
+}
+
 /// Keeps a session with the server, for ever.
 pub async fn dial(agent: &Arc<Agent>, target: &Target) {
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
@@ -82,6 +97,7 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
         let opened = Box::pin(open(agent, target)).await;
         match opened {
             Ok((mut session, link)) => {
+                agent.measured.done();
                 last_error.clear();
                 tokio::select! {
                     // A new key is proved by a fresh handshake, and the server may ask for one;
@@ -94,6 +110,7 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
                 backoff.reset();
             }
             Err(error) => {
+                agent.measured.failed(error.label());
                 let text = error.to_string();
                 if text != last_error {
                     warn!("no session: {text}");

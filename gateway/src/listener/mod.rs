@@ -7,6 +7,7 @@ pub mod dial_out;
 pub mod keys;
 pub mod links;
 pub mod proxy;
+pub mod measured;
 mod refusals;
 pub mod run;
 mod serve;

@@ -1,7 +1,7 @@
 //! What `portcullis-gateway status` shows of a running gateway: a file in the state folder,
 //! replaced at every change.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_host::clock;
@@ -150,17 +150,29 @@ impl StatusBoard {
         self.change(|report| report.reload = Some(reload));
     }
 
+    /// What last went wrong.
+    pub fn last_error(&self) -> Option<ErrorReport> {
+        self.report().last_error.clone()
+    }
+
+    /// Whether the configuration that was read last is the one that holds.
+    pub fn configuration_sound(&self) -> bool {
+        let report = self.report();
+        let reload = report.reload.as_ref();
+        reload.is_none_or(|reload| reload.problems.is_empty())
+    }
+
+    fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Report)) {
-        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.report());
         self.changed.send_replace(());
     }
 
     fn now(&self, links: &Links) -> Report {
-        let mut report = self
-            .report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut report = self.report().clone();
         report.sessions = links.list().iter().map(|link| (&**link).into()).collect();
         report
     }

@@ -17,6 +17,7 @@ use portcullis_common::rotation::RunId;
 use portcullis_common::secret::locked;
 use portcullis_common::stream::{HalfOpen, HalfOpenLimits, WhenFull};
 use portcullis_host::clock;
+use portcullis_watch::Bound;
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
@@ -34,6 +35,7 @@ use crate::listener::links::Order;
 use crate::listener::status::StatusBoard;
 use crate::listener::{dial_in, dial_out};
 use crate::state_dir::{StateDir, StateDirError};
+use crate::watch;
 
 /// How long calls under way may still take once the gateway was told to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -64,6 +66,16 @@ pub enum RunError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] portcullis_tls::FilesError),
+    /// The port for health and metrics cannot be had.
+    #[error(
+        "cannot listen on {address} for whoever asks for health and metrics: {source}; stop what listens there, or set another watch.listen"
+    )]
+    Watch {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Core dumps would hold keys.
     #[error("cannot switch off core dumps, which would hold keys: {0}")]
     CoreDumps(io::Error),
@@ -115,6 +127,7 @@ pub async fn run_until(
         warn!("{error}");
     }
     let dialling = Dialling::begin(&config).await?;
+    let watch_port = watch_port(config.watch.settings.listen).await?;
     let board = StatusBoard::new(dialling.is_out(), dialling.address());
     log_start(&dialling, keys.standing());
     log_inspection(&connectors).await;
@@ -124,6 +137,7 @@ pub async fn run_until(
     let agent = Arc::new(agent);
     agent.provisioner.start().await;
     let manager = ServiceManager::from_env();
+    let watching = watch::watch(watch_port, config.clone(), Arc::clone(&agent));
     let reloader = Reloader::new(folder.clone(), config, connectors);
     manager.ready();
     tokio::select! {
@@ -132,6 +146,7 @@ pub async fn run_until(
         () = reloader.watch(&agent, &mut hangups, &manager) => {}
         () = agent.run.status.write_changes(&agent.links, &folder) => {}
         () = beat(&manager) => {}
+        () = watching => {}
         () = stop => {}
     }
     manager.stopping();
@@ -153,6 +168,16 @@ async fn beat(manager: &ServiceManager) {
             manager.alive();
         }
     }
+}
+
+/// The port for health and metrics, where the configuration names one.
+async fn watch_port(address: Option<SocketAddr>) -> Result<Option<Bound>, RunError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound = portcullis_watch::bind(address).await;
+    let bound = bound.map_err(|source| RunError::Watch { address, source })?;
+    Ok(Some(bound))
 }
 
 /// Either side's way to a connection, ready to be used.

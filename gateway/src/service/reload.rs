@@ -187,6 +187,7 @@ fn needs_restart(held: &Config, read: &Config) -> Vec<&'static str> {
         ),
         ("[limits]", held.limits != read.limits),
         ("[journal]", held.journal != read.journal),
+        ("[watch]", held.watch != read.watch),
         ("log.format", held.log.format != read.log.format),
     ]
     .into_iter()

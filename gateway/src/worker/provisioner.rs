@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use portcullis_common::id::ServerId;
 use portcullis_common::listing::ListingKey;
 use portcullis_proto::gateway::v1 as wire;
+use portcullis_watch::{CallMeter, DONE, INDETERMINATE, failure_name};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -29,6 +30,9 @@ use crate::model::{
     Call, CallId, Cookie, Evidence, Failure, FailureKind, ObjectClass, Outcome, Request,
     SearchEvent, SyncEvent, Verb, parse_call,
 };
+
+/// The verb of what [`Provisioner::search`] carries out.
+const SEARCH: &str = "search";
 
 /// Objects that wait for a slow caller before the search waits too.
 const SEARCH_BUFFER: usize = 64;
@@ -71,6 +75,7 @@ struct Shared {
     in_flight: Mutex<HashSet<Arc<str>>>,
     journal: Journal,
     pages: Pages,
+    ended: CallMeter,
     snapshots: OnceLock<Snapshots>,
     /// Bytes that calls may have which take long to read, all of them together.
     room: Arc<Semaphore>,
@@ -110,6 +115,7 @@ impl Provisioner {
                 in_flight: Mutex::default(),
                 journal,
                 pages: Pages::new(),
+                ended: CallMeter::default(),
                 snapshots: OnceLock::new(),
                 room: Arc::new(Semaphore::new(ROOM)),
             }),
@@ -214,13 +220,18 @@ impl Provisioner {
         &self.shared.journal
     }
 
+    /// Calls that ended, counted.
+    pub fn ended(&self) -> &CallMeter {
+        &self.shared.ended
+    }
+
     /// Carries out a search. Events end with [`SearchEvent::End`]; to drop the receiver ends the
     /// search.
     pub fn search(&self, call: wire::Call) -> mpsc::Receiver<SearchEvent> {
         let (events, receiver) = mpsc::channel(SEARCH_BUFFER);
         let provisioner = self.clone();
         tokio::spawn(async move {
-            let id = call.call_id.clone();
+            let (id, begun) = (call.call_id.clone(), Instant::now());
             let searching = provisioner.search_into(call, &events);
             let found = tokio::select! {
                 found = AssertUnwindSafe(searching).catch_unwind() => found,
@@ -231,6 +242,8 @@ impl Provisioner {
                 Ok(end) => end,
                 Err(failure) => (Cookie::default(), Some(failure)),
             };
+            let ended = failure_label(failure.as_ref());
+            provisioner.ended().ended(SEARCH, ended, begun.elapsed());
             // Nobody listens any more: then nobody misses the end.
             let _ = events.send(SearchEvent::End(cookie, failure)).await;
         });
@@ -439,7 +452,11 @@ pub(super) struct ServerCalls {
 impl ServerCalls {
     /// As [`Provisioner::execute_for`].
     pub(super) async fn execute(&self, call: wire::Call) -> Outcome {
-        self.provisioner.execute_for(self.server, call).await
+        let (verb, begun) = (call.verb_name(), Instant::now());
+        let outcome = self.provisioner.execute_for(self.server, call).await;
+        let ended = outcome_label(&outcome);
+        self.provisioner.ended().ended(verb, ended, begun.elapsed());
+        outcome
     }
 
     /// As [`Provisioner::sync`].
@@ -460,6 +477,19 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     } else {
         names.join(", ")
     }
+}
+
+fn outcome_label(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done(_) => DONE,
+        Outcome::Failed(failure) => failure_label(Some(failure)),
+        Outcome::Indeterminate(_) => INDETERMINATE,
+    }
+}
+
+/// What came of a search or a sync.
+pub(super) fn failure_label(failure: Option<&Failure>) -> &'static str {
+    failure.map_or(DONE, |failure| failure_name(failure.kind.into()))
 }
 
 /// A call that may be carried out.

@@ -15,11 +15,12 @@ use futures_util::FutureExt as _;
 use portcullis_proto::gateway::v1 as wire;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::Provisioner;
 use super::call_log::panicked;
 use super::guarded::Guarded;
+use super::provisioner::failure_label;
 use crate::connector::{Changes, Context};
 use crate::guard::conceal;
 use crate::model::{
@@ -28,6 +29,9 @@ use crate::model::{
 
 const VERSION: u8 = 1;
 const DIGEST_LEN: usize = 16;
+
+/// The verb of what [`Provisioner::sync`] carries out.
+const SYNC: &str = "sync";
 
 /// Changes that wait for a slow caller before the sync waits, too.
 const BUFFER: usize = 64;
@@ -38,13 +42,15 @@ impl Provisioner {
         let (events, receiver) = mpsc::channel(BUFFER);
         let provisioner = self.clone();
         tokio::spawn(async move {
-            let id = call.call_id.clone();
+            let (id, begun) = (call.call_id.clone(), Instant::now());
             let syncing = AssertUnwindSafe(provisioner.sync_into(call, &events)).catch_unwind();
             let ended = tokio::select! {
                 ended = syncing => ended,
                 () = events.closed() => return,
             };
             let ended = ended.unwrap_or_else(|_| Err(panicked(&id)));
+            let label = failure_label(ended.as_ref().err());
+            provisioner.ended().ended(SYNC, label, begun.elapsed());
             // Nobody listens any more: then nobody misses the end.
             let _ = events.send(SyncEvent::End(ended)).await;
         });

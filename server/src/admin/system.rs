@@ -1,8 +1,5 @@
 //! The server itself.
 
-use std::collections::HashSet;
-
-use portcullis_common::rotation::Standing;
 use portcullis_proto::admin::v1::{GatewayCounts, StatusRequest, StatusResponse};
 
 use super::context::Context;
@@ -10,7 +7,8 @@ use super::convert::millis;
 use super::error::AdminError;
 use super::request::{About, Front, Method, Request, read};
 use crate::config::Capability;
-use crate::repository::{Holding, QueuedState, Scheme, TaskState};
+use crate::fleet::Counts;
+use crate::repository::{QueuedState, Scheme};
 use crate::services::Services;
 
 pub(super) fn offer(front: &mut impl Front) {
@@ -32,7 +30,7 @@ impl Request for StatusRequest {
             services, caller, ..
         } = context;
         let audit = services.audit.ready().await;
-        let gateways = gateway_counts(services).await?;
+        let gateways = GatewayCounts::from(services.fleet.counts().await?);
         let current = services.repository.gateway_keys().current().await?;
         let calls = services.repository.queued_calls();
         let protection = services.repository.database().protection().find().await?;
@@ -76,55 +74,27 @@ impl Request for StatusRequest {
     }
 }
 
-/// As [`super::gateway_list`] counts them, without opening a single secret.
-async fn gateway_counts(services: &Services) -> Result<GatewayCounts, AdminError> {
-    let gateways = services.repository.gateways();
-    let holdings = gateways.holdings().await?;
-    let alarms = gateways.open_alarms().await?;
-    let connected = services.fleet.connected();
-    let outlooks = services.fleet.outlooks();
-    let mut counts = GatewayCounts::default();
-    for holding in &holdings.gateways {
-        let name = &holding.gateway;
-        let up = connected.contains(name);
-        let ahead = outlooks.get(name).is_some_and(|outlook| outlook.ahead);
-        let enrolled = Holding::is_enrolled(holding);
-        let synchronized = holding.registration.synchronized(&holdings.keys);
-        let admitted = holding.registration.standing == Standing::Admitted;
-        let changed = holding.record_changed;
-        for (place, one) in [
-            (&mut counts.registered, true),
-            (&mut counts.up, up),
-            (&mut counts.down, enrolled && !up),
-            (&mut counts.never_enrolled, admitted && !enrolled),
-            (&mut counts.shut_out, !admitted && !changed),
-            (&mut counts.behind, enrolled && !synchronized && !ahead),
-            (&mut counts.ahead, ahead),
-            (
-                &mut counts.with_alarms,
-                changed || alarms.contains_key(name),
-            ),
-            // That its record was changed is an alarm which stands nowhere.
-            (&mut counts.alarms, changed),
-        ] {
-            *place += u32::from(one);
+/// As [`super::gateway_list`] counts them.
+impl From<Counts> for GatewayCounts {
+    fn from(counts: Counts) -> Self {
+        Self {
+            registered: counts.registered,
+            up: counts.up,
+            down: counts.down,
+            never_enrolled: counts.never_enrolled,
+            shut_out: counts.shut_out,
+            behind: counts.behind,
+            ahead: counts.ahead,
+            with_alarms: counts.with_alarms,
+            alarms: counts.alarms,
         }
     }
-    counts.alarms = alarms
-        .values()
-        .fold(counts.alarms, |sum, one| sum.saturating_add(*one));
-    Ok(counts)
 }
 
 /// Those that failed and were not followed by another of their kind.
 async fn failed_tasks(services: &Services) -> Result<Vec<String>, AdminError> {
-    let tasks = services.repository.database().tasks().list().await?;
-    let mut seen = HashSet::new();
-    let last = tasks
-        .into_iter()
-        .filter(|task| seen.insert(task.kind.clone()));
-    let failed = last.filter(|task| task.state == TaskState::Failed);
-    let told = failed.map(|task| {
+    let failed = services.tasks.failed().await?;
+    let told = failed.into_iter().map(|task| {
         let reason = task.reason.unwrap_or_default();
         format!("task {} ({}): {reason}", task.id, task.kind)
     });

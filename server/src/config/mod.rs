@@ -46,6 +46,8 @@ pub struct Config {
     pub keys: Keys,
     /// Calls that wait for their gateway.
     pub calls: Calls,
+    /// Where health and metrics are read.
+    pub watch: portcullis_watch::Settings,
     /// What is logged, and how.
     pub log: Log,
     /// What is wrong and costs only what it is about: a listed user who is not there. Each with
@@ -113,6 +115,7 @@ impl Default for Config {
             links: Links::default(),
             keys: Keys::default(),
             calls: Calls::default(),
+            watch: portcullis_watch::Settings::default(),
             log: Log::default(),
             warnings: Vec::new(),
         }

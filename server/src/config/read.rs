@@ -36,6 +36,7 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
         links: links(&mut root, problems),
         keys: keys(&mut root),
         calls: calls(&mut root),
+        watch: watch(&mut root),
         log: log(&mut root),
         warnings: warnings
             .iter()
@@ -234,6 +235,15 @@ fn calls(root: &mut Section<'_>) -> Calls {
         finish(section);
     }
     calls
+}
+
+fn watch(root: &mut Section<'_>) -> portcullis_watch::Settings {
+    let Some(mut section) = root.section("watch") else {
+        return portcullis_watch::Settings::default();
+    };
+    let watch = portcullis_watch::Settings::read(&mut section);
+    finish(section);
+    watch
 }
 
 fn log(root: &mut Section<'_>) -> Log {

@@ -12,6 +12,7 @@ use portcullis_proto::gateway::v1::{
     AcknowledgeRequest, Call, Failure, FailureKind, FinishedCall, FinishedRequest, Indeterminate,
     Outcome, PingRequest, outcome,
 };
+use portcullis_watch::{failure_name, outcome_name};
 use prost::Message as _;
 use rand::Rng as _;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -75,6 +76,23 @@ impl Fleet {
     /// # Errors
     /// As [`Self::attempt`].
     pub async fn attempt_again(
+        &self,
+        to: &Recipient,
+        call: Call,
+        again: Option<String>,
+    ) -> Result<Attempt, RepositoryError> {
+        let (verb, begun) = (call.verb_name(), Instant::now());
+        let attempt = self.try_call(to, call, again).await?;
+        let outcome = match &attempt {
+            Attempt::Ended(outcome) | Attempt::Lost(outcome) => outcome_name(outcome),
+            Attempt::Unsent(_) => failure_name(FailureKind::Unavailable),
+        };
+        let calls = &self.inner.measured.calls;
+        calls.ended(verb, outcome, begun.elapsed());
+        Ok(attempt)
+    }
+
+    async fn try_call(
         &self,
         to: &Recipient,
         mut call: Call,

@@ -76,26 +76,20 @@ impl Fleet {
     }
 
     async fn dial(&self, gateway: &Gateway, address: &str) -> Result<Step, LinkError> {
-        let after = self.inner.settings.limits.handshake;
-        let io = match timeout(after, TcpStream::connect(address)).await {
-            Ok(Ok(io)) => io,
-            Ok(Err(source)) => {
-                return Err(LinkError::Connect {
-                    address: address.to_owned(),
-                    source,
-                });
-            }
-            Err(_) => {
-                return Err(LinkError::ConnectTimeout {
-                    address: address.to_owned(),
-                    after,
-                });
-            }
-        };
+        let connected = self.connect(address).await;
+        if connected.is_err() {
+            self.inner.measured.shaken(&connected);
+        }
+        let io = connected?;
         prepare(&io);
         // Only now: hosts that do not answer hold up no others.
         let _turn = self.inner.handshakes.acquire().await;
-        let io = self.around_dialled(io, gateway, after).await?;
+        let after = self.inner.settings.limits.handshake;
+        let around = self.around_dialled(io, gateway, after).await;
+        if around.is_err() {
+            self.inner.measured.shaken(&around);
+        }
+        let io = around?;
         let origin = Origin {
             gateway: gateway.name.clone(),
             remote_address: address.to_owned(),
@@ -107,6 +101,20 @@ impl Fleet {
             .shake_hands(io, None, gateway.registration.gateway_id, origin)
             .await?;
         self.follow_up(link).await
+    }
+
+    async fn connect(&self, address: &str) -> Result<TcpStream, LinkError> {
+        let after = self.inner.settings.limits.handshake;
+        match timeout(after, TcpStream::connect(address)).await {
+            Ok(connected) => connected.map_err(|source| LinkError::Connect {
+                address: address.to_owned(),
+                source,
+            }),
+            Err(_) => Err(LinkError::ConnectTimeout {
+                address: address.to_owned(),
+                after,
+            }),
+        }
     }
 
     /// Until the link is gone, too old, or to be replaced. A link that still lives then keeps its

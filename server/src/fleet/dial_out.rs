@@ -38,6 +38,7 @@ impl Fleet {
                 }
             };
             let Some(permit) = half_open.admit(remote.ip()).await else {
+                self.inner.measured.turned_away();
                 if self.inner.strangers.ready() {
                     tracing::warn!(%remote, "turned away: its address has too many handshakes half-open");
                 }
@@ -71,11 +72,13 @@ impl Fleet {
                 deadline,
             },
             Err(error) => {
+                self.inner.measured.nameless();
                 tracing::debug!(%remote, %error, "a connection came to nothing");
                 return None;
             }
         };
         let Some(gateway) = self.identify(&arrival.preamble, remote).await else {
+            self.inner.measured.stranger();
             arrival.refuse(&mut io).await;
             return None;
         };

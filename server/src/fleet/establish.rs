@@ -121,6 +121,18 @@ impl Fleet {
     /// dialled.
     pub(super) async fn shake_hands(
         &self,
+        io: Transport,
+        arrival: Option<&Arrival>,
+        gateway_id: GatewayId,
+        origin: Origin,
+    ) -> Result<Link, LinkError> {
+        let shaken = self.handshake(io, arrival, gateway_id, origin).await;
+        self.inner.measured.shaken(&shaken);
+        shaken
+    }
+
+    async fn handshake(
+        &self,
         mut io: Transport,
         arrival: Option<&Arrival>,
         gateway_id: GatewayId,

@@ -5,12 +5,14 @@
 
 mod call_stream;
 mod calls;
+mod counts;
 mod dial;
 mod dial_out;
 mod establish;
 mod events;
 mod gate;
 mod link;
+mod measured;
 mod noise;
 mod one_task;
 mod pace;
@@ -43,7 +45,9 @@ use tokio::time::timeout;
 use crate::config::{Config, Links};
 use crate::repository::{Reach, Repository, RepositoryError};
 pub use calls::{AskError, Attempt, MAX_ACKNOWLEDGED, MAX_ASKED};
+pub use counts::Counts;
 pub use events::Event;
+pub use measured::Measured;
 pub use pace::{DEFAULT_PER_MINUTE, Pace};
 pub use progress::{
     Progress, ProgressStream, Push, PushEnd, Rotation, RotationError, SyncCounts, SyncResult,
@@ -124,6 +128,7 @@ struct Inner {
     current_key: watch::Sender<Option<KeyId>>,
     /// To whoever writes down what happens.
     events: OnceLock<mpsc::Sender<Event>>,
+    measured: Measured,
 }
 
 impl Fleet {
@@ -139,6 +144,7 @@ impl Fleet {
                 dial_out: OnceLock::new(),
                 current_key: watch::Sender::new(None),
                 events: OnceLock::new(),
+                measured: Measured::default(),
             }),
         }
     }
@@ -193,6 +199,11 @@ impl Fleet {
     /// The names of the gateways that have a live link.
     pub fn connected(&self) -> HashSet<String> {
         self.inner.roster.connected()
+    }
+
+    /// What is counted here.
+    pub fn measured(&self) -> &Measured {
+        &self.inner.measured
     }
 
     /// How many live links there are.

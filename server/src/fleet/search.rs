@@ -13,10 +13,12 @@ use portcullis_proto::gateway::v1::{
     Call, Failure, FailureKind, SearchEnd, SearchItem, search_item,
 };
 use prost::Message as _;
+use tokio::time::Instant;
 
 use super::call_stream::UnderWay;
 use super::calls::{Known, known, no_link, not_submitted, patience};
 use super::link::Link;
+use super::status::Unmeasured;
 use super::{CallError, Fleet, Recipient, SearchStream};
 
 /// Links that a search may be given to before one takes it.
@@ -33,6 +35,11 @@ impl Fleet {
         call: Call,
     ) -> Result<SearchStream, CallError> {
         let to = to.into();
+        let measured = Unmeasured {
+            calls: self.inner.measured.calls.clone(),
+            verb: call.verb_name(),
+            begun: Instant::now(),
+        };
         let search = match self.link_for_call(&to, false).await {
             Ok(link) => Search {
                 fleet: self.clone(),
@@ -45,14 +52,11 @@ impl Fleet {
             Err(CallError::Repository(error)) => return Err(error.into()),
             Err(error) => {
                 let end = failed_end(FailureKind::Unavailable as i32, error.to_string());
-                return Ok(SearchStream {
-                    items: Box::pin(stream::iter([end])),
-                });
+                return Ok(SearchStream::new(stream::iter([end]), measured));
             }
         };
-        Ok(SearchStream {
-            items: Box::pin(stream::unfold(search, Search::next)),
-        })
+        let items = stream::unfold(search, Search::next);
+        Ok(SearchStream::new(items, measured))
     }
 }
 

@@ -6,7 +6,10 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use portcullis_common::handshake::SessionInfo;
 use portcullis_common::rotation::UnixMillis;
-use portcullis_proto::gateway::v1::{DescribeResponse, SearchItem};
+use portcullis_proto::gateway::v1::search_item::Kind;
+use portcullis_proto::gateway::v1::{DescribeResponse, SearchEnd, SearchItem};
+use portcullis_watch::{CallMeter, DONE, failure_name};
+use tokio::time::Instant;
 
 use crate::repository::RepositoryError;
 
@@ -62,14 +65,51 @@ pub enum CallError {
 /// The objects found, then exactly one `SearchEnd`, also where the search failed or the link was
 /// lost. Dropping it ends the search.
 pub struct SearchStream {
-    pub(super) items: Pin<Box<dyn Stream<Item = SearchItem> + Send>>,
+    items: Pin<Box<dyn Stream<Item = SearchItem> + Send>>,
+    /// Taken at the end.
+    measured: Option<Unmeasured>,
+}
+
+/// A search that is counted once it ends.
+pub(super) struct Unmeasured {
+    pub(super) calls: CallMeter,
+    pub(super) verb: &'static str,
+    pub(super) begun: Instant,
+}
+
+impl SearchStream {
+    pub(super) fn new(
+        items: impl Stream<Item = SearchItem> + Send + 'static,
+        measured: Unmeasured,
+    ) -> Self {
+        Self {
+            items: Box::pin(items),
+            measured: Some(measured),
+        }
+    }
+
+    fn ended(&mut self, end: &SearchEnd) {
+        let Some(measured) = self.measured.take() else {
+            return;
+        };
+        let failure = end.failure.as_ref();
+        let outcome = failure.map_or(DONE, |failure| failure_name(failure.kind()));
+        let Unmeasured { calls, verb, begun } = measured;
+        calls.ended(verb, outcome, begun.elapsed());
+    }
 }
 
 impl Stream for SearchStream {
     type Item = SearchItem;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.items.as_mut().poll_next(cx)
+        let next = self.items.as_mut().poll_next(cx);
+        if let Poll::Ready(Some(item)) = &next
+            && let Some(Kind::End(end)) = &item.kind
+        {
+            self.ended(end);
+        }
+        next
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Described {
 impl Described {
     /// Of `call` on `resource`, with the password of this user where one is named.
     pub fn new(resource: &str, call: &Call, password_from_user: &str) -> Self {
-        let (verb, object) = about(call);
+        let (verb, object) = (call.verb_name(), about(call));
         let mut words = format!("resource {}{}", word(resource), object.words);
         if !password_from_user.is_empty() {
             words.push_str(&password_of(password_from_user));
@@ -51,7 +51,7 @@ impl Described {
 
     /// The verb and the object, for lists of queued calls.
     pub fn summary(call: &Call, password_from_user: &str) -> String {
-        let (verb, object) = about(call);
+        let (verb, object) = (call.verb_name(), about(call));
         format!("{verb}{}{}", object.words, password_of(password_from_user))
     }
 
@@ -136,39 +136,27 @@ impl About {
     }
 }
 
-fn about(call: &Call) -> (&'static str, About) {
+fn about(call: &Call) -> About {
     match &call.verb {
-        None => ("unknown", About::default()),
-        Some(Verb::Test(_)) => ("test", About::default()),
-        Some(Verb::Schema(_)) => ("schema", About::default()),
-        Some(Verb::Create(verb)) => (
-            "create",
-            About::named(class(verb.object_class, ""), &verb.name),
-        ),
-        Some(Verb::Get(verb)) => ("get", About::of(verb.object.as_ref())),
-        Some(Verb::Update(verb)) => ("update", About::of(verb.object.as_ref())),
-        Some(Verb::Delete(verb)) => ("delete", About::of(verb.object.as_ref())),
-        Some(Verb::Enable(verb)) => ("enable", About::of(verb.object.as_ref())),
-        Some(Verb::Disable(verb)) => ("disable", About::of(verb.object.as_ref())),
-        Some(Verb::SetPassword(verb)) => ("set-password", About::of(verb.object.as_ref())),
-        Some(Verb::Authenticate(verb)) => ("authenticate", About::of(verb.object.as_ref())),
+        None | Some(Verb::Test(_) | Verb::Schema(_) | Verb::RotatePassword(_)) => About::default(),
+        Some(Verb::Create(verb)) => About::named(class(verb.object_class, ""), &verb.name),
+        Some(Verb::Get(verb)) => About::of(verb.object.as_ref()),
+        Some(Verb::Update(verb)) => About::of(verb.object.as_ref()),
+        Some(Verb::Delete(verb)) => About::of(verb.object.as_ref()),
+        Some(Verb::Enable(verb)) => About::of(verb.object.as_ref()),
+        Some(Verb::Disable(verb)) => About::of(verb.object.as_ref()),
+        Some(Verb::SetPassword(verb)) => About::of(verb.object.as_ref()),
+        Some(Verb::Authenticate(verb)) => About::of(verb.object.as_ref()),
         Some(Verb::Rename(verb)) => {
             let mut object = About::of(verb.object.as_ref());
             object
                 .words
                 .push_str(&format!(" to {}", word(&verb.new_name)));
-            ("rename", object)
+            object
         }
-        Some(Verb::Search(verb)) => (
-            "search",
-            About::all(class(verb.object_class, &verb.class_name)),
-        ),
-        Some(Verb::Sync(verb)) => (
-            "sync",
-            About::all(class(verb.object_class, &verb.class_name)),
-        ),
-        Some(Verb::RotatePassword(_)) => ("rotate-password", About::default()),
-        Some(Verb::Run(verb)) => ("run", About::named("action".to_owned(), &verb.action)),
+        Some(Verb::Search(verb)) => About::all(class(verb.object_class, &verb.class_name)),
+        Some(Verb::Sync(verb)) => About::all(class(verb.object_class, &verb.class_name)),
+        Some(Verb::Run(verb)) => About::named("action".to_owned(), &verb.action),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The repository's own properties.
 
 use portcullis_common::id::ServerId;
+use portcullis_common::rotation::UnixMillis;
 
 use super::sql::{Tx, params};
 use super::{Database, RepositoryError};
@@ -8,6 +9,7 @@ use super::{Database, RepositoryError};
 const SERVER_ID: &str = "server_id";
 const SERVER_TIME: &str = "server_time";
 const SCRUB_DUE: &str = "scrub_due";
+const PROBED: &str = "probed";
 
 /// The repository's own properties.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,24 @@ impl Meta<'_> {
                     "INSERT INTO meta (name, value) VALUES (?1, ?2)
                      ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                     &params![SERVER_TIME, value],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Writes down that somebody looked whether anything can be written. Nobody reads it.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: nothing can.
+    pub async fn set_probed(&self, now: UnixMillis) -> Result<(), RepositoryError> {
+        let value = now.0.to_be_bytes();
+        self.database
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    &params![PROBED, value],
                 )?;
                 Ok(())
             })

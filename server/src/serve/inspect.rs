@@ -72,6 +72,12 @@ impl Inspection {
                 .fine
                 .push(format!("dial-out port  {address} is free"));
         }
+        if let Some(address) = config.watch.listen {
+            TcpListener::bind(address).map_err(|source| ServeError::Watch { address, source })?;
+            inspection
+                .fine
+                .push(format!("watch port     {address} is free"));
+        }
         let socket = &config.admin.socket;
         let faults = inspect_socket(socket, config.admin.socket_group)?;
         if faults.is_empty() {

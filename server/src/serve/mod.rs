@@ -25,10 +25,12 @@ use crate::keys::protection::ProtectionError;
 use crate::keys::{AuthorityError, KeyringError};
 use crate::repository::RepositoryError;
 use crate::services::Services;
+use crate::watch::Watch;
 pub use inspect::Inspection;
 use lock::{DataDirLock, LockError};
 use portcullis_host::private_files::{self, PermissionError};
 use portcullis_host::service_manager::ServiceManager;
+use portcullis_watch::Bound;
 pub use unlocked::Unlocked;
 
 /// Why the server does not run. Nothing of it is left running.
@@ -71,6 +73,16 @@ pub enum ServeError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] portcullis_tls::FilesError),
+    /// The port for health and metrics cannot be had.
+    #[error(
+        "cannot listen on {address} for whoever asks for health and metrics: {source}; stop what listens there, or set another [watch] listen"
+    )]
+    Watch {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The admin socket cannot be had.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -102,6 +114,7 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
     } = Unlocked::open(&config).await?;
     let socket = AdminSocket::bind(&config.admin.socket, config.admin.socket_group)?;
     let dial_out = listen(config.dial_out.listen).await?;
+    let watch_port = watch_port(config.watch.listen).await?;
 
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -119,8 +132,13 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
         %server_id,
         admin = %config.admin.socket.display(),
         dial_out = services.fleet.dial_out_address().map(tracing::field::display),
+        watch = config.watch.listen.map(tracing::field::display),
         "serving"
     );
+    let watched = watch_port.map(|port| {
+        let watch = Watch::new(&config, services.clone());
+        tokio::spawn(portcullis_watch::serve(port, watch))
+    });
     let reload = reload::at_hangups(hangups, services.clone(), file, manager.clone());
     let beside = [
         tokio::spawn(reload),
@@ -129,6 +147,9 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
     manager.ready();
     let served = run(socket, &services, shutdown).await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
+    if let Some(watched) = watched {
+        watched.abort();
+    }
     services.tasks.stop().await;
     services.fleet.stop().await;
     recorded.abort();
@@ -160,6 +181,16 @@ async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Serv
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
     Ok(Some(listener))
+}
+
+/// The port for health and metrics, where the configuration names one.
+async fn watch_port(address: Option<SocketAddr>) -> Result<Option<Bound>, ServeError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound = portcullis_watch::bind(address).await;
+    let bound = bound.map_err(|source| ServeError::Watch { address, source })?;
+    Ok(Some(bound))
 }
 
 /// Answers the admin API and sends queued calls, until `shutdown`.

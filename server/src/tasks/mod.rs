@@ -16,7 +16,7 @@ mod sync_gateways;
 mod tests;
 mod verify;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -119,6 +119,17 @@ impl Tasks {
     /// What tasks work on.
     pub fn work(&self) -> &Work {
         &self.inner.work
+    }
+
+    /// Those that failed and were not followed by another of their kind.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn failed(&self) -> Result<Vec<TaskRow>, RepositoryError> {
+        let mut seen = HashSet::new();
+        let mut tasks = self.stored().list().await?;
+        tasks.retain(|task| seen.insert(task.kind.clone()) && task.state == TaskState::Failed);
+        Ok(tasks)
     }
 
     /// Takes over what earlier instances of the server left, and takes it up again: once, when the

@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits, WhenFull};
-use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, JournalSettings, Limits};
+use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, JournalSettings, Limits, Watch};
 use portcullis_gateway::key_store::{KeyStore, KeyStoreError};
 use portcullis_gateway::listener::agent::Agent;
 use portcullis_gateway::listener::keys::Keys;
@@ -138,6 +138,7 @@ impl SimulatedGateway {
             channel: ChannelLimits::default(),
             limits: Limits::default(),
             journal: JournalSettings::default(),
+            watch: Watch::default(),
             log: Log::default(),
             source: None,
             connectors: ConnectorsConfig::default(),

@@ -22,6 +22,7 @@ mod rotation;
 mod secrets;
 mod strangers;
 mod sync;
+mod watching;
 
 use std::path::PathBuf;
 

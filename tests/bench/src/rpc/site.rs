@@ -12,7 +12,7 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::id::{GatewayId, KeyKind, ServerId};
 use portcullis_common::rotation::{EnrolmentToken, Registration, RunId};
 use portcullis_common::stream::{ChannelLimits, HalfOpen, HalfOpenLimits};
-use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, JournalSettings, Limits};
+use portcullis_gateway::config::{Config, ConnectorsConfig, Dial, JournalSettings, Limits, Watch};
 use portcullis_gateway::connector::{Connector, Context, Found};
 use portcullis_gateway::connectors::{Configured, Connectors};
 use portcullis_gateway::guard::GuardRails;
@@ -182,6 +182,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
             ..Limits::default()
         },
         journal: JournalSettings::default(),
+        watch: Watch::default(),
         log: Log::default(),
         source: None,
         connectors: ConnectorsConfig::default(),

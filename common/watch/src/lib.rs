@@ -1,0 +1,30 @@
+//! What the programs tell whoever watches them: whether they live, whether they are ready and why
+//! not, and their metrics. It is read over HTTP, by default from the host itself alone.
+//!
+//! ```text
+//!   GET /live ──▶ 200 while the program runs
+//!   GET /ready ─▶ 200, or 503 with the reasons ◀── each program's own checks ([`Watched::ready`])
+//!   GET /metrics ▶ OpenMetrics text            ◀── its registry, and gauges that it sets then
+//! ```
+//!
+//! Nobody proves who he is here, so nothing here is secret, and nothing changes anything. Whatever
+//! is asked costs a bounded amount: few connections at once, one request on each, and what was
+//! found out holds for a second.
+#![forbid(unsafe_code)]
+
+mod answers;
+mod calls;
+mod disk;
+mod http;
+mod metrics;
+mod process;
+mod readiness;
+mod settings;
+
+pub use calls::{CallMeter, DONE, INDETERMINATE, failure_name, outcome_name};
+pub use disk::DiskGauge;
+pub use http::{Bound, Watched, bind, serve};
+pub use metrics::{Flag, Metrics, ReadyGauge};
+pub use process::Process;
+pub use readiness::{Check, Readiness, check};
+pub use settings::Settings;

@@ -1,0 +1,166 @@
+//! Health and metrics of both programs, as whoever watches them reads them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+
+use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
+use portcullis_tests::harness::{Scripts, Server, Site, eventually, free_port};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{Pair, dial, registered, serving};
+
+/// Status and body.
+async fn get(port: u16, path: &str) -> (u16, String) {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+async fn until_ready(port: u16, status: u16) -> String {
+    eventually("/ready", || async {
+        let (found, body) = get(port, "/ready").await;
+        (found == status).then_some(body)
+    })
+    .await
+}
+
+fn watched(port: u16) -> String {
+    format!("[watch]\nlisten = \"127.0.0.1:{port}\"\n")
+}
+
+/// A pair whose programs answer on these ports.
+async fn watched_pair(on_server: u16, on_gateway: u16) -> Pair {
+    let (site, server, admin) = serving(&watched(on_server)).await;
+    let scripts = Scripts::new(&site, "scripts");
+    let config = format!(
+        "{}{}link_within = \"1s\"\n",
+        scripts.config(),
+        watched(on_gateway)
+    );
+    let (mut gateway, token) = registered(&site, &admin, dial(&server, false), &config).await;
+    gateway.start();
+    let alone = first_told(on_gateway).await;
+    assert!(alone.contains("no link since the start"), "{alone}");
+    gateway.enroll(&token);
+    admin.synchronized("host1").await;
+    let connector = Scripts::CONNECTOR;
+    admin.add_resource("journal", "host1", connector).await;
+    Pair {
+        gateway,
+        server,
+        admin,
+        scripts,
+        site,
+    }
+}
+
+/// What a gateway says once it listens.
+async fn first_told(port: u16) -> String {
+    eventually("the gateway's port", || async {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        TcpStream::connect(address).await.ok()
+    })
+    .await;
+    get(port, "/ready").await.1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_programs_tell_how_they_are_and_what_the_dashboard_and_the_alerts_ask_for() {
+    let (on_server, on_gateway) = (free_port(), free_port());
+    let mut pair = watched_pair(on_server, on_gateway).await;
+    let outcome = pair.record("watched").await;
+    assert!(matches!(outcome.result, Some(OutcomeResult::Done(_))));
+    for port in [on_server, on_gateway] {
+        assert_eq!(get(port, "/live").await.0, 200);
+        let body = until_ready(port, 200).await;
+        assert!(body.starts_with("{\"ready\":true"), "{body}");
+    }
+    let server = eventually("the server's metrics", || async {
+        let text = get(on_server, "/metrics").await.1;
+        let done = "portcullis_calls_total{verb=\"run\",outcome=\"done\"} 1";
+        text.contains(done).then_some(text)
+    })
+    .await;
+    for line in [
+        "portcullis_ready{check=\"repository\"} 1\n",
+        "portcullis_ready{check=\"keyring\"} 1\n",
+        "portcullis_audit_writable 1\n",
+        "portcullis_gateways{state=\"up\"} 1\n",
+        "portcullis_gateways{state=\"down\"} 0\n",
+        "portcullis_gateways_not_synchronized 0\n",
+        "portcullis_call_duration_seconds_count{verb=\"run\"} 1\n",
+        "portcullis_server_keys_unprotected 0\n",
+    ] {
+        assert!(server.contains(line), "{line} in {server}");
+    }
+    assert!(server.ends_with("# EOF\n"));
+    let gateway = get(on_gateway, "/metrics").await.1;
+    for line in [
+        "portcullis_gateway_ready{check=\"link\"} 1\n",
+        "portcullis_gateway_enrolled 1\n",
+        "portcullis_gateway_journal_writable 1\n",
+        "portcullis_gateway_calls_total{verb=\"run\",outcome=\"done\"} 1\n",
+    ] {
+        assert!(gateway.contains(line), "{line} in {gateway}");
+    }
+    // No series names a gateway: there may be ten thousand of them.
+    assert!(!server.contains("host1"), "{server}");
+    every_name_is_told(&(server + &gateway));
+
+    pair.server.kill();
+    let body = until_ready(on_gateway, 503).await;
+    assert!(body.contains("no link for"), "{body}");
+    pair.server.serve().await;
+    until_ready(on_gateway, 200).await;
+}
+
+/// What stands in `deploy/monitoring` asks for metrics that there are.
+fn every_name_is_told(told: &str) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/monitoring");
+    let mut asked = BTreeSet::new();
+    for file in fs::read_dir(folder).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let names =
+            words.filter(|word| word.starts_with("portcullis_") || word.starts_with("process_"));
+        asked.extend(names.map(str::to_owned));
+    }
+    assert!(asked.len() > 25, "{asked:?}");
+    let is_told = |name: &String| {
+        [format!("\n{name}{{"), format!("\n{name} ")]
+            .iter()
+            .any(|start| told.contains(start))
+    };
+    let unknown: Vec<_> = asked.iter().filter(|name| !is_told(name)).collect();
+    assert!(unknown.is_empty(), "nobody tells {unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_others_reach_has_to_be_said_twice_and_a_taken_one_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let site = Site::new();
+    let server = Server::new(&site, "");
+    let text = fs::read_to_string(&server.config).unwrap();
+    let refused = |watch: &str, line: &str| {
+        fs::write(&server.config, format!("{text}{watch}")).unwrap();
+        server.cli(line).refused().stderr
+    };
+    let told = refused("[watch]\nlisten = \"0.0.0.0:9280\"\n", "validate");
+    assert!(
+        told.contains("watch.listen") && told.contains("beyond_this_host"),
+        "{told}"
+    );
+    for line in ["validate", "serve"] {
+        let told = refused(&watched(port), line);
+        assert!(told.contains("[watch] listen"), "{told}");
+    }
+}
