@@ -13,6 +13,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod fleet;
+mod forward;
 pub mod fronts;
 pub mod keys;
 pub mod passwords;

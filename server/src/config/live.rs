@@ -156,6 +156,7 @@ fn compare(old: &Config, new: &Config) -> Reloaded {
                 old.keys.retired_key_grace != new.keys.retired_key_grace,
             ),
             ("[calls]", old.calls != new.calls),
+            ("[forward]", old.forward != new.forward),
             ("[watch]", old.watch != new.watch),
             ("log.format", old.log.format != new.log.format),
         ]),

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod error;
+mod forward;
 mod live;
 mod read;
 mod sections;
@@ -15,6 +16,7 @@ use portcullis_host::log::Log;
 
 pub use capabilities::{Capabilities, Capability, CapabilitySet, Principal};
 pub use error::{ConfigError, Fault};
+pub use forward::{Forward, ForwardTo, SyslogAt, What};
 pub use live::{Live, Loaded, Reloaded};
 pub use sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub keys: Keys,
     /// Calls that wait for their gateway.
     pub calls: Calls,
+    /// Where entries of the audit log are sent as well.
+    pub forward: Vec<Forward>,
     /// Where health and metrics are read.
     pub watch: portcullis_watch::Settings,
     /// What is logged, and how.
@@ -115,6 +119,7 @@ impl Default for Config {
             links: Links::default(),
             keys: Keys::default(),
             calls: Calls::default(),
+            forward: Vec::new(),
             watch: portcullis_watch::Settings::default(),
             log: Log::default(),
             warnings: Vec::new(),

@@ -8,7 +8,7 @@ use portcullis_tls::{Settings, Side};
 
 use super::capabilities::Warning;
 use super::sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
-use super::{Capabilities, Config, SecretSource, default_secret, values};
+use super::{Capabilities, Config, Forward, SecretSource, default_secret, values};
 
 /// The whole file.
 pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
@@ -36,6 +36,7 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
         links: links(&mut root, problems),
         keys: keys(&mut root),
         calls: calls(&mut root),
+        forward: forward(&mut root, problems),
         watch: watch(&mut root),
         log: log(&mut root),
         warnings: warnings
@@ -237,6 +238,13 @@ fn calls(root: &mut Section<'_>) -> Calls {
     calls
 }
 
+fn forward(root: &mut Section<'_>, problems: &Problems) -> Vec<Forward> {
+    let Some(mut section) = root.section("forward") else {
+        return Vec::new();
+    };
+    super::forward::read(&mut section, problems)
+}
+
 fn watch(root: &mut Section<'_>) -> portcullis_watch::Settings {
     let Some(mut section) = root.section("watch") else {
         return portcullis_watch::Settings::default();
@@ -267,6 +275,6 @@ fn contradiction(problems: &Problems, message: &str) {
     problems.add(None, "", message);
 }
 
-fn finish(section: Section<'_>) {
+pub(super) fn finish(section: Section<'_>) {
     section.finish_with(|key, allowed| format!("unknown field `{key}`, expected one of {allowed}"));
 }

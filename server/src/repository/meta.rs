@@ -10,6 +10,8 @@ const SERVER_ID: &str = "server_id";
 const SERVER_TIME: &str = "server_time";
 const SCRUB_DUE: &str = "scrub_due";
 const PROBED: &str = "probed";
+/// Before the name of a place that the audit log is sent to.
+const FORWARDED: &str = "forwarded/";
 
 /// The repository's own properties.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,46 @@ impl Meta<'_> {
                     "INSERT INTO meta (name, value) VALUES (?1, ?2)
                      ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                     &params![SERVER_TIME, value],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The last audit entry that the place of this name has; `None`: it was never sent any.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn forwarded(&self, place: &str) -> Result<Option<u64>, RepositoryError> {
+        let name = format!("{FORWARDED}{place}");
+        self.database
+            .read(move |tx| {
+                let bytes: Option<Vec<u8>> = tx.query_optional(
+                    "SELECT value FROM meta WHERE name = ?1",
+                    &params![name],
+                    |row| row.get(0),
+                )?;
+                let number = bytes.map(|bytes| <[u8; 8]>::try_from(bytes.as_slice()));
+                number
+                    .transpose()
+                    .map(|number| number.map(u64::from_be_bytes))
+                    .map_err(|_| RepositoryError::damaged("cursor of a place of [forward]"))
+            })
+            .await
+    }
+
+    /// The place has all entries up to this one.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn set_forwarded(&self, place: &str, seq: u64) -> Result<(), RepositoryError> {
+        let (name, value) = (format!("{FORWARDED}{place}"), seq.to_be_bytes());
+        self.database
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    &params![name, value],
                 )?;
                 Ok(())
             })

@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::audit::{AuditError, AuditLog, HeadError};
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
+use crate::forward::Forwarding;
 use crate::fronts::grpc::{self, AdminSocket, SocketError};
 use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
@@ -128,6 +129,7 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
     fleet.start(dial_out).await?;
     let services = Services::new(&config, server_id, repository, keys, audit, fleet);
     services.tasks.resume_interrupted().await?;
+    let forwarding = Forwarding::start(&config.forward, &services.repository, server_id).await?;
     tracing::info!(
         %server_id,
         admin = %config.admin.socket.display(),
@@ -136,7 +138,8 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
         "serving"
     );
     let watched = watch_port.map(|port| {
-        let watch = Watch::new(&config, services.clone());
+        let places = forwarding.places().to_vec();
+        let watch = Watch::new(&config, services.clone(), places);
         tokio::spawn(portcullis_watch::serve(port, watch))
     });
     let reload = reload::at_hangups(hangups, services.clone(), file, manager.clone());
@@ -154,6 +157,7 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
     services.fleet.stop().await;
     recorded.abort();
     services.audit.close().await;
+    drop(forwarding);
     services.repository.database().close().await;
     tracing::info!("stopped");
     Ok(served?)

@@ -1,6 +1,7 @@
 //! Gauges that are set each time somebody asks, from what the repository and the fleet have.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use portcullis_common::rotation::UnixMillis;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::fleet::Counts;
+use crate::forward::Place;
 use crate::repository::{QueuedState, RepositoryError, Scheme};
 use crate::services::Services;
 
@@ -23,6 +25,12 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: &'static str,
+}
+
+/// As many as the configuration names: a handful.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPlace {
+    place: String,
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -43,11 +51,18 @@ pub(super) struct Gauges {
     failed_tasks: Gauge,
     configuration_sound: Flag,
     disks: DiskGauge,
+    places: Vec<Arc<Place>>,
+    forward_working: Family<OfPlace, Gauge>,
+    forward_behind: Family<OfPlace, Gauge>,
 }
 
 impl Gauges {
     /// Has `registry` show them; `folders` are those whose disks may become full.
-    pub(super) fn register(registry: &mut Registry, folders: Vec<(&'static str, PathBuf)>) -> Self {
+    pub(super) fn register(
+        registry: &mut Registry,
+        folders: Vec<(&'static str, PathBuf)>,
+        places: Vec<Arc<Place>>,
+    ) -> Self {
         let gauges = Self {
             audit_writable: Flag::default(),
             gateways: Family::default(),
@@ -62,6 +77,9 @@ impl Gauges {
             failed_tasks: Gauge::default(),
             configuration_sound: Flag::default(),
             disks: DiskGauge::register(registry, folders),
+            places,
+            forward_working: Family::default(),
+            forward_behind: Family::default(),
         };
         gauges.show_families(registry);
         gauges.show_numbers(registry);
@@ -83,6 +101,16 @@ impl Gauges {
             "key_age_seconds",
             "Age of the current server key and of the current gateway key",
             self.key_age.clone(),
+        );
+        registry.register(
+            "forward_working",
+            "0 while a place of [forward] does not take the entries that it is sent",
+            self.forward_working.clone(),
+        );
+        registry.register(
+            "forward_behind",
+            "Audit entries that a place of [forward] does not have yet",
+            self.forward_behind.clone(),
         );
     }
 
@@ -150,11 +178,24 @@ impl Gauges {
         self.queue(services).await?;
         self.keys(services).await?;
         let last = services.repository.audit_entries().last().await?;
-        self.audit_entries
-            .set(signed(last.map_or(0, |entry| entry.seq)));
+        let last = last.map_or(0, |entry| entry.seq);
+        self.audit_entries.set(signed(last));
+        self.forwarded(last);
         let failed = services.tasks.failed().await?;
         self.failed_tasks.set(signed(failed.len() as u64));
         Ok(())
+    }
+
+    fn forwarded(&self, last: u64) {
+        for place in &self.places {
+            let label = OfPlace {
+                place: place.name.clone(),
+            };
+            let working = self.forward_working.get_or_create(&label);
+            working.set(i64::from(place.fault().is_none()));
+            let behind = self.forward_behind.get_or_create(&label);
+            behind.set(signed(last.saturating_sub(place.cursor())));
+        }
     }
 
     fn gateways(&self, counts: Counts) {

@@ -4,10 +4,12 @@ mod gauges;
 mod probe;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use portcullis_watch::{Check, Metrics, Readiness, Watched, check};
 
 use crate::config::Config;
+use crate::forward::Place;
 use crate::services::Services;
 use gauges::Gauges;
 use probe::Probe;
@@ -25,8 +27,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Of this server.
-    pub(crate) fn new(config: &Config, services: Services) -> Self {
+    /// Of this server, which sends its audit log to these places.
+    pub(crate) fn new(config: &Config, services: Services, places: Vec<Arc<Place>>) -> Self {
         let started = services.started.0 as f64 / 1_000.0;
         let mut metrics = Metrics::new(PREFIX, env!("CARGO_PKG_VERSION"), started);
         let own = metrics.own(PREFIX);
@@ -35,7 +37,7 @@ impl Watch {
             ("repository", config.data_dir.clone()),
             ("audit_head", folder_of(&config.audit.head_file)),
         ];
-        let gauges = Gauges::register(own, folders);
+        let gauges = Gauges::register(own, folders, places);
         Self {
             probe: Probe::new(services.repository.clone()),
             services,

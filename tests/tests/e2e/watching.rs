@@ -9,7 +9,7 @@ use portcullis_tests::harness::{Scripts, Server, Site, eventually, free_port};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Pair, dial, registered, serving};
+use super::{Pair, dial, registered};
 
 /// Status and body.
 async fn get(port: u16, path: &str) -> (u16, String) {
@@ -38,7 +38,14 @@ fn watched(port: u16) -> String {
 
 /// A pair whose programs answer on these ports.
 async fn watched_pair(on_server: u16, on_gateway: u16) -> Pair {
-    let (site, server, admin) = serving(&watched(on_server)).await;
+    let site = Site::new();
+    let lines = site.path().join("audit.jsonl");
+    let forward = format!(
+        "[forward.disk]\ntype = \"file\"\npath = {lines:?}\n{}",
+        watched(on_server)
+    );
+    let mut server = Server::new(&site, &forward);
+    let admin = server.serve().await;
     let scripts = Scripts::new(&site, "scripts");
     let config = format!(
         "{}{}link_within = \"1s\"\n",
@@ -96,6 +103,7 @@ async fn both_programs_tell_how_they_are_and_what_the_dashboard_and_the_alerts_a
         "portcullis_gateways{state=\"up\"} 1\n",
         "portcullis_gateways{state=\"down\"} 0\n",
         "portcullis_gateways_not_synchronized 0\n",
+        "portcullis_forward_working{place=\"disk\"} 1\n",
         "portcullis_call_duration_seconds_count{verb=\"run\"} 1\n",
         "portcullis_server_keys_unprotected 0\n",
     ] {

@@ -1,0 +1,187 @@
+//! Sends entries of the audit log to syslog, files and webhooks, as they are written.
+//!
+//! ```text
+//!   audit log ──▶ repository ──▶ one task for each place ──▶ syslog | file | webhook
+//!                     ▲                  │
+//!                     └── cursor ◀───────┘  once the place has taken them
+//! ```
+//!
+//! Nothing waits for a place: each has a cursor of its own in the repository, reads on from there,
+//! and moves it when the place has taken what it was sent. So none is left out after a restart or
+//! while a place is away, and after a crash some may come twice: their numbers tell. A place begins
+//! with the first entry after it came into the configuration.
+
+mod file;
+mod record;
+mod sink;
+mod syslog;
+#[cfg(test)]
+mod tests;
+mod webhook;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_common::id::ServerId;
+use portcullis_host::backoff::Backoff;
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep, timeout};
+
+use crate::config::{Forward, What};
+use crate::repository::{AuditEntry, Repository, RepositoryError};
+use sink::{Sink, SinkError};
+
+/// How often it is looked for new entries.
+const EVERY: Duration = Duration::from_millis(500);
+/// Entries that are sent together.
+const TOGETHER: u32 = 256;
+/// How long a place may take for them.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest wait after a place failed.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The action of entries that are alarms.
+const ALARM: &str = "Gateway/Alarm";
+
+/// The tasks that send: dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Forwarding {
+    places: Vec<Arc<Place>>,
+    _tasks: JoinSet<()>,
+}
+
+/// One place, as it is told.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    what: What,
+    /// The last entry that it has, or does not want.
+    cursor: AtomicU64,
+    fault: Mutex<Option<String>>,
+}
+
+impl Place {
+    /// The last entry that it has, or does not want.
+    pub(crate) fn cursor(&self) -> u64 {
+        self.cursor.load(Ordering::Relaxed)
+    }
+
+    /// Why it takes nothing.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.clone()
+    }
+
+    fn wants(&self, entry: &AuditEntry) -> bool {
+        match self.what {
+            What::Everything => true,
+            What::Alarms => entry.action == ALARM,
+        }
+    }
+
+    /// Tells the log of a change alone.
+    fn stands(&self, fault: Option<String>) {
+        let mut held = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*held, &fault) {
+            (None, Some(why)) => {
+                tracing::warn!(place = self.name, "audit entries are not forwarded: {why}");
+            }
+            (Some(_), None) => {
+                tracing::info!(place = self.name, "audit entries are forwarded again")
+            }
+            _ => {}
+        }
+        *held = fault;
+    }
+}
+
+impl Forwarding {
+    /// Begins to send the log of `repository` to these places.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: nothing is sent.
+    pub(crate) async fn start(
+        places: &[Forward],
+        repository: &Repository,
+        server: ServerId,
+    ) -> Result<Self, RepositoryError> {
+        let mut tasks = JoinSet::new();
+        let mut told = Vec::new();
+        for forward in places {
+            let place = Arc::new(Place {
+                name: forward.name.clone(),
+                what: forward.what,
+                cursor: AtomicU64::new(begin(repository, &forward.name).await?),
+                fault: Mutex::default(),
+            });
+            let sink = Sink::new(&forward.to, server);
+            tasks.spawn(send(Arc::clone(&place), sink, repository.clone()));
+            told.push(place);
+        }
+        Ok(Self {
+            places: told,
+            _tasks: tasks,
+        })
+    }
+
+    /// Every place.
+    pub(crate) fn places(&self) -> &[Arc<Place>] {
+        &self.places
+    }
+}
+
+/// Where it goes on; a new place begins after the entries that there are.
+async fn begin(repository: &Repository, name: &str) -> Result<u64, RepositoryError> {
+    let meta = repository.database().meta();
+    if let Some(cursor) = meta.forwarded(name).await? {
+        return Ok(cursor);
+    }
+    let last = repository.audit_entries().last().await?;
+    let cursor = last.map_or(0, |entry| entry.seq);
+    meta.set_forwarded(name, cursor).await?;
+    Ok(cursor)
+}
+
+async fn send(place: Arc<Place>, mut sink: Sink, repository: Repository) {
+    let mut backoff = Backoff::new(Duration::from_secs(1), LONGEST_WAIT);
+    let mut looking = interval(EVERY);
+    loop {
+        looking.tick().await;
+        // As long as there are more than go together.
+        loop {
+            match next(&place, &mut sink, &repository).await {
+                Ok(more) => {
+                    backoff.reset();
+                    place.stands(None);
+                    if !more {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    place.stands(Some(error.to_string()));
+                    sleep(backoff.next_wait()).await;
+                }
+            }
+        }
+    }
+}
+
+/// Sends what there is, and moves the cursor. True: there may be more.
+async fn next(place: &Place, sink: &mut Sink, repository: &Repository) -> Result<bool, SinkError> {
+    let entries = repository.audit_entries();
+    let found = entries.scan(place.cursor(), TOGETHER).await?;
+    let Some(last) = found.last().map(|entry| entry.seq) else {
+        return Ok(false);
+    };
+    let more = found.len() == TOGETHER as usize;
+    let wanted: Vec<_> = found.iter().filter(|entry| place.wants(entry)).collect();
+    if !wanted.is_empty() {
+        let sending = timeout(PATIENCE, sink.send(&wanted));
+        sending.await.map_err(|_| SinkError::TimeOut(PATIENCE))??;
+    }
+    let meta = repository.database().meta();
+    meta.set_forwarded(&place.name, last).await?;
+    place.cursor.store(last, Ordering::Relaxed);
+    Ok(more)
+}

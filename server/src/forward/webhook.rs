@@ -1,0 +1,238 @@
+//! Requests of HTTP with entries as JSON, signed with a secret that both sides know.
+//!
+//! `Portcullis-Signature: t=SECONDS,v1=HEX` has the time of the sending and the HMAC-SHA-256 of
+//! `SECONDS.BODY` under the secret: the receiver computes it anew, and takes none that is old.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use portcullis_common::id::ServerId;
+use portcullis_host::{clock, private_files};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde::Serialize;
+use sha2::Sha256;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
+use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
+
+use super::record::Record;
+use super::sink::SinkError;
+use crate::repository::AuditEntry;
+
+/// Longer than any secret: what is longer is not read.
+const MAX_SECRET: usize = 2048;
+/// A shorter one can be guessed.
+const MIN_SECRET: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Webhook {
+    url: Uri,
+    secret_file: PathBuf,
+    ca_file: Option<PathBuf>,
+    server: ServerId,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    entries: Vec<Record<'a>>,
+}
+
+impl Webhook {
+    pub(super) fn new(
+        url: Uri,
+        secret_file: PathBuf,
+        ca_file: Option<PathBuf>,
+        server: ServerId,
+    ) -> Self {
+        Self {
+            url,
+            secret_file,
+            ca_file,
+            server,
+        }
+    }
+
+    /// The other side has said that it has them when this returns.
+    pub(super) async fn send(&self, entries: &[&AuditEntry]) -> Result<(), SinkError> {
+        let records = entries.iter().map(|entry| Record::new(self.server, entry));
+        let body = Body {
+            entries: records.collect(),
+        };
+        let body = serde_json::to_vec(&body).map_err(|error| self.unsent(error.into()))?;
+        let request = self.request(body).await?;
+        let status = match self.url.scheme_str() {
+            Some("https") => self.over_tls(request).await?,
+            _ => self.over(self.connect(80).await?, request).await?,
+        };
+        if (200..300).contains(&status) {
+            return Ok(());
+        }
+        let to = self.place();
+        Err(SinkError::Status { to, status })
+    }
+
+    async fn request(&self, body: Vec<u8>) -> Result<Request<Full<Bytes>>, SinkError> {
+        let file = self.secret_file.clone();
+        let secret = spawn_blocking(move || secret(&file)).await;
+        let secret = secret
+            .map_err(|_| SinkError::Unusable("its secret could not be read".to_owned()))?
+            .map_err(SinkError::Unusable)?;
+        let seconds = clock::now().0 / 1_000;
+        let signature = signature(&secret, seconds, &body);
+        let path = self.url.path_and_query().map_or("/", |path| path.as_str());
+        let host = self.url.authority().map_or("", |host| host.as_str());
+        Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(HOST, host)
+            .header(CONTENT_TYPE, "application/json")
+            .header(
+                USER_AGENT,
+                concat!("portcullis-server/", env!("CARGO_PKG_VERSION")),
+            )
+            .header(
+                "portcullis-signature",
+                format!("t={seconds},v1={signature}"),
+            )
+            .body(Full::from(body))
+            .map_err(|error| SinkError::Unusable(error.to_string()))
+    }
+
+    async fn over_tls(&self, request: Request<Full<Bytes>>) -> Result<u16, SinkError> {
+        let ca_file = self.ca_file.clone();
+        let config = spawn_blocking(move || tls(ca_file.as_deref())).await;
+        let config = config
+            .map_err(|_| SinkError::Unusable("its authorities could not be read".to_owned()))?
+            .map_err(SinkError::Unusable)?;
+        let host = self.url.host().unwrap_or_default();
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+            .map_err(|_| SinkError::Unusable(format!("`{host}` is no name of a host")))?;
+        let stream = self.connect(443).await?;
+        let connecting = TlsConnector::from(config).connect(name, stream);
+        let stream = connecting.await.map_err(|error| self.unsent(error))?;
+        self.over(stream, request).await
+    }
+
+    async fn connect(&self, port: u16) -> Result<TcpStream, SinkError> {
+        let host = self.url.host().unwrap_or_default().trim_matches(['[', ']']);
+        let port = self.url.port_u16().unwrap_or(port);
+        let connected = TcpStream::connect((host, port)).await;
+        connected.map_err(|error| self.unsent(error))
+    }
+
+    /// Sends it and takes the status; what else is answered is not read.
+    async fn over<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<u16, SinkError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let unsent = |error: hyper::Error| self.unsent(io::Error::other(error));
+        let io = TokioIo::new(stream);
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(64 * 1024)
+            .handshake(io)
+            .await
+            .map_err(unsent)?;
+        let driving = tokio::spawn(connection);
+        let answer = sender.send_request(request).await;
+        driving.abort();
+        Ok(answer.map_err(unsent)?.status().as_u16())
+    }
+
+    fn unsent(&self, source: io::Error) -> SinkError {
+        SinkError::Send {
+            to: self.place(),
+            source,
+        }
+    }
+
+    /// Without path and query, in which there may be what others are not to know.
+    fn place(&self) -> String {
+        let scheme = self.url.scheme_str().unwrap_or_default();
+        let host = self.url.authority().map_or("", |host| host.as_str());
+        format!("{scheme}://{host}")
+    }
+}
+
+/// Read each time: it may have been replaced.
+fn secret(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    private_files::check_private(file).map_err(|error| error.to_string())?;
+    let read = private_files::read_bounded(file, MAX_SECRET);
+    let read = read.map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let secret = Zeroizing::new(read.trim_ascii().to_vec());
+    if secret.len() < MIN_SECRET {
+        return Err(format!(
+            "the secret in {} has less than {MIN_SECRET} bytes: `openssl rand -hex 32` makes one",
+            file.display()
+        ));
+    }
+    Ok(secret)
+}
+
+fn signature(secret: &[u8], seconds: u64, body: &[u8]) -> String {
+    // Every length of key is allowed.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else {
+        return String::new();
+    };
+    mac.update(format!("{seconds}.").as_bytes());
+    mac.update(body);
+    HEXLOWER.encode(&mac.finalize().into_bytes())
+}
+
+/// Believes the authorities in this file, or those of the system.
+fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        Some(file) => {
+            let bad = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+            let found = CertificateDer::pem_file_iter(file).map_err(|error| bad(&error))?;
+            for certificate in found {
+                let certificate = certificate.map_err(|error| bad(&error))?;
+                roots.add(certificate).map_err(|error| bad(&error))?;
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+        }
+    }
+    if roots.is_empty() {
+        return Err(
+            "no authority is known that a certificate could be from: give ca_file".to_owned(),
+        );
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_what_openssl_computes() {
+        // printf '1700000000.{}' | openssl dgst -sha256 -hmac 0123456789abcdef
+        let expected = "e4f8e2ecae2295b2ddb2f0b5584c8275e226c0ebe9b3b819e70156bb67122e3e";
+        assert_eq!(
+            signature(b"0123456789abcdef", 1_700_000_000, b"{}"),
+            expected
+        );
+    }
+}
