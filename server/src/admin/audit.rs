@@ -10,8 +10,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::context::Context;
 use super::error::AdminError;
-use super::request::{About, Front, Messages, Method, Request, own, read};
-use crate::audit::{AuditError, Draft, Fault, Head, Outcome, Report};
+use super::request::{About, Front, Messages, Method, Request, change, own, read};
+use crate::audit::{Anchor, ArchiveError, AuditError, Draft, Fault, Head, Outcome, Report};
 use crate::config::Capability::{self, Auditor, SecurityAdministrator};
 use crate::repository::{
     AUDIT_MAC_LEN, AuditEntry, AuditFields, AuditFilter, AuditTip, Repository,
@@ -31,6 +31,7 @@ pub(super) fn offer(front: &mut impl Front) {
     front.offer::<proto::ExportAuditRequest>();
     front.offer_of_many::<proto::AuditRecord, VerifyExport>();
     front.offer::<proto::AcceptAuditRequest>();
+    front.offer::<proto::ArchiveAuditRequest>();
 }
 
 /// `Audit.VerifyExport`
@@ -124,6 +125,20 @@ impl Request for proto::ExportAuditRequest {
 
     async fn run(self, context: &Context) -> Result<Messages<proto::AuditRecord>, AdminError> {
         let (audit, subject) = (&context.services.audit, context.caller.subject.clone());
+        let start = match audit.anchor().await? {
+            Anchor::At(start) => start.count,
+            // What is there has to be exported all the more.
+            Anchor::Forged => 0,
+        };
+        if (1..start).contains(&self.after) {
+            return Err(AdminError::Precondition(format!(
+                "the entries up to {start} were archived: export what came after them (--after {start}, or without it)"
+            )));
+        }
+        let after = self.after.max(start);
+        if self.before_unix_ms > 0 {
+            return export_archivable(context, after, self.before_unix_ms).await;
+        }
         let count = audit.head().await?.tip.count;
         if self.after > count {
             // Nothing is not what came since: whoever goes on from there would miss all entries up
@@ -138,16 +153,86 @@ impl Request for proto::ExportAuditRequest {
         let exported = Draft::new(subject, Self::METHOD.name, "", Outcome::Done);
         audit.record(exported).await;
         let head = audit.head().await?;
-        let (records, stream) = mpsc::channel(MAX_PAGE as usize);
-        let repository = context.services.repository.clone();
-        let after = self.after;
-        tokio::spawn(async move {
-            if let Err(error) = send_records(&repository, after, &head, &records).await {
-                // Whoever asked went away.
-                let _ = records.send(Err(error)).await;
-            }
-        });
-        Ok(Messages::new(ReceiverStream::new(stream)))
+        Ok(records(&context.services.repository, after, head))
+    }
+}
+
+/// What may be archived of the entries that were written before this time.
+async fn export_archivable(
+    context: &Context,
+    after: u64,
+    before_unix_ms: i64,
+) -> Result<Messages<proto::AuditRecord>, AdminError> {
+    let services = &context.services;
+    let most = forwarded_to(services).await?;
+    let before = u64::try_from(before_unix_ms).unwrap_or(0);
+    let head = services.audit.archivable(before, most).await?;
+    let Some(head) = head else {
+        return Err(AdminError::Precondition(
+            "there is nothing to archive: no entry was written before that time which has its outcome and was forwarded to all places of [forward]".to_owned(),
+        ));
+    };
+    let subject = context.caller.subject.clone();
+    let exported = Draft::new(
+        subject,
+        proto::ExportAuditRequest::METHOD.name,
+        "",
+        Outcome::Done,
+    );
+    let detail = format!(
+        "entries {} to {}, to archive them",
+        after + 1,
+        head.tip.count
+    );
+    services.audit.record(exported.detail(&detail)).await;
+    Ok(records(&services.repository, after, head))
+}
+
+/// The last entry that every place of `[forward]` has.
+async fn forwarded_to(services: &Services) -> Result<u64, AdminError> {
+    let mut most = u64::MAX;
+    for place in &services.live.config().forward {
+        let meta = services.repository.database().meta();
+        most = most.min(meta.forwarded(&place.name).await?.unwrap_or(0));
+    }
+    Ok(most)
+}
+
+/// The entries after this one up to `head`, and `head`.
+fn records(repository: &Repository, after: u64, head: Head) -> Messages<proto::AuditRecord> {
+    let (records, stream) = mpsc::channel(MAX_PAGE as usize);
+    let repository = repository.clone();
+    tokio::spawn(async move {
+        if let Err(error) = send_records(&repository, after, &head, &records).await {
+            // Whoever asked went away.
+            let _ = records.send(Err(error)).await;
+        }
+    });
+    Messages::new(ReceiverStream::new(stream))
+}
+
+impl Request for proto::ArchiveAuditRequest {
+    type Answer = proto::ArchiveAuditResponse;
+
+    const METHOD: Method = change("Audit/Archive", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        About::server(format!("entries up to {}", self.count))
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::ArchiveAuditResponse, AdminError> {
+        let services = &context.services;
+        let end = known_tip(&proto::KnownAuditHead {
+            count: self.count,
+            mac: self.mac,
+        })?;
+        let most = forwarded_to(services).await?;
+        let removed = services.audit.archive(end, most).await;
+        let removed = removed.map_err(|error| match error {
+            ArchiveError::Audit(error) => AdminError::from(error),
+            error => AdminError::Precondition(error.to_string()),
+        })?;
+        Ok(proto::ArchiveAuditResponse { removed })
     }
 }
 
@@ -183,6 +268,7 @@ impl Request for VerifyExport {
         let fault = fault.or_else(|| verifier.end(head).err());
         Ok(report_message(&Report {
             sound: verifier.tip(),
+            archived: 0,
             count,
             head: head.map(|head| head.tip.count),
             faults: fault.into_iter().chain(verifier.unchecked()).collect(),
@@ -373,6 +459,7 @@ fn report_message(report: &Report) -> proto::VerifyAuditResponse {
         ),
     });
     proto::VerifyAuditResponse {
+        archived: report.archived,
         count: report.count,
         sound: report.sound.count,
         mac: report.sound.mac.to_vec(),

@@ -18,6 +18,7 @@ const ENTRY: &[u8] = b"portcullis audit entry v1";
 const ENTRY_WITH_FIELDS: &[u8] = b"portcullis audit entry v2";
 const HEAD: &[u8] = b"portcullis audit head v1";
 const HEAD_WITH_ROWS: &[u8] = b"portcullis audit head v2";
+const ANCHOR: &[u8] = b"portcullis audit anchor v1";
 
 /// The chain of one repository's log. It has one key as a rule, and a further one from each entry
 /// on at which an administrator had to go on without the one before.
@@ -148,6 +149,30 @@ impl Chain {
         [true, false]
             .into_iter()
             .any(|rows| self.made(&Head { rows, ..*head }))
+    }
+
+    /// The MAC of the anchor of a log whose entries up to `tip` are archived.
+    ///
+    /// # Errors
+    /// [`Dispute`] where its key does not open.
+    pub(super) fn anchor(&self, tip: AuditTip) -> Result<[u8; AUDIT_MAC_LEN], Dispute> {
+        let key = self.key(tip.count.max(1))?;
+        Ok(key.tag(&[&self.encoded_anchor(tip)]).to_bytes())
+    }
+
+    /// Whether this chain's key made that MAC.
+    pub(super) fn made_anchor(&self, tip: AuditTip, tag: &[u8; AUDIT_MAC_LEN]) -> bool {
+        let encoded = self.encoded_anchor(tip);
+        self.key(tip.count.max(1))
+            .is_ok_and(|key| key.verify(&[&encoded], tag).is_ok())
+    }
+
+    fn encoded_anchor(&self, tip: AuditTip) -> Vec<u8> {
+        Encoding::new(ANCHOR)
+            .bytes(&self.server.to_bytes())
+            .number(tip.count)
+            .bytes(&tip.mac)
+            .0
     }
 
     /// The key of the entry `seq`.

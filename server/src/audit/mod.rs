@@ -10,6 +10,7 @@
 //! Use cases of the admin API do not come here: each says how it is audited, and `admin::dispatch`
 //! does it.
 
+mod archive;
 mod chain;
 mod entry;
 mod error;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
 use crate::repository::{AuditTip, Beside, Repository};
+pub use archive::{Anchor, ArchiveError};
 use chain::Chain;
 pub use entry::{Draft, Outcome, Subject};
 pub use error::{AuditError, Dispute};

@@ -1,5 +1,6 @@
 //! Whether the log is what this server wrote.
 
+use super::archive::{self, Anchor};
 use super::chain::Chain;
 use super::error::{AuditError, Dispute};
 use super::head::{Found, Head};
@@ -44,6 +45,19 @@ pub enum Fault {
         /// The entry of that head.
         seq: u64,
     },
+    /// The anchor is not one that this server made.
+    #[error(
+        "the anchor, which says up to where entries were archived, was changed: nobody can tell what is missing before the first entry"
+    )]
+    AnchorForged,
+    /// A head that is known from elsewhere is of an archived entry.
+    #[error(
+        "entry {seq} of the head given is archived: hold that head against the archive, with `portcullis audit verify --file`"
+    )]
+    Archived {
+        /// The entry of that head.
+        seq: u64,
+    },
     /// The head at an export's end is not that of its entries.
     #[error(
         "the export does not end with the head of its {count} entries: its end was cut off or changed"
@@ -69,10 +83,10 @@ impl Fault {
     /// The first entry concerned; 0: none in particular.
     pub const fn seq(&self) -> u64 {
         match self {
-            Self::Changed { seq } | Self::Foreign { seq } => *seq,
+            Self::Changed { seq } | Self::Foreign { seq } | Self::Archived { seq } => *seq,
             Self::Missing { first, .. } | Self::Unchecked { first, .. } => *first,
             Self::End { count } => *count,
-            Self::RowsChanged { .. } => 0,
+            Self::RowsChanged { .. } | Self::AnchorForged => 0,
             Self::Disputed(dispute) => match dispute {
                 Dispute::Rewritten { seq } | Dispute::LastChanged { seq } => *seq,
                 Dispute::Cut { count, .. } => *count + 1,
@@ -94,7 +108,9 @@ impl Fault {
 pub struct Report {
     /// The last entry that is sound, and how many there are up to it.
     pub sound: AuditTip,
-    /// Entries in the repository.
+    /// The last entry that was archived; 0: none was.
+    pub archived: u64,
+    /// Entries that there are, with those that were archived.
     pub count: u64,
     /// How many entries the head file counts; `None`: it is missing or not to be trusted.
     pub head: Option<u64>,
@@ -114,9 +130,14 @@ pub struct Verifier {
 
 impl Verifier {
     pub(super) fn new(chain: Chain) -> Self {
+        Self::after(chain, AuditTip::BEGINNING)
+    }
+
+    /// Of what comes after `tip`, which is known to be sound.
+    pub(super) fn after(chain: Chain, tip: AuditTip) -> Self {
         Self {
             chain,
-            tip: AuditTip::BEGINNING,
+            tip,
             unchecked: None,
         }
     }
@@ -183,19 +204,17 @@ pub(super) async fn verify(
     mut known: Vec<AuditTip>,
 ) -> Result<Report, AuditError> {
     let Inspection { tip, head, dispute } = inspection;
-    let (head, untrusted) = match head? {
-        Found::Head(head) if chain.made(&head) => (Some(head.tip), None),
-        Found::Missing => (None, Some(Dispute::HeadMissing)),
-        Found::Head(_) | Found::Damaged => (None, Some(Dispute::HeadDamaged)),
-    };
+    let (head, untrusted) = trusted(head?, &chain);
     known.sort_by_key(|known| known.count);
+    let start = archive::anchor(repository, &chain).await?;
+    let (start, faults) = begin(start, &mut known);
     let mut walk = Walk {
-        verifier: Verifier::new(chain),
+        verifier: Verifier::after(chain, start),
         marks: Marks { head, known },
-        faults: Vec::new(),
+        faults,
         broken: None,
         last: None,
-        count: 0,
+        count: start.count,
     };
     walk.to(repository, tip.count).await?;
     let count = walk.count;
@@ -231,11 +250,32 @@ pub(super) async fn verify(
     }
     Ok(Report {
         sound,
+        archived: start.count,
         count,
         head: head.map(|head| head.count),
         faults: found,
         rows: rows.faults,
     })
+}
+
+/// What the head file knows, or why it knows nothing.
+fn trusted(head: Found, chain: &Chain) -> (Option<AuditTip>, Option<Dispute>) {
+    match head {
+        Found::Head(head) if chain.made(&head) => (Some(head.tip), None),
+        Found::Missing => (None, Some(Dispute::HeadMissing)),
+        Found::Head(_) | Found::Damaged => (None, Some(Dispute::HeadDamaged)),
+    }
+}
+
+/// Where the log begins, and what is wrong there. Heads of archived entries are no longer `known`.
+fn begin(start: Anchor, known: &mut Vec<AuditTip>) -> (AuditTip, Vec<Fault>) {
+    let Anchor::At(start) = start else {
+        return (AuditTip::BEGINNING, vec![Fault::AnchorForged]);
+    };
+    let gone = known.partition_point(|known| known.count < start.count);
+    let archived = known.drain(..gone);
+    let faults = archived.map(|known| Fault::Archived { seq: known.count });
+    (start, faults.collect())
 }
 
 /// A way through all entries, as far as the chain holds.
@@ -284,7 +324,8 @@ impl Walk {
     fn faults(self) -> Vec<Fault> {
         let mut found: Vec<Fault> = self.broken.into_iter().collect();
         found.extend(self.verifier.unchecked());
-        if self.broken.is_none() {
+        let forged = self.faults.contains(&Fault::AnchorForged);
+        if self.broken.is_none() || forged {
             // With a broken chain these only say again that it is broken.
             found.extend(self.faults);
             found.extend(self.marks.known.iter().map(|known| Fault::Missing {

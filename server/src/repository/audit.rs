@@ -13,6 +13,9 @@ use super::{
 /// Bytes of the key and of the MACs of the chain.
 pub const AUDIT_MAC_LEN: usize = 32;
 
+/// The name in `meta` of what stands in the place of archived entries.
+const ANCHOR: &str = "audit_anchor";
+
 /// Entries that one look at the log goes through: others read in between.
 const WINDOW: i64 = 20_000;
 
@@ -247,6 +250,71 @@ impl AuditEntries<'_> {
         self.repository
             .database
             .write(move |tx| insert(tx, &entries))
+            .await
+    }
+
+    /// The last of the entries that were all written before this time; 0: the first was not.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn last_before(&self, time_ms: u64) -> Result<u64, RepositoryError> {
+        self.repository
+            .database
+            .read(move |tx| {
+                let first: Option<i64> = tx.query_one(
+                    "SELECT MIN(seq) FROM audit_entries WHERE time_ms >= ?1",
+                    &params![to_sql(time_ms)],
+                    |row| row.get(0),
+                )?;
+                let last: Option<i64> =
+                    tx.query_one("SELECT MAX(seq) FROM audit_entries", &[], |row| row.get(0))?;
+                let before = first.map_or(last.unwrap_or(0), |first| first - 1);
+                Ok(before.max(0).cast_unsigned())
+            })
+            .await
+    }
+
+    /// What stands in the place of archived entries; `None`: none were archived.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn anchor(&self) -> Result<Option<Vec<u8>>, RepositoryError> {
+        self.repository
+            .database
+            .read(|tx| {
+                tx.query_optional(
+                    "SELECT value FROM meta WHERE name = ?1",
+                    &params![ANCHOR],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
+    /// Removes the entries up to `tip`, in whose place this stands from now on, with its MAC.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: nothing was removed.
+    pub async fn remove_up_to(
+        &self,
+        tip: AuditTip,
+        tag: [u8; AUDIT_MAC_LEN],
+    ) -> Result<(), RepositoryError> {
+        let anchor = [&tip.count.to_be_bytes()[..], &tip.mac, &tag].concat();
+        self.repository
+            .database
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    &params![ANCHOR, anchor],
+                )?;
+                tx.execute(
+                    "DELETE FROM audit_entries WHERE seq <= ?1",
+                    &params![to_sql(tip.count)],
+                )?;
+                Ok(())
+            })
             .await
     }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
-use portcullis_tests::harness::{Scripts, Server, Site, eventually, free_port};
+use portcullis_tests::harness::{Programs, Scripts, Server, Site, eventually, free_port};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -171,4 +172,71 @@ async fn a_port_that_others_reach_has_to_be_said_twice_and_a_taken_one_is_named(
         let told = refused(&watched(port), line);
         assert!(told.contains("[watch] listen"), "{told}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_verified_beside_the_log_that_goes_on_after_it() {
+    let site = Site::new();
+    let mut server = Server::new(&site, "");
+    server.serve().await;
+    for name in ["host1", "host2", "host3"] {
+        server
+            .portcullis(&format!("gateway add {name} --dial-out"))
+            .ok();
+    }
+    let (one, two) = (site.path().join("one.jsonl"), site.path().join("two.jsonl"));
+    let archive = |file: &Path| format!("audit archive {} --before 0s", file.display());
+    server.portcullis(&archive(&one)).ok();
+    let list = server.portcullis("audit list --output json").ok().stdout;
+    assert!(
+        !list.contains("\"Gateways/Add\"") || !list.contains("host1"),
+        "{list}"
+    );
+    assert!(list.contains("Audit/Archive"), "{list}");
+    let verified = server.portcullis("audit verify").ok().stdout;
+    assert!(verified.contains("up to entry"), "{verified}");
+    server.kill();
+    server.serve().await;
+    server.portcullis(&archive(&one)).refused();
+    server.portcullis(&archive(&two)).ok();
+    let rest = site.path().join("rest.jsonl");
+    server
+        .portcullis(&format!("audit export {}", rest.display()))
+        .ok();
+    let files = [&one, &two, &rest].map(|file| format!(" --file {}", file.display()));
+    let verified = server
+        .portcullis(&format!("audit verify{}", files.concat()))
+        .ok()
+        .stdout;
+    assert!(verified.contains("all sound"), "{verified}");
+    server
+        .portcullis(&format!("audit verify{}{}", files[0], files[2]))
+        .refused();
+    server.portcullis("audit verify").ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_for_snmp_has_a_number_a_line_whether_or_not_the_server_answers() {
+    let site = Site::new();
+    let mut server = Server::new(&site, "");
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/snmp/portcullis-snmp"
+    );
+    let socket = server.socket.clone();
+    let numbers = || {
+        let run = std::process::Command::new(script)
+            .arg("--socket")
+            .arg(&socket)
+            .env("PORTCULLIS", &Programs::built().admin)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(run.stdout).unwrap();
+        text.lines()
+            .map(|line| line.parse::<u32>().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(), [3, 0, 0, 0, 0, 0, 0]);
+    server.serve().await;
+    assert_eq!(numbers(), [0; 7]);
 }

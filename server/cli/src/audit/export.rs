@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
@@ -40,23 +40,14 @@ impl ExportArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let mut client = context.client(AuditClient::new).await?;
         let records = client
-            .export(ExportAuditRequest { after: self.after })
+            .export(ExportAuditRequest {
+                after: self.after,
+                before_unix_ms: 0,
+            })
             .await?
             .into_inner();
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.file)
-            .map_err(CliError::file("create", &self.file))?;
-        let written = write_all(file, records, CliError::file("write", &self.file)).await;
-        if written.is_err() {
-            let failed = CliError::file("remove what was written of", &self.file);
-            std::fs::remove_file(&self.file).map_err(failed)?;
-        }
-        let head = written?;
+        let (entries, head) = write_file(&self.file, records).await?;
         let (count, mac) = (head.count, HEXLOWER.encode(&head.mac));
-        let entries = count.saturating_sub(self.after);
         context.say(
             &format!(
                 "{entries} entries in {}\nhead  {count}:{mac}",
@@ -73,17 +64,39 @@ impl ExportArgs {
     }
 }
 
+/// Writes them into a file that is not there yet, and flushes it: how many entries there are, and
+/// the head. Where that fails there is no file.
+pub(super) async fn write_file(
+    path: &Path,
+    records: Messages<AuditRecord>,
+) -> Result<(u64, AuditHead), CliError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(CliError::file("create", path))?;
+    let written = write_all(file, records, CliError::file("write", path)).await;
+    if written.is_err() {
+        let failed = CliError::file("remove what was written of", path);
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    written
+}
+
 async fn write_all(
     file: File,
     mut records: Messages<AuditRecord>,
     failed: impl Fn(io::Error) -> CliError,
-) -> Result<AuditHead, CliError> {
+) -> Result<(u64, AuditHead), CliError> {
     let mut out = BufWriter::new(file);
-    let mut head = None;
+    let (mut entries, mut head) = (0, None);
     while let Some(AuditRecord { record }) = records.message().await? {
         let record = record.ok_or(CliError::BadAnswer("an empty record"))?;
         if let Record::Head(last) = &record {
             head = Some(last.clone());
+        } else {
+            entries += 1;
         }
         writeln!(out, "{}", write_line(record)).map_err(&failed)?;
     }
@@ -92,7 +105,7 @@ async fn write_all(
         .map_err(io::IntoInnerError::into_error)
         .and_then(|file| file.sync_all())
         .map_err(&failed)?;
-    Ok(head)
+    Ok((entries, head))
 }
 
 /// One line of an export.

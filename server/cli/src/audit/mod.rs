@@ -1,5 +1,6 @@
 //! `portcullis audit …`: who did what, and what came of it.
 
+mod archive;
 mod export;
 mod verify;
 
@@ -36,6 +37,8 @@ pub(crate) enum AuditCommand {
     Verify(verify::VerifyArgs),
     /// Write the audit log, or what came to it since an entry, to a file, one JSON object a line
     Export(export::ExportArgs),
+    /// Move what was written before a time from the log into a file
+    Archive(archive::ArchiveArgs),
     /// Go on although the audit log and its head file disagree: after a restore, or once an attack
     /// was looked into
     Accept {
@@ -111,6 +114,7 @@ impl AuditCommand {
             Self::List(args) => args.run(context).await,
             Self::Show { seq } => show(context, seq).await,
             Self::Verify(args) => args.run(context).await,
+            Self::Archive(args) => args.run(context).await,
             Self::Export(args) => args.run(context).await,
             Self::Accept { reason } => {
                 let mut client = context.client(AuditClient::new).await?;

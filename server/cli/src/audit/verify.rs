@@ -121,8 +121,10 @@ impl View for VerifyAuditResponse {
             Some(count) => count.to_string(),
             None => "none that can be trusted".to_owned(),
         };
+        let archived = (self.archived > 0).then(|| format!("up to entry {}", self.archived));
         facts([
             ("entries", Some(count)),
+            ("archived", archived),
             ("head", Some(head(self))),
             ("head file counts", Some(head_count)),
             ("wrong", Some(faults.join("\n"))),
@@ -138,6 +140,7 @@ impl View for VerifyAuditResponse {
             })
             .collect();
         json!({
+            "archived": self.archived,
             "count": self.count,
             "sound": self.sound,
             "head": head(self),

@@ -362,7 +362,10 @@ async fn an_export_is_verified_by_itself_and_every_change_to_it_shows() {
     assert_eq!(check(records.clone()).await, (4, vec![]));
 
     // What came since an entry goes on where an earlier export ended.
-    let later = proto::ExportAuditRequest { after: 3 };
+    let later = proto::ExportAuditRequest {
+        after: 3,
+        ..Default::default()
+    };
     let later = auditor(&api).export(later).await.unwrap().into_inner();
     let later: Vec<_> = later.map(Result::unwrap).collect().await;
     assert_eq!(later.len(), 3);
@@ -370,7 +373,10 @@ async fn an_export_is_verified_by_itself_and_every_change_to_it_shows() {
     let joined = [&records[..3], &later].concat();
     assert_eq!(check(joined).await, (5, vec![]));
     // After more entries than there are, as after a restore: nothing is no answer.
-    let beyond = proto::ExportAuditRequest { after: 1000 };
+    let beyond = proto::ExportAuditRequest {
+        after: 1000,
+        ..Default::default()
+    };
     let refused = auditor(&api).export(beyond).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("restored"), "{refused}");
