@@ -36,6 +36,8 @@ pub mod connectors;
 #[cfg(windows)]
 mod descriptor;
 #[forbid(unsafe_code)]
+mod doctor;
+#[forbid(unsafe_code)]
 pub mod guard;
 #[cfg(unix)]
 mod host_crypt;

@@ -12,6 +12,7 @@ pub mod approvals;
 pub mod audit;
 pub mod cli;
 pub mod config;
+mod doctor;
 pub mod fleet;
 mod forward;
 pub mod fronts;

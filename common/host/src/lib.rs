@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod clock;
 pub mod command_line;
 pub mod config;
+pub mod doctor;
 #[cfg(unix)]
 pub mod hardening;
 pub mod json;

@@ -1,5 +1,6 @@
 //! The command line: one verb per file.
 
+mod doctor;
 mod enroll;
 mod journal;
 mod key;
@@ -58,6 +59,10 @@ enum Verb {
     /// The record of the calls that changed something
     #[command(subcommand)]
     Journal(journal::Verb),
+    /// Look whether this gateway and its host are set up and kept as they should be, and say what to
+    /// do where they are not; change nothing. Exit codes: 0 nothing needs a look, 1 something does,
+    /// 2 something does not work
+    Doctor(doctor::Arguments),
     /// What this gateway is doing
     Status(status::Arguments),
     /// Print what the connector of type `script` asks a script, and what it takes for an answer
@@ -113,6 +118,10 @@ pub fn main() -> ExitCode {
         Verb::Pair(arguments) => pair::pair(&config, &arguments),
         Verb::Key(verb) => key::key(&config, &verb),
         Verb::Journal(verb) => journal::journal(&config, &verb),
+        Verb::Doctor(arguments) => match doctor::doctor(&config, &arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Verb::Status(arguments) => match status::status(&config, &arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),

@@ -13,8 +13,7 @@ use portcullis_tls::{Settings, Side};
 
 use super::{
     Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, JournalSettings, Limits, Proxy,
-    Watch,
-    platform,
+    Watch, platform,
 };
 
 /// The whole file; the caller finishes the root.

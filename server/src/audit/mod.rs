@@ -264,6 +264,29 @@ impl AuditLog {
     }
 }
 
+/// Verifies the log of a repository that nobody has to be writing to, and its head file. What is
+/// written meanwhile is not held against it.
+///
+/// # Errors
+/// [`AuditError`] where it cannot be read; what is wrong with it is in the report.
+pub async fn verify_at_rest(
+    repository: &Repository,
+    server: ServerId,
+    head: HeadFile,
+) -> Result<Report, AuditError> {
+    let chain = Chain::load(repository, server).await?;
+    // In this order: what is written in between comes after the head.
+    let head = head.read();
+    let last = repository.audit_entries().last().await?;
+    let tip = last.and_then(|last| AuditTip::of(&last));
+    let inspection = Inspection {
+        tip: tip.unwrap_or(AuditTip::BEGINNING),
+        head,
+        dispute: None,
+    };
+    verify::verify(repository, chain, inspection, Vec::new()).await
+}
+
 /// What became of an entry about what is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {

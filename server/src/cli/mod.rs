@@ -1,5 +1,6 @@
 //! The command line of `portcullis-server`: one verb per file.
 
+mod doctor;
 mod init;
 mod relay;
 mod serve;
@@ -39,6 +40,10 @@ enum Verb {
     /// Carries connections between two networks, until SIGTERM or SIGINT: for a demilitarized zone.
     /// Holds no key, keeps no state, and has a configuration of its own.
     Relay(relay::RelayArgs),
+    /// Looks whether this installation is set up and kept as it should be, and says what to do where
+    /// it is not; changes nothing. Exit codes: 0 nothing needs a look, 1 something does, 2 something
+    /// does not work.
+    Doctor(doctor::DoctorArgs),
     #[command(flatten)]
     SelfDescription(SelfDescription),
 }
@@ -78,6 +83,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Verb::Serve => serve::run(config()?, arguments.config.clone())?,
         Verb::Relay(verb) => relay::run(verb, arguments.config.as_deref())?,
         Verb::SelfDescription(verb) => verb.tell::<Arguments>(Section::Services)?,
+        Verb::Doctor(verb) => {
+            let file = arguments.config.clone();
+            let file = file.unwrap_or_else(|| DEFAULT_FILE.into());
+            return doctor::run(&config()?, &file, verb);
+        }
         Verb::Validate => {
             let file = arguments.config.clone();
             validate::run(&config()?, &file.unwrap_or_else(|| DEFAULT_FILE.into()))?;

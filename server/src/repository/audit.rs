@@ -81,7 +81,7 @@ impl AuditTip {
     };
 
     /// The end of a log whose last entry this is; `None`: its MAC is none.
-    fn of(last: &AuditEntry) -> Option<Self> {
+    pub(crate) fn of(last: &AuditEntry) -> Option<Self> {
         Some(Self {
             count: last.seq,
             mac: last.mac.as_slice().try_into().ok()?,

@@ -80,6 +80,14 @@ impl Unlocked {
         })
     }
 
+    /// As [`Self::open`], to look at it only: changes nothing. The repository is left open.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn look(config: &Config) -> Result<Self, ServeError> {
+        Self::open_to(config, Unlock::Look, None).await
+    }
+
     async fn open_to(
         config: &Config,
         how: Unlock,

@@ -1,0 +1,228 @@
+//! What the `doctor` of a program finds: each check with what was found, and what to do.
+
+mod host;
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod system;
+#[cfg(not(unix))]
+#[path = "other.rs"]
+mod system;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use host::examine_host;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Fine,
+    /// To be known, or it could not be found out.
+    Note,
+    /// It needs a look.
+    Warning,
+    /// It does not work, or is open to others.
+    Critical,
+}
+
+impl State {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Fine => "ok",
+            Self::Note => "note",
+            Self::Warning => "WARNING",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at, the same at each run.
+    pub check: &'static str,
+    /// How bad it is.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnosis {
+    findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    state: State,
+    findings: &'a [Finding],
+}
+
+impl Diagnosis {
+    /// As it should be.
+    pub fn fine(&mut self, check: &'static str, found: impl Into<String>) {
+        self.add(check, State::Fine, found.into(), None);
+    }
+
+    /// To be known.
+    pub fn note(&mut self, check: &'static str, found: impl Into<String>, remedy: &str) {
+        self.add(check, State::Note, found.into(), Some(remedy.to_owned()));
+    }
+
+    /// It needs a look.
+    pub fn warning(&mut self, check: &'static str, found: impl Into<String>, remedy: &str) {
+        self.add(check, State::Warning, found.into(), Some(remedy.to_owned()));
+    }
+
+    /// It does not work, or is open to others. A remedy may stand in what was found.
+    pub fn critical(&mut self, check: &'static str, found: impl Into<String>, remedy: &str) {
+        let remedy = Some(remedy.to_owned()).filter(|remedy| !remedy.is_empty());
+        self.add(check, State::Critical, found.into(), remedy);
+    }
+
+    /// Fine where it could be done; otherwise critical, with what the error says.
+    pub fn tried<E: std::fmt::Display>(
+        &mut self,
+        check: &'static str,
+        tried: Result<(), E>,
+        fine: impl Into<String>,
+    ) {
+        match tried {
+            Ok(()) => self.fine(check, fine),
+            Err(error) => self.critical(check, error.to_string(), ""),
+        }
+    }
+
+    /// Whether there is room on the disk of `folder`.
+    pub fn disk(&mut self, check: &'static str, folder: &Path, least: u64) {
+        let shown = folder.display();
+        match system::free_bytes(folder) {
+            Some(free) if free < least => self.warning(
+                check,
+                format!("{} MiB are free on the disk of {shown}", free >> 20),
+                "make room: a full disk stops every change",
+            ),
+            Some(free) => self.fine(
+                check,
+                format!("{} MiB are free on the disk of {shown}", free >> 20),
+            ),
+            None => self.note(
+                check,
+                format!("nobody says what is free on the disk of {shown}"),
+                "look there",
+            ),
+        }
+    }
+
+    /// Whether something is older than it should become.
+    pub fn age(
+        &mut self,
+        check: &'static str,
+        what: &str,
+        age: Duration,
+        most_days: u64,
+        remedy: &str,
+    ) {
+        let days = age.as_secs() / 86_400;
+        let found = format!("{what} is {days} days old");
+        if days > most_days {
+            self.warning(check, found, remedy);
+        } else {
+            self.fine(check, found);
+        }
+    }
+
+    /// Every check.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// The worst of all.
+    pub fn state(&self) -> State {
+        let states = self.findings.iter().map(|finding| finding.state);
+        states.max().unwrap_or(State::Fine)
+    }
+
+    /// 0: nothing needs a look; 1: something does; 2: something does not work.
+    pub fn exit_code(&self) -> u8 {
+        match self.state() {
+            State::Fine | State::Note => 0,
+            State::Warning => 1,
+            State::Critical => 2,
+        }
+    }
+
+    /// For people: the worst first.
+    pub fn text(&self) -> String {
+        let mut findings: Vec<_> = self.findings.iter().collect();
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.state));
+        let lines = findings.into_iter().map(|finding| {
+            let Finding {
+                check,
+                state,
+                found,
+                remedy,
+            } = finding;
+            let remedy = remedy
+                .as_ref()
+                .map(|remedy| format!("\n{:<28}-> {remedy}", ""));
+            let state = state.word();
+            format!(
+                "{state:<9} {check:<17} {found}{}\n",
+                remedy.unwrap_or_default()
+            )
+        });
+        lines.collect()
+    }
+
+    /// One JSON object.
+    pub fn json(&self) -> String {
+        let shown = Shown {
+            state: self.state(),
+            findings: &self.findings,
+        };
+        // Texts alone: this cannot fail.
+        serde_json::to_string_pretty(&shown).unwrap_or_default() + "\n"
+    }
+
+    fn add(&mut self, check: &'static str, state: State, found: String, remedy: Option<String>) {
+        self.findings.push(Finding {
+            check,
+            state,
+            found,
+            remedy,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_comes_first_and_gives_the_exit_code() {
+        let mut diagnosis = Diagnosis::default();
+        assert_eq!(diagnosis.exit_code(), 0);
+        diagnosis.fine("one", "well");
+        diagnosis.note("two", "unknown", "ask");
+        assert_eq!(diagnosis.exit_code(), 0);
+        diagnosis.warning("three", "old", "renew it");
+        assert_eq!(diagnosis.exit_code(), 1);
+        diagnosis.tried("four", Err("shut: open it"), "open");
+        assert_eq!(diagnosis.exit_code(), 2);
+        let text = diagnosis.text();
+        assert!(text.starts_with("CRITICAL  four"), "{text}");
+        assert!(text.contains("-> renew it\n"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&diagnosis.json()).unwrap();
+        assert_eq!(json["state"], "critical");
+        assert_eq!(json["findings"][2]["remedy"], "renew it");
+    }
+}

@@ -1,0 +1,180 @@
+//! `portcullis-gateway doctor`: whether this gateway is set up and kept as it should be, with the
+//! remedy for each thing that is not. It changes nothing, and may run beside the gateway.
+
+use portcullis_common::rotation::UnixMillis;
+use portcullis_common::secret::locked;
+use portcullis_host::clock;
+use portcullis_host::doctor::{Diagnosis, examine_host};
+
+use crate::config::{Config, Dial};
+use crate::connectors::Connectors;
+use crate::journal;
+use crate::key_store::{self, KeyStoreError};
+use crate::listener::keys::Standing;
+use crate::listener::status::{self, Report};
+use crate::state_dir::StateDir;
+
+/// Bytes that are to be free beside what the journal may still take.
+const LEAST_FREE: u64 = 64 << 20;
+
+/// Looks at all that can be looked at from this host.
+pub(crate) fn examine(config: &Config) -> Diagnosis {
+    let mut diagnosis = Diagnosis::default();
+    let folder = StateDir::new(&config.state_dir);
+    examine_host(&mut diagnosis);
+    diagnosis.tried(
+        "locked memory",
+        locked::check(),
+        "keys are never swapped out",
+    );
+    diagnosis.disk("disk", &config.state_dir, config.journal.most + LEAST_FREE);
+    reached(config, &mut diagnosis);
+    keys(config, &mut diagnosis);
+    match journal::show(&folder) {
+        Ok(shown) => match shown.and_then(|shown| shown.fault) {
+            Some(fault) => diagnosis.critical("journal", fault, ""),
+            None => diagnosis.fine("journal", "it takes entries"),
+        },
+        Err(error) => diagnosis.critical("journal", error.to_string(), ""),
+    }
+    running(&folder, &mut diagnosis);
+    connectors(config, &mut diagnosis);
+    diagnosis
+}
+
+fn reached(config: &Config, diagnosis: &mut Diagnosis) {
+    match &config.dial {
+        Dial::Listen(address) if address.ip().is_unspecified() => diagnosis.note(
+            "listening",
+            format!("on {address}: every network of this host reaches it"),
+            "name one address in [listen], let the firewall pass the server alone, or have the gateway dial ([dial_out])",
+        ),
+        Dial::Listen(address) => diagnosis.fine("listening", format!("on {address}")),
+        Dial::Out { server, .. } => diagnosis.fine(
+            "listening",
+            format!("nowhere: it dials {server}"),
+        ),
+    }
+    match config.watch.settings.listen {
+        Some(address) if !address.ip().is_loopback() => diagnosis.warning(
+            "watch port",
+            format!("others than this host read health and metrics on {address}, and nobody proves who he is"),
+            "listen on 127.0.0.1, or keep it behind a firewall",
+        ),
+        Some(address) => diagnosis.fine("watch port", format!("{address}, for this host alone")),
+        None => diagnosis.fine("watch port", "closed: the server sees the link, and `status --check` the rest"),
+    }
+}
+
+fn keys(config: &Config, diagnosis: &mut Diagnosis) {
+    let store = key_store::open(config);
+    let standing = match store.load() {
+        Ok(record) => Standing::from(&record),
+        Err(KeyStoreError::NeverCreated { .. }) => Standing::default(),
+        Err(error) => return diagnosis.critical("key store", error.to_string(), ""),
+    };
+    diagnosis.fine(
+        "key store",
+        format!("{} can be read by this user", store.location()),
+    );
+    match (standing.active, standing.enrolment) {
+        (Some(key), _) => diagnosis.fine("enrolment", format!("it holds the key {key}")),
+        (None, Some(_)) => diagnosis.warning(
+            "enrolment",
+            "it holds a token that the server has not used yet",
+            "`portcullis gateway show NAME` on the server says why",
+        ),
+        (None, None) => diagnosis.critical(
+            "enrolment",
+            "it holds no key and no token",
+            "`portcullis gateway token NAME` on the server, then `portcullis-gateway enroll` here",
+        ),
+    }
+    match standing.pairing_until.filter(|until| *until > clock::now()) {
+        Some(until) => diagnosis.warning(
+            "pairing",
+            format!(
+                "it is open until {}: whoever comes first becomes the server",
+                clock::text(until)
+            ),
+            "enrol by token; a restart closes it",
+        ),
+        None => diagnosis.fine("pairing", "closed"),
+    }
+}
+
+fn running(folder: &StateDir, diagnosis: &mut Diagnosis) {
+    match folder.is_running() {
+        Ok(true) => diagnosis.fine("gateway", "it is running"),
+        Ok(false) => {
+            return diagnosis.warning(
+                "gateway",
+                "it is not running",
+                "`systemctl start portcullis-gateway`; its log says why it ended",
+            );
+        }
+        // Its permissions are wrong, say.
+        Err(error) => return diagnosis.critical("permissions", error.to_string(), ""),
+    }
+    let read = folder.read(status::FILE, status::MAX_LEN).ok().flatten();
+    let report = read.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
+    let Some(report) = report else {
+        return diagnosis.note("link", "the status file cannot be read", "see the log");
+    };
+    if report.version != env!("CARGO_PKG_VERSION") {
+        diagnosis.warning(
+            "version",
+            format!(
+                "version {} runs, and {} is installed",
+                report.version,
+                env!("CARGO_PKG_VERSION")
+            ),
+            "restart the gateway",
+        );
+    }
+    match report.sessions.first() {
+        Some(session) => {
+            let since = clock::text(UnixMillis(session.since_unix_ms));
+            diagnosis.fine("link", format!("with {} since {since}", session.server_id));
+        }
+        None => {
+            let error = report
+                .last_error
+                .map(|error| format!("; the last error: {}", error.message));
+            let found = format!("there is none{}", error.unwrap_or_default());
+            diagnosis.critical("link", found, "`portcullis gateway show NAME` on the server; OPERATIONS.md, \"When a link does not come up\"");
+        }
+    }
+    for problem in report.reload.iter().flat_map(|reload| &reload.problems) {
+        diagnosis.warning(
+            "configuration",
+            problem,
+            "mend that line, then `portcullis-gateway reload`",
+        );
+    }
+}
+
+fn connectors(config: &Config, diagnosis: &mut Diagnosis) {
+    let connectors = match Connectors::from_config(&config.connectors) {
+        Ok(connectors) => connectors,
+        Err(problems) => {
+            for problem in &problems {
+                diagnosis.critical("configuration", problem.to_string(), "");
+            }
+            return;
+        }
+    };
+    let found = connectors.inspect();
+    if found.faults.is_empty() {
+        diagnosis.fine(
+            "connectors",
+            "nothing is known that keeps them from their work",
+        );
+    }
+    for fault in found.faults {
+        diagnosis.critical("connectors", fault, "");
+    }
+    for note in found.notes {
+        diagnosis.note("connectors", note, "see OPERATIONS.md");
+    }
+}
