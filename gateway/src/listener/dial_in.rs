@@ -63,12 +63,17 @@ async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr, permi
 
 async fn shake_hands(
     agent: &Agent,
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: &str,
     deadline: Instant,
 ) -> Result<(SealedStream<Transport>, OpenLink), DialInError> {
     if let Err(error) = stream.set_nodelay(true) {
         warn!(peer, "the connection is slower than it could be: {error}");
+    }
+    // Who says nothing at all may speak with TLS or without; it is told as without.
+    if timeout_at(deadline, stream.peek(&mut [0])).await.is_err() {
+        stream::refuse(&mut stream).await;
+        return Err(DialInError::Silent);
     }
     let mut stream = match timeout_at(deadline, agent.tls.receive(stream)).await {
         Ok(received) => received?,

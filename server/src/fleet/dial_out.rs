@@ -110,10 +110,16 @@ impl Fleet {
     /// With TLS around it, where the peer speaks TLS. `None`: it came to nothing.
     async fn receive(
         &self,
-        io: TcpStream,
+        mut io: TcpStream,
         remote: SocketAddr,
         deadline: Instant,
     ) -> Option<Transport> {
+        // Who says nothing at all may speak with TLS or without; it is told as without.
+        if timeout_at(deadline, io.peek(&mut [0])).await.is_err() {
+            tracing::debug!(%remote, "a connection said nothing in time");
+            stream::refuse(&mut io).await;
+            return None;
+        }
         match timeout_at(deadline, self.tls().receive(io)).await {
             Ok(Ok(io)) => return Some(io),
             Ok(Err(error @ (TlsError::HungUp { .. } | TlsError::Io(_)))) => {
