@@ -205,12 +205,9 @@ async fn other_protocols_are_told_apart_from_peers() {
         let (mut near, mut far) = duplex(4_096);
         far.write_all(greeting).await.unwrap();
         let error = read_preamble(&mut near, &pair.limits).await.unwrap_err();
-        let told = match (greeting[0], &error) {
-            (0x16, ChannelError::Tls) => true,
-            (_, ChannelError::Handshake(HandshakeError::Malformed(_))) => true,
-            _ => false,
-        };
-        assert!(told, "{error}");
+        let malformed = matches!(error, ChannelError::Handshake(HandshakeError::Malformed(_)));
+        let tls = matches!(error, ChannelError::Tls);
+        assert!(if greeting[0] == 0x16 { tls } else { malformed }, "{error}");
         drop(near);
         assert_eq!(frames(&sent(far).await), [ALERT]);
     }

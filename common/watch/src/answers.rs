@@ -7,8 +7,8 @@ use http_body_util::Full;
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
-use crate::http::Watched;
 use crate::readiness::Readiness;
+use crate::watched::Watched;
 
 /// For how long what was found out holds: whoever asks more often costs nothing more.
 const FRESH: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::answers::Answers;
-use crate::readiness::Readiness;
+use crate::watched::Watched;
 
 /// Connections at once; whoever comes then is turned away.
 const MOST: usize = 16;
@@ -26,15 +26,6 @@ const WHOLE: Duration = Duration::from_secs(30);
 const MAX_REQUEST: usize = 16 * 1024;
 /// How long accepting rests after the system refused it (no file descriptor left).
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What a program tells.
-pub trait Watched: Send + Sync + 'static {
-    /// Whether each part of it works.
-    fn ready(&self) -> impl Future<Output = Readiness> + Send;
-
-    /// All metrics as OpenMetrics text, `ready` among them.
-    fn metrics(&self, ready: &Readiness) -> impl Future<Output = String> + Send;
-}
 
 /// A port that was taken.
 #[derive(Debug)]
@@ -97,7 +88,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::readiness::Check;
+    use crate::readiness::{Check, Readiness};
 
     #[derive(Default)]
     struct Fake {

@@ -20,11 +20,13 @@ mod metrics;
 mod process;
 mod readiness;
 mod settings;
+mod watched;
 
 pub use calls::{CallMeter, DONE, INDETERMINATE, failure_name, outcome_name};
 pub use disk::DiskGauge;
-pub use http::{Bound, Watched, bind, serve};
+pub use http::{Bound, bind, serve};
 pub use metrics::{Flag, Metrics, ReadyGauge};
 pub use process::Process;
 pub use readiness::{Check, Readiness, check};
 pub use settings::Settings;
+pub use watched::Watched;

@@ -59,9 +59,9 @@ enum Verb {
     /// The record of the calls that changed something
     #[command(subcommand)]
     Journal(journal::Verb),
-    /// Look whether this gateway and its host are set up and kept as they should be, and say what to
-    /// do where they are not; change nothing. Exit codes: 0 nothing needs a look, 1 something does,
-    /// 2 something does not work
+    /// Look whether this gateway and its host are set up and kept as they should be, and say what
+    /// to do where they are not; change nothing. Exit codes: 0 nothing needs a look, 1 something
+    /// does, 2 something does not work
     Doctor(doctor::Arguments),
     /// What this gateway is doing
     Status(status::Arguments),

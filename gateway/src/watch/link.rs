@@ -101,10 +101,15 @@ mod tests {
         tokio::time::advance(Duration::from_secs(5)).await;
         assert!(watch.fault().unwrap().contains("start 5 s ago"));
         // A session for enrolment carries no calls.
-        let enrolling = links.open(session(), Scope::Enrolment, String::new(), false);
+        let open = |scope| {
+            let session = session();
+            let turn = links.turn(session.server_id).unwrap();
+            links.open(session, scope, String::new(), false, turn)
+        };
+        let enrolling = open(Scope::Enrolment);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(watch.fault().is_some());
-        let link = links.open(session(), Scope::Full, String::new(), false);
+        let link = open(Scope::Full);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(watch.fault(), None);
         drop((link, enrolling));

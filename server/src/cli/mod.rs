@@ -40,9 +40,9 @@ enum Verb {
     /// Carries connections between two networks, until SIGTERM or SIGINT: for a demilitarized zone.
     /// Holds no key, keeps no state, and has a configuration of its own.
     Relay(relay::RelayArgs),
-    /// Looks whether this installation is set up and kept as it should be, and says what to do where
-    /// it is not; changes nothing. Exit codes: 0 nothing needs a look, 1 something does, 2 something
-    /// does not work.
+    /// Looks whether this installation is set up and kept as it should be, and says what to do
+    /// where it is not; changes nothing. Exit codes: 0 nothing needs a look, 1 something does, 2
+    /// something does not work.
     Doctor(doctor::DoctorArgs),
     #[command(flatten)]
     SelfDescription(SelfDescription),

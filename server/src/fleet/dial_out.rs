@@ -47,7 +47,10 @@ impl Fleet {
             let fleet = self.clone();
             tokio::spawn(async move {
                 let deadline = permit.deadline();
-                let link = match permit.guard(fleet.welcome(io, remote, deadline)).await {
+                let link = match permit
+                    .guard(Box::pin(fleet.welcome(io, remote, deadline)))
+                    .await
+                {
                     Ok(Some(link)) => link,
                     Ok(None) => return,
                     Err(error) => {
