@@ -74,7 +74,7 @@ impl Request for StatusRequest {
     }
 }
 
-/// As [`super::gateway_list`] counts them.
+/// As the list of gateways counts them.
 impl From<Counts> for GatewayCounts {
     fn from(counts: Counts) -> Self {
         Self {
