@@ -55,10 +55,8 @@ async fn watched_pair(on_server: u16, on_gateway: u16) -> Pair {
         watched(on_gateway)
     );
     let (mut gateway, token) = registered(&site, &admin, dial(&server, false), &config).await;
-    gateway.start();
-    let alone = first_told(on_gateway).await;
-    assert!(alone.contains("no link since the start"), "{alone}");
     gateway.enroll(&token);
+    gateway.start();
     admin.synchronized("host1").await;
     let connector = Scripts::CONNECTOR;
     admin.add_resource("journal", "host1", connector).await;
@@ -69,16 +67,6 @@ async fn watched_pair(on_server: u16, on_gateway: u16) -> Pair {
         scripts,
         site,
     }
-}
-
-/// What a gateway says once it listens.
-async fn first_told(port: u16) -> String {
-    eventually("the gateway's port", || async {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        TcpStream::connect(address).await.ok()
-    })
-    .await;
-    get(port, "/ready").await.1
 }
 
 #[tokio::test(flavor = "multi_thread")]
