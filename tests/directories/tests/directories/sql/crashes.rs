@@ -61,8 +61,9 @@ async fn without_a_ledger_a_new_password_is_tried() {
     assert_eq!(look(&hr, "2", &change).await, done);
     hr.postgres.query("UPDATE people SET active = false");
     assert_eq!(look(&hr, "2", &change).await, done);
+    let before = set.evidence(&cx("2"), &change).await.unwrap();
     hr.postgres.query("DELETE FROM people");
-    let seen = look(&hr, "2", &change).await;
+    let seen = set.look(&cx("2"), &change, &before).await.unwrap();
     assert!(matches!(seen, Look::Unclear(_)), "{seen:?}");
     let before = set.evidence(&cx("3"), &change).await.unwrap();
     let seen = set.look(&cx("3"), &change, &before).await.unwrap();
