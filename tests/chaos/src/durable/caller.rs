@@ -170,7 +170,7 @@ impl Caller {
     /// Waits until a call that was accepted has ended.
     async fn ended(&self, call_id: &str) -> Result<(), String> {
         let began = Instant::now();
-        let mut last = String::new();
+        let mut last = String::from("nothing was seen of it");
         while began.elapsed() < PATIENCE {
             let left = PATIENCE.saturating_sub(began.elapsed());
             match tokio::time::timeout(left, self.follow(call_id, &mut last)).await {
@@ -196,7 +196,15 @@ impl Caller {
             if has_ended(&call) {
                 return Ok(true);
             }
-            *last = format!("{:?}, attempt {}", call.state(), call.attempt);
+            let since = |then: i64| then.saturating_sub(call.queued_unix_ms);
+            *last = format!(
+                "{:?}, attempt {}, sent {} ms after it was accepted, next at {} ms; before: {:?}",
+                call.state(),
+                call.attempt,
+                since(call.dispatched_unix_ms),
+                since(call.next_attempt_unix_ms),
+                call.last_attempt,
+            );
         }
         Ok(false)
     }
