@@ -42,6 +42,19 @@ async fn every_method_that_changes_something_leaves_an_entry_before_and_one_afte
     }
 }
 
+#[test]
+fn the_guide_names_every_event() {
+    let guide = include_str!("../../../../../deploy/OPERATIONS.md");
+    let table = guide.split("### Every event").nth(1).unwrap();
+    let table = table.split("\n#").next().unwrap();
+    let changes = METHODS.iter().filter(|method| method.plan != Plan::Read);
+    let missing: Vec<_> = changes
+        .map(|method| method.name)
+        .filter(|name| !table.contains(&format!("`{name}`")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 #[tokio::test]
 async fn an_entry_says_who_did_what_to_what_and_holds_no_token() {
     let api = Api::start().await;
