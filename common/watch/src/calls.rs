@@ -12,8 +12,8 @@ use prometheus_client::registry::Registry;
 
 /// Upper bounds in seconds: a call through a link on one site takes a millisecond, one may take an
 /// hour at most.
-const BOUNDS: [f64; 11] = [
-    0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0, 3600.0,
+const BOUNDS: [f64; 12] = [
+    0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 3600.0,
 ];
 
 /// The label of a call that was done …
