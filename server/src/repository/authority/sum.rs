@@ -80,9 +80,9 @@ impl Repository {
     }
 }
 
-/// Takes the differences that no audit entry has bound, and removes them, with those that were
-/// gathered in this transaction. Gives `base` with them,
-/// and the MAC over that for the entry `seq`.
+/// Takes what no audit entry has bound yet: the differences that are stored, which are removed, and
+/// those that were gathered in this transaction. Gives `base` with them, and the MAC over that sum
+/// for the entry `seq`. Stored ones that this server did not insert are removed and not counted.
 ///
 /// # Errors
 /// [`RepositoryError`].
