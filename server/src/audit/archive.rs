@@ -164,10 +164,16 @@ pub(super) async fn anchor(
     repository: &Repository,
     chain: &Chain,
 ) -> Result<Anchor, RepositoryError> {
-    let Some(stored) = repository.audit_entries().anchor().await? else {
-        return Ok(Anchor::At(AuditTip::BEGINNING));
-    };
-    Ok(read(&stored, chain).map_or(Anchor::Forged, Anchor::At))
+    let stored = repository.audit_entries().anchor().await?;
+    Ok(anchored(stored.as_deref(), chain))
+}
+
+/// Where a log begins in which this stands in the place of archived entries.
+pub(super) fn anchored(stored: Option<&[u8]>, chain: &Chain) -> Anchor {
+    match stored {
+        None => Anchor::At(AuditTip::BEGINNING),
+        Some(stored) => read(stored, chain).map_or(Anchor::Forged, Anchor::At),
+    }
 }
 
 /// The number, the MAC, and the MAC of both.

@@ -645,6 +645,43 @@ async fn what_was_archived_is_gone_and_both_parts_verify_also_after_a_restart() 
 }
 
 #[tokio::test]
+async fn what_is_archived_while_the_log_is_verified_is_not_missing() {
+    let fixture = Fixture::with_entries().await;
+    let (log, whole) = (&fixture.log, fixture.entries().await);
+    let known = |index: usize| AuditTip {
+        count: whole[index].seq,
+        mac: whole[index].mac.clone().try_into().unwrap(),
+    };
+    let inspection = log.inspect().await.unwrap();
+    let chain = Chain::load(&fixture.repository, fixture.server)
+        .await
+        .unwrap();
+    let start = Anchor::At(AuditTip::BEGINNING);
+    archived(&fixture).await;
+    fixture.change("four").await.unwrap();
+    let heads = vec![known(2), known(5)];
+    let found = verify::verify_from(start, &fixture.repository, chain, inspection, heads);
+    let report = found.await.unwrap();
+    assert_eq!(report.faults, [Fault::Archived { seq: 3 }]);
+    assert_eq!((report.archived, report.sound.count), (6, report.count));
+}
+
+#[tokio::test]
+async fn the_anchor_never_moves_back() {
+    let fixture = Fixture::with_entries().await;
+    let entries = fixture.repository.audit_entries();
+    archived(&fixture).await;
+    let anchor = entries.anchor().await.unwrap();
+    let earlier = AuditTip {
+        count: 3,
+        mac: [0xff; 32],
+    };
+    entries.remove_up_to(earlier, [0xff; 32]).await.unwrap();
+    assert_eq!(entries.anchor().await.unwrap(), anchor);
+    assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
 async fn nobody_shortens_the_log_without_its_key() {
     let fixture = Fixture::with_entries().await;
     let entries = fixture.entries().await;

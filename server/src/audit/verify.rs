@@ -201,12 +201,23 @@ pub(super) async fn verify(
     repository: &Repository,
     chain: Chain,
     inspection: Inspection,
+    known: Vec<AuditTip>,
+) -> Result<Report, AuditError> {
+    let start = archive::anchor(repository, &chain).await?;
+    verify_from(start, repository, chain, inspection, known).await
+}
+
+/// Of a log that began here a moment ago: more of it may be archived since.
+pub(super) async fn verify_from(
+    start: Anchor,
+    repository: &Repository,
+    chain: Chain,
+    inspection: Inspection,
     mut known: Vec<AuditTip>,
 ) -> Result<Report, AuditError> {
     let Inspection { tip, head, dispute } = inspection;
     let (head, untrusted) = trusted(head?, &chain);
     known.sort_by_key(|known| known.count);
-    let start = archive::anchor(repository, &chain).await?;
     let (start, faults) = begin(start, &mut known);
     let mut walk = Walk {
         verifier: Verifier::after(chain, start),
@@ -214,6 +225,7 @@ pub(super) async fn verify(
         faults,
         broken: None,
         last: None,
+        archived: start.count,
         count: start.count,
     };
     walk.to(repository, tip.count).await?;
@@ -233,7 +245,7 @@ pub(super) async fn verify(
         head: tip.count,
         count,
     });
-    let sound = walk.verifier.tip;
+    let (sound, archived) = (walk.verifier.tip, walk.archived);
     let mut found = walk.faults();
     let rows = repository.check_rows().await?;
     if rows.fault_count > 0 {
@@ -250,7 +262,7 @@ pub(super) async fn verify(
     }
     Ok(Report {
         sound,
-        archived: start.count,
+        archived,
         count,
         head: head.map(|head| head.count),
         faults: found,
@@ -272,10 +284,15 @@ fn begin(start: Anchor, known: &mut Vec<AuditTip>) -> (AuditTip, Vec<Fault>) {
     let Anchor::At(start) = start else {
         return (AuditTip::BEGINNING, vec![Fault::AnchorForged]);
     };
+    (start, archived(start, known))
+}
+
+/// Takes the heads of archived entries from those that are `known`.
+fn archived(start: AuditTip, known: &mut Vec<AuditTip>) -> Vec<Fault> {
     let gone = known.partition_point(|known| known.count < start.count);
     let archived = known.drain(..gone);
     let faults = archived.map(|known| Fault::Archived { seq: known.count });
-    (start, faults.collect())
+    faults.collect()
 }
 
 /// A way through all entries, as far as the chain holds.
@@ -288,7 +305,9 @@ struct Walk {
     broken: Option<Fault>,
     /// The last entry of those that the heads were read after: what came later is ahead of these.
     last: Option<AuditEntry>,
-    /// How many entries were read.
+    /// The last entry that was archived.
+    archived: u64,
+    /// How many entries were read, with those that were archived.
     count: u64,
 }
 
@@ -298,7 +317,9 @@ impl Walk {
     async fn to(&mut self, repository: &Repository, end: u64) -> Result<(), AuditError> {
         self.marks.pass(self.verifier.tip, &mut self.faults);
         loop {
-            let entries = repository.audit_entries().scan(self.count, PAGE).await?;
+            let entries = repository.audit_entries();
+            let (anchor, entries) = entries.scan_with_anchor(self.count, PAGE).await?;
+            self.begin_at(anchor.as_deref());
             let Some(last) = entries.last() else {
                 return Ok(());
             };
@@ -317,6 +338,23 @@ impl Walk {
             if self.count >= end {
                 return Ok(());
             }
+        }
+    }
+
+    /// Goes on behind the entries that were archived since the last page.
+    fn begin_at(&mut self, anchor: Option<&[u8]>) {
+        match archive::anchored(anchor, &self.verifier.chain) {
+            Anchor::Forged if !self.faults.contains(&Fault::AnchorForged) => {
+                self.faults.push(Fault::AnchorForged);
+            }
+            Anchor::At(start) if start.count > self.count && self.broken.is_none() => {
+                self.faults.extend(archived(start, &mut self.marks.known));
+                (self.archived, self.count) = (start.count, start.count);
+                self.verifier.tip = start;
+                self.marks.pass(start, &mut self.faults);
+            }
+            Anchor::At(start) => self.archived = self.archived.max(start.count),
+            Anchor::Forged => {}
         }
     }
 

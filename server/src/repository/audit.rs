@@ -279,19 +279,11 @@ impl AuditEntries<'_> {
     /// # Errors
     /// [`RepositoryError`].
     pub async fn anchor(&self) -> Result<Option<Vec<u8>>, RepositoryError> {
-        self.repository
-            .database
-            .read(|tx| {
-                tx.query_optional(
-                    "SELECT value FROM meta WHERE name = ?1",
-                    &params![ANCHOR],
-                    |row| row.get(0),
-                )
-            })
-            .await
+        self.repository.database.read(anchor).await
     }
 
-    /// Removes the entries up to `tip`, in whose place this stands from now on, with its MAC.
+    /// Removes the entries up to `tip`, in whose place this stands from now on, with its MAC. An
+    /// anchor of later entries stays: it never moves back.
     ///
     /// # Errors
     /// [`RepositoryError`]: nothing was removed.
@@ -306,7 +298,8 @@ impl AuditEntries<'_> {
             .write(move |tx| {
                 tx.execute(
                     "INSERT INTO meta (name, value) VALUES (?1, ?2)
-                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value
+                     WHERE excluded.value > meta.value",
                     &params![ANCHOR, anchor],
                 )?;
                 tx.execute(
@@ -325,15 +318,22 @@ impl AuditEntries<'_> {
     pub async fn scan(&self, after: u64, limit: u32) -> Result<Vec<AuditEntry>, RepositoryError> {
         self.repository
             .database
-            .read(move |tx| {
-                tx.query(
-                    &format!(
-                        "SELECT {COLUMNS} FROM audit_entries WHERE seq > ?1 ORDER BY seq LIMIT ?2"
-                    ),
-                    &params![to_sql(after), limit],
-                    read,
-                )
-            })
+            .read(move |tx| scan(tx, after, limit))
+            .await
+    }
+
+    /// The same, and what stood in the place of archived entries at that moment.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn scan_with_anchor(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<(Option<Vec<u8>>, Vec<AuditEntry>), RepositoryError> {
+        self.repository
+            .database
+            .read(move |tx| Ok((anchor(tx)?, scan(tx, after, limit)?)))
             .await
     }
 
@@ -475,6 +475,22 @@ fn insert(tx: &mut Tx<'_>, entries: &[AuditEntry]) -> Result<(), RepositoryError
         &rows,
     )?;
     Ok(())
+}
+
+fn anchor(tx: &mut Tx<'_>) -> Result<Option<Vec<u8>>, RepositoryError> {
+    tx.query_optional(
+        "SELECT value FROM meta WHERE name = ?1",
+        &params![ANCHOR],
+        |row| row.get(0),
+    )
+}
+
+fn scan(tx: &mut Tx<'_>, after: u64, limit: u32) -> Result<Vec<AuditEntry>, RepositoryError> {
+    tx.query(
+        &format!("SELECT {COLUMNS} FROM audit_entries WHERE seq > ?1 ORDER BY seq LIMIT ?2"),
+        &params![to_sql(after), limit],
+        read,
+    )
 }
 
 fn last(tx: &mut Tx<'_>) -> Result<Option<AuditEntry>, RepositoryError> {
