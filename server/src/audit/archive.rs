@@ -45,7 +45,7 @@ pub enum ArchiveError {
     Unsound(u64),
     /// Entries from this one on are needed.
     #[error(
-        "entries from {0} on stay in the log: that one has no outcome yet, was not forwarded yet, or is the last"
+        "entries from {0} on stay in the log: that one has no outcome yet, was not forwarded yet, or is the last or that of the head file"
     )]
     Needed(u64),
 }
@@ -77,7 +77,7 @@ impl AuditLog {
         let Anchor::At(start) = anchor(&self.repository, &chain).await? else {
             return Ok(None);
         };
-        let last = (self.first_needed().await? - 1)
+        let last = (self.first_needed().await?.saturating_sub(1))
             .min(most)
             .min(entries.last_before(before_ms).await?);
         if last <= start.count {
@@ -102,7 +102,10 @@ impl AuditLog {
         let Anchor::At(start) = anchor(&self.repository, &chain).await? else {
             return Err(ArchiveError::Unsound(end.count));
         };
-        let needed = self.first_needed().await?.min(most.saturating_add(1));
+        // After a loss of power the log is held against this head, or a later one.
+        let head = self.flushed_head().await?;
+        let needed = self.first_needed().await?;
+        let needed = needed.min(head.count).min(most.saturating_add(1));
         if end.count >= needed {
             return Err(ArchiveError::Needed(needed));
         }

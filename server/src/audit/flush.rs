@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::head::HeadFile;
+use super::head::{HeadError, HeadFile};
 
 /// How long what is written is gathered before it is flushed.
 const GATHER: Duration = Duration::from_millis(500);
@@ -67,11 +67,21 @@ impl Flusher {
         self.shared.behind.store(false, Ordering::Release);
     }
 
+    /// Flushes the file now.
+    ///
+    /// # Errors
+    /// [`HeadError`]: the next commit tries it again.
+    pub(super) async fn flush(&mut self) -> Result<(), HeadError> {
+        flush(&self.file, &self.shared).await?;
+        self.since = None;
+        Ok(())
+    }
+
     /// Flushes what is left.
     pub(super) async fn finish(&mut self) {
         self.task.abort();
         if self.shared.behind.load(Ordering::Acquire) {
-            flush(&self.file, &self.shared).await;
+            told(flush(&self.file, &self.shared).await);
         }
     }
 }
@@ -86,18 +96,25 @@ async fn run(file: HeadFile, shared: Arc<Shared>) {
     loop {
         shared.written.notified().await;
         tokio::time::sleep(GATHER).await;
-        flush(&file, &shared).await;
+        told(flush(&file, &shared).await);
     }
 }
 
-async fn flush(file: &HeadFile, shared: &Shared) {
+async fn flush(file: &HeadFile, shared: &Shared) -> Result<(), HeadError> {
     // What is written from here on is flushed the next time.
     shared.behind.store(false, Ordering::Release);
     let file = file.clone();
     let flushed = tokio::task::spawn_blocking(move || file.flush()).await;
     // An error says that the server stops.
-    if let Ok(Err(error)) = flushed {
+    let flushed = flushed.unwrap_or(Ok(()));
+    if flushed.is_err() {
         shared.behind.store(true, Ordering::Release);
+    }
+    flushed
+}
+
+fn told(flushed: Result<(), HeadError>) {
+    if let Err(error) = flushed {
         tracing::error!(%error, "the audit log's head file was not flushed: the next entry waits for it");
     }
 }

@@ -194,6 +194,16 @@ impl AuditLog {
         result.await.map_err(|_| AuditError::Closed)
     }
 
+    /// Where the log ended when its head file was flushed just now.
+    ///
+    /// # Errors
+    /// [`AuditError`] where it cannot be.
+    async fn flushed_head(&self) -> Result<AuditTip, AuditError> {
+        let (answer, result) = oneshot::channel();
+        self.send(Request::Flush { answer }).await?;
+        result.await.map_err(|_| AuditError::Closed)?
+    }
+
     /// A digest of what [`Self::accept`] would accept: where the log ends, its head file, and which
     /// records were changed, removed, put back or put in by hand.
     ///

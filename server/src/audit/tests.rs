@@ -682,6 +682,31 @@ async fn the_anchor_never_moves_back() {
 }
 
 #[tokio::test]
+async fn a_log_of_one_entry_after_its_archive_is_gone_on_from_after_a_loss_of_power() {
+    let mut fixture = Fixture::with_entries().await;
+    let head = fs::read(fixture.head()).unwrap();
+    archived(&fixture).await;
+    assert_eq!(fixture.entries().await.len(), 1);
+    // What the archive flushed is what is left of the head file.
+    assert_eq!(fs::read(fixture.head()).unwrap(), head);
+    fixture.restart().await;
+    fixture.change("four").await.unwrap();
+    assert_eq!(fixture.faults().await, []);
+}
+
+#[tokio::test]
+async fn nothing_is_archived_while_the_head_file_cannot_be_flushed() {
+    let fixture = Fixture::with_entries().await;
+    let log = &fixture.log;
+    let head = log.archivable(u64::MAX, u64::MAX).await.unwrap().unwrap();
+    fs::remove_file(fixture.head()).unwrap();
+    let refused = log.archive(head.tip, u64::MAX).await.unwrap_err();
+    let expected = matches!(refused, ArchiveError::Audit(AuditError::Head(_)));
+    assert!(expected, "{refused}");
+    assert_eq!(fixture.entries().await.first().unwrap().seq, 1);
+}
+
+#[tokio::test]
 async fn nobody_shortens_the_log_without_its_key() {
     let fixture = Fixture::with_entries().await;
     let entries = fixture.entries().await;

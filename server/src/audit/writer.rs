@@ -65,6 +65,10 @@ pub(super) enum Request {
     Inspect {
         answer: oneshot::Sender<Inspection>,
     },
+    /// Flush the head file, and say where it says that the log ends.
+    Flush {
+        answer: oneshot::Sender<Result<AuditTip, AuditError>>,
+    },
     Accept {
         draft: Draft,
         answer: oneshot::Sender<Result<AuditTip, AuditError>>,
@@ -239,6 +243,10 @@ impl Writer {
                     };
                     let _ = answer.send(inspection);
                 }
+                Request::Flush { answer } => {
+                    let flushed = self.flush_head().await;
+                    let _ = answer.send(flushed);
+                }
                 Request::Accept { draft, answer } => {
                     let accepted = self.accept(draft).await;
                     let _ = answer.send(accepted);
@@ -379,6 +387,13 @@ impl Writer {
         }
         self.head_behind = false;
         Ok(())
+    }
+
+    async fn flush_head(&mut self) -> Result<AuditTip, AuditError> {
+        // In dispute the head file is left as it is: nobody knows then what it has to say.
+        self.commit(Vec::new()).await?;
+        self.flusher.flush().await?;
+        Ok(self.tip)
     }
 
     fn admit(&mut self, draft: Draft) -> Option<Draft> {

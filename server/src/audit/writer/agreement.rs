@@ -6,6 +6,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 
 use super::Writer;
+use crate::audit::archive::{self, Anchor};
 use crate::audit::chain::Chain;
 use crate::audit::entry::{Draft, Outcome, Subject};
 use crate::audit::error::{AuditError, Dispute};
@@ -106,13 +107,7 @@ impl Writer {
             count: last.seq,
             mac,
         };
-        let before = match last.seq {
-            1 => AuditTip::BEGINNING.mac.to_vec(),
-            seq => {
-                let before = entries.scan(seq.saturating_sub(2), 1).await?;
-                before.into_iter().next().unwrap_or_default().mac
-            }
-        };
+        let before = self.mac_of(last.seq.saturating_sub(1)).await?;
         if let Some(dispute) = self.chain.lacks_key_after(last.seq) {
             return Ok(Err(dispute));
         }
@@ -122,6 +117,23 @@ impl Writer {
             Ok(expected) if expected != mac => Ok(Err(changed)),
             Ok(_) | Err(_) => Ok(Ok(Some(last))),
         }
+    }
+
+    /// The MAC of this entry, also where it is the last one that was archived; empty: it is not
+    /// there.
+    async fn mac_of(&self, seq: u64) -> Result<Vec<u8>, AuditError> {
+        if seq == 0 {
+            return Ok(AuditTip::BEGINNING.mac.to_vec());
+        }
+        if let Anchor::At(start) = archive::anchor(&self.repository, &self.chain).await?
+            && start.count == seq
+        {
+            return Ok(start.mac.to_vec());
+        }
+        let entries = self.repository.audit_entries();
+        let found = entries.scan(seq.saturating_sub(1), 1).await?;
+        let found = found.into_iter().find(|entry| entry.seq == seq);
+        Ok(found.unwrap_or_default().mac)
     }
 
     /// In what the head file disagrees with the log's end.
@@ -141,20 +153,10 @@ impl Writer {
             let head = head.count;
             return Ok(Some(Dispute::Cut { head, count }));
         }
-        let entries = self.repository.audit_entries();
-        let known = match head.count {
-            0 => AuditTip::BEGINNING.mac.to_vec(),
-            seq => {
-                let entry = entries.scan(seq - 1, 1).await?.into_iter().next();
-                entry
-                    .filter(|entry| entry.seq == seq)
-                    .unwrap_or_default()
-                    .mac
-            }
-        };
-        if known != head.mac {
+        if self.mac_of(head.count).await? != head.mac {
             return Ok(Some(Dispute::Rewritten { seq: head.count }));
         }
+        let entries = self.repository.audit_entries();
         let missed = entries.scan(head.count, 1).await?;
         Ok(older(head.count, missed.first(), last))
     }
