@@ -26,7 +26,7 @@ use std::time::Duration;
 use portcullis_common::id::ServerId;
 use portcullis_host::backoff::Backoff;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::{Forward, What};
 use crate::repository::{AuditEntry, Repository, RepositoryError};
@@ -146,6 +146,8 @@ async fn begin(repository: &Repository, name: &str) -> Result<u64, RepositoryErr
 async fn send(place: Arc<Place>, mut sink: Sink, repository: Repository) {
     let mut backoff = Backoff::new(Duration::from_secs(1), LONGEST_WAIT);
     let mut looking = interval(EVERY);
+    // After a place was away for an hour, it is not looked for new entries 7,200 times in a row.
+    looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looking.tick().await;
         // As long as there are more than go together.
