@@ -11,6 +11,7 @@
 //! while a place is away, and after a crash some may come twice: their numbers tell. A place begins
 //! with the first entry after it came into the configuration.
 
+mod authorities;
 mod file;
 mod record;
 mod sink;

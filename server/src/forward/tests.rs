@@ -7,13 +7,16 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use portcullis_host::private_files::create_private_file;
+use rustls::pki_types::PrivateKeyDer;
 use sha2::Sha256;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket, UnixDatagram};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
+use super::webhook::Webhook;
 use super::*;
 use crate::audit::{AuditLog, Draft, Outcome, Subject};
 use crate::config::Config;
@@ -81,27 +84,36 @@ async fn hook(status: u16) -> (u16, mpsc::Receiver<(String, String)>) {
     let (told, requests) = mpsc::channel(64);
     tokio::spawn(async move {
         loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut read = Vec::new();
-            let (head, body) = loop {
-                let mut part = [0; 4096];
-                let count = stream.read(&mut part).await.unwrap();
-                read.extend_from_slice(&part[..count]);
-                let text = String::from_utf8_lossy(&read).into_owned();
-                let Some((head, body)) = text.split_once("\r\n\r\n") else {
-                    continue;
-                };
-                let length = header(head, "content-length").parse::<usize>().unwrap();
-                if body.len() >= length {
-                    break (head.to_owned(), body.to_owned());
-                }
-            };
-            told.send((head, body)).await.unwrap();
-            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            answer(stream, status, &told).await;
         }
     });
     (port, requests)
+}
+
+/// Takes one request.
+async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    status: u16,
+    told: &mpsc::Sender<(String, String)>,
+) {
+    let mut read = Vec::new();
+    let (head, body) = loop {
+        let mut part = [0; 4096];
+        let count = stream.read(&mut part).await.unwrap();
+        read.extend_from_slice(&part[..count]);
+        let text = String::from_utf8_lossy(&read).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = header(head, "content-length").parse::<usize>().unwrap();
+        if body.len() >= length {
+            break (head.to_owned(), body.to_owned());
+        }
+    };
+    told.send((head, body)).await.unwrap();
+    let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await.unwrap();
 }
 
 fn header(head: &str, name: &str) -> String {
@@ -285,4 +297,81 @@ async fn a_secret_that_others_can_read_signs_nothing() {
     let fault = forwarding.places()[0].fault().unwrap();
     assert!(fault.contains("secret"), "{fault}");
     assert!(requests.try_recv().is_err());
+}
+
+/// A certificate of `localhost` that vouches for itself, and what a server shows it with.
+fn localhost() -> (String, TlsAcceptor) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    (made.cert.pem(), TlsAcceptor::from(Arc::new(config)))
+}
+
+#[tokio::test]
+async fn a_webhook_over_https_is_sent_nothing_until_its_certificate_is_believed() {
+    let fixture = Fixture::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (pem, acceptor) = localhost();
+    let (foreign, _) = localhost();
+    let (told, mut requests) = mpsc::channel(64);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Ok(stream) = acceptor.accept(stream).await {
+                answer(stream, 200, &told).await;
+            }
+        }
+    });
+    let ca_file = fixture.path("ca.pem");
+    fs::write(&ca_file, foreign).unwrap();
+    let forwarding = fixture
+        .forward(&format!(
+            "[forward.hook]\ntype = \"webhook\"\nurl = \"https://localhost:{port}/in\"\n\
+             secret_file = {:?}\nca_file = {ca_file:?}\n",
+            fixture.path("secret")
+        ))
+        .await;
+    fixture.entry("Things/Change", "thing").await;
+    let place = &forwarding.places()[0];
+    until("the certificate is refused", || place.fault().is_some()).await;
+    let fault = place.fault().unwrap();
+    assert!(fault.contains("https://localhost"), "{fault}");
+    assert!(requests.try_recv().is_err());
+    // The right file in its place is read without a restart, and one place's sends go on with it.
+    fs::write(&ca_file, pem).unwrap();
+    let first = fixture.last().await;
+    let (head, body) = requests.recv().await.unwrap();
+    assert!(head.starts_with("POST /in HTTP/1.1"), "{head}");
+    assert_eq!(numbers(&body), [first]);
+    fixture.entry("Things/Change", "thing").await;
+    let (_, body) = requests.recv().await.unwrap();
+    assert_eq!(numbers(&body), [first + 1]);
+}
+
+#[tokio::test]
+async fn a_send_that_is_given_up_leaves_no_connection_behind() {
+    let fixture = Fixture::new().await;
+    // Connections are taken for it, and nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let secret = fixture.path("secret").into();
+    let server = fixture.unlocked.server_id;
+    let mut webhook = Webhook::new(url.parse().unwrap(), secret, None, server);
+    let entry = AuditEntry::default();
+    assert!(
+        timeout(Duration::from_millis(200), webhook.send(&[&entry]))
+            .await
+            .is_err()
+    );
+    let (mut stream, _) = silent.accept().await.unwrap();
+    let mut request = Vec::new();
+    stream.read_to_end(&mut request).await.unwrap();
+    assert!(request.starts_with(b"POST / HTTP/1.1"));
 }

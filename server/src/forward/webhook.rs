@@ -5,7 +5,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
@@ -17,17 +16,16 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portcullis_common::id::ServerId;
 use portcullis_host::{clock, private_files};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
+use super::authorities::Authorities;
 use super::record::Record;
 use super::sink::SinkError;
 use crate::repository::AuditEntry;
@@ -41,7 +39,7 @@ const MIN_SECRET: usize = 16;
 pub(super) struct Webhook {
     url: Uri,
     secret_file: PathBuf,
-    ca_file: Option<PathBuf>,
+    authorities: Authorities,
     server: ServerId,
 }
 
@@ -60,13 +58,13 @@ impl Webhook {
         Self {
             url,
             secret_file,
-            ca_file,
+            authorities: Authorities::new(ca_file),
             server,
         }
     }
 
     /// The other side has said that it has them when this returns.
-    pub(super) async fn send(&self, entries: &[&AuditEntry]) -> Result<(), SinkError> {
+    pub(super) async fn send(&mut self, entries: &[&AuditEntry]) -> Result<(), SinkError> {
         let records = entries.iter().map(|entry| Record::new(self.server, entry));
         let body = Body {
             entries: records.collect(),
@@ -111,18 +109,28 @@ impl Webhook {
             .map_err(|error| SinkError::Unusable(error.to_string()))
     }
 
-    async fn over_tls(&self, request: Request<Full<Bytes>>) -> Result<u16, SinkError> {
-        let ca_file = self.ca_file.clone();
-        let config = spawn_blocking(move || tls(ca_file.as_deref())).await;
-        let config = config
-            .map_err(|_| SinkError::Unusable("its authorities could not be read".to_owned()))?
-            .map_err(SinkError::Unusable)?;
+    async fn over_tls(&mut self, request: Request<Full<Bytes>>) -> Result<u16, SinkError> {
+        let mut authorities = self.authorities.clone();
+        let read = spawn_blocking(move || {
+            let config = authorities.config();
+            (authorities, config)
+        });
+        let unread = |_| SinkError::Unusable("its authorities could not be read".to_owned());
+        let (authorities, config) = read.await.map_err(unread)?;
+        self.authorities = authorities;
+        let config = config.map_err(SinkError::Unusable)?;
         let host = self.url.host().unwrap_or_default();
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
             .map_err(|_| SinkError::Unusable(format!("`{host}` is no name of a host")))?;
         let stream = self.connect(443).await?;
         let connecting = TlsConnector::from(config).connect(name, stream);
-        let stream = connecting.await.map_err(|error| self.unsent(error))?;
+        let stream = match connecting.await {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.authorities.forget();
+                return Err(self.unsent(error));
+            }
+        };
         self.over(stream, request).await
     }
 
@@ -145,9 +153,10 @@ impl Webhook {
             .handshake(io)
             .await
             .map_err(unsent)?;
-        let driving = tokio::spawn(connection);
+        // Ends with this call, also where that is dropped.
+        let mut driving = JoinSet::new();
+        driving.spawn(connection);
         let answer = sender.send_request(request).await;
-        driving.abort();
         Ok(answer.map_err(unsent)?.status().as_u16())
     }
 
@@ -189,37 +198,6 @@ fn signature(secret: &[u8], seconds: u64, body: &[u8]) -> String {
     mac.update(format!("{seconds}.").as_bytes());
     mac.update(body);
     HEXLOWER.encode(&mac.finalize().into_bytes())
-}
-
-/// Believes the authorities in this file, or those of the system.
-fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(file) => {
-            let bad = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-            let found = CertificateDer::pem_file_iter(file).map_err(|error| bad(&error))?;
-            for certificate in found {
-                let certificate = certificate.map_err(|error| bad(&error))?;
-                roots.add(certificate).map_err(|error| bad(&error))?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err(
-            "no authority is known that a certificate could be from: give ca_file".to_owned(),
-        );
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }
 
 #[cfg(test)]
