@@ -20,6 +20,7 @@ mod syslog;
 mod tests;
 mod webhook;
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -136,12 +137,30 @@ impl Forwarding {
 async fn begin(repository: &Repository, name: &str) -> Result<u64, RepositoryError> {
     let meta = repository.database().meta();
     if let Some(cursor) = meta.forwarded(name).await? {
+        if let Some(gone) = archived_since(repository, cursor).await? {
+            tracing::warn!(
+                place = name,
+                first = gone.start(),
+                last = gone.end(),
+                "audit entries were archived while this place of [forward] was not in the configuration: it does not get them, they stand in the archive alone"
+            );
+        }
         return Ok(cursor);
     }
     let last = repository.audit_entries().last().await?;
     let cursor = last.map_or(0, |entry| entry.seq);
     meta.set_forwarded(name, cursor).await?;
     Ok(cursor)
+}
+
+/// Entries after this one that left the log before anybody sent them.
+async fn archived_since(
+    repository: &Repository,
+    cursor: u64,
+) -> Result<Option<RangeInclusive<u64>>, RepositoryError> {
+    let next = repository.audit_entries().scan(cursor, 1).await?;
+    let gone = next.first().map(|next| cursor + 1..=next.seq - 1);
+    Ok(gone.filter(|gone| !gone.is_empty()))
 }
 
 async fn send(place: Arc<Place>, mut sink: Sink, repository: Repository) {

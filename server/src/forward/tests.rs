@@ -375,3 +375,34 @@ async fn a_send_that_is_given_up_leaves_no_connection_behind() {
     stream.read_to_end(&mut request).await.unwrap();
     assert!(request.starts_with(b"POST / HTTP/1.1"));
 }
+
+#[tokio::test]
+async fn a_place_that_comes_back_after_an_archive_goes_on_and_what_it_missed_is_told() {
+    let fixture = Fixture::new().await;
+    let path = fixture.path("audit.jsonl");
+    let text = format!("[forward.file]\ntype = \"file\"\npath = {path:?}\n");
+    let forwarding = fixture.forward(&text).await;
+    fixture.entry("Things/Change", "thing").await;
+    let had = fixture.last().await;
+    until("the entry is sent", || {
+        forwarding.places()[0].cursor() == had
+    })
+    .await;
+    drop(forwarding);
+    let repository = &fixture.unlocked.repository;
+    assert_eq!(archived_since(repository, had).await.unwrap(), None);
+    for number in 0..4 {
+        let thing = format!("thing {number}");
+        fixture.entry("Things/Change", &thing).await;
+    }
+    let log = &fixture.log;
+    let head = log.archivable(u64::MAX, u64::MAX).await.unwrap().unwrap();
+    log.archive(head.tip, u64::MAX).await.unwrap();
+    let gone = archived_since(repository, had).await.unwrap();
+    assert_eq!(gone, Some(had + 1..=head.tip.count));
+    let _forwarding = fixture.forward(&text).await;
+    until("what is left is sent", || {
+        lines(&path) == [had, head.tip.count + 1]
+    })
+    .await;
+}
