@@ -8,7 +8,7 @@ use super::error::AdminError;
 use super::request::{About, Front, Method, Request, read};
 use crate::config::Capability;
 use crate::fleet::Counts;
-use crate::repository::{QueuedState, Scheme};
+use crate::repository::Scheme;
 use crate::services::Services;
 
 pub(super) fn offer(front: &mut impl Front) {
@@ -32,7 +32,7 @@ impl Request for StatusRequest {
         let audit = services.audit.ready().await;
         let gateways = GatewayCounts::from(services.fleet.counts().await?);
         let current = services.repository.gateway_keys().current().await?;
-        let calls = services.repository.queued_calls();
+        let calls = services.repository.queued_calls().counts().await?;
         let protection = services.repository.database().protection().find().await?;
         let public = protection.is_some_and(|row| row.scheme == Scheme::Default);
         let configuration = services.live.loaded();
@@ -56,10 +56,9 @@ impl Request for StatusRequest {
             changed_records: services.repository.database().changed_records(),
             caller: caller.subject.to_string(),
             capabilities: caller.held().iter().map(|held| held.to_string()).collect(),
-            calls_waiting: calls.count(QueuedState::Waiting).await?,
-            calls_dispatched: calls.count(QueuedState::Dispatched).await?
-                + calls.count(QueuedState::Unknown).await?,
-            calls_indeterminate: calls.count(QueuedState::Indeterminate).await?,
+            calls_waiting: calls.waiting,
+            calls_dispatched: calls.dispatched + calls.unknown,
+            calls_indeterminate: calls.indeterminate,
             failed_tasks: failed_tasks(services).await?,
             protection: if public { "default" } else { "pbe" }.to_owned(),
             configuration_read_unix_ms: millis(configuration.at),

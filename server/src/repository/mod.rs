@@ -115,8 +115,9 @@ pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use queued_calls::{
-    Dispatched, EndOf, EndedCall, Enqueued, NewQueuedCall, OpenedPayload, Payload, PayloadError,
-    QueuedCall, QueuedCalls, QueuedFilter, QueuedState, Unacknowledged, UnknownCalls, WaitsAgain,
+    CallCounts, Dispatched, EndOf, EndedCall, Enqueued, NewQueuedCall, OpenedPayload, Payload,
+    PayloadError, QueuedCall, QueuedCalls, QueuedFilter, QueuedState, Unacknowledged, UnknownCalls,
+    WaitsAgain,
 };
 pub use resources::{Changed, LostSettings, OpenedResource, Resource, Resources, SecretSettings};
 pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};

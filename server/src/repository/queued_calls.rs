@@ -25,8 +25,8 @@ use super::sql::{Tx, params};
 use super::{Repository, RepositoryError, Sealer, sealed_values};
 use call::SELECTED;
 pub use call::{
-    Dispatched, EndOf, Enqueued, NewQueuedCall, OpenedPayload, Payload, PayloadError, QueuedCall,
-    QueuedFilter, QueuedState,
+    CallCounts, Dispatched, EndOf, Enqueued, NewQueuedCall, OpenedPayload, Payload, PayloadError,
+    QueuedCall, QueuedFilter, QueuedState,
 };
 pub use end::{EndedCall, WaitsAgain};
 use payload::{field, place};
@@ -67,23 +67,25 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// How many there are in one state.
+    /// How many have no outcome that is known.
     ///
     /// # Errors
     /// [`RepositoryError`].
-    pub async fn count(&self, state: QueuedState) -> Result<u64, RepositoryError> {
+    pub async fn counts(&self) -> Result<CallCounts, RepositoryError> {
         self.repository
             .database
-            .read(move |tx| {
-                let filter = QueuedFilter {
-                    states: vec![state],
-                    ..QueuedFilter::default()
-                };
-                let sql = format!("SELECT count(*) FROM queued_calls WHERE {SELECTED}");
-                let states = filter.states();
-                let params = params![states, filter.resource, filter.gateway];
-                let count: i64 = tx.query_one(&sql, &params, |row| row.get(0))?;
-                Ok(count.unsigned_abs())
+            .read(|tx| {
+                let counted = tx.query(
+                    "SELECT state, lost IS NOT NULL, count(*) FROM queued_calls
+                     WHERE state IN (0, 1, 4) GROUP BY 1, 2",
+                    &[],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get::<i64>(2)?)),
+                )?;
+                let mut counts = CallCounts::default();
+                for (state, lost, count) in counted {
+                    counts.add(QueuedState::of_row(state, lost)?, count.unsigned_abs());
+                }
+                Ok(counts)
             })
             .await
     }

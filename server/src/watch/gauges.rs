@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
@@ -11,10 +12,12 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::fleet::Counts;
 use crate::forward::Place;
-use crate::repository::{QueuedState, RepositoryError, Scheme};
+use crate::repository::{CallCounts, RepositoryError, Scheme};
 use crate::services::Services;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -32,6 +35,9 @@ struct Kind {
 struct OfPlace {
     place: String,
 }
+
+/// For how long what was counted row by row holds.
+const COUNTED: Duration = Duration::from_secs(10);
 
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -54,6 +60,7 @@ pub(super) struct Gauges {
     places: Vec<Arc<Place>>,
     forward_working: Family<OfPlace, Gauge>,
     forward_behind: Family<OfPlace, Gauge>,
+    counted: Mutex<Option<Instant>>,
 }
 
 impl Gauges {
@@ -80,6 +87,7 @@ impl Gauges {
             places,
             forward_working: Family::default(),
             forward_behind: Family::default(),
+            counted: Mutex::default(),
         };
         gauges.show_families(registry);
         gauges.show_numbers(registry);
@@ -174,8 +182,7 @@ impl Gauges {
         self.disks.set();
         let database = services.repository.database();
         self.changed_records.set(signed(database.changed_records()));
-        self.gateways(services.fleet.counts().await?);
-        self.queue(services).await?;
+        self.count(services).await?;
         self.keys(services).await?;
         let last = services.repository.audit_entries().last().await?;
         let last = last.map_or(0, |entry| entry.seq);
@@ -183,6 +190,19 @@ impl Gauges {
         self.forwarded(last);
         let failed = services.tasks.failed().await?;
         self.failed_tasks.set(signed(failed.len() as u64));
+        Ok(())
+    }
+
+    /// What is counted row by row, which costs the more the larger the site is.
+    async fn count(&self, services: &Services) -> Result<(), RepositoryError> {
+        let mut counted = self.counted.lock().await;
+        if counted.is_some_and(|at| at.elapsed() < COUNTED) {
+            return Ok(());
+        }
+        let calls = services.repository.queued_calls();
+        self.gateways(services.fleet.counts().await?);
+        self.calls(calls.counts().await?);
+        *counted = Some(Instant::now());
         Ok(())
     }
 
@@ -213,19 +233,16 @@ impl Gauges {
         self.alarms.set(counts.alarms.into());
     }
 
-    async fn queue(&self, services: &Services) -> Result<(), RepositoryError> {
-        let calls = services.repository.queued_calls();
-        for (state, of) in [
-            ("waiting", QueuedState::Waiting),
-            ("dispatched", QueuedState::Dispatched),
-            ("unknown", QueuedState::Unknown),
-            ("indeterminate", QueuedState::Indeterminate),
+    fn calls(&self, counts: CallCounts) {
+        for (state, count) in [
+            ("waiting", counts.waiting),
+            ("dispatched", counts.dispatched),
+            ("unknown", counts.unknown),
+            ("indeterminate", counts.indeterminate),
         ] {
-            let count = calls.count(of).await?;
             let gauge = self.queued.get_or_create(&State { state });
             gauge.set(signed(count));
         }
-        Ok(())
     }
 
     async fn keys(&self, services: &Services) -> Result<(), RepositoryError> {

@@ -106,6 +106,34 @@ pub struct QueuedCall {
     pub fault: Option<String>,
 }
 
+/// How many calls there are whose outcome is not known, by how they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallCounts {
+    /// Those that wait for a link.
+    pub waiting: u64,
+    /// Those that are under way.
+    pub dispatched: u64,
+    /// Those of which nobody knows yet.
+    pub unknown: u64,
+    /// Those of which nobody will know.
+    pub indeterminate: u64,
+}
+
+impl CallCounts {
+    pub(super) fn add(&mut self, state: QueuedState, count: u64) {
+        match state {
+            QueuedState::Waiting => self.waiting += count,
+            QueuedState::Dispatched => self.dispatched += count,
+            QueuedState::Unknown => self.unknown += count,
+            QueuedState::Indeterminate => self.indeterminate += count,
+            QueuedState::Done
+            | QueuedState::Failed
+            | QueuedState::Cancelled
+            | QueuedState::Expired => {}
+        }
+    }
+}
+
 /// Which queued calls are meant. Empty texts and lists select everything.
 #[derive(Clone, Debug, Default)]
 pub struct QueuedFilter {

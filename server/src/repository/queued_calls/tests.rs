@@ -309,6 +309,37 @@ async fn only_who_dispatched_a_call_writes_its_outcome_and_a_start_takes_it_over
 }
 
 #[tokio::test]
+async fn calls_whose_outcome_is_not_known_are_counted_by_how_they_stand() {
+    let fixture = fixture().await;
+    let calls = fixture.repository.queued_calls();
+    assert_eq!(calls.counts().await.unwrap(), CallCounts::default());
+    for (call_id, resource) in [("1", "a"), ("2", "b"), ("3", "c"), ("4", "a")] {
+        enqueue(&fixture, call_id, resource).await;
+    }
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+    assert_eq!(calls.take_over("the server ended").await.unwrap(), 0);
+    let others = fixture.another().await;
+    let others = others.queued_calls();
+    assert_eq!(others.take_over("the server ended").await.unwrap(), 1);
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
+    assert_eq!(dispatch(&fixture, "g2").await.as_deref(), Some("3"));
+    assert!(end(&fixture, "3", QueuedState::Indeterminate, b"").await);
+    let expected = CallCounts {
+        waiting: 1,
+        dispatched: 1,
+        unknown: 1,
+        indeterminate: 1,
+    };
+    assert_eq!(calls.counts().await.unwrap(), expected);
+    assert!(end(&fixture, "2", QueuedState::Done, b"").await);
+    let expected = CallCounts {
+        dispatched: 0,
+        ..expected
+    };
+    assert_eq!(calls.counts().await.unwrap(), expected);
+}
+
+#[tokio::test]
 async fn a_call_dispatched_before_there_were_instances_is_taken_over() {
     let fixture = fixture().await;
     let calls = fixture.repository.queued_calls();
