@@ -75,22 +75,24 @@ async fn ask_all(provisioning: Provisioning, gateway: String, more: Arc<Notify>)
     while let Some(link) = provisioning.fleet.status(&gateway) {
         let session = link.session.session_id;
         asking.waits.of_session(session);
+        asking.take_ended();
         let asked = asking.ask_due(&provisioning, &gateway).await;
-        let pause = match asked {
-            Ok(left) if left || !asking.looks.is_empty() => Duration::ZERO,
-            Ok(_) => break,
-            Err(AskError::Unknown) => {
-                provisioning.open.cannot(&gateway, session);
-                break;
-            }
-            Err(AskError::Away) => PAUSE,
-        };
-        let until = asking.next().max(Instant::now() + pause);
-        tokio::select! {
-            Some(look) = asking.looks.join_next_with_id() => asking.looked(look),
-            () = sleep_until(until) => {}
-            () = more.notified() => {}
-            () = another_link(&provisioning, &gateway, session) => {}
+        if asked == Err(AskError::Unknown) {
+            provisioning.open.cannot(&gateway, session);
+        }
+        match asking.rest(asked) {
+            Rest::End => break,
+            // Whatever ends or joins meanwhile can be asked for no sooner.
+            Rest::Away(until) => tokio::select! {
+                () = sleep_until(until) => {}
+                () = another_link(&provisioning, &gateway, session) => {}
+            },
+            Rest::Due(until) => tokio::select! {
+                Some(look) = asking.looks.join_next_with_id() => asking.looked(look),
+                () = sleep_until(until) => {}
+                () = more.notified() => {}
+                () = another_link(&provisioning, &gateway, session) => {}
+            },
         }
     }
     // What was found is recorded whole.
@@ -108,6 +110,17 @@ async fn another_link(provisioning: &Provisioning, gateway: &str, session: [u8; 
         }
         changed.await;
     }
+}
+
+/// What comes after a gateway was asked.
+#[derive(Debug, PartialEq, Eq)]
+enum Rest {
+    /// Nothing is left.
+    End,
+    /// It could not be asked: again then.
+    Away(Instant),
+    /// A call is due then, unless something happens before.
+    Due(Instant),
 }
 
 /// The calls that one gateway is asked for.
@@ -173,6 +186,22 @@ impl Asking {
             take(&provisioning, &call, &said, asked).await
         });
         self.looked_at.insert(look.id(), sequence);
+    }
+
+    /// What comes after this answer. Where nothing could be asked no call says when it is due.
+    fn rest(&self, asked: Result<bool, AskError>) -> Rest {
+        match asked {
+            Ok(left) if left || !self.looks.is_empty() => Rest::Due(self.next()),
+            Ok(_) | Err(AskError::Unknown) => Rest::End,
+            Err(AskError::Away) => Rest::Away(Instant::now() + PAUSE),
+        }
+    }
+
+    /// Takes all looks that have ended: their places are free for others.
+    fn take_ended(&mut self) {
+        while let Some(look) = self.looks.try_join_next_with_id() {
+            self.looked(look);
+        }
     }
 
     /// A look has ended.
@@ -269,6 +298,38 @@ mod tests {
             300, 1_000, 4_000, 15_000, 40_000, 60_000, 60_000, 60_000, 60_000,
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_link_that_gives_no_answer_is_asked_again_soon_also_before_any_call_was_asked_for() {
+        let asking = Asking::default();
+        let begun = Instant::now();
+        match asking.rest(Err(AskError::Away)) {
+            Rest::Away(until) => assert!((begun + PAUSE..=Instant::now() + PAUSE).contains(&until)),
+            other => panic!("{other:?}"),
+        }
+        match asking.rest(Ok(true)) {
+            Rest::Due(until) => assert!(until >= begun + LONGEST_SLEEP),
+            other => panic!("{other:?}"),
+        }
+        for asked in [Ok(false), Err(AskError::Unknown)] {
+            assert_eq!(asking.rest(asked), Rest::End);
+        }
+    }
+
+    #[tokio::test]
+    async fn looks_that_have_ended_make_room_together() {
+        let mut asking = Asking::default();
+        for call in 0..LOOKS as i64 {
+            asking.waits.ask(call, Instant::now());
+            let look = asking.looks.spawn(async { Left::Nothing });
+            asking.looked_at.insert(look.id(), call);
+        }
+        tokio::task::yield_now().await;
+        asking.take_ended();
+        assert!(asking.looks.is_empty() && asking.looked_at.is_empty());
+        assert!(asking.waits.calls.is_empty());
+        assert_eq!(asking.rest(Ok(false)), Rest::End);
     }
 
     #[test]
