@@ -384,16 +384,18 @@ impl Fleet {
             link.session().close();
             return Err(ProofError::NotAccepted.into());
         }
-        // Nor may one without TLS live, where that was made compulsory meanwhile.
-        if !link.tls && self.requires_tls(link).await? {
+        // Nor did a change of its name, or one that made TLS compulsory for it.
+        let gateway = self.inner.repository.gateways();
+        let gateway = gateway.find(link.gateway_id()).await?;
+        let changed = match gateway {
+            Some(gateway) if gateway.name != link.gateway => Some(LinkError::Renamed),
+            None => Some(LinkError::Renamed),
+            Some(gateway) if gateway.require_tls && !link.tls => Some(LinkError::TlsRequired),
+            Some(_) => None,
+        };
+        if let Some(changed) = changed {
             link.session().close();
-            return Err(LinkError::TlsRequired);
-        }
-        // So did a change of its name.
-        let gateways = self.inner.repository.gateways();
-        if gateways.name_of(link.gateway_id()).await?.as_deref() != Some(link.gateway.as_str()) {
-            link.session().close();
-            return Err(LinkError::Renamed);
+            return Err(changed);
         }
         let fleet = self.clone();
         let described = Arc::downgrade(link);
@@ -407,12 +409,6 @@ impl Fleet {
             }
         });
         Ok(())
-    }
-
-    async fn requires_tls(&self, link: &Link) -> Result<bool, LinkError> {
-        let gateways = self.inner.repository.gateways();
-        let gateway = gateways.find(link.gateway_id()).await?;
-        Ok(gateway.is_some_and(|gateway| gateway.require_tls))
     }
 
     /// Notes when a link is gone.

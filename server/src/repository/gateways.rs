@@ -238,23 +238,6 @@ impl Gateways<'_> {
             .await
     }
 
-    /// The name of the gateway whose current registration has this id; `None`: there is none.
-    ///
-    /// # Errors
-    /// [`RepositoryError`].
-    pub async fn name_of(&self, id: GatewayId) -> Result<Option<String>, RepositoryError> {
-        self.repository
-            .database
-            .read(move |tx| {
-                tx.query_optional(
-                    "SELECT name FROM gateways WHERE gateway_id = ?1",
-                    &params![id.to_bytes()],
-                    |row| row.get(0),
-                )
-            })
-            .await
-    }
-
     /// The names of the gateways at an address, in order.
     ///
     /// # Errors
