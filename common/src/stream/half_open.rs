@@ -1,6 +1,7 @@
 //! How many handshakes strangers may leave half-open at a listener.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -198,6 +199,17 @@ impl HalfOpen {
             shared: Arc::clone(&self.shared),
         })
     }
+}
+
+/// Whether accepting failed for one connection alone, whose peer was gone before it was accepted:
+/// nothing is wrong on this side, and the next one can be accepted at once.
+pub fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
 }
 
 enum Admission {

@@ -20,7 +20,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::error::{ChannelError, Stage};
-pub use self::half_open::{Dropped, HalfOpen, HalfOpenLimits, Permit, WhenFull};
+pub use self::half_open::{
+    Dropped, HalfOpen, HalfOpenLimits, Permit, WhenFull, is_of_one_connection,
+};
 pub use self::open::{accept, connect, read_preamble, refuse};
 pub use self::sealed::SealedStream;
 #[cfg(feature = "tonic")]

@@ -1,6 +1,5 @@
 //! The server dials this gateway.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +27,7 @@ pub async fn listen(agent: &Arc<Agent>, listener: &TcpListener, half_open: &Half
                     tokio::spawn(connected(Arc::clone(agent), stream, peer, permit));
                 }
             }
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if stream::is_of_one_connection(&error) => {}
             Err(error) => {
                 warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(PAUSE).await;
@@ -129,13 +128,3 @@ impl DialInError {
 /// Why a gateway without a key refuses every session.
 pub(super) const NO_KEY: &str = "this gateway holds no key and pairing is closed: run `portcullis-gateway enroll` with the token that \
      `portcullis gateway add` printed on the server";
-
-/// The peer was gone before it was accepted: nothing is wrong on this side.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
-}

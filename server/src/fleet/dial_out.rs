@@ -31,6 +31,7 @@ impl Fleet {
         loop {
             let (io, remote) = match listener.accept().await {
                 Ok(accepted) => accepted,
+                Err(error) if stream::is_of_one_connection(&error) => continue,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;

@@ -1,11 +1,10 @@
 //! Accepts connections, as many as there are places.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis_common::stream::{HalfOpen, HalfOpenLimits, WhenFull};
+use portcullis_common::stream::{HalfOpen, HalfOpenLimits, WhenFull, is_of_one_connection};
 use portcullis_host::limit::{Allowance, Limit};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -118,14 +117,4 @@ async fn carry(
     let connection = opened.map_err(|dropped| dropped.to_string())??;
     connection.carry(limits.idle).await;
     Ok(())
-}
-
-/// The peer was gone before it was accepted: nothing is wrong on this side.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }
