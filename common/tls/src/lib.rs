@@ -23,7 +23,6 @@ pub use error::TlsError;
 pub use files::{FilesError, ReadKey};
 pub use settings::Settings;
 pub use transport::Transport;
-pub use verifier::GATEWAY_URI;
 
 /// Which end of the channel a program is, whoever dials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

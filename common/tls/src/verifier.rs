@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use portcullis_host::names::GATEWAY_URI;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
@@ -19,10 +20,6 @@ use webpki::{
 };
 
 use crate::Side;
-
-/// What stands before a gateway's name in a URI of its certificate's subjectAltName. A name that is
-/// a host's may stand there as one (dNSName) in its place.
-pub const GATEWAY_URI: &str = "portcullis:gateway:";
 
 /// Names of a certificate that are kept, for messages.
 const MAX_NAMES: usize = 16;

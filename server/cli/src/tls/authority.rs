@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::HEXLOWER;
-use portcullis_host::names::host_port;
+use portcullis_host::names::{GATEWAY_URI, host_port};
 use portcullis_host::private_files;
 use rand::Rng as _;
 use rcgen::{
@@ -22,8 +22,6 @@ use super::record::{self, Issued};
 use crate::error::CliError;
 use crate::time::now;
 
-/// What stands before a gateway's name in its certificate: as the programs look for it.
-const GATEWAY_URI: &str = "portcullis:gateway:";
 /// How long an authority, and a list of what it has revoked, are valid.
 const AUTHORITY_DAYS: u32 = 3_650;
 /// Clocks may differ by so much.
