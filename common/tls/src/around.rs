@@ -4,10 +4,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use portcullis_common::stream;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::files::Loaded;
@@ -95,7 +96,7 @@ impl Around {
         expected: impl FnOnce(&Settings) -> Expected,
     ) -> Result<Transport, TlsError> {
         let peer = self.side.peer();
-        let loaded = self.current().ok_or(TlsError::NotSetUp { peer })?;
+        let loaded = self.current().ok_or(TlsError::Missing { peer })?;
         let expected = expected(&loaded.settings);
         let config = loaded
             .client(expected.clone())
@@ -115,18 +116,31 @@ impl Around {
     }
 
     /// Takes a connection that was accepted: with TLS where the peer speaks TLS, and without where
-    /// it does not and need not. The caller bounds the time.
+    /// it does not and need not. It is found out and, with TLS, agreed upon by `deadline`.
     ///
     /// # Errors
     /// [`TlsError`]; the peer was told, where there was a way to.
-    pub async fn receive(&self, io: TcpStream) -> Result<Transport, TlsError> {
+    pub async fn receive(
+        &self,
+        mut io: TcpStream,
+        deadline: Instant,
+    ) -> Result<Transport, TlsError> {
         let peer = self.side.peer();
+        let silent = TlsError::Silent { peer };
         let mut first = [0];
-        if io.peek(&mut first).await.map_err(TlsError::Io)? == 0 {
-            return Err(TlsError::HungUp { peer });
-        }
+        match timeout_at(deadline, io.peek(&mut first)).await {
+            Ok(Ok(0)) => return Err(TlsError::HungUp { peer }),
+            Ok(said) => said.map_err(TlsError::Io)?,
+            Err(_) => {
+                // It may speak with TLS or without; it is told as without.
+                stream::refuse(&mut io).await;
+                return Err(silent);
+            }
+        };
         match (first == [HANDSHAKE], self.current()) {
-            (true, Some(loaded)) => self.accept(io, &loaded).await,
+            (true, Some(loaded)) => timeout_at(deadline, self.accept(io, &loaded))
+                .await
+                .unwrap_or(Err(silent)),
             (true, None) => {
                 linger(io, &ALERT).await;
                 Err(TlsError::NotSetUp { peer })

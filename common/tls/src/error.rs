@@ -35,6 +35,21 @@ pub enum TlsError {
         /// The other side.
         peer: Side,
     },
+    /// TLS is asked for, and this side is not set up for it.
+    #[error(
+        "TLS is asked for around the link to this {peer}, and this {own} has no [tls] section: give it one, or ask for none (`portcullis gateway set NAME --require-tls false`)",
+        own = .peer.peer()
+    )]
+    Missing {
+        /// The other side.
+        peer: Side,
+    },
+    /// The peer did not say, in time, what it wants.
+    #[error("the {peer} said nothing, or not enough for TLS, before the handshake's time was up")]
+    Silent {
+        /// The other side.
+        peer: Side,
+    },
     /// The peer's certificate is not accepted here.
     #[error("the {peer}'s TLS certificate is not accepted: {fault}")]
     Certificate {

@@ -12,6 +12,7 @@ use rcgen::{
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -19,6 +20,8 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(20);
 const WEB1: &str = "web-1";
 const HOST: &str = "central.example.com";
+/// The type of a record of the handshake.
+const HANDSHAKE_RECORD: u8 = 22;
 
 fn read_key(path: &Path, longest: usize) -> Result<Zeroizing<Vec<u8>>, String> {
     portcullis_host::private_files::check_private(path).map_err(|error| error.to_string())?;
@@ -165,7 +168,7 @@ async fn meet(server: &Around, gateway: &Around, gateway_dials: bool) -> [Result
     let accepting = async {
         let (io, _) = listener.accept().await.unwrap();
         let mut io = accepts
-            .receive(io)
+            .receive(io, Instant::now() + PATIENCE)
             .await
             .map_err(|error| error.to_string())?;
         if gateway_dials {
@@ -476,4 +479,51 @@ async fn a_reload_holds_from_the_next_handshake_on_and_a_bad_one_changes_nothing
         "{apart}"
     );
     site.both_ways("", "").await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_too_little_for_tls_is_told_so_in_time() {
+    let site = Site::new();
+    // Nothing, and the beginning of a record of TLS that never goes on.
+    for (said, told) in [
+        (&b""[..], &[0x30, 0, 0][..]),
+        (&[HANDSHAKE_RECORD, 3][..], &[]),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        peer.write_all(said).await.unwrap();
+        let (io, _) = listener.accept().await.unwrap();
+        let (began, patience) = (Instant::now(), Duration::from_millis(200));
+        let refused = site.server.around.receive(io, began + patience).await;
+        let refused = refused.unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                TlsError::Silent {
+                    peer: Side::Gateway
+                }
+            ),
+            "{refused}"
+        );
+        assert!(began.elapsed() >= patience);
+        let mut heard = Vec::new();
+        // With bytes unread the close is a reset.
+        let _ = peer.read_to_end(&mut heard).await;
+        assert_eq!(heard, told);
+    }
+}
+
+#[tokio::test]
+async fn tls_that_is_asked_for_and_not_set_up_is_told_as_this_sides_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let bare = Around::none(Side::Server, read_key);
+    let io = TcpStream::connect(listener.local_addr().unwrap()).await;
+    let error = bare.dial_gateway(io.unwrap(), WEB1).await.unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("this server has no [tls] section"),
+        "{error}"
+    );
 }

@@ -8,7 +8,7 @@ use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelError, Dropped, HalfOpen, Permit, SealedStream};
 use portcullis_tls::{TlsError, Transport};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::agent::Agent;
@@ -62,22 +62,14 @@ async fn connected(agent: Arc<Agent>, stream: TcpStream, peer: SocketAddr, permi
 
 async fn shake_hands(
     agent: &Agent,
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: &str,
     deadline: Instant,
 ) -> Result<(SealedStream<Transport>, OpenLink), DialInError> {
     if let Err(error) = stream.set_nodelay(true) {
         warn!(peer, "the connection is slower than it could be: {error}");
     }
-    // Who says nothing at all may speak with TLS or without; it is told as without.
-    if timeout_at(deadline, stream.peek(&mut [0])).await.is_err() {
-        stream::refuse(&mut stream).await;
-        return Err(DialInError::Silent);
-    }
-    let mut stream = match timeout_at(deadline, agent.tls.receive(stream)).await {
-        Ok(received) => received?,
-        Err(_) => return Err(DialInError::Silent),
-    };
+    let mut stream = agent.tls.receive(stream, deadline).await?;
     let identity = match agent.run.keys.begin().await {
         Ok(Identity::None) => Err(DialInError::NoKey),
         begun => begun.map_err(DialInError::from),
@@ -104,8 +96,6 @@ enum DialInError {
     NoKey,
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("the peer said nothing, or not enough for TLS, before the handshake's time was up")]
-    Silent,
     #[error(transparent)]
     Channel(#[from] ChannelError),
     #[error(transparent)]
@@ -117,8 +107,8 @@ impl DialInError {
         match self {
             Self::KeyStore(_) => "key_store",
             Self::NoKey => "no_key",
+            Self::Tls(TlsError::Silent { .. }) => "silent",
             Self::Tls(_) => "tls",
-            Self::Silent => "silent",
             Self::Channel(_) => "failed",
             Self::Dropped(_) => "dropped",
         }

@@ -12,6 +12,7 @@ use portcullis_tls::{TlsError, Transport};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::agent::Agent;
@@ -144,10 +145,12 @@ async fn open(
 ) -> Result<(JoinHandle<()>, Arc<Link>), DialError> {
     let identity = agent.run.keys.begin().await?;
     let preamble = preamble(&identity, target)?;
-    let stream = around(agent, target, connect(agent, target).await?).await?;
-    let server = &target.server;
+    let stream = connect(agent, target).await?;
+    let deadline = Instant::now() + agent.limits.handshake;
+    let stream = around(agent, target, stream, deadline).await?;
+    let (server, limits) = (&target.server, agent.limits.until(deadline));
     let (stream, open) = agent
-        .shake_hands(stream, Some(&preamble), identity, server, &agent.limits)
+        .shake_hands(stream, Some(&preamble), identity, server, &limits)
         .await
         .map_err(|source| DialError::Handshake {
             server: server.clone(),
@@ -191,7 +194,12 @@ async fn connect(agent: &Agent, target: &Target) -> Result<TcpStream, DialError>
 }
 
 /// Puts TLS around it, where there is any.
-async fn around(agent: &Agent, target: &Target, stream: TcpStream) -> Result<Transport, DialError> {
+async fn around(
+    agent: &Agent,
+    target: &Target,
+    stream: TcpStream,
+    deadline: Instant,
+) -> Result<Transport, DialError> {
     if !agent.tls.is_set_up() {
         return Ok(Transport::Plain(stream));
     }
@@ -200,16 +208,15 @@ async fn around(agent: &Agent, target: &Target, stream: TcpStream) -> Result<Tra
         .rsplit_once(':')
         .map_or(server.as_str(), |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let after = agent.limits.handshake;
-    let dialling = tokio::time::timeout(after, agent.tls.dial_server(stream, host));
-    match dialling.await {
+    let dialling = agent.tls.dial_server(stream, host);
+    match timeout_at(deadline, dialling).await {
         Ok(dialled) => dialled.map_err(|source| DialError::Tls {
             server: server.clone(),
             source,
         }),
         Err(_) => Err(DialError::TlsTimeout {
             server: server.clone(),
-            after,
+            after: agent.limits.handshake,
         }),
     }
 }

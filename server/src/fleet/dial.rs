@@ -8,7 +8,7 @@ use portcullis_host::backoff::{Backoff, jittered};
 use portcullis_host::clock;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Fleet;
 use super::establish::{LinkError, Step};
@@ -84,8 +84,8 @@ impl Fleet {
         prepare(&io);
         // Only now: hosts that do not answer hold up no others.
         let _turn = self.inner.handshakes.acquire().await;
-        let after = self.inner.settings.limits.handshake;
-        let around = self.around_dialled(io, gateway, after).await;
+        let deadline = Instant::now() + self.inner.settings.limits.handshake;
+        let around = self.around_dialled(io, gateway, deadline).await;
         if around.is_err() {
             self.inner.measured.shaken(&around);
         }
@@ -98,7 +98,7 @@ impl Fleet {
             tls: io.is_tls(),
         };
         let link = self
-            .shake_hands(io, None, gateway.registration.gateway_id, origin)
+            .shake_hands(io, None, gateway.registration.gateway_id, origin, deadline)
             .await?;
         self.follow_up(link).await
     }

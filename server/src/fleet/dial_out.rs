@@ -73,7 +73,6 @@ impl Fleet {
             Ok(preamble) => Arrival {
                 preamble,
                 refused_at: Instant::now() + REFUSAL_PAUSE,
-                deadline,
             },
             Err(error) => {
                 self.inner.measured.nameless();
@@ -86,9 +85,11 @@ impl Fleet {
             arrival.refuse(&mut io).await;
             return None;
         };
-        if let Err(error) = tls::fits(&io, &gateway) {
+        let fits = tls::fits(&io, &gateway);
+        if let Err(error) = &fits {
+            self.inner.measured.shaken(&fits);
             arrival.refuse(&mut io).await;
-            self.note_of_stranger(&gateway.name, &error).await;
+            self.note_of_stranger(&gateway.name, error).await;
             return None;
         }
         let origin = Origin {
@@ -100,7 +101,7 @@ impl Fleet {
         };
         let gateway_id = gateway.registration.gateway_id;
         match self
-            .shake_hands(io, Some(&arrival), gateway_id, origin)
+            .shake_hands(io, Some(&arrival), gateway_id, origin, deadline)
             .await
         {
             Ok(link) => Some(link),
@@ -114,29 +115,25 @@ impl Fleet {
     /// With TLS around it, where the peer speaks TLS. `None`: it came to nothing.
     async fn receive(
         &self,
-        mut io: TcpStream,
+        io: TcpStream,
         remote: SocketAddr,
         deadline: Instant,
     ) -> Option<Transport> {
-        // Who says nothing at all may speak with TLS or without; it is told as without.
-        if timeout_at(deadline, io.peek(&mut [0])).await.is_err() {
-            tracing::debug!(%remote, "a connection said nothing in time");
-            stream::refuse(&mut io).await;
-            return None;
-        }
-        match timeout_at(deadline, self.tls().receive(io)).await {
-            Ok(Ok(io)) => return Some(io),
-            Ok(Err(error @ (TlsError::HungUp { .. } | TlsError::Io(_)))) => {
+        match self.tls().receive(io, deadline).await {
+            Ok(io) => Some(io),
+            Err(error @ (TlsError::HungUp { .. } | TlsError::Io(_) | TlsError::Silent { .. })) => {
+                self.inner.measured.nameless();
                 tracing::debug!(%remote, %error, "a connection came to nothing");
+                None
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 if self.inner.strangers.ready() {
                     tracing::warn!(%remote, %error, "a connection came to nothing");
                 }
+                self.inner.measured.shaken::<()>(&Err(error.into()));
+                None
             }
-            Err(_) => tracing::debug!(%remote, "a connection said nothing in time"),
         }
-        None
     }
 
     /// Stores why somebody who named this gateway was not let in. Anybody can: a crowd of strangers

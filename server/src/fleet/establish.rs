@@ -46,8 +46,6 @@ pub(super) struct Arrival {
     pub(super) preamble: Preamble,
     /// When it is refused, if it is: whoever asks does not learn from the time what it is about.
     pub(super) refused_at: Instant,
-    /// When the handshake has to be over.
-    pub(super) deadline: Instant,
 }
 
 impl Arrival {
@@ -117,16 +115,18 @@ pub(super) enum LinkError {
 }
 
 impl Fleet {
-    /// Runs a handshake over `io`, and stores what it proved. `arrival` is there where the gateway
-    /// dialled.
+    /// Runs a handshake over `io`, which has to be over by `deadline`, and stores what it proved.
+    /// `arrival` is there where the gateway dialled.
     pub(super) async fn shake_hands(
         &self,
         io: Transport,
         arrival: Option<&Arrival>,
         gateway_id: GatewayId,
         origin: Origin,
+        deadline: Instant,
     ) -> Result<Link, LinkError> {
-        let shaken = self.handshake(io, arrival, gateway_id, origin).await;
+        let shaking = self.handshake(io, arrival, gateway_id, origin, deadline);
+        let shaken = shaking.await;
         self.inner.measured.shaken(&shaken);
         shaken
     }
@@ -137,6 +137,7 @@ impl Fleet {
         arrival: Option<&Arrival>,
         gateway_id: GatewayId,
         origin: Origin,
+        deadline: Instant,
     ) -> Result<Link, LinkError> {
         let inner = &self.inner;
         let policy = inner.settings.policy;
@@ -168,8 +169,7 @@ impl Fleet {
         };
         let config = self.initiator_config(gateway_id, offer, spent.as_ref());
         let config = config.await?;
-        let limits = inner.settings.limits;
-        let limits = arrival.map_or(limits, |arrival| limits.until(arrival.deadline));
+        let limits = inner.settings.limits.until(deadline);
         let preamble = arrival.map(|arrival| &arrival.preamble);
         let sealed = stream::connect(io, preamble, config, &limits).await;
         if offers_proved && let Err(ChannelError::Handshake(HandshakeError::Refused)) = &sealed {

@@ -1,12 +1,11 @@
 //! TLS around the links: to whom it is compulsory, and whose certificate is shown.
 
 use std::path::Path;
-use std::time::Duration;
 
 use portcullis_host::private_files;
 use portcullis_tls::{Around, Side, Transport};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::Fleet;
@@ -29,15 +28,15 @@ impl Fleet {
         &self,
         io: TcpStream,
         gateway: &Gateway,
-        after: Duration,
+        deadline: Instant,
     ) -> Result<Transport, LinkError> {
         if !gateway.require_tls && !self.tls().requires() {
             return Ok(Transport::Plain(io));
         }
         let dialling = self.tls().dial_gateway(io, &gateway.name);
-        match timeout(after, dialling).await {
+        match timeout_at(deadline, dialling).await {
             Ok(dialled) => Ok(dialled?),
-            Err(_) => Err(LinkError::TlsTimeout(after)),
+            Err(_) => Err(LinkError::TlsTimeout(self.inner.settings.limits.handshake)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::pump::{Ends, Traffic};
 use super::{Forward, Limits};
@@ -24,15 +24,17 @@ pub(super) struct Connection {
     traffic: Arc<Traffic>,
 }
 
-/// Dials the target, and carries bytes until there were some in both directions.
+/// Dials the target, and carries bytes until there were some in both directions: all of it by
+/// `deadline`.
 pub(super) async fn open(
     near: TcpStream,
     forward: &Forward,
     limits: Limits,
+    deadline: Instant,
 ) -> Result<Connection, String> {
     let target = &forward.target;
     let time = limits.half_open_time;
-    let far = match timeout(time, TcpStream::connect(target)).await {
+    let far = match timeout_at(deadline, TcpStream::connect(target)).await {
         Ok(Ok(far)) => far,
         Ok(Err(error)) => return Err(format!("cannot connect to {target}: {error}")),
         Err(_) => return Err(format!("{target} does not answer within {time:?}")),
@@ -42,7 +44,7 @@ pub(super) async fn open(
     let traffic = Arc::new(Traffic::default());
     let ends = Ends::new(near, far, limits.buffer, time, Arc::clone(&traffic));
     let mut pumping: Pumping = Box::pin(ends.pump());
-    let both = timeout(time, traffic.until_both_ways());
+    let both = timeout_at(deadline, traffic.until_both_ways());
     tokio::select! {
         both = both => match both {
             Ok(()) => Ok(Connection { pumping, traffic }),

@@ -112,7 +112,7 @@ async fn carry(
     limits: Limits,
     half_open: portcullis_common::stream::Permit,
 ) -> Result<(), String> {
-    let opening = connection::open(io, forward, limits);
+    let opening = connection::open(io, forward, limits, half_open.deadline());
     let opened = half_open.guard(opening).await;
     let connection = opened.map_err(|dropped| dropped.to_string())??;
     connection.carry(limits.idle).await;

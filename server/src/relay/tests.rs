@@ -271,3 +271,23 @@ fn what_is_wrong_with_the_configuration_is_told_with_its_place() {
         assert!(error.contains(said), "{text}: {error}");
     }
 }
+
+#[tokio::test]
+async fn dialling_and_the_first_words_have_one_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _near = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (io, _) = listener.accept().await.unwrap();
+    let forward = Forward {
+        name: "test".to_owned(),
+        listen: listener.local_addr().unwrap(),
+        target: mute().await,
+    };
+    // Of its time all but this is over.
+    let left = Duration::from_millis(100);
+    let deadline = tokio::time::Instant::now() + left;
+    let opening = connection::open(io, &forward, Limits::default(), deadline);
+    let opened = timeout(PATIENCE / 4, opening).await.expect("in time");
+    assert!(opened.is_err_and(|why| why.contains("half-open")));
+}
