@@ -57,12 +57,7 @@ impl Files {
 
     /// Nothing of an authority that is there is ever overwritten.
     pub(super) fn must_be_free(&self) -> Result<(), CliError> {
-        for path in [&self.certificate, &self.key, &self.revoked, &self.record] {
-            if path.symlink_metadata().is_ok() {
-                return Err(cannot("write", path, io::ErrorKind::AlreadyExists.into()));
-            }
-        }
-        Ok(())
+        must_be_free(&[&self.certificate, &self.key, &self.revoked, &self.record])
     }
 }
 
@@ -73,11 +68,33 @@ pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
+/// The files of what is issued for one holder.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+impl Holder {
+    /// Of whoever has this name, in the folder `out`.
+    pub(super) fn new(name: &str, out: &Path) -> Self {
+        let file = |rest: &str| out.join(format!("{}.{rest}", name.replace(':', "_")));
+        Self {
+            certificate: file("pem"),
+            key: file("key"),
+        }
+    }
+
+    /// A key that is there is never overwritten, nor is a certificate put beside another's key.
+    pub(super) fn must_be_free(&self) -> Result<(), CliError> {
+        must_be_free(&[&self.certificate, &self.key])
+    }
+}
+
 /// What was issued.
 #[derive(Debug)]
 pub(super) struct Made {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+    pub(super) files: Holder,
     pub(super) until: SystemTime,
 }
 
@@ -135,12 +152,8 @@ impl Authority {
     /// Issues a certificate and a key for whoever has these names, in two new files in `out`.
     pub(super) fn issue(&self, names: &[String], days: u32, out: &Path) -> Result<Made, CliError> {
         let name = names.first().map(String::as_str).unwrap_or_default();
-        let made = |rest: &str| out.join(format!("{}.{rest}", name.replace(':', "_")));
-        let (certificate, key_file) = (made("pem"), made("key"));
-        if certificate.symlink_metadata().is_ok() {
-            let there = io::ErrorKind::AlreadyExists.into();
-            return Err(cannot("write", &certificate, there));
-        }
+        let files = Holder::new(name, out);
+        files.must_be_free()?;
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         for name in names {
@@ -159,13 +172,9 @@ impl Authority {
         let line = format!("issued {number} {} {name}", seconds(until));
         record::add(&self.files.record, &line)?;
         let pem = Zeroizing::new(key.serialize_pem());
-        create_private(&key_file, pem.as_bytes())?;
-        create(&certificate, &signed.pem())?;
-        Ok(Made {
-            certificate,
-            key: key_file,
-            until,
-        })
+        create_private(&files.key, pem.as_bytes())?;
+        create(&files.certificate, &signed.pem())?;
+        Ok(Made { files, until })
     }
 
     /// Revokes all that was issued for a name and is still valid, and writes the list anew. How
@@ -262,6 +271,15 @@ fn seconds(time: SystemTime) -> u64 {
 
 fn time(seconds: u64) -> time::OffsetDateTime {
     date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds)
+}
+
+fn must_be_free(paths: &[&PathBuf]) -> Result<(), CliError> {
+    for path in paths {
+        if path.symlink_metadata().is_ok() {
+            return Err(cannot("write", path, io::ErrorKind::AlreadyExists.into()));
+        }
+    }
+    Ok(())
 }
 
 fn create_private(path: &Path, content: &[u8]) -> Result<(), CliError> {

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::time::{now, time_and_age};
-use authority::{Authority, Files};
+use authority::{Authority, Files, Holder};
 use record::Issued;
 
 /// The longest that a certificate may be valid, in days.
@@ -55,7 +55,7 @@ pub(crate) enum TlsCommand {
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
     },
-    /// List what was issued, and until when it is valid
+    /// List what was issued, and until when it is valid, or since when it is revoked
     List {
         /// The folder of the authorities
         #[arg(long, value_name = "DIR")]
@@ -142,6 +142,10 @@ fn issue(
     args: &IssueArgs,
 ) -> Result<(), CliError> {
     let authority = Authority::open(&args.dir, side)?;
+    // All of them, or none.
+    for name in each.iter().filter_map(|names| names.first()) {
+        Holder::new(name, &args.out).must_be_free()?;
+    }
     let mut made = Vec::new();
     for names in &each {
         made.push(authority.issue(names, args.days, &args.out)?);
@@ -149,16 +153,16 @@ fn issue(
     let lines = made.iter().map(|made| {
         format!(
             "{} and {}, valid until {}",
-            made.certificate.display(),
-            made.key.display(),
+            made.files.certificate.display(),
+            made.files.key.display(),
             humantime::format_rfc3339_seconds(made.until)
         )
     });
     let sentence = lines.collect::<Vec<_>>().join("\n");
     let json = made.iter().map(|made| {
         json!({
-            "certificate": made.certificate,
-            "key": made.key,
+            "certificate": made.files.certificate,
+            "key": made.files.key,
             "valid_until": humantime::format_rfc3339_seconds(made.until).to_string(),
         })
     });
@@ -194,6 +198,7 @@ fn list(context: &Context, dir: &Path) -> Result<(), CliError> {
                 "serial": issued.serial,
                 "valid_until_unix_s": issued.until_s,
                 "revoked": issued.revoked_s.is_some(),
+                "revoked_unix_s": issued.revoked_s,
             }));
         }
     }
@@ -205,13 +210,13 @@ fn list(context: &Context, dir: &Path) -> Result<(), CliError> {
 
 fn line(side: SideArg, issued: &Issued) -> String {
     let ms = |seconds: u64| i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
-    let until = time_and_age(ms(issued.until_s), now()).unwrap_or_default();
-    let state = match issued.revoked_s {
-        Some(_) => "revoked",
-        None => "valid until",
+    let (state, at) = match issued.revoked_s {
+        Some(at) => ("revoked", at),
+        None => ("valid until", issued.until_s),
     };
+    let at = time_and_age(ms(at), now()).unwrap_or_default();
     format!(
-        "{}  {}  {state} {until}  {}",
+        "{}  {}  {state} {at}  {}",
         side.word(),
         issued.name,
         issued.serial

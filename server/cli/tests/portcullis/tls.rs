@@ -39,6 +39,15 @@ fn authorities_issue_and_revoke_and_overwrite_nothing() {
     let over = run(&server);
     assert_eq!(over.code, Some(1), "{over:?}");
     assert!(over.err.contains("central.example.com.pem"), "{over:?}");
+    // Nor is a key beside which there is no certificate; and of several all or none are issued.
+    let held = fake.folder.path().join("web-4.key");
+    std::fs::write(&held, "held").unwrap();
+    let over = run(&["gateway", "web-3", "web-4", "--out", &out]);
+    assert_eq!(over.code, Some(1), "{over:?}");
+    assert!(over.err.contains("web-4.key"), "{over:?}");
+    assert_eq!(std::fs::read(&held).unwrap(), b"held");
+    assert!(!fake.folder.path().join("web-3.key").exists());
+    assert!(!run(&["list"]).out.contains("web-3"));
 
     let list = || std::fs::read(dir.join("gateways-revoked.pem")).unwrap();
     let before = list();
@@ -52,7 +61,20 @@ fn authorities_issue_and_revoke_and_overwrite_nothing() {
     assert!(list() != before);
     let shown = run(&["list"]).out;
     let line = |name: &str| shown.lines().find(|line| line.contains(name)).unwrap();
-    assert!(line("web-1").contains("revoked"), "{shown}");
+    // Of a certificate that is revoked it says since when, not until when it would be valid.
+    assert!(line("web-1").contains("  revoked 20"), "{shown}");
+    let just_now = ["(just now)", " s ago)"];
+    assert!(
+        just_now.iter().any(|age| line("web-1").contains(age)),
+        "{shown}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&run(&["list", "--json"]).out).unwrap();
+    let web_1 = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["name"] == "web-1");
+    assert!(web_1.unwrap()["revoked_unix_s"].is_u64(), "{json}");
     assert!(line("web_2").contains("in 30 days"), "{shown}");
     assert!(line("central").starts_with("server"), "{shown}");
 }
