@@ -1,14 +1,8 @@
 //! Room on the disks of folders.
 
-#[cfg(unix)]
-#[path = "disk/unix.rs"]
-mod system;
-#[cfg(not(unix))]
-#[path = "disk/other.rs"]
-mod system;
-
 use std::path::PathBuf;
 
+use portcullis_host::doctor::free_bytes;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -43,7 +37,7 @@ impl DiskGauge {
     /// As it is now; a system that does not tell has no line.
     pub fn set(&self) {
         for (folder, path) in &self.folders {
-            if let Some(free) = system::free_bytes(path) {
+            if let Some(free) = free_bytes(path) {
                 let gauge = self.free.get_or_create(&Folder { folder });
                 gauge.set(i64::try_from(free).unwrap_or(i64::MAX));
             }

@@ -33,11 +33,10 @@ struct Part {
 
 /// The answer of `/ready` as a gauge.
 #[derive(Clone, Debug, Default)]
-pub struct ReadyGauge(Family<Part, Gauge>);
+struct ReadyGauge(Family<Part, Gauge>);
 
 impl ReadyGauge {
-    /// As it is now.
-    pub fn set(&self, ready: &Readiness) {
+    fn set(&self, ready: &Readiness) {
         for check in &ready.checks {
             let part = Part { check: check.name };
             self.0.get_or_create(&part).set(i64::from(check.ready));

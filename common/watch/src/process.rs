@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 /// Memory and open files of this process.
 #[derive(Clone, Debug, Default)]
-pub struct Process {
+pub(crate) struct Process {
     resident: Gauge,
     files: Gauge,
     most_files: Gauge,

@@ -62,7 +62,7 @@ enum Verb {
     /// Look whether this gateway and its host are set up and kept as they should be, and say what
     /// to do where they are not; change nothing. Exit codes: 0 nothing needs a look, 1 something
     /// does, 2 something does not work
-    Doctor(doctor::Arguments),
+    Doctor(portcullis_host::doctor::Arguments),
     /// What this gateway is doing
     Status(status::Arguments),
     /// Print what the connector of type `script` asks a script, and what it takes for an answer
@@ -118,7 +118,7 @@ pub fn main() -> ExitCode {
         Verb::Pair(arguments) => pair::pair(&config, &arguments),
         Verb::Key(verb) => key::key(&config, &verb),
         Verb::Journal(verb) => journal::journal(&config, &verb),
-        Verb::Doctor(arguments) => match doctor::doctor(&config, &arguments) {
+        Verb::Doctor(arguments) => match doctor::doctor(&config, arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),
         },

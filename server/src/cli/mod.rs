@@ -43,7 +43,7 @@ enum Verb {
     /// Looks whether this installation is set up and kept as it should be, and says what to do
     /// where it is not; changes nothing. Exit codes: 0 nothing needs a look, 1 something does, 2
     /// something does not work.
-    Doctor(doctor::DoctorArgs),
+    Doctor(portcullis_host::doctor::Arguments),
     #[command(flatten)]
     SelfDescription(SelfDescription),
 }
@@ -86,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Verb::Doctor(verb) => {
             let file = arguments.config.clone();
             let file = file.unwrap_or_else(|| DEFAULT_FILE.into());
-            return doctor::run(&config()?, &file, verb);
+            return doctor::run(&config()?, &file, *verb);
         }
         Verb::Validate => {
             let file = arguments.config.clone();

@@ -1,5 +1,6 @@
 //! What the `doctor` of a program finds: each check with what was found, and what to do.
 
+mod arguments;
 mod host;
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use arguments::Arguments;
 pub use host::examine_host;
 
 /// How bad it is.
@@ -27,6 +29,12 @@ pub enum State {
     Warning,
     /// It does not work, or is open to others.
     Critical,
+}
+
+/// Bytes that users without privileges may still write on the disk of `folder`; `None`: the system
+/// does not tell.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    system::free_bytes(folder)
 }
 
 impl State {
@@ -104,7 +112,7 @@ impl Diagnosis {
     /// Whether there is room on the disk of `folder`.
     pub fn disk(&mut self, check: &'static str, folder: &Path, least: u64) {
         let shown = folder.display();
-        match system::free_bytes(folder) {
+        match free_bytes(folder) {
             Some(free) if free < least => self.warning(
                 check,
                 format!("{} MiB are free on the disk of {shown}", free >> 20),
