@@ -1,11 +1,11 @@
 //! `portcullis audit archive`: older entries go from the log into a file.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::Args;
 use data_encoding::HEXLOWER;
+use portcullis_host::private_files;
 use portcullis_proto::admin::v1::audit_client::AuditClient;
 use portcullis_proto::admin::v1::{ArchiveAuditRequest, ExportAuditRequest};
 use serde_json::json;
@@ -71,7 +71,5 @@ fn sync_folder(file: &std::path::Path) -> Result<(), CliError> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(std::path::Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(CliError::file("flush the folder of", file))
+    private_files::sync_dir(folder).map_err(CliError::file("flush the folder of", file))
 }
