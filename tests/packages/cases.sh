@@ -12,6 +12,9 @@ installed() {
     done
     [ "$(systemctl is-system-running)" = running ]
     [ "$(stat -c "%U %a" /var/lib/portcullis)" = "portcullis 700" ]
+    # What a purge will ask has its words.
+    echo "METAGET portcullis-gateway/remove-keys description" | debconf-communicate | grep "Remove the keys and the journal"
+    echo "METAGET portcullis-server/remove-keys description" | debconf-communicate | grep "Remove the server's repository"
     ls /usr/share/man/man8/portcullis-gateway.8.gz /usr/share/man/man1/portcullis-gateway.1.gz /usr/share/bash-completion/completions/portcullis
 }
 
@@ -274,6 +277,12 @@ archive_installed() {
     portcullis gateway ping host1 --wait 1m
     portcullis resource add accounts --gateway host1 --connector local
     portcullis account create accounts ada
+    sed "s|^state_dir = .*|state_dir = \"/var/lib/portcullis-gateway-two\"|; s|^address = .*|address = \"0.0.0.0:9288\"|" \
+        /etc/portcullis/gateway.toml >/etc/portcullis/gateway-two.toml
+    portcullis gateway add two --address localhost:9288 --token-file two.token
+    portcullis-gateway --config /etc/portcullis/gateway-two.toml enroll --token-file two.token
+    systemctl enable --now portcullis-gateway@two
+    portcullis gateway ping two --wait 1m
     works installed
 }
 
@@ -281,9 +290,10 @@ archive_installed() {
 archive_removed() {
     cd /root/portcullis-1*/ || exit
     identity >/root/identity.before
-    gateway=$(pid portcullis-gateway)
+    gateway=$(pid portcullis-gateway) two=$(pid portcullis-gateway@two)
     ./install
     [ "$(pid portcullis-gateway)" != "$gateway" ]
+    [ "$(pid portcullis-gateway@two)" != "$two" ]
     grep -F "[connectors.local]" /etc/portcullis/gateway.toml
     ls /etc/portcullis/gateway.toml.new
     works "installed anew"
@@ -292,5 +302,7 @@ archive_removed() {
     no [ -e /usr/local/bin/portcullis-gateway ]
     no [ -e /etc/systemd/system/portcullis-server.service ]
     no systemctl is-active portcullis-gateway
+    no systemctl is-active portcullis-gateway@two
+    no [ -e /etc/systemd/system/multi-user.target.wants/portcullis-gateway@two.service ]
     grep "^[0-9a-f]*  /" /root/identity.before | sha256sum -c
 }
