@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use portcullis_proto::admin::v1::resources_client::ResourcesClient;
 use portcullis_proto::admin::v1::{
     ListResourcesRequest, RotatePasswordRequest, RotatePasswordResponse,
@@ -14,7 +14,8 @@ use crate::error::CliError;
 use crate::view::{Listed, View};
 
 #[derive(Debug, Args)]
-#[group(id = "which", required = true, multiple = false, args = ["names", "all"])]
+#[command(group = ArgGroup::new("which").required(true).args(["names", "all"]))]
+#[group(skip)]
 pub(crate) struct RotateArgs {
     /// The resources
     #[arg(value_name = "NAME")]
