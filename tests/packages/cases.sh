@@ -233,6 +233,40 @@ credential() {
     mv kept.secret /var/lib/portcullis/server.secret
 }
 
+# The gateway's keys sealed under an encrypted credential, which is needed from then on, and beside the service as root.
+credential_gateway() {
+    local dropin=/etc/systemd/system/portcullis-gateway.service.d encrypted=/etc/credstore.encrypted/portcullis-gateway keys=/var/lib/portcullis-gateway/keys
+    mkdir -p /etc/credstore.encrypted $dropin
+    cp -p $keys kept.keys
+    cp /etc/portcullis/gateway.toml kept.toml
+    head -c 32 /dev/urandom | base64 >store.secret
+    systemd-creds encrypt --with-key=host --name=key-store store.secret $encrypted
+    printf "[Service]\nLoadCredentialEncrypted=key-store:%s\n" $encrypted >$dropin/key-store.conf
+    sed -i 's|^secret_credential = .*|secret_credential = "key-store"|' /etc/portcullis/gateway.toml
+    systemctl daemon-reload
+    systemctl restart portcullis-gateway
+    works "with sealed keys"
+    [ "$(head -c 7 $keys)" = PCGKSEA ]
+    portcullis-gateway key show
+    systemctl restart portcullis-gateway
+    works "with sealed keys again"
+    # Without the credential, and with another one, it does not start, and says so.
+    mv $dropin/key-store.conf kept.conf
+    systemctl daemon-reload
+    refuses "portcullis-gateway.service" systemctl restart portcullis-gateway
+    journalctl -u portcullis-gateway -n 20 | grep "LoadCredentialEncrypted=key-store:FILE"
+    refuses "LoadCredentialEncrypted=key-store:FILE" portcullis-gateway key show
+    systemd-run --quiet --pipe --wait -p LoadCredentialEncrypted=key-store:$encrypted portcullis-gateway key show
+    head -c 32 /dev/urandom | base64 >other.secret
+    systemd-creds encrypt --with-key=host --name=key-store other.secret other.credential
+    refuses "another secret" systemd-run --quiet --pipe --wait -p LoadCredentialEncrypted=key-store:/root/other.credential portcullis-gateway key show
+    # Back to the plain keys, which the cases after this compare.
+    cp -p kept.keys $keys
+    cp kept.toml /etc/portcullis/gateway.toml
+    systemctl restart portcullis-gateway
+    works "with plain keys"
+}
+
 # Removed: nothing runs, keys and configuration stay, and installed again it works.
 removed() {
     dpkg -r portcullis-gateway portcullis-server

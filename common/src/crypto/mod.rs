@@ -7,6 +7,7 @@ pub mod key_wrap;
 pub mod keystream;
 pub mod mac;
 pub mod passphrase;
+pub mod sealed_record;
 pub mod storage;
 pub mod suites;
 pub(crate) mod value_cipher;

@@ -39,6 +39,8 @@ pub struct Config {
     pub dial: Dial,
     /// TLS around the channel; `None`: there is none.
     pub tls: Option<portcullis_tls::Settings>,
+    /// The credential of the service under which the key store is sealed; `None`: it is not.
+    pub key_store: Option<Credential>,
     /// Suites that this gateway's policy allows; never empty.
     pub suites: Vec<Suite>,
     /// Limits of each channel.
@@ -71,6 +73,15 @@ pub enum Dial {
         /// The HTTP proxy on the way.
         proxy: Option<Proxy>,
     },
+}
+
+/// A credential that systemd hands to the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Its name in the unit.
+    pub name: String,
+    /// The unit.
+    pub unit: String,
 }
 
 /// An HTTP proxy that connects to others by CONNECT.

@@ -12,8 +12,8 @@ use portcullis_host::names::{host_port, is_name};
 use portcullis_tls::{Settings, Side};
 
 use super::{
-    Config, ConnectorConfig, ConnectorsConfig, DEFAULT_PORT, Dial, JournalSettings, Limits, Proxy,
-    Watch, platform,
+    Config, ConnectorConfig, ConnectorsConfig, Credential, DEFAULT_PORT, Dial, JournalSettings,
+    Limits, Proxy, Watch, platform,
 };
 
 /// The whole file; the caller finishes the root.
@@ -30,12 +30,14 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
     }
     let dial = dial(root);
     let tls = tls(root);
+    let key_store = key_store(root, &instance);
     let (suites, channel) = channel(root);
     Config {
         instance,
         state_dir,
         dial,
         tls,
+        key_store,
         suites,
         channel,
         limits: limits(root),
@@ -135,6 +137,29 @@ fn tls(root: &mut Section<'_>) -> Option<Settings> {
     let settings = Settings::read(&mut section, Side::Gateway);
     section.finish();
     settings
+}
+
+fn key_store(root: &mut Section<'_>, instance: &str) -> Option<Credential> {
+    let mut section = root.section("key_store")?;
+    let name = section.text("secret_credential").map(str::to_owned);
+    let name = name.filter(|name| !name.is_empty());
+    if name.as_deref().is_some_and(|name| !is_name(name)) {
+        section.problem("secret_credential", NAME_RULE);
+    }
+    if name.is_some() && !platform::HAS_CREDENTIALS {
+        section.problem(
+            "secret_credential",
+            "systemd alone hands credentials to its services: on Windows the keys are under the system's own protection",
+        );
+    }
+    section.finish();
+    Some(Credential {
+        name: name?,
+        unit: match instance {
+            "default" => "portcullis-gateway.service".to_owned(),
+            other => format!("portcullis-gateway@{other}.service"),
+        },
+    })
 }
 
 fn channel(root: &mut Section<'_>) -> (Vec<Suite>, ChannelLimits) {

@@ -3,6 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Whether the system hands credentials to its services.
+pub(super) const HAS_CREDENTIALS: bool = true;
 /// Group and others may write.
 const OTHERS_WRITE: u32 = 0o022;
 

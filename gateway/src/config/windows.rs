@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::access_list::{self, Forbidden};
 
+/// Whether the system hands credentials to its services.
+pub(super) const HAS_CREDENTIALS: bool = false;
+
 /// Any user of the host may make files below `%ProgramData%`: none of theirs may say what the
 /// gateway runs.
 pub(super) fn check(path: &Path) -> Result<(), String> {

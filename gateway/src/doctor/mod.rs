@@ -77,6 +77,15 @@ fn keys(config: &Config, diagnosis: &mut Diagnosis) {
         "key store",
         format!("{} can be read by this user", store.location()),
     );
+    if let Some(credential) = &config.key_store {
+        diagnosis.fine(
+            "key store",
+            format!(
+                "it is sealed under the credential `{}` of the service",
+                credential.name
+            ),
+        );
+    }
     match (standing.active, standing.enrolment) {
         (Some(key), _) => diagnosis.fine("enrolment", format!("it holds the key {key}")),
         (None, Some(_)) => diagnosis.warning(

@@ -11,10 +11,13 @@
 mod file;
 #[cfg(any(windows, test))]
 mod registry;
+#[cfg(unix)]
+mod sealed;
 
 use std::fmt;
 use std::io;
 
+use portcullis_common::crypto::sealed_record;
 use portcullis_common::rotation::{GatewayRecord, RecordError};
 use zeroize::Zeroizing;
 
@@ -25,6 +28,8 @@ use crate::state_dir::{FileLock, StateDirError};
 pub use file::FileStore;
 #[cfg(windows)]
 pub use registry::RegistryStore;
+#[cfg(unix)]
+pub use sealed::SealedStore;
 
 /// Larger than any record: what is larger is not read.
 const MAX_RECORD_LEN: usize = 4096;
@@ -61,6 +66,14 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`KeyStoreError`] where others may read or write the store, or it cannot be written.
     fn write(&self, bytes: &[u8], lock: &FileLock) -> Result<(), KeyStoreError>;
+
+    /// Stores the record anew where it lies there as this store does not write it any more.
+    ///
+    /// # Errors
+    /// [`KeyStoreError`]; the former one is still there.
+    fn renew(&self) -> Result<(), KeyStoreError> {
+        Ok(())
+    }
 }
 
 /// The key store that this platform and this configuration call for.
@@ -148,6 +161,11 @@ impl dyn KeyStore + '_ {
         let Some(bytes) = self.read()? else {
             return Ok(None);
         };
+        if sealed_record::is_sealed(&bytes) {
+            return Err(KeyStoreError::Sealed {
+                location: self.location(),
+            });
+        }
         GatewayRecord::decode(&bytes)
             .map(Some)
             .map_err(|source| KeyStoreError::Record {
@@ -185,6 +203,36 @@ pub enum KeyStoreError {
     TooLong {
         /// Where it is.
         location: String,
+    },
+    /// It is sealed, and the configuration names no secret.
+    #[error(
+        "the keys at {location} are sealed under a credential of the service, which the configuration does not name: [key_store] secret_credential"
+    )]
+    Sealed {
+        /// Where it is.
+        location: String,
+    },
+    /// The credential with the secret is not there, or no secret.
+    #[error(
+        "[key_store] secret_credential: the credential `{name}` cannot be read ({reason}): the service has it by LoadCredentialEncrypted={name}:FILE in its unit; \
+         a command beside it runs as root while the service runs, or by `systemd-run --pipe --wait -p LoadCredentialEncrypted={name}:FILE portcullis-gateway …`"
+    )]
+    Credential {
+        /// Its name.
+        name: String,
+        /// What was found.
+        reason: String,
+    },
+    /// It is sealed under another secret, or damaged.
+    #[error(
+        "the keys at {location} do not open under the credential `{name}`: that has another secret, or the file is damaged; \
+         give the service the credential that it had, or `portcullis-gateway key reset` and enrol again"
+    )]
+    OtherSecret {
+        /// Where it is.
+        location: String,
+        /// The credential's name.
+        name: String,
     },
     /// The folder, or a file in it.
     #[error(transparent)]
@@ -233,10 +281,14 @@ fn advice(error: &io::Error) -> &'static str {
 
 #[cfg(unix)]
 mod platform {
-    use super::{Config, FileStore, KeyStore};
+    use super::{Config, FileStore, KeyStore, SealedStore};
 
     pub(super) fn open(config: &Config) -> Box<dyn KeyStore> {
-        Box::new(FileStore::new(&config.state_dir))
+        let file = FileStore::new(&config.state_dir);
+        match config.key_store.clone() {
+            Some(credential) => Box::new(SealedStore::new(file, credential)),
+            None => Box::new(file),
+        }
     }
 }
 

@@ -115,6 +115,7 @@ pub async fn run_until(
     let mut hangups = host::Hangups::new().map_err(RunError::Signals)?;
     let folder = StateDir::new(&config.state_dir);
     let store: Arc<dyn KeyStore> = key_store::open(&config).into();
+    store.renew()?;
     let record = store.load()?;
     let _running = folder
         .lock_run()?

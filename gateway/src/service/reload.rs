@@ -185,6 +185,7 @@ fn needs_restart(held: &Config, read: &Config) -> Vec<&'static str> {
             "[channel]",
             held.suites != read.suites || held.channel != read.channel,
         ),
+        ("[key_store]", held.key_store != read.key_store),
         ("[limits]", held.limits != read.limits),
         ("[journal]", held.journal != read.journal),
         ("[watch]", held.watch != read.watch),
