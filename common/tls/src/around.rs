@@ -13,7 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::files::Loaded;
 use crate::verifier::Expected;
-use crate::{FilesError, ReadKey, Settings, Side, TlsError, Transport};
+use crate::{Expiry, FilesError, ReadKey, Settings, Side, TlsError, Transport};
 
 /// The first byte of a connection with TLS: a record of its handshake (RFC 8446, section 5.1). No
 /// frame of the channel begins with it.
@@ -59,6 +59,14 @@ impl Around {
     /// Whether there is any.
     pub fn is_set_up(&self) -> bool {
         self.lock().is_some()
+    }
+
+    /// Until when the files that were loaded are valid; without TLS, nothing.
+    pub fn expiries(&self) -> Vec<Expiry> {
+        let loaded = self.lock();
+        loaded
+            .as_ref()
+            .map_or_else(Vec::new, |loaded| loaded.expiries.clone())
     }
 
     /// Whether there has to be TLS around every connection.

@@ -17,6 +17,7 @@ use rustls::{ClientConfig, ServerConfig};
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 use zeroize::Zeroizing;
 
+use crate::expiry::{Expiry, expiries};
 use crate::verifier::{Expected, Trust, Verifier};
 use crate::{Settings, Side};
 
@@ -79,6 +80,7 @@ pub(crate) struct Loaded {
     pub(crate) server: Arc<ServerConfig>,
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) trust: Arc<Trust>,
+    pub(crate) expiries: Vec<Expiry>,
     own: Arc<SingleCertAndKey>,
 }
 
@@ -125,6 +127,7 @@ impl Loaded {
             server: Arc::new(server),
             provider,
             trust,
+            expiries: expiries(settings)?,
             own,
         })
     }
@@ -180,27 +183,35 @@ fn anchors(path: &Path) -> Result<Vec<TrustAnchor<'static>>, FilesError> {
 }
 
 fn revoked(path: &Path) -> Result<Vec<CertRevocationList<'static>>, FilesError> {
-    let unusable = |reason: String| FilesError::Unusable {
+    let unusable = |error: webpki::Error| FilesError::Unusable {
         path: path.to_owned(),
-        reason,
+        reason: error.to_string(),
     };
+    let list = |list: &CertificateRevocationListDer<'_>| {
+        let list = OwnedCertRevocationList::from_der(list);
+        list.map(Into::into).map_err(unusable)
+    };
+    lists(path)?.iter().map(list).collect()
+}
+
+pub(crate) fn lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, FilesError> {
     let pem = read(path, MAX_REVOKED)?;
-    let mut lists = Vec::new();
-    for list in CertificateRevocationListDer::pem_slice_iter(pem.as_bytes()) {
-        let list = list.map_err(|error| unusable(error.to_string()))?;
-        let list = OwnedCertRevocationList::from_der(&list);
-        lists.push(list.map_err(|error| unusable(error.to_string()))?.into());
-    }
-    if lists.is_empty() {
+    let found = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes());
+    let found = found.collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| FilesError::Unusable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    if found.is_empty() {
         return Err(FilesError::Nothing {
             path: path.to_owned(),
             what: "list of revoked certificates",
         });
     }
-    Ok(lists)
+    Ok(found)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FilesError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FilesError> {
     let pem = read(path, MAX_CERTIFICATES)?;
     let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|error| FilesError::Unusable {

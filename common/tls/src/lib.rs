@@ -11,6 +11,7 @@
 
 mod around;
 mod error;
+mod expiry;
 mod files;
 mod settings;
 mod transport;
@@ -20,6 +21,7 @@ use std::fmt;
 
 pub use around::Around;
 pub use error::TlsError;
+pub use expiry::{Expiry, examine, expiries};
 pub use files::{FilesError, ReadKey};
 pub use settings::Settings;
 pub use transport::Transport;

@@ -527,3 +527,71 @@ async fn tls_that_is_asked_for_and_not_set_up_is_told_as_this_sides_own() {
         "{error}"
     );
 }
+
+#[test]
+fn the_first_that_ends_of_each_file_is_told() {
+    let mut site = Site::new();
+    let list = site.gateways.list(&[1], 2031);
+    site.server.revoke(&list);
+    let wanted = Wanted {
+        years: (2020, 2030),
+        ..server()
+    };
+    site.server.show(&wanted, &site.servers);
+    site.server.load();
+    let found: Vec<_> = site.server.around.expiries();
+    let found: Vec<_> = found
+        .iter()
+        .map(|it| (it.what, it.until.0 / 1_000))
+        .collect();
+    let year = |year| u64::try_from(date_time_ymd(year, 1, 1).unix_timestamp()).unwrap();
+    // What rcgen makes without being told is valid up to 4096: later than 2049 is told otherwise.
+    assert_eq!(
+        found,
+        [
+            ("certificate", year(2030)),
+            ("authority", year(4096)),
+            ("revoked", year(2031)),
+        ]
+    );
+    assert_eq!(Around::none(Side::Server, read_key).expiries(), []);
+    // Of a chain it is the first.
+    let chain = |years| {
+        site.gateway
+            .show(&Wanted { years, ..gateway() }, &site.gateways);
+        std::fs::read_to_string(&site.gateway.settings.certificate).unwrap()
+    };
+    let both = chain((2020, 2029)) + &chain((2020, 2028));
+    std::fs::write(&site.gateway.settings.certificate, both).unwrap();
+    let found = expiries(&site.gateway.settings).unwrap();
+    assert_eq!(found[0].until.0, year(2028) * 1_000);
+}
+
+#[test]
+fn a_doctor_says_what_expires_and_what_to_do() {
+    use portcullis_host::doctor::{Diagnosis, State};
+
+    let site = Site::new();
+    let state = |until| {
+        let wanted = Wanted {
+            years: (2000, until),
+            ..gateway()
+        };
+        site.gateway.show(&wanted, &site.gateways);
+        let mut diagnosis = Diagnosis::default();
+        examine(Some(&site.gateway.settings), &mut diagnosis);
+        (diagnosis.state(), diagnosis.text())
+    };
+    assert_eq!(state(4000).0, State::Fine);
+    let (expired, text) = state(2001);
+    assert_eq!(expired, State::Critical);
+    assert!(
+        text.contains("has expired, on 2001-01-01") && text.contains("portcullis tls gateway"),
+        "{text}"
+    );
+    std::fs::remove_file(&site.gateway.settings.peer_ca).unwrap();
+    assert_eq!(state(4000).0, State::Critical);
+    let mut diagnosis = Diagnosis::default();
+    examine(None, &mut diagnosis);
+    assert_eq!(diagnosis.state(), State::Fine);
+}

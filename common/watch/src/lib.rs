@@ -15,6 +15,7 @@
 mod answers;
 mod calls;
 mod disk;
+mod expiry;
 mod http;
 mod metrics;
 mod process;
@@ -24,6 +25,7 @@ mod watched;
 
 pub use calls::{CallMeter, DONE, INDETERMINATE, failure_name, outcome_name};
 pub use disk::DiskGauge;
+pub use expiry::ExpiryGauge;
 pub use http::{Bound, bind, serve};
 pub use metrics::{Flag, Metrics};
 pub use readiness::{Check, Readiness, check};

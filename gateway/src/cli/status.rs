@@ -1,10 +1,12 @@
 //! `status`
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
+use portcullis_tls::Expiry;
 use serde::Serialize;
 
 use super::{CliError, journal as journal_verb, key, reload, say};
@@ -46,6 +48,8 @@ struct Status {
     faults: Vec<String>,
     /// What should be known of its configuration all the same.
     notes: Vec<String>,
+    /// The files of `[tls]`, and until when each is valid; none without TLS.
+    tls: Vec<TlsFile>,
     /// The journal of calls; none before the first start.
     journal: Option<Shown>,
     /// There is no key store yet.
@@ -62,6 +66,14 @@ struct Status {
     report: Option<Report>,
     #[serde(skip)]
     standing: Option<Standing>,
+}
+
+/// A file of `[tls]`.
+#[derive(Debug, Serialize)]
+struct TlsFile {
+    what: &'static str,
+    path: PathBuf,
+    valid_until_unix_ms: u64,
 }
 
 /// Shows what the gateway is doing.
@@ -140,6 +152,10 @@ fn gather(config: &Config) -> Result<Status, CliError> {
     let (mut faults, notes) = faults(config, report.as_ref().filter(|_| running));
     let journal = journal::show(&folder)?;
     faults.extend(journal.iter().filter_map(|shown| shown.fault.clone()));
+    let tls = tls(config).unwrap_or_else(|fault| {
+        faults.push(fault);
+        Vec::new()
+    });
     let known = standing.unwrap_or_default();
     let (dials_out, address) = match &config.dial {
         Dial::Listen(address) => (false, address.to_string()),
@@ -152,6 +168,7 @@ fn gather(config: &Config) -> Result<Status, CliError> {
         key_store: store.location(),
         faults,
         notes,
+        tls,
         journal,
         never_enrolled,
         key_store_error,
@@ -163,6 +180,25 @@ fn gather(config: &Config) -> Result<Status, CliError> {
         report,
         standing,
     })
+}
+
+/// The files of `[tls]`; where one cannot be used or is out of date no link comes up with it, and
+/// that is an error.
+fn tls(config: &Config) -> Result<Vec<TlsFile>, String> {
+    let Some(settings) = &config.tls else {
+        return Ok(Vec::new());
+    };
+    let found = portcullis_tls::expiries(settings).map_err(|error| error.to_string())?;
+    if let Some(over) = found.iter().find(|it| it.until <= clock::now()) {
+        let (what, path, end) = (over.what, over.path.display(), clock::text(over.until));
+        return Err(format!("[tls]: the {what} in {path} has expired, on {end}"));
+    }
+    let file = |it: Expiry| TlsFile {
+        what: it.what,
+        path: it.path,
+        valid_until_unix_ms: it.until.0,
+    };
+    Ok(found.into_iter().map(file).collect())
 }
 
 pub(super) fn read_report(folder: &StateDir) -> Result<Option<Report>, CliError> {
@@ -188,6 +224,11 @@ fn table(status: &Status) -> Vec<String> {
     let shown = status.faults.iter().map(|fault| ("fault", fault));
     let shown = shown.chain(status.notes.iter().map(|note| ("note", note)));
     lines.extend(shown.map(|(what, line)| format!("{what:<12} {line}")));
+    lines.extend(status.tls.iter().map(|file| {
+        let until = clock::text(UnixMillis(file.valid_until_unix_ms));
+        let path = file.path.display();
+        format!("{:<12} {} {path}, valid until {until}", "TLS", file.what)
+    }));
     let shown = status
         .journal
         .as_ref()
@@ -248,10 +289,11 @@ fn running_line(status: &Status) -> String {
 
 fn session_line(what: &str, session: &SessionReport) -> String {
     format!(
-        "{what:<12} {} with {} at {}, {} mode, {}, under {}, since {}",
+        "{what:<12} {} with {} at {}{}, {} mode, {}, under {}, since {}",
         session.session,
         session.server_id,
         session.peer,
+        if session.tls { " over TLS" } else { "" },
         session.mode,
         session.suite,
         session.key_id,

@@ -29,6 +29,7 @@ pub(crate) fn examine(config: &Config) -> Diagnosis {
     );
     diagnosis.disk("disk", &config.state_dir, config.journal.most + LEAST_FREE);
     reached(config, &mut diagnosis);
+    portcullis_tls::examine(config.tls.as_ref(), &mut diagnosis);
     keys(config, &mut diagnosis);
     match journal::show(&folder) {
         Ok(shown) => match shown.and_then(|shown| shown.fault) {

@@ -7,7 +7,7 @@ use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{Preamble, ResponderConfig};
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelError, ChannelLimits, SealedStream};
-use portcullis_tls::{Around, Side};
+use portcullis_tls::{Around, Side, Transport};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{Instrument as _, info, info_span, warn};
 
@@ -115,17 +115,15 @@ impl Agent {
     ///
     /// # Errors
     /// [`ChannelError`] where none does.
-    pub async fn shake_hands<S>(
+    pub async fn shake_hands(
         &self,
-        io: S,
+        io: Transport,
         preamble: Option<&Preamble>,
         identity: Identity,
         peer: &str,
         limits: &ChannelLimits,
-    ) -> Result<(SealedStream<S>, OpenLink), ChannelError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    ) -> Result<(SealedStream<Transport>, OpenLink), ChannelError> {
+        let tls = io.is_tls();
         let config = ResponderConfig {
             suites: self.suites.clone(),
             identity,
@@ -142,7 +140,9 @@ impl Agent {
         })
         .await?;
         let (info, dialled) = (*stream.session().info(), preamble.is_some());
-        let open = self.links.open(info, scope, peer.to_owned(), dialled, turn);
+        let open = self
+            .links
+            .open(info, scope, peer.to_owned(), dialled, tls, turn);
         self.run.status.opened(open.link());
         Ok((stream, open))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::HeldKey;
 use portcullis_common::stream::Session;
+use portcullis_host::clock;
 use portcullis_proto::control::INSTALL_VERSION;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::gateway::v1::control_server;
@@ -145,6 +146,7 @@ impl control_server::Control for Control {
                 fault: info.fault.unwrap_or_default(),
             }),
             tells_unknown: true,
+            clock_unix_ms: i64::try_from(clock::now().0).unwrap_or(i64::MAX),
         }))
     }
 

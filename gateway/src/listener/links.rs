@@ -55,6 +55,8 @@ pub struct Link {
     pub since: UnixMillis,
     /// This gateway opened the connection: the server cannot open another.
     pub dialled: bool,
+    /// There is TLS around it.
+    pub tls: bool,
     turn: Turn,
     order: watch::Sender<Order>,
     redial: Notify,
@@ -156,6 +158,7 @@ impl Links {
         scope: Scope,
         peer: String,
         dialled: bool,
+        tls: bool,
         turn: Turn,
     ) -> OpenLink {
         let link = Arc::new(Link {
@@ -164,6 +167,7 @@ impl Links {
             peer,
             since: clock::now(),
             dialled,
+            tls,
             turn,
             redial: Notify::new(),
             order: watch::Sender::new(Order::Serve),
@@ -261,7 +265,14 @@ mod tests {
     }
 
     fn open_at(links: &Arc<Links>, server: ServerId, turn: Turn) -> OpenLink {
-        links.open(session(server), Scope::Full, "test".to_owned(), false, turn)
+        links.open(
+            session(server),
+            Scope::Full,
+            "test".to_owned(),
+            false,
+            false,
+            turn,
+        )
     }
 
     #[test]
@@ -325,7 +336,14 @@ mod tests {
         let links = Arc::new(Links::default());
         let server = ServerId::random(&mut rand::rng());
         let (turn, scope) = (links.turn(server).unwrap(), Scope::Enrolment);
-        let open = links.open(session(server), scope, "test".to_owned(), false, turn);
+        let open = links.open(
+            session(server),
+            scope,
+            "test".to_owned(),
+            false,
+            false,
+            turn,
+        );
         assert!(!open.link().takes_calls());
     }
 }

@@ -79,6 +79,9 @@ pub struct SessionReport {
     pub peer: String,
     /// When it was opened: milliseconds since 1970.
     pub since_unix_ms: u64,
+    /// Whether there is TLS around it.
+    #[serde(default)]
+    pub tls: bool,
 }
 
 /// What went wrong, and when.
@@ -100,6 +103,7 @@ impl From<&Link> for SessionReport {
             suite: link.info.suite.to_string(),
             peer: link.peer.clone(),
             since_unix_ms: link.since.0,
+            tls: link.tls,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use portcullis_watch::{DiskGauge, Flag, Readiness};
+use portcullis_watch::{DiskGauge, ExpiryGauge, Flag, Readiness};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -30,6 +30,7 @@ pub(super) struct Gauges {
     journal_bytes: Gauge,
     configuration_sound: Flag,
     connectors: Family<OfConnector, Gauge>,
+    tls: ExpiryGauge,
 }
 
 impl Gauges {
@@ -47,6 +48,7 @@ impl Gauges {
             journal_bytes: Gauge::default(),
             configuration_sound: Flag::default(),
             connectors: Family::default(),
+            tls: ExpiryGauge::register(registry),
         };
         let rows = [
             ("links", "Sessions that live", gauges.links.clone()),
@@ -95,6 +97,8 @@ impl Gauges {
     /// As things are now.
     pub(super) async fn set(&self, agent: &Agent, ready: &Readiness) {
         self.disks.set();
+        let ends = agent.tls.expiries();
+        self.tls.set(ends.iter().map(|end| (end.what, end.until)));
         let links = agent.links.list().len();
         self.links.set(signed(links as u64));
         let standing = agent.run.keys.standing();

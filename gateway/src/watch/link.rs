@@ -104,7 +104,7 @@ mod tests {
         let open = |scope| {
             let session = session();
             let turn = links.turn(session.server_id).unwrap();
-            links.open(session, scope, String::new(), false, turn)
+            links.open(session, scope, String::new(), false, false, turn)
         };
         let enrolling = open(Scope::Enrolment);
         tokio::time::advance(Duration::from_secs(1)).await;

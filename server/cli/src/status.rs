@@ -4,17 +4,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use portcullis_proto::admin::v1::system_client::SystemClient;
-use portcullis_proto::admin::v1::{StatusRequest, StatusResponse};
+use portcullis_proto::admin::v1::{StatusRequest, StatusResponse, TlsFile};
 use serde_json::{Value, json};
 
+use crate::audit::unix_ms;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::gateway::counts_sentence;
-use crate::time::{rfc3339, time_and_age};
+use crate::time::{now, rfc3339, time_and_age};
 use crate::view::{View, facts};
 
 /// The exit code of a monitoring plugin that cannot tell.
 const UNKNOWN: u8 = 3;
+/// What of [tls] ends within so long needs a look.
+const SOON: Duration = Duration::from_hours(30 * 24);
 /// How often a server that is not there yet is looked for.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -44,7 +47,7 @@ impl StatusArgs {
         if !self.check {
             return context.print(&status);
         }
-        let found = Check::of(&status);
+        let found = Check::of(&status, now());
         context.say(&found.line(), &found.json())?;
         match found.worst() {
             0 => Ok(()),
@@ -81,7 +84,7 @@ struct Check {
 }
 
 impl Check {
-    fn of(status: &StatusResponse) -> Self {
+    fn of(status: &StatusResponse, now: SystemTime) -> Self {
         let counts = status.gateways.unwrap_or_default();
         let mut warnings: Vec<_> = [
             (counts.down, "down"),
@@ -119,6 +122,9 @@ impl Check {
             ));
         }
         warnings.extend(status.configuration_warnings.iter().cloned());
+        let soon = |file: &&TlsFile| file.valid_until_unix_ms < unix_ms(now + SOON);
+        let soon = status.tls_files.iter().filter(soon);
+        warnings.extend(soon.map(|file| format!("TLS {}", tls_file(file, now))));
         let critical = match status.audit_error.as_str() {
             "" => Vec::new(),
             // It begins with what the matter is of: the log, or its head file.
@@ -168,6 +174,12 @@ impl Check {
     }
 }
 
+/// `certificate /etc/portcullis/tls/own.pem: until 2027-12-01T00:00:00Z (in 12 days)`
+fn tls_file(file: &TlsFile, now: SystemTime) -> String {
+    let until = time_and_age(file.valid_until_unix_ms, now).unwrap_or_default();
+    format!("{} {}: until {until}", file.what, file.path)
+}
+
 /// `1 gateway`, `2 gateways`
 fn counted(count: u32, what: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
@@ -196,6 +208,7 @@ impl View for StatusResponse {
             "default" => "NONE: whoever gets hold of the repository has everything; `portcullis key protect pbe` protects them".to_owned(),
             other => other.to_owned(),
         };
+        let files = self.tls_files.iter().map(|file| tls_file(file, now));
         facts([
             ("server", Some(self.server_id.clone())),
             ("version", Some(self.version.clone())),
@@ -207,6 +220,7 @@ impl View for StatusResponse {
             ("gateway key", Some(self.current_gateway_key_id.clone())),
             ("protection of the keys", Some(protection)),
             ("dial-out port", Some(dial_out)),
+            ("TLS", Some(files.collect::<Vec<_>>().join("\n"))),
             ("audit log", Some(self.audit_error.clone())),
             (
                 "configuration read",
@@ -257,6 +271,11 @@ impl View for StatusResponse {
                 "needs_restart": self.needs_restart,
             },
             "changed_records": self.changed_records,
+            "tls_files": self.tls_files.iter().map(|file| json!({
+                "what": file.what,
+                "path": file.path,
+                "valid_until": rfc3339(file.valid_until_unix_ms),
+            })).collect::<Vec<_>>(),
             "caller": self.caller,
             "capabilities": self.capabilities,
         })
@@ -322,9 +341,9 @@ mod tests {
 
     #[test]
     fn a_check_tells_the_worst_and_all_of_it() {
-        assert_eq!(Check::of(&fine()).line(), "OK: 2 registered, 2 up");
+        assert_eq!(Check::of(&fine(), now()).line(), "OK: 2 registered, 2 up");
         type Change = fn(&mut StatusResponse);
-        let rows: [(Change, u8, &str); 8] = [
+        let rows: [(Change, u8, &str); 9] = [
             (
                 |s| s.gateways.as_mut().unwrap().down = 1,
                 1,
@@ -347,6 +366,19 @@ mod tests {
             ),
             (|s| s.protection = "default".to_owned(), 1, "NOT protected"),
             (
+                |s| {
+                    s.tls_files = [12, 40]
+                        .map(|days| TlsFile {
+                            what: "certificate".to_owned(),
+                            path: format!("/{days}.pem"),
+                            valid_until_unix_ms: NOW_MS + days * 86_400_000,
+                        })
+                        .to_vec();
+                },
+                1,
+                "WARNING: TLS certificate /12.pem: until 2027-01-27T08:00:00Z (in 12 days)",
+            ),
+            (
                 |s| s.failed_tasks = vec!["task 7 (verify): x".to_owned()],
                 1,
                 "failed task 7",
@@ -365,13 +397,13 @@ mod tests {
         for (change, code, told) in rows {
             let mut status = fine();
             change(&mut status);
-            let check = Check::of(&status);
+            let check = Check::of(&status, now());
             assert_eq!(check.worst(), code, "{told}");
             assert!(check.line().contains(told), "{}", check.line());
         }
         // What came of calls is history, and what waits is no fault.
         let mut status = fine();
         (status.calls_waiting, status.calls_indeterminate) = (9, 9);
-        assert_eq!(Check::of(&status).worst(), 0);
+        assert_eq!(Check::of(&status, now()).worst(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! The server itself.
 
-use portcullis_proto::admin::v1::{GatewayCounts, StatusRequest, StatusResponse};
+use portcullis_proto::admin::v1::{GatewayCounts, StatusRequest, StatusResponse, TlsFile};
+use portcullis_tls::Expiry;
 
 use super::context::Context;
 use super::convert::millis;
@@ -69,7 +70,22 @@ impl Request for StatusRequest {
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
+            tls_files: services
+                .fleet
+                .tls()
+                .expiries()
+                .into_iter()
+                .map(tls_file)
+                .collect(),
         })
+    }
+}
+
+fn tls_file(expiry: Expiry) -> TlsFile {
+    TlsFile {
+        what: expiry.what.to_owned(),
+        path: expiry.path.display().to_string(),
+        valid_until_unix_ms: millis(expiry.until),
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) async fn examine(config: &Config, file: &Path) -> Diagnosis {
     configuration(config, file, &mut diagnosis);
     files(config, &mut diagnosis);
     practices::examine(config, &mut diagnosis);
+    portcullis_tls::examine(config.tls.as_ref(), &mut diagnosis);
     examine_host(&mut diagnosis);
     diagnosis.tried(
         "locked memory",

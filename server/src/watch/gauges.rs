@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
-use portcullis_watch::{DiskGauge, Flag};
+use portcullis_watch::{DiskGauge, ExpiryGauge, Flag};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -60,6 +60,7 @@ pub(super) struct Gauges {
     places: Vec<Arc<Place>>,
     forward_working: Family<OfPlace, Gauge>,
     forward_behind: Family<OfPlace, Gauge>,
+    tls: ExpiryGauge,
     counted: Mutex<Option<Instant>>,
 }
 
@@ -87,6 +88,7 @@ impl Gauges {
             places,
             forward_working: Family::default(),
             forward_behind: Family::default(),
+            tls: ExpiryGauge::register(registry),
             counted: Mutex::default(),
         };
         gauges.show_families(registry);
@@ -180,6 +182,8 @@ impl Gauges {
         let loaded = services.live.loaded();
         self.configuration_sound.set(loaded.error.is_none());
         self.disks.set();
+        let ends = services.fleet.tls().expiries();
+        self.tls.set(ends.iter().map(|end| (end.what, end.until)));
         let database = services.repository.database();
         self.changed_records.set(signed(database.changed_records()));
         self.count(services).await?;

@@ -38,20 +38,36 @@ fn watched(port: u16) -> String {
     format!("[watch]\nlisten = \"127.0.0.1:{port}\"\n")
 }
 
-/// A pair whose programs answer on these ports.
+/// `[tls]` of the end of this name, which believes the authority of the other side.
+fn tls(pki: &str, name: &str, ca: &str, others: &str) -> String {
+    format!(
+        "[tls]\ncertificate = \"{pki}/{name}.pem\"\nkey = \"{pki}/{name}.key\"\n\
+         {ca} = \"{pki}/{others}-ca.pem\"\nrevoked = \"{pki}/{others}-revoked.pem\"\n"
+    )
+}
+
+/// A pair, with TLS around its link, whose programs answer on these ports.
 async fn watched_pair(on_server: u16, on_gateway: u16) -> Pair {
     let site = Site::new();
     let lines = site.path().join("audit.jsonl");
+    let pki = site.path().join("pki").display().to_string();
     let forward = format!(
-        "[forward.disk]\ntype = \"file\"\npath = {lines:?}\n{}",
+        "[forward.disk]\ntype = \"file\"\npath = {lines:?}\n{}{}",
+        tls(&pki, "server", "gateway_ca", "gateways"),
         watched(on_server)
     );
     let mut server = Server::new(&site, &forward);
+    server.portcullis(&format!("tls init --dir {pki}")).ok();
+    for whose in ["server server", "gateway host1"] {
+        let line = format!("tls {whose} --out {pki} --dir {pki}");
+        server.portcullis(&line).ok();
+    }
     let admin = server.serve().await;
     let scripts = Scripts::new(&site, "scripts");
     let config = format!(
-        "{}{}link_within = \"1s\"\n",
+        "{}{}{}link_within = \"1s\"\n",
         scripts.config(),
+        tls(&pki, "host1", "server_ca", "servers"),
         watched(on_gateway)
     );
     let (mut gateway, token) = registered(&site, &admin, dial(&server, false), &config).await;
@@ -96,6 +112,9 @@ async fn both_programs_tell_how_they_are_and_what_the_dashboard_and_the_alerts_a
         "portcullis_forward_working{place=\"disk\"} 1\n",
         "portcullis_call_duration_seconds_count{verb=\"run\"} 1\n",
         "portcullis_server_keys_unprotected 0\n",
+        "portcullis_tls_expiry_timestamp_seconds{of=\"certificate\"} 1",
+        "portcullis_tls_expiry_timestamp_seconds{of=\"authority\"} ",
+        "portcullis_tls_expiry_timestamp_seconds{of=\"revoked\"} ",
     ] {
         assert!(server.contains(line), "{line} in {server}");
     }
@@ -106,8 +125,17 @@ async fn both_programs_tell_how_they_are_and_what_the_dashboard_and_the_alerts_a
         "portcullis_gateway_enrolled 1\n",
         "portcullis_gateway_journal_writable 1\n",
         "portcullis_gateway_calls_total{verb=\"run\",outcome=\"done\"} 1\n",
+        "portcullis_gateway_tls_expiry_timestamp_seconds{of=\"certificate\"} 1",
     ] {
         assert!(gateway.contains(line), "{line} in {gateway}");
+    }
+    let status = pair.server.portcullis("status").ok().stdout;
+    for told in ["server.pem: until 20", "(in 397 days)"] {
+        assert!(status.contains(told), "{told} in {status}");
+    }
+    let status = pair.gateway.cli("status").ok().stdout;
+    for told in [" over TLS, secure mode", "host1.pem, valid until 20"] {
+        assert!(status.contains(told), "{told} in {status}");
     }
     // No series names a gateway: there may be ten thousand of them.
     assert!(!server.contains("host1"), "{server}");

@@ -273,7 +273,7 @@ fn moment(text: &str, of_day: &str) -> Result<SystemTime, String> {
         })
 }
 
-fn unix_ms(time: SystemTime) -> i64 {
+pub(crate) fn unix_ms(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX).max(1)
 }

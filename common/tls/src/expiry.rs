@@ -1,0 +1,162 @@
+//! Until when what `[tls]` names is valid: the certificates, the other side's authority, the list of
+//! what that has revoked.
+
+use std::path::{Path, PathBuf};
+
+use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
+use der::{Decode as _, Reader as _, Tag, Tagged as _};
+use portcullis_common::rotation::UnixMillis;
+use portcullis_host::clock;
+use portcullis_host::doctor::Diagnosis;
+
+use crate::Settings;
+use crate::files::{self, FilesError};
+
+/// Days before the end from which on somebody has to see to it.
+const SOON_DAYS: u64 = 30;
+const DAY_MS: u64 = 86_400_000;
+/// What a doctor's findings about it are called.
+const CHECK: &str = "TLS";
+
+/// One file of `[tls]`, and until when what is in it is valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// What it is: `certificate`, `authority` or `revoked`.
+    pub what: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// Until when all of it is valid.
+    pub until: UnixMillis,
+}
+
+/// Until when the files of `settings` are valid; of a list that has no end, nothing. The private
+/// key is not read.
+///
+/// # Errors
+/// [`FilesError`].
+pub fn expiries(settings: &Settings) -> Result<Vec<Expiry>, FilesError> {
+    let mut found = Vec::new();
+    for (what, path) in [
+        ("certificate", &settings.certificate),
+        ("authority", &settings.peer_ca),
+    ] {
+        // A chain holds no longer than the first of it that ends.
+        let certificates = files::certificates(path)?;
+        let ends = certificates.iter().filter_map(|one| valid_until(one).ok());
+        found.extend(expiry(what, path, ends.min()));
+    }
+    if let Some(path) = &settings.revoked {
+        let lists = files::lists(path)?;
+        let ends = lists.iter().filter_map(|one| listed_until(one).ok()?);
+        found.extend(expiry("revoked", path, ends.min()));
+    }
+    Ok(found)
+}
+
+/// What the `doctor` of a program says of its `[tls]`.
+pub fn examine(settings: Option<&Settings>, diagnosis: &mut Diagnosis) {
+    let Some(settings) = settings else {
+        return diagnosis.fine(CHECK, "there is none around the channel, which needs none");
+    };
+    match expiries(settings) {
+        Ok(found) => {
+            for expiry in &found {
+                told(expiry, clock::now(), diagnosis);
+            }
+        }
+        Err(error) => diagnosis.critical(CHECK, error.to_string(), ""),
+    }
+}
+
+fn told(expiry: &Expiry, now: UnixMillis, diagnosis: &mut Diagnosis) {
+    let Expiry { what, path, until } = expiry;
+    let remedy = match *what {
+        "certificate" => {
+            "issue a new one (`portcullis tls server` or `portcullis tls gateway`), put it and its key in their places, and reload"
+        }
+        "authority" => {
+            "make another authority, have both sides believe the old and the new one (one file may hold both), then issue anew under it"
+        }
+        _ => {
+            "bring the present list of the authority here (`portcullis tls revoke` writes it), and reload"
+        }
+    };
+    let (path, end) = (path.display(), clock::text(*until));
+    let days = until.0.saturating_sub(now.0) / DAY_MS;
+    match (until.0 <= now.0, days < SOON_DAYS) {
+        (true, _) => diagnosis.critical(
+            CHECK,
+            format!("the {what} in {path} has expired, on {end}"),
+            remedy,
+        ),
+        (false, true) => diagnosis.warning(
+            CHECK,
+            format!("the {what} in {path} expires in {days} days, on {end}"),
+            remedy,
+        ),
+        (false, false) => diagnosis.fine(
+            CHECK,
+            format!("the {what} in {path} is valid for {days} days, until {end}"),
+        ),
+    }
+}
+
+fn expiry(what: &'static str, path: &Path, until_s: Option<u64>) -> Option<Expiry> {
+    Some(Expiry {
+        what,
+        path: path.to_owned(),
+        until: UnixMillis(until_s?.saturating_mul(1_000)),
+    })
+}
+
+/// notAfter of a certificate (RFC 5280, section 4.1), in seconds since 1970.
+fn valid_until(certificate: &[u8]) -> der::Result<u64> {
+    let body = body(certificate)?;
+    let versioned = body
+        .first()
+        .is_some_and(|one| one.tag().is_context_specific());
+    // Serial number, signature and issuer come before.
+    let validity = part(&body, usize::from(versioned) + 3)?;
+    time(part(&parts(validity)?, 1)?)
+}
+
+/// nextUpdate of a list of what is revoked (RFC 5280, section 5.1), in seconds since 1970; `None`:
+/// it has none.
+fn listed_until(list: &[u8]) -> der::Result<Option<u64>> {
+    let body = body(list)?;
+    let versioned = body.first().is_some_and(|one| one.tag() == Tag::Integer);
+    // Signature, issuer and thisUpdate come before.
+    let next = body.get(usize::from(versioned) + 3).copied();
+    let next = next.filter(|next| matches!(next.tag(), Tag::UtcTime | Tag::GeneralizedTime));
+    next.map(time).transpose()
+}
+
+/// The fields of what is signed.
+fn body(signed: &[u8]) -> der::Result<Vec<AnyRef<'_>>> {
+    let signed = parts(AnyRef::from_der(signed)?)?;
+    parts(part(&signed, 0)?)
+}
+
+/// The fields of a SEQUENCE.
+fn parts(sequence: AnyRef<'_>) -> der::Result<Vec<AnyRef<'_>>> {
+    sequence.sequence(|reader| {
+        let mut parts = Vec::new();
+        while !reader.is_finished() {
+            parts.push(AnyRef::decode(reader)?);
+        }
+        Ok(parts)
+    })
+}
+
+fn part<'a>(parts: &[AnyRef<'a>], index: usize) -> der::Result<AnyRef<'a>> {
+    let part = parts.get(index).copied();
+    part.ok_or_else(|| der::ErrorKind::Failed.into())
+}
+
+fn time(time: AnyRef<'_>) -> der::Result<u64> {
+    let since_1970 = match time.tag() {
+        Tag::UtcTime => time.decode_as::<UtcTime>()?.to_unix_duration(),
+        _ => time.decode_as::<GeneralizedTime>()?.to_unix_duration(),
+    };
+    Ok(since_1970.as_secs())
+}
