@@ -38,7 +38,8 @@ pub(crate) fn age(unix_ms: i64, now: SystemTime) -> Option<String> {
     })
 }
 
-fn rough(duration: Duration) -> String {
+/// `40 s`, `2 min`, `3 h`, `12 days`
+pub(crate) fn rough(duration: Duration) -> String {
     // Rounded: a token made just now is valid for 24 h, not for 23.
     let seconds = (duration.as_millis() + 500) / 1_000;
     let rounded = |unit: u128| (seconds + unit / 2) / unit;

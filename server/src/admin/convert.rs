@@ -66,6 +66,7 @@ pub(super) fn gateway(
         groups: gateway.groups,
         hostname: gateway.host.unwrap_or_default(),
         version: gateway.version.unwrap_or_default(),
+        clock_ahead_ms: gateway.clock_ahead_ms,
         require_tls: gateway.require_tls,
         name: gateway.name,
         ..proto::Gateway::default()
@@ -78,6 +79,7 @@ pub(super) fn gateway(
         out.connected_since_unix_ms = millis(link.since);
         out.remote_address = link.remote_address;
         out.tls = link.tls;
+        out.clock_ahead_ms = link.clock_ahead_ms.or(out.clock_ahead_ms);
         out.last_seen_unix_ms = millis(now);
         if let Some(description) = link.description {
             out.version = description.version;

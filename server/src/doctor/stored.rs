@@ -8,6 +8,7 @@ use portcullis_host::doctor::Diagnosis;
 
 use crate::audit::{self, HeadFile};
 use crate::config::Config;
+use crate::fleet::CLOCKS_APART_MS;
 use crate::repository::{Holding, RepositoryError, Scheme, TaskState};
 use crate::serve::Unlocked;
 
@@ -91,10 +92,15 @@ async fn fleet(unlocked: &Unlocked, diagnosis: &mut Diagnosis) -> Result<(), Rep
         "`portcullis gateway list --behind` tells why; `portcullis key sync-gateways`",
     );
     let (now, mut open, mut others) = (clock::now(), Vec::new(), Vec::new());
+    let mut apart = Vec::new();
     for gateway in gateways.list().await? {
         let until = gateway.registration.pairing_until;
         if until.is_some_and(|until| until > now) {
             open.push(gateway.name.clone());
+        }
+        let ahead = gateway.clock_ahead_ms.unwrap_or_default();
+        if ahead.unsigned_abs() >= CLOCKS_APART_MS {
+            apart.push(gateway.name.clone());
         }
         let version = gateway.version.as_deref();
         if version.is_some_and(|version| version != env!("CARGO_PKG_VERSION")) {
@@ -120,6 +126,16 @@ async fn fleet(unlocked: &Unlocked, diagnosis: &mut Diagnosis) -> Result<(), Rep
         ),
         &others,
         "install the same version on both sides once you can",
+    );
+    told(
+        diagnosis,
+        (
+            "clocks",
+            "went by this server's clock when they last described themselves",
+            "have a clock that differs from this server's by 30 s or more",
+        ),
+        &apart,
+        "run an NTP client on those hosts and on this one; `portcullis gateway show` says by how much, and whether it is ahead",
     );
     let alarms = gateways.open_alarms().await?;
     let mut alarmed: Vec<_> = alarms.into_keys().collect();

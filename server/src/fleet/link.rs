@@ -9,6 +9,7 @@ use portcullis_common::handshake::SessionInfo;
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::{Scope, UnixMillis};
 use portcullis_common::stream::{SealedStream, Session};
+use portcullis_host::clock;
 use portcullis_proto::control::MAX_CONTROL_MESSAGE;
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
@@ -47,6 +48,8 @@ pub(super) struct Link {
     calls: CallStream,
     /// Encoded: decoded it is many small pieces of memory, and it is looked at rarely.
     description: Mutex<Option<Box<[u8]>>>,
+    /// How far the gateway's clock is ahead, in milliseconds, as it first said it.
+    clock_ahead_ms: OnceLock<i64>,
     /// The longest that a call may take there, as the gateway says.
     call_timeout: OnceLock<Duration>,
 }
@@ -83,6 +86,7 @@ impl Link {
             requests,
             calls: CallStream::new(),
             description: Mutex::default(),
+            clock_ahead_ms: OnceLock::new(),
             call_timeout: OnceLock::new(),
         })
     }
@@ -141,7 +145,14 @@ impl Link {
             remote_address: self.remote_address.clone(),
             tls: self.tls,
             description: self.description(),
+            clock_ahead_ms: self.clock_ahead_ms(),
         }
+    }
+
+    /// How far the gateway's clock is ahead of this one, in milliseconds; negative: behind; `None`:
+    /// it did not say.
+    pub(super) fn clock_ahead_ms(&self) -> Option<i64> {
+        self.clock_ahead_ms.get().copied()
     }
 
     /// What the gateway calls its host; empty: it did not say.
@@ -170,8 +181,12 @@ impl Link {
     /// Asks the gateway what it is.
     pub(super) async fn describe(&self) -> Result<(), tonic::Status> {
         let request = DescribeRequest { acknowledges: true };
+        let asked = clock::now();
         let answer = self.control().describe(request).await?;
-        let answer = answer.into_inner();
+        let (answer, answered) = (answer.into_inner(), clock::now());
+        if let told @ 1.. = answer.clock_unix_ms {
+            let _ = self.clock_ahead_ms.set(ahead(told, asked, answered));
+        }
         // It holds from a start of the gateway to the next.
         if let millis @ 1.. = answer.call_timeout_ms {
             let _ = self
@@ -197,5 +212,37 @@ impl Link {
                 session.close();
             }
         });
+    }
+}
+
+/// How far a clock is ahead that showed `told` at some time between `asked` and `answered`, in
+/// milliseconds: 0 where it may be right. So a slow answer does not count against it.
+fn ahead(told: i64, asked: UnixMillis, answered: UnixMillis) -> i64 {
+    let millis = |time: UnixMillis| i64::try_from(time.0).unwrap_or(i64::MAX);
+    // This side's clock may have been set back meanwhile.
+    let (first, last) = (millis(asked), millis(answered).max(millis(asked)));
+    told.saturating_sub(told.clamp(first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_apart_by_what_the_way_of_the_answer_does_not_explain() {
+        let (asked, answered) = (UnixMillis(1_000_000), UnixMillis(1_000_400));
+        for (told, apart) in [
+            (1_000_000, 0),
+            (1_000_200, 0),
+            (1_000_400, 0),
+            (1_060_400, 60_000),
+            (940_000, -60_000),
+            (1, -999_999),
+        ] {
+            assert_eq!(ahead(told, asked, answered), apart, "{told}");
+        }
+        assert_eq!(ahead(i64::MAX, asked, answered), i64::MAX - 1_000_400);
+        // Set back by an hour between the two.
+        assert_eq!(ahead(3_600_000, UnixMillis(3_600_000), UnixMillis(400)), 0);
     }
 }

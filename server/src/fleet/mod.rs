@@ -58,6 +58,8 @@ pub use roster::Outlook;
 pub use status::{CallError, LinkStatus, SearchStream};
 pub use tls::around;
 
+/// From so much on the clocks of a gateway and of the server count as different, in milliseconds.
+pub const CLOCKS_APART_MS: u64 = 30_000;
 /// How long a gateway has to say what it is before it is shown.
 const ASK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -204,6 +206,14 @@ impl Fleet {
     /// What is counted here.
     pub fn measured(&self) -> &Measured {
         &self.inner.measured
+    }
+
+    /// How many live links there are to gateways whose clock differs by so much from this one, in
+    /// milliseconds, or by more.
+    pub fn clocks_apart(&self, by_ms: u64) -> usize {
+        let links = self.inner.roster.links();
+        let ahead = links.iter().filter_map(|link| link.clock_ahead_ms());
+        ahead.filter(|ahead| ahead.unsigned_abs() >= by_ms).count()
     }
 
     /// How many live links there are.

@@ -28,6 +28,9 @@ pub struct LinkStatus {
     pub tls: bool,
     /// What the gateway said of itself; `None` until it did.
     pub description: Option<DescribeResponse>,
+    /// How far the gateway's clock is ahead of the server's, in milliseconds; negative: behind;
+    /// `None`: it did not say.
+    pub clock_ahead_ms: Option<i64>,
 }
 
 /// Why a call has no outcome.

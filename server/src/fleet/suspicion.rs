@@ -10,7 +10,7 @@ use portcullis_proto::gateway::v1::EnrolRequest;
 use super::establish::{LinkError, in_time};
 use super::link::Link;
 use super::roster::Peer;
-use super::{Event, Fleet, printable};
+use super::{CLOCKS_APART_MS, Event, Fleet, printable};
 use crate::repository::{AlarmKind, NewAlarm, SpentToken};
 
 /// What a gateway could come with before a handshake.
@@ -122,7 +122,16 @@ impl Fleet {
         if let Some(told) = link.status().description {
             let (host, version) = (printable(&told.hostname), printable(&told.version));
             let gateways = self.inner.repository.gateways();
-            let noted = gateways.described(&link.gateway, &host, &version).await;
+            let ahead = link.clock_ahead_ms();
+            if let Some(ahead) = ahead.filter(|ahead| ahead.unsigned_abs() >= CLOCKS_APART_MS) {
+                tracing::warn!(
+                    gateway = link.gateway,
+                    ahead_ms = ahead,
+                    "its clock and this one differ: synchronize both hosts with NTP"
+                );
+            }
+            let noted = gateways.described(&link.gateway, &host, &version, ahead);
+            let noted = noted.await;
             if let Err(error) = noted {
                 tracing::error!(gateway = link.gateway, %error, "cannot note what the gateway said of itself");
             }

@@ -45,6 +45,8 @@ pub struct Gateway {
     pub host: Option<String>,
     /// See `host`.
     pub version: Option<String>,
+    /// How far its clock was ahead of the server's then, in milliseconds; negative: behind.
+    pub clock_ahead_ms: Option<i64>,
     /// Those that are open, raised last first.
     pub alarms: Vec<Alarm>,
     /// It is reached through TLS alone.
@@ -434,7 +436,8 @@ impl Gateways<'_> {
             .await
     }
 
-    /// What a gateway said of itself. Writes only what is new.
+    /// What a gateway said of itself, and how far its clock is ahead where that is known. Writes
+    /// only what is new: a clock by which it may go differently within a second is not.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -443,12 +446,14 @@ impl Gateways<'_> {
         name: &str,
         host: &str,
         version: &str,
+        clock_ahead_ms: Option<i64>,
     ) -> Result<(), RepositoryError> {
         let (name, host, version) = (name.to_owned(), host.to_owned(), version.to_owned());
         let (asked, told) = (name.clone(), (host.clone(), version.clone()));
         let known = self.repository.database.read(move |tx| {
-            let sql = "SELECT 1 FROM gateways WHERE name = ?1 AND host IS ?2 AND version IS ?3";
-            tx.exists(sql, &params![asked, told.0, told.1])
+            let sql = "SELECT 1 FROM gateways WHERE name = ?1 AND host IS ?2 AND version IS ?3
+                         AND (?4 IS clock_ahead_ms OR abs(?4 - clock_ahead_ms) < 1000)";
+            tx.exists(sql, &params![asked, told.0, told.1, clock_ahead_ms])
         });
         if known.await? {
             return Ok(());
@@ -457,8 +462,8 @@ impl Gateways<'_> {
             .database
             .write(move |tx| {
                 tx.execute(
-                    "UPDATE gateways SET host = ?2, version = ?3 WHERE name = ?1",
-                    &params![name, host, version],
+                    "UPDATE gateways SET host = ?2, version = ?3, clock_ahead_ms = ?4 WHERE name = ?1",
+                    &params![name, host, version, clock_ahead_ms],
                 )?;
                 Ok(())
             })
@@ -516,7 +521,7 @@ fn select(
     };
     let columns = columns();
     let sql = format!(
-        "SELECT {columns}, last_seen_ms, last_error, host, version FROM gateways {filter} ORDER BY name"
+        "SELECT {columns}, last_seen_ms, last_error, host, version, clock_ahead_ms FROM gateways {filter} ORDER BY name"
     );
     let read = |row: &Row<'_>| Ok((UncheckedRow::read(row)?, Seen::read(row)?));
     let rows = match only {
@@ -546,6 +551,7 @@ struct Seen {
     error: Option<String>,
     host: Option<String>,
     version: Option<String>,
+    clock_ahead_ms: Option<i64>,
 }
 
 impl Seen {
@@ -556,6 +562,7 @@ impl Seen {
             error: row.get(COLUMN_COUNT + 1)?,
             host: row.get(COLUMN_COUNT + 2)?,
             version: row.get(COLUMN_COUNT + 3)?,
+            clock_ahead_ms: row.get(COLUMN_COUNT + 4)?,
         })
     }
 }
@@ -580,6 +587,7 @@ fn checked(
         last_error: seen.error,
         host: seen.host,
         version: seen.version,
+        clock_ahead_ms: seen.clock_ahead_ms,
         groups: Vec::new(),
         alarms,
         require_tls: false,

@@ -83,6 +83,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0015_calls.sql"),
     include_str!("schema/0016_gateway_journals.sql"),
     include_str!("schema/0017_gateway_demands.sql"),
+    include_str!("schema/0018_gateway_clocks.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};

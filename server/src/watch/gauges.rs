@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::fleet::Counts;
+use crate::fleet::{CLOCKS_APART_MS, Counts};
 use crate::forward::Place;
 use crate::repository::{CallCounts, RepositoryError, Scheme};
 use crate::services::Services;
@@ -48,6 +48,7 @@ pub(super) struct Gauges {
     gateways: Family<State, Gauge>,
     not_synchronized: Gauge,
     ahead: Gauge,
+    clocks_apart: Gauge,
     alarms: Gauge,
     queued: Family<State, Gauge>,
     key_age: Family<Kind, Seconds>,
@@ -76,6 +77,7 @@ impl Gauges {
             gateways: Family::default(),
             not_synchronized: Gauge::default(),
             ahead: Gauge::default(),
+            clocks_apart: Gauge::default(),
             alarms: Gauge::default(),
             queued: Family::default(),
             key_age: Family::default(),
@@ -135,6 +137,11 @@ impl Gauges {
                 "gateways_ahead",
                 "Gateways that refuse the key which they proved last",
                 self.ahead.clone(),
+            ),
+            (
+                "gateways_clock_apart",
+                "Connected gateways whose clock and the server's differ by 30 s or more",
+                self.clocks_apart.clone(),
             ),
             (
                 "alarms_open",
@@ -205,6 +212,8 @@ impl Gauges {
         }
         let calls = services.repository.queued_calls();
         self.gateways(services.fleet.counts().await?);
+        let apart = services.fleet.clocks_apart(CLOCKS_APART_MS);
+        self.clocks_apart.set(signed(apart as u64));
         self.calls(calls.counts().await?);
         *counted = Some(Instant::now());
         Ok(())

@@ -1,13 +1,13 @@
 //! What a gateway looks like: a line, a page, JSON.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use portcullis_host::text::printable;
 use portcullis_proto::admin::v1::{Gateway, GatewayState};
 use portcullis_proto::gateway::v1::ConnectorInfo;
 use serde_json::{Value, json};
 
-use crate::time::{age, rfc3339, time_and_age};
+use crate::time::{age, rfc3339, rough, time_and_age};
 use crate::view::{Listed, View, facts, some};
 
 /// Letters of a cause in a list.
@@ -90,6 +90,7 @@ impl View for Gateway {
             ("host", Some(self.hostname.clone())),
             ("version", Some(self.version.clone())),
             ("system", Some(self.operating_system.clone())),
+            ("clock", self.clock_ahead_ms.map(clock)),
             ("connectors", Some(connectors)),
             ("last error", Some(self.last_error.clone())),
             ("alarms", Some(self.alarms.join("\n"))),
@@ -136,6 +137,7 @@ impl View for Gateway {
             "hostname": some(&self.hostname),
             "version": some(&self.version),
             "operating_system": some(&self.operating_system),
+            "clock_ahead_ms": self.clock_ahead_ms,
             "connectors": connectors,
         })
     }
@@ -215,6 +217,34 @@ fn way(gateway: &Gateway) -> String {
     }
 }
 
+/// From so much on the clocks of gateway and server count as different, in milliseconds.
+const APART_MS: u64 = 30_000;
+
+fn is_apart(ahead_ms: i64) -> bool {
+    ahead_ms.unsigned_abs() >= APART_MS
+}
+
+/// `2 min ahead`, `40 s behind`
+fn difference(ahead_ms: i64) -> String {
+    let by = Duration::from_millis(ahead_ms.unsigned_abs());
+    let which = if ahead_ms < 0 { "behind" } else { "ahead" };
+    format!("{} {which}", rough(by))
+}
+
+fn clock(ahead_ms: i64) -> String {
+    if ahead_ms.unsigned_abs() < 1_000 {
+        return "as the server's, within a second".to_owned();
+    }
+    let of = if ahead_ms < 0 { "" } else { " of" };
+    let told = format!("{}{of} the server's", difference(ahead_ms));
+    match is_apart(ahead_ms) {
+        false => told,
+        true => format!(
+            "{told}: run an NTP client on both hosts; tokens, times of outcomes and TLS certificates go by it"
+        ),
+    }
+}
+
 fn attention(gateway: &Gateway) -> String {
     let alarms = match gateway.alarms.len() {
         0 => None,
@@ -227,11 +257,16 @@ fn attention(gateway: &Gateway) -> String {
         // The link is to an address that it had before.
         (error, true) => Some(format!("at its new address: {}", short_cause(error))),
     };
-    [alarms, error]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(", ")
+    let apart = gateway.clock_ahead_ms.filter(|ahead| is_apart(*ahead));
+    [
+        alarms,
+        apart.map(|ahead| format!("clock {}", difference(ahead))),
+        error,
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ")
 }
 
 /// The heart of an error: without what to do, and without where.
@@ -331,6 +366,22 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_apart_is_told_in_the_list_and_with_a_remedy() {
+        let with = |ahead| Gateway {
+            clock_ahead_ms: Some(ahead),
+            ..enrolled()
+        };
+        let note = |ahead| with(ahead).row(now()).pop().unwrap();
+        assert_eq!((note(0), note(-29_999)), (String::new(), String::new()));
+        assert_eq!(note(120_000), "clock 2 min ahead");
+        assert_eq!(note(-40_000), "clock 40 s behind");
+        let shown = |ahead| with(ahead).table(now());
+        assert!(shown(10).contains("as the server's, within a second"));
+        assert!(shown(-5_000).contains("5 s behind the server's"));
+        assert!(shown(120_000).contains("NTP"));
+    }
+
+    #[test]
     fn a_cause_in_a_list_is_its_heart() {
         for (error, cause) in [
             (
@@ -423,6 +474,7 @@ mod tests {
                 "hostname": "web1.example.com",
                 "version": "0.1.0",
                 "operating_system": "linux",
+                "clock_ahead_ms": null,
                 "connectors": [{ "name": "local", "type": "unix", "allowed_verbs": ["test", "get"], "faults": [] }],
             }])
         );
