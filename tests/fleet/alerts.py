@@ -65,6 +65,8 @@ class Provoked:
         self.worker = enrolled(site, self.sound, "worker")
         # Without protection, on a small disk, and its audit entries go nowhere.
         nowhere = f'[forward.nowhere]\ntype = "syslog"\nto = "tcp://127.0.0.1:{free_port()}"\n'
+        # Its certificate ends tomorrow, and so does that of a gateway.
+        nowhere += site.tls("127.0.0.1", "gateway_ca", "server", "gateways")
         self.bare = Server(site, "bare", nowhere, data=site.disk("bare", 200), init=["--protection", "default"])
         self.bare.start()
         self.lost = enrolled(site, self.bare, "lost")
@@ -78,13 +80,16 @@ class Provoked:
         more = '[connectors.none]\ntype = "script"\nfolder = "/nonexistent/scripts"\n[journal]\nmost_mib = 1\n'
         self.full = enrolled(site, self.sound, "full", more=more, state=small)
         self.damaged = enrolled(site, self.sound, "damaged")
-        self.pairing = Gateway(site, self.bare, "pairing")
+        ends = site.tls("pairing", "server_ca", "gateway", "servers")
+        self.pairing = Gateway(site, self.bare, "pairing", more=ends)
+        # Its clock is two minutes ahead.
+        self.early = enrolled(site, self.bare, "early", before=site.clock_ahead())
 
     def servers(self):
         return [self.sound, self.bare, self.tampered, self.restored]
 
     def gateways(self):
-        return [self.worker, self.lost, self.ahead, self.full, self.damaged, self.pairing]
+        return [self.worker, self.lost, self.ahead, self.full, self.damaged, self.pairing, self.early]
 
     def work(self):
         """Calls as there are at a sound site, for the dashboard."""

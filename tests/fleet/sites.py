@@ -11,6 +11,17 @@ from pathlib import Path
 # How long anything may take that is awaited, in seconds.
 PATIENCE = 60
 
+# Laid before the programs' own libraries, it shows a clock that is two minutes ahead.
+CLOCK_AHEAD = """
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int failed = (int)syscall(SYS_clock_gettime, clock, now);
+    if (!failed && clock == CLOCK_REALTIME) now->tv_sec += 120;
+    return failed;
+}
+"""
 RECORD = "#!/bin/sh\ncat >/dev/null\n"
 SLOW = "#!/bin/sh\ncat >/dev/null\nsleep 31\n"
 HANG = "#!/bin/sh\necho begun >\"$0.begun\"\nexec sleep 600\n"
@@ -72,6 +83,26 @@ class Site:
         process = Process(self.path(f"{name}.log"), command, **how)
         self.running.append(process)
         return process
+
+    def clock_ahead(self):
+        """What is put before a command whose clock is ahead."""
+        source, library = self.write("ahead.c", CLOCK_AHEAD), self.path("ahead.so")
+        subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, source], check=True)
+        return ["env", f"LD_PRELOAD={library}"]
+
+    def tls(self, name, own, side, others):
+        """`[tls]` with a certificate for `name` that ends tomorrow, under authorities of this site."""
+        authorities = self.path("tls")
+        command = [self.programs / "portcullis", "tls"]
+        if not authorities.exists():
+            subprocess.run([*command, "init", "--dir", authorities], check=True, capture_output=True)
+        out = self.path(f"tls.{side}")
+        out.mkdir()
+        subprocess.run([*command, side, name, "--dir", authorities, "--out", out, "--days", "1"], check=True, capture_output=True)
+        return (
+            f'[tls]\ncertificate = "{out}/{name}.pem"\nkey = "{out}/{name}.key"\n'
+            f'{own} = "{authorities}/{others}-ca.pem"\nrequire = false\n'
+        )
 
     def disk(self, name, mib):
         """A folder on a disk of its own."""
@@ -135,8 +166,8 @@ class Server:
 class Gateway:
     """One that dials `server`, with a connector of scripts."""
 
-    def __init__(self, site, server, name, more="", state=None):
-        self.site, self.name = site, name
+    def __init__(self, site, server, name, more="", state=None, before=()):
+        self.site, self.name, self.before = site, name, before
         self.state = state or site.path(f"{name}.state")
         self.state.mkdir(mode=0o700, exist_ok=True)
         scripts = site.path(f"{name}.scripts")
@@ -167,7 +198,7 @@ class Gateway:
             raise SystemExit(f"FOUND: {self.name} does not enrol: {done.stderr}")
 
     def start(self):
-        self.process = self.site.start(self.name, self.command("run"))
+        self.process = self.site.start(self.name, [*self.before, *self.command("run")])
 
 
 def enrolled(site, server, name, **how):
