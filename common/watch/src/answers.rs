@@ -1,10 +1,13 @@
 //! What is answered to which request.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::Mutex;
+use tokio::task::JoinError;
 use tokio::time::{Duration, Instant};
 
 use crate::readiness::Readiness;
@@ -35,7 +38,13 @@ impl<W: Watched> Answers<W> {
     }
 
     /// The body of the request is never read.
-    pub(crate) async fn to<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    ///
+    /// # Errors
+    /// What was to be found out ended in a panic.
+    pub(crate) async fn to<B>(
+        self: &Arc<Self>,
+        request: &Request<B>,
+    ) -> Result<Response<Full<Bytes>>, JoinError> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refusal = answer(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -44,12 +53,12 @@ impl<W: Watched> Answers<W> {
             );
             let allowed = HeaderValue::from_static("GET, HEAD");
             refusal.headers_mut().insert(ALLOW, allowed);
-            return refusal;
+            return Ok(refusal);
         }
-        match request.uri().path() {
+        Ok(match request.uri().path() {
             "/live" => answer(StatusCode::OK, TEXT, "live\n".to_owned()),
             "/ready" => {
-                let ready = self.ready().await;
+                let ready = self.ready().await?;
                 let status = match ready.ready {
                     true => StatusCode::OK,
                     false => StatusCode::SERVICE_UNAVAILABLE,
@@ -58,21 +67,27 @@ impl<W: Watched> Answers<W> {
                 let text = serde_json::to_string(&ready).unwrap_or_default();
                 answer(status, JSON, text + "\n")
             }
-            "/metrics" => answer(StatusCode::OK, METRICS, self.metrics().await),
+            "/metrics" => answer(StatusCode::OK, METRICS, self.metrics().await?),
             _ => answer(
                 StatusCode::NOT_FOUND,
                 TEXT,
                 "there are /live, /ready and /metrics\n".to_owned(),
             ),
-        }
+        })
     }
 
-    async fn ready(&self) -> Readiness {
-        self.ready.or(self.watched.ready()).await
+    async fn ready(self: &Arc<Self>) -> Result<Readiness, JoinError> {
+        let answers = Arc::clone(self);
+        let finding_out = async move { Ok(answers.watched.ready().await) };
+        self.ready.or(finding_out).await
     }
 
-    async fn metrics(&self) -> String {
-        let finding_out = async { self.watched.metrics(&self.ready().await).await };
+    async fn metrics(self: &Arc<Self>) -> Result<String, JoinError> {
+        let answers = Arc::clone(self);
+        let finding_out = async move {
+            let ready = answers.ready().await?;
+            Ok(answers.watched.metrics(&ready).await)
+        };
         self.metrics.or(finding_out).await
     }
 }
@@ -87,24 +102,32 @@ fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Full
 }
 
 /// Found out once for all who ask within [`FRESH`].
-struct Fresh<T>(Mutex<Option<(Instant, T)>>);
+struct Fresh<T>(Arc<Mutex<Option<(Instant, T)>>>);
 
 impl<T> Default for Fresh<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Arc::default())
     }
 }
 
-impl<T: Clone> Fresh<T> {
-    async fn or(&self, finding_out: impl Future<Output = T>) -> T {
-        let mut held = self.0.lock().await;
+impl<T: Clone + Send + 'static> Fresh<T> {
+    async fn or(
+        &self,
+        finding_out: impl Future<Output = Result<T, JoinError>> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let mut held = Arc::clone(&self.0).lock_owned().await;
         if let Some((at, value)) = &*held
             && at.elapsed() < FRESH
         {
-            return value.clone();
+            return Ok(value.clone());
         }
-        let value = finding_out.await;
-        *held = Some((Instant::now(), value.clone()));
-        value
+        // In a task of its own: it comes to its end for all who ask, also where the first of them
+        // hangs up meanwhile. Whoever does so again and again costs nothing more.
+        tokio::spawn(async move {
+            let value = finding_out.await?;
+            *held = Some((Instant::now(), value.clone()));
+            Ok(value)
+        })
+        .await?
     }
 }
