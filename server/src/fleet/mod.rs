@@ -26,6 +26,7 @@ mod status;
 mod suspicion;
 mod tls;
 mod transport;
+mod turns;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -38,7 +39,7 @@ use portcullis_common::rotation::{Policy, UnixMillis};
 use portcullis_common::stream::{ChannelLimits, HalfOpenLimits};
 use portcullis_tls::Around;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -57,6 +58,7 @@ pub use recipient::Recipient;
 pub use roster::Outlook;
 pub use status::{CallError, LinkStatus, SearchStream};
 pub use tls::around;
+use turns::Turns;
 
 /// From so much on the clocks of a gateway and of the server count as different, in milliseconds.
 pub const CLOCKS_APART_MS: u64 = 30_000;
@@ -123,7 +125,7 @@ struct Inner {
     repository: Repository,
     settings: Settings,
     roster: roster::Roster,
-    handshakes: Semaphore,
+    handshakes: Turns,
     strangers: roster::Throttle,
     dial_out: OnceLock<(SocketAddr, AbortHandle)>,
     /// As far as this process knows: a push of another key ends.
@@ -141,7 +143,7 @@ impl Fleet {
                 repository,
                 settings,
                 roster: roster::Roster::default(),
-                handshakes: Semaphore::new(DIALLED_HANDSHAKES),
+                handshakes: Turns::new(DIALLED_HANDSHAKES),
                 strangers: roster::Throttle::default(),
                 dial_out: OnceLock::new(),
                 current_key: watch::Sender::new(None),
