@@ -163,6 +163,11 @@ fn url(section: &mut Section<'_>) -> Option<Uri> {
                 .parse()
                 .is_ok_and(|address: SocketAddr| address.ip().is_loopback())
     };
+    // A name and a password there would stand in the log; `secret_file` proves who sends.
+    let url = url.filter(|url| {
+        url.authority()
+            .is_some_and(|host| !host.as_str().contains('@'))
+    });
     let url = url.filter(|url| match url.scheme_str() {
         Some("https") => true,
         Some("http") => url.host().is_some_and(here),
@@ -171,7 +176,7 @@ fn url(section: &mut Section<'_>) -> Option<Uri> {
     if url.is_none() {
         section.problem(
             "url",
-            "not allowed: give `https://HOST/PATH`, or `http://` with `localhost`, `127.0.0.1` or `[::1]`",
+            "not allowed: give `https://HOST/PATH`, or `http://` with `localhost`, `127.0.0.1` or `[::1]`, without a name and password",
         );
     }
     url
@@ -226,6 +231,8 @@ mod tests {
             "ftp://localhost/x",
             "/x",
             "https://",
+            "https://ada:tiger@example.com/x",
+            "http://localhost@127.0.0.1/x",
         ] {
             let error = read(&format!("type = \"webhook\"\nurl = \"{url}\"\n{secret}"));
             assert!(error.unwrap_err().contains("not allowed"), "{url}");
