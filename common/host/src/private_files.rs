@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// Why a file or folder that has to be private is not.
@@ -158,12 +159,19 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 /// memory.
 ///
 /// # Errors
-/// What the system said.
+/// What the system said; `InvalidInput` where it is no regular file: a pipe that nobody writes to
+/// would hold the program up for ever.
 pub fn read_bounded(path: &Path, longest: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        let what = "it is no regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
     let mut content = Zeroizing::new(Vec::with_capacity(longest + 1));
-    File::open(path)?
-        .take(longest as u64 + 1)
-        .read_to_end(&mut content)?;
+    file.take(longest as u64 + 1).read_to_end(&mut content)?;
     Ok(content)
 }
 
@@ -212,5 +220,17 @@ mod tests {
         assert_eq!(read_bounded(&path, 10).unwrap().as_slice(), b"0123456789");
         let again = create_private_file(&path, b"x").unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn what_is_no_file_holds_nobody_up() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for path in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
+            let error = read_bounded(path, 4).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path:?}");
+        }
     }
 }

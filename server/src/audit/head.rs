@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::repository::{AUDIT_MAC_LEN, AuditTip};
 use portcullis_host::private_files::{
-    PermissionError, check_private, create_private_dir, create_private_file, sync_dir,
+    PermissionError, check_private, create_private_dir, create_private_file, read_bounded, sync_dir,
 };
 
 const FORMAT: &str = "portcullis audit head 1";
@@ -19,7 +19,7 @@ const FORMAT: &str = "portcullis audit head 1";
 /// written over in its place, and a loss of power leaves the line of before or the one after.
 const LEN: usize = 512;
 /// Bytes of the file at most: many times what is ever written.
-const MAX_LEN: u64 = 4_096;
+const MAX_LEN: usize = 4_096;
 
 /// Why the head file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -176,14 +176,12 @@ impl HeadFile {
     }
 
     pub(super) fn read(&self) -> Result<Found, HeadError> {
-        match fs::metadata(&self.path) {
-            Ok(metadata) if metadata.len() > MAX_LEN => return Ok(Found::Damaged),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
-            Err(error) => return Err(self.error("read", error)),
+        match read_bounded(&self.path, MAX_LEN) {
+            Ok(content) if content.len() > MAX_LEN => Ok(Found::Damaged),
+            Ok(content) => Ok(parse(&content).map_or(Found::Damaged, Found::Head)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Missing),
+            Err(error) => Err(self.error("read", error)),
         }
-        let content = fs::read(&self.path).map_err(|error| self.error("read", error))?;
-        Ok(parse(&content).map_or(Found::Damaged, Found::Head))
     }
 
     /// Whether a file of this length is there, and no link.
