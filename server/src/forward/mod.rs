@@ -111,10 +111,11 @@ impl Forwarding {
         let mut tasks = JoinSet::new();
         let mut told = Vec::new();
         for forward in places {
+            let cursor = begin(repository, &forward.name).await?;
             let place = Arc::new(Place {
                 name: forward.name.clone(),
                 what: forward.what,
-                cursor: AtomicU64::new(begin(repository, &forward.name).await?),
+                cursor: AtomicU64::new(believed(repository, &forward.name, cursor).await?),
                 fault: Mutex::default(),
             });
             let sink = Sink::new(&forward.to, server);
@@ -131,6 +132,29 @@ impl Forwarding {
     pub(crate) fn places(&self) -> &[Arc<Place>] {
         &self.places
     }
+}
+
+/// No place has entries that there are not yet: nothing but an editor of the file puts its cursor
+/// there, and the place would be sent nothing until the log has come that far. It gets all that is
+/// in the log instead.
+async fn believed(
+    repository: &Repository,
+    name: &str,
+    cursor: u64,
+) -> Result<u64, RepositoryError> {
+    let last = repository.audit_entries().last().await?;
+    let last = last.map_or(0, |entry| entry.seq);
+    if cursor <= last {
+        return Ok(cursor);
+    }
+    tracing::error!(
+        place = name,
+        cursor,
+        last,
+        "the repository says that this place of [forward] has audit entries that were never written: somebody changed that by hand; the place is sent all that is in the log"
+    );
+    repository.database().meta().set_forwarded(name, 0).await?;
+    Ok(0)
 }
 
 /// Where it goes on; a new place begins after the entries that there are.

@@ -22,6 +22,8 @@ use crate::audit::{AuditLog, Draft, Outcome, Subject};
 use crate::config::Config;
 use crate::serve::{Unlocked, init};
 
+mod tampering;
+
 const SECRET: &[u8] = b"a secret of some length";
 /// Reached only where something is wrong.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -1,0 +1,26 @@
+//! What somebody put in place by hand: in the repository, and where a file is written.
+
+use super::*;
+
+#[tokio::test]
+async fn a_cursor_that_is_ahead_of_the_log_silences_no_place() {
+    let fixture = Fixture::new().await;
+    let file = fixture.path("audit.jsonl");
+    let place = format!("[forward.file]\ntype = \"file\"\npath = {file:?}\n");
+    drop(fixture.forward(&place).await);
+    fixture.entry("Things/Change", "thing").await;
+    let meta = fixture.unlocked.repository.database().meta();
+    let last = fixture.last().await;
+    for ahead in [last + 1, u64::MAX] {
+        meta.set_forwarded("file", ahead).await.unwrap();
+        let forwarding = fixture.forward(&place).await;
+        until("the file has all", || {
+            forwarding.places()[0].cursor() == last
+        })
+        .await;
+        drop(forwarding);
+        assert_eq!(lines(&file), (1..=last).collect::<Vec<_>>());
+        fs::remove_file(&file).unwrap();
+        assert_eq!(meta.forwarded("file").await.unwrap(), Some(last));
+    }
+}
