@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use portcullis_common::id::ServerId;
+use rustix::fs::OFlags;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::record::Record;
@@ -84,13 +85,15 @@ impl FileSink {
     }
 }
 
-/// Opened each time: what was there before may be another file's name by now.
+/// Opened each time: what was there before may be another file's name by now. A link is refused:
+/// whoever may write to the folder would choose what the server writes to.
 fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .read(true)
         .append(true)
         .create(true)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)?;
     end_line(&mut file)?;
     file.write_all(lines)?;

@@ -24,3 +24,16 @@ async fn a_cursor_that_is_ahead_of_the_log_silences_no_place() {
         assert_eq!(meta.forwarded("file").await.unwrap(), Some(last));
     }
 }
+
+#[tokio::test]
+async fn a_link_leads_no_entry_into_another_file() {
+    let fixture = Fixture::new().await;
+    let (file, other) = (fixture.path("audit.jsonl"), fixture.path("other"));
+    fs::write(&other, "mine\n").unwrap();
+    std::os::unix::fs::symlink(&other, &file).unwrap();
+    let place = format!("[forward.file]\ntype = \"file\"\npath = {file:?}\n");
+    let forwarding = fixture.forward(&place).await;
+    fixture.entry("Things/Change", "thing").await;
+    until("the fault", || forwarding.places()[0].fault().is_some()).await;
+    assert_eq!(fs::read_to_string(&other).unwrap(), "mine\n");
+}
