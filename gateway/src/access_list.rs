@@ -42,6 +42,8 @@ const PRIVATE: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
 /// What a stranger must not be able to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forbidden {
+    /// To read what stands in a file.
+    Reading,
     /// To remove what lies in a folder, or the folder, and put something else in its place.
     Replacing,
     /// That, and to write or to put anything in.
@@ -58,7 +60,11 @@ impl Forbidden {
         // To write or append data, attributes and extended ones, and the generic right that
         // includes them.
         const WRITING: u32 = 0x0002 | 0x0004 | 0x0010 | 0x0100 | 0x4000_0000;
+        // To read data, to change the list or the owner so as to read it then, and the generic rights
+        // that include them.
+        const READING: u32 = 0x0001 | 0x0004_0000 | 0x0008_0000 | 0x1000_0000 | 0x8000_0000;
         match self {
+            Self::Reading => READING,
             Self::Replacing => REPLACING,
             Self::Writing => REPLACING | WRITING,
             Self::Anything => u32::MAX,
@@ -83,6 +89,7 @@ impl Forbidden {
 impl fmt::Display for Forbidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Reading => "read",
             Self::Replacing => "replaced",
             Self::Writing => "written",
             Self::Anything => "opened",
@@ -128,6 +135,25 @@ pub(crate) fn check(path: &Path, forbidden: Forbidden) -> Result<(), Untrusted> 
     }
     let allowed = security.allowed(forbidden.mask())?;
     match allowed.into_iter().find(|sid| !is_trusted(sid)) {
+        None => Ok(()),
+        Some(account) => Err(Untrusted::Account {
+            path: plain(path),
+            forbidden,
+            account,
+        }),
+    }
+}
+
+/// Nobody but its owner, whoever that is, and those that are trusted can read a file.
+pub(crate) fn check_readers(path: &Path) -> Result<(), Untrusted> {
+    let forbidden = Forbidden::Reading;
+    let own = own_user()?;
+    let security = Security::of(path)?;
+    let owner = security.owner()?;
+    let allowed = security.allowed(forbidden.mask())?.into_iter();
+    let mut strangers =
+        allowed.filter(|sid| *sid != own && *sid != owner && !TRUSTED.contains(&sid.as_str()));
+    match strangers.next() {
         None => Ok(()),
         Some(account) => Err(Untrusted::Account {
             path: plain(path),

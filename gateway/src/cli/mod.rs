@@ -166,11 +166,11 @@ enum CliError {
     #[error("cannot read the token file {}: {source}", path.display())]
     TokenFile { path: PathBuf, source: TextError },
     #[error(
-        "{path} has mode {mode:04o}, so that other users can read the token: `chmod 0600 {path}`; where somebody may have read it, \
-         `portcullis gateway token NAME` on the server voids it and makes another. Nothing was changed",
-        path = path.display()
+        "{} {exposure}; where somebody may have read it, `portcullis gateway token NAME` on the server voids it and makes another. \
+         Nothing was changed",
+        path.display()
     )]
-    TokenExposed { path: PathBuf, mode: u32 },
+    TokenExposed { path: PathBuf, exposure: String },
     #[error("cannot read the token from standard input: {0}")]
     TokenInput(TextError),
     #[error("cannot read from the terminal or standard input: {0}")]

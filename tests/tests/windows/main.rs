@@ -7,7 +7,8 @@
 )]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use portcullis_proto::gateway::v1::outcome::Result as Ended;
@@ -81,6 +82,14 @@ impl Pair {
         let count = journal.lines().filter(|line| *line == id).count();
         assert_eq!(count, 1, "{journal}");
     }
+}
+
+/// Writes a file that nobody else can read.
+fn private_file(path: &Path, text: &str) {
+    let _ = fs::remove_file(path);
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.unwrap().write_all(text.as_bytes()).unwrap();
 }
 
 fn journal(folder: &Path) -> String {
@@ -180,7 +189,7 @@ async fn a_token_is_taken_from_a_file_and_damaged_ones_leave_nothing_behind() {
     let (head, _) = pair.token.split_at(pair.token.len() / 2);
     let damaged = damaged(&pair.token);
     for wrong in ["", "not a token", head, &damaged] {
-        fs::write(pair.host.folder.join("token.txt"), wrong).unwrap();
+        private_file(&pair.host.folder.join("token.txt"), wrong);
         let from_input = pair.host.gateway.cli_given("enroll", wrong);
         for refused in [from_input, pair.cli(&enrol)] {
             assert_eq!(refused.status.code(), Some(1), "{wrong:?}: {refused:?}");
@@ -199,7 +208,14 @@ async fn a_token_is_taken_from_a_file_and_damaged_ones_leave_nothing_behind() {
 
     // As an editor on Windows leaves it.
     let text = format!("{}\r\n", pair.token);
-    fs::write(pair.host.folder.join("token.txt"), text).unwrap();
+    let path = pair.host.folder.join("token.txt");
+    private_file(&path, &text);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    pair.cli(&enrol)
+        .refused()
+        .saying("can be read by S-1-1-0")
+        .saying("voids it and makes another");
+    private_file(&path, &text);
     pair.cli(&enrol).ok();
     pair.host.gateway.start();
     pair.admin.synchronized("host1").await;

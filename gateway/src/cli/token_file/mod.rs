@@ -16,7 +16,10 @@ use super::CliError;
 
 /// What stands in it, `limit` bytes at most.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Zeroizing<String>, CliError> {
-    platform::check(path)?;
+    platform::check(path).map_err(|exposure| CliError::TokenExposed {
+        path: path.to_owned(),
+        exposure,
+    })?;
     text::read_file(path, limit).map_err(|source| CliError::TokenFile {
         path: path.to_owned(),
         source,
