@@ -1,14 +1,18 @@
-//! The log of a program: to standard error, one line an event.
+//! The log of a program: to standard error or a file, one line an event.
 
-use std::io;
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Registry, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::Section;
 
@@ -120,12 +124,39 @@ pub fn set_level(level: &LogFilter) {
     }
 }
 
-/// Starts logging; where that was done before, the first holds.
+/// Starts logging to standard error; where logging was started before, the first holds.
 pub fn start(log: &Log) {
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    start_with(log, io::stderr, None);
+}
+
+/// As [`start`], to `file`; `tell` is told of every event, too.
+pub fn start_told(log: &Log, file: Box<dyn Write + Send>, tell: Tell) {
+    start_with(log, Mutex::new(file), Some(Telling(tell)));
+}
+
+/// Is told of every event of the log.
+pub type Tell = Box<dyn Fn(&Told<'_>) + Send + Sync>;
+
+/// An event of the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// The name that it was given where it was logged; else the place of that.
+    pub name: &'a str,
+    /// How bad it is.
+    pub level: Level,
+    /// What the log says, and behind it the values that it names.
+    pub text: &'a str,
+}
+
+fn start_with(
+    log: &Log,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    telling: Option<Telling>,
+) {
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let (level, handle) = reload::Layer::new(log.level.0.clone());
     let _ = LEVEL.set(handle);
-    let registry = tracing_subscriber::registry().with(level);
+    let registry = tracing_subscriber::registry().with(level).with(telling);
     // An error says that the log was started before.
     let _ = match log.format {
         LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),
@@ -133,9 +164,42 @@ pub fn start(log: &Log) {
     };
 }
 
+/// Gives every event on.
+struct Telling(Tell);
+
+impl<S: Subscriber> Layer<S> for Telling {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        let Text { message, values } = text;
+        (self.0)(&Told {
+            name: event.metadata().name(),
+            level: *event.metadata().level(),
+            text: &format!("{message}{values}"),
+        });
+    }
+}
+
+/// An event as text, as the lines of the log have it.
+#[derive(Default)]
+struct Text {
+    message: String,
+    values: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.values, " {name}={value:?}"),
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use tracing::Level;
+    use std::sync::Arc;
 
     use super::*;
 
@@ -193,5 +257,24 @@ mod tests {
         ] {
             assert_eq!(text.parse::<LogFilter>(), Err(NoLogFilter), "{text}");
         }
+    }
+
+    #[test]
+    fn whoever_is_told_hears_the_name_and_the_text_of_each_event() {
+        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+        let told = Arc::clone(&heard);
+        let tell: Tell = Box::new(move |event: &Told<'_>| {
+            let line = format!("{} {} {}", event.level, event.name, event.text);
+            told.lock().unwrap().push(line);
+        });
+        let subscriber = tracing_subscriber::registry().with(Telling(tell));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(name: "started", port = 9278, peer = "a b", "listening");
+            tracing::warn!("other");
+        });
+        let heard = heard.lock().unwrap();
+        assert_eq!(heard[0], r#"INFO started listening port=9278 peer="a b""#);
+        assert!(heard[1].starts_with("WARN event "), "{heard:?}");
+        assert!(heard[1].ends_with(" other"), "{heard:?}");
     }
 }

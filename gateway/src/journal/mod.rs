@@ -129,7 +129,7 @@ impl Journal {
             disk::faulty(Keys::random(), Index::default(), fault)
         });
         if let Some(fault) = &opened.inner.fault {
-            tracing::error!("{fault}");
+            tracing::error!(name: "journal_fault", "{fault}");
         }
         let (commands, receiver) = opened.disk.is_some().then(Commands::new).unzip();
         let shared = Arc::new(Shared {
@@ -143,7 +143,7 @@ impl Journal {
             && let Err(error) = writer::start(disk, settings, receiver, &shared)
         {
             let fault = unwritable(&location(folder), &error);
-            tracing::error!("{fault}");
+            tracing::error!(name: "journal_fault", "{fault}");
             shared.lock().fault = Some(fault);
         }
         Self { shared }

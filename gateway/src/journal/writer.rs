@@ -267,7 +267,7 @@ impl Writer {
                     "the disk has no room for the gateway's journal {} ({error}): free some space, then try again",
                     self.disk.location()
                 );
-                tracing::error!("{message}");
+                tracing::error!(name: "journal_fault", "{message}");
                 Failure::new(FailureKind::Busy, message)
             }
             Unwritten::Broken(error) => Failure::unavailable(self.fail(error)),
@@ -280,7 +280,7 @@ impl Writer {
         if let Some(shared) = self.shared.upgrade() {
             let mut inner = shared.lock();
             if inner.fault.is_none() {
-                tracing::error!("{fault}");
+                tracing::error!(name: "journal_fault", "{fault}");
                 inner.fault = Some(fault.clone());
             }
         }

@@ -77,7 +77,7 @@ impl Control {
             .session
             .unwrap_master_key(new_id, &request.wrapped_master_key)
             .map_err(|error| {
-                warn!(session = self.link.name(), key = %new_id, "an install was refused: {error}");
+                warn!(name: "key_refused", session = self.link.name(), key = %new_id, "an install was refused: {error}");
                 Status::invalid_argument("the wrapped key is not one of this session for this id")
             })?;
         let new = HeldKey { id: new_id, key };
@@ -87,6 +87,7 @@ impl Control {
             .await
             .map_err(|error| self.install_failed(new_id, &error))?;
         info!(
+            name: "key_taken",
             session = self.link.name(), key = %new_id, replaces = %replaced,
             "took a new master key; it becomes active once the server proved that it holds it too"
         );
@@ -95,7 +96,7 @@ impl Control {
     }
 
     fn install_failed(&self, new: KeyId, error: &InstallFailure) -> Status {
-        warn!(session = self.link.name(), key = %new, "an install was not taken: {error}");
+        warn!(name: "key_refused", session = self.link.name(), key = %new, "an install was not taken: {error}");
         match error {
             InstallFailure::Refused(refused) => Status::failed_precondition(refused.to_string()),
             InstallFailure::Store(store) => {

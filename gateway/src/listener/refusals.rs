@@ -32,7 +32,7 @@ impl Refusals {
                 "more handshakes failed within a minute than are logged"
             );
         }
-        warn!(peer, "no session: {error}");
+        warn!(name: "handshake_refused", peer, "no session: {error}");
         true
     }
 

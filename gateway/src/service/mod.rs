@@ -6,6 +6,7 @@ mod host;
 #[cfg(windows)]
 #[path = "host/windows.rs"]
 mod host;
+mod key_events;
 pub mod reload;
 
 use std::io;
@@ -147,6 +148,7 @@ pub async fn run_until(
         () = reloader.watch(&agent, &mut hangups, &manager) => {}
         () = agent.run.status.write_changes(&agent.links, &folder) => {}
         () = beat(&manager) => {}
+        () = key_events::tell(agent.run.keys.changes()) => {}
         () = watching => {}
         () = stop => {}
     }
@@ -251,6 +253,7 @@ fn log_start(dialling: &Dialling, standing: Standing) {
     };
     let through = through.map(|proxy| format!(", through the proxy at {}", proxy.address));
     info!(
+        name: "started",
         version = env!("CARGO_PKG_VERSION"),
         "{verb} {}{}",
         dialling.address(),
@@ -276,6 +279,7 @@ async fn wind_up(agent: &Agent) {
     let mut links = agent.links.changes();
     let sessions = *links.borrow_and_update();
     info!(
+        name: "stopping",
         sessions,
         "stopping: calls under way are carried to their end"
     );
@@ -294,5 +298,5 @@ async fn wind_up(agent: &Agent) {
     }
     agent.provisioner.stop().await;
     agent.provisioner.journal().close().await;
-    info!("stopped");
+    info!(name: "stopped", "stopped");
 }

@@ -105,6 +105,7 @@ impl Reloader {
             Err(problems) => {
                 for problem in &problems {
                     error!(
+                        name: "not_reloaded",
                         "the configuration is not reloaded, and what held before holds on: {problem}"
                     );
                 }
@@ -198,9 +199,9 @@ fn needs_restart(held: &Config, read: &Config) -> Vec<&'static str> {
 
 fn tell(changes: &[String], restart: &[&str]) {
     if changes.is_empty() {
-        info!("configuration reloaded: nothing changed");
+        info!(name: "reloaded", "configuration reloaded: nothing changed");
     } else {
-        info!("configuration reloaded: {}", changes.join(", "));
+        info!(name: "reloaded", "configuration reloaded: {}", changes.join(", "));
     }
     if !restart.is_empty() {
         warn!("what changed in {} waits for a restart", restart.join(", "));
