@@ -21,7 +21,7 @@
 //! * [`model`] is what a call is, checked once.
 //!
 //! `unsafe` stands in the bindings to the operating system only: `host_crypt` on Unix, and on
-//! Windows `access_list`, `connector::process`, `descriptor`, `key_store::registry`.
+//! Windows `access_list`, `connector::process`, `descriptor`, `event_log::source`, `key_store::registry`.
 #![deny(unsafe_code)]
 
 #[cfg(windows)]
@@ -37,6 +37,8 @@ pub mod connectors;
 mod descriptor;
 #[forbid(unsafe_code)]
 mod doctor;
+#[cfg(any(windows, test))]
+mod event_log;
 #[forbid(unsafe_code)]
 pub mod guard;
 #[cfg(unix)]
@@ -48,6 +50,9 @@ pub mod key_store;
 pub mod listener;
 #[forbid(unsafe_code)]
 pub mod model;
+#[cfg(windows)]
+#[forbid(unsafe_code)]
+mod registry_error;
 #[forbid(unsafe_code)]
 pub mod service;
 #[forbid(unsafe_code)]

@@ -1,7 +1,7 @@
 //! `enroll`
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use portcullis_common::rotation::{EnrolError, EnrolmentToken};
 use portcullis_host::text;
@@ -29,29 +29,60 @@ pub(super) struct Arguments {
 
 /// Takes a token into the key store.
 pub(super) fn enroll(config: &Config, arguments: &Arguments) -> Result<(), CliError> {
-    let typed = match &arguments.token_file {
-        Some(path) => token_file::read(path, MAX_INPUT)?,
-        None => from_input()?,
+    let token = match &arguments.token_file {
+        Some(path) => from_file(path)?,
+        None => from_input()?.parse()?,
     };
-    let token: EnrolmentToken = typed.parse()?;
+    let taken = take(config, &token, arguments.replace)?;
+    say(&taken.said)?;
+    if taken.is_new {
+        say(&next(config)?)?;
+    }
+    Ok(())
+}
+
+/// What came of a token.
+pub(super) struct Taken {
+    /// Whether the store holds it now; else it was taken before, and nothing was changed.
+    pub(super) is_new: bool,
+    /// In words.
+    pub(super) said: String,
+}
+
+/// Takes a token into the key store.
+pub(super) fn take(
+    config: &Config,
+    token: &EnrolmentToken,
+    replace: bool,
+) -> Result<Taken, CliError> {
     let store = key_store::open(config);
     let enrolled = store.update_or_create(|record| {
-        let enrolled = record.enrol(&token, arguments.replace, &mut rand::rng())?;
+        let enrolled = record.enrol(token, replace, &mut rand::rng())?;
         Ok::<_, CliError>((enrolled, ()))
     });
     // What is run again and again, by a tool that sets hosts up, finds its work done.
     if let Err(CliError::Enrol(EnrolError::Spent(id))) = enrolled {
-        return say(&format!(
-            "already enrolled: this gateway is {id} and holds the key that the token brought; nothing was changed"
-        ));
+        return Ok(Taken {
+            is_new: false,
+            said: format!(
+                "already enrolled: this gateway is {id} and holds the key that the token brought; nothing was changed"
+            ),
+        });
     }
     enrolled?;
-    say(&format!(
-        "the token is stored in {}; this gateway is {}",
-        store.location(),
-        token.gateway_id()
-    ))?;
-    say(&next(config)?)
+    Ok(Taken {
+        is_new: true,
+        said: format!(
+            "the token is stored in {}; this gateway is {}",
+            store.location(),
+            token.gateway_id()
+        ),
+    })
+}
+
+/// The token in a file that nobody else can read.
+pub(super) fn from_file(path: &Path) -> Result<EnrolmentToken, CliError> {
+    Ok(token_file::read(path, MAX_INPUT)?.parse()?)
 }
 
 /// What happens next, and what to do for it.

@@ -7,6 +7,7 @@ mod key;
 mod pair;
 mod reload;
 mod run;
+mod service;
 mod status;
 mod token_file;
 mod validate;
@@ -25,7 +26,8 @@ use portcullis_host::{command_line, output};
 use crate::config::{Config, ConfigProblem};
 use crate::connectors::Connectors;
 use crate::key_store::KeyStoreError;
-use crate::service::{self, RunError};
+use crate::service::settings::SettingsError;
+use crate::service::{self as running, RunError};
 use crate::state_dir::StateDirError;
 
 /// The gateway agent: carries out provisioning calls of the central server on this host.
@@ -65,6 +67,10 @@ enum Verb {
     Doctor(portcullis_host::doctor::Arguments),
     /// What this gateway is doing
     Status(status::Arguments),
+    /// The service of Windows that runs this gateway: install, remove, start, stop it. On Linux
+    /// systemd has that
+    #[command(subcommand)]
+    Service(service::Verb),
     /// Print what the connector of type `script` asks a script, and what it takes for an answer
     ScriptProtocol,
     #[command(flatten)]
@@ -84,7 +90,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return ExitCode::from(code),
     };
-    if let Err(error) = service::forbid_core_dumps() {
+    if let Err(error) = running::forbid_core_dumps() {
         return failed(&error.into());
     }
     if let Verb::SelfDescription(verb) = &arguments.verb {
@@ -97,6 +103,12 @@ pub fn main() -> ExitCode {
         return match output::print(SCRIPT_PROTOCOL) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&CliError::Output(error)),
+        };
+    }
+    if let Verb::Service(verb) = &arguments.verb {
+        return match service::service(arguments.config.as_deref(), verb) {
+            Ok(code) => code,
+            Err(error) => failed(&error),
         };
     }
     let config = match Config::load(arguments.config.as_deref(), Connectors::problems) {
@@ -126,8 +138,8 @@ pub fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
-        // They need no configuration, and were told above.
-        Verb::SelfDescription(_) | Verb::ScriptProtocol => Ok(()),
+        // They read no configuration, or their own, and were told above.
+        Verb::SelfDescription(_) | Verb::ScriptProtocol | Verb::Service(_) => Ok(()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -195,6 +207,16 @@ enum CliError {
     NoAnswer(u64),
     #[error("cannot start: {0}")]
     Start(io::Error),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[cfg(unix)]
+    #[error(
+        "there are services of Windows on Windows alone: here systemd runs the gateway (`systemctl start portcullis-gateway`)"
+    )]
+    NoServices,
+    #[cfg(windows)]
+    #[error(transparent)]
+    Service(#[from] service::ServiceError),
 }
 
 /// One item a line.

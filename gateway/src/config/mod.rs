@@ -242,6 +242,11 @@ pub fn default_file() -> PathBuf {
     platform::default_file()
 }
 
+/// The state folder where none is named.
+pub fn default_state_dir() -> PathBuf {
+    platform::default_state_dir()
+}
+
 fn unreadable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => {

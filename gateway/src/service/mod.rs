@@ -1,4 +1,4 @@
-//! Runs the gateway: one function, under systemd or in a console.
+//! Runs the gateway: one function, under systemd, as a service of Windows or in a console.
 
 #[cfg(unix)]
 #[path = "host/unix.rs"]
@@ -6,8 +6,16 @@ mod host;
 #[cfg(windows)]
 #[path = "host/windows.rs"]
 mod host;
+pub mod instance;
 mod key_events;
+#[cfg(any(windows, test))]
+mod log_file;
 pub mod reload;
+#[cfg(windows)]
+mod reporter;
+pub mod settings;
+#[cfg(windows)]
+pub(crate) mod windows_service;
 
 use std::io;
 use std::net::SocketAddr;
@@ -113,7 +121,26 @@ pub async fn run_until(
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     // From here on the signal that asks to read the configuration again ends nothing.
-    let mut hangups = host::Hangups::new().map_err(RunError::Signals)?;
+    let hangups = host::Hangups::new().map_err(RunError::Signals)?;
+    run_managed(
+        config,
+        connectors,
+        stop,
+        hangups,
+        ServiceManager::from_env(),
+    )
+    .await
+}
+
+/// As [`run_until`], where `hangups` asks to read the configuration again and `manager` is told how
+/// it goes.
+async fn run_managed(
+    config: Config,
+    connectors: Connectors,
+    stop: impl Future<Output = ()>,
+    mut hangups: host::Hangups,
+    manager: ServiceManager,
+) -> Result<(), RunError> {
     let folder = StateDir::new(&config.state_dir);
     let store: Arc<dyn KeyStore> = key_store::open(&config).into();
     store.renew()?;
@@ -138,7 +165,6 @@ pub async fn run_until(
     agent.tls.load(config.tls.as_ref())?;
     let agent = Arc::new(agent);
     agent.provisioner.start().await;
-    let manager = ServiceManager::from_env();
     let watching = watch::watch(watch_port, config.clone(), Arc::clone(&agent));
     let reloader = Reloader::new(folder.clone(), config, connectors);
     manager.ready();

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{access, win32};
 use crate::key_store::{KeyStore, KeyStoreError, MAX_RECORD_LEN};
+use crate::registry_error;
 use crate::state_dir::{FileLock, StateDir};
 
 const VALUE: &str = "Keys";
@@ -42,7 +43,7 @@ impl RegistryStore {
             .read()
             .access(READ_CONTROL)
             .open(&self.path);
-        let key = match win32_error(opened) {
+        let key = match registry_error::io(opened) {
             Ok(key) => key,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.failed("open", error)),
@@ -127,15 +128,10 @@ impl KeyStore for RegistryStore {
             .map_err(|error| self.failed("create", error))?;
         // Before the keys go in, on the very handle that takes them.
         self.check_private(&key)?;
-        win32_error(key.set_bytes(VALUE, Type::Bytes, &sealed))
+        registry_error::io(key.set_bytes(VALUE, Type::Bytes, &sealed))
             .map_err(|error| self.failed("write", error))?;
         win32::flush(&key).map_err(|error| self.failed("flush", error))
     }
-}
-
-/// The Win32 error within the `HRESULT`.
-fn win32_error<T>(result: windows_registry::Result<T>) -> io::Result<T> {
-    result.map_err(|error| io::Error::from_raw_os_error(error.code().0 & 0xFFFF))
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use std::time::Duration;
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
+use tokio::sync::mpsc;
+
+use super::reporter::{Phase, Reporter};
 
 /// The console events that tell the program to stop.
 #[derive(Debug)]
@@ -36,19 +39,30 @@ impl StopSignal {
     }
 }
 
-/// Windows has no signal that asks to read the configuration again: `portcullis-gateway reload`
-/// does, by a file.
+/// What asks to read the configuration again: a service is told by its manager (`sc control NAME
+/// paramchange`). In a console nothing does; `portcullis-gateway reload` asks by a file, everywhere.
 #[derive(Debug)]
-pub(super) struct Hangups;
+pub(in crate::service) struct Hangups(Option<mpsc::Receiver<()>>);
 
 impl Hangups {
     #[allow(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self)
+        Ok(Self(None))
     }
 
-    /// Waits for ever.
+    /// Each message asks.
+    pub(in crate::service) const fn from_manager(asked: mpsc::Receiver<()>) -> Self {
+        Self(Some(asked))
+    }
+
+    /// Waits for the next one.
     pub(super) async fn next(&mut self) {
+        if let Some(asked) = &mut self.0
+            && asked.recv().await.is_some()
+        {
+            return;
+        }
+        // No more can come.
         std::future::pending().await
     }
 }
@@ -63,24 +77,38 @@ pub(super) fn name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
-/// There is no service manager that wants to be told by the program itself.
+/// What the manager of services is told; in a console there is none.
 #[derive(Debug)]
-pub(in crate::service) struct ServiceManager;
+pub(in crate::service) struct ServiceManager(Option<Reporter>);
 
 impl ServiceManager {
     pub(in crate::service) const fn from_env() -> Self {
-        Self
+        Self(None)
     }
 
+    /// The one that started this program.
+    pub(in crate::service) const fn of(reporter: Reporter) -> Self {
+        Self(Some(reporter))
+    }
+
+    /// It wants no sign of life: a process that ends is restarted.
     pub(in crate::service) const fn beat(&self) -> Option<Duration> {
         None
     }
 
-    pub(in crate::service) fn ready(&self) {}
+    pub(in crate::service) fn ready(&self) {
+        if let Self(Some(reporter)) = self {
+            reporter.report(Phase::Running);
+        }
+    }
 
     pub(in crate::service) fn reloading(&self) {}
 
-    pub(in crate::service) fn stopping(&self) {}
+    pub(in crate::service) fn stopping(&self) {
+        if let Self(Some(reporter)) = self {
+            reporter.report(Phase::Stopping);
+        }
+    }
 
     pub(in crate::service) fn alive(&self) {}
 }
