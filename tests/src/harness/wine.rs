@@ -3,9 +3,11 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Dial, Gateway, OrFail as _, Site};
+use super::process::run_to_end;
+use super::{Dial, Finished, Gateway, OrFail as _, Site};
 
 /// Leaves a line in the journal, and answers with nothing, which is an answer.
 const BATCH: &str = "@echo off\r\necho from a batch file>>%JOURNAL%\r\n";
@@ -44,6 +46,29 @@ impl Wine {
             script: path("PORTCULLIS_TEST_SCRIPT_EXE"),
             prefix: path("WINEPREFIX"),
         }
+    }
+
+    /// Drive C, as seen from outside.
+    pub fn drive_c(&self) -> PathBuf {
+        self.prefix.join("drive_c")
+    }
+
+    /// The gateway's program, as seen from outside.
+    pub fn gateway_exe(&self) -> &Path {
+        &self.gateway
+    }
+
+    /// The tests' script, as seen from outside.
+    pub fn script_exe(&self) -> &Path {
+        &self.script
+    }
+
+    /// Runs a program of Windows to its end.
+    #[track_caller]
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Finished {
+        let mut command = Command::new("wine");
+        command.arg(program).args(arguments);
+        run_to_end(command, "")
     }
 
     /// Writes a configuration with one connector, `scripts`, whose folder holds the test's script

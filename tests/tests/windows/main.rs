@@ -6,6 +6,9 @@
     reason = "a test that fails has to say so"
 )]
 
+mod installer;
+mod service;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
