@@ -134,6 +134,7 @@ impl SimulatedGateway {
             state_dir: self.folder.clone(),
             dial: self.dial.clone(),
             tls: None,
+            key_store: None,
             suites: Suite::ALL.to_vec(),
             channel: ChannelLimits::default(),
             limits: Limits::default(),

@@ -68,7 +68,8 @@ fn authorities_issue_and_revoke_and_overwrite_nothing() {
         just_now.iter().any(|age| line("web-1").contains(age)),
         "{shown}"
     );
-    let json: serde_json::Value = serde_json::from_str(&run(&["list", "--output", "json"]).out).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&run(&["list", "--output", "json"]).out).unwrap();
     let web_1 = json
         .as_array()
         .unwrap()

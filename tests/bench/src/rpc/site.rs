@@ -175,6 +175,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
         state_dir: folder.to_owned(),
         dial: Dial::Listen((Ipv4Addr::LOCALHOST, 0).into()),
         tls: None,
+        key_store: None,
         suites: vec![suite],
         channel: ChannelLimits::default(),
         limits: Limits {
