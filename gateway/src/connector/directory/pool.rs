@@ -61,7 +61,8 @@ pub(crate) struct Pool {
 struct State {
     idle: Vec<(Arc<Identity>, Link)>,
     current: usize,
-    failed: Vec<Option<Instant>>,
+    /// When each failed that has not served since, and how.
+    failed: Vec<Option<(Instant, FaultKind)>>,
 }
 
 /// A connection that is lent. It goes back by itself, unless a request on it did not come to its
@@ -194,6 +195,11 @@ impl Pool {
             let (dn, password) = (&identity.dn, &identity.password);
             let log_in = self.log_ins.begin(dn, password, deadline).await;
             let log_in = log_in.map_err(|why| not_tried(&shown, why))?;
+            // Who had the turn before may have waited for it in vain: once is enough.
+            if self.is_silent(link.server) {
+                last = Some(failed_another(&shown));
+                continue;
+            }
             let bound = link.bind(dn, password, &[], deadline);
             let fault = match bound.await {
                 Ok(answer) if answer.code == code::SUCCESS => {
@@ -214,7 +220,7 @@ impl Pool {
                 Err(Error::Unknown(fault) | Error::NotBegun(fault)) => fault,
                 Err(Error::Refused(answer)) => not_bound(&shown, dn, &answer),
             };
-            self.failed(link.server);
+            self.failed(link.server, &fault);
             last = Some(fault);
         }
         Err(last.unwrap_or_else(|| Fault::new(FaultKind::Name, "there is no server")))
@@ -222,7 +228,8 @@ impl Pool {
 
     /// Opens a connection to the best server that answers.
     async fn open(&self, deadline: Instant) -> Result<Link, Fault> {
-        let deadline = deadline.min(Instant::now() + self.servers.connect_timeout);
+        let since = Instant::now();
+        let deadline = deadline.min(since + self.servers.connect_timeout);
         let order = self.order();
         let count = u32::try_from(order.len()).unwrap_or(u32::MAX).max(1);
         let stagger = (self.servers.connect_timeout / 2 / count).min(STAGGER);
@@ -238,11 +245,11 @@ impl Pool {
             tokio::select! {
                 opened = opening.next() => match opened {
                     Some((index, Ok(link))) => {
-                        self.succeeded(index);
+                        self.succeeded(index, since);
                         return Ok(link);
                     }
                     Some((index, Err(fault))) => {
-                        self.failed(index);
+                        self.failed(index, &fault);
                         faults.push(fault);
                         next = waiting.next();
                     }
@@ -256,32 +263,52 @@ impl Pool {
     /// The servers as they are to be tried.
     fn order(&self) -> Vec<usize> {
         let state = self.state();
-        let shunned = |index: usize| {
-            let failed = state.failed.get(index).copied().flatten();
-            failed.is_some_and(|when| when.elapsed() < SHUNNED)
-        };
         let mut order: Vec<_> = (0..self.servers.list.len()).collect();
-        order.sort_by_key(|index| (shunned(*index), *index != state.current, *index));
+        order.sort_by_key(|index| (state.shuns(*index), *index != state.current, *index));
         order
     }
 
-    fn succeeded(&self, index: usize) {
+    fn is_silent(&self, index: usize) -> bool {
+        let state = self.state();
+        let silent = |(_, kind)| kind == FaultKind::Silent;
+        state.shuns(index) && state.failure_of(index).is_some_and(silent)
+    }
+
+    /// A connection stands that was begun at `since`: what failed later is not made good by it.
+    fn succeeded(&self, index: usize, since: Instant) {
         let mut state = self.state();
+        if state
+            .failure_of(index)
+            .is_some_and(|(when, _)| when > since)
+        {
+            return;
+        }
         state.current = index;
         if let Some(failed) = state.failed.get_mut(index) {
             *failed = None;
         }
     }
 
-    fn failed(&self, index: usize) {
+    fn failed(&self, index: usize, fault: &Fault) {
         let mut state = self.state();
         if let Some(failed) = state.failed.get_mut(index) {
-            *failed = Some(Instant::now());
+            *failed = Some((Instant::now(), fault.kind));
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn shuns(&self, index: usize) -> bool {
+        let failed = self.failure_of(index);
+        failed.is_some_and(|(when, _)| when.elapsed() < SHUNNED)
+    }
+
+    fn failure_of(&self, index: usize) -> Option<(Instant, FaultKind)> {
+        self.failed.get(index).copied().flatten()
     }
 }
 
@@ -343,6 +370,14 @@ fn not_bound(shown: &str, dn: &str, answer: &Answer) -> Fault {
     let name = code_name(code);
     let text = format!("{shown} {what} (bind as `{dn}`: {code} {name} {said})");
     Fault::new(FaultKind::Bind, text)
+}
+
+/// Another call has just waited in vain for the server on which this one would log in.
+fn failed_another(shown: &str) -> Fault {
+    Fault::new(
+        FaultKind::Silent,
+        format!("{shown} was silent a moment ago, when another call logged in there"),
+    )
 }
 
 fn not_tried(shown: &str, why: NotTried) -> Fault {

@@ -429,6 +429,17 @@ async fn a_connection_on_which_nobody_is_bound_any_more_is_bound_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_silent_is_waited_for_once_and_not_by_each_call() {
+    let answers = |request: &LdapMsg| vec![said(request, entry("ada")), done(request)];
+    let (hostile, binds) = Hostile::behind_a_silent_one(answers).await;
+    let calls = (0..8).map(|_| get(&hostile));
+    for found in futures_util::future::join_all(calls).await {
+        found.unwrap();
+    }
+    assert_eq!(binds.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn nothing_follows_starttls_but_tls() {
     let answer = |code: u8, more: &[u8]| {
         let mut bytes = vec![

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(super) enum Reply {
     Close,
 }
 
-/// What the server answers to requests beside binds and reads of its root.
+/// What the server answers to requests.
 type Script = dyn Fn(&LdapMsg) -> Vec<Reply> + Send + Sync;
 
 /// A server that lies, and the connector on it.
@@ -50,35 +51,81 @@ impl Hostile {
     pub(super) async fn new(
         script: impl Fn(&LdapMsg) -> Vec<Reply> + Send + Sync + 'static,
     ) -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let pin = HEXLOWER.encode(&Sha256::digest(certificate.der()));
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.15.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let script: Arc<Script> = Arc::new(script);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
-                tokio::spawn(async move {
-                    if let Ok(stream) = acceptor.accept(stream).await {
-                        serve(stream, &*script).await;
-                    }
-                });
-            }
-        });
+        let (acceptor, pin) = acceptor();
+        let address = listen(acceptor, Arc::new(answering_binds(script))).await;
         let more = format!("certificate_sha256 = [\"{pin}\"]");
         Self {
             connector: connector(&format!("ldaps://{address}"), &more),
         }
+    }
+
+    /// The same, behind a first server that is silent on each bind, and counts them.
+    pub(super) async fn behind_a_silent_one(
+        script: impl Fn(&LdapMsg) -> Vec<Reply> + Send + Sync + 'static,
+    ) -> (Self, Arc<AtomicUsize>) {
+        let binds = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&binds);
+        let silent = move |request: &LdapMsg| {
+            if matches!(request.op, LdapOp::BindRequest(_)) {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+            Vec::new()
+        };
+        let (acceptor, pin) = acceptor();
+        let first = listen(acceptor.clone(), Arc::new(silent)).await;
+        let second = listen(acceptor, Arc::new(answering_binds(script))).await;
+        let more = format!("certificate_sha256 = [\"{pin}\"]");
+        let servers = format!("ldaps://{first}\", \"ldaps://{second}");
+        let hostile = Self {
+            connector: connector(&servers, &more),
+        };
+        (hostile, binds)
+    }
+}
+
+/// TLS under a fresh certificate, with its pin.
+fn acceptor() -> (TlsAcceptor, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let pin = HEXLOWER.encode(&Sha256::digest(certificate.der()));
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), pin)
+}
+
+async fn listen(acceptor: TlsAcceptor, script: Arc<Script>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.15.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
+            tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    serve(stream, &*script).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Lets everybody in, and has a root that says nothing; what else is asked, a script answers.
+fn answering_binds(
+    script: impl Fn(&LdapMsg) -> Vec<Reply> + Send + Sync + 'static,
+) -> impl Fn(&LdapMsg) -> Vec<Reply> + Send + Sync + 'static {
+    move |message| match &message.op {
+        LdapOp::BindRequest(_) => vec![said(
+            message,
+            LdapOp::BindResponse(LdapBindResponse::new_success("")),
+        )],
+        LdapOp::SearchRequest(search) if search.base.is_empty() => vec![done(message)],
+        _ => script(message),
     }
 }
 
@@ -130,17 +177,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, script: &Script
     let mut input = BytesMut::new();
     loop {
         while let Ok(Some(message)) = codec.decode(&mut input) {
-            let replies = match &message.op {
-                LdapOp::BindRequest(_) => vec![said(
-                    &message,
-                    LdapOp::BindResponse(LdapBindResponse::new_success("")),
-                )],
-                LdapOp::UnbindRequest => return,
-                LdapOp::SearchRequest(search) if search.base.is_empty() => {
-                    vec![done(&message)]
-                }
-                _ => script(&message),
-            };
+            if matches!(message.op, LdapOp::UnbindRequest) {
+                return;
+            }
+            let replies = script(&message);
             for reply in replies {
                 let mut output = BytesMut::new();
                 match reply {
