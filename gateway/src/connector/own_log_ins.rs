@@ -3,12 +3,15 @@
 //!
 //! A refused password is tried again after a minute, for a replica may not have heard of it yet;
 //! then once an hour; and when an administrator asks for it by `test`. Another password is tried at
-//! once. While a password is not known to be right, log-ins go one after the other: many calls that
-//! come at once are one try.
+//! once. Log-ins go one after the other: many calls that come at once are one try, also where a
+//! password that was right has just been changed at the target.
+//!
+//! Of a password nothing is kept but a digest, under a key that no other run of the gateway has.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use portcullis_common::crypto::mac::{MacKey, TAG_LEN};
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::Password;
@@ -21,22 +24,18 @@ const PAUSE: Duration = Duration::from_secs(60 * 60);
 const MOST: usize = 64;
 
 /// The log-ins of one connector.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct OwnLogIns {
     turn: tokio::sync::Mutex<()>,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    refused: Vec<Refused>,
-    right: Vec<(String, Password)>,
+    /// What passwords are digested under.
+    key: MacKey,
+    refused: Mutex<Vec<Refused>>,
 }
 
 #[derive(Debug)]
 struct Refused {
     whose: String,
-    password: Password,
+    digest: [u8; TAG_LEN],
     times: u32,
     /// When it was tried last.
     last: Instant,
@@ -51,7 +50,17 @@ pub(crate) struct LogIn<'a> {
     of: &'a OwnLogIns,
     whose: &'a str,
     password: &'a Password,
-    _turn: Option<tokio::sync::MutexGuard<'a, ()>>,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Default for OwnLogIns {
+    fn default() -> Self {
+        Self {
+            turn: tokio::sync::Mutex::default(),
+            key: MacKey::new(&rand::random()),
+            refused: Mutex::default(),
+        }
+    }
 }
 
 /// Why nothing is tried.
@@ -83,37 +92,15 @@ impl OwnLogIns {
             of: self,
             whose,
             password,
-            _turn: Some(turn),
-        })
-    }
-
-    /// The same; one that was right before goes beside others.
-    ///
-    /// # Errors
-    /// [`NotTried`].
-    pub(crate) async fn begin_beside<'a>(
-        &'a self,
-        whose: &'a str,
-        password: &'a Password,
-        deadline: Instant,
-    ) -> Result<LogIn<'a>, NotTried> {
-        let is_right = |(of, right): &(String, Password)| of == whose && right == password;
-        if !self.known().right.iter().any(is_right) {
-            return self.begin(whose, password, deadline).await;
-        }
-        Ok(LogIn {
-            of: self,
-            whose,
-            password,
-            _turn: None,
+            _turn: turn,
         })
     }
 
     /// An administrator asks: what was refused may be tried once more, unless it just was.
     pub(crate) fn try_again(&self, whose: &str) {
         let now = Instant::now();
-        let mut known = self.known();
-        let of_it = known.refused.iter_mut();
+        let mut refused = self.refused();
+        let of_it = refused.iter_mut();
         for refused in of_it.filter(|refused| refused.whose == whose) {
             if refused.last + FIRST_PAUSE <= now {
                 refused.due = now;
@@ -123,16 +110,14 @@ impl OwnLogIns {
 
     /// Which password is right has just been found out, or changed.
     pub(crate) fn forget(&self, whose: &str) {
-        let mut known = self.known();
-        known.refused.retain(|refused| refused.whose != whose);
-        known.right.retain(|(of, _)| of != whose);
+        self.refused().retain(|refused| refused.whose != whose);
     }
 
     /// What the target said of the passwords that are not tried, for people.
     pub(crate) fn faults(&self) -> Vec<String> {
         let now = Instant::now();
-        let known = self.known();
-        let held = known.refused.iter().filter(|refused| now < refused.due);
+        let refused = self.refused();
+        let held = refused.iter().filter(|refused| now < refused.due);
         held.map(|refused| refused.sentence(now)).collect()
     }
 
@@ -142,46 +127,43 @@ impl OwnLogIns {
     /// [`NotTried::Refused`].
     pub(crate) fn check(&self, whose: &str, password: &Password) -> Result<(), NotTried> {
         let now = Instant::now();
-        let known = self.known();
-        let mut refused = known.refused.iter();
-        match refused.find(|refused| refused.is(whose, password)) {
+        let all = self.refused();
+        match all.iter().find(|one| self.is(one, whose, password)) {
             Some(refused) if now < refused.due => Err(NotTried::Refused(refused.sentence(now))),
             _ => Ok(()),
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is(&self, refused: &Refused, whose: &str, password: &Password) -> bool {
+        let digested = || self.key.verify(&[password.expose()], &refused.digest);
+        refused.whose == whose && digested().is_ok()
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Vec<Refused>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl LogIn<'_> {
     /// The target took it.
     pub(crate) fn taken(self) {
-        let mut known = self.of.known();
-        known.refused.retain(|refused| refused.whose != self.whose);
-        known.right.retain(|(of, _)| of != self.whose);
-        if known.right.len() >= MOST {
-            known.right.remove(0);
-        }
-        let right = (self.whose.to_owned(), self.password.clone());
-        known.right.push(right);
+        self.of.forget(self.whose);
     }
 
     /// The target said that it is wrong, in these words.
     pub(crate) fn refused(self, said: &str) {
-        let mut known = self.of.known();
-        known.right.retain(|(of, _)| of != self.whose);
-        let mut refused = known.refused.iter();
-        let place = refused.position(|refused| refused.is(self.whose, self.password));
-        let before = place.map_or(0, |place| known.refused.remove(place).times);
-        if known.refused.len() >= MOST {
-            known.refused.remove(0);
+        let mut all = self.of.refused();
+        let place = all
+            .iter()
+            .position(|one| self.of.is(one, self.whose, self.password));
+        let before = place.map_or(0, |place| all.remove(place).times);
+        if all.len() >= MOST {
+            all.remove(0);
         }
         let now = Instant::now();
-        known.refused.push(Refused {
+        all.push(Refused {
             whose: self.whose.to_owned(),
-            password: self.password.clone(),
+            digest: self.of.key.tag(&[self.password.expose()]).to_bytes(),
             times: before.saturating_add(1),
             last: now,
             due: now + if before == 0 { FIRST_PAUSE } else { PAUSE },
@@ -191,10 +173,6 @@ impl LogIn<'_> {
 }
 
 impl Refused {
-    fn is(&self, whose: &str, password: &Password) -> bool {
-        self.whose == whose && self.password == *password
-    }
-
     fn sentence(&self, now: Instant) -> String {
         let left = self.due.saturating_duration_since(now).as_secs().max(1);
         format!(
@@ -256,10 +234,11 @@ mod tests {
         assert!(tries(&all, "cn=b", &wrong).await);
         let right = password("right");
         all.begin("cn=a", &right, soon()).await.unwrap().taken();
-        let beside = [0; 3].map(|_| all.begin_beside("cn=a", &right, soon()));
-        let beside = futures_util::future::join_all(beside).await;
-        assert!(beside.iter().all(Result::is_ok));
         assert!(!tries(&all, "cn=b", &wrong).await);
+        // What was right is wrong now.
+        let tried = (0..20).map(|_| tries(&all, "cn=a", &right));
+        let tried = futures_util::future::join_all(tried).await;
+        assert_eq!(tried.iter().filter(|tried| **tried).count(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -299,7 +299,8 @@ impl Engine for Postgres {
 }
 
 impl Postgres {
-    /// Connects, unless the password was refused a short while ago.
+    /// Connects, unless the password was refused a short while ago. One after the other: where it
+    /// was changed at the database, one connection finds out for all.
     async fn connect(
         &self,
         password: Option<&Password>,
@@ -308,7 +309,7 @@ impl Postgres {
         let Some(password) = password else {
             return self.target.connect(None, deadline).await;
         };
-        let log_in = self.log_ins.begin_beside(USER, password, deadline).await;
+        let log_in = self.log_ins.begin(USER, password, deadline).await;
         let log_in = log_in.map_err(|why| match why {
             NotTried::Late => Fault::late(),
             NotTried::Refused(text) => Fault::refused(FailureKind::Denied, text),

@@ -108,6 +108,21 @@ async fn a_wrong_password_of_the_gateways_own_is_tried_once_and_a_right_one_at_o
     hr.connector().test(&cx("t")).await.unwrap();
     assert_eq!(tried(), 1);
     assert!(hr.connector().inspect(true).faults.is_empty());
+
+    // One that was right, and was changed at the database.
+    hr.connector().stop().await;
+    hr.postgres
+        .query("ALTER ROLE portcullis PASSWORD 'changed-there'");
+    let right = cx("t");
+    let at_once = (0..12).map(|_| hr.connector().test(&right));
+    for tested in futures_util::future::join_all(at_once).await {
+        failure(tested);
+    }
+    eventually("the try to be in the log", async || {
+        (tried() > 1).then_some(())
+    })
+    .await;
+    assert_eq!(tried(), 2);
 }
 
 #[tokio::test]
