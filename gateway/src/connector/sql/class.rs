@@ -15,6 +15,8 @@ pub(super) const ID: &str = "id";
 pub(super) const NAME: &str = "name";
 /// That with whether it may log in.
 pub(super) const ENABLED: &str = "enabled";
+/// In `changes`.
+pub(super) const DELETED: &str = "deleted";
 
 /// Parameters that stand for no attribute.
 const RESERVED: [&str; 7] = [ID, NAME, ENABLED, "new_name", "password", "value", "call"];

@@ -72,16 +72,6 @@ impl<'a> Seen<'a> {
         })
     }
 
-    /// Whether it stands for true, in a column that may have no truth values.
-    pub(super) fn is_true(&self) -> bool {
-        match self {
-            Self::Boolean(truth) => *truth,
-            Self::Integer(number) => *number != 0,
-            Self::Text(text) => matches!(&**text, "t" | "true" | "1"),
-            _ => false,
-        }
-    }
-
     /// The text of an id or a name that it is.
     pub(super) fn text(&self) -> Option<Plain<'_>> {
         matches!(self, Self::Text(_) | Self::Integer(_)).then(|| self.plain())

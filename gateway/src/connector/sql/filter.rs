@@ -6,6 +6,7 @@
 use super::class::{Columns, ENABLED, ID, NAME};
 use super::engine::{Column, Param};
 use super::statement::{Dialect, quote};
+use super::truth::{FALSE, TRUE};
 use crate::model::{Comparison, Failure, Filter, FilterOperation, Value, ValueType};
 
 /// A condition that never holds, and one that always does.
@@ -85,7 +86,7 @@ impl<'a> Conditions<'a> {
         Ok(match asked {
             "__id__" => self.id(column, comparison.operation, value),
             "__name__" => self.text(&self.operand(column), comparison.operation, value),
-            "__enabled__" => self.enabled(comparison.operation, value),
+            "__enabled__" => self.enabled(column, comparison.operation, value),
             _ if column.is_list => self.list(column, comparison.operation, value),
             _ => self.single(column, comparison.operation, value),
         })
@@ -150,12 +151,25 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    fn enabled(&mut self, operation: FilterOperation, value: &Value) -> String {
-        let (Value::Boolean(_), FilterOperation::Equals) = (value, operation) else {
+    /// A text counts as it is read: see `truth`.
+    fn enabled(&mut self, column: &Column, operation: FilterOperation, value: &Value) -> String {
+        let (Value::Boolean(wanted), FilterOperation::Equals) = (value, operation) else {
             return NEVER.to_owned();
         };
-        let bound = self.bound(value);
-        format!("{} = {bound}", quote(ENABLED))
+        let quoted = quote(ENABLED);
+        if column.value_type != ValueType::Text {
+            let bound = self.bound(value);
+            return format!("{quoted} = {bound}");
+        }
+        let (words, sign) = if *wanted { (TRUE, "<>") } else { (FALSE, "=") };
+        let words = words.map(|word| format!("'{word}'")).join(", ");
+        match self.dialect {
+            Dialect::Postgres => format!("lower(btrim({quoted}::text)) IN ({words})"),
+            // An expression has no type there, and may be a number.
+            Dialect::Sqlite => format!(
+                "CASE typeof({quoted}) WHEN 'integer' THEN {quoted} {sign} 0 ELSE lower(trim({quoted})) IN ({words}) END"
+            ),
+        }
     }
 
     fn single(&mut self, column: &Column, operation: FilterOperation, value: &Value) -> String {

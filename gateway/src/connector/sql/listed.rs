@@ -3,7 +3,7 @@
 
 use portcullis_common::listing::Content;
 
-use super::class::{Class, Columns};
+use super::class::{Class, Columns, ENABLED};
 use super::engine::{Cells, Fault, Rows, Seen, SeenCell};
 use crate::connector::Found;
 use crate::model::{AttributeName, CallError, Failure, ObjectId, ObjectName, Search, Value};
@@ -91,7 +91,13 @@ impl<'a> Lister<'a> {
         let id = cell(0)?.first().ok_or_else(|| unusable("no id"))?;
         let name = cell(1)?.first().ok_or_else(|| unusable("no name"))?;
         let enabled = match self.has_enabled {
-            true => Some(cell(2)?.first().is_some_and(|seen| seen.is_true())),
+            true => Some(match cell(2)?.first() {
+                Some(seen) => {
+                    let truth = seen.truth();
+                    truth.ok_or_else(|| unusable(&seen.no_truth(ENABLED)))?
+                }
+                None => false,
+            }),
             false => None,
         };
         let (id, name) = (id.text(), name.text());

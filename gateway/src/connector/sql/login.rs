@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 use super::Sql;
 use super::changing::parameters;
 use super::class::Class;
-use super::engine::{Access, Cause, Fault, Param, Transaction, few, text_column};
-use super::reading::{Located, find, is_true};
+use super::engine::{Access, Cause, Fault, Param, Seen, Transaction, few, text_column};
+use super::reading::{Located, find};
 use super::statement::{Dialect, Statement};
 use crate::connector::Context;
 use crate::model::{CallError, Failure, FailureKind, ObjectRef, Password, Value, Verb};
@@ -58,7 +58,7 @@ impl Sql {
             transaction.rollback().await;
         }
         let right = if judges {
-            answer.is_some_and(|answer| is_true(&Value::Text(answer.to_string())))
+            answer.is_some_and(|answer| Seen::Text(answer.as_str().into()).truth() == Some(true))
         } else {
             self.hashing.fits(password, answer).await?
         };

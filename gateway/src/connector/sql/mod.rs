@@ -30,6 +30,7 @@ mod renewal;
 mod sqlite;
 mod statement;
 mod sync;
+mod truth;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

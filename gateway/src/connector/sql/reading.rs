@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::Sql;
-use super::class::{Class, Columns, NAME, id_column};
-use super::engine::{Access, Fault, Param, Query, Row, Seen, Transaction, few};
+use super::class::{Class, Columns, ENABLED, NAME, id_column};
+use super::engine::{Access, Fault, Param, Query, Row, Transaction, few};
 use super::filter::Conditions;
 use super::listed::list;
 use super::statement::{Dialect, quote};
+use super::truth::truth;
 use crate::connector::{Context, Found};
 use crate::model::{
     Attribute, AttributeName, CallError, Cookie, Failure, FailureKind, Identity, Object, ObjectId,
@@ -134,7 +135,8 @@ pub(super) fn located(class: &Class, columns: &Columns, row: Row) -> Result<Loca
     let id = single().ok_or_else(|| unusable("no id"))?;
     let name = single().ok_or_else(|| unusable("no name"))?;
     let enabled = if columns.has_enabled {
-        Some(single().is_some_and(|value| is_true(&value)))
+        let truth = single().map_or(Ok(false), |value| truth(&value, ENABLED));
+        Some(truth.map_err(|what| unusable(&what))?)
     } else {
         None
     };
@@ -171,11 +173,6 @@ pub(super) fn unusable(class: &Class, what: &str) -> Fault {
         FailureKind::Rejected,
         format!("a row of `read` for the class {} has {what}", class.class),
     )
-}
-
-/// What stands for true in a column that may have no truth values.
-pub(super) fn is_true(value: &Value) -> bool {
-    Seen::of(value).is_some_and(|seen| seen.is_true())
 }
 
 /// The text of an id or a name.

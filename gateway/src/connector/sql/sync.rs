@@ -10,10 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::Sql;
-use super::class::{Changes as Source, Class, Columns, ID, section_of};
+use super::class::{Changes as Source, Class, Columns, DELETED, ID, section_of};
 use super::engine::{Access, Column, Fault, Param, Row, Transaction, few};
-use super::reading::{is_true, located, plain};
+use super::reading::{located, plain};
 use super::statement::{Dialect, quote};
+use super::truth::truth;
 use crate::connector::{Changes, Context};
 use crate::model::{
     CallError, Change, Failure, FailureKind, ObjectClass, ObjectId, SyncToken, Value, ValueType,
@@ -211,7 +212,7 @@ impl Syncing<'_> {
             let place = found.iter().position(|column| column.name == name);
             place.map(|place| found.swap_remove(place))
         };
-        let (change, id, deleted) = (named("change"), named(ID), named("deleted"));
+        let (change, id, deleted) = (named("change"), named(ID), named(DELETED));
         let (Some(change), Some(id)) = (change, id) else {
             return Err(Failure::internal(format!(
                 "[connectors.{}.{}] changes: it needs the columns `change` and `id`, and takes `deleted`",
@@ -373,7 +374,11 @@ impl Syncing<'_> {
         let id = single();
         let is_number = matches!(id, Some(Value::Integer(_)));
         let id = id.as_ref().and_then(plain).ok_or_else(unusable)?;
-        let deleted = single().as_ref().is_some_and(is_true);
+        let deleted = single().map_or(Ok(false), |value| truth(&value, DELETED));
+        let deleted = deleted.map_err(|what| {
+            let message = format!("a row of `changes` has {what}");
+            Fault::refused(FailureKind::Rejected, message)
+        })?;
         let object: Row = cells.collect();
         let is_there = object.first().is_some_and(|cell| !cell.is_empty());
         let change = if deleted || !is_there {

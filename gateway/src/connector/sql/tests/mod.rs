@@ -5,6 +5,7 @@ mod further;
 mod ledger;
 mod searches;
 mod syncs;
+mod truths;
 mod verbs;
 
 use std::path::{Path, PathBuf};
