@@ -6,6 +6,7 @@ use portcullis_common::id::ServerId;
 use tokio::sync::watch;
 
 use super::calls::{not_begun, not_looked};
+use super::gather;
 use super::index::{Place, State, Telling};
 use super::outcome::{keep, shortened};
 use super::record::{Barred, Begun, Ended, Fact, MAX_BODY, Record};
@@ -38,6 +39,8 @@ pub struct Claim {
     former: Option<State>,
     /// It is on the disk that it was begun, or may have been.
     noted: bool,
+    /// From its begin on.
+    begun: Option<gather::Begun>,
 }
 
 /// Waits for a call that somebody else has.
@@ -77,6 +80,7 @@ impl Claim {
             key,
             tell,
             former,
+            begun: None,
         }
     }
 
@@ -92,10 +96,12 @@ impl Claim {
         // From here on it may be on the disk, whatever becomes of this future.
         let former = self.former.replace(State::Unseen(Arc::new(evidence)));
         self.noted = true;
+        self.begun = Some(self.journal.shared.under_way.begin());
         let flushed = self.journal.flushed(Record::Begun(record)).await;
         if flushed.is_err() {
             self.former = former;
             self.noted = false;
+            self.begun = None;
         } else if let Some(entry) = self.journal.shared.lock().index.calls.get_mut(&self.key)
             && let State::UnderWay { noted, .. } = &mut entry.state
         {

@@ -2,10 +2,11 @@
 //! under way. Where many are, the record of one is soon followed by those of others, and a flush
 //! for each would cost the processor more than the records do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use super::record::Record;
 use super::writer::Command;
 
 /// Commands of one batch.
@@ -17,11 +18,37 @@ const FEW: usize = 4;
 /// Batches without a wait, at the most, after one that was in vain.
 const MOST_SPARED: u32 = 256;
 
-/// What is known of the calls under way.
+/// The calls that were begun and have not ended, counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UnderWay(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped: however the call ends, it is no longer counted.
+#[derive(Debug)]
+pub(super) struct Begun(UnderWay);
+
+impl UnderWay {
+    /// One more.
+    pub(super) fn begin(&self) -> Begun {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Begun(self.clone())
+    }
+
+    /// How many they are.
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// When a batch is complete.
 #[derive(Debug, Default)]
 pub(super) struct Gatherer {
-    /// Calls that were begun and have not ended.
-    under_way: usize,
+    under_way: UnderWay,
     /// Batches before which nothing is waited for.
     spared: u32,
     /// How many those will be after the next wait in vain.
@@ -31,6 +58,14 @@ pub(super) struct Gatherer {
 }
 
 impl Gatherer {
+    /// Nothing was waited for yet.
+    pub(super) fn new(under_way: UnderWay) -> Self {
+        Self {
+            under_way,
+            ..Self::default()
+        }
+    }
+
     /// The next command of a batch that has so many; `None`: it is to be written.
     pub(super) fn next(&mut self, commands: &Receiver<Command>, has: usize) -> Option<Command> {
         if has >= BATCH {
@@ -39,7 +74,8 @@ impl Gatherer {
         if let Ok(command) = commands.try_recv() {
             return Some(command);
         }
-        if self.under_way < FEW || self.spared > 0 || has >= self.under_way / 2 {
+        let under_way = self.under_way.count();
+        if under_way < FEW || self.spared > 0 || has >= under_way / 2 {
             return None;
         }
         let (since, _) = *self.waits.get_or_insert((Instant::now(), has));
@@ -57,13 +93,6 @@ impl Gatherer {
             Some(_) => self.next_spared = 0,
             None => self.spared = self.spared.saturating_sub(1),
         }
-        for command in batch {
-            match command {
-                Command::Flushed(Record::Begun(_), _) => self.under_way += 1,
-                Command::End(..) => self.under_way = self.under_way.saturating_sub(1),
-                _ => {}
-            }
-        }
     }
 }
 
@@ -72,12 +101,13 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::journal::record::Record;
 
-    fn busy() -> Gatherer {
-        Gatherer {
-            under_way: 32,
-            ..Gatherer::default()
-        }
+    /// With so many calls under way.
+    fn with(calls: usize) -> (Gatherer, Vec<Begun>) {
+        let under_way = UnderWay::default();
+        let begun = (0..calls).map(|_| under_way.begin()).collect();
+        (Gatherer::new(under_way), begun)
     }
 
     fn note() -> Command {
@@ -87,21 +117,23 @@ mod tests {
     #[test]
     fn nothing_is_waited_for_where_few_calls_are_under_way() {
         let (_others, commands) = mpsc::channel();
-        let mut few = Gatherer::default();
-        assert!(few.next(&commands, 1).is_none() && few.waits.is_none());
-        few.under_way = FEW;
+        let (mut few, mut begun) = with(FEW);
         assert!(few.next(&commands, 1).is_none());
         assert!(
             few.waits
                 .is_some_and(|(since, _)| since.elapsed() >= GATHER)
         );
+        few.written(&[note()]);
+        few.spared = 0;
+        begun.pop();
+        assert!(few.next(&commands, 1).is_none() && few.waits.is_none());
     }
 
     #[test]
     fn half_of_those_under_way_are_enough_and_what_is_there_comes_along() {
         let (others, commands) = mpsc::channel();
         (0..20).for_each(|_| others.send(note()).unwrap());
-        let mut gatherer = busy();
+        let (mut gatherer, _begun) = with(32);
         let mut batch = vec![note()];
         while let Some(command) = gatherer.next(&commands, batch.len()) {
             batch.push(command);
@@ -113,7 +145,7 @@ mod tests {
     #[test]
     fn waits_in_vain_become_rare_until_one_is_not() {
         let (others, commands) = mpsc::channel();
-        let mut gatherer = busy();
+        let (mut gatherer, _begun) = with(32);
         let mut waits = 0;
         for _ in 0..1_000 {
             assert!(gatherer.next(&commands, 1).is_none());

@@ -51,6 +51,7 @@ pub use self::accept::{Accepted, accept};
 pub use self::calls::{Known, Purpose, not_begun};
 pub use self::claim::{Claim, Joined, What};
 use self::clock::Clock;
+use self::gather::UnderWay;
 use self::index::Index;
 use self::keys::Keys;
 pub use self::show::{OpenCall, Shown, show};
@@ -91,6 +92,7 @@ struct Shared {
     /// `None`: it is kept in memory only.
     commands: Option<Commands>,
     clock: Clock,
+    under_way: UnderWay,
 }
 
 #[derive(Debug)]
@@ -138,6 +140,7 @@ impl Journal {
             slack: slack(settings),
             commands,
             clock: Clock::new(),
+            under_way: UnderWay::default(),
         });
         if let (Some(disk), Some(receiver)) = (opened.disk, receiver)
             && let Err(error) = writer::start(disk, settings, receiver, &shared)
@@ -164,6 +167,7 @@ impl Journal {
                 slack: 0,
                 commands: None,
                 clock: Clock::new(),
+                under_way: UnderWay::default(),
             }),
         }
     }

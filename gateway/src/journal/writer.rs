@@ -88,7 +88,7 @@ pub(super) fn start(
         settings,
         shared: Arc::downgrade(shared),
         owed: Vec::new(),
-        gatherer: Gatherer::default(),
+        gatherer: Gatherer::new(shared.under_way.clone()),
     };
     thread::Builder::new()
         .name("journal".to_owned())

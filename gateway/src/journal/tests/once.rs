@@ -5,7 +5,7 @@ use wire::outcome::Result as Kept;
 
 use super::bench::*;
 use crate::journal::{Journal, Known, Purpose};
-use crate::model::{FailureKind, Outcome};
+use crate::model::{FailureKind, Indeterminate, Outcome};
 
 #[tokio::test]
 async fn a_call_that_has_ended_is_answered_from_the_journal_also_after_a_restart() {
@@ -57,6 +57,35 @@ async fn whoever_asks_for_a_call_under_way_learns_its_outcome() {
     begun.end(&outcome(1));
     assert_eq!(joined.outcome().await, outcome(1));
     assert_eq!(looking.outcome().await, outcome(1));
+}
+
+#[tokio::test]
+async fn a_call_is_counted_as_under_way_until_it_ends_however_that_is() {
+    let mut bench = Bench::new();
+    bench.settings.most = 16 << 10;
+    let journal = bench.open();
+    let under_way = || journal.shared.under_way.count();
+    let begun = begin(&journal, 1).await;
+    assert_eq!(under_way(), 1);
+    begun.end(&outcome(1));
+    assert_eq!(under_way(), 0);
+    drop(begin(&journal, 2).await);
+    let unsure = Outcome::Indeterminate(Indeterminate::default());
+    begin(&journal, 3).await.end(&unsure);
+    assert_eq!(under_way(), 0);
+    // The journal is full.
+    let mut number = 4;
+    let refused = loop {
+        let mut claim = new(&journal, number);
+        if let Err(refused) = super::bench::begun(&mut claim).await {
+            assert_eq!(under_way(), 0);
+            break refused;
+        }
+        claim.end(&outcome(number));
+        number += 1;
+    };
+    assert_eq!(refused.kind, FailureKind::Busy);
+    assert_eq!(under_way(), 0);
 }
 
 #[tokio::test]
