@@ -3,7 +3,8 @@
 //! What is written is the host's time. By it an entry grows old, too, but not by a jump of it: for
 //! a day its age goes on as the gateway runs, in which a clock that was put ahead by mistake is
 //! put right again. After that the new time is believed, for the one before may have been the
-//! wrong one.
+//! wrong one; provided that it has gone on meanwhile as the gateway ran, for a second jump is
+//! doubted as the first.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -29,8 +30,9 @@ pub(super) struct Clock {
 struct Ages {
     base: u64,
     since: Instant,
-    /// Since when the host's clock is ahead of it.
-    doubted: Option<Instant>,
+    /// Where the host's clock is ahead of it: since when it goes on from there as the gateway
+    /// runs, and what it showed then.
+    doubted: Option<(Instant, u64)>,
 }
 
 impl Clock {
@@ -72,13 +74,18 @@ impl Ages {
 
     /// The time where the host's clock shows `wall` at `instant`.
     fn at(&mut self, wall: u64, instant: Instant) -> u64 {
-        let run = instant.saturating_duration_since(self.since).as_millis();
-        let own = self
-            .base
-            .saturating_add(u64::try_from(run).unwrap_or(u64::MAX));
+        let gone_on = |from: u64, since: Instant| {
+            let run = instant.saturating_duration_since(since).as_millis();
+            from.saturating_add(u64::try_from(run).unwrap_or(u64::MAX))
+        };
+        let own = gone_on(self.base, self.since);
         if wall > own.saturating_add(JUMP_MS) {
-            let doubted = *self.doubted.get_or_insert(instant);
-            if instant.saturating_duration_since(doubted) < DOUBT {
+            let (since, shown) = *self.doubted.get_or_insert((instant, wall));
+            if gone_on(shown, since).abs_diff(wall) > JUMP_MS {
+                self.doubted = Some((instant, wall));
+                return own;
+            }
+            if instant.saturating_duration_since(since) < DOUBT {
                 return own;
             }
         }
@@ -115,7 +122,19 @@ mod tests {
             let told = ages.at(YEAR + shown * HOUR, hours(hour));
             assert_eq!(told, YEAR + age * HOUR, "hour {hour}");
         }
-        assert_eq!(ages.at(YEAR / 2, hours(61)), YEAR / 2);
-        assert_eq!(ages.at(YEAR / 2 + HOUR, hours(62)), YEAR / 2 + HOUR);
+        // A jump while one is doubted is doubted anew, ahead or part of the way back.
+        for (hour, shown, age) in [
+            (70, 70 + 365 * 24, 71),
+            (90, 90 + 20 * 365 * 24, 91),
+            (100, 100 + 20 * 365 * 24, 101),
+            (110, 110 + 365 * 24, 111),
+            (133, 133 + 365 * 24, 134),
+            (134, 134 + 365 * 24, 134 + 365 * 24),
+        ] {
+            let told = ages.at(YEAR + shown * HOUR, hours(hour));
+            assert_eq!(told, YEAR + age * HOUR, "hour {hour}");
+        }
+        assert_eq!(ages.at(YEAR / 2, hours(161)), YEAR / 2);
+        assert_eq!(ages.at(YEAR / 2 + HOUR, hours(162)), YEAR / 2 + HOUR);
     }
 }
