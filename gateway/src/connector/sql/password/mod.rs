@@ -8,10 +8,10 @@ mod platform;
 #[path = "windows.rs"]
 mod platform;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::engine::Fault;
-use crate::connector::Context;
+use crate::connector::{Context, secret_file};
 use crate::model::{FailureKind, Password};
 
 pub(super) use hashing::{Hashing, Scheme};
@@ -33,7 +33,7 @@ impl BindPassword {
     pub(super) fn read(&self, cx: &Context) -> Result<Option<Password>, Fault> {
         match self {
             Self::Setting => Ok(given(cx).cloned()),
-            Self::File(path) => read(path).map(Some).map_err(|text| {
+            Self::File(path) => secret_file::read(path).map(Some).map_err(|text| {
                 Fault::refused(FailureKind::Unavailable, format!("`password_file`: {text}"))
             }),
         }
@@ -45,7 +45,7 @@ impl BindPassword {
     pub(super) fn fault(&self) -> Option<String> {
         match self {
             Self::Setting => None,
-            Self::File(path) => read(path)
+            Self::File(path) => secret_file::read(path)
                 .err()
                 .map(|wrong| format!("`password_file`: {wrong}")),
         }
@@ -55,19 +55,4 @@ impl BindPassword {
 /// The password that the resource gives.
 pub(super) fn given(cx: &Context) -> Option<&Password> {
     cx.secret_settings.get(SETTING)
-}
-
-/// The first line of a file that only the gateway's user can read.
-fn read(path: &Path) -> Result<Password, String> {
-    platform::check(path)?;
-    let bytes = platform::read(path, Password::MAX_LEN + 2)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next();
-    Password::new(line.unwrap_or_default().to_vec()).ok_or_else(|| {
-        format!(
-            "the first line of {} is empty or has more than {} bytes: it is to be the password",
-            path.display(),
-            Password::MAX_LEN
-        )
-    })
 }
