@@ -348,6 +348,12 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Names of the account by which a resource with these settings has the gateway log in at the
+    /// target; none: nobody but the gateway's configuration says who that is.
+    fn logs_in_as(&self, _settings: &BTreeMap<String, String>) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Names of the actions that `run` takes.
     fn actions(&self) -> Vec<String> {
         Vec::new()

@@ -3,11 +3,16 @@
 //!
 //! A refused password is tried again after a minute, for a replica may not have heard of it yet;
 //! then once an hour; and when an administrator asks for it by `test`. Another password is tried at
-//! once. Log-ins go one after the other: many calls that come at once are one try, also where a
-//! password that was right has just been changed at the target.
+//! once. But whatever is asked for, and by whom, of one account no more than [`MOST_WRONG`] are
+//! refused within an hour: the next would be that which locks it, and a server that wants it locked
+//! has as many passwords as it likes.
+//!
+//! Log-ins go one after the other: many calls that come at once are one try, also where a password
+//! that was right has just been changed at the target.
 //!
 //! Of a password nothing is kept but a digest, under a key that no other run of the gateway has.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,8 +25,13 @@ use crate::model::Password;
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// … and more than once.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
-/// Passwords that are remembered.
-const MOST: usize = 64;
+/// Passwords of one account, different or not, that are refused within [`PAUSE`]. Few directories
+/// lock an account at the third.
+const MOST_WRONG: usize = 3;
+/// Accounts that are remembered.
+const MOST: usize = 20_000;
+/// Passwords that people are told of at once.
+const MOST_TOLD: usize = 16;
 
 /// The log-ins of one connector.
 #[derive(Debug)]
@@ -29,12 +39,19 @@ pub(crate) struct OwnLogIns {
     turn: tokio::sync::Mutex<()>,
     /// What passwords are digested under.
     key: MacKey,
-    refused: Mutex<Vec<Refused>>,
+    accounts: Mutex<HashMap<String, Account>>,
+}
+
+/// What was refused of one account.
+#[derive(Debug, Default)]
+struct Account {
+    /// When, within [`PAUSE`].
+    tries: VecDeque<Instant>,
+    passwords: Vec<Refused>,
 }
 
 #[derive(Debug)]
 struct Refused {
-    whose: String,
     digest: [u8; TAG_LEN],
     times: u32,
     /// When it was tried last.
@@ -58,7 +75,7 @@ impl Default for OwnLogIns {
         Self {
             turn: tokio::sync::Mutex::default(),
             key: MacKey::new(&rand::random()),
-            refused: Mutex::default(),
+            accounts: Mutex::default(),
         }
     }
 }
@@ -99,10 +116,12 @@ impl OwnLogIns {
     /// An administrator asks: what was refused may be tried once more, unless it just was.
     pub(crate) fn try_again(&self, whose: &str) {
         let now = Instant::now();
-        let mut refused = self.refused();
-        let of_it = refused.iter_mut();
-        for refused in of_it.filter(|refused| refused.whose == whose) {
-            if refused.last + FIRST_PAUSE <= now {
+        let mut accounts = self.accounts();
+        let passwords = accounts
+            .get_mut(whose)
+            .map(|account| &mut account.passwords);
+        for refused in passwords.into_iter().flatten() {
+            if refused.may_be_asked_for(now) {
                 refused.due = now;
             }
         }
@@ -110,15 +129,18 @@ impl OwnLogIns {
 
     /// Which password is right has just been found out, or changed.
     pub(crate) fn forget(&self, whose: &str) {
-        self.refused().retain(|refused| refused.whose != whose);
+        self.accounts().remove(whose);
     }
 
-    /// What the target said of the passwords that are not tried, for people.
+    /// What the target said of passwords that are not tried, for people.
     pub(crate) fn faults(&self) -> Vec<String> {
         let now = Instant::now();
-        let refused = self.refused();
-        let held = refused.iter().filter(|refused| now < refused.due);
-        held.map(|refused| refused.sentence(now)).collect()
+        let accounts = self.accounts();
+        let passwords = accounts.values().flat_map(|account| &account.passwords);
+        let held = passwords.filter(|refused| now < refused.due);
+        held.take(MOST_TOLD)
+            .map(|refused| refused.sentence(now))
+            .collect()
     }
 
     /// Whether a password may be tried.
@@ -127,20 +149,36 @@ impl OwnLogIns {
     /// [`NotTried::Refused`].
     pub(crate) fn check(&self, whose: &str, password: &Password) -> Result<(), NotTried> {
         let now = Instant::now();
-        let all = self.refused();
-        match all.iter().find(|one| self.is(one, whose, password)) {
-            Some(refused) if now < refused.due => Err(NotTried::Refused(refused.sentence(now))),
-            _ => Ok(()),
+        let mut accounts = self.accounts();
+        if accounts.len() >= MOST {
+            accounts.retain(|_, account| account.counts(now));
         }
+        let room = accounts.len() < MOST;
+        let Some(account) = accounts.get(whose) else {
+            let full = "wrong passwords of too many accounts were tried here: nothing is tried now, try again later";
+            return if room {
+                Ok(())
+            } else {
+                Err(NotTried::Refused(full.to_owned()))
+            };
+        };
+        let mut passwords = account.passwords.iter();
+        let held = passwords.find(|refused| now < refused.due && self.is(refused, password));
+        let sentence = match held {
+            Some(refused) => Some(refused.sentence(now)),
+            None => account.sentence(now),
+        };
+        sentence.map_or(Ok(()), |sentence| Err(NotTried::Refused(sentence)))
     }
 
-    fn is(&self, refused: &Refused, whose: &str, password: &Password) -> bool {
-        let digested = || self.key.verify(&[password.expose()], &refused.digest);
-        refused.whose == whose && digested().is_ok()
+    fn is(&self, refused: &Refused, password: &Password) -> bool {
+        self.key
+            .verify(&[password.expose()], &refused.digest)
+            .is_ok()
     }
 
-    fn refused(&self) -> MutexGuard<'_, Vec<Refused>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    fn accounts(&self) -> MutexGuard<'_, HashMap<String, Account>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,17 +190,15 @@ impl LogIn<'_> {
 
     /// The target said that it is wrong, in these words.
     pub(crate) fn refused(self, said: &str) {
-        let mut all = self.of.refused();
-        let place = all
-            .iter()
-            .position(|one| self.of.is(one, self.whose, self.password));
-        let before = place.map_or(0, |place| all.remove(place).times);
-        if all.len() >= MOST {
-            all.remove(0);
-        }
         let now = Instant::now();
-        all.push(Refused {
-            whose: self.whose.to_owned(),
+        let mut accounts = self.of.accounts();
+        let account = accounts.entry(self.whose.to_owned()).or_default();
+        account.age(now);
+        let mut passwords = account.passwords.iter();
+        let place = passwords.position(|refused| self.of.is(refused, self.password));
+        let before = place.map_or(0, |place| account.passwords.remove(place).times);
+        account.tries.push_back(now);
+        account.passwords.push(Refused {
             digest: self.of.key.tag(&[self.password.expose()]).to_bytes(),
             times: before.saturating_add(1),
             last: now,
@@ -172,15 +208,56 @@ impl LogIn<'_> {
     }
 }
 
+impl Account {
+    /// Drops what is so old that it decides nothing.
+    fn age(&mut self, now: Instant) {
+        self.tries.retain(|tried| now < *tried + PAUSE);
+        self.passwords
+            .retain(|refused| now < refused.last + 2 * PAUSE);
+    }
+
+    fn counts(&mut self, now: Instant) -> bool {
+        self.age(now);
+        !self.tries.is_empty() || !self.passwords.is_empty()
+    }
+
+    /// Why none of its passwords is tried, where too many were refused.
+    fn sentence(&self, now: Instant) -> Option<String> {
+        let decisive = self.tries.len().checked_sub(MOST_WRONG)?;
+        let due = *self.tries.get(decisive)? + PAUSE;
+        let said = self.passwords.last().map_or("", |refused| &refused.said);
+        (now < due).then(|| {
+            format!(
+                "{said}; {MOST_WRONG} wrong passwords of the account were tried within an hour: so that it is not locked, none is tried in the next {}, unless the gateway is restarted",
+                left(due, now)
+            )
+        })
+    }
+}
+
 impl Refused {
+    /// Whether a test has it tried again.
+    fn may_be_asked_for(&self, now: Instant) -> bool {
+        self.last + FIRST_PAUSE <= now
+    }
+
     fn sentence(&self, now: Instant) -> String {
-        let left = self.due.saturating_duration_since(now).as_secs().max(1);
+        let by_test = match self.may_be_asked_for(now) {
+            true => ", or now at `portcullis resource test`",
+            false => "",
+        };
         format!(
-            "{}; so that the account is not locked, this password is tried again only in {}, or at `portcullis resource test`; another one is tried at once",
+            "{}; so that the account is not locked, this password is tried again only in {}{by_test}; another one is tried at once",
             self.said,
-            humantime::format_duration(Duration::from_secs(left))
+            left(self.due, now)
         )
     }
+}
+
+/// What is left until then, in whole seconds.
+fn left(due: Instant, now: Instant) -> humantime::FormattedDuration {
+    let seconds = due.saturating_duration_since(now).as_secs().max(1);
+    humantime::format_duration(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
@@ -269,5 +346,62 @@ mod tests {
         assert_eq!(late.unwrap_err(), NotTried::Late);
         drop(held);
         all.begin("cn=a", &wrong, soon()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_one_account_few_are_refused_an_hour_whatever_they_are_and_whoever_asks() {
+        let all = OwnLogIns::default();
+        let mut tried = Vec::new();
+        for minute in 0..180 {
+            let other = password(&format!("guess {minute}"));
+            all.try_again("cn=a");
+            if tries(&all, "cn=a", &other).await {
+                tried.push(minute);
+            }
+            tokio::time::advance(Duration::from_secs(60)).await;
+        }
+        assert_eq!(tried, [0, 1, 2, 60, 61, 62, 120, 121, 122]);
+        // Another account is another matter, and a right one ends the count.
+        assert!(tries(&all, "cn=b", &password("guess")).await);
+        all.forget("cn=a");
+        assert!(tries(&all, "cn=a", &password("guess")).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_accounts_is_bounded_and_opens_nothing() {
+        let all = OwnLogIns::default();
+        let wrong = password("wrong");
+        for number in 0..MOST {
+            assert!(tries(&all, &number.to_string(), &wrong).await);
+        }
+        assert!(!tries(&all, "one more", &wrong).await);
+        assert!(!tries(&all, "7", &wrong).await);
+        assert!(all.faults().len() <= MOST_TOLD);
+        tokio::time::advance(2 * PAUSE).await;
+        assert!(tries(&all, "one more", &wrong).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_of_a_test_is_what_a_test_does() {
+        let all = OwnLogIns::default();
+        let wrong = password("wrong");
+        let said = || match all.check("cn=a", &wrong) {
+            Err(NotTried::Refused(said)) => said,
+            other => panic!("{other:?}"),
+        };
+        assert!(tries(&all, "cn=a", &wrong).await);
+        assert!(said().contains("only in 1m; another"), "{}", said());
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert!(tries(&all, "cn=a", &wrong).await);
+        assert!(said().contains("only in 1h; another"), "{}", said());
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert!(said().contains("only in 59m, or now at"), "{}", said());
+        all.try_again("cn=a");
+        assert!(tries(&all, "cn=a", &wrong).await);
+        let other = all.check("cn=a", &password("other")).unwrap_err();
+        let NotTried::Refused(said) = other else {
+            panic!("{other:?}");
+        };
+        assert!(said.contains("in the next 58m, unless"), "{said}");
     }
 }

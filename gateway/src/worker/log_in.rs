@@ -143,3 +143,67 @@ fn own_key(object: &ObjectRef) -> String {
         Selector::Name(name) => format!("name {}", name.as_str().to_lowercase()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use portcullis_proto::gateway::v1 as wire;
+
+    use crate::config::Config;
+    use crate::connectors::Connectors;
+    use crate::model::{FailureKind, Outcome};
+    use crate::worker::Provisioner;
+
+    /// What comes of a test by a resource that has the gateway log in as this. Nobody listens where
+    /// the directory is to be.
+    async fn tested(provisioner: &Provisioner, bind_dn: &str) -> FailureKind {
+        let call = wire::Call {
+            call_id: "1".to_owned(),
+            connector: "directory".to_owned(),
+            verb: Some(wire::call::Verb::Test(wire::Test {})),
+            settings: [("bind_dn".to_owned(), bind_dn.to_owned())].into(),
+            secret_settings: vec![wire::SecretSetting {
+                name: "bind_password".to_owned(),
+                value: Some(wire::Secret::plain(b"guess".to_vec())),
+            }],
+            ..wire::Call::default()
+        };
+        match provisioner.execute(call).await {
+            Outcome::Failed(failure) => failure.kind,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn no_server_has_a_gateway_log_in_as_a_protected_account() {
+        for (own, kind) in [
+            ("", FailureKind::Refused),
+            ("bind_dn = \"cn=other,dc=x\"", FailureKind::Refused),
+            // Who has the gateway's configuration says so.
+            ("bind_dn = \"cn=ADMIN , dc=x\"", FailureKind::Unavailable),
+        ] {
+            let text = format!(
+                "[connectors.directory]\ntype = \"ldap\"\nservers = [\"ldaps://127.0.15.1:1\"]\n{own}\n\
+                 certificate_sha256 = [\"{}\"]\naccounts.base = \"ou=people,dc=x\"\n\
+                 guard_rails.protected_accounts = [\"admin*\"]\nguard_rails.compare_names = \"case-insensitive\"\n",
+                "00".repeat(32)
+            );
+            let config = Config::parse(Path::new("gateway.toml"), &text).unwrap();
+            let connectors = Connectors::from_config(&config.connectors).unwrap();
+            let provisioner = Provisioner::new(&connectors, 4, Duration::from_secs(60));
+            assert_eq!(tested(&provisioner, "cn=admin,dc=x").await, kind, "{own}");
+            for (bind_dn, kind) in [
+                ("cn=gateway,dc=x", FailureKind::Unavailable),
+                ("uid=Administrator,ou=y,dc=x", FailureKind::Refused),
+                ("cn=x+cn=\\61dmin,dc=x", FailureKind::Refused),
+                ("admin@example.com", FailureKind::Refused),
+                ("EXAMPLE\\admin", FailureKind::Refused),
+                ("S-1-5-21-1-2-3-500", FailureKind::Invalid),
+            ] {
+                assert_eq!(tested(&provisioner, bind_dn).await, kind, "{bind_dn}");
+            }
+        }
+    }
+}

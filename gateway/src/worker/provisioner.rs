@@ -349,6 +349,9 @@ impl Provisioner {
                 list(known.iter().map(String::as_str)),
             )));
         }
+        let names = guarded.configured.connector.logs_in_as(&call.settings);
+        let rails = &guarded.configured.guard_rails;
+        names.iter().try_for_each(|name| rails.check_log_in(name))?;
         Ok(Arc::clone(guarded))
     }
 

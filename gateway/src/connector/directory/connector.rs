@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::account;
 use super::dialect::{Dialect, Place};
 use super::dn;
 use super::fault::Error;
@@ -117,6 +118,13 @@ impl Directory {
     /// Who the gateway is: as the resource has it, or else the configuration.
     pub(super) fn given_identity(&self, cx: &Context) -> Result<Identity, CallError> {
         let given = cx.settings.get(BIND_DN).cloned();
+        if given
+            .as_deref()
+            .is_some_and(|given| !account::is_name(given))
+        {
+            let message = "the resource's setting `bind_dn` is no name that the gateway logs in by: give that of the entry, NAME@DOMAIN or DOMAIN\\NAME";
+            return Err(Failure::invalid(message).into());
+        }
         let Some(dn) = given.or_else(|| self.settings.bind.dn.clone()) else {
             return Err(self.no_identity("name", "bind_dn", "bind_dn"));
         };

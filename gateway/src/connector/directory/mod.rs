@@ -12,6 +12,7 @@
 //! trusted: messages are bounded (`max_message`), nothing in them nests but what the grammar nests,
 //! every wait has an end, and nothing is read before somebody wants it.
 
+mod account;
 pub(crate) mod ber;
 mod change;
 mod compare;

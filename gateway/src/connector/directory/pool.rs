@@ -13,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::account;
 use super::fault::{Error, Fault, FaultKind, code, code_name};
 use super::link::Link;
 use super::message::{Answer, Control};
@@ -53,7 +54,7 @@ pub(crate) struct Pool {
     /// Further room for calls that have a connection already: they never wait for one another.
     beside: Arc<Semaphore>,
     /// Which passwords of the gateway's own are tried.
-    pub(crate) log_ins: OwnLogIns,
+    log_ins: OwnLogIns,
     state: Mutex<State>,
 }
 
@@ -130,6 +131,43 @@ impl Pool {
         answer
     }
 
+    /// The same with a password of the gateway's own, in its turn, and only where it may be tried.
+    /// `is_wrong` tells an answer that counts against the account.
+    pub(crate) async fn try_own(
+        self: &Arc<Self>,
+        identity: &Identity,
+        controls: &[Control],
+        is_wrong: impl Fn(&Answer) -> bool,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
+        let (account, password) = (account::key(&identity.dn), &identity.password);
+        let log_in = self.log_ins.begin(&account, password, deadline).await;
+        let log_in = log_in.map_err(|why| Error::NotBegun(not_tried("the directory", why)))?;
+        let tried = self.try_bind(&identity.dn, password, controls, deadline);
+        let answer = tried.await?;
+        if is_wrong(&answer) {
+            log_in.refused(&not_bound("the directory", &identity.dn, &answer).text);
+        } else if answer.code == code::SUCCESS {
+            log_in.taken();
+        }
+        Ok(answer)
+    }
+
+    /// An administrator asks for another try of the passwords of this name.
+    pub(crate) fn try_again(&self, dn: &str) {
+        self.log_ins.try_again(&account::key(dn));
+    }
+
+    /// The passwords of this name were changed.
+    pub(crate) fn forget(&self, dn: &str) {
+        self.log_ins.forget(&account::key(dn));
+    }
+
+    /// What the directory said of passwords that are not tried, for people.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        self.log_ins.faults()
+    }
+
     /// Lets go of every connection that nobody has.
     pub(crate) fn clear(&self) {
         self.state().idle.clear();
@@ -182,7 +220,8 @@ impl Pool {
 
     /// Nothing is sent where the password was refused before.
     async fn bound(&self, identity: &Identity, deadline: Instant) -> Result<Link, Fault> {
-        let held = self.log_ins.check(&identity.dn, &identity.password);
+        let account = account::key(&identity.dn);
+        let held = self.log_ins.check(&account, &identity.password);
         held.map_err(|why| not_tried("the directory", why))?;
         let mut last = None;
         // Each server once: one that takes connections may still be unable to serve.
@@ -193,7 +232,7 @@ impl Pool {
             };
             let shown = link.shown().to_owned();
             let (dn, password) = (&identity.dn, &identity.password);
-            let log_in = self.log_ins.begin(dn, password, deadline).await;
+            let log_in = self.log_ins.begin(&account, password, deadline).await;
             let log_in = log_in.map_err(|why| not_tried(&shown, why))?;
             // Who had the turn before may have waited for it in vain: once is enough.
             if self.is_silent(link.server) {

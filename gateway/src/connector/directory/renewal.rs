@@ -39,7 +39,7 @@ impl Directory {
     }
 
     /// Which of the two passwords the directory takes: the new one is tried, and then the old one,
-    /// once each. Where the old one is right, that also ends the count of wrong ones.
+    /// once each, as far as they may be. Where the old one is right, that also ends the count of wrong ones.
     pub(crate) async fn look_at_renewal(
         &self,
         cx: &Context,
@@ -71,9 +71,10 @@ impl Directory {
     /// What the directory says of one of them.
     async fn own_verdict(&self, cx: &Context, identity: &Identity) -> Result<Verdict, CallError> {
         let controls = self.dialect.bind_controls();
+        let is_wrong = |answer: &_| matches!(self.dialect.verdict(answer), Verdict::Wrong);
         let tried = self
             .pool
-            .try_bind(&identity.dn, &identity.password, &controls, cx.deadline);
+            .try_own(identity, &controls, is_wrong, cx.deadline);
         let answer = tried
             .await
             .map_err(|error| of_read(&*self.dialect, &error))?;
@@ -107,7 +108,7 @@ impl Directory {
             .note(&old.dn, &old.password, &rotation.password);
         self.parked.clear();
         self.pool.clear();
-        self.pool.log_ins.forget(&old.dn);
+        self.pool.forget(&old.dn);
     }
 }
 

@@ -1,9 +1,10 @@
 //! The verbs of a call at a directory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tonic::async_trait;
 
+use super::account;
 use super::connector::{BIND_DN, BIND_PASSWORD, Directory};
 use super::dn;
 use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane, look, secret_file};
@@ -56,6 +57,13 @@ impl Connector for Directory {
         vec![BIND_DN.to_owned(), BIND_PASSWORD.to_owned()]
     }
 
+    fn logs_in_as(&self, settings: &BTreeMap<String, String>) -> Vec<String> {
+        let given = settings.get(BIND_DN);
+        let own = self.settings.bind.dn.as_deref();
+        let given = given.filter(|given| own.is_none_or(|own| !dn::same(own, given)));
+        given.map_or_else(Vec::new, |given| account::names(given))
+    }
+
     fn lanes(&self, change: &Request) -> BTreeSet<Lane> {
         let servers = &self.settings.servers.list;
         let place = servers
@@ -101,7 +109,7 @@ impl Connector for Directory {
                 .faults
                 .push(format!("`bind_password_file`: {error}"));
         }
-        inspection.faults.extend(self.pool.log_ins.faults());
+        inspection.faults.extend(self.pool.faults());
         inspection
     }
 
@@ -113,7 +121,7 @@ impl Connector for Directory {
     async fn test(&self, cx: &Context) -> Result<String, CallError> {
         self.forget();
         let session = self.session(cx)?;
-        self.pool.log_ins.try_again(&session.identity.dn);
+        self.pool.try_again(&session.identity.dn);
         self.try_out(&session).await
     }
 
