@@ -55,7 +55,7 @@ pub use progress::{
     SyncState,
 };
 pub use recipient::Recipient;
-pub use roster::Outlook;
+pub use roster::{Follower, Outlook};
 pub use status::{CallError, LinkStatus, SearchStream};
 pub use tls::around;
 use turns::Turns;
@@ -251,6 +251,11 @@ impl Fleet {
     /// Where gateways that dial out are awaited; `None`: nowhere.
     pub fn dial_out_address(&self) -> Option<SocketAddr> {
         self.inner.dial_out.get().map(|(address, _)| *address)
+    }
+
+    /// Tells the names of the gateways whose links come, go or change from now on.
+    pub fn follow(&self) -> Follower {
+        self.inner.roster.follow()
     }
 
     /// Resolves when a link has come, gone or changed since this was called.

@@ -40,11 +40,11 @@ struct Changed {
 
 /// Follows the roster: tells which gateways to look at, however many others there are.
 #[derive(Debug)]
-pub(super) struct Follower(Arc<Changed>);
+pub struct Follower(Arc<Changed>);
 
 impl Follower {
     /// Those that changed since this was last asked; waits for the first.
-    pub(super) async fn changed(&self) -> BTreeSet<String> {
+    pub async fn changed(&self) -> BTreeSet<String> {
         loop {
             let names = std::mem::take(&mut *lock(&self.0.names));
             if !names.is_empty() {

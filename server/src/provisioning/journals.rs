@@ -1,6 +1,7 @@
 //! Gateways' journals of calls: they are told which outcomes are stored here, and one that is gone,
-//! or was put back to an earlier state, is noticed.
+//! or was put back to an earlier state, is noticed as soon as there is a link.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use portcullis_common::id::GatewayId;
@@ -18,6 +19,37 @@ use crate::repository::{
 const GATHER: Duration = Duration::from_secs(1);
 /// Calls that are looked through at once.
 const BATCH: u32 = 256;
+
+/// Looks at the journal of each gateway once in each session, as soon as it has described itself,
+/// until it is dropped.
+pub(super) async fn watch(provisioning: &Provisioning) {
+    let fleet = &provisioning.fleet;
+    let links = fleet.follow();
+    let mut seen = HashMap::new();
+    let mut names: BTreeSet<String> = fleet.connected().into_iter().collect();
+    loop {
+        for gateway in std::mem::take(&mut names) {
+            let Some(link) = fleet.status(&gateway) else {
+                seen.remove(&gateway);
+                continue;
+            };
+            let session = link.session.session_id;
+            if link.description.is_none() || seen.get(&gateway) == Some(&session) {
+                continue;
+            }
+            if let Err(error) = see(provisioning, &gateway).await {
+                tracing::error!(gateway, %error, "the journal of the gateway is not looked at now");
+                names.insert(gateway);
+            } else {
+                seen.insert(gateway, session);
+            }
+        }
+        match names.is_empty() {
+            true => names = links.changed().await,
+            false => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
 
 /// Tells gateways which outcomes are stored, until it is dropped.
 pub(super) async fn follow(provisioning: &Provisioning) {
@@ -103,6 +135,8 @@ pub(super) async fn see(
     provisioning: &Provisioning,
     gateway: &str,
 ) -> Result<Option<JournalMemory>, RepositoryError> {
+    // What is read first is compared first: else an earlier state of it would seem to come later.
+    let _one = provisioning.journals.lock().await;
     let Some(LinkStatus {
         session,
         description: Some(description),

@@ -68,6 +68,8 @@ pub struct Provisioning {
     /// When this server was started.
     started: UnixMillis,
     open: Lookouts,
+    /// Held while a journal is compared with how far it was seen.
+    journals: Arc<tokio::sync::Mutex<()>>,
     rotations: Rotations,
     digests: Arc<OnceCell<ContentsKey>>,
     /// A call ended for whose object others wait.
@@ -88,6 +90,7 @@ impl Provisioning {
             time: ServerTime::new(),
             started: clock::now(),
             open: Lookouts::default(),
+            journals: Arc::default(),
             rotations: Rotations::default(),
             digests: Arc::default(),
             turn: Arc::default(),

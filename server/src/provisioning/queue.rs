@@ -213,6 +213,7 @@ impl CallQueue {
         tokio::join!(
             asking::follow(provisioning),
             journals::follow(provisioning),
+            journals::watch(provisioning),
             self.send_for_ever()
         );
     }

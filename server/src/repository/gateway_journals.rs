@@ -4,9 +4,9 @@
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::UnixMillis;
 
-use super::authority::{GATEWAY_JOURNALS, Stamp};
+use super::authority::{Authority, GATEWAY_JOURNALS, Stamp};
 use super::columns::{from_sql_millis, to_sql_millis};
-use super::sql::{Bind as _, params};
+use super::sql::{Bind as _, Tx, params};
 use super::{Gateways, RepositoryError};
 
 /// A journal as its gateway describes it.
@@ -41,31 +41,21 @@ impl Gateways<'_> {
     ) -> Result<JournalMemory, RepositoryError> {
         let owner = gateway.to_bytes();
         let authority = self.database().authority()?;
+        let (now_seen, by) = (seen.clone(), self.database().authority()?);
+        let known = self.database().look(move |tx| {
+            let before = Before::read(tx, &by, owner)?;
+            Ok(before.filter(|before| before.is(&now_seen)))
+        });
+        // Thousands come back at once where a server starts: what is as it was takes no writer.
+        if let Some(before) = known.await? {
+            return Ok(memory(false, before.lost));
+        }
         self.database()
             .write(move |tx| {
-                let sql = GATEWAY_JOURNALS.select("gateway_id = ?1");
-                let before = tx.query_optional(&sql, &params![owner], |row| {
-                    let stamp = Stamp::read(&GATEWAY_JOURNALS, row, 0)?;
-                    let incarnation: Vec<u8> = row.get(1)?;
-                    let sequence: i64 = row.get(2)?;
-                    let lost: i64 = row.get(3)?;
-                    Ok((stamp, incarnation, sequence.cast_unsigned(), lost))
-                })?;
-                let (was_lost, lost) = match &before {
+                let (was_lost, lost) = match Before::read(tx, &authority, owner)? {
                     None => (false, 0),
-                    Some((stamp, incarnation, sequence, lost)) => {
-                        // A record that was changed by hand may hide that the journal was lost.
-                        let sound = authority.check_alone(&GATEWAY_JOURNALS, stamp).is_ok();
-                        let goes_on =
-                            sound && *incarnation == seen.incarnation && *sequence <= seen.sequence;
-                        if goes_on && *sequence == seen.sequence {
-                            return Ok(memory(false, *lost));
-                        }
-                        match goes_on {
-                            true => (false, *lost),
-                            false => (true, to_sql_millis(now)),
-                        }
-                    }
+                    Some(before) if before.goes_on(&seen) => (false, before.lost),
+                    Some(_) => (true, to_sql_millis(now)),
                 };
                 let owned = "gateway_id = ?1";
                 let guarded = authority.guard_any(tx, &GATEWAY_JOURNALS, owned, &params![owner])?;
@@ -80,6 +70,45 @@ impl Gateways<'_> {
                 Ok(memory(was_lost, lost))
             })
             .await
+    }
+}
+
+/// A journal as it was seen before.
+struct Before {
+    seen: SeenJournal,
+    lost: i64,
+    /// The record was not changed by hand: else it may hide that the journal was lost.
+    sound: bool,
+}
+
+impl Before {
+    fn read(
+        tx: &mut Tx<'_>,
+        authority: &Authority,
+        owner: [u8; 16],
+    ) -> Result<Option<Self>, RepositoryError> {
+        let sql = GATEWAY_JOURNALS.select("gateway_id = ?1");
+        tx.query_optional(&sql, &params![owner], |row| {
+            let stamp = Stamp::read(&GATEWAY_JOURNALS, row, 0)?;
+            let sequence: i64 = row.get(2)?;
+            Ok(Self {
+                seen: SeenJournal {
+                    incarnation: row.get(1)?,
+                    sequence: sequence.cast_unsigned(),
+                },
+                lost: row.get(3)?,
+                sound: authority.check_alone(&GATEWAY_JOURNALS, &stamp).is_ok(),
+            })
+        })
+    }
+
+    fn is(&self, seen: &SeenJournal) -> bool {
+        self.sound && self.seen == *seen
+    }
+
+    fn goes_on(&self, seen: &SeenJournal) -> bool {
+        let own = &self.seen;
+        self.sound && own.incarnation == seen.incarnation && own.sequence <= seen.sequence
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis_host::clock;
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::outcome::Result as Came;
@@ -15,7 +16,9 @@ use portcullis_server::provisioning::direct::{self, Direct};
 use portcullis_server::provisioning::entry::CallEntry;
 use portcullis_server::provisioning::queue::QueueError;
 use portcullis_server::provisioning::{DispatchError, Resolution, resolve, retry};
-use portcullis_server::repository::{PasswordPolicy, QueuedCall, QueuedState};
+use portcullis_server::repository::{
+    AlarmKind, PasswordPolicy, QueuedCall, QueuedState, SeenJournal,
+};
 use prost::Message as _;
 use tokio::time::timeout;
 
@@ -95,6 +98,39 @@ async fn what_a_look_finds_not_begun_is_begun_again_as_another_attempt_and_ackno
     assert!(fixture.gateway.promised());
     let looked = fixture.gateway.looked();
     assert_eq!(looked, [("x".to_owned(), false), ("x~2".to_owned(), false)]);
+}
+
+/// Nobody makes a call: what was put back is told all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_was_put_back_is_told_as_soon_as_there_is_a_link() {
+    let fixture = Fixture::start().await;
+    fixture.gateway.keep_journal(1, 9);
+    fixture.run();
+    fixture.bring_up().await;
+    let up = || fixture.server.fleet.status("host1").is_some();
+    fixture.wait("up", up).await;
+    let gateways = fixture.server.repository.gateways();
+    let session = fixture.server.fleet.status("host1").unwrap().session;
+    let seen = SeenJournal {
+        incarnation: vec![1; 16],
+        sequence: 9,
+    };
+    let known = gateways.see_journal(session.gateway_id, seen, clock::now());
+    assert!(!known.await.unwrap().was_lost);
+    fixture.gateway.keep_journal(1, 4);
+    fixture.gateway.cut();
+    let alarm = async {
+        loop {
+            let alarms = gateways.alarms(Some("host1"), false).await.unwrap();
+            if let Some(alarm) = alarms.into_iter().next() {
+                return alarm;
+            }
+            // What is stored changes without notice.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let alarm = timeout(PATIENCE, alarm).await.unwrap();
+    assert_eq!((alarm.kind, alarm.count), (AlarmKind::JournalLost, 1));
 }
 
 /// It was not set: its own first attempt is no earlier use of the password.
