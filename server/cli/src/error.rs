@@ -162,6 +162,16 @@ pub(crate) enum CliError {
     /// The summary has been printed: the end of the file was not reached.
     #[error("stopped before the end of the file: give the same command again to go on")]
     ImportStopped,
+    /// The summary has been printed: row after row found that nothing can be done there now.
+    #[error(
+        "stopped before line {line}, with {done} lines done, for nothing can be done there now: {}. The lines from there on were not begun: mend that, then give the same command again, which goes on with what is not done",
+        printable(because)
+    )]
+    ImportHeldUp {
+        line: u64,
+        done: u64,
+        because: String,
+    },
     /// Interrupted twice, with calls on their way.
     #[error(
         "left, with {under_way} calls on their way of which nobody knows what came: give the same command again, it looks before it acts"
@@ -397,7 +407,7 @@ impl CliError {
             Self::File { .. } => "file",
             Self::Input(_) | Self::Output(_) | Self::Runtime(_) => "io",
             Self::AuditFault { .. } => "audit",
-            Self::ImportFailed { .. } | Self::ImportStopped => "import",
+            Self::ImportFailed { .. } | Self::ImportHeldUp { .. } | Self::ImportStopped => "import",
             Self::TokensFailed { .. } => "tokens",
             Self::NeedsLook { .. } => "needs-look",
             Self::TaskFailed { .. }

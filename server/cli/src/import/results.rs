@@ -119,6 +119,27 @@ pub(crate) struct Summary {
     pub(crate) looked_at: u64,
     /// The end of the file was not reached.
     pub(crate) stopped: bool,
+    /// Because nothing could be done there.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) held_up: Option<HeldUp>,
+}
+
+/// Where an import stopped by itself, and why.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HeldUp {
+    /// The first line of the file that was not begun.
+    stopped_before_line: u64,
+    /// What was said of the last row that was tried.
+    stopped_because: String,
+}
+
+impl HeldUp {
+    pub(crate) fn new((line, because): (u64, String)) -> Self {
+        Self {
+            stopped_before_line: line,
+            stopped_because: because,
+        }
+    }
 }
 
 impl Summary {
@@ -137,6 +158,13 @@ impl Summary {
             return Err(CliError::ImportIndeterminate {
                 indeterminate: self.indeterminate,
                 total,
+            });
+        }
+        if let Some(held_up) = &self.held_up {
+            return Err(CliError::ImportHeldUp {
+                line: held_up.stopped_before_line,
+                done: self.done + self.skipped,
+                because: held_up.stopped_because.clone(),
             });
         }
         if self.failed > 0 {
@@ -172,7 +200,10 @@ impl View for Report<'_> {
             ("looked at first", some(s.looked_at)),
             (
                 "stopped",
-                s.stopped.then(|| "before the end of the file".to_owned()),
+                s.stopped.then(|| match &s.held_up {
+                    Some(held_up) => format!("before line {}", held_up.stopped_before_line),
+                    None => "before the end of the file".to_owned(),
+                }),
             ),
             ("results", Some(self.results.to_string())),
         ])

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::plan::{Plan, Step, Why};
-use super::results::{LineResult, LineStatus, Results, Summary};
+use super::results::{HeldUp, LineResult, LineStatus, Results, Summary};
 use super::row::{Row, RowError, Rows};
 use super::worker::{Task, Worked, Worker};
 use crate::bulk::{InFlight, Progress};
@@ -15,6 +15,9 @@ use crate::view::printable;
 
 /// Rows in a row that find the resource out of reach before the rest is spared the attempt.
 const MAX_UNAVAILABLE: u32 = 10;
+/// The same of rows for which there is no room, such as in a gateway's journal that is full: each
+/// of them was tried for a good while.
+const MAX_BUSY: u32 = 3;
 
 /// Interrupts that follow each other this closely are one.
 const SAME_INTERRUPT: Duration = Duration::from_millis(300);
@@ -36,9 +39,37 @@ struct State {
     summary: Summary,
     /// It was said that such lines are looked at.
     told: bool,
-    unavailable: u32,
+    in_vain: InVain,
     stop: bool,
     fatal: Option<CliError>,
+}
+
+/// Rows that follow one another and find that nothing can be done there now.
+#[derive(Default)]
+struct InVain {
+    rows: u32,
+    /// Why nothing more is tried.
+    because: Option<String>,
+}
+
+impl InVain {
+    /// Counts a row; whether it is one too many.
+    fn count(&mut self, result: &LineResult) -> bool {
+        let most = match result.kind.as_deref() {
+            Some("unavailable") => MAX_UNAVAILABLE,
+            Some("busy") => MAX_BUSY,
+            _ => {
+                self.rows = 0;
+                return false;
+            }
+        };
+        self.rows += 1;
+        if self.rows < most {
+            return false;
+        }
+        self.because.clone_from(&result.message);
+        true
+    }
 }
 
 impl Runner {
@@ -87,7 +118,10 @@ impl Runner {
         }
         self.results.sync()?;
         self.progress.finish();
-        state.summary.stopped = state.stop && rows.next_row().is_some();
+        let left = rows.next_row().filter(|_| state.stop);
+        state.summary.stopped = left.is_some();
+        let line = left.map(|left| left.map_or_else(|broken| broken.line, |row| row.line));
+        state.summary.held_up = line.zip(state.in_vain.because).map(HeldUp::new);
         match state.fatal {
             // What is not known of single lines comes first: the exit code has to say so.
             Some(error) if state.summary.indeterminate == 0 => Err(error),
@@ -148,15 +182,7 @@ impl Runner {
     }
 
     fn finish(&mut self, state: &mut State, worked: Worked) -> Result<(), CliError> {
-        let unavailable = worked.result.kind.as_deref() == Some("unavailable");
-        state.unavailable = if unavailable {
-            state.unavailable + 1
-        } else {
-            0
-        };
-        if state.unavailable >= MAX_UNAVAILABLE {
-            state.stop = true;
-        }
+        state.stop |= state.in_vain.count(&worked.result);
         if let Some(error) = worked.fatal {
             state.stop = true;
             state.fatal.get_or_insert(error);
@@ -184,4 +210,30 @@ pub(crate) fn about(line: u64, name: Option<&str>, text: &str) -> String {
         .map(|name| format!(" ({})", printable(name)))
         .unwrap_or_default();
     format!("line {line}{of}: {}", printable(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_for_a_few_rows_is_spared_the_others() {
+        let result = |kind: &str| LineResult {
+            kind: Some(kind.to_owned()),
+            message: Some(format!("it is {kind}")),
+            ..LineResult::new(1, None, LineStatus::Failed)
+        };
+        for (kind, most) in [("busy", 3), ("unavailable", 10)] {
+            let mut in_vain = InVain::default();
+            let until_now: Vec<_> = (1..most).map(|_| in_vain.count(&result(kind))).collect();
+            assert!(until_now.iter().all(|too_many| !too_many), "{kind}");
+            // One that is refused for a reason of its own shows that others may go through.
+            assert!(!in_vain.count(&result("rejected")));
+            for _ in 1..most {
+                assert!(!in_vain.count(&result(kind)) && in_vain.because.is_none());
+            }
+            assert!(in_vain.count(&result(kind)));
+            assert_eq!(in_vain.because, Some(format!("it is {kind}")));
+        }
+    }
 }

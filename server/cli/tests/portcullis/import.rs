@@ -530,7 +530,18 @@ fn a_resource_out_of_reach_is_not_tried_for_every_line() {
     }
     let finished = fake.run(&["account", "import", "r", file.to_str().unwrap()]);
     assert_eq!(finished.code, Some(1));
-    assert!(creates(&fake.take_calls()).len() < 50);
+    let begun = creates(&fake.take_calls()).len();
+    assert!(begun < 50);
+    // The heading is line 1.
+    let left = format!("stopped before line {}, with 0 lines done", begun + 2);
+    assert!(finished.err.contains(&left), "{finished:?}");
+    let go_on = "give the same command again, which goes on with what is not done";
+    assert!(finished.err.contains(go_on), "{finished:?}");
+
+    fake.no_more_fates();
+    let finished = fake.run(&["account", "import", "r", file.to_str().unwrap()]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(fake.names().len(), 500);
 }
 
 #[test]
