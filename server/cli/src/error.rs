@@ -418,6 +418,19 @@ impl CliError {
         }
     }
 
+    /// Whether `portcullis call show` knows the call that came to this: the server may have taken
+    /// it.
+    pub(crate) fn left_a_call(&self) -> bool {
+        match self {
+            Self::CallFailed { .. }
+            | Self::Indeterminate { .. }
+            | Self::Unanswered { .. }
+            | Self::Interrupted { .. } => true,
+            Self::Partly { source, .. } => source.left_a_call(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             // Files to be read are read before anything is sent.

@@ -220,8 +220,10 @@ impl Parts<'_> {
 
     fn part(&self, place: usize, came: Result<Answer, CliError>) -> Option<Part> {
         let (prepared, name, _) = self.at(place)?;
+        let made = came.as_ref().err().is_none_or(CliError::left_a_call);
+        let call_id = made.then(|| part_id(self.args.id(), &prepared.resource, name));
         Some(Part {
-            call_id: part_id(self.args.id(), &prepared.resource, name),
+            call_id,
             resource: prepared.resource.clone(),
             name: name.map(str::to_owned),
             came,

@@ -14,7 +14,8 @@ pub(super) struct Part {
     pub(super) resource: String,
     /// The object's, where there are many.
     pub(super) name: Option<String>,
-    pub(super) call_id: String,
+    /// Of the call that was made, as `portcullis call show` knows it.
+    pub(super) call_id: Option<String>,
     pub(super) came: Result<Answer, CliError>,
 }
 
@@ -33,7 +34,8 @@ impl Part {
             Err(error) => format!("{}: {error}", error.kind()),
         };
         let name = brief.then(|| self.name.clone().unwrap_or_default());
-        let cells = [self.word().to_owned(), self.call_id.clone(), why];
+        let call_id = self.call_id.clone().unwrap_or_default();
+        let cells = [self.word().to_owned(), call_id, why];
         let resource = self.resource.clone();
         std::iter::once(resource).chain(name).chain(cells).collect()
     }
@@ -41,9 +43,11 @@ impl Part {
     fn json(&self) -> Value {
         let mut out = json!({
             "resource": self.resource,
-            "call_id": self.call_id,
             "outcome": self.word(),
         });
+        if let Some(call_id) = &self.call_id {
+            out["call_id"] = call_id.as_str().into();
+        }
         if let Some(name) = &self.name {
             out["name"] = name.as_str().into();
         }

@@ -50,8 +50,8 @@ spreadsheets write them in German, French, Spanish, Italian, Dutch and Portugues
 JSON Lines: one object a line, {\"name\": …, \"password\": …, \"enabled\": …, \"attributes\": {NAME: VALUE or [VALUE, …]}}.
 A file in which a quote is out of place, or a JSON value goes over several lines, is refused as a whole.
 
-The results file gets one JSON object a row: line, name, call_id, status (done, failed, indeterminate), and with it id,
-or kind and message. Give the same command again to go on after an interruption, or after mending broken rows.
+The results file gets one JSON object a row: line, name, call_id (of the call, where one was made), status (done, failed,
+indeterminate), and with it id, or kind and message. Give the same command again to go on after an interruption, or after mending broken rows.
 Exit codes: 0 all done; 1 some failed, or stopped before the end; 3 nobody knows what came of some.
 
 Examples:

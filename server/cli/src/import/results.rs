@@ -32,9 +32,13 @@ pub(crate) struct LineResult {
     pub(crate) line: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) name: Option<String>,
-    /// Absent where nothing was sent.
+    /// Of the call that was made of it, as `portcullis call show` knows it; absent where none was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) call_id: Option<String>,
+    /// How often the account has been tried by now, this time with it; absent where a row was
+    /// broken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) attempt: Option<u32>,
     pub(crate) status: LineStatus,
     /// The account's id on the resource.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -54,6 +58,7 @@ impl LineResult {
             line,
             name,
             call_id: None,
+            attempt: None,
             status,
             id: None,
             kind: None,
@@ -94,15 +99,16 @@ impl Earlier {
     fn take(&mut self, result: LineResult) {
         self.last_line = self.last_line.max(result.line);
         if let Some(name) = result.name {
-            // A row that was never sent counts as no attempt.
-            let sent = u32::from(result.call_id.is_some());
             let entry = self.by_name.entry(name).or_insert((result.status, 0));
             // Done is for good: a line further down that names the same account again changes
             // nothing.
             if entry.0 != LineStatus::Done {
                 entry.0 = result.status;
             }
-            entry.1 += sent;
+            entry.1 = match result.attempt {
+                Some(attempt) => entry.1.max(attempt),
+                None => entry.1 + u32::from(result.call_id.is_some()),
+            };
         }
     }
 }

@@ -70,13 +70,24 @@ impl Worker {
     }
 
     pub(crate) async fn work(mut self, row: Row, task: Task, attempt: u32) -> Worked {
+        let worked = self.create(row, task, attempt).await;
+        Worked {
+            result: LineResult {
+                attempt: Some(attempt),
+                ..worked.result
+            },
+            ..worked
+        }
+    }
+
+    async fn create(&mut self, row: Row, task: Task, attempt: u32) -> Worked {
         let call_id = self.call_id(row.line, attempt);
         if task == Task::LookFirst {
             match self.look(&row, &call_id).await {
                 Ok(Some(result)) => return result.into(),
                 Ok(None) => {}
                 // Still nobody knows: nothing was sent that changes anything.
-                Err(error) => return unsuccessful(&row, call_id, LineStatus::Indeterminate, error),
+                Err(error) => return unsuccessful(&row, None, LineStatus::Indeterminate, error),
             }
         }
         let args = self.call.with_id(call_id.clone());
@@ -105,6 +116,7 @@ impl Worker {
                     CliError::Indeterminate { .. } => LineStatus::Indeterminate,
                     _ => LineStatus::Failed,
                 };
+                let call_id = error.left_a_call().then_some(call_id);
                 unsuccessful(&row, call_id, status, error)
             }
         }
@@ -137,7 +149,6 @@ impl Worker {
             Some(differs) => Some(differs),
         };
         let result = LineResult {
-            call_id: Some(call_id.to_owned()),
             id: Some(found.id),
             ..LineResult::new(row.line, Some(row.name.clone()), LineStatus::Done)
         };
@@ -189,9 +200,9 @@ impl Worker {
     }
 }
 
-fn unsuccessful(row: &Row, call_id: String, status: LineStatus, error: CliError) -> Worked {
+fn unsuccessful(row: &Row, call_id: Option<String>, status: LineStatus, error: CliError) -> Worked {
     let result = LineResult {
-        call_id: Some(call_id),
+        call_id,
         kind: Some(error.kind().to_owned()),
         message: Some(error.to_string()),
         ..LineResult::new(row.line, Some(row.name.clone()), status)

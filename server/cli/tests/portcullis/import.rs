@@ -348,7 +348,22 @@ fn what_nobody_knows_is_looked_at_before_anything_is_sent() {
         "{}",
         second.err
     );
-    assert_eq!(creates(&fake.take_calls()), ["bob"]);
+    let calls = fake.take_calls();
+    assert_eq!(creates(&calls), ["bob"]);
+    // Of the one that was only looked at, there is no call to be shown.
+    let made = |name: &str| {
+        let results = results(&file);
+        let last = results.iter().rfind(|result| result["name"] == name);
+        let last = last.unwrap().clone();
+        (
+            last["call_id"].as_str().map(str::to_owned),
+            last["attempt"].clone(),
+        )
+    };
+    assert_eq!(made("ann"), (None, 2.into()));
+    let (bob, attempt) = made("bob");
+    assert_eq!(attempt, 2);
+    assert!(calls.iter().any(|call| Some(&call.call_id) == bob.as_ref()));
 }
 
 #[test]
