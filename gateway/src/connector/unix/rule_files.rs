@@ -1,6 +1,6 @@
 //! The files of the rules that give rights: sudoers(5) with all that it includes, and doas.conf(5).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, Read as _};
@@ -52,11 +52,12 @@ impl Display for Unread {
 }
 
 /// Reads all files of rules below `prefix`. One that is not there gives no rights; one that cannot
-/// be read may give any.
+/// be read may give any, and so may those that include one another in a circle, or deeper than sudo
+/// goes: what it makes of them, nobody knows.
 pub(super) fn read(prefix: &Path) -> Result<Vec<RuleFile>, Unread> {
     let mut reader = Reader {
         prefix,
-        seen: HashSet::new(),
+        seen: HashMap::new(),
         files: Vec::new(),
         left: BYTES,
         to_read: Vec::new(),
@@ -83,16 +84,32 @@ enum Named {
     Folder(PathBuf),
 }
 
+impl Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::File(path) | Self::Folder(path)) = self;
+        write!(f, "`{}`", path.display())
+    }
+}
+
 #[derive(Debug)]
 struct Reader<'a> {
     prefix: &'a Path,
-    /// Device and inode of what was read.
-    seen: HashSet<(u64, u64)>,
+    /// By device and inode, what was read.
+    seen: HashMap<(u64, u64), Seen>,
     files: Vec<RuleFile>,
     /// Bytes that may still be read.
     left: u64,
     /// What was included and not yet read, and how deep it lies.
     to_read: Vec<(Named, usize)>,
+}
+
+/// A file that was read.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Its place among the files.
+    place: usize,
+    /// The deepest at which it was included.
+    depth: usize,
 }
 
 impl Reader<'_> {
@@ -111,8 +128,14 @@ impl Reader<'_> {
                 false => Ok(()),
             };
         }
-        if !self.seen.insert((found.dev(), found.ino())) {
-            return Ok(());
+        let identity = (found.dev(), found.ino());
+        if let Some(seen) = self.seen.get_mut(&identity) {
+            // What it includes lies deeper by this way: in a circle, ever deeper.
+            let deeper = seen.depth < depth && depth < DEPTH;
+            let place = deeper.then_some(seen.place);
+            seen.depth = seen.depth.max(depth);
+            let text = place.and_then(|place| Some(self.files.get(place)?.text.clone()));
+            return text.map_or(Ok(()), |text| self.includes(&path, &text, depth + 1));
         }
         let mut bytes = Vec::new();
         let read = file.take(self.left + 1).read_to_end(&mut bytes);
@@ -125,6 +148,8 @@ impl Reader<'_> {
         if depth < DEPTH {
             self.includes(&path, &text, depth + 1)?;
         }
+        let place = self.files.len();
+        self.seen.insert(identity, Seen { place, depth });
         self.files.push(RuleFile { path, text });
         Ok(())
     }
@@ -138,7 +163,9 @@ impl Reader<'_> {
                 Unread::new(path, format!("includes in line {number} what has no name"))
             })?;
             if depth == DEPTH {
-                let why = format!("includes in line {number} one file too many in one another");
+                let why = format!(
+                    "includes in line {number} {named}, and more than {DEPTH} include one another, perhaps in a circle"
+                );
                 return Err(Unread::new(path, why));
             }
             self.to_read.push((named, depth));
@@ -292,9 +319,9 @@ mod tests {
     fn all_that_is_included_is_read_once() {
         let prefix = with(&[
             ("etc/sudoers", "@include local\n#includedir /etc/more\n"),
-            ("etc/local", "@include sub/one\n@include sudoers\n"),
+            ("etc/local", "@include sub/one\n@include sub/two\n"),
             ("etc/sub/one", "@include two\n@include nowhere\n"),
-            ("etc/sub/two", "#include /etc/../etc/sudoers\n"),
+            ("etc/sub/two", "#include /etc/../etc/more/10-a\n"),
             ("etc/more/10-a", ""),
             ("etc/more/with.dot", ""),
             ("etc/more/old~", ""),
@@ -337,12 +364,45 @@ mod tests {
         let mut deep = vec![("etc/sudoers".to_owned(), "@include a1\n".to_owned())];
         deep.extend((1..=DEPTH).map(|n| (format!("etc/a{n}"), format!("@include a{}\n", n + 1))));
         let deep: Vec<_> = deep.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let itself = with(&[("etc/sudoers", "\n@include sudoers\n")]);
+        let circle = with(&[
+            ("etc/sudoers", "@includedir sudoers.d\n"),
+            ("etc/sudoers.d/a", "@include ../b\n"),
+            ("etc/b", "ada ALL=ALL\n@include /etc/sudoers.d/a\n"),
+        ]);
+        // What lies deep by one way was read before by a short one.
+        let mut two_ways = vec![
+            (
+                "etc/sudoers".to_owned(),
+                "@include a1\n@include x1\n".to_owned(),
+            ),
+            (format!("etc/a{}", DEPTH - 3), "@include x1\n".to_owned()),
+            ("etc/x1".to_owned(), "@include x2\n".to_owned()),
+            ("etc/x2".to_owned(), "@include x3\n".to_owned()),
+            ("etc/x3".to_owned(), String::new()),
+        ];
+        two_ways.extend(
+            (1..DEPTH - 3).map(|n| (format!("etc/a{n}"), format!("@include a{}\n", n + 1))),
+        );
+        let two_ways: Vec<_> = two_ways
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
         for (prefix, said) in [
+            (
+                itself,
+                "`/etc/sudoers` includes in line 2 `/etc/sudoers`, and",
+            ),
+            (circle, "includes in line"),
+            (
+                with(&two_ways),
+                "`/etc/x2` includes in line 1 `/etc/x3`, and",
+            ),
             (loops, "`/etc/a` cannot be read"),
             (folder, "`/etc/a` is no regular file"),
             (nameless, "`/etc/sudoers` includes in line 2"),
             (large, "`/etc/sudoers.d/large` is beyond"),
-            (with(&deep), "includes in line 1 one file too many"),
+            (with(&deep), "includes in line 1"),
         ] {
             let unread = paths(prefix.path()).unwrap_err();
             assert!(unread.contains(said), "{unread}");
