@@ -148,10 +148,15 @@ fn unescaped(line: &str) -> Cow<'_, str> {
 /// in an alias of users.
 fn named(line: &str) -> impl Iterator<Item = Who<'_>> {
     let line = without_comment(line).trim_start();
-    let users = match line.strip_prefix("User_Alias") {
-        Some(alias) => alias,
-        None if line.starts_with("Defaults") || line.contains("_Alias") => "",
-        None => line.split('=').next().unwrap_or_default(),
+    let (keyword, rest) =
+        line.split_at(line.find(|c: char| !is_of_keyword(c)).unwrap_or(line.len()));
+    let blank = rest.starts_with(char::is_whitespace);
+    let users = match keyword {
+        "User_Alias" if blank => rest,
+        "Host_Alias" | "Runas_Alias" | "Cmnd_Alias" | "Cmd_Alias" if blank => "",
+        // Of some users, hosts, targets or commands, or of all.
+        "Defaults" if blank || rest.starts_with([':', '@', '>', '!']) => "",
+        _ => line.split('=').next().unwrap_or_default(),
     };
     users
         .split(|c: char| c.is_whitespace() || ",=!\"".contains(c))
@@ -164,6 +169,10 @@ fn named(line: &str) -> impl Iterator<Item = Who<'_>> {
         })
         .filter(|word| !word.is_empty())
         .filter_map(Who::read)
+}
+
+fn is_of_keyword(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_'
 }
 
 /// `#` begins a comment, unless digits follow it: that is a number, sudoers(5).
@@ -191,6 +200,14 @@ mod tests {
             ("User_Alias ADMINS = bob, ada", ada),
             ("User_Alias A = bob:B = ada", ada),
             ("permit nopass ada as root", ada),
+            // What only looks like an alias of something else, or like settings.
+            ("ada ALL=(ALL) /opt/Host_Alias", ada),
+            ("ada, Cmnd_Alias ALL=(ALL) ALL", ada),
+            ("Host_Alias_x, ada ALL=(ALL) ALL", ada),
+            ("Host_Alias1, ada ALL=(ALL) ALL", ada),
+            ("Defaults_of, ada ALL=(ALL) ALL", ada),
+            ("Defaults1,ada ALL=(ALL) ALL", ada),
+            ("User_Alias, ada ALL=(ALL) ALL", ada),
             ("%wheel,ada web1=(root) /bin/ls # why", ada),
             ("%admins ALL=(ALL) ALL", admins),
             ("bob,%admins ALL=ALL", admins),
@@ -212,7 +229,11 @@ mod tests {
             "bob ALL=(ada) ALL",
             "bob ALL=(#1007) ALL",
             "Defaults:ada !lecture",
+            "Defaults !lecture, ada",
+            "Defaults@ada !lecture",
             "Host_Alias ada = 10.0.0.1",
+            "  Cmnd_Alias\tLS = ada",
+            "Runas_Alias OP = ada",
             "#10071 ALL=(ALL) ALL",
             "",
         ] {
