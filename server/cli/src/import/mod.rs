@@ -52,7 +52,8 @@ A file in which a quote is out of place, or a JSON value goes over several lines
 
 The results file gets one JSON object a row: line, name, call_id (of the call, where one was made), status (done, failed,
 indeterminate), and with it id, or kind and message. Give the same command again to go on after an interruption, or after mending broken rows.
-Exit codes: 0 all done; 1 some failed, or stopped before the end; 3 nobody knows what came of some.
+Exit codes: 0 all done; 1 some failed, or stopped before the end; 2 the file cannot be read, or makes no sense, and nothing of
+it was sent; 3 nobody knows what came of some.
 
 Examples:
   portcullis account import host1-accounts people.csv --dry-run

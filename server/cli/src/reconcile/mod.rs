@@ -68,8 +68,9 @@ deleted where --most-deletes allows it. If there are more than a limit allows, n
 
 With --resume FILE a run that was cut, or ended with 5, goes on from its last whole page when the same command is given again.
 
-Exit codes: 0 all was compared, and repaired where asked; 1 some repairs failed, or a limit was passed; 3 nobody knows what
-came of some; 5 one side could not be read to its end, so that nothing is known to be missing.
+Exit codes: 0 all was compared, and repaired where asked; 1 some repairs failed, or a limit was passed; 2 the file of the source
+cannot be read at all, so that nothing was compared; 3 nobody knows what came of some; 5 one side could not be read to its
+end, so that nothing is known to be missing.
 
 Examples:
   portcullis reconcile hr-db --source people.csv --differences differences.csv

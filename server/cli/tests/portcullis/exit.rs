@@ -30,6 +30,30 @@ fn onto_nobody(mut command: Command) -> (Option<i32>, String) {
     )
 }
 
+/// That nothing was done is no other fault of the same command, such as a side that breaks off.
+#[test]
+fn a_source_that_cannot_be_read_is_told_by_its_exit_code_and_nothing_is_sent() {
+    let fake = Fake::start();
+    let broken = fake.file("broken.csv", "name\n\"ann\n");
+    let row = fake.file("row.csv", "name,uid\nann,ten\n");
+    let nowhere = fake.folder.path().join("nowhere.csv");
+    let folder = fake.folder.path().join("folder.csv");
+    std::fs::create_dir(&folder).unwrap();
+    for (file, import, reconcile) in [
+        (&nowhere, 2, 2),
+        (&folder, 2, 2),
+        (&broken, 2, 2),
+        (&row, 1, 5),
+    ] {
+        let file = file.to_str().unwrap();
+        let imported = fake.run(&["account", "import", "r", file]);
+        assert_eq!(imported.code, Some(import), "{imported:?}");
+        let compared = fake.run(&["reconcile", "r", "--source", file, "--repair"]);
+        assert_eq!(compared.code, Some(reconcile), "{compared:?}");
+        assert!(fake.names().is_empty());
+    }
+}
+
 #[test]
 fn the_outcome_decides_and_not_whether_it_could_be_shown() {
     let fake = Fake::start();
