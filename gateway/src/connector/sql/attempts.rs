@@ -98,16 +98,30 @@ impl Sql {
     }
 }
 
-/// Ends a transaction for good, with the note of its call. False: the call was noted before.
+/// Ends a transaction for good, with the note of its call. False: the call was noted before, and
+/// nothing was changed.
 async fn finish(
-    transaction: Box<dyn Transaction>,
+    mut transaction: Box<dyn Transaction>,
     note: Option<&Note>,
 ) -> Result<bool, Unfinished> {
-    if let Some(note) = note {
-        return transaction.note_and_commit(note).await;
+    let Some(note) = note else {
+        let committed = transaction.commit().await;
+        return committed.map(|()| true).map_err(Unfinished::at_commit);
+    };
+    match transaction.execute(&note.sql, &note.params).await {
+        Ok(1) => {
+            let committed = transaction.commit_sound().await;
+            committed.map(|()| true).map_err(Unfinished::at_commit)
+        }
+        Ok(_) => {
+            transaction.rollback().await;
+            Ok(false)
+        }
+        Err(fault) => {
+            transaction.rollback().await;
+            Err(Unfinished::before(fault))
+        }
     }
-    let committed = transaction.commit().await;
-    committed.map(|()| true).map_err(Unfinished::at_commit)
 }
 
 /// The fault where the ledger had a call, and has it no more.

@@ -360,9 +360,9 @@ pub(super) trait Transaction: Send {
     /// Ends it for good.
     async fn commit(self: Box<Self>) -> Result<(), Fault>;
 
-    /// Notes a call in a ledger, and once that is done ends the transaction for good; where it is
-    /// noted there already, without a change. Answers whether it was committed.
-    async fn note_and_commit(self: Box<Self>, note: &Note) -> Result<bool, Unfinished>;
+    /// The same right after a statement that was carried out, so that the transaction has not
+    /// failed.
+    async fn commit_sound(self: Box<Self>) -> Result<(), Fault>;
 
     /// Ends it without a change.
     async fn rollback(self: Box<Self>);

@@ -13,8 +13,7 @@ use tokio_postgres::{Client, Error, RowStream, Statement};
 use tonic::async_trait;
 
 use super::super::engine::{
-    Cause, Column, Fault, Note, Param, Query, Row, Rows, Take, Transaction, Unfinished, few,
-    gathered, text_column,
+    Cause, Column, Fault, Param, Query, Row, Rows, Take, Transaction, few, gathered, text_column,
 };
 use super::Pool;
 use super::connect::Connection;
@@ -209,22 +208,8 @@ impl Transaction for Open {
         self.end_for_good("SELECT 1; COMMIT").await
     }
 
-    async fn note_and_commit(mut self: Box<Self>, note: &Note) -> Result<bool, Unfinished> {
-        match self.execute(&note.sql, &note.params).await {
-            // It was noted just now, so that the transaction has not failed.
-            Ok(1) => {
-                let committed = self.end_for_good("COMMIT").await;
-                committed.map(|()| true).map_err(Unfinished::at_commit)
-            }
-            Ok(_) => {
-                self.rollback().await;
-                Ok(false)
-            }
-            Err(fault) => {
-                self.rollback().await;
-                Err(Unfinished::before(fault))
-            }
-        }
+    async fn commit_sound(self: Box<Self>) -> Result<(), Fault> {
+        self.end_for_good("COMMIT").await
     }
 
     async fn rollback(self: Box<Self>) {
