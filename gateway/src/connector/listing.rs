@@ -1,7 +1,9 @@
 //! What a search finds, where of each object nothing but the digest of its attributes is wanted.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use portcullis_common::listing::{Content, Digest, LISTING_LEN, Listed, ListingKey, Plain};
@@ -97,6 +99,65 @@ impl Listing {
     }
 }
 
+/// A value where it lies.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Seen<'a> {
+    Text(Cow<'a, str>),
+    Integer(i64),
+    Boolean(bool),
+    Binary(&'a [u8]),
+    Real(f64),
+    Time(SystemTime),
+}
+
+impl<'a> Seen<'a> {
+    /// A value; `None` where it is a secret, which is not compared.
+    pub(crate) fn of(value: &'a Value) -> Option<Self> {
+        Some(match value {
+            Value::Text(text) => Self::Text(text.as_str().into()),
+            Value::Integer(number) => Self::Integer(*number),
+            Value::Boolean(truth) => Self::Boolean(*truth),
+            Value::Binary(bytes) => Self::Binary(bytes),
+            Value::Real(number) => Self::Real(*number),
+            Value::Time(time) => Self::Time(*time),
+            Value::Secret(_) => return None,
+        })
+    }
+
+    /// By itself.
+    pub(crate) fn into_value(self) -> Value {
+        match self {
+            Self::Text(text) => Value::Text(text.into_owned()),
+            Self::Integer(number) => Value::Integer(number),
+            Self::Boolean(truth) => Value::Boolean(truth),
+            Self::Binary(bytes) => Value::Binary(bytes.to_vec()),
+            Self::Real(number) => Value::Real(number),
+            Self::Time(time) => Value::Time(time),
+        }
+    }
+
+    /// The text of an id or a name that it is.
+    pub(crate) fn into_text(self) -> Option<Plain<'a>> {
+        matches!(self, Self::Text(_) | Self::Integer(_)).then(|| self.into_plain())
+    }
+
+    /// As it is compared.
+    pub(crate) fn into_plain(self) -> Plain<'a> {
+        match self {
+            Self::Text(Cow::Borrowed(text)) => Plain::bytes(text.as_bytes()),
+            Self::Text(Cow::Owned(text)) => Plain::owned(text.into_bytes()),
+            Self::Integer(number) => Plain::integer(number),
+            Self::Boolean(truth) => Plain::boolean(truth),
+            Self::Binary(bytes) => Plain::bytes(bytes),
+            Self::Real(number) => Plain::real(number),
+            Self::Time(time) => {
+                let text = humantime::format_rfc3339(time).to_string();
+                Plain::owned(text.into_bytes())
+            }
+        }
+    }
+}
+
 fn digest(key: &ListingKey, object: &Object) -> Digest {
     let is_secret = |value: &Value| matches!(value, Value::Secret(_));
     let attributes = object.attributes.iter();
@@ -116,16 +177,5 @@ fn digest(key: &ListingKey, object: &Object) -> Digest {
 }
 
 fn plain(value: &Value) -> Plain<'_> {
-    match value {
-        Value::Text(text) => Plain::bytes(text.as_bytes()),
-        Value::Integer(number) => Plain::integer(*number),
-        Value::Boolean(truth) => Plain::boolean(*truth),
-        Value::Binary(bytes) => Plain::bytes(bytes),
-        Value::Real(number) => Plain::real(*number),
-        Value::Time(time) => {
-            let text = humantime::format_rfc3339(*time).to_string();
-            Plain::owned(text.into_bytes())
-        }
-        Value::Secret(_) => Plain::bytes(&[]),
-    }
+    Seen::of(value).map_or_else(|| Plain::bytes(&[]), Seen::into_plain)
 }

@@ -4,7 +4,7 @@
 //! it.
 
 pub(crate) mod directory;
-mod listing;
+pub(crate) mod listing;
 pub(crate) mod look;
 pub(crate) mod own_log_ins;
 pub(crate) mod process;

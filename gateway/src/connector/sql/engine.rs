@@ -1,16 +1,14 @@
 //! What the verbs need of a database: transactions in which statements run, and faults that say
 //! whose concern they are. One implementation for each engine.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::time::SystemTime;
 
-use portcullis_common::listing::Plain;
 use tonic::async_trait;
 use zeroize::Zeroizing;
 
 use super::statement::Dialect;
 use crate::connector::Context;
+pub(super) use crate::connector::listing::Seen;
 use crate::model::{CallError, Failure, FailureKind, Native, Password, Value, ValueType};
 
 /// Bytes of a text of the target that reach the caller.
@@ -46,64 +44,6 @@ pub(super) type Cell = Vec<Value>;
 
 /// One row.
 pub(super) type Row = Vec<Cell>;
-
-/// A value within its row.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Seen<'a> {
-    Text(Cow<'a, str>),
-    Integer(i64),
-    Boolean(bool),
-    Binary(&'a [u8]),
-    Real(f64),
-    Time(SystemTime),
-}
-
-impl<'a> Seen<'a> {
-    /// A value; `None` where it is a secret, which no column has.
-    pub(super) fn of(value: &'a Value) -> Option<Self> {
-        Some(match value {
-            Value::Text(text) => Self::Text(text.as_str().into()),
-            Value::Integer(number) => Self::Integer(*number),
-            Value::Boolean(truth) => Self::Boolean(*truth),
-            Value::Binary(bytes) => Self::Binary(bytes),
-            Value::Real(number) => Self::Real(*number),
-            Value::Time(time) => Self::Time(*time),
-            Value::Secret(_) => return None,
-        })
-    }
-
-    /// The text of an id or a name that it is.
-    pub(super) fn text(&self) -> Option<Plain<'_>> {
-        matches!(self, Self::Text(_) | Self::Integer(_)).then(|| self.plain())
-    }
-
-    /// By itself.
-    pub(super) fn into_value(self) -> Value {
-        match self {
-            Self::Text(text) => Value::Text(text.into_owned()),
-            Self::Integer(number) => Value::Integer(number),
-            Self::Boolean(truth) => Value::Boolean(truth),
-            Self::Binary(bytes) => Value::Binary(bytes.to_vec()),
-            Self::Real(number) => Value::Real(number),
-            Self::Time(time) => Value::Time(time),
-        }
-    }
-
-    /// As it is compared.
-    pub(super) fn plain(&self) -> Plain<'_> {
-        match self {
-            Self::Text(text) => Plain::bytes(text.as_bytes()),
-            Self::Integer(number) => Plain::integer(*number),
-            Self::Boolean(truth) => Plain::boolean(*truth),
-            Self::Binary(bytes) => Plain::bytes(bytes),
-            Self::Real(number) => Plain::real(*number),
-            Self::Time(time) => {
-                let text = humantime::format_rfc3339(*time).to_string();
-                Plain::owned(text.into_bytes())
-            }
-        }
-    }
-}
 
 /// The values in one column of a row that is not taken apart.
 #[derive(Debug)]

@@ -100,7 +100,7 @@ impl<'a> Lister<'a> {
             }),
             false => None,
         };
-        let (id, name) = (id.text(), name.text());
+        let (id, name) = (id.into_text(), name.into_text());
         let id = id.as_ref().map(|id| id.as_bytes());
         let id = id.and_then(|id| std::str::from_utf8(id).ok());
         let id = id.filter(|id| ObjectId::is(id));
@@ -116,9 +116,9 @@ impl<'a> Lister<'a> {
         for (name, place) in &self.counted {
             match row.cell(*place).map_err(Fault::not_committed)? {
                 SeenCell::None => {}
-                SeenCell::One(seen) => content.single(name, &seen.plain()),
+                SeenCell::One(seen) => content.single(name, &seen.into_plain()),
                 SeenCell::List(all) => {
-                    content.several(name, &mut all.iter().map(Seen::plain).collect());
+                    content.several(name, &mut all.into_iter().map(Seen::into_plain).collect());
                 }
             }
         }
