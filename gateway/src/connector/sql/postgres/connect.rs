@@ -17,6 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::super::engine::Fault;
 use super::bounded::Bounded;
 use super::fault;
+use super::pool::Ahead;
 use crate::model::Password;
 
 /// How long a connection may take to be made.
@@ -157,8 +158,8 @@ pub(super) struct Connection {
     pub(super) made: Instant,
     /// What was set for the session last.
     pub(super) session: String,
-    /// When the transaction that is open on it was begun ahead of its call; `None`: none is open.
-    pub(super) ahead: Option<Instant>,
+    /// The transaction that is open on it; `None`: none is.
+    pub(super) ahead: Option<Ahead>,
     /// The statements of changes that the database has read already, by their text.
     pub(super) kept: HashMap<String, Statement>,
 }

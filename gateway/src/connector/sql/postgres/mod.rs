@@ -9,17 +9,16 @@
 mod bounded;
 pub(super) mod connect;
 mod fault;
+mod pool;
 pub(super) mod tls;
 mod transaction;
 mod value;
 
-use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tonic::async_trait;
 
 use super::engine::{Access, Engine, Fault, Transaction};
@@ -30,11 +29,8 @@ use crate::connector::own_log_ins::{NotTried, OwnLogIns};
 use crate::connector::renewed::Renewed;
 use crate::model::{CallError, Failure, FailureKind, Password};
 use connect::{Connection, Target};
+use pool::Pool;
 use transaction::{Open, in_time};
-
-/// How long a connection is used before it makes room for a new one: the server may have got
-/// another address or certificate.
-const AGE: Duration = Duration::from_secs(30 * 60);
 
 /// How long a transaction that was begun ahead of its call may wait for it: what the database takes
 /// for the time of the change is that of its beginning.
@@ -70,20 +66,6 @@ pub(super) struct Postgres {
     log_ins: OwnLogIns,
 }
 
-/// Connections that are not in use, and room for those that are.
-struct Pool {
-    idle: Mutex<Vec<Connection>>,
-    room: Arc<Semaphore>,
-    /// Calls that wait for room.
-    waiting: AtomicUsize,
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pool")
-    }
-}
-
 impl Postgres {
     pub(super) fn new(
         target: Target,
@@ -98,11 +80,7 @@ impl Postgres {
             times,
             renewed: Renewed::default(),
             log_ins: OwnLogIns::default(),
-            pool: Arc::new(Pool {
-                idle: Mutex::default(),
-                room: Arc::new(Semaphore::new(connections)),
-                waiting: AtomicUsize::new(0),
-            }),
+            pool: Arc::new(Pool::new(connections)),
         }
     }
 
@@ -146,7 +124,7 @@ impl Postgres {
         deadline: Instant,
     ) -> Result<Connection, Fault> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let ahead = connection.ahead.take();
+        let ahead = connection.ahead.take().map(|ahead| ahead.since);
         let keeps = self.keeps(access);
         let session = self.session(left);
         let same = keeps && connection.session == session;
@@ -166,50 +144,6 @@ impl Postgres {
         }
         in_time(deadline, connection.client.batch_execute(&opening)).await?;
         Ok(connection)
-    }
-}
-
-impl Pool {
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Room for a connection, or none until the end of time.
-    async fn wait(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
-        let room = Arc::clone(&self.room);
-        if let Ok(room) = Arc::clone(&room).try_acquire_owned() {
-            return Some(room);
-        }
-        let _waiting = Waiting::new(&self.waiting);
-        timeout_at(deadline, room.acquire_owned()).await.ok()?.ok()
-    }
-
-    /// Whether a call waits for the next connection that is given back.
-    fn is_waited_for(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-
-    fn take(&self, password: Option<&Password>) -> Option<Connection> {
-        let mut idle = self.idle();
-        idle.retain(|one| !one.client.is_closed() && one.made.elapsed() < AGE);
-        let place = idle.iter().rposition(|one| one.is_of(password))?;
-        Some(idle.swap_remove(place))
-    }
-}
-
-/// A call that waits for room, as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -258,7 +192,7 @@ impl Engine for Postgres {
     }
 
     async fn close(&self) {
-        self.pool.idle().clear();
+        self.pool.clear();
     }
 
     async fn renew_password(&self, cx: &Context, new: &Password) -> Result<(), CallError> {
@@ -328,7 +262,7 @@ impl Postgres {
         self.log_ins.forget(USER);
         if let Some(old) = given(cx).filter(|old| *old != new) {
             self.renewed.note(USER, old, new);
-            self.pool.idle().clear();
+            self.pool.clear();
         }
     }
 

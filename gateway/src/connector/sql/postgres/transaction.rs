@@ -15,9 +15,9 @@ use tonic::async_trait;
 use super::super::engine::{
     Cause, Column, Fault, Param, Query, Row, Rows, Take, Transaction, few, gathered, text_column,
 };
-use super::Pool;
 use super::connect::Connection;
 use super::fault;
+use super::pool::Pool;
 use super::value::{self, Sent};
 
 /// Statements that are kept of one connection. Those of the configuration are fewer.
@@ -43,12 +43,16 @@ impl Open {
         Ok(())
     }
 
-    /// Ends it for good. Where a call waits for the connection, its own transaction begins on the
-    /// same way there and back.
+    /// Ends it for good. Where a call waits for a connection, and for no other that is on its way to
+    /// it, its own transaction begins on the same way there and back.
     async fn end_for_good(mut self, with: &str) -> Result<(), Fault> {
-        if !self.keeps || !self.pool.is_waited_for() {
+        let joining = match self.keeps {
+            true => self.pool.join(),
+            false => None,
+        };
+        let Some(joining) = joining else {
             return self.end(with).await;
-        }
+        };
         let client = &self.connection.client;
         let (ended, begun) = tokio::join!(
             biased;
@@ -58,14 +62,14 @@ impl Open {
         ended?;
         // One on which none could be begun is of no use.
         if begun.is_ok() {
-            self.connection.ahead = Some(Instant::now());
+            self.connection.ahead = Some(joining.begun());
             self.give_back();
         }
         Ok(())
     }
 
     fn give_back(self) {
-        self.pool.idle().push(self.connection);
+        self.pool.put(self.connection);
         drop(self.room);
     }
 
