@@ -108,12 +108,13 @@ impl Context {
         }
     }
 
-    /// A bar on standard error, for people on a terminal; hidden from everybody else.
-    pub(crate) fn bar(&self, total: u64, template: &str) -> ProgressBar {
+    /// A bar on standard error, for people on a terminal; hidden from everybody else. `None`: nobody
+    /// knows how many there are.
+    pub(crate) fn bar(&self, total: Option<u64>, template: &str) -> ProgressBar {
         if self.json() || !io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }

@@ -164,7 +164,7 @@ async fn add_words(context: &Context, file: &Path) -> Result<(), CliError> {
     let mut client = context.client(PolicyClient::new).await?;
     let total = words.len();
     let bar = context.bar(
-        total as u64,
+        Some(total as u64),
         "{bar:30} {pos}/{len} words  {elapsed} gone, {eta} to go",
     );
     let mut added = 0;

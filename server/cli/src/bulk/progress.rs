@@ -24,7 +24,7 @@ impl Progress {
     pub(crate) fn new(context: &Context, total: u64) -> Self {
         let template = "{bar:30} {percent:>3}%  {msg}  {elapsed} gone, {eta} to go";
         Self {
-            bar: context.bar(total, template),
+            bar: context.bar(Some(total), template),
             silent: context.json(),
             done: AtomicU64::new(0),
             failed: AtomicU64::new(0),

@@ -17,6 +17,7 @@ mod compare;
 mod digests;
 mod entry;
 mod inventory;
+mod read_so_far;
 mod repair;
 mod report;
 mod resume;
@@ -46,6 +47,7 @@ use clear::{Wanted, settle};
 use compare::{alike, compare, difference};
 use digests::Digests;
 use inventory::{Asked, Inventory};
+use read_so_far::ReadSoFar;
 use repair::{Limits, Repair};
 use report::{Counts, Found, Listing, Report};
 use resume::{Heading, Progress, Which};
@@ -171,8 +173,10 @@ impl ReconcileArgs {
         let call = CallArgs::with_timeout(self.timeout);
         let mut caller = Caller::new(context, self.resource.clone()).await?;
         let typing = caller.typing(class.clone(), &call).await?;
-        let mut reading = self.reading(&source, class, call)?;
+        let so_far = ReadSoFar::new(context);
+        let mut reading = self.reading(&source, class, call, so_far)?;
         let read = self.read(&mut reading, &source, &caller, &typing).await;
+        reading.so_far.finish();
         let mut read = read.map_err(incomplete)?;
         read.meanwhile.tell(context);
 
@@ -239,13 +243,20 @@ impl ReconcileArgs {
             class,
             pages: Pages::of(self.page_size),
             progress: None,
+            so_far: ReadSoFar::new(context),
         };
         let caller = Caller::new(context, self.resource).await?;
         inventory.run(context, caller, reading).await
     }
 
     /// What is compared, and what an earlier run has left of it.
-    fn reading(&self, source: &Source, class: Class, call: CallArgs) -> Result<Reading, CliError> {
+    fn reading(
+        &self,
+        source: &Source,
+        class: Class,
+        call: CallArgs,
+        so_far: ReadSoFar,
+    ) -> Result<Reading, CliError> {
         let mut key: [u8; 32] = rand::random();
         let mut progress = None;
         if let Some(path) = &self.resume {
@@ -271,6 +282,7 @@ impl ReconcileArgs {
             class,
             pages: Pages::of(self.page_size),
             progress,
+            so_far,
         })
     }
 

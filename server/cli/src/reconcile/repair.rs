@@ -12,6 +12,7 @@ use super::report::Counts;
 use super::resume::Begun;
 use super::side::Reading;
 use super::working::{Action, Repaired, Working, read};
+use crate::bulk::Progress;
 use crate::call::Caller;
 use crate::context::Context;
 use crate::error::CliError;
@@ -151,7 +152,8 @@ impl Repair {
         typing: &Typing,
         (reading, jobs, compared): (&mut Reading, u16, &BTreeSet<String>),
     ) -> Result<Repaired, CliError> {
-        let mut working = Working::new(caller, reading, jobs, context.json());
+        let progress = Progress::new(context, self.actions.len() as u64);
+        let mut working = Working::new(caller, reading, jobs, progress);
         match source {
             Source::File(file) => {
                 let mut rows = file.rows(typing)?;

@@ -9,6 +9,7 @@ use portcullis_proto::gateway::v1::{
 
 use super::digests::Digests;
 use super::entry::Entry;
+use super::read_so_far::ReadSoFar;
 use super::resume::{Listed, Progress, Which};
 use super::revisions::Revisions;
 use super::sorted::Sorter;
@@ -57,6 +58,8 @@ pub(crate) struct Reading {
     pub(crate) pages: Pages,
     /// Where what was read is kept, so that another run goes on from it.
     pub(crate) progress: Option<Progress>,
+    /// What people are shown of it meanwhile.
+    pub(crate) so_far: ReadSoFar,
 }
 
 impl Reading {
@@ -258,11 +261,13 @@ impl Reader {
         }
         let (which, attributes) = (self.which, &self.attributes);
         let (digests, progress) = (&mut reading.digests, &mut reading.progress);
+        let so_far = &mut reading.so_far;
         let (side, cookie) = (&mut self.side, &mut self.cookie);
         let mut watch = anew.then_some(&self.watch);
         let mut entry = Vec::new();
         let mut take = |step: Step<'_>, progress: Option<&mut Progress>| match step {
             Step::Object(_) | Step::Listed(_) => {
+                so_far.count();
                 entry.clear();
                 match step {
                     Step::Object(object) => digests.object(&object, attributes).encode(&mut entry),
@@ -278,6 +283,7 @@ impl Reader {
                 side.entries.push(&entry)
             }
             Step::Page(next) => {
+                so_far.page();
                 cookie.clear();
                 match progress {
                     Some(progress) => progress.page(which, next, digests.known()),

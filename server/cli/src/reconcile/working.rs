@@ -1,7 +1,5 @@
 //! Carries out repairs, several at a time.
 
-use std::io::Write as _;
-
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::object_ref::By;
 use portcullis_proto::gateway::v1::{
@@ -13,10 +11,10 @@ use tokio::task::JoinSet;
 
 use super::compare::{Difference, Kind};
 use super::side::Reading;
+use crate::bulk::Progress;
 use crate::call::{CallArgs, Caller, random_call_id};
 use crate::class::Class;
 use crate::error::CliError;
-use crate::view::printable;
 
 /// What was repaired.
 #[derive(Debug, Default, Serialize)]
@@ -115,12 +113,13 @@ pub(super) struct Working {
     caller: Caller,
     call: CallArgs,
     class: Class,
-    silent: bool,
+    progress: Progress,
+    ended: u64,
 }
 
 impl Working {
-    /// So many `jobs` at once; a `silent` one writes no failure to standard error.
-    pub(super) fn new(caller: Caller, reading: &Reading, jobs: u16, silent: bool) -> Self {
+    /// So many `jobs` at once; people see how far they have come by `progress`.
+    pub(super) fn new(caller: Caller, reading: &Reading, jobs: u16, progress: Progress) -> Self {
         Self {
             under_way: JoinSet::new(),
             jobs: usize::from(jobs),
@@ -129,7 +128,8 @@ impl Working {
             caller,
             call: reading.call.clone(),
             class: reading.class.clone(),
-            silent,
+            progress,
+            ended: 0,
         }
     }
 
@@ -163,12 +163,12 @@ impl Working {
         };
         let (kind, name, done) = ended.map_err(|error| CliError::Runtime(error.into()))?;
         self.repaired.count(kind, &done);
+        self.ended += 1;
+        self.progress.count(done.is_ok());
+        self.progress.at(self.ended);
         self.unmade |= done.is_err() && kind == Kind::Missing;
-        if let Err(error) = done
-            && !self.silent
-        {
-            // A closed terminal does not stop the repair.
-            let _ = writeln!(std::io::stderr(), "{}: {error}", printable(&name));
+        if let Err(error) = done {
+            self.progress.note(&format!("{name}: {error}"));
         }
         Ok(())
     }
@@ -187,20 +187,17 @@ impl Working {
     }
 
     pub(super) async fn end(mut self) -> Result<Repaired, CliError> {
-        self.wait().await?;
-        Ok(self.repaired)
+        let waited = self.wait().await;
+        self.progress.finish();
+        waited.map(|()| self.repaired)
     }
 
     /// Says that nobody is deleted.
     pub(super) fn kept(&self) {
-        if !self.silent {
-            // A closed terminal does not stop the repair.
-            let _ = writeln!(
-                std::io::stderr(),
-                "no unknown {} is deleted: it may be one that could not be created",
-                self.class.word()
-            );
-        }
+        self.progress.note(&format!(
+            "no unknown {} is deleted: it may be one that could not be created",
+            self.class.word()
+        ));
     }
 }
 

@@ -106,7 +106,7 @@ struct Progress {
 impl Progress {
     fn new(context: &Context) -> Self {
         let bar = context.bar(
-            0,
+            Some(0),
             "{bar:30} {pos} of {len} values  {msg}  {elapsed} gone, {eta} to go",
         );
         Self {

@@ -118,7 +118,9 @@ impl Inventory {
         mut reading: Reading,
     ) -> Result<(), CliError> {
         let attributes = self.heading.attributes.clone();
-        let (mut there, meanwhile) = read(caller, &mut reading, attributes).await?;
+        let read = read(caller, &mut reading, attributes).await;
+        reading.so_far.finish();
+        let (mut there, meanwhile) = read?;
         meanwhile.tell(context);
         let mut before = Side::new()?;
         let first = self.kept.is_none();
