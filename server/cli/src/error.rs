@@ -264,6 +264,11 @@ pub(crate) enum CliError {
     /// The list has been printed: for some gateways no token was made.
     #[error("{failed} of {total} gateways got no token: the list says why")]
     TokensFailed { failed: usize, total: usize },
+    /// The list has been printed: some gateways were not registered.
+    #[error(
+        "{failed} of {total} gateways were not registered: the list says why; the same command with --if-absent goes on with them, and leaves the others as they are"
+    )]
+    GatewaysFailed { failed: usize, total: usize },
     /// Its report has been printed.
     #[error(
         "task {id} failed: {}; `portcullis task resume {id}` goes on with what is left to do",
@@ -409,6 +414,7 @@ impl CliError {
             Self::AuditFault { .. } => "audit",
             Self::ImportFailed { .. } | Self::ImportHeldUp { .. } | Self::ImportStopped => "import",
             Self::TokensFailed { .. } => "tokens",
+            Self::GatewaysFailed { .. } => "gateways",
             Self::NeedsLook { .. } => "needs-look",
             Self::TaskFailed { .. }
             | Self::TaskCancelled { .. }

@@ -1,8 +1,15 @@
 //! `portcullis gateway …`: the agents on the resource hosts.
 
+mod add;
 mod alarms;
+mod at_once;
+mod bundle;
+mod install;
 mod life;
 mod list;
+mod made;
+mod many;
+mod roster;
 mod token;
 mod tokens;
 mod view;
@@ -12,8 +19,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{
-    AddGatewayRequest, EvictGatewayRequest, PingGatewayRequest, PingGatewayResponse,
-    RestoreGatewayRequest, RevokeGatewayRequest, SetGatewayRequest, ShowGatewayRequest,
+    EvictGatewayRequest, PingGatewayRequest, PingGatewayResponse, RestoreGatewayRequest,
+    RevokeGatewayRequest, SetGatewayRequest, ShowGatewayRequest,
 };
 use serde_json::json;
 use tonic::Code;
@@ -29,29 +36,9 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewayCommand {
-    /// Register a gateway and print its enrolment token, this once
-    Add {
-        /// 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit
-        name: String,
-        #[command(flatten)]
-        way: WayArgs,
-        /// Also let it pair in default mode, once, after `portcullis-gateway pair` on its host: for
-        /// networks where nobody can step in between
-        #[arg(long)]
-        allow_pairing: bool,
-        /// Reach it through TLS alone (`[tls]` of the server and of the gateway)
-        #[arg(long)]
-        require_tls: bool,
-        /// Put it into this group, for pushes of the gateway key; repeat for several
-        #[arg(long = "group", value_name = "G")]
-        groups: Vec<String>,
-        /// Where a gateway of this name is there already, change nothing, print no token, and end
-        /// with 0
-        #[arg(long)]
-        if_absent: bool,
-        #[command(flatten)]
-        output: TokenOutput,
-    },
+    /// Register a gateway and print its enrolment token, this once; or many, with a bundle each:
+    /// --count, --from
+    Add(Box<add::AddArgs>),
     /// Make a new enrolment token: lost, expired, or the gateway was evicted. For many: --out
     Token(tokens::TokenArgs),
     /// Change how a gateway is reached, and which groups it is in
@@ -131,18 +118,6 @@ pub(crate) enum GatewayCommand {
     },
 }
 
-/// Who dials.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct WayArgs {
-    /// The server dials the gateway there; the port is 9278 where none is given
-    #[arg(long, value_name = "HOST:PORT")]
-    address: Option<String>,
-    /// The gateway dials the server
-    #[arg(long)]
-    dial_out: bool,
-}
-
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct ChangeArgs {
@@ -167,26 +142,7 @@ impl GatewayCommand {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let connect = || context.client(GatewaysClient::new);
         let gateway = match self {
-            Self::Add {
-                name,
-                way,
-                allow_pairing,
-                require_tls,
-                groups,
-                if_absent,
-                output,
-            } => {
-                let request = AddGatewayRequest {
-                    name,
-                    address: way.address.unwrap_or_default(),
-                    dial_out: way.dial_out,
-                    allow_pairing,
-                    groups,
-                    if_absent,
-                    require_tls,
-                };
-                return token::add(context, request, output).await;
-            }
+            Self::Add(args) => return args.run(context).await,
             Self::Token(args) => return args.run(context).await,
             Self::Restore { name, output } => {
                 let sink = output.open()?;

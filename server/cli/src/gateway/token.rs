@@ -12,6 +12,7 @@ use portcullis_proto::admin::v1::{AddGatewayRequest, EnrolmentToken, Gateway, Sh
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::install::{FROM_ARCHIVE, FROM_PACKAGE};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::time::{now, rfc3339, time_and_age};
@@ -99,6 +100,7 @@ impl TokenSink {
                 "token": shown,
                 "token_file": path.map(|path| path.to_string_lossy().into_owned()),
                 "token_expires": rfc3339(expires),
+                "install": { "from_package": FROM_PACKAGE, "from_archive": FROM_ARCHIVE },
             });
             return output::deliver(&format!("{answer:#}\n")).map_err(lost);
         }
@@ -135,13 +137,16 @@ fn page(gateway: &Gateway, expires: i64, token: &str, path: Option<&Path>) -> Ze
         "gateway {name} is registered as {}; {reached}{shared}",
         gateway.gateway_id
     );
+    let line = format!(
+        "or in one line, where nothing is installed yet (the token is asked for, or read from standard input):\n    {FROM_PACKAGE}\nfrom the unpacked archive: {FROM_ARCHIVE}"
+    );
     Zeroizing::new(match path {
         Some(path) => format!(
-            "{head}\nits enrolment token is in {}, valid until {until}\nnext, on its host: portcullis-gateway enroll --token-file FILE{pairing}",
+            "{head}\nits enrolment token is in {}, valid until {until}\nnext, on its host: portcullis-gateway enroll --token-file FILE{pairing}\n{line}",
             path.display()
         ),
         None => format!(
-            "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll (it asks for the token){pairing}",
+            "{head}\nits enrolment token, shown this once, valid until {until}:\n\n{}\n\nnext, on its host: portcullis-gateway enroll (it asks for the token){pairing}\n{line}",
             token
         ),
     })

@@ -9,17 +9,14 @@ use clap::Args;
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{ListGatewaysRequest, NewTokenRequest};
 use serde_json::json;
-use tokio::task::JoinSet;
 use tonic::Code;
 use zeroize::Zeroizing;
 
+use super::at_once;
 use super::token::{NewFile, TokenOutput};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::view::printable;
-
-/// Tokens that are asked for at the same time.
-const AT_ONCE: usize = 64;
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
@@ -167,9 +164,8 @@ impl Tokens {
         }
     }
 
-    /// What came of each name, in their order. Several are under way at a time: the server answers
-    /// those that arrive together by one commit of its audit log. What an interrupt finds under way
-    /// comes to its end, since the gateway's former token is void by then.
+    /// What came of each name, in their order. What an interrupt finds under way comes to its end:
+    /// the gateway's former token is void by then.
     async fn ask(
         &self,
         context: &Context,
@@ -177,38 +173,15 @@ impl Tokens {
         names: Vec<String>,
         request: impl Fn(String) -> NewTokenRequest,
     ) -> Result<Vec<Asked>, CliError> {
-        let mut interrupts = context.pending().interrupts().map_err(CliError::Runtime)?;
-        let mut under_way = JoinSet::new();
-        let mut answers = vec![None; names.len()];
-        let mut next = 0;
-        let mut interrupted = false;
-        loop {
-            while !interrupted
-                && under_way.len() < AT_ONCE
-                && let Some(name) = names.get(next)
-            {
-                let (mut gateways, request) = (gateways.clone(), request(name.clone()));
-                let (place, path) = (next, self.path(name));
-                under_way.spawn(async move {
-                    let came = token_to(&mut gateways, request, &path).await;
-                    (place, came.map_err(|error| error.to_string()))
-                });
-                next += 1;
+        let requests = (names.iter()).map(|name| (request(name.clone()), self.path(name)));
+        let answers = at_once::each(context, requests, |(request, path)| {
+            let mut gateways = gateways.clone();
+            async move {
+                let came = token_to(&mut gateways, request, &path).await;
+                came.map_err(|error| error.to_string())
             }
-            let joined = tokio::select! {
-                biased;
-                joined = under_way.join_next() => joined,
-                () = interrupts.next(), if !interrupted => {
-                    interrupted = true;
-                    continue;
-                }
-            };
-            let Some(joined) = joined else { break };
-            let (place, came) = joined.map_err(|error| CliError::Runtime(error.into()))?;
-            if let Some(answer) = answers.get_mut(place) {
-                *answer = Some(came);
-            }
-        }
+        });
+        let answers = answers.await?;
         let asked = names.into_iter().zip(answers).map(|(name, came)| {
             let path = self.path(&name);
             let not_asked = || Err("interrupted before it was asked for".to_owned());

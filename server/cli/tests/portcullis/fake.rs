@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 use portcullis_common::listing::{Listed, ListingKey};
 use portcullis_proto::admin::v1::{
     AddGatewayRequest, AddGatewayResponse, CancelQueuedRequest, EnrolmentToken, ExecuteRequest,
-    Gateway, ListAuditRequest, ListResourcesRequest, QueuedCall, QueuedState, ShowGatewayRequest,
-    WatchQueuedRequest,
+    Gateway, ListAuditRequest, ListGatewaysResponse, ListResourcesRequest, QueuedCall, QueuedState,
+    ShowGatewayRequest, WatchQueuedRequest,
 };
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::search_item::Kind;
@@ -291,6 +291,12 @@ impl Service<http::Request<Body>> for FakeCalls {
                 if path == "/portcullis.admin.v1.Gateways/Add" {
                     let request = AddGatewayRequest::decode(encoded).unwrap();
                     return Ok(once(&fake.add_gateway(request)?));
+                }
+                if path == "/portcullis.admin.v1.Gateways/List" {
+                    return Ok(once(&ListGatewaysResponse {
+                        gateways: vec![shown("taken".to_owned())?],
+                        counts: None,
+                    }));
                 }
                 if path == "/portcullis.admin.v1.Gateways/Show" {
                     let request = ShowGatewayRequest::decode(encoded).unwrap();

@@ -10,6 +10,7 @@ mod exit;
 mod fake;
 mod fan_out;
 mod import;
+mod many_gateways;
 mod output;
 mod reconcile;
 mod self_description;
