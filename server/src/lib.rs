@@ -1,7 +1,7 @@
 //! The central server.
 //!
 //! Its folders depend on one another in one direction only: `cli`, `serve` → `fronts` → `admin` →
-//! `access` → `tasks`, `provisioning`, `passwords` → `fleet`, `audit` → `keys` → `repository` →
+//! `access` → `tasks` → `provisioning`, `passwords` → `fleet`, `audit` → `keys` → `repository` →
 //! `config`. A front translates, `admin` holds the use cases, and what is below knows neither.
 //! `watch` tells how the server is, and `serve` alone knows it.
 #![forbid(unsafe_code)]

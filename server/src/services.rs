@@ -61,6 +61,7 @@ impl Services {
             repository: repository.clone(),
             keys: keys.clone(),
             fleet: fleet.clone(),
+            provisioning: provisioning.clone(),
             audit: audit.clone(),
             secret: config.secret.clone(),
         });

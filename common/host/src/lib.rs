@@ -20,3 +20,4 @@ pub mod self_description;
 #[cfg(target_os = "linux")]
 pub mod service_manager;
 pub mod text;
+pub mod version;

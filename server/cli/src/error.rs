@@ -269,6 +269,18 @@ pub(crate) enum CliError {
         "{failed} of {total} gateways were not registered: the list says why; the same command with --if-absent goes on with them, and leaves the others as they are"
     )]
     GatewaysFailed { failed: usize, total: usize },
+    /// The list has been printed: not everything fits the version.
+    #[error(
+        "{}{gateways} gateways do not fit that version: the list says what to do",
+        if *server { "this server and " } else { "" }
+    )]
+    VersionsUnfit { server: bool, gateways: usize },
+    /// It may not be upgraded now.
+    #[error(
+        "gateway {} is not released to be upgraded: `portcullis fleet upgrade status` shows which wave is",
+        printable(gateway)
+    )]
+    NotReleased { gateway: String },
     /// Its report has been printed.
     #[error(
         "task {id} failed: {}; `portcullis task resume {id}` goes on with what is left to do",
@@ -415,6 +427,8 @@ impl CliError {
             Self::ImportFailed { .. } | Self::ImportHeldUp { .. } | Self::ImportStopped => "import",
             Self::TokensFailed { .. } => "tokens",
             Self::GatewaysFailed { .. } => "gateways",
+            Self::VersionsUnfit { .. } => "versions",
+            Self::NotReleased { .. } => "not-released",
             Self::NeedsLook { .. } => "needs-look",
             Self::TaskFailed { .. }
             | Self::TaskCancelled { .. }

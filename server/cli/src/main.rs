@@ -17,6 +17,7 @@ mod context;
 mod detail;
 mod error;
 mod fan_out;
+mod fleet;
 mod gateway;
 mod import;
 mod input;
@@ -97,6 +98,9 @@ enum Command {
     /// Gateways: the agents on the resource hosts
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
+    /// The fleet as a whole: which versions fit, and upgrades in waves
+    #[command(subcommand)]
+    Fleet(fleet::FleetCommand),
     /// Keys: make, list and replace them, and encrypt what they protect anew
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -197,6 +201,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::Status(args) => args.run(context).await,
         Command::Gateway(command) => command.run(context).await,
+        Command::Fleet(command) => command.run(context).await,
         Command::Key(command) => command.run(context).await,
         Command::Task(command) => command.run(context).await,
         Command::Resource(command) => command.run(context).await,

@@ -25,6 +25,7 @@ mod request;
 mod resources;
 mod system;
 mod tasks;
+mod upgrades;
 mod users;
 
 use crate::config::Capability;
@@ -55,6 +56,7 @@ pub(crate) fn offer_all(front: &mut impl Front) {
     resources::offer(front);
     system::offer(front);
     tasks::offer(front);
+    upgrades::offer(front);
     users::offer(front);
 }
 

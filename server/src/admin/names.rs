@@ -142,7 +142,7 @@ fn host_port(text: &str) -> Result<String, AdminError> {
 }
 
 /// Enough of a text to recognise it by, without control characters.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let mut out: String = text
         .chars()
         .take(MAX_NAME)

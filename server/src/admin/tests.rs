@@ -3,6 +3,7 @@
 mod door;
 mod scopes;
 mod second_person;
+mod upgrades;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -78,6 +78,16 @@ pub enum JobError {
         /// How many.
         count: u64,
     },
+    /// Gateways of a wave did not come back in time; no further wave is released.
+    #[error(
+        "wave {wave} did not come back in time, and no further wave is released: {gateways}. Mend these or put their former version back, then `portcullis fleet upgrade resume` releases the wave again"
+    )]
+    WaveLate {
+        /// The wave's name.
+        wave: String,
+        /// Which gateways, and why each.
+        gateways: String,
+    },
     /// What is done has to be written down first.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -117,6 +127,7 @@ impl JobError {
             | Self::Audit(_)
             | Self::DoNotOpen { .. }
             | Self::RecordsChanged { .. }
+            | Self::WaveLate { .. }
             | Self::Broken => false,
         }
     }

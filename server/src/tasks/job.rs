@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manage::Manage;
 use super::sync_gateways::{self, SyncGateways};
+use super::upgrade::{self, Upgrade};
 use super::{JobError, Reporter, SERVER_KEY, Work, re_encrypt, verify};
 use crate::repository::{ProtectedType, UnknownType};
 
@@ -19,6 +20,8 @@ pub enum Job {
     SyncGateways(SyncGateways),
     /// Several steps, in their order.
     Manage(Manage),
+    /// Release gateways to be upgraded, wave by wave.
+    Upgrade(Upgrade),
 }
 
 /// What [`Job::ReEncrypt`] is to seal anew.
@@ -76,6 +79,7 @@ impl Job {
             Self::Verify => "verify",
             Self::SyncGateways(_) => "sync-gateways",
             Self::Manage(_) => "manage",
+            Self::Upgrade(_) => "upgrade",
         }
     }
 
@@ -90,6 +94,7 @@ impl Job {
             Self::Verify => verify::run(work, reporter).await,
             Self::SyncGateways(job) => sync_gateways::run(work, job, reporter).await,
             Self::Manage(job) => job.run(work, reporter).await,
+            Self::Upgrade(job) => upgrade::run(work, job, reporter).await,
         }
     }
 }

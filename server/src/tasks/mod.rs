@@ -14,6 +14,7 @@ mod reporter;
 mod sync_gateways;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod verify;
 
 use std::collections::{HashMap, HashSet};
@@ -31,6 +32,7 @@ use crate::audit::{AuditLog, Outcome, Subject};
 use crate::config::SecretSource;
 use crate::fleet::Fleet;
 use crate::keys::KeyManager;
+use crate::provisioning::Provisioning;
 use crate::repository::{Admission, NewTask, Repository, RepositoryError, TaskRow, TaskState};
 pub use error::{Interrupt, JobError, TaskError};
 pub use job::{Job, ReEncrypt, UnknownReEncryptType};
@@ -39,6 +41,7 @@ pub use progress::{
 };
 pub use reporter::Reporter;
 pub use sync_gateways::SyncGateways;
+pub use upgrade::{Upgrade, Wave};
 
 /// The shortest time between two states that a watcher gets.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
@@ -52,6 +55,8 @@ pub struct Work {
     pub keys: KeyManager,
     /// The gateways.
     pub fleet: Fleet,
+    /// What gateways are tried by.
+    pub provisioning: Provisioning,
     /// Where each task leaves its entries.
     pub audit: AuditLog,
     /// Where the server takes its secret from at its start.
@@ -264,6 +269,22 @@ impl Tasks {
         match live {
             Some(task) => Ok(task),
             None => Ok(Task::read(self.row(id).await?)),
+        }
+    }
+
+    /// The upgrade that was started last, and what it was asked to do; `None`: none is remembered.
+    ///
+    /// # Errors
+    /// [`TaskError`].
+    pub async fn last_upgrade(&self) -> Result<Option<(Task, Upgrade)>, TaskError> {
+        let rows = self.stored().list().await?;
+        let last = rows.into_iter().find_map(|row| match job(&row) {
+            Ok(Job::Upgrade(upgrade)) => Some((row.id, upgrade)),
+            _ => None,
+        });
+        match last {
+            Some((id, upgrade)) => Ok(Some((self.show(id).await?, upgrade))),
+            None => Ok(None),
         }
     }
 

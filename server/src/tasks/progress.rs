@@ -106,6 +106,12 @@ pub enum Why {
     Refused,
     /// Of a gateway: it holds no key that is still accepted.
     MustEnrol,
+    /// Of a gateway that is upgraded: it has no link.
+    NotBack,
+    /// Of a gateway that is upgraded: it runs another version yet.
+    Outdated,
+    /// Of a gateway that is upgraded: it is back, and a call that tries it failed.
+    TestFailed,
 }
 
 impl Why {
@@ -124,6 +130,9 @@ impl Why {
             Self::Away => "away: it catches up when it returns",
             Self::Refused => "it did not take the key",
             Self::MustEnrol => "it must enrol again by token",
+            Self::NotBack => "it has no link",
+            Self::Outdated => "it is not in the new version yet",
+            Self::TestFailed => "a call that tries it failed",
             Self::Malformed => "it is no sealed value, or of a later version",
         }
     }

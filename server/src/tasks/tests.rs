@@ -110,10 +110,12 @@ impl Stopped {
         }
         let audit = AuditLog::open(&repository, self.server, &settings).await;
         let settings = fleet::Settings::new(self.server, &config);
+        let (fleet, audit) = (Fleet::new(repository.clone(), settings), audit.unwrap());
         let work = Work {
-            fleet: Fleet::new(repository.clone(), settings),
+            provisioning: Provisioning::new(repository.clone(), fleet.clone(), audit.clone()),
+            fleet,
             keys: KeyManager::new(database.clone(), keyring, protection),
-            audit: audit.unwrap(),
+            audit,
             secret: config.secret.clone(),
             repository,
         };

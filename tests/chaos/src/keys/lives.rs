@@ -8,6 +8,7 @@ use portcullis_server::audit::AuditLog;
 use portcullis_server::config::{Audit, Config, SecretSource};
 use portcullis_server::fleet::{self, Fleet};
 use portcullis_server::keys::KeyManager;
+use portcullis_server::provisioning::Provisioning;
 use portcullis_server::repository::Repository;
 use portcullis_server::serve::Unlocked;
 use portcullis_server::tasks::{Tasks, Work};
@@ -96,6 +97,7 @@ impl World {
         let tasks = Tasks::new(Work {
             repository: repository.clone(),
             keys: keys.clone(),
+            provisioning: Provisioning::new(repository.clone(), fleet.clone(), audit.clone()),
             fleet,
             audit: audit.clone(),
             secret: config.secret.clone(),
