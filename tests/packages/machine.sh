@@ -1,4 +1,4 @@
-# Machines with Debian's own systemd, each in namespaces of its own. Sourced by the suite `packages`.
+# Machines with Debian's own systemd, each in namespaces of its own. Sourced by the suites `packages` and `fleet`.
 # shellcheck shell=bash disable=SC2154
 
 # Of each machine: its init, and the process that ends with it.
@@ -26,12 +26,14 @@ can_boot() {
         mount -t overlay overlay -o 'lowerdir=$1/upper/lower,upperdir=$1/upper/upper,workdir=$1/upper/work' '$1/root'"
 }
 
-# boot NAME MIB: starts a machine on a fresh copy of the root, whose disk has room for so much.
+# boot NAME MIB: starts a machine on a fresh copy of the root, whose disk has room for so much. Where there is a function `furnish`, it has put
+# into the folder that it is given what the machine has besides.
 boot() {
     local name=$1 folder=$work/$1 own outer init
     mkdir -p "$folder"
     mount -t tmpfs -o "size=$2m" tmpfs "$folder"
     mkdir "$folder/upper" "$folder/work" "$folder/root"
+    if declare -F furnish >/dev/null; then furnish "$folder/upper"; fi
     mount -t overlay overlay -o "lowerdir=$debian,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
     cp tests/packages/inside.sh tests/packages/cases.sh "$folder/root/root/"
     echo "127.0.0.1 localhost $name" >"$folder/root/etc/hosts"

@@ -19,7 +19,7 @@ pub struct NoVersion;
 impl Version {
     /// Whether a server of one and a gateway of the other understand one another, and may take each
     /// other's place: both have the same major version, and minor versions that are the same or one
-    /// apart. Every version is tested with the recorded bytes of the one before.
+    /// apart.
     pub const fn fits(self, other: Self) -> bool {
         self.major == other.major && self.minor.abs_diff(other.minor) <= 1
     }
