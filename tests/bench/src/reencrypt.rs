@@ -10,6 +10,7 @@ use portcullis_server::audit::AuditLog;
 use portcullis_server::config::Config;
 use portcullis_server::fleet::{Fleet, Settings};
 use portcullis_server::keys::KeyManager;
+use portcullis_server::provisioning::Provisioning;
 use portcullis_server::repository::{
     Database, ProtectedType, RepositoryError, Resealed, SealedValue, Sealer, Selection, TaskState,
 };
@@ -149,6 +150,7 @@ impl Store {
         let store = Self {
             _folder: folder,
             tasks: Tasks::new(Work {
+                provisioning: Provisioning::new(repository.clone(), fleet.clone(), audit.clone()),
                 repository,
                 keys: keys.clone(),
                 fleet,
