@@ -27,7 +27,7 @@ use super::{Provisioning, secret_setting, with_id};
 use crate::audit::{Draft, Outcome as Audited, Subject};
 use crate::fleet::{Attempt, Recipient};
 use crate::repository::{
-    AuditFields, LostSettings, OpenedResource, PendingSecret, RepositoryError,
+    AuditFields, LostSettings, OpenedResource, PendingSecret, RepositoryError, Resource,
 };
 
 /// Characters of a new password: some 214 bits.
@@ -114,6 +114,7 @@ pub async fn rotate(
         opened = open(provisioning, resource).await?;
     }
     let setting = chosen(&opened, setting)?;
+    check_alone(provisioning, &opened, &setting).await?;
     let pending = PendingSecret {
         setting: setting.clone(),
         call_id: with_id(Call::default()).call_id,
@@ -170,6 +171,32 @@ async fn open(provisioning: &Provisioning, resource: &str) -> Result<OpenedResou
     Ok(opened.ok_or_else(unknown)??)
 }
 
+/// Refuses to change the password of an account by which other resources work, too: each has its
+/// own copy, and nobody could give the others the new one.
+async fn check_alone(
+    provisioning: &Provisioning,
+    opened: &OpenedResource,
+    setting: &str,
+) -> Result<(), RotateError> {
+    let own = &opened.resource;
+    let listed = provisioning.repository.resources().list().await?;
+    let shares = |other: &&Resource| {
+        other.name != own.name
+            && (&other.gateway, &other.connector) == (&own.gateway, &own.connector)
+            && other.settings == own.settings
+            && other.secret_settings.contains(setting)
+    };
+    let others: Vec<_> = listed.iter().filter(shares).map(|it| &*it.name).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(RotateError::Setting(format!(
+        "resource `{}` works by the same account as {} (same gateway, connector and settings), each with a copy of its password: a new one here would lock the others out, and nobody would know it. Give each an account of its own; or change the password at the resource by hand, and give it to all of them by `portcullis resource set NAME --secret-setting {setting}`",
+        own.name,
+        others.join(", "),
+    )))
+}
+
 /// The setting that is to be changed.
 fn chosen(opened: &OpenedResource, setting: &str) -> Result<String, RotateError> {
     let OpenedResource {
@@ -181,7 +208,7 @@ fn chosen(opened: &OpenedResource, setting: &str) -> Result<String, RotateError>
         ("", [only]) => return Ok((*only).to_owned()),
         (given, names) if names.contains(&given) => return Ok(given.to_owned()),
         (_, []) => format!(
-            "resource `{name}` has no secret setting: the gateway has its password from a file of its own (`bind_password_file`, `password_file`), where no server changes it. Change it there and at the resource by hand, or give it to the resource: `portcullis resource set {name} --secret-setting NAME`"
+            "resource `{name}` has no secret setting: it needs no password, as SQLite, or the gateway has it from a file of its own (`bind_password_file`, `password_file`), where no server changes it. Change it there and at the resource by hand, or give it to the resource: `portcullis resource set {name} --secret-setting bind_password` (of a database: `password`)"
         ),
         ("", names) => format!(
             "resource `{name}` has several secret settings: say which by `--setting`, one of {}",
