@@ -347,7 +347,7 @@ impl Directory {
             || base.eq_ignore_ascii_case(self.dialect.id_attribute());
         if computed {
             return Err(Failure::unsupported(format!(
-                "`{attribute}` is worked out by the directory: who is in a group is changed at the group"
+                "`{attribute}` is worked out by the directory: a rename changes an entry's name, and who is in a group is changed at the group"
             )));
         }
         // `OID.2.5.4.31` is one, too.

@@ -4,7 +4,7 @@ use super::connector::Directory;
 use super::fault::{Error, code};
 use super::message::Operation;
 use super::objects::{DN, MEMBER_OF};
-use super::schema::AttributeType;
+use super::schema::{AttributeType, DirectorySchema};
 use super::session::{Knowledge, Session};
 use super::settings::ClassSettings;
 use super::words;
@@ -37,6 +37,12 @@ impl Directory {
                 .into());
             }
         }
+        for class in self
+            .classes()
+            .filter_map(|class| self.settings.class(class))
+        {
+            self.check_names(class, &known.schema)?;
+        }
         let who = self.who(session, &known).await;
         let who = who.map_err(|error| self.read_error(&error))?;
         let mut lease = session
@@ -45,7 +51,7 @@ impl Directory {
             .map_err(|error| self.read_error(&error))?;
         let link = lease.link().map_err(|error| self.read_error(&error))?;
         let pin = data_encoding::HEXLOWER.encode(link.certificate());
-        let schema = if known.schema == super::schema::DirectorySchema::default() {
+        let schema = if known.schema == DirectorySchema::default() {
             ", whose schema the gateway may not read"
         } else {
             ""
@@ -54,6 +60,39 @@ impl Directory {
             "{}{schema}, as {who}; SHA-256 of its certificate: {pin}",
             link.shown()
         ))
+    }
+
+    /// Refuses to go by classes and attributes that the directory does not have: a search for them
+    /// finds nothing, and says no more than that.
+    pub(super) fn check_names(
+        &self,
+        class: &ClassSettings,
+        schema: &DirectorySchema,
+    ) -> Result<(), Failure> {
+        let missing = |key: &str, what: &str, name: &str| {
+            Failure::unavailable(format!(
+                "the directory's schema has no {what} `{name}`: mend `{key}` of the {}s in the gateway's configuration",
+                class.class
+            ))
+        };
+        for name in &class.object_classes {
+            if !schema.may_have_class(name) {
+                return Err(missing("object_classes", "class", name));
+            }
+        }
+        let defaults = class.defaults.iter();
+        let mut named: Vec<_> = defaults.map(|(name, _)| ("defaults", name)).collect();
+        named.push(("name", &class.naming));
+        if let (ObjectClass::Group, Some((_, members))) = (class.class, &self.settings.groups) {
+            named.push(("members", &members.attribute));
+        }
+        match named
+            .iter()
+            .find(|(_, name)| !schema.may_have_attribute(name))
+        {
+            Some((key, name)) => Err(missing(key, "attribute", name)),
+            None => Ok(()),
+        }
     }
 
     /// All that there may be.
@@ -155,6 +194,8 @@ impl Directory {
     ) -> AttributeSchema {
         let is_member = class.class == ObjectClass::Group && self.is_member_attribute(&name);
         let is_name = name.eq_ignore_ascii_case(&class.naming);
+        // It follows the name, and takes no other value beside that.
+        let in_dn = class.is_in_rdn(&name) && known.is_some_and(|known| !known.multi_valued);
         let mut defaults = class.defaults.iter();
         let by_itself = is_name
             || is_member
@@ -174,7 +215,7 @@ impl Directory {
             multi_valued: is_member || known.is_none_or(|known| known.multi_valued),
             required: required && !by_itself && self.dialect.is_required(&name),
             creatable: writable,
-            updatable: writable && !is_name,
+            updatable: writable && !is_name && !in_dn,
             readable: true,
             returned_by_default: known.is_none_or(|known| !known.operational),
             syntax: known.map(|known| known.syntax.clone()).unwrap_or_default(),

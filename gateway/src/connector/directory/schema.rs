@@ -11,7 +11,8 @@ use super::message::Entry;
 use crate::model::ValueType;
 
 /// What is read of the root.
-pub(crate) const ROOT_ATTRIBUTES: [&str; 3] = [
+pub(crate) const ROOT_ATTRIBUTES: [&str; 4] = [
+    "objectClass",
     "supportedControl",
     "supportedExtension",
     "subschemaSubentry",
@@ -42,6 +43,9 @@ pub(crate) struct Root {
     pub(crate) extensions: Vec<String>,
     /// Where its schema is.
     pub(crate) subschema: Option<String>,
+    /// Whether a condition for which an attribute's type names no rule is met by no entry: OpenLDAP
+    /// keeps to RFC 4511, section 4.5.1.7, others go by the syntax.
+    pub(crate) goes_by_rules: bool,
 }
 
 impl Root {
@@ -57,6 +61,7 @@ impl Root {
             controls: texts("supportedControl"),
             extensions: texts("supportedExtension"),
             subschema: entry.text("subschemaSubentry").map(str::to_owned),
+            goes_by_rules: texts("objectClass").contains(&"OpenLDAProotDSE".to_owned()),
         }
     }
 
@@ -123,6 +128,17 @@ impl Equality {
     }
 }
 
+/// The conditions for which an attribute has a matching rule, its own or an inherited one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// `=`.
+    pub(crate) equality: bool,
+    /// `<=` and `>=`.
+    pub(crate) ordering: bool,
+    /// `*`.
+    pub(crate) substrings: bool,
+}
+
 /// What is known of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AttributeType {
@@ -136,6 +152,8 @@ pub(crate) struct AttributeType {
     pub(crate) is_dn: bool,
     /// When two of its values are the same one.
     pub(crate) equality: Equality,
+    /// What it can be asked for by.
+    pub(crate) rules: Rules,
     /// Whether it may have several.
     pub(crate) multi_valued: bool,
     /// Whether the directory keeps it for itself.
@@ -221,6 +239,16 @@ impl DirectorySchema {
         found.map(Arc::as_ref)
     }
 
+    /// Whether there is a class of this name; so too where no class is known at all.
+    pub(crate) fn may_have_class(&self, name: &str) -> bool {
+        self.classes.is_empty() || self.classes.contains_key(&name.to_lowercase())
+    }
+
+    /// Whether there is an attribute of this name; so too where none is known at all.
+    pub(crate) fn may_have_attribute(&self, name: &str) -> bool {
+        self.attributes.is_empty() || self.attribute(name).is_some()
+    }
+
     /// Whether two names that differ are those of one attribute.
     pub(crate) fn is_alias(&self, name: &str, other: &str) -> bool {
         let same = |(one, two): (&AttributeType, &AttributeType)| one.name == two.name;
@@ -270,11 +298,9 @@ fn attribute_type(
 ) -> AttributeType {
     let mut syntax = definition.syntax.as_deref();
     let mut rule = definition.equality.as_deref();
+    let mut rules = definition.rules;
     let mut ancestor = definition;
     for _ in 0..MOST_ANCESTORS {
-        if syntax.is_some() && rule.is_some() {
-            break;
-        }
         let parent = ancestor.parent.as_ref();
         let Some(parent) = parent.and_then(|name| by_name.get(name)) else {
             break;
@@ -282,6 +308,9 @@ fn attribute_type(
         ancestor = parent;
         syntax = syntax.or(ancestor.syntax.as_deref());
         rule = rule.or(ancestor.equality.as_deref());
+        rules.equality |= ancestor.rules.equality;
+        rules.ordering |= ancestor.rules.ordering;
+        rules.substrings |= ancestor.rules.substrings;
     }
     // A bound may follow, as in `{256}`; Active Directory quotes it.
     let syntax = syntax.unwrap_or_default();
@@ -293,6 +322,7 @@ fn attribute_type(
         value_type: value_type(syntax),
         is_dn: syntax == "1.3.6.1.4.1.1466.115.121.1.12",
         equality: Equality::of(rule, syntax),
+        rules,
         multi_valued: !definition.has("SINGLE-VALUE"),
         read_only: definition.has("NO-USER-MODIFICATION"),
         operational: !matches!(usage.as_str(), "" | "userApplications"),
@@ -327,6 +357,7 @@ struct Definition {
     /// What those that inherit from it ask for again and again.
     syntax: Option<String>,
     equality: Option<String>,
+    rules: Rules,
     /// The name of what it inherits from, in lower case.
     parent: Option<String>,
     words: Vec<Word>,
@@ -355,6 +386,7 @@ impl Definition {
             names: Vec::new(),
             syntax: None,
             equality: None,
+            rules: Rules::default(),
             parent: None,
             words: all.collect(),
         };
@@ -362,6 +394,11 @@ impl Definition {
         definition.names.truncate(MOST_NAMES);
         definition.syntax = definition.word("SYNTAX");
         definition.equality = definition.word("EQUALITY");
+        definition.rules = Rules {
+            equality: definition.equality.is_some(),
+            ordering: definition.has("ORDERING"),
+            substrings: definition.has("SUBSTR"),
+        };
         definition.parent = definition.word("SUP").map(|name| name.to_lowercase());
         Some(definition)
     }
@@ -500,6 +537,12 @@ mod tests {
         assert_eq!(of("sn").equality, Equality::Folded);
         assert_eq!(of("manager").equality, Equality::Name);
         assert_eq!(of("jpegPhoto").equality, Equality::Exact);
+        // What it inherits counts as its own.
+        assert!(of("sn").rules.equality && !of("sn").rules.ordering);
+        assert_eq!(of("jpegPhoto").rules, Rules::default());
+        assert!(schema.may_have_class("PERSON") && !schema.may_have_class("persn"));
+        assert!(schema.may_have_attribute("surname") && !schema.may_have_attribute("srname"));
+        assert!(DirectorySchema::default().may_have_class("persn"));
         assert!(schema.is_alias("SURNAME", "sn") && !schema.is_alias("SN", "sn"));
         assert!(DirectorySchema::default().is_alias("userID", "uid"));
         assert!(!schema.is_alias("sn", "name") && !schema.is_alias("unknown", "other"));

@@ -10,7 +10,7 @@ use super::objects::{DN, Links, MEMBER_OF};
 use super::pages::Pages;
 use super::parked::Stop;
 use super::pool::Lease;
-use super::session::{Session, below};
+use super::session::{Knowledge, Session, below};
 use super::settings::ClassSettings;
 use crate::connector::Found;
 use crate::model::{
@@ -36,6 +36,9 @@ impl Directory {
         found: &mut Found,
     ) -> Result<Cookie, CallError> {
         let class = self.class(search.class)?;
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
+        self.check_names(class, &known.schema)?;
         let filter = match &search.filter {
             Some(condition) => {
                 let condition = self.filter(session, class, condition).await?;
@@ -243,6 +246,8 @@ impl Directory {
         one: &Comparison,
     ) -> Result<Filter, CallError> {
         let equals = one.operation == FilterOperation::Equals;
+        let known = session.knowledge().await;
+        let known = known.map_err(|error| self.read_error(&error))?;
         match (one.attribute.as_str(), &one.value) {
             ("__id__", Some(Value::Text(id))) if equals => Ok(match self.dialect.place_of_id(id) {
                 Some(Place::Where(filter)) => filter,
@@ -254,8 +259,8 @@ impl Directory {
                 }
                 None => Filter::nothing(),
             }),
-            ("__id__", _) => self.assertion(self.dialect.id_attribute(), one),
-            ("__name__", _) => self.assertion(&class.naming, one),
+            ("__id__", _) => self.assertion(self.dialect.id_attribute(), one, &known),
+            ("__name__", _) => self.assertion(&class.naming, one, &known),
             ("__enabled__", value) => {
                 let wanted = match value {
                     Some(Value::Boolean(wanted)) if equals => *wanted,
@@ -275,7 +280,7 @@ impl Directory {
             (name, _) if self.is_hidden(name) => {
                 Err(Failure::unsupported(format!("`{name}` cannot be searched by")).into())
             }
-            (name, _) => self.assertion(name, one),
+            (name, _) => self.assertion(name, one, &known),
         }
     }
 
@@ -338,10 +343,16 @@ impl Directory {
         Ok(Filter::any(each))
     }
 
-    fn assertion(&self, attribute: &str, one: &Comparison) -> Result<Filter, CallError> {
+    fn assertion(
+        &self,
+        attribute: &str,
+        one: &Comparison,
+        known: &Knowledge,
+    ) -> Result<Filter, CallError> {
         let Some(value) = &one.value else {
             return Ok(Filter::Present(attribute.to_owned()));
         };
+        check_rule(attribute, one.operation, known)?;
         let bytes = self.to_directory(value, attribute)?;
         let name = attribute.to_owned();
         let part = |first, any, last| Filter::Substrings {
@@ -362,5 +373,80 @@ impl Directory {
             FilterOperation::LessOrEqual => Filter::LessOrEqual(name, bytes),
             FilterOperation::GreaterOrEqual => Filter::GreaterOrEqual(name, bytes),
         })
+    }
+}
+
+/// Refuses a condition that no entry meets, whatever it has, because the attribute has no rule for
+/// it: the answer would be that there is none.
+fn check_rule(
+    attribute: &str,
+    operation: FilterOperation,
+    known: &Knowledge,
+) -> Result<(), Failure> {
+    use FilterOperation::{
+        Contains, EndsWith, Equals, GreaterOrEqual, LessOrEqual, Present, StartsWith,
+    };
+    let Some(found) = known
+        .schema
+        .attribute(attribute)
+        .filter(|_| known.root.goes_by_rules)
+    else {
+        return Ok(());
+    };
+    let (has, what, instead) = match operation {
+        Present => return Ok(()),
+        Equals => (found.rules.equality, "be equal", "whether it is present"),
+        StartsWith | EndsWith | Contains => (
+            found.rules.substrings,
+            "begin, end or contain",
+            "whole values",
+        ),
+        LessOrEqual | GreaterOrEqual => (
+            found.rules.ordering,
+            "be less or greater",
+            "values that are equal",
+        ),
+    };
+    if has {
+        return Ok(());
+    }
+    Err(Failure::unsupported(format!(
+        "the directory's schema has no rule by which a value of `{attribute}` could {what}, so that no entry would be found: ask for {instead}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::connector::directory::schema::{DirectorySchema, Root};
+
+    #[test]
+    fn a_condition_without_a_rule_is_refused_where_the_directory_goes_by_rules() {
+        let types =
+            "( 1.1 NAME 'number' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )";
+        let schema = DirectorySchema::of(&Entry {
+            dn: "cn=Subschema".to_owned(),
+            attributes: vec![("attributeTypes".to_owned(), vec![Bytes::from(types)])],
+        });
+        let known = |goes_by_rules| Knowledge {
+            root: Root {
+                goes_by_rules,
+                ..Root::default()
+            },
+            schema: schema.clone(),
+        };
+        for (operation, by_rules) in [
+            (FilterOperation::Equals, true),
+            (FilterOperation::Present, true),
+            (FilterOperation::Contains, false),
+            (FilterOperation::GreaterOrEqual, false),
+        ] {
+            let takes = |name, rules| check_rule(name, operation, &known(rules)).is_ok();
+            assert_eq!(takes("number", true), by_rules, "{operation:?}");
+            // Others go by the syntax, and of an unknown one nothing can be said.
+            assert!(takes("number", false) && takes("unknown", true));
+        }
     }
 }

@@ -138,6 +138,11 @@ impl ClassSettings {
         dn::split_first(&self.dn_of(name)).0.to_owned()
     }
 
+    /// Whether an attribute stands in the first step of an entry's name.
+    pub(crate) fn is_in_rdn(&self, attribute: &str) -> bool {
+        dn::first_value(dn::split_first(&self.dn).0, attribute).is_some()
+    }
+
     /// Whether the first step of an entry's name holds its name, so that one can be told from the
     /// other without asking.
     pub(crate) fn is_named_by_rdn(&self) -> bool {

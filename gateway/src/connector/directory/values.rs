@@ -100,6 +100,7 @@ mod tests {
             value_type,
             is_dn: false,
             equality: Default::default(),
+            rules: Default::default(),
             multi_valued: true,
             read_only: false,
             operational: false,
