@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::Sql;
 use super::class::{Class, Columns};
-use super::engine::{Column, Fault, Note, Param, Transaction};
+use super::engine::{Column, Fault, Note, Param, Transaction, shown};
 use super::ledger::{Entry, Ledger};
 use super::reading::{Asking, Located, find, locate};
 use super::statement::{Dialect, Kind, Statement};
@@ -284,14 +284,16 @@ impl Work<'_> {
         let gone = present.iter().filter(|value| !wanted.contains(value));
         for value in gone {
             let statement = self.of_list(&self.class.remove, name, "remove")?;
-            let value = Param::Value(value.clone());
-            self.on(tx, statement, object, &[("value", value)]).await?;
+            let param = Param::Value(value.clone());
+            let done = self.on(tx, statement, object, &[("value", param)]).await;
+            done.map_err(|fault| of_value("remove", name, value, fault))?;
         }
         let new = wanted.iter().filter(|value| !present.contains(value));
         for value in new {
             let statement = self.of_list(&self.class.add, name, "add")?;
-            let value = Param::Value(value.clone());
-            self.on(tx, statement, object, &[("value", value)]).await?;
+            let param = Param::Value(value.clone());
+            let done = self.on(tx, statement, object, &[("value", param)]).await;
+            done.map_err(|fault| of_value("add", name, value, fault))?;
         }
         Ok(wanted)
     }
@@ -430,6 +432,18 @@ impl Work<'_> {
                 self.class.class
             ),
         ))
+    }
+}
+
+/// Says which value of a list a statement was about: there are as many runs of it as values.
+fn of_value(key: &str, attribute: &str, value: &Value, fault: Fault) -> Fault {
+    let shown = match value {
+        Value::Text(text) => format!(" for the value `{}`", shown(text)),
+        _ => String::new(),
+    };
+    Fault {
+        message: format!("`{key}.{attribute}`{shown}: {}", fault.message),
+        ..fault
     }
 }
 

@@ -163,7 +163,7 @@ impl Class {
         let wrong = |what: String| {
             Fault::refused(
                 FailureKind::Internal,
-                format!("[connectors.….{}] read: {what}", section_of(self.class)),
+                format!("`read` of `{}`: {what}", section_of(self.class)),
             )
         };
         if found.len() > MOST_COLUMNS {

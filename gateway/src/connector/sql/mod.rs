@@ -105,7 +105,9 @@ impl Sql {
                 count += 1;
             }
             class.described.forget();
-            let columns = class.columns(transaction).await?;
+            let columns = class.columns(transaction).await;
+            let columns =
+                columns.map_err(|fault| about(&format!("[connectors.{}]", self.name), fault))?;
             // Whether it may be read shows only when it is.
             let sample = format!("{} LIMIT 0", class.selected(&columns));
             let read = engine::few(transaction, &sample, &[], &columns.all, 0).await;

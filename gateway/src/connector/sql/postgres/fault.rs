@@ -23,7 +23,13 @@ pub(super) fn of(error: &Error) -> Fault {
 /// The fault behind an error of connecting.
 pub(super) fn of_connecting(place: &str, error: &Error) -> Fault {
     let Some(answer) = error.as_db_error() else {
-        return Fault::cut(format!("cannot connect to {place}: {}", causes(error)));
+        let said = causes(error);
+        // The driver has no kind for it, but what it says.
+        let advice = match said.contains("password missing") {
+            true => ": give `password_file`, or the resource's secret setting `password`",
+            false => "",
+        };
+        return Fault::cut(format!("cannot connect to {place}: {said}{advice}"));
     };
     let code = answer.code().code();
     let advice = match code {
