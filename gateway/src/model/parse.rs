@@ -75,6 +75,9 @@ pub enum ModelError {
     /// Nobody sees such a name.
     #[error("the new name holds nothing but blanks")]
     BlankName,
+    /// A new name begins or ends with a blank.
+    #[error("the name {0:?} begins or ends with a blank: leave that out")]
+    BlankEnds(String),
     /// A modification changes nothing.
     #[error("the modification of attribute `{0}` has no value; only `replace` may have none")]
     NoValues(AttributeName),
@@ -227,10 +230,14 @@ fn parse_create(create: wire::Create) -> Result<Create, ModelError> {
     })
 }
 
-/// A name that an object gets. One of blanks alone nobody sees, and directories take it for others.
+/// A name that an object gets. A blank at its beginning or end nobody sees, and directories take it
+/// for the same name without.
 fn parse_new_name(name: String) -> Result<ObjectName, ModelError> {
     if !name.is_empty() && name.trim().is_empty() {
         return Err(ModelError::BlankName);
+    }
+    if name.trim() != name {
+        return Err(ModelError::BlankEnds(name));
     }
     Ok(ObjectName::new(name)?)
 }

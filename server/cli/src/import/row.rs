@@ -194,6 +194,8 @@ pub(super) fn refusal(name: &str, password: usize, attributes: usize) -> Option<
             "the name holds a control character, or a mark that turns the direction of writing"
                 .to_owned(),
         )
+    } else if name.trim() != name {
+        Some(format!("the name {name:?} begins or ends with a blank"))
     } else if password > MAX_PASSWORD {
         Some(format!(
             "the password has {password} bytes: {MAX_PASSWORD} at most"
