@@ -70,6 +70,9 @@ fn remedy(call: &QueuedCall) -> &'static str {
             "look at the object, then `portcullis call resolve`, or `call retry` where it was not carried out"
         }
         (QueuedState::Expired, _) => "bring its gateway up, and make the call again",
+        (QueuedState::Waiting, Some(_)) => {
+            "nothing was begun, and it is tried again by itself: mend the cause, or `portcullis call cancel`"
+        }
         (_, Some(FailureKind::Unavailable | FailureKind::Busy | FailureKind::NotBegun)) => {
             "nothing was begun: mend the cause, then `portcullis call retry`"
         }

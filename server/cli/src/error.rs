@@ -216,7 +216,7 @@ pub(crate) enum CliError {
     ReconcileIncomplete(Box<CliError>),
     /// The counts have been printed.
     #[error(
-        "nothing was repaired: {count} are {what}, and {most} may be changed at the most (--most-{option}): look at the differences before you raise it"
+        "nothing was repaired: {count} are {what}, and --most-{option} allows {most}: look at the differences before you raise it"
     )]
     ReconcileTooMany {
         what: &'static str,

@@ -440,6 +440,7 @@ mod tests {
             ("(&(uid=five))", "`uid` takes a whole number"),
             ("(&(pin=1))", "a secret cannot be searched for"),
             (r"(&(shell=\2))", "character 10: two hexadecimal digits"),
+            (r"(shell=\zz)", "character 8: two hexadecimal digits"),
             (r"(&(shell=\+1))", "two hexadecimal digits"),
             ("(&(shell=a(b)))", "write ( as \\28"),
             ("(&(shell=a)", "character 12: expected `)`"),

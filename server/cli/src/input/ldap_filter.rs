@@ -162,9 +162,10 @@ impl<'a> Parser<'a> {
                         .filter(|hex| hex.bytes().all(|c| c.is_ascii_hexdigit()));
                     let byte = byte.and_then(|hex| u8::from_str_radix(hex, 16).ok());
                     let Some(byte) = byte else {
-                        return Err(
-                            self.wrong("two hexadecimal digits stand after \\, such as \\2a for *")
-                        );
+                        return Err(self.refused(
+                            self.at,
+                            "two hexadecimal digits stand after \\, such as \\2a for *, and \\5c for \\ itself",
+                        ));
                     };
                     parts
                         .last_mut()
