@@ -127,10 +127,16 @@ fn printable_lines(lines: &[String]) -> String {
     lines.join("\n")
 }
 
+/// Whether it is the name of an entry in a directory, or made of that: only a new one is given it.
+fn is_name(attribute: &AttributeSchema) -> bool {
+    !attribute.updatable && !attribute.syntax.is_empty()
+}
+
 /// The rules for accounts, and the required attributes that none of them makes.
 fn suggested(class: &ClassSchema) -> (BTreeMap<String, String>, Vec<String>) {
     let find = |names: &[&str]| {
-        let takes = |it: &&AttributeSchema| it.creatable && it.r#type() == ValueType::Text;
+        let takes =
+            |it: &&AttributeSchema| it.creatable && !is_name(it) && it.r#type() == ValueType::Text;
         let mut attributes = class.attributes.iter().filter(takes);
         attributes.find(|it| names.iter().any(|name| it.name.eq_ignore_ascii_case(name)))
     };
@@ -151,7 +157,7 @@ fn suggested(class: &ClassSchema) -> (BTreeMap<String, String>, Vec<String>) {
     }
     let missing = class.attributes.iter().filter(|it| {
         let made = rules.contains_key(&format!("account.{}", it.name));
-        it.required && it.creatable && !made
+        it.required && it.creatable && !is_name(it) && !made
     });
     let missing = missing.map(|it| it.name.clone()).collect();
     (rules, missing)
@@ -166,6 +172,8 @@ mod tests {
             name: (*name).to_owned(),
             r#type: ValueType::Text.into(),
             creatable: true,
+            updatable: *name != "uid",
+            syntax: "1.3.6.1.4.1.1466.115.121.1.15".to_owned(),
             required: true,
             ..AttributeSchema::default()
         };
@@ -183,7 +191,7 @@ mod tests {
 
     #[test]
     fn one_form_is_fitted_to_what_resources_have() {
-        let (rules, missing) = shown(&["cn", "sn", "givenName", "mail", "postalCode"]);
+        let (rules, missing) = shown(&["cn", "sn", "givenName", "mail", "postalCode", "uid"]);
         assert_eq!(
             rules,
             [
@@ -193,6 +201,7 @@ mod tests {
                 "account.sn={family_name}"
             ]
         );
+        // `uid` is the name itself, which each call gives.
         assert_eq!(missing, ["postalCode"]);
         let (rules, _) = shown(&["full_name", "shell"]);
         assert_eq!(rules, ["account.full_name={given_name} {family_name}"]);
