@@ -7,7 +7,7 @@ use std::path::Path;
 use windows_registry::LOCAL_MACHINE;
 
 use super::platform::{ServiceError, each, instance_of};
-use super::{CliError, Uninstall};
+use super::{CliError, Uninstall, upgrade};
 use crate::cli::say;
 use crate::config::Config;
 use crate::connectors::Connectors;
@@ -49,7 +49,11 @@ pub(super) fn uninstall(config: Option<&Path>, arguments: &Uninstall) -> Result<
         } else {
             Ok(())
         }
-    })
+    })?;
+    if arguments.purge && arguments.which.all {
+        upgrade::forget()?;
+    }
+    Ok(())
 }
 
 /// Keys first: whatever fails after that leaves none behind.

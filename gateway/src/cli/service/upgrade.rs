@@ -1,7 +1,7 @@
 //! What an installer asks for around the exchange of the program's file, and when the program is
 //! removed and installed anew: the gateways that ran before run again afterwards, and no others.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use windows_registry::{Key, LOCAL_MACHINE};
 
@@ -68,8 +68,9 @@ pub(super) fn resume() -> Result<(), CliError> {
         let Some((name, config)) = retired.split_once('\t') else {
             continue;
         };
-        if Path::new(config).exists() {
-            restore(name, &PathBuf::from(config), &program)?;
+        let config = Path::new(config);
+        if config.exists() {
+            restore(name, config, &program)?;
         }
     }
     for name in take(&key, HELD)? {
@@ -79,6 +80,15 @@ pub(super) fn resume() -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// Forgets both: what belonged to them is gone.
+pub(super) fn forget() -> Result<(), ServiceError> {
+    let Ok(key) = LOCAL_MACHINE.options().read().write().open(KEY) else {
+        return Ok(());
+    };
+    take(&key, HELD)?;
+    take(&key, RETIRED).map(drop)
 }
 
 fn restore(name: &str, config: &Path, program: &Path) -> Result<(), CliError> {
