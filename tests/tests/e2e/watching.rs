@@ -230,6 +230,40 @@ async fn an_archive_is_verified_beside_the_log_that_goes_on_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_was_cut_off_goes_on_with_its_file() {
+    let site = Site::new();
+    let mut server = Server::new(&site, "");
+    server.serve().await;
+    let file = site.path().join("one.jsonl");
+    let archive = format!("audit archive {} --before 0s", file.display());
+    server.portcullis("gateway add host1 --dial-out").ok();
+    // What the command leaves where it was killed before the entries left the log.
+    server
+        .portcullis(&format!("audit export {}", file.display()))
+        .ok();
+    server.portcullis("gateway add host2 --dial-out").ok();
+    let whole = fs::read_to_string(&file).unwrap();
+    let (entries, _head) = whole.trim_end().rsplit_once('\n').unwrap();
+    let (_first, rest) = whole.split_once('\n').unwrap();
+    for other in [
+        "",
+        entries,
+        rest,
+        &whole.replace("host1", "host2"),
+        &format!("{whole}{whole}"),
+    ] {
+        fs::write(&file, other).unwrap();
+        server.portcullis(&archive).refused();
+    }
+    fs::write(&file, &whole).unwrap();
+    server.portcullis(&archive).ok();
+    let verified = server.portcullis("audit verify").ok().stdout;
+    assert!(verified.contains("up to entry"), "{verified}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), whole);
+    server.portcullis(&archive).refused();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_script_for_snmp_has_a_number_a_line_whether_or_not_the_server_answers() {
     let site = Site::new();
     let mut server = Server::new(&site, "");

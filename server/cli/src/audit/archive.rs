@@ -1,21 +1,30 @@
 //! `portcullis audit archive`: older entries go from the log into a file.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
 use data_encoding::HEXLOWER;
 use portcullis_host::private_files;
+use portcullis_host::text::LineReader;
 use portcullis_proto::admin::v1::audit_client::AuditClient;
-use portcullis_proto::admin::v1::{ArchiveAuditRequest, ExportAuditRequest};
+use portcullis_proto::admin::v1::audit_record::Record;
+use portcullis_proto::admin::v1::{
+    ArchiveAuditRequest, AuditHead, AuditRecord, ExportAuditRequest,
+};
+use portcullis_proto::grpc::Messages;
 use serde_json::json;
 
-use super::export::write_file;
+use super::export::{read_line, write_file, write_line};
+use super::verify::MAX_LINE;
 use crate::context::Context;
 use crate::error::CliError;
 
 const EXAMPLES: &str = "\
-The file is an export: it is written and flushed first, and only then the entries leave the log.
+The file is an export: it is written and flushed first, and only then the entries leave the log. Where
+they did not (a second person has to approve it, say), the same command goes on with the file.
 
 Examples:
   portcullis audit archive /archive/audit-2026.jsonl --before 2027-01-01
@@ -26,7 +35,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ArchiveArgs {
-    /// The file to make, which must not be there yet
+    /// The file to make; or one that this command has made before whose entries are in the log yet
     file: PathBuf,
     /// What was written before: a day like 2026-11-22, a time like 2026-11-22T08:00:00Z, or how
     /// long ago, like 90d
@@ -42,7 +51,10 @@ impl ArchiveArgs {
             before_unix_ms: super::unix_ms(self.before),
         };
         let records = client.export(request).await?.into_inner();
-        let (_, head) = write_file(&self.file, records).await?;
+        let head = match self.file.symlink_metadata() {
+            Ok(_) => made_before(&self.file, records).await?,
+            Err(_) => write_file(&self.file, records).await?.1,
+        };
         sync_folder(&self.file)?;
         let archived = ArchiveAuditRequest {
             count: head.count,
@@ -65,11 +77,43 @@ impl ArchiveArgs {
     }
 }
 
+/// The head of a file that is there already, once it has shown to hold what would be archived now,
+/// from the first entry of the log on, and to end with a head.
+async fn made_before(
+    path: &Path,
+    mut records: Messages<AuditRecord>,
+) -> Result<AuditHead, CliError> {
+    let other = || {
+        CliError::Usage(format!(
+            "{} is there already, and is not the beginning of what would be archived now: give another file (`portcullis audit verify --file {}` tells whether this one is an archive)",
+            path.display(),
+            path.display()
+        ))
+    };
+    let file = File::open(path).map_err(CliError::file("read", path))?;
+    // Whoever wrote it may not have come to that.
+    file.sync_all().map_err(CliError::file("flush", path))?;
+    let mut lines = LineReader::new(BufReader::new(file), MAX_LINE);
+    while let Some(line) = lines.next() {
+        let (_, text) = line.map_err(CliError::text(path))?;
+        match read_line(&text) {
+            Ok(Record::Head(head)) if lines.next().is_none() => return Ok(head),
+            Ok(Record::Entry(_)) => {}
+            Ok(Record::Head(_)) | Err(_) => return Err(other()),
+        }
+        let record = records.message().await?.and_then(|message| message.record);
+        if record.is_none_or(|record| write_line(record) != text) {
+            return Err(other());
+        }
+    }
+    Err(other())
+}
+
 /// The file's name is on the disk, too.
-fn sync_folder(file: &std::path::Path) -> Result<(), CliError> {
+fn sync_folder(file: &Path) -> Result<(), CliError> {
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(std::path::Path::new("."));
+    let folder = folder.unwrap_or(Path::new("."));
     private_files::sync_dir(folder).map_err(CliError::file("flush the folder of", file))
 }

@@ -163,7 +163,7 @@ struct EntryLine {
 }
 
 /// The line of a record, without its end.
-fn write_line(record: Record) -> String {
+pub(super) fn write_line(record: Record) -> String {
     let line = match record {
         Record::Entry(entry) => Line::Entry(Box::new(EntryLine {
             seq: entry.seq,

@@ -23,7 +23,7 @@ use crate::error::CliError;
 use crate::view::{View, facts};
 
 /// Longer than any entry, in bytes.
-const MAX_LINE: u64 = 1 << 20;
+pub(super) const MAX_LINE: u64 = 1 << 20;
 
 /// Lines on their way to the server.
 const AHEAD: usize = 256;

@@ -156,3 +156,25 @@ async fn the_log_is_accepted_by_two_although_it_takes_no_entries_meanwhile() {
         );
     }
 }
+
+#[tokio::test]
+async fn entries_leave_the_log_for_a_file_by_two_alone() {
+    let server = Server::for_two().await;
+    let (alice, bob) = (user(1001), user(1002));
+    for _ in 0..2 {
+        let generate = proto::GenerateServerKeyRequest::default();
+        server.ask(&alice, generate).await.unwrap();
+    }
+    let audit = &server.services.audit;
+    let head = audit.archivable(u64::MAX, u64::MAX).await.unwrap().unwrap();
+    let archive = || proto::ArchiveAuditRequest {
+        count: head.tip.count,
+        mac: head.tip.mac.to_vec(),
+    };
+    let before = server.actions().await.len();
+    let id = server.waits(&alice, archive()).await;
+    assert!(server.actions().await.len() > before);
+    server.approve(&bob, &id).await.unwrap();
+    let archived = server.ask(&alice, archive()).await.unwrap();
+    assert_eq!(archived.removed, head.tip.count);
+}
