@@ -10,7 +10,7 @@ use portcullis_host::clock;
 use portcullis_host::doctor::Diagnosis;
 
 use crate::Settings;
-use crate::files::{self, FilesError};
+use crate::pem::{self, FilesError};
 
 /// Days before the end from which on somebody has to see to it.
 const SOON_DAYS: u64 = 30;
@@ -41,12 +41,12 @@ pub fn expiries(settings: &Settings) -> Result<Vec<Expiry>, FilesError> {
         ("authority", &settings.peer_ca),
     ] {
         // A chain holds no longer than the first of it that ends.
-        let certificates = files::certificates(path)?;
+        let certificates = pem::certificates(path)?;
         let ends = certificates.iter().filter_map(|one| valid_until(one).ok());
         found.extend(expiry(what, path, ends.min()));
     }
     if let Some(path) = &settings.revoked {
-        let lists = files::lists(path)?;
+        let lists = pem::lists(path)?;
         let ends = lists.iter().filter_map(|one| listed_until(one).ok()?);
         found.extend(expiry("revoked", path, ends.min()));
     }

@@ -1,11 +1,9 @@
 //! Reads the files that `[tls]` names, and checks that they go together.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use portcullis_host::text;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
@@ -18,61 +16,16 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 use zeroize::Zeroizing;
 
 use crate::expiry::{Expiry, expiries};
+use crate::pem::{FilesError, certificates, lists};
 use crate::verifier::{Expected, Trust, Verifier};
 use crate::{Settings, Side};
 
-/// Bytes of a file of certificates.
-const MAX_CERTIFICATES: u64 = 1 << 20;
-/// Bytes of a list of what is revoked.
-const MAX_REVOKED: u64 = 16 << 20;
 /// Bytes of a private key's file.
 pub(crate) const MAX_KEY: usize = 64 * 1024;
 
 /// Reads a private file of at most so many bytes, and says in words what is wrong with it: how a
 /// file is private differs between systems.
 pub type ReadKey = fn(&Path, usize) -> Result<Zeroizing<Vec<u8>>, String>;
-
-/// Why TLS cannot be set up. What held before holds on.
-#[derive(Debug, thiserror::Error)]
-pub enum FilesError {
-    /// A file cannot be read.
-    #[error("[tls]: cannot read {}: {reason}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The private key's file cannot be used.
-    #[error("[tls] key: {0}")]
-    Key(String),
-    /// There is nothing of what should be in it.
-    #[error("[tls]: {} holds no {what} in PEM", path.display())]
-    Nothing {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-    },
-    /// What is in it cannot be used.
-    #[error("[tls]: {} cannot be used: {reason}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The key is another one than that of the certificate.
-    #[error("[tls]: the key in {} does not belong to the certificate in {}: {reason}", key.display(), certificate.display())]
-    Apart {
-        /// The file of the certificate.
-        certificate: PathBuf,
-        /// The file of the key.
-        key: PathBuf,
-        /// What was found.
-        reason: String,
-    },
-}
 
 /// What one side shows and believes, from a load to the next.
 pub(crate) struct Loaded {
@@ -192,50 +145,4 @@ fn revoked(path: &Path) -> Result<Vec<CertRevocationList<'static>>, FilesError> 
         list.map(Into::into).map_err(unusable)
     };
     lists(path)?.iter().map(list).collect()
-}
-
-pub(crate) fn lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, FilesError> {
-    let pem = read(path, MAX_REVOKED)?;
-    let found = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes());
-    let found = found.collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| FilesError::Unusable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    if found.is_empty() {
-        return Err(FilesError::Nothing {
-            path: path.to_owned(),
-            what: "list of revoked certificates",
-        });
-    }
-    Ok(found)
-}
-
-pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FilesError> {
-    let pem = read(path, MAX_CERTIFICATES)?;
-    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| FilesError::Unusable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    if found.is_empty() {
-        return Err(FilesError::Nothing {
-            path: path.to_owned(),
-            what: "certificate",
-        });
-    }
-    Ok(found)
-}
-
-fn read(path: &Path, longest: u64) -> Result<Zeroizing<String>, FilesError> {
-    let unreadable = |reason: String| FilesError::Unreadable {
-        path: path.to_owned(),
-        reason,
-    };
-    let metadata =
-        std::fs::metadata(path).map_err(|error: io::Error| unreadable(error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(unreadable("it is no regular file".to_owned()));
-    }
-    text::read_file(path, longest).map_err(|error| unreadable(error.to_string()))
 }

@@ -13,6 +13,7 @@ mod around;
 mod error;
 mod expiry;
 mod files;
+mod pem;
 mod settings;
 mod transport;
 mod verifier;
@@ -22,7 +23,8 @@ use std::fmt;
 pub use around::Around;
 pub use error::TlsError;
 pub use expiry::{Expiry, examine, expiries};
-pub use files::{FilesError, ReadKey};
+pub use files::ReadKey;
+pub use pem::FilesError;
 pub use settings::Settings;
 pub use transport::Transport;
 

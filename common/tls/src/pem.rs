@@ -1,0 +1,102 @@
+//! Reads certificates and lists of what is revoked from PEM, and says what is wrong with a file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use portcullis_host::text;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use zeroize::Zeroizing;
+
+/// Bytes of a file of certificates.
+const MAX_CERTIFICATES: u64 = 1 << 20;
+/// Bytes of a list of what is revoked.
+const MAX_REVOKED: u64 = 16 << 20;
+
+/// Why TLS cannot be set up. What held before holds on.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// A file cannot be read.
+    #[error("[tls]: cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The private key's file cannot be used.
+    #[error("[tls] key: {0}")]
+    Key(String),
+    /// There is nothing of what should be in it.
+    #[error("[tls]: {} holds no {what} in PEM", path.display())]
+    Nothing {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// What is in it cannot be used.
+    #[error("[tls]: {} cannot be used: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The key is another one than that of the certificate.
+    #[error("[tls]: the key in {} does not belong to the certificate in {}: {reason}", key.display(), certificate.display())]
+    Apart {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+}
+
+pub(crate) fn lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, FilesError> {
+    let pem = read(path, MAX_REVOKED)?;
+    let found = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes());
+    let found = found.collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| FilesError::Unusable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    if found.is_empty() {
+        return Err(FilesError::Nothing {
+            path: path.to_owned(),
+            what: "list of revoked certificates",
+        });
+    }
+    Ok(found)
+}
+
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FilesError> {
+    let pem = read(path, MAX_CERTIFICATES)?;
+    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| FilesError::Unusable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    if found.is_empty() {
+        return Err(FilesError::Nothing {
+            path: path.to_owned(),
+            what: "certificate",
+        });
+    }
+    Ok(found)
+}
+
+fn read(path: &Path, longest: u64) -> Result<Zeroizing<String>, FilesError> {
+    let unreadable = |reason: String| FilesError::Unreadable {
+        path: path.to_owned(),
+        reason,
+    };
+    let metadata =
+        std::fs::metadata(path).map_err(|error: io::Error| unreadable(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(unreadable("it is no regular file".to_owned()));
+    }
+    text::read_file(path, longest).map_err(|error| unreadable(error.to_string()))
+}
