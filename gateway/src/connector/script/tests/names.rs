@@ -63,11 +63,10 @@ async fn without_a_get_names_are_compared_as_the_resource_does() {
             let provisioner = provisioner(made.path(), &rails);
             for (name, protected) in SPELLINGS {
                 let protected = protected[place];
-                for verb in [
-                    delete(name),
-                    create(name, "x"),
-                    add(group("devs"), "members", name),
-                ] {
+                // No object gets a name with blanks at its ends, whatever the rails say.
+                let new = (name.trim() == name).then(|| create(name, "x"));
+                let others = [delete(name), add(group("devs"), "members", name)];
+                for verb in others.into_iter().chain(new) {
                     let found = refused(&provisioner, verb.clone()).await.is_some();
                     assert_eq!(found, protected, "{name:?}, {comparison}: {verb:?}");
                 }
