@@ -60,8 +60,8 @@ impl Forbidden {
         // To write or append data, attributes and extended ones, and the generic right that
         // includes them.
         const WRITING: u32 = 0x0002 | 0x0004 | 0x0010 | 0x0100 | 0x4000_0000;
-        // To read data, to change the list or the owner so as to read it then, and the generic rights
-        // that include them.
+        // To read data, to change the list or the owner so as to read it then, and the generic
+        // rights that include them.
         const READING: u32 = 0x0001 | 0x0004_0000 | 0x0008_0000 | 0x1000_0000 | 0x8000_0000;
         match self {
             Self::Reading => READING,

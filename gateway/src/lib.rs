@@ -21,7 +21,8 @@
 //! * [`model`] is what a call is, checked once.
 //!
 //! `unsafe` stands in the bindings to the operating system only: `host_crypt` on Unix, and on
-//! Windows `access_list`, `connector::process`, `descriptor`, `event_log::source`, `key_store::registry`.
+//! Windows `access_list`, `connector::process`, `descriptor`, `event_log::source`,
+//! `key_store::registry`.
 #![deny(unsafe_code)]
 
 #[cfg(windows)]

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 /// The longest name.
 pub const MAX_NAME: usize = 64;
 
-/// What stands before a gateway's name in a URI of its TLS certificate's subjectAltName. A name that
-/// is a host's may stand there as one (dNSName) in its place.
+/// What stands before a gateway's name in a URI of its TLS certificate's subjectAltName. A name
+/// that is a host's may stand there as one (dNSName) in its place.
 pub const GATEWAY_URI: &str = "portcullis:gateway:";
 
 /// Whether a text is a name that every file and log can hold: 1 to 64 of `A-Z a-z 0-9 . _ -`,

@@ -1,5 +1,5 @@
-//! Until when what `[tls]` names is valid: the certificates, the other side's authority, the list of
-//! what that has revoked.
+//! Until when what `[tls]` names is valid: the certificates, the other side's authority, the list
+//! of what that has revoked.
 
 use std::path::{Path, PathBuf};
 

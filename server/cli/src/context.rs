@@ -108,8 +108,8 @@ impl Context {
         }
     }
 
-    /// A bar on standard error, for people on a terminal; hidden from everybody else. `None`: nobody
-    /// knows how many there are.
+    /// A bar on standard error, for people on a terminal; hidden from everybody else. `None`:
+    /// nobody knows how many there are.
     pub(crate) fn bar(&self, total: Option<u64>, template: &str) -> ProgressBar {
         if self.json() || !io::stderr().is_terminal() {
             return ProgressBar::hidden();

@@ -16,7 +16,7 @@ use crate::view::{View, facts};
 
 /// The exit code of a monitoring plugin that cannot tell.
 const UNKNOWN: u8 = 3;
-/// What of [tls] ends within so long needs a look.
+/// What of `[tls]` ends within so long needs a look.
 const SOON: Duration = Duration::from_hours(30 * 24);
 /// How often a server that is not there yet is looked for.
 const AGAIN: Duration = Duration::from_millis(100);

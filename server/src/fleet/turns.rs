@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// Longer than a handshake takes with a peer that answers, and so short that ten thousand mute ones,
-/// each dialled once a minute, leave most turns to others.
+/// Longer than a handshake takes with a peer that answers, and so short that ten thousand mute
+/// ones, each dialled once a minute, leave most turns to others.
 const LONGEST: Duration = Duration::from_millis(200);
 
 /// All of them.

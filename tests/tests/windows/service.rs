@@ -33,8 +33,8 @@ pub(super) fn fails(finished: Finished) {
     assert!(!finished.status.success(), "{finished}");
 }
 
-/// The events that services have reported so far, as Wine has seen the calls: id and text. It stores
-/// none.
+/// The events that services have reported so far, as Wine has seen the calls: id and text. It
+/// stores none.
 pub(super) fn events() -> Vec<(u64, String)> {
     let file = std::env::var("PORTCULLIS_TEST_SERVICES_LOG").unwrap();
     let log = fs::read(file).unwrap();

@@ -39,7 +39,8 @@ impl Directory {
     }
 
     /// Which of the two passwords the directory takes: the new one is tried, and then the old one,
-    /// once each, as far as they may be. Where the old one is right, that also ends the count of wrong ones.
+    /// once each, as far as they may be. Where the old one is right, that also ends the count of
+    /// wrong ones.
     pub(crate) async fn look_at_renewal(
         &self,
         cx: &Context,

@@ -40,7 +40,8 @@ impl StopSignal {
 }
 
 /// What asks to read the configuration again: a service is told by its manager (`sc control NAME
-/// paramchange`). In a console nothing does; `portcullis-gateway reload` asks by a file, everywhere.
+/// paramchange`). In a console nothing does; `portcullis-gateway reload` asks by a file,
+/// everywhere.
 #[derive(Debug)]
 pub(in crate::service) struct Hangups(Option<mpsc::Receiver<()>>);
 

@@ -1,7 +1,7 @@
 //! The file of waves: a line each, `NAME: MEMBER…`, in their order.
 //!
-//! A member is a gateway's name, `@GROUP` for the gateways of a group, or `*` for all that are in no
-//! earlier wave. `#` begins a comment.
+//! A member is a gateway's name, `@GROUP` for the gateways of a group, or `*` for all that are in
+//! no earlier wave. `#` begins a comment.
 
 use std::path::Path;
 

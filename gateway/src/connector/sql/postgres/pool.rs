@@ -1,5 +1,5 @@
-//! The connections to one database: those that are not in use, room for those that are, and how many
-//! calls wait for one.
+//! The connections to one database: those that are not in use, room for those that are, and how
+//! many calls wait for one.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -43,8 +43,8 @@ impl Open {
         Ok(())
     }
 
-    /// Ends it for good. Where a call waits for a connection, and for no other that is on its way to
-    /// it, its own transaction begins on the same way there and back.
+    /// Ends it for good. Where a call waits for a connection, and for no other that is on its way
+    /// to it, its own transaction begins on the same way there and back.
     async fn end_for_good(mut self, with: &str) -> Result<(), Fault> {
         let joining = match self.keeps {
             true => self.pool.join(),
