@@ -276,8 +276,8 @@ async fn ended(
     outcome: Outcome,
     how: &'static str,
 ) {
-    // One without a journal may speak of an earlier attempt.
-    let is_this = provisioning.keeps_journal(&call.gateway) == Some(true);
+    // One without a journal, or that has not described itself yet, may speak of an earlier attempt.
+    let is_this = call.attempt <= 1 || provisioning.keeps_journal(&call.gateway) == Some(true);
     match &outcome.result {
         Some(OutcomeResult::Failed(failure))
             if is_this && is_passing(failure.kind()) && may_wait_again(provisioning, call) =>

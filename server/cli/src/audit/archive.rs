@@ -1,7 +1,7 @@
 //! `portcullis audit archive`: older entries go from the log into a file.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -84,11 +84,11 @@ async fn made_before(
     mut records: Messages<AuditRecord>,
 ) -> Result<AuditHead, CliError> {
     let other = || {
-        CliError::Usage(format!(
-            "{} is there already, and is not the beginning of what would be archived now: give another file (`portcullis audit verify --file {}` tells whether this one is an archive)",
-            path.display(),
+        let why = format!(
+            "it is there already, and is not the beginning of what would be archived now: give another file (`portcullis audit verify --file {}` tells whether this one is an archive)",
             path.display()
-        ))
+        );
+        CliError::file("archive into", path)(io::Error::new(io::ErrorKind::AlreadyExists, why))
     };
     let file = File::open(path).map_err(CliError::file("read", path))?;
     // Whoever wrote it may not have come to that.
