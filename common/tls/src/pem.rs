@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portcullis_host::text;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
 
@@ -56,34 +56,28 @@ pub enum FilesError {
 }
 
 pub(crate) fn lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, FilesError> {
-    let pem = read(path, MAX_REVOKED)?;
-    let found = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes());
-    let found = found.collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| FilesError::Unusable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    if found.is_empty() {
-        return Err(FilesError::Nothing {
-            path: path.to_owned(),
-            what: "list of revoked certificates",
-        });
-    }
-    Ok(found)
+    items(path, MAX_REVOKED, "list of revoked certificates")
 }
 
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FilesError> {
-    let pem = read(path, MAX_CERTIFICATES)?;
-    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    items(path, MAX_CERTIFICATES, "certificate")
+}
+
+/// All that is of one kind, `what`, in a file of at most so many bytes; at least one.
+fn items<T: PemObject>(
+    path: &Path,
+    longest: u64,
+    what: &'static str,
+) -> Result<Vec<T>, FilesError> {
+    let pem = read(path, longest)?;
+    let found = T::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|error| FilesError::Unusable {
         path: path.to_owned(),
         reason: error.to_string(),
     })?;
     if found.is_empty() {
-        return Err(FilesError::Nothing {
-            path: path.to_owned(),
-            what: "certificate",
-        });
+        let path = path.to_owned();
+        return Err(FilesError::Nothing { path, what });
     }
     Ok(found)
 }
