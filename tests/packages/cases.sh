@@ -322,12 +322,7 @@ archive_installed() {
     portcullis gateway ping host1 --wait 1m
     portcullis resource add accounts --gateway host1 --connector local
     portcullis account create accounts ada
-    sed "s|^state_dir = .*|state_dir = \"/var/lib/portcullis-gateway-two\"|; s|^address = .*|address = \"0.0.0.0:9288\"|" \
-        /etc/portcullis/gateway.toml >/etc/portcullis/gateway-two.toml
-    portcullis gateway add two --address localhost:9288 --token-file two.token
-    portcullis-gateway --config /etc/portcullis/gateway-two.toml enroll --token-file two.token
-    systemctl enable --now portcullis-gateway@two
-    portcullis gateway ping two --wait 1m
+    second
     works installed
 }
 

@@ -18,12 +18,12 @@ use zeroize::Zeroizing;
 use super::bundle::{Bundle, Common};
 use super::made::{Came, Made, write_list};
 use super::roster::Wanted;
-use super::token::NewFile;
+use super::token::{NewFile, lost};
 use super::{at_once, install};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::time::now;
-use crate::view::{View, printable};
+use crate::view::View;
 
 /// The list of them, in the folder of their bundles.
 const LIST: &str = "gateways.csv";
@@ -245,14 +245,7 @@ async fn added(
         });
     };
     let secret = Zeroizing::new(token.token);
-    let lost = |source| CliError::NotShown {
-        what: "the gateway is registered, but its enrolment token",
-        source,
-        remedy: format!(
-            "`portcullis gateway token {}` makes another",
-            printable(&gateway.name)
-        ),
-    };
+    let lost = lost(&gateway.name);
     let file = file.ok_or_else(|| lost(io::ErrorKind::AlreadyExists.into()))?;
     file.keep(&secret).map_err(lost)?;
     Ok(Came::Added {

@@ -80,19 +80,12 @@ impl TokenSink {
         let token = token.ok_or(CliError::BadAnswer("no token"))?;
         let expires = token.expires_unix_ms;
         let text = Zeroizing::new(token.token);
-        let lost = |source| CliError::NotShown {
-            what: "the gateway is registered, but its enrolment token",
-            source,
-            remedy: format!(
-                "`portcullis gateway token {}` makes another",
-                printable(&gateway.name)
-            ),
-        };
+        let lost = lost(&gateway.name);
         let path = self
             .0
             .map(|file| file.keep(&text))
             .transpose()
-            .map_err(lost)?;
+            .map_err(&lost)?;
         if context.json() {
             let shown = path.is_none().then(|| text.as_str());
             let answer = json!({
@@ -106,6 +99,18 @@ impl TokenSink {
         }
         let page = page(&gateway, expires, &text, path.as_deref());
         output::deliver(&format!("{}\n", page.as_str())).map_err(lost)
+    }
+}
+
+/// The token of this gateway was made, and nobody has it.
+pub(super) fn lost(gateway: &str) -> impl Fn(io::Error) -> CliError {
+    move |source| CliError::NotShown {
+        what: "the gateway is registered, but its enrolment token",
+        source,
+        remedy: format!(
+            "`portcullis gateway token {}` makes another",
+            printable(gateway)
+        ),
     }
 }
 
