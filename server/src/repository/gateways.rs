@@ -451,8 +451,10 @@ impl Gateways<'_> {
         let (name, host, version) = (name.to_owned(), host.to_owned(), version.to_owned());
         let (asked, told) = (name.clone(), (host.clone(), version.clone()));
         let known = self.repository.database.read(move |tx| {
-            let sql = "SELECT 1 FROM gateways WHERE name = ?1 AND host IS ?2 AND version IS ?3
-                         AND (?4 IS clock_ahead_ms OR abs(?4 - clock_ahead_ms) < 1000)";
+            let sql = "SELECT 1 FROM gateways WHERE name = ?1 AND host IS NOT DISTINCT FROM ?2
+                         AND version IS NOT DISTINCT FROM ?3
+                         AND (clock_ahead_ms IS NOT DISTINCT FROM ?4
+                              OR abs(?4 - clock_ahead_ms) < 1000)";
             tx.exists(sql, &params![asked, told.0, told.1, clock_ahead_ms])
         });
         if known.await? {
