@@ -28,6 +28,8 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 const TRIED_AT_ONCE: usize = 32;
 /// Resources of a gateway that are tried.
 const MAX_TESTS: usize = 8;
+/// Of a gateway that no call has tried.
+const NOT_TRIED: &str = "not tried yet";
 /// Names that a reason has; the others are counted.
 const NAMED: usize = 10;
 
@@ -143,7 +145,9 @@ async fn release(
         .await?;
     loop {
         let changed = work.fleet.changed();
-        let looked = look(work, job, wave, &resources, &mut tried);
+        // Once all were back they are only watched, and looked at to the end.
+        let until = well_since.is_none().then_some(deadline);
+        let looked = look(work, job, wave, &resources, &mut tried, until);
         let missing = tokio::select! {
             missing = looked => missing,
             error = reporter.interrupted() => return Err(error),
@@ -182,13 +186,15 @@ async fn release(
 }
 
 /// The gateways of the wave that are not back yet, with the reason. One that was tried by a call is
-/// tried again once it has another link.
+/// tried again once it has another link. From `until` on no further ones are tried: thousands whose
+/// resources do not answer would hold up the end of the wave for hours.
 async fn look(
     work: &Work,
     job: &Upgrade,
     wave: &Wave,
     resources: &Arc<[Resource]>,
     tried: &mut BTreeMap<String, UnixMillis>,
+    until: Option<Instant>,
 ) -> Vec<Finding> {
     let mut missing = Vec::new();
     let mut to_try = Vec::new();
@@ -207,6 +213,9 @@ async fn look(
     }
     let mut failed = BTreeMap::new();
     for some in to_try.chunks(TRIED_AT_ONCE) {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            break;
+        }
         let mut trials = JoinSet::new();
         for (gateway, since) in some.iter().cloned() {
             let (work, resources) = (work.clone(), Arc::clone(resources));
@@ -227,7 +236,7 @@ async fn look(
     for (gateway, since) in &to_try {
         if tried.get(gateway) != Some(since) {
             let why = failed.get(gateway).map(String::as_str);
-            missing.push(wanting(gateway, Why::TestFailed, why.unwrap_or_default()));
+            missing.push(wanting(gateway, Why::TestFailed, why.unwrap_or(NOT_TRIED)));
         }
     }
     missing
