@@ -121,6 +121,7 @@ impl From<CallError> for AdminError {
             CallError::Repository(error) => error.into(),
             CallError::NotConnected { .. }
             | CallError::OtherRegistration { .. }
+            | CallError::OtherSession { .. }
             | CallError::Lost { .. } => Self::Unavailable(error.to_string()),
         }
     }

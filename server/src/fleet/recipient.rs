@@ -11,6 +11,8 @@ pub struct Recipient {
     name: String,
     /// `None`: whichever is registered under the name.
     id: Option<GatewayId>,
+    /// `None`: over whichever link there is.
+    session: Option<[u8; 8]>,
 }
 
 impl Recipient {
@@ -20,7 +22,15 @@ impl Recipient {
         Self {
             name: name.to_owned(),
             id: Some(id),
+            session: None,
         }
+    }
+
+    /// The same over this session alone: what is sent rests on what the gateway said there.
+    #[must_use]
+    pub const fn through(mut self, session: [u8; 8]) -> Self {
+        self.session = Some(session);
+        self
     }
 
     /// The gateway's name.
@@ -34,14 +44,21 @@ impl Recipient {
     }
 
     /// # Errors
-    /// [`CallError::OtherRegistration`] where the link is to another gateway.
+    /// [`CallError::OtherRegistration`] where the link is to another gateway,
+    /// [`CallError::OtherSession`] where it is another one than that which is meant.
     pub(super) fn check(&self, link: &Link) -> Result<(), CallError> {
-        match self.id {
-            Some(id) if id != link.gateway_id() => Err(CallError::OtherRegistration {
+        if self.id.is_some_and(|id| id != link.gateway_id()) {
+            return Err(CallError::OtherRegistration {
                 gateway: self.name.clone(),
-            }),
-            _ => Ok(()),
+            });
         }
+        let session = link.info().session_id;
+        if self.session.is_some_and(|meant| meant != session) {
+            return Err(CallError::OtherSession {
+                gateway: self.name.clone(),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -50,6 +67,7 @@ impl From<&str> for Recipient {
         Self {
             name: name.to_owned(),
             id: None,
+            session: None,
         }
     }
 }

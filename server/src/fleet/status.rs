@@ -55,6 +55,12 @@ pub enum CallError {
         /// The gateway's name.
         gateway: String,
     },
+    /// There is another link by now than the one that the call was made up for: it was not sent.
+    #[error("gateway `{gateway}` has another link by now: nothing was sent; try again")]
+    OtherSession {
+        /// The gateway's name.
+        gateway: String,
+    },
     /// The link was lost before the answer came.
     #[error("the link to gateway `{gateway}` was lost before it answered: {reason}")]
     Lost {

@@ -9,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_common::rotation::UnixMillis;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -142,7 +141,6 @@ impl Asking {
         let calls = provisioning.repository.queued_calls();
         let seen = journals::see(provisioning, gateway).await;
         let seen = seen.map_err(|error| not_now(gateway, &error))?;
-        let lost = seen.and_then(|memory| memory.lost);
         let under_way: HashSet<_> = self.looked_at.values().copied().collect();
         let (mut all, mut after) = (HashSet::new(), 0);
         loop {
@@ -162,7 +160,7 @@ impl Asking {
             if !due.is_empty() {
                 let said = Arc::new(ask(provisioning, some.to, &due).await?);
                 for call in due {
-                    self.begin(provisioning, call, &said, lost);
+                    self.begin(provisioning, call, &said, seen);
                 }
             }
         }
@@ -176,13 +174,13 @@ impl Asking {
         provisioning: &Provisioning,
         call: QueuedCall,
         said: &Arc<Answers>,
-        lost: Option<UnixMillis>,
+        seen: Option<journals::Seen>,
     ) {
         let sequence = call.sequence;
         let asked = self.waits.ask(sequence, Instant::now());
         let (provisioning, said) = (provisioning.clone(), Arc::clone(said));
         let look = self.looks.spawn(async move {
-            let asked = (asked, lost);
+            let asked = (asked, seen);
             take(&provisioning, &call, &said, asked).await
         });
         self.looked_at.insert(look.id(), sequence);

@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use portcullis_common::id::GatewayId;
+use portcullis_common::rotation::UnixMillis;
 
 use super::Provisioning;
 use super::queue::RETRY;
 use crate::audit::{Draft, Outcome, Subject};
 use crate::fleet::{AskError, LinkStatus, MAX_ACKNOWLEDGED};
 use crate::repository::{
-    AlarmKind, AuditFields, JournalMemory, NewAlarm, QueuedCall, RepositoryError, SeenJournal,
-    Unacknowledged,
+    AlarmKind, AuditFields, NewAlarm, QueuedCall, RepositoryError, SeenJournal, Unacknowledged,
 };
 
 /// How long ended calls are gathered.
@@ -129,12 +129,21 @@ pub(super) fn again(call: &QueuedCall) -> Option<String> {
     (call.attempt > 1).then(|| attempt_id(&call.call_id, call.attempt))
 }
 
+/// A journal as it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The session in which the gateway has described it: with another link it may be another one.
+    pub(super) session: [u8; 8],
+    /// When it was found to be another one last; `None`: never.
+    pub(super) lost: Option<UnixMillis>,
+}
+
 /// Looks at how far the journal of a gateway is. Where it was lost, that is an alarm and an audit
-/// entry. `None`: it is away, or keeps none.
+/// entry. `None`: it is away, has not described itself yet, or keeps none.
 pub(super) async fn see(
     provisioning: &Provisioning,
     gateway: &str,
-) -> Result<Option<JournalMemory>, RepositoryError> {
+) -> Result<Option<Seen>, RepositoryError> {
     // What is read first is compared first: else an earlier state of it would seem to come later.
     let _one = provisioning.journals.lock().await;
     let Some(LinkStatus {
@@ -158,7 +167,10 @@ pub(super) async fn see(
     if memory.was_lost {
         alarm(provisioning, gateway).await?;
     }
-    Ok(Some(memory))
+    Ok(Some(Seen {
+        session: session.session_id,
+        lost: memory.lost,
+    }))
 }
 
 async fn alarm(provisioning: &Provisioning, gateway: &str) -> Result<(), RepositoryError> {

@@ -10,7 +10,6 @@
 //! ```
 
 use portcullis_common::id::GatewayId;
-use portcullis_common::rotation::UnixMillis;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, FailureKind, FinishedCall, Outcome};
 use prost::Message as _;
@@ -91,12 +90,12 @@ pub(super) async fn ask(
 }
 
 /// Takes what the gateway has answered of a call. Where it does not know, it looks. `asked`: how
-/// often it was asked before; `lost`: when its journal was.
+/// often it was asked before; `seen`: its journal.
 pub(super) async fn take(
     provisioning: &Provisioning,
     call: &QueuedCall,
     said: &Answers,
-    (asked, lost): (usize, Option<UnixMillis>),
+    (asked, seen): (usize, Option<journals::Seen>),
 ) -> Left {
     let id = provisioning.wire_id(&call.gateway, call);
     let answers = said.answers.iter();
@@ -117,7 +116,7 @@ pub(super) async fn take(
             read_again(provisioning, call).await;
             Left::Nothing
         }
-        None => not_known(provisioning, call, (asked, lost)).await,
+        None => not_known(provisioning, call, (asked, seen)).await,
     }
 }
 
@@ -146,18 +145,16 @@ async fn read_again(provisioning: &Provisioning, call: &QueuedCall) {
 async fn not_known(
     provisioning: &Provisioning,
     call: &QueuedCall,
-    (asked, lost): (usize, Option<UnixMillis>),
+    (asked, seen): (usize, Option<journals::Seen>),
 ) -> Left {
-    match provisioning.keeps_journal(&call.gateway) {
-        Some(true) => {
-            let dispatched = call.dispatched.unwrap_or(call.queued);
-            let journal_lost = lost.is_some_and(|lost| dispatched <= lost);
-            look_at(provisioning, call, journal_lost).await
-        }
+    match (provisioning.keeps_journal(&call.gateway), seen) {
+        (Some(true), Some(seen)) => look_at(provisioning, call, seen).await,
+        // It has described itself since.
+        (Some(true), None) => Left::Again,
         // It may be on its way.
-        Some(false) | None if asked < LAST_WITHOUT_JOURNAL => Left::Again,
-        None => Left::Again,
-        Some(false) => {
+        (Some(false) | None, _) if asked < LAST_WITHOUT_JOURNAL => Left::Again,
+        (None, _) => Left::Again,
+        (Some(false), _) => {
             let why = call.lost.as_deref().unwrap_or_default();
             unclear(provisioning, call, why, "its gateway does not know").await
         }
@@ -176,8 +173,9 @@ async fn unclear(
     Left::Nothing
 }
 
-/// Has the gateway of a call look for it.
-async fn look_at(provisioning: &Provisioning, call: &QueuedCall, journal_lost: bool) -> Left {
+/// Has the gateway of a call look for it, in the session in which its journal was seen: with
+/// another link it may have another one, whose silence proves nothing.
+async fn look_at(provisioning: &Provisioning, call: &QueuedCall, seen: journals::Seen) -> Left {
     let (to, mut wire) = match made_up(provisioning, call).await {
         Ok(Some(made_up)) => made_up,
         Ok(None) => return Left::Again,
@@ -187,7 +185,9 @@ async fn look_at(provisioning: &Provisioning, call: &QueuedCall, journal_lost: b
             return unclear(provisioning, call, &why, NOT_LOOKED).await;
         }
     };
-    wire.journal_lost = journal_lost;
+    let dispatched = call.dispatched.unwrap_or(call.queued);
+    wire.journal_lost = seen.lost.is_some_and(|lost| dispatched <= lost);
+    let to = to.through(seen.session);
     let again = journals::again(call);
     match provisioning.fleet.attempt_again(&to, wire, again).await {
         Ok(Attempt::Ended(outcome)) => found(provisioning, call, outcome).await,

@@ -400,7 +400,7 @@ async fn a_search_ends_with_one_end_whatever_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_for_another_registration_of_a_gateway_is_not_sent() {
+async fn what_is_for_another_registration_or_session_of_a_gateway_is_not_sent() {
     let server = Server::start().await;
     let gateway = enrolled(&server, "host1").await;
     let id = server.fleet.status("host1").unwrap().session.gateway_id;
@@ -410,7 +410,7 @@ async fn what_is_for_another_registration_of_a_gateway_is_not_sent() {
         .execute(mine.clone(), call("c1", ANSWERS))
         .await;
     assert!(is_done(&outcome.unwrap()));
-    let calls = gateway.calls();
+    let calls = gateway.calls() + 1;
     let other = Recipient::registration("host1", GatewayId::random(&mut rand::rng()));
     let outcome = server
         .fleet
@@ -420,6 +420,14 @@ async fn what_is_for_another_registration_of_a_gateway_is_not_sent() {
     assert!(is_unavailable(&outcome), "{outcome:?}");
     assert!(format!("{outcome:?}").contains("another registration"));
     let unsent = server.fleet.attempt(&other, call("c3", ANSWERS)).await;
+    assert!(matches!(unsent.unwrap(), Attempt::Unsent(_)));
+    // Nor over another session than the one that is meant.
+    let session = server.fleet.status("host1").unwrap().session.session_id;
+    let now = mine.clone().through(session);
+    let outcome = server.fleet.execute(now, call("c4", ANSWERS)).await;
+    assert!(is_done(&outcome.unwrap()));
+    let gone = mine.clone().through([0; 8]);
+    let unsent = server.fleet.attempt(&gone, call("c5", ANSWERS)).await;
     assert!(matches!(unsent.unwrap(), Attempt::Unsent(_)));
     for (to, complete) in [(mine, true), (other, false)] {
         let items = server.fleet.search(to, call("s", ANSWERS)).await.unwrap();
