@@ -9,14 +9,15 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::inputs::Input;
 use super::subjects::{Subject, covered, wrong_tag};
 
-/// Entries of one table: what two S-boxes side by side take in, 12 bits.
-const ENTRIES: usize = 1 << 12;
+/// Entries of one table, which takes in 16 bits.
+const ENTRIES: usize = 1 << 16;
 /// Rounds of 3DES.
 const ROUNDS: u32 = 48;
 
-/// A cipher of the build of 3DES that looks its S-boxes up in pairs, in four tables of 16 KiB: more
-/// than a processor's nearest cache holds. What the tables say does not matter to the time, so it
-/// is random.
+/// A cipher of the build of 3DES that looks up its rounds in four tables of 256 KiB, so that what
+/// was not looked up just before is far from the processor. Tables of a few KiB leak as well, but
+/// too little to be found in a short time on every processor, and this one has to be found. What
+/// the tables say does not matter to the time, so it is random.
 pub(super) struct TableDriven {
     tables: [Box<[u32; ENTRIES]>; 4],
 }

@@ -198,10 +198,21 @@ impl World {
             .map(|(whom, _)| (rng.random_range(0..LATEST_MS), whom))
             .collect();
         blows.sort_unstable();
+        let marks = self.scripts.executed().len();
         let start = Instant::now();
         for (at, whom) in blows {
-            let wait = Duration::from_millis(at).saturating_sub(start.elapsed());
-            tokio::time::sleep(wait).await;
+            let at = Duration::from_millis(at);
+            match self.fault {
+                // As soon as calls have left a mark: their outcomes are still on the way.
+                Some(Fault::Begun) => {
+                    while self.scripts.executed().len() == marks && start.elapsed() < PATIENCE {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+                Some(Fault::Calls) | None => {
+                    tokio::time::sleep(at.saturating_sub(start.elapsed())).await;
+                }
+            }
             match whom {
                 0 => self.server.kill(),
                 _ => self.gateway.kill(),
