@@ -16,8 +16,9 @@ use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::{
     AcknowledgeRequest, AcknowledgeResponse, DescribeRequest, DescribeResponse, EnrolRequest,
-    EnrolResponse, FinishedRequest, FinishedResponse, InstallRequest, InstallResponse, PingRequest,
-    PingResponse, RedialRequest, RedialResponse,
+    EnrolResponse, FinishedRequest, FinishedResponse, InstallRequest, InstallResponse,
+    LogMoreRequest, LogMoreResponse, LogRequest, LogResponse, PingRequest, PingResponse,
+    RedialRequest, RedialResponse,
 };
 use support::{Pair, take};
 use tokio::net::{TcpListener, TcpStream};
@@ -75,6 +76,17 @@ impl Control for Gateway {
 
     async fn redial(&self, _: Request<RedialRequest>) -> Result<Response<RedialResponse>, Status> {
         Err(Status::permission_denied("not here"))
+    }
+
+    async fn log(&self, _: Request<LogRequest>) -> Result<Response<LogResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn log_more(
+        &self,
+        _: Request<LogMoreRequest>,
+    ) -> Result<Response<LogMoreResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 }
 

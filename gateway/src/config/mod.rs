@@ -53,6 +53,8 @@ pub struct Config {
     pub watch: Watch,
     /// What is logged, and how.
     pub log: Log,
+    /// Servers may read the log, and have more logged for a time.
+    pub log_for_server: bool,
     /// The connectors, not yet read.
     pub connectors: ConnectorsConfig,
     /// The file that was named to be read; `None`: the default one, if it is there.

@@ -32,6 +32,8 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
     let tls = tls(root);
     let key_store = key_store(root, &instance);
     let (suites, channel) = channel(root);
+    let (limits, journal, watch) = (limits(root), journal(root), watch(root));
+    let (log, log_for_server) = log(root);
     Config {
         instance,
         state_dir,
@@ -40,10 +42,11 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
         key_store,
         suites,
         channel,
-        limits: limits(root),
-        journal: journal(root),
-        watch: watch(root),
-        log: log(root),
+        limits,
+        journal,
+        watch,
+        log,
+        log_for_server,
         connectors: connectors(root, problems),
         source: None,
     }
@@ -240,13 +243,15 @@ fn watch(root: &mut Section<'_>) -> Watch {
     watch
 }
 
-fn log(root: &mut Section<'_>) -> Log {
+/// How it is logged, and whether it is for servers, too.
+fn log(root: &mut Section<'_>) -> (Log, bool) {
     let Some(mut section) = root.section("log") else {
-        return Log::default();
+        return (Log::default(), true);
     };
     let log = Log::read(&mut section);
+    let for_server = section.boolean("for_server").unwrap_or(true);
     section.finish();
-    log
+    (log, for_server)
 }
 
 fn connectors(root: &mut Section<'_>, problems: &Problems) -> ConnectorsConfig {

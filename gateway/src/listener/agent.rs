@@ -93,6 +93,7 @@ impl Agent {
                 connectors,
                 hostname,
                 config.limits.call_timeout,
+                config.log_for_server,
             )),
             links: Arc::default(),
             refusals: Refusals::default(),

@@ -1,6 +1,6 @@
 //! What all sessions of one run of the gateway may use.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_proto::gateway::v1::ConnectorInfo;
@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use super::keys::Keys;
+use super::more_log::More;
 use super::status::StatusBoard;
 use crate::connectors::Connectors;
 
@@ -27,6 +28,8 @@ pub struct Run {
     pub hostname: String,
     /// The longest that a call may take.
     pub call_timeout: Duration,
+    /// What a server has it log besides; `None`: no server is given the log, nor changes it.
+    pub more_log: Option<Arc<More>>,
     new_key: Notify,
 }
 
@@ -38,6 +41,7 @@ impl Run {
         connectors: &Connectors,
         hostname: String,
         call_timeout: Duration,
+        log_for_server: bool,
     ) -> Self {
         Self {
             keys,
@@ -45,6 +49,7 @@ impl Run {
             connectors: Mutex::new(connectors.clone()),
             hostname,
             call_timeout,
+            more_log: log_for_server.then(Arc::default),
             new_key: Notify::new(),
         }
     }

@@ -191,6 +191,7 @@ fn needs_restart(held: &Config, read: &Config) -> Vec<&'static str> {
         ("[journal]", held.journal != read.journal),
         ("[watch]", held.watch != read.watch),
         ("log.format", held.log.format != read.log.format),
+        ("log.for_server", held.log_for_server != read.log_for_server),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

@@ -16,6 +16,7 @@ mod dispatch;
 mod error;
 mod gateway_life;
 mod gateway_list;
+mod gateway_log;
 mod gateways;
 mod keys;
 mod names;
@@ -50,6 +51,7 @@ pub(crate) fn offer_all(front: &mut impl Front) {
     common::offer(front);
     gateways::offer(front);
     gateway_life::offer(front);
+    gateway_log::offer(front);
     keys::offer(front);
     policy::offer(front);
     queue::offer(front);

@@ -12,6 +12,7 @@ mod establish;
 mod events;
 mod gate;
 mod link;
+mod logs;
 mod measured;
 mod noise;
 mod one_task;
@@ -48,6 +49,7 @@ use crate::repository::{Reach, Repository, RepositoryError};
 pub use calls::{AskError, Attempt, MAX_ACKNOWLEDGED, MAX_ASKED};
 pub use counts::Counts;
 pub use events::Event;
+pub use logs::{GatewayLog, LogError};
 pub use measured::Measured;
 pub use pace::{DEFAULT_PER_MINUTE, Pace};
 pub use progress::{

@@ -511,6 +511,24 @@ async fn a_ping_dials_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_gateway_that_knows_nothing_of_its_log_it_is_said_so_with_its_version() {
+    let server = Server::start().await;
+    let _gateway = enrolled(&server, "host1").await;
+    let fleet = &server.fleet;
+    let more = "debug".parse().unwrap();
+    let wanted = Some((&more, Duration::from_secs(60)));
+    for refused in [
+        fleet.read_log("host1", 10).await,
+        fleet.log_more("host1", wanted).await,
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("runs version fake, which"), "{error}");
+    }
+    let away = fleet.read_log("host2", 10).await.unwrap_err().to_string();
+    assert!(away.contains("there is no gateway of that name"), "{away}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_of_full_age_is_replaced_without_losing_a_call() {
     let server = Server::start_with(|config| {
         config.channel.max_session_age = Duration::from_millis(300);

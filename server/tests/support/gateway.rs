@@ -19,9 +19,10 @@ use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, Provision
 use portcullis_proto::gateway::v1::{
     AcknowledgeRequest, AcknowledgeResponse, Attribute, Call, CallFrame, CallFrames,
     DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse, FinishedCall,
-    FinishedRequest, FinishedResponse, InstallRequest, InstallResponse, JournalInfo, Object,
-    Outcome, PingRequest, PingResponse, RedialRequest, RedialResponse, RunResult, SearchEnd,
-    SearchItem, Secret, Value, done, outcome, search_item, value,
+    FinishedRequest, FinishedResponse, InstallRequest, InstallResponse, JournalInfo,
+    LogMoreRequest, LogMoreResponse, LogRequest, LogResponse, Object, Outcome, PingRequest,
+    PingResponse, RedialRequest, RedialResponse, RunResult, SearchEnd, SearchItem, Secret, Value,
+    done, outcome, search_item, value,
 };
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -442,6 +443,17 @@ impl Control for Services {
         }
         self.gateway.state.redial.notify_one();
         Ok(Response::new(RedialResponse {}))
+    }
+
+    async fn log(&self, _: Request<LogRequest>) -> Result<Response<LogResponse>, Status> {
+        Err(Status::unimplemented("there is no such method"))
+    }
+
+    async fn log_more(
+        &self,
+        _: Request<LogMoreRequest>,
+    ) -> Result<Response<LogMoreResponse>, Status> {
+        Err(Status::unimplemented("there is no such method"))
     }
 }
 

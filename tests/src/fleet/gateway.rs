@@ -141,6 +141,7 @@ impl SimulatedGateway {
             journal: JournalSettings::default(),
             watch: Watch::default(),
             log: Log::default(),
+            log_for_server: true,
             source: None,
             connectors: ConnectorsConfig::default(),
         }

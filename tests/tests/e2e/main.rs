@@ -13,6 +13,7 @@ mod bad_input;
 mod calls;
 mod enrolment;
 mod fan_out;
+mod logs;
 mod python_client;
 mod readme;
 mod reconcile;

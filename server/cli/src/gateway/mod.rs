@@ -7,6 +7,7 @@ mod bundle;
 mod install;
 mod life;
 mod list;
+mod log;
 mod made;
 mod many;
 mod roster;
@@ -64,6 +65,16 @@ pub(crate) enum GatewayCommand {
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         wait: Option<Duration>,
     },
+    /// Print the last lines of a gateway's log
+    Log {
+        /// The gateway's name
+        name: String,
+        /// How many: it keeps 1,000, and sends at most 96 KiB
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        lines: u32,
+    },
+    /// Have a gateway log more for a limited time, or stop that
+    LogLevel(log::LevelArgs),
     /// End a gateway's session and forget its key: it may enrol again, with a new token
     Evict {
         /// The gateway's name
@@ -155,6 +166,8 @@ impl GatewayCommand {
                 let answer = ping(context, name, wait.unwrap_or_default()).await?;
                 return say_pong(context, answer);
             }
+            Self::Log { name, lines } => return log::show(context, name, lines).await,
+            Self::LogLevel(args) => return log::level(context, args).await,
             Self::Alarms { name, all } => return alarms::list(context, name, all).await,
             Self::Acknowledge {
                 name,

@@ -185,6 +185,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
         journal: JournalSettings::default(),
         watch: Watch::default(),
         log: Log::default(),
+        log_for_server: true,
         source: None,
         connectors: ConnectorsConfig::default(),
     };

@@ -1,19 +1,24 @@
 //! The log of a program: to standard error or a file, one line an event.
 
+mod filter;
+mod tail;
+
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::str::FromStr;
 use std::sync::{Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
+pub use self::filter::{LogFilter, MoreLog, NoLogFilter, NoMoreLog};
+pub use self::tail::MAX_LINES;
+use self::tail::{Kept, Tail};
 use crate::config::Section;
 
 /// `[log]`: what is logged, and how.
@@ -44,64 +49,6 @@ impl Log {
     }
 }
 
-/// What is logged: a level, `TARGET=LEVEL`, or several of these between commas. What none of them
-/// is about is logged by the default level: a target that is misspelt makes nothing silent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogFilter(Targets);
-
-impl Eq for LogFilter {}
-
-impl Default for LogFilter {
-    /// `info`.
-    fn default() -> Self {
-        Self(Targets::new().with_default(LevelFilter::INFO))
-    }
-}
-
-/// Not a [`LogFilter`]. A log that nobody wanted silent must not be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no log filter: give `error`, `warn`, `info`, `debug` or `trace`, or `TARGET=LEVEL`, or several of these between commas"
-)]
-pub struct NoLogFilter;
-
-impl FromStr for LogFilter {
-    type Err = NoLogFilter;
-
-    fn from_str(text: &str) -> Result<Self, NoLogFilter> {
-        let Self(mut targets) = Self::default();
-        for directive in text.split(',').map(str::trim) {
-            targets = match directive.split_once('=') {
-                None => targets.with_default(level(directive)?),
-                Some((target, name)) => {
-                    let target = target.trim_end();
-                    if !is_target(target) {
-                        return Err(NoLogFilter);
-                    }
-                    targets.with_target(target, level(name.trim_start())?)
-                }
-            };
-        }
-        Ok(Self(targets))
-    }
-}
-
-/// A path of modules: nothing else is the target of an event of these programs.
-fn is_target(text: &str) -> bool {
-    let is_name = |name: &str| {
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    };
-    text.split("::").all(is_name)
-}
-
-fn level(name: &str) -> Result<LevelFilter, NoLogFilter> {
-    let levels = ["off", "error", "warn", "info", "debug", "trace"];
-    if !levels.contains(&name.to_ascii_lowercase().as_str()) {
-        return Err(NoLogFilter);
-    }
-    name.parse().map_err(|_| NoLogFilter)
-}
-
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -113,14 +60,33 @@ pub enum LogFormat {
 }
 
 /// Changes what the log started by [`start`] lets through.
-static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+static LEVELS: OnceLock<reload::Handle<Levels, Registry>> = OnceLock::new();
+/// What [`tail`] tells.
+static TAIL: Tail = Tail::new();
 
 /// From now on this is logged. Without effect where nothing was started; how a line looks stays as
 /// it was.
 pub fn set_level(level: &LogFilter) {
-    if let Some(handle) = LEVEL.get() {
+    change(|levels| levels.configured = level.0.clone());
+}
+
+/// From now on this is logged besides; `None`: nothing besides. Without effect where nothing was
+/// started.
+pub fn set_more(more: Option<&MoreLog>) {
+    change(|levels| levels.more = more.map(|more| more.targets.clone()));
+}
+
+/// The last lines of a log that was started by [`start_kept`] or [`start_told`], oldest first:
+/// `most` at the most, of `bytes` together at the most. There are never more than [`MAX_LINES`].
+/// None has control characters.
+pub fn tail(most: usize, bytes: usize) -> Vec<String> {
+    TAIL.last(most, bytes)
+}
+
+fn change(how: impl FnOnce(&mut Levels)) {
+    if let Some(handle) = LEVELS.get() {
         // An error says that the subscriber is gone, and with it the log.
-        let _ = handle.reload(level.0.clone());
+        let _ = handle.modify(how);
     }
 }
 
@@ -129,9 +95,16 @@ pub fn start(log: &Log) {
     start_with(log, io::stderr, None);
 }
 
-/// As [`start`], to `file`; `tell` is told of every event, too.
+/// As [`start`], and keeps the last lines for [`tail`].
+pub fn start_kept(log: &Log) {
+    let (writer, tail) = (io::stderr, &TAIL);
+    start_with(log, Kept { writer, tail }, None);
+}
+
+/// As [`start_kept`], to `file`; `tell` is told of every event, too.
 pub fn start_told(log: &Log, file: Box<dyn Write + Send>, tell: Tell) {
-    start_with(log, Mutex::new(file), Some(Telling(tell)));
+    let (writer, tail) = (Mutex::new(file), &TAIL);
+    start_with(log, Kept { writer, tail }, Some(Telling(tell)));
 }
 
 /// Is told of every event of the log.
@@ -154,14 +127,37 @@ fn start_with(
     telling: Option<Telling>,
 ) {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let (level, handle) = reload::Layer::new(log.level.0.clone());
-    let _ = LEVEL.set(handle);
-    let registry = tracing_subscriber::registry().with(level).with(telling);
+    let levels = Levels {
+        configured: log.level.0.clone(),
+        more: None,
+    };
+    let (levels, handle) = reload::Layer::new(levels);
+    let _ = LEVELS.set(handle);
+    let registry = tracing_subscriber::registry().with(levels).with(telling);
     // An error says that the log was started before.
     let _ = match log.format {
         LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),
         LogFormat::Json => registry.with(lines.json()).try_init(),
     };
+}
+
+/// What passes: what the configuration says, and what is logged besides.
+struct Levels {
+    configured: Targets,
+    more: Option<Targets>,
+}
+
+impl<S: Subscriber> Layer<S> for Levels {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        let passes = |targets: &Targets| targets.would_enable(metadata.target(), metadata.level());
+        passes(&self.configured) || self.more.as_ref().is_some_and(passes)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        let most = |targets: &Targets| targets.iter().map(|(_, level)| level).max();
+        let named = most(&self.configured).max(self.more.as_ref().and_then(most));
+        named.max(self.configured.default_level())
+    }
 }
 
 /// Gives every event on.
@@ -202,62 +198,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-
-    fn enabled(text: &str, target: &str, level: Level) -> bool {
-        let LogFilter(targets) = text.parse().expect("a filter");
-        targets.would_enable(target, &level)
-    }
-
-    #[test]
-    fn a_level_holds_for_everything() {
-        assert!(enabled("info", "portcullis_server::audit", Level::INFO));
-        assert!(!enabled("WARN", "portcullis_server::audit", Level::INFO));
-    }
-
-    #[test]
-    fn a_target_has_a_level_of_its_own() {
-        let text = "warn, portcullis_server::fleet = debug";
-        assert!(enabled(
-            text,
-            "portcullis_server::fleet::link",
-            Level::DEBUG
-        ));
-        assert!(!enabled(text, "portcullis_server::audit", Level::INFO));
-        // Of what is not named, alarms among it, nothing falls silent.
-        for text in [
-            "portcullis_server::fleet=debug",
-            "portcullis_sever=trace",
-            "audit=off",
-        ] {
-            assert!(
-                enabled(text, "portcullis_server::audit", Level::INFO),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_no_level_is_refused() {
-        for text in [
-            "",
-            "inof",
-            "loud",
-            "info,",
-            "=info",
-            "audit=",
-            "audit=loud",
-            "=,=",
-            "7",
-            "info=warn=debug",
-            "a b=info",
-            "portcullis_server ::audit=info",
-            "portcullis_server:audit=info",
-            "info,portcullis_server[span]=debug",
-            "[span]=debug",
-        ] {
-            assert_eq!(text.parse::<LogFilter>(), Err(NoLogFilter), "{text}");
-        }
-    }
 
     #[test]
     fn whoever_is_told_hears_the_name_and_the_text_of_each_event() {
