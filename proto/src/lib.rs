@@ -2,6 +2,7 @@
 //!
 //! * [`gateway`]: the services that a gateway offers to the central server, inside the sealed
 //!   channel.
+//! * [`worker`]: what the processes of a gateway say to one another, on their host.
 //! * [`admin`]: the services that the central server offers to administrators and integrators.
 //!
 //! `PROTOCOL.md` beside this crate specifies the sealed channel that carries [`gateway`], byte by
@@ -27,6 +28,16 @@ pub mod gateway {
     )]
     #[rustfmt::skip]
     #[path = "gateway.rs"]
+    pub mod v1;
+}
+
+/// What the processes of a gateway say to one another (`worker.proto`).
+#[path = "generated"]
+pub mod worker {
+    /// Version 1.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+    #[rustfmt::skip]
+    #[path = "worker.rs"]
     pub mod v1;
 }
 
@@ -99,6 +110,7 @@ mod tests {
     fn the_generated_code_is_that_of_the_proto_files() {
         let gateway = ("gateway.proto", include_str!("../gateway.proto"));
         let admin = ("admin.proto", include_str!("../admin.proto"));
+        let worker = ("worker.proto", include_str!("../worker.proto"));
         let health = (
             "grpc/health/v1/health.proto",
             include_str!("../grpc/health/v1/health.proto"),
@@ -124,6 +136,7 @@ mod tests {
         for (generated, sources) in [
             (include_str!("generated/gateway.rs"), vec![gateway]),
             (include_str!("generated/admin.rs"), vec![gateway, admin]),
+            (include_str!("generated/worker.rs"), vec![gateway, worker]),
             (include_str!("generated/health.rs"), vec![health]),
             (include_str!("generated/reflection.rs"), vec![reflection]),
             (

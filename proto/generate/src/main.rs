@@ -30,6 +30,9 @@ const SECRET_MESSAGES: &[&str] = &[
 
 const FILES: [&str; 2] = ["gateway.proto", "admin.proto"];
 
+/// What the processes of a gateway say to one another.
+const WORKER: &str = "worker.proto";
+
 /// What every gRPC server may offer, in the terms of the gRPC project.
 const STANDARD: [&str; 2] = [
     "grpc/health/v1/health.proto",
@@ -107,6 +110,11 @@ fn generate(proto: &Path, made: &Path) -> Result<Vec<(&'static str, String)>, Bo
     prost_build::Config::new()
         .out_dir(made)
         .compile_fds(compile(&STANDARD)?)?;
+    prost_build::Config::new()
+        .extern_path(".portcullis.gateway.v1", "crate::gateway::v1")
+        .out_dir(made)
+        .compile_fds(compile(&[WORKER])?)?;
+    let worker = std::fs::read_to_string(made.join("portcullis.worker.v1.rs"))?;
     let health = std::fs::read_to_string(made.join("grpc.health.v1.rs"))?;
     let reflection = std::fs::read_to_string(made.join("grpc.reflection.v1.rs"))?;
     let all = [FILES, STANDARD].concat();
@@ -114,6 +122,7 @@ fn generate(proto: &Path, made: &Path) -> Result<Vec<(&'static str, String)>, Bo
     Ok(vec![
         ("gateway.rs", headed(proto, &FILES[..1], &gateway)?),
         ("admin.rs", headed(proto, &FILES, &admin)?),
+        ("worker.rs", headed(proto, &[FILES[0], WORKER], &worker)?),
         ("health.rs", headed(proto, &STANDARD[..1], &health)?),
         ("reflection.rs", headed(proto, &STANDARD[1..], &reflection)?),
         ("reflected.rs", headed(proto, &all, &reflected)?),

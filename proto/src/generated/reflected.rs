@@ -3,7 +3,7 @@
 // admin.proto b6f5b035b3fe2fa2ab1c9a1771891cae361aa0c617f75846fdf59fca2e8f326a
 // grpc/health/v1/health.proto 0d438c881aa1c83130108512ebf720765a69a2a7d2b269209bec010b11fd8059
 // grpc/reflection/v1/reflection.proto 7f50425b3391f6f0b133feca025a1e6dbde224dfc8b4fd3fc8758aa08ded51fa
-// generate/src/main.rs c328793ffe4aba6aae0ebbf27e7430c48df8245f748905192ff564b6dc4226ee
+// generate/src/main.rs a1bc942d0a1115dcd86bb92cbc4e8efd2dbe8ba26c57f454b7890f6c294cf1af
 // generate/src/reflected.rs a78fd87eb400492d2f120799b57209f2413ab84ebe585934c6955a6055fadd1c
 // generate/src/services.rs afdffe97294326d8a5101ee375c214d2ddd92b67387b3c3896dff738707f3dba
 // below 77164e767eeaaea720bb186ff898a90c4472f23f9be35ebaab9065e734ea3c3f
