@@ -20,4 +20,6 @@ pub mod self_description;
 #[cfg(target_os = "linux")]
 pub mod service_manager;
 pub mod text;
+#[cfg(unix)]
+pub mod users;
 pub mod version;
