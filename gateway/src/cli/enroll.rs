@@ -87,7 +87,7 @@ pub(super) fn from_file(path: &Path) -> Result<EnrolmentToken, CliError> {
 
 /// What happens next, and what to do for it.
 pub(super) fn next(config: &Config) -> Result<String, CliError> {
-    let running = StateDir::new(&config.state_dir).is_running()?;
+    let running = StateDir::of(config).is_running()?;
     Ok(match (running, &config.dial) {
         (true, Dial::Listen(address)) => {
             format!(

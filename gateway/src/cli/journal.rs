@@ -5,7 +5,7 @@ use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
 
 use super::{CliError, say};
-use crate::config::Config;
+use crate::config::{Config, WorkerKind};
 use crate::journal::{self, OpenCall, Shown};
 use crate::key_store::{self, KeyStoreError};
 use crate::state_dir::StateDir;
@@ -15,7 +15,14 @@ pub(super) enum Verb {
     /// Show what the journal holds, the calls without an end, and what is wrong with it
     Show(ShowArguments),
     /// Go on after damage: keep what can be read, and begin a new journal
-    Accept,
+    Accept(Which),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
+    /// Of a gateway in processes: the worker whose journal it is
+    #[arg(long, value_enum)]
+    worker: Option<WorkerKind>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -23,6 +30,8 @@ pub(super) struct ShowArguments {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
+    #[command(flatten)]
+    which: Which,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -35,10 +44,25 @@ enum Output {
 
 /// Carries out `journal show` or `journal accept`.
 pub(super) fn journal(config: &Config, verb: &Verb) -> Result<(), CliError> {
-    let folder = StateDir::new(&config.state_dir);
     match verb {
-        Verb::Show(arguments) => show(&folder, arguments.output),
-        Verb::Accept => accept(config, &folder),
+        Verb::Show(arguments) => show(&arguments.which.folder(config)?, arguments.output),
+        Verb::Accept(which) => accept(config, &which.folder(config)?),
+    }
+}
+
+impl Which {
+    /// The folder of the journal. With several there is no telling which is meant.
+    fn folder(&self, config: &Config) -> Result<StateDir, CliError> {
+        let all = StateDir::with_journals(config);
+        let names: Vec<_> = all.iter().filter_map(|(kind, _)| *kind).collect();
+        let found = match (self.worker, all.len()) {
+            (None, 1) => all.into_iter().next(),
+            (wanted, _) => all
+                .into_iter()
+                .find(|(kind, _)| wanted.is_some() && *kind == wanted),
+        };
+        let found = found.map(|(_, folder)| folder);
+        found.ok_or(CliError::WhichJournal(names))
     }
 }
 

@@ -11,6 +11,8 @@ mod service;
 mod status;
 mod token_file;
 mod validate;
+#[cfg(unix)]
+mod worker;
 
 use std::fmt;
 use std::io;
@@ -23,7 +25,7 @@ use portcullis_host::self_description::{Section, SelfDescription};
 use portcullis_host::text::TextError;
 use portcullis_host::{command_line, output};
 
-use crate::config::{Config, ConfigProblem};
+use crate::config::{Config, ConfigProblem, WorkerKind};
 use crate::connectors::Connectors;
 use crate::key_store::KeyStoreError;
 use crate::service::settings::SettingsError;
@@ -51,6 +53,10 @@ enum Verb {
     Pair(pair::Arguments),
     /// Run the gateway
     Run,
+    /// Run one of the workers of a gateway in processes, where `[workers]` stands in the
+    /// configuration: its unit does that
+    #[cfg(unix)]
+    Worker(worker::Arguments),
     /// Have the running gateway read its configuration again: connectors, guard rails, log level
     Reload,
     /// Check the configuration and everything that `run` and calls would need, and change nothing
@@ -120,10 +126,12 @@ pub fn main() -> ExitCode {
         Verb::Enroll(_)
             | Verb::Pair(_)
             | Verb::Key(key::Verb::Reset(_))
-            | Verb::Journal(journal::Verb::Accept)
+            | Verb::Journal(journal::Verb::Accept(_))
     );
     let outcome = match arguments.verb {
         Verb::Run => run::run(config),
+        #[cfg(unix)]
+        Verb::Worker(arguments) => worker::worker(config, &arguments),
         Verb::Reload => reload::reload(&config),
         Verb::Validate(arguments) => validate::validate(&config, &arguments),
         Verb::Enroll(arguments) => enroll::enroll(&config, &arguments),
@@ -154,6 +162,25 @@ pub fn main() -> ExitCode {
 fn failed(error: &CliError) -> ExitCode {
     eprintln!("portcullis-gateway: {error}");
     ExitCode::FAILURE
+}
+
+/// Which journals there are.
+struct Journals<'a>(&'a [WorkerKind]);
+
+impl fmt::Display for Journals<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str(
+                "this gateway has no worker with connectors, and no journal of that name",
+            );
+        }
+        let names: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        write!(
+            f,
+            "name its worker: --worker {}",
+            names.join(" or --worker ")
+        )
+    }
 }
 
 /// Why a verb failed.
@@ -197,6 +224,8 @@ enum CliError {
     NotConfirmed(&'static str),
     #[error("the status file {} cannot be read: {message}", path.display())]
     Status { path: PathBuf, message: String },
+    #[error("which journal? {}", Journals(.0))]
+    WhichJournal(Vec<WorkerKind>),
     #[error("the gateway is not running: it reads its configuration when it starts")]
     NotRunning,
     #[error("the configuration is wrong; what held before holds on\n{}", Lines(.0))]

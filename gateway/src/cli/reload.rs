@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Has the running gateway read its configuration again, and says what came of it.
 pub(super) fn reload(config: &Config) -> Result<(), CliError> {
-    let folder = StateDir::new(&config.state_dir);
+    let folder = StateDir::of(config);
     if !folder.is_running()? {
         return Err(CliError::NotRunning);
     }

@@ -7,7 +7,7 @@ use crate::service;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config) -> Result<(), CliError> {
-    let connectors = Connectors::from_config(&config.connectors).map_err(CliError::Config)?;
+    let connectors = Connectors::from_config(&config.own_connectors()).map_err(CliError::Config)?;
     portcullis_host::log::start_kept(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

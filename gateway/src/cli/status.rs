@@ -50,8 +50,10 @@ struct Status {
     notes: Vec<String>,
     /// The files of `[tls]`, and until when each is valid; none without TLS.
     tls: Vec<TlsFile>,
-    /// The journal of calls; none before the first start.
+    /// The journal of calls; none before the first start, or where workers have theirs.
     journal: Option<Shown>,
+    /// The workers of a gateway in processes.
+    workers: Vec<Worker>,
     /// There is no key store yet.
     #[serde(skip)]
     never_enrolled: bool,
@@ -66,6 +68,15 @@ struct Status {
     report: Option<Report>,
     #[serde(skip)]
     standing: Option<Standing>,
+}
+
+/// A worker that has connectors.
+#[derive(Debug, Serialize)]
+struct Worker {
+    kind: &'static str,
+    running: bool,
+    /// None before its first start.
+    journal: Option<Shown>,
 }
 
 /// A file of `[tls]`.
@@ -139,7 +150,7 @@ fn faults(config: &Config, report: Option<&Report>) -> (Vec<String>, Vec<String>
 }
 
 fn gather(config: &Config) -> Result<Status, CliError> {
-    let folder = StateDir::new(&config.state_dir);
+    let folder = StateDir::of(config);
     let store = key_store::open(config);
     let loaded = store.load();
     let never_enrolled = matches!(loaded, Err(KeyStoreError::NeverCreated { .. }));
@@ -150,8 +161,27 @@ fn gather(config: &Config) -> Result<Status, CliError> {
     let running = folder.is_running()?;
     let report = read_report(&folder)?;
     let (mut faults, notes) = faults(config, report.as_ref().filter(|_| running));
-    let journal = journal::show(&folder)?;
-    faults.extend(journal.iter().filter_map(|shown| shown.fault.clone()));
+    let (mut journal, mut workers) = (None, Vec::new());
+    for (worker, folder) in StateDir::with_journals(config) {
+        let shown = journal::show(&folder)?;
+        faults.extend(shown.iter().filter_map(|shown| shown.fault.clone()));
+        let Some(kind) = worker else {
+            journal = shown;
+            continue;
+        };
+        let alive = folder.is_running()?;
+        if running && !alive {
+            faults.push(format!(
+                "the worker `{kind}` is not running: `systemctl status {}` says why",
+                kind.unit(&config.instance)
+            ));
+        }
+        workers.push(Worker {
+            kind: kind.name(),
+            running: alive,
+            journal: shown,
+        });
+    }
     let tls = tls(config).unwrap_or_else(|fault| {
         faults.push(fault);
         Vec::new()
@@ -170,6 +200,7 @@ fn gather(config: &Config) -> Result<Status, CliError> {
         notes,
         tls,
         journal,
+        workers,
         never_enrolled,
         key_store_error,
         gateway_id: known.gateway_id.map(|id| id.to_string()),
@@ -234,6 +265,16 @@ fn table(status: &Status) -> Vec<String> {
         .as_ref()
         .filter(|shown| shown.fault.is_none());
     lines.extend(shown.map(journal_verb::summary));
+    for worker in &status.workers {
+        let how = if worker.running {
+            "running"
+        } else {
+            "not running"
+        };
+        lines.push(format!("{:<12} {} {how}", "worker", worker.kind));
+        let shown = worker.journal.iter().filter(|shown| shown.fault.is_none());
+        lines.extend(shown.map(journal_verb::summary));
+    }
     let Some(report) = &status.report else {
         return lines;
     };

@@ -37,7 +37,7 @@ pub(super) fn validate(config: &Config, arguments: &Arguments) -> Result<(), Cli
         }
         Err(problems) => found.extend(problems.iter().map(ToString::to_string)),
     }
-    let folder = StateDir::new(&config.state_dir);
+    let folder = StateDir::of(config);
     let running = folder.is_running().unwrap_or_else(|error| {
         found.push(error.to_string());
         false
@@ -47,9 +47,11 @@ pub(super) fn validate(config: &Config, arguments: &Arguments) -> Result<(), Cli
         found.push(error.to_string());
         found.dedup();
     }
-    match journal::show(&folder) {
-        Ok(shown) => found.extend(shown.and_then(|shown| shown.fault)),
-        Err(error) => found.push(error.to_string()),
+    for (_, folder) in StateDir::with_journals(config) {
+        match journal::show(&folder) {
+            Ok(shown) => found.extend(shown.and_then(|shown| shown.fault)),
+            Err(error) => found.push(error.to_string()),
+        }
     }
     if let Err(error) = agent::around().load(config.tls.as_ref()) {
         found.push(error.to_string());

@@ -14,6 +14,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// How large the journal may become, and how long it keeps calls.
     pub journal: JournalSettings,
+    /// The workers that have the connectors; `None`: this process has them.
+    pub workers: Option<WorkersConfig>,
     /// Where health and metrics are read.
     pub watch: Watch,
     /// What is logged, and how.
@@ -156,6 +159,101 @@ impl Default for Watch {
     }
 }
 
+/// Which of the two workers a connector is in, where the gateway is in processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkerKind {
+    /// It has the rights that accounts of the host need, and no network.
+    Privileged,
+    /// It reaches directories and databases, and has no rights.
+    Networked,
+}
+
+impl WorkerKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Privileged, Self::Networked];
+
+    /// As the configuration and the units spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::Networked => "networked",
+        }
+    }
+
+    /// Its unit, as the packages have it.
+    pub fn unit(self, instance: &str) -> String {
+        match instance {
+            "default" => format!("portcullis-gateway-{self}"),
+            other => format!("portcullis-gateway-{self}@{other}"),
+        }
+    }
+
+    /// The worker of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Where connectors of a type belong; `None`: the configuration has to say.
+    fn of_type(kind: &str) -> Option<Self> {
+        match kind {
+            "unix" => Some(Self::Privileged),
+            "script" => None,
+            _ => Some(Self::Networked),
+        }
+    }
+}
+
+impl clap::ValueEnum for WorkerKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        let help = match self {
+            Self::Privileged => "With the rights that the connector `unix` needs, and no network",
+            Self::Networked => "With the network, and no rights",
+        };
+        Some(clap::builder::PossibleValue::new(self.name()).help(help))
+    }
+}
+
+impl fmt::Display for WorkerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A gateway in processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkersConfig {
+    /// The user of the process that faces the servers, whom alone the workers serve: a name, or a
+    /// number.
+    pub user: String,
+    /// The worker with the rights that `unix` needs.
+    pub privileged: WorkerConfig,
+    /// The worker that reaches directories and databases.
+    pub networked: WorkerConfig,
+}
+
+impl WorkersConfig {
+    /// That worker.
+    pub fn of(&self, kind: WorkerKind) -> &WorkerConfig {
+        match kind {
+            WorkerKind::Privileged => &self.privileged,
+            WorkerKind::Networked => &self.networked,
+        }
+    }
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerConfig {
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// The folder of its journal, and of what its connectors keep.
+    pub state_dir: PathBuf,
+}
+
 /// The `[connectors]` of the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectorsConfig {
@@ -172,6 +270,8 @@ pub struct ConnectorConfig {
     pub name: String,
     /// `unix`, `script`, …: any text that stood there.
     pub kind: String,
+    /// The worker that has it, where the gateway is in processes; `None`: it does not say.
+    pub worker: Option<WorkerKind>,
     /// All its keys, `type` and `guard_rails` included: read them with a [`Section`] at
     /// [`Self::path`].
     pub table: Table,
@@ -181,6 +281,19 @@ impl ConnectorConfig {
     /// Where it stands: `connectors.NAME`.
     pub fn path(&self) -> String {
         format!("connectors.{}", self.name)
+    }
+}
+
+impl ConnectorsConfig {
+    /// Those of one worker.
+    #[must_use]
+    pub fn of(&self, kind: WorkerKind) -> Self {
+        let own = self.connectors.iter();
+        let own = own.filter(|entry| entry.worker == Some(kind));
+        Self {
+            file: self.file.clone(),
+            connectors: own.cloned().collect(),
+        }
     }
 }
 
@@ -216,6 +329,18 @@ impl Config {
                 problems.add(None, "", unreadable(&error));
                 Err(problems.into_vec())
             }
+        }
+    }
+
+    /// The connectors of the process that runs this configuration: all of them, or none where
+    /// workers have them.
+    pub fn own_connectors(&self) -> ConnectorsConfig {
+        match self.workers {
+            None => self.connectors.clone(),
+            Some(_) => ConnectorsConfig {
+                file: self.connectors.file.clone(),
+                connectors: Vec::new(),
+            },
         }
     }
 

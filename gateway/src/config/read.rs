@@ -1,7 +1,7 @@
 //! Reads the sections of the configuration, each in a function of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portcullis_common::crypto::suites::Suite;
@@ -13,7 +13,7 @@ use portcullis_tls::{Settings, Side};
 
 use super::{
     Config, ConnectorConfig, ConnectorsConfig, Credential, DEFAULT_PORT, Dial, JournalSettings,
-    Limits, Proxy, Watch, platform,
+    Limits, Proxy, Watch, WorkerConfig, WorkerKind, WorkersConfig, platform,
 };
 
 /// The whole file; the caller finishes the root.
@@ -34,6 +34,7 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
     let (suites, channel) = channel(root);
     let (limits, journal, watch) = (limits(root), journal(root), watch(root));
     let (log, log_for_server) = log(root);
+    let workers = workers(root, &instance);
     Config {
         instance,
         state_dir,
@@ -47,7 +48,8 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
         watch,
         log,
         log_for_server,
-        connectors: connectors(root, problems),
+        connectors: connectors(root, problems, workers.is_some()),
+        workers,
         source: None,
     }
 }
@@ -254,7 +256,55 @@ fn log(root: &mut Section<'_>) -> (Log, bool) {
     (log, for_server)
 }
 
-fn connectors(root: &mut Section<'_>, problems: &Problems) -> ConnectorsConfig {
+fn workers(root: &mut Section<'_>, instance: &str) -> Option<WorkersConfig> {
+    if root.has("workers") && !platform::HAS_WORKERS {
+        root.problem(
+            "workers",
+            "on Windows the gateway is one process: leave this section out",
+        );
+    }
+    let mut section = root.section("workers")?;
+    let user = section.text("user").unwrap_or("portcullis-gateway");
+    let user = user.to_owned();
+    let privileged = worker(&mut section, WorkerKind::Privileged, instance);
+    let networked = worker(&mut section, WorkerKind::Networked, instance);
+    section.finish();
+    Some(WorkersConfig {
+        user,
+        privileged,
+        networked,
+    })
+}
+
+fn worker(section: &mut Section<'_>, kind: WorkerKind, instance: &str) -> WorkerConfig {
+    // As the units have it.
+    let name = match instance {
+        "default" => format!("portcullis-worker-{kind}"),
+        other => format!("portcullis-worker-{kind}-{other}"),
+    };
+    let mut config = WorkerConfig {
+        socket: Path::new("/run").join(&name).join("socket"),
+        state_dir: Path::new("/var/lib").join(&name),
+    };
+    if let Some(mut own) = section.section(kind.name()) {
+        for (key, path) in [
+            ("socket", &mut config.socket),
+            ("state_dir", &mut config.state_dir),
+        ] {
+            let Some(given) = own.text(key).map(PathBuf::from) else {
+                continue;
+            };
+            if !given.is_absolute() {
+                own.problem(key, "an absolute path is allowed");
+            }
+            *path = given;
+        }
+        own.finish();
+    }
+    config
+}
+
+fn connectors(root: &mut Section<'_>, problems: &Problems, in_processes: bool) -> ConnectorsConfig {
     let mut connectors = Vec::new();
     if let Some(mut section) = root.section("connectors") {
         for (name, table) in section.named_tables() {
@@ -265,9 +315,19 @@ fn connectors(root: &mut Section<'_>, problems: &Problems) -> ConnectorsConfig {
             if !own.has("type") {
                 own.problem("type", "missing: it says which connector this is");
             }
+            let kind = own.text("type").unwrap_or_default().to_owned();
+            let worker = WorkerKind::of_type(&kind)
+                .or_else(|| own.text("worker").and_then(WorkerKind::named));
+            if in_processes && worker.is_none() && !own.has("worker") {
+                own.problem(
+                    "worker",
+                    "missing: with [workers], \"privileged\" or \"networked\" says which of them runs the scripts",
+                );
+            }
             connectors.push(ConnectorConfig {
                 name: name.to_owned(),
-                kind: own.text("type").unwrap_or_default().to_owned(),
+                kind,
+                worker,
                 table: table.clone(),
             });
         }

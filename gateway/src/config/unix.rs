@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Whether the system hands credentials to its services.
 pub(super) const HAS_CREDENTIALS: bool = true;
+/// Whether the gateway may be in processes.
+pub(super) const HAS_WORKERS: bool = true;
 /// Group and others may write.
 const OTHERS_WRITE: u32 = 0o022;
 

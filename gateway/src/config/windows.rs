@@ -6,6 +6,8 @@ use crate::access_list::{self, Forbidden};
 
 /// Whether the system hands credentials to its services.
 pub(super) const HAS_CREDENTIALS: bool = false;
+/// Whether the gateway may be in processes.
+pub(super) const HAS_WORKERS: bool = false;
 
 /// Any user of the host may make files below `%ProgramData%`: none of theirs may say what the
 /// gateway runs.

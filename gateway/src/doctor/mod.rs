@@ -6,7 +6,7 @@ use portcullis_common::secret::locked;
 use portcullis_host::clock;
 use portcullis_host::doctor::{Diagnosis, examine_host};
 
-use crate::config::{Config, Dial};
+use crate::config::{Config, Dial, WorkerKind};
 use crate::connectors::Connectors;
 use crate::journal;
 use crate::key_store::{self, KeyStoreError};
@@ -20,7 +20,7 @@ const LEAST_FREE: u64 = 64 << 20;
 /// Looks at all that can be looked at from this host.
 pub(crate) fn examine(config: &Config) -> Diagnosis {
     let mut diagnosis = Diagnosis::default();
-    let folder = StateDir::new(&config.state_dir);
+    let folder = StateDir::of(config);
     examine_host(&mut diagnosis);
     diagnosis.tried(
         "locked memory",
@@ -31,14 +31,20 @@ pub(crate) fn examine(config: &Config) -> Diagnosis {
     reached(config, &mut diagnosis);
     portcullis_tls::examine(config.tls.as_ref(), &mut diagnosis);
     keys(config, &mut diagnosis);
-    match journal::show(&folder) {
-        Ok(shown) => match shown.and_then(|shown| shown.fault) {
-            Some(fault) => diagnosis.critical("journal", fault, ""),
-            None => diagnosis.fine("journal", "it takes entries"),
-        },
-        Err(error) => diagnosis.critical("journal", error.to_string(), ""),
+    for (worker, folder) in StateDir::with_journals(config) {
+        match journal::show(&folder) {
+            Ok(shown) => match shown.and_then(|shown| shown.fault) {
+                Some(fault) => diagnosis.critical("journal", fault, ""),
+                None => diagnosis.fine("journal", "it takes entries"),
+            },
+            Err(error) => diagnosis.critical("journal", error.to_string(), ""),
+        }
+        if let Some(kind) = worker {
+            self::worker(config, kind, &folder, &mut diagnosis);
+        }
     }
     running(&folder, &mut diagnosis);
+    processes(config, &mut diagnosis);
     connectors(config, &mut diagnosis);
     diagnosis
 }
@@ -161,6 +167,34 @@ fn running(folder: &StateDir, diagnosis: &mut Diagnosis) {
             problem,
             "mend that line, then `portcullis-gateway reload`",
         );
+    }
+}
+
+/// Whether what faces the servers has rights that only a connector needs.
+fn processes(config: &Config, diagnosis: &mut Diagnosis) {
+    let privileged = config.connectors.of(WorkerKind::Privileged).connectors;
+    if config.workers.is_none() && !privileged.is_empty() {
+        diagnosis.note(
+            "processes",
+            "one process faces the servers and has the rights that its connectors need",
+            "`in-processes on` divides it: OPERATIONS.md, \"A gateway in processes\"",
+        );
+    }
+}
+
+fn worker(config: &Config, kind: WorkerKind, folder: &StateDir, diagnosis: &mut Diagnosis) {
+    let running = folder.is_running();
+    match running {
+        Ok(true) => diagnosis.fine("worker", format!("`{kind}` is running")),
+        Ok(false) => diagnosis.critical(
+            "worker",
+            format!("`{kind}` is not running: calls of its connectors fail, and nothing of them is begun"),
+            &format!(
+                "`systemctl start {}`; its log says why it ended",
+                kind.unit(&config.instance)
+            ),
+        ),
+        Err(error) => diagnosis.critical("worker", error.to_string(), ""),
     }
 }
 

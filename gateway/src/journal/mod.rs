@@ -120,6 +120,16 @@ pub struct Info {
     pub fault: Option<String>,
 }
 
+impl From<Info> for wire::JournalInfo {
+    fn from(info: Info) -> Self {
+        Self {
+            incarnation: info.incarnation.to_vec(),
+            sequence: info.sequence,
+            fault: info.fault.unwrap_or_default(),
+        }
+    }
+}
+
 impl Journal {
     /// That of the folder, which is made where there is none. One that is damaged, or cannot be
     /// made or read, refuses what changes something, and says why; calls that read go on.

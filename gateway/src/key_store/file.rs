@@ -5,6 +5,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::{KeyStore, KeyStoreError, MAX_RECORD_LEN};
+use crate::config::Config;
 use crate::state_dir::{FileLock, StateDir};
 
 const NAME: &str = "keys";
@@ -20,6 +21,13 @@ impl FileStore {
     pub fn new(folder: &Path) -> Self {
         Self {
             folder: StateDir::new(folder),
+        }
+    }
+
+    /// The store of this gateway.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            folder: StateDir::of(config),
         }
     }
 }

@@ -284,7 +284,7 @@ mod platform {
     use super::{Config, FileStore, KeyStore, SealedStore};
 
     pub(super) fn open(config: &Config) -> Box<dyn KeyStore> {
-        let file = FileStore::new(&config.state_dir);
+        let file = FileStore::of(config);
         match config.key_store.clone() {
             Some(credential) => Box::new(SealedStore::new(file, credential)),
             None => Box::new(file),

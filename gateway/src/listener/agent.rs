@@ -1,5 +1,6 @@
 //! What all sessions of one run share, and the way from a byte stream to a served session.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +25,27 @@ use crate::config::Config;
 use crate::connector::secret_file;
 use crate::connectors::Connectors;
 use crate::journal::Journal;
-use crate::worker::{self, Provisioner};
+use crate::worker::{self, Door, Provisioner, SessionCalls};
 
 /// How often the record is read for changes that another process made.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Within the state folder: what connectors have seen at a sync.
 const SNAPSHOTS: &str = "sync";
+
+/// Carries out calls in this process, with these connectors. What is kept of them lies in `folder`.
+pub fn here(
+    config: &Config,
+    connectors: &Connectors,
+    journal: Journal,
+    folder: &Path,
+) -> Provisioner {
+    let limits = config.limits;
+    let provisioner =
+        Provisioner::with_journal(connectors, limits.calls, limits.call_timeout, journal);
+    provisioner.keep_snapshots(&folder.join(SNAPSHOTS));
+    provisioner
+}
 
 /// TLS as this side has it, not set up yet.
 pub fn around() -> Around {
@@ -46,8 +61,8 @@ pub struct Agent {
     pub links: Arc<Links>,
     /// Handshakes that came to nothing.
     pub refusals: Refusals,
-    /// Carries out the calls.
-    pub provisioner: Provisioner,
+    /// Where the calls are carried out.
+    pub door: Door,
     /// TLS around the channel; none, until it is loaded.
     pub tls: Around,
     /// Handshakes, counted.
@@ -67,37 +82,29 @@ impl Agent {
         hostname: String,
     ) -> Self {
         let journal = Journal::in_memory();
-        Self::with_journal(config, connectors, keys, status, hostname, journal)
+        let door = here(config, connectors, journal, &config.state_dir).into();
+        Self::with_door(config, door, keys, status, hostname)
     }
 
-    /// The same, with this journal.
-    pub fn with_journal(
+    /// The same, with calls carried out behind this door.
+    pub fn with_door(
         config: &Config,
-        connectors: &Connectors,
+        door: Door,
         keys: Keys,
         status: StatusBoard,
         hostname: String,
-        journal: Journal,
     ) -> Self {
-        let provisioner = Provisioner::with_journal(
-            connectors,
-            config.limits.calls,
-            config.limits.call_timeout,
-            journal,
-        );
-        provisioner.keep_snapshots(&config.state_dir.join(SNAPSHOTS));
         Self {
             run: Arc::new(Run::new(
                 keys,
                 status,
-                connectors,
                 hostname,
                 config.limits.call_timeout,
                 config.log_for_server,
             )),
             links: Arc::default(),
             refusals: Refusals::default(),
-            provisioner,
+            door,
             tls: around(),
             measured: Measured::default(),
             limits: config.channel,
@@ -106,9 +113,20 @@ impl Agent {
     }
 
     /// Has new calls go to these connectors.
-    pub async fn replace(&self, connectors: Connectors) {
-        self.provisioner.replace(&connectors).await;
-        self.run.offer(connectors);
+    pub async fn replace(&self, connectors: &Connectors) {
+        self.door.replace(connectors).await;
+    }
+
+    /// Ends the sessions that were told of a worker's journal which is lost, each time that one is
+    /// found to be, for ever: those after them are told of the one that there is.
+    pub async fn watch_journals(&self) {
+        let Door::Workers(workers) = &self.door else {
+            return std::future::pending().await;
+        };
+        loop {
+            workers.journal_lost().await;
+            self.links.tell(Order::Drain, |_| true);
+        }
     }
 
     /// Shakes hands over `io` within `limits` and enters the session that comes of it. Who dialled
@@ -200,14 +218,14 @@ impl Agent {
     fn services<S>(self: &Arc<Self>, stream: &SealedStream<S>, link: &Arc<Link>) -> Services {
         let session = Arc::clone(stream.session());
         let exporter = session.exporter().clone();
-        let provisioner = &self.provisioner;
+        let calls = SessionCalls::new(self.door.clone(), link.info.server_id);
         let control = Control::new(
             Arc::clone(&self.run),
             session,
             Arc::clone(link),
-            provisioner.clone(),
+            calls.clone(),
         );
-        let provisioning = worker::Service::new(provisioner.clone(), link.info.server_id, exporter);
+        let provisioning = worker::Service::new(calls, exporter);
         Services::new(control, provisioning, Arc::clone(link))
     }
 }

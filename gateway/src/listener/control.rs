@@ -17,14 +17,10 @@ use super::keys::InstallFailure;
 use super::links::{Link, Scope};
 use super::more_log::More;
 use super::run::Run;
-use crate::worker::Provisioner;
+use crate::worker::{MAX_ACKNOWLEDGED, MAX_ASKED, SessionCalls};
 
 /// Larger than any ping of the server's own.
 const MAX_PING_LEN: usize = 64 * 1024;
-/// Calls that one request asks for: the answer stays within the limit of a control message.
-const MAX_ASKED: usize = 64;
-/// Calls that one request acknowledges: the request does.
-const MAX_ACKNOWLEDGED: usize = 512;
 
 /// Answers the `Control` calls of one session.
 #[derive(Debug)]
@@ -32,22 +28,22 @@ pub(super) struct Control {
     run: Arc<Run>,
     session: Arc<Session>,
     link: Arc<Link>,
-    provisioner: Provisioner,
+    calls: SessionCalls,
 }
 
 impl Control {
-    /// For the session behind `link`, about the calls of `provisioner`.
+    /// For the session behind `link`, about its calls.
     pub(super) fn new(
         run: Arc<Run>,
         session: Arc<Session>,
         link: Arc<Link>,
-        provisioner: Provisioner,
+        calls: SessionCalls,
     ) -> Self {
         Self {
             run,
             session,
             link,
-            provisioner,
+            calls,
         }
     }
 
@@ -159,19 +155,18 @@ impl control_server::Control for Control {
         &self,
         request: Request<wire::DescribeRequest>,
     ) -> Result<Response<wire::DescribeResponse>, Status> {
-        let journal = self.provisioner.journal();
         if self.link.scope == Scope::Full {
-            let acknowledges = request.into_inner().acknowledges;
-            journal.set_acknowledging(self.link.info.server_id, acknowledges);
+            self.calls
+                .set_acknowledging(request.into_inner().acknowledges);
         }
-        let info = journal.info();
+        let described = self.calls.describe().await;
         let standing = self.run.keys.standing();
         let held = [standing.active, standing.pending];
         Ok(Response::new(wire::DescribeResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operating_system: std::env::consts::OS.to_owned(),
             hostname: self.run.hostname.clone(),
-            connectors: self.run.connectors().await,
+            connectors: described.connectors,
             held_key_ids: held
                 .into_iter()
                 .flatten()
@@ -183,11 +178,7 @@ impl control_server::Control for Control {
                 .as_millis()
                 .try_into()
                 .unwrap_or(u32::MAX),
-            journal: Some(wire::JournalInfo {
-                incarnation: info.incarnation.to_vec(),
-                sequence: info.sequence,
-                fault: info.fault.unwrap_or_default(),
-            }),
+            journal: Some(described.journal),
             tells_unknown: true,
             clock_unix_ms: i64::try_from(clock::now().0).unwrap_or(i64::MAX),
         }))
@@ -248,7 +239,7 @@ impl control_server::Control for Control {
         request: Request<wire::FinishedRequest>,
     ) -> Result<Response<wire::FinishedResponse>, Status> {
         let ids = self.named(request.into_inner().call_ids, MAX_ASKED)?;
-        let calls = self.provisioner.finished(self.link.info.server_id, &ids);
+        let calls = self.calls.finished(ids).await;
         Ok(Response::new(wire::FinishedResponse { calls }))
     }
 
@@ -257,8 +248,10 @@ impl control_server::Control for Control {
         request: Request<wire::AcknowledgeRequest>,
     ) -> Result<Response<wire::AcknowledgeResponse>, Status> {
         let ids = self.named(request.into_inner().call_ids, MAX_ACKNOWLEDGED)?;
-        let journal = self.provisioner.journal();
-        journal.acknowledge(self.link.info.server_id, ids);
+        self.calls
+            .acknowledge(ids)
+            .await
+            .map_err(Status::unavailable)?;
         Ok(Response::new(wire::AcknowledgeResponse {}))
     }
 

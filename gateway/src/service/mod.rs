@@ -16,6 +16,8 @@ mod reporter;
 pub mod settings;
 #[cfg(windows)]
 pub(crate) mod windows_service;
+#[cfg(unix)]
+pub mod worker;
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,13 +40,15 @@ use crate::config::{Config, Dial};
 use crate::connectors::Connectors;
 use crate::journal::Journal;
 use crate::key_store::{self, KeyStore, KeyStoreError};
-use crate::listener::agent::Agent;
+use crate::listener::agent::{Agent, here};
 use crate::listener::keys::{Keys, Standing};
 use crate::listener::links::Order;
 use crate::listener::status::StatusBoard;
 use crate::listener::{dial_in, dial_out};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::watch;
+use crate::worker::Door;
+use crate::worker::processes::Workers;
 
 /// How long calls under way may still take once the gateway was told to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -88,6 +92,18 @@ pub enum RunError {
     /// Core dumps would hold keys.
     #[error("cannot switch off core dumps, which would hold keys: {0}")]
     CoreDumps(io::Error),
+    /// A worker of a gateway that has none.
+    #[error(
+        "there is no [workers] in the configuration: this gateway is one process, which has all connectors"
+    )]
+    OneProcess,
+    /// Nobody could be served.
+    #[error("workers.user: {0}; name the user of the process that faces the servers")]
+    Front(String),
+    /// The socket of a worker.
+    #[cfg(unix)]
+    #[error(transparent)]
+    Socket(#[from] crate::worker::processes::SocketError),
     /// The system's means of telling it to stop, or to read its configuration again.
     #[error("cannot watch for the signals to stop and to reload: {0}")]
     Signals(io::Error),
@@ -141,7 +157,7 @@ async fn run_managed(
     mut hangups: host::Hangups,
     manager: ServiceManager,
 ) -> Result<(), RunError> {
-    let folder = StateDir::new(&config.state_dir);
+    let folder = StateDir::of(&config);
     let store: Arc<dyn KeyStore> = key_store::open(&config).into();
     store.renew()?;
     let record = store.load()?;
@@ -150,7 +166,13 @@ async fn run_managed(
         .ok_or_else(|| KeyStoreError::NeverCreated {
             location: store.location(),
         })?;
-    let journal = Journal::open(&folder, config.journal);
+    let door = match Workers::new(&config) {
+        Some(workers) => Door::Workers(workers),
+        None => {
+            let journal = Journal::open(&folder, config.journal);
+            here(&config, &connectors, journal, &config.state_dir).into()
+        }
+    };
     let keys = Keys::new(store, RunId::random(&mut rand::rng()), &record);
     if let Err(error) = locked::check() {
         warn!("{error}");
@@ -159,18 +181,20 @@ async fn run_managed(
     let watch_port = watch_port(config.watch.settings.listen).await?;
     let board = StatusBoard::new(dialling.is_out(), dialling.address());
     log_start(&dialling, keys.standing());
-    log_inspection(&connectors).await;
-    let name = host::name();
-    let agent = Agent::with_journal(&config, &connectors, keys, board, name, journal);
+    if config.workers.is_none() {
+        log_inspection(&connectors).await;
+    }
+    let agent = Agent::with_door(&config, door, keys, board, host::name());
     agent.tls.load(config.tls.as_ref())?;
     let agent = Arc::new(agent);
-    agent.provisioner.start().await;
+    agent.door.start().await;
     let watching = watch::watch(watch_port, config.clone(), Arc::clone(&agent));
     let reloader = Reloader::new(folder.clone(), config, connectors);
     manager.ready();
     tokio::select! {
         () = dialling.go(&agent) => {}
         () = agent.watch_keys() => {}
+        () = agent.watch_journals() => {}
         () = reloader.watch(&agent, &mut hangups, &manager) => {}
         () = agent.run.status.write_changes(&agent.links, &folder) => {}
         () = beat(&manager) => {}
@@ -313,7 +337,7 @@ async fn wind_up(agent: &Agent) {
     let ended = async {
         // Fails only where the sessions are gone altogether.
         let _ = links.wait_for(|live| *live == 0).await;
-        agent.provisioner.idle().await;
+        agent.door.idle().await;
     };
     if tokio::time::timeout(STOP_PATIENCE, ended).await.is_err() {
         warn!(
@@ -322,7 +346,6 @@ async fn wind_up(agent: &Agent) {
         );
         agent.links.tell(Order::Close, |_| true);
     }
-    agent.provisioner.stop().await;
-    agent.provisioner.journal().close().await;
+    agent.door.stop().await;
     info!(name: "stopped", "stopped");
 }

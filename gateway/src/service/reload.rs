@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_host::{clock, log};
+use portcullis_proto::worker::v1::Reloaded;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
@@ -17,6 +18,7 @@ use crate::connectors::Connectors;
 use crate::listener::agent::Agent;
 use crate::listener::status::ReloadReport;
 use crate::state_dir::StateDir;
+use crate::worker::Door;
 
 /// The file of the request.
 pub const REQUEST: &str = "reload";
@@ -89,15 +91,30 @@ impl Reloader {
         let report = match read {
             Ok((config, connectors, changes)) => {
                 let restart = needs_restart(&self.config, &config);
-                agent.replace(connectors.clone()).await;
+                let mut told = Reloaded {
+                    changes,
+                    ..Reloaded::default()
+                };
+                if let Door::Workers(workers) = &agent.door {
+                    let theirs = workers.reload(&config.connectors).await;
+                    told.changes.extend(theirs.changes);
+                    told.problems = theirs.problems;
+                    told.faults = theirs.faults;
+                } else {
+                    agent.replace(&connectors).await;
+                    told.faults = log_inspection(&connectors).await;
+                }
                 log::set_level(&config.log.level);
-                tell(&changes, &restart);
-                let faults = log_inspection(&connectors).await;
+                tell(&told.changes, &restart);
+                for problem in &told.problems {
+                    error!(name: "not_reloaded", "{problem}");
+                }
                 self.connectors = connectors;
                 self.take(config);
                 ReloadReport {
-                    changes,
-                    faults,
+                    problems: told.problems,
+                    changes: told.changes,
+                    faults: told.faults,
                     restart: restart.iter().map(ToString::to_string).collect(),
                     ..ReloadReport::default()
                 }
@@ -126,12 +143,12 @@ impl Reloader {
     }
 
     async fn read(&self) -> Result<Read, Vec<String>> {
-        let (source, former) = (self.config.source.clone(), self.config.connectors.clone());
+        let (source, former) = (self.config.source.clone(), self.config.own_connectors());
         let (held, level) = (self.connectors.clone(), self.config.log.level.clone());
         let tls = self.config.tls.clone();
         let read = spawn_blocking(move || -> Result<_, Vec<ConfigProblem>> {
             let config = Config::load(source.as_deref(), Connectors::problems)?;
-            let (connectors, mut changes) = held.read_again(&former, &config.connectors)?;
+            let (connectors, mut changes) = held.read_again(&former, &config.own_connectors())?;
             if config.log.level != level {
                 changes.push("log.level".to_owned());
             }
@@ -189,6 +206,7 @@ fn needs_restart(held: &Config, read: &Config) -> Vec<&'static str> {
         ("[key_store]", held.key_store != read.key_store),
         ("[limits]", held.limits != read.limits),
         ("[journal]", held.journal != read.journal),
+        ("[workers]", held.workers != read.workers),
         ("[watch]", held.watch != read.watch),
         ("log.format", held.log.format != read.log.format),
         ("log.for_server", held.log_for_server != read.log_for_server),

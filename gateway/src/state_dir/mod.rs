@@ -16,6 +16,8 @@ use std::time::Duration;
 pub use portcullis_host::lock::FileLock;
 use zeroize::Zeroizing;
 
+use crate::config::{Config, WorkerKind};
+
 const KEYS_LOCK: &str = "keys.lock";
 const RUN_LOCK: &str = "run.lock";
 const RELOAD_LOCK: &str = "reload.lock";
@@ -26,6 +28,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct StateDir {
     path: PathBuf,
+    /// Whose it may be where root looks into it.
+    user: Option<u32>,
 }
 
 /// What becomes of a file that was replaced.
@@ -40,7 +44,33 @@ impl StateDir {
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            user: None,
         }
+    }
+
+    /// That of the gateway. Where it is in processes, the folder belongs to the user of the one
+    /// that faces the servers: root may use it, too, and what it makes there belongs to that user.
+    pub fn of(config: &Config) -> Self {
+        let workers = config.workers.as_ref();
+        Self {
+            path: config.state_dir.clone(),
+            user: workers.and_then(|workers| platform::number_of(&workers.user)),
+        }
+    }
+
+    /// The folders with journals: this gateway's own, or those of its workers that have connectors.
+    /// Root may use them whosever they are.
+    pub fn with_journals(config: &Config) -> Vec<(Option<WorkerKind>, Self)> {
+        let Some(workers) = &config.workers else {
+            return vec![(None, Self::of(config))];
+        };
+        let of = |kind| {
+            let path = workers.of(kind).state_dir.clone();
+            let user = platform::owner(&path);
+            (Some(kind), Self { path, user })
+        };
+        let used = |kind: &WorkerKind| !config.connectors.of(*kind).connectors.is_empty();
+        WorkerKind::ALL.into_iter().filter(used).map(of).collect()
     }
 
     /// Where it is.
@@ -53,7 +83,7 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`] saying what to mend.
     pub fn check(&self) -> Result<(), StateDirError> {
-        platform::Folder::open(&self.path).map(drop)
+        platform::Folder::open(&self.path, self.user).map(drop)
     }
 
     /// The bytes of a file, `limit` at most; `None` where there is no such file or no folder.
@@ -65,7 +95,7 @@ impl StateDir {
         name: &str,
         limit: usize,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, StateDirError> {
-        match platform::Folder::open(&self.path)? {
+        match platform::Folder::open(&self.path, self.user)? {
             None => Ok(None),
             Some(folder) => folder.read(name, limit),
         }
@@ -76,7 +106,7 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`]; the former file is still there then.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StateDirError> {
-        platform::Folder::open_or_create(&self.path)?.replace(name, bytes, Former::Leave)
+        platform::Folder::open_or_create(&self.path, self.user)?.replace(name, bytes, Former::Leave)
     }
 
     /// As [`Self::replace`], for a file that holds keys: the former one is overwritten once it is
@@ -85,7 +115,11 @@ impl StateDir {
     /// # Errors
     /// As there.
     pub fn replace_secret(&self, name: &str, bytes: &[u8]) -> Result<(), StateDirError> {
-        platform::Folder::open_or_create(&self.path)?.replace(name, bytes, Former::Overwrite)
+        platform::Folder::open_or_create(&self.path, self.user)?.replace(
+            name,
+            bytes,
+            Former::Overwrite,
+        )
     }
 
     /// A file that is read and appended to; `None` where there is no such file or no folder.
@@ -93,7 +127,7 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`] where others may read or write it, or it cannot be opened.
     pub fn open(&self, name: &str) -> Result<Option<File>, StateDirError> {
-        match platform::Folder::open(&self.path)? {
+        match platform::Folder::open(&self.path, self.user)? {
             None => Ok(None),
             Some(folder) => folder.open_existing(name),
         }
@@ -104,7 +138,7 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`] where it cannot be made.
     pub fn draft(&self, name: &str) -> Result<File, StateDirError> {
-        platform::Folder::open_or_create(&self.path)?.draft(name)
+        platform::Folder::open_or_create(&self.path, self.user)?.draft(name)
     }
 
     /// Puts what was drafted in the place of the file of this name, durably. It has been flushed
@@ -113,7 +147,7 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`]; the former file is still there then.
     pub fn put(&self, name: &str) -> Result<(), StateDirError> {
-        platform::Folder::open_or_create(&self.path)?.put(name)
+        platform::Folder::open_or_create(&self.path, self.user)?.put(name)
     }
 
     /// Gives a file another name, in the place of any file of that.
@@ -121,7 +155,7 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`] where it cannot.
     pub fn rename(&self, name: &str, new_name: &str) -> Result<(), StateDirError> {
-        platform::Folder::open_or_create(&self.path)?.rename(name, new_name)
+        platform::Folder::open_or_create(&self.path, self.user)?.rename(name, new_name)
     }
 
     /// Makes the folder where there is none.
@@ -129,7 +163,7 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`] where it is unsafe or not to be made.
     pub fn create(&self) -> Result<(), StateDirError> {
-        platform::Folder::open_or_create(&self.path).map(drop)
+        platform::Folder::open_or_create(&self.path, self.user).map(drop)
     }
 
     /// The lock on the key store; `None` where there is no folder. Waits for it, 10 s at most.
@@ -154,7 +188,7 @@ impl StateDir {
         name: &str,
         patience: Duration,
     ) -> Result<Option<FileLock>, StateDirError> {
-        let Some(folder) = platform::Folder::open(&self.path)? else {
+        let Some(folder) = platform::Folder::open(&self.path, self.user)? else {
             return Ok(None);
         };
         let file = folder.lock_file(name)?;
@@ -169,7 +203,7 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError::Running`] where another gateway runs on this folder.
     pub fn lock_run(&self) -> Result<Option<FileLock>, StateDirError> {
-        let Some(folder) = platform::Folder::open(&self.path)? else {
+        let Some(folder) = platform::Folder::open(&self.path, self.user)? else {
             return Ok(None);
         };
         let lock = self.try_run_lock(folder.lock_file(RUN_LOCK)?)?;
@@ -186,7 +220,7 @@ impl StateDir {
     /// # Errors
     /// [`StateDirError`] where the folder is unsafe or unreadable.
     pub fn is_running(&self) -> Result<bool, StateDirError> {
-        let Some(folder) = platform::Folder::open(&self.path)? else {
+        let Some(folder) = platform::Folder::open(&self.path, self.user)? else {
             return Ok(false);
         };
         // Not made here: whoever only looks changes nothing.

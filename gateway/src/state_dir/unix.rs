@@ -3,12 +3,14 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use portcullis_host::private_files::{Exposure, exposure};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use portcullis_host::users;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use super::{Former, StateDirError};
@@ -20,15 +22,30 @@ const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const NEW_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
+/// Whose a folder is.
+pub(super) fn owner(path: &Path) -> Option<u32> {
+    fs::symlink_metadata(path).ok().map(|found| found.uid())
+}
+
 /// An open folder that was checked: everything in it is reached through this handle.
 pub(super) struct Folder {
     path: PathBuf,
     handle: OwnedFd,
+    /// Whose it may be beside this program's own.
+    user: Option<u32>,
+    /// Whose it is, and what is made in it.
+    owner: (u32, u32),
+}
+
+/// The number of a user of this host.
+pub(super) fn number_of(name: &str) -> Option<u32> {
+    users::find(name).ok().map(|user| user.uid)
 }
 
 impl Folder {
     /// Opens the folder; `None` where there is none.
-    pub(super) fn open(path: &Path) -> Result<Option<Self>, StateDirError> {
+    /// Where root opens it, it may belong to `user`.
+    pub(super) fn open(path: &Path, user: Option<u32>) -> Result<Option<Self>, StateDirError> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(handle) => handle,
@@ -36,20 +53,22 @@ impl Folder {
             Err(errno) => return Err(not_a_folder(path, errno)),
         };
         let stat = stat(&handle, path)?;
-        check_owner_and_mode(&stat, path, FOLDER_MODE)?;
+        check_owner_and_mode(&stat, path, FOLDER_MODE, user)?;
         Ok(Some(Self {
             path: path.to_owned(),
             handle,
+            user,
+            owner: (stat.st_uid, stat.st_gid),
         }))
     }
 
     /// Opens the folder, and makes it where there is none.
-    pub(super) fn open_or_create(path: &Path) -> Result<Self, StateDirError> {
-        if let Some(folder) = Self::open(path)? {
+    pub(super) fn open_or_create(path: &Path, user: Option<u32>) -> Result<Self, StateDirError> {
+        if let Some(folder) = Self::open(path, user)? {
             return Ok(folder);
         }
         create(path).map_err(|source| StateDirError::io("create", path, source))?;
-        Self::open(path)?
+        Self::open(path, user)?
             .ok_or_else(|| StateDirError::io("open", path, io::ErrorKind::NotFound.into()))
     }
 
@@ -146,7 +165,19 @@ impl Folder {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = rustix::fs::openat(&self.handle, name, flags, NEW_FILE)?;
+        self.hand_over(&handle)?;
         Ok(File::from(handle))
+    }
+
+    /// Gives what root has made in the folder of another user to that one, who could not use it
+    /// otherwise.
+    fn hand_over(&self, file: &OwnedFd) -> io::Result<()> {
+        let (uid, gid) = self.owner;
+        if geteuid().as_raw() == uid {
+            return Ok(());
+        }
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        Ok(rustix::fs::fchown(file, Some(uid), Some(gid))?)
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> Result<Option<File>, StateDirError> {
@@ -164,7 +195,11 @@ impl Folder {
                 expected: "a regular file",
             });
         }
-        check_owner_and_mode(&stat, &path, FILE_MODE)?;
+        check_owner_and_mode(&stat, &path, FILE_MODE, self.user)?;
+        if stat.st_uid != self.owner.0 {
+            self.hand_over(&handle)
+                .map_err(|source| StateDirError::io("give away", &path, source))?;
+        }
         #[allow(clippy::unnecessary_cast, reason = "narrower on some platforms")]
         let links = stat.st_nlink as u64;
         if links > 1 {
@@ -222,10 +257,23 @@ fn stat(handle: &OwnedFd, path: &Path) -> Result<Stat, StateDirError> {
     rustix::fs::fstat(handle).map_err(|errno| StateDirError::io("examine", path, errno.into()))
 }
 
-fn check_owner_and_mode(stat: &Stat, path: &Path, wanted: u32) -> Result<(), StateDirError> {
+fn check_owner_and_mode(
+    stat: &Stat,
+    path: &Path,
+    wanted: u32,
+    also: Option<u32>,
+) -> Result<(), StateDirError> {
     let path = path.to_owned();
-    match exposure(stat.st_uid, Mode::from_raw_mode(stat.st_mode).as_raw_mode()) {
+    let mode = Mode::from_raw_mode(stat.st_mode).as_raw_mode();
+    match exposure(stat.st_uid, mode) {
         None => Ok(()),
+        Some(Exposure::Owner { owner, user: 0 }) if Some(owner) == also => {
+            let mode = mode & 0o7777;
+            match mode & 0o077 {
+                0 => Ok(()),
+                _ => Err(StateDirError::Mode { path, mode, wanted }),
+            }
+        }
         Some(Exposure::Owner { owner, user }) => Err(StateDirError::Owner { path, owner, user }),
         Some(Exposure::Shared { mode }) => Err(StateDirError::Shared { path, mode }),
         Some(Exposure::Mode { mode }) => Err(StateDirError::Mode { path, mode, wanted }),

@@ -12,6 +12,16 @@ use crate::access_list::{self, Forbidden};
 /// How a running gateway is stopped, for messages.
 pub(super) const HOW_TO_STOP: &str = "";
 
+/// Owners have no numbers here.
+pub(super) fn owner(_: &Path) -> Option<u32> {
+    None
+}
+
+/// Users have no numbers here.
+pub(super) fn number_of(_: &str) -> Option<u32> {
+    None
+}
+
 /// A folder that is there.
 pub(super) struct Folder {
     path: PathBuf,
@@ -19,7 +29,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Opens the folder; `None` where there is none.
-    pub(super) fn open(path: &Path) -> Result<Option<Self>, StateDirError> {
+    pub(super) fn open(path: &Path, _: Option<u32>) -> Result<Option<Self>, StateDirError> {
         match fs::symlink_metadata(path) {
             Ok(found) if found.is_symlink() => Err(StateDirError::Link {
                 path: path.to_owned(),
@@ -46,10 +56,10 @@ impl Folder {
     }
 
     /// Opens the folder, and makes it where there is none.
-    pub(super) fn open_or_create(path: &Path) -> Result<Self, StateDirError> {
+    pub(super) fn open_or_create(path: &Path, user: Option<u32>) -> Result<Self, StateDirError> {
         access_list::create_private_folders(path)
             .map_err(|source| StateDirError::io("create", path, source))?;
-        Self::open(path)?
+        Self::open(path, user)?
             .ok_or_else(|| StateDirError::io("open", path, io::ErrorKind::NotFound.into()))
     }
 

@@ -18,6 +18,12 @@ struct OfConnector {
     connector: String,
 }
 
+/// There are two.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWorker {
+    worker: &'static str,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Gauges {
@@ -30,6 +36,7 @@ pub(super) struct Gauges {
     journal_bytes: Gauge,
     configuration_sound: Flag,
     connectors: Family<OfConnector, Gauge>,
+    workers: Family<OfWorker, Gauge>,
     tls: ExpiryGauge,
 }
 
@@ -48,6 +55,7 @@ impl Gauges {
             journal_bytes: Gauge::default(),
             configuration_sound: Flag::default(),
             connectors: Family::default(),
+            workers: Family::default(),
             tls: ExpiryGauge::register(registry),
         };
         let rows = [
@@ -91,6 +99,11 @@ impl Gauges {
             "Whether nothing is known that keeps a connector from its work",
             gauges.connectors.clone(),
         );
+        registry.register(
+            "worker_up",
+            "Whether a worker that has connectors answers; none where the gateway is one process",
+            gauges.workers.clone(),
+        );
         gauges
     }
 
@@ -109,19 +122,34 @@ impl Gauges {
         let journal = ready.checks.iter().find(|check| check.name == "journal");
         self.journal_writable
             .set(journal.is_some_and(|check| check.ready));
-        let found = tokio::fs::metadata(&self.journal).await;
-        self.journal_bytes
-            .set(signed(found.map_or(0, |found| found.len())));
+        let described = agent.door.describe().await;
+        let bytes = match described.journal_bytes {
+            Some(bytes) => bytes,
+            None => {
+                let found = tokio::fs::metadata(&self.journal).await;
+                found.map_or(0, |found| found.len())
+            }
+        };
+        self.journal_bytes.set(signed(bytes));
         let status = &agent.run.status;
         self.configuration_sound.set(status.configuration_sound());
         // Those that have left the configuration are not told any more.
         self.connectors.clear();
-        for info in agent.run.connectors().await {
+        for info in described.connectors {
             let usable = i64::from(info.faults.is_empty());
             let connector = OfConnector {
                 connector: info.name,
             };
             self.connectors.get_or_create(&connector).set(usable);
+        }
+        self.workers.clear();
+        for kind in described.asked {
+            let away = described.away.iter().any(|(one, _)| *one == kind);
+            let worker = OfWorker {
+                worker: kind.name(),
+            };
+            let up = i64::from(!away);
+            self.workers.get_or_create(&worker).set(up);
         }
     }
 }

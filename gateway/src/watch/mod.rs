@@ -35,6 +35,7 @@ pub(crate) async fn watch(port: Option<Bound>, config: Config, agent: Arc<Agent>
 struct Watch {
     agent: Arc<Agent>,
     link: Arc<LinkWatch>,
+    in_processes: bool,
     metrics: Metrics,
     gauges: Gauges,
 }
@@ -44,12 +45,13 @@ impl Watch {
         let started = clock::now().0 as f64 / 1_000.0;
         let mut metrics = Metrics::new(PREFIX, env!("CARGO_PKG_VERSION"), started);
         let own = metrics.own(PREFIX);
-        agent.provisioner.ended().register(own);
+        agent.door.ended().register(own);
         agent.measured.register(own);
         let gauges = Gauges::register(own, config);
         Self {
             agent,
             link,
+            in_processes: config.workers.is_some(),
             metrics,
             gauges,
         }
@@ -70,8 +72,18 @@ impl Watch {
 impl Watched for Watch {
     async fn ready(&self) -> Readiness {
         let key_store = check("key_store", self.agent.run.keys.refresh()).await;
-        let journal = self.agent.provisioner.journal().info().fault;
-        Readiness::of(vec![self.link(), key_store, Check::new("journal", journal)])
+        let described = self.agent.door.standing().await;
+        let mut checks = vec![
+            self.link(),
+            key_store,
+            Check::new("journal", described.journal_fault()),
+        ];
+        if self.in_processes {
+            let away = described.away.into_iter().map(|(_, why)| why);
+            let away = away.reduce(|all, why| format!("{all}; {why}"));
+            checks.push(Check::new("workers", away));
+        }
+        Readiness::of(checks)
     }
 
     async fn metrics(&self, ready: &Readiness) -> String {

@@ -24,12 +24,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
-use super::ServerCalls;
 use super::call_log::{panicked, panicked_while};
+use super::door::SessionCalls;
 use crate::model::{Failure, SearchEvent, SyncEvent};
 
 /// A call of more bytes takes long enough to read to hold up those beside it.
-const LARGE: usize = 64 << 10;
+pub(super) const LARGE: usize = 64 << 10;
 
 /// How many events of a search or sync are taken from it at once.
 const EVENTS: usize = 32;
@@ -41,7 +41,7 @@ const FRAMES: usize = 32;
 pub struct CallStream {
     input: Option<Streaming<CallFrames>>,
     answering: Answering<Option<AbortHandle>>,
-    provisioner: ServerCalls,
+    calls: SessionCalls,
     exporter: ExporterSecret,
     /// In tasks of their own: they go on, and keep to their deadlines, also where nothing can be
     /// sent.
@@ -77,17 +77,21 @@ struct Stepping {
     answers: CallSecrets,
 }
 
-enum Events {
+/// What a search or a sync finds, as it comes.
+pub(super) enum Events {
     Search(mpsc::Receiver<SearchEvent>),
     Sync(mpsc::Receiver<SyncEvent>),
+    /// By a worker.
+    Told(mpsc::Receiver<Kind>),
 }
 
 impl Events {
-    /// The next one, and those that are there with it.
-    async fn next(&mut self) -> VecDeque<Kind> {
+    /// The next one, and those that are there with it; none once it broke off.
+    pub(super) async fn next(&mut self) -> VecDeque<Kind> {
         match self {
             Self::Search(events) => several(events, found).await,
             Self::Sync(events) => several(events, changed).await,
+            Self::Told(events) => several(events, |kind| kind).await,
         }
     }
 }
@@ -104,7 +108,7 @@ impl CallStream {
     /// where the server breaks the rules: the session has no other stream and is of no use then.
     pub(super) fn new(
         input: Streaming<CallFrames>,
-        provisioner: ServerCalls,
+        calls: SessionCalls,
         exporter: ExporterSecret,
         drain: impl Future<Output = ()> + Send + 'static,
         broken: impl FnOnce() + Send + 'static,
@@ -112,7 +116,7 @@ impl CallStream {
         Self {
             input: Some(input),
             answering: Answering::default(),
-            provisioner,
+            calls,
             exporter,
             running: JoinSet::new(),
             full: HashMap::new(),
@@ -199,18 +203,14 @@ impl CallStream {
     }
 
     fn begin(&mut self, number: u64, call: Bytes, cx: &mut Context<'_>) {
-        let (provisioner, exporter) = (self.provisioner.clone(), self.exporter.clone());
+        let (calls, exporter) = (self.calls.clone(), self.exporter.clone());
         if call.len() > LARGE {
-            let reading = read_at_length(provisioner, exporter, number, call);
+            let reading = read_at_length(calls, exporter, number, call);
             self.start(number, Box::pin(reading), cx);
             return;
         }
         match opened(&exporter, call) {
-            Ok(call) => self.start(
-                number,
-                Box::pin(first(provisioner, exporter, number, call)),
-                cx,
-            ),
+            Ok(call) => self.start(number, Box::pin(first(calls, exporter, number, call)), cx),
             Err(message) => self.answering.refuse(number, invalid(message)),
         }
     }
@@ -369,12 +369,12 @@ fn opened(exporter: &ExporterSecret, call: Bytes) -> Result<wire::Call, &'static
 /// Reads a call off the threads that all other calls go on in, and begins it. A few bytes may
 /// become much that is held until it has ended: there is room for so many bytes only.
 async fn read_at_length(
-    provisioner: ServerCalls,
+    calls: SessionCalls,
     exporter: ExporterSecret,
     number: u64,
     call: Bytes,
 ) -> Stepped {
-    let Some(_room) = provisioner.provisioner.room_for(call.len()) else {
+    let Some(_room) = calls.room_for(call.len()) else {
         let message = "this gateway carries out as many long calls already as it has room for: try again later";
         return Stepped::Refused(
             number,
@@ -387,7 +387,7 @@ async fn read_at_length(
     let secret = exporter.clone();
     let reading = tokio::task::spawn_blocking(move || opened(&secret, call));
     match reading.await {
-        Ok(Ok(call)) => first(provisioner, exporter, number, call).await,
+        Ok(Ok(call)) => first(calls, exporter, number, call).await,
         Ok(Err(message)) => Stepped::Refused(number, invalid(message)),
         Err(_) => {
             let message = "the gateway failed while it read the call; its log says more";
@@ -398,7 +398,7 @@ async fn read_at_length(
 
 /// The first step of a call, which for most is the only one.
 async fn first(
-    provisioner: ServerCalls,
+    calls: SessionCalls,
     exporter: ExporterSecret,
     number: u64,
     call: wire::Call,
@@ -407,11 +407,10 @@ async fn first(
         call.call_id.as_str().into(),
         CallSecrets::new(&exporter, Way::Answer, &call.call_id),
     );
-    let events = match &call.verb {
-        Some(Verb::Search(_)) => Events::Search(provisioner.search(call)),
-        Some(Verb::Sync(_)) => Events::Sync(provisioner.sync(call)),
-        _ => return execute(provisioner, exporter, number, call).await,
-    };
+    if !has_items(&call) {
+        return execute(calls, exporter, number, call).await;
+    }
+    let events = calls.events(call);
     let stepping = Stepping {
         call_id,
         events,
@@ -423,13 +422,13 @@ async fn first(
 
 /// Whatever panics within a call ends that call alone.
 async fn execute(
-    provisioner: ServerCalls,
+    calls: SessionCalls,
     exporter: ExporterSecret,
     number: u64,
     call: wire::Call,
 ) -> Stepped {
     let (call_id, changes) = (call.call_id.clone(), call.changes());
-    let executing = AssertUnwindSafe(answer(provisioner, exporter, call)).catch_unwind();
+    let executing = AssertUnwindSafe(answer(calls, exporter, call)).catch_unwind();
     let answer = executing.await.unwrap_or_else(|_| {
         let outcome = panicked_while(&call_id, changes);
         outcome.into_wire(call_id).encode_to_vec().into()
@@ -437,10 +436,14 @@ async fn execute(
     Stepped::Ended(number, answer)
 }
 
-async fn answer(provisioner: ServerCalls, exporter: ExporterSecret, call: wire::Call) -> Bytes {
-    let call_id = call.call_id.clone();
-    let mut outcome = provisioner.execute(call).await.into_wire(call_id);
+async fn answer(calls: SessionCalls, exporter: ExporterSecret, call: wire::Call) -> Bytes {
+    let mut outcome = calls.execute(call).await;
     seal_outcome(&exporter, &mut outcome);
+    bounded(outcome).encode_to_vec().into()
+}
+
+/// An outcome that a server takes.
+pub(super) fn bounded(mut outcome: wire::Outcome) -> wire::Outcome {
     if outcome.encoded_len() > MAX_ANSWER as usize {
         let message = "the answer is longer than a server takes: look at the object before you try again, and ask for less of it";
         outcome.result = Some(wire::outcome::Result::Indeterminate(wire::Indeterminate {
@@ -448,7 +451,12 @@ async fn answer(provisioner: ServerCalls, exporter: ExporterSecret, call: wire::
             ..wire::Indeterminate::default()
         }));
     }
-    outcome.encode_to_vec().into()
+    outcome
+}
+
+/// Whether a call has a stream of answers.
+pub(super) fn has_items(call: &wire::Call) -> bool {
+    matches!(call.verb, Some(Verb::Search(_) | Verb::Sync(_)))
 }
 
 impl Stepping {

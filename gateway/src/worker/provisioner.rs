@@ -14,10 +14,11 @@ use portcullis_common::listing::ListingKey;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_watch::{CallMeter, DONE, INDETERMINATE, failure_name};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::call_log::{Logged, panicked, panicked_while, summary};
+use super::call_stream::Events;
 use super::guarded::{Guarded, at_length};
 use super::lanes::Lanes;
 use super::pages::Pages;
@@ -28,7 +29,7 @@ use crate::guard::check_filter;
 use crate::journal::{Claim, Journal};
 use crate::model::{
     Call, CallId, Cookie, Evidence, Failure, FailureKind, ObjectClass, Outcome, Request,
-    SearchEvent, SyncEvent, Verb, parse_call,
+    SearchEvent, Verb, parse_call,
 };
 
 /// The verb of what [`Provisioner::search`] carries out.
@@ -39,7 +40,11 @@ const SEARCH_BUFFER: usize = 64;
 
 /// Bytes of long calls that are read and carried out at the same time. What becomes of an empty
 /// value takes some thirty times its bytes in memory: a quarter of a GiB at the most.
-const ROOM: usize = 8 << 20;
+pub(super) const ROOM: usize = 8 << 20;
+
+/// Faults of a connector that a server is told, and characters of each.
+const MAX_FAULTS: usize = 8;
+const MAX_FAULT: usize = 500;
 
 /// How long connectors may take to get ready before the gateway serves without them.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -215,6 +220,31 @@ impl Provisioner {
         }
     }
 
+    /// As [`Self::execute_for`], and counts it.
+    pub(super) async fn execute_counted(&self, server: ServerId, call: wire::Call) -> Outcome {
+        let (verb, begun) = (call.verb_name(), Instant::now());
+        let outcome = self.execute_for(server, call).await;
+        self.ended()
+            .ended(verb, outcome_label(&outcome), begun.elapsed());
+        outcome
+    }
+
+    /// What a search or a sync finds.
+    pub(super) fn events(&self, call: wire::Call) -> Events {
+        match &call.verb {
+            Some(wire::call::Verb::Sync(_)) => Events::Sync(self.sync(call)),
+            _ => Events::Search(self.search(call)),
+        }
+    }
+
+    /// What its connectors offer, as the host now is.
+    pub async fn describe(&self) -> Vec<wire::ConnectorInfo> {
+        let connectors = self.connectors();
+        // It reads files.
+        let described = spawn_blocking(move || describe(&connectors)).await;
+        described.unwrap_or_default()
+    }
+
     /// The journal of its calls.
     pub fn journal(&self) -> &Journal {
         &self.shared.journal
@@ -292,13 +322,7 @@ impl Provisioner {
         let guarded = self.guarded(&call)?;
         let permit = Arc::clone(&self.shared.calls).try_acquire_owned();
         let Ok(permit) = permit else {
-            return Err(Failure::new(
-                FailureKind::Busy,
-                format!(
-                    "this gateway carries out {} calls already, which is its limit (`limits.calls`): try again later",
-                    self.shared.most_calls
-                ),
-            ));
+            return Err(too_many(self.shared.most_calls));
         };
         Ok(Admitted {
             deadline: self.deadline(&call, arrived),
@@ -334,11 +358,8 @@ impl Provisioner {
     pub(super) fn guarded(&self, call: &Call) -> Result<Arc<Guarded>, Failure> {
         let connectors = self.connectors();
         let Some(guarded) = connectors.get(call.connector.as_str()) else {
-            return Err(Failure::not_found(format!(
-                "this gateway has no connector `{}`: give the resource one of those in the gateway's configuration ({})",
-                call.connector,
-                list(connectors.keys().map(String::as_str)),
-            )));
+            let names = list(connectors.keys().map(String::as_str));
+            return Err(no_connector(call.connector.as_str(), &names));
         };
         let known = guarded.configured.connector.settings();
         let mut given = call.settings.keys().chain(call.secret_settings.keys());
@@ -445,35 +466,41 @@ pub(super) fn weight(call: &wire::Call) -> usize {
     }
 }
 
-/// Carries out the calls of one server. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct ServerCalls {
-    pub(super) provisioner: Provisioner,
-    pub(super) server: ServerId,
+/// So many calls are carried out already.
+pub(super) fn too_many(most: u32) -> Failure {
+    Failure::new(
+        FailureKind::Busy,
+        format!(
+            "this gateway carries out {most} calls already, which is its limit (`limits.calls`): try again later"
+        ),
+    )
 }
 
-impl ServerCalls {
-    /// As [`Provisioner::execute_for`].
-    pub(super) async fn execute(&self, call: wire::Call) -> Outcome {
-        let (verb, begun) = (call.verb_name(), Instant::now());
-        let outcome = self.provisioner.execute_for(self.server, call).await;
-        let ended = outcome_label(&outcome);
-        self.provisioner.ended().ended(verb, ended, begun.elapsed());
-        outcome
-    }
-
-    /// As [`Provisioner::sync`].
-    pub(super) fn sync(&self, call: wire::Call) -> mpsc::Receiver<SyncEvent> {
-        self.provisioner.sync(call)
-    }
-
-    /// As [`Provisioner::search`].
-    pub(super) fn search(&self, call: wire::Call) -> mpsc::Receiver<SearchEvent> {
-        self.provisioner.search(call)
-    }
+/// There is no connector of this name, but `names`.
+pub(super) fn no_connector(name: &str, names: &str) -> Failure {
+    Failure::not_found(format!(
+        "this gateway has no connector `{name}`: give the resource one of those in the gateway's configuration ({names})"
+    ))
 }
 
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+fn describe(connectors: &GuardedByName) -> Vec<wire::ConnectorInfo> {
+    let short = |fault: String| fault.chars().take(MAX_FAULT).collect();
+    let described = connectors.iter().map(|(name, guarded)| {
+        let configured = &guarded.configured;
+        let verbs = configured.open_verbs();
+        let faults = configured.inspect().faults.into_iter().take(MAX_FAULTS);
+        wire::ConnectorInfo {
+            name: name.clone(),
+            r#type: configured.connector.kind().to_owned(),
+            allowed_verbs: verbs.iter().map(ToString::to_string).collect(),
+            faults: faults.map(short).collect(),
+        }
+    });
+    described.collect()
+}
+
+/// Names, as a message has them.
+pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     if names.is_empty() {
         "none".to_owned()

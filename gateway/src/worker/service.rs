@@ -1,25 +1,22 @@
-//! The gRPC face of the [`Provisioner`]: the one stream of calls of a session.
+//! The gRPC face of the [`Door`](super::Door): the one stream of calls of a session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_common::handshake::ExporterSecret;
-use portcullis_common::id::ServerId;
 use portcullis_proto::gateway::v1::CallFrames;
 use portcullis_proto::gateway::v1::provisioning_server::Provisioning;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::Provisioner;
 use super::call_stream::CallStream;
-use super::provisioner::ServerCalls;
+use super::door::SessionCalls;
 
 /// Serves `portcullis.gateway.v1.Provisioning` in one session. Who may call it is the listener's
 /// decision.
 #[derive(Clone, Debug)]
 pub struct Service {
-    provisioner: Provisioner,
-    server: ServerId,
+    calls: SessionCalls,
     exporter: ExporterSecret,
     session: Arc<State>,
 }
@@ -32,12 +29,10 @@ struct State {
 }
 
 impl Service {
-    /// Has `provisioner` carry out the calls of a session with `server`, whose secrets `exporter`
-    /// opens.
-    pub fn new(provisioner: Provisioner, server: ServerId, exporter: ExporterSecret) -> Self {
+    /// Serves the calls of a session, whose secrets `exporter` opens.
+    pub fn new(calls: SessionCalls, exporter: ExporterSecret) -> Self {
         Self {
-            provisioner,
-            server,
+            calls,
             exporter,
             session: Arc::new(State {
                 opened: AtomicBool::new(false),
@@ -74,10 +69,7 @@ impl Provisioning for Service {
         let session = Arc::clone(&self.session);
         Ok(Response::new(CallStream::new(
             request.into_inner(),
-            ServerCalls {
-                provisioner: self.provisioner.clone(),
-                server: self.server,
-            },
+            self.calls.clone(),
             self.exporter.clone(),
             until(self.session.draining.subscribe()),
             move || {

@@ -5,7 +5,7 @@ use portcullis_common::calls::Answer;
 use portcullis_common::handshake::{Preamble, ResponderConfig};
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelLimits};
-use portcullis_gateway::worker::{Provisioner, Service};
+use portcullis_gateway::worker::{Provisioner, Service, SessionCalls};
 use portcullis_proto::gateway::v1::Call;
 use portcullis_proto::gateway::v1::provisioning_server::ProvisioningServer;
 use tokio::net::{TcpListener, TcpStream};
@@ -72,7 +72,8 @@ async fn serve(io: TcpStream, server: Server, provisioner: Provisioner) {
     let sealed = sealed.unwrap();
     let session = sealed.session();
     let server_id = session.info().server_id;
-    let service = Service::new(provisioner, server_id, session.exporter().clone());
+    let calls = SessionCalls::new(provisioner.into(), server_id);
+    let service = Service::new(calls, session.exporter().clone());
     let incoming =
         tokio_stream::once(Ok::<_, std::io::Error>(sealed)).chain(tokio_stream::pending());
     tonic::transport::Server::builder()

@@ -139,6 +139,7 @@ impl SimulatedGateway {
             channel: ChannelLimits::default(),
             limits: Limits::default(),
             journal: JournalSettings::default(),
+            workers: None,
             watch: Watch::default(),
             log: Log::default(),
             log_for_server: true,

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use platform::Group;
-pub(crate) use platform::how_it_ended;
+pub(crate) use platform::{RunAs, how_it_ended};
 #[cfg(unix)]
 pub(crate) use strays::running_with;
 
@@ -47,6 +47,8 @@ pub(crate) struct Program<'a> {
     /// Whether it may have started processes that leave its group: they are looked for, among all
     /// that run on this host.
     pub(crate) may_stray: bool,
+    /// Who it runs as; `None`: who this program runs as.
+    pub(crate) user: Option<&'a RunAs>,
 }
 
 /// A program that ended by itself, within its limits. It has no `Debug`: its output may hold a
@@ -122,6 +124,9 @@ pub(crate) async fn run_heard(
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     let mark = platform::prepare(&mut command, program.may_stray);
+    if let Some(user) = program.user {
+        user.prepare(&mut command);
+    }
     let mut child = command.spawn().map_err(RunError::NotStarted)?;
     let group = match Group::of(&child, mark) {
         Ok(group) => group,

@@ -5,7 +5,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use portcullis_host::users::{self, User};
+use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::strays::Mark;
@@ -26,6 +27,55 @@ pub(super) fn prepare(command: &mut Command, may_stray: bool) -> Option<Mark> {
     let mark = may_stray.then(Mark::new);
     command.envs(mark.iter().map(Mark::variable));
     mark
+}
+
+/// CAP_KILL, CAP_SETGID and CAP_SETUID, as capabilities(7) numbers them.
+const RIGHTS: u64 = 1 << 5 | 1 << 6 | 1 << 7;
+
+/// Another user than this program's own, whom a program runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunAs {
+    name: String,
+    user: User,
+}
+
+impl RunAs {
+    /// The user of this name.
+    pub(crate) fn named(name: &str) -> Result<Self, String> {
+        let user = users::find(name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            user,
+        })
+    }
+
+    /// Why no program can be run as this user.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let own = geteuid().as_raw();
+        if self.user.uid == own || has_rights() {
+            return None;
+        }
+        Some(format!(
+            "the scripts are to run as `{}`, and this process runs as user {own} without the right to change that: run it as that user, or give its unit CAP_SETUID, CAP_SETGID and CAP_KILL",
+            self.name
+        ))
+    }
+
+    /// Has a program run as this user, with its first group alone.
+    pub(super) fn prepare(&self, command: &mut Command) {
+        if self.user.uid != geteuid().as_raw() {
+            // The library drops all other groups of a process that is root's.
+            command.gid(self.user.gid).uid(self.user.uid);
+        }
+    }
+}
+
+/// Whether this process may become another user, and kill that one's processes.
+fn has_rights() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok());
+    held.is_some_and(|held| held & RIGHTS == RIGHTS)
 }
 
 /// How a program ended, in words that follow its name. signal(7).

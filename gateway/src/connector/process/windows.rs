@@ -19,6 +19,25 @@ use windows_sys::Win32::System::Threading::{
     CREATE_NO_WINDOW, CREATE_SUSPENDED, OpenThread, ResumeThread, THREAD_SUSPEND_RESUME,
 };
 
+/// Another user, whom a program runs as: not on Windows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RunAs {}
+
+impl RunAs {
+    /// There is none.
+    pub(crate) fn named(_: &str) -> Result<Self, String> {
+        Err("on Windows scripts run as the gateway does: leave this out".to_owned())
+    }
+
+    pub(crate) fn fault(&self) -> Option<String> {
+        match *self {}
+    }
+
+    pub(super) fn prepare(&self, _: &mut Command) {
+        match *self {}
+    }
+}
+
 /// How a program ended, in words that follow its name. What the system itself ended a program with
 /// is an NTSTATUS, and known by its hexadecimal form.
 pub(crate) fn how_it_ended(status: ExitStatus) -> String {

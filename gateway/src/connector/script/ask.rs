@@ -96,6 +96,7 @@ impl Script {
             deadline: cx.deadline.min(Instant::now() + self.timeout),
             max_output: self.max_output,
             may_stray: true,
+            user: self.user.as_ref(),
         };
         process::run_heard(&program, heard).await
     }

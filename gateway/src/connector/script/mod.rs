@@ -10,6 +10,8 @@
 //! timeout = "30s"                         # for each run; the call's own limit still holds
 //! max_output = 1048576                    # bytes
 //! serialize_changes = true                # one change at a time
+//! worker = "networked"                    # or "privileged", where the gateway is in processes
+//! user = "hr-scripts"                     # who they run as; left out: who the gateway runs as
 //! settings = []                           # names of the settings that a resource may give
 //!
 //! [connectors.hr.environment]             # beside PATH and LC_ALL; never a secret
@@ -32,7 +34,8 @@ use std::time::Duration;
 
 use tonic::async_trait;
 
-use crate::config::Section;
+use crate::config::{Section, WorkerKind};
+use crate::connector::process;
 use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane};
 use crate::model::{
     AttributeRole, CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, Look, Object,
@@ -66,6 +69,8 @@ pub struct Script {
     serialize_changes: bool,
     settings: Vec<String>,
     environment: Vec<(String, OsString)>,
+    /// Who the scripts run as; `None`: who the gateway runs as.
+    user: Option<process::RunAs>,
 }
 
 /// Reads the connector's own keys; what is wrong becomes a problem of the section.
@@ -75,6 +80,23 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
     let timeout = section.duration("timeout", range);
     let max_output = section.integer("max_output", 1024..=64 * 1024 * 1024);
     let serialize_changes = section.boolean("serialize_changes");
+    let worker = section.text("worker");
+    if let Some(worker) = worker.filter(|worker| WorkerKind::named(worker).is_none()) {
+        section.problem(
+            "worker",
+            format!("`{worker}`: \"privileged\" or \"networked\" is allowed"),
+        );
+    }
+    let user =
+        section.text("user").map(str::to_owned).and_then(|name| {
+            match process::RunAs::named(&name) {
+                Ok(user) => Some(user),
+                Err(problem) => {
+                    section.problem("user", problem);
+                    None
+                }
+            }
+        });
     let settings = section.list("settings", |name| {
         if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
             return Err("a name of 1 to 64 bytes is allowed".to_owned());
@@ -104,6 +126,7 @@ pub fn configure(name: &str, section: &mut Section<'_>) -> Option<Arc<dyn Connec
         serialize_changes: serialize_changes.unwrap_or(true),
         settings: settings.unwrap_or_default(),
         environment,
+        user,
     }))
 }
 
@@ -174,7 +197,14 @@ impl Connector for Script {
 
     fn inspect(&self, _: bool) -> Inspection {
         let seen = self.folder.seen();
-        let faults = self.folder.faults(&self.search_path());
+        let mut faults: Vec<_> = self
+            .folder
+            .faults(&self.search_path())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let user = self.user.as_ref();
+        faults.extend(user.and_then(process::RunAs::fault));
         let mut notes: Vec<_> = seen.unused().iter().map(ToString::to_string).collect();
         if seen.fault().is_none() && seen.tasks().next().is_none() {
             notes.insert(
@@ -182,10 +212,7 @@ impl Connector for Script {
                 format!("there is no script in {}", seen.path().display()),
             );
         }
-        Inspection {
-            faults: faults.iter().map(ToString::to_string).collect(),
-            notes,
-        }
+        Inspection { faults, notes }
     }
 
     fn lanes(&self, _: &Request) -> BTreeSet<Lane> {

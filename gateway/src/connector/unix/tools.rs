@@ -225,6 +225,7 @@ impl Tools {
             deadline,
             max_output: MAX_OUTPUT,
             may_stray: false,
+            user: None,
         };
         let finished = process::run(&program).await.map_err(|error| match error {
             RunError::NotStarted(_) => ToolError::NotRun(format!("{} {error}", path.display())),

@@ -183,6 +183,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
             ..Limits::default()
         },
         journal: JournalSettings::default(),
+        workers: None,
         watch: Watch::default(),
         log: Log::default(),
         log_for_server: true,

@@ -1,0 +1,218 @@
+//! The one door to all that carries out calls: it is in this process, or in workers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use portcullis_common::id::ServerId;
+use portcullis_proto::gateway::v1 as wire;
+use portcullis_watch::CallMeter;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Provisioner;
+use super::call_stream::Events;
+use super::processes::Workers;
+use crate::config::WorkerKind;
+use crate::connectors::Connectors;
+
+/// Calls that one request asks for: the answer stays within the limit of a control message.
+pub const MAX_ASKED: usize = 64;
+/// Calls that one request acknowledges: the request does.
+pub const MAX_ACKNOWLEDGED: usize = 512;
+
+/// Where calls are carried out. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Door {
+    /// In this process.
+    Here(Provisioner),
+    /// In workers.
+    Workers(Workers),
+}
+
+/// What a gateway offers, and how far its journal is.
+#[derive(Clone, Debug, Default)]
+pub struct Described {
+    /// Its connectors, as the host now is.
+    pub connectors: Vec<wire::ConnectorInfo>,
+    /// The journal, as a server is told of it.
+    pub journal: wire::JournalInfo,
+    /// Bytes of the largest journal of a worker; `None`: the journal is this process's own.
+    pub journal_bytes: Option<u64>,
+    /// Workers that were asked.
+    pub asked: Vec<WorkerKind>,
+    /// Those of them that do not answer, and why.
+    pub away: Vec<(WorkerKind, String)>,
+}
+
+impl Described {
+    /// Why calls that change something are refused.
+    pub fn journal_fault(&self) -> Option<String> {
+        let fault = &self.journal.fault;
+        (!fault.is_empty()).then(|| fault.clone())
+    }
+}
+
+impl From<Provisioner> for Door {
+    fn from(provisioner: Provisioner) -> Self {
+        Self::Here(provisioner)
+    }
+}
+
+impl Door {
+    /// Lets the connectors of this process get ready.
+    pub async fn start(&self) {
+        if let Self::Here(provisioner) = self {
+            provisioner.start().await;
+        }
+    }
+
+    /// Lets the connectors of this process let go of what they have, and flushes its journal.
+    pub async fn stop(&self) {
+        if let Self::Here(provisioner) = self {
+            provisioner.stop().await;
+            provisioner.journal().close().await;
+        }
+    }
+
+    /// Waits until no call is under way here.
+    pub async fn idle(&self) {
+        match self {
+            Self::Here(provisioner) => provisioner.idle().await,
+            Self::Workers(workers) => workers.idle().await,
+        }
+    }
+
+    /// Has new calls go to these connectors of this process.
+    pub async fn replace(&self, connectors: &Connectors) {
+        if let Self::Here(provisioner) = self {
+            provisioner.replace(connectors).await;
+        }
+    }
+
+    /// Calls that ended, counted.
+    pub fn ended(&self) -> &CallMeter {
+        match self {
+            Self::Here(provisioner) => provisioner.ended(),
+            Self::Workers(workers) => workers.ended(),
+        }
+    }
+
+    /// What is offered, as the host now is.
+    pub async fn describe(&self) -> Described {
+        match self {
+            Self::Here(provisioner) => Described {
+                connectors: provisioner.describe().await,
+                journal: provisioner.journal().info().into(),
+                ..Described::default()
+            },
+            Self::Workers(workers) => workers.describe().await,
+        }
+    }
+
+    /// As [`Self::describe`]; of this process's own connectors nothing is said, which would read
+    /// files.
+    pub async fn standing(&self) -> Described {
+        match self {
+            Self::Here(provisioner) => Described {
+                journal: provisioner.journal().info().into(),
+                ..Described::default()
+            },
+            Self::Workers(workers) => workers.describe().await,
+        }
+    }
+}
+
+/// The calls of one session. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SessionCalls {
+    door: Door,
+    server: ServerId,
+    /// The incarnation of the journal that the session was told of last.
+    told: Arc<Mutex<Option<Vec<u8>>>>,
+}
+
+impl SessionCalls {
+    /// Of a session with this server.
+    pub fn new(door: Door, server: ServerId) -> Self {
+        Self {
+            door,
+            server,
+            told: Arc::default(),
+        }
+    }
+
+    /// Notes whether the server says which outcomes it has.
+    pub(crate) fn set_acknowledging(&self, acknowledges: bool) {
+        match &self.door {
+            Door::Here(provisioner) => provisioner
+                .journal()
+                .set_acknowledging(self.server, acknowledges),
+            Door::Workers(workers) => workers.set_acknowledging(self.server, acknowledges),
+        }
+    }
+
+    /// What the session is told.
+    pub(crate) async fn describe(&self) -> Described {
+        let described = self.door.describe().await;
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(described.journal.incarnation.clone());
+        described
+    }
+
+    fn told(&self) -> Option<Vec<u8>> {
+        let told = self.told.lock();
+        told.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Room for a long call of so many bytes, which it takes until what comes back is dropped.
+    /// `None`: others have it all.
+    pub(super) fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        match &self.door {
+            Door::Here(provisioner) => provisioner.room_for(bytes),
+            Door::Workers(workers) => workers.room_for(bytes),
+        }
+    }
+
+    /// Carries out a call of any verb but search and sync.
+    pub(super) async fn execute(&self, call: wire::Call) -> wire::Outcome {
+        match &self.door {
+            Door::Here(provisioner) => {
+                let id = call.call_id.clone();
+                let outcome = provisioner.execute_counted(self.server, call).await;
+                outcome.into_wire(id)
+            }
+            Door::Workers(workers) => {
+                let told = self.told();
+                workers.execute(self.server, call, told.as_deref()).await
+            }
+        }
+    }
+
+    /// What a search or a sync finds.
+    pub(super) fn events(&self, call: wire::Call) -> Events {
+        match &self.door {
+            Door::Here(provisioner) => provisioner.events(call),
+            Door::Workers(workers) => Events::Told(workers.items(self.server, call)),
+        }
+    }
+
+    /// What the journal has of these calls of the server.
+    pub(crate) async fn finished(&self, call_ids: Vec<String>) -> Vec<wire::FinishedCall> {
+        match &self.door {
+            Door::Here(provisioner) => provisioner.finished(self.server, &call_ids),
+            Door::Workers(workers) => workers.finished(self.server, call_ids).await,
+        }
+    }
+
+    /// The server has these outcomes.
+    ///
+    /// # Errors
+    /// Who was not told.
+    pub(crate) async fn acknowledge(&self, call_ids: Vec<String>) -> Result<(), String> {
+        match &self.door {
+            Door::Here(provisioner) => {
+                provisioner.journal().acknowledge(self.server, call_ids);
+                Ok(())
+            }
+            Door::Workers(workers) => workers.acknowledge(self.server, call_ids).await,
+        }
+    }
+}

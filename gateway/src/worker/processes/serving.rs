@@ -1,0 +1,367 @@
+//! A worker: takes the orders of the process that faces the servers, and of nobody else.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_common::calls::MAX_CALL;
+use portcullis_common::id::ServerId;
+use portcullis_host::users::User;
+use portcullis_proto::gateway::v1 as wire;
+use portcullis_proto::worker::v1::answer::What as Answered;
+use portcullis_proto::worker::v1::order::What;
+use portcullis_proto::worker::v1::{Answer, Description, JournalMark, Order, Refusal, Reloaded};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use super::frame;
+use crate::worker::Provisioner;
+use crate::worker::call_stream::{Events, LARGE, bounded, has_items};
+use crate::worker::door::{MAX_ACKNOWLEDGED, MAX_ASKED};
+
+/// How long an order may take to come whole.
+const ORDER_PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of an order beside the call.
+const AROUND: usize = 1 << 10;
+/// Connections at once beside those of calls.
+const QUESTIONS: usize = 32;
+/// How long no connection is taken after one could not be.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Group and others may write.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// Somebody asks the worker to read its configuration again, and waits for what comes of it.
+pub type Asked = oneshot::Sender<Reloaded>;
+
+/// What a worker serves with.
+#[derive(Debug)]
+pub struct Serving {
+    /// Carries out the calls.
+    pub provisioner: Provisioner,
+    /// The gateway's instance.
+    pub instance: String,
+    /// The user whom alone it serves.
+    pub front: User,
+    /// Calls at once.
+    pub calls: usize,
+    /// The file of its journal.
+    pub journal: PathBuf,
+    /// Who reads the configuration again.
+    pub reloads: mpsc::Sender<Asked>,
+}
+
+/// Why there is no socket to listen on.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Something else stands there.
+    #[error("{} is no socket: move it away, or set another `socket` of the worker", .0.display())]
+    Taken(PathBuf),
+    /// Others could put a socket of theirs in its place, and be handed passwords.
+    #[error(
+        "others may write into {} (mode {mode:04o}): `chmod go-w` it, or set another `socket` of the worker",
+        folder.display()
+    )]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The system refused.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Listens at `path`, for `front` and its group. No other worker of the gateway runs: what lies
+/// there is of one that has ended.
+///
+/// # Errors
+/// [`SocketError`].
+fn listen(path: &Path, front: User) -> Result<UnixListener, SocketError> {
+    let failed = |source| SocketError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path.parent() {
+        match DirBuilder::new().mode(0o755).create(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+        let mode = folder.metadata().map_err(failed)?.mode() & 0o7777;
+        if mode & OTHERS_WRITE != 0 {
+            let folder = folder.to_owned();
+            return Err(SocketError::Folder { folder, mode });
+        }
+    }
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => fs::remove_file(path).map_err(failed)?,
+        Ok(_) => return Err(SocketError::Taken(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    chown(path, None, Some(front.gid)).map_err(failed)?;
+    // Whoever connects is asked for its user id all the same.
+    fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Listens at `path` and carries out orders, for ever. `ready` is told once it listens.
+///
+/// # Errors
+/// [`SocketError`] where it cannot listen there.
+pub async fn serve(serving: Serving, path: &Path, ready: impl FnOnce()) -> Result<(), SocketError> {
+    let listener = listen(path, serving.front)?;
+    let room = Arc::new(Semaphore::new(serving.calls.saturating_add(QUESTIONS)));
+    let serving = Arc::new(serving);
+    ready();
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
+            // Never closed.
+            return Ok(());
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let serving = Arc::clone(&serving);
+                tokio::spawn(async move {
+                    serving.attend(stream).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                warn!("no connection of the gateway can be taken: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What is answered to an order, but for items.
+type Reply = Result<Answered, Refusal>;
+
+impl Serving {
+    async fn attend(&self, mut stream: UnixStream) {
+        let peer = stream.peer_cred().map(|peer| peer.uid());
+        if peer.as_ref().ok() != Some(&self.front.uid) {
+            warn!(name: "stranger", ?peer, "a connection of another user than the gateway's is closed");
+            return;
+        }
+        let (mut reader, mut writer) = stream.split();
+        let outcome = match self.order(&mut reader).await {
+            Ok(None) => Ok(()),
+            Ok(Some(order)) => self.obey(order, &mut reader, &mut writer).await,
+            Err(error) => {
+                warn!(name: "order_refused", "what came is no order of a gateway: {error}");
+                say(&mut writer, refused(error.to_string())).await
+            }
+        };
+        if let Err(error) = outcome {
+            debug!("an answer did not reach the gateway: {error}");
+        }
+    }
+
+    /// The order of a connection; `None`: it ended before there was one.
+    async fn order(&self, reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Order>> {
+        let most = MAX_CALL as usize + AROUND;
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it did not come whole in time");
+        let head = timeout(ORDER_PATIENCE, frame::length(reader, most)).await;
+        let Some(length) = head.map_err(late)?? else {
+            return Ok(None);
+        };
+        // What becomes of an empty value takes many times its bytes in memory.
+        let room = (length > LARGE).then(|| self.provisioner.room_for(length));
+        if matches!(room, Some(None)) {
+            return Err(io::Error::other(
+                "there are as many long calls already as there is room for: try again later",
+            ));
+        }
+        let body = timeout(ORDER_PATIENCE, frame::body(reader, length)).await;
+        body.map_err(late)?.map(Some)
+    }
+
+    async fn obey(
+        &self,
+        order: Order,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<()> {
+        let checked = self.check(&order);
+        let (what, server) = match checked.map(|server| (order.what, server)) {
+            Ok((Some(what), server)) => (what, server),
+            Ok((None, _)) => {
+                return say(writer, refused("the order says nothing".to_owned())).await;
+            }
+            Err(refusal) => return say(writer, Answered::Refused(refusal)).await,
+        };
+        let what = match (what, server) {
+            (What::Call(call), Some(_)) if has_items(&call) => {
+                let events = self.provisioner.events(call);
+                return self.tell_items(events, reader, writer).await;
+            }
+            (What::Call(call), Some(server)) => {
+                let id = call.call_id.clone();
+                let carrying = self.provisioner.execute_counted(server, call);
+                // A change goes on to its end; nobody waits for what only reads.
+                let outcome = tokio::select! {
+                    outcome = carrying => outcome,
+                    () = gone(reader) => return Ok(()),
+                };
+                Ok(Answered::Outcome(bounded(outcome.into_wire(id))))
+            }
+            (What::Describe(_), _) => Ok(Answered::Description(self.describe().await)),
+            (What::Finished(asked), Some(server)) => self.finished(server, &asked),
+            (What::Acknowledge(told), Some(server)) => self.acknowledge(server, told),
+            (What::Reload(_), _) => self.reload().await,
+            (What::Call(_) | What::Finished(_) | What::Acknowledge(_), None) => {
+                Err(refusal("the order does not say whose it is"))
+            }
+        };
+        say(writer, what.unwrap_or_else(Answered::Refused)).await
+    }
+
+    /// Whose order it is, where this worker takes it.
+    fn check(&self, order: &Order) -> Result<Option<ServerId>, Refusal> {
+        let own = env!("CARGO_PKG_VERSION");
+        if order.version != own {
+            return Err(refusal(&format!(
+                "it is of version {own}, and the gateway of version {}: restart both",
+                printable(&order.version)
+            )));
+        }
+        if order.instance != self.instance {
+            return Err(refusal(&format!(
+                "it belongs to the gateway `{}`, and `{}` asks: each needs sockets of its own",
+                self.instance,
+                printable(&order.instance)
+            )));
+        }
+        let server = match order.server_id.as_slice() {
+            [] => None,
+            bytes => Some(
+                ServerId::from_bytes(bytes).ok_or_else(|| refusal("that is no id of a server"))?,
+            ),
+        };
+        let journal = self.provisioner.journal();
+        if let Some(server) = server {
+            journal.set_acknowledging(server, order.acknowledges);
+        }
+        match &order.journal {
+            Some(mark) if !self.has(mark) => Err(Refusal {
+                message: "its journal is another one than the gateway knew, or was put back to an earlier state: nothing was begun".to_owned(),
+                other_journal: true,
+            }),
+            _ => Ok(server),
+        }
+    }
+
+    fn has(&self, mark: &JournalMark) -> bool {
+        let info = self.provisioner.journal().info();
+        info.incarnation == mark.incarnation.as_slice() && info.sequence >= mark.sequence
+    }
+
+    async fn tell_items(
+        &self,
+        mut events: Events,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<()> {
+        loop {
+            let some = tokio::select! {
+                some = events.next() => some,
+                () = gone(reader) => return Ok(()),
+            };
+            if some.is_empty() {
+                return Ok(());
+            }
+            for item in some {
+                let is_end = matches!(item, wire::search_item::Kind::End(_));
+                let item = wire::SearchItem { kind: Some(item) };
+                say(writer, Answered::Item(item)).await?;
+                if is_end {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn describe(&self) -> Description {
+        let connectors = self.provisioner.describe().await;
+        let info = self.provisioner.journal().info();
+        let found = tokio::fs::metadata(&self.journal).await;
+        Description {
+            connectors,
+            journal: Some(info.into()),
+            journal_bytes: found.map_or(0, |found| found.len()),
+        }
+    }
+
+    fn finished(&self, server: ServerId, asked: &wire::FinishedRequest) -> Reply {
+        if asked.call_ids.len() > MAX_ASKED {
+            return Err(refusal("these are too many calls"));
+        }
+        let calls = self.provisioner.finished(server, &asked.call_ids);
+        Ok(Answered::Finished(wire::FinishedResponse { calls }))
+    }
+
+    fn acknowledge(&self, server: ServerId, told: wire::AcknowledgeRequest) -> Reply {
+        if told.call_ids.len() > MAX_ACKNOWLEDGED {
+            return Err(refusal("these are too many calls"));
+        }
+        let journal = self.provisioner.journal();
+        journal.acknowledge(server, told.call_ids);
+        Ok(Answered::Acknowledged(wire::AcknowledgeResponse {}))
+    }
+
+    async fn reload(&self) -> Reply {
+        let (asked, answer) = oneshot::channel();
+        let ending = |_| refusal("it is about to end");
+        self.reloads
+            .send(asked)
+            .await
+            .map_err(|_| refusal("it is about to end"))?;
+        answer.await.map(Answered::Reloaded).map_err(ending)
+    }
+}
+
+/// Ends when the gateway is gone, or breaks the rules by saying more than its order.
+async fn gone(reader: &mut (impl AsyncRead + Unpin)) {
+    let mut more = [0; 1];
+    // Whatever comes of it, nothing is to come.
+    let _ = reader.read(&mut more).await;
+}
+
+async fn say(writer: &mut (impl AsyncWrite + Unpin), what: Answered) -> io::Result<()> {
+    frame::write(writer, &Answer { what: Some(what) }).await
+}
+
+fn refusal(message: &str) -> Refusal {
+    Refusal {
+        message: message.to_owned(),
+        other_journal: false,
+    }
+}
+
+fn refused(message: String) -> Answered {
+    Answered::Refused(refusal(&message))
+}
+
+/// What somebody else says, for a message.
+fn printable(text: &str) -> String {
+    let fit = text.chars().filter(|letter| !letter.is_control());
+    fit.take(64).collect()
+}

@@ -1,0 +1,73 @@
+//! On Windows the gateway is one process.
+
+use portcullis_common::id::ServerId;
+use portcullis_proto::gateway::v1 as wire;
+use portcullis_proto::worker::v1::Reloaded;
+use portcullis_watch::CallMeter;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use wire::search_item::Kind as Item;
+
+use super::door::Described;
+use crate::config::{Config, ConnectorsConfig};
+
+/// There are none.
+#[derive(Clone, Copy, Debug)]
+pub enum Workers {}
+
+impl Workers {
+    /// `None`.
+    pub fn new(_: &Config) -> Option<Self> {
+        None
+    }
+
+    /// As on Unix.
+    pub async fn journal_lost(&self) {
+        match *self {}
+    }
+
+    pub(super) fn room_for(&self, _: usize) -> Option<OwnedSemaphorePermit> {
+        match *self {}
+    }
+
+    pub(super) fn ended(&self) -> &CallMeter {
+        match *self {}
+    }
+
+    pub(super) async fn idle(&self) {
+        match *self {}
+    }
+
+    pub(super) fn set_acknowledging(&self, _: ServerId, _: bool) {
+        match *self {}
+    }
+
+    pub(super) async fn describe(&self) -> Described {
+        match *self {}
+    }
+
+    pub(super) async fn execute(
+        &self,
+        _: ServerId,
+        _: wire::Call,
+        _: Option<&[u8]>,
+    ) -> wire::Outcome {
+        match *self {}
+    }
+
+    pub(super) fn items(&self, _: ServerId, _: wire::Call) -> mpsc::Receiver<Item> {
+        match *self {}
+    }
+
+    pub(super) async fn finished(&self, _: ServerId, _: Vec<String>) -> Vec<wire::FinishedCall> {
+        match *self {}
+    }
+
+    pub(super) async fn acknowledge(&self, _: ServerId, _: Vec<String>) -> Result<(), String> {
+        match *self {}
+    }
+
+    /// As on Unix.
+    pub async fn reload(&self, _: &ConnectorsConfig) -> Reloaded {
+        match *self {}
+    }
+}
