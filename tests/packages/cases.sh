@@ -106,6 +106,49 @@ exposed_gateway() {
     exposure portcullis-gateway@two 2.8
 }
 
+# A gateway in processes: what faces the servers has no capability, changes go through the privileged worker, and back again.
+divided() {
+    local before unit
+    before=$(sha256sum /var/lib/portcullis-gateway/keys)
+    /usr/share/portcullis-gateway/in-processes on
+    works "in processes"
+    for unit in portcullis-gateway portcullis-gateway-networked; do
+        grep -P "^CapEff:\t0+$" "/proc/$(pid $unit)/status"
+        grep -P "^CapBnd:\t0+$" "/proc/$(pid $unit)/status"
+        exposure $unit 1.5
+    done
+    exposure portcullis-gateway-privileged 2
+    for unit in gateway gateway-networked; do
+        [ "$(awk '/^Uid:/ { print $2 }' "/proc/$(pid portcullis-$unit)/status")" = "$(id -u "portcullis-${unit#gateway-}")" ]
+    done
+    # It has no network, and the others do not read its files, nor the master key.
+    [ "$(readlink "/proc/$(pid portcullis-gateway-privileged)/ns/net")" != "$(readlink /proc/1/ns/net)" ]
+    no runuser -u portcullis-networked -- cat /var/lib/portcullis-gateway/keys
+    no runuser -u portcullis-gateway -- cat /var/lib/portcullis-worker-privileged/journal.key
+    portcullis account create accounts parted
+    [ "$(stat -c %U /home/parted)" = parted ]
+    portcullis account delete accounts parted
+    # Commands of root go on as before, on files of other users.
+    portcullis-gateway status | grep "worker       privileged running"
+    portcullis-gateway journal show --worker privileged | grep "without an end"
+    systemctl reload portcullis-gateway
+    portcullis-gateway key show
+    systemctl kill -s KILL portcullis-gateway-privileged
+    eventually works "after a crash"
+    /usr/share/portcullis-gateway/in-processes on | grep "nothing to do"
+    /usr/share/portcullis-gateway/in-processes off
+    no systemctl is-active portcullis-gateway-privileged
+    no grep workers /etc/portcullis/gateway.toml
+    works "in one process"
+    sha256sum -c <<<"$before"
+    # The second stays so, also through what follows.
+    refuses "instance" /usr/share/portcullis-gateway/in-processes on two
+    sed -i 's|^instance = .*|instance = "two"|' /etc/portcullis/gateway-two.toml
+    /usr/share/portcullis-gateway/in-processes on two
+    portcullis gateway ping two --wait 1m
+    exposure portcullis-gateway@two 1.5
+}
+
 # A reload is told to systemd, with what is wrong.
 reloaded() {
     systemctl reload portcullis-server portcullis-gateway
