@@ -13,6 +13,7 @@ pub mod limit;
 pub mod lock;
 pub mod log;
 pub mod names;
+pub mod nearest;
 pub mod output;
 #[cfg(unix)]
 pub mod private_files;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use portcullis_common::id::ServerId;
 use portcullis_common::listing::ListingKey;
+use portcullis_host::nearest::nearest_first;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_watch::{CallMeter, DONE, INDETERMINATE, failure_name};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -358,8 +359,10 @@ impl Provisioner {
     pub(super) fn guarded(&self, call: &Call) -> Result<Arc<Guarded>, Failure> {
         let connectors = self.connectors();
         let Some(guarded) = connectors.get(call.connector.as_str()) else {
-            let names = list(connectors.keys().map(String::as_str));
-            return Err(no_connector(call.connector.as_str(), &names));
+            return Err(no_connector(
+                call.connector.as_str(),
+                connectors.keys().map(String::as_str),
+            ));
         };
         let known = guarded.configured.connector.settings();
         let mut given = call.settings.keys().chain(call.secret_settings.keys());
@@ -367,7 +370,7 @@ impl Provisioner {
             return Err(Failure::invalid(format!(
                 "connector `{}` has no setting `{unknown}`; it has {}",
                 call.connector,
-                list(known.iter().map(String::as_str)),
+                nearest_first(unknown, known.iter().map(String::as_str)),
             )));
         }
         let names = guarded.configured.connector.logs_in_as(&call.settings);
@@ -476,10 +479,11 @@ pub(super) fn too_many(most: u32) -> Failure {
     )
 }
 
-/// There is no connector of this name, but `names`.
-pub(super) fn no_connector(name: &str, names: &str) -> Failure {
+/// There is no connector of this name, but `known` ones.
+pub(super) fn no_connector<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
     Failure::not_found(format!(
-        "this gateway has no connector `{name}`: give the resource one of those in the gateway's configuration ({names})"
+        "this gateway has no connector `{name}`: give the resource one of those in the gateway's configuration ({})",
+        nearest_first(name, known),
     ))
 }
 
@@ -497,16 +501,6 @@ fn describe(connectors: &GuardedByName) -> Vec<wire::ConnectorInfo> {
         }
     });
     described.collect()
-}
-
-/// Names, as a message has them.
-pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
-    }
 }
 
 fn outcome_label(outcome: &Outcome) -> &'static str {

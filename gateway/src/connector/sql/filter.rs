@@ -3,6 +3,8 @@
 //! It finds what [`Filter::matches`] finds: text is compared byte by byte, an attribute without a
 //! value never matches, and a value of another type never does.
 
+use portcullis_host::nearest::nearest_first;
+
 use super::class::{Columns, ENABLED, ID, NAME};
 use super::engine::{Column, Param};
 use super::statement::{Dialect, quote};
@@ -73,8 +75,10 @@ impl<'a> Conditions<'a> {
             }
         };
         let Some(column) = column else {
+            let known = self.columns.attributes().iter();
             return Err(Failure::unsupported(format!(
-                "there is no attribute `{asked}` to search for"
+                "there is no attribute `{asked}` to search for; there are {}",
+                nearest_first(asked, known.map(|column| column.name.as_str()))
             )));
         };
         let Some(value) = &comparison.value else {

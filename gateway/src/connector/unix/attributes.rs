@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use portcullis_host::nearest::nearest_first;
+
 use crate::model::{
     Attribute, AttributeName, AttributeRole, AttributeSchema, Failure, Modification, Object,
     ObjectClass, Operation, Role, Value, ValueKey, ValueType,
@@ -382,10 +384,10 @@ fn find(class: ObjectClass, name: &AttributeName) -> Result<&'static Spec, Failu
         .iter()
         .find(|spec| spec.name == name.as_str())
         .ok_or_else(|| {
-            let known: Vec<_> = of(class).iter().map(|spec| spec.name).collect();
+            let known = of(class).iter().map(|spec| spec.name);
             Failure::unsupported(format!(
                 "{class}s have no attribute `{name}`; they have {}",
-                known.join(", ")
+                nearest_first(name.as_str(), known)
             ))
         })
 }

@@ -40,7 +40,7 @@ use self::journals::Journals;
 pub use self::serving::{Asked, Serving, SocketError, serve};
 use super::change::not_looked;
 use super::door::Described;
-use super::provisioner::{ROOM, list};
+use super::provisioner::ROOM;
 use crate::config::{Config, ConnectorsConfig, WorkerConfig, WorkerKind};
 use crate::model::{Evidence, Failure, Outcome};
 use crate::state_dir::StateDir;
@@ -449,8 +449,8 @@ impl Workers {
         let connectors = connectors.unwrap_or_else(PoisonError::into_inner);
         let found = connectors.get(&call.connector).map(|(kind, _)| *kind);
         found.ok_or_else(|| {
-            let names = list(connectors.keys().map(String::as_str));
-            Lost::Refused(super::provisioner::no_connector(&call.connector, &names))
+            let names = connectors.keys().map(String::as_str);
+            Lost::Refused(super::provisioner::no_connector(&call.connector, names))
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use data_encoding::BASE64;
 use portcullis_common::listing::Plain;
+use portcullis_host::nearest::nearest_first;
 use portcullis_proto::gateway::v1::{
     Attribute, AttributeSchema, ClassSchema, Schema, Value, ValueType, value::Kind,
 };
@@ -198,12 +199,11 @@ impl Typing {
     }
 
     fn unknown(&self, name: &str) -> ValueError {
-        let mut known: Vec<_> = self.attributes.keys().map(String::as_str).collect();
-        known.sort_unstable();
+        let known = self.attributes.keys().map(String::as_str);
         ValueError::UnknownAttribute {
             name: name.to_owned(),
             class: self.class.word().to_owned(),
-            known: known.join(", "),
+            known: nearest_first(name, known),
         }
     }
 }
@@ -391,7 +391,7 @@ pub(crate) mod tests {
             ),
             (
                 &["shel=/bin/sh"],
-                "the resource has no attribute `shel` for accounts; it has groups, pin, shell, uid",
+                "the resource has no attribute `shel` for accounts; it has shell, pin, uid, groups",
             ),
             (
                 &["pin=1234"],
