@@ -27,6 +27,9 @@ use crate::pending::Pending;
 use crate::view::View;
 use crate::view::printable;
 
+/// What stands before the name of a group where a resource is named; no resource's name begins so.
+pub(crate) const GROUP: char = '@';
+
 /// What every call takes.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CallArgs {
@@ -173,7 +176,12 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// For calls on this one resource.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] where it is a group.
     pub(crate) async fn new(context: &Context, resource: String) -> Result<Self, CliError> {
+        one_resource(&resource)?;
         Ok(Self {
             client: context.client(CallsClient::new).await?,
             pending: context.pending().clone(),
@@ -439,6 +447,16 @@ impl View for Printed<'_> {
         let mut out = json!({ "call_id": self.answer.call_id, "outcome": "done" });
         insert_detail(&mut out, self.answer.detail.as_ref());
         out
+    }
+}
+
+/// Refuses a group where one resource is to be named.
+pub(crate) fn one_resource(name: &str) -> Result<(), CliError> {
+    match name.strip_prefix(GROUP) {
+        Some(group) => Err(CliError::Usage(format!(
+            "{name} stands for all resources of a group, and this command is about one: give it for each of those that `portcullis resource list --group {group}` lists"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{GetSchema, SecretSetting, Test};
 use serde_json::{Value, json};
 
-use crate::call::{CallArgs, Caller};
+use crate::call::{CallArgs, Caller, one_resource};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::assignment::{SecretFile, Setting};
@@ -178,12 +178,16 @@ impl ResourceCommand {
                 connect().await?.add(request).await?
             }
             Self::Set { name, change } => {
+                one_resource(&name)?;
                 // Connected before any prompt: nobody types a password for a server that is not
                 // there.
                 let mut resources = connect().await?;
                 resources.set(change.request(name)?).await?
             }
-            Self::Show { name } => connect().await?.show(ShowResourceRequest { name }).await?,
+            Self::Show { name } => {
+                one_resource(&name)?;
+                connect().await?.show(ShowResourceRequest { name }).await?
+            }
             Self::List { groups } => {
                 let request = ListResourcesRequest { groups };
                 let listed = connect().await?.list(request).await?;
@@ -202,6 +206,7 @@ impl ResourceCommand {
                 return caller.tell(context, verb, &call, sentence).await;
             }
             Self::Suggest { name, call } => {
+                one_resource(&name)?;
                 let request = ShowResourceRequest { name: name.clone() };
                 let resource = connect().await?.show(request).await?.into_inner();
                 if !resource.mapping.is_empty() {
@@ -214,6 +219,7 @@ impl ResourceCommand {
             }
             Self::RotatePassword(args) => return args.run(context).await,
             Self::Remove { name } => {
+                one_resource(&name)?;
                 let request = RemoveResourceRequest { name: name.clone() };
                 connect().await?.remove(request).await?;
                 let sentence = format!(

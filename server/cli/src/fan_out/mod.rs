@@ -17,14 +17,11 @@ use portcullis_proto::gateway::v1::call::Verb;
 use sha2::{Digest, Sha256};
 
 use crate::bulk::{InFlight, Progress, patiently};
-use crate::call::{Answer, CallArgs, Caller};
+use crate::call::{Answer, CallArgs, Caller, GROUP};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::targets::Objects;
 use outcomes::{Outcomes, Part};
-
-/// What stands before the name of a group where a resource is named; no resource's name begins so.
-const GROUP: char = '@';
 
 /// Bytes of a call id.
 const MAX_CALL_ID: usize = 128;

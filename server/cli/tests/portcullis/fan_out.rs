@@ -147,3 +147,34 @@ fn each_object_of_a_file_has_an_outcome_and_one_that_fails_stops_no_other() {
     assert!(refused.err.contains("line 3"), "{refused:?}");
     assert!(fake.take_calls().is_empty());
 }
+
+#[test]
+fn where_one_resource_is_to_be_named_a_group_is_refused_with_what_to_do() {
+    let fake = Fake::start();
+    for command in [
+        &["account", "list"][..],
+        &["account", "search", "--where", "uid=1"],
+        &["account", "get"],
+        &["group", "list"],
+        &["resource", "show"],
+        &["resource", "remove"],
+        &["resource", "test"],
+        &["resource", "schema"],
+        &["sync", "--token-file", "token"],
+    ] {
+        let name = ["get"].contains(&command[1]).then_some("ada");
+        let arguments: Vec<_> = command
+            .iter()
+            .copied()
+            .chain(["@all"])
+            .chain(name)
+            .collect();
+        let told = fake.run(&arguments);
+        assert_eq!(told.code, Some(2), "{told:?}");
+        assert!(
+            told.err.contains("`portcullis resource list --group all`"),
+            "{told:?}"
+        );
+    }
+    assert!(fake.take_calls().is_empty());
+}
