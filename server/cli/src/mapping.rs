@@ -1,11 +1,12 @@
 //! `portcullis resource set --map …` and `resource suggest`: the mapping of a resource.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use portcullis_host::text;
 use portcullis_proto::gateway::v1::{AttributeSchema, ClassSchema, ObjectClass, Schema, ValueType};
 use serde_json::json;
+use tonic::Code;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -50,53 +51,98 @@ const DERIVED: [(&str, &[&str]); 2] = [
     ("{name}", &["uid", "sAMAccountName", "login", "username"]),
 ];
 
-/// The rules of `--map` or `--map-file`, and whether they are all of the mapping.
-pub(crate) fn rules(
-    map: Vec<Setting>,
-    file: Option<&Path>,
-) -> Result<(HashMap<String, String>, bool), CliError> {
-    if let Some(path) = file {
-        return Ok((read(path)?, true));
-    }
-    let mut rules = HashMap::new();
-    for Setting { name, value } in map {
-        if rules.insert(name.clone(), value).is_some() {
-            return Err(CliError::Usage(format!("--map {name}=… is given twice")));
-        }
-    }
-    Ok((rules, false))
+/// The rules of `--map` or `--map-file`.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    /// Templates by what they make.
+    pub(crate) templates: HashMap<String, String>,
+    /// They are all of the mapping, and stand in this file.
+    file: Option<RuleFile>,
 }
 
-fn read(path: &Path) -> Result<HashMap<String, String>, CliError> {
-    let content = text::read_file(path, MAX_FILE).map_err(CliError::text(path))?;
-    let mut rules = HashMap::new();
-    for (number, line) in content.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+/// Where rules stand.
+#[derive(Debug)]
+struct RuleFile {
+    path: PathBuf,
+    /// By what they make.
+    lines: HashMap<String, usize>,
+}
+
+impl Rules {
+    /// As the command line has them.
+    pub(crate) fn given(map: Vec<Setting>, file: Option<&Path>) -> Result<Self, CliError> {
+        if let Some(path) = file {
+            return Self::read(path);
         }
-        let wrong = |what: &str| {
-            let line = number + 1;
-            CliError::Usage(format!("{}, line {line}: {what}", path.display()))
+        let mut templates = HashMap::new();
+        for Setting { name, value } in map {
+            if templates.insert(name.clone(), value).is_some() {
+                return Err(CliError::Usage(format!("--map {name}=… is given twice")));
+            }
+        }
+        Ok(Self {
+            templates,
+            file: None,
+        })
+    }
+
+    /// Whether they take the place of the mapping there is.
+    pub(crate) fn replace(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// A refusal of the server's with the file, and the line of the rule that it names.
+    pub(crate) fn placed(&self, error: CliError) -> CliError {
+        let Some(RuleFile { path, lines }) = &self.file else {
+            return error;
         };
-        let (target, template) = line
-            .split_once('=')
-            .ok_or_else(|| wrong("expected CLASS.NAME = TEMPLATE"))?;
-        let (target, template) = (target.trim(), template.trim());
-        if template.is_empty() {
-            return Err(wrong("the template is empty"));
-        }
-        if rules
-            .insert(target.to_owned(), template.to_owned())
-            .is_some()
-        {
-            return Err(wrong(&format!(
-                "`{}` has a rule already",
-                printable(target)
-            )));
+        match error {
+            CliError::Refused { code, message } if code == Code::InvalidArgument => {
+                let mut named = message.split('`').skip(1).step_by(2);
+                let line = named.find_map(|named| lines.get(named));
+                let line = line.map(|line| format!(", line {line}"));
+                let file = path.display();
+                let message = format!("{file}{}: {message}", line.unwrap_or_default());
+                CliError::Refused { code, message }
+            }
+            error => error,
         }
     }
-    Ok(rules)
+
+    fn read(path: &Path) -> Result<Self, CliError> {
+        let content = text::read_file(path, MAX_FILE).map_err(CliError::text(path))?;
+        let (mut templates, mut lines) = (HashMap::new(), HashMap::new());
+        for (number, line) in content.lines().enumerate() {
+            let (number, line) = (number + 1, line.trim());
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong =
+                |what: &str| CliError::Usage(format!("{}, line {number}: {what}", path.display()));
+            let (target, template) = line
+                .split_once('=')
+                .ok_or_else(|| wrong("expected CLASS.NAME = TEMPLATE"))?;
+            let (target, template) = (target.trim(), template.trim());
+            if template.is_empty() {
+                return Err(wrong("the template is empty"));
+            }
+            if let Some(before) = lines.insert(target.to_owned(), number) {
+                let target = printable(target);
+                return Err(wrong(&format!(
+                    "`{target}` has a rule already, on line {before}"
+                )));
+            }
+            templates.insert(target.to_owned(), template.to_owned());
+        }
+        let file = RuleFile {
+            path: path.to_owned(),
+            lines,
+        };
+        Ok(Self {
+            templates,
+            file: Some(file),
+        })
+    }
 }
 
 /// Prints a mapping that fits the schema, as `--map-file` takes it.
@@ -181,6 +227,36 @@ mod tests {
             attributes: names.iter().map(attribute).collect(),
             ..ClassSchema::default()
         }
+    }
+
+    #[test]
+    fn a_refused_rule_is_told_with_its_file_and_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "# ours\naccount.mail = {email}\n\naccount.cn = {given name}\n";
+        std::fs::write(&file, text).unwrap();
+        let rules = Rules::given(Vec::new(), Some(file.path())).unwrap();
+        assert!(rules.replace() && rules.templates.len() == 2);
+        let refused = |code, message: &str| {
+            let message = message.to_owned();
+            rules
+                .placed(CliError::Refused { code, message })
+                .to_string()
+        };
+        let path = file.path().display();
+        let wrong = "mapping: the template of `account.cn` has `{given name}`";
+        assert_eq!(
+            refused(Code::InvalidArgument, wrong),
+            format!("{path}, line 4: {wrong}")
+        );
+        let many = "mapping: a resource has at most 128 rules";
+        assert_eq!(
+            refused(Code::InvalidArgument, many),
+            format!("{path}: {many}")
+        );
+        assert_eq!(refused(Code::NotFound, "`account.cn`"), "`account.cn`");
+        std::fs::write(&file, "account.cn = a\naccount.cn = b\n").unwrap();
+        let twice = Rules::given(Vec::new(), Some(file.path())).unwrap_err();
+        assert!(twice.to_string().contains(", line 2: "), "{twice}");
     }
 
     fn shown(names: &[&str]) -> (Vec<String>, Vec<String>) {

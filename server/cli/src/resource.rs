@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::input::assignment::{SecretFile, Setting};
 use crate::input::prompt::{ask_secret, read_secret_file};
-use crate::mapping::{rules, suggest};
+use crate::mapping::{Rules, suggest};
 use crate::rotate::RotateArgs;
 use crate::time::{rfc3339, time_and_age};
 use crate::view::{Listed, View, facts, some};
@@ -182,7 +182,9 @@ impl ResourceCommand {
                 // Connected before any prompt: nobody types a password for a server that is not
                 // there.
                 let mut resources = connect().await?;
-                resources.set(change.request(name)?).await?
+                let (request, rules) = change.request(name)?;
+                let set = resources.set(request).await;
+                set.map_err(|status| rules.placed(status.into()))?
             }
             Self::Show { name } => {
                 one_resource(&name)?;
@@ -233,20 +235,22 @@ impl ResourceCommand {
 }
 
 impl ChangeArgs {
-    fn request(self, name: String) -> Result<SetResourceRequest, CliError> {
+    /// The request, and where the rules in it stand.
+    fn request(self, name: String) -> Result<(SetResourceRequest, Rules), CliError> {
         let secret_settings = self.secrets()?;
-        let (mapping, replace_mapping) = rules(self.map, self.map_file.as_deref())?;
-        Ok(SetResourceRequest {
+        let rules = Rules::given(self.map, self.map_file.as_deref())?;
+        let request = SetResourceRequest {
             secret_settings,
-            mapping,
-            replace_mapping,
+            mapping: rules.templates.clone(),
+            replace_mapping: rules.replace(),
             name,
             gateway: self.gateway,
             connector: self.connector,
             settings: by_name(self.set)?,
             add_groups: self.add_groups,
             remove_groups: self.remove_groups,
-        })
+        };
+        Ok((request, rules))
     }
 
     fn secrets(&self) -> Result<Vec<SecretSetting>, CliError> {
