@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 
 use crate::detail::{insert_detail, insert_failure};
 use crate::time::{age, rfc3339, time_and_age};
-use crate::view::{Listed, View, facts};
+use crate::view::{Listed, View, clipped, facts};
+
+/// Letters of a cause in a list: `call show` has all of it.
+const MAX_CAUSE: usize = 60;
 
 /// How a call ends that came to no good.
 pub(crate) const BAD_ENDS: [QueuedState; 4] = [
@@ -36,7 +39,7 @@ impl Listed for BadEnd {
             call.summary.clone(),
             state_word(call.state()).to_owned(),
             age(call.ended_unix_ms, now).unwrap_or_default(),
-            message(call).unwrap_or_default().to_owned(),
+            clipped(message(call).unwrap_or_default(), MAX_CAUSE),
             remedy(call).to_owned(),
         ]
     }
@@ -230,5 +233,34 @@ pub(crate) const fn state_word(state: QueuedState) -> &'static str {
         QueuedState::Indeterminate => "indeterminate",
         QueuedState::Cancelled => "cancelled",
         QueuedState::Expired => "expired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_proto::gateway::v1::{Failure, Outcome};
+
+    use super::*;
+    use crate::time::tests::now;
+
+    #[test]
+    fn a_long_cause_is_cut_in_a_list_and_whole_by_itself() {
+        let cause = "the directory has refused it: ".repeat(5);
+        let failure = Failure {
+            message: cause.clone(),
+            ..Failure::default()
+        };
+        let call = QueuedCall {
+            call_id: "c1".to_owned(),
+            state: QueuedState::Failed.into(),
+            outcome: Some(Outcome {
+                result: Some(OutcomeResult::Failed(failure)),
+                ..Outcome::default()
+            }),
+            ..QueuedCall::default()
+        };
+        assert!(call.table(now()).contains(cause.trim()));
+        let row = BadEnd(call).row(now());
+        assert!(row[5].ends_with('…') && row[5].chars().count() <= MAX_CAUSE + 1);
     }
 }

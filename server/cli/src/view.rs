@@ -135,6 +135,14 @@ fn columns(rows: Vec<Vec<String>>, width: Option<u16>) -> String {
     table.trim_fmt()
 }
 
+/// The first letters of a text, so many at most; where there are more, it ends in dots.
+pub(crate) fn clipped(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text.to_owned(),
+    }
+}
+
 /// The text, where there is any.
 pub(crate) fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())

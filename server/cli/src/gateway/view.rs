@@ -8,7 +8,7 @@ use portcullis_proto::gateway::v1::ConnectorInfo;
 use serde_json::{Value, json};
 
 use crate::time::{age, rfc3339, rough, time_and_age};
-use crate::view::{Listed, View, facts, some};
+use crate::view::{Listed, View, clipped, facts, some};
 
 /// Letters of a cause in a list.
 const MAX_CAUSE: usize = 40;
@@ -278,10 +278,7 @@ fn short_cause(error: &str) -> String {
             .strip_prefix("the handshake failed: ")
             .unwrap_or(cause),
     };
-    match cause.char_indices().nth(MAX_CAUSE) {
-        Some((end, _)) => format!("{}…", cause[..end].trim_end()),
-        None => cause.to_owned(),
-    }
+    clipped(cause, MAX_CAUSE)
 }
 
 #[cfg(test)]
