@@ -9,10 +9,13 @@ use serde_json::{Value, json};
 
 use crate::detail::{insert_detail, insert_failure};
 use crate::time::{age, rfc3339, time_and_age};
-use crate::view::{Listed, View, clipped, facts};
+use crate::view::{Listed, View, clipped, facts, printable};
 
 /// Letters of a cause in a list: `call show` has all of it.
 const MAX_CAUSE: usize = 60;
+
+/// Ids of calls that one sentence tells.
+const MAX_IDS: usize = 20;
 
 /// How a call ends that came to no good.
 pub(crate) const BAD_ENDS: [QueuedState; 4] = [
@@ -206,14 +209,36 @@ fn evidence(call: &QueuedCall) -> Option<String> {
 
 /// Why a call stands as it does.
 pub(crate) fn message(call: &QueuedCall) -> Option<&str> {
-    if !call.unknown_why.is_empty() {
-        return Some(&call.unknown_why);
+    let why = [&call.unknown_why, &call.cancelled_why];
+    if let Some(why) = why.into_iter().find(|why| !why.is_empty()) {
+        return Some(why);
     }
     match result(call)? {
         OutcomeResult::Failed(failure) => Some(&failure.message),
         OutcomeResult::Indeterminate(indeterminate) => Some(&indeterminate.message),
         OutcomeResult::Done(_) => None,
     }
+}
+
+/// Says that calls that waited were cancelled, so many with these ids; an earlier server tells no
+/// ids. `None`: there were none.
+pub(crate) fn cancelled(count: u64, ids: &[String]) -> Option<String> {
+    let shown = ids.get(..MAX_IDS).unwrap_or(ids);
+    let others = ids.len() - shown.len();
+    let mut told = match count {
+        0 => return None,
+        1 => "1 call that waited was cancelled".to_owned(),
+        count => format!("{count} calls that waited were cancelled"),
+    };
+    if !shown.is_empty() {
+        told.push_str(&format!(": {}", printable(&shown.join(", "))));
+    }
+    if others > 0 {
+        told.push_str(&format!(
+            " and {others} others, which `portcullis call list --state cancelled` shows"
+        ));
+    }
+    Some(told)
 }
 
 /// What came of it, or of its last attempt.
@@ -262,5 +287,25 @@ mod tests {
         assert!(call.table(now()).contains(cause.trim()));
         let row = BadEnd(call).row(now());
         assert!(row[5].ends_with('…') && row[5].chars().count() <= MAX_CAUSE + 1);
+    }
+
+    #[test]
+    fn cancelled_calls_are_named_and_of_many_the_first() {
+        let ids = |count: usize| -> Vec<_> { (0..count).map(|id| format!("c{id}")).collect() };
+        assert_eq!(cancelled(0, &[]), None);
+        let told = |count, ids: &[String]| cancelled(count, ids).unwrap();
+        assert_eq!(told(1, &ids(1)), "1 call that waited was cancelled: c0");
+        assert_eq!(told(3, &[]), "3 calls that waited were cancelled");
+        let many = told(25, &ids(25));
+        assert!(
+            many.contains(" c19 and 5 others") && !many.contains("c20"),
+            "{many}"
+        );
+        let call = QueuedCall {
+            state: QueuedState::Cancelled.into(),
+            cancelled_why: "its resource was removed".to_owned(),
+            ..QueuedCall::default()
+        };
+        assert!(call.table(now()).contains("its resource was removed"));
     }
 }

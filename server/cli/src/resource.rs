@@ -15,6 +15,7 @@ use portcullis_proto::gateway::v1::{GetSchema, SecretSetting, Test};
 use serde_json::{Value, json};
 
 use crate::call::{CallArgs, Caller, one_resource};
+use crate::call_view::cancelled;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::assignment::{SecretFile, Setting};
@@ -223,11 +224,16 @@ impl ResourceCommand {
             Self::Remove { name } => {
                 one_resource(&name)?;
                 let request = RemoveResourceRequest { name: name.clone() };
-                connect().await?.remove(request).await?;
-                let sentence = format!(
+                let removed = connect().await?.remove(request).await?.into_inner();
+                let ids = removed.cancelled_call_ids;
+                let mut sentence = format!(
                     "resource {name} is removed from this server; nothing on it was touched"
                 );
-                return context.say(&sentence, &json!({ "removed": name }));
+                if let Some(calls) = cancelled(ids.len() as u64, &ids) {
+                    sentence.push_str(&format!("; {calls}"));
+                }
+                let json = json!({ "removed": name, "cancelled_call_ids": ids });
+                return context.say(&sentence, &json);
             }
         };
         context.print(&resource.into_inner())
@@ -345,6 +351,7 @@ impl View for Resource {
             "created": rfc3339(self.created_unix_ms),
             "dropped_secret_settings": self.dropped_secret_settings,
             "cancelled_calls": self.cancelled_calls,
+            "cancelled_call_ids": self.cancelled_call_ids,
             "warning": some(&self.warning),
         })
     }
@@ -359,8 +366,7 @@ fn moved(resource: &Resource) -> Option<String> {
             dropped.join(" ")
         )
     });
-    let cancelled = (resource.cancelled_calls > 0)
-        .then(|| format!("cancelled {} queued calls", resource.cancelled_calls));
+    let cancelled = cancelled(resource.cancelled_calls, &resource.cancelled_call_ids);
     let told: Vec<_> = dropped.into_iter().chain(cancelled).collect();
     (!told.is_empty()).then(|| told.join("\n"))
 }

@@ -189,6 +189,7 @@ pub(super) fn resource(resource: Resource) -> proto::Resource {
         // Of a change alone, which fills them in.
         dropped_secret_settings: Vec::new(),
         cancelled_calls: 0,
+        cancelled_call_ids: Vec::new(),
         warning: String::new(),
         lost_secret_settings: resource.lost_settings.into_iter().collect(),
         fault: resource.fault.unwrap_or_default(),

@@ -61,6 +61,7 @@ impl Request for proto::RemoveGatewayRequest {
         Ok(proto::RemoveGatewayResponse {
             resources: removed.resources,
             cancelled_calls: u64::try_from(removed.cancelled.len()).unwrap_or(u64::MAX),
+            cancelled_call_ids: removed.cancelled,
         })
     }
 }

@@ -179,10 +179,8 @@ impl Request for proto::CancelQueuedRequest {
     async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
         let call_id = &self.call_id;
         let queued = context.services.repository.queued_calls();
-        let call = match queued
-            .cancel(call_id, context.services.provisioning.time.now())
-            .await
-        {
+        let (now, why) = taken_back(context);
+        let call = match queued.cancel(call_id, (now, &why)).await {
             Ok(call) => call,
             Err(RepositoryError::NotFound { .. }) => return Err(unknown(call_id)),
             Err(error) => return Err(error.into()),
@@ -224,8 +222,8 @@ impl Request for proto::CancelManyQueuedRequest {
             ..QueuedFilter::default()
         };
         let queued = context.services.repository.queued_calls();
-        let now = context.services.provisioning.time.now();
-        let call_ids = queued.cancel_many(filter, MAX_PAGE, now).await?;
+        let (now, why) = taken_back(context);
+        let call_ids = queued.cancel_many(filter, MAX_PAGE, (now, &why)).await?;
         context.note.add(format!("{} calls", call_ids.len()));
         record_cancelled(context, Self::METHOD, &call_ids, &AuditFields::default()).await;
         Ok(proto::CancelManyQueuedResponse {
@@ -233,6 +231,12 @@ impl Request for proto::CancelManyQueuedRequest {
             call_ids,
         })
     }
+}
+
+/// When calls are taken back, and why.
+fn taken_back(context: &Context) -> (UnixMillis, String) {
+    let why = format!("{} took it back", context.caller.subject);
+    (context.services.provisioning.time.now(), why)
 }
 
 /// Writes an entry for each queued call that `method` took back, so that each is found in the audit
@@ -354,6 +358,10 @@ fn shown(time: &ServerTime, call: QueuedCall) -> Result<proto::QueuedCall, Admin
         false => (None, outcome),
     };
     let some = |at: Option<UnixMillis>| some_millis(at.map(|at| time.shown(at)));
+    let why = |state| {
+        let why = call.why.clone().filter(|_| call.state == state);
+        why.unwrap_or_default()
+    };
     Ok(proto::QueuedCall {
         call_id: call.call_id,
         resource: call.resource,
@@ -371,7 +379,8 @@ fn shown(time: &ServerTime, call: QueuedCall) -> Result<proto::QueuedCall, Admin
         retry_of: call.retry_of.unwrap_or_default(),
         gateway: call.gateway,
         last_attempt,
-        unknown_why: call.lost.unwrap_or_default(),
+        unknown_why: why(QueuedState::Unknown),
+        cancelled_why: why(QueuedState::Cancelled),
     })
 }
 

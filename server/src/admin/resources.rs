@@ -201,6 +201,7 @@ impl Request for proto::SetResourceRequest {
 impl Request for proto::ListResourcesRequest {
     type Answer = proto::ListResourcesResponse;
 
+            cancelled_call_ids: cancelled,
     const METHOD: Method = read("Resources/List", LOOK);
 
     fn about(&self) -> About {
@@ -267,7 +268,9 @@ impl Request for proto::RemoveResourceRequest {
             resource = self.name,
             "removed a resource; nothing on it was touched"
         );
-        Ok(proto::RemoveResourceResponse {})
+        Ok(proto::RemoveResourceResponse {
+            cancelled_call_ids: cancelled,
+        })
     }
 }
 

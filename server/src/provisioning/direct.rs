@@ -257,9 +257,10 @@ async fn wait_for_turn(
     let row = loop {
         changes.mark_unchanged();
         let found = calls.find(&row.call_id).await?;
-        if found.is_none_or(|found| found.state != QueuedState::Waiting) {
-            let why = "it was taken back while it waited for another call on its object";
-            return Ok(not_sent(entry, sent::unsent(&row, why.to_owned())).await);
+        let waits = |found: &QueuedCall| found.state == QueuedState::Waiting;
+        if !found.as_ref().is_some_and(waits) {
+            let why = known::taken_back(found.as_ref());
+            return Ok(not_sent(entry, sent::unsent(&row, why)).await);
         }
         if calls.is_turn(&row.call_id).await?
             && let Some(claimed) = claim(provisioning, &row, ready.gateway(), entry).await?

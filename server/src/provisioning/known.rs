@@ -114,7 +114,7 @@ pub(super) async fn join(
             }
             QueuedState::Unknown => return Ok(Some(not_yet_known(&found))),
             QueuedState::Cancelled | QueuedState::Expired if found.direct => {
-                let why = "the call was taken back before it was sent".to_owned();
+                let why = taken_back(Some(&found));
                 let id = found.call_id;
                 return Ok(Some(outcome::failed_with(
                     id,
@@ -137,6 +137,13 @@ pub(super) async fn join(
     }
 }
 
+/// What its caller is told of a call that waited for its turn and will not be sent.
+pub(super) fn taken_back(call: Option<&QueuedCall>) -> String {
+    let why = call.and_then(|call| call.why.as_deref());
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    format!("the call was taken back while it waited for its turn{why}")
+}
+
 /// What is told of a call that has ended.
 fn told(call: &QueuedCall) -> Outcome {
     let id = call.call_id.clone();
@@ -154,7 +161,7 @@ fn stored(call: &QueuedCall) -> Option<Outcome> {
 
 /// What is told of a call of which nobody knows yet what came.
 pub(super) fn not_yet_known(call: &QueuedCall) -> Outcome {
-    let why = call.lost.as_deref().unwrap_or_default();
+    let why = call.why.as_deref().unwrap_or_default();
     outcome::indeterminate(call.call_id.clone(), &will_be_looked_at(&call.call_id, why))
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn give_up_former(provisioning: &Provisioning, gateway: &str) {
         };
         after = last.sequence;
         for call in &some.calls {
-            let lost = call.lost.as_deref().unwrap_or_default();
+            let lost = call.why.as_deref().unwrap_or_default();
             let why = format!(
                 "{lost}; the gateway that it was sent to was removed or registered anew since, and nobody else can tell"
             );
@@ -136,7 +136,7 @@ async fn read_again(provisioning: &Provisioning, call: &QueuedCall) {
         ..WaitsAgain::default()
     };
     let entry = CallEntry::none(&provisioning.audit);
-    let why = call.lost.as_deref().unwrap_or_default();
+    let why = call.why.as_deref().unwrap_or_default();
     record_waits(provisioning, call, entry, waits, why).await;
     provisioning.turn.notify_one();
 }
@@ -155,7 +155,7 @@ async fn not_known(
         (Some(false) | None, _) if asked < LAST_WITHOUT_JOURNAL => Left::Again,
         (None, _) => Left::Again,
         (Some(false), _) => {
-            let why = call.lost.as_deref().unwrap_or_default();
+            let why = call.why.as_deref().unwrap_or_default();
             unclear(provisioning, call, why, "its gateway does not know").await
         }
     }
@@ -180,7 +180,7 @@ async fn look_at(provisioning: &Provisioning, call: &QueuedCall, seen: journals:
         Ok(Some(made_up)) => made_up,
         Ok(None) => return Left::Again,
         Err(why) => {
-            let lost = call.lost.as_deref().unwrap_or_default();
+            let lost = call.why.as_deref().unwrap_or_default();
             let why = format!("{lost}; it cannot be looked at: {why}");
             return unclear(provisioning, call, &why, NOT_LOOKED).await;
         }

@@ -122,8 +122,8 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Takes back the calls that `filter` selects and that still wait: at most `limit`, of which it
-    /// gives the ids.
+    /// Takes back the calls that `filter` selects and that still wait, for this reason: at most
+    /// `limit`, of which it gives the ids.
     ///
     /// # Errors
     /// [`RepositoryError`]: none was taken back.
@@ -131,8 +131,9 @@ impl QueuedCalls<'_> {
         &self,
         filter: QueuedFilter,
         limit: u32,
-        now: UnixMillis,
+        (now, why): (UnixMillis, &str),
     ) -> Result<Vec<String>, RepositoryError> {
+        let why = why.to_owned();
         let authority = self.repository.database.authority()?;
         let (ids, numbers) = self
             .repository
@@ -147,13 +148,8 @@ impl QueuedCalls<'_> {
                 )?;
                 let mut numbers = Vec::with_capacity(ids.len());
                 for id in &ids {
-                    numbers.extend(end_waiting(
-                        tx,
-                        &authority,
-                        id,
-                        QueuedState::Cancelled,
-                        now,
-                    )?);
+                    let end = (QueuedState::Cancelled, Some(&*why));
+                    numbers.extend(end_waiting(tx, &authority, id, end, now)?);
                 }
                 Ok((ids, numbers))
             })
@@ -162,24 +158,25 @@ impl QueuedCalls<'_> {
         Ok(ids)
     }
 
-    /// Takes back a call that still waits. Gives it as it then is: where it was dispatched or had
-    /// ended, as it was.
+    /// Takes back a call that still waits, for this reason. Gives it as it then is: where it was
+    /// dispatched or had ended, as it was.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is none of that id.
     pub async fn cancel(
         &self,
         call_id: &str,
-        now: UnixMillis,
+        (now, why): (UnixMillis, &str),
     ) -> Result<QueuedCall, RepositoryError> {
-        let call_id = call_id.to_owned();
+        let (call_id, why) = (call_id.to_owned(), why.to_owned());
         let authority = self.repository.database.authority()?;
         let call = self
             .repository
             .database
             .write(move |tx| {
                 if require(tx, &authority, &call_id)?.state == QueuedState::Waiting {
-                    end_waiting(tx, &authority, &call_id, QueuedState::Cancelled, now)?;
+                    let end = (QueuedState::Cancelled, Some(&*why));
+                    end_waiting(tx, &authority, &call_id, end, now)?;
                 }
                 require(tx, &authority, &call_id)
             })
@@ -237,8 +234,8 @@ impl QueuedCalls<'_> {
                 )?;
                 let mut numbers = Vec::with_capacity(expired.len());
                 for call in &expired {
-                    let state = QueuedState::Expired;
-                    numbers.push(end_waiting(tx, &authority, &call.call_id, state, now)?);
+                    let end = (QueuedState::Expired, None);
+                    numbers.push(end_waiting(tx, &authority, &call.call_id, end, now)?);
                 }
                 let more = forget_old(tx, &authority, erase, forget)?;
                 let sql = format!(
@@ -286,12 +283,12 @@ fn forget_old(
     Ok(old.len().max(kept.len()) >= FORGOTTEN as usize)
 }
 
-/// Ends what waits for a resource that is removed, or is reached in another way from now on. Gives
-/// the ids.
+/// Ends what waits for a resource that is removed, or is reached in another way from now on, as
+/// `why` says. Gives the ids.
 pub(super) fn cancel_of_resource(
     tx: &mut Tx<'_>,
     authority: &Authority,
-    resource: &str,
+    (resource, why): (&str, &str),
     now: UnixMillis,
 ) -> Result<Vec<String>, RepositoryError> {
     let waiting: Vec<String> = tx.query(
@@ -300,7 +297,8 @@ pub(super) fn cancel_of_resource(
         |row| row.get(0),
     )?;
     for call_id in &waiting {
-        end_waiting(tx, authority, call_id, QueuedState::Cancelled, now)?;
+        let end = (QueuedState::Cancelled, Some(why));
+        end_waiting(tx, authority, call_id, end, now)?;
     }
     Ok(waiting)
 }

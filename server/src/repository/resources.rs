@@ -18,6 +18,10 @@ use super::{
     sealed_values,
 };
 
+/// Why a call that waited was cancelled.
+const MOVED: &str = "its resource was moved to another gateway or connector";
+const REMOVED: &str = "its resource was removed";
+
 /// A resource: a connector of a gateway, with settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
@@ -262,8 +266,8 @@ impl Resources<'_> {
                 guarded.settle(tx)?;
                 let cancelled = match moved {
                     true => {
-                        let name = &resource.name;
-                        queued_calls::cancel_of_resource(tx, &authority, name, clock::now())?
+                        let of = (&*resource.name, MOVED);
+                        queued_calls::cancel_of_resource(tx, &authority, of, clock::now())?
                     }
                     false => Vec::new(),
                 };
@@ -309,7 +313,7 @@ pub(super) fn remove(
     let kind = ProtectedType::ResourcePassword;
     sealed_values::remove_of_owner(tx, kind, name.as_bytes())?;
     password_history::remove_of_resource(tx, name)?;
-    queued_calls::cancel_of_resource(tx, authority, name, now)
+    queued_calls::cancel_of_resource(tx, authority, (name, REMOVED), now)
 }
 
 pub(super) fn not_found(kind: &'static str, name: &str) -> RepositoryError {

@@ -4,6 +4,7 @@ use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{RemoveGatewayRequest, RenameGatewayRequest};
 use serde_json::json;
 
+use crate::call_view::cancelled;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::view::printable;
@@ -17,11 +18,12 @@ pub(super) async fn remove(context: &Context, name: String, force: bool) -> Resu
     let removed = gateways.remove(request).await?.into_inner();
     let mut sentence = format!("gateway {} is removed", printable(&name));
     if !removed.resources.is_empty() {
-        sentence.push_str(&format!(
-            ", and with it {}; {} queued calls were cancelled",
-            printable(&removed.resources.join(", ")),
-            removed.cancelled_calls
-        ));
+        let resources = removed.resources.join(", ");
+        sentence.push_str(&format!(", and with it {}", printable(&resources)));
+    }
+    let calls = cancelled(removed.cancelled_calls, &removed.cancelled_call_ids);
+    if let Some(calls) = calls {
+        sentence.push_str(&format!("; {calls}"));
     }
     context.say(
         &sentence,
@@ -30,6 +32,7 @@ pub(super) async fn remove(context: &Context, name: String, force: bool) -> Resu
             "removed": true,
             "resources": removed.resources,
             "cancelled_calls": removed.cancelled_calls,
+            "cancelled_call_ids": removed.cancelled_call_ids,
         }),
     )
 }

@@ -95,8 +95,8 @@ pub struct QueuedCall {
     pub attempt: u32,
     /// It is not dispatched before.
     pub next: Option<UnixMillis>,
-    /// Why nobody knows what came of it, where it is unknown.
-    pub lost: Option<String>,
+    /// Why it stands so, where it is unknown or cancelled.
+    pub why: Option<String>,
     /// The audit entry `begun` of its last attempt; 0: it has none.
     pub begun: u64,
     /// The call that it repeats.

@@ -84,7 +84,8 @@ pub(super) fn update(
     Ok(true)
 }
 
-/// Ends a call that waits. Gives its number; `None`: its row does not check, and numbers nothing.
+/// Ends a call that waits, as what it then is and why. Gives its number; `None`: its row does not
+/// check, and numbers nothing.
 ///
 /// # Errors
 /// [`RepositoryError`].
@@ -92,13 +93,14 @@ pub(super) fn end_waiting(
     tx: &mut Tx<'_>,
     authority: &Authority,
     call_id: &str,
-    state: QueuedState,
+    (state, why): (QueuedState, Option<&str>),
     now: UnixMillis,
 ) -> Result<Option<i64>, RepositoryError> {
     change(tx, authority, call_id, |tx| {
         tx.execute(
-            "UPDATE queued_calls SET state = ?2, ended_ms = ?3 WHERE call_id = ?1 AND state = 0",
-            &params![call_id, state.number(), to_sql_millis(now)],
+            "UPDATE queued_calls SET state = ?2, ended_ms = ?3, lost = ?4
+             WHERE call_id = ?1 AND state = 0",
+            &params![call_id, state.number(), to_sql_millis(now), why],
         )
     })?;
     remove_payload(tx, call_id)?;
@@ -156,7 +158,7 @@ pub(super) fn unchecked(row: &Row<'_>) -> Result<QueuedCall, RepositoryError> {
         gateway: row.get(15)?,
         attempt: row.get(16)?,
         next: row.get::<Option<i64>>(17)?.map(from_sql_millis),
-        lost: row.get(18)?,
+        why: row.get(18)?,
         begun: row.get::<i64>(19)?.cast_unsigned(),
         retry_of: row.get(20)?,
         fault: None,

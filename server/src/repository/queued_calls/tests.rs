@@ -205,12 +205,15 @@ async fn what_is_cancelled_expired_or_without_its_resource_leaves_no_payload() {
     }
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
     // Under way: not to be taken back any more.
-    let kept = calls.cancel("1", NOW).await.unwrap();
+    let kept = calls.cancel("1", (NOW, "by eve")).await.unwrap();
     assert_eq!(kept.state, QueuedState::Dispatched);
-    let cancelled = calls.cancel("2", NOW).await.unwrap();
+    let cancelled = calls.cancel("2", (NOW, "by eve")).await.unwrap();
     assert_eq!(cancelled.state, QueuedState::Cancelled);
+    assert_eq!(cancelled.why.as_deref(), Some("by eve"));
     fixture.repository.resources().remove("b").await.unwrap();
-    assert_eq!(state(&fixture, "3").await, QueuedState::Cancelled);
+    let removed = calls.find("3").await.unwrap().unwrap();
+    assert_eq!(removed.state, QueuedState::Cancelled);
+    assert_eq!(removed.why.as_deref(), Some("its resource was removed"));
     assert_eq!(payloads(&fixture).await, 1);
 
     enqueue(&fixture, "4", "c").await;
@@ -292,7 +295,7 @@ async fn only_who_dispatched_a_call_writes_its_outcome_and_a_start_takes_it_over
     assert_eq!(state(&fixture, "1").await, QueuedState::Unknown);
     assert_eq!(others.gateways_of_unknown().await.unwrap(), ["g1"]);
     let unknown = others.unknown("g1", 0, 10).await.unwrap().calls;
-    assert_eq!(unknown[0].lost.as_deref(), Some("the server ended"));
+    assert_eq!(unknown[0].why.as_deref(), Some("the server ended"));
     assert!(!end(&fixture, "1", QueuedState::Done, b"mine, too late").await);
     // It keeps the others of its object waiting until it is known.
     assert!(first(&fixture, "g1").await.is_none());
@@ -365,7 +368,7 @@ async fn a_direct_call_that_nobody_waits_for_any_more_does_not_hold_up_its_objec
     };
     let (work, _) = calls.accept(direct).unwrap();
     fixture.repository.alone(work).await.unwrap();
-    calls.cancel("1", NOW).await.unwrap();
+    calls.cancel("1", (NOW, "by eve")).await.unwrap();
     let expire = async |now| {
         let expired = calls.expire(now, UnixMillis(0), UnixMillis(0)).await;
         expired.unwrap()
@@ -517,7 +520,7 @@ async fn a_call_that_is_put_back_is_not_sent_twice() {
     );
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("sent"));
     assert!(end(&fixture, "sent", QueuedState::Done, b"").await);
-    calls.cancel("cancelled", NOW).await.unwrap();
+    calls.cancel("cancelled", (NOW, "by eve")).await.unwrap();
     tamper(
         path,
         "DELETE FROM queued_calls; INSERT INTO queued_calls SELECT * FROM keep;

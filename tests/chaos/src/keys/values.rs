@@ -217,7 +217,7 @@ impl World {
         let cancelled = self
             .repository()?
             .queued_calls()
-            .cancel(&call_id, self.now)
+            .cancel(&call_id, (self.now, "a run of tests"))
             .await;
         self.stored("queue cancel", cancelled)?;
         self.model.set(slot, Content::None);

@@ -444,7 +444,10 @@ async fn a_gateway_with_resources_is_removed_with_them_or_not_at_all() {
 
     let removed = remove(&api, "web1", true).await.unwrap();
     assert_eq!(removed.resources, ["ldap", "unix"]);
-    assert_eq!(removed.cancelled_calls, 1);
+    assert_eq!(
+        (removed.cancelled_calls, &*removed.cancelled_call_ids[0]),
+        (1, "c1")
+    );
     let call = api.services.repository.queued_calls().find("c1").await;
     let state = call.unwrap().unwrap().state;
     assert_eq!(state, crate::repository::QueuedState::Cancelled);
@@ -453,6 +456,15 @@ async fn a_gateway_with_resources_is_removed_with_them_or_not_at_all() {
     let last = audit::audited(&api).await.pop().unwrap();
     assert_eq!(last.object, "gateway web1, with its resources");
     assert!(last.detail.contains("ldap unix"), "{}", last.detail);
+}
+
+/// Why a call was cancelled, as it is shown.
+async fn why(calls: &mut CallsClient, id: &str) -> String {
+    let call_id = id.to_owned();
+    let shown = calls.show_queued(proto::ShowQueuedRequest { call_id });
+    let shown = shown.await.unwrap().into_inner();
+    assert_eq!(shown.state(), proto::QueuedState::Cancelled);
+    shown.cancelled_why
 }
 
 #[tokio::test]
@@ -483,14 +495,21 @@ async fn each_call_that_goes_with_a_command_is_found_in_the_log_by_its_id() {
         ..Default::default()
     };
     let moved = resources.set(moved).await.unwrap().into_inner();
-    assert_eq!(moved.cancelled_calls, 1);
+    assert_eq!(
+        (moved.cancelled_calls, &*moved.cancelled_call_ids[0]),
+        (1, "c3")
+    );
     assert_eq!(cancelled_by(&api, "c3").await, ["Resources/Set"]);
+    assert!(why(&mut calls, "c3").await.contains("was moved"));
+    assert!(why(&mut calls, "c1").await.ends_with("took it back"));
 
     enqueue(&api, "ldap", "c4").await;
     let name = "ldap".to_owned();
     let request = proto::RemoveResourceRequest { name };
-    resources.remove(request).await.unwrap();
+    let removed = resources.remove(request).await.unwrap().into_inner();
+    assert_eq!(removed.cancelled_call_ids, ["c4"]);
     assert_eq!(cancelled_by(&api, "c4").await, ["Resources/Remove"]);
+    assert!(why(&mut calls, "c4").await.contains("was removed"));
 
     api.add_resource("ldap", "web1").await.unwrap();
     enqueue(&api, "ldap", "c5").await;
