@@ -212,8 +212,15 @@ pub(crate) enum CliError {
         total: usize,
     },
     /// One side was not read to its end: nobody knows what is missing.
-    #[error("incomplete: {0}; nothing was repaired (with --resume FILE the same command goes on)")]
-    ReconcileIncomplete(Box<CliError>),
+    #[error("incomplete: {source}; nothing was repaired{next}")]
+    ReconcileIncomplete {
+        source: Box<CliError>,
+        /// What to do, behind a full stop; empty: the source says it.
+        next: &'static str,
+    },
+    /// The resource has nothing of what the command asks for, so that it is wrong.
+    #[error("{0}; nothing was compared")]
+    ReconcileWrong(Box<CliError>),
     /// The counts have been printed.
     #[error(
         "nothing was repaired: {count} are {what}, and --most-{option} allows {most}: look at the differences before you raise it"
@@ -406,7 +413,7 @@ impl CliError {
             | Self::Unanswered { .. } => "indeterminate",
             Self::ManyFailed { .. } => "some",
             Self::Unprepared { kind, .. } => kind,
-            Self::ReconcileIncomplete(_) => "incomplete",
+            Self::ReconcileIncomplete { .. } => "incomplete",
             Self::ReconcileTooMany { .. } => "too-many",
             Self::ReconcileCase { .. } => "case",
             Self::ReconcileEmpty { .. } => "empty",
@@ -416,7 +423,8 @@ impl CliError {
             Self::TokenForgotten { source, .. }
             | Self::Partly { source, .. }
             | Self::CallsKept { first: source, .. }
-            | Self::PasswordsKept { first: source, .. } => source.kind(),
+            | Self::PasswordsKept { first: source, .. }
+            | Self::ReconcileWrong(source) => source.kind(),
             Self::ActionFailed { .. } => "action",
             Self::NoMatch { .. } => "bad-credentials",
             Self::PolicyBroken { .. } => "rejected",
@@ -454,7 +462,9 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             // Files to be read are read before anything is sent.
-            Self::Usage(_) | Self::File { action: "read", .. } => EXIT_USAGE,
+            Self::Usage(_) | Self::File { action: "read", .. } | Self::ReconcileWrong(_) => {
+                EXIT_USAGE
+            }
             Self::NeedsLook { code } => *code,
             Self::Indeterminate { .. }
             | Self::ImportIndeterminate { .. }
@@ -474,7 +484,7 @@ impl CliError {
                 .ok()
                 .filter(|code| *pass && *code != 0)
                 .unwrap_or(EXIT_ACTION),
-            Self::ReconcileIncomplete(_) => EXIT_INCOMPLETE,
+            Self::ReconcileIncomplete { .. } => EXIT_INCOMPLETE,
             Self::Unread => 0,
             _ => EXIT_FAILED,
         }

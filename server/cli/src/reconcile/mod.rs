@@ -35,12 +35,12 @@ use std::time::Duration;
 
 use clap::Args;
 use data_encoding::BASE64;
-use portcullis_proto::gateway::v1::ObjectClass;
+use portcullis_proto::gateway::v1::{FailureKind, ObjectClass};
 
 use crate::call::{CallArgs, Caller};
 use crate::class::Class;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, EXIT_USAGE};
 use crate::import::{FileFormat, SourceFile, csv};
 use crate::input::typing::Typing;
 use clear::{Wanted, settle};
@@ -69,10 +69,11 @@ Nothing is changed without --repair. With it, missing accounts are created, chan
 deleted where --most-deletes allows it. If there are more than a limit allows, nothing at all is repaired.
 
 With --resume FILE a run that was cut, or ended with 5, goes on from its last whole page when the same command is given again.
+A run without it keeps nothing of what it has read.
 
-Exit codes: 0 all was compared, and repaired where asked; 1 some repairs failed, or a limit was passed; 2 the file of the source
-cannot be read at all, so that nothing was compared; 3 nobody knows what came of some; 5 one side could not be read to its
-end, so that nothing is known to be missing.
+Exit codes: 0 all was compared, and repaired where asked; 1 some repairs failed, or a limit was passed; 2 the command or a line of
+the source is wrong, such as a class that the resource does not have, so that nothing was compared; 3 nobody knows what came of
+some; 5 one side could not be read to its end, so that nothing is known to be missing.
 
 Examples:
   portcullis reconcile hr-db --source people.csv --differences differences.csv
@@ -80,6 +81,14 @@ Examples:
   portcullis reconcile host1-accounts --against hr-db --attribute full_name
   portcullis reconcile directory --class group --source groups.csv --attribute member
   portcullis reconcile directory --inventory directory.inventory --differences since-yesterday.csv";
+
+/// What to do where a reading broke off that is kept.
+const GOES_ON: &str =
+    ". Once that is mended, the same command goes on from the last page that was read";
+/// The same where it is not.
+const COULD_GO_ON: &str = ". Once that is mended, give the same command again; with --resume FILE a run that breaks off can be gone on with";
+/// The same where it cannot be.
+const AGAIN: &str = ". Once that is mended, give the same command again";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -177,7 +186,20 @@ impl ReconcileArgs {
         let mut reading = self.reading(&source, class, call, so_far)?;
         let read = self.read(&mut reading, &source, &caller, &typing).await;
         reading.so_far.finish();
-        let mut read = read.map_err(incomplete)?;
+        let next = match self.resume {
+            Some(_) => GOES_ON,
+            None => COULD_GO_ON,
+        };
+        let mut read = match read.map_err(|error| incomplete(error, next)) {
+            Ok(read) => read,
+            Err(error) => {
+                // Of a file that has to be mended first, what was kept is of no use.
+                if error.exit_code() == EXIT_USAGE {
+                    reading.end()?;
+                }
+                return Err(error);
+            }
+        };
         read.meanwhile.tell(context);
 
         let mut listing = Listing::open(self.differences.as_deref())?;
@@ -356,11 +378,19 @@ struct Read {
     meanwhile: Meanwhile,
 }
 
-fn incomplete(error: CliError) -> CliError {
+/// What a reading came to that did not come to its end; `next`: what to do where it broke off.
+fn incomplete(error: CliError, next: &'static str) -> CliError {
     match error {
         // What is wrong with the command is no reading that broke off.
-        CliError::Usage(_) | CliError::File { .. } | CliError::ReconcileIncomplete(_) => error,
-        error => CliError::ReconcileIncomplete(Box::new(error)),
+        CliError::Usage(_) | CliError::File { .. } | CliError::ReconcileIncomplete { .. } => error,
+        CliError::CallFailed {
+            kind: FailureKind::Invalid | FailureKind::Unsupported,
+            ..
+        } => CliError::ReconcileWrong(Box::new(error)),
+        source => CliError::ReconcileIncomplete {
+            source: Box::new(source),
+            next,
+        },
     }
 }
 

@@ -35,9 +35,11 @@ impl Revisions {
         self.last.insert(short(id.as_bytes()), self.next);
         if self.last.len() > MOST || self.next == u32::MAX {
             let why = format!("more than {MOST} objects changed while the resource was read");
-            return Err(CliError::ReconcileIncomplete(Box::new(CliError::usage(
-                format!("{why}: run it again when less is going on"),
-            ))));
+            let why = format!("{why}: run it again when less is going on");
+            return Err(CliError::ReconcileIncomplete {
+                source: Box::new(CliError::Usage(why)),
+                next: "",
+            });
         }
         Ok(self.next)
     }

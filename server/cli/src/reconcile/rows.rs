@@ -101,9 +101,9 @@ impl<'a> RowsAgain<'a> {
 
 /// Whoever stands on a line that cannot be read would be taken for unknown.
 fn broken(error: &RowError) -> CliError {
-    CliError::ReconcileIncomplete(Box::new(CliError::Usage(format!(
-        "line {} of the source cannot be read: {}",
+    CliError::Usage(format!(
+        "line {} of the source cannot be read: {}; nothing was compared: mend the line, then give the same command again",
         error.line,
         printable(&error.to_string())
-    ))))
+    ))
 }

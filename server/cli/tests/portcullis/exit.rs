@@ -43,7 +43,7 @@ fn a_source_that_cannot_be_read_is_told_by_its_exit_code_and_nothing_is_sent() {
         (&nowhere, 2, 2),
         (&folder, 2, 2),
         (&broken, 2, 2),
-        (&row, 1, 5),
+        (&row, 1, 2),
     ] {
         let file = file.to_str().unwrap();
         let imported = fake.run(&["account", "import", "r", file]);

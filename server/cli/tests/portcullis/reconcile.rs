@@ -190,3 +190,42 @@ fn only_what_differs_is_read_whole() {
             .contains("changed,user150,id-user150,51,shell\n")
     );
 }
+
+/// What a run has kept helps neither where the file has to be mended, nor where nothing was kept.
+#[test]
+fn a_run_that_came_to_no_end_tells_what_helps() {
+    let fake = Fake::start();
+    put(&fake, "ada", "/bin/sh");
+    let (wrong, right) = ("name,uid\nada,ten\n", "name,shell\nada,/bin/sh\n");
+    let (wrong, right) = (fake.file("wrong.csv", wrong), fake.file("right.csv", right));
+    let progress = fake.folder.path().join("progress");
+    let inventory = fake.folder.path().join("inventory");
+    let [wrong, right, inventory] = [&wrong, &right, &inventory].map(|it| it.to_str().unwrap());
+    let resume = ["--resume", progress.to_str().unwrap()];
+    let run =
+        |side: [&str; 2], more: &[&str]| fake.run(&[&["reconcile", "r"][..], &side, more].concat());
+    for more in [&[][..], &resume] {
+        let told = run(["--source", wrong], more);
+        assert_eq!(told.code, Some(2), "{told:?}");
+        assert!(told.err.contains("line 2 of the source") && !told.err.contains("--resume"));
+        assert!(!progress.exists());
+    }
+    // The search breaks off at it.
+    put(&fake, "poison", "/bin/sh");
+    for (side, more, advice) in [
+        (["--source", right], &[][..], Some("with --resume FILE")),
+        (
+            ["--source", right],
+            &resume,
+            Some("goes on from the last page"),
+        ),
+        (["--inventory", inventory], &[], None),
+    ] {
+        let told = run(side, more);
+        assert_eq!(told.code, Some(5), "{told:?}");
+        match advice {
+            Some(advice) => assert!(told.err.contains(advice), "{told:?}"),
+            None => assert!(!told.err.contains("--resume"), "{told:?}"),
+        }
+    }
+}

@@ -165,7 +165,8 @@ async fn read(
         there.catch_up(reading).await?;
         Ok(there.end())
     };
-    read.await.map_err(super::incomplete)
+    read.await
+        .map_err(|error| super::incomplete(error, super::AGAIN))
 }
 
 impl Report {
