@@ -12,7 +12,7 @@ use super::keys::Keys;
 use super::record::{FRONT, Front, HEADER, Header, Link, OVERHEAD, Record, append, verify};
 use super::replay::{End, Replay};
 use super::shares::{Room, Shares};
-use super::{CallKey, FILE, Inner, damaged, location, now};
+use super::{CallKey, FILE, Inner, damaged, location, now, room};
 use crate::state_dir::{StateDir, StateDirError};
 
 /// A journal as it was found, or made.
@@ -288,12 +288,7 @@ impl Disk {
             return Err(Unwritten::Broken(broken));
         }
         if let Err(error) = self.put(&draft.bytes) {
-            let no_room = matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::FileTooLarge
-            );
+            let no_room = room::is_lack(&error);
             // What was written in part must not stand before what comes next.
             let cut = self.cut();
             self.broken = !no_room || cut.is_err();
@@ -414,6 +409,11 @@ pub(super) fn rewrite(key: &Arc<MacKey>, header: &Header) -> (Vec<u8>, Draft) {
 }
 
 impl Draft {
+    /// Whether nothing is to be written.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Adds a record; answers at which byte of the file it begins.
     pub(super) fn append(&mut self, record: &Record) -> u64 {
         let at = self.start + self.bytes.len() as u64;

@@ -28,6 +28,7 @@ mod keys;
 mod outcome;
 mod record;
 mod replay;
+mod room;
 mod shares;
 mod show;
 mod writer;
@@ -54,6 +55,7 @@ use self::clock::Clock;
 use self::gather::UnderWay;
 use self::index::Index;
 use self::keys::Keys;
+use self::record::Record;
 pub use self::show::{OpenCall, Shown, show};
 use self::writer::{Command, Commands};
 pub use crate::config::JournalSettings as Settings;
@@ -91,6 +93,8 @@ struct Shared {
     slack: u64,
     /// `None`: it is kept in memory only.
     commands: Option<Commands>,
+    /// Where it is kept; the same.
+    folder: Option<StateDir>,
     clock: Clock,
     under_way: UnderWay,
 }
@@ -105,6 +109,8 @@ struct Inner {
     sequence: u64,
     /// Why calls that change something are refused.
     fault: Option<String>,
+    /// Why they were refused last, where that passes by itself once the disk has room.
+    lack: Option<String>,
     /// Servers that say which outcomes they have.
     acknowledging: HashSet<ServerId>,
 }
@@ -149,6 +155,7 @@ impl Journal {
             inner: Mutex::new(opened.inner),
             slack: slack(settings),
             commands,
+            folder: Some(folder.clone()),
             clock: Clock::new(),
             under_way: UnderWay::default(),
         });
@@ -176,6 +183,7 @@ impl Journal {
                 inner: Mutex::new(Inner::new(Index::default(), None, header)),
                 slack: 0,
                 commands: None,
+                folder: None,
                 clock: Clock::new(),
                 under_way: UnderWay::default(),
             }),
@@ -188,7 +196,37 @@ impl Journal {
         Info {
             incarnation: inner.header.incarnation,
             sequence: inner.sequence,
-            fault: inner.fault.clone(),
+            fault: inner.fault.clone().or_else(|| inner.lack.clone()),
+        }
+    }
+
+    /// As [`Self::info`]. Whether calls that change something are taken is tried where there was no
+    /// room on the disk, or hardly any is left.
+    pub async fn tried(&self) -> Info {
+        let fault = self.fault().await;
+        Info {
+            fault,
+            ..self.info()
+        }
+    }
+
+    async fn fault(&self) -> Option<String> {
+        let (fault, lacks) = {
+            let inner = self.shared.lock();
+            (inner.fault.clone(), inner.lack.is_some())
+        };
+        let (None, Some(commands)) = (&fault, &self.shared.commands) else {
+            return fault;
+        };
+        if !lacks && !self.shared.folder.as_ref().is_some_and(room::is_doubtful) {
+            return None;
+        }
+        let (command, written) = Command::flushed(Record::Flushed);
+        commands.send(command);
+        match written.await {
+            Ok(written) => written.err().map(|failure| failure.message),
+            // The writer has ended, as it does with the gateway.
+            Err(_) => self.info().fault,
         }
     }
 
@@ -245,6 +283,7 @@ impl Inner {
             header,
             sequence: header.first.saturating_sub(1),
             fault: None,
+            lack: None,
             acknowledging: HashSet::new(),
         }
     }

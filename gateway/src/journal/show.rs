@@ -1,11 +1,12 @@
-//! What a journal holds, for people. It is read and nothing else.
+//! What a journal holds, for people. It is read, and where hardly any room is left on its disk, it
+//! is tried whether there is any.
 
 use super::disk;
 use super::index::{Index, State};
 use super::keys::Keys;
 use super::record::Record;
 use super::replay::Replay;
-use super::{damaged, location};
+use super::{damaged, location, room};
 use crate::state_dir::{StateDir, StateDirError};
 
 /// What a journal holds.
@@ -76,7 +77,8 @@ pub fn show(folder: &StateDir) -> Result<Option<Shown>, StateDirError> {
         }
         disk::take(&mut index, &keys, at as u64, record);
     }
-    shown.fault = disk::fault(folder, &header, &replay);
+    let fault = disk::fault(folder, &header, &replay);
+    shown.fault = fault.or_else(|| room::lacking(folder));
     let open = begun.into_iter().filter(|record| {
         let key = disk::key_of(&keys, &Record::Begun(record.clone()));
         let entry = key.and_then(|key| index.calls.get(&key));

@@ -17,7 +17,7 @@ use super::index::{Place, State};
 use super::record::{Ended, Record};
 use super::replay::MAX_UNFLUSHED;
 use super::shares::Room;
-use super::{CallKey, Settings, Shared, unwritable};
+use super::{CallKey, Settings, Shared, room, unwritable};
 use crate::model::{Failure, FailureKind};
 
 /// Bytes of the file below which it is not worth compacting.
@@ -88,6 +88,7 @@ pub(super) fn start(
         settings,
         shared: Arc::downgrade(shared),
         owed: Vec::new(),
+        lacks_room: false,
         gatherer: Gatherer::new(shared.under_way.clone()),
     };
     thread::Builder::new()
@@ -104,6 +105,8 @@ struct Writer {
     shared: Weak<Shared>,
     /// Outcomes that the disk had no room for.
     owed: Vec<Command>,
+    /// The disk had no room at the last write.
+    lacks_room: bool,
     gatherer: Gatherer,
     /// Bytes of the file when it was last compacted.
     compacted: u64,
@@ -175,8 +178,12 @@ impl Writer {
             }
         }
         let flush = !waiting.is_empty() || self.disk.unflushed() > MAX_UNFLUSHED / 2;
+        let writes = !draft.is_empty();
         match self.disk.write(draft, flush) {
             Ok(()) => {
+                if writes && self.lacks_room {
+                    self.set_lack(None);
+                }
                 self.place(placed);
                 // Whoever waits finds it as high as it now is.
                 self.tell_sequence();
@@ -260,17 +267,25 @@ impl Writer {
         )
     }
 
-    fn unwritten(&self, unwritten: &Unwritten) -> Failure {
+    fn unwritten(&mut self, unwritten: &Unwritten) -> Failure {
         match unwritten {
             Unwritten::NoRoom(error) => {
-                let message = format!(
-                    "the disk has no room for the gateway's journal {} ({error}): free some space, then try again",
-                    self.disk.location()
-                );
-                tracing::error!(name: "journal_fault", "{message}");
+                let message = room::text(self.disk.location(), error);
+                if !self.lacks_room {
+                    tracing::error!(name: "journal_fault", "{message}");
+                }
+                self.set_lack(Some(message.clone()));
                 Failure::new(FailureKind::Busy, message)
             }
             Unwritten::Broken(error) => Failure::unavailable(self.fail(error)),
+        }
+    }
+
+    /// Notes that the disk had no room for what was to be written, or has some again.
+    fn set_lack(&mut self, lack: Option<String>) {
+        self.lacks_room = lack.is_some();
+        if let Some(shared) = self.shared.upgrade() {
+            shared.lock().lack = lack;
         }
     }
 

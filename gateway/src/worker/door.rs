@@ -112,7 +112,7 @@ impl Door {
     pub async fn standing(&self) -> Described {
         match self {
             Self::Here(provisioner) => Described {
-                journal: provisioner.journal().info().into(),
+                journal: provisioner.journal().tried().await.into(),
                 ..Described::default()
             },
             Self::Workers(workers) => workers.describe().await,

@@ -6,8 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portcullis_tests::harness::{Dial, Gateway, Server, Site, run_to_end, words};
+use portcullis_proto::gateway::v1::FailureKind;
+use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
+use portcullis_tests::harness::{
+    Dial, Gateway, Scripts, Server, Site, free_port, run_to_end, words,
+};
 
+use crate::watching::{get, until_ready, watched};
 use crate::{Pair, registered, serving};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,6 +221,62 @@ async fn a_full_disk_under_the_key_store_loses_no_key() {
     let after = admin.synchronized("host1").await;
     assert_eq!(after.session_key_id, report.current_key_id);
     gateway.kill();
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_journal_is_told_as_long_as_it_lasts() {
+    let (site, server, admin) = serving("").await;
+    let (port, scripts) = (free_port(), Scripts::new(&site, "scripts"));
+    let config = format!("{}{}", scripts.config(), watched(port));
+    let (mut gateway, token) = registered(&site, &admin, Dial::inward(), &config).await;
+    let Some(disk) = TinyDisk::new(&gateway.state, "256k") else {
+        eprintln!("skipped: to mount a small file system needs root");
+        return;
+    };
+    gateway.enroll(&token);
+    gateway.start();
+    admin.synchronized("host1").await;
+    let connector = Scripts::CONNECTOR;
+    admin.add_resource("journal", "host1", connector).await;
+    let mut pair = Pair {
+        gateway,
+        server,
+        admin,
+        scripts,
+        site,
+    };
+    let outcome = pair.record("before").await.result;
+    assert!(matches!(outcome, Some(OutcomeResult::Done(_))));
+    let told = |pair: &Pair| {
+        let doctor = pair.gateway.cli("doctor").stdout;
+        let status = pair.gateway.cli("status").stdout;
+        (
+            doctor.contains("it takes entries"),
+            status.contains("no room"),
+        )
+    };
+    until_ready(port, 200).await;
+    assert_eq!(told(&pair), (true, false));
+    disk.fill();
+    // Before any call has met it.
+    let unready = until_ready(port, 503).await;
+    assert!(unready.contains("no room"), "{unready}");
+    let metrics = get(port, "/metrics").await.1;
+    let writable = "portcullis_gateway_journal_writable";
+    assert!(metrics.contains(&format!("{writable} 0\n")), "{metrics}");
+    assert_eq!(told(&pair), (false, true));
+    let outcome = pair.record("full").await.result;
+    let Some(OutcomeResult::Failed(failure)) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(failure.kind(), FailureKind::Busy, "{failure:?}");
+    assert!(failure.message.contains("no room"), "{failure:?}");
+    disk.clear();
+    until_ready(port, 200).await;
+    let outcome = pair.record("after").await.result;
+    assert!(matches!(outcome, Some(OutcomeResult::Done(_))));
+    pair.gateway.kill();
     drop(disk);
 }
 

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::{Pair, dial, registered};
 
 /// Status and body.
-async fn get(port: u16, path: &str) -> (u16, String) {
+pub(crate) async fn get(port: u16, path: &str) -> (u16, String) {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
@@ -26,7 +26,7 @@ async fn get(port: u16, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-async fn until_ready(port: u16, status: u16) -> String {
+pub(crate) async fn until_ready(port: u16, status: u16) -> String {
     eventually("/ready", || async {
         let (found, body) = get(port, "/ready").await;
         (found == status).then_some(body)
@@ -34,7 +34,7 @@ async fn until_ready(port: u16, status: u16) -> String {
     .await
 }
 
-fn watched(port: u16) -> String {
+pub(crate) fn watched(port: u16) -> String {
     format!("[watch]\nlisten = \"127.0.0.1:{port}\"\n")
 }
 

@@ -301,7 +301,7 @@ impl Serving {
 
     async fn describe(&self) -> Description {
         let connectors = self.provisioner.describe().await;
-        let info = self.provisioner.journal().info();
+        let info = self.provisioner.journal().tried().await;
         let found = tokio::fs::metadata(&self.journal).await;
         Description {
             connectors,
