@@ -14,7 +14,7 @@ use crate::config::Capability::Operator;
 use crate::provisioning::describe::Described;
 use crate::provisioning::direct::{self, Direct};
 use crate::provisioning::entry::CallEntry;
-use crate::provisioning::{self, By, DispatchError, Prepared, Provisioning};
+use crate::provisioning::{self, By, DispatchError, Prepared, Provisioning, Ready};
 
 pub(super) fn offer(front: &mut impl Front) {
     front.offer::<Execute>();
@@ -57,7 +57,8 @@ impl Request for Execute {
         let audited = entry(context, &resource, &call, &password_from_user).await?;
         let provisioning = context.services.provisioning.clone();
         if !call.changes() {
-            return read(&provisioning, &resource, call, (user, audited)).await;
+            let callers = std::convert::identity;
+            return read(&provisioning, &resource, call, (user, audited), callers).await;
         }
         let direct = Direct {
             resource,
@@ -76,12 +77,33 @@ impl Request for Execute {
     }
 }
 
+/// Makes a call that only reads, on behalf of another request of the same caller's. The names of
+/// what comes back are the connector's own.
+pub(super) async fn ask(
+    context: &Context,
+    resource: &str,
+    call: Call,
+) -> Result<Outcome, AdminError> {
+    let call = provisioning::with_id(call);
+    let audited = entry(context, resource, &call, "").await?;
+    let provisioning = &context.services.provisioning;
+    read(
+        provisioning,
+        resource,
+        call,
+        (None, audited),
+        Ready::unmapped,
+    )
+    .await
+}
+
 /// Makes a call that only reads.
 async fn read(
     provisioning: &Provisioning,
     resource: &str,
     call: Call,
     (user, audited): (Option<&str>, CallEntry),
+    as_answered: fn(Ready) -> Ready,
 ) -> Result<Outcome, AdminError> {
     let ready = match provisioning::prepare(provisioning, resource, call, user).await {
         Err(error) => return Err(not_sent(audited, error).await),
@@ -89,7 +111,7 @@ async fn read(
             audited.outcome(&outcome).await;
             return Ok(outcome);
         }
-        Ok(Prepared::Ready(ready)) => ready,
+        Ok(Prepared::Ready(ready)) => as_answered(*ready),
     };
     let audited = audited.through(ready.gateway());
     match ready.send(provisioning).await {

@@ -23,6 +23,7 @@ mod names;
 mod policy;
 mod queue;
 mod request;
+mod resource_fit;
 mod resources;
 mod system;
 mod tasks;

@@ -12,6 +12,7 @@ use super::error::AdminError;
 use super::names;
 use super::queue::record_cancelled;
 use super::request::{About, Front, Method, Request, change, read};
+use super::resource_fit;
 use super::users::secret;
 use crate::access::Target;
 use crate::config::Capability::{self, Administrator};
@@ -82,7 +83,8 @@ impl Request for proto::AddResourceRequest {
             connector = resource.connector,
             "added a resource"
         );
-        let warning = unknown_connector(context, &resource).await;
+        let may_misfit = !resource.settings.is_empty();
+        let warning = resource_fit::warning(context, &resource, may_misfit).await;
         Ok(proto::Resource {
             warning,
             ..convert::resource(resource)
@@ -139,6 +141,12 @@ impl Request for proto::SetResourceRequest {
         }
         names::check_settings(&self.settings)?;
         let secrets = secret_settings(self.secret_settings, &self.settings)?;
+        // What is given anew, or comes before another connector.
+        let may_misfit = !self.settings.is_empty()
+            || !self.mapping.is_empty()
+            || secrets.values().any(|secret| !secret.is_empty())
+            || self.gateway.is_some()
+            || self.connector.is_some();
         check_mapping(context, &self.name, &self.mapping, self.replace_mapping).await?;
         let into = names::groups(self.add_groups)?;
         let out_of = names::groups(self.remove_groups)?;
@@ -188,11 +196,12 @@ impl Request for proto::SetResourceRequest {
         }
         let fields = AuditFields::resource(&self.name);
         record_cancelled(context, Self::METHOD, &cancelled, &fields).await;
-        let warning = unknown_connector(context, &resource).await;
+        let warning = resource_fit::warning(context, &resource, may_misfit).await;
         Ok(proto::Resource {
             warning,
             dropped_secret_settings: dropped,
             cancelled_calls: cancelled.len().try_into().unwrap_or(u64::MAX),
+            cancelled_call_ids: cancelled,
             ..convert::resource(resource)
         })
     }
@@ -201,7 +210,6 @@ impl Request for proto::SetResourceRequest {
 impl Request for proto::ListResourcesRequest {
     type Answer = proto::ListResourcesResponse;
 
-            cancelled_call_ids: cancelled,
     const METHOD: Method = read("Resources/List", LOOK);
 
     fn about(&self) -> About {
@@ -295,35 +303,6 @@ impl Request for proto::RotatePasswordRequest {
             setting,
         })
     }
-}
-
-/// What to say where the gateway is connected and has told of no connector of this name; else
-/// empty. It may get one later, so that is no reason to refuse.
-async fn unknown_connector(context: &Context, resource: &Resource) -> String {
-    let Resource {
-        gateway, connector, ..
-    } = resource;
-    context.services.fleet.ask_again(gateway).await;
-    let link = context.services.fleet.status(gateway);
-    let Some(described) = link.and_then(|link| link.description) else {
-        return String::new();
-    };
-    let names: Vec<_> = described
-        .connectors
-        .iter()
-        .map(|one| one.name.as_str())
-        .collect();
-    if names.contains(&connector.as_str()) {
-        return String::new();
-    }
-    let there = match names.as_slice() {
-        [] => "it has none at all".to_owned(),
-        names => format!("those there are: {}", names.join(", ")),
-    };
-    format!(
-        "gateway `{gateway}` has no connector `{connector}` ({there}): calls fail until its configuration has one, or `portcullis resource set {} --connector NAME`",
-        resource.name
-    )
 }
 
 /// Refuses a mapping that could not be read: as it will be, with the rules that stay.

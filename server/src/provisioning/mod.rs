@@ -252,6 +252,15 @@ impl Ready {
         self.to.name()
     }
 
+    /// The same; what comes back keeps the names that the resource has for it.
+    #[must_use]
+    pub fn unmapped(self) -> Self {
+        Self {
+            mapping: Mapping::default(),
+            ..self
+        }
+    }
+
     /// Sends a call that only reads.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use portcullis_tests::harness::{
 };
 
 use crate::watching::{get, until_ready, watched};
-use crate::{Pair, registered, serving};
+use crate::{Pair, registered, scratch_root, serving};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_in_use_is_named() {
@@ -154,6 +154,49 @@ async fn the_same_identity_twice_does_not_stop_the_service() {
     clone.start();
     clone.wait_for_line("no session");
     pair.admin.synchronized("host1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_connector_does_not_know_is_told_when_a_resource_is_given_it() {
+    let (_root, connector) = scratch_root();
+    let pair = Pair::dialled_in(&connector).await;
+    pair.ok("resource add people --gateway host1 --connector local");
+    let secret = pair.site.path().join("secret");
+    fs::write(&secret, "x\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let secret = secret.display();
+    for (given, taken_back, told) in [
+        (
+            format!("--secret-file pin={secret}"),
+            "--clear-secret pin",
+            "has no setting `pin`",
+        ),
+        (
+            "--set pin=1".to_owned(),
+            "--set pin=",
+            "has no setting `pin`",
+        ),
+        (
+            "--map account.shel={sh}".to_owned(),
+            "--map account.shel=",
+            "`account.shel` (it has shell, ",
+        ),
+    ] {
+        let set = pair.ok(&format!("resource set people {given}"));
+        let set = set.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(set.contains("WARNING") && set.contains(told), "{set}");
+        let set = pair.ok(&format!("resource set people {taken_back}"));
+        assert!(!set.contains("WARNING"), "{set}");
+    }
+    let known = "--map account.full_name={full} --map account.name={id} --map group.gid={number}";
+    let set = pair.ok(&format!("resource set people {known}"));
+    assert!(!set.contains("WARNING"), "{set}");
+    let rules = pair.site.path().join("rules");
+    fs::write(&rules, "# ours\naccount.shell = {sh\n").unwrap();
+    let rules = rules.display();
+    pair.portcullis(&format!("resource set people --map-file {rules}"))
+        .refused()
+        .saying(&format!("{rules}, line 2: "));
 }
 
 /// A file system of a few hundred kilobytes, unmounted when dropped; `None` where this user may not
