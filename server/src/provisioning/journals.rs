@@ -2,10 +2,14 @@
 //! or was put back to an earlier state, is noticed as soon as there is a link.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use portcullis_common::id::GatewayId;
 use portcullis_common::rotation::UnixMillis;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::Provisioning;
 use super::queue::RETRY;
@@ -20,6 +24,35 @@ const GATHER: Duration = Duration::from_secs(1);
 /// Calls that are looked through at once.
 const BATCH: u32 = 256;
 
+/// Journals that are looked at beside one another.
+const AT_ONCE: usize = 64;
+
+/// A turn for each journal: it is compared with how far it was seen by one at a time. Some gateways
+/// share theirs.
+#[derive(Debug)]
+pub(super) struct Turns {
+    hasher: RandomState,
+    turns: [Mutex<()>; 4 * AT_ONCE],
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            turns: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+}
+
+impl Turns {
+    async fn of(&self, gateway: &str) -> MutexGuard<'_, ()> {
+        let [first, ..] = &self.turns;
+        let place = self.hasher.hash_one(gateway) % self.turns.len() as u64;
+        let place = usize::try_from(place).unwrap_or_default();
+        self.turns.get(place).unwrap_or(first).lock().await
+    }
+}
+
 /// Looks at the journal of each gateway once in each session, as soon as it has described itself,
 /// until it is dropped.
 pub(super) async fn watch(provisioning: &Provisioning) {
@@ -28,16 +61,25 @@ pub(super) async fn watch(provisioning: &Provisioning) {
     let mut seen = HashMap::new();
     let mut names: BTreeSet<String> = fleet.connected().into_iter().collect();
     loop {
+        let mut unseen = Vec::new();
         for gateway in std::mem::take(&mut names) {
             let Some(link) = fleet.status(&gateway) else {
                 seen.remove(&gateway);
                 continue;
             };
             let session = link.session.session_id;
-            if link.description.is_none() || seen.get(&gateway) == Some(&session) {
-                continue;
+            if link.description.is_some() && seen.get(&gateway) != Some(&session) {
+                unseen.push((gateway, session));
             }
-            if let Err(error) = see(provisioning, &gateway).await {
+        }
+        // What is written of several at once is one commit.
+        let looks = stream::iter(unseen).map(async |(gateway, session)| {
+            let looked = see(provisioning, &gateway).await;
+            (gateway, session, looked)
+        });
+        let mut looks = pin!(looks.buffer_unordered(AT_ONCE));
+        while let Some((gateway, session, looked)) = looks.next().await {
+            if let Err(error) = looked {
                 tracing::error!(gateway, %error, "the journal of the gateway is not looked at now");
                 names.insert(gateway);
             } else {
@@ -145,7 +187,7 @@ pub(super) async fn see(
     gateway: &str,
 ) -> Result<Option<Seen>, RepositoryError> {
     // What is read first is compared first: else an earlier state of it would seem to come later.
-    let _one = provisioning.journals.lock().await;
+    let _turn = provisioning.journals.of(gateway).await;
     let Some(LinkStatus {
         session,
         description: Some(description),

@@ -68,8 +68,8 @@ pub struct Provisioning {
     /// When this server was started.
     started: UnixMillis,
     open: Lookouts,
-    /// Held while a journal is compared with how far it was seen.
-    journals: Arc<tokio::sync::Mutex<()>>,
+    /// Had while a journal is compared with how far it was seen.
+    journals: Arc<journals::Turns>,
     rotations: Rotations,
     digests: Arc<OnceCell<ContentsKey>>,
     /// A call ended for whose object others wait.
