@@ -139,7 +139,9 @@ async fn both_programs_tell_how_they_are_and_what_the_dashboard_and_the_alerts_a
     }
     // No series names a gateway: there may be ten thousand of them.
     assert!(!server.contains("host1"), "{server}");
-    every_name_is_told(&(server + &gateway));
+    let told = server + &gateway;
+    every_name_is_told(&told);
+    the_guide_has_each_metric(&told);
 
     pair.server.kill();
     let body = until_ready(on_gateway, 503).await;
@@ -167,6 +169,34 @@ fn every_name_is_told(told: &str) {
     };
     let unknown: Vec<_> = asked.iter().filter(|name| !is_told(name)).collect();
     assert!(unknown.is_empty(), "nobody tells {unknown:?}");
+}
+
+/// The guide has a row for each metric, with what to do, and none for what there is not.
+fn the_guide_has_each_metric(told: &str) {
+    let guide = include_str!("../../../deploy/OPERATIONS.md");
+    let tables = guide.split("#### Every metric").nth(1).unwrap();
+    let tables = tables.split("\n### ").next().unwrap();
+    let mut rows = BTreeSet::new();
+    for row in tables.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [name, meaning, remedy] = cells[..] else {
+            panic!("a row has three cells: {row}");
+        };
+        assert!(!meaning.is_empty() && !remedy.is_empty(), "{row}");
+        let name = name.trim_matches('`').split('{').next().unwrap();
+        assert!(rows.insert(name), "twice: {row}");
+    }
+    // As the names stand in samples: OpenMetrics has a counter's type under its name without end.
+    let types = told.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let metrics: BTreeSet<_> = types
+        .map(|line| match line.split_once(' ').unwrap() {
+            (name, "counter") => format!("{name}_total"),
+            (name, "info") => format!("{name}_info"),
+            (name, _) => name.to_owned(),
+        })
+        .collect();
+    let metrics: BTreeSet<_> = metrics.iter().map(String::as_str).collect();
+    assert_eq!(rows, metrics);
 }
 
 #[tokio::test(flavor = "multi_thread")]
