@@ -1,6 +1,6 @@
 //! A gateway.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::process::{run_to_end, within};
@@ -118,6 +118,11 @@ impl Gateway {
     #[track_caller]
     pub fn cli_given(&self, line: &str, input: &str) -> Finished {
         run_to_end(self.command(line), input)
+    }
+
+    /// From its next start on it is this program: another version, say.
+    pub fn runs(&mut self, program: &Path) {
+        self.launcher = vec![program.to_owned()];
     }
 
     /// Takes a token.

@@ -24,6 +24,7 @@ mod secrets;
 mod strangers;
 mod sync;
 mod watching;
+mod waves;
 
 use std::path::PathBuf;
 
