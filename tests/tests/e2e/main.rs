@@ -14,6 +14,7 @@ mod calls;
 mod enrolment;
 mod fan_out;
 mod logs;
+mod mute;
 mod python_client;
 mod readme;
 mod reconcile;
