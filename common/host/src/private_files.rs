@@ -21,7 +21,7 @@ pub enum PermissionError {
     },
     /// It belongs to another user.
     #[error(
-        "{path} belongs to user {owner}, and this program runs as user {user}: start it as the owner, or `chown {user} {path}`",
+        "{path} belongs to user {owner}, and the program runs as user {user}: start it as the owner, or `chown {user} {path}`",
         path = path.display()
     )]
     Owner {
@@ -29,7 +29,7 @@ pub enum PermissionError {
         path: PathBuf,
         /// Whose it is.
         owner: u32,
-        /// Who we are.
+        /// As whom the program runs.
         user: u32,
     },
     /// Others may read or write it.
@@ -64,13 +64,21 @@ pub enum PermissionError {
 /// # Errors
 /// [`PermissionError`].
 pub fn check_private(path: &Path) -> Result<(), PermissionError> {
+    check_private_to(path, this_user())
+}
+
+/// The same for the user as whom the program runs otherwise: of whoever only looks.
+///
+/// # Errors
+/// [`PermissionError`].
+pub fn check_private_to(path: &Path, user: u32) -> Result<(), PermissionError> {
     let metadata = path
         .metadata()
         .map_err(|source| PermissionError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
-    let Some(exposed) = exposure(metadata.uid(), metadata.mode()) else {
+    let Some(exposed) = exposure_to(user, metadata.uid(), metadata.mode()) else {
         return Ok(());
     };
     let path = path.to_owned();
@@ -111,7 +119,15 @@ pub enum Exposure {
 /// How others can reach a file or folder of this owner and mode; `None`: nobody but the user who
 /// runs this program can.
 pub fn exposure(owner: u32, mode: u32) -> Option<Exposure> {
-    let user = rustix::process::geteuid().as_raw();
+    exposure_to(this_user(), owner, mode)
+}
+
+/// The user who runs this program.
+pub fn this_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn exposure_to(user: u32, owner: u32, mode: u32) -> Option<Exposure> {
     let mode = mode & 0o7777;
     if mode & 0o1000 != 0 && mode & 0o022 != 0 {
         return Some(Exposure::Shared { mode });
@@ -198,6 +214,10 @@ mod tests {
             Some(Exposure::Owner { owner, user })
         );
         assert_eq!(exposure(user, 0o100_600), None);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        check_private_to(&path, user).unwrap();
+        let other = check_private_to(&path, owner).unwrap_err().to_string();
+        assert!(other.contains(&format!("`chown {owner} ")), "{other}");
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
         let shared = check_private(folder.path()).unwrap_err().to_string();
         assert!(!shared.contains("chmod"), "{shared}");

@@ -6,17 +6,10 @@ use std::path::{Path, PathBuf};
 use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
 use der::{Decode as _, Reader as _, Tag, Tagged as _};
 use portcullis_common::rotation::UnixMillis;
-use portcullis_host::clock;
-use portcullis_host::doctor::Diagnosis;
+use rustls::pki_types::CertificateDer;
 
 use crate::Settings;
 use crate::pem::{self, FilesError};
-
-/// Days before the end from which on somebody has to see to it.
-const SOON_DAYS: u64 = 30;
-const DAY_MS: u64 = 86_400_000;
-/// What a doctor's findings about it are called.
-const CHECK: &str = "TLS";
 
 /// One file of `[tls]`, and until when what is in it is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,70 +28,42 @@ pub struct Expiry {
 /// # Errors
 /// [`FilesError`].
 pub fn expiries(settings: &Settings) -> Result<Vec<Expiry>, FilesError> {
-    let mut found = Vec::new();
-    for (what, path) in [
-        ("certificate", &settings.certificate),
-        ("authority", &settings.peer_ca),
-    ] {
-        // A chain holds no longer than the first of it that ends.
-        let certificates = pem::certificates(path)?;
-        let ends = certificates.iter().filter_map(|one| valid_until(one).ok());
-        found.extend(expiry(what, path, ends.min()));
-    }
+    let chain = pem::certificates(&settings.certificate)?;
+    let mut found = vec![
+        of_certificates("certificate", &settings.certificate, &chain),
+        of_authority(&settings.peer_ca)?,
+    ];
     if let Some(path) = &settings.revoked {
-        let lists = pem::lists(path)?;
-        let ends = lists.iter().filter_map(|one| listed_until(one).ok()?);
-        found.extend(expiry("revoked", path, ends.min()));
+        found.push(of_lists(path)?);
     }
-    Ok(found)
+    Ok(found.into_iter().flatten().collect())
 }
 
-/// What the `doctor` of a program says of its `[tls]`.
-pub fn examine(settings: Option<&Settings>, diagnosis: &mut Diagnosis) {
-    let Some(settings) = settings else {
-        return diagnosis.fine(CHECK, "there is none around the channel, which needs none");
-    };
-    match expiries(settings) {
-        Ok(found) => {
-            for expiry in &found {
-                told(expiry, clock::now(), diagnosis);
-            }
-        }
-        Err(error) => diagnosis.critical(CHECK, error.to_string(), ""),
-    }
+/// Of certificates that were read from this file.
+pub(crate) fn of_certificates(
+    what: &'static str,
+    path: &Path,
+    certificates: &[CertificateDer<'_>],
+) -> Option<Expiry> {
+    // A chain holds no longer than the first of it that ends.
+    let ends = certificates.iter().filter_map(|one| valid_until(one).ok());
+    expiry(what, path, ends.min())
 }
 
-fn told(expiry: &Expiry, now: UnixMillis, diagnosis: &mut Diagnosis) {
-    let Expiry { what, path, until } = expiry;
-    let remedy = match *what {
-        "certificate" => {
-            "issue a new one (`portcullis tls server` or `portcullis tls gateway`), put it and its key in their places, and reload"
-        }
-        "authority" => {
-            "make another authority, have both sides believe the old and the new one (one file may hold both), then issue anew under it"
-        }
-        _ => {
-            "bring the present list of the authority here (`portcullis tls revoke` writes it), and reload"
-        }
-    };
-    let (path, end) = (path.display(), clock::text(*until));
-    let days = until.0.saturating_sub(now.0) / DAY_MS;
-    match (until.0 <= now.0, days < SOON_DAYS) {
-        (true, _) => diagnosis.critical(
-            CHECK,
-            format!("the {what} in {path} has expired, on {end}"),
-            remedy,
-        ),
-        (false, true) => diagnosis.warning(
-            CHECK,
-            format!("the {what} in {path} expires in {days} days, on {end}"),
-            remedy,
-        ),
-        (false, false) => diagnosis.fine(
-            CHECK,
-            format!("the {what} in {path} is valid for {days} days, until {end}"),
-        ),
-    }
+/// Of the other side's authority.
+pub(crate) fn of_authority(path: &Path) -> Result<Option<Expiry>, FilesError> {
+    Ok(of_certificates(
+        "authority",
+        path,
+        &pem::certificates(path)?,
+    ))
+}
+
+/// Of the lists of what is revoked; `None`: they have no end.
+pub(crate) fn of_lists(path: &Path) -> Result<Option<Expiry>, FilesError> {
+    let lists = pem::lists(path)?;
+    let ends = lists.iter().filter_map(|one| listed_until(one).ok()?);
+    Ok(expiry("revoked", path, ends.min()))
 }
 
 fn expiry(what: &'static str, path: &Path, until_s: Option<u64>) -> Option<Expiry> {

@@ -102,9 +102,10 @@ impl Loaded {
     }
 }
 
-fn own(
+/// What this side shows: its certificate, and the key that belongs to it.
+pub(crate) fn own(
     settings: &Settings,
-    read_key: ReadKey,
+    read_key: impl Fn(&Path, usize) -> Result<Zeroizing<Vec<u8>>, String>,
     provider: &CryptoProvider,
 ) -> Result<SingleCertAndKey, FilesError> {
     let chain = certificates(&settings.certificate)?;
@@ -123,7 +124,8 @@ fn own(
     Ok(SingleCertAndKey::from(certified))
 }
 
-fn anchors(path: &Path) -> Result<Vec<TrustAnchor<'static>>, FilesError> {
+/// The authorities in a file.
+pub(crate) fn anchors(path: &Path) -> Result<Vec<TrustAnchor<'static>>, FilesError> {
     let anchor = |certificate: &CertificateDer<'_>| {
         webpki::anchor_from_trusted_cert(certificate)
             .map(|anchor| anchor.to_owned())
@@ -135,7 +137,8 @@ fn anchors(path: &Path) -> Result<Vec<TrustAnchor<'static>>, FilesError> {
     certificates(path)?.iter().map(anchor).collect()
 }
 
-fn revoked(path: &Path) -> Result<Vec<CertRevocationList<'static>>, FilesError> {
+/// The lists of what is revoked in a file.
+pub(crate) fn revoked(path: &Path) -> Result<Vec<CertRevocationList<'static>>, FilesError> {
     let unusable = |error: webpki::Error| FilesError::Unusable {
         path: path.to_owned(),
         reason: error.to_string(),

@@ -11,6 +11,7 @@
 
 mod around;
 mod error;
+mod examine;
 mod expiry;
 mod files;
 mod pem;
@@ -22,7 +23,8 @@ use std::fmt;
 
 pub use around::Around;
 pub use error::TlsError;
-pub use expiry::{Expiry, examine, expiries};
+pub use examine::examine;
+pub use expiry::{Expiry, expiries};
 pub use files::ReadKey;
 pub use pem::FilesError;
 pub use settings::Settings;

@@ -567,31 +567,133 @@ fn the_first_that_ends_of_each_file_is_told() {
     assert_eq!(found[0].until.0, year(2028) * 1_000);
 }
 
-#[test]
-fn a_doctor_says_what_expires_and_what_to_do() {
-    use portcullis_host::doctor::{Diagnosis, State};
+/// What a doctor says of the files of one end: how bad the worst is, and all of it.
+fn diagnosed(side: Side, end: &End) -> (portcullis_host::doctor::State, String) {
+    let mut diagnosis = portcullis_host::doctor::Diagnosis::default();
+    examine(side, Some(&end.settings), read_key, &mut diagnosis);
+    (diagnosis.state(), diagnosis.text())
+}
 
-    let site = Site::new();
-    let state = |until| {
-        let wanted = Wanted {
-            years: (2000, until),
-            ..gateway()
-        };
-        site.gateway.show(&wanted, &site.gateways);
-        let mut diagnosis = Diagnosis::default();
-        examine(Some(&site.gateway.settings), &mut diagnosis);
-        (diagnosis.state(), diagnosis.text())
-    };
-    assert_eq!(state(4000).0, State::Fine);
-    let (expired, text) = state(2001);
-    assert_eq!(expired, State::Critical);
+#[test]
+fn a_doctor_says_what_is_wrong_with_each_file_and_what_to_do() {
+    use portcullis_host::doctor::{Diagnosis, State};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    type Break = fn(&Site);
+    let breaks: [(Break, State, &[&str]); 11] = [
+        (|_| (), State::Fine, &["the key in", "is the certificate's"]),
+        (
+            |site| {
+                let wanted = Wanted {
+                    years: (2000, 2001),
+                    ..server()
+                };
+                site.server.show(&wanted, &site.servers);
+            },
+            State::Critical,
+            &[
+                "own.pem has expired, on 2001-01-01",
+                "portcullis tls server",
+            ],
+        ),
+        (
+            |site| {
+                let wanted = Wanted {
+                    years: (3000, 3001),
+                    ..server()
+                };
+                site.server.show(&wanted, &site.servers);
+            },
+            State::Critical,
+            &["is not valid yet", "set the clock right"],
+        ),
+        (
+            |site| std::fs::remove_file(&site.server.settings.certificate).unwrap(),
+            State::Critical,
+            &["cannot read", "own.pem", "portcullis tls server"],
+        ),
+        (
+            |site| std::fs::remove_file(&site.server.settings.peer_ca).unwrap(),
+            State::Critical,
+            &["cannot read", "peer.pem", "the gateways' authority"],
+        ),
+        (
+            |site| std::fs::write(&site.server.settings.peer_ca, "nonsense").unwrap(),
+            State::Critical,
+            &["peer.pem holds no certificate", "the gateways' authority"],
+        ),
+        (
+            |site| std::fs::remove_file(&site.server.settings.key).unwrap(),
+            State::Critical,
+            &["[tls] key: cannot look at", "own.key"],
+        ),
+        (
+            |site| {
+                let open = std::fs::Permissions::from_mode(0o644);
+                std::fs::set_permissions(&site.server.settings.key, open).unwrap();
+            },
+            State::Critical,
+            &["[tls] key:", "chmod 0600"],
+        ),
+        (
+            |site| {
+                let other = std::fs::read(&site.gateway.settings.key).unwrap();
+                std::fs::write(&site.server.settings.key, other).unwrap();
+            },
+            State::Critical,
+            &[
+                "does not belong to the certificate in",
+                "portcullis tls server",
+            ],
+        ),
+        (
+            |site| site.server.show(&gateway(), &site.servers),
+            State::Critical,
+            &["is not one of a server", "portcullis tls server"],
+        ),
+        (
+            |site| std::fs::write(&site.server.settings.peer_ca, &site.servers.pem).unwrap(),
+            State::Warning,
+            &[
+                "peer.pem has issued the certificate of this server, too",
+                "the gateways' authority",
+            ],
+        ),
+    ];
+    for (number, (damage, state, said)) in breaks.into_iter().enumerate() {
+        let site = Site::new();
+        damage(&site);
+        let (found, text) = diagnosed(Side::Server, &site.server);
+        assert_eq!(found, state, "{number}: {text}");
+        for said in said {
+            assert!(text.contains(said), "{number}: {said} in {text}");
+        }
+        // The other side's files are as they were.
+        let (found, text) = diagnosed(Side::Gateway, &site.gateway);
+        assert_eq!(found, State::Fine, "{number}: {text}");
+    }
+    let mut diagnosis = Diagnosis::default();
+    examine(Side::Server, None, read_key, &mut diagnosis);
+    assert_eq!(diagnosis.state(), State::Fine);
+}
+
+#[test]
+fn a_doctor_says_what_is_wrong_with_a_list_of_what_is_revoked() {
+    use portcullis_host::doctor::State;
+
+    let mut site = Site::new();
+    site.server.revoke(&site.gateways.list(&[], 2021));
+    let (state, text) = diagnosed(Side::Server, &site.server);
+    assert_eq!(state, State::Critical);
+    for said in ["revoked.pem has expired", "portcullis tls revoke"] {
+        assert!(text.contains(said), "{text}");
+    }
+    let path = site.server.settings.revoked.clone().unwrap();
+    std::fs::write(path, "").unwrap();
+    let (state, text) = diagnosed(Side::Server, &site.server);
+    assert_eq!(state, State::Critical, "{text}");
     assert!(
-        text.contains("has expired, on 2001-01-01") && text.contains("portcullis tls gateway"),
+        text.contains("holds no list of revoked certificates"),
         "{text}"
     );
-    std::fs::remove_file(&site.gateway.settings.peer_ca).unwrap();
-    assert_eq!(state(4000).0, State::Critical);
-    let mut diagnosis = Diagnosis::default();
-    examine(None, &mut diagnosis);
-    assert_eq!(diagnosis.state(), State::Fine);
 }

@@ -102,7 +102,8 @@ impl Verifier {
         }
     }
 
-    fn verify(
+    /// Whether a certificate is believed at this time, whoever shows it.
+    pub(crate) fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],

@@ -20,7 +20,7 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     let user = rustix::process::geteuid().as_raw();
     if found.uid() != user && found.uid() != 0 {
         return Err(format!(
-            "it belongs to user {} and decides what the gateway does: `chown {user} {}`",
+            "it belongs to user {} and decides what the gateway does, here as user {user}: run it as the owner, or `chown {user} {}`",
             found.uid(),
             path.display()
         ));

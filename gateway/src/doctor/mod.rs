@@ -5,8 +5,10 @@ use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::locked;
 use portcullis_host::clock;
 use portcullis_host::doctor::{Diagnosis, examine_host};
+use portcullis_tls::Side;
 
 use crate::config::{Config, Dial, WorkerKind};
+use crate::connector::secret_file;
 use crate::connectors::Connectors;
 use crate::journal;
 use crate::key_store::{self, KeyStoreError};
@@ -29,7 +31,15 @@ pub(crate) fn examine(config: &Config) -> Diagnosis {
     );
     diagnosis.disk("disk", &config.state_dir, config.journal.most + LEAST_FREE);
     reached(config, &mut diagnosis);
-    portcullis_tls::examine(config.tls.as_ref(), &mut diagnosis);
+    // In processes each has a user of its own, and root looks at all of them.
+    if config.workers.is_none() {
+        let other = diagnosis.other_user("portcullis-gateway", &config.state_dir);
+        if other.is_some() {
+            return diagnosis;
+        }
+    }
+    let tls = config.tls.as_ref();
+    portcullis_tls::examine(Side::Gateway, tls, secret_file::read_whole, &mut diagnosis);
     keys(config, &mut diagnosis);
     for (worker, folder) in StateDir::with_journals(config) {
         match journal::show(&folder) {

@@ -9,8 +9,10 @@ use std::path::Path;
 use portcullis_common::secret::locked;
 use portcullis_host::doctor::{Diagnosis, examine_host};
 use portcullis_host::private_files;
+use portcullis_tls::Side;
 
 use crate::config::{Config, SecretSource};
+use crate::fleet;
 use crate::serve::Unlocked;
 use crate::serve::lock::DataDirLock;
 
@@ -22,15 +24,21 @@ const LEAST_FREE_HEAD: u64 = 16 << 20;
 pub(crate) async fn examine(config: &Config, file: &Path) -> Diagnosis {
     let mut diagnosis = Diagnosis::default();
     configuration(config, file, &mut diagnosis);
-    files(config, &mut diagnosis);
     practices::examine(config, &mut diagnosis);
-    portcullis_tls::examine(config.tls.as_ref(), &mut diagnosis);
+    let service = diagnosis.other_user("portcullis-server", &config.data_dir);
+    let user = service.map_or_else(private_files::this_user, |service| service.user);
+    if service.is_none_or(|service| service.seen) {
+        files(config, user, &mut diagnosis);
+    }
     examine_host(&mut diagnosis);
     diagnosis.tried(
         "locked memory",
         locked::check(),
         "keys are never swapped out",
     );
+    if service.is_some() {
+        return diagnosis;
+    }
     match DataDirLock::is_taken(&config.data_dir) {
         Ok(true) => diagnosis.fine("server", "it is running"),
         Ok(false) => diagnosis.warning(
@@ -71,19 +79,22 @@ fn configuration(config: &Config, file: &Path, diagnosis: &mut Diagnosis) {
     }
 }
 
-fn files(config: &Config, diagnosis: &mut Diagnosis) {
+/// What only `user` may reach, as whom the server runs.
+fn files(config: &Config, user: u32, diagnosis: &mut Diagnosis) {
     let mut private = vec![config.data_dir.clone(), config.repository_file()];
     if let SecretSource::File(secret) = &config.secret {
         private.push(secret.clone());
     }
     private.extend(config.audit.head_file.parent().map(Path::to_owned));
     for path in &private {
-        let found = private_files::check_private(path);
-        let fine = format!("only this user reaches {}", path.display());
+        let found = private_files::check_private_to(path, user);
+        let fine = format!("only the server's user reaches {}", path.display());
         diagnosis.tried("permissions", found, fine);
     }
     diagnosis.disk("disk", &config.data_dir, LEAST_FREE);
     if let Some(folder) = config.audit.head_file.parent() {
         diagnosis.disk("disk", folder, LEAST_FREE_HEAD);
     }
+    let key = |path: &Path, longest| fleet::private_key(path, longest, user);
+    portcullis_tls::examine(Side::Server, config.tls.as_ref(), key, diagnosis);
 }

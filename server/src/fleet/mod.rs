@@ -59,7 +59,7 @@ pub use progress::{
 pub use recipient::Recipient;
 pub use roster::{Follower, Outlook};
 pub use status::{CallError, LinkStatus, SearchStream};
-pub use tls::around;
+pub use tls::{around, private_key};
 use turns::Turns;
 
 /// From so much on the clocks of a gateway and of the server count as different, in milliseconds.

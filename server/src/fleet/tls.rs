@@ -14,7 +14,9 @@ use crate::repository::Gateway;
 
 /// TLS as this side has it, not set up yet.
 pub fn around() -> Around {
-    Around::none(Side::Server, private_key)
+    Around::none(Side::Server, |path, longest| {
+        private_key(path, longest, private_files::this_user())
+    })
 }
 
 impl Fleet {
@@ -49,8 +51,12 @@ pub(super) fn fits(io: &Transport, gateway: &Gateway) -> Result<(), LinkError> {
     Ok(io.check_gateway(&gateway.name)?)
 }
 
-fn private_key(path: &Path, longest: usize) -> Result<Zeroizing<Vec<u8>>, String> {
-    private_files::check_private(path).map_err(|error| error.to_string())?;
+/// A private key of at most so many bytes, from a file that `user` alone reaches.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub fn private_key(path: &Path, longest: usize, user: u32) -> Result<Zeroizing<Vec<u8>>, String> {
+    private_files::check_private_to(path, user).map_err(|error| error.to_string())?;
     private_files::read_bounded(path, longest)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_tests::harness::{Finished, Programs, Scripts, Server, Site, eventually, free_port};
@@ -382,4 +382,61 @@ async fn the_doctors_of_both_programs_find_what_is_wrong_and_say_what_to_do() {
     let found = server.cli("doctor");
     assert_eq!(found.status.code(), Some(2));
     assert!(found.stdout.contains("chmod 0600"), "{}", found.stdout);
+}
+
+/// Everything below a folder, with whose it is.
+fn belongings(folder: &Path) -> BTreeSet<(PathBuf, u32)> {
+    let mut all = BTreeSet::from([(folder.to_owned(), fs::metadata(folder).unwrap().uid())]);
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let metadata = entry.metadata().unwrap();
+        match metadata.is_dir() {
+            true => all.extend(belongings(&entry.path())),
+            false => {
+                all.insert((entry.path(), metadata.uid()));
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_is_told_to_run_the_doctor_as_the_services_user_and_to_take_no_file_from_him() {
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+    let mut pair = Pair::dialled_in("").await;
+    pair.server.kill();
+    pair.gateway.kill();
+    let head = pair.server.data.with_file_name("server-audit");
+    let folders = [&pair.server.data, &head, &pair.gateway.state];
+    for folder in folders {
+        for (path, _) in belongings(folder) {
+            std::os::unix::fs::chown(path, Some(NOBODY), None).unwrap();
+        }
+    }
+    let before = folders.map(|folder| belongings(folder));
+    for (found, program) in [
+        (pair.server.cli("doctor"), "portcullis-server"),
+        (pair.gateway.cli("doctor"), "portcullis-gateway"),
+    ] {
+        let told = found.stdout;
+        let remedy = format!("`runuser -u nobody -- {program} doctor`");
+        assert!(told.contains(&remedy), "{told}");
+        assert!(
+            !told.contains("chown") && !told.contains("CRITICAL"),
+            "{told}"
+        );
+    }
+    assert_eq!(folders.map(|folder| belongings(folder)), before);
+
+    // What is wrong for the service's user is told to root, too, and mended for that user.
+    let secret = pair.server.data.join("server.secret");
+    std::os::unix::fs::chown(&secret, Some(0), None).unwrap();
+    let found = pair.server.cli("doctor");
+    assert_eq!(found.status.code(), Some(2));
+    let remedy = format!("`chown {NOBODY} {}`", secret.display());
+    assert!(found.stdout.contains(&remedy), "{}", found.stdout);
 }

@@ -48,6 +48,15 @@ impl State {
     }
 }
 
+/// As whom a program runs, where somebody else looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The user as whom it runs: whose its folder is.
+    pub user: u32,
+    /// Whether who looks may look at everything.
+    pub seen: bool,
+}
+
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -128,6 +137,28 @@ impl Diagnosis {
                 "look there",
             ),
         }
+    }
+
+    /// As whom `program` runs, which keeps what it has in `folder`; `None`: as who looks, or it is
+    /// not known. Nobody else is to open its files: he would leave some that it cannot open.
+    pub fn other_user(&mut self, program: &str, folder: &Path) -> Option<Service> {
+        let (service, looks) = system::users(folder).filter(|(owner, user)| owner != user)?;
+        let remedy = match system::user_name(service) {
+            Some(name) => format!("`runuser -u {name} -- {program} doctor`"),
+            None => format!("`sudo -u '#{service}' {program} doctor`"),
+        };
+        self.warning(
+            "user",
+            format!(
+                "{program} runs as user {service}, whose {} is, and this doctor as user {looks}: what that one alone opens was not looked at",
+                folder.display()
+            ),
+            &remedy,
+        );
+        Some(Service {
+            user: service,
+            seen: looks == 0,
+        })
     }
 
     /// Whether something is older than it should become.

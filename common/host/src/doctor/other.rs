@@ -7,6 +7,14 @@ pub(super) fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 
+pub(super) fn users(_: &Path) -> Option<(u32, u32)> {
+    None
+}
+
+pub(super) fn user_name(_: u32) -> Option<String> {
+    None
+}
+
 pub(super) fn clock_synchronized() -> Option<bool> {
     None
 }

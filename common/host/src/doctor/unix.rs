@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,6 +13,22 @@ use super::host::age;
 pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;
     found.f_bavail.checked_mul(found.f_frsize)
+}
+
+/// Whose a folder is, and who looks.
+pub(super) fn users(folder: &Path) -> Option<(u32, u32)> {
+    let owner = fs::metadata(folder).ok()?.uid();
+    Some((owner, crate::private_files::this_user()))
+}
+
+/// As the host's own databases have it.
+pub(super) fn user_name(user: u32) -> Option<String> {
+    let mut command = Command::new("getent");
+    command.args(["passwd", &user.to_string()]);
+    let said = command.stderr(Stdio::null()).output().ok()?;
+    let line = String::from_utf8(said.stdout).ok()?;
+    let name = line.split(':').next().filter(|name| !name.is_empty())?;
+    Some(crate::text::printable(name))
 }
 
 /// As systemd has it: its own client, or what `timedatectl` says of the kernel's clock.
