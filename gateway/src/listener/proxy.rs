@@ -1,12 +1,15 @@
 //! The way out through an HTTP proxy: CONNECT (RFC 9110, section 9.3.6), before a byte of the
 //! channel.
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzed;
+
 use std::io;
 use std::path::Path;
 
 use data_encoding::BASE64;
 use portcullis_host::text::printable;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
@@ -133,6 +136,20 @@ pub async fn connect(proxy: &Proxy, server: &str) -> Result<TcpStream, ProxyErro
     };
     io.write_all(&request).await.map_err(lost)?;
     drop(request);
+    answered(&mut io, proxy, server).await?;
+    Ok(io)
+}
+
+/// Reads the proxy's answer, and nothing of what the server says after it.
+async fn answered(
+    io: &mut (impl AsyncRead + Unpin),
+    proxy: &Proxy,
+    server: &str,
+) -> Result<(), ProxyError> {
+    let lost = |source| ProxyError::Lost {
+        proxy: proxy.address.clone(),
+        source,
+    };
     let mut answer = Vec::with_capacity(512);
     while !answer.ends_with(END) {
         if answer.len() == MAX_ANSWER {
@@ -149,8 +166,7 @@ pub async fn connect(proxy: &Proxy, server: &str) -> Result<TcpStream, ProxyErro
             });
         }
     }
-    understand(&answer, proxy, server)?;
-    Ok(io)
+    understand(&answer, proxy, server)
 }
 
 /// The whole request. Wiped, for it may hold a password.
@@ -188,10 +204,11 @@ fn understand(answer: &[u8], proxy: &Proxy, server: &str) -> Result<(), ProxyErr
     let first = lines.next().unwrap_or_default();
     // `HTTP/1.1 200 Connection established`
     let status = first.split(' ').nth(1).unwrap_or_default();
+    let three_digits = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
     let status = status
         .parse::<u16>()
         .ok()
-        .filter(|code| (100..600).contains(code));
+        .filter(|code| three_digits && (100..600).contains(code));
     let asked = proxy.credentials.is_some();
     let (proxy, server, said) = (
         proxy.address.clone(),
@@ -311,6 +328,8 @@ mod tests {
             (b"HTTP/1.1 302 Found\r\nLocation: x\r\n\r\n", "`HTTP/1.1 302 Found`"),
             (b"HTTP/1.1 abc\r\n\r\n", "no HTTP proxy"),
             (b"HTTP/1.1\r\n\r\n", "no HTTP proxy"),
+            (b"HTTP/1.1 +200 OK\r\n\r\n", "no HTTP proxy"),
+            (b"HTTP/1.1 0200 OK\r\n\r\n", "no HTTP proxy"),
             (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP proxy: it said `S`"),
             (b"HTTP/1.1 200 OK\r\n", "closed the connection"),
             (b"", "closed the connection"),

@@ -43,6 +43,31 @@ fn main() -> Written {
     write("ids", "server", server_id.to_string().as_bytes())?;
     directory()?;
     listing()?;
+    proxy()
+}
+
+/// What HTTP proxies answer, and what the server says behind it.
+fn proxy() -> Written {
+    for (name, answer) in [
+        (
+            "established",
+            "HTTP/1.1 200 Connection established\r\n\r\n\x10\0\x21",
+        ),
+        (
+            "named",
+            "HTTP/1.0 200 OK\r\nVia: 1.1 out (squid/5.7)\r\nServer: squid\r\n\r\n",
+        ),
+        (
+            "who",
+            "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"out\"\r\nProxy-Authenticate: Negotiate\r\n\r\n",
+        ),
+        ("forbidden", "HTTP/1.1 403 Forbidden\r\n\r\n"),
+        ("unreachable", "HTTP/1.1 503 Service \u{e9}teint\r\n\r\n"),
+        ("elsewhere", "HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"),
+        ("other", "SSH-2.0-OpenSSH_9.2\r\n"),
+    ] {
+        write("proxy_answer", name, answer.as_bytes())?;
+    }
     Ok(())
 }
 

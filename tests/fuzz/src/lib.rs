@@ -85,6 +85,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::message4::run,
     },
     Target {
+        name: "proxy_answer",
+        run: targets::proxy_answer::run,
+    },
+    Target {
         name: "record_opener",
         run: targets::record_opener::run,
     },
