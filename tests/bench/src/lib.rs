@@ -1,6 +1,6 @@
 //! Measurements beside peers, each in interleaved rounds of one run: whole calls, new links, the
-//! cipher, re-encryption, imports, reconciliation; and of a whole fleet on one server, and what an
-//! idle gateway takes.
+//! cipher, re-encryption, imports, reconciliation, TLS around the channel; and of a whole fleet on
+//! one server, and what an idle gateway takes.
 //!
 //! Everything but what is under test is one and the same for every peer: runtime, threads, loopback
 //! TCP, payload.
@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 pub mod bulk;
+pub mod certificates;
 pub mod cipher;
 pub mod constant_time;
 pub mod echo;
@@ -17,9 +18,11 @@ pub mod footprint;
 pub mod handshake;
 pub mod links;
 pub mod peer;
+mod processor;
 pub mod reconcile;
 pub mod reencrypt;
 pub mod rpc;
+pub mod tls;
 
 /// Has a server or gateway of the tests log as one that is installed does: what they log otherwise
 /// is for people who look for a fault.

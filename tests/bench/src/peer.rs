@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{InitiatorConfig, ResponderConfig};
@@ -11,15 +12,22 @@ use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
 use portcullis_common::rotation::{HeldKey, Identity};
 use portcullis_common::secret::MasterKey;
 use portcullis_common::stream::{self, ChannelError, ChannelLimits};
+use portcullis_tls::{Around, Side, TlsError, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::certificates::{Certificates, CertificatesError, GATEWAY};
+
+/// How long the answering end waits for TLS around the channel.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What carries the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +38,12 @@ pub enum Peer {
     MutualTls,
     /// The sealed channel.
     Sealed(Suite),
+    /// The sealed channel with TLS 1.3 around it, as a site has it.
+    SealedInTls(Suite),
 }
 
 impl Peer {
-    /// Every peer, in the order of the report.
+    /// Those that are compared with mutual TLS, in the order of the report.
     pub const ALL: [Self; 4] = [
         Self::Plaintext,
         Self::MutualTls,
@@ -47,6 +57,8 @@ impl Peer {
             Self::Plaintext => "plaintext",
             Self::MutualTls => "mutual TLS",
             Self::Sealed(suite) => suite.name(),
+            Self::SealedInTls(Suite::TdesCtrHmacSha256) => "TDES-CTR-HMAC-SHA256 in TLS",
+            Self::SealedInTls(Suite::Aes256Gcm) => "AES-256-GCM in TLS",
         }
     }
 
@@ -74,6 +86,12 @@ pub enum LinkError {
     /// The check of the client's certificate.
     #[error("cannot set up the check of certificates: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// The files of TLS around the channel.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
+    /// TLS around the channel.
+    #[error(transparent)]
+    Around(#[from] TlsError),
     /// The runtime of the answering end.
     #[error("the answering end was lost: {0}")]
     Lost(#[from] JoinError),
@@ -141,7 +159,13 @@ pub struct Joiner {
 enum Layer {
     Plaintext,
     MutualTls(TlsConnector, TlsAcceptor),
-    Sealed(Box<(InitiatorConfig, ResponderConfig)>),
+    Sealed(Box<(InitiatorConfig, ResponderConfig)>, Option<InTls>),
+}
+
+/// TLS around the channel, at the server's end and at the gateway's.
+struct InTls {
+    server: Around,
+    gateway: Around,
 }
 
 impl Joiner {
@@ -154,7 +178,8 @@ impl Joiner {
             layer: match peer {
                 Peer::Plaintext => Layer::Plaintext,
                 Peer::MutualTls => mutual_tls()?,
-                Peer::Sealed(suite) => sealed(suite),
+                Peer::Sealed(suite) => Layer::Sealed(Box::new(sealed(suite)), None),
+                Peer::SealedInTls(suite) => Layer::Sealed(Box::new(sealed(suite)), Some(in_tls()?)),
             },
         })
     }
@@ -189,7 +214,11 @@ impl Joiner {
                 let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
                 link(connector.connect(name, near).await?)
             }
-            Layer::Sealed(configs) => {
+            Layer::Sealed(configs, tls) => {
+                let near = match tls {
+                    Some(tls) => tls.server.dial_gateway(near, GATEWAY).await?,
+                    None => Transport::Plain(near),
+                };
                 let initiator = configs.0.clone();
                 link(stream::connect(near, None, initiator, &ChannelLimits::default()).await?)
             }
@@ -200,7 +229,10 @@ impl Joiner {
         match &self.layer {
             Layer::Plaintext => Answering::Plaintext,
             Layer::MutualTls(_, acceptor) => Answering::MutualTls(acceptor.clone()),
-            Layer::Sealed(configs) => Answering::Sealed(Box::new(configs.1.clone())),
+            Layer::Sealed(configs, tls) => Answering::Sealed(
+                Box::new(configs.1.clone()),
+                tls.as_ref().map(|tls| tls.gateway.clone()),
+            ),
         }
     }
 }
@@ -209,7 +241,7 @@ impl Joiner {
 enum Answering {
     Plaintext,
     MutualTls(TlsAcceptor),
-    Sealed(Box<ResponderConfig>),
+    Sealed(Box<ResponderConfig>, Option<Around>),
 }
 
 async fn accept(listener: std::net::TcpListener, answering: Answering) -> Result<Link, LinkError> {
@@ -218,7 +250,11 @@ async fn accept(listener: std::net::TcpListener, answering: Answering) -> Result
     Ok(match answering {
         Answering::Plaintext => link(far),
         Answering::MutualTls(acceptor) => link(acceptor.accept(far).await?),
-        Answering::Sealed(config) => {
+        Answering::Sealed(config, tls) => {
+            let far = match tls {
+                Some(tls) => tls.receive(far, Instant::now() + PATIENCE).await?,
+                None => Transport::Plain(far),
+            };
             let limits = ChannelLimits::default();
             link(stream::accept(far, None, *config, &limits, |_| async { Ok(()) }).await?)
         }
@@ -258,7 +294,18 @@ fn mutual_tls() -> Result<Layer, LinkError> {
     ))
 }
 
-fn sealed(suite: Suite) -> Layer {
+fn in_tls() -> Result<InTls, LinkError> {
+    let tls = InTls {
+        server: portcullis_server::fleet::around(),
+        gateway: portcullis_gateway::listener::agent::around(),
+    };
+    let certificates = Certificates::new()?;
+    certificates.load(&tls.server, Side::Server)?;
+    certificates.load(&tls.gateway, Side::Gateway)?;
+    Ok(tls)
+}
+
+fn sealed(suite: Suite) -> (InitiatorConfig, ResponderConfig) {
     let rng = &mut rand::rng();
     let kind = match suite {
         Suite::TdesCtrHmacSha256 => KeyKind::Tdes,
@@ -269,7 +316,7 @@ fn sealed(suite: Suite) -> Layer {
         id: KeyId::random(kind, rng),
         key: MasterKey::random(kind, rng),
     }];
-    Layer::Sealed(Box::new((
+    (
         InitiatorConfig {
             server_id: ServerId::random(rng),
             suites: vec![suite],
@@ -281,5 +328,5 @@ fn sealed(suite: Suite) -> Layer {
             suites: vec![suite],
             identity: Identity::Keyed { gateway_id, keys },
         },
-    )))
+    )
 }

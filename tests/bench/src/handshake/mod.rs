@@ -6,7 +6,6 @@ mod report;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
@@ -14,6 +13,7 @@ pub use self::report::Report;
 use super::echo;
 use super::links::{Wired, WiredError};
 use super::peer::{Joiner, Peer};
+use super::processor;
 
 /// Bytes of the one call.
 const PAYLOAD: usize = 32;
@@ -79,8 +79,12 @@ pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Report, Handsha
     Ok(report)
 }
 
-async fn one_slice(joiner: &Arc<Joiner>, slice: Duration) -> Result<Round, HandshakeBenchError> {
-    let (began, cpu) = (Instant::now(), processor_time());
+/// Opens links through `joiner` for `slice`.
+pub(crate) async fn one_slice(
+    joiner: &Arc<Joiner>,
+    slice: Duration,
+) -> Result<Round, HandshakeBenchError> {
+    let (began, cpu) = (Instant::now(), processor::time());
     let mut openers = JoinSet::new();
     for _ in 0..AT_ONCE {
         let joiner = Arc::clone(joiner);
@@ -100,7 +104,7 @@ async fn one_slice(joiner: &Arc<Joiner>, slice: Duration) -> Result<Round, Hands
     }
     Ok(Round {
         per_second: count / began.elapsed().as_secs_f64(),
-        cpu_us: (processor_time() - cpu).as_secs_f64() * 1e6 / count,
+        cpu_us: (processor::time() - cpu).as_secs_f64() * 1e6 / count,
     })
 }
 
@@ -114,13 +118,4 @@ async fn one_link(joiner: &Joiner) -> Result<(), HandshakeBenchError> {
     } else {
         Err(HandshakeBenchError::Changed)
     }
-}
-
-/// Of this process, in which both ends of every link are.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
 }

@@ -21,10 +21,12 @@ pub enum Subject {
     MutualTls,
     /// The server's fleet, a link under this suite, a gateway.
     Portcullis(Suite),
+    /// The same, with TLS around the link.
+    PortcullisInTls(Suite),
 }
 
 impl Subject {
-    /// Every one, in the order of the report.
+    /// Those that are measured beside mutual TLS, in the order of the report.
     pub const ALL: [Self; 4] = [
         Self::Plaintext,
         Self::MutualTls,
@@ -55,6 +57,7 @@ impl Subject {
             Self::Plaintext => Peer::Plaintext,
             Self::MutualTls => Peer::MutualTls,
             Self::Portcullis(suite) => Peer::Sealed(suite),
+            Self::PortcullisInTls(suite) => Peer::SealedInTls(suite),
         }
     }
 }
@@ -74,18 +77,19 @@ pub enum LineError {
 }
 
 /// One connection of a subject, and beside it one that carries plain tonic in the same layer.
-pub(super) struct Line {
+pub(crate) struct Line {
     wired: Wired,
     site: Option<Site>,
 }
 
 impl Line {
     /// The end that answers runs on `far`.
-    pub(super) async fn new(subject: Subject, far: &Handle) -> Result<Self, LineError> {
+    pub(crate) async fn new(subject: Subject, far: &Handle) -> Result<Self, LineError> {
         Ok(Self {
             wired: Wired::new(&Joiner::new(subject.layer())?, far).await?,
             site: match subject {
-                Subject::Portcullis(suite) => Some(Site::new(suite, far).await?),
+                Subject::Portcullis(suite) => Some(Site::new(suite, false, far).await?),
+                Subject::PortcullisInTls(suite) => Some(Site::new(suite, true, far).await?),
                 Subject::Plaintext | Subject::MutualTls => None,
             },
         })
@@ -116,7 +120,7 @@ impl Line {
         }
     }
 
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         if let Some(site) = self.site {
             site.close().await;
         }

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use hdrhistogram::Histogram;
 use portcullis_proto::gateway::v1::search_item::Kind;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinSet;
 
 use super::line::{Items, Line, LineError};
-use crate::echo;
+use crate::{echo, processor};
 
 /// Why there is no figure.
 #[derive(Debug, thiserror::Error)]
@@ -33,25 +32,25 @@ pub enum MeasureError {
 
 /// One round's figures for calls.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     /// Calls answered in a second.
-    pub(super) per_second: f64,
+    pub(crate) per_second: f64,
     /// Median latency in microseconds.
-    pub(super) p50_us: f64,
+    pub(crate) p50_us: f64,
     /// 99th percentile of latency in microseconds.
-    pub(super) p99_us: f64,
+    pub(crate) p99_us: f64,
     /// Processor time of this process, and so of both ends, for one call, in microseconds.
-    pub(super) processor_us: f64,
+    pub(crate) processor_us: f64,
 }
 
 /// Keeps `in_flight` calls going for `slice`, each sending `payload` bytes and getting them back.
-pub(super) async fn calls(
+pub(crate) async fn calls(
     line: &Line,
     payload: usize,
     in_flight: usize,
     slice: Duration,
 ) -> Result<Calls, MeasureError> {
-    let (began, processor) = (Instant::now(), processor_time());
+    let (began, processor) = (Instant::now(), processor::time());
     let end = began + slice;
     let mut callers = JoinSet::new();
     for number in 0..in_flight {
@@ -80,7 +79,7 @@ pub(super) async fn calls(
         // Same bounds: the addition cannot fail.
         let _ = all.add(latencies??);
     }
-    let processor = processor_time().saturating_sub(processor);
+    let processor = processor::time().saturating_sub(processor);
     Ok(Calls {
         per_second: all.len() as f64 / began.elapsed().as_secs_f64(),
         p50_us: all.value_at_quantile(0.5) as f64 / 1000.0,
@@ -89,16 +88,29 @@ pub(super) async fn calls(
     })
 }
 
-/// Reads a stream of plain tonic for `slice`: megabytes (10^6) of content in a second.
-pub(super) async fn bulk(line: &Line, slice: Duration) -> Result<f64, MeasureError> {
+/// One round's figures for a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bulk {
+    /// Megabytes (10^6) of content in a second.
+    pub(crate) megabytes_per_second: f64,
+    /// Processor time of this process, and so of both ends, for one byte, in nanoseconds.
+    pub(crate) processor_ns: f64,
+}
+
+/// Reads a stream of plain tonic for `slice`.
+pub(crate) async fn bulk(line: &Line, slice: Duration) -> Result<Bulk, MeasureError> {
     let items = line.bulk().await.map_err(MeasureError::Call)?;
-    let began = Instant::now();
-    let bytes = read(items, began + slice).await?;
-    Ok(bytes as f64 / 1e6 / began.elapsed().as_secs_f64())
+    let (began, processor) = (Instant::now(), processor::time());
+    let bytes = read(items, began + slice).await? as f64;
+    let processor = processor::time().saturating_sub(processor);
+    Ok(Bulk {
+        megabytes_per_second: bytes / 1e6 / began.elapsed().as_secs_f64(),
+        processor_ns: processor.as_secs_f64() * 1e9 / bytes,
+    })
 }
 
 /// Searches for `slice`, again where a search has ended: megabytes of content in a second.
-pub(super) async fn search(line: &Line, slice: Duration) -> Result<f64, MeasureError> {
+pub(crate) async fn search(line: &Line, slice: Duration) -> Result<f64, MeasureError> {
     let began = Instant::now();
     let end = began + slice;
     let mut bytes = 0;
@@ -132,13 +144,4 @@ async fn read(mut items: Items, end: Instant) -> Result<usize, MeasureError> {
         }
     }
     Ok(bytes)
-}
-
-/// Of all threads of this process, so far.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        time.tv_sec.try_into().unwrap_or(0),
-        time.tv_nsec.try_into().unwrap_or(0),
-    )
 }

@@ -2,7 +2,7 @@
 //! unary tonic.
 
 mod line;
-mod measure;
+pub(crate) mod measure;
 mod report;
 mod site;
 
@@ -14,7 +14,7 @@ pub use line::{LineError, Subject};
 pub use measure::MeasureError;
 pub use report::{Measure, Report};
 
-use line::Line;
+pub(crate) use line::Line;
 
 /// What to measure, and how much.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ async fn one_round(plan: &Plan, subject: Subject, report: &mut Report) -> Result
         return Ok(());
     }
     let bulk = measure::bulk(&line, plan.slice * 2).await?;
-    report.add(Measure::BulkStream, subject, bulk);
+    report.add(Measure::BulkStream, subject, bulk.megabytes_per_second);
     let search = measure::search(&line, plan.slice * 2).await?;
     report.add(Measure::Search, subject, search);
     line.close().await;

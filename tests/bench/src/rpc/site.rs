@@ -32,6 +32,7 @@ use portcullis_server::fleet::{Fleet, Settings};
 use portcullis_server::keys::protection::Protection;
 use portcullis_server::keys::{Keyring, authority, gateway_keys};
 use portcullis_server::repository::{Database, Reach, Replaced, Repository};
+use portcullis_tls::Side;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -39,9 +40,9 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::line::Items;
+use crate::certificates::{Certificates, GATEWAY};
 use crate::echo::{self, BULK_ITEM, OBJECT, PAYLOAD};
 
-const GATEWAY: &str = "echo";
 const CONNECTOR: &str = "echo";
 /// Longer than enrolment and the handshake after it take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,13 +63,14 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// The gateway runs on `far`.
-    pub(super) async fn new(suite: Suite, far: &Handle) -> Result<Self, SiteError> {
-        Self::start(suite, far).await.map_err(SiteError)
+    /// The gateway runs on `far`; with `tls` around the link where so said.
+    pub(super) async fn new(suite: Suite, tls: bool, far: &Handle) -> Result<Self, SiteError> {
+        Self::start(suite, tls, far).await.map_err(SiteError)
     }
 
     async fn start(
         suite: Suite,
+        tls: bool,
         far: &Handle,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let folder = tempfile::tempdir()?;
@@ -76,6 +78,10 @@ impl Site {
         let mut config = portcullis_server::config::Config::default();
         config.channel.suites = vec![suite];
         let settings = Settings::new(ServerId::random(&mut rand::rng()), &config);
+        let certificates = tls.then(Certificates::new).transpose()?;
+        if let Some(certificates) = &certificates {
+            certificates.load(&settings.tls, Side::Server)?;
+        }
         let fleet = Fleet::new(repository.clone(), settings);
         fleet.start(None).await?;
 
@@ -92,6 +98,9 @@ impl Site {
         let gateways = repository.gateways();
         gateways.add(GATEWAY, reach, &registration, now).await?;
         let agent = agent(&folder.path().join("gateway"), suite, &token)?;
+        if let Some(certificates) = &certificates {
+            certificates.load(&agent.tls, Side::Gateway)?;
+        }
         let half_open = HalfOpen::new(HalfOpenLimits::GATEWAY);
         let listener = {
             // Its runtime is the one that it is made in.
