@@ -25,6 +25,11 @@ pub fn find(name: &str) -> Result<User, String> {
     named(&text, name).ok_or_else(|| format!("there is no user `{name}` in {FILE}"))
 }
 
+/// The name of this user; `None`: no line has it.
+pub fn name_of(uid: u32) -> Option<String> {
+    numbered(&read(Path::new(FILE)).ok()?, uid)
+}
+
 fn read(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
 }
@@ -39,6 +44,14 @@ fn named(text: &str, name: &str) -> Option<User> {
         (own == name || number == Some(uid)).then_some(User { uid, gid })
     });
     found.or_else(|| number.map(|uid| User { uid, gid: uid }))
+}
+
+fn numbered(text: &str, uid: u32) -> Option<String> {
+    text.lines().find_map(|line| {
+        let (name, rest) = line.split_once(':')?;
+        let own: u32 = rest.split(':').nth(1)?.parse().ok()?;
+        (own == uid).then(|| name.to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -60,5 +73,7 @@ mod tests {
             let found = named(text, name).map(|user| (user.uid, user.gid));
             assert_eq!(found, expected, "{name}");
         }
+        assert_eq!(numbered(text, 1001).as_deref(), Some("ada"));
+        assert_eq!(numbered(text, 4711), None);
     }
 }

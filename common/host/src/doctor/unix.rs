@@ -21,14 +21,8 @@ pub(super) fn users(folder: &Path) -> Option<(u32, u32)> {
     Some((owner, crate::private_files::this_user()))
 }
 
-/// As the host's own databases have it.
 pub(super) fn user_name(user: u32) -> Option<String> {
-    let mut command = Command::new("getent");
-    command.args(["passwd", &user.to_string()]);
-    let said = command.stderr(Stdio::null()).output().ok()?;
-    let line = String::from_utf8(said.stdout).ok()?;
-    let name = line.split(':').next().filter(|name| !name.is_empty())?;
-    Some(crate::text::printable(name))
+    crate::users::name_of(user)
 }
 
 /// As systemd has it: its own client, or what `timedatectl` says of the kernel's clock.
