@@ -1,6 +1,8 @@
 //! `portcullis-gateway doctor`: whether this gateway is set up and kept as it should be, with the
 //! remedy for each thing that is not. It changes nothing, and may run beside the gateway.
 
+use std::path::Path;
+
 use portcullis_common::rotation::UnixMillis;
 use portcullis_common::secret::locked;
 use portcullis_host::clock;
@@ -38,8 +40,9 @@ pub(crate) fn examine(config: &Config) -> Diagnosis {
             return diagnosis;
         }
     }
-    let tls = config.tls.as_ref();
-    portcullis_tls::examine(Side::Gateway, tls, secret_file::read_whole, &mut diagnosis);
+    let key =
+        |path: &Path, longest| secret_file::read_for_owner_of(&config.state_dir, path, longest);
+    portcullis_tls::examine(Side::Gateway, config.tls.as_ref(), key, &mut diagnosis);
     keys(config, &mut diagnosis);
     for (worker, folder) in StateDir::with_journals(config) {
         match journal::show(&folder) {

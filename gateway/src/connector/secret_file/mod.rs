@@ -23,6 +23,20 @@ pub(crate) fn read_whole(path: &Path, longest: usize) -> Result<Zeroizing<Vec<u8
         .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
+/// The same of the user whose `folder` is, as whom the gateway runs where root looks.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub(crate) fn read_for_owner_of(
+    folder: &Path,
+    path: &Path,
+    longest: usize,
+) -> Result<Zeroizing<Vec<u8>>, String> {
+    platform::check_for_owner_of(folder, path)?;
+    platform::read(path, longest)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
 /// The first line of a file that only the gateway's user can read.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! On Unix it is the gateway's own, with mode 0600 or stricter, or a credential of its service.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path};
 
 use portcullis_host::private_files;
@@ -8,6 +9,15 @@ use zeroize::Zeroizing;
 
 /// Below it systemd lays the credentials of each unit.
 const CREDENTIALS: &str = "/run/credentials";
+
+pub(super) fn check_for_owner_of(folder: &Path, path: &Path) -> Result<(), String> {
+    let owner = folder.metadata().map(|found| found.uid());
+    let user = owner.unwrap_or_else(|_| private_files::this_user());
+    if is_credential(path) {
+        return Ok(());
+    }
+    private_files::check_private_to(path, user).map_err(|error| error.to_string())
+}
 
 pub(super) fn check(path: &Path) -> Result<(), String> {
     // systemd vouches for who may read it, by means that its mode does not show.
