@@ -138,7 +138,7 @@ divided() {
     /usr/share/portcullis-gateway/in-processes on | grep "nothing to do"
     /usr/share/portcullis-gateway/in-processes off
     no systemctl is-active portcullis-gateway-privileged
-    no grep workers /etc/portcullis/gateway.toml
+    no grep '^\[workers\]' /etc/portcullis/gateway.toml
     works "in one process"
     sha256sum -c <<<"$before"
     # The second stays so, also through what follows.

@@ -115,7 +115,10 @@ fn listen(path: &Path, front: User) -> Result<UnixListener, SocketError> {
         Err(error) => return Err(failed(error)),
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
-    chown(path, None, Some(front.gid)).map_err(failed)?;
+    // A worker without rights runs in that group, and may not give anything away.
+    if fs::symlink_metadata(path).map_err(failed)?.gid() != front.gid {
+        chown(path, None, Some(front.gid)).map_err(failed)?;
+    }
     // Whoever connects is asked for its user id all the same.
     fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(failed)?;
     Ok(listener)
