@@ -18,6 +18,7 @@ mod disk;
 mod expiry;
 mod http;
 mod metrics;
+pub mod post;
 mod process;
 mod readiness;
 mod settings;

@@ -9,19 +9,16 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
-use http::{Method, Request, Uri};
+use http::{Request, Uri};
 use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use portcullis_common::id::ServerId;
 use portcullis_host::{clock, private_files};
+use portcullis_watch::post;
 use rustls::pki_types::ServerName;
 use serde::Serialize;
 use sha2::Sha256;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
@@ -73,7 +70,10 @@ impl Webhook {
         let request = self.request(body).await?;
         let status = match self.url.scheme_str() {
             Some("https") => self.over_tls(request).await?,
-            _ => self.over(self.connect(80).await?, request).await?,
+            _ => {
+                let sent = post::send(self.connect(80).await?, request).await;
+                sent.map_err(|error| self.unsent(error))?
+            }
         };
         if (200..300).contains(&status) {
             return Ok(());
@@ -90,17 +90,8 @@ impl Webhook {
             .map_err(SinkError::Unusable)?;
         let seconds = clock::now().0 / 1_000;
         let signature = signature(&secret, seconds, &body);
-        let path = self.url.path_and_query().map_or("/", |path| path.as_str());
-        let host = self.url.authority().map_or("", |host| host.as_str());
-        Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(HOST, host)
-            .header(CONTENT_TYPE, "application/json")
-            .header(
-                USER_AGENT,
-                concat!("portcullis-server/", env!("CARGO_PKG_VERSION")),
-            )
+        let program = concat!("portcullis-server/", env!("CARGO_PKG_VERSION"));
+        post::request(&self.url, "application/json", program)
             .header(
                 "portcullis-signature",
                 format!("t={seconds},v1={signature}"),
@@ -131,33 +122,13 @@ impl Webhook {
                 return Err(self.unsent(error));
             }
         };
-        self.over(stream, request).await
+        let sent = post::send(stream, request).await;
+        sent.map_err(|error| self.unsent(error))
     }
 
     async fn connect(&self, port: u16) -> Result<TcpStream, SinkError> {
-        let host = self.url.host().unwrap_or_default().trim_matches(['[', ']']);
-        let port = self.url.port_u16().unwrap_or(port);
-        let connected = TcpStream::connect((host, port)).await;
+        let connected = post::connect(&self.url, port).await;
         connected.map_err(|error| self.unsent(error))
-    }
-
-    /// Sends it and takes the status; what else is answered is not read.
-    async fn over<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<u16, SinkError>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let unsent = |error: hyper::Error| self.unsent(io::Error::other(error));
-        let io = TokioIo::new(stream);
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(64 * 1024)
-            .handshake(io)
-            .await
-            .map_err(unsent)?;
-        // Ends with this call, also where that is dropped.
-        let mut driving = JoinSet::new();
-        driving.spawn(connection);
-        let answer = sender.send_request(request).await;
-        Ok(answer.map_err(unsent)?.status().as_u16())
     }
 
     fn unsent(&self, source: io::Error) -> SinkError {
