@@ -20,6 +20,7 @@ use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
 pub use tonic::codegen::http;
 use tonic::codegen::{BoxFuture, http::uri::PathAndQuery};
+use tonic::metadata::AsciiMetadataValue;
 use tonic::server::{ServerStreamingService, StreamingService};
 use tonic::{Code, Request, Response, Status, transport};
 
@@ -77,11 +78,15 @@ fn decoded<T: Message + Default>(bytes: Bytes) -> Result<T, Status> {
 /// Is told the path of each request just before it is sent.
 pub type Watcher = Arc<dyn Fn(&'static str) + Send + Sync>;
 
+/// The metadata by which a request says which trace it belongs to, as W3C Trace Context has it.
+pub const TRACEPARENT: &str = "traceparent";
+
 /// Where requests go.
 #[derive(Clone)]
 pub struct Channel {
     transport: transport::Channel,
     watcher: Option<Watcher>,
+    traceparent: Option<AsciiMetadataValue>,
 }
 
 impl Channel {
@@ -90,6 +95,17 @@ impl Channel {
         Self {
             transport,
             watcher: Some(watcher),
+            traceparent: None,
+        }
+    }
+
+    /// Each of its requests says that it belongs to this trace. What no metadata can hold is left
+    /// out.
+    #[must_use]
+    pub fn within(self, traceparent: Option<&str>) -> Self {
+        Self {
+            traceparent: traceparent.and_then(|text| text.parse().ok()),
+            ..self
         }
     }
 }
@@ -99,6 +115,7 @@ impl From<transport::Channel> for Channel {
         Self {
             transport,
             watcher: None,
+            traceparent: None,
         }
     }
 }
@@ -108,6 +125,7 @@ impl From<transport::Channel> for Channel {
 pub struct Client {
     grpc: Grpc<transport::Channel>,
     watcher: Option<Watcher>,
+    traceparent: Option<AsciiMetadataValue>,
 }
 
 impl fmt::Debug for Client {
@@ -119,10 +137,15 @@ impl fmt::Debug for Client {
 impl Client {
     /// Over `channel`.
     pub fn new(channel: impl Into<Channel>) -> Self {
-        let Channel { transport, watcher } = channel.into();
+        let Channel {
+            transport,
+            watcher,
+            traceparent,
+        } = channel.into();
         Self {
             grpc: Grpc::new(transport),
             watcher,
+            traceparent,
         }
     }
 
@@ -168,7 +191,7 @@ impl Client {
         path: &'static str,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, Status> {
-        self.ready(path).await?;
+        let request = self.ready(path, request).await?;
         self.grpc
             .unary(request, PathAndQuery::from_static(path), BytesCodec)
             .await
@@ -179,7 +202,7 @@ impl Client {
         path: &'static str,
         request: Request<Bytes>,
     ) -> Result<Response<Streaming<Bytes>>, Status> {
-        self.ready(path).await?;
+        let request = self.ready(path, request).await?;
         self.grpc
             .server_streaming(request, PathAndQuery::from_static(path), BytesCodec)
             .await
@@ -190,19 +213,28 @@ impl Client {
         path: &'static str,
         request: Request<Pin<Box<dyn Stream<Item = Bytes> + Send>>>,
     ) -> Result<Response<Bytes>, Status> {
-        self.ready(path).await?;
+        let request = self.ready(path, request).await?;
         self.grpc
             .client_streaming(request, PathAndQuery::from_static(path), BytesCodec)
             .await
     }
 
-    async fn ready(&mut self, path: &'static str) -> Result<(), Status> {
+    /// The request, as it is sent, once it can be.
+    async fn ready<T>(
+        &mut self,
+        path: &'static str,
+        mut request: Request<T>,
+    ) -> Result<Request<T>, Status> {
         let ready = self.grpc.ready().await;
         ready.map_err(|error| Status::unknown(format!("Service was not ready: {error}")))?;
         if let Some(watcher) = &self.watcher {
             watcher(path);
         }
-        Ok(())
+        if let Some(traceparent) = &self.traceparent {
+            let metadata = request.metadata_mut();
+            metadata.insert(TRACEPARENT, traceparent.clone());
+        }
+        Ok(request)
     }
 }
 

@@ -370,6 +370,8 @@ fn samples() -> String {
             look: true,
             accepted_ms_ago: 5,
             journal_lost: true,
+            // The version that was recorded did not have it.
+            traceparent: String::new(),
             verb: Some(verb),
         };
         record(format!("call.{name}"), call.encode_to_vec());

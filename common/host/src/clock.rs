@@ -8,15 +8,22 @@ use portcullis_common::rotation::UnixMillis;
 const MAX_PRINTABLE: u64 = 253_402_300_799_000;
 
 /// The time now; 1970 where the clock stands before it.
+pub fn now() -> UnixMillis {
+    UnixMillis(u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The same in nanoseconds since 1970.
+pub fn now_ns() -> u64 {
+    u64::try_from(since_1970().as_nanos()).unwrap_or(u64::MAX)
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "the one place that reads the wall clock"
 )]
-pub fn now() -> UnixMillis {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+fn since_1970() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
 }
 
 /// A point in time as people read it: RFC 3339, in UTC, to the second.

@@ -7,6 +7,8 @@
 //!   GET /metrics ▶ OpenMetrics text            ◀── its registry, and gauges that it sets then
 //! ```
 //!
+//! [`traces`] are the one thing that is sent rather than read, and off unless it is configured.
+//!
 //! Nobody proves who he is here, so nothing here is secret, and nothing changes anything. Whatever
 //! is asked costs a bounded amount: few connections at once, one request on each, and what was
 //! found out holds for a second.
@@ -22,6 +24,7 @@ pub mod post;
 mod process;
 mod readiness;
 mod settings;
+pub mod traces;
 mod watched;
 
 pub use calls::{CallMeter, DONE, INDETERMINATE, failure_name, outcome_name};

@@ -25,6 +25,7 @@ use portcullis_common::stream::ChannelLimits;
 use portcullis_host::config;
 pub use portcullis_host::config::{ConfigProblem, Problems, Section, Table};
 use portcullis_host::log::Log;
+use portcullis_watch::traces::TraceSettings;
 
 /// The port where a gateway listens by default.
 pub const DEFAULT_PORT: u16 = 9278;
@@ -54,6 +55,8 @@ pub struct Config {
     pub workers: Option<WorkersConfig>,
     /// Where health and metrics are read.
     pub watch: Watch,
+    /// Where spans of traces are sent.
+    pub traces: TraceSettings,
     /// What is logged, and how.
     pub log: Log,
     /// Servers may read the log, and have more logged for a time.

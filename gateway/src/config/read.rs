@@ -10,6 +10,7 @@ use portcullis_host::config::{Problems, Section};
 use portcullis_host::log::Log;
 use portcullis_host::names::{host_port, is_name};
 use portcullis_tls::{Settings, Side};
+use portcullis_watch::traces::TraceSettings;
 
 use super::{
     Config, ConnectorConfig, ConnectorsConfig, Credential, DEFAULT_PORT, Dial, JournalSettings,
@@ -32,7 +33,8 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
     let tls = tls(root);
     let key_store = key_store(root, &instance);
     let (suites, channel) = channel(root);
-    let (limits, journal, watch) = (limits(root), journal(root), watch(root));
+    let (limits, journal) = (limits(root), journal(root));
+    let (watch, traces) = (watch(root), traces(root));
     let (log, log_for_server) = log(root);
     let workers = workers(root, &instance);
     Config {
@@ -46,6 +48,7 @@ pub(super) fn root(root: &mut Section<'_>, problems: &Problems) -> Config {
         limits,
         journal,
         watch,
+        traces,
         log,
         log_for_server,
         connectors: connectors(root, problems, workers.is_some()),
@@ -243,6 +246,15 @@ fn watch(root: &mut Section<'_>) -> Watch {
     }
     section.finish();
     watch
+}
+
+fn traces(root: &mut Section<'_>) -> TraceSettings {
+    let Some(mut section) = root.section("traces") else {
+        return TraceSettings::default();
+    };
+    let traces = TraceSettings::read(&mut section);
+    section.finish();
+    traces
 }
 
 /// How it is logged, and whether it is for servers, too.

@@ -18,6 +18,7 @@ use std::fmt;
 use std::time::Duration;
 
 use portcullis_common::listing::{Content, ListingKey};
+use portcullis_watch::traces::Trace;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::async_trait;
@@ -47,6 +48,8 @@ pub struct Context {
     /// When the verb has to have ended. A connector keeps to it by itself: a verb that changes
     /// something is never cut off from outside.
     pub deadline: Instant,
+    /// The trace of what the connector does, for whom it asks.
+    pub trace: Trace,
 }
 
 impl Context {

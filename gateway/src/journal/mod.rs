@@ -241,8 +241,8 @@ impl Journal {
         }
     }
 
-    /// The digest of all of a call that decides what it does: not its time-out, nor what it says of
-    /// itself.
+    /// The digest of all of a call that decides what it does: not its time-out, nor its trace, nor
+    /// what it says of itself.
     pub fn digest(&self, call: &mut wire::Call) -> Digest {
         let content = content(call);
         self.shared.keys.digest(&content)
@@ -303,6 +303,7 @@ fn content(call: &mut wire::Call) -> Zeroizing<Vec<u8>> {
     let (look, lost) = (call.look, call.journal_lost);
     (call.timeout_ms, call.accepted_ms_ago) = (0, 0);
     (call.look, call.journal_lost) = (false, false);
+    let traceparent = std::mem::take(&mut call.traceparent);
     let names: usize = settings.iter().map(|(n, v)| n.len() + v.len() + 16).sum();
     // Of its final size from the start: a buffer that grew would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(call.encoded_len() + names + 8));
@@ -318,6 +319,7 @@ fn content(call: &mut wire::Call) -> Zeroizing<Vec<u8>> {
     call.settings = settings;
     (call.timeout_ms, call.accepted_ms_ago) = (timeout, accepted);
     (call.look, call.journal_lost) = (look, lost);
+    call.traceparent = traceparent;
     bytes
 }
 

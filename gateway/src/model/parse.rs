@@ -5,6 +5,7 @@ use std::mem::take;
 use std::time::Duration;
 
 use portcullis_proto::gateway::v1 as wire;
+use portcullis_watch::traces::Trace;
 
 use super::name::{NameError, is_control};
 use super::{
@@ -130,6 +131,7 @@ pub fn parse_call(call: wire::Call, further: &[ObjectClass]) -> Result<Call, Mod
         look: call.look,
         journal_lost: call.journal_lost,
         accepted_ago: Duration::from_millis(call.accepted_ms_ago),
+        trace: Trace::default(),
         request: parse_request(call.verb.ok_or(ModelError::Missing("a verb"))?, classes)?,
     })
 }

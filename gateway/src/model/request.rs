@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use portcullis_watch::traces::Trace;
+
 use super::{
     ActionName, Attribute, AttributeName, CallId, ConnectorName, Filter, ObjectClass, ObjectName,
     ObjectRef, Password, SyncSince, Value, Verb,
@@ -28,6 +30,8 @@ pub struct Call {
     pub journal_lost: bool,
     /// How long ago the server took the call on.
     pub accepted_ago: Duration,
+    /// The trace that it belongs to; nothing depends on it.
+    pub trace: Trace,
     /// What is to be done.
     pub request: Request,
 }

@@ -29,6 +29,7 @@ use portcullis_common::secret::locked;
 use portcullis_common::stream::{HalfOpen, HalfOpenLimits, WhenFull};
 use portcullis_host::clock;
 use portcullis_watch::Bound;
+use portcullis_watch::traces::{Program, Tracer};
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
@@ -184,7 +185,17 @@ async fn run_managed(
     if config.workers.is_none() {
         log_inspection(&connectors).await;
     }
-    let agent = Agent::with_door(&config, door, keys, board, host::name());
+    let name = host::name();
+    let tracer = match &door {
+        Door::Here(provisioner) => {
+            let tracer = start_tracing(&config, name.clone());
+            provisioner.trace(tracer.clone());
+            tracer
+        }
+        // They send spans themselves, where they can.
+        Door::Workers(_) => Tracer::default(),
+    };
+    let agent = Agent::with_door(&config, door, keys, board, name);
     agent.tls.load(config.tls.as_ref())?;
     let agent = Arc::new(agent);
     agent.door.start().await;
@@ -204,7 +215,14 @@ async fn run_managed(
     }
     manager.stopping();
     wind_up(&agent).await;
+    tracer.flush().await;
     Ok(())
+}
+
+/// Sends spans from now on, where the configuration says so.
+fn start_tracing(config: &Config, host: String) -> Tracer {
+    let program = Program::new("portcullis-gateway", env!("CARGO_PKG_VERSION"), host);
+    Tracer::start(&config.traces, program)
 }
 
 /// Tells the service manager at each beat that it wants, for ever, that the gateway lives: that the

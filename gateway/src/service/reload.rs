@@ -208,6 +208,7 @@ fn needs_restart(held: &Config, read: &Config) -> Vec<&'static str> {
         ("[journal]", held.journal != read.journal),
         ("[workers]", held.workers != read.workers),
         ("[watch]", held.watch != read.watch),
+        ("[traces]", held.traces != read.traces),
         ("log.format", held.log.format != read.log.format),
         ("log.for_server", held.log_for_server != read.log_for_server),
     ]

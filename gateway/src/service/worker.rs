@@ -2,6 +2,7 @@
 
 use portcullis_host::{log, users};
 use portcullis_proto::worker::v1::Reloaded;
+use portcullis_watch::traces::Tracer;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -9,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::host::{Hangups, ServiceManager, StopSignal};
 use super::reload::log_inspection;
-use super::{RunError, STOP_PATIENCE, beat};
+use super::{RunError, STOP_PATIENCE, beat, host, start_tracing};
 use crate::config::{Config, ConfigProblem, WorkerKind};
 use crate::connectors::Connectors;
 use crate::journal::{self, Journal};
@@ -37,6 +38,12 @@ pub async fn run(config: Config, kind: WorkerKind, connectors: Connectors) -> Re
     let _running = folder.lock_run()?;
     let journal = Journal::open(&folder, config.journal);
     let provisioner = here(&config, &connectors, journal, &own.state_dir);
+    let tracer = match kind {
+        WorkerKind::Networked => start_tracing(&config, host::name()),
+        // It reaches no collector, and hands the trace on.
+        WorkerKind::Privileged => Tracer::default(),
+    };
+    provisioner.trace(tracer.clone());
     log_inspection(&connectors).await;
     provisioner.start().await;
     let (reloads, mut asked) = mpsc::channel(RELOADS);
@@ -80,6 +87,7 @@ pub async fn run(config: Config, kind: WorkerKind, connectors: Connectors) -> Re
     }
     provisioner.stop().await;
     provisioner.journal().close().await;
+    tracer.flush().await;
     info!(name: "stopped", "stopped");
     Ok(served?)
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use portcullis_watch::traces::Kind;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::asked::Asked;
 use super::call_log::subject;
-use super::guarded::Guarded;
+use super::guarded::{Guarded, label};
 use super::lanes::Key;
 use crate::connector::Context;
 use crate::guard::conceal;
@@ -40,7 +41,9 @@ impl Guarded {
         deadline: Instant,
         mut claim: Option<Claim>,
     ) -> Outcome {
+        let waiting = call.trace.begin(Kind::Internal, "wait");
         let entered = self.enter(&call.request, deadline).await;
+        drop(waiting);
         let outcome = match (&entered, &mut claim) {
             (Err(busy), _) => Outcome::Failed(busy.clone()),
             (Ok(_), Some(claim)) => self.noted(call, deadline, claim).await,
@@ -117,7 +120,7 @@ impl Guarded {
             Err(failure) => return Outcome::Failed(failure),
         };
         let Prepared {
-            cx,
+            mut cx,
             request,
             evidence,
         } = prepared;
@@ -126,12 +129,17 @@ impl Guarded {
             verb: request.verb(),
             object: &object,
         };
+        let noting = cx.trace.begin(Kind::Internal, "journal");
         if let Err(failure) = claim.begin(what, evidence.clone()).await {
             return Outcome::Failed(failure);
         }
+        drop(noting);
         let again = request.clone();
         let asked = Asked::of(&request, self.configured.connector.roles());
-        match self.dispatch(&cx, request, &evidence).await {
+        let working = self.working(&mut cx, request.verb());
+        let done = self.dispatch(&cx, request, &evidence).await;
+        working.end(label(&done));
+        match done {
             Ok(done) => Outcome::from(self.judged(&asked, done)),
             Err(CallError::Failed(failure)) => Outcome::Failed(failure),
             Err(CallError::Indeterminate(message)) => {
@@ -231,6 +239,7 @@ pub(super) fn context(call: &Call, deadline: Instant) -> Context {
         settings: call.settings.clone(),
         secret_settings: call.secret_settings.clone(),
         deadline,
+        trace: call.trace.clone(),
     }
 }
 

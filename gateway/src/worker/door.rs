@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use portcullis_common::id::ServerId;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_watch::CallMeter;
+use portcullis_watch::traces::Tracer;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Provisioner;
@@ -92,6 +93,14 @@ impl Door {
         match self {
             Self::Here(provisioner) => provisioner.ended(),
             Self::Workers(workers) => workers.ended(),
+        }
+    }
+
+    /// What makes spans of the calls of this process, where there is something.
+    pub fn tracer(&self) -> Option<&Tracer> {
+        match self {
+            Self::Here(provisioner) => provisioner.tracer(),
+            Self::Workers(_) => None,
         }
     }
 

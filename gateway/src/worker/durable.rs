@@ -9,7 +9,7 @@ use super::change::not_looked;
 use super::guarded::at_length;
 use super::provisioner::{Provisioner, weight};
 use crate::journal::{Claim, Digest, Journal, Known, Purpose};
-use crate::model::{Call, Evidence, Failure, Indeterminate, ModelError, Outcome, parse_call};
+use crate::model::{Call, Evidence, Failure, Indeterminate, ModelError, Outcome};
 
 impl Provisioner {
     /// As [`Self::execute`], for a server, which may ask by [`Self::finished`] or by a look what
@@ -38,9 +38,10 @@ impl Provisioner {
     async fn read(&self, mut call: wire::Call) -> Result<(Call, Digest), Failure> {
         let journal: Journal = self.journal().clone();
         let further = self.further_classes(&call.connector);
+        let provisioner = self.clone();
         let reading = at_length(weight(&call), move || {
             let digest = journal.digest(&mut call);
-            Ok::<_, ModelError>((parse_call(call, &further)?, digest))
+            Ok::<_, ModelError>((provisioner.parse_call(call, &further)?, digest))
         });
         Ok(reading.await??)
     }

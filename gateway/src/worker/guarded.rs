@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_common::listing::ListingKey;
+use portcullis_watch::traces::{Key, Kind, Span};
+use portcullis_watch::{DONE, INDETERMINATE, failure_name};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -55,13 +57,15 @@ impl Guarded {
 
     pub(super) async fn carry_out(&self, call: Call, deadline: Instant) -> Result<Done, CallError> {
         let rails = &self.configured.guard_rails;
-        let (cx, request) = self.admitted(call, deadline).await?;
+        let (mut cx, request) = self.admitted(call, deadline).await?;
         if request.verb() == Verb::Delete {
             rails.count_delete(std::time::Instant::now())?;
         }
         let asked = Asked::of(&request, self.configured.connector.roles());
-        let done = self.dispatch(&cx, request, &Evidence::default()).await?;
-        self.judged(&asked, done)
+        let working = self.working(&mut cx, request.verb());
+        let done = self.dispatch(&cx, request, &Evidence::default()).await;
+        working.end(label(&done));
+        self.judged(&asked, done?)
     }
 
     /// A call that the guard rails let through, with what every verb is told.
@@ -76,14 +80,26 @@ impl Guarded {
         if let Some(class) = class_of(&call.request) {
             self.has_verb(verb, class)?;
         }
-        let cx = Context {
+        let checking = call.trace.begin(Kind::Internal, "check");
+        let mut cx = Context {
             call: call.id,
             settings: call.settings,
             secret_settings: call.secret_settings,
             deadline,
+            trace: checking.trace().clone(),
         };
         let request = self.check(&cx, call.request).await?;
+        cx.trace = call.trace;
         Ok((cx, request))
+    }
+
+    /// The connector begins: all that it does belongs to this span.
+    pub(super) fn working(&self, cx: &mut Context, verb: Verb) -> Span {
+        let mut span = cx.trace.begin(Kind::Client, "connector");
+        span.set_name(Key::Connector, &self.name);
+        span.set(Key::Verb, verb.name());
+        cx.trace = span.trace().clone();
+        span
     }
 
     pub(super) fn has_verb(&self, verb: Verb, class: ObjectClass) -> Result<(), Failure> {
@@ -358,6 +374,15 @@ impl Guarded {
             Err(CallError::Failed(failure)) => Err(failure),
             Err(CallError::Indeterminate(message)) => Err(Failure::unavailable(message)),
         }
+    }
+}
+
+/// What came of a connector's work, as a span and a metric name it.
+pub(super) fn label(done: &Result<Done, CallError>) -> &'static str {
+    match done {
+        Ok(_) => DONE,
+        Err(CallError::Failed(failure)) => failure_name(failure.kind.into()),
+        Err(CallError::Indeterminate(_)) => INDETERMINATE,
     }
 }
 

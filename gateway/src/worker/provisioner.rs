@@ -13,6 +13,7 @@ use portcullis_common::id::ServerId;
 use portcullis_common::listing::ListingKey;
 use portcullis_host::nearest::nearest_first;
 use portcullis_proto::gateway::v1 as wire;
+use portcullis_watch::traces::{Key, Kind, Span, Tracer};
 use portcullis_watch::{CallMeter, DONE, INDETERMINATE, failure_name};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -29,8 +30,8 @@ use crate::connectors::Connectors;
 use crate::guard::check_filter;
 use crate::journal::{Claim, Journal};
 use crate::model::{
-    Call, CallId, Cookie, Evidence, Failure, FailureKind, ObjectClass, Outcome, Request,
-    SearchEvent, Verb, parse_call,
+    Call, CallId, Cookie, Evidence, Failure, FailureKind, ModelError, ObjectClass, Outcome,
+    Request, SearchEvent, Verb, parse_call,
 };
 
 /// The verb of what [`Provisioner::search`] carries out.
@@ -83,6 +84,7 @@ struct Shared {
     pages: Pages,
     ended: CallMeter,
     snapshots: OnceLock<Snapshots>,
+    tracer: OnceLock<Tracer>,
     /// Bytes that calls may have which take long to read, all of them together.
     room: Arc<Semaphore>,
 }
@@ -123,6 +125,7 @@ impl Provisioner {
                 pages: Pages::new(),
                 ended: CallMeter::default(),
                 snapshots: OnceLock::new(),
+                tracer: OnceLock::new(),
                 room: Arc::new(Semaphore::new(ROOM)),
             }),
         }
@@ -222,11 +225,13 @@ impl Provisioner {
     }
 
     /// As [`Self::execute_for`], and counts it.
-    pub(super) async fn execute_counted(&self, server: ServerId, call: wire::Call) -> Outcome {
+    pub(super) async fn execute_counted(&self, server: ServerId, mut call: wire::Call) -> Outcome {
         let (verb, begun) = (call.verb_name(), Instant::now());
+        let span = self.begin(&mut call);
         let outcome = self.execute_for(server, call).await;
-        self.ended()
-            .ended(verb, outcome_label(&outcome), begun.elapsed());
+        let ended = outcome_label(&outcome);
+        self.ended().ended(verb, ended, begun.elapsed());
+        span.end(ended);
         outcome
     }
 
@@ -258,11 +263,12 @@ impl Provisioner {
 
     /// Carries out a search. Events end with [`SearchEvent::End`]; to drop the receiver ends the
     /// search.
-    pub fn search(&self, call: wire::Call) -> mpsc::Receiver<SearchEvent> {
+    pub fn search(&self, mut call: wire::Call) -> mpsc::Receiver<SearchEvent> {
         let (events, receiver) = mpsc::channel(SEARCH_BUFFER);
         let provisioner = self.clone();
         tokio::spawn(async move {
             let (id, begun) = (call.call_id.clone(), Instant::now());
+            let span = provisioner.begin(&mut call);
             let searching = provisioner.search_into(call, &events);
             let found = tokio::select! {
                 found = AssertUnwindSafe(searching).catch_unwind() => found,
@@ -275,6 +281,7 @@ impl Provisioner {
             };
             let ended = failure_label(failure.as_ref());
             provisioner.ended().ended(SEARCH, ended, begun.elapsed());
+            span.end(ended);
             // Nobody listens any more: then nobody misses the end.
             let _ = events.send(SearchEvent::End(cookie, failure)).await;
         });
@@ -291,6 +298,39 @@ impl Provisioner {
     /// Where connectors keep what they have seen, if anywhere.
     pub(super) fn snapshots(&self) -> Option<&Snapshots> {
         self.shared.snapshots.get()
+    }
+
+    /// From now on calls that belong to a trace have spans.
+    pub fn trace(&self, tracer: Tracer) {
+        // The first one stays, as above.
+        let _ = self.shared.tracer.set(tracer);
+    }
+
+    /// What makes spans, where there is something.
+    pub fn tracer(&self) -> Option<&Tracer> {
+        self.shared.tracer.get()
+    }
+
+    /// A call has come: all that is done for it belongs to this span.
+    pub(super) fn begin(&self, call: &mut wire::Call) -> Span {
+        let tracer = self.tracer().cloned().unwrap_or_default();
+        let trace = tracer.continued(&call.traceparent);
+        let mut span = trace.begin(Kind::Server, "call");
+        span.set(Key::Verb, call.verb_name());
+        call.traceparent = span.trace().traceparent();
+        span
+    }
+
+    /// A call as it came, checked; by this it also has its place in its trace.
+    pub(super) fn parse_call(
+        &self,
+        call: wire::Call,
+        further: &[ObjectClass],
+    ) -> Result<Call, ModelError> {
+        let tracer = self.tracer().cloned().unwrap_or_default();
+        let trace = tracer.continued(&call.traceparent);
+        let call = parse_call(call, further)?;
+        Ok(Call { trace, ..call })
     }
 
     /// Room for a long call of so many bytes, which it takes until what comes back is dropped.
@@ -337,7 +377,9 @@ impl Provisioner {
     async fn parse(&self, call: wire::Call) -> Result<Call, Failure> {
         let further = self.further_classes(&call.connector);
         let weight = weight(&call);
-        Ok(at_length(weight, move || parse_call(call, &further)).await??)
+        let provisioner = self.clone();
+        let parsing = at_length(weight, move || provisioner.parse_call(call, &further));
+        Ok(parsing.await??)
     }
 
     /// The classes that a connector has beside accounts and groups.
@@ -403,12 +445,14 @@ impl Provisioner {
         let connector = call.connector.as_str();
         let pages = &self.shared.pages;
         let page = pages.begin(connector, rails, &mut search)?;
-        let cx = Context {
+        let mut cx = Context {
             call: call.id,
             settings: call.settings,
             secret_settings: call.secret_settings,
             deadline,
+            trace: call.trace,
         };
+        let _working = guarded.working(&mut cx, Verb::Search);
         let searching = guarded.search(&cx, &search, key, events);
         let (own, found) = match timeout_at(deadline, searching).await {
             Ok(result) => result?,

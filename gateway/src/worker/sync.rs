@@ -38,11 +38,12 @@ const BUFFER: usize = 64;
 
 impl Provisioner {
     /// Carries out a sync. Events end with [`SyncEvent::End`]; to drop the receiver ends the sync.
-    pub fn sync(&self, call: wire::Call) -> mpsc::Receiver<SyncEvent> {
+    pub fn sync(&self, mut call: wire::Call) -> mpsc::Receiver<SyncEvent> {
         let (events, receiver) = mpsc::channel(BUFFER);
         let provisioner = self.clone();
         tokio::spawn(async move {
             let (id, begun) = (call.call_id.clone(), Instant::now());
+            let span = provisioner.begin(&mut call);
             let syncing = AssertUnwindSafe(provisioner.sync_into(call, &events)).catch_unwind();
             let ended = tokio::select! {
                 ended = syncing => ended,
@@ -51,6 +52,7 @@ impl Provisioner {
             let ended = ended.unwrap_or_else(|_| Err(panicked(&id)));
             let label = failure_label(ended.as_ref().err());
             provisioner.ended().ended(SYNC, label, begun.elapsed());
+            span.end(label);
             // Nobody listens any more: then nobody misses the end.
             let _ = events.send(SyncEvent::End(ended)).await;
         });
@@ -75,12 +77,14 @@ impl Provisioner {
         let kind = guarded.configured.connector.kind();
         let place = Place::new(kind, call.connector.as_str(), &since, &call.settings);
         since.token = place.open(&since.token)?;
-        let cx = Context {
+        let mut cx = Context {
             call: call.id,
             settings: call.settings,
             secret_settings: call.secret_settings,
             deadline,
+            trace: call.trace,
         };
+        let _working = guarded.working(&mut cx, Verb::Sync);
         let snapshots = self.snapshots().cloned();
         let syncing = guarded.sync(&cx, &since, snapshots, events);
         let synced = timeout_at(deadline, syncing).await.unwrap_or_else(|_| {

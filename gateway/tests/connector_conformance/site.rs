@@ -276,6 +276,7 @@ pub(crate) fn context() -> Context {
         settings: Default::default(),
         secret_settings: Default::default(),
         deadline: Instant::now() + Duration::from_secs(60),
+        trace: Default::default(),
     }
 }
 

@@ -161,6 +161,10 @@ impl View for QueuedCall {
             ),
             ("sent", time_and_age(self.dispatched_unix_ms, now)),
             ("ended", time_and_age(self.ended_unix_ms, now)),
+            (
+                "trace",
+                Some(self.trace_id.clone()).filter(|id| !id.is_empty()),
+            ),
         ])
     }
 
@@ -183,6 +187,7 @@ impl View for QueuedCall {
             "expires": rfc3339(self.expires_unix_ms),
             "dispatched": rfc3339(self.dispatched_unix_ms),
             "ended": rfc3339(self.ended_unix_ms),
+            "trace_id": Some(&self.trace_id).filter(|id| !id.is_empty()),
         });
         let result = self.outcome.as_ref().and_then(|it| it.result.as_ref());
         match result {

@@ -19,6 +19,9 @@ use crate::pending::Pending;
 use crate::time::now;
 use crate::view::View;
 
+/// The variable by which whoever runs a command says which trace it belongs to.
+const TRACEPARENT: &str = "TRACEPARENT";
+
 /// How results and errors are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -59,7 +62,9 @@ impl Context {
     /// A client of one of the server's services, over a connection of its own.
     pub(crate) async fn client<C>(&self, new: fn(Channel) -> C) -> Result<C, CliError> {
         let transport = connect(&self.socket).await?;
-        Ok(new(Channel::watched(transport, self.pending.watcher())))
+        let channel = Channel::watched(transport, self.pending.watcher());
+        let traceparent = std::env::var(TRACEPARENT).ok();
+        Ok(new(channel.within(traceparent.as_deref())))
     }
 
     /// Prints a result as the caller asked for it.

@@ -61,6 +61,7 @@ Exit codes: 0 done; 1 failed, and nothing changed; 2 wrong usage; 3 nobody knows
 decide), also after an interrupt; 4 an action ran and ended with another code than 0; 5 a reconciliation could not read all.
 With --output json, results go to stdout as one object or one array, and an error goes to stderr as
 {\"error\":{\"kind\":\"…\",\"message\":\"…\"}}.
+TRACEPARENT in the environment says which trace (W3C Trace Context) a command belongs to.
 No secret is ever an argument: passwords come from a prompt, from standard input, or from a file.";
 
 /// Administers a Portcullis server: its gateways, keys and resources, and the accounts and groups

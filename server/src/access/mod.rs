@@ -5,6 +5,8 @@
 
 mod scope;
 
+use portcullis_watch::traces::TraceContext;
+
 use crate::audit::Subject;
 use crate::config::{Capability, CapabilitySet};
 pub use scope::{Scope, Target};
@@ -18,6 +20,8 @@ pub struct Caller {
     pub authentication: Authentication,
     /// What they may do.
     pub permissions: Vec<Permission>,
+    /// The trace that the request belongs to, as they say; nothing depends on it.
+    pub trace: Option<TraceContext>,
 }
 
 /// How the server knows who a caller is.
@@ -53,6 +57,7 @@ impl Caller {
             subject,
             authentication,
             permissions: permissions.collect(),
+            trace: None,
         }
     }
 

@@ -53,7 +53,7 @@ impl Request for Execute {
         let user = context
             .password_of_user(Self::METHOD, &password_from_user, &shown)
             .await?;
-        let call = provisioning::with_id(call.unwrap_or_default());
+        let call = with_id(context, call);
         let audited = entry(context, &resource, &call, &password_from_user).await?;
         let provisioning = context.services.provisioning.clone();
         if !call.changes() {
@@ -84,7 +84,7 @@ pub(super) async fn ask(
     resource: &str,
     call: Call,
 ) -> Result<Outcome, AdminError> {
-    let call = provisioning::with_id(call);
+    let call = with_id(context, Some(call));
     let audited = entry(context, resource, &call, "").await?;
     let provisioning = &context.services.provisioning;
     read(
@@ -95,6 +95,15 @@ pub(super) async fn ask(
         Ready::unmapped,
     )
     .await
+}
+
+/// A call of this request, with an id and its place in the request's trace.
+pub(super) fn with_id(context: &Context, call: Option<Call>) -> Call {
+    let call = provisioning::with_id(call.unwrap_or_default());
+    Call {
+        traceparent: context.trace.traceparent(),
+        ..call
+    }
 }
 
 /// Makes a call that only reads.
@@ -192,7 +201,7 @@ async fn stream(
     by: By,
 ) -> Result<Messages<SearchItem>, AdminError> {
     let ExecuteRequest { resource, call, .. } = request;
-    let call = provisioning::with_id(call.unwrap_or_default());
+    let call = with_id(context, call);
     let audited = entry(context, &resource, &call, "").await?;
     let provisioning = &context.services.provisioning;
     let (items, audited) = match provisioning::search(provisioning, &resource, call, by).await {

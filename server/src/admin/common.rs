@@ -199,6 +199,7 @@ async fn checked(
         password,
         call_id: request.call_id,
         timeout_ms: request.timeout_ms,
+        traceparent: context.trace.traceparent(),
     };
     Ok((common, asked))
 }

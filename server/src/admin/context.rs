@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use portcullis_watch::traces::Trace;
+
 use crate::access::Caller;
 use crate::services::Services;
 
@@ -11,6 +13,8 @@ pub(crate) struct Context {
     pub(super) services: Arc<Services>,
     pub(super) caller: Caller,
     pub(super) note: Note,
+    /// The trace of what it does.
+    pub(super) trace: Trace,
 }
 
 /// What the audit log is told about a change besides what its request says. Never a secret.

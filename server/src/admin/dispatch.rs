@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use portcullis_watch::DONE;
+use portcullis_watch::traces::{Key, Kind, Span};
 use tokio::sync::oneshot;
 
 use super::approvals;
 use super::authorize::authorize;
 use super::context::{Context, Note};
 use super::error::AdminError;
-use super::request::{Plan, Request};
+use super::request::{Method, Plan, Request, Shown};
 use crate::access::Caller;
 use crate::audit::{AuditError, Begun, Draft, Outcome};
 use crate::services::Services;
@@ -36,13 +38,17 @@ pub(crate) async fn dispatch<R: Request>(
         approvals::pass(services, &caller, method.name, &shown, contents).await?;
     }
     let subject = caller.subject.clone();
+    let span = begin(services, &caller, method, &shown);
     let context = Context {
         services: Arc::clone(services),
         caller,
         note: Note::default(),
+        trace: span.trace().clone(),
     };
     if method.plan != Plan::Change {
-        return Box::pin(request.run(&context)).await;
+        let result = Box::pin(request.run(&context)).await;
+        span.end(label(&result));
+        return result;
     }
     let draft = Draft::new(subject, method.name, &shown.object, Outcome::Begun);
     let begun = services
@@ -55,6 +61,7 @@ pub(crate) async fn dispatch<R: Request>(
     let work: BoxFuture<'static, ()> = Box::pin(async move {
         let result = Box::pin(request.run(&context)).await;
         let failure = result.as_ref().err().map(ToString::to_string);
+        span.end(label(&result));
         end(begun, failure, &context.note).await;
         // Whoever asked went away.
         let _ = answer.send(result);
@@ -66,6 +73,31 @@ pub(crate) async fn dispatch<R: Request>(
                 .to_owned(),
         ))
     })
+}
+
+/// A request is carried out. One that may change something or calls a resource begins a trace
+/// where it belongs to none.
+fn begin(services: &Services, caller: &Caller, method: Method, shown: &Shown) -> Span {
+    let may_begin = method.plan != Plan::Read;
+    let trace = services.fleet.tracer().trace(caller.trace, may_begin);
+    let mut span = trace.begin(Kind::Server, method.name);
+    for (key, name) in [
+        (Key::Resource, &shown.fields.resource),
+        (Key::Gateway, &shown.fields.gateway),
+    ] {
+        if !name.is_empty() {
+            span.set_name(key, name);
+        }
+    }
+    span
+}
+
+/// What came of a request. Of a call, its own outcome stands in the span of its gateway.
+fn label<T>(result: &Result<T, AdminError>) -> &'static str {
+    match result {
+        Ok(_) => DONE,
+        Err(_) => "refused",
+    }
 }
 
 async fn end(begun: Begun, failure: Option<String>, note: &Note) {

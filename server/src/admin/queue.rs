@@ -58,7 +58,7 @@ impl Request for Enqueue {
         let user = context
             .password_of_user(Self::METHOD, &password_from_user, &shown)
             .await?;
-        let call = call.unwrap_or_default();
+        let call = calls::with_id(context, call);
         let summary = Described::summary(&call, &password_from_user);
         let queue = &context.services.queue;
         let queued = queue.enqueue(&resource, call, user, summary).await?;
@@ -122,10 +122,12 @@ impl Request for proto::ShowQueuedRequest {
     async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
         let queued = context.services.repository.queued_calls();
         let found = queued.find(&self.call_id).await?;
-        found.map_or_else(
-            || Err(unknown(&self.call_id)),
-            |call| message(context, call),
-        )
+        let found = found.ok_or_else(|| unknown(&self.call_id))?;
+        let trace_id = queued.trace_id(&self.call_id).await?;
+        Ok(proto::QueuedCall {
+            trace_id: trace_id.unwrap_or_default(),
+            ..message(context, found)?
+        })
     }
 }
 
@@ -274,7 +276,8 @@ impl Request for proto::RetryRequest {
     }
 
     async fn run(self, context: &Context) -> Result<proto::QueuedCall, AdminError> {
-        let again = provisioning::retry(&context.services.queue, &self.call_id).await?;
+        let again =
+            provisioning::retry(&context.services.queue, &self.call_id, &context.trace).await?;
         let told = format!("{}, call {}", again.summary, again.call_id);
         context.note.add(told);
         message(context, again)
@@ -381,6 +384,7 @@ fn shown(time: &ServerTime, call: QueuedCall) -> Result<proto::QueuedCall, Admin
         last_attempt,
         unknown_why: why(QueuedState::Unknown),
         cancelled_why: why(QueuedState::Cancelled),
+        trace_id: String::new(),
     })
 }
 

@@ -90,5 +90,6 @@ fn ada(capability: Capability, scope: Scope) -> Caller {
         permissions: vec![Permission { capability, scope }],
         subject: Subject::written("ada"),
         authentication: Authentication::UnixPeer,
+        trace: None,
     }
 }

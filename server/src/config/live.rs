@@ -158,6 +158,7 @@ fn compare(old: &Config, new: &Config) -> Reloaded {
             ("[calls]", old.calls != new.calls),
             ("[forward]", old.forward != new.forward),
             ("[watch]", old.watch != new.watch),
+            ("[traces]", old.traces != new.traces),
             ("log.format", old.log.format != new.log.format),
         ]),
     }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_host::config;
 use portcullis_host::log::Log;
+use portcullis_watch::traces::TraceSettings;
 
 pub use capabilities::{Capabilities, Capability, CapabilitySet, Principal};
 pub use error::{ConfigError, Fault};
@@ -52,6 +53,8 @@ pub struct Config {
     pub forward: Vec<Forward>,
     /// Where health and metrics are read.
     pub watch: portcullis_watch::Settings,
+    /// Where spans of traces are sent.
+    pub traces: TraceSettings,
     /// What is logged, and how.
     pub log: Log,
     /// What is wrong and costs only what it is about: a listed user who is not there. Each with
@@ -121,6 +124,7 @@ impl Default for Config {
             calls: Calls::default(),
             forward: Vec::new(),
             watch: portcullis_watch::Settings::default(),
+            traces: TraceSettings::default(),
             log: Log::default(),
             warnings: Vec::new(),
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use portcullis_host::config::{Problems, Section};
 use portcullis_host::log::Log;
 use portcullis_tls::{Settings, Side};
+use portcullis_watch::traces::TraceSettings;
 
 use super::capabilities::Warning;
 use super::sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
@@ -38,6 +39,7 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
         calls: calls(&mut root),
         forward: forward(&mut root, problems),
         watch: watch(&mut root),
+        traces: traces(&mut root),
         log: log(&mut root),
         warnings: warnings
             .iter()
@@ -252,6 +254,15 @@ fn watch(root: &mut Section<'_>) -> portcullis_watch::Settings {
     let watch = portcullis_watch::Settings::read(&mut section);
     finish(section);
     watch
+}
+
+fn traces(root: &mut Section<'_>) -> TraceSettings {
+    let Some(mut section) = root.section("traces") else {
+        return TraceSettings::default();
+    };
+    let traces = TraceSettings::read_with_share(&mut section);
+    finish(section);
+    traces
 }
 
 fn log(root: &mut Section<'_>) -> Log {

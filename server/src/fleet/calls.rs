@@ -12,6 +12,7 @@ use portcullis_proto::gateway::v1::{
     AcknowledgeRequest, Call, Failure, FailureKind, FinishedCall, FinishedRequest, Indeterminate,
     Outcome, PingRequest, outcome,
 };
+use portcullis_watch::traces::{Key, Kind, Span};
 use portcullis_watch::{failure_name, outcome_name};
 use prost::Message as _;
 use rand::Rng as _;
@@ -78,10 +79,11 @@ impl Fleet {
     pub async fn attempt_again(
         &self,
         to: &Recipient,
-        call: Call,
+        mut call: Call,
         again: Option<String>,
     ) -> Result<Attempt, RepositoryError> {
         let (verb, begun) = (call.verb_name(), Instant::now());
+        let span = self.begin(to, &mut call);
         let attempt = self.try_call(to, call, again).await?;
         let outcome = match &attempt {
             Attempt::Ended(outcome) | Attempt::Lost(outcome) => outcome_name(outcome),
@@ -89,7 +91,19 @@ impl Fleet {
         };
         let calls = &self.inner.measured.calls;
         calls.ended(verb, outcome, begun.elapsed());
+        span.end(outcome);
         Ok(attempt)
+    }
+
+    /// A call is sent to a gateway: what is done there belongs to this span.
+    pub(super) fn begin(&self, to: &Recipient, call: &mut Call) -> Span {
+        let trace = self.tracer().continued(&call.traceparent);
+        let mut span = trace.begin(Kind::Client, "gateway");
+        span.set(Key::Verb, call.verb_name());
+        span.set_name(Key::Gateway, to.name());
+        span.set_name(Key::Connector, &call.connector);
+        call.traceparent = span.trace().traceparent();
+        span
     }
 
     async fn try_call(

@@ -39,6 +39,7 @@ use portcullis_common::id::{KeyId, ServerId};
 use portcullis_common::rotation::{Policy, UnixMillis};
 use portcullis_common::stream::{ChannelLimits, HalfOpenLimits};
 use portcullis_tls::Around;
+use portcullis_watch::traces::Tracer;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -93,6 +94,8 @@ pub struct Settings {
     pub half_open: HalfOpenLimits,
     /// TLS around the links.
     pub tls: Around,
+    /// What makes spans of calls; off, until it is started.
+    pub tracer: Tracer,
 }
 
 impl Settings {
@@ -112,6 +115,7 @@ impl Settings {
                 ..HalfOpenLimits::DIAL_OUT
             },
             tls: around(),
+            tracer: Tracer::default(),
         }
     }
 }
@@ -175,6 +179,11 @@ impl Fleet {
             }
         }
         Ok(())
+    }
+
+    /// What makes spans of calls.
+    pub fn tracer(&self) -> &Tracer {
+        &self.inner.settings.tracer
     }
 
     /// Stops dialling and accepting, and closes every link: at once where no call is on the way,

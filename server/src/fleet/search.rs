@@ -32,13 +32,14 @@ impl Fleet {
     pub async fn search(
         &self,
         to: impl Into<Recipient>,
-        call: Call,
+        mut call: Call,
     ) -> Result<SearchStream, CallError> {
         let to = to.into();
         let measured = Unmeasured {
             calls: self.inner.measured.calls.clone(),
             verb: call.verb_name(),
             begun: Instant::now(),
+            span: self.begin(&to, &mut call),
         };
         let search = match self.link_for_call(&to, false).await {
             Ok(link) => Search {

@@ -8,6 +8,7 @@ use portcullis_common::handshake::SessionInfo;
 use portcullis_common::rotation::UnixMillis;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{DescribeResponse, SearchEnd, SearchItem};
+use portcullis_watch::traces::Span;
 use portcullis_watch::{CallMeter, DONE, failure_name};
 use tokio::time::Instant;
 
@@ -84,6 +85,7 @@ pub(super) struct Unmeasured {
     pub(super) calls: CallMeter,
     pub(super) verb: &'static str,
     pub(super) begun: Instant,
+    pub(super) span: Span,
 }
 
 impl SearchStream {
@@ -103,8 +105,14 @@ impl SearchStream {
         };
         let failure = end.failure.as_ref();
         let outcome = failure.map_or(DONE, |failure| failure_name(failure.kind()));
-        let Unmeasured { calls, verb, begun } = measured;
+        let Unmeasured {
+            calls,
+            verb,
+            begun,
+            span,
+        } = measured;
         calls.ended(verb, outcome, begun.elapsed());
+        span.end(outcome);
     }
 }
 

@@ -48,6 +48,8 @@ pub struct LogIn {
     pub call_id: String,
     /// What each directory may take, in milliseconds; 0: the gateway's own limit.
     pub timeout_ms: u32,
+    /// The place of its calls in a trace; empty: none.
+    pub traceparent: String,
 }
 
 /// What a resource said.
@@ -110,6 +112,7 @@ async fn attempt(
         password,
         call_id,
         timeout_ms,
+        traceparent,
     } = log_in;
     let object = ObjectRef {
         object_class: ObjectClass::Account.into(),
@@ -119,6 +122,7 @@ async fn attempt(
     let call = with_id(Call {
         call_id,
         timeout_ms,
+        traceparent,
         verb: Some(Verb::Authenticate(Authenticate {
             object: Some(object),
             password: Some(password),

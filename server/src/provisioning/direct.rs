@@ -12,7 +12,9 @@ use super::describe::Described;
 use super::entry::{CallEntry, alone};
 use super::known::{self, Asked, Known, is_passing, join, look_up};
 use super::sent::{self, Came, end_of, record_end, record_lost};
-use super::{DispatchError, Form, Prepared, Provisioning, Ready, lanes, make_ready, outcome};
+use super::{
+    DispatchError, Form, Prepared, Provisioning, Ready, lanes, make_ready, outcome, trace_id,
+};
 use crate::audit::{self, AuditError};
 use crate::repository::{Enqueued, NewQueuedCall, QueuedCall, QueuedState, RepositoryError};
 
@@ -138,6 +140,7 @@ fn new_call(
         direct: ready.to.id().map(|id| (ready.to.name().to_owned(), id)),
         after,
         retry_of: None,
+        trace_id: trace_id(&payload),
     }
 }
 

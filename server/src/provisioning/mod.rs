@@ -32,6 +32,7 @@ use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{
     Call, Failure, FailureKind, Outcome, SearchItem, Secret, SecretSetting,
 };
+use portcullis_watch::traces::TraceContext;
 use rand::RngExt;
 use tokio::sync::{Notify, OnceCell, watch};
 use tokio_stream::{Stream, StreamExt};
@@ -210,6 +211,12 @@ pub fn with_id(mut call: Call) -> Call {
         call.call_id = format!("pc-{}", HEXLOWER.encode(&rand::rng().random::<[u8; 16]>()));
     }
     call
+}
+
+/// The trace that a call belongs to, as it is stored.
+fn trace_id(call: &Call) -> Option<String> {
+    let context: TraceContext = call.traceparent.parse().ok()?;
+    Some(context.trace_id())
 }
 
 /// A call of any verb but `search`, before it is sent.

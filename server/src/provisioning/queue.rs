@@ -19,7 +19,8 @@ use super::lanes::lanes;
 use super::mapping::Mapping;
 use super::sending::{carry_out, send_waiting};
 use super::{
-    DispatchError, Provisioning, asking, check, journals, outcome, password, sending, sent, with_id,
+    DispatchError, Provisioning, asking, check, journals, outcome, password, sending, sent,
+    trace_id, with_id,
 };
 use crate::audit::AuditError;
 use crate::audit::{Draft, Outcome, Subject};
@@ -142,6 +143,7 @@ impl CallQueue {
             direct: None,
             after,
             retry_of: None,
+            trace_id: trace_id(&call),
         };
         let existing = match self.put(new).await? {
             Enqueued::Existing(existing) => existing,

@@ -4,13 +4,14 @@
 use portcullis_proto::gateway::v1::done::Detail;
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, Done, FailureKind, Outcome};
+use portcullis_watch::traces::Trace;
 use prost::Message as _;
 use zeroize::Zeroizing;
 
 use super::lanes::lanes;
 use super::queue::{CallQueue, QueueError};
 use super::sent::end_of;
-use super::{Provisioning, look, outcome, with_id};
+use super::{Provisioning, look, outcome, trace_id, with_id};
 use crate::repository::{
     Enqueued, NewQueuedCall, PayloadError, QueuedCall, QueuedState, RepositoryError,
 };
@@ -56,7 +57,11 @@ pub enum Resolution {
 ///
 /// # Errors
 /// [`ChangeError`].
-pub async fn retry(queue: &CallQueue, call_id: &str) -> Result<QueuedCall, ChangeError> {
+pub async fn retry(
+    queue: &CallQueue,
+    call_id: &str,
+    trace: &Trace,
+) -> Result<QueuedCall, ChangeError> {
     let provisioning = queue.provisioning();
     let calls = provisioning.repository.queued_calls();
     let call = find(provisioning, call_id).await?;
@@ -82,6 +87,7 @@ pub async fn retry(queue: &CallQueue, call_id: &str) -> Result<QueuedCall, Chang
     let again = Call::decode(payload.bytes.as_slice()).map_err(|error| not(error.to_string()))?;
     let again = with_id(Call {
         call_id: String::new(),
+        traceparent: trace.traceparent(),
         ..again
     });
     let now = provisioning.time.now();
@@ -97,6 +103,7 @@ pub async fn retry(queue: &CallQueue, call_id: &str) -> Result<QueuedCall, Chang
         direct: None,
         after: None,
         retry_of: Some(call.call_id),
+        trace_id: trace_id(&again),
     };
     match queue.put(new).await? {
         Enqueued::New(call) => Ok(call),

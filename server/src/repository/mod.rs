@@ -84,6 +84,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0016_gateway_journals.sql"),
     include_str!("schema/0017_gateway_demands.sql"),
     include_str!("schema/0018_gateway_clocks.sql"),
+    include_str!("schema/0019_call_traces.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};

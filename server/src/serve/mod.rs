@@ -32,6 +32,7 @@ use lock::{DataDirLock, LockError};
 use portcullis_host::private_files::{self, PermissionError};
 use portcullis_host::service_manager::ServiceManager;
 use portcullis_watch::Bound;
+use portcullis_watch::traces::{Program, Tracer};
 pub use unlocked::Unlocked;
 
 /// Why the server does not run. Nothing of it is left running.
@@ -122,7 +123,8 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
     }
     memory::warn_where_not_locked();
     let audit = AuditLog::open(&repository, server_id, &config.audit).await?;
-    let settings = fleet::Settings::new(server_id, &config);
+    let mut settings = fleet::Settings::new(server_id, &config);
+    settings.tracer = start_tracing(&config);
     settings.tls.load(config.tls.as_ref())?;
     let fleet = Fleet::new(repository.clone(), settings);
     let recorded = tokio::spawn(events::record(fleet.events(), audit.clone()));
@@ -157,6 +159,7 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
     services.fleet.stop().await;
     recorded.abort();
     services.audit.close().await;
+    services.fleet.tracer().flush().await;
     drop(forwarding);
     services.repository.database().close().await;
     tracing::info!("stopped");
@@ -175,6 +178,14 @@ fn told_to_stop(manager: Arc<ServiceManager>) -> Result<impl Future<Output = ()>
         tracing::info!("stopping");
         manager.stopping();
     })
+}
+
+/// Sends spans from now on, where the configuration says so.
+fn start_tracing(config: &Config) -> Tracer {
+    let name = rustix::system::uname();
+    let host = name.nodename().to_string_lossy().into_owned();
+    let program = Program::new("portcullis-server", env!("CARGO_PKG_VERSION"), host);
+    Tracer::start(&config.traces, program)
 }
 
 /// The port for gateways that dial out, where the configuration names one.

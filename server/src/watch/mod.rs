@@ -33,6 +33,9 @@ impl Watch {
         let mut metrics = Metrics::new(PREFIX, env!("CARGO_PKG_VERSION"), started);
         let own = metrics.own(PREFIX);
         services.fleet.measured().register(own);
+        if let Some(spans) = services.fleet.tracer().counts() {
+            spans.register(own);
+        }
         let folders = vec![
             ("repository", config.data_dir.clone()),
             ("audit_head", folder_of(&config.audit.head_file)),

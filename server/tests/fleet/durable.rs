@@ -199,7 +199,9 @@ async fn what_a_look_cannot_tell_is_indeterminate_with_what_was_seen_and_a_perso
     fixture.until("next", QueuedState::Done).await;
 
     let services = &fixture.server.services;
-    let again = retry(&services.queue, "x").await.unwrap();
+    let again = retry(&services.queue, "x", &Default::default())
+        .await
+        .unwrap();
     assert_eq!(again.retry_of.as_deref(), Some("x"));
     let settled = resolve(
         &services.provisioning,
@@ -212,7 +214,11 @@ async fn what_a_look_cannot_tell_is_indeterminate_with_what_was_seen_and_a_perso
     let provisioning = &services.provisioning;
     let known = resolve(provisioning, "x", Resolution::Failed, "alice", "no");
     assert!(known.await.is_err());
-    assert!(retry(&services.queue, "x").await.is_err());
+    assert!(
+        retry(&services.queue, "x", &Default::default())
+            .await
+            .is_err()
+    );
 }
 
 /// Its gateway was there, and the resource was not.

@@ -142,6 +142,7 @@ impl SimulatedGateway {
             workers: None,
             watch: Watch::default(),
             log: Log::default(),
+            traces: Default::default(),
             log_for_server: true,
             source: None,
             connectors: ConnectorsConfig::default(),

@@ -24,6 +24,7 @@ mod rotation;
 mod secrets;
 mod strangers;
 mod sync;
+mod traces;
 mod watching;
 mod waves;
 

@@ -84,6 +84,10 @@ impl Script {
         heard: &mut Heard,
     ) -> Result<ExitStatus, RunError> {
         let mut environment = base_environment();
+        let traceparent = cx.trace.traceparent();
+        if !traceparent.is_empty() {
+            environment.push(("TRACEPARENT", traceparent.into()));
+        }
         let own = self.environment.iter();
         environment.extend(own.map(|(key, value)| (key.as_str(), value.clone())));
         let seen = self.folder.seen();

@@ -250,6 +250,7 @@ fn the_digest_is_of_the_content_and_of_nothing_else() {
     again.look = true;
     again.journal_lost = true;
     again.accepted_ms_ago = 9;
+    again.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned();
     assert_eq!(journal.digest(&mut again), digest);
     let others = [
         call(b"wrong", &settings),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use portcullis_proto::grpc::{self, Replies};
+use portcullis_watch::traces::TraceContext;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tonic::Status;
@@ -61,7 +62,8 @@ impl Router {
             return self.answer_standard(method, request).await;
         }
         let peer = request.extensions().get::<Peer>().copied();
-        let caller = self.identities.caller(peer).await;
+        let mut caller = self.identities.caller(peer).await;
+        caller.trace = traced(&request);
         let services = self.services;
         let Some(endpoint) = self.methods.find(request.uri().path()) else {
             return Err(refuse_unknown(&services, &caller).await.into());
@@ -135,6 +137,12 @@ impl Router {
     pub(super) fn budget(&self) -> &Budget {
         &self.budget
     }
+}
+
+/// The trace that a request belongs to, where its metadata say so.
+fn traced(request: &Request<Body>) -> Option<TraceContext> {
+    let text = request.headers().get(grpc::TRACEPARENT)?.to_str().ok()?;
+    text.parse().ok()
 }
 
 /// Has answers hold `held` until their end.

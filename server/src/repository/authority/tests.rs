@@ -186,6 +186,7 @@ fn queued_call(id: &str) -> NewQueuedCall {
         direct: None,
         after: None,
         retry_of: None,
+        trace_id: None,
     }
 }
 

@@ -139,8 +139,8 @@ fn insert(
     let attempt = new.after.map_or(1, |before| before.saturating_add(1));
     let insert = QUEUED_CALLS.returning(
         "INSERT INTO queued_calls (call_id, resource, summary, state, queued_ms, expires_ms, digest, direct,
-            lane, other_lane, attempt, retry_of, gateway, begun, dispatched_ms, instance, form, acknowledged)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, ?17)",
+            lane, other_lane, attempt, retry_of, gateway, begun, dispatched_ms, instance, form, acknowledged, trace_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, ?17, ?18)",
     );
     let (call, stamp) = tx.query_one(
         &insert,
@@ -162,6 +162,7 @@ fn insert(
             leaves.map(|_| to_sql_millis(new.queued)),
             leaves.map(|_| by.instance),
             leaves.is_none(),
+            new.trace_id,
         ],
         |row| Ok((unchecked(row)?, Stamp::read(&QUEUED_CALLS, row, 0)?)),
     )?;

@@ -191,6 +191,8 @@ pub struct NewQueuedCall {
     pub after: Option<u32>,
     /// The call that it repeats.
     pub retry_of: Option<String>,
+    /// The trace that it belongs to.
+    pub trace_id: Option<String>,
 }
 
 /// What became of accepting a call.

@@ -52,6 +52,7 @@ fn new(call_id: &str, resource: &str) -> NewQueuedCall {
         direct: None,
         after: None,
         retry_of: None,
+        trace_id: None,
     }
 }
 

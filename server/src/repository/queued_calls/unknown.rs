@@ -91,6 +91,25 @@ impl QueuedCalls<'_> {
             .await
     }
 
+    /// The trace that a call belongs to, where it has one: 32 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn trace_id(&self, call_id: &str) -> Result<Option<String>, RepositoryError> {
+        let call_id = call_id.to_owned();
+        let found: Option<Option<String>> = self
+            .repository
+            .database
+            .read(move |tx| {
+                let sql = "SELECT trace_id FROM queued_calls WHERE call_id = ?1";
+                tx.query_optional(sql, &params![call_id], |row| row.get(0))
+            })
+            .await?;
+        // Anybody who can write to the repository's file may have put in another.
+        let is_one = |id: &String| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        Ok(found.flatten().filter(is_one))
+    }
+
     /// The gateways that have not been told of calls that ended.
     ///
     /// # Errors

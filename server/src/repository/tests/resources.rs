@@ -106,6 +106,7 @@ async fn secret_settings_do_not_follow_a_resource_to_another_place() {
         direct: None,
         after: None,
         retry_of: None,
+        trace_id: None,
     };
     let calls = fixture.repository.queued_calls();
     calls.enqueue(call, 3).await.unwrap();

@@ -195,6 +195,7 @@ fn agent(folder: &Path, suite: Suite, token: &EnrolmentToken) -> Result<Arc<Agen
         workers: None,
         watch: Watch::default(),
         log: Log::default(),
+        traces: Default::default(),
         log_for_server: true,
         source: None,
         connectors: ConnectorsConfig::default(),

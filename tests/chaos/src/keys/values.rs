@@ -179,6 +179,7 @@ impl World {
             direct: None,
             after: None,
             retry_of: None,
+            trace_id: None,
             call_id: call_id.clone(),
             resource: RESOURCE.to_owned(),
             summary: "update ada".to_owned(),

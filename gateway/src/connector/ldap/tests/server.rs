@@ -169,6 +169,7 @@ pub(super) fn context() -> Context {
         settings: [("bind_dn".to_owned(), "cn=gateway,dc=x".to_owned())].into(),
         secret_settings: [("bind_password".to_owned(), password)].into(),
         deadline: Instant::now() + Duration::from_secs(20),
+        trace: Default::default(),
     }
 }
 

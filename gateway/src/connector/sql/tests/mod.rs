@@ -135,6 +135,7 @@ fn cx(call: &str) -> Context {
         settings: Default::default(),
         secret_settings: Default::default(),
         deadline: Instant::now() + Duration::from_secs(30),
+        trace: Default::default(),
     }
 }
 

@@ -25,6 +25,7 @@ fn request(verb: Verb) -> (Context, Request) {
         settings: call.settings,
         secret_settings: call.secret_settings,
         deadline: tokio::time::Instant::now() + Duration::from_secs(30),
+        trace: Default::default(),
     };
     (cx, call.request)
 }

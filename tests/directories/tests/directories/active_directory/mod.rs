@@ -282,6 +282,7 @@ pub(crate) fn context_of(call: &str) -> Context {
         settings: Default::default(),
         secret_settings: Default::default(),
         deadline: Instant::now() + Duration::from_secs(60),
+        trace: Default::default(),
     }
 }
 

@@ -144,6 +144,7 @@ fn cx_until(call: &str, time: Duration) -> Context {
         settings: Default::default(),
         secret_settings: [("password".to_owned(), password)].into(),
         deadline: Instant::now() + time,
+        trace: Default::default(),
     }
 }
 
