@@ -257,7 +257,7 @@ fn a_heading_that_makes_no_sense_stops_everything_before_it_begins() {
         ("", "the file is empty"),
         (
             "nme,uid\nann,1\n",
-            "column 1: the resource has no attribute `nme` for accounts; it has groups, shell, uid",
+            "column 1: the resource has no attribute `nme` for accounts; it has uid, shell, groups",
         ),
         (
             "name|uid\n",
