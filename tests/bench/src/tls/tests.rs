@@ -1,3 +1,5 @@
+//! It is what `bench -- tls` runs, shorter.
+
 use std::time::Duration;
 
 use portcullis_common::crypto::suites::Suite;
