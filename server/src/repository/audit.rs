@@ -21,7 +21,7 @@ const WINDOW: i64 = 20_000;
 
 const COLUMNS: &str =
     "seq, commit_first, time_ms, subject, action, object, outcome, begun, detail, mac, authority,
-    call_id, resource, object_class, object_name, user, gateway";
+    call_id, resource, object_class, object_name, \"user\", gateway";
 
 /// An entry as it is stored. What was read may have been changed by anybody: only its MAC says that
 /// it was not.
@@ -566,9 +566,9 @@ fn window(
          WHERE seq >= ?1 AND seq < ?2 AND time_ms >= ?3 AND (?4 = 0 OR time_ms <= ?4)
            AND instr(subject, ?5) > 0 AND instr(action, ?6) > 0
            AND (instr(object, ?7) > 0 OR instr(call_id, ?7) > 0 OR instr(resource, ?7) > 0 OR instr(object_name, ?7) > 0
-                OR instr(user, ?7) > 0 OR instr(gateway, ?7) > 0)
+                OR instr(\"user\", ?7) > 0 OR instr(gateway, ?7) > 0)
            AND (?11 = '' OR call_id = ?11) AND (?12 = '' OR resource = ?12) AND (?13 = '' OR object_class = ?13)
-           AND (?14 = '' OR object_name = ?14) AND (?15 = '' OR user = ?15) AND (?16 = '' OR gateway = ?16)
+           AND (?14 = '' OR object_name = ?14) AND (?15 = '' OR \"user\" = ?15) AND (?16 = '' OR gateway = ?16)
            AND (?8 = '' OR outcome = ?8)
            AND (?9 <> 0 OR outcome <> 'begun'
                 OR NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0))

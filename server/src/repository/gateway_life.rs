@@ -1,5 +1,6 @@
 //! The end of a gateway in the roster, and its change of name: with all that names it.
 
+use portcullis_common::id::GatewayId;
 use portcullis_host::clock;
 
 use super::authority::{Authority, GATEWAY_JOURNALS, GATEWAYS, RESOURCES};
@@ -101,12 +102,13 @@ fn rename(
         });
     }
     // Other rows name it, so both are there until these have moved; only one can have the id.
+    let meanwhile = GatewayId::random(&mut rand::rng()).to_bytes();
     tx.execute(
         "INSERT INTO gateways (name, address, created_ms, last_seen_ms, last_error, gateway_id,
              standing, last_proved, proved_ms, sent, host, version)
-         SELECT ?2, address, created_ms, last_seen_ms, last_error, randomblob(16),
+         SELECT ?2, address, created_ms, last_seen_ms, last_error, ?3,
              standing, last_proved, proved_ms, sent, host, version FROM gateways WHERE name = ?1",
-        &params![old, new],
+        &params![old, new, meanwhile],
     )?;
     queued_calls::follow_rename(tx, authority, old, new, sealer)?;
     for table in ["resources", "gateway_groups", "gateway_demands", "alarms"] {

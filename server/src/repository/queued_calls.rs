@@ -239,7 +239,7 @@ impl QueuedCalls<'_> {
                 }
                 let more = forget_old(tx, &authority, erase, forget)?;
                 let sql = format!(
-                    "SELECT min(min({over}, coalesce(next_ms, {over}))) FROM queued_calls WHERE state = 0"
+                    "SELECT min(CASE WHEN next_ms < {over} THEN next_ms ELSE {over} END) FROM queued_calls WHERE state = 0"
                 );
                 let next: Option<i64> = tx.query_one(&sql, &[], |row| row.get(0))?;
                 let next = match more {
