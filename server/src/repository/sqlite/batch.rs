@@ -3,56 +3,10 @@
 //! and is answered only once all are durable.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::oneshot;
 
 use super::tx::SqliteTx;
-use crate::repository::sql::{Answer, Tx, Work};
+use crate::repository::one_write::OneWrite;
 use crate::repository::{Fate, Moment, RepositoryError, WriteObserver};
-
-/// One caller's write.
-pub(super) struct OneWrite {
-    work: Work,
-    result: Option<Result<Answer, RepositoryError>>,
-    answer: oneshot::Sender<Result<Answer, RepositoryError>>,
-}
-
-impl OneWrite {
-    /// What `work` comes to is told through `answer`.
-    pub(super) const fn new(
-        work: Work,
-        answer: oneshot::Sender<Result<Answer, RepositoryError>>,
-    ) -> Self {
-        Self {
-            work,
-            result: None,
-            answer,
-        }
-    }
-
-    /// Does the work, and keeps what came of it. False: it failed, and what it changed is to be
-    /// undone.
-    fn run(&mut self, connection: &Connection) -> bool {
-        let result = self.work.run(&mut Tx::new(&mut SqliteTx(connection)));
-        self.result.insert(result).is_ok()
-    }
-
-    /// Why it failed, where it did.
-    fn error(&self) -> Option<&RepositoryError> {
-        self.result.as_ref()?.as_ref().err()
-    }
-
-    /// Tells the caller; `lost` says why nothing took effect, where nothing did.
-    fn tell(self, lost: Option<&RepositoryError>) {
-        let answer = match (self.result, lost) {
-            (Some(Err(error)), _) => Err(error),
-            (_, Some(lost)) => Err(lost.again()),
-            (Some(Ok(value)), None) => Ok(value),
-            (None, None) => Err(RepositoryError::Closed),
-        };
-        // Nobody waits any more where the caller was cancelled; the work is done all the same.
-        let _ = self.answer.send(answer);
-    }
-}
 
 /// Carries the writes out and answers each. `false`: `observer` wants no more of this repository,
 /// and nobody is answered.
@@ -96,7 +50,7 @@ fn transact(
 ) -> Result<(), Lost> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let [only] = batch {
-        return match only.run(&transaction) {
+        return match only.run(&mut SqliteTx(&transaction)) {
             true => commit(transaction, observer),
             false => Ok(()),
         };
@@ -105,7 +59,7 @@ fn transact(
         transaction
             .prepare_cached("SAVEPOINT one_write")?
             .execute([])?;
-        let done = write.run(&transaction);
+        let done = write.run(&mut SqliteTx(&transaction));
         // Some failures, such as a full disk, end the whole transaction.
         if transaction.is_autocommit() {
             return Err(Lost::Failed(
@@ -144,8 +98,10 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use tokio::sync::oneshot;
+
     use super::*;
-    use crate::repository::sql::{self, params};
+    use crate::repository::sql::{self, Answer, Tx, Work, params};
 
     type Told = oneshot::Receiver<Result<Answer, RepositoryError>>;
 

@@ -3,7 +3,6 @@
 //! the driver.
 
 mod batch;
-mod readers;
 mod scrub;
 mod shape;
 #[cfg(test)]
@@ -21,10 +20,10 @@ use portcullis_host::private_files::create_private_file;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::one_write::OneWrite;
+use super::readers::{Length, Read, Readers, Source};
 use super::sql::{Answer, Tx, Work};
 use super::{RepositoryError, WriteObserver, schema};
-use batch::OneWrite;
-use readers::{Length, Readers};
 use tx::SqliteTx;
 
 /// How long a transaction waits for another program's.
@@ -44,7 +43,7 @@ enum Job {
 pub(super) struct Sqlite {
     path: PathBuf,
     writer: mpsc::Sender<Job>,
-    readers: Readers,
+    readers: Readers<File>,
     /// Asks for [`Self::state`] and nothing else: SQLite counts for each connection the commits of
     /// all others, and not its own. The lock is never held for longer than that takes.
     counter: Mutex<Option<Connection>>,
@@ -59,7 +58,7 @@ impl Sqlite {
     ) -> Result<Self, RepositoryError> {
         let writer = start_writer(path.clone(), observer).await?;
         let opened = tokio::task::spawn_blocking(move || {
-            let readers = Readers::start(path.clone())?;
+            let readers = Readers::start(File(path.clone()))?;
             let counter = connect(&path)?;
             // Whoever asks does not wait.
             counter.busy_timeout(Duration::ZERO)?;
@@ -122,6 +121,12 @@ impl Sqlite {
         told.await.map_err(|_| RepositoryError::Closed)?
     }
 
+    /// Keeps it from reading, until the answer is dropped.
+    #[cfg(test)]
+    pub(super) fn stop_reading(&self) -> Vec<mpsc::Sender<()>> {
+        self.readers.stop()
+    }
+
     /// Closes the file when the work begun is done.
     pub(super) async fn close(&self) {
         let counter = self.counter().take();
@@ -141,6 +146,36 @@ impl Sqlite {
     fn counter(&self) -> MutexGuard<'_, Option<Connection>> {
         let counter = self.counter.lock();
         counter.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file, for those who read.
+struct File(PathBuf);
+
+impl Source for File {
+    type Connection = Connection;
+
+    fn connect(&self) -> Result<Connection, RepositoryError> {
+        connect(&self.0)
+    }
+
+    fn read(&self, connection: &mut Connection, reads: Vec<Read>) {
+        match connection.transaction().map_err(RepositoryError::from) {
+            Ok(transaction) => {
+                for read in reads {
+                    read.answer(Ok(&mut SqliteTx(&transaction)));
+                }
+            }
+            Err(error) => {
+                for read in reads {
+                    read.answer(Err(error.again()));
+                }
+            }
+        }
+    }
+
+    fn place(&self) -> String {
+        self.0.display().to_string()
     }
 }
 

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::repository::MIGRATIONS;
+use crate::repository::readers::READERS;
 use crate::repository::sql::params;
 
 #[test]
@@ -71,7 +72,7 @@ async fn a_read_goes_on_while_others_stand_still_and_all_are_done_before_the_end
     Sqlite::create(&path).unwrap();
     let engine = Arc::new(Sqlite::open(path, None).await.unwrap());
     let mut standing = Vec::new();
-    for _ in 1..readers::READERS {
+    for _ in 1..READERS {
         let (work, has_begun, go_on) = stand_still();
         let reading = Arc::clone(&engine);
         let ended = tokio::spawn(async move { reading.read(work).await.map(drop) });
@@ -101,14 +102,14 @@ async fn a_read_that_panics_takes_no_other_with_it() {
     let path = folder.path().join("test.db");
     Sqlite::create(&path).unwrap();
     let engine = Sqlite::open(path, None).await.unwrap();
-    for _ in 0..2 * readers::READERS {
+    for _ in 0..2 * READERS {
         let broken = Work::new(|_| -> Result<(), RepositoryError> { panic!("on purpose") });
         let told = engine.read(broken).await.map(drop);
         assert!(matches!(told, Err(RepositoryError::Closed)), "{told:?}");
     }
     engine.read(count()).await.unwrap();
     // Neither do many that panic at once take those that wait.
-    let reads = (0..10 * readers::READERS).map(|n| {
+    let reads = (0..10 * READERS).map(|n| {
         let work = match n % 5 {
             0 => Work::new(|_| -> Result<i64, RepositoryError> { panic!("on purpose") }),
             _ => count(),
@@ -117,7 +118,7 @@ async fn a_read_that_panics_takes_no_other_with_it() {
     });
     let told = futures_util::future::join_all(reads).await;
     let lost = told.iter().filter(|told| told.is_err()).count();
-    assert_eq!(lost, 2 * readers::READERS);
+    assert_eq!(lost, 2 * READERS);
     engine.close().await;
 }
 

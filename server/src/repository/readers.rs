@@ -1,20 +1,16 @@
-//! The threads that read. Each has a connection of its own, and sees the file as it was when its
-//! transaction began: so a read that takes long holds up no other. The first thread starts with the
-//! repository, the others when one is wanted.
+//! The threads that read. Each has a connection of its own, and sees what is stored as it was when
+//! its transaction began: so a read that takes long holds up no other. The first thread starts with
+//! the repository, the others when one is wanted.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::connect;
-use super::tx::SqliteTx;
-use crate::repository::RepositoryError;
-use crate::repository::sql::{Answer, Tx, Work};
+use super::RepositoryError;
+use super::sql::{Answer, Driver, Tx, Work};
 
 /// Threads that read at most.
 pub(super) const READERS: usize = 4;
@@ -30,13 +26,31 @@ pub(super) enum Length {
     Any,
 }
 
-/// The threads, and what waits for them. When it is dropped they end.
-pub(super) struct Readers {
-    shared: Arc<Shared>,
+/// What an engine reads through.
+pub(super) trait Source: Send + Sync + 'static {
+    /// What each thread has for itself.
+    type Connection: Send;
+
+    /// For one more thread.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    fn connect(&self) -> Result<Self::Connection, RepositoryError>;
+
+    /// Carries the reads out in one transaction, and answers each.
+    fn read(&self, connection: &mut Self::Connection, reads: Vec<Read>);
+
+    /// Where the repository is, for messages.
+    fn place(&self) -> String;
 }
 
-struct Shared {
-    path: PathBuf,
+/// The threads, and what waits for them. When it is dropped they end.
+pub(super) struct Readers<S: Source> {
+    shared: Arc<Shared<S>>,
+}
+
+struct Shared<S> {
+    source: S,
     state: Mutex<State>,
     woken: Condvar,
 }
@@ -52,22 +66,23 @@ struct State {
     closing: Vec<oneshot::Sender<()>>,
 }
 
-struct Read {
+/// One caller's read.
+pub(super) struct Read {
     work: Work,
     length: Length,
     answer: oneshot::Sender<Result<Answer, RepositoryError>>,
 }
 
-impl Readers {
-    /// Opens the file `path` for the first of them.
-    pub(super) fn start(path: PathBuf) -> Result<Self, RepositoryError> {
-        let connection = connect(&path)?;
+impl<S: Source> Readers<S> {
+    /// Opens `source` for the first of them.
+    pub(super) fn start(source: S) -> Result<Self, RepositoryError> {
+        let connection = source.connect()?;
         let state = State {
             threads: 1,
             ..State::default()
         };
         let shared = Arc::new(Shared {
-            path,
+            source,
             state: Mutex::new(state),
             woken: Condvar::new(),
         });
@@ -101,7 +116,7 @@ impl Readers {
     }
 
     /// Has `work` done as soon as a thread is free, and what it comes to told through `answer`.
-    pub(super) fn submit(
+    fn submit(
         &self,
         work: Work,
         length: Length,
@@ -131,22 +146,22 @@ impl Readers {
     }
 }
 
-impl Drop for Readers {
+impl<S: Source> Drop for Readers<S> {
     fn drop(&mut self) {
         self.shared.state().closed = true;
         self.shared.woken.notify_all();
     }
 }
 
-impl Shared {
+impl<S: Source> Shared<S> {
     /// Starts a thread that was counted already.
-    fn spawn(self: &Arc<Self>, connection: Option<Connection>) -> Result<(), RepositoryError> {
+    fn spawn(self: &Arc<Self>, connection: Option<S::Connection>) -> Result<(), RepositoryError> {
         let counted = Counted(Arc::clone(self));
         let spawned = thread::Builder::new()
             .name("repository-read".to_owned())
             .spawn(move || {
                 let shared = &counted.0;
-                match connection.map_or_else(|| connect(&shared.path), Ok) {
+                match connection.map_or_else(|| shared.source.connect(), Ok) {
                     Ok(mut connection) => shared.serve(&mut connection),
                     Err(error) => {
                         tracing::warn!(%error, "the repository is not opened once more to read");
@@ -155,14 +170,14 @@ impl Shared {
                 // The connection was dropped: now this thread counts no more.
             });
         spawned.map(drop).map_err(|error| RepositoryError::Open {
-            path: self.path.display().to_string(),
+            path: self.source.place(),
             reason: error.to_string(),
         })
     }
 
-    fn serve(&self, connection: &mut Connection) {
+    fn serve(&self, connection: &mut S::Connection) {
         while let Some(reads) = self.next() {
-            read(connection, reads);
+            self.source.read(connection, reads);
         }
     }
 
@@ -202,9 +217,9 @@ impl Shared {
 }
 
 /// A thread, for as long as it counts.
-struct Counted(Arc<Shared>);
+struct Counted<S: Source>(Arc<Shared<S>>);
 
-impl Drop for Counted {
+impl<S: Source> Drop for Counted<S> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.threads -= 1;
@@ -216,18 +231,41 @@ impl Drop for Counted {
     }
 }
 
-/// Carries the reads out in one transaction, and answers each.
-fn read(connection: &mut Connection, reads: Vec<Read>) {
-    let transaction = connection.transaction().map_err(RepositoryError::from);
-    for Read { work, answer, .. } in reads {
+impl Read {
+    /// Does the work in this transaction, and answers; where there is none, with why.
+    pub(super) fn answer(self, driver: Result<&mut dyn Driver, RepositoryError>) {
+        let Self { work, answer, .. } = self;
         // Work that panics loses its answer, and takes neither this thread nor what waits with it.
-        let told = catch_unwind(AssertUnwindSafe(|| match &transaction {
-            Ok(transaction) => work.run(&mut Tx::new(&mut SqliteTx(transaction))),
-            Err(error) => Err(error.again()),
+        let told = catch_unwind(AssertUnwindSafe(|| match driver {
+            Ok(driver) => work.run(&mut Tx::new(driver)),
+            Err(error) => Err(error),
         }));
         if let Ok(told) = told {
             // Nobody waits any more where the caller was cancelled.
             let _ = answer.send(told);
         }
+    }
+}
+
+#[cfg(test)]
+impl<S: Source> Readers<S> {
+    /// Occupies every thread, until the answer is dropped.
+    pub(super) fn stop(&self) -> Vec<std::sync::mpsc::Sender<()>> {
+        let mut stopped = Vec::new();
+        for _ in 0..READERS {
+            let (begun, has_begun) = std::sync::mpsc::channel();
+            let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+            let work = Work::new(move |_| {
+                // Errors say that the test is over.
+                let _ = begun.send(());
+                let _ = may_go_on.recv();
+                Ok(())
+            });
+            let answer = oneshot::channel().0;
+            self.submit(work, Length::Any, answer).unwrap();
+            has_begun.recv().unwrap();
+            stopped.push(go_on);
+        }
+        stopped
     }
 }
