@@ -78,7 +78,10 @@ impl From<RepositoryError> for AdminError {
             RepositoryError::ServerKeyGone(_) | RepositoryError::ProtectionChanged => {
                 Self::Outdated(message)
             }
-            RepositoryError::Busy | RepositoryError::Closed => Self::Unavailable(message),
+            RepositoryError::Busy
+            | RepositoryError::Closed
+            | RepositoryError::Away { .. }
+            | RepositoryError::TakenOver => Self::Unavailable(message),
             RepositoryError::RowChanged { .. } => {
                 tracing::error!(%error, "a record in the repository decides nothing");
                 Self::Precondition(message)
@@ -87,6 +90,9 @@ impl From<RepositoryError> for AdminError {
             | RepositoryError::Open { .. }
             | RepositoryError::Missing { .. }
             | RepositoryError::NewerSchema { .. }
+            | RepositoryError::Unsuitable { .. }
+            | RepositoryError::Occupied { .. }
+            | RepositoryError::Taken { .. }
             | RepositoryError::Damaged(_)
             | RepositoryError::Locked
             | RepositoryError::SchemaPutBack { .. }

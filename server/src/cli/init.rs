@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::config::{Config, SecretSource};
 use crate::keys::protection::files;
 use crate::keys::protection::pbe::Kdf;
+use crate::repository::Store;
 use crate::serve::init::{InitError, InitProtection, init_protected};
 
 #[derive(Debug, Args)]
@@ -75,7 +76,7 @@ pub(super) fn run(config: &Config, arguments: &InitArgs) -> Result<String, InitE
     };
     Ok(format!(
         "repository   {}\n{secret}server id    {}\ngateway key  {}\n\n{advice}\nNext: `portcullis-server serve`.\n",
-        config.repository_file().display(),
+        Store::of(config),
         made.server_id,
         made.gateway_key,
     ))

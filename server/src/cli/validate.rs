@@ -5,6 +5,7 @@ use std::path::Path;
 use portcullis_host::output;
 
 use crate::config::Config;
+use crate::repository::Store;
 use crate::serve::{Inspection, ServeError};
 
 /// `portcullis-server validate`
@@ -20,7 +21,7 @@ pub(super) fn run(config: &Config, file: &Path) -> Result<(), Box<dyn std::error
         .block_on(Inspection::of(config))?;
     output::print(&format!(
         "repository     {} opens; server {}\n",
-        config.repository_file().display(),
+        Store::of(config),
         inspection.server_id
     ))?;
     for line in &inspection.fine {

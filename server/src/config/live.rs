@@ -145,6 +145,7 @@ fn compare(old: &Config, new: &Config) -> Reloaded {
         ]),
         needs_restart: differing(&[
             ("data_dir", old.data_dir != new.data_dir),
+            ("[repository]", old.engine != new.engine),
             ("the place of the secret", old.secret != new.secret),
             ("[admin]", old.admin != new.admin),
             ("[audit]", old.audit != new.audit),

@@ -5,6 +5,7 @@ mod error;
 mod forward;
 mod live;
 mod read;
+mod repository;
 mod sections;
 mod values;
 
@@ -19,6 +20,7 @@ pub use capabilities::{Capabilities, Capability, CapabilitySet, Principal};
 pub use error::{ConfigError, Fault};
 pub use forward::{Forward, ForwardTo, SyslogAt, What};
 pub use live::{Live, Loaded, Reloaded};
+pub use repository::{DatabaseHost, DatabasePassword, Engine, Postgres};
 pub use sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
 
 /// The file read where none is named.
@@ -27,8 +29,10 @@ pub const DEFAULT_FILE: &str = "/etc/portcullis/server.toml";
 /// The server's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The folder of the repository.
+    /// The folder of the repository, where it is a file, and of the server's own files.
     pub data_dir: PathBuf,
+    /// What stores the repository.
+    pub engine: Engine,
     /// Where the secret that opens the repository's keys comes from.
     pub secret: SecretSource,
     /// The admin API.
@@ -101,7 +105,7 @@ impl Config {
         config::parse(path, text, read::root).map_err(|problems| ConfigError::of(problems, text))
     }
 
-    /// The repository's file.
+    /// The repository's file, where it is one.
     pub fn repository_file(&self) -> PathBuf {
         self.data_dir.join("portcullis.db")
     }
@@ -114,6 +118,7 @@ impl Default for Config {
             secret: default_secret(&data_dir),
             audit: Audit::beside(&data_dir),
             data_dir,
+            engine: Engine::default(),
             admin: Admin::default(),
             capabilities: Capabilities::default(),
             dial_out: DialOut::default(),

@@ -9,13 +9,14 @@ use portcullis_watch::traces::TraceSettings;
 
 use super::capabilities::Warning;
 use super::sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
-use super::{Capabilities, Config, Forward, SecretSource, default_secret, values};
+use super::{Capabilities, Config, Engine, Forward, SecretSource, default_secret, values};
 
 /// The whole file.
 pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
     let default = Config::default();
     let data_dir = values::absolute_path(&mut root, "data_dir").unwrap_or(default.data_dir);
     let secret = secret(&mut root, &data_dir, problems);
+    let engine = repository(&mut root, problems);
     let mut warnings = Vec::new();
     let admin = admin(&mut root, &mut warnings);
     let group_is_sound = problems.none_of("admin.socket_group") && warnings.is_empty();
@@ -28,6 +29,7 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
     }
     let config = Config {
         secret,
+        engine,
         admin,
         capabilities,
         audit: audit(&mut root, &data_dir),
@@ -83,6 +85,15 @@ fn secret(root: &mut Section<'_>, data_dir: &Path, problems: &Problems) -> Secre
         ),
     }
     default_secret(data_dir)
+}
+
+fn repository(root: &mut Section<'_>, problems: &Problems) -> Engine {
+    let Some(mut section) = root.section("repository") else {
+        return Engine::default();
+    };
+    let engine = super::repository::read(&mut section, problems);
+    finish(section);
+    engine
 }
 
 fn admin(root: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Admin {

@@ -104,6 +104,69 @@ const FAULTS: [(&str, u32, &str, &str); 14] = [
 ];
 
 #[test]
+fn a_database_is_named_with_all_that_it_takes() {
+    let config = parse(
+        "[repository]\nengine = \"postgres\"\nhosts = [\"db1\", \"db2:5433\", \"[::1]:7\"]\n\
+         password_credential = \"database\"",
+    )
+    .unwrap();
+    let Engine::Postgres(database) = config.engine else {
+        panic!("{:?}", config.engine);
+    };
+    let shown = "postgresql://db1:5432,db2:5433,[::1]:7/portcullis";
+    assert_eq!(database.to_string(), shown);
+    assert_eq!(database.user, "portcullis");
+    assert!(!database.is_local());
+    let credential = DatabasePassword::Credential("database".to_owned());
+    assert_eq!(database.password, Some(credential));
+    let local = parse("[repository]\nengine = \"postgres\"\nhosts = [\"/run/postgresql:5433\"]");
+    let Engine::Postgres(local) = local.unwrap().engine else {
+        panic!("no database");
+    };
+    assert!(local.is_local());
+    assert_eq!(
+        local.to_string(),
+        "postgresql:///run/postgresql:5433/portcullis"
+    );
+}
+
+#[test]
+fn what_does_not_make_a_database_is_refused() {
+    let of = "[repository]\nengine = \"postgres\"\n";
+    for (text, said) in [
+        ("[repository]\nengine = \"oracle\"".to_owned(), "\"sqlite\""),
+        (of.to_owned(), "hosts is missing"),
+        (format!("{of}hosts = []"), "hosts is missing"),
+        (format!("{of}hosts = [\"db1:0\"]"), "hosts"),
+        (format!("{of}hosts = [\"/run:x\"]"), "FOLDER:PORT"),
+        (
+            format!("{of}hosts = [\"db1\", \"/run\"]"),
+            "hosts and sockets together",
+        ),
+        (
+            format!("{of}hosts = [\"/run\"]\nca_file = \"/ca\""),
+            "no TLS on a socket",
+        ),
+        (format!("{of}hosts = [\"db1\"]\nuser = \"\""), "not a name"),
+        (
+            format!("{of}hosts = [\"db1\"]\npassword_file = \"/p\"\npassword_credential = \"p\""),
+            "both given",
+        ),
+        (
+            format!("{of}hosts = [\"db1\"]\ncolour = 1"),
+            "password_file",
+        ),
+        (
+            "[repository]\nhosts = [\"db1\"]".to_owned(),
+            "engine = \"postgres\"",
+        ),
+    ] {
+        let message = parse(&text).unwrap_err().to_string();
+        assert!(message.contains(said), "{text}: {message}");
+    }
+}
+
+#[test]
 fn whom_the_system_does_not_know_is_a_warning_and_costs_nobody_else() {
     let config = parse(
         "[admin]\nsocket_group = \"root\"\n[capabilities]\n\
@@ -176,7 +239,7 @@ format = \"xml\"
         [
             "server.toml: secret_file is given and secret_prompt is true: leave one of them out",
             "server.toml: [links] backoff_min is longer than backoff_max: give the same or a shorter time",
-            "server.toml, line 1, `colour = 1`: unknown field `colour`, expected one of `data_dir`, `secret_file`, `secret_credential`, `secret_prompt`, `admin`, `capabilities`, `audit`, `dial_out`, `tls`, `channel`, `links`, `keys`, `calls`, `forward`, `watch`, `traces`, `log`",
+            "server.toml, line 1, `colour = 1`: unknown field `colour`, expected one of `data_dir`, `secret_file`, `secret_credential`, `secret_prompt`, `repository`, `admin`, `capabilities`, `audit`, `dial_out`, `tls`, `channel`, `links`, `keys`, `calls`, `forward`, `watch`, `traces`, `log`",
             "server.toml, line 7, `\"RC4\",`: channel.suites: `RC4`: no suite of that name: there are `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
             "server.toml, line 9, `epoch_age = 600`: not allowed here: give a time from `100ms` to `3650d`, like `20s`, `10m` or `24h`",
             "server.toml, line 13, `queue_limit = \"many\"`: a text stands here: a whole number from 0 to 4294967295 is allowed",

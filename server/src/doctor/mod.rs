@@ -13,6 +13,7 @@ use portcullis_tls::Side;
 
 use crate::config::{Config, SecretSource};
 use crate::fleet;
+use crate::repository::Store;
 use crate::serve::Unlocked;
 use crate::serve::lock::DataDirLock;
 
@@ -81,7 +82,8 @@ fn configuration(config: &Config, file: &Path, diagnosis: &mut Diagnosis) {
 
 /// What only `user` may reach, as whom the server runs.
 fn files(config: &Config, user: u32, diagnosis: &mut Diagnosis) {
-    let mut private = vec![config.data_dir.clone(), config.repository_file()];
+    let mut private = vec![config.data_dir.clone()];
+    private.extend(Store::of(config).file().map(Path::to_owned));
     if let SecretSource::File(secret) = &config.secret {
         private.push(secret.clone());
     }

@@ -1,36 +1,34 @@
-//! The repository as a file that is open: who reads and writes it hands work to an engine.
+//! The repository that is open: who reads and writes it hands work to an engine.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::authority::Authority;
+use super::engine::Engine;
 use super::instance::InstanceId;
+use super::postgres::Purpose;
 use super::queued_calls::Spent;
 use super::sql::{self, Tx, Work};
 use super::sqlite::Sqlite;
-use super::{RepositoryError, WriteObserver};
+use super::{RepositoryError, Store, WriteObserver};
 
 /// A repository that is open. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
-    engine: Arc<Sqlite>,
+    engine: Arc<Engine>,
+    place: Store,
     instance: InstanceId,
     authority: Arc<OnceLock<Authority>>,
     spent: Arc<Spent>,
 }
 
 impl Database {
-    /// Opens a repository and brings its schema up to date.
+    /// Opens a repository in a file and brings its schema up to date.
     ///
     /// # Errors
     /// [`RepositoryError::Missing`], `Open`, `NewerSchema`, `Damaged`, `Full`, `Busy`.
     pub async fn open(path: &Path) -> Result<Self, RepositoryError> {
-        if !path.exists() {
-            return Err(RepositoryError::Missing {
-                path: path.display().to_string(),
-            });
-        }
-        Self::start(path, None).await
+        Self::start(in_file(path), Purpose::Look, None).await
     }
 
     /// As [`Self::open`]; `observer` decides on every write from now on.
@@ -41,7 +39,28 @@ impl Database {
         path: &Path,
         observer: Arc<dyn WriteObserver>,
     ) -> Result<Self, RepositoryError> {
-        Self::start(path, Some(observer)).await
+        Self::start(in_file(path), Purpose::Look, Some(observer)).await
+    }
+
+    /// Opens a repository to serve it, and brings its schema up to date. In a database it is held
+    /// from now on: no other server opens it so. Of a file, whoever serves it locks its folder.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; of a database, also [`RepositoryError::Away`], `Unsuitable`, `Taken`,
+    /// `SchemaChanged`.
+    pub async fn serve(
+        place: &Store,
+        observer: Option<Arc<dyn WriteObserver>>,
+    ) -> Result<Self, RepositoryError> {
+        Self::start(place.clone(), Purpose::Serve, observer).await
+    }
+
+    /// Opens a repository beside whoever serves it.
+    ///
+    /// # Errors
+    /// As [`Self::serve`].
+    pub async fn look_at(place: &Store) -> Result<Self, RepositoryError> {
+        Self::start(place.clone(), Purpose::Look, None).await
     }
 
     /// Makes an empty repository at `path`, where no file may be.
@@ -49,8 +68,13 @@ impl Database {
     /// # Errors
     /// [`RepositoryError::Open`], `Full`.
     pub async fn create(path: &Path) -> Result<Self, RepositoryError> {
-        Sqlite::create(path)?;
-        Self::start(path, None).await
+        let place = in_file(path);
+        if let Some(path) = place.file() {
+            Sqlite::create(path)?;
+        }
+        #[cfg(test)]
+        super::postgres::testing::create(&place).await?;
+        Self::start(place, Purpose::Look, None).await
     }
 
     /// Who claims what is claimed through this handle: every opening of a repository is another
@@ -75,13 +99,23 @@ impl Database {
         &self.spent
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        self.engine.path()
+    /// Where it is.
+    pub const fn place(&self) -> &Store {
+        &self.place
+    }
+
+    /// The file that a test has it in.
+    #[cfg(test)]
+    pub(crate) fn path(&self) -> &Path {
+        match &self.place {
+            Store::File(path) => path,
+            Store::Postgres(schema) => &schema.path,
+        }
     }
 
     /// A number that is another one after every commit, of whichever program; `None`: it cannot be
-    /// told now. It means something beside others of this handle alone.
+    /// told now. It means something beside others of this handle alone. Of a database it counts the
+    /// commits of this handle: while that holds the repository, no other one commits.
     ///
     /// Cheap enough to be asked wherever a call goes: it waits for no other transaction, and
     /// whether there was a commit stands in memory that is shared by all who have the file open.
@@ -125,8 +159,8 @@ impl Database {
         sql::answer(self.engine.write(Work::new(work)).await?)
     }
 
-    /// Overwrites what was deleted, as far as the engine can.
-    pub(super) async fn overwrite_deleted(&self) -> Result<(), RepositoryError> {
+    /// Overwrites what was deleted; `false` where the engine cannot.
+    pub(super) async fn overwrite_deleted(&self) -> Result<bool, RepositoryError> {
         self.engine.scrub().await
     }
 
@@ -137,12 +171,21 @@ impl Database {
     }
 
     async fn start(
-        path: &Path,
+        place: Store,
+        purpose: Purpose,
         observer: Option<Arc<dyn WriteObserver>>,
     ) -> Result<Self, RepositoryError> {
-        let engine = Sqlite::open(path.to_owned(), observer).await?;
+        if let Some(path) = place.file()
+            && !path.exists()
+        {
+            return Err(RepositoryError::Missing {
+                path: path.display().to_string(),
+            });
+        }
+        let engine = Engine::open(&place, purpose, observer).await?;
         Ok(Self {
             engine: Arc::new(engine),
+            place,
             instance: InstanceId::random(),
             authority: Arc::default(),
             spent: Arc::default(),
@@ -152,9 +195,21 @@ impl Database {
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Database").field(&self.path()).finish()
+        f.debug_tuple("Database")
+            .field(&self.engine.place())
+            .finish()
     }
 }
+
+/// The repository in this file.
+#[cfg(not(test))]
+fn in_file(path: &Path) -> Store {
+    Store::File(path.to_owned())
+}
+
+/// The repository in this file; where tests are to run on PostgreSQL, in a schema of its own there.
+#[cfg(test)]
+use super::postgres::testing::in_file;
 
 #[cfg(test)]
 mod tests;

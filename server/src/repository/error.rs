@@ -123,6 +123,47 @@ pub enum RepositoryError {
         "the repository cannot be read or written: {0}; look at the disk and the file's permissions"
     )]
     Storage(String),
+    /// The database that it is in does not answer, or takes no changes now.
+    #[error(
+        "the database {place} is not to be had now: {reason}; nothing was changed: it is tried again with each request"
+    )]
+    Away {
+        /// Where it is.
+        place: String,
+        /// What is known of it.
+        reason: String,
+    },
+    /// The database cannot be used as it is, or as the configuration says.
+    #[error("the database {place} cannot be used: {reason}")]
+    Unsuitable {
+        /// Where it is.
+        place: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// There is a repository in the database already.
+    #[error(
+        "there is already a repository in the database {place}: use it as it is, or give another database"
+    )]
+    Occupied {
+        /// Where it is.
+        place: String,
+    },
+    /// A server runs on it.
+    #[error(
+        "a portcullis-server on the host `{by}` uses the repository {place}: only one may do so at a time; stop it first"
+    )]
+    Taken {
+        /// Where it is.
+        place: String,
+        /// The host that it runs on.
+        by: String,
+    },
+    /// Another server serves it meanwhile.
+    #[error(
+        "another portcullis-server has taken over the repository: this one changes nothing any more; stop one of the two, and start this one again if it is to go on"
+    )]
+    TakenOver,
     /// It was closed: the server is about to end.
     #[error("the repository is closed: the server is stopping")]
     Closed,
@@ -136,6 +177,15 @@ impl RepositoryError {
             Self::Busy => Self::Busy,
             Self::Damaged(what) => Self::Damaged(what.clone()),
             Self::Storage(why) => Self::Storage(why.clone()),
+            Self::TakenOver => Self::TakenOver,
+            Self::Away { place, reason } => Self::Away {
+                place: place.clone(),
+                reason: reason.clone(),
+            },
+            Self::Unsuitable { place, reason } => Self::Unsuitable {
+                place: place.clone(),
+                reason: reason.clone(),
+            },
             other => Self::Storage(other.to_string()),
         }
     }

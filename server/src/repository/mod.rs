@@ -29,6 +29,7 @@ mod call_digest_key;
 mod columns;
 mod common_resources;
 mod database;
+mod engine;
 mod error;
 mod gateway_demands;
 mod gateway_groups;
@@ -47,6 +48,7 @@ mod password_history;
 mod password_policy;
 mod pending_secrets;
 mod policy_words;
+mod postgres;
 mod protected_type;
 mod protection;
 mod queued_calls;
@@ -99,6 +101,7 @@ pub use authority::{AUTHORITY_KEY_LEN, RowFault, RowsCheck, RowsSum};
 pub use beside::{Beside, Told};
 pub use common_resources::{CommonPlace, CommonResource, CommonResources};
 pub use database::Database;
+pub use engine::{Store, Unfinished};
 pub use error::RepositoryError;
 pub use gateway_journals::{JournalMemory, SeenJournal};
 pub use gateway_keys::{
@@ -116,6 +119,8 @@ pub use password_history::{HistoryEntry, HistoryOwner, PasswordHistory};
 pub use password_policy::{PasswordPolicies, PasswordPolicy};
 pub use pending_secrets::PendingSecret;
 pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
+#[cfg(test)]
+pub(crate) use postgres::testing::on_postgres;
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use queued_calls::{

@@ -37,6 +37,14 @@ impl OneWrite {
         self.result.as_ref()?.as_ref().err()
     }
 
+    /// A statement of it failed: whatever it made of that, it is undone, and its caller is told.
+    pub(super) fn must_have_failed(&mut self) {
+        if !matches!(self.result, Some(Err(_))) {
+            let what = "a statement failed, and what it was part of went on";
+            self.result = Some(Err(RepositoryError::Storage(what.to_owned())));
+        }
+    }
+
     /// Tells the caller; `lost` says why nothing took effect, where nothing did.
     pub(super) fn tell(self, lost: Option<&RepositoryError>) {
         let answer = match (self.result, lost) {

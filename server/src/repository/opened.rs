@@ -26,8 +26,6 @@ impl Repository {
 
 impl std::fmt::Debug for Repository {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Repository")
-            .field(&self.database.path())
-            .finish()
+        f.debug_tuple("Repository").field(&self.database).finish()
     }
 }

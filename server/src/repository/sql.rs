@@ -15,6 +15,7 @@
 //! - A boolean is an integer, 0 or 1: bound as one, stored as one, and compared with `= 1` or `<>
 //!   0`. What a condition selects comes back as one.
 //! - Bytes are bound, never written as a literal. A new row's number comes by `RETURNING`.
+//! - `"user"` is quoted, a reserved word elsewhere. Of two values the lesser is a `CASE`.
 //! - Beyond standard SQL, an engine has the functions `instr` (of texts and of bytes), `substr`,
 //!   `length` and `coalesce`.
 //!

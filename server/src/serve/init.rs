@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use portcullis_common::id::{KeyId, KeyKind, ServerId};
 use portcullis_host::clock;
+use tempfile::TempDir;
 
 use crate::audit::{self, AuditError, Head, HeadError, HeadFile};
-use crate::config::{Config, SecretSource};
+use crate::config::{Config, Engine, SecretSource};
 use crate::keys::key_rng::key_rng;
 use crate::keys::protection::pbe::{Kdf, PbeError};
 use crate::keys::protection::{Protection, ProtectionError, Secret, files};
 use crate::keys::{Keyring, authority, gateway_keys};
-use crate::repository::{Database, Replaced, Repository, RepositoryError, Scheme};
+use crate::repository::{self, Database, Replaced, Repository, RepositoryError, Scheme, Store};
 use portcullis_host::private_files::{self, PermissionError};
 
 /// Why nothing was made.
@@ -97,9 +98,11 @@ pub async fn init_protected(
     config: &Config,
     protection: InitProtection,
 ) -> Result<Made, InitError> {
-    let repository_file = config.repository_file();
+    let place = Store::of(config);
     let head_file = &config.audit.head_file;
-    must_not_exist(&repository_file)?;
+    if let Some(file) = place.file() {
+        must_not_exist(file)?;
+    }
     let plan = Plan::new(&config.secret, protection)?;
     must_not_exist(head_file)?;
     make_dir(&config.data_dir)?;
@@ -109,34 +112,45 @@ pub async fn init_protected(
     {
         make_dir(folder)?;
     }
-    // The repository is made beside its place: what a crash leaves there is never taken for a
-    // repository.
-    let beside = tempfile::Builder::new()
-        .prefix(".init-")
-        .tempdir_in(&config.data_dir)
-        .map_err(|source| system(&config.data_dir, source))?;
-    let unfinished = beside.path().join("portcullis.db");
-    let (made, head) = fill(&unfinished, &plan.protection, plan.scheme).await?;
+    let unfinished = Unfinished::create(config).await?;
+    let made = match fill(unfinished.open().await, &plan).await {
+        Ok((made, head)) => put(config, &plan, &head, &unfinished).await.map(|()| made),
+        Err(error) => Err(error),
+    };
+    if made.is_err() {
+        unfinished.remove().await?;
+    }
+    made
+}
 
+/// Puts all that was made into its place, or nothing.
+async fn put(
+    config: &Config,
+    plan: &Plan,
+    head: &Head,
+    unfinished: &Unfinished,
+) -> Result<(), InitError> {
+    let head_file = &config.audit.head_file;
     if let Some((file, secret)) = &plan.file {
         private_files::create_private_file(file, &secret.to_file())
             .map_err(|source| system(file, source))?;
     }
     let secret_file = plan.file.as_ref().map(|(file, _)| file);
     let mut left_behind: Vec<_> = secret_file.into_iter().collect();
-    let placed = HeadFile::new(head_file.clone())
-        .create(&head)
-        .map_err(InitError::from)
-        .and_then(|()| {
+    let made = HeadFile::new(head_file.clone()).create(head);
+    let placed = match made {
+        Ok(()) => {
             left_behind.push(head_file);
-            place(config, secret_file, &unfinished)
-        });
+            unfinished.place(config, secret_file).await
+        }
+        Err(error) => Err(error.into()),
+    };
     if placed.is_err() {
         for file in left_behind {
             fs::remove_file(file).map_err(|source| system(file, source))?;
         }
     }
-    placed.map(|()| made)
+    placed
 }
 
 fn must_not_exist(path: &Path) -> Result<(), InitError> {
@@ -146,20 +160,69 @@ fn must_not_exist(path: &Path) -> Result<(), InitError> {
     }
 }
 
-/// Puts the repository into its place.
-fn place(
-    config: &Config,
-    secret_file: Option<&PathBuf>,
-    unfinished: &Path,
-) -> Result<(), InitError> {
-    let repository_file = config.repository_file();
-    secret_file
-        .and_then(|file| file.parent())
-        .map_or(Ok(()), private_files::sync_dir)
-        // Fails where another `init` was faster, which a rename would not.
-        .and_then(|()| fs::hard_link(unfinished, &repository_file))
-        .and_then(|()| private_files::sync_dir(&config.data_dir))
-        .map_err(|source| system(&repository_file, source))
+/// The repository while it is filled, beside its place: what a crash leaves there is never taken
+/// for a repository.
+enum Unfinished {
+    File(TempDir),
+    Database(Box<repository::Unfinished>),
+}
+
+impl Unfinished {
+    async fn create(config: &Config) -> Result<Self, InitError> {
+        match &config.engine {
+            Engine::Sqlite => tempfile::Builder::new()
+                .prefix(".init-")
+                .tempdir_in(&config.data_dir)
+                .map(Self::File)
+                .map_err(|source| system(&config.data_dir, source)),
+            Engine::Postgres(settings) => {
+                let unfinished = repository::Unfinished::create(settings).await?;
+                Ok(Self::Database(Box::new(unfinished)))
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Database, RepositoryError> {
+        match self {
+            Self::File(folder) => Database::create(&in_folder(folder)).await,
+            Self::Database(unfinished) => Database::serve(unfinished.place(), None).await,
+        }
+    }
+
+    /// Puts it into its place, where there is none.
+    async fn place(&self, config: &Config, secret_file: Option<&PathBuf>) -> Result<(), InitError> {
+        let synced = secret_file
+            .and_then(|file| file.parent())
+            .map_or(Ok(()), private_files::sync_dir);
+        let folder = match self {
+            Self::File(folder) => folder,
+            Self::Database(unfinished) => {
+                synced.map_err(|source| system(&config.data_dir, source))?;
+                return Ok(unfinished.finish().await?);
+            }
+        };
+        let repository_file = config.repository_file();
+        synced
+            // Fails where another `init` was faster, which a rename would not.
+            .and_then(|()| fs::hard_link(in_folder(folder), &repository_file))
+            .and_then(|()| private_files::sync_dir(&config.data_dir))
+            .map_err(|source| system(&repository_file, source))
+    }
+
+    /// It is not wanted any more.
+    async fn remove(self) -> Result<(), InitError> {
+        match self {
+            Self::File(folder) => {
+                drop(folder);
+                Ok(())
+            }
+            Self::Database(unfinished) => Ok(unfinished.remove().await?),
+        }
+    }
+}
+
+fn in_folder(folder: &TempDir) -> PathBuf {
+    folder.path().join("portcullis.db")
 }
 
 /// What is to be made beside the repository.
@@ -212,18 +275,18 @@ fn file_to_write(
 }
 
 async fn fill(
-    path: &Path,
-    protection: &Protection,
-    scheme: Scheme,
+    opened: Result<Database, RepositoryError>,
+    plan: &Plan,
 ) -> Result<(Made, Head), InitError> {
     let now = clock::now();
     let server_id = ServerId::random(&mut rand::rng());
-    let database = Database::create(path).await?;
+    let database = opened?;
+    let protection = &plan.protection;
     let filled = async {
         database.meta().set_server_id(server_id).await?;
         database
             .protection()
-            .switch(None, scheme, Vec::new(), now)
+            .switch(None, plan.scheme.clone(), Vec::new(), now)
             .await?;
         let keyring = Keyring::create(&database, protection, now).await?;
         let repository = Repository::new(database.clone(), Arc::new(keyring));

@@ -10,7 +10,9 @@ use crate::audit::HeadFile;
 use crate::config::Config;
 use crate::keys::protection::{self, Unlock};
 use crate::keys::{KeyManager, Keyring, authority};
-use crate::repository::{Database, Repository, RepositoryError, RowsCheck, Scheme, WriteObserver};
+use crate::repository::{
+    Database, Repository, RepositoryError, RowsCheck, Scheme, Store, WriteObserver,
+};
 
 /// What a look at a repository told.
 #[derive(Debug)]
@@ -93,13 +95,15 @@ impl Unlocked {
         how: Unlock,
         observer: Option<Arc<dyn WriteObserver>>,
     ) -> Result<Self, ServeError> {
-        let file = config.repository_file();
+        let place = Store::of(config);
         Self::must_exist(config)?;
         private_files::check_private(&config.data_dir)?;
-        private_files::check_private(&file)?;
-        let database = match observer {
-            None => Database::open(&file).await?,
-            Some(observer) => Database::open_with(&file, observer).await?,
+        if let Some(file) = place.file() {
+            private_files::check_private(file)?;
+        }
+        let database = match how {
+            Unlock::Mend => Database::serve(&place, observer).await?,
+            Unlock::Look => Database::look_at(&place).await?,
         };
         let unlocked = Self::unlock(&database, config, how).await;
         if unlocked.is_err() {
@@ -108,10 +112,12 @@ impl Unlocked {
         unlocked
     }
 
-    /// Says what to do where nothing was made yet.
+    /// Says what to do where nothing was made yet. `init` makes the data folder, whatever stores
+    /// the repository.
     pub(super) fn must_exist(config: &Config) -> Result<(), RepositoryError> {
-        let file = config.repository_file();
-        let path = file.display().to_string();
+        let place = Store::of(config);
+        let file = place.file().unwrap_or(&config.data_dir);
+        let path = place.to_string();
         match file.try_exists() {
             Ok(true) => Ok(()),
             Ok(false) => Err(RepositoryError::Missing { path }),

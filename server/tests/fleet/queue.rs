@@ -206,7 +206,7 @@ async fn a_queued_call_goes_through_the_mapping_once() {
 
 /// A second handle on the repository, as another run of the server has it.
 async fn another_run(fixture: &Fixture) -> Repository {
-    let database = Database::open(fixture.server.repository.database().path()).await;
+    let database = Database::look_at(fixture.server.repository.database().place()).await;
     let database = database.unwrap();
     let keyring = Keyring::unlock(&database, &Protection::public_default()).await;
     let repository = Repository::new(database, Arc::new(keyring.unwrap()));

@@ -11,6 +11,7 @@ pub(crate) mod testing;
 mod tests;
 mod tx;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -253,7 +254,11 @@ fn serve(
 fn migrate(connection: &mut Connection) -> Result<(), RepositoryError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let version = schema::migrate(&mut Tx::new(&mut SqliteTx(&transaction)), found)?;
+    let version = schema::migrate(
+        &mut Tx::new(&mut SqliteTx(&transaction)),
+        found,
+        Cow::Borrowed,
+    )?;
     if version != found {
         transaction.pragma_update(None, "user_version", version)?;
     }

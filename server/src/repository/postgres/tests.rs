@@ -1,0 +1,203 @@
+//! What of the engine no aggregate shows. Each test returns at once where there is no database.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::repository::sql::{self, Bind, Value, params};
+use crate::repository::{Fate, Moment, Store};
+
+/// A schema of its own; `None`: there is no database to test with.
+async fn schema() -> Option<(Settings, String)> {
+    let path = format!("/engine/{:032x}", rand::random::<u128>());
+    let Store::Postgres(schema) = testing::in_file(Path::new(&path)) else {
+        return None;
+    };
+    let (settings, name) = (schema.settings.clone(), schema.name.clone());
+    let made = Postgres::create(settings.clone(), name.clone()).await;
+    made.unwrap();
+    Some((settings, name))
+}
+
+async fn served(settings: &Settings, schema: &str) -> Result<Postgres, RepositoryError> {
+    Postgres::open(settings.clone(), schema.to_owned(), Purpose::Serve, None).await
+}
+
+fn insert(name: impl Into<String>) -> Work {
+    let name = name.into();
+    Work::new(move |tx| {
+        let sql = "INSERT INTO users (name, created_ms) VALUES (?1, 1)";
+        tx.execute(sql, &params![name])
+    })
+}
+
+async fn count(engine: &Postgres) -> Result<i64, RepositoryError> {
+    let sql = "SELECT count(*) FROM users";
+    let work = Work::new(move |tx| tx.query_one(sql, &[], |row| row.get::<i64>(0)));
+    sql::answer(engine.read(work).await?)
+}
+
+/// Has the database end every connection that tests have to this schema.
+fn end_connections(settings: &Settings, schema: &str) {
+    let sql = format!(
+        "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '{schema}' AND l.pid <> pg_backend_pid()"
+    );
+    testing::run(settings.clone(), schema, &sql);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_fail_take_no_other_with_them_and_texts_come_back_whole() {
+    let Some((settings, schema)) = schema().await else {
+        return;
+    };
+    let engine = Arc::new(served(&settings, &schema).await.unwrap());
+    engine.write(insert("a\0b")).await.unwrap();
+    let before = engine.state();
+    let writes = (0..300).map(|number| {
+        let engine = Arc::clone(&engine);
+        let name = match number % 10 {
+            3 => "a\0b".to_owned(),
+            _ => format!("user{number}"),
+        };
+        tokio::spawn(async move { engine.write(insert(name)).await.is_ok() })
+    });
+    let told = futures_util::future::join_all(writes).await;
+    let done = told.into_iter().filter(|told| *told.as_ref().unwrap());
+    assert_eq!(done.count(), 270);
+    assert_ne!(engine.state(), before);
+    assert_eq!(count(&engine).await.unwrap(), 271);
+    let many = Work::new(|tx| {
+        let names: Vec<_> = (0..300).map(|number| format!("m{number}")).collect();
+        let rows: Vec<_> = names
+            .iter()
+            .map(|name| [name.bind(), Value::Integer(1)])
+            .collect();
+        let sql = "INSERT INTO users (name, created_ms) VALUES (?1, ?2)";
+        let inserted = tx.execute_many(sql, &rows)?;
+        let first = "SELECT name FROM users ORDER BY name LIMIT 1";
+        let first: String = tx.query_one(first, &[], |row| row.get(0))?;
+        Ok((inserted, first))
+    });
+    let told: (u64, String) = sql::answer(engine.write(many).await.unwrap()).unwrap();
+    assert_eq!(told, (300, "a\0b".to_owned()));
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_at_a_time_holds_a_repository_and_others_may_look() {
+    let Some((settings, schema)) = schema().await else {
+        return;
+    };
+    let first = served(&settings, &schema).await.unwrap();
+    let second = served(&settings, &schema).await.err();
+    assert!(
+        matches!(second, Some(RepositoryError::Taken { .. })),
+        "{second:?}"
+    );
+    let beside = Postgres::open(settings.clone(), schema.clone(), Purpose::Look, None);
+    let beside = beside.await.unwrap();
+    assert_eq!(count(&beside).await.unwrap(), 0);
+    beside.close().await;
+    first.close().await;
+    assert_eq!(first.state(), None);
+    served(&settings, &schema).await.unwrap().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_another_one_has_taken_over_from_changes_and_tells_nothing() {
+    let Some((settings, schema)) = schema().await else {
+        return;
+    };
+    let engine = served(&settings, &schema).await.unwrap();
+    engine.write(insert("ada")).await.unwrap();
+    testing::run(settings.clone(), &schema, "UPDATE engine SET holder = ''");
+    let told = engine.write(insert("eve")).await.map(drop);
+    assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
+    let told = count(&engine).await;
+    assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
+    assert_eq!(engine.state(), None);
+    engine.close().await;
+    let next = served(&settings, &schema).await.unwrap();
+    assert_eq!(count(&next).await.unwrap(), 1);
+    next.close().await;
+}
+
+/// Has the database end the connection just before the first COMMITs.
+struct Cut {
+    settings: Settings,
+    schema: String,
+    left: AtomicU32,
+}
+
+impl WriteObserver for Cut {
+    fn at(&self, moment: Moment) -> Fate {
+        let cut = |left: u32| left.checked_sub(1);
+        if moment == Moment::BeforeCommit
+            && self
+                .left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, cut)
+                .is_ok()
+        {
+            end_connections(&self.settings, &self.schema);
+            link::pause(Duration::from_millis(50));
+        }
+        Fate::GoOn
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_commit_got_no_answer_is_made_exactly_once() {
+    let Some((settings, schema)) = schema().await else {
+        return;
+    };
+    let observer = Arc::new(Cut {
+        settings: settings.clone(),
+        schema: schema.clone(),
+        left: AtomicU32::new(2),
+    });
+    let (at, of) = (settings.clone(), schema.clone());
+    let engine = Postgres::open(at, of, Purpose::Serve, Some(observer.clone())).await;
+    let engine = engine.unwrap();
+    engine.write(insert("ada")).await.unwrap();
+    assert_eq!(observer.left.load(Ordering::Relaxed), 0);
+    assert_eq!(count(&engine).await.unwrap(), 1);
+    engine.write(insert("eve")).await.unwrap();
+    assert_eq!(count(&engine).await.unwrap(), 2);
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_were_changed_by_hand_are_not_worked_with() {
+    let attacks = [
+        "ALTER TABLE users ADD COLUMN planted TEXT",
+        "ALTER TABLE users ALTER COLUMN created_ms DROP NOT NULL",
+        "DROP INDEX queued_calls_open",
+        "CREATE RULE planted AS ON DELETE TO users DO INSTEAD NOTHING",
+        "CREATE FUNCTION planted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "ALTER TABLE users ENABLE ROW LEVEL SECURITY",
+    ];
+    let Some((settings, schema)) = schema().await else {
+        return;
+    };
+    served(&settings, &schema).await.unwrap().close().await;
+    testing::run(settings.clone(), &schema, "CREATE TABLE of_others (n INT)");
+    served(&settings, &schema).await.unwrap().close().await;
+    for attack in attacks {
+        let (settings, schema) = self::schema().await.unwrap();
+        served(&settings, &schema).await.unwrap().close().await;
+        testing::run(settings.clone(), &schema, attack);
+        let told = served(&settings, &schema).await.err();
+        assert!(
+            matches!(told, Some(RepositoryError::SchemaChanged { .. })),
+            "{attack}: {told:?}"
+        );
+    }
+    testing::run(settings.clone(), &schema, "UPDATE engine SET version = 99");
+    let told = served(&settings, &schema).await.err();
+    assert!(
+        matches!(told, Some(RepositoryError::NewerSchema { found: 99, .. })),
+        "{told:?}"
+    );
+}

@@ -1,0 +1,351 @@
+//! The thread that writes. What waits together is made durable together: one transaction and one
+//! wait for the disk, each write in a savepoint of its own.
+//!
+//! Every transaction begins by inserting its own random id. Where the answer to COMMIT is lost,
+//! that id is inserted once more, in a transaction of its own: this waits for a transaction that is
+//! still under way, finds one that was committed, and keeps one that has not arrived yet from being
+//! committed at all. Only then are its callers answered, or is it made again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::connect::Target;
+use super::fault::Fault;
+use super::hold::Hold;
+use super::link::{Link, pause};
+use super::tx::PostgresTx;
+use crate::repository::one_write::OneWrite;
+use crate::repository::sql::{Bind as _, Driver as _, Value};
+use crate::repository::{Fate, Moment, RepositoryError, WriteObserver};
+
+/// Writes made durable together at most.
+const MAX_BATCH: usize = 256;
+/// How long a write is tried, where the database is away or others are in its way.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the thread is asked for.
+pub(super) enum Job {
+    Write(OneWrite),
+    /// To give back the room of what was deleted.
+    Vacuum(oneshot::Sender<Result<(), RepositoryError>>),
+    Close(oneshot::Sender<()>),
+}
+
+type ChangeId = [u8; 16];
+
+/// What the thread works with.
+pub(super) struct Writer {
+    target: Arc<Target>,
+    hold: Hold,
+    observer: Option<Arc<dyn WriteObserver>>,
+    /// Grows with every commit.
+    commits: Arc<AtomicI64>,
+    link: Option<Link>,
+    /// The id of a transaction of which all is known: the next one removes it.
+    settled: Option<ChangeId>,
+}
+
+/// Why nothing took effect, or nobody is to know that it did.
+enum Lost {
+    /// For this reason, and no other attempt is made.
+    Failed(RepositoryError),
+    /// For this reason; another attempt may come to more.
+    ForNow(RepositoryError),
+    /// The observer wants another attempt.
+    Again,
+    /// The observer wants no more of this repository, or it was closed meanwhile.
+    Died,
+}
+
+impl Writer {
+    /// Of the database that `link` is connected to.
+    pub(super) const fn new(
+        target: Arc<Target>,
+        hold: Hold,
+        observer: Option<Arc<dyn WriteObserver>>,
+        commits: Arc<AtomicI64>,
+        link: Link,
+    ) -> Self {
+        Self {
+            target,
+            hold,
+            observer,
+            commits,
+            link: Some(link),
+            settled: None,
+        }
+    }
+
+    /// What the thread does until the repository is closed.
+    pub(super) fn serve(mut self, queue: &mpsc::Receiver<Job>) {
+        let mut next = None;
+        while let Some(job) = next.take().or_else(|| queue.recv().ok()) {
+            match job {
+                Job::Write(first) => {
+                    let mut batch = vec![first];
+                    while batch.len() < MAX_BATCH && next.is_none() {
+                        match queue.try_recv() {
+                            Ok(Job::Write(write)) => batch.push(write),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    if !self.write(batch, queue) {
+                        return;
+                    }
+                }
+                Job::Vacuum(answer) => {
+                    // Nobody waits any more where the caller was cancelled.
+                    let _ = answer.send(self.vacuum());
+                }
+                Job::Close(done) => {
+                    drop(self);
+                    // Nobody waits any more.
+                    let _ = done.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Carries the writes out and answers each. `false`: nobody is answered, and no more is
+    /// written.
+    fn write(&mut self, mut batch: Vec<OneWrite>, queue: &mpsc::Receiver<Job>) -> bool {
+        let until = Instant::now() + PATIENCE;
+        let lost = loop {
+            match self.transact(&mut batch, queue) {
+                Ok(()) => break None,
+                Err(Lost::Again) => {}
+                Err(Lost::ForNow(_)) if Instant::now() < until => pause(PAUSE),
+                Err(Lost::ForNow(error) | Lost::Failed(error)) => break Some(error),
+                Err(Lost::Died) => return false,
+            }
+        };
+        for write in batch {
+            write.tell(lost.as_ref());
+        }
+        true
+    }
+
+    fn transact(
+        &mut self,
+        batch: &mut [OneWrite],
+        queue: &mpsc::Receiver<Job>,
+    ) -> Result<(), Lost> {
+        self.hold.must_not_be_lost().map_err(Lost::Failed)?;
+        let id: ChangeId = rand::random();
+        let worth = self.fill(id, batch)?;
+        if !worth {
+            return Ok(());
+        }
+        match self.fate(Moment::BeforeCommit) {
+            Fate::GoOn => {}
+            fate => {
+                self.undo();
+                return Err(match fate {
+                    Fate::Full => Lost::Failed(RepositoryError::Full),
+                    Fate::Again => Lost::Again,
+                    Fate::Die | Fate::GoOn => Lost::Died,
+                });
+            }
+        }
+        self.commit(id, queue)?;
+        self.commits.fetch_add(1, Ordering::AcqRel);
+        match self.fate(Moment::AfterCommit) {
+            Fate::Die => Err(Lost::Died),
+            Fate::GoOn | Fate::Full | Fate::Again => Ok(()),
+        }
+    }
+
+    /// Begins a transaction and does what is to be done in it. `false`: there is nothing to commit.
+    fn fill(&mut self, id: ChangeId, batch: &mut [OneWrite]) -> Result<bool, Lost> {
+        let link = match &mut self.link {
+            Some(link) => link,
+            // The first attempt after a loss, too, finds out whether the database is back.
+            None => self
+                .link
+                .insert(self.target.connect().map_err(|error| match error {
+                    RepositoryError::Away { .. } => Lost::ForNow(error),
+                    error => Lost::Failed(error),
+                })?),
+        };
+        let mut tx = PostgresTx::new(link);
+        let filled = Self::begin(&mut tx, id, self.settled, &self.hold)
+            .and_then(|held| if held { fill(&mut tx, batch) } else { Ok(None) });
+        match (tx.broken(), filled) {
+            (Some(Fault::Lost(reason)), _) => {
+                self.link = None;
+                Err(Lost::ForNow(self.target.away(&reason)))
+            }
+            (Some(_), _) => {
+                self.undo();
+                Err(Lost::ForNow(RepositoryError::Busy))
+            }
+            (None, Ok(Some(true))) => Ok(true),
+            (None, Ok(Some(false))) => {
+                self.undo();
+                Ok(false)
+            }
+            (None, Ok(None)) => {
+                self.undo();
+                self.hold.lost();
+                Err(Lost::Failed(RepositoryError::TakenOver))
+            }
+            (None, Err(error)) => {
+                self.undo();
+                Err(Lost::Failed(error))
+            }
+        }
+    }
+
+    /// Begins. `false`: another server has taken over.
+    fn begin(
+        tx: &mut PostgresTx<'_>,
+        id: ChangeId,
+        settled: Option<ChangeId>,
+        hold: &Hold,
+    ) -> Result<bool, RepositoryError> {
+        tx.step("BEGIN ISOLATION LEVEL SERIALIZABLE")?;
+        let settled = settled.as_ref().map_or(Value::Null, |id| id.bind());
+        let inserted = match hold.holder() {
+            // Locked, so that a server that takes over waits for this transaction.
+            Some(holder) => tx.execute(
+                "WITH held AS (SELECT 1 FROM engine WHERE holder = ?3 FOR SHARE),
+                      gone AS (DELETE FROM engine_changes WHERE id = ?2)
+                 INSERT INTO engine_changes (id) SELECT ?1 FROM held",
+                &[id.bind(), settled, holder.bind()],
+            ),
+            None => tx.execute(
+                "WITH gone AS (DELETE FROM engine_changes WHERE id = ?2)
+                 INSERT INTO engine_changes (id) VALUES (?1)",
+                &[id.bind(), settled],
+            ),
+        };
+        Ok(inserted? > 0)
+    }
+
+    fn commit(&mut self, id: ChangeId, queue: &mpsc::Receiver<Job>) -> Result<(), Lost> {
+        let Some(link) = &self.link else {
+            return Err(Lost::ForNow(RepositoryError::Busy));
+        };
+        let warnings = link.warnings();
+        match link.batch("COMMIT") {
+            // A warning says that the database has stopped waiting for its standby.
+            Ok(()) if link.warnings() == warnings => {}
+            Err(Fault::Again) => {
+                self.undo();
+                return Err(Lost::ForNow(RepositoryError::Busy));
+            }
+            Ok(()) | Err(_) => self.find_out(id, queue)?,
+        }
+        self.settled = Some(id);
+        Ok(())
+    }
+
+    /// Finds out whether a transaction was committed, however long that takes: `Ok` where it was.
+    fn find_out(&mut self, id: ChangeId, queue: &mpsc::Receiver<Job>) -> Result<(), Lost> {
+        tracing::warn!(
+            "the database did not say whether a change was committed: it is asked for until it does"
+        );
+        self.link = None;
+        loop {
+            let away = match self.target.connect() {
+                Ok(mut link) => {
+                    let mut tx = PostgresTx::new(&mut link);
+                    let insert =
+                        "INSERT INTO engine_changes (id) VALUES (?1) ON CONFLICT DO NOTHING";
+                    let inserted = tx.execute(insert, &[id.bind()]);
+                    match (tx.broken(), inserted) {
+                        (None, Ok(inserted)) => {
+                            self.link = Some(link);
+                            self.settled = Some(id);
+                            return match inserted {
+                                0 => Ok(()),
+                                _ => Err(Lost::ForNow(RepositoryError::Busy)),
+                            };
+                        }
+                        (Some(Fault::Lost(reason)), _) => self.target.away(&reason),
+                        (_, Err(error)) => error,
+                        (Some(_), Ok(_)) => RepositoryError::Busy,
+                    }
+                }
+                Err(error) => error,
+            };
+            // Whoever came later is told at once: of what they ask nothing was begun.
+            loop {
+                match queue.try_recv() {
+                    Ok(Job::Write(write)) => write.tell(Some(&away)),
+                    Ok(Job::Vacuum(answer)) => drop(answer.send(Err(away.again()))),
+                    Ok(Job::Close(done)) => {
+                        let _ = done.send(());
+                        return Err(Lost::Died);
+                    }
+                    Err(mpsc::TryRecvError::Empty) => break,
+                    Err(mpsc::TryRecvError::Disconnected) => return Err(Lost::Died),
+                }
+            }
+            pause(PAUSE);
+        }
+    }
+
+    /// Ends a transaction that is not to be committed.
+    fn undo(&mut self) {
+        let undone = self.link.as_ref().map(|link| link.batch("ROLLBACK"));
+        if !matches!(undone, Some(Ok(()))) {
+            self.link = None;
+        }
+    }
+
+    /// Gives back the room of deleted keys, which others may overwrite then.
+    fn vacuum(&mut self) -> Result<(), RepositoryError> {
+        let Some(link) = &self.link else {
+            return Err(self.target.away(&"there is no connection"));
+        };
+        match link.batch_long("VACUUM server_keys, sealed_values") {
+            Ok(()) => Ok(()),
+            Err(Fault::Refused(error)) => Err(error),
+            Err(Fault::Again) => Err(RepositoryError::Busy),
+            Err(Fault::Lost(reason)) => {
+                self.link = None;
+                Err(self.target.away(&reason))
+            }
+        }
+    }
+
+    fn fate(&self, moment: Moment) -> Fate {
+        let observer = self.observer.as_ref();
+        observer.map_or(Fate::GoOn, |observer| observer.at(moment))
+    }
+}
+
+/// Does each write in a savepoint of its own; one alone needs none. `Some(false)`: nothing is to be
+/// committed.
+fn fill(tx: &mut PostgresTx<'_>, batch: &mut [OneWrite]) -> Result<Option<bool>, RepositoryError> {
+    if let [only] = batch {
+        let done = only.run(tx);
+        if tx.has_failed() {
+            only.must_have_failed();
+        }
+        return Ok(Some(done && !tx.has_failed()));
+    }
+    for write in batch {
+        tx.step("SAVEPOINT one_write")?;
+        let done = write.run(tx);
+        if tx.is_broken() {
+            return Err(RepositoryError::Busy);
+        }
+        // A statement that failed is told to its caller, whatever came after it.
+        if !done || tx.has_failed() {
+            write.must_have_failed();
+            tx.step("ROLLBACK TO one_write")?;
+        }
+        tx.step("RELEASE one_write")?;
+    }
+    Ok(Some(true))
+}
