@@ -33,8 +33,8 @@ impl Tracer {
         self.trace(traceparent.parse().ok(), false)
     }
 
-    /// Of a request that belongs to a trace already, or, where it does not and `may_begin` one, of a
-    /// new one.
+    /// Of a request that belongs to a trace already, or, where it does not and `may_begin` one, of
+    /// a new one.
     pub fn trace(&self, given: Option<TraceContext>, may_begin: bool) -> Trace {
         let place = match given {
             Some(context) => Some(Place::Within(context)),
