@@ -67,7 +67,7 @@ fn every_problem_is_reported_at_once_with_line_key_and_what_is_allowed() {
     assert_eq!(
         found,
         [
-            "gateway.toml:1: port: unknown key: allowed here are `instance`, `state_dir`, `listen`, `dial_out`, `tls`, `key_store`, `channel`, `limits`, `journal`, `watch`, `traces`, `log`, `connectors`",
+            "gateway.toml:1: port: unknown key: allowed here are `instance`, `state_dir`, `listen`, `dial_out`, `tls`, `key_store`, `channel`, `limits`, `journal`, `watch`, `traces`, `log`, `workers`, `connectors`",
             "gateway.toml:3: listen.address: `here`: IP:PORT is allowed, such as \"0.0.0.0:9278\" or \"[::]:9278\"",
             "gateway.toml:7: channel.suites: `RC4`: no suite of that name: there are `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
             "gateway.toml:10: limits.calls: out of range: a whole number from 1 to 4096 is allowed",
@@ -264,7 +264,7 @@ fn the_connectors_in_the_sample_are_ones_that_the_program_knows() {
         .map(|c| &c.name)
         .collect();
     assert_eq!(names, ["directory", "hr", "local", "office", "people"]);
-    // Some folders and files are missing here.
+    // Some folders, files and users are missing here.
     let problems = crate::connectors::Connectors::from_config(&config.connectors)
         .err()
         .unwrap_or_default();
@@ -272,6 +272,7 @@ fn the_connectors_in_the_sample_are_ones_that_the_program_knows() {
         let missing = [
             "connectors.directory.ca_file",
             "connectors.hr.folder",
+            "connectors.hr.user",
             "connectors.people.ca_file",
             "connectors.office.ca_file",
         ];

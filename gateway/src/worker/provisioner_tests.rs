@@ -223,7 +223,7 @@ async fn what_is_not_configured_is_named() {
     };
     assert_eq!(
         failure.message,
-        "this gateway has no connector `elsewhere`: give the resource one of those in the gateway's configuration (`gated`)"
+        "this gateway has no connector `elsewhere`: give the resource one of those in the gateway's configuration (gated)"
     );
     let mut set = test("1");
     set.settings.insert("base".into(), "x".into());
