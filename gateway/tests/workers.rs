@@ -527,6 +527,47 @@ async fn a_worker_serves_nobody_but_the_user_of_its_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_orders_take_their_room_until_they_are_answered() {
+    let (bench, _privileged, _networked) = Bench::with_workers(own());
+    // 3 MiB of a field that nobody knows, behind an order: there is room for two of them.
+    let long = |call| {
+        let mut bytes = order(What::Call(call)).encode_to_vec();
+        bytes.extend([0xfa, 0x3f, 0x80, 0x80, 0xc0, 0x01]);
+        bytes.resize(bytes.len() + (3 << 20), 0);
+        framed(&bytes)
+    };
+    let asked = |call| {
+        let mut broken = Broken::at(&bench);
+        broken.says(&long(call));
+        broken
+    };
+    let waits = |id: &str| wire::Call {
+        call_id: id.into(),
+        ..delete(false)
+    };
+    let under_way = asked(waits("leave-1"));
+    bench.until_begun().await;
+    let behind = asked(waits("leave-2"));
+    let refused = asked(get("host")).hears();
+    assert!(
+        matches!(&refused, Some(Answered::Refused(why)) if why.message.contains("as many long calls")),
+        "{refused:?}"
+    );
+    fs::write(bench.file("go"), "").unwrap();
+    for mut broken in [under_way, behind] {
+        let answered = broken.hears();
+        assert!(
+            matches!(answered, Some(Answered::Outcome(_))),
+            "{answered:?}"
+        );
+    }
+    match asked(get("host")).hears() {
+        Some(Answered::Outcome(outcome)) => assert_eq!(came(outcome), "done"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_worker_had_begun_is_found_by_looking() {
     for (fate, expected) in [("rm there", "done"), (":", "NotBegun")] {
         let (bench, privileged, _networked, gateway) = Bench::new().await;

@@ -18,7 +18,7 @@ use portcullis_proto::worker::v1::order::What;
 use portcullis_proto::worker::v1::{Answer, Description, JournalMark, Order, Refusal, Reloaded};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -167,7 +167,7 @@ impl Serving {
         let (mut reader, mut writer) = stream.split();
         let outcome = match self.order(&mut reader).await {
             Ok(None) => Ok(()),
-            Ok(Some(order)) => self.obey(order, &mut reader, &mut writer).await,
+            Ok(Some((order, _room))) => self.obey(order, &mut reader, &mut writer).await,
             Err(error) => {
                 warn!(name: "order_refused", "what came is no order of a gateway: {error}");
                 say(&mut writer, refused(error.to_string())).await
@@ -178,8 +178,12 @@ impl Serving {
         }
     }
 
-    /// The order of a connection; `None`: it ended before there was one.
-    async fn order(&self, reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Order>> {
+    /// The order of a connection, and the room that a long one takes until it is answered; `None`:
+    /// it ended before there was one.
+    async fn order(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+    ) -> io::Result<Option<(Order, Option<OwnedSemaphorePermit>)>> {
         let most = MAX_CALL as usize + AROUND;
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it did not come whole in time");
         let head = timeout(ORDER_PATIENCE, frame::length(reader, most)).await;
@@ -187,14 +191,16 @@ impl Serving {
             return Ok(None);
         };
         // What becomes of an empty value takes many times its bytes in memory.
-        let room = (length > LARGE).then(|| self.provisioner.room_for(length));
-        if matches!(room, Some(None)) {
-            return Err(io::Error::other(
-                "there are as many long calls already as there is room for: try again later",
-            ));
-        }
+        let room = match length > LARGE {
+            true => Some(self.provisioner.room_for(length).ok_or_else(|| {
+                io::Error::other(
+                    "there are as many long calls already as there is room for: try again later",
+                )
+            })?),
+            false => None,
+        };
         let body = timeout(ORDER_PATIENCE, frame::body(reader, length)).await;
-        body.map_err(late)?.map(Some)
+        Ok(Some((body.map_err(late)??, room)))
     }
 
     async fn obey(
