@@ -186,11 +186,13 @@ async fn a_side_that_is_not_read_to_its_end_misses_nobody() {
         .portcullis(&format!("reconcile other --source {broken}"));
     assert_eq!(part.status.code(), Some(2), "{part}");
     assert!(part.stderr.contains("line 3"), "{part}");
-    let wrong = it
-        .pair
-        .portcullis(&format!("reconcile other --source {source} --class person"));
-    assert_eq!(wrong.status.code(), Some(2), "{wrong}");
-    assert!(!wrong.stderr.contains("--resume"), "{wrong}");
+    for wrong in ["--class person", "--attribute nosuch"] {
+        let refused = it
+            .pair
+            .portcullis(&format!("reconcile other --source {source} {wrong}"));
+        assert_eq!(refused.status.code(), Some(2), "{refused}");
+        assert!(!refused.stderr.contains("--resume"), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

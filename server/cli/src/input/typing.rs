@@ -80,6 +80,15 @@ impl Typing {
         }
     }
 
+    /// Whether the class has attributes of these names, as far as its schema says any.
+    pub(crate) fn check_known(&self, names: &[String]) -> Result<(), ValueError> {
+        let unknown = |name: &&String| !self.attributes.is_empty() && self.known(name).is_none();
+        match names.iter().find(unknown) {
+            Some(name) => Err(self.unknown(name)),
+            None => Ok(()),
+        }
+    }
+
     /// An attribute as the schema spells it, whatever the case; `None` where it could be several.
     pub(crate) fn spelling(&self, name: &str) -> Option<&str> {
         if let Some((known, _)) = self.attributes.get_key_value(name) {

@@ -182,6 +182,8 @@ impl ReconcileArgs {
         let call = CallArgs::with_timeout(self.timeout);
         let mut caller = Caller::new(context, self.resource.clone()).await?;
         let typing = caller.typing(class.clone(), &call).await?;
+        // One that nobody has would be the same everywhere.
+        typing.check_known(&self.attributes)?;
         let so_far = ReadSoFar::new(context);
         let mut reading = self.reading(&source, class, call, so_far)?;
         let read = self.read(&mut reading, &source, &caller, &typing).await;
@@ -252,8 +254,14 @@ impl ReconcileArgs {
         class: Class,
         file: PathBuf,
     ) -> Result<(), CliError> {
+        let call = CallArgs::with_timeout(self.timeout);
+        let mut caller = Caller::new(context, self.resource.clone()).await?;
+        if !self.attributes.is_empty() {
+            let typing = caller.typing(class.clone(), &call).await?;
+            typing.check_known(&self.attributes)?;
+        }
         let asked = Asked {
-            resource: self.resource.clone(),
+            resource: self.resource,
             file,
             attributes: self.attributes,
             differences: self.differences,
@@ -261,13 +269,12 @@ impl ReconcileArgs {
         let (inventory, digests) = Inventory::open(asked, class.word())?;
         let reading = Reading {
             digests,
-            call: CallArgs::with_timeout(self.timeout),
+            call,
             class,
             pages: Pages::of(self.page_size),
             progress: None,
             so_far: ReadSoFar::new(context),
         };
-        let caller = Caller::new(context, self.resource).await?;
         inventory.run(context, caller, reading).await
     }
 
