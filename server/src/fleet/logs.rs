@@ -62,7 +62,7 @@ impl Fleet {
         let link = self.link_for_call(&gateway.into(), true).await?;
         let request = LogRequest { lines };
         let answer = async { link.control().log(request).await };
-        let answer = answered(&link, timeout(PATIENCE, answer).await)?;
+        let answer = answered(&link, timeout(PATIENCE, answer).await).await?;
         let most = usize::try_from(lines).unwrap_or(MAX_LINES).min(MAX_LINES);
         Ok(GatewayLog {
             version: short(&answer.version),
@@ -89,7 +89,7 @@ impl Fleet {
             for_ms: lasting.as_millis().try_into().unwrap_or(u32::MAX),
         };
         let answer = async { link.control().log_more(request).await };
-        let answer = answered(&link, timeout(PATIENCE, answer).await)?;
+        let answer = answered(&link, timeout(PATIENCE, answer).await).await?;
         Ok(GatewayLog {
             version: short(&answer.version),
             lines: Vec::new(),
@@ -98,7 +98,7 @@ impl Fleet {
     }
 }
 
-fn answered<T>(
+async fn answered<T>(
     link: &Link,
     answer: Result<Result<Response<T>, Status>, tokio::time::error::Elapsed>,
 ) -> Result<T, LogError> {
@@ -108,6 +108,9 @@ fn answered<T>(
         Ok(Ok(answer)) => Ok(answer.into_inner()),
         Ok(Err(status)) => match status.code() {
             Code::Unimplemented => {
+                if link.status().description.is_none() {
+                    let _ = timeout(PATIENCE, link.describe()).await;
+                }
                 let version = link.status().description.map(|told| short(&told.version));
                 let version = version.unwrap_or_else(|| "unknown".to_owned());
                 Err(LogError::Old { gateway, version })
