@@ -30,7 +30,7 @@ mod trees;
 
 pub use address::loopback_address;
 pub use authority::{Authority, Certificate};
-pub use pgbouncer::PgBouncer;
+pub use pgbouncer::{PgBouncer, PoolMode};
 pub use postgres::Postgres;
 pub use quirks::{Kind, Quirks, Trick};
 pub use samba::Samba;

@@ -13,6 +13,15 @@ use crate::{Postgres, loopback_address};
 
 const PORT: u16 = 6432;
 
+/// For how long a client keeps a connection to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolMode {
+    /// For a transaction.
+    Transaction,
+    /// Until it is gone.
+    Session,
+}
+
 /// A pooler before a cluster. It speaks over TLS on both sides.
 #[derive(Debug)]
 pub struct PgBouncer {
@@ -25,15 +34,24 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// Starts one with two connections to the cluster, for this user and password of it.
     pub async fn before(postgres: &Postgres, user: &str, password: &str) -> Self {
+        Self::pooling(postgres, user, password, PoolMode::Transaction).await
+    }
+
+    /// As [`Self::before`]; with 20 connections where each client keeps one.
+    pub async fn pooling(postgres: &Postgres, user: &str, password: &str, mode: PoolMode) -> Self {
+        let (mode, size) = match mode {
+            PoolMode::Transaction => ("transaction", 2),
+            PoolMode::Session => ("session", 20),
+        };
         let site = Site::new();
         let address = loopback_address();
         let names = [Postgres::NAME, "localhost", &address.to_string()];
         let files = Authority::ours().certificate(&names).write(site.path());
         let users = site.file("users", 0o600, &format!("\"{user}\" \"{password}\"\n"));
         let settings = format!(
-            "[databases]\npostgres = host={} port={}\n[pgbouncer]\nlisten_addr = {address}\nlisten_port = {PORT}\n\
-             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
-             default_pool_size = 2\nclient_tls_sslmode = require\nclient_tls_key_file = {}\n\
+            "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = {address}\nlisten_port = {PORT}\n\
+             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = {mode}\n\
+             default_pool_size = {size}\nclient_tls_sslmode = require\nclient_tls_key_file = {}\n\
              client_tls_cert_file = {}\nserver_tls_sslmode = verify-full\nserver_tls_ca_file = {}\n",
             postgres.address(),
             postgres.port(),

@@ -55,13 +55,14 @@ impl Postgres {
         let files = Authority::ours().certificate(&names).write(site.path());
         let mut settings = fs::read_to_string(data.join("postgresql.conf")).or_fail("settings");
         settings += &format!(
-            "listen_addresses = '{address}'\nport = {PORT}\nunix_socket_directories = ''\nssl = on\n\
+            "listen_addresses = '{address}'\nport = {PORT}\nunix_socket_directories = '{}'\nssl = on\n\
              ssl_cert_file = '{}'\nssl_key_file = '{}'\nmax_connections = 60\n",
+            site.path().display(),
             files.certificate.display(),
             files.key.display()
         );
         fs::write(data.join("postgresql.conf"), settings).or_fail("write postgresql.conf");
-        let rules = "hostssl all all 127.0.0.0/8 scram-sha-256\n";
+        let rules = "hostssl all all 127.0.0.0/8 scram-sha-256\nlocal all all scram-sha-256\n";
         fs::write(data.join("pg_hba.conf"), rules).or_fail("write pg_hba.conf");
         if geteuid().is_root() {
             for path in [site.path(), &files.certificate, &files.key] {
@@ -119,6 +120,20 @@ impl Postgres {
     /// The file with the certificate of the authority that issued its own.
     pub fn authority(&self) -> &Path {
         &self.files.authority
+    }
+
+    /// The folder of its Unix socket, where no TLS is spoken.
+    pub fn socket_folder(&self) -> &Path {
+        self.site.path()
+    }
+
+    /// Makes a database of this name, owned by a user of the same name and this password.
+    #[track_caller]
+    pub fn database(&self, name: &str, password: &str) {
+        self.query(&format!(
+            "create role {name} login password '{password}';
+             create database {name} owner {name} encoding 'UTF8' template template0;"
+        ));
     }
 
     /// Processor time that it has used.
