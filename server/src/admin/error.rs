@@ -93,6 +93,8 @@ impl From<RepositoryError> for AdminError {
             | RepositoryError::Unsuitable { .. }
             | RepositoryError::Occupied { .. }
             | RepositoryError::Taken { .. }
+            | RepositoryError::Moved { .. }
+            | RepositoryError::NotCopied { .. }
             | RepositoryError::Damaged(_)
             | RepositoryError::Locked
             | RepositoryError::SchemaPutBack { .. }

@@ -62,22 +62,34 @@ impl AuditLog {
         server: ServerId,
         settings: &config::Audit,
     ) -> Result<Self, AuditError> {
+        let log = Self::attach(repository, server, settings).await?;
+        let started = Draft::new(Subject::server(), STARTED, "", Outcome::Done)
+            .detail(concat!("version ", env!("CARGO_PKG_VERSION")));
+        log.record(started).await;
+        Ok(log)
+    }
+
+    /// As [`Self::open`], for somebody else than the server: the log does not say that it started.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn attach(
+        repository: &Repository,
+        server: ServerId,
+        settings: &config::Audit,
+    ) -> Result<Self, AuditError> {
         let head = HeadFile::new(settings.head_file.clone());
         let healthy = Arc::new(AtomicBool::new(false));
         let writer = Writer::open(repository.clone(), server, head, healthy.clone()).await?;
         let (requests, queue) = mpsc::channel(MAX_WAITING);
         tokio::spawn(writer.run(queue));
-        let log = Self {
+        Ok(Self {
             requests,
             server,
             repository: repository.clone(),
             healthy,
             calls: settings.calls,
-        };
-        let started = Draft::new(Subject::server(), STARTED, "", Outcome::Done)
-            .detail(concat!("version ", env!("CARGO_PKG_VERSION")));
-        log.record(started).await;
-        Ok(log)
+        })
     }
 
     /// Whether provisioning calls leave entries.
@@ -259,6 +271,11 @@ impl AuditLog {
     pub async fn close(&self) {
         let stopped = Draft::new(Subject::server(), "Server/Stop", "", Outcome::Done);
         self.record(stopped).await;
+        self.detach().await;
+    }
+
+    /// As [`Self::close`], for somebody else than the server: the log does not say that it stopped.
+    pub async fn detach(&self) {
         let (answer, closed) = oneshot::channel();
         if self.send(Request::Close { answer }).await.is_ok() {
             // An error says that it is closed already.

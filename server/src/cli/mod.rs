@@ -3,6 +3,7 @@
 mod doctor;
 mod init;
 mod relay;
+mod repository;
 mod serve;
 mod validate;
 
@@ -37,6 +38,10 @@ enum Verb {
     /// Tries all that a start would need, and changes nothing: configuration, permissions, secret,
     /// repository, audit head file, port, socket.
     Validate,
+    /// Copies, backs up and restores what the server stores, while it does not run (a backup: also
+    /// while it does).
+    #[command(subcommand)]
+    Repository(repository::Verb),
     /// Carries connections between two networks, until SIGTERM or SIGINT: for a demilitarized zone.
     /// Holds no key, keeps no state, and has a configuration of its own.
     Relay(relay::RelayArgs),
@@ -81,6 +86,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
         }
         Verb::Serve => serve::run(config()?, arguments.config.clone())?,
+        Verb::Repository(verb) => output::print(&repository::run(&config()?, verb)?)?,
         Verb::Relay(verb) => relay::run(verb, arguments.config.as_deref())?,
         Verb::SelfDescription(verb) => verb.tell::<Arguments>(Section::Services)?,
         Verb::Doctor(verb) => {

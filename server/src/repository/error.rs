@@ -164,6 +164,22 @@ pub enum RepositoryError {
         "another portcullis-server has taken over the repository: this one changes nothing any more; stop one of the two, and start this one again if it is to go on"
     )]
     TakenOver,
+    /// It was copied to another place, and is in use there.
+    #[error(
+        "the repository was moved to {to}: it is not used here any more; let [repository] and data_dir of the configuration name that place"
+    )]
+    Moved {
+        /// Where it is now.
+        to: String,
+    },
+    /// A copy is another than what was read.
+    #[error(
+        "the table {table} of the copy is not what was read: nothing was put into its place; look at the disk, then try again"
+    )]
+    NotCopied {
+        /// The first such table.
+        table: String,
+    },
     /// It was closed: the server is about to end.
     #[error("the repository is closed: the server is stopping")]
     Closed,

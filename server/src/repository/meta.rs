@@ -9,6 +9,8 @@ use super::{Database, RepositoryError};
 const SERVER_ID: &str = "server_id";
 const SERVER_TIME: &str = "server_time";
 const SCRUB_DUE: &str = "scrub_due";
+/// How often the repository went back in time.
+const GENERATION: &str = "generation";
 const PROBED: &str = "probed";
 /// Before the name of a place that the audit log is sent to.
 const FORWARDED: &str = "forwarded/";
@@ -170,6 +172,22 @@ pub(super) fn set_scrub_due(tx: &mut Tx<'_>) -> Result<(), RepositoryError> {
         &params![SCRUB_DUE, [1_u8]],
     )?;
     Ok(())
+}
+
+/// The repository went back in time once more. Gives how often by now.
+pub(super) fn raise_generation(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
+    let sql = "SELECT value FROM meta WHERE name = ?1";
+    let found: Option<Vec<u8>> = tx.query_optional(sql, &params![GENERATION], |row| row.get(0))?;
+    let before = found.map(|bytes| <[u8; 8]>::try_from(bytes.as_slice()));
+    let before = before.transpose();
+    let before = before.map_err(|_| RepositoryError::damaged("generation"))?;
+    let generation = before.map_or(0, u64::from_be_bytes).saturating_add(1);
+    tx.execute(
+        "INSERT INTO meta (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &params![GENERATION, generation.to_be_bytes()],
+    )?;
+    Ok(generation)
 }
 
 pub(super) fn scrub_is_due(tx: &mut Tx<'_>) -> Result<bool, RepositoryError> {

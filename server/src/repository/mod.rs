@@ -40,6 +40,7 @@ mod gateways;
 mod holdings;
 mod import;
 mod instance;
+mod loss;
 mod meta;
 mod observer;
 mod one_write;
@@ -65,6 +66,7 @@ mod spent_tokens;
 mod sql;
 mod sqlite;
 mod tasks;
+mod transfer;
 mod users;
 
 /// Each brings a repository from the version of its index to the next. Never change one that was
@@ -112,6 +114,7 @@ pub use gateway_life::{RemovedGateway, StillInUse};
 pub use gateways::{Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
 pub use import::{ImportedGatewayKey, ImportedServerKey, KeyImport};
+pub use loss::Loss;
 pub use meta::Meta;
 pub use observer::{Fate, Moment, WriteObserver};
 pub use opened::Repository;
@@ -129,13 +132,14 @@ pub use queued_calls::{
     WaitsAgain,
 };
 pub use resources::{Changed, LostSettings, OpenedResource, Resource, Resources, SecretSettings};
-pub use sealed_values::{Resealed, SealedCount, SealedValue, SealedValues, Selection};
+pub use sealed_values::{Opened, Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{DependentValues, ServerKeyRow, ServerKeys};
 pub use spent_tokens::SpentToken;
 #[cfg(test)]
 pub(crate) use sqlite::testing::{literal, tamper};
 pub use tasks::{Admission, NewTask, TaskRow, TaskState, Tasks};
+pub use transfer::TableSum;
 pub use users::{User, Users};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use portcullis_common::id::KeyId;
 
 use super::columns::key_id;
 use super::sql::{Row, Tx, Value, params};
-use super::{Database, Place, ProtectedType, RepositoryError, authority};
+use super::{Database, OpenError, Place, ProtectedType, RepositoryError, Sealer, authority};
 
 const PUT: &str = "INSERT INTO sealed_values (type, owner, field, sealed, context) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (type, owner, field) DO UPDATE SET sealed = excluded.sealed, context = excluded.context";
@@ -70,6 +70,15 @@ pub struct Resealed {
     pub before: Vec<u8>,
     /// What is to stand there.
     pub after: Vec<u8>,
+}
+
+/// How many values opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// As they should.
+    pub opened: u64,
+    /// Not, as their server key is not here.
+    pub without_key: u64,
 }
 
 /// The sealed values of a repository, as they are: sealed.
@@ -299,6 +308,13 @@ pub(super) fn remove_of_owner(
     Ok(())
 }
 
+/// Deletes every value of one type.
+pub(super) fn remove_of_kind(tx: &mut Tx<'_>, kind: ProtectedType) -> Result<(), RepositoryError> {
+    let sql = "DELETE FROM sealed_values WHERE type = ?1";
+    tx.execute(sql, &params![kind.name()])?;
+    Ok(())
+}
+
 /// The fields of one type that an owner has, oldest first.
 pub(super) fn fields(
     tx: &mut Tx<'_>,
@@ -357,6 +373,25 @@ fn read(row: &Row<'_>) -> Result<SealedValue, RepositoryError> {
         sealed: row.get(4)?,
         context: row.get(5)?,
     })
+}
+
+/// Opens every value once.
+///
+/// # Errors
+/// [`RepositoryError::Sealed`] with the first that does not open although its key is here.
+pub(super) fn open_all(tx: &mut Tx<'_>, sealer: &dyn Sealer) -> Result<Opened, RepositoryError> {
+    let mut found = Opened::default();
+    let sql = "SELECT id, type, owner, field, sealed, context FROM sealed_values ORDER BY id";
+    tx.each(sql, &[], |row| {
+        let value = read(row)?;
+        match sealer.open(&value.place(), &value.sealed) {
+            Ok(_) => found.opened += 1,
+            Err(OpenError::UnknownKey { .. }) => found.without_key += 1,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn read_kind(row: &Row<'_>, column: usize) -> Result<ProtectedType, RepositoryError> {

@@ -140,6 +140,33 @@ impl<'a> Tx<'a> {
         self.driver.execute_many(sql, N, rows.as_flattened())
     }
 
+    /// As [`Self::execute_many`], of `width` values for each row.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub(super) fn execute_rows(
+        &mut self,
+        sql: &str,
+        width: usize,
+        values: &[Value<'_>],
+    ) -> Result<u64, RepositoryError> {
+        self.driver.execute_many(sql, width, values)
+    }
+
+    /// Gives one row after the other to `each`.
+    ///
+    /// # Errors
+    /// [`RepositoryError`], also that of `each`.
+    pub(super) fn each(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        mut each: impl FnMut(&Row<'_>) -> Result<(), RepositoryError>,
+    ) -> Result<(), RepositoryError> {
+        self.driver
+            .query(sql, params, &mut |row| each(row).map(|()| true))
+    }
+
     /// Every row, read by `read`.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod keys;
 mod repeated;
 mod resources;
 mod storage;
+mod transfer;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -153,7 +153,7 @@ async fn put(
     placed
 }
 
-fn must_not_exist(path: &Path) -> Result<(), InitError> {
+pub(super) fn must_not_exist(path: &Path) -> Result<(), InitError> {
     match path.symlink_metadata() {
         Ok(_) => Err(InitError::Exists(path.to_owned())),
         Err(_) => Ok(()),
@@ -162,13 +162,13 @@ fn must_not_exist(path: &Path) -> Result<(), InitError> {
 
 /// The repository while it is filled, beside its place: what a crash leaves there is never taken
 /// for a repository.
-enum Unfinished {
+pub(super) enum Unfinished {
     File(TempDir),
     Database(Box<repository::Unfinished>),
 }
 
 impl Unfinished {
-    async fn create(config: &Config) -> Result<Self, InitError> {
+    pub(super) async fn create(config: &Config) -> Result<Self, InitError> {
         match &config.engine {
             Engine::Sqlite => tempfile::Builder::new()
                 .prefix(".init-")
@@ -182,7 +182,7 @@ impl Unfinished {
         }
     }
 
-    async fn open(&self) -> Result<Database, RepositoryError> {
+    pub(super) async fn open(&self) -> Result<Database, RepositoryError> {
         match self {
             Self::File(folder) => Database::create(&in_folder(folder)).await,
             Self::Database(unfinished) => Database::serve(unfinished.place(), None).await,
@@ -190,7 +190,11 @@ impl Unfinished {
     }
 
     /// Puts it into its place, where there is none.
-    async fn place(&self, config: &Config, secret_file: Option<&PathBuf>) -> Result<(), InitError> {
+    pub(super) async fn place(
+        &self,
+        config: &Config,
+        secret_file: Option<&PathBuf>,
+    ) -> Result<(), InitError> {
         let synced = secret_file
             .and_then(|file| file.parent())
             .map_or(Ok(()), private_files::sync_dir);
@@ -210,7 +214,7 @@ impl Unfinished {
     }
 
     /// It is not wanted any more.
-    async fn remove(self) -> Result<(), InitError> {
+    pub(super) async fn remove(self) -> Result<(), InitError> {
         match self {
             Self::File(folder) => {
                 drop(folder);
@@ -221,7 +225,7 @@ impl Unfinished {
     }
 }
 
-fn in_folder(folder: &TempDir) -> PathBuf {
+pub(super) fn in_folder(folder: &TempDir) -> PathBuf {
     folder.path().join("portcullis.db")
 }
 

@@ -5,6 +5,7 @@ pub mod init;
 mod inspect;
 pub mod lock;
 mod reload;
+pub mod transfer;
 mod unlocked;
 mod watchdog;
 

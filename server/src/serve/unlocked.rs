@@ -105,7 +105,7 @@ impl Unlocked {
             Unlock::Mend => Database::serve(&place, observer).await?,
             Unlock::Look => Database::look_at(&place).await?,
         };
-        let unlocked = Self::unlock(&database, config, how).await;
+        let unlocked = Self::in_use(&database, config, how).await;
         if unlocked.is_err() {
             database.close().await;
         }
@@ -127,6 +127,22 @@ impl Unlocked {
                 reason: error.to_string(),
             }),
         }
+    }
+
+    /// Of a repository that is not used here any more, nothing is opened.
+    async fn in_use(database: &Database, config: &Config, how: Unlock) -> Result<Self, ServeError> {
+        match database.moved().await? {
+            Some(to) => Err(RepositoryError::Moved { to }.into()),
+            None => Self::unlock(database, config, how).await,
+        }
+    }
+
+    /// Unlocks a repository that is open, and puts right what a crash left half done.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub(super) async fn of(database: &Database, config: &Config) -> Result<Self, ServeError> {
+        Self::unlock(database, config, Unlock::Mend).await
     }
 
     async fn unlock(database: &Database, config: &Config, how: Unlock) -> Result<Self, ServeError> {

@@ -7,6 +7,7 @@ mod dialect;
 mod fault;
 mod hold;
 mod link;
+mod numbers;
 mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -36,6 +37,7 @@ use writer::{Job, Writer};
 
 /// The schema that holds the repository of a database.
 pub(super) const SCHEMA: &str = "portcullis";
+pub(super) use numbers::{last_number, set_last_number, take_time};
 pub(super) use schema::UNFINISHED;
 
 /// A database that is open.

@@ -552,3 +552,25 @@ async fn a_call_that_is_put_back_is_not_sent_twice() {
     }
     assert_eq!(payloads(&fixture).await, 0);
 }
+
+#[tokio::test]
+async fn calls_without_an_outcome_are_held_where_the_repository_went_back() {
+    let fixture = fixture().await;
+    let repository = &fixture.repository;
+    let calls = repository.queued_calls();
+    enqueue(&fixture, "went", "a").await;
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("went"));
+    enqueue(&fixture, "waits", "b").await;
+    let loss = repository.accept_loss(LATER).await.unwrap();
+    assert_eq!(loss.held, 2);
+    for id in ["waits", "went"] {
+        let call = calls.find(id).await.unwrap().unwrap();
+        assert_eq!(call.state, QueuedState::Indeterminate, "{call:?}");
+        assert!(call.fault.is_none(), "{call:?}");
+        assert!(call.why.as_ref().unwrap().contains("went back in time"));
+        // What was sent is kept, so that it can be made again.
+        assert!(calls.payload(&call).await.unwrap().unwrap().is_ok());
+    }
+    let next = calls.next("g1", LATER, 10).await.unwrap();
+    assert!(next.is_empty(), "nothing goes by itself");
+}

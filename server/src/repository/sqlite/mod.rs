@@ -5,6 +5,7 @@
 mod batch;
 mod scrub;
 mod shape;
+mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use super::one_write::OneWrite;
 use super::readers::{Length, Read, Readers, Source};
 use super::sql::{Answer, Tx, Work};
 use super::{RepositoryError, WriteObserver, schema};
+pub(super) use tables::{last_number, set_last_number, tables};
 use tx::SqliteTx;
 
 /// How long a transaction waits for another program's.

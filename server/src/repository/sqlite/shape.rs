@@ -32,10 +32,7 @@ pub(super) fn run_nothing_of_the_file(connection: &Connection) -> Result<(), Rep
 /// # Errors
 /// [`RepositoryError::SchemaChanged`] with the first that is missing or another one.
 pub(super) fn check(connection: &Connection) -> Result<(), RepositoryError> {
-    let made = Connection::open_in_memory()?;
-    for migration in MIGRATIONS {
-        made.execute_batch(migration)?;
-    }
+    let made = made()?;
     let (expected, found) = (of(&made)?, of(connection)?);
     let changed = expected
         .into_iter()
@@ -44,6 +41,18 @@ pub(super) fn check(connection: &Connection) -> Result<(), RepositoryError> {
         Some((name, _)) => Err(RepositoryError::SchemaChanged { name }),
         None => Ok(()),
     }
+}
+
+/// An empty repository in memory.
+///
+/// # Errors
+/// [`RepositoryError`].
+pub(super) fn made() -> Result<Connection, RepositoryError> {
+    let made = Connection::open_in_memory()?;
+    for migration in MIGRATIONS {
+        made.execute_batch(migration)?;
+    }
+    Ok(made)
 }
 
 fn of(connection: &Connection) -> Result<Shape, RepositoryError> {

@@ -10,6 +10,7 @@
 mod away;
 mod commits;
 mod life;
+mod moving;
 mod relay;
 mod way_there;
 
