@@ -16,7 +16,7 @@ pub struct Check {
     pub name: &'static str,
     /// Whether it works.
     pub ready: bool,
-    /// Why not, and what to do.
+    /// Why not, or what is amiss all the same, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -47,6 +47,15 @@ impl Check {
             name,
             ready: fault.is_none(),
             reason: fault,
+        }
+    }
+
+    /// A part that works, though not as it should.
+    pub fn amiss(name: &'static str, what: &str) -> Self {
+        Self {
+            name,
+            ready: true,
+            reason: Some(what.to_owned()),
         }
     }
 }

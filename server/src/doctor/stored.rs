@@ -20,6 +20,14 @@ const MAX_NAMED: usize = 5;
 
 pub(super) async fn examine(unlocked: &Unlocked, config: &Config, diagnosis: &mut Diagnosis) {
     diagnosis.fine("repository", "it opens, and its server keys open");
+    let database = unlocked.repository.database();
+    if database.has_no_standby().await.unwrap_or(false) {
+        diagnosis.warning(
+            "standby",
+            "the database acknowledges changes that no standby has: a failover can lose them",
+            "set `synchronous_standby_names` there, once a standby follows it",
+        );
+    }
     let examined = [
         keys(unlocked, diagnosis).await,
         fleet(unlocked, diagnosis).await,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::authority::Authority;
 use super::engine::Engine;
 use super::instance::InstanceId;
-use super::postgres::Purpose;
+use super::postgres::{self, Purpose};
 use super::queued_calls::Spent;
 use super::sql::{self, Tx, Work};
 use super::sqlite::Sqlite;
@@ -73,7 +73,7 @@ impl Database {
             Sqlite::create(path)?;
         }
         #[cfg(test)]
-        super::postgres::testing::create(&place).await?;
+        postgres::testing::create(&place).await?;
         Self::start(place, Purpose::Look, None).await
     }
 
@@ -122,6 +122,18 @@ impl Database {
     /// After one it reads a single page.
     pub fn state(&self) -> Option<i64> {
         self.engine.state()
+    }
+
+    /// Whether it is in a database that acknowledges changes which no standby has: a failover can
+    /// lose them.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn has_no_standby(&self) -> Result<bool, RepositoryError> {
+        match &self.place {
+            Store::File(_) => Ok(false),
+            Store::Postgres(_) => self.look(postgres::is_alone).await,
+        }
     }
 
     /// Closes the file when the work begun is done; what is asked afterwards fails with

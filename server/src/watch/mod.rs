@@ -17,6 +17,9 @@ use probe::Probe;
 /// What the names of all metrics begin with.
 const PREFIX: &str = "portcullis";
 
+/// What is said of a database without a synchronous standby.
+const NO_STANDBY: &str = "the database has no synchronous standby: if its host is lost, so are the changes of the last moments; set synchronous_standby_names";
+
 /// What is told of a running server.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -66,7 +69,13 @@ impl Watched for Watch {
             check("repository", self.probe.write()),
             check("audit", self.services.audit.ready())
         );
-        Readiness::of(vec![repository, self.keyring(), audit])
+        let mut checks = vec![repository, self.keyring(), audit];
+        let database = self.services.repository.database();
+        // Where that cannot be told, the repository's own check says why.
+        if database.has_no_standby().await.unwrap_or(false) {
+            checks.push(Check::amiss("standby", NO_STANDBY));
+        }
+        Readiness::of(checks)
     }
 
     async fn metrics(&self, ready: &Readiness) -> String {

@@ -9,6 +9,7 @@ mod hold;
 mod link;
 mod numbers;
 mod schema;
+mod standby;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use writer::{Job, Writer};
 pub(super) const SCHEMA: &str = "portcullis";
 pub(super) use numbers::{last_number, set_last_number, take_time};
 pub(super) use schema::UNFINISHED;
+pub(super) use standby::is_alone;
 
 /// A database that is open.
 pub(super) struct Postgres {
