@@ -1,7 +1,7 @@
 //! Lets so much through in a time, and counts what it holds back.
 
 use std::ops::{Add, Sub};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much is let through: a burst, of which so much comes back after each interval.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,23 @@ impl<T: Copy + PartialOrd + Add<Duration, Output = T> + Sub<Output = Duration>> 
         } else {
             since + limit.every * refills
         });
+    }
+}
+
+/// Lets one through a minute, of what may come again and again for hours.
+#[derive(Debug, Default)]
+pub struct Seldom(Allowance<Instant>);
+
+impl Seldom {
+    const LIMIT: Limit = Limit {
+        burst: 1,
+        refill: 1,
+        every: Duration::from_secs(60),
+    };
+
+    /// Whether one more is let through; if so, how many were held back since the last one.
+    pub fn admit(&mut self) -> Option<u64> {
+        self.0.admit(&Self::LIMIT, Instant::now())
     }
 }
 

@@ -1,10 +1,11 @@
 //! The log of a program: to standard error or a file, one line an event.
 
+mod drained;
 mod filter;
 mod tail;
 
 use std::fmt::{self, Write as _};
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::{Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
@@ -16,6 +17,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use self::drained::standard_error;
 pub use self::filter::{LogFilter, MoreLog, NoLogFilter, NoMoreLog};
 pub use self::tail::MAX_LINES;
 use self::tail::{Kept, Tail};
@@ -90,14 +92,15 @@ fn change(how: impl FnOnce(&mut Levels)) {
     }
 }
 
-/// Starts logging to standard error; where logging was started before, the first holds.
+/// Starts logging to standard error, which nobody has to read: lines may be lost then, and are
+/// counted. Where logging was started before, the first holds.
 pub fn start(log: &Log) {
-    start_with(log, io::stderr, None);
+    start_with(log, standard_error, None);
 }
 
 /// As [`start`], and keeps the last lines for [`tail`].
 pub fn start_kept(log: &Log) {
-    let (writer, tail) = (io::stderr, &TAIL);
+    let (writer, tail) = (standard_error, &TAIL);
     start_with(log, Kept { writer, tail }, None);
 }
 
