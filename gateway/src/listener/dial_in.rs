@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelError, Dropped, HalfOpen, Permit, SealedStream};
+use portcullis_host::limit::Seldom;
 use portcullis_tls::{TlsError, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections for ever, and keeps within `half_open` those that have not shaken hands.
 pub async fn listen(agent: &Arc<Agent>, listener: &TcpListener, half_open: &HalfOpen) {
+    let mut failures = Seldom::default();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -29,7 +31,9 @@ pub async fn listen(agent: &Arc<Agent>, listener: &TcpListener, half_open: &Half
             }
             Err(error) if stream::is_of_one_connection(&error) => {}
             Err(error) => {
-                warn!("cannot accept a connection: {error}");
+                if let Some(untold) = failures.admit() {
+                    warn!(untold, "cannot accept a connection: {error}");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_common::handshake::Preamble;
 use portcullis_common::stream::{self, HalfOpen};
+use portcullis_host::limit::Seldom;
 use portcullis_proto::gateway::v1::RedialRequest;
 use portcullis_tls::{TlsError, Transport};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,12 +29,15 @@ impl Fleet {
     /// Accepts gateways for as long as the server runs.
     pub(super) async fn accept_gateways(self, listener: TcpListener) {
         let half_open = HalfOpen::new(self.inner.settings.half_open);
+        let mut failures = Seldom::default();
         loop {
             let (io, remote) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) if stream::is_of_one_connection(&error) => continue,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if let Some(untold) = failures.admit() {
+                        tracing::warn!(%error, untold, "cannot accept a connection");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use portcullis_common::stream::{HalfOpen, HalfOpenLimits, WhenFull, is_of_one_connection};
-use portcullis_host::limit::{Allowance, Limit};
+use portcullis_host::limit::{Allowance, Limit, Seldom};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::connection;
@@ -73,12 +73,15 @@ pub(super) async fn listen(
     limits: Limits,
     places: Places,
 ) {
+    let mut failures = Seldom::default();
     loop {
         let (io, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 if !is_of_one_connection(&error) {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if let Some(untold) = failures.admit() {
+                        tracing::warn!(%error, untold, "cannot accept a connection");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
                 continue;

@@ -57,9 +57,18 @@ pub enum RelayError {
 pub async fn relay(config: RelayConfig) -> Result<(), RelayError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RelayError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RelayError::Signals)?;
+    // It ends the relay no more: what is meant for a server may reach this program, too.
+    let mut hangup = signal(SignalKind::hangup()).map_err(RelayError::Signals)?;
     let relay = Relay::bind(config).await?;
+    let ignored = async {
+        while hangup.recv().await.is_some() {
+            tracing::warn!("a relay reads its configuration when it starts: restart it");
+        }
+        std::future::pending().await
+    };
     tokio::select! {
         () = relay.run() => {}
+        () = ignored => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
