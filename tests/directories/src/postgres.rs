@@ -147,6 +147,10 @@ impl Postgres {
         &self.site
     }
 
+    fn data(&self) -> PathBuf {
+        self.site.path().join("data")
+    }
+
     /// What it has written to its log.
     pub fn log(&self) -> String {
         self.process.as_ref().map(Process::log).unwrap_or_default()
@@ -184,6 +188,21 @@ impl Postgres {
         certificate.write(self.site.path());
         let process = self.process.as_ref();
         process.or_fail("server that runs").signal(Signal::HUP);
+    }
+
+    /// Ends it, and keeps what it stores then: it is to be started again.
+    pub fn keep_state(&mut self) -> PathBuf {
+        self.shut_down();
+        let kept = self.site.path().join("kept");
+        trees::copy(&self.data(), &kept);
+        kept
+    }
+
+    /// Kills it, and puts back what it stored once: it is to be started again.
+    pub fn put_back(&mut self, kept: &Path) {
+        self.kill();
+        fs::remove_dir_all(self.data()).or_fail("remove what it stores");
+        trees::copy(kept, &self.data());
     }
 
     /// Kills it at once (SIGKILL).

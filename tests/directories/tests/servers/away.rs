@@ -5,15 +5,19 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use portcullis_proto::admin::v1 as admin;
-use portcullis_tests::harness::{OrFail as _, Scripts, Site, eventually, run, run_to_end};
+use portcullis_tests::harness::{
+    OrFail as _, Scripts, Site, eventually, free_port, run, run_to_end,
+};
 use rustix::process::geteuid;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
 use crate::Central;
 
 impl Central {
     /// Tries to change something.
-    async fn change(&self, name: &str) -> Result<(), Status> {
+    pub(crate) async fn change(&self, name: &str) -> Result<(), Status> {
         let request = admin::AddGatewayRequest {
             name: name.to_owned(),
             address: "127.0.0.1:9".to_owned(),
@@ -106,6 +110,22 @@ async fn a_database_that_takes_no_changes_is_away() {
     })
     .await;
     central.audit_is_sound();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run servers"]
+async fn a_database_without_a_standby_is_ready_and_named() {
+    let port = free_port();
+    let central = Central::with(&format!("[watch]\nlisten = \"127.0.0.1:{port}\"\n")).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("synchronous_standby_names"), "{answer}");
+    let doctor = central.server.cli("doctor").stdout;
+    assert!(doctor.contains("no standby has"), "{doctor}");
 }
 
 /// A file system with little room, until it is dropped.

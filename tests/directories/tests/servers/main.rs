@@ -52,10 +52,16 @@ struct Central {
 
 impl Central {
     async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With `more` in the server's configuration.
+    async fn with(more: &str) -> Self {
         let postgres = Postgres::start().await;
         postgres.database(DATABASE, PASSWORD);
         let site = Site::new();
-        let mut server = Server::new(&site, &over_tls(&site, &postgres));
+        let config = format!("{}{more}", over_tls(&site, &postgres));
+        let mut server = Server::new(&site, &config);
         let admin = server.serve().await;
         Self {
             server,

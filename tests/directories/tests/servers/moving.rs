@@ -150,6 +150,63 @@ async fn a_restored_backup_holds_what_waited_and_voids_what_was_open() {
     assert!(executed.values().all(|times| *times == 1), "{executed:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run servers"]
+async fn a_database_that_went_back_stops_the_server_until_that_is_accepted() {
+    let mut central = Central::start().await;
+    let (_gateway, scripts) = central.gateway("host1", false).await;
+    let kept = central.postgres.keep_state();
+    central.postgres.restart().await;
+    let change = async |central: &Central, name: &str| {
+        let changed = central.change(name).await;
+        changed.map_err(|refused| refused.message().to_owned())
+    };
+    eventually("changes to go on", async || {
+        change(&central, "lost").await.ok()
+    })
+    .await;
+    let call = Scripts::call("record", "lost");
+    central.admin.call("host1", call).await;
+
+    // As after a failover to a standby that did not have everything.
+    central.postgres.put_back(&kept);
+    central.postgres.restart().await;
+    let stands = "the audit log takes no entries";
+    let refused = async |central: &Central| {
+        eventually("the server to refuse", async || {
+            let said = change(central, "late").await.unwrap_err();
+            said.contains(stands).then_some(())
+        })
+        .await;
+        let call = Scripts::call("record", "late");
+        central.admin.try_call("host1", call).await.unwrap_err();
+    };
+    refused(&central).await;
+    // Nor does a restart help.
+    central.server.process.take().unwrap().stop();
+    central.server.serve().await;
+    refused(&central).await;
+    central.server.process.take().unwrap().stop();
+    let accepted = central
+        .server
+        .cli("repository accept-loss --reason failover")
+        .ok();
+    assert!(accepted.stdout.contains("generation   1"), "{accepted}");
+    central.server.serve().await;
+    central.admin.synchronized("host1").await;
+    let call = Scripts::call("record", "accepted");
+    central.admin.call("host1", call).await;
+    // The call that was made is not made again under its id, though the server forgot it.
+    let call = Scripts::call("record", "lost");
+    let _ = central.admin.try_call("host1", call).await;
+    let executed = scripts.executed();
+    assert_eq!(executed.get("lost"), Some(&1));
+    assert_eq!(executed.get("late"), None);
+    assert_eq!(executed.get("accepted"), Some(&1));
+    change(&central, "lost").await.unwrap();
+    central.audit_is_sound();
+}
+
 fn back_up(server: &Server, file: &Path) -> Finished {
     let mut command = server.command("repository backup");
     command.arg(file);
