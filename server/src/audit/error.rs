@@ -18,7 +18,7 @@ pub enum AuditError {
     Head(Arc<HeadError>),
     /// The log is not as this server left it.
     #[error(
-        "the audit log takes no entries: {0}. See what `portcullis audit verify` says; when you know why, `portcullis audit accept` goes on from here"
+        "the audit log takes no entries: {0}. See what `portcullis audit verify` says; when you know why, `portcullis audit accept` goes on from here, and where the repository itself went back in time, `portcullis-server repository accept-loss`"
     )]
     Disputed(#[from] Dispute),
     /// Nothing is in dispute.
