@@ -54,8 +54,13 @@ fn is_root() -> bool {
 impl Bench {
     /// Root has each process run as a user of its own.
     async fn new() -> (Self, Worker, Worker, Gateway) {
+        Self::with("").await
+    }
+
+    /// The same, with these sections in the configuration.
+    async fn with(sections: &str) -> (Self, Worker, Worker, Gateway) {
         let front = if is_root() { FRONT } else { own() };
-        let (mut bench, privileged, networked) = Self::with_workers(front);
+        let (mut bench, privileged, networked) = Self::with_workers(front, sections);
         let token = token();
         bench.site.done("enroll", &token.to_text());
         let gateway = bench.run();
@@ -70,7 +75,7 @@ impl Bench {
     }
 
     /// The workers alone, for a gateway that runs as this user.
-    fn with_workers(front: u32) -> (Self, Worker, Worker) {
+    fn with_workers(front: u32, sections: &str) -> (Self, Worker, Worker) {
         let site = Site::listening();
         let bench = Self {
             server: Server::of(&token()),
@@ -112,7 +117,7 @@ impl Bench {
         bench.script("host", "set-password", "cat > password");
         bench.script("host", "run-who", "id -u > who; echo '{}'");
         let mut config = fs::read_to_string(bench.site.config()).unwrap();
-        config += &format!("[workers]\nuser = \"{front}\"\n");
+        config += &format!("{sections}\n[workers]\nuser = \"{front}\"\n");
         for kind in ["privileged", "networked"] {
             let (socket, state) = (bench.socket(kind), root.join(format!("state-{kind}")));
             config += &format!("[workers.{kind}]\nsocket = {socket:?}\nstate_dir = {state:?}\n");
@@ -415,7 +420,7 @@ fn order(what: What) -> Order {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_breaks_what_faces_the_servers_passes_no_guard_rail_and_names_no_command() {
-    let (bench, mut privileged, _networked) = Bench::with_workers(own());
+    let (bench, mut privileged, _networked) = Bench::with_workers(own(), "");
     let outcome = |call| match Broken::orders(&bench, &order(What::Call(call))) {
         Some(Answered::Outcome(outcome)) => came(outcome),
         other => panic!("{other:?}"),
@@ -515,7 +520,7 @@ async fn a_worker_serves_nobody_but_the_user_of_its_gateway() {
     if !is_root() {
         return;
     }
-    let (bench, mut privileged, _networked) = Bench::with_workers(FRONT);
+    let (bench, mut privileged, _networked) = Bench::with_workers(FRONT, "");
     // Root itself is another user than that one.
     assert_eq!(
         Broken::orders(&bench, &order(What::Call(get("host")))),
@@ -528,7 +533,7 @@ async fn a_worker_serves_nobody_but_the_user_of_its_gateway() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_orders_take_their_room_until_they_are_answered() {
-    let (bench, _privileged, _networked) = Bench::with_workers(own());
+    let (bench, _privileged, _networked) = Bench::with_workers(own(), "");
     // 3 MiB of a field that nobody knows, behind an order: there is room for two of them.
     let long = |call| {
         let mut bytes = order(What::Call(call)).encode_to_vec();
@@ -625,6 +630,77 @@ async fn a_worker_that_is_away_is_told_of_and_its_calls_are_not_begun() {
     fs::write(bench.file("fate"), "rm there").unwrap();
     let _privileged = bench.worker("privileged");
     assert_eq!(answer(&link, delete(false)).await, "done");
+}
+
+async fn log(link: &Link) -> wire::LogResponse {
+    let request = wire::LogRequest { lines: 1000 };
+    link.control().log(request).await.unwrap().into_inner()
+}
+
+/// Has more logged for so long.
+async fn log_more(link: &Link, filter: &str, for_ms: u32) -> wire::LogMoreResponse {
+    let filter = filter.to_owned();
+    let request = wire::LogMoreRequest { filter, for_ms };
+    link.control().log_more(request).await.unwrap().into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_and_what_is_logged_besides_are_those_of_all_processes() {
+    let (bench, privileged, _networked, gateway) = Bench::new().await;
+    let link = bench.link(&gateway).await;
+    // What a call that only reads was is logged at `debug` alone.
+    let reads = async |link: &Link, process: &str| {
+        let told = log(link).await.lines;
+        let of = |line: &&String| line.starts_with(&format!("{process}: "));
+        let own: Vec<_> = told.iter().filter(of).collect();
+        assert!(!own.is_empty(), "{process}: {told:?}");
+        own.iter().filter(|line| line.contains("verb=get")).count()
+    };
+    assert_eq!(answer(&link, get("host")).await, "done");
+    for process in ["front", "privileged", "networked"] {
+        assert_eq!(reads(&link, process).await, 0, "{process}");
+    }
+    let told = log_more(&link, "debug", 60_000).await;
+    assert_eq!((told.more.unwrap().filter, told.faults.len()), ("debug".into(), 0));
+    assert_eq!(answer(&link, get("host")).await, "done");
+    assert_eq!(answer(&link, get("web")).await, "done");
+    assert_eq!(reads(&link, "privileged").await, 1);
+    assert_eq!(reads(&link, "networked").await, 1);
+    assert_eq!(log_more(&link, "", 0).await.more, None);
+    assert_eq!(answer(&link, get("host")).await, "done");
+    assert_eq!(reads(&link, "privileged").await, 1);
+
+    drop(privileged);
+    let told = log(&link).await;
+    assert!(told.faults[0].contains("worker `privileged`"), "{told:?}");
+    let theirs = |line: &String| line.starts_with("networked: ");
+    assert!(told.lines.iter().any(theirs), "{told:?}");
+    let told = log_more(&link, "debug", 1).await;
+    assert!(told.faults[0].contains("worker `privileged`"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_keeps_its_log_where_the_configuration_says_so_and_logs_no_less_for_anybody() {
+    let refused = |bench: &Bench, what| match Broken::orders(bench, &order(what)) {
+        Some(Answered::Refused(refusal)) => refusal.message,
+        other => panic!("{other:?}"),
+    };
+    let more = |filter: &str| {
+        What::LogMore(wire::LogMoreRequest {
+            filter: filter.into(),
+            for_ms: 1_000,
+        })
+    };
+    let (bench, _privileged, _networked) = Bench::with_workers(own(), "");
+    for filter in ["off", "error", "h2=trace", "portcullis_gateway=off"] {
+        let message = refused(&bench, more(filter));
+        assert!(message.contains("no level to log more by"), "{message}");
+    }
+    let (bench, _privileged, _networked) = Bench::with_workers(own(), "[log]\nfor_server = false");
+    for what in [more("debug"), What::Log(wire::LogRequest { lines: 1 })] {
+        let message = refused(&bench, what);
+        assert!(message.contains("log.for_server = false"), "{message}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

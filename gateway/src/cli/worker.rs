@@ -17,7 +17,7 @@ pub(super) fn worker(config: Config, arguments: &Arguments) -> Result<(), CliErr
     let kind = arguments.kind;
     let own = config.connectors.of(kind);
     let connectors = Connectors::from_config(&own).map_err(CliError::Config)?;
-    portcullis_host::log::start(&config.log);
+    portcullis_host::log::start_kept(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -1,13 +1,12 @@
 //! The `Control` service of one session: who is there, is it alive, and which key it is to hold.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::HeldKey;
 use portcullis_common::stream::Session;
-use portcullis_host::{clock, log};
-use portcullis_proto::control::{INSTALL_VERSION, MAX_LOG};
+use portcullis_host::clock;
+use portcullis_proto::control::INSTALL_VERSION;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::gateway::v1::control_server;
 use tonic::{Request, Response, Status};
@@ -15,9 +14,8 @@ use tracing::{info, warn};
 
 use super::keys::InstallFailure;
 use super::links::{Link, Scope};
-use super::more_log::More;
 use super::run::Run;
-use crate::worker::{MAX_ACKNOWLEDGED, MAX_ASKED, SessionCalls};
+use crate::worker::{LOG_KEPT, MAX_ACKNOWLEDGED, MAX_ASKED, OwnLog, SessionCalls};
 
 /// Larger than any ping of the server's own.
 const MAX_PING_LEN: usize = 64 * 1024;
@@ -63,43 +61,14 @@ impl Control {
     }
 
     /// The log, where this session and the configuration allow it.
-    fn open_log(&self) -> Result<&Arc<More>, Status> {
+    fn open_log(&self) -> Result<&OwnLog, Status> {
         if self.link.scope != Scope::Full {
             return Err(Status::failed_precondition(
                 "this session is for enrolment alone: it was opened under an enrolment key",
             ));
         }
-        let more = self.run.more_log.as_ref();
-        more.ok_or_else(|| {
-            Status::failed_precondition(
-                "its configuration keeps the log from servers: log.for_server = false",
-            )
-        })
-    }
-
-    fn take_log_more(
-        &self,
-        request: &wire::LogMoreRequest,
-    ) -> Result<Option<wire::MoreLogged>, Status> {
-        let log = self.open_log()?;
-        let server = self.link.info.server_id;
-        if request.for_ms == 0 {
-            if log.end() {
-                info!(%server, "the server has ended what was logged besides");
-            }
-            return Ok(None);
-        }
-        let more: log::MoreLog = request
-            .filter
-            .parse()
-            .map_err(|error: log::NoMoreLog| Status::invalid_argument(error.to_string()))?;
-        let lasting = Duration::from_millis(request.for_ms.into());
-        info!(
-            %server, filter = %more, seconds = lasting.as_secs(),
-            "the server has more logged for a time"
-        );
-        log.begin(more, lasting);
-        Ok(logged(log))
+        let log = self.run.log.as_ref();
+        log.ok_or_else(|| Status::failed_precondition(LOG_KEPT))
     }
 
     async fn take_install(&self, request: wire::InstallRequest) -> Result<KeyId, Status> {
@@ -272,12 +241,13 @@ impl control_server::Control for Control {
         &self,
         request: Request<wire::LogRequest>,
     ) -> Result<Response<wire::LogResponse>, Status> {
-        let more = logged(self.open_log()?);
-        let lines = usize::try_from(request.into_inner().lines).unwrap_or(usize::MAX);
+        let (log, most) = (self.open_log()?, request.into_inner().lines);
+        let (lines, faults) = self.calls.log(log.lines(most), most).await;
         Ok(Response::new(wire::LogResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            lines: log::tail(lines, MAX_LOG),
-            more,
+            lines,
+            more: log.more(),
+            faults,
         }))
     }
 
@@ -285,20 +255,15 @@ impl control_server::Control for Control {
         &self,
         request: Request<wire::LogMoreRequest>,
     ) -> Result<Response<wire::LogMoreResponse>, Status> {
+        let request = request.into_inner();
+        let taken = self.open_log()?.take(self.link.info.server_id, &request);
+        let more = taken.map_err(|error| Status::invalid_argument(error.to_string()))?;
         Ok(Response::new(wire::LogMoreResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            more: self.take_log_more(request.get_ref())?,
+            more,
+            faults: self.calls.log_more(&request).await,
         }))
     }
-}
-
-/// What is logged besides now.
-fn logged(log: &More) -> Option<wire::MoreLogged> {
-    let (filter, left) = log.standing()?;
-    Some(wire::MoreLogged {
-        filter,
-        left_ms: left.as_millis().try_into().unwrap_or(u32::MAX),
-    })
 }
 
 fn key_id(bytes: &[u8], field: &str) -> Result<KeyId, Status> {

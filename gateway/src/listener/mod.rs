@@ -7,7 +7,6 @@ pub mod dial_out;
 pub mod keys;
 pub mod links;
 pub mod measured;
-mod more_log;
 pub mod proxy;
 mod refusals;
 pub mod run;

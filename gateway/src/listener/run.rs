@@ -1,13 +1,12 @@
 //! What all sessions of one run of the gateway may use.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::keys::Keys;
-use super::more_log::More;
 use super::status::StatusBoard;
+use crate::worker::OwnLog;
 
 /// One run of the gateway, as a session sees it.
 #[derive(Debug)]
@@ -20,8 +19,8 @@ pub struct Run {
     pub hostname: String,
     /// The longest that a call may take.
     pub call_timeout: Duration,
-    /// What a server has it log besides; `None`: no server is given the log, nor changes it.
-    pub more_log: Option<Arc<More>>,
+    /// The log of this process; `None`: no server is given it, nor changes it.
+    pub log: Option<OwnLog>,
     new_key: Notify,
 }
 
@@ -39,7 +38,7 @@ impl Run {
             status,
             hostname,
             call_timeout,
-            more_log: log_for_server.then(Arc::default),
+            log: log_for_server.then(OwnLog::default),
             new_key: Notify::new(),
         }
     }

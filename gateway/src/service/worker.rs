@@ -16,8 +16,8 @@ use crate::connectors::Connectors;
 use crate::journal::{self, Journal};
 use crate::listener::agent::here;
 use crate::state_dir::StateDir;
-use crate::worker::Provisioner;
 use crate::worker::processes::{Asked, Serving, serve};
+use crate::worker::{OwnLog, Provisioner};
 
 /// Requests to read the configuration again that wait for the one before.
 const RELOADS: usize = 8;
@@ -53,6 +53,7 @@ pub async fn run(config: Config, kind: WorkerKind, connectors: Connectors) -> Re
         front,
         calls: config.limits.calls,
         journal: own.state_dir.join(journal::FILE),
+        log: config.log_for_server.then(OwnLog::default),
         reloads,
     };
     let mut reloader = Reloader {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_common::id::ServerId;
+use portcullis_host::log::Line;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_watch::CallMeter;
 use portcullis_watch::traces::Tracer;
@@ -208,6 +209,26 @@ impl SessionCalls {
         match &self.door {
             Door::Here(provisioner) => provisioner.finished(self.server, &call_ids),
             Door::Workers(workers) => workers.finished(self.server, call_ids).await,
+        }
+    }
+
+    /// The last lines of the gateway's log, `most` at the most, of which this process's are `own`;
+    /// and what is wrong with that of other processes.
+    pub(crate) async fn log(&self, own: Vec<Line>, most: u32) -> (Vec<String>, Vec<String>) {
+        match &self.door {
+            Door::Here(_) => {
+                let lines = own.into_iter().map(|line| line.text);
+                (lines.collect(), Vec::new())
+            }
+            Door::Workers(workers) => workers.log(self.server, own, most).await,
+        }
+    }
+
+    /// Has other processes log more, or no longer; and says which do not, and why.
+    pub(crate) async fn log_more(&self, request: &wire::LogMoreRequest) -> Vec<String> {
+        match &self.door {
+            Door::Here(_) => Vec::new(),
+            Door::Workers(workers) => workers.log_more(self.server, request).await,
         }
     }
 

@@ -15,6 +15,8 @@ mod durable;
 mod guarded;
 mod lanes;
 mod log_in;
+mod more_log;
+mod own_log;
 mod pages;
 #[cfg(unix)]
 pub mod processes;
@@ -27,5 +29,7 @@ mod sync;
 mod tries;
 
 pub use door::{Described, Door, MAX_ACKNOWLEDGED, MAX_ASKED, SessionCalls};
+pub(crate) use own_log::KEPT as LOG_KEPT;
+pub use own_log::OwnLog;
 pub use provisioner::Provisioner;
 pub use service::Service;

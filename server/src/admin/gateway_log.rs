@@ -109,6 +109,7 @@ fn answer(gateway: String, log: GatewayLog) -> proto::GatewayLog {
         lines: log.lines,
         more,
         more_left_ms: left.as_millis().try_into().unwrap_or(u32::MAX),
+        faults: log.faults,
     }
 }
 

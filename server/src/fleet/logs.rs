@@ -15,6 +15,8 @@ use super::{CallError, Fleet, printable};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest version and filter that are shown, in letters.
 const MAX_SHOWN: usize = 256;
+/// The most processes of a gateway of which faults are shown, and letters of each.
+const MAX_FAULTS: (usize, usize) = (8, 500);
 
 /// What a gateway says of its log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct GatewayLog {
     pub lines: Vec<String>,
     /// What it logs besides what its configuration says, and for how long yet.
     pub more: Option<(String, Duration)>,
+    /// Of which of its processes there are no lines, or which do not log more, and why.
+    pub faults: Vec<String>,
 }
 
 /// Why a gateway does not tell of its log, or change it.
@@ -68,6 +72,7 @@ impl Fleet {
             version: short(&answer.version),
             lines: bounded(answer.lines, most),
             more: answer.more.map(more),
+            faults: faults(&answer.faults),
         })
     }
 
@@ -94,6 +99,7 @@ impl Fleet {
             version: short(&answer.version),
             lines: Vec::new(),
             more: answer.more.map(more),
+            faults: faults(&answer.faults),
         })
     }
 }
@@ -147,11 +153,18 @@ fn more(told: MoreLogged) -> (String, Duration) {
     (short(&told.filter), left)
 }
 
+fn faults(told: &[String]) -> Vec<String> {
+    let (most, letters) = MAX_FAULTS;
+    let told = told.iter().take(most);
+    told.map(|fault| beginning(fault, letters)).collect()
+}
+
 fn short(text: &str) -> String {
-    text.chars()
-        .take(MAX_SHOWN)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
+    beginning(text, MAX_SHOWN)
+}
+
+fn beginning(text: &str, letters: usize) -> String {
+    without_control(&text.chars().take(letters).collect::<String>())
 }
 
 fn without_control(text: &str) -> String {
@@ -169,5 +182,8 @@ mod tests {
         assert_eq!(bounded(lines(200, 1024), 1000).len(), 96);
         let told = vec!["old".to_owned(), "a\u{1b}[2Jb\r\nc".to_owned()];
         assert_eq!(bounded(told, 1), ["a [2Jb  c"]);
+        let told = faults(&lines(9, 501));
+        assert_eq!((told.len(), told[0].len()), (8, 500));
+        assert_eq!(faults(&["\u{7}x".to_owned()]), [" x"]);
     }
 }

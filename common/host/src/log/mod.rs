@@ -19,8 +19,8 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use self::drained::standard_error;
 pub use self::filter::{LogFilter, MoreLog, NoLogFilter, NoMoreLog};
-pub use self::tail::MAX_LINES;
 use self::tail::{Kept, Tail};
+pub use self::tail::{Line, MAX_LINES};
 use crate::config::Section;
 
 /// `[log]`: what is logged, and how.
@@ -81,7 +81,7 @@ pub fn set_more(more: Option<&MoreLog>) {
 /// The last lines of a log that was started by [`start_kept`] or [`start_told`], oldest first:
 /// `most` at the most, of `bytes` together at the most. There are never more than [`MAX_LINES`].
 /// None has control characters.
-pub fn tail(most: usize, bytes: usize) -> Vec<String> {
+pub fn tail(most: usize, bytes: usize) -> Vec<Line> {
     TAIL.last(most, bytes)
 }
 

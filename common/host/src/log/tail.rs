@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::clock;
+
 /// Lines that are kept.
 pub const MAX_LINES: usize = 1000;
 /// Bytes of all of them.
@@ -16,13 +18,22 @@ const MAX_LINE: usize = 1000;
 /// What stands at the end of a line that was longer.
 const CUT: &str = "…";
 
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When it was logged, in nanoseconds since 1970.
+    pub at_unix_ns: u64,
+    /// What it says, without control characters.
+    pub text: String,
+}
+
 /// The last lines.
 #[derive(Debug)]
 pub(super) struct Tail(Mutex<Lines>);
 
 #[derive(Debug)]
 struct Lines {
-    lines: VecDeque<Box<str>>,
+    lines: VecDeque<(u64, Box<str>)>,
     bytes: usize,
 }
 
@@ -34,13 +45,13 @@ impl Tail {
         }))
     }
 
-    fn push(&self, line: &[u8]) {
+    fn push(&self, at_unix_ns: u64, line: &[u8]) {
         let line = bounded(line);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.bytes += line.len();
-        held.lines.push_back(line);
+        held.lines.push_back((at_unix_ns, line));
         while held.bytes > MAX_BYTES || held.lines.len() > MAX_LINES {
-            let Some(oldest) = held.lines.pop_front() else {
+            let Some((_, oldest)) = held.lines.pop_front() else {
                 return;
             };
             held.bytes -= oldest.len();
@@ -48,17 +59,20 @@ impl Tail {
     }
 
     /// The last of them, oldest first: `most` at the most, of `bytes` together at the most.
-    pub(super) fn last(&self, most: usize, bytes: usize) -> Vec<String> {
+    pub(super) fn last(&self, most: usize, bytes: usize) -> Vec<Line> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = bytes;
-        let mut last: Vec<String> = held
+        let mut last: Vec<Line> = held
             .lines
             .iter()
             .rev()
             .take(most)
-            .map_while(|line| {
+            .map_while(|(at_unix_ns, line)| {
                 left = left.checked_sub(line.len())?;
-                Some(String::from(&**line))
+                Some(Line {
+                    at_unix_ns: *at_unix_ns,
+                    text: String::from(&**line),
+                })
             })
             .collect();
         last.reverse();
@@ -118,7 +132,7 @@ impl<W: Write> Write for Kept<W> {
 
     /// By this each line comes, whole.
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        self.tail.push(line);
+        self.tail.push(clock::now_ns(), line);
         self.writer.write_all(line)
     }
 }
@@ -127,23 +141,29 @@ impl<W: Write> Write for Kept<W> {
 mod tests {
     use super::*;
 
+    fn last(tail: &Tail, most: usize, bytes: usize) -> Vec<String> {
+        let lines = tail.last(most, bytes).into_iter();
+        lines.map(|line| line.text).collect()
+    }
+
     #[test]
     fn the_last_lines_are_kept_within_their_bounds() {
         let tail = Tail::new();
         for number in 0..MAX_LINES + 5 {
-            tail.push(format!("line {number}\n").as_bytes());
+            tail.push(number as u64, format!("line {number}\n").as_bytes());
         }
-        assert_eq!(tail.last(2, 1000), ["line 1003", "line 1004"]);
-        assert_eq!(tail.last(usize::MAX, 18), ["line 1003", "line 1004"]);
-        assert_eq!(tail.last(usize::MAX, 17), ["line 1004"]);
-        assert_eq!(tail.last(0, 1000), Vec::<String>::new());
-        let all = tail.last(usize::MAX, usize::MAX);
+        assert_eq!(last(&tail, 2, 1000), ["line 1003", "line 1004"]);
+        assert_eq!(last(&tail, usize::MAX, 18), ["line 1003", "line 1004"]);
+        assert_eq!(last(&tail, usize::MAX, 17), ["line 1004"]);
+        assert_eq!(last(&tail, 0, 1000), Vec::<String>::new());
+        assert_eq!(tail.last(1, 1000)[0].at_unix_ns, 1004);
+        let all = last(&tail, usize::MAX, usize::MAX);
         assert_eq!((all.len(), &*all[0]), (MAX_LINES, "line 5"));
         let long = "ü".repeat(MAX_LINE);
         for _ in 0..MAX_LINES {
-            tail.push(long.as_bytes());
+            tail.push(0, long.as_bytes());
         }
-        let all = tail.last(usize::MAX, usize::MAX);
+        let all = last(&tail, usize::MAX, usize::MAX);
         assert!(all.iter().map(String::len).sum::<usize>() <= MAX_BYTES);
         assert!(
             all[0].len() <= MAX_LINE && all[0].ends_with("ü…"),
@@ -154,7 +174,7 @@ mod tests {
     #[test]
     fn a_line_has_no_control_characters() {
         let tail = Tail::new();
-        tail.push(b"one\ntwo\x1b[31m \xff\n");
-        assert_eq!(tail.last(9, 99), ["one two [31m \u{fffd}"]);
+        tail.push(0, b"one\ntwo\x1b[31m \xff\n");
+        assert_eq!(last(&tail, 9, 99), ["one two [31m \u{fffd}"]);
     }
 }

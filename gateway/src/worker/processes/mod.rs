@@ -14,6 +14,7 @@
 mod calls;
 mod frame;
 mod journals;
+mod logs;
 mod orders;
 mod serving;
 

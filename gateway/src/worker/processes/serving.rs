@@ -15,7 +15,9 @@ use portcullis_host::users::User;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::worker::v1::answer::What as Answered;
 use portcullis_proto::worker::v1::order::What;
-use portcullis_proto::worker::v1::{Answer, Description, JournalMark, Order, Refusal, Reloaded};
+use portcullis_proto::worker::v1::{
+    Answer, Description, JournalMark, LogLine, LogLines, Order, Refusal, Reloaded,
+};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -23,9 +25,9 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::frame;
-use crate::worker::Provisioner;
 use crate::worker::call_stream::{Events, LARGE, bounded, has_items};
 use crate::worker::door::{MAX_ACKNOWLEDGED, MAX_ASKED};
+use crate::worker::{LOG_KEPT, OwnLog, Provisioner};
 
 /// How long an order may take to come whole.
 const ORDER_PATIENCE: Duration = Duration::from_secs(10);
@@ -54,6 +56,8 @@ pub struct Serving {
     pub calls: usize,
     /// The file of its journal.
     pub journal: PathBuf,
+    /// Its log; `None`: no server is given it, nor changes it.
+    pub log: Option<OwnLog>,
     /// Who reads the configuration again.
     pub reloads: mpsc::Sender<Asked>,
 }
@@ -236,9 +240,16 @@ impl Serving {
             (What::Finished(asked), Some(server)) => self.finished(server, &asked),
             (What::Acknowledge(told), Some(server)) => self.acknowledge(server, told),
             (What::Reload(_), _) => self.reload().await,
-            (What::Call(_) | What::Finished(_) | What::Acknowledge(_), None) => {
-                Err(refusal("the order does not say whose it is"))
-            }
+            (What::Log(asked), Some(_)) => self.log(&asked),
+            (What::LogMore(asked), Some(server)) => self.log_more(server, &asked),
+            (
+                What::Call(_)
+                | What::Finished(_)
+                | What::Acknowledge(_)
+                | What::Log(_)
+                | What::LogMore(_),
+                None,
+            ) => Err(refusal("the order does not say whose it is")),
         };
         say(writer, what.unwrap_or_else(Answered::Refused)).await
     }
@@ -334,6 +345,30 @@ impl Serving {
         let journal = self.provisioner.journal();
         journal.acknowledge(server, told.call_ids);
         Ok(Answered::Acknowledged(wire::AcknowledgeResponse {}))
+    }
+
+    fn open_log(&self) -> Result<&OwnLog, Refusal> {
+        self.log.as_ref().ok_or_else(|| refusal(LOG_KEPT))
+    }
+
+    fn log(&self, asked: &wire::LogRequest) -> Reply {
+        let lines = self.open_log()?.lines(asked.lines).into_iter();
+        let lines = lines.map(|line| LogLine {
+            at_unix_ns: line.at_unix_ns,
+            text: line.text,
+        });
+        let lines = lines.collect();
+        Ok(Answered::Log(LogLines { lines }))
+    }
+
+    fn log_more(&self, server: ServerId, asked: &wire::LogMoreRequest) -> Reply {
+        let taken = self.open_log()?.take(server, asked);
+        let more = taken.map_err(|error| refusal(&error.to_string()))?;
+        Ok(Answered::LogMore(wire::LogMoreResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            more,
+            faults: Vec::new(),
+        }))
     }
 
     async fn reload(&self) -> Reply {

@@ -1,6 +1,7 @@
 //! On Windows the gateway is one process.
 
 use portcullis_common::id::ServerId;
+use portcullis_host::log::Line;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::worker::v1::Reloaded;
 use portcullis_watch::CallMeter;
@@ -63,6 +64,19 @@ impl Workers {
     }
 
     pub(super) async fn acknowledge(&self, _: ServerId, _: Vec<String>) -> Result<(), String> {
+        match *self {}
+    }
+
+    pub(super) async fn log(
+        &self,
+        _: ServerId,
+        _: Vec<Line>,
+        _: u32,
+    ) -> (Vec<String>, Vec<String>) {
+        match *self {}
+    }
+
+    pub(super) async fn log_more(&self, _: ServerId, _: &wire::LogMoreRequest) -> Vec<String> {
         match *self {}
     }
 

@@ -39,11 +39,13 @@ pub(super) async fn show(context: &Context, name: String, lines: u32) -> Result<
             "lines": log.lines,
             "more": some(&log.more),
             "more_left_ms": log.more_left_ms,
+            "faults": log.faults,
         }));
     }
     if !log.more.is_empty() {
         context.note(&more(&log));
     }
+    note_faults(context, &log);
     let lines = log.lines.iter().map(|line| printable(line));
     context.line(&lines.collect::<Vec<_>>().join("\n"))
 }
@@ -63,6 +65,7 @@ pub(super) async fn level(context: &Context, args: LevelArgs) -> Result<(), CliE
         for_ms: lasting.as_millis().try_into().unwrap_or(u32::MAX),
     };
     let log = gateways.log_more(request).await?.into_inner();
+    note_faults(context, &log);
     let sentence = if log.more.is_empty() {
         let name = printable(&log.gateway);
         format!("gateway {name} logs what its configuration says")
@@ -76,8 +79,16 @@ pub(super) async fn level(context: &Context, args: LevelArgs) -> Result<(), CliE
             "version": log.version,
             "more": some(&log.more),
             "more_left_ms": log.more_left_ms,
+            "faults": log.faults,
         }),
     )
+}
+
+/// Which processes of the gateway what is told does not hold for.
+fn note_faults(context: &Context, log: &GatewayLog) {
+    for fault in &log.faults {
+        context.note(&printable(fault));
+    }
 }
 
 fn more(log: &GatewayLog) -> String {

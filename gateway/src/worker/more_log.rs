@@ -12,7 +12,7 @@ use tracing::info;
 /// Its time is over by the host's monotonic clock, whatever became of the link by which it was
 /// asked for. It is kept in memory alone: a restart ends it.
 #[derive(Debug, Default)]
-pub struct More {
+pub(super) struct More {
     standing: Mutex<Option<Standing>>,
 }
 
@@ -27,7 +27,7 @@ struct Standing {
 impl More {
     /// From now on this is logged besides, for so long, [`MAX_MORE_LOG`] at the most, in place of
     /// what was before.
-    pub fn begin(self: &Arc<Self>, filter: MoreLog, lasting: Duration) {
+    pub(super) fn begin(self: &Arc<Self>, filter: MoreLog, lasting: Duration) {
         let until = Instant::now() + lasting.min(MAX_MORE_LOG);
         let more = Arc::downgrade(self);
         let mut standing = self.lock();
@@ -50,7 +50,7 @@ impl More {
     }
 
     /// From now on nothing is logged besides. `false`: nothing was.
-    pub fn end(&self) -> bool {
+    pub(super) fn end(&self) -> bool {
         let mut standing = self.lock();
         log::set_more(None);
         let former = standing.take();
@@ -61,7 +61,7 @@ impl More {
     }
 
     /// What is logged besides, and for how long yet.
-    pub fn standing(&self) -> Option<(String, Duration)> {
+    pub(super) fn standing(&self) -> Option<(String, Duration)> {
         let standing = self.lock();
         let standing = standing.as_ref()?;
         let left = standing.until.saturating_duration_since(Instant::now());
